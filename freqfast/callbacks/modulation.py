@@ -1,0 +1,90 @@
+"""Learn a spectral modulation of the first convolution during fit."""
+
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from torch import nn
+
+from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
+from freqfast.surgery import find_conv
+
+__all__ = ["SpectralModulation"]
+
+
+class SpectralModulation(Callback):
+    """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
+
+    Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer exists or
+    by joining the one that does; the gains train like weights, in the group of the layer's own weight. Removing it (which
+    `fit(cbs=...)` does at the end) bakes what was learned into the plain convolution. After Jia, Bao and Ma (2019,
+    arXiv:1911.12044).
+
+    Args:
+        per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
+        sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
+        layer: Name of the convolution; the first spatial one by default.
+        seed: Seed of the perturbation, needed to be equal on all ranks of distributed training; None draws one from torch's
+            generator.
+
+    Raises:
+        ValueError: When added to a Learner: if the layer is not a plain convolution or sigma is negative.
+    """
+
+    def __init__(
+        self, per_filter: bool = True, sigma: float = 0.5, layer: str | None = None, seed: int | None = None
+    ) -> None:
+        self.per_filter, self.sigma, self.layer, self.seed = per_filter, sigma, layer, seed
+        self._draws_before: int | None = None
+
+    @property
+    def learn(self) -> Learner | None:
+        """The Learner; setting it installs the modulation, setting None bakes it."""
+        return self.__dict__.get("_learn")
+
+    @learn.setter
+    def learn(self, learn: Learner | None) -> None:
+        if (old := self.learn) is not None and old is not learn:
+            self._uninstall(old)
+        if learn is not None and learn is not old:
+            self._install(learn)
+        self.__dict__["_learn"] = learn
+
+    def _install(self, learn: Learner) -> None:
+        _, conv = find_conv(learn.model, self.layer)
+        if isinstance(
+            conv, SpectralConv2d
+        ):  # the model of another Learner, or of a loaded one: go on with its gains
+            conv.sigma = float(self.sigma)
+            return
+        apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed)
+        if getattr(learn, "opt", None):
+            # A group of its own would break the schedules that were made for the existing groups.
+            group = next((g for g in learn.opt.param_lists if _position(g, conv.weight) is not None), None)
+            if group is not None:
+                group.append(conv.log_gain)
+
+    def _uninstall(self, learn: Learner) -> None:
+        _, conv = find_conv(learn.model, self.layer)
+        if not isinstance(conv, SpectralConv2d):
+            return
+        if getattr(learn, "opt", None):
+            for group in learn.opt.param_lists:
+                if (at := _position(group, conv.log_gain)) is not None:
+                    del group[at]
+            learn.opt.state.pop(conv.log_gain, None)
+        bake_modulation(conv)
+
+    def before_fit(self) -> None:
+        """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""
+        if hasattr(self.learn, "lr_finder"):
+            self._draws_before = find_conv(self.learn.model, self.layer)[1].draws
+
+    def after_fit(self) -> None:
+        """Take a learning-rate finder's draws back."""
+        if self._draws_before is not None:
+            find_conv(self.learn.model, self.layer)[1].draws = self._draws_before
+            self._draws_before = None
+
+
+def _position(group: list, parameter: nn.Parameter) -> int | None:
+    """Where a parameter group holds a parameter, by identity."""
+    return next((i for i, p in enumerate(group) if p is parameter), None)

@@ -1,0 +1,28 @@
+"""Feed a fit's progress to a plain function, for whoever draws it."""
+
+from collections.abc import Callable
+
+from fastai.callback.core import Callback
+
+__all__ = ["FitProgress"]
+
+
+class FitProgress(Callback):
+    """Calls ``progress(done, total, message)`` after every training batch, with steps of the whole fit.
+
+    Args:
+        progress: The function; its message tells the epoch and the smoothed loss.
+    """
+
+    run_valid = False
+    order = 60  # after Recorder (50), which smooths the loss
+
+    def __init__(self, progress: Callable[[int, int, str], None]) -> None:
+        self.progress = progress
+
+    def after_batch(self) -> None:
+        """Report one step."""
+        learn = self.learn
+        done = learn.epoch * learn.n_iter + learn.iter + 1
+        loss = f", loss {float(learn.smooth_loss):.3f}" if hasattr(learn, "smooth_loss") else ""
+        self.progress(done, learn.n_epoch * learn.n_iter, f"epoch {learn.epoch + 1}/{learn.n_epoch}{loss}")

@@ -1,0 +1,91 @@
+"""Enforce frequency proportions on the first convolution's filters."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from fastai.learner import Learner
+from torch import Tensor
+
+from freqfast.bands import Bands, assign_bands, band_counts, band_shares
+from freqfast.callbacks.columns import BandColumns
+from freqfast.modulation import assign_effective_weight, effective_weight
+from freqfast.proportion import project_filters
+from freqfast.surgery import find_conv
+
+__all__ = ["FrequencyProportion"]
+
+
+class FrequencyProportion(BandColumns):
+    """Keeps a given share of the first convolution's filters in each frequency band, exactly, after every optimizer step.
+
+    Before the first step each filter is assigned to a band such that the most energy stays in place; from then on every
+    filter is projected onto the closest one with at least `purity` of its energy in its band. Where `SpectralModulation` is on
+    as well, the proportion holds for the filters that the layer applies. After Jia, Bao and Ma (2019, arXiv:1911.12044).
+
+    Args:
+        proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
+        bands: The bands; two of equal area (low, high) by default. See `Bands.of` for the short forms.
+        purity: Share of energy that a filter must have in its band, above 0.5.
+        layer: Name of the convolution; the first spatial one by default.
+        preserve_norm: Keep each filter's norm when it is projected.
+
+    Attributes:
+        assignment: ``(O,)`` band indices of the current or last fit; None before the first.
+
+    Raises:
+        ValueError: When added to a Learner: if the proportions, the purity or the layer do not fit its model.
+    """
+
+    def __init__(
+        self,
+        proportions: Mapping[str, float],
+        bands: Bands | int | Mapping[str, Sequence] | None = None,
+        purity: float = 0.9,
+        layer: str | None = None,
+        preserve_norm: bool = True,
+    ) -> None:
+        self.proportions = dict(proportions)
+        self.bands = Bands.of(bands)
+        self.purity = purity
+        self.layer = layer
+        self.preserve_norm = preserve_norm
+        self.assignment: Tensor | None = None
+        band_counts(self.proportions, self.bands, 1)
+
+    @property
+    def learn(self) -> Learner | None:
+        """The Learner; setting it checks that its model can meet the proportions."""
+        return self.__dict__.get("_learn")
+
+    @learn.setter
+    def learn(self, learn: Learner | None) -> None:
+        if learn is not None:
+            _, conv = find_conv(learn.model, self.layer)
+            project_filters(effective_weight(conv), self.bands, self.proportions, self.purity)
+        self.__dict__["_learn"] = learn
+
+    def before_train(self) -> None:
+        """Assign the filters at the first batch of a fit, and project them."""
+        super().before_train()
+        _, self._conv = find_conv(self.learn.model, self.layer)
+        if self.assignment is None or self.learn.train_iter == 0:
+            # For filters that are enforced already this is the assignment that they have, so a second fit keeps it.
+            shares = band_shares(effective_weight(self._conv), self.bands)
+            self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+        self._project()
+
+    def after_step(self) -> None:
+        """Project; also after a skipped step, where it changes nothing."""
+        self._project()
+
+    def _project(self) -> None:
+        weight = effective_weight(self._conv)
+        projected = project_filters(weight, self.bands, self.assignment, self.purity, self.preserve_norm)
+        if not torch.equal(projected, weight):
+            assign_effective_weight(self._conv, projected)
+
+    def after_fit(self) -> None:
+        """Let go of the layer, and of the assignment that a learning-rate finder's throw-away steps made."""
+        self._conv = None
+        if hasattr(self.learn, "lr_finder"):
+            self.assignment = None

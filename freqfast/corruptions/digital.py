@@ -1,0 +1,89 @@
+"""Digital: brightness, contrast, saturate, JPEG compression, pixelate (elastic_transform has its own module)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from freqfast.corruptions.pixels import to_levels, to_unit
+from freqfast.corruptions.random import BatchRandom
+
+
+def brightness(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Add ``amount`` to the value V of HSV, clipped."""
+    amount = (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1]
+    x = to_unit(images)
+    value = x.amax(dim=1, keepdim=True)
+    raised = (value + amount).clamp_(max=1.0)
+    # Hue and saturation fix the ratios of the channels; black has none and turns grey.
+    ratio = torch.where(value > 0, x.div_(value), 1.0)
+    return to_levels(ratio.mul_(raised))
+
+
+def contrast(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Scale the distance from each channel's mean by ``factor``."""
+    factor = (0.75, 0.5, 0.4, 0.3, 0.15)[severity - 1]
+    x = to_unit(images)
+    # An integer sum: exact, so that no order of summation can show in the result.
+    mean = images.sum(dim=(2, 3), keepdim=True).to(torch.float64).div_(255 * images[0, 0].numel())
+    return to_levels(x.sub_(mean).mul_(factor).add_(mean))
+
+
+def saturate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Turn the saturation S of HSV to ``factor * S + offset``, clipped."""
+    factor, offset = ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))[severity - 1]
+    x = to_unit(images)
+    value, least = x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True)
+    chroma = value - least
+    saturation = torch.where(value > 0, chroma / value, 0.0).mul_(factor).add_(offset).clamp_(0.0, 1.0)
+    # How far each channel lies below the largest one, in units of chroma: what hue means. A grey pixel has no hue,
+    # and HSV's convention makes it red.
+    red = torch.tensor([0.0, 1.0, 1.0], dtype=x.dtype, device=x.device)[:, None, None]
+    depth = torch.where(chroma > 0, (value - x).div_(chroma), red)
+    return to_levels(depth.mul_(saturation).neg_().add_(1.0).mul_(value))
+
+
+def jpeg_compression(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Through libjpeg and back, with Pillow's default chroma subsampling."""
+    quality = (80, 65, 58, 50, 40)[severity - 1]
+
+    def compress(image: Image.Image) -> Image.Image:
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return Image.open(buffer)
+
+    return _with_pillow(images, compress)
+
+
+def pixelate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Box-resize to ``fraction`` of the size (truncated to whole pixels) and box-resize back."""
+    fraction = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
+    height, width = images.shape[2:]
+    small = max(1, int(width * fraction)), max(1, int(height * fraction))
+
+    def resize(image: Image.Image) -> Image.Image:
+        return image.resize(small, Image.Resampling.BOX).resize((width, height), Image.Resampling.BOX)
+
+    return _with_pillow(images, resize)
+
+
+def _with_pillow(images: Tensor, function: Callable[[Image.Image], Image.Image]) -> Tensor:
+    """Apply ``function`` to each image as a Pillow image, on threads (Pillow's codecs release the interpreter lock)."""
+    arrays = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    result = np.empty_like(arrays)
+    workers = min(len(arrays), os.cpu_count() or 1)
+
+    def work(worker: int) -> None:
+        for k in range(worker, len(arrays), workers):
+            result[k] = np.asarray(function(Image.fromarray(arrays[k])))
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))
+    return torch.from_numpy(result).permute(0, 3, 1, 2).to(images.device)

@@ -1,0 +1,121 @@
+"""Noise: Gaussian, shot, impulse and speckle, drawn for each pixel and channel apart.
+
+Images are 8 bits deep and all four act on each value alone. So each is, exactly, a table: the law of the level that
+comes out given the one of 256 that went in. The tables are computed from the distributions' own functions (with the
+published data's truncation to 8 bits inside), and a draw is Walker's alias method: one 32-bit number and one table
+look-up a value, in integers only, hence the same bytes on every device.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import poisson
+from torch import Tensor
+
+from freqfast.corruptions.random import BatchRandom
+
+_FRACTION_BITS = 24  # of a 32-bit draw, 8 bits choose the column and 24 decide between it and its alias
+
+
+def gaussian_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Add ``N(0, scale)``."""
+    scale = (0.04, 0.06, 0.08, 0.09, 0.10)[severity - 1]
+    return _draw(images, _table("gaussian", scale, images.device), rng)
+
+
+def shot_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Count photons: ``Poisson(x rate) / rate``."""
+    rate = (500, 250, 100, 75, 50)[severity - 1]
+    return _draw(images, _table("shot", rate, images.device), rng)
+
+
+def impulse_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Turn a share ``amount`` of the values to black or white, half each, channels apart."""
+    amount = (0.01, 0.02, 0.03, 0.05, 0.07)[severity - 1]
+    return _draw(images, _table("impulse", amount, images.device), rng)
+
+
+def speckle_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Add ``x N(0, scale)``."""
+    scale = (0.06, 0.1, 0.12, 0.16, 0.2)[severity - 1]
+    return _draw(images, _table("speckle", scale, images.device), rng)
+
+
+def _draw(images: Tensor, table: Tensor, rng: BatchRandom) -> Tensor:
+    """Sample the outgoing level of every value from its row of an alias table."""
+    draw = rng.bits(images.shape[1:], torch.int32)
+    column = draw & 0xFF
+    cell = table[images.to(torch.int32).mul_(256).add_(column)]
+    return torch.where(draw >> 8 < cell >> 8, column, cell.bitwise_and_(0xFF)).to(torch.uint8)
+
+
+@lru_cache(maxsize=64)
+def _table(kind: str, parameter: float, device: torch.device) -> Tensor:
+    return torch.from_numpy(_alias_table(_LAWS[kind](parameter))).to(device)
+
+
+def _gaussian_law(scale: float) -> NDArray[np.float64]:
+    level = np.arange(256)
+    return _law_from_edges((np.arange(1, 256) - level[:, None]) / (255 * scale))
+
+
+def _speckle_law(scale: float) -> NDArray[np.float64]:
+    level = np.arange(256)[:, None]
+    with np.errstate(divide="ignore"):  # black stays black: its edges are all infinitely far
+        return _law_from_edges((np.arange(1, 256) / level - 1) / scale)
+
+
+def _law_from_edges(edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of level probabilities for a standard normal cut at ``edges`` ``(256, 255)``."""
+    cumulative = np.pad(ndtr(edges), ((0, 0), (1, 1)), constant_values=((0, 0), (0.0, 1.0)))
+    return np.diff(cumulative, axis=1)
+
+
+def _shot_law(rate: float) -> NDArray[np.float64]:
+    mean = np.arange(256) / 255 * rate
+    count = np.arange(int(rate + 12 * np.sqrt(rate)) + 1)
+    level = (np.clip(count / rate, 0, 1) * 255).astype(np.uint8)
+    mass = poisson.pmf(count, mean[:, None])
+    law = np.zeros((256, 256))
+    np.add.at(law.T, level, mass.T)
+    return law
+
+
+def _impulse_law(amount: float) -> NDArray[np.float64]:
+    law = np.eye(256) * (1 - amount)
+    law[:, [0, 255]] += amount / 2
+    return law
+
+
+_LAWS = {"gaussian": _gaussian_law, "shot": _shot_law, "impulse": _impulse_law, "speckle": _speckle_law}
+
+
+def _alias_table(law: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Walker's alias table of every row of ``law`` ``(256, 256)``, flattened.
+
+    A cell packs the threshold (signed, in the upper 24 bits) with the alias (lower 8 bits), so that one look-up
+    brings both.
+    """
+    mass = law / law.sum(axis=1, keepdims=True) * 256
+    share = np.ones_like(mass)
+    alias = np.broadcast_to(np.arange(256), mass.shape).copy()
+    rows = np.arange(256)
+    filled = np.zeros(mass.shape, dtype=bool)
+    for _ in range(255):
+        poor = np.where(filled, np.inf, mass).argmin(axis=1)
+        rich = np.where(filled, -np.inf, mass).argmax(axis=1)
+        short = np.clip(1 - mass[rows, poor], 0, 1)
+        share[rows, poor], alias[rows, poor] = 1 - short, rich
+        mass[rows, rich] -= np.where(poor == rich, 0, short)
+        filled[rows, poor] = True
+    threshold = np.rint((share - 0.5) * 2**_FRACTION_BITS).astype(np.int64)
+    full = threshold >= 2 ** (
+        _FRACTION_BITS - 1
+    )  # does not fit 24 bits: let both outcomes be the column itself
+    alias[full], threshold[full] = np.nonzero(full)[1], 0
+    return (threshold * 256 + alias).astype(np.int32).reshape(-1)

@@ -1,0 +1,107 @@
+"""Counter-based random numbers: one independent stream for each image of a batch, on any device.
+
+A generator with a state would make an image's noise depend on the images drawn before it. Here a number is a hash
+of (key of the image, position in its stream), so that a batch is drawn in a few vectorised operations and an
+image's bytes depend on nothing but its own key. The hash is SplitMix64 (Steele, Lea and Flood, "Fast splittable
+pseudorandom number generators", OOPSLA 2014), which passes BigCrush.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_NORMAL_BITS = 16
+
+
+def _signed64(value: int) -> int:
+    """The int64 with the same 64 bits as ``value`` taken modulo 2**64 (torch has no full uint64 arithmetic)."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _xor_shift_(z: Tensor, shift: int) -> None:
+    """``z ^= z >> shift`` in place, with the logical shift that int64 lacks: mask off the copies of the sign."""
+    z.bitwise_xor_((z >> shift).bitwise_and_((1 << (64 - shift)) - 1))
+
+
+def _mix_(z: Tensor) -> Tensor:
+    """SplitMix64's output function, in place on an int64 tensor (products wrap)."""
+    _xor_shift_(z, 30)
+    z.mul_(_signed64(0xBF58476D1CE4E5B9))
+    _xor_shift_(z, 27)
+    z.mul_(_signed64(0x94D049BB133111EB))
+    _xor_shift_(z, 31)
+    return z
+
+
+@lru_cache(maxsize=4)
+def _normal_quantiles(device: torch.device) -> Tensor:
+    """The means of 2**16 equally likely slices of the standard normal, rescaled to unit variance; float64."""
+    edges = ndtri(np.linspace(0.0, 1.0, 2**_NORMAL_BITS + 1))
+    density = np.exp(-0.5 * edges**2) / math.sqrt(2 * math.pi)
+    means = (density[:-1] - density[1:]) * 2**_NORMAL_BITS
+    return torch.from_numpy(means / means.std()).to(device)
+
+
+class BatchRandom:
+    """Random numbers for a batch of ``n`` images, each from a stream of its own.
+
+    Every draw returns a tensor of shape ``(n, *shape)`` and moves all streams on by the same amount, so that row
+    ``k`` depends only on ``keys[k]`` and on the shapes drawn so far. All but the last float operations are exact, so
+    the numbers are the same on every device.
+
+    Args:
+        keys: ``(n,)`` int64, one key an image; see :meth:`for_images`.
+    """
+
+    def __init__(self, keys: Tensor) -> None:
+        self._keys = keys
+        self._position = 0
+
+    @classmethod
+    def for_images(cls, seed: int, name: str, severity: int, index: Tensor) -> BatchRandom:
+        """Streams keyed by ``(seed, name, severity, index[k])``; ``index`` is ``(n,)`` int64, on the wanted device."""
+        digest = hashlib.blake2b(f"{seed}/{name}/{severity}".encode(), digest_size=8).digest()
+        base = int.from_bytes(digest, "little")
+        return cls(_mix_(index.to(torch.int64).mul(_signed64(_GOLDEN)).add_(_signed64(base))))
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are made."""
+        return self._keys.device
+
+    def bits(self, shape: Sequence[int] = (), dtype: torch.dtype = torch.int32) -> Tensor:
+        """Uniformly random bit patterns: ``(n, *shape)`` of an integer ``dtype``."""
+        count = math.prod(shape)
+        words = -(-count * dtype.itemsize // 8)
+        counter = torch.arange(self._position + 1, self._position + 1 + words, device=self.device)
+        self._position += words
+        counter.mul_(_signed64(_GOLDEN))
+        z = _mix_(self._keys[:, None] + counter)
+        return z.view(dtype)[:, :count].reshape(len(self), *shape)
+
+    def uniform(self, low: float = 0.0, high: float = 1.0, shape: Sequence[int] = ()) -> Tensor:
+        """Uniform in ``[low, high)``: float64 ``(n, *shape)``, in 2**32 equal steps."""
+        unit = self.bits(shape, torch.int32).to(torch.float64).mul_(2.0**-32).add_(0.5)
+        return unit.mul_(high - low).add_(low)
+
+    def integers(self, high: int, shape: Sequence[int] = ()) -> Tensor:
+        """Uniform in ``{0, ..., high - 1}``: int64 ``(n, *shape)``; ``high`` is at most 2**31."""
+        return ((self.bits(shape, torch.int32).to(torch.int64) + 2**31) * high) >> 32
+
+    def normal(self, loc: float = 0.0, scale: float = 1.0, shape: Sequence[int] = ()) -> Tensor:
+        """Gaussian: float64 ``(n, *shape)``, from 2**16 equally likely values (the largest are 4.3 ``scale`` out)."""
+        slices = self.bits(shape, torch.int16).to(torch.int64).add_(2 ** (_NORMAL_BITS - 1))
+        return _normal_quantiles(self.device)[slices].mul_(scale).add_(loc)

@@ -1,0 +1,240 @@
+"""Spectral modulation: a convolution that learns how much of each spatial frequency its filters pass.
+
+A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, tied for the frequencies ``(u, v)`` and
+``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) that is a diagonal matrix, hence
+two small matrix products and no FFT: differentiable, exact to invert, and the same in every dtype.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from freqfast.spectrum import at_least_float32
+from freqfast.surgery import find_conv
+
+__all__ = [
+    "SpectralConv2d",
+    "apply_modulation",
+    "assign_effective_weight",
+    "bake_modulation",
+    "effective_weight",
+    "gain_frequencies",
+]
+
+
+@lru_cache(maxsize=64)
+def _frequency_pairs(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Free frequencies of a kernel's DFT ``(F, 2)`` as integers (u, v), and the ``(kH, kW)`` map from DFT bins to them."""
+    kh, kw = kernel_size
+    pairs: list[tuple[int, int]] = []
+    index = np.full(kernel_size, -1)
+    for u in range(kh):
+        for v in range(kw):
+            if index[u, v] < 0:
+                index[u, v] = index[-u % kh, -v % kw] = len(pairs)
+                pairs.append((u, v))
+    return np.array(pairs), index
+
+
+def gain_frequencies(kernel_size: tuple[int, int]) -> Tensor:
+    """Frequencies ``(fy, fx)`` that a kernel's log gains belong to, ``(F, 2)`` in cycles/pixel (one of each +/- pair)."""
+    pairs, _ = _frequency_pairs(kernel_size)
+    size = np.array(kernel_size)
+    return torch.from_numpy((pairs / size + 0.5) % 1 - 0.5)
+
+
+@lru_cache(maxsize=64)
+def _real_fourier_basis(
+    kernel_size: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Orthonormal cosines and sines ``(k, k)`` in columns, and the index ``(k,)`` of each column's free frequency."""
+    kh, kw = kernel_size
+    pairs, _ = _frequency_pairs(kernel_size)
+    y, x = (axis.ravel() for axis in np.mgrid[:kh, :kw])
+    columns, owners = [], []
+    for i, (u, v) in enumerate(pairs):
+        phase = 2 * np.pi * (u * y / kh + v * x / kw)
+        alone = (2 * u) % kh == 0 and (2 * v) % kw == 0  # its own negative: no sine
+        for wave in (np.cos(phase),) if alone else (np.cos(phase), np.sin(phase)):
+            columns.append(wave / np.linalg.norm(wave))
+            owners.append(i)
+    basis = torch.from_numpy(np.stack(columns, 1)).to(device, dtype)
+    return basis, torch.tensor(owners, device=device)
+
+
+def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
+    """Multiply the kernels' spectra by ``exp(log_gain / 2)``.
+
+    Written as the weight plus a change, so that a gain of zero gives the weight bit for bit.
+
+    Args:
+        weight: ``(O, I, kH, kW)``.
+        log_gain: ``(O, F)`` or ``(1, F)``.
+    """
+    basis, owners = _real_fourier_basis((weight.shape[2], weight.shape[3]), weight.dtype, weight.device)
+    change = torch.expm1(log_gain.to(weight.dtype) / 2)[:, None, owners]
+    return weight + (((weight.flatten(2) @ basis) * change) @ basis.T).view_as(weight)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A 2-D convolution whose filters pass each spatial frequency by a learnable power gain.
+
+    The filters that it applies in eval mode are ``Re IDFT(DFT(weight) * exp(log_gain / 2))`` on the kernel's own DFT grid.
+    In training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal: perturbation in the
+    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours).
+
+    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise is a function of `seed` and of the
+    number of draws so far alone, the same on every device and, given the seed, on every rank.
+
+    Args:
+        *args: As for `torch.nn.Conv2d`.
+        per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
+        sigma: Standard deviation of the perturbation, in units of the log power gain (nepers of power); 0 for none.
+        seed: Seed of the perturbation; None draws one from torch's generator.
+        **kwargs: As for `torch.nn.Conv2d`.
+
+    Attributes:
+        log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first; `gain_frequencies` tells the F frequencies.
+    """
+
+    log_gain: nn.Parameter
+    applies_effective_weight = True  # tells `find_conv` that this forward is understood
+
+    def __init__(
+        self,
+        *args: object,
+        per_filter: bool = True,
+        sigma: float = 0.0,
+        seed: int | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._init_modulation(per_filter, sigma, seed)
+
+    def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None) -> None:
+        if not 0 <= sigma < float("inf"):
+            raise ValueError(f"sigma must be finite and not negative, got {sigma}")
+        if max(self.kernel_size) < 2:
+            raise ValueError(
+                "a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel"
+            )
+        free = len(_frequency_pairs(self._size)[0])
+        rows = self.out_channels if per_filter else 1
+        zeros = torch.zeros(rows, free, dtype=self.weight.dtype, device=self.weight.device)
+        self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
+        self.sigma = float(sigma)
+        self.seed = int(torch.randint(2**31, ())) if seed is None else int(seed)
+        self.draws = 0
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return (self.kernel_size[0], self.kernel_size[1])
+
+    def _perturbation(self) -> Tensor:
+        """The next draw of ``sigma * eps``, shaped like the log gains."""
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.draws) % 2**63)
+        self.draws += 1
+        eps = torch.randn(self.log_gain.shape, generator=generator)
+        return self.sigma * eps.to(self.log_gain.device, self.log_gain.dtype)
+
+    def modulated_weight(self, perturbed: bool = False) -> Tensor:
+        """Filters that the layer applies, ``(O, I, kH, kW)``, differentiable in weight and gains."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            gain = self.log_gain + self._perturbation() if perturbed and self.sigma else self.log_gain
+            return _modulate(at_least_float32(self.weight), at_least_float32(gain)).to(self.weight.dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve, ``(N, I, H, W)`` to ``(N, O, H', W')``, with the modulated filters."""
+        return self._conv_forward(input, self.modulated_weight(perturbed=self.training), self.bias)
+
+    def log_gain_grid(self) -> Tensor:
+        """Log power gains on the kernel's DFT grid, increasing frequency, ``(O or 1, kH, kW)``, without gradient."""
+        _, index = _frequency_pairs(self._size)
+        return torch.fft.fftshift(self.log_gain.detach()[:, torch.from_numpy(index)], dim=(-2, -1))
+
+    def extra_repr(self) -> str:
+        """The convolution's own description and the modulation's."""
+        return f"{super().extra_repr()}, per_filter={len(self.log_gain) > 1}, sigma={self.sigma:g}"
+
+
+def apply_modulation(
+    model: nn.Module,
+    layer: str | None = None,
+    per_filter: bool = True,
+    sigma: float = 0.5,
+    seed: int | None = None,
+) -> nn.Module:
+    """Turn a model's convolution into a `SpectralConv2d`, in place: the module and its parameters keep their identity.
+
+    Args:
+        model: Any model with a spatial convolution.
+        layer: Name of the convolution; the first spatial one by default.
+        per_filter: One gain per filter and frequency rather than one per frequency.
+        sigma: Standard deviation of the perturbation in training mode (log power gain).
+        seed: Seed of the perturbation; None draws one from torch's generator.
+
+    Returns:
+        The same model. Its outputs do not change until the gains are trained.
+
+    Raises:
+        ValueError: If the layer is not a plain convolution or is modulated already, or sigma is negative.
+    """
+    name, conv = find_conv(model, layer)
+    if isinstance(conv, SpectralConv2d):
+        raise ValueError(f"layer {name!r} is modulated already; call bake_modulation first to start afresh")
+    plain = type(conv)
+    conv.__class__ = SpectralConv2d
+    try:
+        conv._init_modulation(per_filter, sigma, seed)  # type: ignore[operator]
+    except ValueError:
+        conv.__class__ = plain
+        raise
+    return model
+
+
+@torch.no_grad()
+def bake_modulation(model: nn.Module) -> nn.Module:
+    """Fold every modulation into ordinary `torch.nn.Conv2d` weights, in place: the same outputs in eval mode.
+
+    Args:
+        model: Any model; one without modulation comes back as it is.
+
+    Returns:
+        The same model, without any class of freqfast in it.
+    """
+    for conv in model.modules():
+        if isinstance(conv, SpectralConv2d):
+            conv.weight.copy_(effective_weight(conv))
+            del conv.log_gain, conv.sigma, conv.seed, conv.draws
+            conv.__class__ = nn.Conv2d
+    return model
+
+
+@torch.no_grad()
+def effective_weight(layer: nn.Conv2d) -> Tensor:
+    """The filters that a convolution applies in eval mode: a copy, ``(O, I, kH, kW)``, without gradient.
+
+    Args:
+        layer: A plain or spectral convolution.
+    """
+    if isinstance(layer, SpectralConv2d):
+        return layer.modulated_weight()
+    return layer.weight.detach().clone()
+
+
+@torch.no_grad()
+def assign_effective_weight(layer: nn.Conv2d, target: Tensor) -> None:
+    """Change a convolution's weight so that it applies the filters of `target`; filters that it applies already stay.
+
+    Args:
+        layer: A plain or spectral convolution; a modulation's gains stay, the weight goes through their inverse.
+        target: ``(O, I, kH, kW)``.
+    """
+    if isinstance(layer, SpectralConv2d):
+        changed = (target != effective_weight(layer)).flatten(1).any(1)[:, None, None, None]
+        inverse = _modulate(target.double(), -layer.log_gain.detach().double()).to(layer.weight.dtype)
+        layer.weight.copy_(torch.where(changed, inverse, layer.weight))
+    else:
+        layer.weight.copy_(target)

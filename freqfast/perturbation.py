@@ -1,0 +1,103 @@
+"""Perturbation of the spectrum that each sample meets.
+
+The first convolution is linear, so multiplying its filters' spectrum by ``H(f)`` for one sample equals filtering that sample
+by ``H``. This form also adds power, not only scales it, and draws anew for every sample.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["perturb_spectrum"]
+
+
+def perturb_spectrum(
+    images: Tensor,
+    gain: float = 1.6,
+    tilt: float = 0.7,
+    jitter: float = 0.0,
+    noise: float = 0.1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Perturb each image's spectrum by random factors and added power, each of a strength drawn for the image.
+
+    With rho the radial frequency in cycles/pixel, an image's DFT is multiplied by the product of
+
+    - an overall amplitude gain ``exp(-u)``, ``u ~ U(0, gain)``, for half of the images; it spares the mean (DC), so it
+      acts like a loss of contrast;
+    - a radial tilt ``exp(-3 t (2 rho)^2)``, ``t ~ U(0, tilt)``: high frequencies attenuated for four images of five,
+      boosted (``t -> -0.15 t``) for the fifth;
+    - log-normal jitter ``exp(s eps)``, independent for each frequency and channel, ``s ~ U(0, jitter)``;
+
+    and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
+    spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
+
+    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044) to perturb the power spectrum; the distributions are ours.
+
+    Args:
+        images: ``(N, C, H, W)`` float pixels in [0, 1].
+        gain: Largest loss of log amplitude; 0 for none.
+        tilt: Largest tilt; 0 for none.
+        jitter: Largest standard deviation of the log amplitude; 0 for none.
+        noise: Largest standard deviation of the added noise, in pixel values; 0 for none.
+        generator: Source of randomness on the images' device; None for torch's own.
+
+    Returns:
+        New images, same shape and dtype (half types are computed in float32).
+
+    Raises:
+        ValueError: If the images are not 4-D floating point, or a strength is negative or not finite.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"
+        )
+    check_strengths(gain=gain, tilt=tilt, jitter=jitter, noise=noise)
+    count, channels, height, width = images.shape
+    pixels = images.float()
+
+    def uniform() -> Tensor:
+        return torch.rand(count, 1, 1, 1, device=images.device, generator=generator)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, channels, *shape, device=images.device, generator=generator)
+
+    fy = torch.fft.fftfreq(height, device=images.device)[:, None]
+    fx = torch.fft.rfftfreq(width, device=images.device)
+    rho = torch.hypot(fy, fx)
+    spectrum = torch.fft.rfft2(pixels)
+
+    if tilt:
+        t = tilt * uniform()
+        log_amplitude = -12 * torch.where(uniform() < 0.8, t, -0.15 * t) * rho.square()
+    else:
+        log_amplitude = torch.zeros_like(rho)
+    if jitter:
+        log_amplitude = log_amplitude + jitter * uniform() * normal(*rho.shape)
+    if gain:
+        log_amplitude = log_amplitude - gain * uniform() * (uniform() < 0.5) * (rho > 0)
+    spectrum = spectrum * log_amplitude.exp()
+
+    if noise:
+        shape = (rho + 0.03).pow(-uniform())
+        # The half plane of a real image's DFT holds each frequency twice but for its first (and even middle) column.
+        twice = torch.full((width // 2 + 1,), 2.0, device=images.device)
+        twice[0] = 1.0
+        if width % 2 == 0:
+            twice[-1] = 1.0
+        power = (shape.square() * twice).sum((-2, -1), keepdim=True) / (height * width)
+        level = noise * uniform().pow(1.5) * power.rsqrt()
+        spectrum = spectrum + torch.fft.rfft2(normal(height, width)) * (level * shape)
+    return torch.fft.irfft2(spectrum, s=(height, width)).clamp(0, 1).to(images.dtype)
+
+
+def check_strengths(**strengths: float) -> None:
+    """Refuse strengths that are negative or not finite.
+
+    Raises:
+        ValueError: Naming the first such strength.
+    """
+    for name, value in strengths.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be finite and not negative, got {value}")

@@ -1,0 +1,72 @@
+"""Finding the first convolution of a model, through the wrappers that models come in."""
+
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+__all__ = ["find_conv", "unwrap"]
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside (Distributed)DataParallel and torch.compile wrappers."""
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        else:
+            return model
+
+
+def _refusal(name: str, conv: nn.Module) -> str | None:
+    """Why the filters of this convolution are not simply its weight; None where they are."""
+    if isinstance(conv, nn.modules.lazy.LazyModuleMixin) and conv.has_uninitialized_params():
+        return f"layer {name!r} is not initialised yet; run one batch through the model first"
+    if is_parametrized(conv, "weight") or "weight" not in conv._parameters:
+        return f"the weight of layer {name!r} is reparametrised; remove the parametrisation first"
+    own_forward = type(conv).forward is not nn.Conv2d.forward
+    if own_forward and not getattr(conv, "applies_effective_weight", False):
+        return (
+            f"layer {name!r} is a {type(conv).__name__} with a forward of its own, so its weight is not what it applies; "
+            "name a plain Conv2d with layer="
+        )
+    return None
+
+
+def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2d]:
+    """The convolution that freqfast works on.
+
+    Args:
+        model: Any model; DistributedDataParallel and torch.compile wrappers are looked through.
+        layer: Dotted name of the convolution inside the (unwrapped) model; by default the first spatial one, in the order
+            in which the modules were registered.
+
+    Returns:
+        Its name and the module itself.
+
+    Raises:
+        ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight than
+            a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight).
+    """
+    model = unwrap(model)
+    if layer is None:
+        found = next(
+            ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1),
+            None,
+        )
+        if found is None:
+            raise ValueError(
+                f"{type(model).__name__} has no spatial Conv2d; name one with layer=, or use another model"
+            )
+        name, conv = found
+    else:
+        modules = dict(model.named_modules())
+        if not isinstance(modules.get(layer), nn.Conv2d):
+            convs = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
+            what = f"a {type(modules[layer]).__name__}" if layer in modules else "not in the model"
+            raise ValueError(
+                f"layer {layer!r} is {what}, not a Conv2d; the first ones are {', '.join(convs[:3]) or 'absent'}"
+            )
+        name, conv = layer, modules[layer]
+    if reason := _refusal(name, conv):
+        raise ValueError(reason)
+    return name, conv
