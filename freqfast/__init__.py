@@ -29,7 +29,7 @@ _HOME = {
     "write_spectra": "spectra_h5",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
     from freqfast.bands import Bands as Bands

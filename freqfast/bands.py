@@ -70,9 +70,7 @@ class Bands:
         if not all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)):
             raise ValueError(f"edges must increase strictly, got {self.edges}")
         if self.edges[-2] >= MAX_FREQUENCY:
-            raise ValueError(
-                f"the last band lies above sqrt(0.5) cycles/pixel and is empty, got edges {self.edges}"
-            )
+            raise ValueError(f"the last band lies above sqrt(0.5) cycles/pixel and is empty, got edges {self.edges}")
         if len(set(self.names)) != len(self.names) or not all(isinstance(n, str) and n for n in self.names):
             raise ValueError(f"names must be different non-empty strings, got {self.names}")
 
@@ -109,9 +107,7 @@ class Bands:
             return cls.equal_area(2 if bands is None else bands)
         if isinstance(bands, Mapping) and set(bands) == {"edges", "names"}:
             return cls(tuple(bands["edges"]), tuple(bands["names"]))
-        raise ValueError(
-            f"bands must be a Bands, a number of bands, or a table of edges and names, got {bands!r}"
-        )
+        raise ValueError(f"bands must be a Bands, a number of bands, or a table of edges and names, got {bands!r}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -178,14 +174,15 @@ def frequency_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
         ValueError: If the weight is unfit (see `freqfast.spectrum.check_weight`).
     """
     bands = Bands.of(bands)
-    classes = classify_filters(band_shares(weight, bands))
+    classes = classify_filters(band_shares(weight.double(), bands))  # half types would round shares to ties
     return torch.bincount(classes, minlength=len(bands)).double() / len(weight)
 
 
 def energy_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
     """Share of a layer's whole energy in each band (filters weighted by their energy), ``(B,)`` float64."""
-    energy = at_least_float32(weight).double().flatten(1).square().sum(1)
-    shares = band_shares(weight, bands).double()
+    weight = weight.double()
+    shares = band_shares(weight, bands)
+    energy = weight.flatten(1).square().sum(1)
     return energy @ shares / energy.sum().clamp_min(1e-300)
 
 

@@ -1,8 +1,8 @@
 """Spectral modulation: a convolution that learns how much of each spatial frequency its filters pass.
 
 A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, tied for the frequencies ``(u, v)`` and
-``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) that is a diagonal matrix, hence
-two small matrix products and no FFT: differentiable, exact to invert, and the same in every dtype.
+``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) that is a diagonal matrix,
+hence two small matrix products and no FFT: differentiable, exact to invert, and the same in every dtype.
 """
 
 from functools import lru_cache
@@ -26,7 +26,7 @@ __all__ = [
 
 @lru_cache(maxsize=64)
 def _frequency_pairs(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Free frequencies of a kernel's DFT ``(F, 2)`` as integers (u, v), and the ``(kH, kW)`` map from DFT bins to them."""
+    """Free DFT frequencies of a kernel, ``(F, 2)`` integers (u, v), and the ``(kH, kW)`` map from bins to them."""
     kh, kw = kernel_size
     pairs: list[tuple[int, int]] = []
     index = np.full(kernel_size, -1)
@@ -39,13 +39,14 @@ def _frequency_pairs(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarr
 
 
 def gain_frequencies(kernel_size: tuple[int, int]) -> Tensor:
-    """Frequencies ``(fy, fx)`` that a kernel's log gains belong to, ``(F, 2)`` in cycles/pixel (one of each +/- pair)."""
+    """Frequencies ``(fy, fx)`` of a kernel's log gains, ``(F, 2)`` in cycles/pixel (one of each +/- pair)."""
     pairs, _ = _frequency_pairs(kernel_size)
     size = np.array(kernel_size)
     return torch.from_numpy((pairs / size + 0.5) % 1 - 0.5)
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # else a first call in inference mode would cache what training cannot use
 def _real_fourier_basis(
     kernel_size: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -81,12 +82,13 @@ def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
 class SpectralConv2d(nn.Conv2d):
     """A 2-D convolution whose filters pass each spatial frequency by a learnable power gain.
 
-    The filters that it applies in eval mode are ``Re IDFT(DFT(weight) * exp(log_gain / 2))`` on the kernel's own DFT grid.
-    In training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal: perturbation in the
-    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours).
+    The filters that it applies in eval mode are ``Re IDFT(DFT(weight) * exp(log_gain / 2))`` on the kernel's own DFT
+    grid. In training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal:
+    perturbation in the power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is
+    ours).
 
-    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise is a function of `seed` and of the
-    number of draws so far alone, the same on every device and, given the seed, on every rank.
+    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise is a function of `seed` and of
+    the number of draws so far alone, the same on every device and, given the seed, on every rank.
 
     Args:
         *args: As for `torch.nn.Conv2d`.
@@ -117,16 +119,14 @@ class SpectralConv2d(nn.Conv2d):
         if not 0 <= sigma < float("inf"):
             raise ValueError(f"sigma must be finite and not negative, got {sigma}")
         if max(self.kernel_size) < 2:
-            raise ValueError(
-                "a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel"
-            )
+            raise ValueError("a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel")
         free = len(_frequency_pairs(self._size)[0])
         rows = self.out_channels if per_filter else 1
         zeros = torch.zeros(rows, free, dtype=self.weight.dtype, device=self.weight.device)
-        self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
+        self.seed = int(torch.randint(2**31, (), device="cpu")) if seed is None else int(seed)
         self.sigma = float(sigma)
-        self.seed = int(torch.randint(2**31, ())) if seed is None else int(seed)
         self.draws = 0
+        self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -136,7 +136,7 @@ class SpectralConv2d(nn.Conv2d):
         """The next draw of ``sigma * eps``, shaped like the log gains."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.draws) % 2**63)
         self.draws += 1
-        eps = torch.randn(self.log_gain.shape, generator=generator)
+        eps = torch.randn(self.log_gain.shape, generator=generator, dtype=torch.float32, device="cpu")
         return self.sigma * eps.to(self.log_gain.device, self.log_gain.dtype)
 
     def modulated_weight(self, perturbed: bool = False) -> Tensor:
@@ -188,7 +188,7 @@ def apply_modulation(
     conv.__class__ = SpectralConv2d
     try:
         conv._init_modulation(per_filter, sigma, seed)  # type: ignore[operator]
-    except ValueError:
+    except Exception:
         conv.__class__ = plain
         raise
     return model

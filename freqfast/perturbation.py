@@ -1,13 +1,15 @@
 """Perturbation of the spectrum that each sample meets.
 
-The first convolution is linear, so multiplying its filters' spectrum by ``H(f)`` for one sample equals filtering that sample
-by ``H``. This form also adds power, not only scales it, and draws anew for every sample.
+The first convolution is linear, so multiplying its filters' spectrum by ``H(f)`` for one sample equals filtering that
+sample by ``H``. This form also adds power, not only scales it, and draws anew for every sample.
 """
 
 import math
 
 import torch
 from torch import Tensor
+
+from freqfast.spectrum import at_least_float32
 
 __all__ = ["perturb_spectrum"]
 
@@ -33,7 +35,8 @@ def perturb_spectrum(
     and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
     spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
 
-    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044) to perturb the power spectrum; the distributions are ours.
+    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044) to perturb the power spectrum; the distributions are
+    ours.
 
     Args:
         images: ``(N, C, H, W)`` float pixels in [0, 1].
@@ -55,7 +58,7 @@ def perturb_spectrum(
         )
     check_strengths(gain=gain, tilt=tilt, jitter=jitter, noise=noise)
     count, channels, height, width = images.shape
-    pixels = images.float()
+    pixels = at_least_float32(images)
 
     def uniform() -> Tensor:
         return torch.rand(count, 1, 1, 1, device=images.device, generator=generator)

@@ -32,7 +32,7 @@ def frequencies(n: int = GRID) -> Tensor:
         >>> frequencies(4).tolist()
         [-0.5, -0.25, 0.0, 0.25]
     """
-    return torch.fft.fftshift(torch.fft.fftfreq(n, dtype=torch.float64))
+    return torch.fft.fftshift(torch.fft.fftfreq(n, dtype=torch.float64, device="cpu"))
 
 
 def radial_frequency(n: int = GRID) -> Tensor:
@@ -52,13 +52,9 @@ def check_weight(weight: Tensor) -> None:
             or infinite.
     """
     if weight.ndim != 4:
-        raise ValueError(
-            f"weight must have shape (O, I, kH, kW), got {tuple(weight.shape)}; pass a Conv2d's weight"
-        )
+        raise ValueError(f"weight must have shape (O, I, kH, kW), got {tuple(weight.shape)}; pass a Conv2d's weight")
     if not weight.is_floating_point():
-        raise ValueError(
-            f"weight must be real floating point, got {weight.dtype}; convert it with weight.float()"
-        )
+        raise ValueError(f"weight must be real floating point, got {weight.dtype}; convert it with weight.float()")
     if weight.shape[2:].numel() < 2:
         raise ValueError(
             f"a {weight.shape[2]}x{weight.shape[3]} kernel has a flat spectrum, so it has no frequency band; "
@@ -80,8 +76,8 @@ def at_least_float32(x: Tensor) -> Tensor:
 def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
     """Power spectrum of each filter, summed over its input channels.
 
-    Each ``kH x kW`` kernel is zero-padded to ``n x n``; then ``power[o, fy, fx] = sum_i |F_i(fy, fx)|^2 / n^2``, so that
-    a filter's power sums to its squared L2 norm (Parseval).
+    Each ``kH x kW`` kernel is zero-padded to ``n x n``; then ``power[o, fy, fx] = sum_i |F_i(fy, fx)|^2 / n^2``, so
+    that a filter's power sums to its squared L2 norm (Parseval).
 
     Args:
         weight: ``(O, I, kH, kW)``.

@@ -23,11 +23,12 @@ def _refusal(name: str, conv: nn.Module) -> str | None:
         return f"layer {name!r} is not initialised yet; run one batch through the model first"
     if is_parametrized(conv, "weight") or "weight" not in conv._parameters:
         return f"the weight of layer {name!r} is reparametrised; remove the parametrisation first"
-    own_forward = type(conv).forward is not nn.Conv2d.forward
+    plain = nn.Conv2d
+    own_forward = type(conv).forward is not plain.forward or type(conv)._conv_forward is not plain._conv_forward
     if own_forward and not getattr(conv, "applies_effective_weight", False):
         return (
-            f"layer {name!r} is a {type(conv).__name__} with a forward of its own, so its weight is not what it applies; "
-            "name a plain Conv2d with layer="
+            f"layer {name!r} is a {type(conv).__name__} with a forward of its own, so its weight is not what it "
+            "applies; name a plain Conv2d with layer="
         )
     return None
 
@@ -37,15 +38,15 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
 
     Args:
         model: Any model; DistributedDataParallel and torch.compile wrappers are looked through.
-        layer: Dotted name of the convolution inside the (unwrapped) model; by default the first spatial one, in the order
-            in which the modules were registered.
+        layer: Dotted name of the convolution inside the (unwrapped) model; by default the first spatial one, in the
+            order in which the modules were registered.
 
     Returns:
         Its name and the module itself.
 
     Raises:
-        ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight than
-            a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight).
+        ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight
+            than a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight).
     """
     model = unwrap(model)
     if layer is None:

@@ -4,8 +4,8 @@ When each helps, and what it costs:
 
 - `FrequencyProportion` enforces which share of the first convolution's filters is low- or high-frequency. One small
   projection after each optimizer step.
-- `SpectralModulation` learns a gain for each frequency of the filters, under random perturbation. Two small matrix products
-  per forward pass; baked away for inference.
+- `SpectralModulation` learns a gain for each frequency of the filters, under random perturbation. Two small matrix
+  products per forward pass; baked away for inference.
 - `SpectrumPerturbation` perturbs the spectrum that a share of each training batch meets. One FFT of that share.
 - `SpectrumRecorder` keeps the filters' spectra of every epoch. Once per epoch.
 - `AutoPrecision` runs the forward pass in bfloat16 where the device has it natively.

@@ -1,6 +1,9 @@
 """Band proportions as columns of fastai's progress table, shared by the callbacks that know them."""
 
+import math
+
 from fastai.callback.core import Callback
+from fastai.learner import Learner
 
 from freqfast.bands import Bands, frequency_proportion
 from freqfast.modulation import effective_weight
@@ -12,26 +15,40 @@ __all__ = ["BandColumns"]
 class BandColumns(Callback):
     """Adds the first convolution's frequency proportion to the table, one column a band, in fits only.
 
-    The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not change.
-    Subclasses set `bands` and `layer`.
+    The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
+    change. Subclasses set `bands` and `layer`.
     """
 
-    # After Recorder (50), which makes the header in before_fit and the row in after_validate; before ProgressCallback and
-    # CSVLogger (60), which read them.
+    # After Recorder (50), which makes the header in before_fit and the row in after_validate; before ProgressCallback
+    # and CSVLogger (60), which read them.
     order = 55
     bands: Bands
     layer: str | None
     _trained = False
 
+    @property
+    def learn(self) -> Learner:
+        """The Learner, None while on none; setting it checks that its model has such a layer."""
+        return self.__dict__.get("_learn")
+
+    @learn.setter
+    def learn(self, learn: Learner | None) -> None:
+        if learn is not None:
+            self._check(learn)
+        self.__dict__["_learn"] = learn
+
+    def _check(self, learn: Learner) -> None:
+        """Raise the ValueError that the first step would, before anything is changed."""
+        raise NotImplementedError
+
     def before_fit(self) -> None:
-        """Add the header's names, unless another callback of this family has."""
+        """Add the header's names, unless another callback of this family has: columns of two kinds do not mix."""
         recorder = getattr(self.learn, "recorder", None)
-        self._columns = (
-            [] if recorder is None else [n for n in self.bands.names if n not in recorder.metric_names]
-        )
-        if self._columns:
+        self._shown = False
+        if recorder is not None and not set(self.bands.names) & set(recorder.metric_names):
+            self._shown = True
             at = len(recorder.metric_names) - int(recorder.add_time)
-            recorder.metric_names = recorder.metric_names[:at] + self._columns + recorder.metric_names[at:]
+            recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]
 
     def before_epoch(self) -> None:
         """Forget the last epoch."""
@@ -44,7 +61,9 @@ class BandColumns(Callback):
     def after_validate(self) -> None:
         """Add the row's values after the metrics."""
         recorder = getattr(self.learn, "recorder", None)
-        if self._trained and self._columns and recorder is not None:
-            _, conv = find_conv(self.learn.model, self.layer)
-            proportion = frequency_proportion(effective_weight(conv), self.bands).tolist()
-            recorder.log += [proportion[self.bands.index(name)] for name in self._columns]
+        if self._trained and self._shown and recorder is not None:
+            weight = effective_weight(find_conv(self.learn.model, self.layer)[1])
+            if weight.isfinite().all():
+                recorder.log += frequency_proportion(weight, self.bands).tolist()
+            else:  # diverged: nan, as the losses show
+                recorder.log += [math.nan] * len(self.bands)

@@ -2,8 +2,10 @@
 
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from torch import nn
+from fastai.optimizer import Optimizer, OptimWrapper
+from torch import Tensor
 
+from freqfast.callbacks.claim import claim_conv
 from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
 from freqfast.surgery import find_conv
 
@@ -13,20 +15,21 @@ __all__ = ["SpectralModulation"]
 class SpectralModulation(Callback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
-    Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer exists or
-    by joining the one that does; the gains train like weights, in the group of the layer's own weight. Removing it (which
-    `fit(cbs=...)` does at the end) bakes what was learned into the plain convolution. After Jia, Bao and Ma (2019,
-    arXiv:1911.12044).
+    Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer
+    exists or by joining the one that does; the gains train like weights, in the group of the layer's own weight.
+    Removing it (which `fit(cbs=...)` does at the end) bakes what was learned into the plain convolution. After Jia, Bao
+    and Ma (2019, arXiv:1911.12044).
 
     Args:
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
-        seed: Seed of the perturbation, needed to be equal on all ranks of distributed training; None draws one from torch's
-            generator.
+        seed: Seed of the perturbation, needed to be equal on all ranks of distributed training; None draws one from
+            torch's generator.
 
     Raises:
-        ValueError: When added to a Learner: if the layer is not a plain convolution or sigma is negative.
+        ValueError: When added to a Learner: if the layer is not a plain convolution or has a `SpectralModulation`
+            already, or sigma is negative.
     """
 
     def __init__(
@@ -36,8 +39,8 @@ class SpectralModulation(Callback):
         self._draws_before: int | None = None
 
     @property
-    def learn(self) -> Learner | None:
-        """The Learner; setting it installs the modulation, setting None bakes it."""
+    def learn(self) -> Learner:
+        """The Learner, None while on none; setting it installs the modulation, setting None bakes it."""
         return self.__dict__.get("_learn")
 
     @learn.setter
@@ -49,34 +52,36 @@ class SpectralModulation(Callback):
         self.__dict__["_learn"] = learn
 
     def _install(self, learn: Learner) -> None:
-        _, conv = find_conv(learn.model, self.layer)
-        if isinstance(
-            conv, SpectralConv2d
-        ):  # the model of another Learner, or of a loaded one: go on with its gains
+        conv = claim_conv(self, learn)
+        if isinstance(conv, SpectralConv2d):  # the model of another Learner, or of a loaded one: go on with its gains
             conv.sigma = float(self.sigma)
-            return
-        apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed)
-        if getattr(learn, "opt", None):
-            # A group of its own would break the schedules that were made for the existing groups.
-            group = next((g for g in learn.opt.param_lists if _position(g, conv.weight) is not None), None)
-            if group is not None:
-                group.append(conv.log_gain)
+        else:
+            apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed)
+        if opt := _optimizer(learn):
+            # A group of its own would break the schedules that were made for the existing groups. Saved states go by
+            # position, so the gains come after the layer's other parameters, as in an optimizer made from now on.
+            for group in opt.param_lists:
+                if (at := _position(group, conv.weight)) is not None and _position(group, conv.log_gain) is None:
+                    bias_at = _position(group, conv.bias)
+                    group.insert(max(at, -1 if bias_at is None else bias_at) + 1, conv.log_gain)
+                    opt.state.setdefault(conv.log_gain, {})  # a plain dict once fastai has loaded a state
 
     def _uninstall(self, learn: Learner) -> None:
         _, conv = find_conv(learn.model, self.layer)
         if not isinstance(conv, SpectralConv2d):
             return
-        if getattr(learn, "opt", None):
-            for group in learn.opt.param_lists:
+        if opt := _optimizer(learn):
+            for group in opt.param_lists:
                 if (at := _position(group, conv.log_gain)) is not None:
                     del group[at]
-            learn.opt.state.pop(conv.log_gain, None)
+            for state in (opt.state, getattr(opt, "opt", opt).state):  # OptimWrapper's own and torch's
+                state.pop(conv.log_gain, None)
         bake_modulation(conv)
 
     def before_fit(self) -> None:
         """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""
-        if hasattr(self.learn, "lr_finder"):
-            self._draws_before = find_conv(self.learn.model, self.layer)[1].draws
+        finding = hasattr(self.learn, "lr_finder")
+        self._draws_before = find_conv(self.learn.model, self.layer)[1].draws if finding else None
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's draws back."""
@@ -85,6 +90,12 @@ class SpectralModulation(Callback):
             self._draws_before = None
 
 
-def _position(group: list, parameter: nn.Parameter) -> int | None:
+def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:
+    """The optimizer that fits use, where it exists: one that was built by hand does before the first fit."""
+    built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None
+    return learn.opt or built
+
+
+def _position(group: list, parameter: Tensor | None) -> int | None:
     """Where a parameter group holds a parameter, by identity."""
     return next((i for i, p in enumerate(group) if p is parameter), None)

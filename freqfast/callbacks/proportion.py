@@ -7,6 +7,7 @@ from fastai.learner import Learner
 from torch import Tensor
 
 from freqfast.bands import Bands, assign_bands, band_counts, band_shares
+from freqfast.callbacks.claim import claim_conv
 from freqfast.callbacks.columns import BandColumns
 from freqfast.modulation import assign_effective_weight, effective_weight
 from freqfast.proportion import project_filters
@@ -16,11 +17,12 @@ __all__ = ["FrequencyProportion"]
 
 
 class FrequencyProportion(BandColumns):
-    """Keeps a given share of the first convolution's filters in each frequency band, exactly, after every optimizer step.
+    """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
     Before the first step each filter is assigned to a band such that the most energy stays in place; from then on every
-    filter is projected onto the closest one with at least `purity` of its energy in its band. Where `SpectralModulation` is on
-    as well, the proportion holds for the filters that the layer applies. After Jia, Bao and Ma (2019, arXiv:1911.12044).
+    filter is projected onto the closest one with at least `purity` of its energy in its band. Where
+    `SpectralModulation` is on as well, the proportion holds for the filters that the layer applies. After Jia, Bao and
+    Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
@@ -33,7 +35,8 @@ class FrequencyProportion(BandColumns):
         assignment: ``(O,)`` band indices of the current or last fit; None before the first.
 
     Raises:
-        ValueError: When added to a Learner: if the proportions, the purity or the layer do not fit its model.
+        ValueError: When added to a Learner: if the proportions, the purity or the layer do not fit its model, or the
+            layer has a `FrequencyProportion` already.
     """
 
     def __init__(
@@ -52,17 +55,13 @@ class FrequencyProportion(BandColumns):
         self.assignment: Tensor | None = None
         band_counts(self.proportions, self.bands, 1)
 
-    @property
-    def learn(self) -> Learner | None:
-        """The Learner; setting it checks that its model can meet the proportions."""
-        return self.__dict__.get("_learn")
+    def _check(self, learn: Learner) -> None:
+        project_filters(effective_weight(claim_conv(self, learn)), self.bands, self.proportions, self.purity)
 
-    @learn.setter
-    def learn(self, learn: Learner | None) -> None:
-        if learn is not None:
-            _, conv = find_conv(learn.model, self.layer)
-            project_filters(effective_weight(conv), self.bands, self.proportions, self.purity)
-        self.__dict__["_learn"] = learn
+    def before_fit(self) -> None:
+        """Remember the assignment from before a learning-rate finder's throw-away steps."""
+        super().before_fit()
+        self._assigned_before = self.assignment
 
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
@@ -80,12 +79,13 @@ class FrequencyProportion(BandColumns):
 
     def _project(self) -> None:
         weight = effective_weight(self._conv)
+        if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
+            return
         projected = project_filters(weight, self.bands, self.assignment, self.purity, self.preserve_norm)
         if not torch.equal(projected, weight):
             assign_effective_weight(self._conv, projected)
 
     def after_fit(self) -> None:
-        """Let go of the layer, and of the assignment that a learning-rate finder's throw-away steps made."""
-        self._conv = None
+        """Take a learning-rate finder's assignment back."""
         if hasattr(self.learn, "lr_finder"):
-            self.assignment = None
+            self.assignment = self._assigned_before

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from fastai.learner import Learner
 
 from freqfast.bands import Bands, band_shares
 from freqfast.callbacks.columns import BandColumns
 from freqfast.modulation import SpectralConv2d, effective_weight
+from freqfast.spectra import SpectraHistory
 from freqfast.spectrum import GRID, power_spectrum
 from freqfast.surgery import find_conv
 
@@ -16,7 +18,8 @@ __all__ = ["SpectrumRecorder"]
 class SpectrumRecorder(BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
-    Epochs count on over several fits; a learning-rate finder's are not recorded. `freqfast.write_spectra` stores what it holds.
+    Epochs count on over several fits; a learning-rate finder's are not recorded. `freqfast.write_spectra` stores what
+    it holds.
 
     Args:
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
@@ -29,7 +32,12 @@ class SpectrumRecorder(BandColumns):
         power: Power spectra, each ``(O, n, n)``.
         shares: Band shares, each ``(O, B)``.
         log_gain: Log power gains, each ``(O or 1, kH, kW)``; empty for a plain convolution.
+
+    Raises:
+        ValueError: When added to a Learner: if there is no such layer, its kernel is 1x1, or n is smaller than it.
     """
+
+    order = 56  # after FrequencyProportion (55), whatever the order of adding: training starts from what it enforces
 
     def __init__(
         self,
@@ -43,6 +51,9 @@ class SpectrumRecorder(BandColumns):
         self.power: list[np.ndarray] = []
         self.shares: list[np.ndarray] = []
         self.log_gain: list[np.ndarray] = []
+
+    def _check(self, learn: Learner) -> None:
+        power_spectrum(effective_weight(find_conv(learn.model, self.layer)[1]), self.points)
 
     def before_train(self) -> None:
         """Record the filters that training starts from."""
@@ -64,3 +75,19 @@ class SpectrumRecorder(BandColumns):
         self.shares.append(band_shares(weight, self.bands).numpy())
         if isinstance(conv, SpectralConv2d):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
+
+    def history(self) -> SpectraHistory:
+        """What was recorded, stacked by epoch.
+
+        Raises:
+            ValueError: If nothing was recorded yet.
+        """
+        if not self.epochs:
+            raise ValueError("nothing was recorded yet; fit the Learner with the SpectrumRecorder first")
+        return SpectraHistory(
+            epochs=np.array(self.epochs),
+            power=np.stack(self.power),
+            weight=np.stack(self.weights),
+            shares=np.stack(self.shares),
+            log_gain=np.stack(self.log_gain) if len(self.log_gain) == len(self.epochs) else None,
+        )

@@ -1,11 +1,6 @@
-"""Digital: brightness, contrast, saturate, JPEG compression, pixelate (elastic_transform has its own module)."""
+"""Digital: contrast, saturate, JPEG compression, pixelate (``elastic_transform`` has a module of its own)."""
 
 from __future__ import annotations
-
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 
 import numpy as np
 import torch
@@ -13,18 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from freqfast.corruptions.pixels import to_levels, to_unit
-from freqfast.corruptions.random import BatchRandom
-
-
-def brightness(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Add ``amount`` to the value V of HSV, clipped."""
-    amount = (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1]
-    x = to_unit(images)
-    value = x.amax(dim=1, keepdim=True)
-    raised = (value + amount).clamp_(max=1.0)
-    # Hue and saturation fix the ratios of the channels; black has none and turns grey.
-    ratio = torch.where(value > 0, x.div_(value), 1.0)
-    return to_levels(ratio.mul_(raised))
+from freqfast.corruptions.streams import BatchRandom
 
 
 def contrast(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
@@ -51,15 +35,15 @@ def saturate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
 
 
 def jpeg_compression(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Through libjpeg and back, with Pillow's default chroma subsampling."""
+    """Through libjpeg and back, at its default chroma subsampling.
+
+    The published data went through Pillow. torchvision calls the same library without Pillow's file handling, which
+    costs more than a small image's compression does; the tests hold it to Pillow's bytes.
+    """
+    from torchvision.io import decode_jpeg, encode_jpeg
+
     quality = (80, 65, 58, 50, 40)[severity - 1]
-
-    def compress(image: Image.Image) -> Image.Image:
-        buffer = BytesIO()
-        image.save(buffer, "JPEG", quality=quality)
-        return Image.open(buffer)
-
-    return _with_pillow(images, compress)
+    return torch.stack(decode_jpeg(encode_jpeg(list(images.cpu()), quality))).to(images.device)
 
 
 def pixelate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
@@ -68,22 +52,9 @@ def pixelate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
     height, width = images.shape[2:]
     small = max(1, int(width * fraction)), max(1, int(height * fraction))
 
-    def resize(image: Image.Image) -> Image.Image:
-        return image.resize(small, Image.Resampling.BOX).resize((width, height), Image.Resampling.BOX)
-
-    return _with_pillow(images, resize)
-
-
-def _with_pillow(images: Tensor, function: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """Apply ``function`` to each image as a Pillow image, on threads (Pillow's codecs release the interpreter lock)."""
     arrays = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     result = np.empty_like(arrays)
-    workers = min(len(arrays), os.cpu_count() or 1)
-
-    def work(worker: int) -> None:
-        for k in range(worker, len(arrays), workers):
-            result[k] = np.asarray(function(Image.fromarray(arrays[k])))
-
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, range(workers)))
+    for k, array in enumerate(arrays):
+        coarse = Image.fromarray(array).resize(small, Image.Resampling.BOX)
+        result[k] = coarse.resize((width, height), Image.Resampling.BOX)
     return torch.from_numpy(result).permute(0, 3, 1, 2).to(images.device)

@@ -13,11 +13,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtr
-from scipy.stats import poisson
+from scipy.special import gammaln, ndtr, xlogy
 from torch import Tensor
 
-from freqfast.corruptions.random import BatchRandom
+from freqfast.corruptions.streams import BatchRandom
 
 _FRACTION_BITS = 24  # of a 32-bit draw, 8 bits choose the column and 24 decide between it and its alias
 
@@ -80,7 +79,7 @@ def _shot_law(rate: float) -> NDArray[np.float64]:
     mean = np.arange(256) / 255 * rate
     count = np.arange(int(rate + 12 * np.sqrt(rate)) + 1)
     level = (np.clip(count / rate, 0, 1) * 255).astype(np.uint8)
-    mass = poisson.pmf(count, mean[:, None])
+    mass = np.exp(xlogy(count, mean[:, None]) - gammaln(count + 1) - mean[:, None])
     law = np.zeros((256, 256))
     np.add.at(law.T, level, mass.T)
     return law
@@ -114,8 +113,6 @@ def _alias_table(law: NDArray[np.float64]) -> NDArray[np.int32]:
         mass[rows, rich] -= np.where(poor == rich, 0, short)
         filled[rows, poor] = True
     threshold = np.rint((share - 0.5) * 2**_FRACTION_BITS).astype(np.int64)
-    full = threshold >= 2 ** (
-        _FRACTION_BITS - 1
-    )  # does not fit 24 bits: let both outcomes be the column itself
+    full = threshold >= 2 ** (_FRACTION_BITS - 1)  # does not fit 24 bits: let both outcomes be the column itself
     alias[full], threshold[full] = np.nonzero(full)[1], 0
-    return (threshold * 256 + alias).astype(np.int32).reshape(-1)
+    return np.asarray(threshold * 256 + alias, dtype=np.int32).reshape(-1)

@@ -15,7 +15,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import Tensor
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -46,6 +45,8 @@ def _mix_(z: Tensor) -> Tensor:
 @lru_cache(maxsize=4)
 def _normal_quantiles(device: torch.device) -> Tensor:
     """The means of 2**16 equally likely slices of the standard normal, rescaled to unit variance; float64."""
+    from scipy.special import ndtri  # here, since few need it and it takes a while to import
+
     edges = ndtri(np.linspace(0.0, 1.0, 2**_NORMAL_BITS + 1))
     density = np.exp(-0.5 * edges**2) / math.sqrt(2 * math.pi)
     means = (density[:-1] - density[1:]) * 2**_NORMAL_BITS
@@ -97,8 +98,8 @@ class BatchRandom:
         unit = self.bits(shape, torch.int32).to(torch.float64).mul_(2.0**-32).add_(0.5)
         return unit.mul_(high - low).add_(low)
 
-    def integers(self, high: int, shape: Sequence[int] = ()) -> Tensor:
-        """Uniform in ``{0, ..., high - 1}``: int64 ``(n, *shape)``; ``high`` is at most 2**31."""
+    def integers(self, high: int | Tensor, shape: Sequence[int] = ()) -> Tensor:
+        """Uniform in ``{0, ..., high - 1}``: int64 ``(n, *shape)``; ``high`` is at most 2**31 and broadcasts."""
         return ((self.bits(shape, torch.int32).to(torch.int64) + 2**31) * high) >> 32
 
     def normal(self, loc: float = 0.0, scale: float = 1.0, shape: Sequence[int] = ()) -> Tensor:

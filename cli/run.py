@@ -1,0 +1,94 @@
+"""`freqfast run`."""
+
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from freqfast.cli.output import console, percent, progress_bar, proportion_text
+from rich.table import Table
+
+__all__ = ["run"]
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe; `freqfast recipes` lists them.")],
+    data: Annotated[
+        Path | None, typer.Option(help="An archive, its folder, or a data set's folder; else FREQFAST_DATA, the cache.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory, which must not exist yet.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of training.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda:0.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a value (TOML), as in frequency_proportion.purity=0.8."
+        ),
+    ] = None,
+) -> None:
+    """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
+
+    Leaves a run directory: recipe.toml, environment.json, metrics.csv, model.safetensors, spectra.h5, report.json.
+    """
+    from freqfast.recipe import apply_overrides, find_recipe
+
+    overrides = {"epochs": epochs, "seed": seed}
+    chosen = apply_overrides(
+        find_recipe(recipe), parse_settings(settings or []) | {k: v for k, v in overrides.items() if v is not None}
+    )
+    if out is None:
+        out = Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+    elif out.exists():
+        raise FileExistsError(f"{out} exists already; choose another --out or remove it")
+
+    from freqfast.training import run_recipe  # imports fastai, so only once the input is known to be sound
+
+    try:
+        with progress_bar() as progress:
+            result = run_recipe(chosen, out, data_path=data, device=device, progress=progress)
+    except KeyboardInterrupt:
+        print(f"freqfast: interrupted; {out} holds what was finished (no report.json)", file=sys.stderr)
+        raise typer.Exit(130) from None
+    console.print(_summary(result.report))
+    console.print(f"run directory: {out}", soft_wrap=True)
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Values by dotted key from ``KEY=TOML-LITERAL`` strings.
+
+    Raises:
+        ValueError: If a setting is not of this form.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, literal = setting.partition("=")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {literal}")["value"]
+        except tomllib.TOMLDecodeError:
+            equals = ""
+        if not equals or not key.strip():
+            raise ValueError(
+                f"--set {setting}: write KEY=VALUE with a TOML value, such as width=16 or precision='\"float32\"'"
+            )
+    return values
+
+
+def _summary(report: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{report['recipe']}, {report['epochs']} epochs, seed {report['seed']}", show_header=False)
+    table.add_row("clean accuracy", f"{percent(report['clean'])} %")
+    count = len(report["accuracy"])
+    table.add_row(
+        "corrupted accuracy", f"{percent(report['corrupted'])} % ({count} corruptions, {report['images']} images each)"
+    )
+    if report["mean15"] is not None:
+        table.add_row("mean15", f"{percent(report['mean15'])} %")
+    for when in ("before", "after"):
+        table.add_row(f"frequency proportion {when}", proportion_text(report["bands"], report["proportion"][when]))
+    if report["proportion"]["target"]:
+        table.add_row("target proportion", proportion_text(report["bands"], report["proportion"]["target"]))
+    table.add_row("seconds", f"{report['seconds']['fit']:.0f} training, {report['seconds']['evaluate']:.0f} evaluation")
+    return table

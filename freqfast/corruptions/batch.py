@@ -1,0 +1,156 @@
+"""``corrupt``: any of the corruptions on a whole array of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from freqfast.corruptions.registry import SEVERITIES, find_corruption
+from freqfast.corruptions.streams import BatchRandom
+
+Images = TypeVar("Images", NDArray[np.uint8], Tensor)
+
+MIN_SIDE = 8
+"""The least height and width, in pixels: below it the blurs' borders would reflect more than the image holds."""
+
+# Values a chunk: small enough that a few double-precision copies stay in a core's cache; on other devices large
+# enough to fill them.
+_CHUNK_VALUES = {"cpu": 2**17}
+_CHUNK_VALUES_ELSEWHERE = 2**24
+
+
+def corrupt(
+    images: Images,
+    name: str,
+    severity: int,
+    seed: int = 0,
+    *,
+    index: ArrayLike | Tensor | None = None,
+    frost_dir: str | Path | None = None,
+) -> Images:
+    """Corrupt images as CIFAR-10-C does (Hendrycks and Dietterich, ICLR 2019, arXiv:1903.12261).
+
+    Image ``k`` draws its random numbers from ``(seed, name, severity, index[k])`` alone: the same bytes come out
+    whatever the batch, the number of threads or the order of calls. (On another kind of device a rare value may
+    differ by a grey level.)
+
+    The published parameters are for 32 x 32 images. At other sizes
+
+    - a *share of the image* stays that share: the grid of ``pixelate``, the magnification of ``zoom_blur``, all
+      lengths of ``elastic_transform`` (by the shorter side), the grain of the ``frost`` photographs (likewise), the
+      landscape of ``fog`` (the next power of two, cropped);
+    - *pixels* stay pixels: the radii and sigmas of ``gaussian_blur``, ``defocus_blur``, ``glass_blur`` and
+      ``motion_blur``, the flakes and the blur of ``snow``, the drops of ``spatter``, the blocks of
+      ``jpeg_compression``, and all noise, which is drawn for each pixel.
+
+    Args:
+        images: uint8, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, NumPy array or tensor on any device; a shape that fits
+            both is read as ``(N, H, W, 3)``. Not modified; a read-only or memory-mapped array is fine.
+        name: one of ``CORRUPTIONS``, or a name registered under the entry point ``freqfast.corruptions``.
+        severity: 1 to 5.
+        seed: any integer.
+        index: ``(N,)`` integers that identify the images, by default ``0 .. N - 1``. To corrupt a part of a data set as
+            the whole would be, pass the part's positions.
+        frost_dir: a directory that holds the frost photographs; by default those of the installed distribution
+            ``imagecorruptions-imaug`` (the extra ``frost``). Only ``frost`` looks at it.
+
+    Returns:
+        New images of the same type, layout and device.
+
+    Raises:
+        TypeError: ``images`` is not an array of 8-bit levels.
+        ValueError: a shape, name, severity or index that makes no sense.
+        FileNotFoundError: ``frost`` without its photographs.
+    """
+    channels_last = _is_channels_last(images)
+    if isinstance(severity, bool) or severity not in SEVERITIES:
+        raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
+    function = find_corruption(name, frost_dir)
+    keys = _index_tensor(index, len(images))
+    result = torch.empty_like(images) if isinstance(images, Tensor) else np.empty(images.shape, np.uint8)
+
+    def work(part: slice) -> None:
+        chunk = _to_planar(images[part], channels_last)
+        rng = BatchRandom.for_images(seed, name, int(severity), keys[part].to(chunk.device))
+        corrupted = function(chunk, int(severity), rng)
+        if corrupted.shape != chunk.shape or corrupted.dtype != torch.uint8:
+            raise ValueError(
+                f"corruption {name!r} turned uint8 {tuple(chunk.shape)} into "
+                f"{corrupted.dtype} {tuple(corrupted.shape)}; it must keep type and shape"
+            )
+        planar = corrupted.permute(0, 2, 3, 1) if channels_last else corrupted
+        result[part] = planar if isinstance(result, Tensor) else planar.numpy()
+
+    _on_threads(work, _chunks(images))
+    return result
+
+
+def _is_channels_last(images: object) -> bool:
+    """The layout of ``images``, once they are known to be 8-bit RGB images of a workable size."""
+    if not isinstance(images, (np.ndarray, Tensor)):
+        raise TypeError(f"images must be a NumPy array or a tensor, got {type(images).__name__}")
+    if images.dtype not in (np.uint8, torch.uint8):
+        raise TypeError(f"images must be uint8 levels 0..255, got {images.dtype}; scale and convert them first")
+    shape = tuple(images.shape)
+    if len(shape) == 4 and shape[3] == 3:
+        channels_last, sides = True, shape[1:3]
+    elif len(shape) == 4 and shape[1] == 3:
+        channels_last, sides = False, shape[2:]
+    else:
+        raise ValueError(f"images must be (N, H, W, 3) or (N, 3, H, W), got shape {shape}")
+    if min(sides) < MIN_SIDE:
+        raise ValueError(f"images must be at least {MIN_SIDE} x {MIN_SIDE} pixels, got {sides[0]} x {sides[1]}")
+    return channels_last
+
+
+def _index_tensor(index: ArrayLike | Tensor | None, count: int) -> Tensor:
+    if index is None:
+        return torch.arange(count)
+    keys = index.cpu() if isinstance(index, Tensor) else torch.from_numpy(np.array(index))
+    if keys.dtype.is_floating_point or keys.dtype.is_complex or keys.dtype == torch.bool:
+        raise ValueError(f"index must hold integers, got {keys.dtype}")
+    if keys.shape != (count,):
+        raise ValueError(f"index must have shape ({count},), one number an image, got {tuple(keys.shape)}")
+    return keys.to(torch.int64)
+
+
+def _chunks(images: NDArray[np.uint8] | Tensor) -> list[slice]:
+    device = images.device.type if isinstance(images, Tensor) else "cpu"
+    values = math.prod(images.shape[1:])
+    size = max(1, _CHUNK_VALUES.get(device, _CHUNK_VALUES_ELSEWHERE) // values)
+    return [slice(start, start + size) for start in range(0, len(images), size)]
+
+
+def _on_threads(work: Callable[[slice], None], parts: list[slice]) -> None:
+    """Do all parts, one to a thread at a time, with as many threads as torch is set to.
+
+    A chunk is too small to be cut further: left to torch, each of its many operations would end in a barrier, where a
+    busy machine loses ten times what it does in quiet.
+    """
+    threads = torch.get_num_threads()
+    if min(threads, len(parts)) <= 1:
+        for part in parts:
+            work(part)
+        return
+    torch.set_num_threads(1)  # threads that start from now on inherit it
+    try:
+        with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+            for _ in pool.map(work, parts):
+                pass
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _to_planar(chunk: NDArray[np.uint8] | Tensor, channels_last: bool) -> Tensor:
+    """A contiguous ``(n, 3, H, W)`` copy."""
+    tensor = chunk if isinstance(chunk, Tensor) else torch.from_numpy(np.array(chunk))
+    planar = tensor.permute(0, 3, 1, 2) if channels_last else tensor
+    return planar.clone(memory_format=torch.contiguous_format)

@@ -1,0 +1,76 @@
+"""``elastic_transform``: a random affine map, then a smooth random displacement of every pixel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from freqfast.corruptions.filters import gaussian_filter
+from freqfast.corruptions.streams import BatchRandom
+
+_STEPS = 32  # OpenCV's warp, which made the published data, rounds coordinates to 1/32 pixel
+_NUDGE = 1e-3  # grey levels: keeps flat regions, interpolated in single precision, from truncating to one level less
+
+
+def elastic_transform(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Move three points by U(-affine, affine), then each pixel by ``alpha`` times smoothed U(-1, 1) noise.
+
+    Bilinear both times; the border is mirrored without its edge pixels, then with them.
+    """
+    alpha, sigma, affine = (
+        (0.0, 0.0, 2.56),
+        (1.6, 6.4, 2.24),
+        (2.56, 1.92, 1.92),
+        (3.2, 1.28, 1.6),
+        (3.2, 0.96, 0.96),
+    )[severity - 1]
+    height, width = images.shape[2:]
+    scale = min(height, width) / 32  # the published lengths are shares of a side of 32 pixels
+    y, x = _affine_source(height, width, rng.uniform(-affine * scale, affine * scale, (3, 2)))
+    warped = _sample(images.to(torch.float32), x, y, mirror_edge=False)
+    if alpha > 0:
+        noise = rng.uniform(-1.0, 1.0, (2, height, width))
+        shift = gaussian_filter(noise, sigma * scale, truncate=3.0, border="symmetric").mul_(alpha * scale)
+        rows, columns = _pixel_grid(height, width, images.device)
+        warped = _sample(warped, columns + shift[:, 0], rows + shift[:, 1], mirror_edge=True)
+    return warped.add_(_NUDGE).clamp_(0.0, 255.0).to(torch.uint8)
+
+
+def _pixel_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Row and column numbers, ``(H, 1)`` and ``(1, W)`` float64."""
+    rows = torch.arange(height, dtype=torch.float64, device=device)
+    columns = torch.arange(width, dtype=torch.float64, device=device)
+    return rows[:, None], columns[None, :]
+
+
+def _affine_source(height: int, width: int, moves: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel comes from when three points of a central square move by ``moves`` ``(n, 3, 2)``, as (x, y).
+
+    Returns:
+        Source rows and columns, ``(n, H, W)`` float64, rounded to 1/32 pixel.
+    """
+    reach = min(height, width) // 3
+    rows, columns = _pixel_grid(height, width, moves.device)
+    at = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=moves.device) * reach
+    at += torch.tensor([width // 2, height // 2], device=moves.device)
+    moved = at + moves
+    # A pixel at moved[0] + a u + b v comes from at[0] + a (0, -2 reach) + b (-2 reach, -2 reach), all as (x, y).
+    (ux, uy), (vx, vy) = ((moved[:, k] - moved[:, 0]).T[..., None, None] for k in (1, 2))
+    dx, dy = columns - moved[:, 0, 0, None, None], rows - moved[:, 0, 1, None, None]
+    area = ux * vy - uy * vx
+    a, b = (dx * vy - dy * vx) / area, (ux * dy - uy * dx) / area
+    source = at[0, 1] - 2 * reach * (a + b), at[0, 0] - 2 * reach * b
+    y, x = (coordinate.mul_(_STEPS).add_(0.5).floor_().div_(_STEPS) for coordinate in source)
+    return y, x
+
+
+def _sample(x: Tensor, columns: Tensor, rows: Tensor, mirror_edge: bool) -> Tensor:
+    """Bilinear samples of ``(n, C, H, W)`` float32 at ``(n, H, W)`` pixel coordinates, mirrored at the border."""
+    height, width = x.shape[2:]
+    if mirror_edge:
+        grid = ((columns * 2 + 1) / width - 1, (rows * 2 + 1) / height - 1)
+    else:
+        grid = (columns * 2 / (width - 1) - 1, rows * 2 / (height - 1) - 1)
+    normalised = torch.stack(grid, dim=-1).to(torch.float32)
+    return F.grid_sample(x, normalised, padding_mode="reflection", align_corners=not mirror_edge)

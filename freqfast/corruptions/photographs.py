@@ -1,0 +1,75 @@
+"""The frost photographs: where they lie, and how they are read. They are not part of freqfast."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+DISTRIBUTION = "imagecorruptions-imaug"
+# The generator of the published data lists six and draws from the first five.
+NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
+
+
+def find_photographs(frost_dir: str | Path | None = None) -> tuple[Path, ...]:
+    """The five photographs, in ``frost_dir`` or in the installed distribution (which is not imported).
+
+    Raises:
+        FileNotFoundError: one is missing; the message says what to do.
+    """
+    if frost_dir is not None:
+        paths = tuple(Path(frost_dir) / name for name in NAMES)
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"no {', '.join(missing)} in the frost directory {str(frost_dir)!r}; it must hold {', '.join(NAMES)}"
+            )
+        return paths
+    try:
+        installed = files(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        installed = []
+    located = {path.name: Path(str(path.locate())) for path in installed if path.parent.name == "frost"}
+    found = tuple(located[name] for name in NAMES if name in located and located[name].is_file())
+    if len(found) < len(NAMES):
+        raise FileNotFoundError(
+            f"frost needs its photographs: pip install 'freqfast[frost]' brings them (in {DISTRIBUTION}), "
+            f"or name a directory that holds {NAMES[0]} .. {NAMES[-1]}"
+        )
+    return found
+
+
+@lru_cache(maxsize=2)
+def shrunk_photographs(paths: tuple[Path, ...], height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The photographs at 20 % (for a shorter side of 32), in one uint8 stack ``(k, 3, h, w)``, and their sizes.
+
+    OpenCV's bilinear reduction by exactly 5, which the published data has, looks at no neighbour: it picks every
+    fifth pixel, from the third on. So do we, at any ratio.
+    """
+    shrunk = []
+    for path in paths:
+        photograph = _read(path)
+        rows, columns = photograph.shape[:2]
+        step = min(160 / min(height, width), rows / (height + 1), columns / (width + 1))
+        y, x = (((np.arange(round(side / step)) + 0.5) * step).astype(int) for side in (rows, columns))
+        shrunk.append(photograph[y][:, x])
+    sizes = np.array([photograph.shape[:2] for photograph in shrunk])
+    stack = np.zeros((len(shrunk), 3, *sizes.max(axis=0)), dtype=np.uint8)
+    for k, photograph in enumerate(shrunk):
+        stack[k, :, : sizes[k, 0], : sizes[k, 1]] = photograph.transpose(2, 0, 1)
+    return torch.from_numpy(stack), torch.from_numpy(sizes)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    """RGB levels ``(H, W, 3)``."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"frost photograph {str(path)!r} cannot be read: {error}") from error

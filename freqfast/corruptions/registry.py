@@ -1,0 +1,107 @@
+"""Which corruptions there are, what they are called, and where their functions lie."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from torch import Tensor
+
+from freqfast.corruptions.streams import BatchRandom
+
+Corruption: TypeAlias = Callable[[Tensor, int, BatchRandom], Tensor]
+"""``(images, severity, rng) -> images``: uint8 ``(n, 3, H, W)`` in and out, severity 1 to 5.
+
+Image ``k`` of the batch may draw only from row ``k`` of what ``rng`` gives, and its result may not depend on the other
+images: ``corrupt`` cuts batches as it likes. The images are the function's own to overwrite.
+"""
+
+ENTRY_POINT_GROUP = "freqfast.corruptions"
+
+MAIN = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+)
+"""The 15 corruptions that papers average over, in the order of the benchmark's tables."""
+
+EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+"""The other 4 of the published archive, meant for validation."""
+
+CORRUPTIONS = MAIN + EXTRA
+"""All 19, main ones first."""
+
+FAMILIES = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
+    "weather": ("snow", "frost", "fog", "brightness", "spatter"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
+}
+"""The families of Hendrycks and Dietterich (2019), each extra one with the family that it validates."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+_OWN_MODULE = {"spatter": "spatter", "elastic_transform": "elastic"}  # too long for their family's module
+
+
+def own_corruptions() -> tuple[str, ...]:
+    """Names that installed packages register under the entry point ``freqfast.corruptions``, sorted."""
+    return tuple(sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)} - set(CORRUPTIONS)))
+
+
+def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
+    """The built-in corruptions that cannot run here, each with a one-line reason and the way out.
+
+    Only ``frost`` can be missing: its photographs are not ours to ship.
+    """
+    from freqfast.corruptions.photographs import find_photographs
+
+    try:
+        find_photographs(frost_dir)
+    except FileNotFoundError as error:
+        return {"frost": str(error)}
+    return {}
+
+
+def available(frost_dir: str | Path | None = None) -> tuple[str, ...]:
+    """The names that ``corrupt`` accepts here: the built-in ones that can run, in order, then the registered ones."""
+    missing = unavailable(frost_dir)
+    return tuple(name for name in CORRUPTIONS if name not in missing) + own_corruptions()
+
+
+def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruption:
+    """The function behind ``name``.
+
+    Raises:
+        ValueError: there is no such corruption.
+        FileNotFoundError: ``frost`` was asked for and its photographs are not here.
+    """
+    if name in CORRUPTIONS:
+        family = next(family for family, names in FAMILIES.items() if name in names)
+        module = importlib.import_module(f"freqfast.corruptions.{_OWN_MODULE.get(name, family)}")
+        function = getattr(module, name)
+        if name == "frost":
+            from freqfast.corruptions.photographs import find_photographs
+
+            function = partial(function, photographs=find_photographs(frost_dir))
+        return cast(Corruption, function)
+    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        return cast(Corruption, entry.load())
+    known = ", ".join((*CORRUPTIONS, *own_corruptions()))
+    raise ValueError(f"no corruption is called {name!r}; there are {known}")

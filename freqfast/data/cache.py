@@ -1,0 +1,84 @@
+"""Decoded data sets on disk: plain ``.npy`` files in a folder that appears whole."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pooch
+
+from freqfast.data.images import ImageData, ImageSet
+
+__all__ = ["fingerprint", "folder", "load", "recall", "store"]
+
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_DECODER = 2  # raise it when the same source decodes to other arrays or another order
+
+
+def folder() -> Path:
+    """The cache: FREQFAST_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("FREQFAST_CACHE") or pooch.os_cache("freqfast")).expanduser()
+
+
+def fingerprint(source: Path) -> str:
+    """A key that changes with the place, size or time of a file, or of any file under a folder."""
+    source = source.resolve()
+    digest = hashlib.sha256(f"{_DECODER}\0{source}\n".encode())
+    for path in _files_under(source) if source.is_dir() else [str(source)]:
+        status = os.stat(path)
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _files_under(place: Path) -> list[str]:
+    """Paths of all files, sorted; strings, since a data set may have very many."""
+    found = (os.path.join(where, name) for where, _, names in os.walk(place, followlinks=True) for name in names)
+    return sorted(path for path in found if os.path.isfile(path))
+
+
+def load(key: str) -> ImageData | None:
+    """A decoded data set; None where it is not there or damaged, which decoding again mends."""
+    return _read(folder() / f"decoded-{key}")
+
+
+def recall(name: str) -> ImageData | None:
+    """The data set of this name that was decoded last, wherever it came from; None where there is none."""
+    places = sorted(folder().glob("decoded-*"), key=lambda place: place.stat().st_mtime, reverse=True)
+    return next((data for place in places if (data := _read(place, name)) is not None), None)
+
+
+def _read(place: Path, name: str | None = None) -> ImageData | None:
+    try:
+        header = json.loads((place / "data.json").read_text(encoding="utf-8"))
+        if name is not None and header["name"] != name:
+            return None
+        arrays = [np.load(place / f"{array}.npy", allow_pickle=False) for array in _ARRAYS]
+        return ImageData(header["name"], tuple(header["classes"]), ImageSet(*arrays[:2]), ImageSet(*arrays[2:]))
+    except Exception:  # a damaged header can make NumPy raise nearly anything; whatever it is, the entry is no good
+        return None
+
+
+def store(key: str, data: ImageData) -> None:
+    """Keep a decoded data set; where the cache cannot be written, a warning says so and nothing is lost."""
+    place = folder() / f"decoded-{key}"
+    temporary: Path | None = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=".decoding-"))
+        arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels)
+        for name, array in zip(_ARRAYS, arrays, strict=True):
+            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+        (temporary / "data.json").write_text(json.dumps({"name": data.name, "classes": data.classes}), encoding="utf-8")
+        temporary.chmod(0o755)  # as readable as other folders, so that a cache can be shared
+        shutil.rmtree(place, ignore_errors=True)  # what `load` found damaged
+        os.rename(temporary, place)
+    except OSError as error:
+        if load(key) is None:  # else another process was quicker
+            warnings.warn(f"decoded data not cached ({error}); set FREQFAST_CACHE to a writable folder", stacklevel=3)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

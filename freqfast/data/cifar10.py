@@ -1,0 +1,269 @@
+"""CIFAR-10 from any of its layouts, or an image-folder tree in its place, decoded once.
+
+Layouts:
+
+- torchvision's folder ``cifar-10-batches-py`` or the archive ``cifar-10-python.tar.gz`` of Krizhevsky (2009), in the
+  published order of images, which the labels of CIFAR-10-C follow;
+- an image-folder tree ``train/<class>/*`` and ``test/<class>/*`` (or ``valid``, or ``val``), fastai's ``cifar10``
+  folder among them, or a tar archive of one. Classes are in alphabetical order, as CIFAR-10's are. Such a tree is
+  sorted by class and keeps no trace of the published order, so its images are put into a fixed mixed order.
+"""
+
+import io
+import os
+import pickle
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import pooch
+from PIL import Image
+
+from freqfast.data import cache
+from freqfast.data.images import ImageData, ImageSet, Progress, mixed_order
+
+__all__ = ["load_cifar10"]
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+MD5 = "c58f30108f718f92721af3b95e74349a"
+FOLDERS = ("cifar-10-batches-py", "cifar10")
+ARCHIVES = ("cifar-10-python.tar.gz", "cifar10.tgz")
+BATCHES = {**{f"data_batch_{i}": "train" for i in range(1, 6)}, "test_batch": "test"}
+TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+MEMBER_LIMIT = 64 * 2**20  # bytes; a batch of the published archive has 30 MB
+PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory, and may be a bomb
+
+
+class _File(NamedTuple):
+    """A file of a data set, by the parts of its path: its content, or where that can be read."""
+
+    parts: tuple[str, ...]
+    content: bytes | Path
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.parts)
+
+    def read(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+def load_cifar10(path: str | Path | None = None, progress: Progress | None = None) -> ImageData:
+    """Find CIFAR-10, decode it once into the cache, and load it.
+
+    Args:
+        path: An archive, a data set's folder, or the folder that holds either. Without it the environment variable
+            FREQFAST_DATA is used, then what lies in the cache (an archive, or the CIFAR-10 that was decoded last), then
+            a download (163 MiB, checked by its MD5).
+        progress: Called as ``progress(done, total, message)``.
+
+    Raises:
+        FileNotFoundError: If the path or FREQFAST_DATA names no such data; no other place is tried then.
+        ValueError: If the data is not sound; the message names the file.
+    """
+    source = _named_source(path) or _locate(cache.folder())
+    if source is None:
+        if (data := cache.recall("cifar10")) is not None:
+            return data
+        source = _download(progress)
+    key = cache.fingerprint(source)
+    if (data := cache.load(key)) is None:
+        try:
+            data = _decode(source, progress)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from None
+        cache.store(key, data)
+    return data
+
+
+def _named_source(path: str | Path | None) -> Path | None:
+    """The archive or data set's folder that the user names, if any."""
+    for given, origin in ((path, ""), (os.environ.get("FREQFAST_DATA"), "FREQFAST_DATA=")):
+        if given:
+            place = Path(given).expanduser()
+            if not place.exists():
+                raise FileNotFoundError(f"{origin}{given} does not exist")
+            if (found := _locate(place)) is None:
+                raise FileNotFoundError(
+                    f"{origin}{given} holds no data set: name an archive ({' or '.join(ARCHIVES)}), the folder "
+                    "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or what holds one of these"
+                )
+            return found
+    return None
+
+
+def _locate(place: Path) -> Path | None:
+    """The place itself, or the data set that lies in it."""
+    candidates = [place, *(place / name for name in (*FOLDERS, *ARCHIVES))]
+    return next((candidate for candidate in candidates if candidate.is_file() or _is_dataset(candidate)), None)
+
+
+def _is_dataset(folder: Path) -> bool:
+    is_tree = (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)
+    return is_tree or any((folder / name).is_file() for name in BATCHES)
+
+
+class _DownloadBar:
+    """Feeds a plain progress function through the interface that pooch expects of a bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.total, self.done = progress, 0, 0
+
+    def update(self, count: int) -> None:
+        self.done = min(self.done + count, self.total)
+        self.progress(self.done, self.total, "downloading CIFAR-10")
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def close(self) -> None:
+        pass
+
+
+def _download(progress: Progress | None) -> Path:
+    pooch.get_logger().setLevel("WARNING")  # progress speaks for it
+    downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(progress) if progress else False)
+    try:
+        return Path(pooch.retrieve(URL, f"md5:{MD5}", ARCHIVES[0], cache.folder(), downloader=downloader))
+    except (OSError, ValueError) as error:  # requests' exceptions are OSErrors; pooch's of a wrong hash a ValueError
+        raise FileNotFoundError(
+            f"CIFAR-10 is not here and cannot be downloaded ({error}); pass --data or set FREQFAST_DATA"
+        ) from None
+
+
+def _decode(source: Path, progress: Progress | None) -> ImageData:
+    files = list(_archive_files(source, progress) if source.is_file() else _folder_files(source))
+    batches = {file.parts[-1]: file for file in files if file.parts[-1] in BATCHES}
+    if batches:
+        return _decode_batches(batches)
+    return _decode_tree(files, progress)
+
+
+def _archive_files(path: Path, progress: Progress | None) -> Iterator[_File]:
+    """Wanted files of a tar archive, read in memory; nothing is extracted, links and devices are passed over."""
+    try:
+        with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as archive:
+            for i, member in enumerate(archive):
+                parts = PurePosixPath(member.name).parts
+                if progress and i % 1000 == 0:
+                    progress(raw.tell(), path.stat().st_size, f"reading {path.name}")
+                if not member.isfile() or not _is_wanted(parts):
+                    continue
+                if ".." in parts or parts[0] == "/" or member.size > MEMBER_LIMIT:
+                    raise ValueError(f"member {member.name!r} has an unsafe path or size; use the original archive")
+                if (content := archive.extractfile(member)) is not None:
+                    yield _File(parts, content.read())
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"not a sound tar archive: {error}") from None
+
+
+def _folder_files(folder: Path) -> Iterator[_File]:
+    """Wanted files of a data set's folder, to be read one by one later."""
+    for pattern in ("*", "*/*/*"):
+        for path in folder.glob(pattern):
+            parts = path.relative_to(folder).parts
+            if _is_wanted(parts) and path.is_file():
+                yield _File(parts, path)
+
+
+def _is_wanted(parts: tuple[str, ...]) -> bool:
+    if not parts or parts[-1].startswith("."):  # such as macOS's ._name.png
+        return False
+    is_image = len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and parts[-1].lower().endswith(SUFFIXES)
+    return is_image or parts[-1] in BATCHES
+
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]  # NumPy moved its module, so it is asked rather than imported
+_UNPICKLED = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickles builtin containers and NumPy arrays, and refuses to look up anything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _UNPICKLED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
+        return _UNPICKLED[module, name]
+
+
+def _decode_batches(batches: dict[str, _File]) -> ImageData:
+    """The published batches, in their order."""
+    sets: dict[str, list[ImageSet]] = {"train": [], "test": []}
+    for name, split in BATCHES.items():
+        if name not in batches:
+            raise ValueError(f"{name} is missing; use the whole cifar-10-batches-py")
+        try:
+            batch = _ArraysOnly(io.BytesIO(batches[name].read()), encoding="bytes").load()
+            pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"], dtype=np.int64)
+            images = pixels.reshape(len(labels), 3, 32, 32).transpose(0, 2, 3, 1)
+            sets[split].append(ImageSet(np.ascontiguousarray(images), labels))
+        except Exception as error:  # unpickling hostile bytes can raise anything
+            raise ValueError(f"{name} is not a sound CIFAR-10 batch: {error}") from None
+    train, test = (
+        ImageSet(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+        for parts in sets.values()
+    )
+    return _named_data(CLASSES, train, test)
+
+
+def _decode_tree(files: list[_File], progress: Progress | None) -> ImageData:
+    """The images of a tree ``train/<class>/*`` and ``test/<class>/*``, in mixed order."""
+    if len(roots := sorted({"/".join(file.parts[:-3]) for file in files})) > 1:
+        raise ValueError(f"it holds several data sets ({', '.join(roots[:3])}); keep one")
+    splits = {file.parts[-3] for file in files}
+    test_split = next((split for split in TEST_SPLITS if split in splits), None)
+    if "train" not in splits or test_split is None:
+        raise ValueError("there are no images under both train/<class>/ and test/<class>/")
+    files = sorted(file for file in files if file.parts[-3] in ("train", test_split))
+    classes = sorted({file.parts[-2] for file in files})
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = np.array([label_of[file.parts[-2]] for file in files], np.int64)
+    is_train = np.array([file.parts[-3] == "train" for file in files])
+    if untrained := set(range(len(classes))) - set(labels[is_train].tolist()):
+        raise ValueError(f"class {classes[min(untrained)]!r} has test images, but none under train/")
+    images = _decode_images(files, progress)
+    train, test = (np.flatnonzero(chosen)[mixed_order(labels[chosen])] for chosen in (is_train, ~is_train))
+    return _named_data(tuple(classes), ImageSet(images[train], labels[train]), ImageSet(images[test], labels[test]))
+
+
+def _decode_images(files: list[_File], progress: Progress | None) -> np.ndarray:
+    """All images, ``(N, H, W, 3)``; one after another, since Python's lock leaves threads no gain on small ones."""
+    first = _decode_image(files[0])
+    images = np.empty((len(files), *first.shape), np.uint8)
+    for i, file in enumerate(files):
+        pixels = _decode_image(file)
+        if pixels.shape != first.shape:
+            raise ValueError(
+                f"{file.name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {files[0].name} has "
+                f"{first.shape[1]}x{first.shape[0]}; resize the images to one size first"
+            )
+        images[i] = pixels
+        if progress and ((i + 1) % 500 == 0 or i + 1 == len(files)):
+            progress(i + 1, len(files), "decoding images")
+    return images
+
+
+def _decode_image(file: _File) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(file.read())) as image:
+            if image.width * image.height > PIXEL_LIMIT:
+                raise ValueError(f"{image.width}x{image.height} pixels are too many for a data set held in memory")
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise ValueError(f"{file.name} cannot be used as an image: {error}") from None
+
+
+def _named_data(classes: tuple[str, ...], train: ImageSet, test: ImageSet) -> ImageData:
+    """The data under the name "cifar10" if it has that set's classes and sizes, else "images"."""
+    is_cifar10 = classes == CLASSES and train.images.shape == (50_000, 32, 32, 3) and len(test) == 10_000
+    return ImageData("cifar10" if is_cifar10 else "images", classes, train, test)

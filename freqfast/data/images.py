@@ -1,0 +1,153 @@
+"""Labelled images in memory, and the one door through which all data comes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["DATASETS", "ImageData", "ImageSet", "load_data", "mixed_order"]
+
+Progress = Callable[[int, int, str], None]
+
+DATASETS = ("cifar10", "photos")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images and their labels.
+
+    Attributes:
+        images: uint8 ``(N, H, W, 3)``, C-contiguous.
+        labels: int64 ``(N,)``.
+
+    Raises:
+        ValueError: If a shape or type is another.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check shapes and types."""
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
+            raise ValueError(
+                f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of shape {self.images.shape}"
+            )
+        if not self.images.flags.c_contiguous:
+            raise ValueError("images must be C-contiguous; pass numpy.ascontiguousarray(images)")
+        if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
+            raise ValueError(
+                f"labels must be {len(self.images)} int64, got {self.labels.dtype} of shape {self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def head(self, count: int) -> "ImageSet":
+        """The first images; sets are kept in mixed order, so these are a fair sample of the classes."""
+        return ImageSet(self.images[:count], self.labels[:count])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set: training and test images of the same classes.
+
+    Attributes:
+        name: What it is called.
+        classes: Class names, in the order of the labels.
+        train: Training images.
+        test: Test images.
+
+    Raises:
+        ValueError: If a set is empty, a label names no class, or the images differ in size.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: ImageSet
+    test: ImageSet
+
+    def __post_init__(self) -> None:
+        """Check that labels name classes and that both sets have images of one size."""
+        for part, images in (("training", self.train), ("test", self.test)):
+            if len(images) == 0:
+                raise ValueError(f"{self.name} has no {part} images")
+            if not 0 <= images.labels.min() <= images.labels.max() < len(self.classes):
+                raise ValueError(
+                    f"{self.name}: {part} labels run from {images.labels.min()} to {images.labels.max()}, but there "
+                    f"are {len(self.classes)} classes"
+                )
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise ValueError(
+                f"{self.name}: training images of shape {self.train.images.shape[1:]} and test images of shape "
+                f"{self.test.images.shape[1:]} must have one size"
+            )
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Channel means of the training pixels in [0, 1]."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Channel standard deviations of the training pixels in [0, 1]; 1 where a channel is constant."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Exact channel moments from histograms, some images at a time: no large copy in a wider type."""
+        counts = np.zeros((3, 256), np.int64)
+        for start in range(0, len(self.train), 1024):
+            pixels = self.train.images[start : start + 1024]
+            counts += np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
+        levels = np.arange(256) / 255
+        total = counts.sum(1)
+        mean = counts @ levels / total
+        std = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(1) / total)
+        constant = np.count_nonzero(counts, axis=1) == 1  # not std == 0: the mean may be off by a rounding
+        return tuple(mean.tolist()), tuple(np.where(constant, 1.0, std).tolist())
+
+
+def mixed_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A random order in which every stretch, the beginning above all, holds the classes in their proportions.
+
+    Args:
+        labels: ``(N,)``.
+        seed: Seed of the order, which is the same in every call.
+
+    Returns:
+        Row numbers ``(N,)``.
+    """
+    rng = np.random.default_rng(seed)
+    position = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        position[rows] = (rng.permutation(len(rows)) + rng.random(len(rows))) / len(rows)
+    return np.argsort(position, kind="stable")
+
+
+def load_data(name: str, path: str | Path | None = None, progress: Progress | None = None) -> ImageData:
+    """Load a data set by name.
+
+    Args:
+        name: "cifar10" (or any image-folder tree in its place) or "photos".
+        path: Where CIFAR-10 is; see `freqfast.data.cifar10.load_cifar10` for what it may name and where else is looked.
+        progress: Called as ``progress(done, total, message)`` while files are fetched and decoded.
+
+    Raises:
+        ValueError: If the name is unknown or the data is not sound.
+        FileNotFoundError: If the path holds no data.
+    """
+    if name == "cifar10":
+        from freqfast.data.cifar10 import load_cifar10
+
+        return load_cifar10(path, progress)
+    if name == "photos":
+        if path is not None:
+            raise ValueError(f"the photos come with the packages, so --data {path} has no use here; leave it out")
+        from freqfast.data.photos import load_photos
+
+        return load_photos()
+    raise ValueError(f"unknown data {name!r}; the data sets are {', '.join(DATASETS)}")

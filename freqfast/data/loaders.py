@@ -1,0 +1,195 @@
+"""fastai DataLoaders over arrays in memory: batches are indexed, augmented and normalised as tensors on the device."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import fastai.vision.data  # noqa: F401 (gives show_batch its grid of images)
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.transforms import Category, CategoryMap, IntToFloatTensor, Normalize
+from fastai.losses import CrossEntropyLossFlat
+from fastai.torch_core import TensorCategory, TensorImage, default_device
+from fastai.vision.core import PILImage
+from fasttransform import Transform
+from torch import Tensor
+
+from freqfast.data.images import ImageData
+
+__all__ = ["ArrayDataset", "CropFlip", "InMemoryDL", "dataloaders"]
+
+PADDING = 4
+
+
+class ArrayDataset:
+    """Images and labels as tensors, item by item for fastai's tools and whole for `InMemoryDL`.
+
+    Args:
+        images: uint8 ``(N, H, W, 3)``.
+        labels: int64 ``(N,)``; None for images without labels.
+        classes: Class names.
+        split_idx: 0 for training (augmented), 1 for validation.
+    """
+
+    n_inp = 1
+
+    def __init__(
+        self, images: np.ndarray | Tensor, labels: np.ndarray | Tensor | None, classes: Sequence[str], split_idx: int
+    ) -> None:
+        self.images = torch.as_tensor(images)
+        self.labels = None if labels is None else torch.as_tensor(labels)
+        self.vocab, self.split_idx = CategoryMap(list(classes), sort=False), split_idx
+        self.c = len(classes)
+        self.loss_func = CrossEntropyLossFlat()  # what a Learner without one takes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """Images uint8 ``(B, 3, H, W)``, channels last in memory, and labels ``(B,)`` where there are any."""
+        index = torch.as_tensor(rows, device=self.images.device)
+        images = TensorImage(self.images[index].permute(0, 3, 1, 2))
+        return (images,) if self.labels is None else (images, TensorCategory(self.labels[index]))
+
+    def __getitem__(self, row: int) -> tuple[Tensor, ...]:
+        return tuple(part[0] for part in self.batch([row]))
+
+    def decode(self, item: tuple, full: bool = True) -> tuple:
+        """An item as fastai shows it, its label by name."""
+        return (item[0], *(Category(self.vocab[int(label)]) for label in item[1:]))
+
+    @contextmanager
+    def set_split_idx(self, split_idx: int) -> Iterator["ArrayDataset"]:
+        """Treat the images as training (0) or validation (1) images for a while; test-time augmentation does."""
+        old, self.split_idx = self.split_idx, split_idx
+        try:
+            yield self
+        finally:
+            self.split_idx = old
+
+    def to(self, device: torch.device) -> None:
+        """Move the arrays to a device."""
+        self.images = self.images.to(device)
+        self.labels = None if self.labels is None else self.labels.to(device)
+
+    def with_items(self, items: Any) -> "ArrayDataset":
+        """A data set of other images, without labels, for predictions.
+
+        Args:
+            items: uint8 array ``(N, H, W, 3)``, or a sequence of images as Pillow, uint8 arrays, file paths or bytes.
+
+        Raises:
+            ValueError: If the images differ in size or type.
+        """
+        if not isinstance(items, (np.ndarray, Tensor)):
+            arrays = [np.array(PILImage.create(item).convert("RGB")) for item in items]
+            if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
+                raise ValueError(f"images must have one size, got {' and '.join(sizes)}; resize them first")
+            items = np.stack(arrays) if arrays else self.images[:0]
+        if (images := torch.as_tensor(items)).dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}")
+        return ArrayDataset(images, None, self.vocab, self.split_idx)
+
+    def new_empty(self) -> "ArrayDataset":
+        """The same data set without its images, for exports."""
+        return ArrayDataset(self.images[:0].clone(), torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
+
+
+class CropFlip(Transform):
+    """Random crop of the reflection-padded image and random horizontal flip, for a whole uint8 batch at once.
+
+    Both are moves of pixels, so one gather does them. Draws from torch's generator.
+    """
+
+    split_idx, order = 0, 1  # training batches only, before they become floats
+
+    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
+        images = x.as_subclass(Tensor).permute(0, 2, 3, 1)
+        count, height, width, _ = images.shape
+        device = images.device
+        rows = self._window(count, height, device)
+        columns = self._window(count, width, device)
+        flipped = torch.rand(count, 1, device=device) < 0.5
+        columns = torch.where(flipped, columns.flip(1), columns)
+        sample = torch.arange(count, device=device)[:, None, None]
+        return TensorImage(images[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2))
+
+    @staticmethod
+    def _window(count: int, size: int, device: torch.device) -> Tensor:
+        """Source positions ``(count, size)`` along one axis, reflected at the borders."""
+        start = torch.randint(-PADDING, PADDING + 1, (count, 1), device=device)
+        position = (start + torch.arange(size, device=device)).abs()
+        return torch.where(position >= size, 2 * (size - 1) - position, position)
+
+
+class InMemoryDL(TfmdDL):
+    """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without workers or per-item work."""
+
+    def __init__(self, dataset: ArrayDataset, bs: int = 64, num_workers: int = 0, **kwargs: Any) -> None:
+        super().__init__(dataset, bs=bs, num_workers=0, **kwargs)  # whatever was asked for: there is nothing to share
+
+    def create_batches(self, samps: Iterable[int]) -> Iterator[tuple[Tensor, ...]]:
+        """Batches of the sampled rows."""
+        return map(self.dataset.batch, self.chunkify(samps))
+
+    def before_iter(self) -> None:
+        """Have the arrays on the device before the first batch."""
+        super().before_iter()
+        if self.device is not None:
+            self.dataset.to(self.device)
+
+    def new(self, dataset: Any = None, cls: type | None = None, **kwargs: Any) -> "InMemoryDL":
+        """A loader with other settings, or over other images: a data set, or anything `with_items` takes."""
+        if dataset is not None and not isinstance(dataset, ArrayDataset):
+            dataset = self.dataset.with_items(dataset)
+        return super().new(dataset, cls, **kwargs)
+
+    def show_results(self, *args: Any, **kwargs: Any) -> Any:
+        """Show images with their labels and predictions; the grid comes with fastai's vision learner."""
+        import fastai.vision.learner  # noqa: F401 (seconds to import, so not before it is needed)
+
+        return super().show_results(*args, **kwargs)
+
+    def _one_pass(self) -> None:
+        """What a batch consists of, which fastai finds by drawing one; an exported data set has none to draw."""
+        self._n_inp, self._types = 1, {tuple: [TensorImage, TensorCategory]}
+
+
+def dataloaders(
+    data: ImageData,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+    augment: bool = True,
+) -> DataLoaders:
+    """Make fastai DataLoaders of a data set: ``(TensorImage, TensorCategory)`` batches, normalised, channels last.
+
+    Args:
+        data: The data.
+        batch_size: Samples per training batch; validation batches are twice as large.
+        device: Where batches live; fastai's default device if None.
+        augment: Randomly crop (4 pixels of reflected padding) and flip the training images.
+
+    Raises:
+        ValueError: If the training set is smaller than a batch, or images are too small to crop.
+    """
+    if not 1 <= batch_size <= len(data.train):
+        raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
+    height, width = data.train.images.shape[1:3]
+    if augment and min(height, width) <= PADDING:
+        raise ValueError(f"images of {width}x{height} pixels are too small to pad by {PADDING}; pass augment=False")
+    train, valid = (
+        InMemoryDL(
+            ArrayDataset(part.images, part.labels, data.classes, split_idx),
+            bs=batch_size * (1 + split_idx),
+            shuffle=split_idx == 0,
+            drop_last=split_idx == 0,
+            after_batch=[
+                *([CropFlip()] if augment else []),  # in both loaders: fastai applies it by the split
+                IntToFloatTensor(),
+                Normalize.from_stats(data.mean, data.std, cuda=False),
+            ],
+        )
+        for split_idx, part in enumerate((data.train, data.test))
+    )
+    return DataLoaders(train, valid, device=default_device() if device is None else torch.device(device))

@@ -1,0 +1,79 @@
+"""The embedded data: patches of ten photographs that scikit-image and scikit-learn ship in their wheels."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from freqfast.data.images import ImageData, ImageSet, mixed_order
+
+__all__ = ["load_photos"]
+
+PHOTOS = {  # file by class; package and path inside it, so that neither package is imported for its pictures
+    "astronaut": "skimage/data/astronaut.png",
+    "chelsea": "skimage/data/chelsea.png",
+    "china": "sklearn/datasets/images/china.jpg",
+    "coffee": "skimage/data/coffee.png",
+    "flower": "sklearn/datasets/images/flower.jpg",
+    "hubble_deep_field": "skimage/data/hubble_deep_field.jpg",
+    "ihc": "skimage/data/ihc.png",
+    "motorcycle_left": "skimage/data/motorcycle_left.png",
+    "retina": "skimage/data/retina.jpg",
+    "rocket": "skimage/data/rocket.jpg",
+}
+SIZE = 32
+TRAIN_PER_CLASS, TEST_PER_CLASS = 512, 100
+
+
+@cache
+def load_photos() -> ImageData:
+    """Ten classes, one a photograph: 512 training and 100 test patches of 32x32 pixels each.
+
+    Each photograph is cut into horizontal stripes, every fourth of which is for testing, so that no pixel serves in
+    both sets. The patches' places are random, drawn from a fixed seed: every call gives the same images. These are real
+    pixels with natural spectra; the task (which photograph is this patch from?) is for trying the tool, not for
+    results.
+
+    Raises:
+        FileNotFoundError: If an installed package lacks one of the photographs.
+    """
+    rng = np.random.default_rng(0)
+    train: list[np.ndarray] = []
+    test: list[np.ndarray] = []
+    for file in PHOTOS.values():
+        pixels = _read(file)
+        for patches, count, testing in ((train, TRAIN_PER_CLASS, False), (test, TEST_PER_CLASS, True)):
+            rows, columns = _corners(pixels.shape[0], pixels.shape[1], count, testing, rng)
+            patches.extend(pixels[y : y + SIZE, x : x + SIZE] for y, x in zip(rows, columns, strict=True))
+    return ImageData("photos", tuple(PHOTOS), _mixed(train), _mixed(test))
+
+
+def _read(file: str) -> np.ndarray:
+    package, _, inside = file.partition("/")
+    spec = find_spec(package)
+    path = Path(spec.origin).parent / inside if spec and spec.origin else Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"photograph {path} is missing; reinstall scikit-image and scikit-learn")
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _corners(
+    height: int, width: int, count: int, testing: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Top rows and left columns, ``(count,)`` each, of random patches wholly in the training or the testing stripes."""
+    stripe = max(SIZE, height // 8)
+    top = np.arange(height - SIZE + 1)
+    first, last = top // stripe, (top + SIZE - 1) // stripe  # a patch meets two stripes at most
+    inside = (first % 4 == 1) == testing
+    inside &= (last % 4 == 1) == testing
+    return rng.choice(top[inside], count), rng.integers(0, width - SIZE + 1, count)
+
+
+def _mixed(patches: list[np.ndarray]) -> ImageSet:
+    """One set in mixed order, from as many patches of each class in the order of the classes."""
+    labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), len(patches) // len(PHOTOS))
+    order = mixed_order(labels)
+    return ImageSet(np.stack(patches)[order], labels[order])

@@ -1,0 +1,78 @@
+"""The CIFAR ResNet-18, and the specifications by which a checkpoint's metadata names its model."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+__all__ = ["MODELS", "CifarResNet18", "build_model"]
+
+
+class CifarResNet18(nn.Module):
+    """ResNet-18 for small images: a 3x3 stem of stride 1 and no max-pooling (He et al., 2016, arXiv:1512.03385).
+
+    Args:
+        classes: Number of classes.
+        width: Filters of the first layer; the four stages have 1, 2, 4 and 8 times as many. 64 is the standard network.
+        kernel_size: Size of the first layer's kernels, odd.
+
+    Raises:
+        ValueError: If a number is not positive or the kernel size is even.
+    """
+
+    def __init__(self, classes: int = 10, width: int = 64, kernel_size: int = 3) -> None:
+        super().__init__()
+        if classes < 1 or width < 1 or kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(
+                "classes and width must be positive and kernel_size odd, got "
+                f"classes={classes}, width={width}, kernel_size={kernel_size}"
+            )
+        self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = _stage(width, width, stride=1)
+        self.layer2 = _stage(width, 2 * width, stride=2)
+        self.layer3 = _stage(2 * width, 4 * width, stride=2)
+        self.layer4 = _stage(4 * width, 8 * width, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8 * width, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"resnet18": CifarResNet18}
+"""Model builders by the name that recipes and checkpoints use."""
+
+
+def build_model(name: str, **options: int) -> nn.Module:
+    """Build a model by its specification, with fresh weights in channels-last memory format.
+
+    Args:
+        name: A key of `MODELS`.
+        **options: Its arguments, such as ``width``.
+
+    Raises:
+        ValueError: If the name is unknown or an option does not fit.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    try:
+        model = MODELS[name](**options)
+    except TypeError as error:
+        raise ValueError(f"model {name!r} cannot be built with {options}: {error}") from None
+    return model.to(memory_format=torch.channels_last)

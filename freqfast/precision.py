@@ -1,0 +1,41 @@
+"""Which precision pays on which device."""
+
+import torch
+
+__all__ = ["resolve_precision"]
+
+PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+def resolve_precision(precision: str, device: torch.device | str) -> str:
+    """Decide between bfloat16 and float32.
+
+    Args:
+        precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes it natively (AVX512-BF16 or AMX
+            on a CPU, Ampere or newer on CUDA), else float32.
+        device: Where the model runs.
+
+    Returns:
+        "bfloat16" or "float32".
+
+    Raises:
+        ValueError: If the precision is none of the three.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision != "auto":
+        return precision
+    kind = torch.device(device).type
+    native = (kind == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)) or (
+        kind == "cpu" and _cpu_has_bfloat16()
+    )
+    return "bfloat16" if native else "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively; emulation is slower than float32."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check)

@@ -1,0 +1,190 @@
+"""Recipes: a run's whole definition as one frozen value, found by name and overridden by dotted keys."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+import tomli_w
+import typeguard
+
+__all__ = ["Recipe", "apply_overrides", "check_value", "find_recipe", "list_recipes"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that defines a run; a recipe module fills one in.
+
+    Training is SGD with Nesterov momentum under fastai's one-cycle schedule.
+
+    Args:
+        description: What the run is for, one line.
+        data: Name of the data: "cifar10" or "photos".
+        model: Name of the model, a key of `freqfast.models.MODELS`.
+        width: Filters of the first layer.
+        kernel_size: Size of the first layer's kernels.
+        epochs: Epochs of training.
+        batch_size: Samples per step.
+        lr: Peak learning rate.
+        pct_start: Share of the training in which the learning rate rises.
+        momentum: Nesterov momentum.
+        weight_decay: L2 penalty of torch's SGD, on every parameter.
+        precision: "auto", "bfloat16" or "float32"; see `freqfast.callbacks.AutoPrecision`.
+        seed: Seed of initialisation, order, augmentation and perturbation.
+        test_images: Test images used for each corruption at the end of the run; 0 for all.
+        callbacks: Keyword arguments by callback name, an entry point of the group ``freqfast.callbacks``.
+        name: The name under which the recipe was found.
+
+    Raises:
+        ValueError: If a value has the wrong type or is out of range.
+    """
+
+    description: str
+    data: str = "cifar10"
+    model: str = "resnet18"
+    width: int = 64
+    kernel_size: int = 3
+    epochs: int = 8
+    batch_size: int = 256
+    lr: float = 0.4
+    pct_start: float = 0.25
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    precision: str = "auto"
+    seed: int = 0
+    test_images: int = 1000
+    callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges, so that a wrong value fails before anything runs."""
+        for f in fields(self):
+            object.__setattr__(self, f.name, check_value(f.name, getattr(self, f.name), f.type))
+        for name in ("width", "kernel_size", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "test_images"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise ValueError(f"{name} must lie in 0..2147483647, got {getattr(self, name)}")
+        for name in ("lr", "momentum", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
+        if not 0 < self.pct_start < 1:
+            raise ValueError(f"pct_start must lie between 0 and 1, got {self.pct_start}")
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text, which `from_toml` reads back."""
+        return tomli_w.dumps(asdict(self))
+
+    @classmethod
+    def from_toml(cls, text: str) -> "Recipe":
+        """A recipe from TOML text.
+
+        Raises:
+            ValueError: If the text is not TOML, a key is unknown, or a value does not fit.
+        """
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"the recipe is not valid TOML: {error}") from None
+        if unknown := sorted(set(table) - {f.name for f in fields(cls)}):
+            raise ValueError(f"unknown recipe key {unknown[0]!r}; the keys are {_keys()}")
+        if "description" not in table:
+            raise ValueError('the recipe has no description; add the line description = "..."')
+        return cls(**table)
+
+
+def _keys() -> str:
+    return ", ".join(f.name for f in fields(Recipe))
+
+
+def check_value(name: str, value: Any, annotation: Any) -> Any:
+    """A value that fits a type annotation; an integer passes as a float, nothing else is converted.
+
+    Raises:
+        ValueError: If it does not fit.
+    """
+    kind = getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation)
+    if isinstance(value, bool) and annotation in (int, float):
+        raise ValueError(f"{name} must be of type {kind}, got {value!r}")
+    try:
+        typeguard.check_type(value, annotation, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS)
+    except typeguard.TypeCheckError:
+        raise ValueError(f"{name} must be of type {kind}, got {value!r}") from None
+    return float(value) if annotation is float else value
+
+
+def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """A recipe with some values replaced.
+
+    Args:
+        recipe: Where to start.
+        settings: Values by dotted key: a field (``width``) or a callback's argument (``frequency_proportion.purity``).
+
+    Returns:
+        A new recipe; the arguments of callbacks are checked when the run builds them.
+
+    Raises:
+        ValueError: If a key names neither a field nor a callback of the recipe, or a value has the wrong type.
+    """
+    names = {f.name for f in fields(recipe)} - {"callbacks", "name"}
+    changes: dict[str, Any] = {}
+    callbacks = {name: dict(options) for name, options in recipe.callbacks.items()}
+    for key, value in settings.items():
+        head, _, rest = key.removeprefix("callbacks.").partition(".")
+        if not rest and head in names:
+            changes[head] = value
+        elif rest and head in callbacks:
+            table = callbacks[head]
+            *path, last = rest.split(".")
+            for part in path:
+                table[part] = dict(table.get(part) or {})
+                table = table[part]
+            table[last] = value
+        else:
+            known = [*sorted(names), *(f"{name}.ARGUMENT" for name in callbacks)]
+            raise ValueError(f"unknown key {key!r}; this recipe has {', '.join(known)}")
+    return replace(recipe, **changes, callbacks=callbacks)
+
+
+def _recipes_of(name: str, found: object) -> dict[str, Recipe]:
+    """Recipes that an entry point offers: itself, or every recipe in its module as ``entry.attribute``."""
+    if isinstance(found, Recipe):
+        return {name: found}
+    if isinstance(found, ModuleType):
+        return {f"{name}.{attr}": value for attr, value in vars(found).items() if isinstance(value, Recipe)}
+    raise ValueError(
+        f"entry point {name!r} of group freqfast.recipes is a {type(found).__name__}, not a Recipe or module"
+    )
+
+
+def list_recipes() -> dict[str, Recipe]:
+    """All recipes by name, from the entry points ``freqfast.recipes``.
+
+    Raises:
+        ValueError: If an entry point cannot be imported or is no recipe.
+    """
+    recipes: dict[str, Recipe] = {}
+    for point in sorted(entry_points(group="freqfast.recipes"), key=lambda p: p.name):
+        try:
+            found = point.load()
+        except Exception as error:
+            raise ValueError(
+                f"recipe entry point {point.name!r} ({point.value}) cannot be imported: {error}"
+            ) from error
+        recipes |= _recipes_of(point.name, found)
+    return {name: replace(recipe, name=name) for name, recipe in recipes.items()}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        ValueError: If there is none; the message lists those that exist.
+    """
+    recipes = list_recipes()
+    if name not in recipes:
+        raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(recipes)}")
+    return recipes[name]

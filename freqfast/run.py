@@ -1,0 +1,196 @@
+"""The run directory: what `freqfast run` leaves, and how to read it back.
+
+A run directory holds
+
+- ``recipe.toml``: the recipe as resolved, see `freqfast.Recipe`;
+- ``environment.json``: versions, processor, threads, device and precision;
+- ``metrics.csv``: a row per epoch, fastai's columns and the frequency proportion;
+- ``model.safetensors``: the weights, and in the metadata under ``freqfast`` a JSON object ``{"schema": 1, "version",
+  "model": {"name", options}, "modulation": null | {"layer", "per_filter", "sigma", "seed"}, "classes": [...],
+  "mean": [r, g, b], "std": [r, g, b]}``;
+- ``spectra.h5``: see `freqfast.spectra_h5`;
+- ``report.json``, written last, so that its presence marks a finished run::
+
+    {"schema": 1, "version": "...", "recipe": "name", "seed": 0, "epochs": 8, "precision": "bfloat16",
+     "clean": fraction, "corrupted": fraction (mean over all that were measured),
+     "mean15": fraction or null, "mean19": fraction or null, "families": {family: fraction},
+     "accuracy": {corruption: {severity: fraction}}, "images": images in each cell, "missing": [corruptions],
+     "bands": [names], "proportion": {"before": [fractions by band], "after": [...], "target": [...] or null},
+     "seconds": {"fit": s, "evaluate": s}}
+"""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from freqfast._version import __version__
+from freqfast.files import replacing
+from freqfast.models import build_model
+from freqfast.modulation import SpectralConv2d, apply_modulation
+from freqfast.recipe import Recipe
+
+__all__ = ["Checkpoint", "Run", "load_checkpoint", "load_run", "save_checkpoint"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what it takes to use it.
+
+    Attributes:
+        model: The model, in eval mode, on the CPU.
+        spec: Name and options by which `freqfast.models.build_model` builds it.
+        classes: Class names, in the order of the logits.
+        mean: Channel means of the normalisation, for pixels in [0, 1].
+        std: Its standard deviations.
+    """
+
+    model: nn.Module
+    spec: Mapping[str, Any]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: The run directory.
+        recipe: What was run.
+        checkpoint: The trained model and its normalisation.
+        report: The content of ``report.json``.
+        environment: The content of ``environment.json``.
+    """
+
+    path: Path
+    recipe: Recipe
+    checkpoint: Checkpoint
+    report: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained model, in eval mode."""
+        return self.checkpoint.model
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: nn.Module,
+    spec: Mapping[str, Any],
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> None:
+    """Write a model's weights and description as safetensors, whole or not at all.
+
+    Args:
+        path: The file; its folder must exist.
+        model: A model that `spec` builds, with or without modulation.
+        spec: ``{"name": ..., option: value, ...}`` for `freqfast.models.build_model`.
+        classes: Class names.
+        mean: Channel means of the normalisation, for pixels in [0, 1].
+        std: Its standard deviations.
+    """
+    spectral = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
+    modulation = None
+    for name, conv in spectral:
+        modulation = {
+            "layer": name,
+            "per_filter": len(conv.log_gain) == conv.out_channels,
+            "sigma": conv.sigma,
+            "seed": conv.seed,
+        }
+    header = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "model": dict(spec),
+        "modulation": modulation,
+        "classes": list(classes),
+        "mean": [float(x) for x in mean],
+        "std": [float(x) for x in std],
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"freqfast": json.dumps(header)})
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a model from a run directory or a ``.safetensors`` file of ours. Nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, was not written by freqfast, or its weights do not fit its description.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; name a run directory or a model.safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, struct.error) as error:
+        raise ValueError(f"{path} is not a sound safetensors file: {error}") from None
+    if "freqfast" not in metadata:
+        raise ValueError(
+            f"{path} has no freqfast metadata, so its model is unknown; use a file that `freqfast run` wrote"
+        )
+    try:
+        header = json.loads(metadata["freqfast"])
+        if header["schema"] > SCHEMA:
+            raise ValueError(f"schema {header['schema']} is newer than this version reads ({SCHEMA}); update freqfast")
+        spec, modulation = dict(header["model"]), header["modulation"]
+        mean, std = (tuple(float(x) for x in header[key]) for key in ("mean", "std"))
+        classes = tuple(str(name) for name in header["classes"])
+        with torch.device("meta"):  # sizes are checked against the file before any memory is taken
+            model = build_model(**spec)
+            if modulation is not None:
+                apply_modulation(model, **modulation)
+        model.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
+    model.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+    return Checkpoint(model, spec, classes, mean, std)
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a finished run's directory.
+
+    Raises:
+        FileNotFoundError: If it is no run directory, or the run did not finish.
+        ValueError: If a file in it is damaged.
+    """
+    path = Path(path)
+    for name in ("recipe.toml", "environment.json", "report.json"):
+        if not (path / name).is_file():
+            raise FileNotFoundError(f"{path} is not a finished run: {name} is missing")
+    return Run(
+        path=path,
+        recipe=Recipe.from_toml((path / "recipe.toml").read_text(encoding="utf-8")),
+        checkpoint=load_checkpoint(path),
+        report=_read_json(path / "report.json"),
+        environment=_read_json(path / "environment.json"),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(value).__name__}")
+    return value

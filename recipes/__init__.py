@@ -1,0 +1,1 @@
+"""Recipes: runs defined as Python modules."""

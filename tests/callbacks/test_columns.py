@@ -1,0 +1,123 @@
+"""Band proportions in fastai's table, CSV files and records; spectra by epoch."""
+
+import csv
+
+import numpy as np
+import pytest
+from fastai.callback.progress import CSVLogger
+from fastai.metrics import accuracy
+
+from freqfast.bands import Bands, frequency_proportion
+from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
+from freqfast.modulation import effective_weight
+from freqfast.spectrum import power_spectrum
+
+PROPORTIONS = {"low": 0.25, "high": 0.75}
+BOTH = ["epoch", "train_loss", "valid_loss", "accuracy", "low", "high", "time"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [FrequencyProportion(PROPORTIONS)],
+        lambda: [SpectrumRecorder()],
+        lambda: [SpectrumRecorder(), FrequencyProportion(PROPORTIONS)],
+        lambda: [SpectralModulation(), FrequencyProportion(PROPORTIONS), SpectrumRecorder()],
+    ],
+)
+@pytest.mark.parametrize("way", ["Learner", "fit"])
+def test_one_column_a_band_with_its_proportion(make, way, make_learner, tools):
+    cbs, logged = make(), []
+    learn = make_learner(cbs if way == "Learner" else None, metrics=accuracy)
+    learn.logger = logged.append
+    last = []
+    spy = tools.StepSpy(lambda: None)
+    spy.after_epoch = lambda: last.append(frequency_proportion(effective_weight(tools.conv(learn))).tolist())
+    learn.fit(2, 0.1, cbs=[spy] if way == "Learner" else [*cbs, spy])
+    assert list(learn.recorder.metric_names) == BOTH
+    assert [row[-2:] for row in map(list, learn.recorder.values)] == last
+    assert [len(row) for row in logged] == [len(BOTH)] * 2
+    assert all(isinstance(value, float) for row in learn.recorder.values for value in row[-2:])
+    if any(isinstance(cb, FrequencyProportion) for cb in cbs):
+        assert last == [[0.25, 0.75]] * 2
+
+
+def test_columns_in_the_csv_file(make_learner, tmp_path):
+    learn = make_learner([CSVLogger(), FrequencyProportion(PROPORTIONS), SpectrumRecorder()], metrics=accuracy)
+    learn.fit(2, 0.1)
+    with (tmp_path / "history.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert header == BOTH
+    assert [row[4:6] for row in rows] == [["0.25", "0.75"]] * 2
+    assert [row[0] for row in rows] == ["0", "1"]
+
+
+def test_what_validate_returns_does_not_change(make_learner):
+    plain, ours = make_learner(metrics=accuracy), make_learner(metrics=accuracy)
+    callback = FrequencyProportion(PROPORTIONS)
+    ours.add_cbs([callback, SpectrumRecorder()])
+    assert list(ours.validate()) == list(plain.validate())
+    ours.fit(1)
+    assert len(ours.validate()) == 2
+    assert ours.spectrum_recorder.epochs == [0, 1]
+
+
+def test_a_fit_without_our_callbacks_has_no_columns(make_learner):
+    learn = make_learner()
+    learn.fit(1, cbs=FrequencyProportion(PROPORTIONS))
+    assert list(learn.recorder.metric_names) == ["epoch", "train_loss", "valid_loss", "low", "high", "time"]
+    learn.fit(1)
+    assert list(learn.recorder.metric_names) == ["epoch", "train_loss", "valid_loss", "time"]
+    assert len(learn.recorder.values[-1]) == 2
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_bands_of_two_kinds_do_not_mix(reverse, make_learner):
+    cbs = [FrequencyProportion(PROPORTIONS), SpectrumRecorder(bands=3)]
+    learn = make_learner(cbs[::-1] if reverse else cbs)
+    learn.fit(1)
+    # The enforced bands are shown; the recorder still keeps its own.
+    assert list(learn.recorder.metric_names)[3:-1] == ["low", "high"]
+    assert list(learn.recorder.values[0][-2:]) == [0.25, 0.75]
+    assert cbs[1].shares[0].shape == (8, 3)
+
+
+def test_names_of_ones_own(make_learner):
+    bands = Bands((0, 0.3, 0.8), ("smooth", "fine"))
+    learn = make_learner(FrequencyProportion({"smooth": 0.5, "fine": 0.5}, bands), metrics=accuracy)
+    learn.recorder.add_time, learn.recorder.train_metrics = False, True
+    learn.fit(1)
+    names = list(learn.recorder.metric_names)
+    assert names == ["epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "smooth", "fine"]
+    assert list(learn.recorder.values[0])[-2:] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_record_of_spectra(reverse, make_learner, tools):
+    cbs = [SpectralModulation(), FrequencyProportion(PROPORTIONS), SpectrumRecorder()]
+    learn = make_learner(cbs[::-1] if reverse else cbs)
+    recorder = cbs[2]
+    learn.fit(2, 0.1)
+    learn.validate()
+    learn.get_preds()
+    learn.fit_one_cycle(1, 0.1)
+    history = recorder.history()
+    assert recorder.epochs == history.epochs.tolist() == [0, 1, 2, 3]
+    assert history.power.shape == (4, 8, 32, 32)
+    assert history.shares.shape == (4, 8, 2)
+    assert history.log_gain.shape == (4, 8, 3, 3)
+    # Training starts from the enforced filters, in whatever order the callbacks were added.
+    assert np.bincount(history.shares[0].argmax(1)).tolist() == [2, 6]
+    last = effective_weight(tools.conv(learn))
+    assert np.array_equal(history.weight[-1], last.numpy())
+    assert np.array_equal(history.power[-1], power_spectrum(last).numpy())
+    assert not np.array_equal(history.weight[0], history.weight[1])  # copies, not views of what trains on
+
+
+def test_the_record_of_a_plain_layer(make_learner):
+    learn = make_learner(SpectrumRecorder(n=8))
+    with pytest.raises(ValueError, match="nothing was recorded yet"):
+        learn.spectrum_recorder.history()
+    learn.fit(1)
+    assert learn.spectrum_recorder.history().log_gain is None
+    assert learn.spectrum_recorder.power[0].shape == (8, 8, 8)

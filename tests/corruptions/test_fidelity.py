@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+
+DETERMINISTIC = (
+    "gaussian_blur",
+    "defocus_blur",
+    "zoom_blur",
+    "brightness",
+    "contrast",
+    "saturate",
+    "pixelate",
+    "jpeg_compression",
+)
+RANDOM = tuple(name for name in CORRUPTIONS if name not in DETERMINISTIC)
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_deterministic_matches_its_definition_to_one_level(name, severity, photos, oracle):
+    images = photos[:60]
+    gap = np.abs(corrupt(images, name, severity).astype(int) - oracle(images, name, severity, None))
+    assert gap.max() <= 1
+    assert (gap > 0).mean() < 0.03  # of flat regions, float rounding decides between neighbouring levels
+
+
+@pytest.mark.parametrize("name", ["gaussian_blur", "pixelate", "jpeg_compression"])
+def test_some_match_to_the_bit(name, photos, oracle):
+    for severity in SEVERITIES:
+        assert np.array_equal(corrupt(photos[:30], name, severity), oracle(photos[:30], name, severity, None))
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("name", RANDOM)
+def test_random_agrees_within_its_standard_error(name, severity, photos, oracle, support, frost_dir):
+    """The mean over images of every statistic, paired by image; 4.5 standard errors and half a percent of slack."""
+    images = photos[:80]
+    actual = corrupt(images, name, severity, seed=1, frost_dir=frost_dir)
+    expected = oracle(images, name, severity, np.random.default_rng(2))
+    a, e = support.image_statistics(images, actual), support.image_statistics(images, expected)
+    for key in a:
+        gap = a[key] - e[key]
+        error = gap.std(axis=0, ddof=1) / np.sqrt(len(images))
+        slack = 0.005 * np.abs(e["mae"].mean() if key == "shift" else e[key].mean(axis=0))
+        assert np.all(np.abs(gap.mean(axis=0)) <= 4.5 * error + slack), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_statistics_hold_on_cifar10(name, severity, cifar10, oracle, support, frost_dir):
+    actual = corrupt(cifar10, name, severity, frost_dir=frost_dir)
+    expected = oracle(cifar10, name, severity, np.random.default_rng(0))
+    found = support.deviations(cifar10, actual, expected)
+    assert all(found[key] <= limit for key, limit in support.LIMITS.items()), found
+
+
+@pytest.fixture(scope="module")
+def cifar10(support):
+    images = support.cifar10_test()
+    if images is None:
+        pytest.skip("no cifar10.tgz in FREQFAST_DATA or ../shared/data")
+    return images[:2000]

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.bands import Bands, classify_filters, energy_proportion, frequency_proportion
+from freqfast.modulation import apply_modulation, bake_modulation
+from freqfast.spectra import Spectra, SpectraHistory, measure_spectra
+
+
+def conv(*shape, seed=0):
+    """A convolution whose weight has this shape (filters, channels, height, width)."""
+    torch.manual_seed(seed)
+    return nn.Conv2d(shape[1], shape[0], shape[2:], bias=False)
+
+
+def fields(filters=4, n=8, channels=2, kernel=(3, 3), bands=2, **changes):
+    """Arguments of a sound `Spectra`."""
+    rng, bands = np.random.default_rng(0), Bands.of(bands)
+    shares = rng.random((filters, len(bands)))
+    return {
+        "power": rng.random((filters, n, n)),
+        "frequencies": np.fft.fftshift(np.fft.fftfreq(n)),
+        "weight": rng.standard_normal((filters, channels, *kernel)),
+        "shares": shares / shares.sum(1, keepdims=True),
+        "bands": bands,
+        "layer": "conv1",
+    } | changes
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (4, 1, 7, 5), (2, 2, 1, 2), (3, 3, 16, 16)])
+def test_measures_what_numpy_measures(shape):
+    layer = conv(*shape)
+    spectra = measure_spectra(nn.Sequential(nn.Identity(), layer), n=33)
+    weight = layer.weight.detach().numpy().astype(np.float64)
+    power = np.fft.fftshift(np.square(abs(np.fft.fft2(weight, s=(33, 33)))).sum(1) / 33**2, axes=(-2, -1))
+    np.testing.assert_allclose(spectra.power, power, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(spectra.power.sum((1, 2)), np.square(weight).sum((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_array_equal(spectra.frequencies, np.fft.fftshift(np.fft.fftfreq(33)))
+    assert (spectra.layer, spectra.target, spectra.log_gain, spectra.history) == ("1", None, None, None)
+    assert {a.dtype for a in (spectra.power, spectra.weight, spectra.shares)} == {np.dtype(np.float32)}
+
+
+def test_properties_agree_with_the_functions_of_bands():
+    weight, bands = conv(40, 3, 5, 5).weight.detach(), Bands.equal_area(3)
+    spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
+    assert spectra.bands == bands
+    np.testing.assert_array_equal(spectra.classes, classify_filters(torch.from_numpy(spectra.shares)).numpy())
+    np.testing.assert_allclose(spectra.proportion, frequency_proportion(weight, bands).numpy())
+    np.testing.assert_allclose(spectra.energy_proportion, energy_proportion(weight, bands).numpy(), rtol=1e-6)
+
+
+def test_filters_are_those_that_the_layer_applies():
+    model = apply_modulation(nn.Sequential(conv(4, 3, 3, 3)), seed=0)
+    nn.init.normal_(model[0].log_gain)
+    modulated = measure_spectra(model)
+    assert modulated.log_gain.shape == (4, 3, 3)
+    baked = measure_spectra(bake_modulation(model))
+    assert baked.log_gain is None
+    np.testing.assert_array_equal(modulated.weight, baked.weight)
+
+
+def test_shared_gains_have_one_row():
+    model = apply_modulation(nn.Sequential(conv(4, 3, 3, 3)), per_filter=False, seed=0)
+    assert measure_spectra(model).log_gain.shape == (1, 3, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_dtypes_are_measured_in_float32(dtype):
+    spectra = measure_spectra(conv(4, 3, 3, 3).to(dtype))
+    np.testing.assert_allclose(spectra.power.sum((1, 2)), spectra.energy, rtol=1e-5)
+
+
+def test_a_silent_filter_has_no_shares_and_no_say():
+    layer = conv(4, 3, 3, 3)
+    layer.weight.data.zero_()
+    spectra = measure_spectra(layer)
+    assert not spectra.shares.any()
+    assert not spectra.energy_proportion.any()
+
+
+def test_target_gets_every_band():
+    spectra = Spectra(**fields(bands=3, target={"high": 1}))
+    assert spectra.target == {"low": 0.0, "mid": 0.0, "high": 1.0}
+
+
+def test_history_accepts_lists_of_records():
+    spectra = measure_spectra(conv(4, 3, 3, 3))
+    history = SpectraHistory([0, 1], [spectra.power] * 2, [spectra.weight] * 2, [spectra.shares] * 2)
+    assert history.power.shape == (2, 4, 32, 32)
+    assert measure_spectra(conv(4, 3, 3, 3), history=history).history is history
+    with pytest.raises(ValueError, match="at each epoch"):
+        measure_spectra(conv(5, 3, 3, 3), history=history)
+
+
+def test_provenance_becomes_plain_scalars():
+    values = {"seed": np.int64(3), "lr": np.float32(0.5), "recipe": "a\nb é", "loss": float("nan")}
+    plain = Spectra(**fields(provenance=values)).provenance
+    assert [type(v) for v in plain.values()] == [int, float, str, float]
+    assert plain["recipe"] == "a\nb é"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"power": np.zeros((4, 8, 7))}, "power must have shape"),
+        ({"power": np.zeros((0, 8, 8))}, "none of them 0"),
+        ({"power": np.full((4, 8, 8), -1.0)}, "not be negative"),
+        ({"power": np.full((4, 8, 8), np.nan)}, "power holds NaN or infinite values in 4 of 4"),
+        ({"power": np.full((4, 8, 8), 1e300)}, "power holds NaN or infinite"),
+        ({"power": np.zeros((4, 8, 8), complex)}, "real numbers"),
+        ({"frequencies": np.arange(8)}, "8-point DFT"),
+        ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
+        ({"shares": np.zeros((4, 3))}, "band=2"),
+        ({"shares": np.ones((4, 2))}, "sum to 1"),
+        ({"log_gain": np.zeros((4, 3, 5))}, "kx=3"),
+        ({"log_gain": np.zeros((2, 3, 3))}, "filter=4"),
+        ({"target": {"low": 0.5}}, "sum to 1"),
+        ({"target": {"medium": 1}}, "unknown band 'medium'"),
+        ({"layer": "a\0b"}, "NUL"),
+        ({"layer": None}, "must be text"),
+        ({"bands": Bands((0, 0.4, 1), ("a", "\ud800"))}, "surrogates"),
+        ({"provenance": {"flag": True}}, "'flag' must be text"),
+        ({"provenance": {"values": [1]}}, r"got \[1\]; convert it with str"),
+        ({"provenance": {"big": 2**63}}, "64-bit"),
+        ({"provenance": {"": 1}}, "non-empty"),
+    ],
+)
+def test_refuses_what_are_no_spectra(changes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        Spectra(**fields(**changes))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": [1, 1]}, "must increase"),
+        ({"epochs": [-1, 0]}, "must increase"),
+        ({"epochs": [0.0, 1.0]}, "integers"),
+        ({"epochs": [0, 1, 2]}, "epoch=3"),
+        ({"weight": [np.zeros((4, 2, 3, 3)), np.zeros((4, 2, 5, 5))]}, "different shapes"),
+        ({"shares": np.full((2, 4, 2), np.inf)}, "history.shares holds NaN or infinite values in 2 of 2"),
+        ({"log_gain": np.zeros((1, 4, 3, 3))}, "epoch=2"),
+    ],
+)
+def test_refuses_what_is_no_history(changes, message):
+    one = fields()
+    records = {"epochs": [0, 1], **{k: np.stack([one[k]] * 2) for k in ("power", "weight", "shares")}}
+    with pytest.raises(ValueError, match=message):
+        SpectraHistory(**records | changes)
+
+
+def test_refuses_models_without_spectra():
+    with pytest.raises(ValueError, match="no spatial Conv2d"):
+        measure_spectra(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="at least the kernel's size 7"):
+        measure_spectra(conv(2, 3, 7, 7), n=5)
+    huge = conv(2, 3, 3, 3).double()
+    huge.weight.data.fill_(1e200)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        measure_spectra(huge)
