@@ -10,7 +10,7 @@ from rich.table import Table
 
 __all__ = ["console", "corruption_table", "percent", "progress_bar", "proportion_text"]
 
-console = Console()
+console = Console(markup=False, highlight=False)  # a path may hold [brackets]
 
 
 @contextmanager

@@ -67,13 +67,14 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, literal = setting.partition("=")
         try:
-            values[key.strip()] = tomllib.loads(f"value = {literal}")["value"]
-        except tomllib.TOMLDecodeError:
-            equals = ""
-        if not equals or not key.strip():
+            table = tomllib.loads(f"value = {literal}")
+        except (ValueError, RecursionError):  # also numbers too long and arrays too deep to read
+            table = {}
+        if not equals or not key.strip() or set(table) != {"value"}:
             raise ValueError(
                 f"--set {setting}: write KEY=VALUE with a TOML value, such as width=16 or precision='\"float32\"'"
             )
+        values[key.strip()] = table["value"]
     return values
 
 

@@ -1,10 +1,28 @@
-"""Which precision pays on which device."""
+"""Which devices there are, and which precision pays on which."""
 
 import torch
 
-__all__ = ["resolve_precision"]
+__all__ = ["resolve_device", "resolve_precision"]
 
 PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+def resolve_device(device: torch.device | str) -> torch.device:
+    """A device by name, once it is known to be here.
+
+    Args:
+        device: Such as "cpu", "cuda:0" or "mps".
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without CUDA
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"device {str(device)!r} is not available here: {reason:.200}; cpu always is") from None
+    return found
 
 
 def resolve_precision(precision: str, device: torch.device | str) -> str:

@@ -51,11 +51,12 @@ def _target_bands(weight: Tensor, bands: Bands, target: Mapping[str, float] | Te
 def _divisors(energy: Tensor, slope: Tensor) -> Tensor:
     """Divisors ``1 - mu slope`` of the projection, mu the root of ``sum_j slope_j energy_j / (1 - mu slope_j)^2``.
 
-    With the sum's positive terms P, which grow up to a pole, and its negative ones N, the root solves ``P^-1/2 =
-    N^-1/2``. The unknown is t, the distance of mu from the pole, so that divisors close to it keep their precision. Both
-    sides are concave in t (means of order -2 of linear functions), the left one rising, the right one falling and nearly
-    straight. Newton from the pole's side therefore climbs to the root in a few steps, however many magnitudes the
-    energies span, and its first step, from the pole itself, is known in closed form. A shrinking bracket guards it.
+    With the sum's positive terms P, which grow up to a pole, and its negative ones N, the root solves
+    ``P^-1/2 = N^-1/2``. The unknown is t, the distance of mu from the pole, so that divisors near it keep their
+    precision. Both sides are concave in t (means of order -2 of linear functions), the left one rising, the right one
+    falling and nearly straight. Newton from the pole's side therefore climbs to the root in a few steps, however many
+    magnitudes the energies span, and its first step, from the pole itself, is known in closed form. A shrinking bracket
+    guards it.
 
     Args:
         energy: ``(R, k)`` energies by eigenvector, of filters outside their cones.

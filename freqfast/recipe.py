@@ -12,6 +12,15 @@ import typeguard
 
 __all__ = ["Recipe", "apply_overrides", "check_value", "find_recipe", "list_recipes"]
 
+_RANGES = {  # both ends included; 1024 filters make a model of 11 GB, and a wider one is a slip of the pen
+    "width": (1, 1024),
+    "kernel_size": (1, 31),
+    "epochs": (1, 2**31 - 1),
+    "batch_size": (1, 2**31 - 1),
+    "seed": (0, 2**31 - 1),
+    "test_images": (0, 2**31 - 1),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -62,17 +71,18 @@ class Recipe:
         """Check types and ranges, so that a wrong value fails before anything runs."""
         for f in fields(self):
             object.__setattr__(self, f.name, check_value(f.name, getattr(self, f.name), f.type))
-        for name in ("width", "kernel_size", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "test_images"):
-            if not 0 <= getattr(self, name) < 2**31:
-                raise ValueError(f"{name} must lie in 0..2147483647, got {getattr(self, name)}")
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must lie in {low}..{high}, got {getattr(self, name)}")
         for name in ("lr", "momentum", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         if not 0 < self.pct_start < 1:
             raise ValueError(f"pct_start must lie between 0 and 1, got {self.pct_start}")
+        try:
+            self.to_toml().encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"the recipe cannot be written as TOML: {error}; leave such a value out") from None
 
     def to_toml(self) -> str:
         """The recipe as TOML text, which `from_toml` reads back."""
@@ -87,7 +97,7 @@ class Recipe:
         """
         try:
             table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also numbers too long and tables too deep to read
             raise ValueError(f"the recipe is not valid TOML: {error}") from None
         if unknown := sorted(set(table) - {f.name for f in fields(cls)}):
             raise ValueError(f"unknown recipe key {unknown[0]!r}; the keys are {_keys()}")
@@ -113,7 +123,10 @@ def check_value(name: str, value: Any, annotation: Any) -> Any:
         typeguard.check_type(value, annotation, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS)
     except typeguard.TypeCheckError:
         raise ValueError(f"{name} must be of type {kind}, got {value!r}") from None
-    return float(value) if annotation is float else value
+    try:
+        return float(value) if annotation is float else value
+    except OverflowError:
+        raise ValueError(f"{name} must be of type float, got an integer too large for one") from None
 
 
 def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -134,14 +147,15 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     callbacks = {name: dict(options) for name, options in recipe.callbacks.items()}
     for key, value in settings.items():
         head, _, rest = key.removeprefix("callbacks.").partition(".")
-        if not rest and head in names:
-            changes[head] = value
+        if key in names:
+            changes[key] = value
         elif rest and head in callbacks:
             table = callbacks[head]
             *path, last = rest.split(".")
             for part in path:
-                table[part] = dict(table.get(part) or {})
-                table = table[part]
+                if not isinstance(inner := table.get(part, {}), Mapping):
+                    raise ValueError(f"{key!r} looks inside {part!r}, which is {inner!r} and no table")
+                table[part] = table = dict(inner)
             table[last] = value
         else:
             known = [*sorted(names), *(f"{name}.ARGUMENT" for name in callbacks)]
@@ -154,7 +168,8 @@ def _recipes_of(name: str, found: object) -> dict[str, Recipe]:
     if isinstance(found, Recipe):
         return {name: found}
     if isinstance(found, ModuleType):
-        return {f"{name}.{attr}": value for attr, value in vars(found).items() if isinstance(value, Recipe)}
+        public = {attr: value for attr, value in vars(found).items() if not attr.startswith("_")}
+        return {f"{name}.{attr}": value for attr, value in public.items() if isinstance(value, Recipe)}
     raise ValueError(
         f"entry point {name!r} of group freqfast.recipes is a {type(found).__name__}, not a Recipe or module"
     )

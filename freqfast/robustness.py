@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from freqfast.corruptions import EXTRA, FAMILIES, MAIN, SEVERITIES, corrupt
 from freqfast.modulation import bake_modulation
-from freqfast.precision import resolve_precision
+from freqfast.precision import resolve_device, resolve_precision
 
 __all__ = [
     "Cell",
@@ -111,6 +111,9 @@ class Classifier:
         device: Where to run; by default where the model is.
         precision: See `freqfast.precision.resolve_precision`.
         batch_size: Images at a time.
+
+    Raises:
+        ValueError: If the device is not here or the precision unknown.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Classifier:
         precision: str = "auto",
         batch_size: int = 250,
     ) -> None:
-        self.device = torch.device(device) if device is not None else next(model.parameters()).device
+        self.device = next(model.parameters()).device if device is None else resolve_device(device)
         self.dtype = getattr(torch, resolve_precision(precision, self.device))
         self.batch_size = batch_size
         copy = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
@@ -239,7 +242,13 @@ def stored_cells(folder: str | Path, limit: int | None = None) -> tuple[list[str
         raise FileNotFoundError(f"{folder} holds no corruption; the first one looked for is {MAIN[0]}.npy")
     files = {name: _load(folder / f"{name}.npy") for name in names}
     for name, images in files.items():
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != len(labels):
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[3] != 3
+            or len(images) != len(labels)
+            or not images.size
+        ):
             raise ValueError(
                 f"{folder / name}.npy must be uint8 of shape ({len(labels)}, H, W, 3) like labels.npy, got "
                 f"{images.dtype} of shape {images.shape}"
@@ -261,7 +270,6 @@ def _load(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a sound .npy array: {error}") from None
-    return array
+        return np.lib.format.open_memmap(path, mode="r")  # unlike numpy.load it takes neither archives nor objects
+    except Exception as error:  # a damaged header can make NumPy raise nearly anything
+        raise ValueError(f"{path} is not a sound .npy array: {' '.join(str(error).split())}") from None

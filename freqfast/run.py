@@ -20,16 +20,16 @@ A run directory holds
 """
 
 import json
-import struct
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from freqfast._version import __version__
 from freqfast.files import replacing
@@ -102,8 +102,13 @@ def save_checkpoint(
         classes: Class names.
         mean: Channel means of the normalisation, for pixels in [0, 1].
         std: Its standard deviations.
+
+    Raises:
+        ValueError: If more than one layer is modulated.
     """
     spectral = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
+    if len(spectral) > 1:
+        raise ValueError(f"{len(spectral)} layers are modulated, a checkpoint can describe one; bake the others")
     modulation = None
     for name, conv in spectral:
         modulation = {
@@ -142,7 +147,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, struct.error) as error:
+    except Exception as error:  # an unknown data type, say, is a KeyError
         raise ValueError(f"{path} is not a sound safetensors file: {error}") from None
     if "freqfast" not in metadata:
         raise ValueError(
@@ -159,11 +164,36 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             model = build_model(**spec)
             if modulation is not None:
                 apply_modulation(model, **modulation)
+        _check_header(mean, std, classes, spec.get("classes", len(classes)))
+        _check_tensors(tensors, model.state_dict())
         model.load_state_dict(tensors, assign=True)
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+    except KeyError as error:
+        raise ValueError(f"{path} cannot be loaded: its metadata lacks {error}") from None
+    except (TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
     model.requires_grad_(False).eval().to(memory_format=torch.channels_last)
     return Checkpoint(model, spec, classes, mean, std)
+
+
+def _check_header(mean: Sequence[float], std: Sequence[float], classes: Sequence[str], logits: int) -> None:
+    """The normalisation must be one that pixels survive, and each logit must have its name."""
+    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
+    if not classes or len(classes) != logits:
+        raise ValueError(f"it names {len(classes)} classes for a model of {logits}")
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """What `load_state_dict` lets pass where it assigns: another type, and values that are no numbers.
+
+    Raises:
+        ValueError: If a tensor has another type than the model's or a value that is not finite.
+    """
+    for name in tensors.keys() & expected.keys():
+        if tensors[name].dtype != expected[name].dtype:
+            raise ValueError(f"{name} is {tensors[name].dtype}, but the model has {expected[name].dtype}")
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is damaged")
 
 
 def load_run(path: str | Path) -> Run:
@@ -179,17 +209,24 @@ def load_run(path: str | Path) -> Run:
             raise FileNotFoundError(f"{path} is not a finished run: {name} is missing")
     return Run(
         path=path,
-        recipe=Recipe.from_toml((path / "recipe.toml").read_text(encoding="utf-8")),
+        recipe=_read_recipe(path / "recipe.toml"),
         checkpoint=load_checkpoint(path),
         report=_read_json(path / "report.json"),
         environment=_read_json(path / "environment.json"),
     )
 
 
+def _read_recipe(path: Path) -> Recipe:
+    try:
+        return Recipe.from_toml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(value).__name__}")

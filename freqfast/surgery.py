@@ -17,7 +17,7 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
-def _refusal(name: str, conv: nn.Module) -> str | None:
+def _refusal(name: str, conv: nn.Conv2d) -> str | None:
     """Why the filters of this convolution are not simply its weight; None where they are."""
     if isinstance(conv, nn.modules.lazy.LazyModuleMixin) and conv.has_uninitialized_params():
         return f"layer {name!r} is not initialised yet; run one batch through the model first"

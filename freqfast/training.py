@@ -57,7 +57,7 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
     for name, options in recipe.callbacks.items():
         if name not in points:
             raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(sorted(points))}")
-        kind = points[name].load()
+        kind = _load_callback(points[name])
         hints = typing.get_type_hints(kind.__init__)
         parameters = inspect.signature(kind).parameters
         for key, value in options.items():
@@ -69,6 +69,16 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name}: {error}") from None
     return callbacks
+
+
+def _load_callback(point: importlib.metadata.EntryPoint) -> type[Callback]:
+    try:
+        kind = point.load()
+    except Exception as error:
+        raise ValueError(f"callback entry point {point.name!r} ({point.value}) cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Callback)):
+        raise ValueError(f"callback entry point {point.name!r} ({point.value}) is no class of fastai callbacks")
+    return kind
 
 
 def model_spec(recipe: Recipe, data: ImageData) -> dict[str, Any]:
@@ -145,7 +155,7 @@ def run_recipe(
 
     Raises:
         FileExistsError: If `out` exists.
-        ValueError: If the recipe or the data does not fit.
+        ValueError: If the recipe or the data does not fit, or the training diverges.
     """
     out = Path(out)
     if out.exists():
@@ -160,6 +170,10 @@ def run_recipe(
     with learn.no_bar(), learn.no_logging(), learn.added_cbs([CSVLogger("metrics.csv"), *_progress_callback(progress)]):
         fit_recipe(learn, recipe)
     fitted = time.perf_counter()
+    if not all(tensor.isfinite().all() for tensor in learn.model.state_dict().values()):
+        raise ValueError(
+            f"the training diverged: weights are not finite, {out} is unfinished; lower lr ({recipe.lr:g})"
+        )
 
     save_checkpoint(out / "model.safetensors", learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
     enforced = getattr(learn, "frequency_proportion", None)

@@ -74,7 +74,7 @@ def test_reachable_shares_of_a_3x3_kernel():
     assert Bands.equal_area(1).reachable((3, 3)) == pytest.approx([1.0])
 
 
-@given(kernel=st.sampled_from(KERNEL_SIZES), channels=st.integers(1, 3), seed=st.integers(0, 2**31))
+@given(kernel=st.sampled_from([(3, 3), (2, 2), (5, 5), (1, 3)]), channels=st.integers(1, 3), seed=st.integers(0, 2**31))
 def test_no_filter_exceeds_the_reachable_share(kernel, channels, seed):
     shares = band_shares(random_weight(seed, 16, channels, *kernel), THREE).numpy()
     assert (shares <= THREE.reachable(kernel) + 1e-12).all()
@@ -223,7 +223,9 @@ def test_band_counts_by_largest_remainder(proportions, filters, counts):
 def test_band_counts_match_largest_remainder_in_exact_arithmetic(parts, filters):
     bands = Bands.equal_area(4)
     exact = [Fraction(part, sum(parts)) * filters for part in parts]
-    counts = band_counts({name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}, bands, filters)
+    counts = band_counts(
+        {name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}, bands, filters
+    )
     expected = [math.floor(x) for x in exact]
     order = sorted(range(4), key=lambda b: (expected[b] - exact[b], b))
     for b in order[: filters - sum(expected)]:

@@ -122,7 +122,7 @@ def test_projecting_twice_is_bit_identical(kernel_size, dtype):
         assert torch.equal(project_filters(once, TWO, target, purity), once)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     kernel=st.sampled_from([(3, 3), (5, 5), (7, 7), (2, 3), (1, 5), (4, 4)]),
     channels=st.integers(1, 4),
@@ -209,7 +209,7 @@ def test_each_filter_is_projected_by_itself():
 @pytest.mark.parametrize("purity", [0.6, 0.9])
 @pytest.mark.parametrize(("kernel_size", "channels"), [((2, 2), 1), ((3, 3), 2), ((5, 5), 1), ((2, 4), 1), ((1, 5), 2)])
 def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, channels, purity):
-    weight, target = random_weight(5, 4, channels, *kernel_size), torch.tensor([0, 1, 0, 1])
+    weight, target = random_weight(5, 2, channels, *kernel_size), torch.tensor([0, 1])
     purity = min(purity, 0.5 + 0.9 * (TWO.reachable(kernel_size).min() - 0.5))
     projected = project_filters(weight, TWO, target, purity, preserve_norm=False)
     forms = TWO.energy_matrices(kernel_size) - purity * np.eye(math.prod(kernel_size))
@@ -218,14 +218,14 @@ def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, chan
         a = a.ravel()
         m = np.kron(np.eye(channels), forms[b])
         best = np.inf
-        for start in [a, x.ravel() + 0.1 * rng.normal(size=a.size), *rng.normal(size=(6, a.size))]:
+        for start in [a, x.ravel() + 0.1 * rng.normal(size=a.size), *rng.normal(size=(4, a.size))]:
             found = minimize(
                 lambda w, a=a: ((w - a) ** 2).sum(),
                 start,
                 jac=lambda w, a=a: 2 * (w - a),
                 constraints={"type": "ineq", "fun": lambda w, m=m: w @ m @ w, "jac": lambda w, m=m: 2 * m @ w},
                 method="SLSQP",
-                options={"ftol": 1e-14, "maxiter": 500},
+                options={"ftol": 1e-14, "maxiter": 200},
             )
             if found.x @ m @ found.x >= -1e-9:
                 best = min(best, found.fun)
@@ -233,7 +233,7 @@ def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, chan
         assert distance == pytest.approx(best, rel=1e-5, abs=1e-9)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     kernel=st.sampled_from([(3, 3), (5, 5), (7, 7), (2, 2), (2, 5), (1, 4)]),
     channels=st.integers(1, 3),

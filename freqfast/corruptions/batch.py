@@ -40,7 +40,7 @@ def corrupt(
 
     Image ``k`` draws its random numbers from ``(seed, name, severity, index[k])`` alone: the same bytes come out
     whatever the batch, the number of threads or the order of calls. (On another kind of device a rare value may
-    differ by a grey level.)
+    differ by a grey level.) On the CPU it works on as many threads as torch is set to.
 
     The published parameters are for 32 x 32 images. At other sizes
 

@@ -16,7 +16,7 @@ from freqfast.data.images import ImageData, ImageSet
 __all__ = ["fingerprint", "folder", "load", "recall", "store"]
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-_DECODER = 2  # raise it when the same source decodes to other arrays or another order
+_PREFIX = "decoded-1-"  # raise the number when the same source decodes to other arrays or another order
 
 
 def folder() -> Path:
@@ -27,10 +27,10 @@ def folder() -> Path:
 def fingerprint(source: Path) -> str:
     """A key that changes with the place, size or time of a file, or of any file under a folder."""
     source = source.resolve()
-    digest = hashlib.sha256(f"{_DECODER}\0{source}\n".encode())
+    digest = hashlib.sha256(os.fsencode(source))
     for path in _files_under(source) if source.is_dir() else [str(source)]:
         status = os.stat(path)
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -42,12 +42,12 @@ def _files_under(place: Path) -> list[str]:
 
 def load(key: str) -> ImageData | None:
     """A decoded data set; None where it is not there or damaged, which decoding again mends."""
-    return _read(folder() / f"decoded-{key}")
+    return _read(folder() / f"{_PREFIX}{key}")
 
 
 def recall(name: str) -> ImageData | None:
     """The data set of this name that was decoded last, wherever it came from; None where there is none."""
-    places = sorted(folder().glob("decoded-*"), key=lambda place: place.stat().st_mtime, reverse=True)
+    places = sorted(folder().glob(f"{_PREFIX}*"), key=lambda place: place.stat().st_mtime, reverse=True)
     return next((data for place in places if (data := _read(place, name)) is not None), None)
 
 
@@ -64,7 +64,7 @@ def _read(place: Path, name: str | None = None) -> ImageData | None:
 
 def store(key: str, data: ImageData) -> None:
     """Keep a decoded data set; where the cache cannot be written, a warning says so and nothing is lost."""
-    place = folder() / f"decoded-{key}"
+    place = folder() / f"{_PREFIX}{key}"
     temporary: Path | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

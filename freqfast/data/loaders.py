@@ -10,12 +10,13 @@ import torch
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import Category, CategoryMap, IntToFloatTensor, Normalize
 from fastai.losses import CrossEntropyLossFlat
+from fastai.torch_basics import Transform
 from fastai.torch_core import TensorCategory, TensorImage, default_device
 from fastai.vision.core import PILImage
-from fasttransform import Transform
 from torch import Tensor
 
 from freqfast.data.images import ImageData
+from freqfast.precision import resolve_device
 
 __all__ = ["ArrayDataset", "CropFlip", "InMemoryDL", "dataloaders"]
 
@@ -139,7 +140,7 @@ class InMemoryDL(TfmdDL):
         if self.device is not None:
             self.dataset.to(self.device)
 
-    def new(self, dataset: Any = None, cls: type | None = None, **kwargs: Any) -> "InMemoryDL":
+    def new(self, dataset: Any = None, cls: type | None = None, **kwargs: Any) -> Any:
         """A loader with other settings, or over other images: a data set, or anything `with_items` takes."""
         if dataset is not None and not isinstance(dataset, ArrayDataset):
             dataset = self.dataset.with_items(dataset)
@@ -171,7 +172,7 @@ def dataloaders(
         augment: Randomly crop (4 pixels of reflected padding) and flip the training images.
 
     Raises:
-        ValueError: If the training set is smaller than a batch, or images are too small to crop.
+        ValueError: If the training set is smaller than a batch, images are too small to crop, or the device is absent.
     """
     if not 1 <= batch_size <= len(data.train):
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
@@ -192,4 +193,4 @@ def dataloaders(
         )
         for split_idx, part in enumerate((data.train, data.test))
     )
-    return DataLoaders(train, valid, device=default_device() if device is None else torch.device(device))
+    return DataLoaders(train, valid, device=default_device() if device is None else resolve_device(device))

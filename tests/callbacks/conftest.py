@@ -1,5 +1,6 @@
 import operator
 import random
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,12 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@dataclass(repr=False)  # a DataBlock formats each item that it sets up
+class Row:
+    image: np.ndarray
+    label: str
+
+
 @pytest.fixture(scope="session")
 def items():
     """96 images of stripes (one frequency a class) in noise, as a user's table of arrays and labels."""
@@ -51,7 +58,7 @@ def items():
     for i in range(96):
         stripes = np.cos(2 * np.pi * (0.06, 0.2, 0.45)[i % CLASSES] * (x[:, None] + rng.integers(8)))
         pixels = 128 + 60 * stripes[..., None] + rng.normal(0, 30, (16, 16, 3))
-        rows.append({"image": pixels.clip(0, 255).astype(np.uint8), "label": "abc"[i % CLASSES]})
+        rows.append(Row(pixels.clip(0, 255).astype(np.uint8), "abc"[i % CLASSES]))
     return rows
 
 
@@ -63,8 +70,8 @@ def make_dls(items):
         set_seed(seed, reproducible=False)
         block = DataBlock(
             blocks=(ImageBlock, CategoryBlock),
-            get_x=operator.itemgetter("image"),
-            get_y=operator.itemgetter("label"),
+            get_x=operator.attrgetter("image"),
+            get_y=operator.attrgetter("label"),
             splitter=IndexSplitter(range(VALID)),
             batch_tfms=[Normalize.from_stats(*imagenet_stats, cuda=False)] if batch_tfms is None else batch_tfms,
         )

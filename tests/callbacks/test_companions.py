@@ -36,7 +36,7 @@ def everything():
 
 @pytest.fixture
 def enforced(make_learner, tools):
-    """A Learner with all our callbacks and some of fastai's; its fits count the steps, the proportion held after each."""
+    """A Learner with all our callbacks and some of fastai's; after each step, which it counts, the proportion holds."""
 
     def make(*others, **options):
         cbs = everything()
@@ -81,8 +81,8 @@ def test_gradient_clipping_takes_the_gains_in(enforced, tools):
 
 
 def test_save_model_brings_the_best_back(enforced, tools, capsys):
-    learn = enforced(SaveModelCallback(fname="best", with_opt=True))
-    learn.fit(4, 1.0)
+    learn = enforced()
+    learn.fit(4, 1.0, cbs=SaveModelCallback(fname="best", with_opt=True))
     losses = [float(row[1]) for row in learn.recorder.values]
     assert losses[-1] > min(losses)  # else the test shows nothing
     assert learn.validate()[0] == pytest.approx(min(losses), rel=1e-3)

@@ -25,7 +25,7 @@ def support():
 
 @pytest.fixture(scope="session")
 def photos(support):
-    """Some 700 real patches, uint8 ``(N, 32, 32, 3)``."""
+    """Some 200 real patches, uint8 ``(N, 32, 32, 3)``."""
     return support.photo_patches()
 
 

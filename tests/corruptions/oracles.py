@@ -85,7 +85,7 @@ def jpeg_compression(image, severity, rng):
 def defocus_blur(image, severity, rng):
     radius, sigma = [(0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1)][severity - 1]
     y, x = np.mgrid[-8:9, -8:9]
-    disk = (x**2 + y**2 <= radius**2).astype(np.float64)
+    disk = (x**2 + y**2 <= radius**2).astype(np.float32)  # as the published kernels: flat regions show it
     disk = ndimage.gaussian_filter(disk / disk.sum(), sigma, radius=1, mode="mirror")
     return levels(np.stack([ndimage.correlate(image[..., c] / 255, disk, mode="mirror") for c in range(3)], -1))
 
@@ -94,15 +94,16 @@ def glass_blur(image, severity, rng):
     sigma, passes = [(0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)][severity - 1]
     x = levels(gaussian(image / 255, sigma))
     for _ in range(passes):
+        moves = rng.integers(-1, 1, size=(32, 32, 2)).tolist()
         for h in range(31, 1, -1):
             for w in range(31, 1, -1):
-                dx, dy = rng.integers(-1, 1, size=2)
+                dx, dy = moves[h][w]
                 x[h, w] = x[h + dy, w + dx]
     return levels(gaussian(x / 255, sigma))
 
 
 def magick_motion(x, radius, sigma, degrees):
-    """One-sided trail of ``2 radius + 1`` pixels; ``x`` holds levels, and so does the (rounded) result."""
+    """One-sided trail of ``2 radius + 1`` pixels, on levels: rounded to 16 bits, then truncated to 8."""
     height, width = x.shape[:2]
     steps = range(2 * radius + 1)
     weights = np.array([np.exp(-(i**2) / (2 * sigma**2)) for i in steps])
@@ -114,7 +115,7 @@ def magick_motion(x, radius, sigma, degrees):
         rows = np.clip(np.arange(height) + dy, 0, height - 1)
         columns = np.clip(np.arange(width) + dx, 0, width - 1)
         total += weight * x[rows][:, columns]
-    return np.floor(total + 0.5).astype(np.uint8)
+    return (np.floor(total * 257 + 0.5) // 257).astype(np.uint8)
 
 
 def motion_blur(image, severity, rng):

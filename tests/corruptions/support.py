@@ -13,7 +13,7 @@ FROST_NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.j
 
 
 def photo_patches():
-    """Some 700 real 32 x 32 RGB patches of scikit-image's photographs, ``(N, 32, 32, 3)``, in a fixed random order."""
+    """Some 200 real 32 x 32 RGB patches of scikit-image's photographs, ``(N, 32, 32, 3)``, in a fixed random order."""
     patches = []
     for picture in (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket()):
         coarse = np.asarray(Image.fromarray(picture).reduce(2))

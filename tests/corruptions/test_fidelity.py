@@ -35,7 +35,7 @@ def test_some_match_to_the_bit(name, photos, oracle):
 @pytest.mark.parametrize("name", RANDOM)
 def test_random_agrees_within_its_standard_error(name, severity, photos, oracle, support, frost_dir):
     """The mean over images of every statistic, paired by image; 4.5 standard errors and half a percent of slack."""
-    images = photos[:80]
+    images = photos[:60]
     actual = corrupt(images, name, severity, seed=1, frost_dir=frost_dir)
     expected = oracle(images, name, severity, np.random.default_rng(2))
     a, e = support.image_statistics(images, actual), support.image_statistics(images, expected)
@@ -50,9 +50,11 @@ def test_random_agrees_within_its_standard_error(name, severity, photos, oracle,
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_statistics_hold_on_cifar10(name, severity, cifar10, oracle, support, frost_dir):
-    actual = corrupt(cifar10, name, severity, frost_dir=frost_dir)
-    expected = oracle(cifar10, name, severity, np.random.default_rng(0))
-    found = support.deviations(cifar10, actual, expected)
+    # The spectra of what one angle, one crop or one warp an image does are heavy-tailed: they need many images.
+    images = cifar10 if name in ("motion_blur", "snow", "frost", "elastic_transform") else cifar10[:2000]
+    actual = corrupt(images, name, severity, frost_dir=frost_dir)
+    expected = oracle(images, name, severity, np.random.default_rng(0))
+    found = support.deviations(images, actual, expected)
     assert all(found[key] <= limit for key, limit in support.LIMITS.items()), found
 
 
@@ -61,4 +63,4 @@ def cifar10(support):
     images = support.cifar10_test()
     if images is None:
         pytest.skip("no cifar10.tgz in FREQFAST_DATA or ../shared/data")
-    return images[:2000]
+    return images

@@ -1,0 +1,96 @@
+"""An exception or Ctrl-C at any event: the Learner stays whole, and the next fit works."""
+
+import pytest
+from fastai.callback.core import Callback
+from torch import nn
+
+from freqfast.callbacks import (
+    AutoPrecision,
+    FrequencyProportion,
+    SpectralModulation,
+    SpectrumPerturbation,
+    SpectrumRecorder,
+)
+from freqfast.modulation import SpectralConv2d
+
+PROPORTIONS = {"low": 0.25, "high": 0.75}
+EVENTS = [
+    "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss", "before_backward",
+    "after_backward", "before_step", "after_step", "after_batch", "after_train", "before_validate", "after_validate",
+    "after_epoch", "after_fit",
+]  # fmt: skip
+
+
+def everything():
+    return [
+        SpectralModulation(seed=1),
+        FrequencyProportion(PROPORTIONS),
+        SpectrumPerturbation(),
+        SpectrumRecorder(),
+        AutoPrecision("bfloat16"),
+    ]
+
+
+class Failing(Callback):
+    """Raises at an event, from the second epoch on where it has one."""
+
+    def __init__(self, event, error, order):
+        self.event, self.error, self.order = event, error, order
+
+    def __call__(self, event):
+        if event == self.event and (event in ("before_fit", "after_fit") or self.epoch == 1):
+            raise self.error
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize(
+    ("error", "way", "order"), [(RuntimeError("stop"), "fit", -20), (KeyboardInterrupt(), "Learner", 999)]
+)
+def test_at_every_event(event, error, way, order, make_learner, tools):
+    cbs, failing = everything(), Failing(event, error, order)
+    learn = make_learner(cbs if way == "Learner" else None)
+    with pytest.raises(type(error)):
+        learn.fit(3, 0.1, cbs=[failing] if way == "Learner" else [*cbs, failing])
+
+    assert [cb in learn.cbs for cb in cbs] == [way == "Learner"] * 5
+    assert type(tools.conv(learn)) is (SpectralConv2d if way == "Learner" else nn.Conv2d)
+    assert "forward" not in vars(learn.model)
+    # Whoever stops the fit between a step and the projection after it, and no one else, finds that step unprojected.
+    if event not in ("before_fit", "after_step") or (event == "after_step" and order > 55):
+        tools.assert_enforced(learn, cbs[1], [2, 6])
+    if learn.opt is not None:
+        tools.assert_consistent(learn)
+
+    learn.validate()
+    spy = tools.StepSpy(lambda: tools.assert_enforced(learn, learn.frequency_proportion, [2, 6]))
+    learn.fit_one_cycle(1, 0.1, cbs=[spy] if way == "Learner" else [*everything(), spy])
+    assert spy.calls == 5
+    tools.assert_consistent(learn)
+    recorder = cbs[3]
+    assert recorder.epochs == list(range(len(recorder.power)))
+
+
+def test_in_the_optimizer_and_in_the_loss(make_learner, tools):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    learn = make_learner(everything())
+    learn.create_opt()
+    for owner, name in ((learn.opt, "step"), (learn, "loss_func")):
+        own = getattr(owner, name)
+        setattr(owner, name, fail)
+        with pytest.raises(KeyboardInterrupt):
+            learn.fit(1)
+        setattr(owner, name, own)
+        tools.assert_consistent(learn)
+        tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
+    learn.fit(1)
+
+
+def test_an_error_of_the_callback_itself_is_one_clear_one(make_learner, tools):
+    learn = make_learner()
+    learn.create_opt()
+    with pytest.raises(ValueError, match="purity must lie between"):
+        learn.fit(1, cbs=FrequencyProportion(PROPORTIONS, purity=2.0))
+    tools.assert_consistent(learn)
+    learn.fit(1)

@@ -1,0 +1,130 @@
+"""`SpectrumPerturbation` in a Learner: which samples, when, and on which scale of pixels."""
+
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.mixup import MixUp
+from fastai.data.transforms import Normalize
+from fastai.torch_core import TensorImage
+from fastai.vision.core import imagenet_stats
+from fasttransform import DisplayedTransform
+from torch import Tensor
+
+from freqfast.callbacks import SpectrumPerturbation
+
+MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
+
+
+class Watch(Callback):
+    """Keeps the batches that reach a given place among the callbacks."""
+
+    def __init__(self, order, name="watch"):
+        self.order, self.kept, self._name = order, [], name
+
+    @property
+    def name(self):
+        return self._name
+
+    def before_batch(self):
+        self.kept.append((self.learn.training, self.learn.xb[0].as_subclass(Tensor).clone()))
+
+
+class Scale(DisplayedTransform):
+    """A normalisation that no `Normalize` tells of."""
+
+    order = 99  # after the conversion of bytes to floats, where Normalize is
+
+    def encodes(self, x: TensorImage):
+        return x * 2 - 1
+
+
+def fit(make_learner, callback, dls=None, **options):
+    """Batches before and after the callback: lists of (training, images)."""
+    before, after = Watch(7, "before"), Watch(8.5, "after")
+    make_learner(dls=dls, **options).fit(1, 0.0, cbs=[before, callback, after])
+    return before.kept, after.kept
+
+
+def changed(a, b):
+    return (a != b).flatten(1).any(1)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.25, 4), (0.5, 8), (1.0, 16), (0.06, 1), (0.01, 0)])
+def test_exactly_the_share_of_each_batch_in_training_only(share, count, make_learner):
+    before, after = fit(make_learner, SpectrumPerturbation(share=share, noise=0.1))
+    assert [training for training, _ in before] == [True] * 5 + [False]
+    for (training, clean), (_, perturbed) in zip(before, after, strict=True):
+        rows = changed(clean, perturbed)
+        assert int(rows.sum()) == (count if training else 0)
+        assert torch.equal(clean[~rows], perturbed[~rows])  # bit for bit
+        assert perturbed.dtype == clean.dtype
+
+
+def test_other_samples_in_each_batch(make_learner):
+    before, after = fit(make_learner, SpectrumPerturbation())
+    rows = [tuple(changed(a, b).nonzero()[:, 0].tolist()) for (_, a), (_, b) in zip(before, after, strict=True)][:5]
+    assert len(set(rows)) > 1
+
+
+def test_no_strength_changes_no_more_than_roundings(make_learner):
+    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, jitter=0, noise=0))
+    for (_, clean), (_, perturbed) in zip(before, after, strict=True):
+        assert torch.allclose(clean, perturbed, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["Normalize", "Normalize that measures", "none", "own"])
+def test_pixels_stay_pixels_on_every_scale(form, make_learner, make_dls):
+    tfms, options, mean, std = {
+        "Normalize": (None, {}, MEAN, STD),
+        "Normalize that measures": ([Normalize()], {}, None, None),
+        "none": ([], {}, 0.0, 1.0),
+        "own": ([Scale], {"mean": [0.5] * 3, "std": [0.5] * 3}, 0.5, 0.5),
+    }[form]
+    dls = make_dls(tfms)
+    if mean is None:
+        normalize = dls.train.after_batch.fs[-1]
+        mean, std = (stat.as_subclass(Tensor) for stat in (normalize.mean, normalize.std))
+    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, noise=0.5, **options), dls)
+    for (training, clean), (_, perturbed) in zip(before, after, strict=True):
+        pixels = perturbed * std + mean
+        assert pixels.min() > -1e-5
+        assert pixels.max() < 1 + 1e-5
+        if training:  # white to pink noise of up to half the range is seen on any scale
+            assert 0.03 < float((pixels - (clean * std + mean)).std()) < 0.4
+
+
+def test_a_scale_that_it_was_not_told_is_refused(make_learner, make_dls):
+    learn = make_learner(dls=make_dls([Scale]))
+    with pytest.raises(ValueError, match=r"pixels run from -1 to 1 instead of 0 to 1 .*; pass mean= and std="):
+        learn.fit(1, cbs=SpectrumPerturbation(share=1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 0}, r"share must lie in \(0, 1\], got 0"),
+        ({"share": 1.5}, r"share must lie in \(0, 1\], got 1.5"),
+        ({"share": float("nan")}, r"share must lie in \(0, 1\], got nan"),
+        ({"gain": -1}, "gain must be finite and not negative, got -1"),
+        ({"noise": float("inf")}, "noise must be finite and not negative, got inf"),
+        ({"mean": [0.5]}, "mean and std go together"),
+    ],
+)
+def test_wrong_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        SpectrumPerturbation(**options)
+
+
+def test_a_mixture_meets_one_spectrum(make_learner):
+    mixed = Watch(1, "mixed")
+    before, after = Watch(7, "before"), Watch(8.5, "after")
+    make_learner([SpectrumPerturbation(), MixUp()]).fit(1, cbs=[mixed, before, after])
+    for (_, a), (_, b), (training, c) in zip(mixed.kept, before.kept, after.kept, strict=True):
+        assert torch.equal(a, b)  # whatever the order of adding, MixUp came first
+        assert int(changed(b, c).sum()) == (4 if training else 0)
+
+
+def test_the_training_data_itself_does_not_change(make_learner, make_dls, items):
+    copies = [row.image.copy() for row in items]
+    make_learner(SpectrumPerturbation(share=1.0)).fit(1)
+    assert all((row.image == copy).all() for row, copy in zip(items, copies, strict=True))

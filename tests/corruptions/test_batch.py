@@ -1,0 +1,156 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import freqfast.corruptions.batch as batch
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+
+RANDOM = ("gaussian_noise", "glass_blur", "motion_blur", "snow", "frost", "fog", "elastic_transform", "spatter")
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """A few images a chunk, so that small batches already cross its borders."""
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 7 * 3072})
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_type_layout_and_input_are_kept(name, photos, frost_dir):
+    images = photos[:5]
+    before = images.copy()
+    last = corrupt(images, name, 3, frost_dir=frost_dir)
+    first = corrupt(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), name, 3, frost_dir=frost_dir)
+    tensor = corrupt(torch.from_numpy(images), name, 3, frost_dir=frost_dir)
+    assert isinstance(last, np.ndarray)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(tensor, torch.Tensor)
+    assert last.dtype == first.dtype == np.uint8
+    assert tensor.dtype == torch.uint8
+    assert last.shape == images.shape
+    assert np.array_equal(first.transpose(0, 2, 3, 1), last)
+    assert np.array_equal(tensor.numpy(), last)
+    assert np.array_equal(images, before)
+    assert not np.array_equal(last, images)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_an_image_depends_on_nothing_but_itself_and_its_index(name, photos, frost_dir, small_chunks):
+    images = photos[:20]
+    whole = corrupt(images, name, 2, seed=5, frost_dir=frost_dir)
+    order = np.random.default_rng(0).permutation(20)
+    shuffled = corrupt(images[order], name, 2, seed=5, index=order, frost_dir=frost_dir)
+    assert np.array_equal(shuffled, whole[order])
+    for k in (0, 13):
+        alone = corrupt(images[k : k + 1], name, 2, seed=5, index=[k], frost_dir=frost_dir)
+        assert np.array_equal(alone[0], whole[k])
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_same_bytes_for_any_number_of_threads(name, photos, frost_dir, small_chunks):
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(corrupt(photos[:40], name, 4, frost_dir=frost_dir))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(result, results[0]) for result in results)
+
+
+def test_concurrent_calls_do_not_disturb_each_other(photos, small_chunks):
+    expected = {name: corrupt(photos[:30], name, 1) for name in RANDOM if name != "frost"}
+    with ThreadPoolExecutor(4) as pool:
+        futures = {name: pool.submit(corrupt, photos[:30], name, 1) for name in expected}
+    assert all(np.array_equal(futures[name].result(), expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_seed_severity_and_index_each_change_the_draw(name, photos, frost_dir):
+    images = np.repeat(photos[:1], 2, axis=0)
+    first, second = corrupt(images, name, 5, frost_dir=frost_dir)
+    other_seed = corrupt(images[:1], name, 5, seed=1, frost_dir=frost_dir)[0]
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, other_seed)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_all_severities_differ(name, photos, frost_dir):
+    results = {corrupt(photos[:2], name, severity, frost_dir=frost_dir).tobytes() for severity in SEVERITIES}
+    assert len(results) == 5
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("shape", [(8, 8), (33, 47), (96, 64)])
+def test_other_sizes(name, shape, frost_dir):
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    assert corrupt(images, name, 5, frost_dir=frost_dir).shape == images.shape
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_images(name, level, frost_dir):
+    images = np.full((3, 32, 32, 3), level, dtype=np.uint8)
+    for severity in (1, 5):
+        assert corrupt(images, name, severity, frost_dir=frost_dir).shape == images.shape
+
+
+@pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform"])
+def test_shares_of_the_image_scale_with_it(name, photos):
+    """Of a picture of twice the pixels, as much changes."""
+    images = photos[:100]
+    large = images.repeat(2, axis=1).repeat(2, axis=2)
+    change, change_large = (np.abs(corrupt(x, name, 5).astype(float) - x).mean() for x in (images, large))
+    assert change_large == pytest.approx(change, rel=0.15)
+
+
+def test_pixelate_has_a_share_of_the_pixels():
+    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[None, None, :, None], (1, 64, 64, 3))
+    coarse = corrupt(ramp, "pixelate", 5)[0, 0, :, 0]
+    assert len(np.unique(coarse)) == int(64 * 0.65)
+
+
+def test_empty_batch_and_memory_map(photos, tmp_path):
+    assert corrupt(photos[:0], "fog", 1).shape == (0, 32, 32, 3)
+    np.save(tmp_path / "images.npy", photos[:10])
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    result = corrupt(mapped, "contrast", 1)
+    assert type(result) is np.ndarray
+    assert np.array_equal(result, corrupt(photos[:10], "contrast", 1))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(-(2**70), 2**70),
+    index=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3, unique=True),
+)
+def test_any_seed_and_index(photos, seed, index):
+    images = np.repeat(photos[:1], 3, axis=0)
+    noisy = corrupt(images, "gaussian_noise", 3, seed=seed, index=np.array(index))
+    assert len({image.tobytes() for image in noisy}) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "severity", "options", "error", "message"),
+    [
+        (np.zeros((1, 32, 32, 3)), "fog", 1, {}, TypeError, "float64; scale"),
+        ([[1]], "fog", 1, {}, TypeError, "got list"),
+        (np.zeros((32, 32, 3), np.uint8), "fog", 1, {}, ValueError, r"got shape \(32, 32, 3\)"),
+        (np.zeros((1, 32, 32, 4), np.uint8), "fog", 1, {}, ValueError, "got shape"),
+        (np.zeros((1, 4, 32, 3), np.uint8), "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 4 x 32"),
+        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 0, {}, ValueError, "got 0"),
+        (np.zeros((1, 32, 32, 3), np.uint8), "fog", True, {}, ValueError, "got True"),
+        (np.zeros((1, 32, 32, 3), np.uint8), "fogg", 1, {}, ValueError, "'fogg'; there are gaussian_noise"),
+        (np.zeros((2, 32, 32, 3), np.uint8), "fog", 1, {"index": [1]}, ValueError, r"shape \(2,\)"),
+        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [0.5]}, ValueError, "integers"),
+    ],
+)
+def test_bad_input_is_one_clear_line(images, name, severity, options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        corrupt(images, name, severity, **options)
+    assert "\n" not in str(caught.value)

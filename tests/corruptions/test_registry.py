@@ -1,0 +1,91 @@
+import subprocess
+import sys
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from freqfast.corruptions import CORRUPTIONS, EXTRA, FAMILIES, MAIN, available, corrupt, own_corruptions, unavailable
+from freqfast.corruptions.photographs import DISTRIBUTION, find_photographs
+
+
+def test_names_and_families():
+    assert (len(MAIN), len(EXTRA)) == (15, 4)
+    assert MAIN + EXTRA == CORRUPTIONS
+    assert sorted(chain.from_iterable(FAMILIES.values())) == sorted(CORRUPTIONS)
+    assert list(FAMILIES) == ["noise", "blur", "weather", "digital"]
+
+
+def test_import_is_light():
+    heavy = {"typer", "rich", "fastai", "h5py", "skimage", "torchvision", "scipy.stats", "matplotlib", "cv2"}
+    code = f"import sys, freqfast.corruptions; print(sorted({heavy!r} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.fixture
+def no_frost(monkeypatch):
+    """As if the distribution with the photographs were not installed."""
+    monkeypatch.setattr("freqfast.corruptions.photographs.DISTRIBUTION", "freqfast-no-such-distribution")
+
+
+def test_without_photographs_the_other_18_run_and_one_line_says_why(no_frost, photos):
+    assert set(available()) >= set(CORRUPTIONS) - {"frost"}
+    assert "frost" not in available()
+    assert list(unavailable()) == ["frost"]
+    with pytest.raises(FileNotFoundError, match=r"pip install 'freqfast\[frost\]'") as caught:
+        corrupt(photos[:2], "frost", 1)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value) == unavailable()["frost"]
+
+
+def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
+    assert available(frost_dir)[: len(CORRUPTIONS)] == CORRUPTIONS
+    assert unavailable(frost_dir) == {}
+    with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
+        corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
+    for path in frost_dir.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "frost3.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"frost3.png' cannot be read"):
+        corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
+
+
+def test_photographs_of_an_installed_distribution(monkeypatch, frost_dir, tmp_path):
+    """Found through the distribution's record of files; its package, which would fail, is never imported."""
+    folder = tmp_path / "imagecorruptions" / "frost"
+    folder.mkdir(parents=True)
+    for path in frost_dir.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "imagecorruptions" / "__init__.py").write_text("raise ImportError('imported')")
+    info = tmp_path / "imagecorruptions_imaug-9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: 9\n")
+    (info / "RECORD").write_text("".join(f"imagecorruptions/frost/{p.name},,\n" for p in frost_dir.iterdir()))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [path.parent for path in find_photographs()] == [folder] * 5
+
+
+@pytest.fixture
+def plugin(monkeypatch, tmp_path):
+    """An installed distribution that registers corruptions of its own."""
+    (tmp_path / "my_corruptions.py").write_text(
+        "def invert(images, severity, rng):\n    return 255 - images\n"
+        "def shrink(images, severity, rng):\n    return images[:, :, ::2]\n"
+        "def scatter(images, severity, rng):\n"
+        "    return images ^ rng.bits(images.shape[1:], images.dtype)\n"
+    )
+    info = tmp_path / "my_corruptions-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-corruptions\nVersion: 1\n")
+    names = "".join(f"{name} = my_corruptions:{name}\n" for name in ("invert", "shrink", "scatter"))
+    (info / "entry_points.txt").write_text(f"[freqfast.corruptions]\n{names}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_own_corruptions(plugin, photos):
+    assert {"invert", "shrink", "scatter"} <= set(own_corruptions())
+    assert set(own_corruptions()) <= set(available())
+    assert np.array_equal(corrupt(photos[:3], "invert", 1), 255 - photos[:3])
+    assert np.array_equal(corrupt(photos[1:3], "scatter", 1, index=[1, 2]), corrupt(photos[:3], "scatter", 1)[1:])
+    with pytest.raises(ValueError, match="'shrink' turned uint8"):
+        corrupt(photos[:3], "shrink", 1)

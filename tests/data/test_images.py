@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freqfast.data import ImageData, ImageSet, load_data
+from freqfast.data.images import mixed_order
+
+
+def image_set(labels=(0, 1, 1), size=(4, 5), seed=0):
+    images = np.random.default_rng(seed).integers(0, 256, (len(labels), *size, 3), dtype=np.uint8)
+    return ImageSet(images, np.array(labels, np.int64))
+
+
+def test_moments_are_those_of_the_training_pixels():
+    train = image_set([0, 1] * 700)
+    data = ImageData("noise", ("a", "b"), train, image_set(seed=1))
+    pixels = train.images.astype(np.float64) / 255
+    np.testing.assert_allclose(data.mean, pixels.mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(data.std, pixels.std((0, 1, 2)), rtol=1e-12)
+
+
+def test_constant_channel_has_unit_std():
+    grey = ImageSet(np.full((2, 4, 4, 3), 99, np.uint8), np.array([0, 0]))
+    assert ImageData("grey", ("a",), grey, grey).std == (1.0, 1.0, 1.0)
+
+
+def test_head_keeps_images_with_their_labels():
+    images = image_set()
+    head = images.head(2)
+    assert len(head) == 2
+    np.testing.assert_array_equal(head.images, images.images[:2])
+    np.testing.assert_array_equal(head.labels, images.labels[:2])
+    assert len(images.head(99)) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((2, 4, 4, 3), np.float32), np.zeros(2, np.int64), "uint8"),
+        (np.zeros((2, 3, 4, 4), np.uint8), np.zeros(2, np.int64), r"\(N, H, W, 3\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, np.int32), "int64"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3, np.int64), "2 int64"),
+        (np.zeros((4, 4, 2, 3), np.uint8).transpose(2, 0, 1, 3), np.zeros(2, np.int64), "C-contiguous"),
+    ],
+)
+def test_unsound_set_is_refused(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        ImageSet(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (image_set([0, 2]), image_set(), "training labels run from 0 to 2, but there are 2 classes"),
+        (image_set(), image_set([-1, 0]), "test labels run from -1"),
+        (image_set([]), image_set(), "no training images"),
+        (image_set(), image_set([]), "no test images"),
+        (image_set(), image_set(size=(5, 4)), "one size"),
+    ],
+)
+def test_unsound_data_is_refused(train, test, message):
+    with pytest.raises(ValueError, match=message):
+        ImageData("noise", ("a", "b"), train, test)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 99), st.data())
+def test_mixed_order_keeps_proportions_in_every_prefix(counts, seed, data):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    order = mixed_order(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    np.testing.assert_array_equal(order, mixed_order(labels, seed))
+    length = data.draw(st.integers(0, len(labels)))
+    found = np.bincount(labels[order[:length]], minlength=len(counts))
+    # Before position p in (0, 1) class c has p * counts[c] images, give or take one.
+    assert np.abs(found - length * np.array(counts) / len(labels)).max() <= 2
+
+
+def test_unknown_name_lists_those_that_exist():
+    with pytest.raises(ValueError, match="unknown data 'imagenet'; the data sets are cifar10, photos"):
+        load_data("imagenet")
+
+
+def test_photos_take_no_path(tmp_path):
+    with pytest.raises(ValueError, match="leave it out"):
+        load_data("photos", tmp_path)
+
+
+def test_import_is_light():
+    code = "import sys, freqfast.data; print({'torch', 'fastai', 'sklearn', 'skimage'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

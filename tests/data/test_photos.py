@@ -1,0 +1,65 @@
+import socket
+
+import numpy as np
+import pytest
+
+from freqfast.data import load_data, photos
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the photographs must need no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    photos.load_photos.cache_clear()
+
+
+def test_shapes_and_balance():
+    data = load_data("photos")
+    assert len(data.classes) == 10
+    assert list(data.classes) == sorted(data.classes)
+    assert data.train.images.shape == (5120, 32, 32, 3)
+    assert data.test.images.shape == (1000, 32, 32, 3)
+    assert set(np.bincount(data.train.labels)) == {512}
+    assert set(np.bincount(data.test.labels)) == {100}
+    assert np.bincount(data.test.head(200).labels).min() >= 18
+
+
+def test_every_call_gives_the_same_images():
+    first = load_data("photos")
+    photos.load_photos.cache_clear()
+    again = load_data("photos")
+    assert first is not again
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(getattr(first, part).images, getattr(again, part).images)
+        np.testing.assert_array_equal(getattr(first, part).labels, getattr(again, part).labels)
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 451), (427, 640), (872, 1000), (1411, 1411), (160, 32)])
+def test_no_pixel_serves_training_and_test(height, width):
+    used = np.zeros((2, height, width), bool)
+    rng = np.random.default_rng(1)
+    for testing in (False, True):
+        for y, x in zip(*photos._corners(height, width, 2000, testing, rng), strict=True):
+            used[int(testing), y : y + 32, x : x + 32] = True
+    assert not (used[0] & used[1]).any()
+    assert used.any((1, 2)).all()
+
+
+def test_no_test_patch_row_occurs_in_training():
+    # On the pixels themselves: a row of a photograph that both sets held would show up here. Flat rows occur anywhere.
+    data = load_data("photos")
+    rows = {}
+    for part in ("train", "test"):
+        flat = getattr(data, part).images.reshape(-1, 32 * 3)
+        textured = np.ptp(flat.reshape(-1, 32, 3).astype(int), axis=1).min(1) > 40
+        rows[part] = {row.tobytes() for row in flat[textured]}
+    assert len(rows["test"]) > 10_000
+    assert not rows["train"] & rows["test"]
+
+
+def test_missing_photograph_is_named(monkeypatch):
+    monkeypatch.setitem(photos.PHOTOS, "astronaut", "skimage/data/no_such.png")
+    with pytest.raises(FileNotFoundError, match=r"no_such\.png is missing; reinstall"):
+        photos.load_photos()

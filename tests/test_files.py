@@ -1,0 +1,84 @@
+import os
+import stat
+
+import pytest
+
+from freqfast.files import replacing, write_text
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_text_appears_whole(tmp_path):
+    write_text(tmp_path / "a.txt", "größer\n")
+    assert (tmp_path / "a.txt").read_bytes() == "größer\n".encode()
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_name_is_taken_only_at_the_end(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(str(path)) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == tmp_path  # another file system could not be renamed from
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("existed", [False, True])
+def test_failure_leaves_what_was_there(tmp_path, error, existed):
+    path = tmp_path / "a.txt"
+    if existed:
+        path.write_text("old")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert names(tmp_path) == (["a.txt"] if existed else [])
+    assert not existed or path.read_text() == "old"
+
+
+def test_text_that_cannot_be_encoded_leaves_nothing(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "\ud800")
+    assert names(tmp_path) == []
+
+
+def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append(os.fstat(handle).st_ino), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
+    write_text(tmp_path / "a.txt", "text")
+    assert events == [(tmp_path / "a.txt").stat().st_ino, "replace", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_of_ordinary_new_files(tmp_path, mask):
+    old = os.umask(mask)
+    try:
+        write_text(tmp_path / "ours", "")
+        (tmp_path / "plain").write_text("")
+    finally:
+        os.umask(old)
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain")}
+    assert len(modes) == 1
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="folder .*absent does not exist; create it"):
+        write_text(tmp_path / "absent" / "a.txt", "")
+
+
+def test_a_folder_in_the_way_stays(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OSError, match=r"a\.txt"):
+        write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_block_that_removes_its_file_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.txt") as temporary:
+        temporary.unlink()
+    assert names(tmp_path) == []

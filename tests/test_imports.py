@@ -1,0 +1,195 @@
+"""The architecture's import directions, read from the source, and what `import freqfast` costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import freqfast
+
+ROOT = Path(__file__).parents[1]
+PUBLIC_NAMES = (
+    "Bands", "power_spectrum", "frequencies", "band_shares", "frequency_proportion", "project_filters",
+    "SpectralConv2d", "effective_weight", "apply_modulation", "bake_modulation", "FrequencyProportion",
+    "SpectralModulation", "SpectrumPerturbation", "SpectrumRecorder", "Recipe", "load_run", "write_spectra",
+    "read_spectra", "__version__",
+)  # fmt: skip
+
+# What each module of the core may import from the package, so that data flows one way.
+CORE = {
+    "spectrum": set(),
+    "bands": {"spectrum"},
+    "proportion": {"spectrum", "bands"},
+    "surgery": set(),
+    "modulation": {"spectrum", "bands", "surgery"},
+    "perturbation": {"spectrum"},
+}
+# What a part of the package must not know of.
+UNKNOWN_TO = {
+    "callbacks": {"training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "data": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "corruptions": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "robustness": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "spectra_h5": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "analysis": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
+}
+# Where a third-party package may appear.
+HOMES = {
+    "fastai": {"callbacks", "data", "training"},
+    "fastcore": {"callbacks", "data", "training"},
+    "fastprogress": {"callbacks"},
+    "h5py": {"spectra_h5"},
+    "h5netcdf": set(),
+    "xarray": set(),
+    "typer": {"cli"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "timm": set(),
+}
+
+
+def modules():
+    """Every module of the distribution: its dotted name and its file."""
+    folders = {"freqfast": ROOT / "freqfast", "freqfast.cli": ROOT / "cli", "freqfast.recipes": ROOT / "recipes"}
+    for package, folder in folders.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join((package, *(part for part in parts if part != "__init__"))), path
+
+
+def imports_of(name, path):
+    """Absolute dotted names that a module imports, anywhere in it; of the package also what is imported from it."""
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join(filter(None, (*above, node.module)))
+            if base in ("freqfast", "freqfast.cli", "freqfast.recipes"):
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+            else:
+                yield base
+
+
+MODULES = dict(modules())
+IMPORTS = {name: set(imports_of(name, path)) for name, path in MODULES.items()}
+
+
+def part_of(name):
+    """The part of the package that a module belongs to: ``freqfast.data.cifar10`` is of ``data``."""
+    return [*name.split("."), ""][1]
+
+
+def internal(name):
+    """Parts of the package that a module imports. A public name counts as the part that it lives in."""
+    parts = {part_of(found) for found in IMPORTS[name] if found == "freqfast" or found.startswith("freqfast.")}
+    return {freqfast._HOME.get(part, part) for part in parts}
+
+
+def test_the_scan_sees_the_whole_package():
+    assert {"freqfast", *(f"freqfast.{part}" for part in CORE), "freqfast.recipes.quickstart"} <= set(MODULES)
+    assert "torch" in IMPORTS["freqfast.spectrum"]
+    assert internal("freqfast.proportion") == {"bands", "spectrum"}
+
+
+@pytest.mark.parametrize("part", CORE)
+def test_the_core_is_pure_torch_and_flows_one_way(part):
+    name = f"freqfast.{part}"
+    assert internal(name) <= CORE[part]
+    allowed = {"freqfast", "torch", "numpy", "scipy", *sys.stdlib_module_names}
+    assert {found.partition(".")[0] for found in IMPORTS[name]} <= allowed
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_third_party_packages_stay_at_home(name):
+    for found in IMPORTS[name]:
+        package = found.partition(".")[0]
+        assert package not in HOMES or part_of(name) in HOMES[package], f"{name} imports {found}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_parts_do_not_know_what_lies_above_them(name):
+    assert not internal(name) & UNKNOWN_TO.get(part_of(name), set())
+    if part_of(name) not in ("cli", "__main__"):
+        assert "cli" not in internal(name)
+    if part_of(name) != "recipes":
+        assert "recipes" not in internal(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part_of(name) == "recipes"])
+def test_recipes_import_public_names_only(name):
+    public = {f"freqfast.{public_name}" for public_name in PUBLIC_NAMES} | {"freqfast", "freqfast.recipe"}
+    for found in IMPORTS[name]:
+        is_recipe = found.startswith("freqfast.recipes.")
+        assert found in public or is_recipe or found.partition(".")[0] in sys.stdlib_module_names, found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part_of(name) == "recipes"])
+def test_a_recipe_reads_like_a_page(name):
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) < 60
+
+
+# The public face
+
+
+def run_python(code, folder):
+    """Standard output of a fresh interpreter, away from the checkout."""
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+def test_importing_freqfast_is_light(tmp_path):
+    code = (
+        "import sys, time; start = time.process_time(); import freqfast; took = time.process_time() - start\n"
+        "heavy = {'torch', 'numpy', 'fastai', 'h5py', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "dir(freqfast); freqfast.__version__\n"
+        "print(took, *sorted(heavy | {'torch', 'fastai'} & set(sys.modules)))"
+    )
+    seconds, *loaded = min((run_python(code, tmp_path).split() for _ in range(2)), key=lambda words: float(words[0]))
+    assert loaded == []
+    assert float(seconds) < 0.5
+
+
+def test_the_core_needs_neither_fastai_nor_h5py(tmp_path):
+    code = (
+        f"import sys, {', '.join(f'freqfast.{part}' for part in CORE)}\n"
+        "from freqfast import Bands, SpectralConv2d, project_filters\n"
+        f"print(*sorted({set(HOMES)!r} & set(sys.modules)))"
+    )
+    assert run_python(code, tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_public_names_can_be_imported(name):
+    value = getattr(freqfast, name)
+    assert value is not None
+    assert getattr(freqfast, name) is value
+
+
+def test_public_names_are_listed():
+    assert sorted(freqfast.__all__) == sorted(PUBLIC_NAMES)
+    assert set(PUBLIC_NAMES) <= set(dir(freqfast))
+    assert dir(freqfast) == sorted(dir(freqfast))
+
+
+def test_type_checkers_see_the_public_names():
+    """The names that load lazily are imported under TYPE_CHECKING from the modules that they load from."""
+    tree = ast.parse(MODULES["freqfast"].read_text(encoding="utf-8"))
+    (guarded,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname: node.module for node in guarded.body for alias in node.names}
+    assert seen == {name: f"freqfast.{home}" for name, home in freqfast._HOME.items()}
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="module 'freqfast' has no attribute 'Spectrogram'"):
+        freqfast.Spectrogram
+    assert not hasattr(freqfast, "torch")
+
+
+def test_version():
+    assert all(part.isdigit() for part in freqfast.__version__.split(".")[:2])
