@@ -23,7 +23,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity."""
-    from freqfast.robustness import SEVERITIES, Classifier, evaluate_cells, stored_cells
+    from freqfast.corruptions import SEVERITIES
+    from freqfast.robustness import Classifier, evaluate_cells, stored_cells
     from freqfast.run import load_checkpoint
 
     names, cells = stored_cells(cifar10c, limit)

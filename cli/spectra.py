@@ -19,11 +19,10 @@ def spectra(
     bands: Annotated[int, typer.Option(help="Number of bands of equal area.")] = 2,
 ) -> None:
     """Export the filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
-    from freqfast.spectra import measure_spectra
-    from freqfast.spectra_h5 import write_spectra
-
     from freqfast.bands import Bands
     from freqfast.run import load_checkpoint
+    from freqfast.spectra import measure_spectra
+    from freqfast.spectra_h5 import write_spectra
 
     checkpoint = load_checkpoint(run)
     measured = measure_spectra(
@@ -32,6 +31,6 @@ def spectra(
     write_spectra(output, measured)
     console.print(
         f"{output}: {len(measured.power)} filters of layer {measured.layer}, "
-        f"{proportion_text(measured.bands.names, measured.proportion)}",
+        f"{proportion_text(measured.bands.names, measured.proportion.tolist())}",
         soft_wrap=True,
     )

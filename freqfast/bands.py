@@ -150,7 +150,7 @@ def band_shares(weight: Tensor, bands: Bands | None = None) -> Tensor:
     kernels = at_least_float32(weight).double().flatten(2)
     # Shares do not depend on scale; scaling keeps the energies of tiny and huge filters within range.
     kernels = kernels / kernels.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    forms = torch.as_tensor(bands.energy_matrices(tuple(weight.shape[2:])), device=weight.device)
+    forms = torch.as_tensor(bands.energy_matrices((weight.shape[2], weight.shape[3])), device=weight.device)
     energy = torch.einsum("oip,bpq,oiq->ob", kernels, forms, kernels).clamp_min(0)
     return (energy / energy.sum(1, keepdim=True).clamp_min(1e-300)).to(weight.dtype)
 

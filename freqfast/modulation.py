@@ -208,7 +208,7 @@ def bake_modulation(model: nn.Module) -> nn.Module:
         if isinstance(conv, SpectralConv2d):
             conv.weight.copy_(effective_weight(conv))
             del conv.log_gain, conv.sigma, conv.seed, conv.draws
-            conv.__class__ = nn.Conv2d
+            conv.__class__ = nn.Conv2d  # type: ignore[assignment]
     return model
 
 

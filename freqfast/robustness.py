@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.corruptions import EXTRA, FAMILIES, MAIN, SEVERITIES, corrupt
+from freqfast.models import channels_last
 from freqfast.modulation import bake_modulation
 from freqfast.precision import resolve_device, resolve_precision
 
@@ -129,7 +130,7 @@ class Classifier:
         self.dtype = getattr(torch, resolve_precision(precision, self.device))
         self.batch_size = batch_size
         copy = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
-        self.model = copy.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.model = channels_last(copy.to(self.device, self.dtype))
         scale = 255 * torch.tensor(std, dtype=torch.float64)
         shift = torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
         self._scale = scale.reciprocal().to(self.device, torch.float32).view(1, 3, 1, 1)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from freqfast._version import __version__
 from freqfast.files import replacing
-from freqfast.models import build_model
+from freqfast.models import build_model, channels_last
 from freqfast.modulation import SpectralConv2d, apply_modulation
 from freqfast.recipe import Recipe
 
@@ -171,7 +171,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise ValueError(f"{path} cannot be loaded: its metadata lacks {error}") from None
     except (TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
-    model.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+    channels_last(model).requires_grad_(False).eval()
     return Checkpoint(model, spec, classes, mean, std)
 
 

@@ -194,7 +194,20 @@ def test_no_overrides_change_nothing():
 
 
 @pytest.mark.parametrize(
-    "key", ["wdith", "", ".", "name", "callbacks", "proportion", "plain.", "width.x", "nosuch.purity", "callbacks.x.y", "callbacks.width"]
+    "key",
+    [
+        "wdith",
+        "",
+        ".",
+        "name",
+        "callbacks",
+        "proportion",
+        "plain.",
+        "width.x",
+        "nosuch.purity",
+        "callbacks.x.y",
+        "callbacks.width",
+    ],
 )
 def test_unknown_keys_list_those_that_exist(key):
     with pytest.raises(ValueError, match="unknown key") as caught:

@@ -1,4 +1,5 @@
 import io
+import json
 import pickle
 from pathlib import Path
 
@@ -123,10 +124,10 @@ class Brightness(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.half = nn.Parameter(torch.tensor(0.5))
+        self.middle = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, images):
-        bright = images.mean((1, 2, 3)) - self.half
+        bright = images.mean((1, 2, 3)) - self.middle
         return torch.stack([-bright, bright], 1)
 
 
@@ -210,8 +211,6 @@ def test_empty_report():
 
 
 def test_to_dict_is_json_with_fractions():
-    import json
-
     found = CorruptionReport({"fog": {1: 0.5, 2: 0.25}}, 4, 1.0).to_dict()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["accuracy"] == {"fog": {"1": 0.5, "2": 0.25}}
@@ -314,7 +313,9 @@ def test_missing_places_are_named(archive, tmp_path):
 
 def test_no_corruption_at_all(tmp_path):
     np.save(tmp_path / "labels.npy", np.zeros(5, np.int64))
-    with pytest.raises(FileNotFoundError, match=r"holds no corruption; the first one looked for is gaussian_noise\.npy"):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no corruption; the first one looked for is gaussian_noise\.npy"
+    ):
         stored_cells(tmp_path)
 
 

@@ -165,7 +165,7 @@ def test_silx_finds_an_image_stack(path):
 # Round trip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     filters=st.integers(1, 5),
     channels=st.integers(1, 3),
@@ -408,21 +408,15 @@ def test_refuses_absent_files_and_folders(tmp_path, use):
         read_spectra(tmp_path)
 
 
-def test_damage_is_a_value_error_or_harmless(path, spectra):
-    sound = path.read_bytes()
-    generator = np.random.default_rng(0)
-    refusals = []
-    for _ in range(60):
-        damaged = bytearray(sound)
-        for at in generator.integers(len(sound) // 8, size=8):
-            damaged[at] ^= int(generator.integers(1, 256))
-        path.write_bytes(damaged)
-        try:
-            assert isinstance(read_spectra(path), Spectra)
-        except ValueError as error:
-            refusals.append(str(error))
-    assert refusals
-    assert not any("\n" in refusal for refusal in refusals)
+def test_refuses_damaged_values(path):
+    with h5py.File(path) as file:
+        chunk = file["entry/training/power"].id.get_chunk_info(1)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="truncated or damaged") as error:
+        read_spectra(path)
+    assert "\n" not in str(error.value)
 
 
 DEPARTURES = {

@@ -1,9 +1,10 @@
 """Learn a spectral modulation of the first convolution during fit."""
 
+from typing import cast
+
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer, OptimWrapper
-from torch import Tensor
 
 from freqfast.callbacks.claim import claim_conv
 from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
@@ -81,13 +82,16 @@ class SpectralModulation(Callback):
     def before_fit(self) -> None:
         """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""
         finding = hasattr(self.learn, "lr_finder")
-        self._draws_before = find_conv(self.learn.model, self.layer)[1].draws if finding else None
+        self._draws_before = self._spectral().draws if finding else None
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's draws back."""
         if self._draws_before is not None:
-            find_conv(self.learn.model, self.layer)[1].draws = self._draws_before
+            self._spectral().draws = self._draws_before
             self._draws_before = None
+
+    def _spectral(self) -> SpectralConv2d:
+        return cast(SpectralConv2d, find_conv(self.learn.model, self.layer)[1])
 
 
 def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:
@@ -96,6 +100,6 @@ def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:
     return learn.opt or built
 
 
-def _position(group: list, parameter: Tensor | None) -> int | None:
+def _position(group: list, parameter: object) -> int | None:
     """Where a parameter group holds a parameter, by identity."""
     return next((i for i, p in enumerate(group) if p is parameter), None)

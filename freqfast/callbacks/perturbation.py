@@ -1,6 +1,7 @@
 """Perturb the spectrum that each training sample meets."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from fastai.callback.core import Callback
@@ -65,21 +66,22 @@ class SpectrumPerturbation(Callback):
         pixels = images[rows] * std + mean
         if self.learn.train_iter == 0:
             self._check_range(pixels)
-        perturbed = perturb_spectrum(pixels, **self.strengths)
+        perturbed = perturb_spectrum(pixels, **self.strengths)  # type: ignore[arg-type]
         images = images.clone()
         images[rows] = ((perturbed - mean) / std).to(images.dtype)
         self.learn.xb = (images.as_subclass(type(batch)), *self.learn.xb[1:])
 
     def _normalisation(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(1, C, 1, 1)`` between pixels and what the model sees."""
-        mean, std = self.pixel_mean, self.pixel_std
+        mean: Any = self.pixel_mean
+        std: Any = self.pixel_std
         if mean is None or std is None:
             pipeline = getattr(self.learn.dl, "after_batch", None)
             normalize = next((f for f in getattr(pipeline, "fs", []) if isinstance(f, Normalize)), None)
             mean, std = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
-        shape = (1, -1, 1, 1)
-        options = {"dtype": torch.float32, "device": images.device}
-        return torch.as_tensor(mean, **options).view(shape), torch.as_tensor(std, **options).view(shape)
+        shape, device = (1, -1, 1, 1), images.device
+        mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device).view(shape) for x in (mean, std))
+        return mean, std
 
     @staticmethod
     def _check_range(pixels: Tensor) -> None:

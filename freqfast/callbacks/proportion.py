@@ -1,6 +1,7 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from fastai.learner import Learner
@@ -81,7 +82,7 @@ class FrequencyProportion(BandColumns):
         weight = effective_weight(self._conv)
         if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
             return
-        projected = project_filters(weight, self.bands, self.assignment, self.purity, self.preserve_norm)
+        projected = project_filters(weight, self.bands, cast(Tensor, self.assignment), self.purity, self.preserve_norm)
         if not torch.equal(projected, weight):
             assign_effective_weight(self._conv, projected)
 

@@ -57,7 +57,9 @@ def shrunk_photographs(paths: tuple[Path, ...], height: int, width: int) -> tupl
         photograph = _read(path)
         rows, columns = photograph.shape[:2]
         step = min(160 / min(height, width), rows / (height + 1), columns / (width + 1))
-        y, x = (((np.arange(round(side / step)) + 0.5) * step).astype(int) for side in (rows, columns))
+        y, x = (  # rounded up by exactly a half, the last one would lie on the edge
+            ((np.arange(round(side / step)) + 0.5) * step).astype(int).clip(max=side - 1) for side in (rows, columns)
+        )
         shrunk.append(photograph[y][:, x])
     sizes = np.array([photograph.shape[:2] for photograph in shrunk])
     stack = np.zeros((len(shrunk), 3, *sizes.max(axis=0)), dtype=np.uint8)

@@ -76,7 +76,7 @@ def load_cifar10(path: str | Path | None = None, progress: Progress | None = Non
         try:
             data = _decode(source, progress)
         except ValueError as error:
-            raise ValueError(f"{source}: {error}") from None
+            raise ValueError(f"{source}: {' '.join(str(error).split())}") from None  # one line, whoever worded it
         cache.store(key, data)
     return data
 
@@ -147,7 +147,7 @@ def _decode(source: Path, progress: Progress | None) -> ImageData:
 def _archive_files(path: Path, progress: Progress | None) -> Iterator[_File]:
     """Wanted files of a tar archive, read in memory; nothing is extracted, links and devices are passed over."""
     try:
-        with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as archive:
+        with path.open("rb") as raw, tarfile.open(fileobj=raw) as archive:
             for i, member in enumerate(archive):
                 parts = PurePosixPath(member.name).parts
                 if progress and i % 1000 == 0:
@@ -158,8 +158,11 @@ def _archive_files(path: Path, progress: Progress | None) -> Iterator[_File]:
                     raise ValueError(f"member {member.name!r} has an unsafe path or size; use the original archive")
                 if (content := archive.extractfile(member)) is not None:
                     yield _File(parts, content.read())
+            while archive.fileobj and archive.fileobj.read(2**20):
+                pass  # to the end, where gzip's checksum is: tarfile takes a damaged header for the end of the archive
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"not a sound tar archive: {error}") from None
+        reason = str(error).partition(":\n")[0]  # what follows is each compression's own complaint
+        raise ValueError(f"not a sound tar archive: {reason}") from None
 
 
 def _folder_files(folder: Path) -> Iterator[_File]:

@@ -63,13 +63,14 @@ def _read(file: str) -> np.ndarray:
 def _corners(
     height: int, width: int, count: int, testing: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Top rows and left columns, ``(count,)`` each, of random patches wholly in the training or the testing stripes."""
+    """Top rows and left columns, ``(count,)`` each, of distinct patches wholly in training or testing stripes."""
     stripe = max(SIZE, height // 8)
     top = np.arange(height - SIZE + 1)
     first, last = top // stripe, (top + SIZE - 1) // stripe  # a patch meets two stripes at most
     inside = (first % 4 == 1) == testing
     inside &= (last % 4 == 1) == testing
-    return rng.choice(top[inside], count), rng.integers(0, width - SIZE + 1, count)
+    row, column = np.divmod(rng.choice(inside.sum() * (width - SIZE + 1), count, replace=False), width - SIZE + 1)
+    return top[inside][row], column
 
 
 def _mixed(patches: list[np.ndarray]) -> ImageSet:

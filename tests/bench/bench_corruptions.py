@@ -24,7 +24,6 @@ import support
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt, unavailable
 from freqfast.corruptions.photographs import find_photographs
 
-
 # The original generator (OpenCV, ImageMagick through files, frost photographs read anew for each image), one core:
 # the sum over the 19 corruptions, for one image at one severity.
 ORIGINAL_MS = 26

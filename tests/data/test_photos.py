@@ -36,12 +36,12 @@ def test_every_call_gives_the_same_images():
         np.testing.assert_array_equal(getattr(first, part).labels, getattr(again, part).labels)
 
 
-@pytest.mark.parametrize(("height", "width"), [(300, 451), (427, 640), (872, 1000), (1411, 1411), (160, 32)])
+@pytest.mark.parametrize(("height", "width"), [(300, 451), (427, 640), (872, 1000), (1411, 1411), (160, 64)])
 def test_no_pixel_serves_training_and_test(height, width):
     used = np.zeros((2, height, width), bool)
     rng = np.random.default_rng(1)
-    for testing in (False, True):
-        for y, x in zip(*photos._corners(height, width, 2000, testing, rng), strict=True):
+    for testing in (False, True) * 50:
+        for y, x in zip(*photos._corners(height, width, 30, testing, rng), strict=True):
             used[int(testing), y : y + 32, x : x + 32] = True
     assert not (used[0] & used[1]).any()
     assert used.any((1, 2)).all()
