@@ -16,7 +16,7 @@ from typing import Any
 
 import fastai.callback.schedule  # noqa: F401 (gives Learner its fit_one_cycle)
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.progress import CSVLogger
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -167,12 +167,15 @@ def run_recipe(
     _create_run(out, recipe, learn)
 
     started = time.perf_counter()
-    with learn.no_bar(), learn.no_logging(), learn.added_cbs([CSVLogger("metrics.csv"), *_progress_callback(progress)]):
+    watch = _DivergenceWatch()
+    extra = [CSVLogger("metrics.csv"), watch, *_progress_callback(progress)]
+    with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
         fit_recipe(learn, recipe)
     fitted = time.perf_counter()
-    if not all(tensor.isfinite().all() for tensor in learn.model.state_dict().values()):
+    if watch.diverged_in is not None:
         raise ValueError(
-            f"the training diverged: weights are not finite, {out} is unfinished; lower lr ({recipe.lr:g})"
+            f"the training diverged in epoch {watch.diverged_in}, its loss is not finite; lower lr ({recipe.lr:g}). "
+            f"{out} stays unfinished"
         )
 
     save_checkpoint(out / "model.safetensors", learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
@@ -200,6 +203,18 @@ def run_recipe(
     }
     write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
     return load_run(out)
+
+
+class _DivergenceWatch(Callback):
+    """Ends a fit at the first loss that is not finite, before it can reach the weights."""
+
+    order = -10  # before whatever acts on the loss
+    diverged_in: int | None = None
+
+    def after_loss(self) -> None:
+        if not self.learn.loss.isfinite().all():
+            self.diverged_in = self.learn.epoch + 1
+            raise CancelFitException
 
 
 def _progress_callback(progress: Progress | None) -> list[Callback]:

@@ -32,9 +32,14 @@ def test_failure_leaves_what_was_there(tmp_path, error, existed):
     path = tmp_path / "a.txt"
     if existed:
         path.write_text("old")
-    with pytest.raises(error), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def fail_halfway():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail_halfway()
     assert names(tmp_path) == (["a.txt"] if existed else [])
     assert not existed or path.read_text() == "old"
 
@@ -67,7 +72,7 @@ def test_permissions_are_those_of_ordinary_new_files(tmp_path, mask):
 
 
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="folder .*absent does not exist; create it"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*absent does not exist; create it"):
         write_text(tmp_path / "absent" / "a.txt", "")
 
 

@@ -231,7 +231,7 @@ def test_weights_that_are_not_finite(save, name, value):
 
 def test_every_length_that_a_cut_file_can_have(save):
     content = save.path.read_bytes()
-    for length in (*range(0, 40), 1000, len(content) // 2, len(content) - 1):
+    for length in (*range(40), 1000, len(content) // 2, len(content) - 1):
         save.path.write_bytes(content[:length])
         refused(save.path, "is not a sound safetensors file")
 
@@ -291,11 +291,13 @@ def test_damage_is_an_error_or_harmless(save, where, damage):  # in the header, 
     content = bytearray(save.path.read_bytes())
     content[where : where + len(damage)] = damage
     damaged.write_bytes(content)
+    message = ""
     try:
         load_checkpoint(damaged)
     except ValueError as error:
-        assert str(damaged) in str(error)
-        assert "\n" not in str(error)
+        message = str(error)
+    assert not message or str(damaged) in message
+    assert "\n" not in message
 
 
 # Run directories
@@ -329,7 +331,7 @@ def test_unfinished_run_is_named(run, name):
 
 def test_no_run_at_all(tmp_path):
     for place in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match="is not a finished run: recipe.toml is missing"):
+        with pytest.raises(FileNotFoundError, match=r"is not a finished run: recipe\.toml is missing"):
             load_run(place)
 
 

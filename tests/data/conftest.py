@@ -1,11 +1,15 @@
 """Every test has a cache of its own and no data in its environment."""
 
 import os
+import pickle
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from freqfast.data import cifar10
 
 NAMED_BY_USER = os.environ.get("FREQFAST_DATA")
 BESIDE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
@@ -44,3 +48,30 @@ def make_tree(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def pack():
+    """Packs a folder into an archive."""
+
+    def write(folder, archive):
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(folder, folder.name)
+        return archive
+
+    return write
+
+
+@pytest.fixture
+def batches(tmp_path):
+    """A cifar-10-batches-py folder of 20 images a batch, with the planes that the folder should hold."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    planes, labels = {}, {}
+    for name in cifar10.BATCHES:
+        planes[name] = rng.integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+        labels[name] = rng.integers(0, 10, 20).tolist()
+        batch = {b"data": planes[name].reshape(20, 3072), b"labels": labels[name], b"filenames": [b"x.png"] * 20}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=4))
+    return folder, planes, labels
