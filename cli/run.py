@@ -45,7 +45,8 @@ def run(
     elif out.exists():
         raise FileExistsError(f"{out} exists already; choose another --out or remove it")
 
-    from freqfast.training import run_recipe  # imports fastai, so only once the input is known to be sound
+    from freqfast.corruptions import unavailable
+    from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
 
     try:
         with progress_bar() as progress:
@@ -54,6 +55,8 @@ def run(
         print(f"freqfast: interrupted; {out} holds what was finished (no report.json)", file=sys.stderr)
         raise typer.Exit(130) from None
     console.print(_summary(result.report))
+    for reason in unavailable().values():
+        console.print(f"not measured: {reason}", soft_wrap=True)
     console.print(f"run directory: {out}", soft_wrap=True)
 
 

@@ -213,6 +213,8 @@ def test_unfit_weights_are_refused(function):
         ({"mid": 1}, 5, [0, 5, 0]),
         ({"low": 0.4, "mid": 0.3, "high": 0.3}, 1, [1, 0, 0]),
         ({"low": 0.45, "mid": 0.1, "high": 0.45}, 2, [1, 0, 1]),
+        ({"low": 0.15, "mid": 0.2, "high": 0.65}, 4, [1, 1, 2]),  # 0.6 and 2.6: equal remainders, not so in binary
+        ({"low": 0.1, "mid": 0.7, "high": 0.2}, 2, [0, 2, 0]),
     ],
 )
 def test_band_counts_by_largest_remainder(proportions, filters, counts):

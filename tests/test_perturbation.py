@@ -71,6 +71,20 @@ def test_tilt_is_a_gaussian_in_radial_frequency(size):
     assert kstest(boosted / -0.105, "uniform").pvalue > 0.01
 
 
+def test_strengths_reach_their_limits_and_no_further():
+    images = pale_images(5000, 1, 4, 4)
+
+    def log_ratio(**strength):
+        return np.log(amplitude_ratio(images, perturb_spectrum(images, **OFF | strength, generator=seeded())))[:, 0]
+
+    tilts = -log_ratio(tilt=0.7)[:, 2, 2] / (3 * 2)  # the corner: (2 rho)^2 = 2
+    assert tilts.max() == pytest.approx(0.7, rel=2e-3)
+    assert tilts.min() == pytest.approx(-0.15 * 0.7, rel=1e-2)
+    losses = -log_ratio(gain=1.6)[:, 2, 2]
+    assert losses.max() == pytest.approx(1.6, rel=2e-3)
+    assert losses.min() == pytest.approx(0, abs=1e-5)
+
+
 # Jitter
 
 
@@ -100,10 +114,10 @@ def test_noise_has_the_stated_spread():
     assert level.median().item() == pytest.approx(0.08 * 0.5**1.5, rel=0.15)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (31, 33), (24, 40)])
+@pytest.mark.parametrize("size", [(24, 40), (31, 33), (16, 2), (2, 16), (16, 1), (1, 16)])
 def test_noise_has_the_stated_spread_at_any_slope_and_size(size):
     """Over many images, the mean of power over level^2 is one: the normalisation counts each frequency rightly."""
-    images = torch.full((300, 3, *size), 0.5, dtype=torch.float64)
+    images = torch.full((10**6 // (size[0] * size[1] + 200), 3, *size), 0.5, dtype=torch.float64)
     added = perturb_spectrum(images, **OFF | {"noise": 0.05}, generator=seeded()) - images
     # E[level^2] = noise^2 E[U^3] = noise^2 / 4
     assert added.square().mean().item() == pytest.approx(0.05**2 / 4, rel=0.15)

@@ -112,6 +112,14 @@ def test_the_hard_case_is_among_them():
     assert abs(SOBEL.flatten().numpy() @ top) < 1e-12
 
 
+def test_the_hard_case_with_a_coefficient_of_exactly_zero():
+    weight = torch.ones(1, 3, 1, 2)  # its one other eigenvector is (1, -1)
+    projected = project_filters(weight, TWO, all_to(1, 1), 0.6)
+    assert purity_of(projected, TWO, [1])[0] >= 0.6
+    assert projected.norm() == pytest.approx(weight.norm())
+    assert torch.equal(project_filters(projected, TWO, all_to(1, 1), 0.6), projected)
+
+
 @pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
 @pytest.mark.parametrize("dtype", ROUNDING)
 def test_projecting_twice_is_bit_identical(kernel_size, dtype):

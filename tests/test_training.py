@@ -404,7 +404,7 @@ def test_no_momentum(small):
 
 def test_one_recorder_with_the_bands_that_are_enforced(small):
     bands = {"edges": [0, 0.2, 0.4, 0.75], "names": ["low", "mid", "high"]}
-    options = {"proportions": {"low": 1.0}, "bands": bands, "layer": "layer1.0.conv1"}
+    options = {"proportions": {"low": 1.0}, "bands": bands, "purity": 0.6, "layer": "layer1.0.conv1"}
     learn = build_learner(replace(TINY, batch_size=8, callbacks={"frequency_proportion": options}), small, "cpu")
     (recorder,) = [cb for cb in learn.cbs if isinstance(cb, SpectrumRecorder)]
     assert recorder.bands.names == ("low", "mid", "high")

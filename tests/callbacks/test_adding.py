@@ -53,6 +53,18 @@ def test_the_proportion_holds_for_the_filters_that_are_applied(reverse, make_lea
     assert tools.shares(conv.weight, cbs[0].bands.edges).max(1).min() < cbs[0].purity - 1e-3
 
 
+def test_filters_whose_effect_is_enforced_already_stay_bit_for_bit(make_learner, tools):
+    learn = make_learner([FrequencyProportion(PROPORTIONS), SpectralModulation(sigma=0.0)], wd=0.0)
+    conv = tools.conv(learn)
+    with torch.no_grad():
+        conv.log_gain.copy_(torch.linspace(-2, 2, conv.log_gain.numel()).view_as(conv.log_gain))
+    learn.fit(1, 0.0)
+    before = conv.weight.detach().clone()
+    assert tools.shares(before, learn.frequency_proportion.bands.edges).max(1).min() < 0.9 - 1e-3
+    learn.fit(1, 0.0)
+    assert torch.equal(conv.weight, before)
+
+
 def test_a_callback_for_the_second_fit_only(make_learner, tools):
     learn = make_learner()
     learn.fit_one_cycle(1, 0.05)
