@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+from freqfast.cli.corrupt import corrupt
 from freqfast.cli.evaluate import evaluate
 from freqfast.cli.recipes import recipes
 from freqfast.cli.run import run
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (recipes, run, evaluate, spectra):
+for command in (recipes, run, evaluate, corrupt, spectra):
     app.command()(command)
 
 

@@ -15,7 +15,10 @@ console = Console(markup=False, highlight=False)  # a path may hold [brackets]
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A live bar on stderr, fed by ``progress(done, total, message)``; a new total starts it anew."""
+    """A live bar on stderr, fed by ``progress(done, total, message)``; a new total starts it anew.
+
+    Where stderr is no terminal nothing is drawn, so that a log holds messages only.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,7 +27,8 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    stderr = Console(stderr=True)
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
         stage: int | None = None
 

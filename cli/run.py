@@ -52,7 +52,8 @@ def run(
         with progress_bar() as progress:
             result = run_recipe(chosen, out, data_path=data, device=device, progress=progress)
     except KeyboardInterrupt:
-        print(f"freqfast: interrupted; {out} holds what was finished (no report.json)", file=sys.stderr)
+        left = f"; {out} holds what was finished (no report.json)" if out.exists() else ""
+        print(f"freqfast: interrupted{left}", file=sys.stderr)
         raise typer.Exit(130) from None
     console.print(_summary(result.report))
     for reason in unavailable().values():

@@ -15,8 +15,8 @@ def spectra(
     layer: Annotated[
         str | None, typer.Option(help="Name of the convolution; the first spatial one by default.")
     ] = None,
-    points: Annotated[int, typer.Option(help="Points per axis of the spectra.")] = 32,
-    bands: Annotated[int, typer.Option(help="Number of bands of equal area.")] = 2,
+    points: Annotated[int, typer.Option(max=512, help="Points per axis of the spectra.")] = 32,
+    bands: Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")] = 2,
 ) -> None:
     """Export the filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
     from freqfast.bands import Bands

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freqfast.corruptions import EXTRA, FAMILIES, MAIN, SEVERITIES, corrupt
+from freqfast.corruptions import CORRUPTIONS, EXTRA, FAMILIES, MAIN, SEVERITIES, corrupt
+from freqfast.corruptions.manifest import read_manifest
 from freqfast.models import channels_last
 from freqfast.modulation import bake_modulation
 from freqfast.precision import resolve_device, resolve_precision
@@ -214,7 +215,9 @@ def corrupted_cells(
 def stored_cells(folder: str | Path, limit: int | None = None) -> tuple[list[str], Iterator[Cell]]:
     """Cells of a folder in the published CIFAR-10-C layout: ``<corruption>.npy`` and ``labels.npy``.
 
-    Each file holds five blocks of equal length, severity 1 first; it is memory-mapped and read once.
+    Each file holds five blocks of equal length, severity 1 first; it is memory-mapped and read once. Where
+    ``freqfast corrupt`` has left a manifest, the files hold the severities that it lists, and corruptions of other
+    packages count as well.
 
     Args:
         folder: The folder.
@@ -230,15 +233,21 @@ def stored_cells(folder: str | Path, limit: int | None = None) -> tuple[list[str
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name one that holds labels.npy and <corruption>.npy files")
+    manifest = read_manifest(folder)
+    severities = manifest.severities if manifest else SEVERITIES
     labels = _load(folder / "labels.npy")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or len(labels) % 5:
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or len(labels) % len(severities):
         raise ValueError(
-            f"{folder / 'labels.npy'} must hold integers, a multiple of five of them, got {labels.dtype} of shape "
-            f"{labels.shape}"
+            f"{folder / 'labels.npy'} must hold integers, a multiple of {len(severities)} of them, got {labels.dtype} "
+            f"of shape {labels.shape}"
         )
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    names = [name for name in (*MAIN, *EXTRA) if (folder / f"{name}.npy").exists()]
+    names = [
+        name
+        for name in dict.fromkeys((*CORRUPTIONS, *(manifest.corruptions if manifest else ())))
+        if (folder / f"{name}.npy").exists()
+    ]
     if not names:
         raise FileNotFoundError(f"{folder} holds no corruption; the first one looked for is {MAIN[0]}.npy")
     files = {name: _load(folder / f"{name}.npy") for name in names}
@@ -254,13 +263,13 @@ def stored_cells(folder: str | Path, limit: int | None = None) -> tuple[list[str
                 f"{folder / name}.npy must be uint8 of shape ({len(labels)}, H, W, 3) like labels.npy, got "
                 f"{images.dtype} of shape {images.shape}"
             )
-    block = len(labels) // 5
+    block = len(labels) // len(severities)
     use = min(block, limit or block)
 
     def cells() -> Iterator[Cell]:
         for name, images in files.items():
-            for severity in SEVERITIES:
-                rows = slice((severity - 1) * block, (severity - 1) * block + use)
+            for i, severity in enumerate(severities):
+                rows = slice(i * block, i * block + use)
                 yield Cell(name, severity, images[rows], np.asarray(labels[rows], dtype=np.int64))
 
     return names, cells()

@@ -2,6 +2,7 @@
 
 import torch
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 settings.register_profile(
     "freqfast",
@@ -12,4 +13,6 @@ settings.register_profile(
 )
 settings.load_profile("freqfast")
 
-torch.set_num_threads(1)  # the suite's tensors are so small that a second thread costs more than it does
+# The suite's arrays are so small that a second thread costs more than it does.
+torch.set_num_threads(1)
+threadpool_limits(1, user_api="blas")

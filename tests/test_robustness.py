@@ -416,7 +416,7 @@ def test_images_without_pixels(archive, shape):
 )
 def test_labels_of_another_shape_or_type(archive, labels):
     np.save(archive / "labels.npy", labels)
-    with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of five of them, got"):
+    with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 5 of them, got"):
         stored_cells(archive)
 
 

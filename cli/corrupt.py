@@ -1,0 +1,115 @@
+"""`freqfast corrupt`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from freqfast.cli.output import console, progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["corrupt"]
+
+
+def corrupt(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Whose test set: cifar10 (found as by `freqfast run`), photos, or the path of CIFAR-10 or of an "
+            "image-folder tree; write ./cifar10 for a folder of that name."
+        ),
+    ] = "cifar10",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; one begun with the same settings is continued.")
+    ] = None,
+    show: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of one image (.png, .pdf or .svg).")
+    ] = None,
+    corruption: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A corruption, may be repeated; by default all 19.")
+    ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(min=1, max=5, help="A severity, may be repeated; by default all five.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first images of the test set only.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the corruptions.")] = 0,
+    image: Annotated[
+        int | None, typer.Option(min=0, help="Which test image --show draws; by default a colourful one.")
+    ] = None,
+    frost_dir: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder of the frost photographs, if `frost` is not installed.")
+    ] = None,
+) -> None:
+    """Corrupt a test set as CIFAR-10-C does: all 19 corruptions at five severities, in the published layout.
+
+    Leaves <corruption>.npy, labels.npy and manifest.json (hashes, seed, source). A second call verifies what is there
+    and makes what is missing. Files hold one block of images for each severity.
+    """
+    if out is None and show is None:
+        raise ValueError("nothing to do: name a folder to write with --out, or a contact sheet with --show")
+
+    from freqfast.corruptions import CORRUPTIONS, SEVERITIES, unavailable
+    from freqfast.corruptions.archive import check_request, write_archive
+    from freqfast.data.images import DATASETS, load_data
+
+    missing = {} if corruption or frost_dir else unavailable()
+    names = tuple(corruption or (name for name in CORRUPTIONS if name not in missing))
+    severities = tuple(severity or SEVERITIES)
+    check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
+    try:
+        with progress_bar() as progress:
+            data = load_data(source, None, progress) if source in DATASETS else load_data("cifar10", source, progress)
+            test = data.test
+            if show is not None:
+                _draw(show, test.images[:limit], image, names, severities, seed, frost_dir)
+            if out is not None:
+                done = write_archive(
+                    out,
+                    test.images,
+                    test.labels,
+                    names,
+                    severities,
+                    seed,
+                    source=data.name,
+                    limit=limit,
+                    frost_dir=frost_dir,
+                    progress=progress,
+                )
+    except KeyboardInterrupt:
+        print("freqfast: interrupted; the same call goes on from the last whole file", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if show is not None:
+        console.print(f"{show}: contact sheet of {data.name}", soft_wrap=True)
+    if out is not None:
+        for name, fault in done.damaged.items():
+            console.print(f"{out / name} was damaged ({fault}) and has been made anew", soft_wrap=True)
+        count = len(test.images[:limit])
+        console.print(
+            f"{out}: {len(names)} corruptions x {len(set(severities))} severities of {count} images of {data.name}; "
+            f"{len(done.written)} files written, {len(done.verified)} verified",
+            soft_wrap=True,
+        )
+    for name, reason in missing.items():
+        console.print(f"{name} is left out: {reason} (--frost-dir)", soft_wrap=True)
+
+
+def _draw(
+    path: Path,
+    images: "np.ndarray",
+    index: int | None,
+    names: tuple[str, ...],
+    severities: tuple[int, ...],
+    seed: int,
+    frost_dir: Path | None,
+) -> None:
+    from freqfast.files import replacing
+    from freqfast.report import contact_sheet, most_colourful
+
+    if index is not None and index >= len(images):
+        raise ValueError(f"--image {index}: there are {len(images)} test images, counted from 0")
+    chosen = most_colourful(images) if index is None else index
+    with replacing(path) as temporary:
+        figure = contact_sheet(images[chosen], names, severities, seed, index=chosen, frost_dir=frost_dir)
+        figure.savefig(temporary, format=path.suffix[1:].lower() or "png")

@@ -1,0 +1,240 @@
+"""Corrupted test sets on disk: the layout of the published CIFAR-10-C, and a manifest that says what is there.
+
+A folder holds ``<corruption>.npy``, uint8 ``(S * N, H, W, 3)``: one block of the ``N`` images for each of the ``S``
+severities, the least first; ``labels.npy``, their labels, block by block; and ``manifest.json``. The published archive
+has all five severities and no manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqfast.corruptions.batch import corrupt
+from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
+from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
+from freqfast.files import replacing
+
+Progress = Callable[[int, int, str], None]
+
+_CHUNK_BYTES = 2**23  # images corrupted at a time: enough for every core, little memory
+
+
+@dataclass(frozen=True)
+class WrittenArchive:
+    """What `write_archive` did; all by file name.
+
+    Attributes:
+        written: Files made.
+        verified: Files that were there already, with the hash that the manifest has.
+        damaged: Those of the files made that were there, but not sound; each with what was wrong.
+    """
+
+    written: tuple[str, ...]
+    verified: tuple[str, ...]
+    damaged: dict[str, str]
+
+
+def write_archive(
+    folder: str | Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    names: Sequence[str] = CORRUPTIONS,
+    severities: Iterable[int] = SEVERITIES,
+    seed: int = 0,
+    *,
+    source: str = "images",
+    limit: int | None = None,
+    frost_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> WrittenArchive:
+    """Corrupt a test set into a folder, file by file.
+
+    A file appears whole or not at all. Files that an earlier call with the same settings left are verified against the
+    manifest's hashes and kept; damaged ones are made anew. All settings are checked before anything is written.
+
+    Args:
+        folder: Where to write; made if it is not there.
+        images: uint8 ``(N, H, W, 3)``; a memory map is read some images at a time.
+        labels: ``(N,)`` integers, at least 0.
+        names: Corruptions, see `freqfast.corruptions.corrupt`.
+        severities: Which severities, of 1 to 5; every file holds them in ascending order.
+        seed: Seed of the corruptions.
+        source: Name of the data set, for the manifest.
+        limit: Use the first images only.
+        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
+        progress: Called as ``progress(done, total, message)``: files while verifying, then images.
+
+    Raises:
+        ValueError: If a setting makes no sense, is not the one that the folder was begun with, or if the folder holds a
+            file of a wanted name that is not in its manifest.
+        FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
+        OSError: If a file cannot be written, as on a full disk; the files that are done stay.
+    """
+    folder = Path(folder)
+    names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
+    check_request(names, severities, limit, frost_dir)
+    used_images, used_labels = images[:limit], np.asarray(labels[:limit])
+    if used_images.dtype != np.uint8 or used_images.ndim != 4 or used_images.shape[3] != 3 or not len(used_images):
+        raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} of shape {images.shape}")
+    if used_labels.shape != (len(used_images),) or used_labels.dtype.kind not in "iu" or used_labels.min() < 0:
+        raise ValueError(f"labels must be {len(images)} integers >= 0, got {labels.dtype} of shape {labels.shape}")
+    wanted = Manifest(
+        source=source,
+        images=len(used_images),
+        images_sha256=_hash_images(used_images, used_labels),
+        limit=limit if limit is not None and limit < len(images) else None,
+        seed=seed,
+        severities=severities,
+    )
+    files = ["labels.npy", *(f"{name}.npy" for name in names)]
+    manifest = _begin(folder, wanted, files)
+
+    present = [name for name in files if name in manifest.files and (folder / name).exists()]
+    damaged: dict[str, str] = {}
+    for done, name in enumerate(present):
+        if progress:
+            progress(done, len(present), f"verifying {name}")
+        if fault := _fault(folder / name, manifest.files[name]):
+            damaged[name] = fault
+    verified = tuple(name for name in present if name not in damaged)
+    written = tuple(name for name in files if name not in verified)
+
+    blocks = len(severities)
+    total = wanted.images * blocks * sum(name != "labels.npy" for name in written)
+    done = 0
+
+    def corrupted(name: str) -> Iterator[NDArray[np.uint8]]:
+        nonlocal done
+        for severity in severities:
+            for rows in _chunks(used_images):
+                if progress:
+                    progress(done, total, f"{name} {severity}")
+                part = used_images[rows]
+                yield corrupt(part, name, severity, seed, index=np.arange(rows.start, rows.stop), frost_dir=frost_dir)
+                done += len(part)
+        if progress:
+            progress(done, total, name)
+
+    for name in written:
+        if name == "labels.npy":
+            dtype = np.min_scalar_type(max(255, int(used_labels.max())))  # uint8 where that will do, as published
+            _write(folder, name, [np.tile(used_labels.astype(dtype), blocks)], (blocks * wanted.images,))
+        else:
+            shape = (blocks * wanted.images, *used_images.shape[1:])
+            _write(folder, name, corrupted(name.removesuffix(".npy")), shape)
+    return WrittenArchive(written, verified, damaged)
+
+
+def check_request(
+    names: Sequence[str], severities: Sequence[int], limit: int | None = None, frost_dir: str | Path | None = None
+) -> None:
+    """Raise what `write_archive` would raise for such names, severities, limit and folder of photographs."""
+    if not names:
+        raise ValueError("no corruption is named; name at least one")
+    for name in names:
+        find_corruption(name, frost_dir)
+        if name == "labels" or Path(name).name != name:
+            raise ValueError(f"corruption {name!r} cannot be stored, since {name}.npy is no file name for it")
+    if not severities or not set(severities) <= set(SEVERITIES):
+        raise ValueError(f"severities must be of 1, 2, 3, 4 and 5, got {', '.join(map(str, severities)) or 'none'}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
+
+
+def _begin(folder: Path, wanted: Manifest, files: list[str]) -> Manifest:
+    """The manifest of the folder: the one that is there, if its settings are the wanted ones, or a new one."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder; choose another")
+    manifest = read_manifest(folder)
+    if manifest and (differences := _differences(manifest, wanted)):
+        raise ValueError(
+            f"{folder} was begun with {'; '.join(differences)}; keep its settings or choose another folder"
+        )
+    known = manifest.files if manifest else {}
+    for name in files:
+        if name not in known and (folder / name).exists():
+            raise ValueError(f"{folder / name} is there, but not by freqfast corrupt; move it or choose another folder")
+    if manifest is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_manifest(folder, wanted)
+    return manifest or wanted
+
+
+def _differences(there: Manifest, wanted: Manifest) -> list[str]:
+    pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in ("source", "seed", "limit", "severities")}
+    found = [f"{name} {_plain(old)}, not {_plain(new)}" for name, (old, new) in pairs.items() if old != new]
+    if not found and there.images_sha256 != wanted.images_sha256:
+        return ["other images or labels"]
+    return found
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _write(folder: Path, name: str, parts: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> None:
+    """Stream an array into a .npy file and enter it into the manifest.
+
+    Written by plain calls: a disk that fills is an error here, where under a memory map it would kill the process.
+    """
+    parts = iter(parts)
+    first = next(parts)
+    header = io.BytesIO()
+    layout = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, layout)
+    digest = hashlib.sha256()
+    try:
+        with replacing(folder / name) as temporary:
+            with temporary.open("wb") as file:
+                for content in chain([header.getbuffer()], map(_content, chain([first], parts))):
+                    digest.update(content)
+                    file.write(content)
+                size = file.tell()
+            # Entered before the file has its name: whoever stops us in between leaves a file to be made, while one
+            # that is there and not in the manifest is always somebody else's.
+            manifest = read_manifest(folder)
+            if manifest is None:
+                raise FileNotFoundError(f"{folder / MANIFEST} has gone")
+            files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape)}
+            write_manifest(folder, replace(manifest, files=files))
+    except OSError as error:
+        raise OSError(
+            f"{folder / name} cannot be written ({error.strerror or error}); what is done stays, and the same call "
+            "goes on from there"
+        ) from None
+
+
+def _fault(path: Path, entry: StoredFile) -> str | None:
+    """What is wrong with a file, if anything."""
+    size = path.stat().st_size
+    if size != entry.bytes:
+        return f"it had {size} bytes, not {entry.bytes}"
+    with path.open("rb") as file:
+        return None if hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256 else "its content had changed"
+
+
+def _content(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).data
+
+
+def _hash_images(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+    digest = hashlib.sha256()
+    for rows in _chunks(images):
+        digest.update(_content(images[rows]))
+    digest.update(_content(labels.astype("<i8")))
+    return digest.hexdigest()
+
+
+def _chunks(images: NDArray[np.uint8]) -> list[slice]:
+    size = max(1, _CHUNK_BYTES // max(1, math.prod(images.shape[1:])))
+    return [slice(start, min(start + size, len(images))) for start in range(0, len(images), size)]

@@ -1,0 +1,119 @@
+"""What the benchmarks share: data of CIFAR-10's shape, clocks, interleaved rounds, and one table."""
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+
+from freqfast.data import ImageData, ImageSet, load_data
+from freqfast.precision import resolve_precision
+
+
+def photo_data(train: int, test: int = 8) -> ImageData:
+    """CIFAR-10-shaped data of any size, without a download: the bundled 32x32 photo patches, repeated."""
+    data = load_data("photos")
+
+    def tiled(part: ImageSet, count: int) -> ImageSet:
+        return ImageSet(np.resize(part.images, (count, 32, 32, 3)), np.resize(part.labels, count))
+
+    return ImageData("photos", data.classes, tiled(data.train, train), tiled(data.test, test))
+
+
+def now(device: str) -> float:
+    """Seconds on the clock, once the device has done what was asked of it."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class StepClock(Callback):
+    """Notes when each training step of the latest fit ended.
+
+    The first end is where the measurement starts: what happens once a fit, and the first batch, is not in it.
+    """
+
+    run_valid = False
+    order = 10_000  # after everything else that a step consists of
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.ends: list[float] = []
+
+    def before_fit(self) -> None:
+        self.ends = []
+
+    def after_batch(self) -> None:
+        self.ends.append(now(self.device))
+
+    def median_step(self) -> float:
+        """Median seconds of a step."""
+        return float(np.median(np.diff(self.ends)))
+
+    def steps_per_second(self) -> float:
+        """Steps over the time of them all: batches that workers prepare come in bursts, which a median would hide."""
+        return (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+
+
+def interleave(arms: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:
+    """Measure each arm once a round, after a round to warm up; every round starts with the next arm.
+
+    A machine's drift then meets all arms alike, and cancels in the ratios of one round.
+
+    Returns:
+        Measurements ``(rounds,)`` by arm.
+    """
+    names = list(arms)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds + 1):
+        print(f"round {turn} of {rounds}" if turn else "warming up", file=sys.stderr, flush=True)
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            value = arms[name]()
+            if turn:
+                found[name].append(value)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def ratio(values: np.ndarray, baseline: np.ndarray, digits: int = 3) -> str:
+    """Median over the rounds of the ratio, with its 95 % bootstrap interval."""
+    ratios = values / baseline
+    draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
+    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
+    return f"{np.median(ratios):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def median(values: np.ndarray, digits: int = 0) -> str:
+    """Median over the rounds, with the quartiles."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print aligned columns, the first to the left."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))
+        print("  ".join([first, *rest]))
+
+
+def print_setting(device: str, precision: str, **setting: object) -> None:
+    """Print what was measured on what."""
+    if torch.device(device).type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{_cpu_name()}, {torch.get_num_threads()} threads"
+    print(f"{hardware}, torch {torch.__version__}, {resolve_precision(precision, device)}")
+    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in setting.items()))
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(found, platform.processor() or platform.machine())

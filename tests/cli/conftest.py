@@ -1,0 +1,102 @@
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from freqfast.cli.main import main
+from PIL import Image
+
+from freqfast.models import build_model
+from freqfast.run import save_checkpoint
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A working directory of its own, without any data in the environment."""
+    place = tmp_path / "work"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FREQFAST_DATA", raising=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield place
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs the command line in this process, from the words to the exit code."""
+
+    def call(*words):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["freqfast", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as done:
+            code = done.code or 0
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def refused(call, place):
+    """Bad input: exit code 2, nothing on stdout, one line on stderr, no new file; gives the line."""
+
+    def refused(*words):
+        before = sorted(place.parent.rglob("*"))
+        result = call(*words)
+        assert result.code == 2, result
+        assert result.out == ""
+        assert result.err.startswith("freqfast: ")
+        assert result.err.count("\n") == 1
+        assert "Traceback" not in result.err
+        assert sorted(place.parent.rglob("*")) == before
+        return result.err
+
+    return refused
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, build_model(**spec), spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
+    return path
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Two corruptions of four images in the published layout."""
+    folder = tmp_path / "archive [of bold] images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    np.save(folder / "labels.npy", np.tile(np.arange(4), 5))
+    for name in ("fog", "contrast"):
+        np.save(folder / f"{name}.npy", rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """An image-folder tree of two classes: 32 training and 8 test images."""
+    folder = tmp_path / "tree"
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 4)):
+        for i, name in enumerate(("dark", "light")):
+            (folder / split / name).mkdir(parents=True)
+            for k in range(count):
+                pixels = rng.integers(0, 128, (16, 16, 3)) + 100 * i
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / split / name / f"{k}.png")
+    return folder

@@ -1,0 +1,129 @@
+"""The program as a whole, in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+import freqfast
+
+
+def program(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "freqfast", *words], capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+def test_version():
+    result = program("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"freqfast {freqfast.__version__}\n", "")
+
+
+def test_help_names_the_commands():
+    result = program("--help")
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in ("recipes", "run", "evaluate", "spectra", "--version"))
+
+
+def test_help_takes_less_than_a_second_of_work():
+    # In processor time, which other processes on the machine do not lengthen as they do the clock's.
+    resource = pytest.importorskip("resource")
+    seconds = []
+    for _ in range(2):  # the first may have to compile
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        program("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 1
+
+
+def test_help_and_recipes_import_no_torch():
+    code = (
+        "import sys, contextlib; from freqfast.cli.main import main; sys.argv = ['freqfast', sys.argv[1]]\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "print('heavy:', sorted({'torch', 'fastai', 'scipy', 'h5py', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    for word in ("--help", "recipes"):
+        result = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True)
+        assert result.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
+    result = program("run", "nosuch", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("freqfast: unknown recipe 'nosuch'; the recipes are quickstart, ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_closed_pipe_is_no_traceback():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "freqfast", "recipes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    process.wait(60)
+    assert "Traceback" not in error
+
+
+# Wrong usage, in this process
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["nosuch"], "nosuch"),
+        (["--nosuch"], "--nosuch"),
+        (["run"], "recipe"),
+        (["run", "quickstart", "--epochs", "two"], "--epochs"),
+        (["run", "quickstart", "--epochs"], "--epochs"),
+        (["run", "quickstart", "extra"], "extra"),
+        (["evaluate", "x"], "--cifar10c"),
+        (["evaluate", "x", "--cifar10c", "y", "--limit", "1.5"], "--limit"),
+        (["spectra", "x"], "--output"),
+        (["spectra", "x", "-o", "y", "--points", "1000000000"], "--points"),
+        (["spectra", "x", "-o", "y", "--bands", "0"], "--bands"),
+        (["spectra", "x", "-o", "y", "--bands", "1000000000"], "--bands"),
+        (["recipes", "extra"], "extra"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_names_what_is_wrong(call, place, words, named):
+    result = call(*words)
+    assert result.code == 2
+    assert result.out == ""
+    assert named.upper() in result.err.upper()
+    assert "Traceback" not in result.err
+    assert list(place.iterdir()) == []
+
+
+def test_no_command_shows_the_help(call):
+    result = call()
+    assert result.code == 2
+    assert "Usage" in result.out + result.err
+
+
+@pytest.mark.parametrize("command", ["recipes", "run", "evaluate", "spectra"])
+def test_every_command_has_help(call, command):
+    result = call(command, "--help")
+    assert result.code == 0
+    assert result.err == ""
+    assert "Usage" in result.out
+
+
+def test_recipes_lists_each_with_its_data(call):
+    result = call("recipes")
+    assert result.code == 0
+    rows = [line for line in result.out.splitlines() if "photos" in line or "cifar10 " in line]
+    assert any("quickstart" in row and "photos" in row for row in rows)
+    assert sum("resnet18_cifar10." in row for row in rows) == 8
+
+
+def test_ctrl_c_is_no_traceback(call, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freqfast.recipe.list_recipes", interrupt)
+    result = call("recipes")
+    assert result.code in (1, 130)
+    assert result.out == ""
+    assert "Traceback" not in result.err

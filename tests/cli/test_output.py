@@ -1,0 +1,60 @@
+import io
+
+import pytest
+from freqfast.cli import output
+from rich.console import Console
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(None, "-"), (0.0, "0.00"), (1.0, "100.00"), (0.98765, "98.77"), (1 / 3, "33.33")]
+)
+def test_percent(fraction, text):
+    assert output.percent(fraction) == text
+
+
+def test_proportion_text():
+    assert output.proportion_text(["low", "high"], [0.75, 0.25]) == "low 0.75, high 0.25"
+    with pytest.raises(ValueError, match="zip"):
+        output.proportion_text(["low"], [0.5, 0.5])
+
+
+def drawn(table):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table)
+    return [[cell.strip() for cell in line.strip("│┃").split("│")] for line in console.file.getvalue().splitlines()]
+
+
+def test_corruption_table_leaves_dashes_where_nothing_was_measured():
+    rows = drawn(output.corruption_table({"fog": {1: 0.5, 3: 0.25}, "snow": {"3": 1.0}}))
+    assert ["fog", "50.00", "25.00", "37.50"] in rows
+    assert ["snow", "-", "100.00", "100.00"] in rows
+
+
+def test_corruption_table_of_nothing():
+    assert drawn(output.corruption_table({}))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_drawn_on_a_terminal_and_goes(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stderr = Terminal()
+    monkeypatch.setattr("sys.stderr", stderr)
+    with output.progress_bar() as progress:
+        for total in (3, 5):
+            for done in range(1, total + 1):
+                progress(done, total, f"stage of {total}")
+    text = stderr.getvalue()
+    assert "stage of 5" in text
+    assert "5/5" in text
+    assert text.endswith("\x1b[2K")  # the line is cleared
+
+
+def test_a_log_holds_no_progress(capsys):
+    with output.progress_bar() as progress:
+        progress(1, 2, "half")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,167 @@
+import json
+import math
+import os
+
+import pytest
+import typer
+from freqfast.cli.run import parse_settings
+
+from freqfast.run import load_run
+
+TINY = ("--set", "width=4", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+BASELINE = ("run", "resnet18_cifar10.baseline")
+LOW = ("run", "resnet18_cifar10.proportion_low")
+
+
+def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):
+    monkeypatch.setattr("freqfast.training.available", lambda: ("pixelate", "contrast"))
+    words = (*LOW, "--data", tree, *TINY, "--seed", 3, "--set", "frequency_proportion.purity=0.8", "--device", "cpu")
+    result = call(*words, "--out", "runs/[bold]one")
+    assert result.code == 0, result.err
+    run = load_run(place / "runs" / "[bold]one")
+    assert (run.recipe.width, run.recipe.epochs, run.recipe.seed, run.recipe.lr) == (4, 1, 3, 0.05)
+    assert run.recipe.callbacks == {"frequency_proportion": {"proportions": {"low": 1.0}, "purity": 0.8}}
+    assert run.recipe.name == "resnet18_cifar10.proportion_low"
+    for expected in (
+        "resnet18_cifar10.proportion_low, 1 epochs, seed 3",
+        f"{100 * run.report['clean']:.2f} %",
+        f"{100 * run.report['corrupted']:.2f} % (2 corruptions, 2 images each)",
+        "frequency proportion before",
+        "low 1, high 0",
+        "target proportion",
+        "run directory: runs/[bold]one",
+    ):
+        assert expected in result.out
+    assert "Traceback" not in result.err
+    before = {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*")}
+    again = call(*words, "--out", "runs/[bold]one")
+    assert again.code == 2
+    assert again.err == "freqfast: runs/[bold]one exists already; choose another --out or remove it\n"
+    assert {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*")} == before
+
+
+def test_default_out_tells_recipe_and_time(call, tree, place, monkeypatch):
+    monkeypatch.setattr("freqfast.training.available", lambda: ("contrast",))
+    monkeypatch.setenv("FREQFAST_DATA", str(tree))
+    result = call(*BASELINE, *TINY)
+    assert result.code == 0, result.err
+    (name,) = os.listdir(place / "runs")
+    assert name.startswith("resnet18_cifar10.baseline-20")
+    assert f"run directory: runs/{name}" in result.out
+    report = json.loads((place / "runs" / name / "report.json").read_text())
+    assert report["proportion"]["target"] is None
+    assert "target proportion" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--set", "wdith=4"), "unknown key 'wdith'; this recipe has batch_size, data, description, epochs"),
+        (("--set", "nosuch.purity=0.9"), "unknown key 'nosuch.purity'"),
+        (("--set", "frequency_proportion.puriti=0.9"), "frequency_proportion has no argument 'puriti'"),
+        (("--set", "frequency_proportion.purity=9.0"), "purity must lie between 0.5 and"),
+        (("--set", "frequency_proportion.purity=nan"), "purity"),
+        (("--set", "frequency_proportion.purity=true"), "purity must be of type float, got True"),
+        (("--set", "frequency_proportion.proportions.low.x=1"), "looks inside 'low'"),
+        (("--set", "frequency_proportion.proportions={low=0.5}"), "proportions must sum to 1, got 0.5"),
+        (("--set", "width=4.0"), "width must be of type int, got 4.0"),
+        (("--set", "width=true"), "width must be of type int, got True"),
+        (("--set", "width=0"), "width must lie in 1..1024, got 0"),
+        (("--set", f"width={10**30}"), "width must lie in 1..1024"),
+        (("--set", f"lr={10**400}"), "lr must be of type float"),
+        (("--set", "lr=nan"), "lr must be finite"),
+        (("--set", "lr=-1"), "lr must be finite and not negative, got -1"),
+        (("--set", "precision=float32"), "--set precision=float32: write KEY=VALUE with a TOML value"),
+        (("--set", "precision='half'"), "precision must be one of auto, bfloat16, float32"),
+        (("--set", "width"), "--set width: write KEY=VALUE"),
+        (("--set", "=3"), "--set =3: write KEY=VALUE"),
+        (("--set", "width="), "--set width=: write KEY=VALUE"),
+        (("--set", "width=4\nepochs=9"), "write KEY=VALUE"),
+        (("--set", "width=" + "[" * 3000), "write KEY=VALUE"),
+        (("--set", "width=" + "9" * 5000), "write KEY=VALUE"),
+        (("--set", "name='x'"), "unknown key 'name'"),
+        (("--set", "data='imagenet'"), "unknown data 'imagenet'"),
+        (("--epochs", "0"), "epochs must lie in"),
+        (("--epochs", "-3"), "epochs must lie in"),
+        (("--seed", "-1"), "seed must lie in"),
+        (("--seed", str(2**40)), "seed must lie in"),
+        (("--device", "abacus"), "device 'abacus' is not available here"),
+        (("--data", "absent"), "absent does not exist"),
+        (("--data", "."), ". holds no data set: name an archive"),
+    ],
+    ids=lambda words: " ".join(words)[:40] if isinstance(words, tuple) else "",
+)
+def test_bad_input_is_one_line_and_nothing_appears(refused, place, tree, monkeypatch, words, message):
+    monkeypatch.setenv("FREQFAST_DATA", str(tree))
+    monkeypatch.setenv("FREQFAST_CACHE", str(_decoded(tree)))
+    assert message in refused(*LOW, "--set", "batch_size=16", *words, "--out", "deep/out")
+
+
+def _decoded(tree):
+    """A cache that holds the tree already, so that what a refused run leaves can be told from it."""
+    from freqfast.data import load_data
+
+    load_data("cifar10", tree)
+    return os.environ["FREQFAST_CACHE"]
+
+
+@pytest.mark.parametrize("name", ["nosuch", "", "resnet18_cifar10", "../quickstart"])
+def test_unknown_recipe_lists_those_that_exist(refused, name):
+    assert refused("run", name).startswith(f"freqfast: unknown recipe {name!r}; the recipes are quickstart, resnet18")
+
+
+def test_a_path_for_the_photos_is_refused(refused, tree):
+    assert "leave it out" in refused("run", "quickstart", "--data", tree)
+
+
+def test_an_out_that_exists_is_refused_before_the_heavy_imports(refused, place):
+    (place / "there").mkdir()
+    assert "there exists already" in refused("run", "quickstart", "--out", "there")
+    (place / "file").write_text("")
+    assert "file exists already" in refused("run", "quickstart", "--out", "file")
+
+
+def test_unwritable_out_is_named(refused, place, tree):
+    _decoded(tree)
+    (place / "file").write_text("in the way")
+    assert "file" in refused(*BASELINE, "--data", tree, *TINY, "--out", "file/run")
+
+
+def test_hostile_data_is_one_line(refused, tree):
+    (tree / "train" / "dark" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    assert "train/dark/3.png cannot be used as an image" in refused(*BASELINE, "--data", tree, *TINY)
+
+
+def test_divergence_is_one_line(call, tree, place):
+    result = call(*BASELINE, "--data", tree, *TINY, "--set", "lr=1e30", "--out", "out")
+    assert (result.code, result.out) == (2, "")
+    assert "the training diverged in epoch 1" in result.err.splitlines()[-1]
+    assert not (place / "out" / "report.json").exists()
+
+
+@pytest.mark.parametrize("appeared", [False, True])
+def test_ctrl_c_says_what_is_left(call, place, monkeypatch, appeared):
+    def interrupt(recipe, out, **options):
+        if appeared:
+            out.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freqfast.training.run_recipe", interrupt)
+    result = call("run", "quickstart", "--out", "out")
+    assert result.code == 130
+    left = "; out holds what was finished (no report.json)" if appeared else ""
+    assert result.err.splitlines()[-1] == f"freqfast: interrupted{left}"
+
+
+def test_settings_are_toml():
+    found = parse_settings(["a=1", "b = 2.5", "c.d='x=y'", "e=[1, 2]", "f={g = true}", "h=nan", "a=2"])
+    assert math.isnan(found.pop("h"))
+    assert found == {"a": 2, "b": 2.5, "c.d": "x=y", "e": [1, 2], "f": {"g": True}}
+
+
+def test_typer_is_told_of_every_recipe_value_that_has_an_option_of_its_own():
+    from freqfast.cli.main import app
+
+    command = typer.main.get_command(app).commands["run"]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {"--data", "--out", "--epochs", "--seed", "--device", "--set"} <= options
