@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import freqfast.spectra_h5 as spectra_h5
+import freqfast.spectra_h5.writing as writing
 from freqfast.bands import Bands, band_shares
 from freqfast.modulation import apply_modulation
 from freqfast.spectra import Spectra, SpectraHistory, measure_spectra
@@ -286,7 +286,7 @@ def test_forbidden_places(path, spectra):
 
 
 def test_too_large_to_read_is_too_large_to_write(tmp_path, spectra, monkeypatch):
-    monkeypatch.setattr(spectra_h5, "MAX_BYTES", 1000)
+    monkeypatch.setattr(writing, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1,000 fit"):
         write_spectra(tmp_path / "spectra.h5", spectra)
     assert list(tmp_path.iterdir()) == []
