@@ -78,17 +78,17 @@ def corrupt(
                     progress=progress,
                 )
     except KeyboardInterrupt:
-        print("freqfast: interrupted; the same call goes on from the last whole file", file=sys.stderr)
+        left = "; the same call goes on from the last whole file" if out is not None else ""
+        print(f"freqfast: interrupted{left}", file=sys.stderr)
         raise typer.Exit(130) from None
     if show is not None:
         console.print(f"{show}: contact sheet of {data.name}", soft_wrap=True)
     if out is not None:
         for name, fault in done.damaged.items():
             console.print(f"{out / name} was damaged ({fault}) and has been made anew", soft_wrap=True)
-        count = len(test.images[:limit])
         console.print(
-            f"{out}: {len(names)} corruptions x {len(set(severities))} severities of {count} images of {data.name}; "
-            f"{len(done.written)} files written, {len(done.verified)} verified",
+            f"{out}: {len(test.images[:limit])} images of {data.name}, corruptions: {len(set(names))}, severities: "
+            f"{len(set(severities))}; files written: {len(done.written)}, verified: {len(done.verified)}",
             soft_wrap=True,
         )
     for name, reason in missing.items():

@@ -23,15 +23,14 @@ def evaluate(
     ] = False,
 ) -> None:
     """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity."""
-    from freqfast.corruptions import SEVERITIES
     from freqfast.robustness import Classifier, evaluate_cells, stored_cells
     from freqfast.run import load_checkpoint
 
-    names, cells = stored_cells(cifar10c, limit)
+    cells = list(stored_cells(cifar10c, limit)[1])  # views of memory-mapped files, read when their turn comes
     checkpoint = load_checkpoint(run)
     classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
     with progress_bar() as progress:
-        report = evaluate_cells(classifier, cells, len(names) * len(SEVERITIES), progress=progress)
+        report = evaluate_cells(classifier, cells, len(cells), progress=progress)
     if as_json:
         print(json.dumps(report.to_dict(), indent=2))
         return

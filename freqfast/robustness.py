@@ -1,6 +1,6 @@
 """Accuracy under corruption: model and corrupted images in, a report out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ def evaluate_images(
 
 def evaluate_cells(
     classifier: Classifier,
-    cells: Iterator[Cell],
+    cells: Iterable[Cell],
     total: int,
     clean: float | None = None,
     progress: Progress | None = None,

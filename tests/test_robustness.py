@@ -1,6 +1,7 @@
 import io
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from freqfast.corruptions import corrupt
+from freqfast.corruptions.manifest import Manifest, StoredFile, write_manifest
 from freqfast.modulation import SpectralConv2d, apply_modulation
 from freqfast.robustness import (
     Cell,
@@ -301,6 +303,19 @@ def test_other_files_are_passed_over(archive):
     (archive / "notes.npy").write_bytes(b"not an array")
     (archive / "readme.txt").write_text("hello")
     assert len(stored_cells(archive)[0]) == 3
+
+
+def test_a_manifest_says_which_severities_there_are(archive):
+    manifest = Manifest("mine", 5, "", None, 0, (1, 2, 4, 5), {"fog.npy": StoredFile("", 0, ())})
+    write_manifest(archive, manifest)  # twenty images: four blocks of five now
+    names, cells = stored_cells(archive)
+    assert names == ["shot_noise", "fog", "saturate"]
+    assert [(c.severity, len(c.images), c.images[0, 0, 0, 0]) for c in cells if c.corruption == "shot_noise"] == [
+        (1, 5, 88), (2, 5, 97), (4, 5, 106), (5, 5, 115)
+    ]  # fmt: skip
+    write_manifest(archive, replace(manifest, severities=(1, 2, 3)))
+    with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 3 of them, got"):
+        stored_cells(archive)
 
 
 def test_missing_places_are_named(archive, tmp_path):

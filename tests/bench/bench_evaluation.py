@@ -1,6 +1,6 @@
 """Throughput of the evaluation under corruption, over the bare model's forward pass.
 
-    python tests/bench/bench_evaluation.py [--widths 16 64] [--images 2000] [--rounds 7]
+    python tests/bench/bench_evaluation.py [--widths 16 64] [--images 1000] [--rounds 7]
 
 - *evaluation*: `stored_cells` and `evaluate_cells` on a folder in the published CIFAR-10-C layout, files to accuracies;
   the files are new, so the operating system still holds them in memory.

@@ -99,7 +99,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))
-        print("  ".join([first, *rest]))
+        print("  ".join([first, *rest]).rstrip())
 
 
 def print_setting(device: str, precision: str, **setting: object) -> None:
