@@ -130,8 +130,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto", help="of freqfast and the loop")
     args = parser.parse_args()
-    if args.rounds < 1 or args.steps < 2:
-        parser.error("at least 1 round of 2 steps")
+    if args.rounds < 1 or args.steps < 5:  # torch's one-cycle schedule divides by zero where its rise is one step
+        parser.error("at least 1 round of 5 steps")
 
     recipe = replace(
         find_recipe("resnet18_cifar10.baseline"),
