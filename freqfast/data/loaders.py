@@ -8,7 +8,7 @@ import fastai.vision.data  # noqa: F401 (gives show_batch its grid of images)
 import numpy as np
 import torch
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import Category, CategoryMap, IntToFloatTensor, Normalize
+from fastai.data.transforms import Category, CategoryMap, Normalize
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_basics import Transform
 from fastai.torch_core import TensorCategory, TensorImage, default_device
@@ -124,6 +124,19 @@ class CropFlip(Transform):
         return torch.where(position >= size, 2 * (size - 1) - position, position)
 
 
+class PixelNormalize(Normalize):
+    """fastai's `Normalize` for uint8 batches: the same arithmetic, in place on the one float copy that it makes."""
+
+    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
+        pixels = x.as_subclass(Tensor)
+        pixels = pixels.clone() if pixels.is_floating_point() else pixels.float().div_(255)
+        return TensorImage(pixels.sub_(self.mean).div_(self.std))
+
+    def decodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
+        pixels = x.as_subclass(Tensor) * self.std.to(x.device) + self.mean.to(x.device)
+        return TensorImage(pixels.mul_(255).round_().clamp_(0, 255).long())
+
+
 class InMemoryDL(TfmdDL):
     """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without workers or per-item work."""
 
@@ -187,8 +200,7 @@ def dataloaders(
             drop_last=split_idx == 0,
             after_batch=[
                 *([CropFlip()] if augment else []),  # in both loaders: fastai applies it by the split
-                IntToFloatTensor(),
-                Normalize.from_stats(data.mean, data.std, cuda=False),
+                PixelNormalize.from_stats(data.mean, data.std, cuda=False),
             ],
         )
         for split_idx, part in enumerate((data.train, data.test))
