@@ -127,12 +127,12 @@ class CropFlip(Transform):
 class PixelNormalize(Normalize):
     """fastai's `Normalize` for uint8 batches: the same arithmetic, in place on the one float copy that it makes."""
 
-    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
+    def encodes(self, x: TensorImage) -> TensorImage:
         pixels = x.as_subclass(Tensor)
         pixels = pixels.clone() if pixels.is_floating_point() else pixels.float().div_(255)
         return TensorImage(pixels.sub_(self.mean).div_(self.std))
 
-    def decodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
+    def decodes(self, x: TensorImage) -> TensorImage:
         pixels = x.as_subclass(Tensor) * self.std.to(x.device) + self.mean.to(x.device)
         return TensorImage(pixels.mul_(255).round_().clamp_(0, 255).long())
 
