@@ -20,6 +20,13 @@ from fastai.vision.core import imagenet_stats
 from fastai.vision.data import ImageBlock
 from torch import nn
 
+from freqfast.callbacks import (
+    AutoPrecision,
+    FrequencyProportion,
+    SpectralModulation,
+    SpectrumPerturbation,
+    SpectrumRecorder,
+)
 from freqfast.modulation import effective_weight
 from freqfast.surgery import find_conv
 
@@ -213,3 +220,19 @@ def rewind():
             dl.rng = random.Random(seed)
 
     return to
+
+
+@pytest.fixture
+def everything():
+    """Makes one of each callback that changes or records a fit."""
+
+    def make():
+        return [
+            SpectralModulation(seed=1),
+            FrequencyProportion({"low": 0.25, "high": 0.75}),
+            SpectrumPerturbation(),
+            SpectrumRecorder(),
+            AutoPrecision("bfloat16"),
+        ]
+
+    return make

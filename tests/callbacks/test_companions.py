@@ -12,30 +12,16 @@ from fastai.vision.augment import RandomErasing, aug_transforms
 from fastai.vision.core import imagenet_stats
 
 from freqfast.callbacks import (
-    AutoPrecision,
     FitProgress,
     FrequencyProportion,
-    SpectralModulation,
-    SpectrumPerturbation,
-    SpectrumRecorder,
 )
 from freqfast.modulation import SpectralConv2d
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 
 
-def everything():
-    return [
-        SpectralModulation(seed=1),
-        FrequencyProportion(PROPORTIONS),
-        SpectrumPerturbation(),
-        SpectrumRecorder(),
-        AutoPrecision("bfloat16"),
-    ]
-
-
 @pytest.fixture
-def enforced(make_learner, tools):
+def enforced(make_learner, tools, everything):
     """A Learner with all our callbacks and some of fastai's; after each step, which it counts, the proportion holds."""
 
     def make(*others, **options):
@@ -92,7 +78,7 @@ def test_save_model_brings_the_best_back(enforced, tools, capsys):
 
 
 @pytest.mark.parametrize("every_epoch", [False, True])
-def test_save_model_in_one_fit_with_the_modulation(every_epoch, make_learner, tools, capsys):
+def test_save_model_in_one_fit_with_the_modulation(every_epoch, make_learner, tools, capsys, everything):
     learn = make_learner()
     learn.fit(2, cbs=[*everything(), SaveModelCallback(every_epoch=every_epoch)])
     tools.assert_consistent(learn)

@@ -5,11 +5,7 @@ from fastai.callback.core import Callback
 from torch import nn
 
 from freqfast.callbacks import (
-    AutoPrecision,
     FrequencyProportion,
-    SpectralModulation,
-    SpectrumPerturbation,
-    SpectrumRecorder,
 )
 from freqfast.modulation import SpectralConv2d
 
@@ -19,16 +15,6 @@ EVENTS = [
     "after_backward", "before_step", "after_step", "after_batch", "after_train", "before_validate", "after_validate",
     "after_epoch", "after_fit",
 ]  # fmt: skip
-
-
-def everything():
-    return [
-        SpectralModulation(seed=1),
-        FrequencyProportion(PROPORTIONS),
-        SpectrumPerturbation(),
-        SpectrumRecorder(),
-        AutoPrecision("bfloat16"),
-    ]
 
 
 class Failing(Callback):
@@ -46,7 +32,7 @@ class Failing(Callback):
 @pytest.mark.parametrize(
     ("error", "way", "order"), [(RuntimeError("stop"), "fit", -20), (KeyboardInterrupt(), "Learner", 999)]
 )
-def test_at_every_event(event, error, way, order, make_learner, tools):
+def test_at_every_event(event, error, way, order, make_learner, tools, everything):
     cbs, failing = everything(), Failing(event, error, order)
     learn = make_learner(cbs if way == "Learner" else None)
     with pytest.raises(type(error)):
@@ -70,7 +56,7 @@ def test_at_every_event(event, error, way, order, make_learner, tools):
     assert recorder.epochs == list(range(len(recorder.power)))
 
 
-def test_in_the_optimizer_and_in_the_loss(make_learner, tools):
+def test_in_the_optimizer_and_in_the_loss(make_learner, tools, everything):
     def fail(*_):
         raise KeyboardInterrupt
 

@@ -7,28 +7,15 @@ from fastai.learner import load_learner
 from torch import nn
 
 from freqfast.callbacks import (
-    AutoPrecision,
     FrequencyProportion,
     SpectralModulation,
-    SpectrumPerturbation,
-    SpectrumRecorder,
 )
 from freqfast.modulation import SpectralConv2d, bake_modulation
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 
 
-def everything():
-    return [
-        SpectralModulation(seed=1),
-        FrequencyProportion(PROPORTIONS),
-        SpectrumPerturbation(),
-        SpectrumRecorder(),
-        AutoPrecision("bfloat16"),
-    ]
-
-
-def test_save_and_load_into_a_fresh_learner(make_learner, tools, rewind):
+def test_save_and_load_into_a_fresh_learner(make_learner, tools, rewind, everything):
     learn, fresh = make_learner(everything()), make_learner(everything(), seed=1)
     learn.fit_one_cycle(1, 0.1)
     learn.save("model")
@@ -51,7 +38,7 @@ def test_the_proportion_alone_changes_no_key(make_learner, tools):
     tools.assert_enforced(plain, learn.frequency_proportion, [2, 6])
 
 
-def test_a_run_that_was_baked_loads_into_a_plain_learner(make_learner, tools):
+def test_a_run_that_was_baked_loads_into_a_plain_learner(make_learner, tools, everything):
     learn, plain = make_learner(), make_learner(seed=1)
     learn.fit(1, cbs=everything())
     learn.save("baked")
@@ -61,7 +48,7 @@ def test_a_run_that_was_baked_loads_into_a_plain_learner(make_learner, tools):
 
 @pytest.mark.filterwarnings("ignore:load_learner")
 @pytest.mark.parametrize("way", ["Learner", "fit"])
-def test_export_and_load_learner(way, make_learner, tools, items, tmp_path):
+def test_export_and_load_learner(way, make_learner, tools, items, tmp_path, everything):
     cbs = everything()
     learn = make_learner(cbs if way == "Learner" else None)
     learn.fit(2, 0.1, cbs=None if way == "Learner" else cbs)
@@ -85,7 +72,7 @@ def test_export_and_load_learner(way, make_learner, tools, items, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:load_learner")
-def test_a_loaded_learner_trains_on(make_learner, make_dls, tools, tmp_path):
+def test_a_loaded_learner_trains_on(make_learner, make_dls, tools, tmp_path, everything):
     learn = make_learner(everything())
     learn.fit(1)
     learn.export()
@@ -110,7 +97,7 @@ def test_baked_equals_unbaked(dtype, make_learner, tools):
     assert type(tools.conv(learn)) is nn.Conv2d
 
 
-def test_validation_and_predictions_change_nothing(make_learner, tools, items):
+def test_validation_and_predictions_change_nothing(make_learner, tools, items, everything):
     cbs = everything()
     learn = make_learner(cbs)
     for fitted in (False, True):
@@ -129,7 +116,7 @@ def test_validation_and_predictions_change_nothing(make_learner, tools, items):
     assert cbs[3].epochs == [0, 1]
 
 
-def test_a_fit_after_validation_equals_one_without(make_learner, tools, rewind):
+def test_a_fit_after_validation_equals_one_without(make_learner, tools, rewind, everything):
     results = []
     for validating in (False, True):
         learn = make_learner(everything())
@@ -143,7 +130,7 @@ def test_a_fit_after_validation_equals_one_without(make_learner, tools, rewind):
     tools.assert_same(*results)
 
 
-def test_the_same_seed_gives_the_same_fit(make_learner, tools):
+def test_the_same_seed_gives_the_same_fit(make_learner, tools, everything):
     results = []
     for _ in range(2):
         learn = make_learner(everything())
