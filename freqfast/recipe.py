@@ -19,6 +19,7 @@ _RANGES = {  # both ends included; 1024 filters make a model of 11 GB, and a wid
     "batch_size": (1, 2**31 - 1),
     "seed": (0, 2**31 - 1),
     "test_images": (0, 2**31 - 1),
+    "holdout": (0, 2**31 - 1),
 }
 
 
@@ -43,6 +44,8 @@ class Recipe:
         precision: "auto", "bfloat16" or "float32"; see `freqfast.callbacks.AutoPrecision`.
         seed: Seed of initialisation, order, augmentation and perturbation.
         test_images: Test images used for each corruption at the end of the run; 0 for all.
+        holdout: Training images to hold out and to evaluate on in place of the test images, under corruptions of
+            another seed; for choosing between recipes. 0 for none.
         callbacks: Keyword arguments by callback name, an entry point of the group ``freqfast.callbacks``.
         name: The name under which the recipe was found.
 
@@ -64,6 +67,7 @@ class Recipe:
     precision: str = "auto"
     seed: int = 0
     test_images: int = 1000
+    holdout: int = 0
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     name: str = ""
 

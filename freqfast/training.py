@@ -161,6 +161,8 @@ def run_recipe(
     if out.exists():
         raise FileExistsError(f"{out} exists already; choose another --out or remove it")
     data = load_data(recipe.data, data_path, progress=progress)
+    if recipe.holdout:
+        data = data.hold_out(recipe.holdout)
     learn = build_learner(recipe, data, device, path=out)
     recorder = learn.spectrum_recorder
     before = _proportion(learn, recorder)
@@ -259,12 +261,15 @@ def _environment(recipe: Recipe, device: torch.device) -> dict[str, Any]:
 
 
 def _evaluate(recipe: Recipe, learn: Learner, data: ImageData, progress: Progress | None) -> dict[str, Any]:
-    """Clean accuracy on the whole test set and accuracy under every corruption that is available here."""
+    """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here.
+
+    The corruptions' seed is the same for every run, so that runs are compared on the same images.
+    """
     classifier = Classifier(learn.model, data.mean, data.std, precision=recipe.precision)
     clean = float(evaluate_images(classifier, data.test.images, data.test.labels).mean())
     sample = data.test.head(recipe.test_images or len(data.test))
     names = available()
-    cells = corrupted_cells(sample.images, sample.labels, names, seed=recipe.seed)
+    cells = corrupted_cells(sample.images, sample.labels, names, seed=1 if recipe.holdout else 0)
     result = evaluate_cells(classifier, cells, len(names) * len(SEVERITIES), clean, progress)
     return {
         "schema": SCHEMA,

@@ -1,7 +1,7 @@
 """Labelled images in memory, and the one door through which all data comes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -84,6 +84,23 @@ class ImageData:
                 f"{self.name}: training images of shape {self.train.images.shape[1:]} and test images of shape "
                 f"{self.test.images.shape[1:]} must have one size"
             )
+
+    def hold_out(self, count: int) -> "ImageData":
+        """The same data with its last training images held out in the test images' place, to choose on.
+
+        Training sets are kept in mixed order, so the images held out are a fair sample of the classes.
+
+        Args:
+            count: How many.
+
+        Raises:
+            ValueError: If nothing would be left on either side.
+        """
+        if not 0 < count < len(self.train):
+            raise ValueError(f"holdout must lie in 1..{len(self.train) - 1}, got {count}")
+        cut = len(self.train) - count
+        train, held = (ImageSet(self.train.images[s], self.train.labels[s]) for s in (slice(cut), slice(cut, None)))
+        return replace(self, train=train, test=held)
 
     @property
     def mean(self) -> tuple[float, ...]:
