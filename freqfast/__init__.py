@@ -14,8 +14,11 @@ _HOME = {
     "Recipe": "recipe",
     "SpectralConv2d": "modulation",
     "SpectralModulation": "callbacks",
+    "SpectrumEqualization": "callbacks",
+    "SpectrumEqualizer": "equalization",
     "SpectrumPerturbation": "callbacks",
     "SpectrumRecorder": "callbacks",
+    "apply_equalization": "equalization",
     "apply_modulation": "modulation",
     "bake_modulation": "modulation",
     "band_shares": "bands",
@@ -37,8 +40,11 @@ if TYPE_CHECKING:
     from freqfast.bands import frequency_proportion as frequency_proportion
     from freqfast.callbacks import FrequencyProportion as FrequencyProportion
     from freqfast.callbacks import SpectralModulation as SpectralModulation
+    from freqfast.callbacks import SpectrumEqualization as SpectrumEqualization
     from freqfast.callbacks import SpectrumPerturbation as SpectrumPerturbation
     from freqfast.callbacks import SpectrumRecorder as SpectrumRecorder
+    from freqfast.equalization import SpectrumEqualizer as SpectrumEqualizer
+    from freqfast.equalization import apply_equalization as apply_equalization
     from freqfast.modulation import SpectralConv2d as SpectralConv2d
     from freqfast.modulation import apply_modulation as apply_modulation
     from freqfast.modulation import bake_modulation as bake_modulation

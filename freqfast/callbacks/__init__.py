@@ -6,11 +6,14 @@ When each helps, and what it costs:
   projection after each optimizer step.
 - `SpectralModulation` learns a gain for each frequency of the filters, under random perturbation. Two small matrix
   products per forward pass; baked away for inference.
+- `SpectrumEqualization` gives every sample the training set's radial power spectrum. One FFT of each batch, also in
+  inference; no parameters.
 - `SpectrumPerturbation` perturbs the spectrum that a share of each training batch meets. One FFT of that share.
 - `SpectrumRecorder` keeps the filters' spectra of every epoch. Once per epoch.
 - `AutoPrecision` runs the forward pass in bfloat16 where the device has it natively.
 """
 
+from freqfast.callbacks.equalization import SpectrumEqualization
 from freqfast.callbacks.modulation import SpectralModulation
 from freqfast.callbacks.perturbation import SpectrumPerturbation
 from freqfast.callbacks.precision import AutoPrecision
@@ -23,6 +26,7 @@ __all__ = [
     "FitProgress",
     "FrequencyProportion",
     "SpectralModulation",
+    "SpectrumEqualization",
     "SpectrumPerturbation",
     "SpectrumRecorder",
 ]

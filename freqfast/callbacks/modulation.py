@@ -2,18 +2,18 @@
 
 from typing import cast
 
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer, OptimWrapper
 
 from freqfast.callbacks.claim import claim_conv
+from freqfast.callbacks.installing import InstallingCallback
 from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
 from freqfast.surgery import find_conv
 
 __all__ = ["SpectralModulation"]
 
 
-class SpectralModulation(Callback):
+class SpectralModulation(InstallingCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer
@@ -38,19 +38,6 @@ class SpectralModulation(Callback):
     ) -> None:
         self.per_filter, self.sigma, self.layer, self.seed = per_filter, sigma, layer, seed
         self._draws_before: int | None = None
-
-    @property
-    def learn(self) -> Learner:
-        """The Learner, None while on none; setting it installs the modulation, setting None bakes it."""
-        return self.__dict__.get("_learn")
-
-    @learn.setter
-    def learn(self, learn: Learner | None) -> None:
-        if (old := self.learn) is not None and old is not learn:
-            self._uninstall(old)
-        if learn is not None and learn is not old:
-            self._install(learn)
-        self.__dict__["_learn"] = learn
 
     def _install(self, learn: Learner) -> None:
         conv = claim_conv(self, learn)

@@ -1,0 +1,36 @@
+"""Equalize the spectrum that each sample meets, before the first convolution."""
+
+from fastai.learner import Learner
+
+from freqfast.callbacks.claim import claim_conv
+from freqfast.callbacks.installing import InstallingCallback
+from freqfast.equalization import SpectrumEqualizer, apply_equalization
+
+__all__ = ["SpectrumEqualization"]
+
+
+class SpectrumEqualization(InstallingCallback):
+    """Gives every sample the training set's radial power spectrum before the first convolution.
+
+    Adding it to a Learner, in any way, puts a `freqfast.equalization.SpectrumEqualizer` before the convolution, which
+    follows the training batches and has no parameters. It is part of the network from then on: removing the callback
+    leaves it there (`freqfast.equalization.remove_equalization` takes it out).
+
+    Args:
+        bins: Number of bins in radial frequency.
+        exponent: Share of the deviation (in log power) that is taken back, in [0, 1].
+        layer: Name of the convolution; the first spatial one by default.
+
+    Raises:
+        ValueError: When added to a Learner: if the layer is not a plain convolution or has a `SpectrumEqualization`
+            already, or an argument is out of range.
+    """
+
+    def __init__(self, bins: int = 12, exponent: float = 1.0, layer: str | None = None) -> None:
+        SpectrumEqualizer(bins, exponent)  # refuses what is out of range
+        self.bins, self.exponent, self.layer = bins, exponent, layer
+
+    def _install(self, learn: Learner) -> None:
+        conv = claim_conv(self, learn)
+        if not hasattr(conv, "equalizer"):  # the model of another Learner, or a loaded one, goes on with its reference
+            apply_equalization(learn.model, self.layer, self.bins, self.exponent)
