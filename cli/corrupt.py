@@ -27,8 +27,11 @@ def corrupt(
     show: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of one image (.png, .pdf or .svg).")
     ] = None,
+    which: Annotated[
+        str, typer.Option("--set", help="Whose corruptions: c (CIFAR-10-C's 19) or bar (CIFAR-10-C-bar's 10).")
+    ] = "c",
     corruption: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A corruption, may be repeated; by default all 19.")
+        list[str] | None, typer.Option(metavar="NAME", help="A corruption of any set, may be repeated; by default all.")
     ] = None,
     severity: Annotated[
         list[int] | None, typer.Option(min=1, max=5, help="A severity, may be repeated; by default all five.")
@@ -42,7 +45,7 @@ def corrupt(
         Path | None, typer.Option(file_okay=False, help="Folder of the frost photographs, if `frost` is not installed.")
     ] = None,
 ) -> None:
-    """Corrupt a test set as CIFAR-10-C does: all 19 corruptions at five severities, in the published layout.
+    """Corrupt a test set as CIFAR-10-C or CIFAR-10-C-bar does: at five severities, in the published layout.
 
     Leaves <corruption>.npy, labels.npy and manifest.json (hashes, seed, source). A second call verifies what is there
     and makes what is missing. Files hold one block of images for each severity.
@@ -50,12 +53,15 @@ def corrupt(
     if out is None and show is None:
         raise ValueError("nothing to do: name a folder to write with --out, or a contact sheet with --show")
 
-    from freqfast.corruptions import CORRUPTIONS, SEVERITIES, unavailable
+    from freqfast.corruptions import SETS, SEVERITIES, unavailable
     from freqfast.corruptions.archive import check_request, write_archive
     from freqfast.data.images import DATASETS, load_data
 
-    missing = {} if corruption or frost_dir else unavailable()
-    names = tuple(corruption or (name for name in CORRUPTIONS if name not in missing))
+    if which not in SETS:
+        raise ValueError(f"no set of corruptions is called {which!r}; there are {', '.join(SETS)}")
+    reasons = {} if corruption or frost_dir else unavailable()
+    missing = {name: reasons[name] for name in SETS[which] if name in reasons}
+    names = tuple(corruption or (name for name in SETS[which] if name not in missing))
     severities = tuple(severity or SEVERITIES)
     check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
     try:

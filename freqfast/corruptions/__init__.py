@@ -1,4 +1,4 @@
-"""The 19 corruptions of CIFAR-10-C for any test set: batched, seeded, and faithful to the published data.
+"""The 19 corruptions of CIFAR-10-C, and the 10 of CIFAR-10-C-bar, for any test set: batched, seeded and faithful.
 
 >>> import numpy as np
 >>> from freqfast.corruptions import corrupt
@@ -9,11 +9,13 @@ array([179, 179, 179], dtype=uint8)
 
 from freqfast.corruptions.batch import corrupt
 from freqfast.corruptions.registry import (
+    BAR,
     CORRUPTIONS,
     ENTRY_POINT_GROUP,
     EXTRA,
     FAMILIES,
     MAIN,
+    SETS,
     SEVERITIES,
     Corruption,
     available,
@@ -23,11 +25,13 @@ from freqfast.corruptions.registry import (
 from freqfast.corruptions.streams import BatchRandom
 
 __all__ = [
+    "BAR",
     "CORRUPTIONS",
     "ENTRY_POINT_GROUP",
     "EXTRA",
     "FAMILIES",
     "MAIN",
+    "SETS",
     "SEVERITIES",
     "BatchRandom",
     "Corruption",

@@ -55,14 +55,36 @@ FAMILIES = {
 }
 """The families of Hendrycks and Dietterich (2019), each extra one with the family that it validates."""
 
+BAR = (
+    "blue_noise_sample",
+    "checkerboard_cutout",
+    "inverse_sparkles",
+    "pinch_and_twirl",
+    "ripple",
+    "brownish_noise",
+    "circular_motion_blur",
+    "lines",
+    "sparkles",
+    "transverse_chromatic_abberation",
+)
+"""The 10 of CIFAR-10-C-bar, in the published order and spelling: made to be unlike the 19, hence a check on results."""
+
+SETS = {"c": CORRUPTIONS, "bar": BAR}
+"""The built-in corruptions by benchmark: CIFAR-10-C, on which everything runs by default, and CIFAR-10-C-bar."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
-_OWN_MODULE = {"spatter": "spatter", "elastic_transform": "elastic"}  # too long for their family's module
+_MODULES = {
+    **{name: family for family, names in FAMILIES.items() for name in names},
+    "spatter": "spatter",  # this one and the next are too long for their family's module
+    "elastic_transform": "elastic",
+    **dict.fromkeys(BAR, "bar"),
+}
 
 
 def own_corruptions() -> tuple[str, ...]:
     """Names that installed packages register under the entry point ``freqfast.corruptions``, sorted."""
-    return tuple(sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)} - set(CORRUPTIONS)))
+    return tuple(sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)} - set(_MODULES)))
 
 
 def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
@@ -80,7 +102,10 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
 
 
 def available(frost_dir: str | Path | None = None) -> tuple[str, ...]:
-    """The names that ``corrupt`` accepts here: the built-in ones that can run, in order, then the registered ones."""
+    """What models are evaluated on here by default: those of the 19 that can run, in order, then the registered ones.
+
+    ``corrupt`` accepts the names in ``BAR`` as well.
+    """
     missing = unavailable(frost_dir)
     return tuple(name for name in CORRUPTIONS if name not in missing) + own_corruptions()
 
@@ -92,9 +117,8 @@ def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruptio
         ValueError: there is no such corruption.
         FileNotFoundError: ``frost`` was asked for and its photographs are not here.
     """
-    if name in CORRUPTIONS:
-        family = next(family for family, names in FAMILIES.items() if name in names)
-        module = importlib.import_module(f"freqfast.corruptions.{_OWN_MODULE.get(name, family)}")
+    if name in _MODULES:
+        module = importlib.import_module(f"freqfast.corruptions.{_MODULES[name]}")
         function = getattr(module, name)
         if name == "frost":
             from freqfast.corruptions.photographs import find_photographs
@@ -103,5 +127,5 @@ def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruptio
         return cast(Corruption, function)
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return cast(Corruption, entry.load())
-    known = ", ".join((*CORRUPTIONS, *own_corruptions()))
+    known = ", ".join((*CORRUPTIONS, *BAR, *own_corruptions()))
     raise ValueError(f"no corruption is called {name!r}; there are {known}")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqfast.corruptions import CORRUPTIONS, EXTRA, FAMILIES, SEVERITIES, corrupt
+from freqfast.corruptions import BAR, CORRUPTIONS, EXTRA, FAMILIES, SEVERITIES, corrupt
 from freqfast.report.colours import FAMILY_COLOURS
 
 __all__ = ["contact_sheet", "most_colourful"]
@@ -77,7 +77,7 @@ def contact_sheet(
             top += _HEAD
             for name in names:
                 style = "italic" if name in EXTRA else "normal"
-                axes.text(left, top + height / 2, name.replace("_", "\n", 1), fontsize=9, va="center", style=style)
+                axes.text(left, top + height / 2, name.replace("_", "\n"), fontsize=9, va="center", style=style)
                 _place(axes, image, first, top, scale)
                 for j, severity in enumerate(severities):
                     _place(axes, cells[name, severity], others + j * (width + _GAP), top, scale)
@@ -105,10 +105,11 @@ _LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
 
 
 def _by_family(names: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The corruptions of each family, those of other packages last."""
-    known = {family: [name for name in members if name in names] for family, members in FAMILIES.items()}
-    own = list(dict.fromkeys(name for name in names if name not in CORRUPTIONS))
-    return [(family, members) for family, members in (*known.items(), ("own", own)) if members]
+    """The corruptions of each family, then those of CIFAR-10-C-bar, then those of other packages."""
+    own = tuple(dict.fromkeys(name for name in names if name not in (*CORRUPTIONS, *BAR)))
+    blocks = {**FAMILIES, "C-bar": BAR, "own": own}
+    wanted = {block: [name for name in members if name in names] for block, members in blocks.items()}
+    return [(block, members) for block, members in wanted.items() if members]
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, scale: int) -> None:

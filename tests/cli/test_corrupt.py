@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.corruptions import CORRUPTIONS, corrupt
+from freqfast.corruptions import BAR, CORRUPTIONS, corrupt
 from freqfast.data.images import load_data
 from freqfast.robustness import stored_cells
 
@@ -41,6 +41,23 @@ def test_writes_the_test_set_in_the_published_layout(call, place):
         np.testing.assert_array_equal(cell.labels, test.labels)
     assert json.loads((place / "c" / "manifest.json").read_text())["source"] == "photos"
     assert "files written: 0, verified: 3" in call(*words).out
+
+
+def test_the_second_set(call, place):
+    words = ("corrupt", "photos", "--set", "bar", "--severity", 3, "--limit", 2)
+    result = call(*words, "--out", "c", "--show", "sheet.png", "--image", 1)
+    assert (result.code, result.err) == (0, "")
+    image = load_data("photos").test.images[1]
+    with Image.open("sheet.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    for name in BAR:
+        expected = corrupt(image[None], name, 3, index=[1])[0]
+        np.testing.assert_array_equal(np.load(place / "c" / f"{name}.npy")[1], expected)
+    assert contains(pixels, expected.repeat(4, 0).repeat(4, 1))
+    assert set(json.loads((place / "c" / "manifest.json").read_text())["files"]) == {
+        "labels.npy",
+        *(f"{name}.npy" for name in BAR),
+    }
 
 
 def test_a_path_names_a_test_set(call, tree, place):
@@ -98,6 +115,7 @@ def test_frost_dir_without_photographs(refused, tmp_path):
         (["photos"], "--out"),
         (["nowhere", "--out", "c"], "nowhere does not exist"),
         (["photos", "--out", "c", "--corruption", "rain"], "'rain'"),
+        (["photos", "--out", "c", "--set", "rain"], "no set of corruptions is called 'rain'; there are c, bar"),
         (["photos", "--show", "sheet.nosuch", "--corruption", "fog"], "nosuch"),
         (["photos", "--show", "nowhere/sheet.png", "--corruption", "fog"], "nowhere"),
         (["photos", "--show", "sheet.png", "--image", 1000], "--image 1000: there are 1000 test images"),

@@ -7,9 +7,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import freqfast.corruptions.batch as batch
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from freqfast.corruptions import BAR, CORRUPTIONS, SEVERITIES, corrupt
 
-RANDOM = ("gaussian_noise", "glass_blur", "motion_blur", "snow", "frost", "fog", "elastic_transform", "spatter")
+BUILT_IN = CORRUPTIONS + BAR
+RANDOM = (
+    "gaussian_noise",
+    "glass_blur",
+    "motion_blur",
+    "snow",
+    "frost",
+    "fog",
+    "elastic_transform",
+    "spatter",
+    *(name for name in BAR if name not in ("circular_motion_blur", "transverse_chromatic_abberation")),  # 1 and 6 ways
+)
 
 
 @pytest.fixture
@@ -18,7 +29,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 7 * 3072})
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_type_layout_and_input_are_kept(name, photos, frost_dir):
     images = photos[:5]
     before = images.copy()
@@ -37,7 +48,7 @@ def test_type_layout_and_input_are_kept(name, photos, frost_dir):
     assert not np.array_equal(last, images)
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_an_image_depends_on_nothing_but_itself_and_its_index(name, photos, frost_dir, small_chunks):
     images = photos[:20]
     whole = corrupt(images, name, 2, seed=5, frost_dir=frost_dir)
@@ -49,7 +60,7 @@ def test_an_image_depends_on_nothing_but_itself_and_its_index(name, photos, fros
         assert np.array_equal(alone[0], whole[k])
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_same_bytes_for_any_number_of_threads(name, photos, frost_dir, small_chunks):
     before = torch.get_num_threads()
     results = []
@@ -79,20 +90,20 @@ def test_seed_severity_and_index_each_change_the_draw(name, photos, frost_dir):
     assert not np.array_equal(first, other_seed)
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_all_severities_differ(name, photos, frost_dir):
     results = {corrupt(photos[:2], name, severity, frost_dir=frost_dir).tobytes() for severity in SEVERITIES}
     assert len(results) == 5
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("shape", [(8, 8), (33, 47), (96, 64)])
 def test_other_sizes(name, shape, frost_dir):
     images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
     assert corrupt(images, name, 5, frost_dir=frost_dir).shape == images.shape
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_images(name, level, frost_dir):
     images = np.full((3, 32, 32, 3), level, dtype=np.uint8)
@@ -100,7 +111,7 @@ def test_black_and_white_images(name, level, frost_dir):
         assert corrupt(images, name, severity, frost_dir=frost_dir).shape == images.shape
 
 
-@pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform"])
+@pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform", "inverse_sparkles"])
 def test_shares_of_the_image_scale_with_it(name, photos):
     """Of a picture of twice the pixels, as much changes."""
     images = photos[:100]

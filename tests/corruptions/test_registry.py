@@ -5,7 +5,18 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from freqfast.corruptions import CORRUPTIONS, EXTRA, FAMILIES, MAIN, available, corrupt, own_corruptions, unavailable
+from freqfast.corruptions import (
+    BAR,
+    CORRUPTIONS,
+    EXTRA,
+    FAMILIES,
+    MAIN,
+    SETS,
+    available,
+    corrupt,
+    own_corruptions,
+    unavailable,
+)
 from freqfast.corruptions.photographs import DISTRIBUTION, find_photographs
 
 
@@ -14,6 +25,12 @@ def test_names_and_families():
     assert MAIN + EXTRA == CORRUPTIONS
     assert sorted(chain.from_iterable(FAMILIES.values())) == sorted(CORRUPTIONS)
     assert list(FAMILIES) == ["noise", "blur", "weather", "digital"]
+
+
+def test_the_second_set_is_apart_from_the_first():
+    assert {"c": CORRUPTIONS, "bar": BAR} == SETS
+    assert len(BAR) == len(set(BAR) - set(CORRUPTIONS)) == 10
+    assert not set(BAR) & set(available())  # what is evaluated by default
 
 
 def test_import_is_light():

@@ -1,0 +1,52 @@
+"""Noise with a spectrum: blue noise that chooses pixels, and brownish noise that is added."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from freqfast.corruptions.streams import BatchRandom
+from freqfast.spectrum import frequencies
+
+
+def blue_noise_sample(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Turn to black the pixels where blue noise, its amplitudes proportional to frequency, is below ``threshold``."""
+    threshold = (-2.29, -2.08, -1.87, -1.45, -1.24)[severity - 1]  # in standard deviations
+    noise = _noise(_cycles(images), 1, rng)
+    return images.mul_(noise > threshold)
+
+
+def brownish_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+    """Add noise of standard deviation ``scale``, its amplitudes as ``1 / (cycles^2 + 1)``, channels apart.
+
+    The amplitude at zero frequency is the largest of all: images also become lighter or darker.
+    """
+    scale = (16.0, 25.6, 35.2, 41.6, 44.8)[severity - 1]  # grey levels
+    noise = _noise(1 / (_cycles(images) ** 2 + 1), 3, rng)
+    return noise.mul_(scale).add_(images).clamp_(0.0, 255.0).to(torch.uint8)
+
+
+def _cycles(images: Tensor) -> Tensor:
+    """Radial frequency in cycles per shorter side: float64 ``(H, W)``, zero frequency in the centre."""
+    height, width = images.shape[2:]
+    radial = torch.hypot(frequencies(height)[:, None], frequencies(width))
+    return radial.mul_(min(height, width)).to(images.device)
+
+
+def _noise(amplitude: Tensor, channels: int, rng: BatchRandom) -> Tensor:
+    """Noise of standard deviation 1: float64 ``(n, channels, H, W)``.
+
+    It is the real part of a spectrum with the given amplitudes ``(H, W)``, zero frequency in the centre, and with
+    random phases. As published, half of the phases are drawn and the other half are the same ones, turned by 180
+    degrees and not negated: this is not what makes a real signal, but leaves a trace of point symmetry in the noise.
+    """
+    height, width = amplitude.shape
+    points = height * width
+    half = rng.uniform(0.0, 2 * math.pi, (channels, (points + 1) // 2))
+    # Column by column, so that the second half are the columns on the right.
+    phase = torch.cat((half, half[..., : points // 2].flip(-1)), dim=-1).unflatten(-1, (width, height)).mT
+    spectrum = torch.polar(amplitude.expand_as(phase), phase)
+    noise = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1))).real
+    return noise / noise.std(dim=(-2, -1), correction=0, keepdim=True)
