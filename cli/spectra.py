@@ -1,36 +1,80 @@
 """`freqfast spectra`."""
 
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.output import console, proportion_text
+from freqfast.cli.output import console, progress_bar, proportion_text
+
+if TYPE_CHECKING:
+    from freqfast.spectra import Spectra
 
 __all__ = ["spectra"]
 
 
 def spectra(
-    run: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="A run directory or a model.safetensors.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A run directory, a model.safetensors, timm:NAME or torchvision:NAME."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file to write.")],
-    layer: Annotated[
-        str | None, typer.Option(help="Name of the convolution; the first spatial one by default.")
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers",
+            "--layer",
+            help="Names of the convolutions, separated by commas, or all; the first spatial one by default.",
+        ),
     ] = None,
     points: Annotated[int, typer.Option(max=512, help="Points per axis of the spectra.")] = 32,
     bands: Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")] = 2,
+    weights: Annotated[Path | None, typer.Option(help="State dict for a timm or torchvision model.")] = None,
+    classes: Annotated[int, typer.Option(min=1, help="Classes of a timm or torchvision model.")] = 1000,
 ) -> None:
-    """Export the filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
+    """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
     from freqfast.bands import Bands
-    from freqfast.run import load_checkpoint
-    from freqfast.spectra import measure_spectra
+    from freqfast.model_sources import load_model
+    from freqfast.spectra import measure_layers, spatial_layers
     from freqfast.spectra_h5 import write_spectra
 
-    checkpoint = load_checkpoint(run)
-    measured = measure_spectra(
-        checkpoint.model, layer=layer, bands=Bands.equal_area(bands), n=points, provenance={"source": str(run)}
-    )
+    source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # no pixels, no normalisation
+    names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
+    run = Path(model)
+    provenance = _digest(run / "model.safetensors" if run.is_dir() else weights or run) | {"source": model}
+    with progress_bar() as progress:
+        measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
+    measured = _with_record(measured, run / "spectra.h5")
     write_spectra(output, measured)
+    first = measured[0]
     console.print(
-        f"{output}: {len(measured.power)} filters of layer {measured.layer}, "
-        f"{proportion_text(measured.bands.names, measured.proportion.tolist())}",
+        f"{output}: {len(first.power)} filters of layer {first.layer}, "
+        f"{proportion_text(first.bands.names, first.proportion.tolist())}"
+        + (f"; {len(measured)} layers, {sum(len(s.power) for s in measured)} filters in all" if measured[1:] else ""),
         soft_wrap=True,
     )
+
+
+def _digest(path: Path) -> dict[str, str]:
+    """What identifies the weights, if they lie in a file."""
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _with_record(measured: "Sequence[Spectra]", record: Path) -> "list[Spectra]":
+    """The layers with what their run recorded in training: provenance, target and history of the same spectra."""
+    from freqfast.spectra_h5 import read_spectra
+
+    layers = list(measured)
+    with suppress(FileNotFoundError, ValueError):  # no run, or its record is damaged and about to be replaced
+        recorded = read_spectra(record)
+        layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in layers]
+        first = layers[0]
+        if (first.layer, first.bands, first.power.shape) == (recorded.layer, recorded.bands, recorded.power.shape):
+            layers[0] = replace(first, target=recorded.target, history=recorded.history)
+    return layers

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.bands import Bands, classify_filters, energy_proportion, frequency_proportion
+from freqfast.bands import Bands, band_shares, classify_filters, energy_proportion, frequency_proportion
 from freqfast.modulation import apply_modulation, bake_modulation
-from freqfast.spectra import Spectra, SpectraHistory, measure_spectra
+from freqfast.spectra import Spectra, SpectraHistory, measure_layers, measure_spectra, spatial_layers
 
 
 def conv(*shape, seed=0):
@@ -160,3 +160,87 @@ def test_refuses_models_without_spectra():
     huge.weight.data.fill_(1e200)
     with pytest.raises(ValueError, match="NaN or infinite"):
         measure_spectra(huge)
+
+
+# What follows from the spectra
+
+
+def kernel_spectra(*kernel, n=8):
+    """Spectra of one filter of one channel."""
+    layer = nn.Conv2d(1, 1, np.shape(kernel), bias=False)
+    layer.weight.data = torch.tensor(kernel, dtype=torch.float32)[None, None]
+    return measure_spectra(layer, n=n)
+
+
+def test_response_in_db():
+    delta = kernel_spectra((0, 0, 0), (0, 10, 0), (0, 0, 0))
+    np.testing.assert_allclose(delta.response_db, 20, atol=1e-4)  # ten times the amplitude at every frequency
+    mean = kernel_spectra((0.5, 0.5))
+    f = mean.frequencies
+    amplitude = abs(np.cos(np.pi * f))
+    amplitude[f == -0.5] = 1e-6  # 120 dB below the peak it ends
+    np.testing.assert_allclose(mean.response_db[0], np.broadcast_to(20 * np.log10(amplitude), (8, 8)), atol=1e-3)
+    assert np.isfinite(kernel_spectra((0, 0), (0, 0)).response_db).all()
+
+
+def test_phase_of_even_and_odd_kernels():
+    assert not kernel_spectra((1, 2, 1), (2, 4, 2), (1, 2, 1)).phase.any()
+    laplace = kernel_spectra((0, 1, 0), (1, -4, 1), (0, 1, 0))
+    np.testing.assert_allclose(np.delete(laplace.phase.ravel(), 4 * 8 + 4), np.float32(np.pi))  # all but the mean
+    step = kernel_spectra((-1, 0, 1))
+    np.testing.assert_allclose(step.phase[0, 0], np.broadcast_to(-np.sign(np.round(np.sin(2 * np.pi * step.frequencies), 9)) * np.pi / 2, (8, 8)), atol=1e-6)  # fmt: skip
+
+
+def test_phase_and_power_give_the_kernel_back():
+    spectra = measure_spectra(conv(2, 1, 3, 5), n=16)
+    response = np.sqrt(spectra.power * 16.0**2) * np.exp(1j * spectra.phase[:, 0])
+    grid = np.fft.ifft2(np.fft.ifftshift(response, axes=(1, 2))).real
+    np.testing.assert_allclose(np.roll(grid, (1, 2), (1, 2))[:, :3, :5], spectra.weight[:, 0], atol=1e-5)
+
+
+def test_only_images_have_a_phase():
+    assert measure_spectra(conv(2, 4, 3, 3)).phase.shape == (2, 4, 32, 32)
+    assert measure_spectra(conv(2, 5, 3, 3)).phase is None
+
+
+def test_history_has_classes_and_proportions():
+    shares = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]])
+    history = SpectraHistory([0, 1], np.ones((2, 2, 4, 4)), np.ones((2, 2, 1, 2, 2)), shares)
+    np.testing.assert_array_equal(history.classes, [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(history.proportion, [[0.5, 0.5], [1, 0]])
+
+
+# Several layers
+
+
+def test_all_spatial_layers():
+    model = nn.Sequential(conv(4, 3, 7, 7), nn.ReLU(), conv(4, 4, 1, 1), nn.Sequential(conv(6, 4, 3, 3)))
+    seen = []
+    measured = measure_layers(model, bands=3, progress=lambda *words: seen.append(words))
+    assert [s.layer for s in measured] == spatial_layers(model) == ["0", "3.0"]
+    assert seen == [(1, 2, "0"), (2, 2, "3.0")]
+    one = measure_spectra(model, "3.0", bands=3)
+    np.testing.assert_array_equal(measured[1].power, one.power)
+    assert measured[1].bands == one.bands
+    assert [s.layer for s in measure_layers(model, ["3.0"])] == ["3.0"]
+
+
+def test_many_channels_are_measured_as_numpy_measures_them():
+    layer = conv(3, 50, 3, 2)
+    weight = layer.weight.detach().numpy().astype(np.float64)
+    power = np.fft.fftshift(np.square(abs(np.fft.fft2(weight, s=(32, 32)))).sum(1) / 32**2, axes=(-2, -1))
+    spectra = measure_spectra(layer)
+    np.testing.assert_allclose(spectra.power, power, rtol=1e-5)
+    np.testing.assert_allclose(spectra.shares, band_shares(layer.weight.detach().double()), rtol=1e-5)
+
+
+def test_refuses_layers():
+    model = nn.Sequential(conv(2, 3, 3, 3), nn.ReLU())
+    with pytest.raises(ValueError, match=r"different names, at least one, got \['0', '0'\]"):
+        measure_layers(model, ["0", "0"])
+    with pytest.raises(ValueError, match="at least one"):
+        measure_layers(model, [])
+    with pytest.raises(ValueError, match="'1' is a ReLU"):
+        measure_layers(model, ["0", "1"])
+    with pytest.raises(ValueError, match="no spatial Conv2d"):
+        measure_layers(nn.Linear(2, 2))

@@ -10,11 +10,15 @@ Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
         "@NX_class": "NXentry", "@default": "spectra",
         "spectra": {
           "@NX_class": "NXdata", "@signal": "power", "@axes": ["filter", "fy", "fx"],
+          "@auxiliary_signals?": ["response_db"],
           "@layer": "name of the convolution in its model",
           "power":             "float32[filter, fy, fx]; sums to the filter's squared L2 norm",
+          "response_db?":      "float32[filter, fy, fx]; power gain in dB: 0 at unit gain, ends 120 below the peak",
+          "phase?":            "float32[filter, channel, fy, fx]; radians, about the kernel's centre; up to 4 channels",
           "weight":            "float32[filter, channel, ky, kx]; the filters as applied in eval mode",
           "shares":            "float32[filter, band]; each filter's energy by band, sums to 1 (0 without energy)",
           "classes":           "int64[filter]; index of the band with the largest share",
+          "energy?":           "float64[filter]; squared L2 norm",
           "band_lower":        "float64[band]; cycles/pixel, included",
           "band_upper":        "float64[band]; cycles/pixel, excluded but for the last",
           "proportion":        "float64[band]; share of the filters",
@@ -29,21 +33,31 @@ Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
           "@NX_class": "NXdata", "@signal": "power", "@axes": ["epoch", "filter", "fy", "fx"],
           "@default_slice": ["last record", "0", ".", "."],
           "power": "float32[epoch, filter, fy, fx]", "weight": "float32[epoch, filter, channel, ky, kx]",
-          "shares": "float32[epoch, filter, band]", "log_gain?": "float32[epoch, filter?, gain_fy, gain_fx]",
+          "shares": "float32[epoch, filter, band]", "classes?": "int64[epoch, filter]",
+          "proportion?": "float64[epoch, band]", "log_gain?": "float32[epoch, filter?, gain_fy, gain_fx]",
           "epoch": "int64, epochs trained", "...": "the other scales as in spectra"
+        },
+        "layers?": {
+          "@NX_class": "NXcollection",
+          "<name of the first layer>": "the group /entry/spectra itself, by a hard link",
+          "<name of each other layer>": "NXdata like /entry/spectra"
         },
         "provenance": {"@NX_class": "NXcollection", "@<name>": "UTF-8 text, int64 or float64"}
       }
     }
 
-Readers ignore names that they do not know, so additions keep the schema's number; any other change raises it. Files are
-untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused before
-anything is read.
+The interpretation of ``power`` and ``response_db`` is ``image``. ``training`` belongs to the layer of ``spectra``;
+``layers`` lists all layers, in the model's order, where there are several. Readers ignore names that they do not know,
+so additions keep the schema's number; any other change raises it.
+
+Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
+before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; libhdf5 can
+still hang on, or be crashed by, a file that is made to do it: read strangers' files in a process that you can end.
 """
 
-from freqfast.spectra_h5.reading import read_spectra
+from freqfast.spectra_h5.reading import read_layers, read_spectra
 from freqfast.spectra_h5.schema import SCHEMA
 from freqfast.spectra_h5.validation import validate
 from freqfast.spectra_h5.writing import write_spectra
 
-__all__ = ["SCHEMA", "read_spectra", "validate", "write_spectra"]
+__all__ = ["SCHEMA", "read_layers", "read_spectra", "validate", "write_spectra"]

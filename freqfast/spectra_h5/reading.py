@@ -13,18 +13,37 @@ from freqfast.bands import Bands
 from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra_h5.schema import MAX_BYTES, SCHEMA
 
-__all__ = ["child", "dataset_of", "has", "open_export", "read_export", "read_spectra"]
+__all__ = ["child", "dataset_of", "has", "layer_names", "open_export", "read_export", "read_layers", "read_spectra"]
 
 
-def read_spectra(path: str | os.PathLike[str]) -> Spectra:
+def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spectra:
     """Read what `write_spectra` wrote: the same values, bit for bit.
+
+    Args:
+        path: The file.
+        layer: Name of the layer, of several in the file; the first by default.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not an export of freqfast, of a newer schema, damaged, or holds values that are no spectra.
+        ValueError: If it is not an export of freqfast, of a newer schema, damaged, holds values that are no spectra, or
+            has no such layer.
     """
     with open_export(path) as file:
-        return read_export(file)
+        names = layer_names(file)
+        if layer not in (None, *names):
+            raise ValueError(f"it has no layer {layer!r}; its layers are {', '.join(names)}")
+        return read_export(file, names[0] if layer is None else layer)
+
+
+def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
+    """Read all layers of a file, in the order in which they were written.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As for `read_spectra`.
+    """
+    with open_export(path) as file:
+        return [read_export(file, name) for name in layer_names(file)]
 
 
 @contextmanager
@@ -49,45 +68,70 @@ def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except PermissionError:
         raise PermissionError(f"cannot read {path}: permission denied; change its mode or copy it") from None
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        if isinstance(error, OSError):
+        reason = str(error.args[0] if isinstance(error, KeyError) else error).partition("\n")[0]
+        if isinstance(error, (OSError, KeyError, RuntimeError)):  # HDF5's own
             reason = f"it is truncated or damaged ({reason})" if h5py.is_hdf5(path) else "it is not an HDF5 file"
         way_out = "" if "; " in reason else "; write it again with freqfast.write_spectra"
         raise ValueError(f"{path}: {reason}{way_out}") from error
 
 
-def read_export(file: h5py.File) -> Spectra:
-    """The spectra of an open export."""
+def layer_names(file: h5py.File) -> list[str]:
+    """Names of the layers of an open export, the first one first."""
+    entry = child(file, "entry", h5py.Group)
+    first: str = _attribute(child(entry, "spectra", h5py.Group), "layer")
+    if not has(entry, "layers"):
+        return [first]
+    names = list(child(entry, "layers", h5py.Group))
+    if first not in names:
+        raise ValueError(f"/entry/layers lacks {first!r}, the layer of /entry/spectra")
+    return [first, *(name for name in names if name != first)]
+
+
+def read_export(file: h5py.File, layer: str) -> Spectra:
+    """The spectra of one layer of an open export."""
     entry = child(file, "entry", h5py.Group)
     group = child(entry, "spectra", h5py.Group)
+    is_first = _attribute(group, "layer") == layer
+    if not is_first:
+        group = child(child(entry, "layers", h5py.Group), layer, h5py.Group)
+        if (name := _attribute(group, "layer")) != layer:  # two names for one group would multiply what is read
+            raise ValueError(f"{group.name} holds another layer, {name!r}")
     collection = child(entry, "provenance", h5py.Group)
-    lower, upper = _array(group, "band_lower", ndim=1), _array(group, "band_upper", ndim=1)
-    if not np.array_equal(lower[1:], upper[:-1]):
-        raise ValueError(f"the bands must adjoin, got lower edges {lower.tolist()} and upper edges {upper.tolist()}")
-    bands = Bands((*lower.tolist(), *upper[-1:].tolist()), tuple(_band_names(group)))
     fy = _array(group, "fy")
     if not np.array_equal(fy, _array(group, "fx")):
-        raise ValueError("fy and fx must be equal")
+        raise ValueError(f"fy and fx of {group.name} must be equal")
+    bands = _bands(group)
     target = _array(group, "target", ndim=1).tolist() if has(group, "target") else None
     if target is not None and len(target) != len(bands):
         raise ValueError(f"the target must have {len(bands)} values, one for each band, got {len(target)}")
-    history = None
-    if has(entry, "training"):
-        training = child(entry, "training", h5py.Group)
-        arrays = {name: _array(training, name) for name in ("power", "weight", "shares")}
-        history = SpectraHistory(_array(training, "epoch"), **arrays, log_gain=_log_gain(training, ndim=4))
     return Spectra(
         power=_array(group, "power"),
         frequencies=fy,
         weight=_array(group, "weight"),
         shares=_array(group, "shares"),
         bands=bands,
-        layer=_attribute(group, "layer"),
+        layer=layer,
         target=None if target is None else dict(zip(bands.names, target, strict=True)),
         log_gain=_log_gain(group, ndim=3),
-        history=history,
+        history=_history(entry) if is_first and has(entry, "training") else None,
         provenance={name: _attribute(collection, name) for name in collection.attrs if name != "NX_class"},
     )
+
+
+def _history(entry: h5py.Group) -> SpectraHistory:
+    training = child(entry, "training", h5py.Group)
+    arrays = {name: _array(training, name) for name in ("power", "weight", "shares")}
+    return SpectraHistory(_array(training, "epoch"), **arrays, log_gain=_log_gain(training, ndim=4))
+
+
+def _bands(group: h5py.Group) -> Bands:
+    names = dataset_of(group, "band")
+    if h5py.check_string_dtype(names.dtype) is None or names.ndim != 1 or names.size > 1024:
+        raise ValueError(f"{names.name} must hold up to 1024 names, got {names.dtype}{list(names.shape)}")
+    lower, upper = _array(group, "band_lower", ndim=1), _array(group, "band_upper", ndim=1)
+    if not np.array_equal(lower[1:], upper[:-1]):
+        raise ValueError(f"the bands must adjoin, got lower edges {lower.tolist()} and upper edges {upper.tolist()}")
+    return Bands((*lower.tolist(), *upper[-1:].tolist()), tuple(names.asstr()[()].tolist()))
 
 
 def has(group: h5py.Group, name: str) -> bool:
@@ -139,14 +183,6 @@ def _log_gain(group: h5py.Group, ndim: int) -> np.ndarray | None:
         return None
     log_gain = _array(group, "log_gain")
     return np.expand_dims(log_gain, ndim - 3) if log_gain.ndim == ndim - 1 else log_gain
-
-
-def _band_names(group: h5py.Group) -> list[str]:
-    dataset = dataset_of(group, "band")
-    if h5py.check_string_dtype(dataset.dtype) is None or dataset.ndim != 1 or dataset.size > 1024:
-        raise ValueError(f"{dataset.name} must hold up to 1024 names, got {dataset.dtype}{list(dataset.shape)}")
-    names: list[str] = dataset.asstr()[()].tolist()
-    return names
 
 
 def _attribute(item: h5py.HLObject, name: str) -> Any:

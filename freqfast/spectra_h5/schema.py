@@ -6,12 +6,19 @@ SCHEMA = 1
 MAX_BYTES = 2**31
 """Largest dataset that is written or read: half a million spectra of 32x32."""
 
+LIBVER = ("v110", "v110")
+"""HDF5's file format of 2016. It puts checksums on what the one before left bare, so that damage is found, not followed
+(libhdf5 crashes or hangs on some of it), and makes small files smaller."""
+
 CPP = "cycles/pixel"
 DIMS = {
     "power": ("filter", "fy", "fx"),
+    "response_db": ("filter", "fy", "fx"),
+    "phase": ("filter", "channel", "fy", "fx"),
     "weight": ("filter", "channel", "ky", "kx"),
     "shares": ("filter", "band"),
     "classes": ("filter",),
+    "energy": ("filter",),
     "band_lower": ("band",),
     "band_upper": ("band",),
     "proportion": ("band",),
@@ -19,11 +26,17 @@ DIMS = {
     "target": ("band",),
     "log_gain": ("filter", "gain_fy", "gain_fx"),
 }
+OPTIONAL = {"auxiliary_signals", "energy", "response_db", "phase", "training/classes", "training/proportion"}
+"""What follows from the rest and came to schema 1 late: right where present, but its absence is no departure."""
+
 LONG_NAMES = {
     "power": "power per frequency",
+    "response_db": "frequency response (dB)",
+    "phase": "phase about the kernel's centre (rad)",
     "weight": "filter weight",
     "shares": "share of the filter's energy",
     "classes": "index of the filter's band",
+    "energy": "squared L2 norm of the filter",
     "band_lower": f"lower edge ({CPP})",
     "band_upper": f"upper edge ({CPP})",
     "proportion": "share of the filters",

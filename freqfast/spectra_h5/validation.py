@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from freqfast.spectra_h5.reading import child, dataset_of, has, open_export, read_export
+from freqfast.spectra_h5.reading import child, dataset_of, has, layer_names, open_export, read_export
+from freqfast.spectra_h5.schema import OPTIONAL
 from freqfast.spectra_h5.writing import in_memory, write_export
 
 __all__ = ["validate"]
@@ -25,25 +26,53 @@ def validate(path: str | os.PathLike[str]) -> list[str]:
     found: list[str] = []
     try:
         with open_export(path) as file:
-            spectra = read_export(file)
+            layers = [read_export(file, name) for name in layer_names(file)]
             with in_memory() as sound:
-                write_export(sound, spectra, Path(path).name)
-                found += _departures(file, sound)
-        missing = abs(spectra.power.sum((1, 2), dtype=np.float64) - spectra.energy)
-        if bad := int((missing > 1e-4 * spectra.energy).sum()):
-            found.append(f"/entry/spectra/power: in {bad} filters the power does not sum to the squared L2 norm")
+                write_export(sound, layers, Path(path).name)
+                found += _departures(file, sound, {})
+        for spectra in layers:
+            missing = abs(spectra.power.sum((1, 2), dtype=np.float64) - spectra.energy)
+            if bad := int((missing > 1e-4 * spectra.energy).sum()):
+                found.append(
+                    f"power of layer {spectra.layer!r}: in {bad} filters it does not sum to the squared L2 norm"
+                )
     except ValueError as error:
         found.append(str(error))
     return found
 
 
-def _departures(item: h5py.HLObject, sound: h5py.HLObject) -> Iterator[str]:
-    """Where a group or dataset differs from what `write_spectra` makes of the same spectra."""
+def _departures(item: h5py.HLObject, sound: h5py.HLObject, seen: dict[h5py.HLObject, h5py.HLObject]) -> Iterator[str]:
+    """Where a group or dataset differs from what `write_spectra` makes of the same spectra.
+
+    `seen` maps each sound object to the file's: one that has two names there must have them in the file.
+    """
+    if sound in seen:
+        if seen[sound] != item:
+            yield f"{item.name}: must be the same object as {seen[sound].name}"
+        return
+    seen[sound] = item
+    yield from _attribute_departures(item, sound)
+    if isinstance(sound, h5py.Dataset):
+        yield from _dataset_departures(item, sound)
+        return
+    for name in sound:
+        if has(item, name):
+            other = child(item, name, h5py.Group) if isinstance(sound[name], h5py.Group) else dataset_of(item, name)
+            yield from _departures(other, sound[name], seen)
+        elif not OPTIONAL & {name, f"{_leaf(item)}/{name}"}:
+            yield f"{item.name}: {name!r} is missing"
+    for name in sorted(set(item) - set(sound)):
+        if isinstance(added := child(item, name, h5py.HLObject), h5py.Dataset) and not _is_scale(added):
+            yield from _scale_departures(added)
+
+
+def _attribute_departures(item: h5py.HLObject, sound: h5py.HLObject) -> Iterator[str]:
     for name, value in sound.attrs.items():
         if name in _HDF5_OWN:
             continue
         if name not in item.attrs:
-            yield f"{item.name}: attribute {name!r} is missing"
+            if name not in OPTIONAL:
+                yield f"{item.name}: attribute {name!r} is missing"
             continue
         form, wanted = (
             (i.attrs.get_id(name).shape, h5py.check_string_dtype(i.attrs.get_id(name).dtype)) for i in (item, sound)
@@ -53,25 +82,12 @@ def _departures(item: h5py.HLObject, sound: h5py.HLObject) -> Iterator[str]:
             yield f"{item.name}: attribute {name!r} must be {kind} of shape {wanted[0]}"
         elif name not in _FREE and str(item.attrs[name]) != str(value):
             yield f"{item.name}: attribute {name!r} must be {value!r}, got {item.attrs[name]!r}"
-    if isinstance(sound, h5py.Dataset):
-        yield from _dataset_departures(item, sound)
-        return
-    for name in sound:
-        if not has(item, name):
-            yield f"{item.name}: {name!r} is missing"
-        elif isinstance(sound[name], h5py.Group):
-            yield from _departures(child(item, name, h5py.Group), sound[name])
-        else:
-            yield from _departures(dataset_of(item, name), sound[name])
-    for name in sorted(set(item) - set(sound)):
-        if isinstance(added := child(item, name, h5py.HLObject), h5py.Dataset) and not _is_scale(added):
-            yield from _scale_departures(added)
 
 
 def _dataset_departures(dataset: h5py.Dataset, sound: h5py.Dataset) -> Iterator[str]:
     if (dataset.dtype, dataset.shape) != (sound.dtype, sound.shape):
         yield f"{dataset.name}: must be {sound.dtype}{sound.shape}, got {dataset.dtype}{dataset.shape}"
-    elif sound.dtype.kind in "iuf" and not np.allclose(dataset[()], sound[()], rtol=0, atol=1e-6):
+    elif sound.dtype.kind in "iuf" and not np.allclose(dataset[()], sound[()], rtol=1e-6, atol=1e-6):
         yield f"{dataset.name}: its values do not follow from the spectra"
     if _is_scale(sound) != _is_scale(dataset):
         yield f"{dataset.name}: must{'' if _is_scale(sound) else ' not'} be an HDF5 dimension scale"
@@ -99,4 +115,10 @@ def _attached(dataset: h5py.Dataset) -> list[list[str]]:
     """Names of the dimension scales on each dimension."""
     if "DIMENSION_LIST" not in dataset.attrs:
         return [[] for _ in dataset.shape]
-    return [[dataset.file[scale].name for scale in scales] for scales in dataset.attrs["DIMENSION_LIST"]]
+    attached = [[dataset.file[scale] for scale in scales] for scales in dataset.attrs["DIMENSION_LIST"]]
+    return [[_leaf(s) if s.parent == dataset.parent else s.name for s in scales] for scales in attached]
+
+
+def _leaf(item: h5py.HLObject) -> str:
+    """An object's name in its group: of a group with two names, HDF5 tells either."""
+    return str(item.name).rsplit("/", 1)[-1]

@@ -1,7 +1,7 @@
 """Spectra to HDF5."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import nn
 from freqfast._version import __version__
 from freqfast.files import replacing
 from freqfast.spectra import Spectra, measure_spectra
-from freqfast.spectra_h5.schema import CPP, DIMS, LONG_NAMES, MAX_BYTES, SCHEMA
+from freqfast.spectra_h5.schema import CPP, DIMS, LIBVER, LONG_NAMES, MAX_BYTES, SCHEMA
 from freqfast.spectrum import frequencies
 
 __all__ = ["in_memory", "write_export", "write_spectra"]
@@ -22,22 +22,26 @@ _CHUNK_BYTES = 2**18
 _TEXT = h5py.string_dtype()
 
 
-def write_spectra(path: str | os.PathLike[str], spectra: Spectra | nn.Module) -> None:
+def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spectra] | nn.Module) -> None:
     """Write spectra to an HDF5 file of freqfast's schema. An interruption leaves the old file or the new one, whole.
 
     Args:
         path: The file, replaced if it exists.
-        spectra: What to write; a model is measured first (`measure_spectra` with its defaults).
+        spectra: What to write: one layer's, or those of several layers of one model, of which viewers open the first
+            (see `freqfast.spectra.measure_layers`). A model is measured first: its first spatial convolution.
 
     Raises:
-        ValueError: If the model has no spatial convolution, or an array is larger than 2 GiB.
+        ValueError: If the model has no spatial convolution, an array is larger than 2 GiB, or the layers do not go
+            into one file.
         OSError: If the folder does not exist or cannot be written.
     """
-    if not isinstance(spectra, Spectra):
+    if isinstance(spectra, nn.Module):
         spectra = measure_spectra(spectra)
+    layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
+    _check_layers(layers)
     # Built in memory, so that HDF5 never holds a file that a full disk or a signal leaves half written.
     with in_memory() as file:
-        write_export(file, spectra, Path(path).name)
+        write_export(file, layers, Path(path).name)
         file.flush()
         image = file.id.get_file_image()
     try:
@@ -49,13 +53,32 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | nn.Module) ->
         raise type(error)(f"cannot write {path}: {error.strerror}; choose another path") from None
 
 
+def _check_layers(layers: Sequence[Spectra]) -> None:
+    """Refuse layers that one file cannot hold."""
+    names = [spectra.layer for spectra in layers]
+    if not layers or len(set(names)) < len(names):
+        raise ValueError(f"a file holds one or more layers of different names, got {names}")
+    if "NX_class" in layers[0].provenance:
+        raise ValueError("provenance must not be named NX_class, which tells readers the kind of a group; rename it")
+    for spectra in layers[1:]:
+        if spectra.history is not None:
+            raise ValueError(f"only the first layer can have a history, got one for {spectra.layer!r}; reorder them")
+        if spectra.provenance != layers[0].provenance:
+            raise ValueError(
+                f"layers of one file must share their provenance, {names[0]!r} and {spectra.layer!r} do not"
+            )
+    for name in names if len(names) > 1 else ():
+        if not name or "/" in name:
+            raise ValueError(f"layer {name!r} cannot name an HDF5 group; rename it or write it to a file of its own")
+
+
 def in_memory() -> h5py.File:
     """An HDF5 file in memory."""
-    return h5py.File("spectra.h5", "w", driver="core", backing_store=False)
+    return h5py.File("spectra.h5", "w", driver="core", backing_store=False, libver=LIBVER)
 
 
-def write_export(file: h5py.File, spectra: Spectra, name: str) -> None:
-    """Fill an empty file with spectra, under the name that the file will have."""
+def write_export(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
+    """Fill an empty file with the spectra of one or more layers, under the name that the file will have."""
     file.attrs.update(
         NX_class="NXroot",
         default="entry",
@@ -69,15 +92,32 @@ def write_export(file: h5py.File, spectra: Spectra, name: str) -> None:
     )
     entry = file.create_group("entry")
     entry.attrs.update(NX_class="NXentry", default="spectra")
-    if "NX_class" in spectra.provenance:
-        raise ValueError("provenance must not be named NX_class, which tells readers the kind of a group; rename it")
-    entry.create_group("provenance").attrs.update(NX_class="NXcollection", **spectra.provenance)
-    edges, target, scales = spectra.bands.edges, spectra.target, _scales(spectra)
+    entry.create_group("provenance").attrs.update(NX_class="NXcollection", **layers[0].provenance)
+    first = _write_layer(entry, "spectra", layers[0])
+    if (history := layers[0].history) is not None:
+        names = ("power", "weight", "shares", "classes", "proportion", "log_gain")
+        by_epoch = {name: getattr(history, name) for name in names}
+        training = _nxdata(entry, "training", by_epoch, {"epoch": history.epochs, **_scales(layers[0])})
+        last = str(len(history.epochs) - 1)
+        training.attrs.update(layer=layers[0].layer, default_slice=np.array([last, "0", ".", "."], dtype=_TEXT))
+    if len(layers) > 1:
+        collection = entry.create_group("layers", track_order=True)  # the model's order, not the alphabet's
+        collection.attrs["NX_class"] = "NXcollection"
+        collection[layers[0].layer] = first  # a second name for the same group
+        for spectra in layers[1:]:
+            _write_layer(collection, spectra.layer, spectra)
+
+
+def _write_layer(parent: h5py.Group, name: str, spectra: Spectra) -> h5py.Group:
+    edges, target = spectra.bands.edges, spectra.target
     arrays = {
         "power": spectra.power,
+        "response_db": spectra.response_db,
+        "phase": spectra.phase,
         "weight": spectra.weight,
         "shares": spectra.shares,
         "classes": spectra.classes,
+        "energy": spectra.energy,
         "band_lower": np.array(edges[:-1]),
         "band_upper": np.array(edges[1:]),
         "proportion": spectra.proportion,
@@ -85,12 +125,10 @@ def write_export(file: h5py.File, spectra: Spectra, name: str) -> None:
         "target": None if target is None else np.array(list(target.values())),
         "log_gain": spectra.log_gain,
     }
-    _nxdata(entry, "spectra", arrays, scales).attrs["layer"] = spectra.layer
-    if (history := spectra.history) is not None:
-        by_epoch = {name: getattr(history, name) for name in ("power", "weight", "shares", "log_gain")}
-        training = _nxdata(entry, "training", by_epoch, {"epoch": history.epochs, **scales})
-        last = str(len(history.epochs) - 1)
-        training.attrs.update(layer=spectra.layer, default_slice=np.array([last, "0", ".", "."], dtype=_TEXT))
+    group = _nxdata(parent, name, arrays, _scales(spectra))
+    group.attrs.update(layer=spectra.layer, auxiliary_signals=np.array(["response_db"], dtype=_TEXT))
+    group["response_db"].attrs["interpretation"] = "image"
+    return group
 
 
 def _scales(spectra: Spectra) -> dict[str, np.ndarray]:

@@ -1,0 +1,97 @@
+"""Checks of what spectra are made of: arrays that agree in shape, text and numbers that a file can hold."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from freqfast.bands import Bands, band_counts
+
+__all__ = [
+    "Scalar",
+    "check_array",
+    "check_key",
+    "check_log_gain",
+    "check_scalar",
+    "check_target",
+    "check_text",
+    "set_fields",
+]
+
+Scalar = str | int | float
+
+
+def set_fields(instance: object, **fields: object) -> None:
+    """Assign checked fields of a frozen dataclass, from its `__post_init__`."""
+    for name, value in fields.items():
+        object.__setattr__(instance, name, value)
+
+
+def check_array(name: str, value: ArrayLike, sizes: Mapping[str, int | None], dtype: type = np.float32) -> np.ndarray:
+    """A finite, non-empty C-ordered array of this dtype whose named dimensions have these sizes (None: any)."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        raise ValueError(f"{name} must be one array, got records of different shapes") from None
+    wanted = ", ".join(dim if size is None else f"{dim}={size}" for dim, size in sizes.items())
+    fits = array.ndim == len(sizes) and all(
+        s in (None, got) for s, got in zip(sizes.values(), array.shape, strict=True)
+    )
+    if not fits or not array.size:
+        raise ValueError(f"{name} must have shape ({wanted}), none of them 0, got {array.shape}")
+    if array.dtype.kind not in ("iu" if dtype is np.int64 else "iuf"):
+        raise ValueError(f"{name} must hold {'integers' if dtype is np.int64 else 'real numbers'}, got {array.dtype}")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which the next line names
+        array = np.ascontiguousarray(array, dtype)
+    if not np.isfinite(array).all():
+        bad = (~np.isfinite(array)).reshape(len(array), -1).any(1).sum()
+        raise ValueError(
+            f"{name} holds NaN or infinite values in {bad} of {len(array)} entries along {next(iter(sizes))}"
+        )
+    return array
+
+
+def check_log_gain(name: str, value: Any, sizes: Mapping[str, int], weight_shape: tuple[int, ...]) -> np.ndarray | None:
+    """Log power gains with one row for each filter or one for all."""
+    if value is None:
+        return None
+    shared = np.ndim(value) == len(sizes) + 2 and np.shape(value)[-3] == 1
+    rows = {"filter": 1} if shared else {}
+    return check_array(name, value, {**sizes, **rows, "ky": weight_shape[-2], "kx": weight_shape[-1]})
+
+
+def check_target(target: Mapping[str, float] | None, bands: Bands, filters: int) -> dict[str, float] | None:
+    """The target with a proportion for every band, in their order; checked as an enforced one is."""
+    if target is None:
+        return None
+    band_counts(target, bands, filters)
+    return {name: float(target.get(name, 0)) for name in bands.names}
+
+
+def check_key(key: object) -> str:
+    """A name in the provenance."""
+    if not isinstance(key, str) or not key:
+        raise ValueError(f"provenance names must be non-empty text, got {key!r}")
+    return check_text("provenance name", key)
+
+
+def check_scalar(key: str, value: object) -> Scalar:
+    """A provenance value as a plain str, int or float (NumPy's scalars are converted)."""
+    if isinstance(value, str):
+        return check_text(f"provenance {key!r}", value)
+    if isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63:
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, (bool, Integral)):
+        return float(value)
+    raise ValueError(
+        f"provenance {key!r} must be text, a 64-bit integer or a float, got {value!r}; convert it with str()"
+    )
+
+
+def check_text(what: str, text: str) -> str:
+    """Refuse text that a file cannot hold: HDF5 ends a string at its first NUL, and UTF-8 has no surrogates."""
+    if not isinstance(text, str) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError(f"{what} must be text without NUL characters or surrogates, got {text!r}")
+    return str(text)

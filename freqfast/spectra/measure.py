@@ -1,0 +1,115 @@
+"""Spectra from a model."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from freqfast.bands import Bands, band_shares
+from freqfast.modulation import SpectralConv2d, effective_weight
+from freqfast.spectra.checks import Scalar
+from freqfast.spectra.layer import Spectra, SpectraHistory
+from freqfast.spectrum import GRID, check_weight, frequencies, power_spectrum
+from freqfast.surgery import find_conv, unwrap
+
+__all__ = ["measure_layers", "measure_spectra", "spatial_layers"]
+
+
+def spatial_layers(model: nn.Module) -> list[str]:
+    """Names of a model's spatial convolutions (kernels larger than 1x1), in the order of their registration.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    modules = unwrap(model).named_modules()
+    names = [name for name, m in modules if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1]
+    return names or [find_conv(model)[0]]  # which says that there is none
+
+
+def measure_spectra(
+    model: nn.Module,
+    layer: str | None = None,
+    bands: Bands | int | Mapping[str, Sequence] | None = None,
+    n: int = GRID,
+    target: Mapping[str, float] | None = None,
+    history: SpectraHistory | None = None,
+    provenance: Mapping[str, Scalar] | None = None,
+) -> Spectra:
+    """Spectra of the filters that a model's convolution applies, in float32.
+
+    Args:
+        model: Any model with a spatial convolution; it is not changed.
+        layer: Name of the convolution; the first spatial one by default.
+        bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
+        n: Points per axis of the spectra, at least the kernel's size.
+        target: Proportion of the filters by band that training enforced.
+        history: The same layer's spectra by epoch.
+        provenance: Where the model comes from: text and numbers by name.
+
+    Raises:
+        ValueError: If the model has no such convolution, its weight is not finite, or an argument does not fit.
+    """
+    name, conv = find_conv(model, layer)
+    bands = Bands.of(bands)
+    weight = effective_weight(conv).float().cpu()
+    log_gain = conv.log_gain_grid().float().cpu().numpy() if isinstance(conv, SpectralConv2d) else None
+    check_weight(weight)
+    compact = _compact(weight)
+    with torch.no_grad():
+        return Spectra(
+            power=power_spectrum(compact, n).numpy(),
+            frequencies=frequencies(n).numpy(),
+            weight=weight.numpy(),
+            shares=band_shares(compact, bands).numpy(),
+            bands=bands,
+            layer=name,
+            target=target,
+            log_gain=log_gain,
+            history=history,
+            provenance=provenance or {},
+        )
+
+
+def measure_layers(
+    model: nn.Module,
+    layers: Sequence[str] | None = None,
+    bands: Bands | int | Mapping[str, Sequence] | None = None,
+    n: int = GRID,
+    provenance: Mapping[str, Scalar] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Spectra]:
+    """Spectra of several convolutions of a model, or of all that are spatial.
+
+    Args:
+        model: Any model with a spatial convolution; it is not changed.
+        layers: Names of the convolutions; by default every spatial one. Kernels of 1x1 have no spectrum.
+        bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
+        n: Points per axis of the spectra, at least the largest kernel's size.
+        provenance: Where the model comes from: text and numbers by name.
+        progress: Called with ``(done, total, message)`` after each layer.
+
+    Raises:
+        ValueError: As for `measure_spectra`, of any of the layers; or if a layer is named twice.
+    """
+    names = spatial_layers(model) if layers is None else list(layers)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"layers must be different names, at least one, got {names}")
+    measured = []
+    for done, name in enumerate(names, 1):
+        measured.append(measure_spectra(model, name, bands, n, provenance=provenance))
+        if progress is not None:
+            progress(done, len(names), name)
+    return measured
+
+
+def _compact(weight: Tensor) -> Tensor:
+    """Filters of the same spectra with at most as many input channels as a kernel has values.
+
+    A filter's power and band shares depend on its channels only through the sum of the outer products of their kernels,
+    and so the triangular factor of a QR decomposition serves as well: deep layers of 512 channels of 3x3 become 9.
+    """
+    kernels = weight.flatten(2)
+    if kernels.shape[1] <= kernels.shape[2]:
+        return weight
+    factor = torch.linalg.qr(kernels.double(), mode="r").R
+    return factor.unflatten(2, weight.shape[2:])

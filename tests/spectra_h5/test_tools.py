@@ -1,0 +1,113 @@
+"""The tools that people open HDF5 files with: each finds the picture, its axes and their names."""
+
+import re
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+
+
+def default_group(file):
+    """Where plain h5py gets to by following the NeXus attributes."""
+    group = file
+    while "default" in group.attrs:
+        group = group[group.attrs["default"]]
+    return group
+
+
+def test_h5py_follows_the_defaults_to_the_signal(several, layers):
+    with h5py.File(several) as file:
+        group = default_group(file)
+        np.testing.assert_array_equal(group[group.attrs["signal"]], layers[0].power)
+        for axis, name in enumerate(group.attrs["axes"]):
+            assert group["power"].dims[axis][0] == group[name]
+
+
+def test_xarray_has_named_dimensions_and_coordinates(path, spectra):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    with xarray.open_dataset(path, group="entry/spectra", engine="h5netcdf") as data:
+        assert data["power"].dims == data["response_db"].dims == ("filter", "fy", "fx")
+        assert data["weight"].dims == ("filter", "channel", "ky", "kx")
+        assert data["phase"].dims == ("filter", "channel", "fy", "fx")
+        assert data["log_gain"].dims == ("filter", "gain_fy", "gain_fx")
+        np.testing.assert_array_equal(data["fy"], spectra.frequencies)
+        assert data["fy"].attrs["units"] == "cycles/pixel"
+        np.testing.assert_array_equal(data["shares"].sel(band="high"), spectra.shares[:, 1])
+        np.testing.assert_array_equal(data["target"].sel(band=["low", "high"]), [0.75, 0.25])
+        assert data["power"].sel(fy=0, fx=0.25).shape == (6,)
+    with xarray.open_dataset(path, group="entry/training", engine="h5netcdf") as data:
+        assert data["power"].dims == ("epoch", "filter", "fy", "fx")
+        np.testing.assert_array_equal(data["weight"].sel(epoch=4), spectra.history.weight[1])
+        np.testing.assert_array_equal(data["proportion"].sel(band="low"), spectra.history.proportion[:, 0])
+
+
+def test_xarray_opens_every_layer(several, layers):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    for spectra in layers:
+        with xarray.open_dataset(several, group=f"entry/layers/{spectra.layer}", engine="h5netcdf") as data:
+            assert data["power"].dims == ("filter", "fy", "fx")
+            np.testing.assert_array_equal(data["power"], spectra.power)
+            np.testing.assert_array_equal(data["fx"], spectra.frequencies)
+
+
+def test_silx_finds_a_stack_of_images(path, several, layers):
+    nxdata = pytest.importorskip("silx.io.nxdata")
+    with h5py.File(path) as file:
+        default = nxdata.get_default(file)
+        assert default.is_valid
+        assert (default.group.name, default.interpretation, default.signal_dataset_name) == (
+            "/entry/spectra",
+            "image",
+            "power",
+        )
+        assert default.axes_dataset_names == ["filter", "fy", "fx"]
+        assert default.axes_names[1:] == ["fy (cycles/pixel)", "fx (cycles/pixel)"]
+        assert default.auxiliary_signals_dataset_names == ["response_db"]
+        training = nxdata.get_default(file["entry/training"])
+        assert training.is_valid
+        assert training.axes_dataset_names == ["epoch", "filter", "fy", "fx"]
+    with h5py.File(several) as file:
+        assert nxdata.get_default(file).is_valid
+        for spectra in layers:
+            data = nxdata.NXdata(file[f"entry/layers/{spectra.layer}"])
+            assert data.is_valid, data.issues
+            np.testing.assert_array_equal(data.signal, spectra.power)
+
+
+def test_silx_opens_the_file_as_its_viewer_does(several):
+    silx = pytest.importorskip("silx.io")
+    with silx.open(str(several)) as file:
+        assert silx.is_group(file["entry/layers"])
+        assert file["entry/spectra/power"].shape == (6, 16, 16)
+
+
+def test_nexusformat_finds_plottable_data(path, several, spectra, layers):
+    nexus = pytest.importorskip("nexusformat.nexus")
+    data = nexus.nxload(str(path)).plottable_data
+    assert data.nxsignal.nxname == "power"
+    assert [axis.nxname for axis in data.nxaxes] == ["filter", "fy", "fx"]
+    np.testing.assert_array_equal(data.nxsignal.nxdata, spectra.power)
+    assert [axis.attrs.get("units") for axis in data.nxaxes] == [None, "cycles/pixel", "cycles/pixel"]
+    root = nexus.nxload(str(several))
+    np.testing.assert_array_equal(root.plottable_data.nxsignal.nxdata, layers[0].power)
+    np.testing.assert_array_equal(root["entry/layers/block.0.conv"].nxsignal.nxdata, layers[2].power)
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        (("h5ls", "-r"), (r"spectra/power +Dataset {6, 16, 16}", r"training/power +Dataset {3, 6, 16, 16}")),
+        (("h5dump", "-A", "-g", "/entry/spectra"), ('"image"', '"cycles/pixel"', '"filter", "fy", "fx"')),
+        (("h5dump", "-d", "/entry/spectra/shares"), (r"DATASPACE  SIMPLE { \( 6, 2 \)",)),
+    ],
+)
+def test_the_hdf_groups_own_tools_read_it(path, command, wanted):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed (Debian: hdf5-tools)")
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert all(re.search(pattern, done.stdout) for pattern in wanted), done.stdout
