@@ -1,6 +1,5 @@
 """`freqfast run`."""
 
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from freqfast.cli.interrupts import long_command, one_line_warnings
 from freqfast.cli.output import console, percent, progress_bar, proportion_text
 from rich.table import Table
 
@@ -15,11 +15,16 @@ __all__ = ["run"]
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; `freqfast recipes` lists them.")],
+    recipe: Annotated[
+        str | None, typer.Argument(help="Name of a recipe; `freqfast recipes` lists them. Not needed with --resume.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="An archive, its folder, or a data set's folder; else FREQFAST_DATA, the cache.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory, which must not exist yet.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an unfinished run directory, exactly.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of training.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda:0.")] = None,
@@ -29,36 +34,54 @@ def run(
             "--set", metavar="KEY=VALUE", help="Override a value (TOML), as in frequency_proportion.purity=0.8."
         ),
     ] = None,
+    save_epochs: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 1,
+    save_minutes: Annotated[float, typer.Option(help="Minutes between two checkpoints within an epoch.")] = 10,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
 
     Leaves a run directory: recipe.toml, environment.json, metrics.csv, model.safetensors, spectra.h5, report.json.
+    Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
+    run on the CPU.
     """
     from freqfast.recipe import apply_overrides, find_recipe
 
     overrides = {"epochs": epochs, "seed": seed}
-    chosen = apply_overrides(
-        find_recipe(recipe), parse_settings(settings or []) | {k: v for k, v in overrides.items() if v is not None}
-    )
-    if out is None:
-        out = Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
-    elif out.exists():
-        raise FileExistsError(f"{out} exists already; choose another --out or remove it")
+    changes = parse_settings(settings or []) | {k: v for k, v in overrides.items() if v is not None}
+    if resume is not None:
+        from freqfast.run import read_recipe
 
+        if changes or out is not None:
+            raise ValueError(f"--resume goes on with {resume} as it was started; leave --out, --set and the like out")
+        out, chosen = resume, read_recipe(resume)
+        if recipe is not None and recipe != chosen.name:
+            raise ValueError(f"{resume} is a run of {chosen.name!r}, not of {recipe!r}; leave the recipe out")
+    elif recipe is None:
+        raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
+    else:
+        chosen = apply_overrides(find_recipe(recipe), changes)
+        if out is None:
+            out = Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+        elif out.exists():
+            hint = f"; to go on with it use --resume {out}" if (out / "recipe.toml").is_file() else ""
+            raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
+
+    from freqfast.checkpoint import CheckpointPolicy
     from freqfast.corruptions import unavailable
     from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
 
-    try:
+    policy = CheckpointPolicy(save_epochs, save_minutes)
+    finished = (out / "report.json").is_file()
+    with long_command(out) as stop, one_line_warnings():
         with progress_bar() as progress:
-            result = run_recipe(chosen, out, data_path=data, device=device, progress=progress)
-    except KeyboardInterrupt:
-        left = f"; {out} holds what was finished (no report.json)" if out.exists() else ""
-        print(f"freqfast: interrupted{left}", file=sys.stderr)
-        raise typer.Exit(130) from None
-    console.print(_summary(result.report))
-    for reason in unavailable().values():
-        console.print(f"not measured: {reason}", soft_wrap=True)
-    console.print(f"run directory: {out}", soft_wrap=True)
+            result = run_recipe(
+                chosen, out, data, device, progress, resume=resume is not None, policy=policy, stop=stop
+            )
+        if finished:
+            console.print(f"{out} is finished already", soft_wrap=True)
+        console.print(_summary(result.report))
+        for reason in unavailable().values():
+            console.print(f"not measured: {reason}", soft_wrap=True)
+        console.print(f"run directory: {out}", soft_wrap=True)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

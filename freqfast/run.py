@@ -3,11 +3,12 @@
 A run directory holds
 
 - ``recipe.toml``: the recipe as resolved, see `freqfast.Recipe`;
-- ``environment.json``: versions, processor, threads, device and precision;
+- ``environment.json``: what a rerun needs besides: versions, the checkout's commit, processor, threads, device, the
+  precision that was chosen, and of the data its path and the SHA-256 of the decoded arrays;
 - ``metrics.csv``: a row per epoch, fastai's columns and the frequency proportion;
 - ``model.safetensors``: the weights, and in the metadata under ``freqfast`` a JSON object ``{"schema": 1, "version",
-  "model": {"name", options}, "modulation": null | {"layer", "per_filter", "sigma", "seed"}, "classes": [...],
-  "mean": [r, g, b], "std": [r, g, b]}``;
+  "model": {"name", options}, "modulation": null | {"layer", "per_filter", "sigma", "seed"}, "equalization": null |
+  {"layer", "bins", "exponent"}, "classes": [...], "mean": [r, g, b], "std": [r, g, b]}``;
 - ``spectra.h5``: see `freqfast.spectra_h5`;
 - ``report.json``, written last, so that its presence marks a finished run::
 
@@ -17,6 +18,15 @@ A run directory holds
      "accuracy": {corruption: {severity: fraction}}, "images": images in each cell, "missing": [corruptions],
      "bands": [names], "proportion": {"before": [fractions by band], "after": [...], "target": [...] or null},
      "seconds": {"fit": s, "evaluate": s}}
+
+An unfinished run has the first two, which were in it when it appeared, whatever of the others it came to, and
+
+- ``checkpoints/``: the last two checkpoints of the training, see `freqfast.checkpoint`. ``freqfast run --resume`` goes
+  on from the last sound one, or from the start where there is none. A finished run keeps none: they are twice as large
+  as the model and tell nothing that the report does not.
+
+The process that works on a run holds a lock on the directory itself (see `freqfast.training.directory`), which the
+system lifts when the process ends, however it ends.
 """
 
 import json
@@ -28,16 +38,17 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from freqfast._version import __version__
+from freqfast.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.files import replacing
 from freqfast.models import build_model, channels_last
 from freqfast.modulation import SpectralConv2d, apply_modulation
 from freqfast.recipe import Recipe
 
-__all__ = ["Checkpoint", "Run", "load_checkpoint", "load_run", "save_checkpoint"]
+__all__ = ["Checkpoint", "Run", "load_checkpoint", "load_run", "read_environment", "read_recipe", "save_checkpoint"]
 
 SCHEMA = 1
 
@@ -117,18 +128,26 @@ def save_checkpoint(
             "sigma": conv.sigma,
             "seed": conv.seed,
         }
+    equalizers = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectrumEqualizer)]
+    if len(equalizers) > 1:
+        raise ValueError(f"{len(equalizers)} layers are equalized, a checkpoint can describe one; remove the others")
+    equalization = None
+    for name, equalizer in equalizers:
+        layer = name.removesuffix(".equalizer")
+        equalization = {"layer": layer, "bins": equalizer.bins, "exponent": equalizer.exponent}
     header = {
         "schema": SCHEMA,
         "version": __version__,
         "model": dict(spec),
         "modulation": modulation,
+        "equalization": equalization,
         "classes": list(classes),
         "mean": [float(x) for x in mean],
         "std": [float(x) for x in std],
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"freqfast": json.dumps(header)})
+        temporary.write_bytes(save(tensors, {"freqfast": json.dumps(header)}))
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -158,12 +177,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if header["schema"] > SCHEMA:
             raise ValueError(f"schema {header['schema']} is newer than this version reads ({SCHEMA}); update freqfast")
         spec, modulation = dict(header["model"]), header["modulation"]
+        equalization = header.get("equalization")  # absent in files of schema 1 before it was added
         mean, std = (tuple(float(x) for x in header[key]) for key in ("mean", "std"))
         classes = tuple(str(name) for name in header["classes"])
         with torch.device("meta"):  # sizes are checked against the file before any memory is taken
             model = build_model(**spec)
             if modulation is not None:
                 apply_modulation(model, **modulation)
+            if equalization is not None:
+                apply_equalization(model, **equalization)
         _check_header(mean, std, classes, spec.get("classes", len(classes)))
         _check_tensors(tensors, model.state_dict())
         model.load_state_dict(tensors, assign=True)
@@ -209,18 +231,37 @@ def load_run(path: str | Path) -> Run:
             raise FileNotFoundError(f"{path} is not a finished run: {name} is missing")
     return Run(
         path=path,
-        recipe=_read_recipe(path / "recipe.toml"),
+        recipe=read_recipe(path),
         checkpoint=load_checkpoint(path),
         report=_read_json(path / "report.json"),
-        environment=_read_json(path / "environment.json"),
+        environment=read_environment(path),
     )
 
 
-def _read_recipe(path: Path) -> Recipe:
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe of a run directory, finished or not.
+
+    Raises:
+        FileNotFoundError: If it is no run directory.
+        ValueError: If the file is damaged.
+    """
+    path = Path(path) / "recipe.toml"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} is no run directory: recipe.toml is missing")
     try:
         return Recipe.from_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read_environment(path: str | Path) -> dict[str, Any]:
+    """The environment of a run directory, finished or not.
+
+    Raises:
+        FileNotFoundError: If it is no run directory.
+        ValueError: If the file is damaged.
+    """
+    return _read_json(Path(path) / "environment.json")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""`freqfast rerun`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from freqfast.cli.interrupts import long_command, one_line_warnings
+from freqfast.cli.output import console, percent, progress_bar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from freqfast.training import Comparison
+
+__all__ = ["rerun"]
+
+
+def rerun(
+    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    out: Annotated[Path | None, typer.Option(help="Where to repeat it; RUN-rerun by default.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the data is now, if it has moved.")] = None,
+    device: Annotated[str | None, typer.Option(help="Another device than the first run's.")] = None,
+) -> None:
+    """Repeat a run with its recipe, data, device, threads and precision, and report the difference.
+
+    A repetition that was interrupted goes on; one that is finished is only compared.
+    """
+    from freqfast.run import load_run
+
+    load_run(run)
+    out = run.resolve().with_name(f"{run.resolve().name}-rerun") if out is None else out
+
+    from freqfast import training
+
+    with long_command(out) as stop, one_line_warnings():
+        with progress_bar() as progress:
+            found = training.rerun(run, out, data, device, progress, stop=stop)
+        console.print(_table(found))
+        for difference in found.environment:
+            console.print(f"environment: {difference}", soft_wrap=True)
+        console.print(f"run directory: {out}", soft_wrap=True)
+
+
+def _table(found: "Comparison") -> Table:
+    table = Table(title=f"{found.first.path} and its repetition", show_header=False)
+    distance = f"largest difference {found.weights_distance:.3g}"
+    table.add_row("weights", "equal, bit for bit" if found.weights_equal else distance)
+    for name, (first, second) in found.accuracy.items():
+        table.add_row(name, f"{percent(first)} %, {'equal' if first == second else f'now {percent(second)} %'}")
+    table.add_row("environment", f"{len(found.environment)} differences" if found.environment else "equal")
+    return table

@@ -1,0 +1,22 @@
+"""Recipe to Learner to run directory, resumable at every step.
+
+`build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
+with checkpoints, and evaluates; `rerun` repeats a run and compares.
+"""
+
+from freqfast.training.learner import build_callbacks, build_learner, fit_recipe, model_spec
+from freqfast.training.loop import RunStoppedError
+from freqfast.training.rerun import Comparison, compare_runs, rerun
+from freqfast.training.runner import run_recipe
+
+__all__ = [
+    "Comparison",
+    "RunStoppedError",
+    "build_callbacks",
+    "build_learner",
+    "compare_runs",
+    "fit_recipe",
+    "model_spec",
+    "rerun",
+    "run_recipe",
+]

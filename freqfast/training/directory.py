@@ -1,0 +1,79 @@
+"""Run directories as the process that works on one sees them: made whole, and locked."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from freqfast.files import write_text
+from freqfast.recipe import Recipe
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["create_run", "lock_run", "remove_leftovers"]
+
+
+@contextmanager
+def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any]) -> Iterator[None]:
+    """Make a run directory appear with the recipe and the environment already inside, locked while the block lasts.
+
+    Raises:
+        FileExistsError: If there is something of that name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        write_text(temporary / "recipe.toml", recipe.to_toml())
+        write_text(temporary / "environment.json", json.dumps(environment, indent=2) + "\n")
+        temporary.chmod(0o755)
+        with lock_run(temporary):  # the lock is the directory's, whatever its name
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                if path.exists():  # since the caller looked
+                    raise FileExistsError(f"{path} exists already; choose another --out or remove it") from None
+                raise
+            yield
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
+
+
+@contextmanager
+def lock_run(path: str | Path) -> Iterator[None]:
+    """Keep a run directory from other processes while the block lasts. Where the file system has no locks, do nothing.
+
+    Raises:
+        FileNotFoundError: If there is no such directory.
+        BlockingIOError: If another process, or another block of this one, works on it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"{path} is in use by another process; wait for its end or choose another --out"
+            ) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that a killed process left; the directory must be locked."""
+    for folder in (path, path / "checkpoints"):
+        for file in folder.glob(".*.tmp"):
+            file.unlink(missing_ok=True)

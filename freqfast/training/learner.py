@@ -1,0 +1,115 @@
+"""Recipe to Learner."""
+
+import importlib.metadata
+import inspect
+import typing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fastai.callback.schedule  # noqa: F401 (gives Learner its fit_one_cycle)
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.optimizer import OptimWrapper
+from fastai.torch_core import set_seed
+
+from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
+from freqfast.data import ImageData
+from freqfast.data.loaders import dataloaders
+from freqfast.models import build_model
+from freqfast.recipe import Recipe, check_value
+from freqfast.training.loop import ResumableLearner
+
+__all__ = ["build_callbacks", "build_learner", "fit_recipe", "model_spec"]
+
+
+def build_callbacks(recipe: Recipe) -> list[Callback]:
+    """The callbacks that a recipe names, built with its arguments, from the entry points ``freqfast.callbacks``.
+
+    Raises:
+        ValueError: If a callback or an argument is unknown, or a value has the wrong type or range.
+    """
+    points = {point.name: point for point in importlib.metadata.entry_points(group="freqfast.callbacks")}
+    callbacks = []
+    for name, options in recipe.callbacks.items():
+        if name not in points:
+            raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(sorted(points))}")
+        kind = _load_callback(points[name])
+        hints = typing.get_type_hints(kind.__init__)
+        parameters = inspect.signature(kind).parameters
+        for key, value in options.items():
+            if key not in parameters:
+                raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
+            check_value(f"{name}.{key}", value, hints.get(key, Any))
+        try:
+            callbacks.append(kind(**options))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from None
+    return callbacks
+
+
+def _load_callback(point: importlib.metadata.EntryPoint) -> type[Callback]:
+    try:
+        kind = point.load()
+    except Exception as error:
+        raise ValueError(f"callback entry point {point.name!r} ({point.value}) cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Callback)):
+        raise ValueError(f"callback entry point {point.name!r} ({point.value}) is no class of fastai callbacks")
+    return kind
+
+
+def model_spec(recipe: Recipe, data: ImageData) -> dict[str, Any]:
+    """Name and options of the recipe's model, for `freqfast.models.build_model` and for checkpoints."""
+    return {
+        "name": recipe.model,
+        "classes": len(data.classes),
+        "width": recipe.width,
+        "kernel_size": recipe.kernel_size,
+    }
+
+
+def build_learner(
+    recipe: Recipe, data: ImageData, device: torch.device | str | None = None, path: str | Path = "."
+) -> ResumableLearner:
+    """A Learner as the recipe defines it, seeded, with the recipe's callbacks, a precision and a spectrum recorder.
+
+    Args:
+        recipe: The recipe.
+        data: Its data, see `freqfast.data.load_data`.
+        device: Where to train; fastai's default device if None.
+        path: The Learner's folder.
+
+    Raises:
+        ValueError: If a callback does not fit the model.
+    """
+    callbacks = build_callbacks(recipe)
+    set_seed(recipe.seed)
+    model = build_model(**model_spec(recipe, data))
+    if not any(isinstance(cb, SpectrumRecorder) for cb in callbacks):
+        enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
+        callbacks.append(
+            SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
+        )
+    return ResumableLearner(
+        dataloaders(data, recipe.batch_size, device=device),
+        model,
+        loss_func=CrossEntropyLossFlat(),
+        opt_func=partial(OptimWrapper, opt=torch.optim.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0),
+        metrics=accuracy,
+        cbs=[AutoPrecision(recipe.precision), *callbacks],
+        path=path,
+    )
+
+
+def fit_recipe(learn: Learner, recipe: Recipe) -> None:
+    """Train a Learner by the recipe's schedule."""
+    learn.fit_one_cycle(
+        recipe.epochs,
+        lr_max=recipe.lr,
+        pct_start=recipe.pct_start,
+        moms=(recipe.momentum,) * 3,
+        wd=recipe.weight_decay,
+    )

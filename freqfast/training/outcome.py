@@ -1,0 +1,103 @@
+"""What a trained Learner leaves in its run directory: model, spectra, and last the report."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastai.learner import Learner
+
+from freqfast._version import __version__
+from freqfast.bands import frequency_proportion
+from freqfast.corruptions import SEVERITIES, available
+from freqfast.data import ImageData
+from freqfast.files import write_text
+from freqfast.modulation import effective_weight
+from freqfast.recipe import Recipe
+from freqfast.robustness import Classifier, corrupted_cells, evaluate_cells, evaluate_images
+from freqfast.run import SCHEMA, save_checkpoint
+from freqfast.spectra import measure_spectra
+from freqfast.spectra_h5 import write_spectra
+from freqfast.surgery import find_conv
+from freqfast.training.learner import model_spec
+
+__all__ = ["filter_proportion", "write_outcome"]
+
+
+def filter_proportion(learn: Learner) -> list[float]:
+    """The frequency proportion of the recorded layer as it stands, by band."""
+    recorder = learn.spectrum_recorder
+    _, conv = find_conv(learn.model, recorder.layer)
+    return frequency_proportion(effective_weight(conv), recorder.bands).tolist()
+
+
+def write_outcome(
+    learn: Learner,
+    recipe: Recipe,
+    data: ImageData,
+    out: Path,
+    before: list[float],
+    seconds: float,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Write ``model.safetensors``, ``spectra.h5`` and, after the evaluation, ``report.json``.
+
+    Args:
+        learn: The trained Learner.
+        recipe: Its recipe.
+        data: Its data; the test images are evaluated on.
+        out: The run directory.
+        before: The frequency proportion before training.
+        seconds: What the training took.
+        progress: Called as ``progress(done, total, message)``.
+    """
+    started = time.monotonic()
+    recorder, enforced = learn.spectrum_recorder, getattr(learn, "frequency_proportion", None)
+    target = None if enforced is None else dict(enforced.proportions)
+    save_checkpoint(out / "model.safetensors", learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
+    spectra = measure_spectra(
+        learn.model,
+        layer=recorder.layer,
+        bands=recorder.bands,
+        target=target,
+        history=recorder.history(),
+        provenance={"recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs, "freqfast": __version__},
+    )
+    write_spectra(out / "spectra.h5", spectra)
+    report = _evaluate(recipe, learn, data, progress)
+    report |= {
+        "bands": list(recorder.bands.names),
+        "proportion": {
+            "before": before,
+            "after": filter_proportion(learn),
+            "target": target and [target.get(name, 0.0) for name in recorder.bands.names],
+        },
+        "seconds": {"fit": seconds, "evaluate": time.monotonic() - started},
+    }
+    write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
+
+
+def _evaluate(
+    recipe: Recipe, learn: Learner, data: ImageData, progress: Callable[[int, int, str], None] | None
+) -> dict[str, Any]:
+    """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here.
+
+    The corruptions' seed is the same for every run, so that runs are compared on the same images.
+    """
+    precision = learn.auto_precision.precision  # as chosen for the training
+    classifier = Classifier(learn.model, data.mean, data.std, precision=precision)
+    clean = float(evaluate_images(classifier, data.test.images, data.test.labels).mean())
+    sample = data.test.head(recipe.test_images or len(data.test))
+    names = available()
+    cells = corrupted_cells(sample.images, sample.labels, names, seed=1 if recipe.holdout else 0)
+    result = evaluate_cells(classifier, cells, len(names) * len(SEVERITIES), clean, progress)
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "precision": precision,
+        **result.to_dict(),
+    }

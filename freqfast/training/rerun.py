@@ -1,0 +1,94 @@
+"""Repeat a run and tell what came out differently."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from freqfast.checkpoint import CheckpointPolicy
+from freqfast.run import Run, load_run
+from freqfast.training.environment import environment_differences
+from freqfast.training.runner import Progress, run_recipe
+
+__all__ = ["Comparison", "compare_runs", "rerun"]
+
+ACCURACIES = ("clean", "corrupted", "mean15", "mean19")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a second run differs from a first.
+
+    Attributes:
+        first: The run that was repeated.
+        second: The repetition.
+        weights_equal: Whether all weights and buffers have the same bits.
+        weights_distance: Largest absolute difference of a weight or buffer.
+        accuracy: ``(first, second)`` fractions by name, of those that both measured.
+        environment: What differs in the environments, one text each.
+    """
+
+    first: Run
+    second: Run
+    weights_equal: bool
+    weights_distance: float
+    accuracy: Mapping[str, tuple[float, float]]
+    environment: tuple[str, ...]
+
+
+def rerun(
+    path: str | Path,
+    out: str | Path,
+    data_path: str | Path | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+    *,
+    policy: CheckpointPolicy | None = None,
+    stop: Callable[[], int | None] = lambda: None,
+) -> Comparison:
+    """Repeat a finished run with its recipe, data, device, threads and precision, and compare.
+
+    Args:
+        path: The run directory.
+        out: Where to repeat it; a repetition that was begun there goes on, one that was finished is only compared.
+        data_path: Where the data is now, if it has moved.
+        device: Another device than the first run's.
+        progress: Called as ``progress(done, total, message)``.
+        policy: When to save checkpoints.
+        stop: See `run_recipe`.
+
+    Raises:
+        FileNotFoundError: If the run is not there or not finished.
+        ValueError: As `run_recipe`.
+    """
+    first = load_run(path)
+    if Path(out).resolve() == first.path.resolve():
+        raise ValueError(f"{out} is the run itself; choose another --out")
+    second = run_recipe(
+        first.recipe, out, data_path, device, progress, resume=True, policy=policy, stop=stop, like=first
+    )
+    return compare_runs(first, second)
+
+
+def compare_runs(first: Run, second: Run) -> Comparison:
+    """Compare two finished runs of one recipe.
+
+    Raises:
+        ValueError: If their models differ in shape.
+    """
+    a, b = first.model.state_dict(), second.model.state_dict()
+    if {n: t.shape for n, t in a.items()} != {n: t.shape for n, t in b.items()}:
+        raise ValueError(f"{first.path} and {second.path} hold models of different shapes; compare runs of one recipe")
+    return Comparison(
+        first=first,
+        second=second,
+        weights_equal=all(torch.equal(a[name], b[name]) for name in a),
+        weights_distance=max(float((a[name].double() - b[name].double()).abs().max()) for name in a),
+        accuracy={
+            name: (first.report[name], second.report[name])
+            for name in ACCURACIES
+            if None not in (first.report.get(name), second.report.get(name))
+        },
+        environment=tuple(environment_differences(first.environment, second.environment)),
+    )

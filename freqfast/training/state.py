@@ -1,0 +1,148 @@
+"""What a training consists of between two steps, taken out of a Learner and put back into one."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.schedule import ParamScheduler
+from fastai.learner import Learner, Recorder
+from fastcore.foundation import L
+
+from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
+from freqfast.modulation import SpectralConv2d
+
+__all__ = ["restore_training", "set_generator", "training_state"]
+
+# State of callbacks that have no state_dict of their own: the attributes that outlive an epoch.
+_ATTRIBUTES: dict[type[Callback], tuple[str, ...]] = {
+    ParamScheduler: ("hps",),
+    FrequencyProportion: ("assignment",),
+    SpectrumRecorder: ("epochs", "weights", "power", "shares", "log_gain"),
+}
+_COUNTERS = ("train_iter", "pct_train")  # of the Learner
+
+
+def training_state(learn: Learner) -> dict[str, Any]:
+    """All that the next step depends on, for `freqfast.checkpoint.pack`.
+
+    Weights and buffers, the optimizer, the Learner's counters, the callbacks (see `freqfast.checkpoint`), and the
+    generators of Python, NumPy, torch and the loaders. Nothing is drawn from these.
+
+    Args:
+        learn: A Learner in a fit, between two steps or two epochs.
+    """
+    return {
+        "model": dict(learn.model.state_dict()),
+        "noise": {name: [conv.seed, conv.draws] for name, conv in _spectral(learn)},
+        "optimizer": learn.opt.state_dict(),
+        "learner": {name: getattr(learn, name) for name in _COUNTERS},
+        "callbacks": {key: _callback_state(cb) for key, cb in _stateful(learn)},
+        "random": _random_state(learn),
+    }
+
+
+def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
+    """Put a Learner where `training_state` was taken; it must be built alike, and in a fit.
+
+    Raises:
+        ValueError: If the state is of another training.
+    """
+    try:
+        learn.model.load_state_dict(state["model"])  # copies: layouts in memory stay as the model was built
+        for name, conv in _spectral(learn):
+            conv.seed, conv.draws = state["noise"][name]
+        learn.opt.load_state_dict(state["optimizer"])
+        for name in _COUNTERS:
+            setattr(learn, name, state["learner"][name])
+        callbacks = dict(_stateful(learn))
+        if callbacks.keys() != state["callbacks"].keys():
+            raise ValueError(f"it is of the callbacks {', '.join(state['callbacks'])}; here are {', '.join(callbacks)}")
+        for key, cb in callbacks.items():
+            _restore_callback(cb, state["callbacks"][key])
+        _restore_random(learn, state["random"])
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ValueError) as error:
+        raise ValueError(f"the checkpoint does not fit this training: {' '.join(str(error).split())}") from None
+
+
+def _spectral(learn: Learner) -> Iterator[tuple[str, SpectralConv2d]]:
+    return ((name, m) for name, m in learn.model.named_modules() if isinstance(m, SpectralConv2d))
+
+
+def _stateful(learn: Learner) -> Iterator[tuple[str, Callback]]:
+    """Callbacks with a state, by the name of their class and, where there are several, a number."""
+    seen: dict[str, int] = {}
+    for cb in learn.cbs:
+        kind = type(cb)
+        # Asked of the class, since an instance passes on what it does not have to the Learner, and that to the model.
+        if isinstance(cb, (Recorder, *_ATTRIBUTES)) or (
+            hasattr(kind, "state_dict") and hasattr(kind, "load_state_dict")
+        ):
+            seen[kind.__name__] = number = seen.get(kind.__name__, 0) + 1
+            yield kind.__name__ + (f"#{number}" if number > 1 else ""), cb
+
+
+def _callback_state(cb: Callback) -> Any:
+    if hasattr(type(cb), "state_dict"):
+        return cb.state_dict()
+    if isinstance(cb, Recorder):
+        smooth = cb.smooth_loss
+        return {
+            "lrs": cb.lrs,
+            "losses": torch.stack(cb.losses) if cb.losses else None,
+            "iters": cb.iters,
+            "values": [list(row) for row in cb.values],
+            "smooth": [smooth.count, smooth.val],
+            "epoch_seconds": time.time() - getattr(cb, "start_epoch", time.time()),
+        }
+    return {name: getattr(cb, name) for name in _attributes(cb)}
+
+
+def _restore_callback(cb: Callback, state: Any) -> None:
+    if hasattr(type(cb), "load_state_dict"):
+        cb.load_state_dict(state)
+    elif isinstance(cb, Recorder):
+        device = next(cb.learn.model.parameters()).device
+        cb.lrs, cb.iters, cb.values = state["lrs"], state["iters"], [L(*row) for row in state["values"]]
+        cb.losses = [] if state["losses"] is None else list(state["losses"].to(device).unbind())
+        cb.smooth_loss.count, cb.smooth_loss.val = state["smooth"][0], state["smooth"][1].to(device)
+        if cb.smooth_loss.count:
+            cb.learn.smooth_loss = cb.smooth_loss.value
+        cb.start_epoch = time.time() - state["epoch_seconds"]
+    else:
+        for name in _attributes(cb):
+            setattr(cb, name, state[name])
+
+
+def _attributes(cb: Callback) -> tuple[str, ...]:
+    return next(names for kind, names in _ATTRIBUTES.items() if isinstance(cb, kind))
+
+
+def _random_state(learn: Learner) -> dict[str, Any]:
+    cuda = torch.device(learn.dls.device or "cpu").type == "cuda"
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 (fastai's and others' code draws from the global one)
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(learn.dls.device) if cuda else None,
+        "loaders": [loader.rng.getstate() for loader in learn.dls.loaders],
+    }
+
+
+def _restore_random(learn: Learner, state: Mapping[str, Any]) -> None:
+    set_generator(random, state["python"])
+    np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.device(learn.dls.device or "cpu").type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], learn.dls.device)
+    for loader, saved in zip(learn.dls.loaders, state["loaders"], strict=True):
+        set_generator(loader.rng, saved)
+
+
+def set_generator(generator: Any, saved: list) -> None:
+    """Set a `random.Random`, or the module itself, to a state that went through JSON."""
+    version, words, gauss = saved
+    generator.setstate((version, tuple(words), gauss))

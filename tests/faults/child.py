@@ -1,0 +1,28 @@
+"""A run in a process of its own, for tests to kill.
+
+Arguments: run directory, data, cache, recipe (TOML), limit on the size of files (0 for none).
+"""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from freqfast.checkpoint import CheckpointPolicy
+from freqfast.recipe import Recipe
+from freqfast.training import outcome, run_recipe
+
+if __name__ == "__main__":
+    out, tree, os.environ["FREQFAST_CACHE"], recipe, limit = sys.argv[1:]
+    torch.set_num_threads(1)
+    outcome.available = lambda: ("pixelate", "contrast")
+    if int(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    often = CheckpointPolicy(minutes=0, share=1)
+    try:
+        run_recipe(Recipe.from_toml(recipe), out, tree, "cpu", resume=True, policy=often)
+    except OSError as error:
+        Path(f"{out}.error").write_text(str(error))
+        sys.exit(1)

@@ -1,0 +1,44 @@
+import importlib.util
+import multiprocessing
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+# The fixtures of the training tests, loaded by path since the tests are no package.
+_spec = importlib.util.spec_from_file_location("training_conftest", Path(__file__).parents[1] / "training/conftest.py")
+_shared = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_shared)
+_one_thread, _no_data_around, tree, two_corruptions = (
+    getattr(_shared, name) for name in ("_one_thread", "_no_data_around", "tree", "two_corruptions")
+)
+TINY, outcome = _shared.tiny.TINY, _shared.tiny.outcome
+
+
+@pytest.fixture(scope="session")
+def start(tree, tmp_path_factory):
+    """Starts a run in a process of its own, which a server that has imported everything forks in no time."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["freqfast.training"])
+    child = str(Path(__file__).with_name("child.py"))
+    cache = str(tmp_path_factory.mktemp("cache"))
+
+    def start(out, recipe=TINY, limit=0):
+        process = server.Process(target=runpy.run_path, args=(child, None, "__main__"))
+        with pytest.MonkeyPatch.context() as patch:  # the server's processes start with this one's arguments
+            patch.setattr(sys, "argv", [child, str(out), str(tree), cache, recipe.to_toml(), str(limit)])
+            process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def reference(start, tmp_path_factory):
+    """What an uninterrupted run leaves."""
+    out = tmp_path_factory.mktemp("reference") / "run"
+    process = start(out)
+    process.join()
+    assert process.exitcode == 0
+    return outcome(out)

@@ -1,0 +1,127 @@
+"""Faults of what surrounds a run: another run, its data, the clock, the memory."""
+
+import os
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fastai.callback.core import Callback
+from PIL import Image
+from tiny import TINY, outcome
+
+from freqfast.checkpoint import CheckpointPolicy
+from freqfast.data import load_data
+from freqfast.training import RunStoppedError, run_recipe
+
+pytestmark = pytest.mark.usefixtures("two_corruptions")
+
+
+def test_a_second_run_is_refused_and_a_dead_ones_lock_is_none(start, tree, tmp_path, reference):
+    out = tmp_path / "run"
+    process = start(out, replace(TINY, epochs=500))
+    while not (out / "metrics.csv").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    with pytest.raises(BlockingIOError, match="run is in use by another process; wait for its end or choose another"):
+        run_recipe(TINY, out, tree, "cpu", resume=True)
+    process.kill()
+    process.join()
+    with pytest.raises(ValueError, match="was started with epochs 500"):  # so it came past the lock
+        run_recipe(TINY, out, tree, "cpu", resume=True)
+
+
+def test_two_that_start_at_once(tree, tmp_path, monkeypatch):
+    """The directory that appeared first stays as it is."""
+    import freqfast.training.runner as runner
+
+    build = runner._build
+
+    def build_late(*args):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "theirs").write_text("")
+        return build(*args)
+
+    monkeypatch.setattr(runner, "_build", build_late)
+    with pytest.raises(FileExistsError, match="run exists already; choose another --out"):
+        run_recipe(TINY, tmp_path / "run", tree, "cpu", resume=True)
+    assert os.listdir(tmp_path / "run") == ["theirs"]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def stopped(tree, out):
+    load_data("cifar10", tree)
+    calls = iter(range(10))
+    with pytest.raises(RunStoppedError):
+        run_recipe(TINY, out, tree, "cpu", stop=lambda: 15 if next(calls) == 2 else None)
+
+
+def test_data_that_changes_is_refused_by_name(tree, tmp_path, reference):
+    mine = shutil.copytree(tree, tmp_path / "mine")
+    stopped(mine, tmp_path / "run")
+    image = mine / "train" / "wide" / "3.png"
+    original = image.read_bytes()
+    pixels = np.array(Image.open(image))
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(image)
+    with pytest.raises(
+        ValueError, match=rf"^the data {mine} has changed since \S+ was started .*put the old data back"
+    ):
+        run_recipe(TINY, tmp_path / "run", resume=True)
+    image.write_bytes(original)
+    run_recipe(TINY, tmp_path / "run", resume=True)
+    assert outcome(tmp_path / "run") == reference
+
+
+def test_data_that_moves_is_found(tree, tmp_path, reference):
+    mine = shutil.copytree(tree, tmp_path / "mine")
+    stopped(mine, tmp_path / "run")
+    mine.rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match="mine does not exist"):
+        run_recipe(TINY, tmp_path / "run", resume=True)
+    run_recipe(TINY, tmp_path / "run", tmp_path / "moved", resume=True)
+    assert outcome(tmp_path / "run") == reference
+
+
+def test_a_clock_that_jumps(tree, tmp_path, monkeypatch, reference):
+    """The wall clock, that is; intervals are taken from the one that cannot."""
+    now, jumps = time.time, iter([0, 1e9, -1e9, 5e8, -3600, 1e8] * 10_000)
+    monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
+    saved = []
+    save = "freqfast.checkpoint.CheckpointFolder.save"
+    monkeypatch.setattr(save, lambda self, epoch, batch, state: saved.append((epoch, batch)))
+    run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(minutes=60, share=1))
+    assert saved == [(1, 0), (2, 0)]
+    assert outcome(tmp_path / "run") == reference
+
+
+class Greedy(Callback):
+    """Asks for more memory than there is, in the third step."""
+
+    run_valid = False
+
+    def __init__(self, event, ask):
+        setattr(self, event, lambda: ask() if self.learn.train_iter == 2 else None)
+
+
+def ask_bare():
+    raise MemoryError
+
+
+@pytest.mark.parametrize("event", ["before_batch", "after_pred"])
+@pytest.mark.parametrize(
+    "ask", [lambda: torch.empty(2**50), lambda: np.empty(2**60, np.uint8), ask_bare], ids=["torch", "numpy", "bare"]
+)
+def test_out_of_memory(tree, tmp_path, monkeypatch, reference, event, ask):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("freqfast.training.runner.FitProgress", lambda _: Greedy(event, ask))
+        with pytest.raises(
+            RunStoppedError,
+            match=r"^out of memory after 1 epochs \(.*(emory|allocate).*\); .* batch_size below 16; go on",
+        ) as caught:
+            run_recipe(TINY, out, tree, "cpu", lambda *_: None)
+    assert "\n" not in str(caught.value)
+    assert outcome(run_recipe(TINY, out, resume=True).path) == reference

@@ -1,0 +1,47 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+# The tests are no package, so what they share is loaded by its path.
+_spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
+tiny = sys.modules["tiny"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(tiny)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tiny models are faster on one thread, and the same from run to run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _no_data_around(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FREQFAST_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory):
+    return tiny.make_tree(tmp_path_factory.mktemp("data") / "tree")
+
+
+@pytest.fixture
+def two_corruptions(monkeypatch):
+    """Evaluation in a fraction of the time."""
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+
+
+@pytest.fixture(scope="session")
+def small():
+    from freqfast.data import ImageData, ImageSet
+
+    images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
+    part = ImageSet(images, np.arange(16) % 10)
+    return ImageData("noise", tuple("abcdefghij"), part, part)

@@ -1,0 +1,261 @@
+"""A run that was stopped and resumed is, to the last bit, the run that was not."""
+
+import json
+import os
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.torch_core import set_seed
+from tiny import TINY, outcome
+
+from freqfast.checkpoint import CheckpointPolicy, read_checkpoint
+from freqfast.recipe import Recipe
+from freqfast.run import load_run
+from freqfast.training import RunStoppedError, run_recipe
+
+pytestmark = pytest.mark.usefixtures("two_corruptions")
+OFTEN = CheckpointPolicy(minutes=0, share=1)
+POSITIONS = 7  # two epochs of two steps: asked after each step and epoch, then before each of the first two cells
+
+
+def stop_at(count):
+    """A stop function that says SIGTERM at the n-th call."""
+    calls = iter(range(1, 1000))
+    return lambda: 15 if next(calls) == count else None
+
+
+def skip_loading(monkeypatch, tree):
+    """Decode the data, so that stop functions are not asked while that happens."""
+    from freqfast.data import load_data
+
+    load_data("cifar10", tree)
+
+
+@pytest.fixture(scope="module")
+def reference(tree, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+        patch.setattr("freqfast.training.runner._finished", load_run)  # keeps the checkpoints
+        folder = run_recipe(TINY, tmp_path_factory.mktemp("runs") / "reference", tree, "cpu", policy=OFTEN).path
+    state = last_state(folder)
+    for file in (folder / "checkpoints").iterdir():
+        file.unlink()
+    (folder / "checkpoints").rmdir()
+    return outcome(folder), state
+
+
+def last_state(folder):
+    """Everything in the last checkpoint but what clocks say, for comparison."""
+    state = read_checkpoint(sorted((folder / "checkpoints").iterdir())[-1])
+    state["seconds"] = state["training"]["callbacks"]["Recorder"]["epoch_seconds"] = 0
+    state["metrics"] = [line.rpartition(",")[0] for line in state["metrics"]]
+    return state
+
+
+def equal(a, b):
+    """Equality to the last bit, however deep."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, torch.Tensor):
+        return a.stride() == b.stride() and torch.equal(a, b)
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+@pytest.mark.parametrize("position", range(1, POSITIONS + 1))
+def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, position):
+    skip_loading(monkeypatch, tree)
+    out = tmp_path / "run"
+    with pytest.raises(RunStoppedError, match=rf"^interrupted .*; go on with `freqfast run --resume {out}`$") as caught:
+        run_recipe(TINY, out, tree, "cpu", stop=stop_at(position))
+    assert caught.value.signum == 15
+    set_seed(99)  # whatever state the next process is in
+    monkeypatch.setattr("freqfast.training.runner._finished", load_run)
+    run_recipe(TINY, out, resume=True, policy=OFTEN)
+    assert equal(last_state(out), reference[1])  # optimizer, callbacks and generators among it
+    monkeypatch.undo()
+    assert sorted(os.listdir(run_recipe(TINY, out, resume=True).path)) == reference[0]["files"]
+    assert outcome(out) == reference[0]
+
+
+def test_stopped_after_every_single_step(tree, tmp_path, monkeypatch, reference):
+    skip_loading(monkeypatch, tree)
+    out = tmp_path / "run"
+    for _ in range(6):
+        with pytest.raises(RunStoppedError):
+            run_recipe(TINY, out, tree, "cpu", resume=True, stop=stop_at(1))
+    run_recipe(TINY, out, resume=True)
+    assert outcome(out) == reference[0]
+
+
+def test_another_checkpoint_policy_is_the_same_run(tree, tmp_path, reference):
+    assert outcome(run_recipe(TINY, tmp_path / "run", tree, policy=CheckpointPolicy(epochs=5)).path) == reference[0]
+
+
+def test_policy(tree, tmp_path, monkeypatch):
+    """Which positions are saved: the end always, epochs and minutes as asked, within the share of the time."""
+    saved = []
+    monkeypatch.setattr(
+        "freqfast.checkpoint.CheckpointFolder.save", lambda self, epoch, batch, state: saved.append((epoch, batch))
+    )
+    recipe = replace(TINY, epochs=3, callbacks={})
+    for number, (policy, expected) in enumerate(
+        (
+            (CheckpointPolicy(share=1), [(1, 0), (2, 0), (3, 0)]),
+            (CheckpointPolicy(epochs=2, share=1), [(2, 0), (3, 0)]),
+            (CheckpointPolicy(epochs=9, share=1), [(3, 0)]),
+            (CheckpointPolicy(epochs=3, minutes=0, share=1), [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (3, 0)]),
+            (CheckpointPolicy(minutes=0, share=1e-9), [(0, 1), (3, 0)]),
+        )
+    ):
+        saved.clear()
+        run_recipe(recipe, tmp_path / str(number), tree, policy=policy)
+        assert saved == expected
+
+
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"share": 0.0}])
+def test_policies_that_make_no_sense(options):
+    with pytest.raises(ValueError, match=f"got {next(iter(options.values()))}"):
+        CheckpointPolicy(**options)
+
+
+@pytest.fixture
+def unfinished(tree, tmp_path, monkeypatch):
+    skip_loading(monkeypatch, tree)
+    with pytest.raises(RunStoppedError):
+        run_recipe(TINY, tmp_path / "run", tree, "cpu", stop=stop_at(4))
+    return tmp_path / "run"
+
+
+def test_a_finished_run_is_read_not_repeated(unfinished):
+    first = run_recipe(TINY, unfinished, resume=True)
+    before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")}
+    assert run_recipe(TINY, unfinished, resume=True).report == first.report
+    assert {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.1}, r"was started with lr 0\.05, the recipe given has 0\.1; give the same recipe or another run"),
+        ({"width": 8, "seed": 3}, "was started with width 4, the recipe given has 8"),
+        ({"callbacks": {"spectrum_perturbation": {"share": 0.25}}}, r"callbacks\.\w+"),
+        ({"name": "other"}, "was started with name 'tiny'"),
+    ],
+)
+def test_another_recipe_is_refused(unfinished, changes, message):
+    with pytest.raises(ValueError, match=message):
+        run_recipe(replace(TINY, **changes), unfinished, resume=True)
+
+
+def test_what_is_no_run_is_refused(tmp_path, tree):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "file"):
+        with pytest.raises(FileNotFoundError, match=f"{name} is no run directory: recipe.toml is missing"):
+            run_recipe(TINY, tmp_path / name, tree, resume=True)
+
+
+def test_temporary_files_of_a_killed_process_go(unfinished):
+    (unfinished / ".metrics.csv.abc.tmp").write_text("half")
+    (unfinished / "checkpoints" / ".000009-00000000.x.tmp").write_text("half")
+    run_recipe(TINY, unfinished, resume=True)
+    assert not list(unfinished.rglob(".*"))
+
+
+def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
+    """Precision, threads and device are decided once; the data is looked for where it was."""
+    skip_loading(monkeypatch, tree)
+    recipe, seen = replace(TINY, precision="auto"), []
+
+    class Spy(Callback):
+        def after_batch(self):
+            seen.append((self.learn.auto_precision.chosen, torch.get_num_threads()))
+
+    monkeypatch.setattr("freqfast.precision._cpu_has_bfloat16", lambda: True)
+    monkeypatch.chdir(tree.parent)
+    with pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", tree.name, "cpu", stop=stop_at(1))
+    monkeypatch.chdir("/")
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert (environment["precision"], environment["threads"]) == ("bfloat16", 1)
+    monkeypatch.setattr("freqfast.precision._cpu_has_bfloat16", lambda: False)  # another machine
+    monkeypatch.setattr("freqfast.training.runner.DivergenceWatch", _both(Spy))
+    torch.set_num_threads(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run = run_recipe(recipe, tmp_path / "run", resume=True)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    assert set(seen) == {("bfloat16", 1)}
+    assert (run.recipe.precision, run.report["precision"]) == ("auto", "bfloat16")
+
+
+def _both(spy):
+    from freqfast.training.loop import DivergenceWatch
+
+    return type("DivergenceWatch", (spy, DivergenceWatch), {})
+
+
+def test_another_environment_is_told(unfinished):
+    path = unfinished / "environment.json"
+    environment = json.loads(path.read_text())
+    environment["packages"]["torch"] = "2.0.0"
+    path.write_text(json.dumps(environment))
+    with pytest.warns(UserWarning, match=r"may differ: packages\.torch: 2\.0\.0, now"):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+@pytest.mark.parametrize("missing", ["threads", "data"])
+def test_an_environment_that_lacks_something(unfinished, missing):
+    path = unfinished / "environment.json"
+    environment = json.loads(path.read_text())
+    del environment[missing]
+    path.write_text(json.dumps(environment))
+    with pytest.raises(
+        ValueError, match=rf"environment\.json lacks '{missing}', so this run cannot be repeated exactly"
+    ):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
+    """One with the two methods is stored; one without, and one that merely passes on the model's, are not."""
+    skip_loading(monkeypatch, tree)
+    found = []
+
+    class Counting(Callback):
+        def __init__(self, _learn=None):
+            self.steps, self.mean = 0, None
+
+        def after_step(self):
+            self.steps += 1
+            self.mean = self.learn.loss.detach() if self.mean is None else 0.5 * (self.mean + self.learn.loss.detach())
+
+        def state_dict(self):
+            return {"steps": self.steps, "mean": self.mean}
+
+        def load_state_dict(self, state):
+            found.append(state)
+            self.steps, self.mean = state["steps"], state["mean"]
+
+    made = []
+
+    def build(recipe):
+        made.append(Counting())
+        return [made[-1], Callback()]
+
+    monkeypatch.setattr("freqfast.training.learner.build_callbacks", build)
+    recipe = Recipe("x", width=4, epochs=2, batch_size=16, precision="float32", test_images=2)
+    run_recipe(recipe, tmp_path / "whole", tree)
+    with pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", tree, stop=stop_at(1))
+    run_recipe(recipe, tmp_path / "run", resume=True)
+    whole, _, resumed = made
+    assert (resumed.steps, float(resumed.mean)) == (whole.steps, float(whole.mean)) == (4, float(whole.mean))
+    assert [state["steps"] for state in found] == [1, 1]
