@@ -1,41 +1,283 @@
 """`freqfast evaluate`."""
 
 import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from freqfast.cli.output import console, corruption_table, percent, progress_bar
+from freqfast.cli.output import console, corruption_table, progress_bar
+from freqfast.cli.summary import as_dict, summary_lines
+
+if TYPE_CHECKING:
+    from freqfast.model_sources import SourcedModel
+    from freqfast.robustness import CorruptionReport
 
 __all__ = ["evaluate"]
 
+_IMAGES, _MODEL, _RESULTS = "Images (one of the first three)", "Model", "Results"
+
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="A run directory or a model.safetensors.")],
-    cifar10c: Annotated[
-        Path, typer.Option("--cifar10c", help="Folder in the CIFAR-10-C layout: labels.npy and <corruption>.npy.")
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL",
+            help="A run directory, our .safetensors, timm:NAME, torchvision:NAME, or package.module:callable "
+            "(imported and called: it runs code, so name what you trust). With --merge: result files.",
+        ),
     ],
-    limit: Annotated[int | None, typer.Option(help="Images of each severity to use, from its start.")] = None,
-    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON; accuracies are fractions.")
+    cifar10c: Annotated[
+        Path | None,
+        typer.Option(
+            "--cifar10c",
+            metavar="PATH",
+            help="A folder of labels.npy and <corruption>.npy, or the published CIFAR-10-C.tar; by default the "
+            "published images, if the cache has them.",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="The published images, 2.7 GiB, checked and cached.", rich_help_panel=_IMAGES),
     ] = False,
+    on_the_fly: Annotated[
+        bool,
+        typer.Option("--on-the-fly", help="Corrupt the test set and write nothing.", rich_help_panel=_IMAGES),
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The uncorrupted test set: as for `run`, or a name (cifar10, photos); else FREQFAST_DATA, the cache.",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A corruption, may be repeated; by default all.", rich_help_panel=_IMAGES),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Images of each severity to use, from its start.", rich_help_panel=_IMAGES)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of --on-the-fly; by default 0.", rich_help_panel=_IMAGES)
+    ] = None,
+    frost_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the frost photographs, for --on-the-fly.", rich_help_panel=_IMAGES),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="State dict of a model that is not ours: .safetensors, .pth.", rich_help_panel=_MODEL),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].", rich_help_panel=_MODEL),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Standard deviations, likewise.", rich_help_panel=_MODEL)
+    ] = None,
+    classes: Annotated[
+        int, typer.Option(min=1, help="Logits of a timm or torchvision model.", rich_help_panel=_MODEL)
+    ] = 10,
+    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.", rich_help_panel=_MODEL)] = "cpu",
+    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.", rich_help_panel=_MODEL)] = "auto",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RESULT|MODEL",
+            help="Compare with it on the same images: a result file, or a model, which is then evaluated too.",
+            rich_help_panel=_RESULTS,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the outcome of every image.", rich_help_panel=_RESULTS),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Evaluate the I-th of N parts into --out, for a job array.", rich_help_panel=_RESULTS
+        ),
+    ] = None,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Report on result files, those of all shards.", rich_help_panel=_RESULTS),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the report as JSON; accuracies are fractions.", rich_help_panel=_RESULTS),
+    ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write a row for each cell.", rich_help_panel=_RESULTS)
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="report.png", help="Draw accuracy by severity.", rich_help_panel=_RESULTS),
+    ] = None,
 ) -> None:
-    """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity."""
-    from freqfast.robustness import Classifier, evaluate_cells, stored_cells
-    from freqfast.run import load_checkpoint
+    """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity, with 95 % intervals.
 
-    cells = list(stored_cells(cifar10c, limit)[1])  # views of memory-mapped files, read when their turn comes
-    checkpoint = load_checkpoint(run)
-    classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
-    with progress_bar() as progress:
-        report = evaluate_cells(classifier, cells, len(cells), progress=progress)
-    if as_json:
-        print(json.dumps(report.to_dict(), indent=2))
-        return
-    console.print(corruption_table(report.accuracy))
-    for label, value in (("mean15", report.mean15), ("mean19", report.mean19), ("all measured", report.mean())):
-        console.print(f"{label}: {percent(value)}{'' if value is None else ' %'}")
-    if report.missing:
-        console.print(f"not in {cifar10c}: {', '.join(report.missing)}", soft_wrap=True)
+    The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
+    corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
+    """
+    _check_outputs(out, csv, figure)
+    if figure is not None and figure.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"{figure}: figures are written as .png, .pdf or .svg")
+    if merge:
+        unused = {
+            "--cifar10c": cifar10c,
+            "--download": download,
+            "--on-the-fly": on_the_fly,
+            "--data": data,
+            "--corruption": corruption,
+            "--limit": limit,
+            "--seed": seed,
+            "--frost-dir": frost_dir,
+            "--weights": weights,
+            "--mean": mean,
+            "--std": std,
+            "--shard": shard,
+        }
+        _refuse("--merge takes result files and evaluates nothing", unused)
+        report, rival = _merged(models, baseline)
+        notes: list[str] = []
+    else:
+        if len(models) > 1:
+            raise ValueError(f"one model at a time, got {', '.join(models)}; to put result files together add --merge")
+        chosen = {"--cifar10c": cifar10c, "--download": download, "--on-the-fly": on_the_fly}
+        if len(named := [name for name, value in chosen.items() if value]) > 1:
+            raise ValueError(f"the images come from one place, got {' and '.join(named)}")
+        if not on_the_fly:
+            _refuse("stored images have been corrupted already", {"--seed": seed, "--frost-dir": frost_dir})
+        if shard is not None:
+            later = {"--baseline": baseline, "--json": as_json, "--csv": csv, "--figure": figure}
+            _refuse("a shard leaves its part in --out; report with --merge", later)
+            if out is None:
+                raise ValueError("--shard needs --out, the file to leave its part in")
+
+        from freqfast.model_sources import load_model
+        from freqfast.robustness import Classifier, evaluate_source
+        from freqfast.robustness.sources import find_source, on_the_fly_source
+
+        try:
+            part = _parse_shard(shard)
+            loaded = load_model(models[0], weights, _triple("mean", mean), _triple("std", std), classes)
+            rivals, stored = _baseline(baseline)
+            with progress_bar() as progress:
+                if on_the_fly:
+                    place = data or loaded.data
+                    source, notes = on_the_fly_source(
+                        place, corruption, limit, seed or 0, frost_dir=frost_dir, progress=progress
+                    )
+                else:
+                    source, notes = find_source(
+                        cifar10c, corruption, limit, download=download, data=data, progress=progress
+                    )
+                classifiers = [
+                    Classifier(each.model, each.mean, each.std, device, precision, name=each.name)
+                    for each in (loaded, *rivals)
+                ]
+                report, *others = evaluate_source(classifiers, source, part, progress)
+        except KeyboardInterrupt:
+            print("freqfast: interrupted; nothing is kept", file=sys.stderr)
+            raise typer.Exit(130) from None
+        rival = others[0] if others else stored
+    if shard is None:
+        from freqfast.robustness import compare
+
+        comparison = None if rival is None else compare(report, rival, baseline or "")
+        if as_json:
+            print(json.dumps(as_dict(report, comparison), indent=2))
+        else:
+            console.print(corruption_table(report.accuracy))
+            for line in (*summary_lines(report, comparison), *notes):
+                console.print(line, soft_wrap=True)
+        if csv is not None:
+            from freqfast.robustness.rows import write_csv
+
+            _write(csv, lambda path: write_csv(path, report, comparison))
+        if figure is not None:
+            _write(figure, lambda path: _draw(path, report, rival, baseline))
+    if out is not None:
+        _write(out, report.save)
+    if shard is not None:
+        console.print(
+            f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge", soft_wrap=True
+        )
+
+
+def _merged(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionReport", "CorruptionReport | None"]:
+    """The report that result files make together, and the baseline's."""
+    from freqfast.robustness import CorruptionReport
+
+    if baseline is not None and not _is_result(baseline):
+        raise ValueError(f"--merge evaluates nothing, so --baseline {baseline} must be a result file (--out)")
+    report = CorruptionReport.merge([(path, CorruptionReport.load(path)) for path in paths])
+    return report, None if baseline is None else CorruptionReport.load(baseline)
+
+
+def _baseline(baseline: str | None) -> tuple[list["SourcedModel"], "CorruptionReport | None"]:
+    """The baseline: a model to evaluate, or the results of one."""
+    from freqfast.model_sources import load_model
+    from freqfast.robustness import CorruptionReport
+
+    if baseline is None:
+        return [], None
+    return ([], CorruptionReport.load(baseline)) if _is_result(baseline) else ([load_model(baseline)], None)
+
+
+def _is_result(text: str) -> bool:
+    return Path(text).suffix == ".json"
+
+
+def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str | None) -> None:
+    from freqfast.files import replacing
+    from freqfast.report.robustness import robustness_figure
+
+    model = Path(report.provenance.model if report.provenance else "model").name
+    with replacing(path) as temporary:
+        drawn = robustness_figure(report, rival, model=model, baseline_name=Path(baseline or "baseline").name)
+        drawn.savefig(temporary, format=path.suffix[1:].lower(), dpi=160)
+
+
+def _refuse(reason: str, options: Mapping[str, Any]) -> None:
+    """Raise if any of the options was given."""
+    if given := [name for name, value in options.items() if value is not None and value is not False]:
+        raise ValueError(f"{reason}; leave out {', '.join(given)}")
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    """Find out before the work whether its results can be written."""
+    for path in filter(None, paths):
+        if path.is_dir() or not path.parent.is_dir():
+            fault = "is a folder" if path.is_dir() else f"lies in {path.parent}, which does not exist"
+            raise ValueError(f"{path} {fault}; name a file in a folder that exists")
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None
+
+
+def _parse_shard(text: str | None) -> tuple[int, int]:
+    """``i/n`` as numbers; whether they make sense is known once the cells are."""
+    number, slash, count = (text or "1/1").partition("/")
+    if not slash or not number.isdecimal() or not count.isdecimal():
+        raise ValueError(f"--shard {text}: write I/N, such as 1/4")
+    return int(number), int(count)
+
+
+def _triple(name: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise ValueError(f"--{name} {text}: write three numbers such as 0.49,0.48,0.45")
+    return values

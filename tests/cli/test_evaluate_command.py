@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -32,12 +33,12 @@ def test_table(call, checkpoint, archive):
         cells = [cell.strip() for cell in row.strip("│").split("│")]
         values = [100 * a for a in by.values()]
         assert cells == [name, *(f"{value:.2f}" for value in (*values, np.mean(values)))]
-    assert "mean15: -" in lines
-    assert "mean19: -" in lines
+    assert {"clean: -", "mean15: -", "mean19: -"} <= set(lines)
     overall = np.mean([list(by.values()) for by in accuracy.values()])
-    assert f"all measured: {100 * overall:.2f} %" in lines
-    assert lines[-1].startswith(f"not in {archive}: gaussian_noise, shot_noise")
-    assert "fog" not in lines[-1]
+    assert f"mean over all measured: {100 * overall:.2f} %" in lines
+    (missing,) = [line for line in lines if line.startswith("not measured: gaussian_noise, shot_noise")]
+    assert "fog" not in missing
+    assert lines[-1] == "no clean accuracy: no test images are at hand; name them with --data"
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 100])
@@ -48,9 +49,11 @@ def test_json_holds_fractions_and_nothing_else_is_printed(call, checkpoint, arch
     report = json.loads(result.out)
     assert report["accuracy"] == expected(checkpoint, archive, min(limit or 4, 4))
     assert report["images"] == min(limit or 4, 4)
-    assert report["mean15"] is None
+    assert (report["clean"], report["mean15"]) == (None, None)
     assert report["corrupted"] == pytest.approx(np.mean([list(by.values()) for by in report["accuracy"].values()]))
     assert len(report["missing"]) == 17
+    assert report["provenance"]["model"] == str(checkpoint)
+    assert report["provenance"]["image_range"] == [0, min(limit or 4, 4)]
 
 
 def test_a_complete_archive_has_both_means(call, checkpoint, archive):
@@ -63,7 +66,70 @@ def test_a_complete_archive_has_both_means(call, checkpoint, archive):
     assert report["missing"] == []
     assert report["mean15"] == pytest.approx(report["mean19"])
     assert report["mean15"] == pytest.approx(np.mean(list(report["accuracy"]["fog"].values())))
-    assert "not in" not in call("evaluate", checkpoint, "--cifar10c", archive).out
+    assert "not measured" not in call("evaluate", checkpoint, "--cifar10c", archive).out
+
+
+def test_corruptions_can_be_chosen(call, checkpoint, archive):
+    result = call("evaluate", checkpoint, "--cifar10c", archive, "--corruption", "fog", "--json")
+    assert list(json.loads(result.out)["accuracy"]) == ["fog"]
+
+
+def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):
+    words = ("--limit", 12, "--seed", 3, "--corruption", "contrast", "--corruption", "shot_noise")
+    assert call("corrupt", "photos", "--out", "made", *words).code == 0
+    before = sorted(place.rglob("*"))
+    made = json.loads(call("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--json", *words).out)
+    assert sorted(place.rglob("*")) == before
+    stored = json.loads(call("evaluate", checkpoint, "--cifar10c", "made", "--json").out)
+    assert made.pop("provenance")["source"] == "photos, corrupted on the fly"
+    assert stored.pop("provenance")["source"] == "made"
+    assert made["clean"] is not None
+    assert made == stored | {"accuracy": made["accuracy"]}
+    assert made["accuracy"] == {name: stored["accuracy"][name] for name in made["accuracy"]}
+
+
+def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
+    from freqfast.recipe import Recipe
+
+    (place / "run").mkdir()
+    checkpoint.rename(place / "run" / "model.safetensors")
+    (place / "run" / "recipe.toml").write_text(Recipe("A run on photographs.", data="photos").to_toml())
+    words = ("--on-the-fly", "--limit", 2, "--corruption", "contrast", "--json")
+    report = json.loads(call("evaluate", "run", *words).out)
+    assert report["provenance"]["source"].startswith("photos")
+
+
+def test_a_foreign_model(call, archive, place):
+    import torch
+    from torch import nn
+
+    (place / "my_zoo.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(768, 10))\n"
+    )
+    torch.save(
+        {"module." + k: v for k, v in nn.Sequential(nn.Flatten(), nn.Linear(768, 10)).state_dict().items()}, "w.pth"
+    )
+    words = ("my_zoo:net", "--weights", "w.pth", "--cifar10c", archive)
+    result = call("evaluate", *words, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["provenance"]["std"] == [0.25] * 3
+    assert "normalisation of my_zoo:net is not known; pass --mean R,G,B" in call("evaluate", *words).err
+
+
+def test_csv_has_a_row_for_each_cell(call, checkpoint, archive, place):
+    assert call("evaluate", checkpoint, "--cifar10c", archive, "--csv", "cells.csv", "--precision", "float32").code == 0
+    with (place / "cells.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    accuracy = expected(checkpoint, archive)
+    assert [(row["corruption"], row["severity"]) for row in rows] == [(n, s) for n in accuracy for s in accuracy[n]]
+    assert [float(row["accuracy"]) for row in rows] == [a for by in accuracy.values() for a in by.values()]
+
+
+@pytest.mark.parametrize("name", ["report.png", "report.pdf", "report.svg"])
+def test_figure(call, checkpoint, archive, place, name):
+    assert call("evaluate", checkpoint, "--cifar10c", archive, "--figure", name).code == 0
+    content = (place / name).read_bytes()
+    assert content[:20].lstrip(b"<?xml \x89%").startswith((b"PNG", b"PDF", b"version"))
 
 
 @pytest.mark.parametrize(
@@ -73,14 +139,37 @@ def test_a_complete_archive_has_both_means(call, checkpoint, archive):
         (("--limit", "-5"), "limit must be at least 1, got -5"),
         (("--device", "abacus"), "device 'abacus' is not available here"),
         (("--precision", "half"), "precision must be one of auto, bfloat16, float32, got 'half'"),
+        (("--mean", "0.5,0.5"), "--mean 0.5,0.5: write three numbers such as 0.49,0.48,0.45"),
+        (("--std", "a,b,c"), "--std a,b,c: write three numbers"),
+        (("--std", "0,1,1"), "mean and std must be three finite numbers each, std positive"),
+        (("--download",), "the images come from one place, got --cifar10c and --download"),
+        (("--on-the-fly",), "the images come from one place, got --cifar10c and --on-the-fly"),
+        (("--seed", "0"), "stored images have been corrupted already; leave out --seed"),
+        (("--corruption", "snow"), "holds no snow; it holds fog, contrast"),
+        (("--data", "absent"), "absent does not exist"),
+        (("--shard", "1/2"), "--shard needs --out, the file to leave its part in"),
+        (("--shard", "2", "--out", "x.json"), "--shard 2: write I/N, such as 1/4"),
+        (("--shard", "3/2", "--out", "x.json"), "shard 3/2 is none: write i/n with 1 <= i <= n"),
+        (("--shard", "1/2", "--out", "x.json", "--json"), "report with --merge; leave out --json"),
+        (("--out", "."), ". is a folder; name a file in a folder that exists"),
+        (("--csv", "no/such.csv"), "no/such.csv lies in no, which does not exist"),
+        (("--figure", "report.docx"), "report.docx: figures are written as .png, .pdf or .svg"),
+        (("--baseline", "gone.json"), "gone.json is no file; name a result"),
+        (("--baseline", "gone"), "gone does not exist; name a run directory"),
+        (("--weights", "w.pth"), "has its own weights; leave out --weights w.pth"),
     ],
 )
 def test_wrong_options(refused, checkpoint, archive, words, message):
     assert message in refused("evaluate", checkpoint, "--cifar10c", archive, *words)
 
 
+def test_images_must_come_from_somewhere(refused, checkpoint):
+    assert "pass --cifar10c PATH (a folder or CIFAR-10-C.tar), --download" in refused("evaluate", checkpoint)
+    assert "one model at a time, got a, b" in refused("evaluate", "a", "b", "--on-the-fly")
+
+
 def test_missing_files_are_named(refused, checkpoint, archive, place):
-    assert "absent does not exist; name a run directory or" in refused("evaluate", "absent", "--cifar10c", archive)
+    assert "absent does not exist; name a run directory," in refused("evaluate", "absent", "--cifar10c", archive)
     assert "absent is not a folder" in refused("evaluate", checkpoint, "--cifar10c", "absent")
     assert "model.safetensors does not exist" in refused("evaluate", place, "--cifar10c", archive)
     (archive / "labels.npy").unlink()
@@ -94,9 +183,29 @@ def test_damaged_array_is_named(refused, checkpoint, archive, name, content):
     assert f"{name}.npy is not a sound .npy array" in refused("evaluate", checkpoint, "--cifar10c", archive)
 
 
-def test_array_of_another_length_is_named(refused, checkpoint, archive):
-    np.save(archive / "fog.npy", np.zeros((10, 16, 16, 3), np.uint8))
-    assert "fog.npy must be uint8 of shape (20, H, W, 3)" in refused("evaluate", checkpoint, "--cifar10c", archive)
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((10, 16, 16, 3), np.uint8), "fog.npy must be uint8 of shape (20, H, W, 3)"),
+        (np.zeros((20, 16, 16, 3), np.float32), "got float32 of shape (20, 16, 16, 3)"),
+        (np.zeros(20, object), "fog.npy is not a sound .npy array"),
+    ],
+)
+def test_another_array_is_named(refused, checkpoint, archive, array, message):
+    np.save(archive / "fog.npy", array, allow_pickle=True)
+    assert message in refused("evaluate", checkpoint, "--cifar10c", archive)
+
+
+def test_labels_beyond_the_logits_are_named(refused, checkpoint, archive):
+    np.save(archive / "labels.npy", np.tile([0, 1, 2, 10], 5))
+    line = refused("evaluate", checkpoint, "--cifar10c", archive)
+    assert f"{checkpoint} gives 10 logits, but the labels run from 0 to 10" in line
+
+
+def test_a_tar_that_is_not_the_published_one(refused, checkpoint, tmp_path):
+    (tmp_path / "CIFAR-10-C.tar").write_bytes(b"not a tar")
+    line = refused("evaluate", checkpoint, "--cifar10c", tmp_path / "CIFAR-10-C.tar")
+    assert "is not the published CIFAR-10-C.tar: it has 9 bytes, not 2918471680" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04N.", b"\xff" * 64])

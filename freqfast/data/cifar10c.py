@@ -1,0 +1,158 @@
+"""The published archive of CIFAR-10-C (Hendrycks and Dietterich, 2019): checked, unpacked once, or downloaded.
+
+Zenodo record 2535967: one tar file of ``CIFAR-10-C/labels.npy`` and 19 files ``CIFAR-10-C/<corruption>.npy``.
+"""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import pooch
+
+from freqfast.corruptions import CORRUPTIONS
+from freqfast.data import cache
+from freqfast.data.cifar10 import _DownloadBar
+from freqfast.data.images import Progress
+
+__all__ = ["FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
+
+ARCHIVE = "CIFAR-10-C.tar"
+FOLDER = "CIFAR-10-C"
+URL = f"https://zenodo.org/records/2535967/files/{ARCHIVE}"
+SIZE = 2_918_471_680
+SHA256 = "c72763e101c723b7c507b96205f7e938912a5d587376173b825850cf3cb876a7"
+MEMBERS = frozenset(f"{name}.npy" for name in ("labels", *CORRUPTIONS))
+_BLOCK = 2**22  # bytes read at a time
+
+
+def find_cifar10c() -> Path | None:
+    """The folder of the published archive in the cache, if it was unpacked there."""
+    folder = cache.folder() / FOLDER
+    return folder if folder.is_dir() else None
+
+
+def download_cifar10c(progress: Progress | None = None) -> Path:
+    """The folder of the published archive in the cache; 2.7 GiB are downloaded and checked if it is not there.
+
+    Args:
+        progress: Called as ``progress(done, total, message)``, in bytes.
+
+    Raises:
+        FileNotFoundError: If it cannot be downloaded, or what came is not the published file.
+        OSError: If it cannot be written.
+    """
+    if (folder := find_cifar10c()) is not None:
+        return folder
+    pooch.get_logger().setLevel("WARNING")  # progress speaks for it
+    bar = _DownloadBar(lambda done, total, _: progress(done, total, f"downloading {ARCHIVE}")) if progress else False
+    downloader = pooch.HTTPDownloader(progressbar=bar)
+    try:
+        path = Path(pooch.retrieve(URL, f"sha256:{SHA256}", ARCHIVE, cache.folder(), downloader=downloader))
+    except (OSError, ValueError) as error:  # requests' exceptions are OSErrors; pooch's of a wrong hash a ValueError
+        raise FileNotFoundError(
+            f"CIFAR-10-C cannot be downloaded ({error}); fetch {ARCHIVE} from Zenodo, record 2535967, and name it with "
+            "--cifar10c"
+        ) from None
+    folder = _unpack(path, progress)
+    path.unlink()
+    return folder
+
+
+def unpack_cifar10c(path: str | Path, progress: Progress | None = None) -> Path:
+    """Unpack the published archive into the cache, once.
+
+    Its size and hash are checked first. Of a tar file only the content of the 20 expected members is used; their order,
+    owners, modes and times are not.
+
+    Args:
+        path: The archive, which stays as it is.
+        progress: Called as ``progress(done, total, message)``, in bytes.
+
+    Returns:
+        The folder of .npy files.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not the published archive; nothing is unpacked then.
+        OSError: If the cache cannot be written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; name {ARCHIVE} or a folder of .npy files")
+    if (size := path.stat().st_size) != SIZE:
+        raise ValueError(f"{path} is not the published {ARCHIVE}: it has {size} bytes, not {SIZE}; fetch it again")
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            if progress:
+                progress(file.tell(), SIZE, f"verifying {path.name}")
+    if digest.hexdigest() != SHA256:
+        raise ValueError(
+            f"{path} is not the published {ARCHIVE}: its SHA-256 is {digest.hexdigest()}, not {SHA256}; fetch it again"
+        )
+    return find_cifar10c() or _unpack(path, progress)
+
+
+def _unpack(path: Path, progress: Progress | None) -> Path:
+    """Copy the members' content into a folder of the cache that appears whole."""
+    folder = cache.folder() / FOLDER
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{FOLDER}-"))
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = _expected_members(archive)
+            total, done = sum(member.size for member in members.values()), 0
+            for name, member in members.items():
+                content = archive.extractfile(member)
+                if content is None:
+                    raise tarfile.ReadError(f"{name} has no content")
+                with (temporary / name).open("wb") as file:
+                    while block := content.read(_BLOCK):
+                        file.write(block)
+                        done += len(block)
+                        if progress:
+                            progress(done, total, f"unpacking {name}")
+                    file.flush()
+                    os.fsync(file.fileno())
+                if (temporary / name).stat().st_size != member.size:
+                    raise tarfile.ReadError(f"{name} is cut short")
+        temporary.chmod(0o755)  # as readable as other folders, so that a cache can be shared
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was quicker
+                raise
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{path} is not a sound {ARCHIVE}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be unpacked into {folder} ({error.strerror or error}); free {SIZE / 2**30:.1f} GiB there "
+            "or set FREQFAST_CACHE"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _expected_members(archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    """The 20 files by name, once it is known that there is nothing else but their folder.
+
+    Raises:
+        tarfile.ReadError: If a member is not expected, comes twice, is no plain file, or is missing.
+    """
+    found: dict[str, tarfile.TarInfo] = {}
+    for member in archive:
+        parts = PurePosixPath(member.name).parts
+        if parts == (FOLDER,) and member.isdir():
+            continue
+        is_expected = len(parts) == 2 and parts[0] == FOLDER and parts[1] in MEMBERS and parts[1] not in found
+        if not is_expected or not member.isreg() or member.issparse():
+            raise tarfile.ReadError(f"member {member.name[:100]!r} is not one of the 20 files that it should hold once")
+        found[parts[1]] = member
+    if missing := sorted(MEMBERS - found.keys()):
+        raise tarfile.ReadError(f"{len(missing)} members are missing, the first is {FOLDER}/{missing[0]}")
+    return found

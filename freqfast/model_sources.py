@@ -1,0 +1,257 @@
+"""Models by specification: our own files, timm's, torchvision's, or what any importable function returns."""
+
+import importlib
+import math
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from freqfast.recipe import Recipe
+from freqfast.run import load_checkpoint
+
+__all__ = ["KINDS", "SourcedModel", "load_model", "load_state"]
+
+KINDS = "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME or package.module:callable"
+_NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
+
+
+@dataclass(frozen=True)
+class SourcedModel:
+    """A model and the normalisation that it expects.
+
+    Attributes:
+        name: The specification.
+        model: The model, in eval mode, on the CPU.
+        mean: Channel means, for pixels in [0, 1].
+        std: Standard deviations.
+        data: Name of the data set that its run was trained on; None for models without a run.
+    """
+
+    name: str
+    model: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    data: str | None = None
+
+
+def load_model(
+    spec: str | Path,
+    weights: str | Path | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    classes: int = 10,
+) -> SourcedModel:
+    """Build a model by its specification.
+
+    Args:
+        spec: A run directory; a ``.safetensors`` file of ours; ``timm:NAME``; ``torchvision:NAME``; or
+            ``package.module:callable``, which is imported and called without arguments: it runs code, by design, and so
+            should name code that you trust. Nothing else here runs code.
+        weights: For a model that is not ours: a state dict, see `load_state`. timm's and torchvision's need it.
+        mean: Channel means of the normalisation; by default those of our file, or of timm's configuration of the model.
+        std: Its standard deviations, likewise.
+        classes: Number of logits of a timm or torchvision model.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the specification names no model, or weights or normalisation do not fit or are missing.
+        ImportError: If timm is asked for and not installed.
+    """
+    text = str(spec)
+    kind, colon, name = text.partition(":")
+    is_ours = not colon or Path(spec).exists()
+    default_mean: Sequence[float] | None = None
+    default_std: Sequence[float] | None = None
+    if is_ours:
+        model, default_mean, default_std = _load_ours(Path(spec), weights)
+    elif kind == "timm":
+        model, default_mean, default_std = _build_timm(name, classes)
+    elif kind == "torchvision":
+        model = _build_torchvision(name, classes)
+    elif re.fullmatch(r"[\w.]+:[\w.]+", text):
+        model = _call(kind, name)
+    else:
+        raise ValueError(f"{text!r} names no model: name {KINDS}")
+    if weights is not None:
+        _fill(model, text, weights)
+    elif kind in ("timm", "torchvision") and not is_ours:
+        raise ValueError(f"{text} would have random weights; pass its trained ones with --weights FILE")
+    mean, std = mean or default_mean, std or default_std
+    if mean is None or std is None:
+        raise ValueError(
+            f"the normalisation of {text} is not known; pass --mean R,G,B and --std R,G,B, for pixels in [0, 1]"
+        )
+    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
+    return SourcedModel(text, model.requires_grad_(False).eval(), tuple(mean), tuple(std), _trained_on(Path(spec)))
+
+
+def load_state(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict; nothing in it is executed.
+
+    Args:
+        path: A safetensors file, or one that `torch.save` wrote of a state dict, which may lie under "state_dict",
+            "model_state_dict" or "model". The prefix ``module.`` of DataParallel goes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds more than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; name a file of weights, .safetensors, .pth or .pt")
+    state: Any
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            with warnings.catch_warnings(action="ignore"):  # such as of a pickle's protocol; what matters is an error
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files make both raise nearly anything
+        raise ValueError(
+            f"{path} cannot be read as weights ({_one_line(error)}); save model.state_dict(), best as safetensors: "
+            "files that must be unpickled are refused"
+        ) from None
+    while isinstance(state, Mapping):
+        nested = next((state[key] for key in _NESTED if isinstance(state.get(key), Mapping)), None)
+        if nested is None:
+            break
+        state = nested
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
+    while all(str(key).startswith("module.") for key in state):
+        state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    return dict(state)
+
+
+def _load_ours(path: Path, weights: str | Path | None) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
+    if path.is_file() and path.suffix in (".pth", ".pt", ".ckpt"):
+        raise ValueError(f"{path} holds weights, but no model; name the model and pass --weights {path}")
+    if weights is not None:
+        raise ValueError(f"{path} has its own weights; leave out --weights {weights}")
+    checkpoint = load_checkpoint(path)
+    return checkpoint.model, checkpoint.mean, checkpoint.std
+
+
+def _hint(name: str) -> str:
+    """What a name without its kind may have meant."""
+    if not re.fullmatch(r"\w+", name):
+        return ""
+    known = [kind for kind, names in (("timm", _timm_names()), ("torchvision", _torchvision_names())) if name in names]
+    return " or ".join(f"{kind}:{name}" for kind in known) + (" with --weights FILE" if known else "")
+
+
+def _trained_on(run: Path) -> str | None:
+    """Name of a run's data set, if it is a run directory whose recipe can be read."""
+    with suppress(OSError, ValueError):
+        return Recipe.from_toml((run / "recipe.toml").read_text(encoding="utf-8")).data
+    return None
+
+
+def _build_timm(name: str, classes: int) -> tuple[nn.Module, Sequence[float] | None, Sequence[float] | None]:
+    try:
+        import timm
+    except ImportError:
+        raise ImportError(f"timm:{name} needs timm, which is not installed; pip install timm") from None
+    if not timm.is_model(name):
+        raise ValueError(_unknown("timm", name, _timm_names()))
+    model = _built(f"timm:{name}", lambda: timm.create_model(name, pretrained=False, num_classes=classes))
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return model, config.get("mean"), config.get("std")
+
+
+def _build_torchvision(name: str, classes: int) -> nn.Module:
+    from torchvision import models
+
+    if name not in _torchvision_names():
+        raise ValueError(_unknown("torchvision", name, _torchvision_names()))
+    return _built(f"torchvision:{name}", lambda: models.get_model(name, weights=None, num_classes=classes))
+
+
+def _call(module: str, name: str) -> nn.Module:
+    """What a function returns; modules of the working directory are found too, after those that are installed."""
+    text = f"{module}:{name}"
+    with _working_directory_importable():
+        try:
+            found: Any = importlib.import_module(module)
+        except Exception as error:  # the module's code may raise anything
+            raise ValueError(f"{text} cannot be imported ({_one_line(error)}); models are {KINDS}") from None
+        for part in name.split("."):
+            if not hasattr(found, part):
+                raise ValueError(f"{text}: {module} has no {name}")
+            found = getattr(found, part)
+        if not callable(found):
+            raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
+        return _built(text, found)
+
+
+def _built(text: str, build: Callable[[], Any]) -> nn.Module:
+    try:
+        model = build()
+    except Exception as error:
+        raise ValueError(f"{text} cannot be built ({_one_line(error)})") from None
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{text} must return a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
+def _fill(model: nn.Module, text: str, weights: str | Path) -> None:
+    state = load_state(weights)
+    expected = model.state_dict()
+    missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    odd = sorted(key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape)
+    if missing or surplus or odd:
+        faults = [
+            f"{len(keys)} {what}, the first is {keys[0]}"
+            for keys, what in ((missing, "missing"), (surplus, "too many"))
+            if keys
+        ]
+        faults += [f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}" for key in odd[:1]]
+        raise ValueError(f"{weights} does not fit {text}: {'; '.join(faults)} (--classes sets the number of logits)")
+    model.load_state_dict(state)
+
+
+def _timm_names() -> Iterable[str]:
+    try:
+        import timm
+    except ImportError:
+        return ()
+    return timm.list_models()
+
+
+def _torchvision_names() -> Iterable[str]:
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
+def _unknown(kind: str, name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, list(names), 3)
+    return f"{kind} has no model {name!r}; " + (
+        f"did you mean {' or '.join(close)}?" if close else "see its list of models"
+    )
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    sys.path.append("")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"

@@ -1,0 +1,35 @@
+"""Accuracy under corruption: model and corrupted images in, a report out.
+
+>>> from freqfast.robustness.metrics import wilson_interval
+>>> low, high = wilson_interval(right=90, total=100)
+>>> round(low, 3), round(high, 3)
+(0.826, 0.945)
+"""
+
+from freqfast.robustness.cells import Cell, CellSource, corrupted_cells, corrupted_source
+from freqfast.robustness.classifier import Classifier
+from freqfast.robustness.comparison import Comparison, compare
+from freqfast.robustness.evaluation import evaluate_cells, evaluate_images, evaluate_source
+from freqfast.robustness.outcomes import Outcomes
+from freqfast.robustness.provenance import CLEAN, Provenance
+from freqfast.robustness.report import CorruptionReport
+from freqfast.robustness.stored import stored_cells, stored_source
+
+__all__ = [
+    "CLEAN",
+    "Cell",
+    "CellSource",
+    "Classifier",
+    "Comparison",
+    "CorruptionReport",
+    "Outcomes",
+    "Provenance",
+    "compare",
+    "corrupted_cells",
+    "corrupted_source",
+    "evaluate_cells",
+    "evaluate_images",
+    "evaluate_source",
+    "stored_cells",
+    "stored_source",
+]

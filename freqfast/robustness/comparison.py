@@ -1,0 +1,135 @@
+"""Two models on the same images: paired tests, and corruption errors over the baseline's."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
+from freqfast.robustness.outcomes import Outcomes
+from freqfast.robustness.provenance import CLEAN, Key, key_text
+from freqfast.robustness.report import CorruptionReport
+
+__all__ = ["Comparison", "PairedCell", "compare"]
+
+
+@dataclass(frozen=True)
+class PairedCell:
+    """Two models on the images of one cell.
+
+    Attributes:
+        difference: Accuracy less the baseline's.
+        only_model: Images that only the model has right.
+        only_baseline: Images that only the baseline has right.
+        p: Two-sided p-value of the exact McNemar test.
+    """
+
+    difference: float
+    only_model: int
+    only_baseline: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model beside a baseline on the same images.
+
+    Attributes:
+        baseline: What the baseline is called.
+        cells: The cells that both have, `CLEAN` among them.
+        mean15_difference: mean15 less the baseline's; None unless both were measured in full.
+        mean15_interval: Its 95 % interval, with the image as the unit.
+        mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
+            arXiv:1903.12261); None unless both were measured in full.
+        relative_mce: The same of the errors beyond the clean ones; None also without clean accuracies.
+    """
+
+    baseline: str
+    cells: Mapping[Key, PairedCell]
+    mean15_difference: float | None
+    mean15_interval: tuple[float, float] | None
+    mce: float | None
+    relative_mce: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""
+        cells: dict[str, dict[str, Any]] = {}
+        for (name, severity), cell in self.cells.items():
+            if (name, severity) != CLEAN:
+                cells.setdefault(name, {})[str(severity)] = asdict(cell)
+        return {
+            "baseline": self.baseline,
+            "mce": self.mce,
+            "relative_mce": self.relative_mce,
+            "mean15_difference": self.mean15_difference,
+            "mean15_interval": self.mean15_interval and list(self.mean15_interval),
+            "clean": asdict(self.cells[CLEAN]) if CLEAN in self.cells else None,
+            "cells": cells,
+        }
+
+
+def compare(report: CorruptionReport, baseline: CorruptionReport, name: str = "the baseline") -> Comparison:
+    """Compare a model with a baseline on the cells that both were measured on.
+
+    Args:
+        report: Results of the model.
+        baseline: Results of the baseline.
+        name: What to call it.
+
+    Raises:
+        ValueError: If a cell's images were not the same, or no cell of corrupted images is common.
+    """
+    common = [key for key in report.outcomes if key in baseline.outcomes]
+    if not set(common) - {CLEAN}:
+        raise ValueError(f"{name} was measured on none of these corruptions, so there is nothing to compare")
+    for key in common:
+        ours, theirs = report.outcomes[key], baseline.outcomes[key]
+        if (ours.images, ours.images_crc32) != (theirs.images, theirs.images_crc32):
+            raise ValueError(
+                f"{name} was measured on other images of {key_text(key)} ({theirs.images}, checksum "
+                f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
+                "evaluate both on the same source, seed and limit"
+            )
+    difference = interval = None
+    ours_by_image, theirs_by_image = report.image_scores(MAIN), baseline.image_scores(MAIN)
+    if ours_by_image is not None and theirs_by_image is not None:
+        change = ours_by_image - theirs_by_image
+        difference, interval = float(change.mean()), mean_interval(change)
+    return Comparison(
+        name,
+        {key: _paired(report.outcomes[key], baseline.outcomes[key]) for key in common},
+        difference,
+        interval,
+        _mce(report, baseline),
+        _relative_mce(report, baseline),
+    )
+
+
+def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
+    only_model, only_baseline, p = mcnemar(ours.correct, theirs.correct)
+    return PairedCell((ours.right - theirs.right) / ours.images, only_model, only_baseline, p)
+
+
+def _mce(report: CorruptionReport, baseline: CorruptionReport) -> float | None:
+    if not (report.is_full(MAIN) and baseline.is_full(MAIN)):
+        return None
+    return _mean([corruption_error(_errors(report, name), _errors(baseline, name)) for name in MAIN])
+
+
+def _relative_mce(report: CorruptionReport, baseline: CorruptionReport) -> float | None:
+    if not (report.is_full(MAIN) and baseline.is_full(MAIN)) or report.clean is None or baseline.clean is None:
+        return None
+    ours, theirs = 1 - report.clean, 1 - baseline.clean
+    return _mean(
+        [relative_corruption_error(_errors(report, name), ours, _errors(baseline, name), theirs) for name in MAIN]
+    )
+
+
+def _errors(report: CorruptionReport, name: str) -> list[float]:
+    return [1 - report.accuracy[name][severity] for severity in SEVERITIES]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None

@@ -1,0 +1,177 @@
+"""Models on cells of images: the one loop that all evaluation runs through."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqfast.robustness.cells import Cell, CellSource
+from freqfast.robustness.classifier import Classifier, batches
+from freqfast.robustness.outcomes import Outcomes
+from freqfast.robustness.provenance import Key, Provenance, key_text
+from freqfast.robustness.report import CorruptionReport
+
+__all__ = ["evaluate_cells", "evaluate_images", "evaluate_source"]
+
+Progress = Callable[[int, int, str], None]
+
+
+def evaluate_images(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, progress: Callable[[int], None] | None = None
+) -> np.ndarray:
+    """Whether each image is classified correctly, ``(N,)`` bool."""
+    return classifier.predict(images, progress) == np.asarray(labels)
+
+
+def evaluate_cells(
+    classifier: Classifier,
+    cells: Iterable[Cell],
+    total: int,
+    clean: float | None = None,
+    progress: Progress | None = None,
+) -> CorruptionReport:
+    """Outcomes of a classifier on each cell.
+
+    Args:
+        classifier: The model.
+        cells: Images of one corruption and severity at a time.
+        total: Number of cells, for the progress.
+        clean: Accuracy on uncorrupted images, to report beside.
+        progress: Called as ``progress(done, total, message)`` after each cell.
+
+    Raises:
+        ValueError: If a label is no class of the model, or an output no number.
+    """
+    outcomes: dict[Key, Outcomes] = {}
+    for done, cell in enumerate(cells, 1):
+        (outcomes[cell.corruption, cell.severity],) = _measure([classifier], cell)
+        if progress:
+            progress(done, total, key_text((cell.corruption, cell.severity)))
+    return CorruptionReport(outcomes, clean)
+
+
+def evaluate_source(
+    classifiers: Sequence[Classifier],
+    source: CellSource,
+    shard: tuple[int, int] = (1, 1),
+    progress: Progress | None = None,
+) -> list[CorruptionReport]:
+    """Evaluate models on a source of images, each of which is read once for all models.
+
+    Shard ``i`` of ``n`` has every n-th cell, from the i-th on. Cells stay whole, so that batches, and with them the
+    results, are the same as in a whole evaluation to the last bit.
+
+    Args:
+        classifiers: The models; the first one's batch size is everyone's.
+        source: The images.
+        shard: Which part of the cells to evaluate.
+        progress: Called as ``progress(done, total, message)`` after each batch, in images.
+
+    Returns:
+        A report for each model, with its provenance.
+
+    Raises:
+        ValueError: If a model does not fit the images or their classes, or the shard is none of the evaluation.
+    """
+    number, shards = shard
+    if not 1 <= number <= shards <= len(source.keys):
+        raise ValueError(
+            f"shard {number}/{shards} is none: write i/n with 1 <= i <= n, and n at most the number of cells, "
+            f"{len(source.keys)}"
+        )
+    probe = source.clean.images if source.clean else source.read(*source.keys[0])
+    for classifier in classifiers:
+        _check_fit(classifier, probe[:2], source)
+    del probe  # it may hold a whole file in memory
+    keys = source.keys[number - 1 :: shards]
+    outcomes: list[dict[Key, Outcomes]] = [{} for _ in classifiers]
+    total = len(keys) * len(source.labels)
+    for before, cell in zip(count(0, len(source.labels)), source.cells(keys)):
+        key = (cell.corruption, cell.severity)
+
+        def step(done: int, before: int = before, message: str = key_text(key)) -> None:
+            if progress:
+                progress(before + done, total, message)
+
+        step(0)
+        for of_model, found in zip(outcomes, _measure(classifiers, cell, step), strict=True):
+            of_model[key] = found
+    return [
+        CorruptionReport(of_model, provenance=_provenance(classifier, source))
+        for classifier, of_model in zip(classifiers, outcomes, strict=True)
+    ]
+
+
+def _measure(
+    classifiers: Sequence[Classifier], cell: Cell, progress: Callable[[int], None] | None = None
+) -> list[Outcomes]:
+    """Outcomes of each classifier on the images of a cell, batch by batch."""
+    judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in classifiers]
+    highest = int(cell.labels.max())
+    checksum = 0
+    for done, batch in batches(cell.images, classifiers[0].batch_size):
+        checksum = zlib.crc32(batch, checksum)
+        for classifier, found in zip(classifiers, judged, strict=True):
+            logits = classifier.logits(batch)
+            if highest >= logits.shape[1] or int(cell.labels.min()) < 0:
+                raise ValueError(_misfit(classifier, logits.shape[1], cell.labels))
+            found.append(_judge(logits))
+        if progress:
+            progress(done)
+    checksum = zlib.crc32(np.ascontiguousarray(cell.labels, "<i8"), checksum)
+    measured = []
+    for classifier, found in zip(classifiers, judged, strict=True):
+        classes, confidence = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+        if not np.isfinite(confidence).all():
+            raise ValueError(
+                f"{classifier.name} gives outputs that are not finite on {key_text((cell.corruption, cell.severity))}; "
+                "check its weights, or try --precision float32"
+            )
+        measured.append(Outcomes.measure(classes, confidence, cell.labels, checksum))
+    return measured
+
+
+@torch.inference_mode()
+def _judge(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Classes and their softmax probabilities, at the cost of one pass: no other probability is needed."""
+    top, classes = logits.max(1)
+    return classes, (top - logits.logsumexp(1)).exp()
+
+
+def _check_fit(classifier: Classifier, images: np.ndarray, source: CellSource) -> None:
+    """Try a model on two images before hours are spent."""
+    size = "x".join(map(str, images.shape[1:]))
+    try:
+        logits = classifier.logits(np.array(images))
+    except Exception as error:  # a model of anybody's may raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{classifier.name} cannot take images of {size}: {reason}") from None
+    found = logits.shape[1]
+    if source.classes not in (None, found):
+        raise ValueError(f"{classifier.name} gives {found} logits, but {source.name} has {source.classes} classes")
+    if source.labels.max() >= found:
+        raise ValueError(_misfit(classifier, found, source.labels))
+
+
+def _misfit(classifier: Classifier, logits: int, labels: np.ndarray) -> str:
+    return f"{classifier.name} gives {logits} logits, but the labels run from {labels.min()} to {labels.max()}"
+
+
+def _provenance(classifier: Classifier, source: CellSource) -> Provenance:
+    return Provenance(
+        model=classifier.name,
+        weights_sha256=classifier.weights_sha256,
+        mean=classifier.mean,
+        std=classifier.std,
+        precision=classifier.precision,
+        source=source.name,
+        source_sha256=source.sha256,
+        seed=source.seed,
+        image_range=(0, len(source.labels)),
+        labels_sha256=hashlib.sha256(np.ascontiguousarray(source.labels, "<i8")).hexdigest(),
+        cells=tuple(source.keys),
+    )

@@ -1,0 +1,129 @@
+"""The arithmetic of robustness: intervals, calibration, corruption errors and paired tests, as pure functions."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+__all__ = [
+    "corruption_error",
+    "expected_calibration_error",
+    "mcnemar",
+    "mean_interval",
+    "relative_corruption_error",
+    "wilson_interval",
+]
+
+
+def wilson_interval(right: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a proportion (Wilson, 1927), sound also near 0 and 1 and for few images.
+
+    Args:
+        right: Number of successes.
+        total: Number of trials, at least 1.
+        level: Its confidence level.
+
+    Raises:
+        ValueError: If ``right`` does not lie in ``0..total``.
+    """
+    if not 0 <= right <= total or total < 1:
+        raise ValueError(f"right must lie in 0..total and total be positive, got {right} of {total}")
+    z = _z(level)
+    centre = (right + z * z / 2) / (total + z * z)
+    half = z / (total + z * z) * math.sqrt(right * (total - right) / total + z * z / 4)
+    return (0.0 if right == 0 else max(0.0, centre - half)), (1.0 if right == total else min(1.0, centre + half))
+
+
+def mean_interval(scores: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+    """Interval of a mean over images, by the central limit theorem.
+
+    The unit is the image. All cells show the same images, so that outcomes of one image hang together, and a mean over
+    75 cells of 10,000 images is far from the mean of 750,000 independent trials. What is independent from image to
+    image is each image's own mean over the cells (or, to compare two models, the difference of these means); its
+    standard deviation over the square root of the number of images is the standard error.
+
+    Args:
+        scores: ``(N,)``, one number an image: its mean over the cells.
+        level: The confidence level.
+
+    Returns:
+        The interval, or None for fewer than two images.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) < 2:
+        return None
+    half = _z(level) * float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    mean = float(scores.mean())
+    return mean - half, mean + half
+
+
+def expected_calibration_error(bins: Sequence[tuple[int, int, int]], unit: int) -> float:
+    """Expected calibration error (Guo et al., 2017, arXiv:1706.04599): mean gap between confidence and accuracy.
+
+    ``sum_b n_b / N * |accuracy_b - confidence_b|``, computed in integers up to the one division.
+
+    Args:
+        bins: For each bin of confidence: images in it, those that are right, the sum of confidences.
+        unit: How many of the sums' units make a confidence of 1.
+
+    Returns:
+        A fraction.
+    """
+    total = sum(inside for inside, _, _ in bins)
+    return sum(abs(right * unit - confidence) for _, right, confidence in bins) / (total * unit)
+
+
+def corruption_error(errors: Sequence[float], baseline: Sequence[float]) -> float | None:
+    """CE of one corruption (Hendrycks and Dietterich, 2019, arXiv:1903.12261); mCE is its mean over 15 corruptions.
+
+    Args:
+        errors: Error rates of the model, one a severity.
+        baseline: Those of the baseline.
+
+    Returns:
+        The sum of errors over the baseline's, where 1 means as many; None if the baseline makes no error.
+    """
+    return _over(sum(errors), sum(baseline))
+
+
+def relative_corruption_error(
+    errors: Sequence[float], clean: float, baseline: Sequence[float], baseline_clean: float
+) -> float | None:
+    """Relative CE of one corruption (Hendrycks and Dietterich, 2019): errors beyond the clean one, over the baseline's.
+
+    Args:
+        errors: Error rates of the model, one a severity.
+        clean: Its error rate on uncorrupted images.
+        baseline: Error rates of the baseline.
+        baseline_clean: Its error rate on uncorrupted images.
+
+    Returns:
+        The ratio; None if the corruption costs the baseline nothing.
+    """
+    return _over(math.fsum(e - clean for e in errors), math.fsum(e - baseline_clean for e in baseline))
+
+
+def mcnemar(correct: np.ndarray, baseline: np.ndarray) -> tuple[int, int, float]:
+    """Exact McNemar test (1947) of two models on the same images.
+
+    Args:
+        correct: Whether the model is right, bool ``(N,)``.
+        baseline: Whether the baseline is.
+
+    Returns:
+        Images that only the model has right, images that only the baseline has right, and the two-sided p-value of the
+        binomial test that both are equally likely. It is for one cell: who looks at many must expect some small ones.
+    """
+    from scipy.stats import binomtest  # half a second that only a comparison needs
+
+    ours, theirs = int((correct & ~baseline).sum()), int((baseline & ~correct).sum())
+    return ours, theirs, float(binomtest(ours, ours + theirs).pvalue) if ours + theirs else 1.0
+
+
+def _z(level: float) -> float:
+    return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def _over(value: float, baseline: float) -> float | None:
+    return None if baseline == 0 else value / baseline

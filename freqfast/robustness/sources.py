@@ -1,0 +1,104 @@
+"""Finding the images that a user names: the published archive, a folder, or a test set to corrupt on the fly."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from freqfast.corruptions import CORRUPTIONS, unavailable
+from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
+from freqfast.data.images import DATASETS, Progress, load_data
+from freqfast.robustness.cells import CellSource, corrupted_source
+from freqfast.robustness.clean import with_clean
+from freqfast.robustness.stored import stored_source
+
+__all__ = ["find_source", "on_the_fly_source"]
+
+
+def find_source(
+    path: str | Path | None = None,
+    corruptions: Sequence[str] | None = None,
+    limit: int | None = None,
+    *,
+    download: bool = False,
+    data: str | Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[CellSource, list[str]]:
+    """Corrupted images on disk, with the uncorrupted ones where they are at hand.
+
+    Args:
+        path: A folder in the published layout, or the published archive, which is checked and unpacked into the cache.
+            By default the published images, if the cache has them.
+        corruptions: Which corruptions; by default all that are there.
+        limit: Images of each severity to use, from its start.
+        download: Fetch the published images if the cache does not have them.
+        data: Where the uncorrupted test images are, see `freqfast.robustness.clean.with_clean`.
+        progress: Called as ``progress(done, total, message)``.
+
+    Returns:
+        The source, and notes on what it lacks.
+
+    Raises:
+        FileNotFoundError: If nothing is there; the message says what would do.
+        ValueError: If a file is not what it should be.
+    """
+    published: Path | None = None
+    if path is None:
+        published = download_cifar10c(progress) if download else find_cifar10c()
+        if published is None:
+            raise FileNotFoundError(
+                "no corrupted images are named and the published ones are not in the cache; pass --cifar10c PATH (a "
+                f"folder or {ARCHIVE}), --download (2.7 GiB), or --on-the-fly"
+            )
+    elif Path(path).is_file():
+        published = unpack_cifar10c(path, progress)
+    folder = published or Path(path or "")
+    source = stored_source(folder, limit, corruptions)
+    if published:
+        source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, classes=10)
+    source, reason = with_clean(source, folder, data, progress)
+    return source, [f"no clean accuracy: {reason}"] if reason else []
+
+
+def on_the_fly_source(
+    data: str | Path | None = None,
+    corruptions: Sequence[str] | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    *,
+    frost_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[CellSource, list[str]]:
+    """A test set to corrupt on the fly; nothing is written but the cache of decoded data.
+
+    Args:
+        data: Where the data set is, see `freqfast.data.load_data`; or its name, "cifar10" or "photos".
+        corruptions: Names; by default all 19 that can run here.
+        limit: Use the first images only.
+        seed: Seed of the corruptions.
+        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
+        progress: Called as ``progress(done, total, message)`` while data is fetched and decoded.
+
+    Returns:
+        The source, and notes on what it lacks.
+
+    Raises:
+        FileNotFoundError: If the path holds no data.
+        ValueError: If the data is not sound or a corruption unknown.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
+    missing = {} if corruptions else unavailable(frost_dir)
+    names = corruptions or [name for name in CORRUPTIONS if name not in missing]
+    if data is not None and str(data) in DATASETS:
+        found = load_data(str(data), progress=progress)
+    else:
+        found = load_data("cifar10", data, progress)
+    source = corrupted_source(
+        found.test.head(limit or len(found.test)),
+        names,
+        seed,
+        name=f"{found.name}, corrupted on the fly",
+        classes=len(found.classes),
+        frost_dir=frost_dir,
+    )
+    return source, [f"{name} is left out: {reason} (--frost-dir)" for name, reason in missing.items()]

@@ -1,0 +1,134 @@
+"""What `freqfast evaluate` keeps: result files, shards and their merge, and comparisons."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from freqfast.models import build_model
+from freqfast.run import save_checkpoint
+
+
+@pytest.fixture
+def rival(tmp_path):
+    torch.manual_seed(1)
+    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
+    path = tmp_path / "rival.safetensors"
+    save_checkpoint(path, build_model(**spec), spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
+    return path
+
+
+@pytest.fixture
+def full(tmp_path):
+    """All 19 corruptions of six images."""
+    from freqfast.corruptions import CORRUPTIONS
+
+    folder = tmp_path / "full"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    np.save(folder / "labels.npy", np.tile(np.arange(6), 5))
+    for name in CORRUPTIONS:
+        np.save(folder / f"{name}.npy", rng.integers(0, 256, (30, 16, 16, 3), dtype=np.uint8))
+    return folder
+
+
+def test_merged_shards_are_the_whole_to_the_byte(call, checkpoint, full, place):
+    whole = call("evaluate", checkpoint, "--cifar10c", full, "--out", "whole.json", "--json")
+    for i in (1, 2, 3):
+        part = call("evaluate", checkpoint, "--cifar10c", full, "--shard", f"{i}/3", "--out", f"{i}.json")
+        assert part.out.startswith(f"{i}.json: shard {i}/3, ")
+    merged = call("evaluate", "--merge", "3.json", "1.json", "2.json", "--out", "merged.json", "--json")
+    assert json.loads(merged.out) == json.loads(whole.out)
+    assert merged.out == whole.out
+    assert (place / "merged.json").read_bytes() == (place / "whole.json").read_bytes()
+    assert call("evaluate", "--merge", "whole.json", "--json").out == whole.out
+    assert call("evaluate", "--merge", "whole.json").out.count("│ fog ") == 1
+
+
+def test_shards_that_do_not_belong_together(call, refused, checkpoint, rival, archive, place):
+    for i, model in ((1, checkpoint), (2, rival)):
+        call("evaluate", model, "--cifar10c", archive, "--shard", f"{i}/2", "--out", f"{i}.json")
+    assert "1.json and 2.json are not of one evaluation, they differ in weights_sha256 (" in refused(
+        "evaluate", "--merge", "1.json", "2.json"
+    )
+    assert "the results lack fog 2, fog 4, contrast 1 and 2 more of" in refused("evaluate", "--merge", "1.json")
+    assert "1.json and 1.json both hold fog 1," in refused("evaluate", "--merge", "1.json", "1.json")
+    assert "--merge takes result files and evaluates nothing; leave out --cifar10c, --limit" in refused(
+        "evaluate", "--merge", "1.json", "--cifar10c", archive, "--limit", 3
+    )
+    assert "so --baseline run must be a result file" in refused("evaluate", "--merge", "1.json", "--baseline", "run")
+    Path("1.json").write_text("{}")
+    assert "1.json is not a sound result of freqfast evaluate" in refused("evaluate", "--merge", "1.json")
+
+
+def test_a_baseline_is_a_model_or_its_results(call, checkpoint, rival, full):
+    words = ("--cifar10c", full, "--json")
+    together = json.loads(call("evaluate", checkpoint, *words, "--baseline", rival, "--out", "ours.json").out)
+    theirs = json.loads(call("evaluate", rival, *words, "--out", "theirs.json").out)
+    later = json.loads(call("evaluate", checkpoint, *words, "--baseline", "theirs.json").out)
+    merged = json.loads(call("evaluate", "--merge", "ours.json", "--baseline", "theirs.json", "--json").out)
+    comparison = together["comparison"]
+    assert comparison.pop("baseline") == str(rival)
+    for other in (later, merged):
+        assert other["comparison"].pop("baseline") == "theirs.json"
+        assert other == together
+    assert comparison["mean15_difference"] == pytest.approx(together["mean15"] - theirs["mean15"])
+    errors = [[1 - a for a in by.values()] for by in together["accuracy"].values()][:15]
+    baseline = [[1 - a for a in by.values()] for by in theirs["accuracy"].values()][:15]
+    assert comparison["mce"] == pytest.approx(np.mean(np.sum(errors, 1) / np.sum(baseline, 1)))
+    assert comparison["relative_mce"] is None  # no clean images are at hand
+
+
+def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place):
+    words = ("--cifar10c", full, "--baseline", rival, "--csv", "cells.csv", "--figure", "report.png")
+    result = call("evaluate", checkpoint, *words)
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert f"against {rival}:" in lines
+    assert any(line.startswith("  mean15: ") and " points (95 %: " in line for line in lines)
+    assert any(line.startswith("  mCE: ") for line in lines)
+    assert any(line.startswith("  McNemar by cell, p < 0.05: better in ") for line in lines)
+    assert (
+        (place / "cells.csv")
+        .read_text()
+        .startswith(
+            "corruption,severity,family,images,right,accuracy,low,high,ece,difference,only_model,only_baseline,p\n"
+        )
+    )
+    assert (place / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_baseline_on_other_images_is_refused(call, refused, checkpoint, archive, full):
+    call("evaluate", checkpoint, "--cifar10c", full, "--out", "theirs.json", "--corruption", "fog")
+    line = refused("evaluate", checkpoint, "--cifar10c", archive, "--baseline", "theirs.json")
+    assert "theirs.json was measured on other images of fog 1 (6, checksum " in line
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv", "--figure"])
+def test_a_full_disk_leaves_the_former_file(call, checkpoint, archive, place, monkeypatch, option):
+    name = {"--out": "r.json", "--csv": "r.csv", "--figure": "r.png"}[option]
+    (place / name).write_text("former")
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    result = call("evaluate", checkpoint, "--cifar10c", archive, option, name)
+    assert result.code == 2
+    assert result.err == f"freqfast: {name} cannot be written (No space left on device)\n"
+    assert "mean over all measured" in result.out  # what was measured is not lost
+    assert (place / name).read_text() == "former"
+    assert [path.name for path in place.iterdir()] == [name]
+
+
+def test_an_interrupt_is_no_traceback(call, checkpoint, archive, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freqfast.robustness.evaluation._measure", interrupt)
+    result = call("evaluate", checkpoint, "--cifar10c", archive)
+    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted; nothing is kept\n")

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.robustness import Classifier, CorruptionReport, Outcomes
+
+# The names as the published archive has them; written out here, since the tests must not believe the package.
+MAIN = (
+    *("gaussian_noise", "shot_noise", "impulse_noise"),
+    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness"),
+    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
+EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A working directory and a cache of its own, without any data in the environment."""
+    place = tmp_path / "work"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FREQFAST_DATA", raising=False)
+    return place
+
+
+@pytest.fixture(scope="session")
+def main_names():
+    return MAIN
+
+
+@pytest.fixture(scope="session")
+def all_names():
+    return MAIN + EXTRA
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Images of noise."""
+
+    def make(count, seed=0, size=8):
+        return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def grey():
+    """Images of one level each."""
+
+    def make(*levels):
+        return np.array(levels, np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
+
+    return make
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10)
+    )
+    model[1].running_mean.normal_(0, 0.3)
+    model[1].running_var.uniform_(0.5, 2)
+    return model
+
+
+class Brightness(nn.Module):
+    """Calls an image bright (1) or dark (0); right answers need no training."""
+
+    def __init__(self, classes=2):
+        super().__init__()
+        self.middle = nn.Parameter(torch.tensor(0.5))
+        self.classes = classes
+
+    def forward(self, images):
+        bright = images.mean((1, 2, 3)) - self.middle
+        return nn.functional.pad(torch.stack([-bright, bright], 1), (0, self.classes - 2), value=-9.0)
+
+
+@pytest.fixture
+def bright():
+    return Classifier(Brightness(), (0, 0, 0), (1, 1, 1), precision="float32", name="bright")
+
+
+@pytest.fixture
+def bright_of_ten():
+    return Classifier(Brightness(10), (0, 0, 0), (1, 1, 1), precision="float32", name="bright")
+
+
+@pytest.fixture(scope="session")
+def outcomes():
+    """Outcomes with chosen right answers, all at one confidence."""
+
+    def make(correct, confidence=0.75, images_crc32=0):
+        correct = np.asarray(correct, bool)
+        return Outcomes.measure(correct, np.full(len(correct), confidence), np.ones(len(correct)), images_crc32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def reported(outcomes):
+    """A report with a chosen number of right answers of 20 in each cell."""
+
+    def make(right_of, names, severities=range(1, 6), clean=None):
+        cells = {
+            (name, s): outcomes(np.arange(20) < right_of(i, s)) for i, name in enumerate(names) for s in severities
+        }
+        return CorruptionReport(cells, clean)
+
+    return make
+
+
+@pytest.fixture
+def archive(tmp_path, grey):
+    """Four images a block; every pixel of image i at severity s of corruption c is 40 c + 8 s + i."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    np.save(folder / "labels.npy", np.tile(np.array([3, 1, 2, 0], np.uint8), 5))
+    for c, name in enumerate(("saturate", "fog", "shot_noise")):
+        np.save(folder / f"{name}.npy", grey(*[40 * c + 8 * s + i for s in range(1, 6) for i in range(4)]))
+    return folder

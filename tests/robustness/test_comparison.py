@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from freqfast.robustness import CLEAN, CorruptionReport, compare
+
+
+@pytest.fixture
+def pair(outcomes, all_names):
+    """A model and a baseline on 40 images, with random but dependent outcomes."""
+    rng = np.random.default_rng(0)
+    difficulty = rng.random(40)
+    cells = [CLEAN, *((name, s) for name in all_names for s in range(1, 6))]
+
+    def made(skill):
+        return CorruptionReport({key: outcomes(rng.random(40) < skill - 0.5 * difficulty) for key in cells})
+
+    return made(1.1), made(0.9)
+
+
+def accuracies(report, names):
+    return np.array([[report.accuracy[name][s] for s in range(1, 6)] for name in names])
+
+
+def test_corruption_errors_are_those_of_the_paper(pair, main_names):
+    ours, theirs = pair
+    e, b = 1 - accuracies(ours, main_names), 1 - accuracies(theirs, main_names)
+    found = compare(ours, theirs)
+    assert found.mce == pytest.approx((e.sum(1) / b.sum(1)).mean())
+    clean_e, clean_b = 1 - ours.clean, 1 - theirs.clean
+    assert found.relative_mce == pytest.approx(((e - clean_e).sum(1) / (b - clean_b).sum(1)).mean())
+
+
+def test_the_paired_interval_is_that_of_image_differences(pair, main_names):
+    ours, theirs = pair
+    scores = [
+        np.mean([report.outcomes[name, s].correct for name in main_names for s in range(1, 6)], 0) for report in pair
+    ]
+    change = scores[0] - scores[1]
+    found = compare(ours, theirs)
+    assert found.mean15_difference == pytest.approx(ours.mean15 - theirs.mean15)
+    half = stats.norm.ppf(0.975) * stats.sem(change)
+    assert found.mean15_interval == pytest.approx((change.mean() - half, change.mean() + half))
+
+
+def test_every_cell_is_paired(pair):
+    ours, theirs = pair
+    found = compare(ours, theirs, "other")
+    assert list(found.cells) == list(ours.outcomes)
+    for key, cell in found.cells.items():
+        a, b = ours.outcomes[key].correct, theirs.outcomes[key].correct
+        assert cell.difference == pytest.approx(a.mean() - b.mean())
+        assert (cell.only_model, cell.only_baseline) == ((a & ~b).sum(), (b & ~a).sum())
+        table = stats.binomtest(int((a & ~b).sum()), max(1, int((a ^ b).sum())))
+        assert cell.p == pytest.approx(table.pvalue if (a ^ b).any() else 1.0)
+
+
+def test_a_model_against_itself(pair):
+    found = compare(pair[0], pair[0])
+    assert (found.mce, found.relative_mce, found.mean15_difference) == (1.0, 1.0, 0.0)
+    assert {cell.p for cell in found.cells.values()} == {1.0}
+
+
+def test_to_dict_is_json(pair):
+    found = compare(*pair, "base").to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["baseline"] == "base"
+    assert set(found["cells"]["fog"]) == {"1", "2", "3", "4", "5"}
+    assert set(found["clean"]) == {"difference", "only_model", "only_baseline", "p"}
+
+
+def test_what_was_not_measured_in_full_has_no_summary(pair):
+    ours, theirs = pair
+    some = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("fog", "snow")})
+    found = compare(ours, some)
+    assert (found.mce, found.relative_mce, found.mean15_difference, found.mean15_interval) == (None,) * 4
+    assert len(found.cells) == 10
+    without_clean = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key != CLEAN})
+    assert compare(ours, without_clean).relative_mce is None
+    assert compare(ours, without_clean).mce is not None
+
+
+def test_a_perfect_baseline_has_no_corruption_error(reported, all_names):
+    perfect = reported(lambda i, s: 20, all_names, clean=1.0)
+    assert compare(perfect, perfect).mce is None
+    assert compare(perfect, perfect).relative_mce is None
+
+
+def test_other_images_are_refused(outcomes):
+    ours = CorruptionReport({("fog", 2): outcomes([1, 0], images_crc32=1)})
+    message = (
+        r"base was measured on other images of fog 2 \(2, checksum 00000002\) than the model \(2, checksum 00000001\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        compare(ours, CorruptionReport({("fog", 2): outcomes([1, 0], images_crc32=2)}), "base")
+    with pytest.raises(ValueError, match="base was measured on none of these corruptions"):
+        compare(ours, CorruptionReport({CLEAN: outcomes([1, 0])}), "base")

@@ -1,0 +1,170 @@
+import hashlib
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.corruptions.archive import write_archive
+from freqfast.data.images import ImageSet
+from freqfast.robustness import (
+    CLEAN,
+    Cell,
+    CellSource,
+    Classifier,
+    CorruptionReport,
+    corrupted_source,
+    evaluate_cells,
+    evaluate_images,
+    evaluate_source,
+    stored_source,
+)
+
+NAMES = ("gaussian_noise", "contrast", "pixelate")
+
+
+def test_evaluate_images_says_which_are_right(bright, grey):
+    correct = evaluate_images(bright, grey(0, 255, 100, 200), np.array([0, 0, 1, 1]))
+    assert correct.dtype == bool
+    assert correct.tolist() == [True, False, False, True]
+
+
+def test_evaluate_cells(bright, grey):
+    cells = [
+        Cell("fog", 1, grey(0, 255), np.array([0, 1])),
+        Cell("fog", 5, grey(0, 255), np.array([0, 0])),
+        Cell("snow", 2, grey(0, 255), np.array([1, 0])),
+    ]
+    calls = []
+    report = evaluate_cells(bright, iter(cells), 3, 0.75, lambda *call: calls.append(call))
+    assert report.accuracy == {"fog": {1: 1.0, 5: 0.5}, "snow": {2: 0.0}}
+    assert (report.images, report.clean) == (2, 0.75)
+    assert calls == [(1, 3, "fog 1"), (2, 3, "fog 5"), (3, 3, "snow 2")]
+
+
+def test_a_clean_cell_is_the_clean_accuracy(bright, grey):
+    cells = [Cell(*CLEAN, grey(0, 255), np.array([0, 0])), Cell("fog", 1, grey(0, 255), np.array([0, 1]))]
+    report = evaluate_cells(bright, cells, 2)
+    assert report.clean == 0.5
+    assert report.accuracy == {"fog": {1: 1.0}}
+
+
+def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
+    images, labels = noise(60), np.arange(60) % 10
+    classifier = Classifier(model, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), precision="float32", batch_size=7)
+    report = evaluate_cells(classifier, [Cell("fog", 1, images, labels)], 1)
+    found = report.outcomes["fog", 1]
+    pixels = torch.from_numpy(((images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]).transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        probability = model.double().eval()(pixels).softmax(1)
+    confidence, classes = probability.max(1)
+    assert sum(inside for inside, _, _ in found.bins) == 60
+    assert sum(total for _, _, total in found.bins) / 2**24 == pytest.approx(float(confidence.sum()), abs=1e-4)
+    np.testing.assert_array_equal(found.correct, classes.numpy() == labels)
+    assert found.images_crc32 == zlib.crc32(images.tobytes() + labels.astype("<i8").tobytes())
+
+
+def test_labels_beyond_the_logits_are_named(bright, grey):
+    for labels in ([0, 2], [-1, 0]):
+        with pytest.raises(ValueError, match=rf"bright gives 2 logits, but the labels run from {min(labels)} to"):
+            evaluate_cells(bright, [Cell("fog", 1, grey(0, 255), np.array(labels))], 1)
+
+
+def test_outputs_that_are_no_numbers_are_named(bright, grey):
+    with torch.no_grad():
+        bright.model.middle.fill_(np.nan)
+    with pytest.raises(ValueError, match="bright gives outputs that are not finite on fog 1"):
+        evaluate_cells(bright, [Cell("fog", 1, grey(0, 255), np.array([0, 1]))], 1)
+
+
+# Sources
+
+
+@pytest.fixture
+def source(noise):
+    images = ImageSet(noise(10, size=8), np.arange(10) % 2)
+    return corrupted_source(images, NAMES, seed=3, classes=2)
+
+
+def test_a_whole_source(bright, source):
+    calls = []
+    (report,) = evaluate_source([bright], source, progress=lambda *call: calls.append(call))
+    cells = evaluate_cells(bright, source.cells(), 16)
+    assert report.outcomes == cells.outcomes
+    assert list(report.outcomes) == [CLEAN, *((name, s) for name in NAMES for s in (1, 2, 3, 4, 5))]
+    assert calls[-1] == (160, 160, "pixelate 5")
+    assert [done for done, _, _ in calls] == sorted(done for done, _, _ in calls)
+    provenance = report.provenance
+    assert provenance.weights_sha256 == bright.weights_sha256
+    assert (provenance.seed, provenance.image_range, provenance.cells) == (3, (0, 10), tuple(report.outcomes))
+    assert provenance.labels_sha256 == hashlib.sha256((np.arange(10) % 2).astype("<i8").tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 16])
+def test_shards_merge_to_the_whole_in_any_order(bright, source, shards):
+    (whole,) = evaluate_source([bright], source)
+    parts = [(str(i), evaluate_source([bright], source, (i, shards))[0]) for i in range(1, shards + 1)]
+    assert all(set(part.outcomes) < set(whole.outcomes) for _, part in parts if shards > 1)
+    for order in (parts, parts[::-1]):
+        merged = CorruptionReport.merge(order)
+        assert merged == whole
+        assert list(merged.outcomes) == list(whole.outcomes)
+        assert merged.to_dict() == whole.to_dict()
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 17), (1, 0)])
+def test_shards_that_are_none(bright, source, shard):
+    with pytest.raises(ValueError, match=rf"shard {shard[0]}/{shard[1]} is none: .* the number of cells, 16"):
+        evaluate_source([bright], source, shard)
+
+
+def test_two_models_see_every_image_once_and_score_as_alone(bright, source):
+    other = Classifier(type(bright.model)(), (0.1,) * 3, (1, 1, 1), precision="float32")
+    reads = []
+
+    def read(name, severity):
+        reads.append((name, severity))
+        return source.read(name, severity)
+
+    both = evaluate_source([bright, other], replace(source, read=read))
+    assert reads == source.keys[1:]
+    assert both == [evaluate_source([each], source)[0] for each in (bright, other)]
+    assert both[0].outcomes != both[1].outcomes
+
+
+def test_stored_and_on_the_fly_images_are_the_same(bright, source, noise, tmp_path):
+    write_archive(tmp_path / "c", source.clean.images, source.labels, NAMES, seed=3)
+    stored = evaluate_source([bright], stored_source(tmp_path / "c"))[0]
+    made = evaluate_source([bright], source)[0]
+    assert stored.outcomes == {key: value for key, value in made.outcomes.items() if key != CLEAN}
+
+
+def test_models_that_do_not_fit_fail_before_any_work(bright, source, noise):
+    def never(name, severity):
+        raise AssertionError("read")
+
+    unread = replace(source, read=never)
+    with pytest.raises(ValueError, match="bright gives 2 logits, but images, corrupted on the fly has 10 classes"):
+        evaluate_source([bright], replace(unread, classes=10))
+    with pytest.raises(ValueError, match="bright gives 2 logits, but the labels run from 0 to 7"):
+        evaluate_source([bright], replace(unread, classes=None, labels=np.array([0, 7])))
+    large = Classifier(nn.Conv2d(3, 8, 9), (0,) * 3, (1,) * 3, precision="float32", name="large")
+    with pytest.raises(ValueError, match="large cannot take images of 8x8x3: Calculated padded input"):
+        evaluate_source([large], unread)
+
+
+def test_only_one_cell_is_held_at_a_time():
+    alive = []
+
+    def read(name, severity):
+        assert sum(reference() is not None for reference in alive) <= 1
+        import weakref
+
+        images = np.zeros((4, 8, 8, 3), np.uint8)
+        alive.append(weakref.ref(images))
+        return images
+
+    source = CellSource("zeros", NAMES, (1, 2, 3), np.zeros(4, np.int64), read)
+    assert sum(1 for _ in source.cells()) == 9

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from freqfast.robustness.metrics import (
+    corruption_error,
+    expected_calibration_error,
+    mcnemar,
+    mean_interval,
+    relative_corruption_error,
+    wilson_interval,
+)
+
+
+@given(st.data(), st.integers(1, 20_000), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_is_scipy_s(data, total, level):
+    right = data.draw(st.integers(0, total))
+    expected = stats.binomtest(right, total).proportion_ci(level, method="wilson")
+    assert wilson_interval(right, total, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_stays_within_bounds():
+    assert wilson_interval(0, 10)[0] == 0.0
+    assert wilson_interval(10, 10)[1] == 1.0
+    for right, total in [(0, 0), (-1, 5), (6, 5)]:
+        with pytest.raises(ValueError, match=f"got {right} of {total}"):
+            wilson_interval(right, total)
+
+
+@given(st.lists(st.integers(0, 75), min_size=2, max_size=50))
+def test_mean_interval_is_scipy_s(counts):
+    scores = np.array(counts) / 75
+    expected = scores.mean() + np.array([-1, 1]) * stats.norm.ppf(0.975) * stats.sem(scores)
+    assert mean_interval(scores) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_one_image_has_no_interval():
+    assert mean_interval(np.array([0.5])) is None
+    assert mean_interval(np.array([0.5, 0.5])) == (0.5, 0.5)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_mcnemar_is_the_binomial_test_of_the_discordant(pairs):
+    ours, theirs = np.array(pairs).T
+    only_ours, only_theirs, p = mcnemar(ours, theirs)
+    b, c = sum(a and not t for a, t in pairs), sum(t and not a for a, t in pairs)
+    assert (only_ours, only_theirs) == (b, c)
+    expected = min(1.0, 2 * stats.binom.cdf(min(b, c), b + c, 0.5)) if b + c else 1.0
+    assert p == pytest.approx(expected)
+
+
+def test_mcnemar_by_hand():
+    ours = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool)
+    theirs = np.array([0, 0, 0, 0, 0, 0, 1, 1], bool)
+    assert mcnemar(ours, theirs) == (5, 1, pytest.approx(2 * (1 + 6) / 64))
+
+
+def test_corruption_errors_by_hand():
+    errors, baseline = [0.1, 0.2, 0.3], [0.2, 0.4, 0.6]
+    assert corruption_error(errors, baseline) == pytest.approx(0.5)
+    assert corruption_error(errors, errors) == 1.0
+    assert relative_corruption_error(errors, 0.05, baseline, 0.1) == pytest.approx((0.6 - 0.15) / (1.2 - 0.3))
+    assert corruption_error(errors, [0, 0, 0]) is None
+    assert relative_corruption_error(errors, 0.05, [0.1] * 3, 0.1) is None
+
+
+def test_perfect_calibration_has_no_error():
+    assert expected_calibration_error([(4, 3, 3 * 2**24)], 2**24) == 0
+    assert expected_calibration_error([(4, 3, 4 * 2**24)], 2**24) == 0.25

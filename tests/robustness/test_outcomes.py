@@ -1,0 +1,92 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freqfast.robustness.outcomes import BINS, Outcomes
+
+PREDICTIONS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(2**-20, 1, width=32)), min_size=1, max_size=60
+)
+
+
+def measured(predictions):
+    classes, labels, confidence = (np.array(column) for column in zip(*predictions, strict=True))
+    return classes, labels, confidence.astype(np.float32)
+
+
+@given(PREDICTIONS)
+def test_counts_are_those_of_a_loop(predictions):
+    classes, labels, confidence = measured(predictions)
+    found = Outcomes.measure(classes, confidence, labels, 5)
+    np.testing.assert_array_equal(found.correct, classes == labels)
+    assert found.right == (classes == labels).sum()
+    assert found.accuracy == (classes == labels).mean()
+    expected = [[0, 0, 0] for _ in range(BINS)]
+    for right, p in zip(classes == labels, confidence.tolist(), strict=True):
+        units = max(1, round(Fraction(p) * 2**24))
+        place = next(m for m in range(BINS) if Fraction(m, BINS) < Fraction(units, 2**24) <= Fraction(m + 1, BINS))
+        expected[place][0] += 1
+        expected[place][1] += int(right)
+        expected[place][2] += units
+    assert found.bins == tuple(map(tuple, expected))
+
+
+@given(PREDICTIONS)
+def test_ece_is_that_of_the_definition(predictions):
+    classes, labels, confidence = measured(predictions)
+    ece = 0.0
+    place = np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1)
+    edges = np.abs(confidence.astype(np.float64) * BINS - np.rint(confidence.astype(np.float64) * BINS)) < 1e-4
+    for b in range(BINS):
+        inside = place == b
+        if inside.any():
+            ece += inside.mean() * abs((classes == labels)[inside].mean() - confidence[inside].mean(dtype=np.float64))
+    if not edges[(confidence < 1)].any():  # what lies on an edge may be rounded to its other side
+        assert Outcomes.measure(classes, confidence, labels).ece == pytest.approx(ece, abs=1e-6)
+
+
+def test_ece_by_hand():
+    # Ten images at confidence 0.75 of which eight are right, ten at 0.25 of which one is right.
+    confidence = np.repeat([0.75, 0.25], 10)
+    correct = np.r_[np.arange(10) < 8, np.arange(10) < 1]
+    assert Outcomes.measure(correct, confidence, np.ones(20)).ece == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
+
+
+def test_certainty_is_in_the_last_bin_and_edges_belong_below():
+    found = Outcomes.measure(np.zeros(3), np.array([1.0, 0.2, 1e-9]), np.zeros(3))
+    assert [bin_[0] for bin_ in found.bins] == [
+        1,
+        0,
+        1,
+        *[0] * 11,
+        1,
+    ]  # 0.2 in units of 2**-24 is just below 3/15 + 1 ulp
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 10_000])
+def test_one_bit_an_image(count):
+    correct = np.random.default_rng(count).random(count) < 0.5
+    found = Outcomes.measure(correct, np.full(count, 0.9), np.ones(count))
+    assert len(found.correct_bits) == -(-count // 8)
+    np.testing.assert_array_equal(found.correct, correct)
+
+
+def test_contradictions_are_refused():
+    sound = Outcomes.measure(np.array([1, 0, 1]), np.array([0.5, 0.7, 0.9]), np.ones(3))
+    first = next(i for i, bin_ in enumerate(sound.bins) if bin_[0])
+    swapped = [list(bin_) for bin_ in sound.bins]
+    swapped[first][2] = 1
+    for change, message in [
+        ({"images": 9}, "9 images, but bits for 8 and 3 in bins"),
+        ({"correct_bits": b""}, "bits for 0"),
+        ({"correct_bits": b"\xff"}, "the bins count 2 right images"),
+        ({"bins": sound.bins[:-1]}, "there must be 15 bins"),
+        ({"bins": tuple(map(tuple, swapped))}, "do not lie in it"),
+        ({"images": 0, "correct_bits": b"", "bins": ((0, 0, 0),) * BINS}, "0 images"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            replace(sound, **change)

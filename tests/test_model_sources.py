@@ -1,0 +1,199 @@
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from freqfast.model_sources import load_model, load_state
+from freqfast.models import build_model
+from freqfast.recipe import Recipe
+from freqfast.run import save_checkpoint
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(place):
+    spec = {"name": "resnet18", "width": 2, "kernel_size": 3, "classes": 10}
+    (place / "run").mkdir()
+    save_checkpoint(place / "run" / "model.safetensors", build_model(**spec), spec, "abcdefghij", HALF, (0.25,) * 3)
+    (place / "run" / "recipe.toml").write_text(Recipe("A run to find again.", data="photos").to_toml())
+    return place / "run"
+
+
+def test_a_run_directory_and_its_file(run):
+    for place in (run, str(run), run / "model.safetensors"):
+        found = load_model(place)
+        assert (found.name, found.mean, found.std) == (str(place), HALF, (0.25,) * 3)
+        assert not found.model.training
+    assert load_model(run).data == "photos"
+    assert load_model(run / "model.safetensors").data is None
+    assert load_model(run, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
+    (run / "recipe.toml").write_text("broken [")
+    assert load_model(run).data is None
+
+
+def module_named(place, name, text):
+    (place / f"{name}.py").write_text(text)
+    sys.modules.pop(name, None)
+
+
+NET = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
+
+class A:
+    f = staticmethod(net)
+"""
+
+
+def test_a_function_of_the_working_directory(place):
+    module_named(place, "zoo_a", NET)
+    path = list(sys.path)
+    for spec in ("zoo_a:net", "zoo_a:A.f"):
+        found = load_model(spec, mean=HALF, std=HALF)
+        assert isinstance(found.model, nn.Sequential)
+        assert (found.name, found.data) == (spec, None)
+    assert sys.path == path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
+@pytest.mark.parametrize("nested", [(), ("state_dict",), ("model",), ("state", "model_state_dict")])
+@pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
+def test_weights_of_every_kind(place, suffix, nested, prefix):
+    module_named(place, "zoo_b", NET)
+    state = nn.Sequential(nn.Flatten(), nn.Linear(12, 10)).state_dict()
+    stored = {prefix + key: value for key, value in state.items()}
+    if suffix == ".safetensors":
+        save_file(stored, place / "w.safetensors")
+    else:
+        for key in reversed([key for key in nested if key != "state"]):
+            stored = {key: stored, "epoch": 3, "optimizer": {"lr": 0.1}}
+        torch.save(stored, place / f"w{suffix}")
+    found = load_model("zoo_b:net", weights=place / f"w{suffix}", mean=HALF, std=HALF)
+    assert all(torch.equal(value, state[key]) for key, value in found.model.state_dict().items())
+
+
+def test_timm(place):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(1)
+    save_file(timm.create_model("resnet10t", num_classes=10).state_dict(), place / "w.safetensors")
+    found = load_model("timm:resnet10t", weights=place / "w.safetensors")
+    config = timm.create_model("resnet10t").pretrained_cfg
+    assert (found.mean, found.std) == (tuple(config["mean"]), tuple(config["std"]))
+    assert found.model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    with pytest.raises(ValueError, match=r"does not fit timm:resnet10t: fc\.\w+ is \(10.*\(--classes sets"):
+        load_model("timm:resnet10t", weights=place / "w.safetensors", classes=7)
+    with pytest.raises(ValueError, match="timm:resnet10t would have random weights; pass its trained ones"):
+        load_model("timm:resnet10t")
+    with pytest.raises(ValueError, match=r"timm has no model 'resnet10'; did you mean .*resnet10t"):
+        load_model("timm:resnet10", weights="w.safetensors")
+
+
+def test_timm_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="timm:resnet18 needs timm, which is not installed; pip install timm"):
+        load_model("timm:resnet18", weights="w.pth")
+
+
+def test_torchvision(place):
+    from torchvision.models import squeezenet1_1
+
+    torch.save(squeezenet1_1(num_classes=5).state_dict(), place / "w.pth")
+    found = load_model("torchvision:squeezenet1_1", "w.pth", HALF, HALF, classes=5)
+    assert found.model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+    with pytest.raises(ValueError, match="normalisation of torchvision:squeezenet1_1 is not known; pass --mean R,G,B"):
+        load_model("torchvision:squeezenet1_1", "w.pth", classes=5)
+    with pytest.raises(ValueError, match="torchvision has no model 'squeezenet'; did you mean squeezenet1_"):
+        load_model("torchvision:squeezenet", "w.pth")
+
+
+class Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.target),)
+
+
+def test_pickles_are_refused_and_never_run(place):
+    torch.save({"state_dict": Payload(place / "ran")}, place / "zip.pth")
+    (place / "plain.pth").write_bytes(pickle.dumps(Payload(place / "ran")))
+    torch.save(nn.Linear(2, 2), place / "module.pth")
+    for name in ("zip", "plain", "module"):
+        with pytest.raises(
+            ValueError, match=rf"{name}\.pth cannot be read as weights \(.*that must be unpickled are ref"
+        ):
+            load_state(place / f"{name}.pth")
+    assert not (place / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w.txt"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"\xff" * 64])
+def test_damaged_weights(place, name, content):
+    (place / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as weights") as caught:
+        load_state(place / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [{}, {"a": 3}, [torch.zeros(1)], torch.zeros(1), {"model": {"model": 1}}])
+def test_what_is_no_state_dict(place, content):
+    torch.save(content, place / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth holds no state dict, neither by itself nor under state_dict"):
+        load_state(place / "w.pth")
+
+
+def test_weights_of_another_model(place):
+    module_named(place, "zoo_c", NET)
+    torch.save({"1.weight": torch.zeros(10, 12), "2.bias": torch.zeros(10)}, place / "w.pth")
+    message = r"w\.pth does not fit zoo_c:net: 1 missing, the first is 1\.bias; 1 too many, the first is 2\.bias"
+    with pytest.raises(ValueError, match=message):
+        load_model("zoo_c:net", "w.pth", HALF, HALF)
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth does not exist; name a file of weights"):
+        load_model("zoo_c:net", "gone.pth", HALF, HALF)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("absent", "absent does not exist; name a run directory, a .safetensors file of ours, timm:NAME"),
+        ("squeezenet1_1", "does not exist; name torchvision:squeezenet1_1 with --weights FILE"),
+        ("Timm:resnet18", "Timm:resnet18 cannot be imported .*No module named 'Timm'.*; models are a run directory"),
+        ("no_such_module:net", "no_such_module:net cannot be imported"),
+        ("json:nothing", "json:nothing: json has no nothing"),
+        ("json:__name__", "json:__name__ is no function or class that returns a model, but str"),
+        ("json:JSONDecoder", "json:JSONDecoder must return a torch.nn.Module, got JSONDecoder"),
+        ("json:loads", r"json:loads cannot be built \(TypeError: loads\(\) missing"),
+        ("a b:c", "'a b:c' names no model: name a run directory"),
+        ("timm:", "timm has no model ''"),
+        ("w.pth", r"w\.pth holds weights, but no model; name the model and pass --weights w\.pth"),
+        ("zoo_bad:net", r"zoo_bad:net cannot be imported \(ZeroDivisionError: division by zero\)"),
+    ],
+)
+def test_what_only_looks_like_a_model(place, spec, message):
+    if spec.startswith("timm"):
+        pytest.importorskip("timm")
+    (place / "w.pth").write_bytes(b"")
+    module_named(place, "zoo_bad", "1 / 0\n")
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        load_model(spec, mean=HALF, std=HALF)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_normalisation_and_weights_of_ours(run):
+    with pytest.raises(ValueError, match="mean and std must be three finite numbers each, std positive"):
+        load_model(run, std=(0.1, 0.0, 0.1))
+    with pytest.raises(ValueError, match=r"run has its own weights; leave out --weights w\.pth"):
+        load_model(run, weights="w.pth")
