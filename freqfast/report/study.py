@@ -1,0 +1,112 @@
+"""The figure of a study: clean accuracy against robustness, a point an arm."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
+
+from freqfast.report.colours import band_colour
+from freqfast.report.labels import place_labels
+from freqfast.study import ArmSummary, Study
+
+__all__ = ["clean_against_robust"]
+
+_ARM, _BASELINE, _TARGET = (band_colour("", index) for index in (0, 4, 2))
+_NAMED = 8  # with more arms than this, points bear numbers and a legend tells the names
+_FONT = 7.5  # points, of labels and legend
+_LINE = 0.16  # inches, of the legend
+
+
+def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure: str = "mean15") -> Figure:
+    """Clean accuracy (x) against accuracy under corruption (y) in percent, arms as points with 95 % intervals.
+
+    Upwards and to the right is better; the baseline is a square. Where the study has a target, the region that reaches
+    it is shaded.
+
+    Args:
+        study: The study.
+        summaries: Its arms, see `freqfast.study.summarise`.
+        measure: What to draw upwards.
+
+    Raises:
+        ValueError: If no arm has both measures.
+    """
+    shown = [summary for summary in summaries if {"clean", measure} <= summary.means.keys()]
+    if not shown:
+        raise ValueError(f"no arm has clean accuracy and {measure}, so there is nothing to draw")
+    lines = -(-len(shown) // 2) if len(shown) > _NAMED else 0
+    below = 0.5 + _LINE * lines + (0.1 if lines else 0)  # inches
+    figure = Figure(figsize=(5.4, 3.7 + below), dpi=200)
+    height = figure.get_size_inches()[1]
+    axes = figure.add_axes((0.1, below / height, 0.87, 1 - (below + 0.3) / height))
+
+    points, drawn = [], []
+    for summary in shown:
+        (x, half_x), (y, half_y) = (
+            (100 * value.mean, 100 * (value.half_width or 0))
+            for value in (summary.means["clean"], summary.means[measure])
+        )
+        baseline = summary.arm == study.baseline
+        axes.errorbar(
+            x,
+            y,
+            xerr=half_x or None,
+            yerr=half_y or None,
+            fmt="s" if baseline else "o",
+            color=_BASELINE if baseline else _ARM,
+            markersize=5.5 if baseline else 4.5,
+            elinewidth=0.8,
+            capsize=1.5,
+            zorder=3,
+        )
+        points.append((x, y))
+        drawn += [Bbox.from_extents(x - half_x, y, x + half_x, y), Bbox.from_extents(x, y - half_y, x, y + half_y)]
+    _frame(axes, drawn)
+    _shade_target(axes, study, shown, measure)
+    axes.set_xlabel("clean accuracy, percent", fontsize=9)
+    axes.set_ylabel(f"{measure}, percent", fontsize=9)
+    axes.set_title(study.title, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+    names = [summary.arm for summary in shown]
+    labels = [str(i + 1) for i in range(len(names))] if lines else names
+    place_labels(axes, points, labels, [_with_marker(axes, box) for box in drawn], _FONT)
+    for i, name in enumerate(names if lines else ()):
+        column, line = divmod(i, lines)
+        bottom = (below - 0.5 - _LINE * line - 0.05) / height
+        figure.text(0.1 + 0.45 * column, bottom, f"{i + 1}  {name}", fontsize=_FONT, va="center")
+    return figure
+
+
+def _frame(axes: Axes, drawn: Sequence[Bbox]) -> None:
+    """Limits with room for labels around what is drawn, at least a point of percent wide."""
+    whole = Bbox.union(list(drawn))
+    for low, high, setter in ((whole.x0, whole.x1, axes.set_xlim), (whole.y0, whole.y1, axes.set_ylim)):
+        margin = max(0.12 * (high - low), 0.5)
+        setter(low - margin, high + margin)
+
+
+def _with_marker(axes: Axes, box: Bbox) -> Bbox:
+    """A bar with the room that marker and line take, in data coordinates."""
+    pixels = box.transformed(axes.transData).padded(2.5 * axes.figure.dpi / 72)
+    return pixels.transformed(axes.transData.inverted())
+
+
+def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> None:
+    """Shade where clean accuracy and mean15 reach the study's target, measured from the baseline."""
+    baseline = next((summary for summary in shown if summary.arm == study.baseline), None)
+    if not study.target or baseline is None or measure != "mean15":
+        return
+    x, y = (100 * (baseline.means[name].mean + study.target[name]) for name in ("clean", "mean15"))
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    axes.set_xlim(left, right := max(right, x + 0.5))
+    axes.set_ylim(bottom, top := max(top, y + 0.5))
+    axes.add_patch(Rectangle((x, y), right - x, top - y, facecolor=_TARGET, alpha=0.12, linewidth=0, zorder=0))
+    note = f"{100 * study.target['mean15']:+g} at {100 * study.target['clean']:+g} or better"
+    axes.annotate(
+        note, (right, top), (-4, -4), textcoords="offset points", fontsize=7, ha="right", va="top", color="0.35"
+    )

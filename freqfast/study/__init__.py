@@ -1,0 +1,41 @@
+"""Studies: arms by seeds to runs, and runs to one table.
+
+A study's folder holds
+
+- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.run`; beside one that failed, ``seed-<n>.error``;
+- ``results.json``: see `write_results`;
+- ``figures``: what `freqfast.report` draws of it;
+- ``jobs``: what submitit keeps of the jobs, their logs too, where they ran on a cluster.
+"""
+
+from freqfast.study.definition import Arm, PlannedRun, Study, load_study
+from freqfast.study.executors import parse_slurm
+from freqfast.study.result_file import published_path, read_results, write_results
+from freqfast.study.results import ResultRow, StudyResults, gather, merge
+from freqfast.study.running import pending_runs, run_study
+from freqfast.study.statistics import Estimate, estimate, paired_difference
+from freqfast.study.table import ArmSummary, results_table, summarise, table_cells
+
+__all__ = [
+    "Arm",
+    "ArmSummary",
+    "Estimate",
+    "PlannedRun",
+    "ResultRow",
+    "Study",
+    "StudyResults",
+    "estimate",
+    "gather",
+    "load_study",
+    "merge",
+    "paired_difference",
+    "parse_slurm",
+    "pending_runs",
+    "published_path",
+    "read_results",
+    "results_table",
+    "run_study",
+    "summarise",
+    "table_cells",
+    "write_results",
+]

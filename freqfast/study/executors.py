@@ -1,0 +1,143 @@
+"""submitit's executors: processes on this machine, or Slurm job arrays."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import submitit
+
+__all__ = ["cancel", "import_submitit", "launching", "local_executor", "parse_slurm", "slurm_executor"]
+
+_YEAR_MIN = 365 * 24 * 60
+_SLURM_DEFAULTS = {"job_name": "freqfast", "time": 24 * 60}
+_SLURM_SHORT = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
+_CANCEL_S = 20
+
+
+def import_submitit(wanted_for: str) -> Any:
+    """The package submitit, which is optional.
+
+    Raises:
+        ImportError: If it is not installed, naming what it is wanted for.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise ImportError(f"{wanted_for} needs submitit; install it with: pip install 'freqfast[cluster]'") from None
+    return submitit
+
+
+def local_executor(folder: Path) -> "submitit.LocalExecutor":
+    """An executor whose jobs are processes on this machine, started as they are submitted.
+
+    Raises:
+        ImportError: If submitit is not installed.
+    """
+    executor = import_submitit("--jobs").LocalExecutor(folder)
+    executor.update_parameters(timeout_min=_YEAR_MIN)
+    return executor
+
+
+def slurm_executor(folder: Path, parameters: Mapping[str, Any]) -> "submitit.SlurmExecutor":
+    """An executor that submits Slurm job arrays.
+
+    Args:
+        folder: Where jobs and logs lie, seen by all nodes.
+        parameters: See `parse_slurm`.
+
+    Raises:
+        ImportError: If submitit is not installed.
+        ValueError: If this machine has no Slurm.
+    """
+    try:
+        executor = import_submitit("--slurm").SlurmExecutor(folder)
+    except RuntimeError:
+        raise ValueError("--slurm: there is no srun here; call from a machine that submits to Slurm") from None
+    executor.update_parameters(**_SLURM_DEFAULTS | dict(parameters))
+    return executor
+
+
+def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
+    """Parameters of a Slurm job array from ``KEY=VALUE,KEY=VALUE`` texts.
+
+    Keys are those of `submitit.SlurmExecutor`, which are Slurm's (``partition``, ``account``, ``mem``, ``gres``,
+    ``time`` in minutes, ``array_parallelism``), and ``gpus`` and ``cpus``, those of each run.
+
+    Raises:
+        ImportError: If submitit is not installed.
+        ValueError: If a text is not of this form or a key is unknown.
+    """
+    # The names are submitit's to know; it has no public way to ask for them without a cluster.
+    known = import_submitit("--slurm").SlurmExecutor._valid_parameters() - {
+        "additional_parameters",
+        "setup",
+        "teardown",
+    }
+    found: dict[str, Any] = {}
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        key, equals, value = part.partition("=")
+        name = _SLURM_SHORT.get(key, key).replace("-", "_")
+        if not (key and equals and value):
+            raise ValueError(f"--slurm {part!r}: write KEY=VALUE,KEY=VALUE, such as partition=gpu,gpus=1")
+        if name not in known:
+            raise ValueError(f"--slurm has no parameter {key!r}; it has {', '.join(sorted({*known, *_SLURM_SHORT}))}")
+        if name in found:
+            raise ValueError(f"--slurm sets {name} twice")
+        found[name] = _slurm_value(value)
+    if "time" in found and not (isinstance(found["time"], int) and found["time"] > 0):
+        raise ValueError(f"--slurm time must be whole minutes, got {found['time']!r}")
+    return found
+
+
+def _slurm_value(text: str) -> int | bool | str:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+@contextmanager
+def launching(threads: int | None) -> Iterator[None]:
+    """Around the start of child processes: they use so many threads, and Ctrl-C at the terminal is not for them.
+
+    They are told to end by `cancel`, so that what they print of it goes to their logs.
+    """
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if threads is not None else ()
+    before = {name: os.environ.get(name) for name in names}
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+def cancel(jobs: Sequence["submitit.Job"]) -> None:
+    """End jobs and, for processes on this machine, wait for their end."""
+    local = [job for job in jobs if _is_local(job)]
+    for job in jobs:
+        if job not in local:
+            job.cancel(check=False)
+    deadline = time.monotonic() + _CANCEL_S
+    while (alive := [job for job in local if not job.done()]) and time.monotonic() < deadline:
+        for job in alive:  # again, for one that was not listening yet
+            os.kill(int(job.job_id), signal.SIGTERM)
+        time.sleep(0.5)
+
+
+def _is_local(job: "submitit.Job") -> bool:
+    from submitit import LocalJob
+
+    return isinstance(job, LocalJob)

@@ -1,0 +1,175 @@
+"""What a study's runs gave: gathered from run directories, and merged with what other machines published."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from freqfast.recipe import Recipe
+from freqfast.study.definition import PlannedRun, Study, differing_fields
+
+__all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
+
+_MEASURES = ("clean", "mean15", "mean19", "mean_bar")
+_NOT_NUMBERS = ("seconds", "version")  # of a report: what two runs of the same recipe may differ in
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A finished run.
+
+    Attributes:
+        arm: Name of its arm.
+        recipe: What was run.
+        report: The content of its ``report.json``, but for intervals and calibration of each cell.
+        environment: The content of its ``environment.json``, but for the data's path.
+
+    Raises:
+        ValueError: If the report lacks a number that is needed, or one is not finite.
+    """
+
+    arm: str
+    recipe: Recipe
+    report: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check what is used of the report, which may come from a file that others wrote."""
+        try:
+            values = (*self.measures().values(), self.seconds_per_epoch)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{self.name} has an unsound report: {type(error).__name__} {error}") from None
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{self.name} reports values that are not finite")
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.recipe.seed
+
+    @property
+    def name(self) -> str:
+        """How messages call it, as in `PlannedRun.name`."""
+        return f"{self.arm}/seed-{self.seed}"
+
+    @property
+    def hardware(self) -> tuple[Any, ...]:
+        """What seconds depend on: they compare between runs only where this is the same."""
+        return tuple(self.environment.get(key) for key in ("processor", "platform", "gpu", "device", "threads"))
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Seconds of training per epoch."""
+        return float(self.report["seconds"]["fit"]) / self.recipe.epochs
+
+    def measures(self) -> dict[str, float]:
+        """The accuracies that were measured, fractions by name: clean, the means, the families of corruptions."""
+        found = {name: self.report.get(name) for name in _MEASURES} | dict(self.report.get("families", {}))
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+    def same_numbers(self, other: "ResultRow") -> bool:
+        """Whether another row reports the same, seconds aside."""
+        ours, theirs = ({k: v for k, v in row.report.items() if k not in _NOT_NUMBERS} for row in (self, other))
+        return ours == theirs
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """All that is known of a study.
+
+    Attributes:
+        study: The study.
+        rows: The finished runs, in the study's order.
+        failures: What went wrong, by the run's name.
+        notes: What was left out or does not agree, a line each.
+    """
+
+    study: Study
+    rows: tuple[ResultRow, ...]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def run_folder(out: Path, run: PlannedRun) -> Path:
+    """The run directory of a run below a study's folder."""
+    return out / "runs" / run.arm / f"seed-{run.seed}"
+
+
+def failure_file(out: Path, run: PlannedRun) -> Path:
+    """Where a failed run leaves its error, one line, and below it the traceback."""
+    return run_folder(out, run).with_suffix(".error")
+
+
+def stale(run: PlannedRun, recipe: Recipe) -> str | None:
+    """How a recipe differs from what the study says of the run; None if it does not."""
+    names = differing_fields(run.recipe, recipe)
+    if not names:
+        return None
+    changes = (f"{name} {getattr(recipe, name)!r}, not {getattr(run.recipe, name)!r}" for name in names)
+    return f"was made with another recipe ({'; '.join(changes)})"
+
+
+def gather(study: Study, out: str | Path) -> StudyResults:
+    """The results that a study's folder holds, finished or failed."""
+    from freqfast.run import load_run  # torch: not for results that are in a file
+
+    out, order = Path(out), [arm.name for arm in study.arms]
+    rows, failures = [], {}
+    for run in sorted(study.runs(), key=lambda run: order.index(run.arm)):
+        folder = run_folder(out, run)
+        try:
+            if (folder / "report.json").exists():
+                found = load_run(folder)
+                if difference := stale(run, found.recipe):
+                    raise ValueError(f"{folder} {difference}; remove it, or name the arm anew")
+                rows.append(ResultRow(run.arm, found.recipe, _brief(found.report), _portable(found.environment)))
+            elif failure_file(out, run).exists():
+                failures[run.name] = failure_file(out, run).read_text(encoding="utf-8").partition("\n")[0]
+        except (ValueError, OSError) as error:
+            failures[run.name] = str(error)
+    return StudyResults(study, tuple(rows), failures)
+
+
+def _brief(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report without what is ten times as long as the rest and not of use to compare arms."""
+    return {key: value for key, value in report.items() if key not in ("intervals", "ece")}
+
+
+def _portable(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """An environment without where the data lay."""
+    data = {key: value for key, value in environment.get("data", {}).items() if key != "path"}
+    return dict(environment) | {"data": data}
+
+
+def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
+    """Local results and, for runs that are not finished here, those published before.
+
+    Published rows of other recipes than the study now defines, or of arms that it has not, are left out with a note. A
+    run of both with different numbers gets a note too, and counts as run here.
+    """
+    rows = {(row.arm, row.seed): row for row in local.rows}
+    arms = {arm.name: arm for arm in local.study.arms}
+    notes = []
+    for row in published:
+        name, here = row.name, rows.get((row.arm, row.seed))
+        if row.arm not in arms:
+            notes.append(f"published {name} is left out: the study has no such arm")
+        elif difference := stale(PlannedRun(row.arm, replace(arms[row.arm].recipe, seed=row.seed)), row.recipe):
+            notes.append(f"published {name} is left out: it {difference}")
+        elif here is None:
+            rows[row.arm, row.seed] = row
+        elif not here.same_numbers(row):
+            ours, theirs = here.measures(), row.measures()
+            changes = (
+                f"{key} {100 * theirs[key]:.2f}, here {100 * ours[key]:.2f}"
+                for key in theirs
+                if key in ours and ours[key] != theirs[key]
+            )
+            notes.append(f"published {name} differs: {'; '.join(changes) or 'not in the means'}")
+    order = {name: i for i, name in enumerate(arms)}
+    return replace(
+        local,
+        rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))),
+        notes=(*local.notes, *notes),
+    )

@@ -1,0 +1,284 @@
+"""Run what a study still lacks: in this process, in processes on this machine, or as a Slurm job array."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqfast.study.definition import PlannedRun, Study
+from freqfast.study.executors import cancel, import_submitit, launching, local_executor, slurm_executor
+from freqfast.study.job import Job, LocalTask, SlurmTask
+from freqfast.study.results import run_folder, stale
+
+if TYPE_CHECKING:
+    import submitit
+
+__all__ = ["pending_runs", "run_study"]
+
+Progress = Callable[[int, int, str], None]
+Ended = Callable[[PlannedRun, str | None], None]
+Stop = Callable[[], int | None]
+_POLL_S = 0.5
+_SHOWN = 2  # running jobs that a message names
+_LOST = "its process ended without a result, killed perhaps"
+
+
+def pending_runs(
+    study: Study,
+    out: str | Path,
+    arms: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    skip: Collection[str] = (),
+) -> tuple[list[PlannedRun], dict[str, str]]:
+    """What is left to run in a study's folder.
+
+    Args:
+        study: The study.
+        out: Its folder, which need not exist.
+        arms: Names of the only arms wanted; all if empty.
+        seeds: The only seeds wanted; all if empty.
+        skip: Names of runs that count as finished wherever they were run.
+
+    Returns:
+        The runs, and errors by name of those that cannot run since their directory is another recipe's.
+
+    Raises:
+        ValueError: If the study has no such arm or seed.
+    """
+    left, errors = [], {}
+    for run in study.runs(arms, seeds):
+        folder = run_folder(Path(out), run)
+        if problem := _other_recipe(run, folder):
+            errors[run.name] = f"{folder} {problem}; remove it, or name the arm anew"
+        elif not (folder / "report.json").exists() and run.name not in skip:
+            left.append(run)
+    return left, errors
+
+
+def _other_recipe(run: PlannedRun, folder: Path) -> str | None:
+    from freqfast.run import read_recipe
+
+    try:
+        return stale(run, read_recipe(folder)) if folder.exists() else None
+    except (ValueError, OSError) as error:
+        return f"cannot be continued: {error}"
+
+
+def run_study(
+    study: Study,
+    out: str | Path,
+    *,
+    arms: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    skip: Collection[str] = (),
+    data_path: str | Path | None = None,
+    device: str | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    slurm: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    ended: Ended | None = None,
+    stop: Stop = lambda: None,
+) -> dict[str, str]:
+    """Run what is not finished yet; a call that is cut off goes on where it was when called again.
+
+    What arms and data can get wrong without training is checked before the first run. A run that fails leaves its error
+    beside its directory and does not stop the others.
+
+    Args:
+        study: The study.
+        out: Its folder; see `freqfast.study` for what it will hold.
+        arms: Names of the only arms to run; all if empty.
+        seeds: The only seeds to run; all if empty.
+        skip: Names of runs (``arm/seed-0``) that count as finished wherever they were run.
+        data_path: Where CIFAR-10 is; see `freqfast.data.load_data`.
+        device: Where to train. By default each run has a GPU to itself in turn where there are some, else the CPU.
+        jobs: Runs at a time, each a process of submitit's; a single one, without submitit, runs in this process.
+        threads: Threads of each run; by default those that torch takes, shared out among the jobs.
+        slurm: Parameters of a Slurm job array, see `freqfast.study.parse_slurm`, in place of processes here.
+        progress: Called as ``progress(epochs done, epochs to do, message)``.
+        ended: Called as a run ends, with its error or None.
+        stop: Asked all the time for the number of a signal that wants the study to stop; None if none does.
+
+    Returns:
+        Errors by name of run.
+
+    Raises:
+        ValueError: If an arm, a seed, a callback, the data or a parameter does not fit.
+        ImportError: If submitit is needed and not installed.
+        RunStoppedError: If it was stopped. What ran has been saved.
+    """
+    import torch
+
+    from freqfast.training import build_callbacks  # brings fastai, which a look at results does without
+
+    out = Path(out).absolute()
+    left, errors = pending_runs(study, out, arms, seeds, skip)
+    for arm in study.arms:
+        try:
+            build_callbacks(arm.recipe)
+        except ValueError as error:
+            raise ValueError(f"arm {arm.name!r}: {error}") from None
+    in_processes = jobs > 1 or find_spec("submitit") is not None
+    if slurm is not None or in_processes:
+        import_submitit("--jobs" if slurm is None else "--slurm")
+    if slurm is None and threads is None and jobs > 1:
+        threads = max(1, torch.get_num_threads() // jobs)
+    todo = [Job(run, out, data_path and Path(data_path).absolute(), device, threads) for run in left]
+    if not todo:
+        return errors
+    _check_data(todo, progress)
+    watch = _Watch(todo, errors, progress, ended, stop)
+    if slurm is not None:
+        _run_all(slurm_executor(_job_folder(out), slurm), SlurmTask(), todo, [None] * len(todo), threads, watch)
+    elif in_processes:
+        folder, gpus = _job_folder(out), _gpus(device)
+        slots = [gpus[i % len(gpus)] for i in range(jobs)]
+        try:
+            _run_all(local_executor(folder), LocalTask(), todo, slots, threads, watch)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    else:
+        _run_here(todo, watch, stop)
+    return errors
+
+
+def _job_folder(out: Path) -> Path:
+    """A new folder for submitit, which names files by process: numbers that come again."""
+    (out / "jobs").mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=out / "jobs", prefix=time.strftime("%Y%m%d-%H%M%S-")))
+
+
+def _check_data(todo: Sequence[Job], progress: Progress | None) -> None:
+    """Load each data set once, so that it is known to be sound and lies in the cache before runs read it at once."""
+    from freqfast.data import load_data
+
+    for name, path in {(job.run.recipe.data, job.own_data_path) for job in todo}:
+        load_data(name, path, progress)
+
+
+def _gpus(device: str | None) -> list[str | None]:
+    """What runs side by side are to see: one GPU each, or all of them where the device is named."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if count == 0:
+        return [None]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = visible.split(",")[:count] if visible else [str(i) for i in range(count)]
+    return list(names) if device is None else [",".join(names)]
+
+
+class _Watch:
+    """Keeps the account of a study's runs and tells of it."""
+
+    def __init__(
+        self,
+        todo: Sequence[Job],
+        errors: dict[str, str],
+        progress: Progress | None,
+        ended: Ended | None,
+        stop: Stop,
+    ) -> None:
+        self._errors, self._progress, self._ended, self._stop = errors, progress, ended, stop
+        self._runs, self._epochs = len(todo), sum(job.run.recipe.epochs for job in todo)
+        self._ended_runs = self._ended_epochs = 0
+        self.running: list[Job] = []
+
+    def end(self, job: Job, error: str | None) -> None:
+        """Note that a run has ended."""
+        self._ended_runs += 1
+        self._ended_epochs += job.run.recipe.epochs
+        if error is not None:
+            self._errors[job.run.name] = error
+        if self._ended is not None:
+            self._ended(job.run, error)
+
+    def check(self) -> None:
+        """Stop if that is wanted.
+
+        Raises:
+            RunStoppedError: If it is.
+        """
+        from freqfast.training import RunStoppedError
+
+        if (signum := self._stop()) is not None:
+            left = self._runs - self._ended_runs
+            raise RunStoppedError(f"interrupted with {left} of {self._runs} runs left; call it again to go on", signum)
+
+    def tell(self) -> None:
+        """Tell how far the runs are, by the epochs that they have written down."""
+        done = [job.epochs_done() for job in self.running]
+        texts = [f"{job.run.name} epoch {n}" for job, n in zip(self.running, done, strict=True)]
+        if len(texts) > _SHOWN:
+            texts[_SHOWN:] = [f"{len(texts) - _SHOWN} more"]
+        self._tell(sum(done), ", ".join(texts))
+
+    def here(self, done: int, total: int, message: str) -> None:
+        """Tell how far the only run is, which goes on in this process."""
+        (job,) = self.running
+        training = message.startswith("epoch")
+        epochs = done * job.run.recipe.epochs // total if training else job.epochs_done()
+        self._tell(epochs, f"{job.run.name}: {message}")
+
+    def _tell(self, epochs: int, message: str) -> None:
+        if self._progress is not None:
+            counted = f"{self._ended_runs} of {self._runs} runs"
+            self._progress(self._ended_epochs + epochs, self._epochs, f"{counted}; {message}")
+
+
+def _run_here(todo: Sequence[Job], watch: _Watch, stop: Stop) -> None:
+    """Perform one job after the other in this process."""
+    from freqfast.training import RunStoppedError
+
+    for job in todo:
+        watch.running = [job]
+        try:
+            watch.end(job, job.perform(watch.here, stop))
+        except RunStoppedError:
+            watch.check()
+
+
+def _run_all(
+    executor: "submitit.Executor",
+    task: Callable[[Job], str | None],
+    todo: Sequence[Job],
+    slots: Sequence[str | None],
+    threads: int | None,
+    watch: _Watch,
+) -> None:
+    """Keep as many jobs submitted as there are slots, until all have ended.
+
+    Args:
+        executor: What runs them.
+        task: What it calls with a job.
+        todo: The jobs.
+        slots: For each job at a time, the GPUs that it sees.
+        threads: Threads of each process.
+        watch: Who is told.
+    """
+    waiting, free = list(todo), list(slots)
+    submitted: dict[Job, submitit.Job] = {}
+    try:
+        while waiting or submitted:
+            batch = [replace(job, gpus=free.pop(0)) for job in waiting[: len(free)]]
+            if batch:
+                del waiting[: len(batch)]
+                with launching(threads):
+                    submitted.update(zip(batch, executor.map_array(task, batch), strict=True))
+            for job in [job for job, handle in submitted.items() if handle.done()]:
+                handle = submitted.pop(job)
+                lost = handle.exception()  # of the process itself; what a run raises is its result
+                watch.end(job, handle.result() if lost is None else job.failed(_LOST, str(lost)))
+                free.append(job.gpus)
+            watch.running = list(submitted)
+            watch.tell()
+            watch.check()
+            time.sleep(_POLL_S)
+    finally:
+        cancel(list(submitted.values()))

@@ -1,0 +1,140 @@
+import json
+
+import pytest
+
+STUDY = """
+title = "Tiny [bold]study"
+seeds = [0, 1]
+baseline = "baseline"
+
+[settings]
+width = 4
+batch_size = 16
+test_images = 2
+epochs = 1
+lr = 0.05
+precision = "float32"
+
+[arms.baseline]
+recipe = "resnet18_cifar10.baseline"
+
+[arms.low]
+recipe = "resnet18_cifar10.baseline"
+callbacks.frequency_proportion.proportions = { low = 1.0 }
+"""
+BROKEN = '[arms.broken]\nrecipe = "resnet18_cifar10.baseline"\nseeds = [0]\nsettings = { lr = 1e30 }\n'
+
+
+@pytest.fixture
+def file(place):
+    path = place / "tiny.toml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch):
+    """Runs in this process, as where submitit is not installed, and measures two corruptions only."""
+    monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast", "pixelate"))
+
+
+def test_from_the_words_to_the_table(call, file, tree, place):
+    words = ("study", "tiny.toml", "--data", tree)
+    result = call(*words, "--arm", "baseline", "--seed", 1)
+    assert result.code == 0, result.err
+    assert result.err == "baseline/seed-1: finished\n"
+    assert "Tiny [bold]study" in " ".join(result.out.split())
+    assert "1 of 4 runs are finished" in result.out
+    assert "runs/tiny/results.json" in result.out
+    assert not (place / "tiny.results.json").exists()
+
+    result = call(*words, "--publish")
+    assert result.code == 0, result.err
+    assert result.err.splitlines() == ["baseline/seed-0: finished", "low/seed-0: finished", "low/seed-1: finished"]
+    assert "4 of 4 runs are finished" in result.out
+    content = json.loads((place / "tiny.results.json").read_text(encoding="utf-8"))
+    assert content == json.loads((place / "runs" / "tiny" / "results.json").read_text(encoding="utf-8"))
+    assert [(row["arm"], row["seed"]) for row in content["runs"]] == [
+        ("baseline", 0), ("baseline", 1), ("low", 0), ("low", 1),
+    ]  # fmt: skip
+
+    before = {path: path.stat().st_mtime_ns for path in (place / "runs" / "tiny" / "runs").rglob("*")}
+    assert call(*words).err == ""
+    assert {path: path.stat().st_mtime_ns for path in (place / "runs" / "tiny" / "runs").rglob("*")} == before
+
+    # On another machine: what is published counts as finished, and is run again on request only.
+    table = call("study", "tiny.toml", "--out", "other", "--table", "--markdown")
+    assert table.out.startswith("| arm | n | clean | diff | time |\n| --- | --: |")
+    assert table.out.count("\n") == 4
+    elsewhere = call(*words, "--out", "other")
+    assert (elsewhere.code, elsewhere.err) == (0, "")
+    assert "4 of 4 runs are finished" in elsewhere.out
+    assert not (place / "other").exists()
+    content["runs"][2]["report"]["clean"] = 0.123
+    (place / "tiny.results.json").write_text(json.dumps(content), encoding="utf-8")
+    repeated = call(*words, "--out", "other", "--repeat", "--arm", "low", "--seed", 0)
+    assert repeated.err == "low/seed-0: finished\n"
+    assert "published low/seed-0 differs: clean 12.30, here" in repeated.out
+    assert json.loads((place / "tiny.results.json").read_text(encoding="utf-8")) == content
+
+
+def test_a_failed_run_is_named_at_the_end(call, file, tree, place):
+    file.write_text(STUDY.replace("[0, 1]", "[0]") + BROKEN, encoding="utf-8")
+    result = call("study", file, "--data", tree, "--out", "out")
+    assert result.code == 1
+    assert result.err.endswith("freqfast: 1 of the runs failed: broken/seed-0\n")
+    assert "Traceback" not in result.err
+    assert "broken/seed-0 failed: the training diverged" in result.out
+    assert "2 of 3 runs are finished" in result.out
+    again = call("study", file, "--out", "out", "--table")
+    assert again.code == 0
+    assert "broken/seed-0 failed: the training diverged" in again.out
+
+
+def test_figures_of_what_was_measured(call, file, tree, place):
+    words = ("study", file, "--data", tree, "--out", "out", "--arm", "baseline", "--seed", 0)
+    assert "figures" not in call(*words).out
+    path = place / "out" / "runs" / "baseline" / "seed-0" / "report.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mean15": 0.6, "mean_bar": 0.7}))  # as with all 15
+    result = call(*words, "--table")
+    assert result.code == 0, result.err
+    assert "out/figures/clean_mean15.png" in result.out
+    assert sorted(path.name for path in (place / "out" / "figures").iterdir()) == [
+        "clean_mean15.png", "clean_mean15.svg", "clean_mean_bar.png", "clean_mean_bar.svg",
+    ]  # fmt: skip
+
+
+def test_stopped_at_once(call, file, tree, monkeypatch):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freqfast.study.job.Job.perform", interrupt)
+    result = call("study", file, "--data", tree)
+    assert result.code == 130
+    assert result.err == "freqfast: stopped at once; the same command goes on from the last checkpoints\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--arm", "lwo"), "the study has no arm 'lwo'; its arms are baseline, low"),
+        (("--table", "--arm", "lwo"), "the study has no arm 'lwo'"),
+        (("--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
+        (("--slurm", "queue=x"), "--slurm has no parameter 'queue'"),
+        (("--data", "absent"), "absent does not exist"),
+    ],
+)
+def test_refused(refused, file, words, message):
+    assert message in refused("study", file, *words)
+
+
+def test_a_wrong_file_is_refused(refused, file):
+    assert "absent.toml does not exist; name a study file (.toml)" in refused("study", "absent.toml")
+    file.write_text(STUDY.replace("width", "wdith"), encoding="utf-8")
+    assert "settings has an unknown key 'wdith'" in refused("study", file)
+    file.write_text(STUDY.replace("proportions = {", "proportoins = {"), encoding="utf-8")
+    assert "arm 'low': frequency_proportion has no argument 'proportoins'" in refused("study", file)
+    file.write_text(STUDY, encoding="utf-8")
+    file.with_suffix(".results.json").write_text("{")
+    assert "tiny.results.json is no result file of a study: " in refused("study", file)

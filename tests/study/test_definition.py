@@ -1,0 +1,108 @@
+import pytest
+
+from freqfast.recipe import find_recipe
+from freqfast.study import load_study
+
+
+def test_a_study_file(write):
+    study = load_study(write(extra='[arms.longer]\nrecipe = "quickstart"\nsettings = { epochs = 3 }\nseeds = [7]\n'))
+    assert (study.title, study.description) == ("Stripes", "Does an all-low first layer help?")
+    assert study.baseline == "baseline"
+    assert [arm.name for arm in study.arms] == ["baseline", "low", "longer"]
+    baseline, low, longer = study.arms
+    assert (baseline.recipe.width, baseline.recipe.epochs, baseline.recipe.precision) == (4, 1, "float32")
+    assert baseline.recipe.callbacks == {}
+    assert baseline.recipe.description == find_recipe("resnet18_cifar10.baseline").description
+    assert low.recipe.callbacks == {"frequency_proportion": {"proportions": {"low": 1.0}}}
+    assert low.recipe.description == "all filters low"
+    assert low.recipe.name == "resnet18_cifar10.baseline"
+    assert (longer.recipe.epochs, longer.recipe.width, longer.recipe.data) == (3, 4, "photos")
+    assert longer.recipe.callbacks == find_recipe("quickstart").callbacks
+    assert (baseline.seeds, longer.seeds) == ((0, 1), (7,))
+
+
+def test_arguments_of_a_callback_of_the_recipe_are_replaced_one_by_one(write):
+    text = '[arms.mild]\nrecipe = "quickstart"\ncallbacks.frequency_proportion.purity = 0.7\n'
+    callbacks = load_study(write(extra=text)).arms[2].recipe.callbacks
+    assert callbacks["frequency_proportion"] == {"proportions": {"low": 0.75, "high": 0.25}, "purity": 0.7}
+    assert callbacks["spectral_modulation"] == find_recipe("quickstart").callbacks["spectral_modulation"]
+
+
+def test_runs_go_seed_by_seed(write):
+    study = load_study(write(extra='[arms.other]\nrecipe = "quickstart"\nseeds = [1]\n'))
+    assert [run.name for run in study.runs()] == [
+        "baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1", "other/seed-1",
+    ]  # fmt: skip
+    assert [run.recipe.seed for run in study.runs()] == [0, 0, 1, 1, 1]
+    assert [run.name for run in study.runs(["low"], [1])] == ["low/seed-1"]
+    with pytest.raises(ValueError, match="the study has no arm 'lwo'; its arms are baseline, low, other"):
+        study.runs(["lwo"])
+    with pytest.raises(ValueError, match="no arm of the study has seed 5; the seeds are 0, 1"):
+        study.runs((), [5])
+
+
+ARM = '[arms.x]\nrecipe = "quickstart"\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "extra", "message"),
+    [
+        ("title", "titel", "", "the study has an unknown key 'titel'; the keys are title, description"),
+        ('title = "Stripes"', "", "", "the study lacks the key 'title'"),
+        ('title = "Stripes"', "title = 3", "", "title must be of type str, got 3"),
+        ("seeds = [0, 1]", "", "", "the study lacks the key 'seeds'"),
+        ("[0, 1]", "[]", "", r"seeds must be one or more, all different, got \[\]"),
+        ("[0, 1]", "[1, 1]", "", r"all different, got \[1, 1\]"),
+        ("[0, 1]", "[-1]", "", r"seeds must be integers in 0"),
+        ("[0, 1]", "[true]", "", r"seeds must be integers in 0"),
+        ("[0, 1]", "3", "", r"seeds must be of type list\[int\], got 3"),
+        ('"baseline"\n\n[set', '"bsaeline"\n\n[set', "", "baseline 'bsaeline' is no arm; the arms are baseline, low"),
+        ("width", "wdith", "", "settings has an unknown key 'wdith'; the keys are data, model, width"),
+        ("width = 4", "width = 0", "", r"arms\.baseline: width must lie in 1\.\.1024, got 0"),
+        ("width = 4", 'width = "4"', "", r"arms\.baseline: width must be of type int, got '4'"),
+        ("width = 4", "seed = 4", "", r"settings must not set seed; write seeds = \[\.\.\.\]"),
+        ("width = 4", "callbacks = {}", "", r"settings must not set callbacks; write \[arms"),
+        ("[settings]", "[[settings]]", "", "settings must be a table, got"),
+        ("", "", '[arms.x]\ndescription = "x"', r"arms\.x lacks the key 'recipe'"),
+        ("", "", "[arms.low.seeds]", r"arms\.low\.seeds must be of type list\[int\], got {}"),
+        ("[arms.baseline]", "[arms]\nx = 3\n[arms.baseline]", "", r"arms\.x must be a table, got 3"),
+        ("", "", '[arms.x]\nrecipe = "nosuch"', r"arms\.x: unknown recipe 'nosuch'; the recipes are quickstart"),
+        ("", "", "[arms.x]\nrecipe = 1", r"arms\.x: recipe must be of type str, got 1"),
+        ("", "", f"{ARM}colour = 1", r"arms\.x has an unknown key 'colour'; the keys are recipe, description"),
+        ("", "", f"{ARM}seeds = []", r"arms\.x\.seeds must be one or more"),
+        ("", "", f"{ARM}settings = {{ wdith = 1 }}", r"arms\.x\.settings has an unknown key 'wdith'"),
+        ("", "", f"{ARM}callbacks = 3", r"arms\.x\.callbacks must be a table, got 3"),
+        ("", "", f"{ARM}callbacks.low = 3", r"arms\.x\.callbacks\.low must be a table, got 3"),
+        ("", "", ARM + ARM, "Cannot declare"),
+        ("", "", '[arms.LOW]\nrecipe = "quickstart"', "arms 'low' and 'LOW' differ in case only"),
+        ("", "", ARM + '[arms.y]\nrecipe = "quickstart"\ndescription = "z"', "arms 'x' and 'y' define the same run"),
+        ("", "", "[target]\nclean = 0.1", "target lacks the key 'mean15'"),
+        ("", "", "[target]\nclean = 0.1\nmean15 = true", r"target\.mean15 must be of type float, got True"),
+        ("", "", "]", "stripes.toml: "),
+        ("", "", "x = " + "[" * 3000, "stripes.toml: "),
+    ],
+)
+def test_a_wrong_file_is_one_line(write, old, new, extra, message):
+    path = write((old, new), extra=extra) if old else write(extra=extra)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_study(path)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "-x", "a b", "a\\nb", "é", "x" * 65, "|"])
+def test_a_name_is_a_folder_below_the_study(write, name):
+    with pytest.raises(ValueError, match="has a bad name; use up to 64 letters, digits"):
+        load_study(write(extra=f'[arms."{name}"]\nrecipe = "quickstart"\n'))
+
+
+def test_no_arms(write, tmp_path):
+    path = tmp_path / "none.toml"
+    path.write_text('title = "x"\nseeds = [0]\nbaseline = "x"\narms = {}\n')
+    with pytest.raises(ValueError, match=r"the study has no arms; add a table \[arms\.NAME\]"):
+        load_study(path)
+    with pytest.raises(FileNotFoundError, match=r"absent\.toml does not exist; name a study file"):
+        load_study(tmp_path / "absent.toml")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"none\.toml: "):
+        load_study(path)

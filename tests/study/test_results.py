@@ -1,0 +1,145 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from freqfast.study import (
+    ResultRow,
+    StudyResults,
+    merge,
+    published_path,
+    read_results,
+    results_table,
+    summarise,
+    table_cells,
+    write_results,
+)
+
+
+@pytest.fixture
+def rows(make_row):
+    return (
+        make_row("baseline", 0, 0.86, 0.64),
+        make_row("baseline", 1, 0.87, 0.65),
+        make_row("low", 0, 0.85, 0.70, seconds=11.0),
+        make_row("low", 1, 0.87, 0.71, seconds=13.0),
+        make_row("high", 2, 0.80),
+    )
+
+
+def test_summary_by_hand(study, rows):
+    baseline, low, high = summarise(study, rows)
+    assert (low.arm, low.description, low.seeds) == ("low", "low", (0, 1))
+    assert low.means["clean"].mean == pytest.approx(0.86)
+    assert low.means["clean"].half_width == pytest.approx(12.706205 * 0.01, rel=1e-6)
+    assert low.means["noise"].mean == pytest.approx(0.605)
+    assert low.differences["clean"].mean == pytest.approx(-0.005)
+    assert low.differences["clean"].half_width == pytest.approx(12.706205 * 0.005, rel=1e-6)
+    assert low.differences["mean15"].mean == pytest.approx(0.06)
+    assert low.differences["mean15"].half_width == pytest.approx(0, abs=1e-9)
+    assert low.relative_time == pytest.approx((1.1 + 1.3) / 2)
+    assert baseline.differences == {}
+    assert baseline.relative_time == 1
+    assert set(high.means) == {"clean"}
+    assert high.differences == {}  # no seed in common with the baseline
+    assert high.relative_time is None
+
+
+def test_seconds_of_different_machines_are_not_compared(study, make_row):
+    rows = [
+        make_row("baseline", 0, 0.8, processor="fast"),
+        make_row("low", 0, 0.8, seconds=100.0, processor="slow"),
+    ]
+    assert summarise(study, rows)[1].relative_time is None
+
+
+def test_the_table_as_markdown(study, rows):
+    assert results_table(summarise(study, rows)) == (
+        "| arm | n | clean | diff | mean15 | diff | noise | blur | time |\n"
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |\n"
+        "| baseline | 2 | 86.5 ±6.4 | - | 64.5 ±6.4 | - | 54.5 ±6.4 | 74.5 ±6.4 | 1.00 |\n"
+        "| low | 2 | 86.0 ±12.7 | -0.5 ±6.4 | 70.5 ±6.4 | +6.0 ±0.0 | 60.5 ±6.4 | 80.5 ±6.4 | 1.20 |\n"
+        "| high | 1 | 80.0 - | - | - | - | - | - | - |\n"
+    )
+
+
+def test_a_second_set_of_corruptions_has_its_columns(study, rows):
+    measured = replace(rows[0], report={**rows[0].report, "mean_bar": 0.7})
+    header, cells = table_cells(summarise(study, [measured]))
+    assert header[:8] == ["arm", "n", "clean", "diff", "mean15", "diff", "mean_bar", "diff"]
+    assert cells[0][6] == "70.0 -"
+
+
+def test_round_trip(study, rows, tmp_path):
+    path = published_path(tmp_path / "made.toml")
+    assert path == tmp_path / "made.results.json"
+    write_results(path, StudyResults(study, rows, {"high/seed-0": "diverged"}, ("a note",)))
+    assert read_results(path) == rows
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert list(content) == [
+        "schema", "freqfast", "title", "description", "baseline", "table", "runs", "failures", "notes",
+    ]  # fmt: skip
+    assert content["schema"] == 1
+    assert content["table"][1]["means"]["clean"] == {
+        "mean": pytest.approx(0.86), "half_width": pytest.approx(0.12706, rel=1e-4), "n": 2,
+    }  # fmt: skip
+    assert content["runs"][0] | {"recipe": None} == {
+        "arm": "baseline", "seed": 0, "recipe": None, "report": rows[0].report, "environment": {"processor": "x"},
+    }  # fmt: skip
+    assert content["runs"][0]["recipe"]["lr"] == 0.1
+    assert content["failures"] == {"high/seed-0": "diverged"}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert sum('"arm": "low"' in line for line in lines) == 3  # its summary and its two runs
+    write_results(path, StudyResults(study, ()))
+    assert read_results(path) == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "3", "{}", '{"schema": 1}', '{"schema": 2, "runs": []}', '{"schema": "1", "runs": []}',
+        '{"schema": 1, "runs": [3]}', '{"schema": 1, "runs": [{"arm": "x"}]}', "[" * 5000,
+        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"wdith": 1}, "report": {}, "environment": {}}]}',
+        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {}, "environment": {}}]}',
+        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": NaN, "seconds":'
+        ' {"fit": 1}}, "environment": {}}]}',
+    ],
+)  # fmt: skip
+def test_what_is_no_result_file_is_one_line(tmp_path, content):
+    path = tmp_path / "x.results.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="is no result file of a study: ") as caught:
+        read_results(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_published_rows_stay_where_this_machine_lacks_them(study, rows):
+    merged = merge(rows[2:], StudyResults(study, rows[:2], {"low/seed-2": "diverged"}))
+    assert merged.rows == rows
+    assert merged.failures == {"low/seed-2": "diverged"}
+    assert merged.notes == ()
+    assert merge(rows, StudyResults(study, rows)).notes == ()
+
+
+def test_seconds_may_differ_numbers_may_not(study, rows, make_row):
+    slower = make_row("baseline", 0, 0.86, 0.64, seconds=99.0)
+    assert merge([slower], StudyResults(study, rows)).notes == ()
+    other = make_row("baseline", 0, 0.85, 0.64)
+    merged = merge([other], StudyResults(study, rows))
+    assert merged.notes == ("published baseline/seed-0 differs: clean 85.00, here 86.00",)
+    assert merged.rows == rows
+    cell = ResultRow("low", rows[2].recipe, {**rows[2].report, "accuracy": {"fog": {"1": 0.5}}}, {})
+    assert merge([cell], StudyResults(study, rows)).notes == ("published low/seed-0 differs: not in the means",)
+
+
+def test_published_rows_of_another_definition_are_left_out(study, rows, make_row):
+    narrow = make_row("high", 0, 0.7, width=8)
+    gone = replace(rows[0], arm="gone")
+    merged = merge([narrow, gone], StudyResults(study, rows))
+    assert merged.rows == rows
+    assert merged.notes == (
+        "published high/seed-0 is left out: it was made with another recipe (width 8, not 64)",
+        "published gone/seed-0 is left out: the study has no such arm",
+    )
+    renamed = replace(rows[2], recipe=replace(rows[2].recipe, description="better words"))
+    assert merge([renamed], StudyResults(study, ())).notes == ()
