@@ -4,11 +4,16 @@ import sys
 from typing import Annotated
 
 import typer
+from freqfast.cli.analyses import ablation, heatmap, quality, reliance
 from freqfast.cli.corrupt import corrupt
 from freqfast.cli.evaluate import evaluate
 from freqfast.cli.recipes import recipes
+from freqfast.cli.report import report
+from freqfast.cli.rerun import rerun
 from freqfast.cli.run import run
+from freqfast.cli.show import show
 from freqfast.cli.spectra import spectra
+from freqfast.cli.study import study
 
 from freqfast._version import __version__
 
@@ -22,7 +27,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (recipes, run, evaluate, corrupt, spectra):
+for command in (
+    recipes,
+    run,
+    rerun,
+    evaluate,
+    corrupt,
+    spectra,
+    show,
+    study,
+    heatmap,
+    reliance,
+    ablation,
+    quality,
+    report,
+):
     app.command()(command)
 
 

@@ -1,6 +1,8 @@
 """The colours of all figures: the same for the same thing everywhere, and safe for the colour-blind."""
 
-__all__ = ["FAMILY_COLOURS", "band_colour"]
+from typing import TypedDict
+
+__all__ = ["FAMILY_COLOURS", "RunStyle", "band_colour", "run_style"]
 
 # Okabe and Ito's colour-blind-safe set; the usual bands have the same colour in every figure.
 _NAMED_COLOURS = {"low": "#0072b2", "mid": "#009e73", "high": "#d55e00"}
@@ -13,3 +15,23 @@ FAMILY_COLOURS = {"noise": "#0072b2", "blur": "#d55e00", "weather": "#009e73", "
 def band_colour(name: str, index: int) -> str:
     """Colour of a band: by name for low, mid and high, else by its position."""
     return _NAMED_COLOURS.get(name, _OTHER_COLOURS[index % len(_OTHER_COLOURS)])
+
+
+class RunStyle(TypedDict):
+    """Keyword arguments of matplotlib's `plot` by which a run is told from others without its colour, too."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
+# Of middling lightness, to be seen on white and on black; none of them a band's. The first run is the grey reference.
+_RUN_COLOURS = ("#808080", "#aa4499", "#8a8a2e", "#2f9486", "#cc6677", "#5b7fd0", "#b8860b", "#7f5fa8")
+_MARKERS = "os^DvPX*"
+_LINES = ("-", "--", "-.", ":")
+
+
+def run_style(index: int) -> RunStyle:
+    """Colour, marker and line of a run by its position, the same in every figure."""
+    i = index % len(_RUN_COLOURS)
+    return {"color": _RUN_COLOURS[i], "marker": _MARKERS[i], "linestyle": _LINES[index % len(_LINES)]}

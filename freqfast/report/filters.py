@@ -9,7 +9,7 @@ from freqfast.spectra import Spectra
 __all__ = ["filter_grid"]
 
 
-def filter_grid(spectra: Spectra, columns: int = 8) -> Figure:
+def filter_grid(spectra: Spectra, columns: int = 8, title: str | None = None) -> Figure:
     """Filters beside their power spectra, ordered by band.
 
     Each filter is drawn as a colour image around grey; below it stands its power spectrum, in dB below its peak, with
@@ -18,9 +18,10 @@ def filter_grid(spectra: Spectra, columns: int = 8) -> Figure:
     Args:
         spectra: What to draw, see `freqfast.spectra.measure_spectra`.
         columns: Filters of each band to draw.
+        title: What stands above; by default the layer's name and what is drawn. Empty for nothing.
     """
     bands = [b for b in range(len(spectra.bands)) if (spectra.classes == b).any()]
-    figure = Figure(figsize=(0.8 * columns + 0.9, 2.15 * len(bands) + 0.6), layout="constrained")
+    figure = Figure(figsize=(0.8 * columns + 0.9, 1.85 * len(bands) + 0.3 + 0.2 * (title != "")), layout="constrained")
     grid = figure.subplots(2 * len(bands), columns, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
@@ -41,14 +42,21 @@ def filter_grid(spectra: Spectra, columns: int = 8) -> Figure:
                 for spine in axes.spines.values():
                     spine.set(edgecolor=colour, linewidth=1.5)
         label = f"{spectra.bands.names[band]}\n{len(members)} of {len(spectra.classes)}"
-        grid[2 * row, 0].set_ylabel(label, color=colour, fontsize=9)
+        grid[2 * row, 0].set_ylabel(label, fontsize=9)
         grid[2 * row + 1, 0].set_ylabel("fy", fontsize=7)
         grid[2 * row + 1, 0].set_xlabel("fx", fontsize=7)
+        if band == bands[-1]:
+            text = "fy, fx: -0.5 to 0.5 cycles/pixel"
+            note = grid[2 * row + 1, 0].annotate(text, (1.2, -0.09), xycoords="axes fraction", fontsize=7, va="top")
+            note.set_in_layout(False)  # it may run on below its neighbours
     if image is not None:
         bar = figure.colorbar(image, ax=grid, shrink=0.6, pad=0.01)
-        bar.set_label("power below the filter's peak (dB); fy, fx from -0.5 to 0.5 cycles/pixel", fontsize=7)
+        bar.set_label("power over the filter's peak (dB)", fontsize=7)
         bar.ax.tick_params(labelsize=7)
-    figure.suptitle(f"Filters of {spectra.layer}, share of energy in their band, and power spectra", fontsize=9)
+    if title is None:
+        title = f"Filters of {spectra.layer}, share of energy in their band, and power spectra"
+    if title:
+        figure.suptitle(title, fontsize=9, parse_math=False)
     return figure
 
 

@@ -1,0 +1,214 @@
+"""`freqfast heatmap`, `reliance`, `ablation` and `quality`."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from freqfast.cli.figures import check_figure_path, save_figure
+from freqfast.cli.output import console, percent, progress_bar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from freqfast.analysis import Analysis
+    from freqfast.data.images import ImageSet
+    from freqfast.run import Checkpoint
+
+__all__ = ["ablation", "heatmap", "quality", "reliance"]
+
+Run = Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="A run directory or a model.safetensors.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Where the run's data is, as for `freqfast run`; photos for those that come along.")
+]
+Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
+Device = Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.")]
+Precision = Annotated[str, typer.Option(help="auto, bfloat16 or float32.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of what is random.")]
+BandCount = Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")]
+Progress = Callable[[int, int, str], None]
+Layer = Annotated[str | None, typer.Option(help="Name of the convolution; the first spatial one by default.")]
+
+
+def heatmap(
+    run: Run,
+    data: Data = None,
+    images: Images = 1000,
+    norm: Annotated[float, typer.Option(help="L2 norm of the perturbation of each channel, pixels in [0, 1].")] = 4.0,
+    seed: Seed = 0,
+    output: Output = None,
+    as_json: AsJson = False,
+    device: Device = "cpu",
+    precision: Precision = "auto",
+) -> None:
+    """Fourier heat map: the error when a wave of each spatial frequency is added to the test images.
+
+    After Yin et al. (2019). Kept in the run directory, as analysis/heatmap.json, for `freqfast report`.
+    """
+    from freqfast.analysis import fourier_heat_map
+    from freqfast.bands import Bands
+
+    bands = Bands.equal_area(2)
+
+    def analyse(*given: Any, **more: Any) -> Any:
+        return fourier_heat_map(*given, norm=norm, seed=seed, **more)
+
+    found = _measure(run, data, images, device, precision, output, analyse)
+    errors = zip(bands.names, found.band_error(bands), strict=True)
+    lines = [
+        f"error without perturbation: {percent(found.clean_error)} %",
+        f"mean error at L2 norm {found.norm:g}: {percent(float(found.error.mean()))} %",
+        *(f"mean error at {name} frequencies: {percent(float(error))} %" for name, error in errors),
+    ]
+    _deliver(run, found, lines, output, as_json)
+
+
+def reliance(
+    run: Run,
+    data: Data = None,
+    images: Images = 1000,
+    output: Output = None,
+    as_json: AsJson = False,
+    device: Device = "cpu",
+    precision: Precision = "auto",
+) -> None:
+    """Frequency reliance: accuracy on low-, high- and band-pass filtered test images.
+
+    Kept in the run directory, as analysis/reliance.json, for `freqfast report`.
+    """
+    from freqfast.analysis import frequency_reliance
+
+    found = _measure(run, data, images, device, precision, output, frequency_reliance)
+    table = Table(title="accuracy in percent by cut-off in cycles/pixel")
+    for name in ("cut-off", "below it kept", "from it on kept", "one step kept"):
+        table.add_column(name, justify="right")
+    for row in zip(found.cutoffs, found.low, found.high, found.band, strict=True):
+        table.add_row(f"{row[0]:.2f}", *(percent(float(value)) for value in row[1:]))
+    _deliver(run, found, [table, f"on whole images: {percent(found.clean)} %"], output, as_json)
+
+
+def ablation(
+    run: Run,
+    data: Data = None,
+    images: Images = 1000,
+    bands: BandCount = 2,
+    layer: Layer = None,
+    seed: Seed = 0,
+    output: Output = None,
+    as_json: AsJson = False,
+    device: Device = "cpu",
+    precision: Precision = "auto",
+) -> None:
+    """Band ablation: accuracy without a band's filters, and without the band in every filter's response.
+
+    Nothing is retrained, and BatchNorm is not recalibrated. Kept in the run directory, as analysis/ablation.json.
+    """
+    from freqfast.analysis import ablate_bands
+
+    def analyse(*given: Any, **more: Any) -> Any:
+        return ablate_bands(*given, bands=bands, layer=layer, seed=seed, **more)
+
+    found = _measure(run, data, images, device, precision, output, analyse)
+    table = Table(title=f"accuracy in percent without a band, layer {found.layer}")
+    for name in ("band", "filters", "without them", "as many at random", "without its frequencies"):
+        table.add_column(name, justify="left" if name == "band" else "right")
+    for b, name in enumerate(found.bands.names):
+        values = (found.filters[b], found.control[b], found.response[b])
+        table.add_row(name, str(found.counts[b]), *(percent(float(value)) for value in values))
+    _deliver(run, found, [table, f"whole model: {percent(found.clean)} %"], output, as_json)
+
+
+def quality(run: Run, layer: Layer = None, output: Output = None, as_json: AsJson = False) -> None:
+    """Filter quality: sparsity, variance entropy and orthogonality (Gavrikov and Keuper, 2022); needs no data.
+
+    Kept in the run directory, as analysis/quality.json, for `freqfast report`.
+    """
+    from freqfast.analysis import filter_quality
+    from freqfast.modulation import effective_weight
+    from freqfast.run import load_checkpoint
+    from freqfast.surgery import find_conv
+
+    check_figure_path(output)
+    name, conv = find_conv(load_checkpoint(run).model, layer)
+    found = filter_quality(effective_weight(conv).float().cpu().numpy(), name)
+    lines = [
+        f"layer {found.layer}: {found.kernels} kernels",
+        f"sparsity: {percent(found.sparsity)} %",
+        f"variance entropy: {found.variance_entropy:.3f} (Gaussian kernels: {found.random_entropy:.3f})",
+        f"orthogonality: {found.orthogonality:.3f}",
+    ]
+    _deliver(run, found, lines, output, as_json)
+
+
+def _measure(
+    run: Path,
+    data: Path | None,
+    images: int,
+    device: str,
+    precision: str,
+    output: Path | None,
+    analyse: Callable[..., Any],
+) -> Any:
+    """What an analysis finds on a run's test images."""
+    from freqfast.robustness import Classifier
+    from freqfast.run import load_checkpoint
+
+    check_figure_path(output)  # before minutes of work
+    checkpoint = load_checkpoint(run)
+    classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
+    try:
+        with progress_bar() as progress:
+            sample = _test_images(run, checkpoint, data, progress).head(images)
+            return analyse(classifier, sample.images, sample.labels, progress=progress)
+    except KeyboardInterrupt:
+        print("freqfast: interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progress: Progress) -> "ImageSet":
+    """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
+    from freqfast.data.images import DATASETS, load_data
+    from freqfast.run import read_recipe
+
+    recipe = read_recipe(run) if (run / "recipe.toml").is_file() else None
+    name = recipe.data if recipe else "cifar10"
+    if data is not None and str(data) in DATASETS:
+        name, data = str(data), None
+    loaded = load_data(name, data, progress)
+    if loaded.classes != checkpoint.classes:
+        raise ValueError(
+            f"{run} was trained on the classes {', '.join(checkpoint.classes)}, but {data or name} has "
+            f"{', '.join(loaded.classes)}; name the run's data with --data"
+        )
+    return loaded.hold_out(recipe.holdout).test if recipe and recipe.holdout else loaded.test
+
+
+def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output: Path | None, as_json: bool) -> None:
+    """Keep what was found in the run directory, draw it and print it."""
+    from freqfast.analysis import analysis_file, write_analysis
+
+    kept = None
+    if run.is_dir():
+        kept = analysis_file(run, found.kind)
+        try:
+            kept.parent.mkdir(exist_ok=True)
+            write_analysis(kept, found)
+        except OSError as error:  # what was found is worth more than the file
+            print(f"freqfast: not kept in the run: {error}", file=sys.stderr)
+            kept = None
+    if output is not None:
+        from freqfast.report.analysis import analysis_figure
+
+        save_figure(output, analysis_figure({run.resolve().name: found}))
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+        return
+    for line in lines:
+        console.print(line, soft_wrap=isinstance(line, str))
+    for path in filter(None, (kept, output)):
+        console.print(f"written: {path}", soft_wrap=True)

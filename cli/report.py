@@ -1,0 +1,38 @@
+"""`freqfast report`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from freqfast.cli.output import console, progress_bar
+
+__all__ = ["report"]
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Finished run directories; differences are to the first.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The HTML page to write.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Compare runs on one HTML page that needs nothing else: tables with intervals, figures, commands.
+
+    Shows the analyses that `freqfast heatmap`, `reliance` and `ablation` keep in the runs. Differences are paired where
+    `freqfast evaluate --out RUN/evaluation.json` left outcomes image by image.
+    """
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"folder {output.parent} does not exist; create it or choose another path")
+
+    from freqfast.report.page import write_page
+
+    try:
+        with progress_bar() as progress:
+            write_page(runs, output, progress)
+    except KeyboardInterrupt:
+        print("freqfast: interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+    count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
+    console.print(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB", soft_wrap=True)

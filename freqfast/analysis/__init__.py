@@ -1,0 +1,36 @@
+"""Analyses that tell what a model's spectra mean: pure functions that return dataclasses of NumPy arrays."""
+
+from freqfast.analysis.ablation import ablate_bands
+from freqfast.analysis.heat_map import fourier_heat_map
+from freqfast.analysis.profile import radial_profile, unmodulated_weight
+from freqfast.analysis.quality import filter_quality
+from freqfast.analysis.reliance import frequency_reliance
+from freqfast.analysis.results import (
+    ANALYSES,
+    Ablation,
+    Analysis,
+    HeatMap,
+    Quality,
+    Reliance,
+    analysis_file,
+    read_analysis,
+    write_analysis,
+)
+
+__all__ = [
+    "ANALYSES",
+    "Ablation",
+    "Analysis",
+    "HeatMap",
+    "Quality",
+    "Reliance",
+    "ablate_bands",
+    "analysis_file",
+    "filter_quality",
+    "fourier_heat_map",
+    "frequency_reliance",
+    "radial_profile",
+    "read_analysis",
+    "unmodulated_weight",
+    "write_analysis",
+]

@@ -1,0 +1,45 @@
+"""Images without some of their radial frequencies, and a classifier's accuracy on such images."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from freqfast.robustness import Classifier, evaluate_images
+
+__all__ = ["accuracy", "filtered_images", "radial_frequencies"]
+
+Progress = Callable[[int, int, str], None]
+
+
+def radial_frequencies(height: int, width: int) -> NDArray[np.float64]:
+    """Radial frequency at each bin of a real 2-D DFT, ``(height, width // 2 + 1)``, in cycles/pixel."""
+    rho: NDArray[np.float64] = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    return rho
+
+
+def filtered_images(images: np.ndarray, keeps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The images once for each set of frequencies that is kept of them; the mean of each channel stays in all.
+
+    Images are taken as periodic, as the DFT takes them, and the result is not clamped to the range of pixels:
+    clamping would put frequencies back that were taken out.
+
+    Args:
+        images: ``(N, H, W, 3)`` pixels from 0 to 255.
+        keeps: Masks ``(H, W // 2 + 1)`` over `radial_frequencies`: True for what stays.
+
+    Yields:
+        float32 ``(N, H, W, 3)``.
+    """
+    size = images.shape[1:3]
+    spectrum = scipy.fft.rfft2(np.asarray(images, np.float32), axes=(1, 2))
+    for keep in keeps:
+        mask = np.array(keep, dtype=np.float32)
+        mask[0, 0] = 1
+        yield scipy.fft.irfft2(spectrum * mask[None, :, :, None], s=size, axes=(1, 2))
+
+
+def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the images that are classified correctly; `images` are pixels from 0 to 255, whole or not."""
+    return float(evaluate_images(classifier, images, labels).mean())

@@ -1,0 +1,97 @@
+"""What a report page knows of each run: the run itself, its results, its spectra and the analyses beside them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from freqfast.analysis import ANALYSES, Analysis, analysis_file, filter_quality, read_analysis
+from freqfast.report.summary import MEASURES, RunResult, measure
+from freqfast.robustness import Classifier, CorruptionReport
+from freqfast.run import Run, load_run
+from freqfast.spectra import Spectra
+from freqfast.spectra_h5 import read_spectra
+
+__all__ = ["Entry", "load_entries", "unique_labels"]
+
+EVALUATION = "evaluation.json"
+"""Where in a run directory ``freqfast evaluate --out`` may leave outcomes image by image, for paired differences."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run on the page.
+
+    Attributes:
+        label: What it is called there.
+        run: The run.
+        result: What it measured.
+        spectra: Its first layer's spectra, None if the run has no such file.
+        analyses: What the analyses found, by kind.
+    """
+
+    label: str
+    run: Run
+    result: RunResult
+    spectra: Spectra | None = None
+    analyses: Mapping[str, Analysis] = field(default_factory=dict)
+
+
+def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
+    """Read finished runs with all that is beside them.
+
+    Raises:
+        FileNotFoundError: If a path is no finished run.
+        ValueError: If a file is not sound, belongs to another model, or a run is named twice.
+    """
+    if not paths:
+        raise ValueError("name at least one run directory")
+    return [_load(path, label) for path, label in zip(paths, unique_labels(paths), strict=True)]
+
+
+def _load(path: str | Path, label: str) -> Entry:
+    run = load_run(path)
+    evaluation = None
+    if (run.path / EVALUATION).is_file():
+        evaluation = CorruptionReport.load(run.path / EVALUATION)
+        _check_model(run, evaluation)
+    result = RunResult(run.report, run.environment, run.recipe.holdout, evaluation)
+    try:
+        for name in ("clean", *MEASURES):
+            measure(result, name)
+        if any(not 0 <= a <= 1 for by in result.accuracy.values() for a in by.values()):
+            raise ValueError("an accuracy is no fraction")
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise ValueError(f"{run.path / 'report.json'} is not sound ({type(error).__name__}: {error})") from None
+    file = run.path / "spectra.h5"
+    spectra = read_spectra(file) if file.is_file() else None
+    analyses = {kind: read_analysis(found) for kind in ANALYSES if (found := analysis_file(run.path, kind)).is_file()}
+    if spectra is not None and "quality" not in analyses:
+        analyses["quality"] = filter_quality(spectra.weight, spectra.layer)
+    return Entry(label, run, result, spectra, analyses)
+
+
+def _check_model(run: Run, evaluation: CorruptionReport) -> None:
+    """Refuse an evaluation of another model than the run's."""
+    if evaluation.provenance is None:
+        return
+    model = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std, precision="float32")
+    if evaluation.provenance.weights_sha256 != model.weights_sha256:
+        raise ValueError(
+            f"{run.path / EVALUATION} is of another model than the run's; make it again with `freqfast evaluate`"
+        )
+
+
+def unique_labels(paths: Sequence[str | Path]) -> list[str]:
+    """The shortest ends of the paths that differ: the folders' names, with folders above them where those are equal.
+
+    Raises:
+        ValueError: If two paths are the same folder.
+    """
+    whole = [Path(path).resolve() for path in paths]
+    for i, path in enumerate(whole):
+        if path in whole[:i]:
+            raise ValueError(f"{path} is named twice; name each run once")
+    depth = 1
+    while len({path.parts[-depth:] for path in whole}) < len(whole):
+        depth += 1
+    return ["/".join(path.parts[-depth:]) for path in whole]

@@ -1,0 +1,63 @@
+"""Learned gains by frequency."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from freqfast.report.colours import band_colour
+from freqfast.report.panels import COLUMN, dress, panels, shade_bands
+from freqfast.spectra import Spectra
+
+__all__ = ["learned_gains"]
+
+DB_PER_NEPER = 10 / np.log(10)
+"""Decibels of a log power gain of 1."""
+
+
+def learned_gains(spectra: Spectra, title: str = "Learned gains") -> Figure:
+    """The power gains that a modulation learned: the mean over filters on the frequency plane, and each by frequency.
+
+    Args:
+        spectra: Spectra of a modulated layer.
+        title: What stands above; empty for nothing.
+
+    Raises:
+        ValueError: If the layer is not modulated.
+    """
+    if spectra.log_gain is None:
+        raise ValueError(f"layer {spectra.layer} has no learned gains; train with SpectralModulation")
+    gain = DB_PER_NEPER * spectra.log_gain.astype(np.float64)
+    rows, height, width = gain.shape
+    fy, fx = (np.fft.fftshift(np.fft.fftfreq(n)) for n in (height, width))
+    figure, ((plane, axes),) = panels(1, 2, 2 * COLUMN, 2.6, width_ratios=(1, 1.5))
+
+    mean = gain.mean(0)
+    limit = max(float(np.abs(mean).max()), 1e-6)
+    step_y, step_x = 1 / (2 * height), 1 / (2 * width)
+    extent = (fx[0] - step_x, fx[-1] + step_x, fy[0] - step_y, fy[-1] + step_y)
+    image = plane.imshow(mean, cmap="PuOr", vmin=-limit, vmax=limit, origin="lower", extent=extent)
+    dress(plane, "Mean over filters", "fx (cycles/pixel)", "fy (cycles/pixel)", grid="")
+    figure.colorbar(image, ax=plane, shrink=0.8).set_label("power gain (dB)", fontsize=7)
+    figure.axes[-1].tick_params(labelsize=7)
+
+    rho = np.hypot(fy[:, None], fx[None, :])
+    # One of each pair of frequencies that share a gain.
+    upper = (fy[:, None] > 1e-9) | ((np.abs(fy[:, None]) < 1e-9) & (fx[None, :] > -1e-9))
+    shade_bands(axes, spectra.bands)
+    jitter = np.linspace(-0.012, 0.012, rows) if rows > 1 else np.zeros(1)
+    for row in range(rows):
+        band = int(spectra.classes[row])
+        colour = band_colour(spectra.bands.names[band], band) if rows > 1 else "#808080"
+        axes.plot(rho[upper] + jitter[row], gain[row][upper], "o", color=colour, markersize=3, alpha=0.7, mew=0)
+    shown = np.unique(np.round(rho[upper], 6))
+    means = [mean[upper][np.isclose(rho[upper], r, atol=1e-5)].mean() for r in shown]
+    line = axes.spines["left"].get_edgecolor()
+    axes.plot(shown, means, "_-", color=line, linewidth=1, markersize=14, label="mean")
+    axes.axhline(0, linewidth=0.6, color=line)
+    caption = "Each filter, in its band's colour" if rows > 1 else "Shared by all filters"
+    dress(axes, caption, "radial frequency (cycles/pixel)", "power gain (dB)")
+    axes.set_xlim(-0.03, axes.get_xlim()[1])
+    axes.margins(y=0.2)
+    if title:
+        figure.suptitle(title, fontsize=9, parse_math=False)
+    figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr]
+    return figure

@@ -1,0 +1,83 @@
+"""Labels of points that overlap neither each other nor what is drawn."""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+from matplotlib.axes import Axes
+from matplotlib.text import Annotation
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
+
+__all__ = ["place_labels"]
+
+_DISTANCES = (5, 9, 14, 20, 28, 38, 50, 65)  # points, from the point to the label's nearest edge
+_DIRECTIONS = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202))
+_LEADER = 10  # points; a label farther away has a line to its point
+
+
+def place_labels(
+    axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], obstacles: Sequence[Bbox], size: float
+) -> list[Annotation]:
+    """Write a label beside each point, as near as there is room; farther ones have a line to their point.
+
+    Crowded points go first, so that those with room around them leave the near places to them. The limits and the place
+    of the axes must be final.
+
+    Args:
+        axes: Where.
+        points: Positions in data coordinates.
+        labels: Their labels.
+        obstacles: What not to write over, in data coordinates.
+        size: Size of the font, in points.
+
+    Returns:
+        The labels, in the order of the points.
+    """
+    to_points = 72 / axes.figure.dpi  # all lengths here are in points, so that they hold at any resolution
+    centres = [tuple(to_points * xy for xy in axes.transData.transform(point)) for point in points]
+    frame = _scaled(axes.bbox, to_points)
+    taken = [_scaled(box.transformed(axes.transData), to_points) for box in obstacles]
+    crowded = sorted(range(len(points)), key=lambda i: sum(math.dist(centres[i], other) ** 0.5 for other in centres))
+    placed = {}
+    for i in crowded:
+        width, height = TextPath((0, 0), labels[i], size=size).get_extents().width + 2, 1.1 * size
+        best, box = math.inf, frame
+        for distance, angle in product(_DISTANCES, _DIRECTIONS):
+            x = centres[i][0] + (distance + width / 2) * math.cos(angle)
+            y = centres[i][1] + (distance + height / 2) * math.sin(angle)
+            trial = Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+            hidden = sum(_overlap(trial, other) for other in taken)
+            cost = hidden + 4 * (width * height - _overlap(trial, frame))  # worst of all is outside
+            if cost < best - 1e-9:
+                best, box = cost, trial
+            if best <= 1e-9:
+                break
+        taken.append(box)
+        offset = ((box.x0 + box.x1) / 2 - centres[i][0], (box.y0 + box.y1) / 2 - centres[i][1])
+        far = max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
+        placed[i] = axes.annotate(
+            labels[i],
+            points[i],
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=size,
+            ha="center",
+            va="center",
+            zorder=4,
+            arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+            if far
+            else None,
+        )
+    return [placed[i] for i in range(len(points))]
+
+
+def _scaled(box: Bbox, factor: float) -> Bbox:
+    return Bbox(factor * box.get_points())
+
+
+def _overlap(a: Bbox, b: Bbox) -> float:
+    """Area that two boxes share."""
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    return max(0.0, width) * max(0.0, height)

@@ -1,0 +1,230 @@
+"""The report page: runs compared on one self-contained HTML page."""
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from freqfast._version import __version__
+from freqfast.corruptions import CORRUPTIONS
+from freqfast.files import write_text
+from freqfast.report.commands import run_command
+from freqfast.report.entries import Entry, load_entries
+from freqfast.report.inline import inline_figure
+from freqfast.report.page_figures import page_figures
+from freqfast.report.summary import MEASURES, difference, measure
+from freqfast.study.definition import differing_fields
+
+__all__ = ["render_page", "write_page"]
+
+Progress = Callable[[int, int, str], None]
+
+_BUDGET = ("data", "model", "width", "kernel_size", "epochs", "batch_size", "test_images", "holdout")
+"""Fields of a recipe that runs must share for their accuracies to compare."""
+_SHOWN = ("clean", *MEASURES)
+
+
+def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progress | None = None) -> None:
+    """Compare finished runs on one HTML page that needs nothing else, whole or not at all.
+
+    Analyses that are kept in the run directories (``analysis/*.json``) are shown, and outcomes image by image
+    (``evaluation.json``, by ``freqfast evaluate --out``) make the differences paired ones.
+
+    Args:
+        runs: Run directories; differences are to the first.
+        output: The file to write.
+        progress: Called as ``progress(done, total, message)`` after each figure.
+
+    Raises:
+        FileNotFoundError: If a path is no finished run or the output's folder does not exist.
+        ValueError: If a file in a run is not sound.
+    """
+    write_text(output, render_page(load_entries(runs), progress=progress, output=str(output)))
+
+
+def render_page(entries: Sequence[Entry], progress: Progress | None = None, output: str = "report.html") -> str:
+    """The page as HTML.
+
+    Args:
+        entries: The runs.
+        progress: Called as ``progress(done, total, message)`` after each figure.
+        output: What the command that makes the page again calls it.
+    """
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {"percent": _percent, "breakable": _breakable}
+    template = environment.from_string(files("freqfast.report").joinpath("page.html.jinja").read_text("utf-8"))
+    first, single = entries[0], len(entries) == 1
+    commands, note = _commands(entries, output)
+    names = [e.label for e in entries]
+    return (
+        template.render(
+            title=f"Run {first.label}" if single else f"{len(entries)} runs compared",
+            lead=f"What {first.label} learned and how robust it is."
+            if single
+            else f"{', '.join(names[:-1])} and {names[-1]}; differences are to {first.label}.",
+            version=__version__,
+            date=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+            cautions=_cautions(entries),
+            facts=[{"label": entry.label, "told": _facts(entry)} for entry in entries],
+            worded=("recipe", "what it is for"),
+            measures=_SHOWN,
+            first_band=next((e.spectra.bands.names[0] for e in entries if e.spectra), "low"),
+            results=[_row(entry, None if entry is first else first) for entry in entries],
+            method=_method(entries),
+            by_corruption=_by_corruption(entries),
+            parts=_parts(entries, progress),
+            commands=commands,
+            commands_note=note,
+            recipes=[{"label": entry.label, "toml": entry.run.recipe.to_toml()} for entry in entries],
+        )
+        + "\n"
+    )
+
+
+def _percent(fraction: float, signed: bool = False) -> str:
+    """In percent with one decimal; signed with a true minus sign."""
+    return f"{100 * fraction:+.1f}".replace("-", "−") if signed else f"{100 * fraction:.1f}"  # noqa: RUF001
+
+
+def _breakable(text: str) -> Markup:
+    """Text, escaped, that may be broken after the marks by which names are joined."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_./])", text))
+
+
+def _facts(entry: Entry) -> dict[str, str]:
+    recipe, report, environment = entry.run.recipe, entry.run.report, entry.run.environment
+    seconds = dict(report.get("seconds") or {}).get("fit")
+    return {
+        "recipe": recipe.name,
+        "what it is for": recipe.description,
+        "data": recipe.data,
+        "model": f"{recipe.model}, width {recipe.width}",
+        "epochs": str(recipe.epochs),
+        "seed": str(recipe.seed),
+        "precision": str(report.get("precision", recipe.precision)),
+        "device": str(environment.get("gpu") or environment.get("device", "unknown")),
+        "training": "unknown" if seconds is None else f"{float(seconds) / 60:.1f} min",
+        "freqfast": str(report.get("version", "unknown")),
+    }
+
+
+def _cautions(entries: Sequence[Entry]) -> list[str]:
+    """What keeps the runs from being compared."""
+    first, cautions = entries[0], []
+    for entry in entries[1:]:
+        differing = [name for name in differing_fields(first.run.recipe, entry.run.recipe) if name in _BUDGET]
+        if differing:
+            cautions.append(
+                f"{entry.label} and {first.label} differ in {', '.join(differing)}: their difference is not of the "
+                "filters alone."
+            )
+        mine, theirs = (dict(e.run.environment.get("data") or {}).get("sha256") for e in (entry, first))
+        if mine and theirs and mine != theirs:
+            cautions.append(f"{entry.label} and {first.label} were trained on different data.")
+    seeds = {entry.run.recipe.seed for entry in entries}
+    if len(entries) > 1 and len(seeds) == 1:
+        cautions.append(
+            "One seed each: the intervals are over test images, not over trainings. For claims about a method, run a "
+            "study over several seeds."
+        )
+    return cautions
+
+
+def _row(entry: Entry, first: Entry | None) -> dict[str, Any]:
+    cells = []
+    for name in _SHOWN:
+        change = None if first is None else difference(entry.result, first.result, name)[0]
+        cells.append({"accuracy": measure(entry.result, name), "change": change})
+    low = "unknown" if entry.spectra is None else f"{100 * entry.spectra.proportion[0]:.0f} %"
+    return {"label": entry.label, "cells": cells, "low_filters": low}
+
+
+def _method(entries: Sequence[Entry]) -> list[str]:
+    """How the intervals come about."""
+    images = sorted({entry.result.cell_images for entry in entries})
+    counted = " or ".join(f"{n:,}" for n in images)
+    by_image = [entry.label for entry in entries if entry.result.evaluation is not None]
+    sentences = [f"Each corruption at each severity was measured on {counted} images."]
+    if len(by_image) < len(entries):
+        sentences.append(
+            "Intervals are Wilson's for as many trials as there are images"
+            + (f" (but for {', '.join(by_image)})" if by_image else "")
+            + ". For means over corruptions they are wider than needed, since outcomes image by image are not in the "
+            "run; “freqfast evaluate RUN --cifar10c DIR --out RUN/evaluation.json” leaves them there."
+        )
+    if by_image:
+        sentences.append(
+            f"For {', '.join(by_image)} the numbers are those of evaluation.json; intervals of means have the image as "
+            "their unit."
+        )
+    if len(entries) > 1:
+        paired = all(difference(e.result, entries[0].result, "mean15")[1] for e in entries[1:])
+        sentences.append(
+            "Differences of means are paired, image by image."
+            if paired
+            else "Differences have unpaired intervals (half-widths added in quadrature), which are too wide for runs "
+            "measured on the same images."
+        )
+    return sentences
+
+
+def _by_corruption(entries: Sequence[Entry]) -> dict[str, list[float | None]]:
+    """Mean accuracy over severities of each corruption, by run."""
+    accuracy = [entry.result.accuracy for entry in entries]
+    names = [name for name in CORRUPTIONS if any(name in by for by in accuracy)]
+    return {
+        name.replace("_", " "): [float(np.mean(list(by[name].values()))) if by.get(name) else None for by in accuracy]
+        for name in names
+    }
+
+
+def _parts(entries: Sequence[Entry], progress: Progress | None) -> list[dict[str, Any]]:
+    """The page's parts with their figures, drawn."""
+    wanted = list(page_figures(entries))
+    drawn = []
+    for done, one in enumerate(wanted, 1):
+        drawn.append((one, inline_figure(one.draw)))
+        if progress:
+            progress(done, len(wanted), one.title)
+    return [
+        {
+            "title": part,
+            "figures": [
+                {"title": one.title, "caption": one.caption, "alt": one.alt, "wide": one.wide, "image": image}
+                for one, image in group
+            ],
+        }
+        for part, group in groupby(drawn, key=lambda pair: pair[0].part)
+    ]
+
+
+def _commands(entries: Sequence[Entry], output: str) -> tuple[str, str | None]:
+    """The commands that make the runs, their analyses and the page, and what to know of them."""
+    lines, lacking = [], []
+    for entry in entries:
+        command = run_command(entry.run.recipe, str(entry.run.path))
+        if command is None:
+            lacking.append(entry.label)
+        else:
+            lines.append(command)
+    for entry in entries:
+        lines += [
+            shlex.join(["freqfast", kind, str(entry.run.path)])
+            for kind in ("heatmap", "reliance", "ablation")
+            if kind in entry.analyses
+        ]
+    lines.append(shlex.join(["freqfast", "report", *(str(entry.run.path) for entry in entries), "-o", output]))
+    notes = []
+    if any(entry.run.recipe.data == "cifar10" for entry in entries):
+        notes.append("With --data PATH where CIFAR-10 is neither in the cache nor named by FREQFAST_DATA.")
+    if lacking:
+        notes.append(f"No command makes {', '.join(lacking)}: their recipes are not among those installed here.")
+    return "\n".join(lines), " ".join(notes) or None

@@ -1,0 +1,177 @@
+"""The figures of a report page, each with its caption and a text alternative that tells its main numbers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from freqfast.analysis import Ablation, HeatMap, Quality, Reliance, radial_profile
+from freqfast.report.analysis import ablation_dots, heat_maps, quality_dots, reliance_curves
+from freqfast.report.entries import Entry
+from freqfast.report.filters import filter_grid
+from freqfast.report.gains import DB_PER_NEPER, learned_gains
+from freqfast.report.profile import power_profile
+from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
+from freqfast.report.training import proportion_history
+from freqfast.spectra import Spectra
+
+__all__ = ["PageFigure", "page_figures"]
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure to be drawn on a page.
+
+    Attributes:
+        part: Heading of the part of the page where it stands.
+        title: Its title.
+        caption: What it shows and how to read it.
+        alt: What it shows, for those who do not see it.
+        draw: Makes it.
+        wide: Whether it takes the whole width.
+    """
+
+    part: str
+    title: str
+    caption: str
+    alt: str
+    draw: Callable[[], Figure]
+    wide: bool = False
+
+
+def page_figures(entries: Sequence[Entry]) -> Iterator[PageFigure]:
+    """All figures that the runs have data for, in the page's order."""
+    yield from _robustness(entries)
+    spectra = {entry.label: entry.spectra for entry in entries if entry.spectra is not None}
+    if spectra:
+        yield from _filters(spectra)
+    yield from _analyses(entries)
+
+
+def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
+    part = "Robustness"
+    results = {entry.label: entry.result for entry in entries}
+    both = {k: (r.value("clean"), r.value("mean15")) for k, r in results.items()}
+    if any(None not in pair for pair in both.values()):
+        told = [f"{k}: clean {_percent(c)}, mean15 {_percent(m)}" for k, (c, m) in both.items()]
+        caption = "A point a run, with 95 % intervals; better is up and to the right."
+        yield PageFigure(
+            part, "Clean accuracy against mean15", caption, _told(told), lambda: clean_against_mean15(results)
+        )
+    if any(result.accuracy for result in results.values()):
+        told = []
+        for label, result in results.items():
+            means = {name: float(np.mean(list(by.values()))) for name, by in result.accuracy.items() if by}
+            if means:
+                worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+                told.append(f"{label}: from {_percent(means[worst])} on {worst} to {_percent(means[best])} on {best}")
+        caption = (
+            "Shaded: 95 % Wilson intervals. Titles in italics: not in mean15. The numbers are in the table above, "
+            "under “Accuracy by corruption”."
+        )
+        yield PageFigure(
+            part,
+            "Accuracy by corruption and severity",
+            caption,
+            _told(told),
+            lambda: accuracy_by_severity(results),
+            True,
+        )
+
+
+def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
+    part = "Filters of the first layer"
+    told = []
+    for label, one in spectra.items():
+        whole = one.power.astype(np.float64).sum(0)
+        level = 10 * np.log10(np.maximum(radial_profile(whole)[1] / (whole.mean() or 1), 1e-12))
+        told.append(f"{label}: {level[0]:+.1f} dB at 0, {level[-1]:+.1f} dB at 0.7 cycles/pixel")
+    caption = (
+        "Mean over all directions, relative to a white-noise kernel of the same energy. A thin line is a modulated "
+        "layer without its learned gains."
+    )
+    yield PageFigure(part, "Power by radial frequency", caption, _told(told), lambda: power_profile(spectra))
+    recorded = {label: one for label, one in spectra.items() if one.history is not None}
+    if recorded:
+        told = [f"{label}: {_proportion(one)} of the filters after training" for label, one in recorded.items()]
+        caption = "Solid: share of the filters; dashed: of the layer's energy; dotted: the target, where enforced."
+        yield PageFigure(
+            part, "Proportion by epoch", caption, _told(told), lambda: proportion_history(recorded), len(recorded) > 1
+        )
+    for label, one in spectra.items():
+        if one.log_gain is not None:
+            gain = DB_PER_NEPER * one.log_gain
+            alt = f"{label}: power gains from {gain.min():+.1f} to {gain.max():+.1f} dB, {gain.mean():+.1f} on average."
+            caption = "How much of each frequency the modulation learned to pass, on the kernel's own DFT grid."
+            yield PageFigure(
+                part, f"Learned gains of {label}", caption, alt, lambda one=one: learned_gains(one, ""), True
+            )
+    for label, one in spectra.items():
+        caption = "Each kernel above its power spectrum, by band, purest first; in percent its energy within its band."
+        alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
+        yield PageFigure(part, f"Filters of {label}", caption, alt, lambda one=one: filter_grid(one, title=""), True)
+
+
+def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
+    part = "Analyses"
+    heat: dict[str, HeatMap] = _of_kind(entries, "heatmap")
+    if heat:
+        told = [
+            f"{label}: mean error {_percent(one.error.mean())}, at most {_percent(one.error.max())}, "
+            f"{_percent(one.clean_error)} unperturbed"
+            for label, one in heat.items()
+        ]
+        caption = (
+            "Error when a wave of one spatial frequency is added to every image; the lowest frequencies are in the "
+            "middle, the dashed circle is the edge of the bands. After Yin et al. (2019, arXiv:1906.08988)."
+        )
+        yield PageFigure(part, "Fourier heat map", caption, _told(told), lambda: heat_maps(heat), len(heat) > 1)
+    reliance: dict[str, Reliance] = _of_kind(entries, "reliance")
+    if reliance:
+        told = []
+        for label, one in reliance.items():
+            half = int(np.argmin(np.abs(one.cutoffs - 0.25)))
+            told.append(
+                f"{label}: below {one.cutoffs[half]:.2f} cycles/pixel {_percent(one.low[half])}, above "
+                f"{_percent(one.high[half])}, whole {_percent(one.clean)}"
+            )
+        caption = "Accuracy on images that keep a part of their spectrum, and always their mean; thin: on whole images."
+        yield PageFigure(part, "Frequency reliance", caption, _told(told), lambda: reliance_curves(reliance))
+    ablation: dict[str, Ablation] = _of_kind(entries, "ablation")
+    if ablation:
+        told = [
+            f"{label} without {name} filters {_percent(one.filters[b])}, without {name} frequencies "
+            f"{_percent(one.response[b])}"
+            for label, one in ablation.items()
+            for b, name in enumerate(one.bands.names)
+        ]
+        caption = "Nothing is trained or recalibrated after the removal; BatchNorm keeps its statistics."
+        yield PageFigure(part, "Band ablation", caption, _told(told), lambda: ablation_dots(ablation))
+    quality: dict[str, Quality] = _of_kind(entries, "quality")
+    if quality:
+        told = [
+            f"{label}: sparsity {_percent(one.sparsity)}, variance entropy {one.variance_entropy:.2f} (Gaussian "
+            f"kernels {one.random_entropy:.2f}), orthogonality {one.orthogonality:.2f}"
+            for label, one in quality.items()
+        ]
+        caption = "Measures of Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331 and 2204.02481)."
+        yield PageFigure(part, "Filter quality", caption, _told(told), lambda: quality_dots(quality))
+
+
+def _of_kind(entries: Sequence[Entry], kind: str) -> dict[str, Any]:
+    return {entry.label: entry.analyses[kind] for entry in entries if kind in entry.analyses}
+
+
+def _told(sentences: Sequence[str]) -> str:
+    return "; ".join(sentences) + "."
+
+
+def _percent(fraction: float | None) -> str:
+    return "not measured" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def _proportion(spectra: Spectra) -> str:
+    shares = zip(spectra.bands.names, spectra.proportion, strict=True)
+    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares)

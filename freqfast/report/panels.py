@@ -1,0 +1,87 @@
+"""What all figures share: sizes, text readable at column width, the bands behind a frequency axis."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from freqfast.bands import Bands
+from freqfast.report.colours import band_colour, run_style
+from freqfast.spectrum import MAX_FREQUENCY
+
+__all__ = ["COLUMN", "dress", "panels", "runs_below", "shade_bands", "wrap"]
+
+COLUMN = 3.5
+"""Width of a figure in one column of a paper, in inches."""
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options: object) -> tuple[Figure, np.ndarray]:
+    """A figure of panels and its axes ``(rows, columns)``; no pyplot, so nothing stays registered anywhere.
+
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        width: Width in inches.
+        height: Height in inches.
+        **options: For `matplotlib.figure.Figure.subplots`.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)  # type: ignore[call-overload]
+
+
+def dress(axes: Axes, title: str = "", x: str = "", y: str = "", grid: str = "both") -> None:
+    """Title, axis labels with their units, and a quiet frame."""
+    axes.set_title(title, fontsize=8, loc="left", parse_math=False)
+    axes.set_xlabel(x, fontsize=8)
+    axes.set_ylabel(y, fontsize=8)
+    axes.tick_params(labelsize=7)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if grid:
+        axes.grid(axis=grid, alpha=0.25, linewidth=0.6)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
+    """Each band's stretch of a radial frequency axis in its colour, with its name at the top."""
+    for i, (name, low, high) in enumerate(zip(bands.names, bands.edges, bands.edges[1:], strict=False)):
+        high = min(high, MAX_FREQUENCY)
+        axes.axvspan(low, high, color=band_colour(name, i), alpha=0.12, linewidth=0)
+        if names:
+            middle = (low + high) / 2
+            axes.text(middle, 0.98, name, transform=axes.get_xaxis_transform(), fontsize=7, ha="center", va="top")
+    axes.set_xlim(0, MAX_FREQUENCY)
+
+
+def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
+    """A legend of runs below the panels, in as many columns as there is room for; one run needs none.
+
+    Args:
+        figure: The figure.
+        labels: The runs' names, in their order.
+        **style: Over the runs' own, for `matplotlib.lines.Line2D`.
+    """
+    if len(labels) < 2:
+        return
+    handles = [Line2D([], [], **({"markersize": 3} | run_style(i) | style)) for i in range(len(labels))]  # type: ignore[arg-type]
+    columns = max(1, int(figure.get_size_inches()[0] / (0.065 * max(map(len, labels)) + 0.55)))
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, fontsize=7, frameon=False, handlelength=3
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def wrap(labels: Sequence[str], width: int = 22) -> list[str]:
+    """Labels broken at their underscores, dots and slashes, so that long names of runs fit beside a panel."""
+    wrapped = []
+    for label in labels:
+        lines = [""]
+        for word in label.replace("_", "_\0").replace(".", ".\0").replace("/", "/\0").replace(" ", " \0").split("\0"):
+            if len(lines[-1]) + len(word) > width and lines[-1]:
+                lines.append("")
+            lines[-1] += word
+        wrapped.append("\n".join(lines))
+    return wrapped

@@ -1,0 +1,118 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+
+from freqfast.analysis import filter_quality, radial_profile, unmodulated_weight
+from freqfast.analysis.quality import orthogonality, sparsity, variance_entropy, variance_shares
+from freqfast.modulation import SpectralConv2d
+from freqfast.spectrum import power_spectrum
+
+WEIGHT = np.random.default_rng(0).standard_normal((16, 3, 3, 3))
+
+
+def test_sparsity_counts_kernels_under_a_hundredth_of_the_largest_weight():
+    weight = np.zeros((2, 3, 3, 3))
+    weight[0, 0, 1, 1] = -2.0
+    weight[0, 1, 0, 0] = 0.0201
+    weight[1, 2, 2, 2] = 0.0199
+    assert sparsity(weight) == pytest.approx(4 / 6)
+    assert sparsity(WEIGHT) == 0
+    assert sparsity(np.zeros((2, 2, 3, 3))) == 1
+
+
+def test_variance_shares_are_those_of_a_principal_component_analysis():
+    ratios = PCA(svd_solver="full").fit(WEIGHT.reshape(-1, 9)).explained_variance_ratio_
+    np.testing.assert_allclose(variance_shares(WEIGHT), ratios, atol=1e-12)
+    assert variance_entropy(WEIGHT) == pytest.approx(-sum(r * np.log10(r) for r in ratios))
+
+
+def test_few_kernels_leave_components_without_variance():
+    shares = variance_shares(WEIGHT[:1])
+    assert shares.shape == (9,)
+    assert (shares[:2] > 0).all()
+    np.testing.assert_allclose(shares[2:], 0, atol=1e-12)
+
+
+def test_variance_entropy_at_its_ends():
+    line = np.linspace(-1, 1, 12).reshape(12, 1, 1, 1) * WEIGHT[:1, :1]
+    assert variance_entropy(line) == pytest.approx(0, abs=1e-9)
+    pairs = np.concatenate([np.eye(9), -np.eye(9)]).reshape(18, 1, 3, 3)
+    assert variance_entropy(pairs) == pytest.approx(np.log10(9))
+    assert variance_entropy(np.full((4, 2, 3, 3), 0.1)) == 0
+
+
+def test_orthogonality_is_one_less_the_mean_cosine_of_pairs():
+    filters = WEIGHT.reshape(16, -1)
+    cosines = [abs(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in itertools.combinations(filters, 2)]
+    assert orthogonality(WEIGHT) == pytest.approx(1 - np.mean(cosines))
+    assert orthogonality(np.eye(9).reshape(9, 1, 3, 3)) == pytest.approx(1)
+    assert orthogonality(np.stack([WEIGHT[0], -3 * WEIGHT[0]])) == pytest.approx(0)
+    assert orthogonality(WEIGHT[:1]) == 1
+    assert orthogonality(np.zeros((3, 1, 3, 3))) == 1
+
+
+@given(st.floats(1e-6, 1e6), st.integers(0, 99))
+def test_measures_do_not_depend_on_scale_sign_or_order(scale, seed):
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((5, 2, 3, 3))
+    other = -scale * weight[rng.permutation(5)]
+    a, b = filter_quality(weight), filter_quality(other)
+    assert a.sparsity == b.sparsity
+    assert a.variance_entropy == pytest.approx(b.variance_entropy)
+    assert a.orthogonality == pytest.approx(b.orthogonality)
+    assert a.random_entropy == b.random_entropy
+
+
+def test_the_reference_is_what_gaussian_kernels_have():
+    found = filter_quality(WEIGHT, "conv1")
+    assert found.variance_entropy == pytest.approx(found.random_entropy, abs=0.04)
+    assert (found.layer, found.kernels, len(found.variance)) == ("conv1", 48, 9)
+    assert filter_quality(np.zeros((1, 1, 1, 2))).random_entropy == 0
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [(np.zeros((3, 3)), "got \\(3, 3\\)"), (np.zeros((0, 1, 3, 3)), "none of them 0"), (WEIGHT * np.nan, "NaN")],
+)
+def test_unfit_weights(weight, message):
+    with pytest.raises(ValueError, match=message):
+        filter_quality(weight)
+
+
+# Profiles
+
+
+def test_a_delta_s_profile_is_flat_and_a_profile_keeps_the_energy():
+    delta = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
+    delta[:, :, 1, 1] = 1
+    rho, profile = radial_profile(power_spectrum(delta).numpy())
+    assert rho[0] == 0
+    assert rho[-1] == pytest.approx(0.5**0.5, abs=1 / 64)
+    np.testing.assert_allclose(profile, 1 / 32**2)
+    assert profile.shape == (2, len(rho))
+
+
+def test_a_profile_is_the_mean_over_rings():
+    power = np.random.default_rng(0).random((3, 8, 8))
+    rho, profile = radial_profile(power)
+    f = np.fft.fftshift(np.fft.fftfreq(8))
+    radius = np.hypot(f[:, None], f[None])
+    for i, r in enumerate(rho):
+        ring = (radius > r - 1 / 16) & (radius <= r + 1 / 16)
+        np.testing.assert_allclose(profile[:, i], power[:, ring].mean(1))
+
+
+@pytest.mark.parametrize("size", [3, (2, 4), 5])
+@pytest.mark.parametrize("per_filter", [True, False])
+def test_the_unmodulated_weight_is_the_layer_s_own(size, per_filter):
+    torch.manual_seed(0)
+    conv = SpectralConv2d(3, 4, size, per_filter=per_filter).double()
+    with torch.no_grad():
+        conv.log_gain.normal_()
+        found = unmodulated_weight(conv.modulated_weight().numpy(), conv.log_gain_grid().numpy())
+    np.testing.assert_allclose(found, conv.weight.detach().numpy(), atol=1e-12)

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.analysis import ablate_bands, frequency_reliance
+from freqfast.analysis.ablation import CONTROLS, without_filters
+from freqfast.analysis.filtering import filtered_images, radial_frequencies
+from freqfast.bands import Bands, band_shares
+from freqfast.modulation import apply_modulation, effective_weight
+from freqfast.robustness import Classifier
+
+
+def oracle_filter(images, keep):
+    """By the full complex DFT in float64, frequency by frequency; `keep` tells of a radial frequency, mean kept."""
+    height, width = images.shape[1:3]
+    f = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]
+    mask = np.array(keep(np.hypot(*f)), float)
+    mask[0, 0] = 1
+    spectrum = np.fft.fft2(images.astype(np.float64), axes=(1, 2)) * mask[..., None]
+    return np.fft.ifft2(spectrum, axes=(1, 2)).real
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 6), (5, 9)])
+def test_filtered_images_keep_what_they_shall(size):
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    rho = radial_frequencies(*size)
+    masks = [rho < 0.2, rho >= 0.3, (rho >= 0.1) & (rho < 0.4), rho < 0, rho >= 0]
+    rules = [
+        lambda r: r < 0.2,
+        lambda r: r >= 0.3,
+        lambda r: (r >= 0.1) & (r < 0.4),
+        lambda r: r < 0,
+        lambda r: r >= 0,
+    ]
+    for found, rule in zip(filtered_images(images, masks), rules, strict=True):
+        np.testing.assert_allclose(found, oracle_filter(images, rule), atol=1e-3)
+        np.testing.assert_allclose(found.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found, images, atol=1e-3)
+
+
+def test_low_and_high_add_up_to_the_image_and_one_more_mean(images):
+    rho = radial_frequencies(8, 8)
+    low, high = filtered_images(images, [rho < 0.3, rho >= 0.3])
+    np.testing.assert_allclose(low + high - images.mean((1, 2), keepdims=True), images, atol=1e-3)
+
+
+# Reliance
+
+
+def test_reliance_is_the_accuracy_on_images_by_the_oracle(classifier, images, labels, oracle):
+    cutoffs = (0.0, 0.2, 0.45)
+    found = frequency_reliance(classifier, images, labels, cutoffs)
+    for i, c in enumerate(cutoffs):
+        upper = (*cutoffs[1:], 9)[i]
+        assert found.low[i] == oracle(oracle_filter(images, lambda r, c=c: r < c), labels)
+        assert found.high[i] == oracle(oracle_filter(images, lambda r, c=c: r >= c), labels)
+        band = oracle_filter(images, lambda r, c=c, upper=upper: (r >= c) & (r < upper))
+        assert found.band[i] == oracle(band, labels)
+    assert found.high[0] == found.clean == oracle(images, labels)
+    assert found.images == 6
+
+
+def test_high_passed_images_have_their_mean(spy, images, labels):
+    frequency_reliance(spy, images, labels, (0.3,))
+    for seen in spy.seen[:3]:
+        np.testing.assert_allclose(seen.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
+
+
+def test_the_default_steps_are_a_twentieth(classifier, images, labels):
+    told = []
+    found = frequency_reliance(classifier, images, labels, progress=lambda *args: told.append(args[:2]))
+    np.testing.assert_allclose(found.cutoffs, np.arange(15) / 20)
+    assert told == [(i, 45) for i in range(1, 46)]
+
+
+@pytest.mark.parametrize("cutoffs", [(), (0.3, 0.2), (0.2, 0.2), (-0.1,), (0.8,), (float("nan"),)])
+def test_wrong_cutoffs(classifier, images, labels, cutoffs):
+    with pytest.raises(ValueError, match="cut-offs must increase from 0 or more to below sqrt"):
+        frequency_reliance(classifier, images, labels, cutoffs)
+
+
+# Ablation
+
+
+def test_removed_filters_respond_nowhere_and_the_model_stays(classifier, images):
+    before = classifier.model[0].weight.clone()
+    less = without_filters(classifier, [1, 5])
+    response = less.model[0](torch.randn(2, 3, 8, 8))
+    assert not response[:, [1, 5]].any()
+    assert (response[:, [0, 2, 3, 4, 6, 7]] != 0).all()
+    assert torch.equal(classifier.model[0].weight, before)
+    assert (without_filters(classifier, []).predict(images) == classifier.predict(images)).all()
+
+
+def test_ablation_is_that_of_plain_torch(classifier, model, images, labels, oracle):
+    bands = Bands((0, 0.3, 0.5**0.5), ("low", "high"))
+    found = ablate_bands(classifier, images, labels, bands)
+    classes = band_shares(model[0].weight.detach(), bands).argmax(1)
+    for b in range(2):
+        less = nn.Sequential(*model)  # the same modules, but for the first
+        less[0] = nn.Conv2d(3, 8, 3, padding=1)
+        less[0].weight.data = torch.where((classes == b)[:, None, None, None], 0, model[0].weight.data)
+        less[0].bias.data = torch.where(classes == b, 0, model[0].bias.data)
+        assert found.filters[b] == oracle(images, labels, less)
+        low, high = bands.edges[b], (0.3, 9)[b]
+        stopped = oracle_filter(images, lambda r, low=low, high=high: (r < low) | (r >= high))
+        assert found.response[b] == oracle(stopped, labels)
+    assert found.counts.tolist() == torch.bincount(classes, minlength=2).tolist()
+    assert found.clean == oracle(images, labels)
+    assert found.layer == "0"
+
+
+def test_the_control_removes_as_many_at_random(classifier, images, labels, monkeypatch):
+    from freqfast.analysis import ablation
+
+    removed = []
+    plain = ablation.without_filters
+    monkeypatch.setattr(
+        ablation, "without_filters", lambda c, rows, layer: removed.append(rows) or plain(c, rows, layer)
+    )
+    found = ablate_bands(classifier, images, labels)
+    controls = [removed[2 + CONTROLS * b :][:CONTROLS] for b in range(2)]
+    for b in range(2):
+        assert {len(set(rows.tolist())) for rows in controls[b]} == {found.counts[b]}
+        expected = [float((plain(classifier, rows).predict(images) == labels).mean()) for rows in controls[b]]
+        assert found.control[b] == pytest.approx(np.mean(expected))
+    assert len(removed) == 2 + 2 * CONTROLS
+
+
+def test_filtering_the_image_takes_the_band_out_of_every_response_but_at_the_border(model):
+    """What the docstring claims, by a layer with circular padding, where it holds everywhere."""
+    images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    rho = radial_frequencies(8, 8)
+    (stopped,) = filtered_images(images, [rho < 0.3])
+    conv = nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular", bias=False)
+    with torch.no_grad():
+        whole, found = (conv(torch.from_numpy(np.float32(x)).permute(0, 3, 1, 2)) for x in (images, stopped))
+    spectrum = torch.fft.rfft2(whole) * torch.from_numpy(rho < 0.3)
+    torch.testing.assert_close(found, torch.fft.irfft2(spectrum, s=(8, 8)), atol=2e-3, rtol=1e-4)
+
+
+def test_a_modulated_layer_is_ablated_as_it_is_applied(model, images, labels):
+    apply_modulation(model, sigma=0)
+    with torch.no_grad():
+        model[0].log_gain.normal_()
+    classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+    classes = band_shares(effective_weight(model[0])).argmax(1)
+    found = ablate_bands(classifier, images, labels)
+    assert found.counts.tolist() == torch.bincount(classes, minlength=2).tolist()
+
+
+def test_bands_without_filters_change_nothing(classifier, images, labels):
+    found = ablate_bands(classifier, images, labels, {"edges": (0, 0.01, 0.5**0.5), "names": ("none", "all")})
+    assert found.counts.tolist() == [0, 8]
+    assert found.filters[0] == found.control[0] == found.response[0] == found.clean
+    assert found.filters[1] == found.control[1]
+
+
+def test_wrong_layers(classifier, images, labels):
+    with pytest.raises(ValueError, match="layer '5' is a Linear, not a Conv2d"):
+        ablate_bands(classifier, images, labels, layer="5")

@@ -1,0 +1,166 @@
+"""What the figures show, read back from their axes; how they look is for the eye."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+
+from freqfast.analysis import filter_quality, radial_profile
+from freqfast.report.analysis import ablation_dots, analysis_figure, heat_maps, quality_dots, reliance_curves
+from freqfast.report.colours import band_colour, run_style
+from freqfast.report.gains import DB_PER_NEPER, learned_gains
+from freqfast.report.profile import power_profile
+from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
+from freqfast.report.summary import RunResult
+from freqfast.report.training import proportion_history
+
+NASTY = "_run $x^2$ <b>"
+
+
+def units(figure):
+    return {label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel()) if label}
+
+
+def drawn(axes, colour):
+    return [line for line in axes.lines if to_hex(line.get_color()) == colour]
+
+
+def test_profile_is_in_decibels_over_white(spectra, modulated):
+    figure = power_profile({"plain": spectra, NASTY: modulated})
+    (axes,) = figure.axes
+    curve = drawn(axes, run_style(0)["color"])[0]
+    rho, mean = radial_profile(spectra.power.sum(0))
+    np.testing.assert_allclose(curve.get_xdata(), rho)
+    energy = spectra.power.sum(dtype=float) / 32**2
+    np.testing.assert_allclose(curve.get_ydata(), 10 * np.log10(mean / energy), atol=1e-4)
+    assert len(drawn(axes, run_style(1)["color"])) == 2  # with and without its gains
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["plain", NASTY, f"{NASTY}, without its gains"]
+    assert units(figure) == {"radial frequency (cycles/pixel)", "mean power (dB; white = 0)"}
+
+
+def test_proportions_by_epoch(spectra):
+    figure = proportion_history({"a": spectra, "b": spectra})
+    axes = figure.axes[0]
+    for b, name in enumerate(spectra.bands.names):
+        energy, count, target = drawn(axes, band_colour(name, b))
+        np.testing.assert_allclose(count.get_ydata(), 100 * (spectra.classes == b).mean())
+        np.testing.assert_allclose(energy.get_ydata(), 100 * spectra.energy_proportion[b], rtol=1e-5)
+        np.testing.assert_array_equal(count.get_xdata(), [0, 1, 2])
+        assert set(target.get_ydata()) == {50.0}
+    assert units(figure) == {"epoch", "share (%)"}
+
+
+def test_proportions_need_a_history(modulated):
+    with pytest.raises(ValueError, match="no spectra by epoch; train with a SpectrumRecorder"):
+        proportion_history({"a": modulated})
+
+
+def test_gains_are_in_decibels(modulated, spectra):
+    plane, axes, _ = learned_gains(modulated).axes
+    gain = DB_PER_NEPER * modulated.log_gain
+    np.testing.assert_allclose(np.asarray(plane.images[0].get_array()), gain.mean(0), rtol=1e-5)
+    points = np.concatenate([line.get_ydata() for line in axes.lines if line.get_marker() == "o"])
+    assert len(points) == 12 * 5  # a 3x3 kernel has five frequencies and their negatives
+    assert set(np.round(points, 4)) == set(np.round(gain, 4).ravel())
+    with pytest.raises(ValueError, match="has no learned gains; train with SpectralModulation"):
+        learned_gains(spectra)
+
+
+def test_heat_maps_share_a_scale_and_show_the_edge(found):
+    one = found["heatmap"]
+    figure = heat_maps({"a": one, "b": one, "c": one})
+    maps = [axes for axes in figure.axes if axes.images]
+    assert len(maps) == 3
+    for axes in maps:
+        np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), 100 * one.error)
+        assert axes.images[0].get_clim() == (0, 100 * one.error.max())
+        assert axes.images[0].get_extent() == [-0.5625, 0.4375, -0.5625, 0.4375]  # frequency 0 is the middle of a pixel
+        assert axes.patches[0].get_radius() == pytest.approx(0.399, abs=1e-3)
+    assert "error (%), L2 norm 4" in units(figure)
+
+
+def test_reliance_shows_each_filter_and_the_whole(found):
+    one = found["reliance"]
+    figure = reliance_curves({"a": one, NASTY: one})
+    for axes, name in zip(figure.axes, ("low", "high", "band"), strict=True):
+        whole, curve = drawn(axes, run_style(1)["color"])
+        np.testing.assert_allclose(curve.get_ydata(), 100 * getattr(one, name))
+        assert set(whole.get_ydata()) == {80.0}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", NASTY]
+
+
+def test_ablation_names_what_was_removed(found):
+    one = found["ablation"]
+    (axes,) = ablation_dots({"a": one}).axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names[:3] == ["without low filters (3 of 4)", "3 of 4 at random", "without low frequencies"]
+    points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() not in ("None", "")]
+    expected = [[100 * view[b] for view in (one.filters, one.control, one.response)] for b in range(2)]
+    np.testing.assert_allclose(points, np.ravel(expected))
+
+
+def test_quality_shows_every_run():
+    runs = {
+        label: filter_quality(np.random.default_rng(i).standard_normal((4, 3, 3, 3))) for i, label in enumerate("ab")
+    }
+    figure = quality_dots(runs)
+    for axes, field in zip(figure.axes, ("sparsity", "variance_entropy", "orthogonality"), strict=True):
+        scale = 100 if field == "sparsity" else 1
+        values = [line.get_xdata()[0] for line in axes.lines if line.get_marker() not in ("None", "")]
+        assert values == [scale * getattr(one, field) for one in runs.values()]
+
+
+def test_runs_as_points_and_by_severity():
+    report = {"clean": 0.8, "mean15": 0.6, "images": 100, "accuracy": {"fog": {"1": 0.5, "3": 0.25}, "frost": {}}}
+    results = {"a": RunResult(report), NASTY: RunResult(report | {"mean15": 0.7})}
+    (axes,) = clean_against_mean15(results).axes
+    assert [c.lines[0].get_xydata().tolist() for c in axes.containers] == [[[80.0, 60.0]], [[80.0, 70.0]]]
+    panels = {axes.get_title(loc="left"): axes for axes in accuracy_by_severity(results).axes}
+    assert [line.get_xydata().tolist() for line in panels["fog"].lines] == [[[1, 50], [3, 25]]] * 2
+    with pytest.raises(ValueError, match="nothing to draw"):
+        clean_against_mean15({"a": RunResult({"clean": 0.5})})
+    with pytest.raises(ValueError, match="nothing to draw"):
+        accuracy_by_severity({"a": RunResult({"clean": 0.5})})
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_figures_save_in_every_format(kind, found):
+    file = io.BytesIO()
+    analysis_figure({NASTY: found["heatmap"]}).savefig(file, format=kind)
+    assert len(file.getvalue()) > 2000
+
+
+def test_texts_stay_on_the_figure(spectra, modulated, found):
+    long = "a_run_of_a_rather_long_name"
+    figures = {
+        "profile": power_profile({long: spectra, "modulated": modulated}),
+        "history": proportion_history({long: spectra}),
+        "gains": learned_gains(modulated, long),
+        **{kind: analysis_figure({long: one, f"{long}_2": one}) for kind, one in found.items()},
+        "quality": quality_dots({long: filter_quality(spectra.weight)}),
+    }
+    for name, figure in figures.items():
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        for axes in figure.axes:
+            for text in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.get_yticklabels()):
+                if axes.get_visible() and text.get_visible() and text.get_text():
+                    box = text.get_window_extent(renderer)
+                    assert box.x0 >= -1, (name, text.get_text())
+                    assert box.x1 <= figure.bbox.x1 + 1, (name, text.get_text())
+
+
+def test_analyses_of_several_kinds_make_no_figure(found):
+    with pytest.raises(ValueError, match="one kind make a figure, got heatmap, reliance"):
+        analysis_figure({"a": found["heatmap"], "b": found["reliance"]})
+    with pytest.raises(ValueError, match="got none"):
+        analysis_figure({})
+
+
+def test_runs_differ_in_more_than_colour():
+    styles = [run_style(i) for i in range(8)]
+    assert len({(s["marker"]) for s in styles}) == len({s["color"] for s in styles}) == 8
+    assert not {s["color"] for s in styles} & {band_colour(name, 0) for name in ("low", "mid", "high")}

@@ -1,0 +1,240 @@
+import base64
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+
+from freqfast.recipe import apply_overrides, find_recipe
+from freqfast.report.commands import run_command
+from freqfast.report.entries import load_entries, unique_labels
+from freqfast.report.inline import inline_figure
+from freqfast.report.page import render_page, write_page
+
+VOID = {"meta", "img", "wbr", "br", "link"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, with what its tags must satisfy."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        assert len(set(names)) == len(names)
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def text(make_run):
+    """A page of three runs with all that a page can show; the second has a hostile name."""
+    runs = [
+        make_run("base", analyses=True),
+        make_run("<script>alert(1)</script> $x^2$ & 'co'", analyses=True, seed=1, description="<b>bold</b>"),
+        make_run("modulated", modulation=True, epochs=3),
+    ]
+    return render_page(load_entries(runs))
+
+
+def test_the_page_is_sound_and_needs_nothing_else(text):
+    page = Page(text)
+    assert text.startswith('<!doctype html>\n<html lang="en">')
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "iframe", "object", "b"}
+    assert "<script" not in text.lower()
+    for attributes in (attributes for _, attributes in page.elements):
+        for name in ("src", "href", "srcset", "action"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert "url(" not in text
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    assert {a["aria-labelledby"] for a in page.all("section")} == set(ids)
+    assert len(page.all("h1")) == 1
+    assert "default-src 'none'" in next(a["content"] for a in page.all("meta") if "http-equiv" in a)
+
+
+def test_hostile_names_are_text(text):
+    page = Page(text)
+    assert "<script>alert(1)</script> $x^2$ & 'co'" in page.text
+    assert "<b>bold</b>" in page.text
+
+
+def test_tables_scroll_in_boxes_that_the_keyboard_reaches(text):
+    page = Page(text)
+    boxes = [a for tag, a in page.elements if a.get("class") == "scroll"]
+    assert len(boxes) >= len(page.all("table")) == 3
+    assert all(a["tabindex"] == "0" and a["role"] == "region" and a["aria-label"] for a in boxes)
+    assert all(a.get("scope") in ("row", "col") for a in page.all("th"))
+
+
+def test_every_figure_has_a_text_alternative_and_its_size(text):
+    images = Page(text).all("img")
+    for image in images:
+        assert len(image["alt"]) > 20
+        assert int(image["width"]) > 200
+        assert int(image["height"]) > 100
+    alternatives = " ".join(image["alt"] for image in images)
+    for words in ("mean15", "dB at 0", "after training", "power gains from", "filters of conv1", "mean error",
+                  "without low filters", "variance entropy", "below 0.20 cycles/pixel"):  # fmt: skip
+        assert words in alternatives
+
+
+def test_images_follow_the_theme_and_are_sound(text):
+    for image in Page(text).all("img"):
+        kind, data = image["src"].split(",", 1)
+        assert kind == "data:image/svg+xml;base64"
+        svg = base64.b64decode(data).decode()
+        ElementTree.fromstring(svg)
+        assert "prefers-color-scheme:dark" in svg
+        assert "currentColor" in svg
+        assert "#123457" not in svg
+        assert not re.search(r'(?:href|src)="(?!#|data:)', svg)
+
+
+def test_the_same_figure_gives_the_same_image():
+    def draw():
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().plot([0, 1], label="x")
+        return figure
+
+    first, again = inline_figure(draw), inline_figure(draw)
+    assert first == again
+    assert (first.width, first.height) == (192, 96)
+
+
+def test_numbers_intervals_and_differences(make_run):
+    one = make_run("one", report={"clean": 0.9, "mean15": 0.5, "families": {}})
+    two = make_run("two", report={"clean": 0.8, "mean15": 0.75, "families": {}})
+    words = re.sub(r"\s+", " ", Page(render_page(load_entries([one, two]))).text)
+    assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 not measured" in words
+    assert "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 75.0 72.2 to 77.6 +25.0 +20.9 to +29.1" in words  # noqa: RUF001
+    assert "unpaired" in words
+    assert "One seed each" in words
+
+
+def test_a_single_run_has_no_differences(make_run):
+    words = Page(render_page(load_entries([make_run("lone")]))).text
+    assert "Run lone" in words
+    assert "difference" not in words.lower()
+    assert "seed each" not in words
+
+
+def test_what_keeps_runs_from_being_compared_is_said(make_run):
+    runs = [make_run("a"), make_run("b", epochs=5, width=8), make_run("c", seed=1)]
+    words = Page(render_page(load_entries(runs))).text
+    assert "b and a differ in width, epochs" in words
+    assert "c and a differ" not in words
+    assert "seed each" not in words
+
+
+def test_unsound_files_are_named(make_run):
+    run = make_run("a")
+    (run / "report.json").write_text('{"accuracy": {"fog": {"1": "much"}}}')
+    with pytest.raises(ValueError, match=r"report.json is not sound \(ValueError"):
+        load_entries([run])
+    (run / "report.json").write_text('{"accuracy": 5}')
+    with pytest.raises(ValueError, match=r"report.json is not sound \(AttributeError"):
+        load_entries([run])
+    (run / "report.json").write_text("{}")
+    assert "not measured" in render_page(load_entries([run]))
+    (run / "evaluation.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"evaluation.json is not a sound result"):
+        load_entries([run])
+    with pytest.raises(ValueError, match="name at least one run"):
+        load_entries([])
+
+
+def test_a_run_without_spectra_has_a_page(make_run):
+    run = make_run("a")
+    (run / "spectra.h5").unlink()
+    assert "Filters of the first layer" not in render_page(load_entries([run]))
+
+
+def test_progress_and_an_output_that_appears_whole(make_run, tmp_path):
+    told = []
+    output = tmp_path / "page.html"
+    write_page([make_run("a")], output, progress=lambda *args: told.append(args))
+    assert [done for done, _, _ in told] == list(range(1, told[0][1] + 1))
+    assert output.read_text(encoding="utf-8").endswith("</html>\n")
+    assert not list(tmp_path.glob(".page*"))
+
+
+def test_labels_are_the_shortest_that_differ(tmp_path):
+    paths = [tmp_path / "x" / "a", tmp_path / "y" / "a", tmp_path / "y" / "b"]
+    assert unique_labels(paths) == ["x/a", "y/a", "y/b"]
+    assert unique_labels(paths[1:]) == ["a", "b"]
+    with pytest.raises(ValueError, match="is named twice; name each run once"):
+        unique_labels([paths[0], tmp_path / "y" / ".." / "x" / "a"])
+
+
+# Commands
+
+
+def parsed(command):
+    import shlex
+    import tomllib
+
+    words = shlex.split(command)
+    settings = {}
+    for flag, value in zip(words[3::2], words[4::2], strict=True):
+        if flag == "--set":
+            key, _, literal = value.partition("=")
+            settings[key] = tomllib.loads(f"value = {literal}")["value"]
+        elif flag != "--out":
+            settings[flag.removeprefix("--")] = int(value)
+    return words[:3], settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"width": 16, "epochs": 30, "seed": 7, "lr": 0.1, "precision": "float32"},
+        {"frequency_proportion.purity": 0.8, "frequency_proportion.proportions": {"low": 0.5, "high": 0.5}},
+        {"spectrum_perturbation.share": 0.5, "holdout": 5000},
+    ],
+)
+def test_the_command_makes_the_recipe_again(settings):
+    name = "resnet18_cifar10.proportion_perturbation"
+    recipe = apply_overrides(find_recipe(name), settings)
+    head, found = parsed(run_command(recipe, "out dir/it's"))
+    assert head == ["freqfast", "run", name]
+    assert apply_overrides(find_recipe(name), found) == recipe
+    assert len(found) == len(settings)
+
+
+def test_recipes_that_no_command_makes_are_said_so(make_run):
+    recipe = find_recipe("resnet18_cifar10.baseline")
+    assert run_command(replace(recipe, name="absent"), "x") is None
+    assert run_command(replace(recipe, callbacks={"frequency_proportion": {}}), "x") is None
+    words = Page(render_page(load_entries([make_run("a", name="absent")]))).text
+    assert "No command makes a" in words
+    assert 'name = "absent"' in words
+
+
+def test_commands_name_what_the_page_shows(make_run):
+    run = make_run("a", analyses=True)
+    words = Page(render_page(load_entries([run]), output="out.html")).text
+    for kind in ("heatmap", "reliance", "ablation"):
+        assert f"freqfast {kind} {run}\n" in words
+    assert f"freqfast report {run} -o out.html" in words
+    assert json.loads((run / "report.json").read_text())["recipe"] in words

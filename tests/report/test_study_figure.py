@@ -1,0 +1,111 @@
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from freqfast.recipe import Recipe
+from freqfast.report.labels import place_labels
+from freqfast.report.study import clean_against_robust
+from freqfast.study import Arm, ArmSummary, Estimate, Study
+
+
+def made_up(count, half_width=0.003):
+    """A study of some arms in a crowd, and its summaries."""
+    names = ["baseline", *(f"arm-{i}" for i in range(1, count))]
+    study = Study("Made up", "", "baseline", tuple(Arm(name, Recipe(name), (0, 1, 2)) for name in names))
+    summaries = []
+    for i, name in enumerate(names):
+        clean, robust = 0.86 - 0.002 * (i % 5), 0.64 + 0.004 * i + 0.02 * (i % 3)
+        means = {"clean": Estimate(clean, half_width, 3), "mean15": Estimate(robust, half_width, 3)}
+        summaries.append(ArmSummary(name, "", (0, 1, 2), means, {}, 1.0))
+    return study, summaries
+
+
+def drawn_texts(figure):
+    """What stands where, in pixels of the figure as it is drawn."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [*figure.axes[0].texts, *figure.texts]
+    return {text.get_text(): type(text).get_window_extent(text, canvas.get_renderer()) for text in texts}
+
+
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_arms_bear_their_names(count):
+    study, summaries = made_up(count)
+    figure = clean_against_robust(study, summaries)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == [summary.arm for summary in summaries]
+    assert figure.texts == []
+    points = [tuple(text.xy) for text in axes.texts]
+    assert points[0] == pytest.approx((86, 64))
+    assert axes.get_title() == "Made up"
+
+
+def test_many_arms_bear_numbers_with_a_legend():
+    study, summaries = made_up(23)
+    figure = clean_against_robust(study, summaries)
+    assert [text.get_text() for text in figure.axes[0].texts] == [str(i) for i in range(1, 24)]
+    assert [text.get_text() for text in figure.texts] == [f"{i + 1}  {s.arm}" for i, s in enumerate(summaries)]
+    boxes = drawn_texts(figure)
+    page = figure.bbox
+    for i, summary in enumerate(summaries):
+        box = boxes[f"{i + 1}  {summary.arm}"]
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= page.x1
+        assert box.y1 < figure.axes[0].bbox.y0
+
+
+@pytest.mark.parametrize("count", [5, 8, 20])
+@pytest.mark.parametrize("half_width", [None, 0.001])
+def test_labels_do_not_overlap_and_stay_inside(count, half_width):
+    figure = clean_against_robust(*made_up(count, half_width))
+    axes = figure.axes[0]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = []
+    for text in axes.texts:
+        text.arrow_patch = None  # the extent of the text alone
+        boxes.append(text.get_window_extent(canvas.get_renderer()))
+    for a, b in combinations(boxes, 2):
+        assert not a.padded(-1).overlaps(b.padded(-1))
+    for box in boxes:
+        assert axes.bbox.x0 <= box.x0
+        assert box.x1 <= axes.bbox.x1
+        for text in axes.texts:  # nor over a point
+            x, y = axes.transData.transform(text.xy)
+            assert not box.padded(-1).contains(x, y)
+
+
+def test_a_label_that_has_to_go_far_has_a_line():
+    figure = Figure(figsize=(4, 4), dpi=100)
+    axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), xlim=(0, 1), ylim=(0, 1))
+    near, *_ = place_labels(axes, [(0.5, 0.5)], ["here"], [], 8)
+    assert near.arrow_patch is None
+    (far,) = place_labels(axes, [(0.5, 0.5)], ["there"], [Bbox.from_extents(0.4, 0.4, 0.6, 0.6)], 8)
+    assert far.arrow_patch is not None
+
+
+def test_the_target_is_shaded_from_the_baseline():
+    study, summaries = made_up(3)
+    figure = clean_against_robust(replace(study, target={"clean": -0.005, "mean15": 0.13}), summaries)
+    (patch,) = figure.axes[0].patches
+    assert (patch.get_x(), patch.get_y()) == pytest.approx((85.5, 77))
+    assert patch.get_y() < figure.axes[0].get_ylim()[1]
+    assert "+13 at -0.5 or better" in [text.get_text() for text in figure.axes[0].texts]
+    assert clean_against_robust(study, summaries).axes[0].patches[:] == []
+
+
+def test_arms_without_the_measure_are_left_out(tmp_path):
+    study, summaries = made_up(3)
+    bare = replace(summaries[1], means={"clean": Estimate(0.8, None, 1)})
+    figure = clean_against_robust(study, [summaries[0], bare])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["baseline"]
+    for kind in ("png", "svg"):
+        figure.savefig(tmp_path / f"figure.{kind}")
+        assert (tmp_path / f"figure.{kind}").stat().st_size > 1000
+    with pytest.raises(ValueError, match="no arm has clean accuracy and mean15"):
+        clean_against_robust(study, [bare])
