@@ -1,6 +1,5 @@
-"""What a command of hours does when someone stops it, closes its terminal, or its environment fails it."""
+"""What a command of hours does when someone stops it or closes its terminal."""
 
-import errno
 import os
 import shlex
 import signal
@@ -15,10 +14,10 @@ from types import FrameType
 from typing import Any
 
 import typer
+from freqfast.cli.errors import print_error
 
 __all__ = ["long_command", "one_line_warnings"]
 
-_ENVIRONMENT_FAILS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM}
 _TWICE_S = 0.2  # `timeout` and job schedulers signal the process and its group: one request that arrives twice
 
 
@@ -35,7 +34,7 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
         A function that gives the number of the signal that came, None if none did.
 
     Raises:
-        typer.Exit: 130 after Ctrl-C, 143 after SIGTERM, 1 if the environment failed; the reason is on stderr.
+        typer.Exit: 130 after Ctrl-C, 143 after SIGTERM, 1 if the run stopped by itself; the reason is on stderr.
     """
     from freqfast.training import RunStoppedError
 
@@ -44,20 +43,12 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
         with _lasting_streams(), _handlers(stop):
             yield lambda: stop.signum
     except RunStoppedError as error:
-        print(f"freqfast: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         raise typer.Exit(1 if error.signum is None else 128 + error.signum) from None
     except KeyboardInterrupt:
         left = f"; go on with `freqfast run --resume {shlex.quote(str(run))}`" if run.exists() else ""
         print(f"freqfast: stopped at once{left}", file=sys.stderr)
         raise typer.Exit(128 + (stop.signum or signal.SIGINT)) from None
-    except OSError as error:
-        if error.errno not in _ENVIRONMENT_FAILS:
-            raise
-        print(f"freqfast: {' '.join(str(error).split())}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except MemoryError:
-        print("freqfast: out of memory; end other programs or choose a smaller model", file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """The Typer application and the one place where exceptions become exit codes."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from freqfast.cli.analyses import ablation, heatmap, quality, reliance
 from freqfast.cli.corrupt import corrupt
+from freqfast.cli.errors import environment_fails, print_error
 from freqfast.cli.evaluate import evaluate
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
@@ -61,9 +62,31 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2."""
+    """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
     try:
-        app()
-    except (ValueError, OSError, ImportError) as error:
-        print(f"freqfast: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = 130
+    except Exception as error:
+        if hasattr(error, "format_message"):  # of Click, which Typer has brought along in several places
+            code = error.exit_code  # type: ignore[attr-defined]
+            _print_usage_error(error)
+        elif environment_fails(error):
+            code = 1
+            print_error(str(error) or "out of memory; end other programs or use a smaller model or fewer images")
+        elif isinstance(error, (ValueError, OSError, ImportError)):
+            code = 2
+            print_error(error)
+        else:
+            raise
+    sys.exit(code)
+
+
+def _print_usage_error(error: Any) -> None:
+    text = error.format_message().strip()
+    if type(error).__name__ == "NoArgsIsHelpError":  # Rich has printed the help by then, plain Click makes it the text
+        print(text, file=sys.stderr, end="\n" if text else "")
+        return
+    context = getattr(error, "ctx", None)
+    hint = f"; see `{context.command_path} --help`" if context is not None else ""
+    print_error(text.rstrip(".") + hint)

@@ -1,0 +1,26 @@
+"""How the commands say what went wrong: one line on stderr, whatever an exception or a hostile file put into it."""
+
+import errno
+import sys
+
+__all__ = ["environment_fails", "print_error"]
+
+_LONGEST = 2000  # characters; a message may quote a value of any length
+_ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE}
+
+
+def print_error(text: object) -> None:
+    """Print a message on one line, without control characters that a terminal would obey."""
+    words = " ".join(str(text).split())
+    line = "".join(character if character.isprintable() else "?" for character in words)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST - 400]} [...] {line[-400:]}"
+    print(f"freqfast: {line}", file=sys.stderr)
+
+
+def environment_fails(error: BaseException) -> bool:
+    """Whether it is the machine that fails (memory, disk) rather than what it was given."""
+    if isinstance(error, OSError):
+        return error.errno in _ENVIRONMENT
+    text = str(error)  # torch has its own exceptions, and for the CPU no kind of its own
+    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
