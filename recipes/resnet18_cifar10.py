@@ -32,6 +32,12 @@ proportion_perturbation = _arm(
     frequency_proportion={"proportions": {"low": 1.0}},
     spectrum_perturbation=_PERTURBATION,
 )
+equalization = _arm("every sample with the training set's radial power", spectrum_equalization={})
+equalization_perturbation = _arm(
+    "every sample with the training set's radial power, a quarter of each batch perturbed in shape only",
+    spectrum_equalization={},
+    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 0.3, "noise": 0.06},
+)
 modulation_perturbation = _arm(
     "learned gains per filter, a quarter of each batch perturbed",
     spectral_modulation=_MODULATION,

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 PUBLIC_NAMES = (
     "Bands", "power_spectrum", "frequencies", "band_shares", "frequency_proportion", "project_filters",
     "SpectralConv2d", "effective_weight", "apply_modulation", "bake_modulation", "FrequencyProportion",
-    "SpectralModulation", "SpectrumPerturbation", "SpectrumRecorder", "Recipe", "load_run", "write_spectra",
-    "read_spectra", "__version__",
+    "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",
+    "apply_equalization", "Recipe", "load_run", "write_spectra", "read_spectra", "__version__",
 )  # fmt: skip
 
 # What each module of the core may import from the package, so that data flows one way.
@@ -25,10 +25,11 @@ CORE = {
     "surgery": set(),
     "modulation": {"spectrum", "bands", "surgery"},
     "perturbation": {"spectrum"},
+    "equalization": {"spectrum", "surgery"},
 }
 # What a part of the package must not know of.
 UNKNOWN_TO = {
-    "callbacks": {"training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "callbacks": {"training", "checkpoint", "recipe", "run", "study", "report", "cli", "recipes"},
     "data": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
     "corruptions": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
     "robustness": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
@@ -46,7 +47,10 @@ HOMES = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
-    "timm": set(),
+    "jinja2": {"report"},
+    "matplotlib": {"report", "cli"},
+    "submitit": {"study"},
+    "timm": {"model_sources"},
 }
 
 

@@ -16,6 +16,8 @@ BUILT_IN = {
         f"resnet18_cifar10.{arm}"
         for arm in (
             "baseline",
+            "equalization",
+            "equalization_perturbation",
             "modulation",
             "modulation_perturbation",
             "perturbation",

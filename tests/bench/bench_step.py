@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from common import StepClock, interleave, median, photo_data, print_setting, print_table, ratio
 
+from freqfast.equalization import remove_equalization
 from freqfast.recipe import Recipe, find_recipe
 from freqfast.training import build_callbacks, build_learner
 
@@ -21,6 +22,7 @@ ARMS = {  # recipes whose callbacks are measured, and the ratio aimed at
     "FrequencyProportion": ("proportion_balanced", "1.01"),
     "SpectralModulation": ("modulation", "1.01"),
     "SpectrumPerturbation": ("perturbation", "1.03"),
+    "SpectrumEqualization": ("equalization", "1.03"),
 }
 
 
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9, help="fits of each arm that are measured")
     parser.add_argument("--steps", type=int, default=6, help="steps of a fit; the first is not measured")
-    parser.add_argument("--all", action="store_true", help="also measure the three callbacks together")
+    parser.add_argument("--all", action="store_true", help="also measure the callbacks together")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
@@ -41,7 +43,7 @@ def main() -> None:
     aims = {name: aim for name, (_, aim) in ARMS.items()}
     if args.all:
         together = {key: options for recipe in found.values() for key, options in recipe.callbacks.items()}
-        found["all three"] = replace(found[BASELINE], callbacks=together)
+        found["all"] = replace(found[BASELINE], callbacks=together)
     changes = {"width": args.width, "batch_size": args.batch_size, "precision": args.precision}
     learn = build_learner(replace(found[BASELINE], **changes), photo_data(args.batch_size * args.steps), args.device)
     clock = StepClock(args.device)
@@ -50,6 +52,7 @@ def main() -> None:
         # One Learner for all arms: two models alone, at different addresses, can differ by more than a callback costs.
         with learn.no_bar(), learn.no_logging():
             learn.fit(1, lr=0.01, cbs=[clock, *build_callbacks(recipe)])
+        remove_equalization(learn.model)  # the others leave with their callback
         return clock.median_step()
 
     seconds = interleave(
