@@ -1,12 +1,13 @@
 """Files that others read appear whole or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["replacing", "sync", "write_text"]
 
 
 @contextmanager
@@ -30,13 +31,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield Path(name)
         os.chmod(name, 0o666 & ~_umask())
-        _sync(name)
+        sync(name)
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
         raise
-    _sync(path.parent)
+    with suppress(OSError):  # the name is there; some systems cannot flush a folder
+        sync(path.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -51,11 +53,17 @@ def _umask() -> int:
     return current
 
 
-def _sync(path: str | Path) -> None:
-    """Flush a file or folder to the disk, where the system can."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def sync(path: str | Path) -> None:
+    """Flush a file or folder to the disk.
+
+    Raises:
+        OSError: If that fails; network file systems tell only here that the disk or a quota is full.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system without flushing
+            raise
+    finally:
+        os.close(handle)

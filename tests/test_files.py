@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -57,6 +58,29 @@ def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
     write_text(tmp_path / "a.txt", "text")
     assert events == [(tmp_path / "a.txt").stat().st_ino, "replace", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_content_that_does_not_reach_the_disk_gets_no_name(tmp_path, monkeypatch, code):
+    (tmp_path / "a.txt").write_text("old")
+
+    def fail(handle):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_file_system_without_flushing(tmp_path, monkeypatch):
+    def fail(handle):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
