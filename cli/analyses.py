@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,9 +56,7 @@ def heatmap(
 
     bands = Bands.equal_area(2)
 
-    def analyse(*given: Any, **more: Any) -> Any:
-        return fourier_heat_map(*given, norm=norm, seed=seed, **more)
-
+    analyse = partial(fourier_heat_map, norm=norm, seed=seed)
     found = _measure(run, data, images, device, precision, output, analyse)
     errors = zip(bands.names, found.band_error(bands), strict=True)
     lines = [
@@ -110,9 +109,7 @@ def ablation(
     """
     from freqfast.analysis import ablate_bands
 
-    def analyse(*given: Any, **more: Any) -> Any:
-        return ablate_bands(*given, bands=bands, layer=layer, seed=seed, **more)
-
+    analyse = partial(ablate_bands, bands=bands, layer=layer, seed=seed)
     found = _measure(run, data, images, device, precision, output, analyse)
     table = Table(title=f"accuracy in percent without a band, layer {found.layer}")
     for name in ("band", "filters", "without them", "as many at random", "without its frequencies"):

@@ -85,7 +85,7 @@ def ablation_dots(found: Mapping[str, Ablation]) -> Figure:
     height = len(found) * (0.17 * lines + 0.55) + 0.5
     figure, grid = panels(len(found), 1, COLUMN, height, sharex=True)
     for axes, (label, one) in zip(grid[:, 0], found.items(), strict=True):
-        names = []
+        names: list[str] = []
         for b, band in enumerate(one.bands.names):
             count = f"{one.counts[b]} of {one.counts.sum()}"
             views = [(f"without {band} frequencies", one.response, "s", "full")]
@@ -121,8 +121,8 @@ def quality_dots(found: Mapping[str, Quality]) -> Figure:
         ("Sparsity: kernels near zero", "share of kernels (%)", [100 * one.sparsity for one in found.values()]),
         ("Variance entropy; bar: Gaussian kernels", "entropy (decimal digits)", None),
         (
-            "Orthogonality: 1 where all filters are orthogonal",
-            "1 - mean |cosine|",
+            "Orthogonality of the filters",
+            "1 - mean |cosine| of two filters",
             [one.orthogonality for one in found.values()],
         ),
     )

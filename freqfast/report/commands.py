@@ -40,17 +40,14 @@ def _overrides(recipe: Recipe, registered: Recipe) -> Iterator[tuple[str, Any]]:
     for name in differing_fields(registered, recipe):
         if name == "callbacks":
             for callback, options in recipe.callbacks.items():
-                yield from _changed(callback, options, registered.callbacks.get(callback, {}))
+                before = registered.callbacks.get(callback, {})
+                yield from (
+                    (f"{callback}.{option}", value)
+                    for option, value in options.items()
+                    if option not in before or before[option] != value
+                )
         else:
             yield name, getattr(recipe, name)
-
-
-def _changed(prefix: str, values: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and isinstance(before.get(name), Mapping):
-            yield from _changed(f"{prefix}.{name}", value, before[name])
-        elif name not in before or before[name] != value:
-            yield f"{prefix}.{name}", value
 
 
 def _literal(value: Any) -> str:

@@ -59,5 +59,5 @@ def learned_gains(spectra: Spectra, title: str = "Learned gains") -> Figure:
     axes.margins(y=0.2)
     if title:
         figure.suptitle(title, fontsize=9, parse_math=False)
-    figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", w_pad=0.1)
     return figure

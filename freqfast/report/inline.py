@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ __all__ = ["InlineImage", "inline_figure"]
 
 # No figure has this colour; it stands for the foreground until the page is read.
 _FOREGROUND = "#123457"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     **dict.fromkeys(
         ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), _FOREGROUND
     ),

@@ -55,21 +55,28 @@ def place_labels(
                 break
         taken.append(box)
         offset = ((box.x0 + box.x1) / 2 - centres[i][0], (box.y0 + box.y1) / 2 - centres[i][1])
-        far = max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
-        placed[i] = axes.annotate(
-            labels[i],
-            points[i],
-            xytext=offset,
-            textcoords="offset points",
-            fontsize=size,
-            ha="center",
-            va="center",
-            zorder=4,
-            arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
-            if far
-            else None,
-        )
-    return [placed[i] for i in range(len(points))]
+        placed[i] = offset, max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
+    return [
+        _write(axes, point, label, *placed[i], size)
+        for i, (point, label) in enumerate(zip(points, labels, strict=True))
+    ]
+
+
+def _write(
+    axes: Axes, point: tuple[float, float], label: str, offset: tuple[float, float], far: bool, size: float
+) -> Annotation:
+    line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2} if far else None
+    return axes.annotate(
+        label,
+        point,
+        xytext=offset,
+        textcoords="offset points",
+        fontsize=size,
+        ha="center",
+        va="center",
+        zorder=4,
+        arrowprops=line,
+    )
 
 
 def _scaled(box: Bbox, factor: float) -> Bbox:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,13 +106,11 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
             gain = DB_PER_NEPER * one.log_gain
             alt = f"{label}: power gains from {gain.min():+.1f} to {gain.max():+.1f} dB, {gain.mean():+.1f} on average."
             caption = "How much of each frequency the modulation learned to pass, on the kernel's own DFT grid."
-            yield PageFigure(
-                part, f"Learned gains of {label}", caption, alt, lambda one=one: learned_gains(one, ""), True
-            )
+            yield PageFigure(part, f"Learned gains of {label}", caption, alt, partial(learned_gains, one, ""), True)
     for label, one in spectra.items():
         caption = "Each kernel above its power spectrum, by band, purest first; in percent its energy within its band."
         alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
-        yield PageFigure(part, f"Filters of {label}", caption, alt, lambda one=one: filter_grid(one, title=""), True)
+        yield PageFigure(part, f"Filters of {label}", caption, alt, partial(filter_grid, one, title=""), True)
 
 
 def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = dict.fromkeys(name for one in recorded.values() for name in one.bands.names)
     keys = [Line2D([], [], color=band_colour(name, i), linewidth=3, label=name) for i, name in enumerate(names)]
-    grey = {"color": "#808080"}
+    grey: dict[str, Any] = {"color": "#808080"}
     keys += [Line2D([], [], marker="o", markersize=3, label="of filters", **grey)]
     keys += [Line2D([], [], linestyle="--", label="of energy", **grey)]
     if any(one.target is not None for one in recorded.values()):

@@ -57,8 +57,8 @@ def conv_of(weight):
 def make_run(tmp_path):
     """Writes a finished run with spectra, and with what the analyses keep where that is wanted."""
 
-    def make_run(name, *, analyses=False, modulation=False, report=None, **settings):
-        path = tmp_path / name
+    def make_run(folder, *, analyses=False, modulation=False, report=None, **settings):
+        path = tmp_path / folder
         path.mkdir(parents=True)
         defaults = {"description": "a run", "name": "resnet18_cifar10.baseline", "width": 4, "epochs": 2}
         recipe = Recipe(**(defaults | settings))
