@@ -185,10 +185,11 @@ class Spectra:
 
     @property
     def phase(self) -> NDArray[np.float32] | None:
-        """Phase of each kernel's DFT about the kernel's centre, ``(O, I, n, n)`` in radians, ``-pi < phase <= pi``.
+        """Phase of each kernel's DFT about the kernel's centre, ``(O, I, n, n)``, from -pi to pi radians.
 
-        An even kernel has phase 0 or pi, an odd one pi/2 or -pi/2; where the response vanishes it is 0. None for
-        layers of more than four input channels, whose filters are not seen channel by channel.
+        An even kernel has phase 0 or pi, an odd one pi/2 or -pi/2. Where the response is below 1e-6 of the kernel's
+        peak the phase is 0. None for layers of more than four input channels, whose filters are not seen channel by
+        channel.
         """
         if self.weight.shape[1] > IMAGE_CHANNELS:
             return None
@@ -197,5 +198,8 @@ class Spectra:
             for size in self.weight.shape[2:]
         ]
         response = np.einsum("fy,oiyx,gx->oifg", waves[0], self.weight, waves[1], optimize=True)
-        phase = np.where(abs(response) > 1e-6 * abs(response).max(), np.angle(response), 0)
-        return np.where(phase < 1e-6 - np.pi, np.pi, phase).astype(np.float32)
+        size = abs(response)
+        peak = size.max((2, 3), keepdims=True)
+        # A part that symmetry makes zero comes out as rounding of either sign, which would tell pi from -pi.
+        real, imaginary = (np.where(abs(part) > 1e-12 * peak, part, 0) for part in (response.real, response.imag))
+        return np.where(size > 1e-6 * peak, np.arctan2(imaginary, real), 0).astype(np.float32)

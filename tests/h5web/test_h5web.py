@@ -22,7 +22,7 @@ from freqfast.spectrum import power_spectrum
 HERE = Path(__file__).parent
 PLOT = (570, 190, 1070, 690)  # inside the axes, in pixels of the picture
 
-pytestmark = pytest.mark.h5web
+pytestmark = [pytest.mark.h5web, pytest.mark.slow]
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -38,7 +38,6 @@ DEPARTURES = {
     ),
     "classes": (fill("entry/spectra/classes", 1), "classes: its values do not follow"),
     "proportion": (fill("entry/spectra/proportion", 0.1), "proportion: its values do not follow"),
-    "double power": (fill("entry/spectra/power", 1), "in 6 filters it does not sum"),
     "no classes": (lambda f: f.__delitem__("entry/spectra/classes"), "'classes' is missing"),
 }
 
@@ -51,6 +50,15 @@ def test_validate_lists_departures(path, case):
     (violation,) = validate(path)
     assert message in violation
     assert isinstance(read_spectra(path), Spectra)
+
+
+def test_power_is_compared_with_the_weight_and_the_response_with_the_power(path):
+    with h5py.File(path, "a") as file:
+        fill("entry/spectra/power", 1)(file)
+    found = validate(path)
+    assert len(found) == 2
+    assert "response_db: its values do not follow" in found[0]
+    assert "in 6 filters it does not sum to the squared L2 norm" in found[1]
 
 
 def test_additions_are_no_departure(path):
