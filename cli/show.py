@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.output import console, percent
-from freqfast.cli.terminal import band_bar, spectrum_text
+from freqfast.cli.terminal import BandBar, band_mark, spectrum_text
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from freqfast.spectra import Spectra
@@ -23,8 +25,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
 ) -> None:
     """Show exported spectra: the filters with their bands and energy, and the layer's proportion by band."""
-    from freqfast.spectra_h5 import read_layers, read_spectra
+    from freqfast.spectra_h5 import check_readable, read_layers, read_spectra
 
+    check_readable(path)
     layers = read_layers(path) if layer is None and number is None else [read_spectra(path, layer)]
     shown = layers[0]
     if number is not None and number >= len(shown.power):
@@ -35,9 +38,10 @@ def show(
     _print_head(path, shown)
     if number is not None:
         shares = ", ".join(
-            f"{name} {percent(share)} %" for name, share in zip(shown.bands.names, shown.shares[number], strict=True)
+            f"{name} {percent(share)} %" for name, share in zip(_names(shown), shown.shares[number], strict=True)
         )
-        console.print(f"filter {number}: {_class(shown, number)}, energy {shown.energy[number]:.4g}; {shares}\n")
+        text = f"filter {number}: {_class(shown, number)}, energy {shown.energy[number]:.4g}; {shares}\n"
+        console.print(text, soft_wrap=True)
         console.print(spectrum_text(shown, number, console))
         return
     if len(layers) > 1:
@@ -47,61 +51,82 @@ def show(
 
 
 def _print_head(path: Path, spectra: "Spectra") -> None:
+    """Lines that the terminal wraps, so that a log has each fact on one."""
     filters, channels, height, width = spectra.weight.shape
     n = len(spectra.frequencies)
-    console.print(
-        f"{path}: layer {spectra.layer or '(the model itself)'}, {filters} filters, {channels} input channels, "
-        f"{height}x{width} kernels, spectra of {n}x{n} points",
-        soft_wrap=True,
+    text = Text(
+        f"{path}: layer {_layer(spectra)}, {filters} filters, {channels} input channels, {height}x{width} kernels, "
+        f"spectra of {n}x{n} points"
     )
-    facts = [f"{name} {_printable(value)}" for name, value in sorted(spectra.provenance.items())]
+    facts = [f"{_printable(name)} {_printable(value)}" for name, value in sorted(spectra.provenance.items())]
     if spectra.history is not None:
         facts.append(f"{len(spectra.history.epochs)} records up to epoch {spectra.history.epochs[-1]}")
     if facts:
-        console.print("; ".join(facts))
+        text.append("\n" + "; ".join(facts))
+    text.append("\nbands in cycles/pixel:")
+    for i, name in enumerate(_names(spectra)):
+        lower, upper = spectra.bands.edges[i : i + 2]
+        text.append(", " if i else " ").append_text(band_mark(name, i, 1, console))
+        text.append(f" {name} {lower:.3f} to {upper:.3f}")
+    console.print(text, soft_wrap=True)
 
 
 def _printable(value: object) -> str:
-    """A provenance value on one line, without control characters that a terminal would obey."""
+    """A value from the file on one line, without control characters that a terminal would obey."""
     text = "".join(c if c.isprintable() else " " for c in str(value))
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def _names(spectra: "Spectra") -> list[str]:
+    return [_printable(name) for name in spectra.bands.names]
+
+
+def _layer(spectra: "Spectra") -> str:
+    return _printable(spectra.layer) or "(the model itself)"
+
+
 def _class(spectra: "Spectra", number: int) -> str:
     """Name of a filter's band."""
-    return spectra.bands.names[spectra.classes[number]] if spectra.energy[number] else "silent"
+    return _names(spectra)[spectra.classes[number]] if spectra.energy[number] else "silent"
+
+
+def _table(title: str) -> Table:
+    """An empty table, without lines between the columns where the terminal is narrow."""
+    if console.width >= 70:
+        return Table(title=title, title_justify="left")
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=0)
 
 
 def _layer_table(layers: "list[Spectra]") -> Table:
     """The layers of the file; bars show their frequency proportion."""
-    table = Table(title="layers", title_justify="left")
-    for name in ("layer", "filters", "kernel"):
-        table.add_column(name, justify="left" if name == "layer" else "right", overflow="fold")
-    table.add_column("share of the filters", no_wrap=True)
-    table.add_column(", ".join(layers[0].bands.names), justify="right")
+    names = _names(layers[0])
+    table = _table("layers, proportion of the filters by band in percent")
+    short = max(len(_layer(spectra)) for spectra in layers) <= 14
+    table.add_column("layer", overflow="fold", no_wrap=short)  # where there is no room, the bars give way first
+    table.add_column("weight", no_wrap=True)
+    table.add_column("proportion")
+    for name in names if len(names) <= 3 else ():
+        table.add_column(name, justify="right", no_wrap=True)
     for spectra in layers:
-        _, channels, height, width = spectra.weight.shape
-        shares = ", ".join(f"{100 * share:.0f}" for share in spectra.proportion)
-        bar = band_bar(spectra.bands.names, spectra.proportion, 16, console)
-        table.add_row(spectra.layer, str(len(spectra.power)), f"{channels}x{height}x{width}", bar, f"{shares} %")
+        cells = [f"{100 * share:.0f}" for share in spectra.proportion] if len(names) <= 3 else []
+        bar = BandBar(names, spectra.proportion, 16)
+        table.add_row(_layer(spectra), "x".join(map(str, spectra.weight.shape)), bar, *cells)
     return table
 
 
 def _proportion_table(spectra: "Spectra") -> Table:
     """Share of the filters by band, the enforced one beside it, and the share of energy."""
-    table = Table(title=f"frequency proportion of {spectra.layer}, percent", title_justify="left")
-    table.add_column("band")
-    table.add_column("cycles/pixel")
+    table = _table(f"frequency proportion of {_layer(spectra)}, percent")
+    table.add_column("band", overflow="fold")
     for name in ("filters", "proportion", "target", "energy"):
-        table.add_column(name, justify="right")
-    for i, name in enumerate(spectra.bands.names):
-        lower, upper = spectra.bands.edges[i : i + 2]
+        table.add_column(name, justify="right", no_wrap=True)
+    targets = [None] * len(spectra.bands) if spectra.target is None else list(spectra.target.values())
+    for i, name in enumerate(_names(spectra)):
         table.add_row(
             name,
-            f"{lower:.3f} to {upper:.3f}",
             str(int((spectra.classes == i).sum())),
             percent(spectra.proportion[i]),
-            percent(None if spectra.target is None else spectra.target[name]),
+            percent(targets[i]),
             percent(spectra.energy_proportion[i]),
         )
     return table
@@ -109,18 +134,17 @@ def _proportion_table(spectra: "Spectra") -> Table:
 
 def _filter_table(spectra: "Spectra") -> Table:
     """Each filter's band, energy and energy by band."""
-    names = spectra.bands.names
-    table = Table(title=f"filters of {spectra.layer}, energy by band in percent", title_justify="left")
-    table.add_column("filter", justify="right")
-    table.add_column("class")
-    table.add_column("energy", justify="right")
-    table.add_column("shares", no_wrap=True)
+    names = _names(spectra)
+    table = _table(f"filters of {_layer(spectra)}, energy by band in percent")
+    table.add_column("filter", justify="right", no_wrap=True)
+    table.add_column("class", no_wrap=True)
+    table.add_column("energy", justify="right", no_wrap=True)
+    table.add_column("shares")
     for name in names if len(names) <= 3 else ():  # more do not fit 80 columns; --json has them
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for i, shares in enumerate(spectra.shares):
         cells = [f"{100 * share:.1f}" for share in shares] if len(names) <= 3 else []
-        bar = band_bar(names, shares, 24, console)
-        table.add_row(str(i), _class(spectra, i), f"{spectra.energy[i]:.4g}", bar, *cells)
+        table.add_row(str(i), _class(spectra, i), f"{spectra.energy[i]:.4g}", BandBar(names, shares, 24), *cells)
     return table
 
 

@@ -1,8 +1,8 @@
 """`freqfast spectra`."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,11 +70,16 @@ def _with_record(measured: "Sequence[Spectra]", record: Path) -> "list[Spectra]"
     """The layers with what their run recorded in training: provenance, target and history of the same spectra."""
     from freqfast.spectra_h5 import read_spectra
 
-    layers = list(measured)
-    with suppress(FileNotFoundError, ValueError):  # no run, or its record is damaged and about to be replaced
+    try:
         recorded = read_spectra(record)
-        layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in layers]
-        first = layers[0]
-        if (first.layer, first.bands, first.power.shape) == (recorded.layer, recorded.bands, recorded.power.shape):
-            layers[0] = replace(first, target=recorded.target, history=recorded.history)
+    except FileNotFoundError:  # no run, or one from before its end
+        return list(measured)
+    except ValueError as error:  # damaged: the export is what repairs it
+        print(f"freqfast: exported without the run's target and history: {error}", file=sys.stderr)
+        return list(measured)
+    layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in measured]
+    first = layers[0]
+    if (first.layer, first.bands) == (recorded.layer, recorded.bands):
+        same_grid = first.power.shape == recorded.power.shape
+        layers[0] = replace(first, target=recorded.target, history=recorded.history if same_grid else None)
     return layers

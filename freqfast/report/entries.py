@@ -9,7 +9,7 @@ from freqfast.report.summary import MEASURES, RunResult, measure
 from freqfast.robustness import Classifier, CorruptionReport
 from freqfast.run import Run, load_run
 from freqfast.spectra import Spectra
-from freqfast.spectra_h5 import read_spectra
+from freqfast.spectra_h5 import check_readable, read_spectra
 
 __all__ = ["Entry", "load_entries", "unique_labels"]
 
@@ -63,6 +63,7 @@ def _load(path: str | Path, label: str) -> Entry:
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise ValueError(f"{run.path / 'report.json'} is not sound ({type(error).__name__}: {error})") from None
     file = run.path / "spectra.h5"
+    check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
     analyses = {kind: read_analysis(found) for kind in ANALYSES if (found := analysis_file(run.path, kind)).is_file()}
     if spectra is not None and "quality" not in analyses:

@@ -51,13 +51,15 @@ The interpretation of ``power`` and ``response_db`` is ``image``. ``training`` b
 so additions keep the schema's number; any other change raises it.
 
 Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
-before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; libhdf5 can
-still hang on, or be crashed by, a file that is made to do it: read strangers' files in a process that you can end.
+before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts are
+outside them, and libhdf5 can hang on, or be crashed by, what is made to do it. `check_readable` finds that out in a
+process of its own; the commands call it first, and so should who reads a stranger's file from Python.
 """
 
 from freqfast.spectra_h5.reading import read_layers, read_spectra
 from freqfast.spectra_h5.schema import SCHEMA
+from freqfast.spectra_h5.trial import check_readable
 from freqfast.spectra_h5.validation import validate
 from freqfast.spectra_h5.writing import write_spectra
 
-__all__ = ["SCHEMA", "read_layers", "read_spectra", "validate", "write_spectra"]
+__all__ = ["SCHEMA", "check_readable", "read_layers", "read_spectra", "validate", "write_spectra"]

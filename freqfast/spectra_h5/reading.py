@@ -11,7 +11,7 @@ import numpy as np
 
 from freqfast.bands import Bands
 from freqfast.spectra import Spectra, SpectraHistory
-from freqfast.spectra_h5.schema import MAX_BYTES, SCHEMA
+from freqfast.spectra_h5.schema import DIMS, MAX_BYTES, SCHEMA
 
 __all__ = ["child", "dataset_of", "has", "layer_names", "open_export", "read_export", "read_layers", "read_spectra"]
 
@@ -43,7 +43,9 @@ def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
         ValueError: As for `read_spectra`.
     """
     with open_export(path) as file:
-        return [read_export(file, name) for name in layer_names(file)]
+        names = layer_names(file)
+        _check_total(file, names, Path(path).stat().st_size)
+        return [read_export(file, name) for name in names]
 
 
 @contextmanager
@@ -85,6 +87,16 @@ def layer_names(file: h5py.File) -> list[str]:
     if first not in names:
         raise ValueError(f"/entry/layers lacks {first!r}, the layer of /entry/spectra")
     return [first, *(name for name in names if name != first)]
+
+
+def _check_total(file: h5py.File, layers: list[str], stored: int) -> None:
+    """Refuse layers that share datasets, or are packed so densely, that memory would hold many times the file."""
+    entry = child(file, "entry", h5py.Group)
+    first = child(entry, "spectra", h5py.Group)
+    groups = [first, *(child(child(entry, "layers", h5py.Group), name, h5py.Group) for name in layers[1:])]
+    declared = sum(dataset_of(group, name).nbytes for group in groups for name in DIMS if has(group, name))
+    if declared > max(MAX_BYTES // 4, 100 * stored):
+        raise ValueError(f"its layers declare {declared:,} bytes for the {stored:,} that the file has")
 
 
 def read_export(file: h5py.File, layer: str) -> Spectra:
