@@ -50,7 +50,7 @@ class CheckpointPolicy:
         epochs: Save after every so many epochs.
         minutes: And within an epoch once so many minutes have passed since the last time.
         share: But spend no more than this share of the time on it: where saving takes 0.3 s, at the default of one
-            percent, 30 s pass between two checkpoints at least.
+            percent, 30 s pass between two checkpoints at least. 1 for no such limit.
 
     Raises:
         ValueError: If a value is out of range.
@@ -120,11 +120,12 @@ class CheckpointFolder:
         Raises:
             ValueError: If all are damaged.
         """
-        files = self.files()
+        files, last = self.files(), ""
         for i in reversed(range(len(files))):
             try:
                 state = read_checkpoint(files[i])
             except ValueError as error:
+                last = str(error)
                 if i:
                     warnings.warn(f"{error}; going on from the one before, {files[i - 1].name}", stacklevel=2)
                 continue
@@ -132,7 +133,7 @@ class CheckpointFolder:
             return state
         if files:
             raise ValueError(
-                f"all checkpoints in {self.path} are damaged (SHA-256 differs from their names); "
+                f"all checkpoints in {self.path} are damaged ({last}); "
                 "remove that folder to begin this run again from its first epoch"
             )
         return None
@@ -142,9 +143,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a checkpoint, verified. Nothing in it is executed.
 
     Raises:
-        ValueError: If the file is not what its name says, or not a checkpoint of ours.
+        ValueError: If the file cannot be read, is not what its name says, or not a checkpoint of ours.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != path.name.split(".")[1]:
         raise ValueError(f"checkpoint {path} is damaged (its SHA-256 is not the one in its name)")
     try:

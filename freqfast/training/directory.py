@@ -1,15 +1,16 @@
 """Run directories as the process that works on one sees them: made whole, and locked."""
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from freqfast.files import write_text
+from freqfast.files import sync, write_text
 from freqfast.recipe import Recipe
 
 try:
@@ -24,6 +25,8 @@ __all__ = ["create_run", "lock_run", "remove_leftovers"]
 def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any]) -> Iterator[None]:
     """Make a run directory appear with the recipe and the environment already inside, locked while the block lasts.
 
+    The environment comes to hold the SHA-256 of ``recipe.toml``, so that a change of it is noticed.
+
     Raises:
         FileExistsError: If there is something of that name.
     """
@@ -31,8 +34,10 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        write_text(temporary / "recipe.toml", recipe.to_toml())
-        write_text(temporary / "environment.json", json.dumps(environment, indent=2) + "\n")
+        text = recipe.to_toml()
+        described = {**environment, "recipe_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        write_text(temporary / "recipe.toml", text)
+        write_text(temporary / "environment.json", json.dumps(described, indent=2) + "\n")
         temporary.chmod(0o755)
         with lock_run(temporary):  # the lock is the directory's, whatever its name
             try:
@@ -41,6 +46,8 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
                 if path.exists():  # since the caller looked
                     raise FileExistsError(f"{path} exists already; choose another --out or remove it") from None
                 raise
+            with suppress(OSError):  # the name is there; some systems cannot flush a folder
+                sync(path.parent)
             yield
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name

@@ -19,9 +19,21 @@ from freqfast.data import ImageData
 from freqfast.precision import resolve_device, resolve_precision
 from freqfast.recipe import Recipe
 
-__all__ = ["data_hash", "describe_environment", "environment_differences", "threads"]
+__all__ = ["data_hash", "data_place", "describe_environment", "environment_differences", "threads"]
 
-_PACKAGES = ("fastai", "h5py", "numpy", "scipy", "torch", "torchvision")
+_PACKAGES = (
+    "fastai",
+    "fastcore",
+    "h5py",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "torchvision",
+)
 
 
 def describe_environment(
@@ -39,23 +51,32 @@ def describe_environment(
         ValueError: If the device is not there or the precision unknown.
     """
     place = torch.device(default_device()) if device is None else resolve_device(device)
+    on_gpu, found = place.type == "cuda", data_place(recipe.data, data_path)
     return {
         "freqfast": __version__,
         "git": _git_state(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "gpu": torch.cuda.get_device_name(place) if place.type == "cuda" else None,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name(place) if on_gpu else None,
+        "cuda": {"version": torch.version.cuda, "cudnn": torch.backends.cudnn.version()} if on_gpu else None,
         "device": str(place),
         "threads": torch.get_num_threads(),
         "precision": resolve_precision(recipe.precision, place),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "data": {
             "name": data.name,
-            "path": None if data_path is None else str(Path(data_path).resolve()),
+            "path": None if found is None else str(found),
             "sha256": data_hash(data),
         },
     }
+
+
+def data_place(name: str, data_path: str | Path | None) -> Path | None:
+    """Where the user says that the data is, by its full path; None where nothing is said."""
+    given = data_path or (os.environ.get("FREQFAST_DATA") if name == "cifar10" else None)
+    return Path(given).expanduser().resolve() if given else None
 
 
 def data_hash(data: ImageData) -> str:
@@ -69,13 +90,13 @@ def data_hash(data: ImageData) -> str:
 
 
 def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One text for each entry that differs, such as ``packages.torch: 2.5.0, now 2.6.0``; paths of data aside."""
+    """One text for each entry that differs, such as ``packages.torch: 2.5.0, now 2.6.0``; but for data's place."""
     found: list[str] = []
     for key in dict.fromkeys((*old, *new)):
         name, a, b = prefix + key, old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += environment_differences(a, b, f"{name}.")
-        elif a != b and name != "data.path":
+        elif a != b and name not in ("data.path", "recipe_sha256"):
             found.append(f"{name}: {a}, now {b}")
     return found
 

@@ -1,7 +1,7 @@
 """A fit that can stop between any two steps and go on in another process, exactly."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.learner import Learner
 
-from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
+from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
 from freqfast.files import write_text
-from freqfast.training.state import restore_training, set_generator, training_state
+from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
 __all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner", "RunStoppedError"]
 
@@ -49,11 +49,11 @@ class ResumableLearner(Learner):
 
     def all_batches(self) -> None:
         """One pass over the batches; a training pass may begin in the middle."""
-        if self.keeper is None or not self.training:
+        if self.keeper is None:
             super().all_batches()
             return
         self.n_iter = len(self.dl)
-        for i, batch in self.keeper.batches(self):
+        for i, batch in self.keeper.batches(self) if self.training else self.keeper.validation_batches(self):
             self.one_batch(i, batch)
 
 
@@ -64,7 +64,8 @@ class FitKeeper:
         folder: Where checkpoints are.
         policy: When to save.
         metrics: The CSV file of metrics: a header and a row for each epoch, rewritten whole.
-        stop: Asked after each step and epoch for the number of a signal that wants the run to stop; None if none does.
+        start: Settings from the start of the run, which a checkpoint must agree with.
+        stop: Asked after each batch and epoch for the number of a signal that wants the run to stop; None if none does.
 
     Attributes:
         position: Epochs done and batches of the next one done.
@@ -77,15 +78,17 @@ class FitKeeper:
         folder: CheckpointFolder,
         policy: CheckpointPolicy,
         metrics: Path,
+        start: Mapping[str, Any],
         stop: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self.folder, self.policy, self.metrics, self.stop = folder, policy, metrics, stop
+        self.folder, self.policy, self.metrics, self.start, self.stop = folder, policy, metrics, dict(start), stop
         self.position = (0, 0)
         self.saved: tuple[int, int] | None = None
         self.seconds = 0.0
         self._state: dict[str, Any] | None = None
         self._rows: list[str] = []
         self._order: list[Any] = []
+        self._trained: dict[str, Any] = {}
         self._cost = 0.0
         self._saved_at = self._since = time.monotonic()  # never the wall clock, which may jump
 
@@ -93,10 +96,16 @@ class FitKeeper:
         """Read the last sound checkpoint, if there is one, for the fit to begin there.
 
         Raises:
-            ValueError: If there are checkpoints and all are damaged.
+            ValueError: If there are checkpoints and all are damaged, or they are of a run with other settings.
         """
         self._state = self.folder.load()
         if self._state is not None:
+            for key, value in self._state["start"].items():
+                if self.start.get(key) != value:
+                    raise ValueError(
+                        f"the checkpoints in {self.folder.path} are of a run with {key} {value}, but its "
+                        f"environment.json says {self.start.get(key)}; put that file back, or start a new run"
+                    )
             self.position = self.saved = tuple(self._state["position"])
             self.seconds, self._rows = self._state["seconds"], self._state["metrics"]
 
@@ -138,6 +147,14 @@ class FitKeeper:
             if self._elapsed() >= 60 * self.policy.minutes and self._affordable():
                 self._save(learn)
             self._stop_if_asked(learn)
+        # Whatever validation changes is changed again when the run goes on, so it must start from here.
+        self._trained = _copied(changing_state(learn))
+
+    def validation_batches(self, learn: Learner) -> Iterator[tuple[int, Any]]:
+        """The validation's batches; a run that is stopped among them goes on at the end of the epoch's steps."""
+        for i, batch in enumerate(learn.dl):
+            yield i, batch
+            self._stop_if_asked(learn, self._trained)
 
     def _affordable(self) -> bool:
         return self._elapsed() * self.policy.share >= self._cost * (1 - self.policy.share)
@@ -151,7 +168,7 @@ class FitKeeper:
         self.seconds += now - self._since
         self._since = now
 
-    def _save(self, learn: Learner) -> None:
+    def _save(self, learn: Learner, earlier: Mapping[str, Any] | None = None) -> None:
         _check_finite(learn)
         start = time.monotonic()
         self._tick()
@@ -160,18 +177,19 @@ class FitKeeper:
             "seconds": self.seconds,
             "metrics": self._rows,
             "order": self._order,
-            "training": training_state(learn),
+            "start": self.start,
+            "training": training_state(learn) | dict(earlier or {}),
         }
         self.folder.save(*self.position, state)
         self.saved = self.position
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - start
 
-    def _stop_if_asked(self, learn: Learner) -> None:
+    def _stop_if_asked(self, learn: Learner, earlier: Mapping[str, Any] | None = None) -> None:
         signum = self.stop()
         if signum is not None:
             if self.saved != self.position:
-                self._save(learn)
+                self._save(learn, earlier)
             raise RunStoppedError(f"interrupted {self.place()}", signum)
 
     def place(self) -> str:
@@ -202,6 +220,11 @@ class DivergenceWatch(Callback):
             step = self.learn.train_iter + self.learn.training
             self.found = f"in epoch {self.learn.epoch + 1}, step {step}: {loss} is not finite"
             raise CancelFitException
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    tensors: dict[str, torch.Tensor] = {}
+    return unpack(pack(state, tensors), tensors)
 
 
 def _check_finite(learn: Learner) -> None:

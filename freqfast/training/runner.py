@@ -3,11 +3,9 @@
 import os
 import shlex
 import shutil
-import tomllib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,9 @@ from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
+from freqfast.training.continuity import compare_start, require_same_recipe, require_sound_recipe, stored_settings
 from freqfast.training.directory import create_run, lock_run, remove_leftovers
-from freqfast.training.environment import describe_environment, environment_differences, threads
+from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
 from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner, RunStoppedError
 from freqfast.training.outcome import filter_proportion, write_outcome
@@ -65,34 +64,68 @@ def run_recipe(
             checkpoints are damaged, or the training diverges.
         RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
     """
-    out, policy = Path(out), policy or CheckpointPolicy()
-    watched = _watched(progress, stop)
+    out, work = Path(out), _Work(policy or CheckpointPolicy(), progress, stop)
     if not os.path.lexists(out):
-        settings = {} if like is None else _settings(like.environment, like.path)
-        data_path = data_path or settings.get("path")
-        data = load_data(recipe.data, data_path, progress=watched)
-        with threads(settings.get("threads", torch.get_num_threads())):
-            chosen = replace(recipe, precision=settings.get("precision", recipe.precision))
-            environment = describe_environment(chosen, data, data_path, device or settings.get("device"))
-            learn, data = _build(recipe, data, environment, environment["device"], out)
-            with create_run(out, recipe, environment):
-                return _complete(learn, recipe, data, out, policy, progress, watched, stop)
+        return _start(recipe, out, data_path, device, like, work)
     if not resume:
         raise FileExistsError(f"{out} exists already; choose another --out or remove it")
     with lock_run(out):
-        _require_same(recipe, read_recipe(out), out)
-        remove_leftovers(out)
-        if (out / "report.json").is_file():
-            return _finished(out)
-        environment = read_environment(out)
-        settings = _settings(environment, out)
-        data_path = data_path or settings["path"]
-        data = load_data(recipe.data, data_path, progress=watched)
-        with threads(settings["threads"]):
-            place = device or settings["device"]
-            _compare(environment, replace(recipe, precision=settings["precision"]), data, data_path, place, out)
-            learn, data = _build(recipe, data, environment, place, out)
-            return _complete(learn, recipe, data, out, policy, progress, watched, stop)
+        return _go_on(recipe, out, data_path, device, work)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How a run is to be carried out, which changes nothing of what comes out."""
+
+    policy: CheckpointPolicy
+    progress: Progress | None
+    stop: Callable[[], int | None]
+
+    def watched(self, done: int, total: int, message: str) -> None:
+        """The progress function of stages that can stop at once, since they are repeated when the run goes on."""
+        if (signum := self.stop()) is not None:
+            raise RunStoppedError(f"interrupted in {message}", signum)
+        if self.progress is not None:
+            self.progress(done, total, message)
+
+
+def _start(
+    recipe: Recipe,
+    out: Path,
+    data_path: str | Path | None,
+    device: torch.device | str | None,
+    like: Run | None,
+    work: _Work,
+) -> Run:
+    settings = {} if like is None else stored_settings(like.environment, like.path)
+    data_path = data_path or settings.get("path")
+    data = load_data(recipe.data, data_path, progress=work.watched)
+    with threads(settings.get("threads", torch.get_num_threads())):
+        chosen = replace(recipe, precision=settings.get("precision", recipe.precision))
+        environment = describe_environment(chosen, data, data_path, device or settings.get("device"))
+        learn, data = _build(recipe, data, environment, environment["device"], out)
+        with create_run(out, recipe, environment):
+            return _complete(learn, recipe, data, out, work, stored_settings(environment, out))
+
+
+def _go_on(
+    recipe: Recipe, out: Path, data_path: str | Path | None, device: torch.device | str | None, work: _Work
+) -> Run:
+    require_same_recipe(recipe, read_recipe(out), out)
+    remove_leftovers(out)
+    if (out / "report.json").is_file():
+        return _finished(out)
+    environment = read_environment(out)
+    require_sound_recipe(environment, out)
+    settings = stored_settings(environment, out)
+    data_path = data_path or settings["path"]
+    with _how_to_go_on(out):
+        data = load_data(recipe.data, data_path, progress=work.watched)
+    with threads(settings["threads"]):
+        place = device or settings["device"]
+        compare_start(environment, replace(recipe, precision=settings["precision"]), data, data_path, place, out)
+        learn, data = _build(recipe, data, environment, place, out)
+        return _complete(learn, recipe, data, out, work, settings)
 
 
 def _build(
@@ -109,47 +142,47 @@ def _complete(
     recipe: Recipe,
     data: ImageData,
     out: Path,
-    policy: CheckpointPolicy,
-    progress: Progress | None,
-    watched: Progress,
-    stop: Callable[[], int | None],
+    work: _Work,
+    settings: Mapping[str, Any],
 ) -> Run:
     """From wherever the run is to its end."""
     before = filter_proportion(learn)
-    keeper = FitKeeper(CheckpointFolder(out / "checkpoints"), policy, out / "metrics.csv", stop)
+    start = {key: settings[key] for key in ("threads", "precision", "sha256")}
+    keeper = FitKeeper(CheckpointFolder(out / "checkpoints"), work.policy, out / "metrics.csv", start, work.stop)
     keeper.load()
     watch = DivergenceWatch()
     learn.keeper = keeper
-    with _one_line(recipe, out, keeper):
-        extra = [watch] if progress is None else [watch, FitProgress(progress)]
+    with _how_to_go_on(out), _one_line(recipe, out, keeper):
+        extra = [watch] if work.progress is None else [watch, FitProgress(work.progress)]
         with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
             fit_recipe(learn, recipe)
         if watch.found is not None:
             raise FloatingPointError(watch.found)
-        write_outcome(learn, recipe, data, out, before, keeper.seconds, watched)
+        write_outcome(learn, recipe, data, out, before, keeper.seconds, work.watched)
     return _finished(out)
 
 
 def _finished(out: Path) -> Run:
+    run = load_run(out)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    return load_run(out)
+    return run
 
 
-def _watched(progress: Progress | None, stop: Callable[[], int | None]) -> Progress:
-    """A progress function for the stages that can stop at once, since they are repeated when the run goes on."""
-
-    def report(done: int, total: int, message: str) -> None:
-        if (signum := stop()) is not None:
-            raise RunStoppedError(f"interrupted in {message}", signum)
-        if progress is not None:
-            progress(done, total, message)
-
-    return report
+@contextmanager
+def _how_to_go_on(out: Path) -> Iterator[None]:
+    """Add to the message of a run that stopped what is left of it, and how to go on."""
+    try:
+        yield
+    except RunStoppedError as error:
+        there = (out / "recipe.toml").is_file()
+        how = f"go on with `freqfast run --resume {shlex.quote(str(out))}`"
+        left = how if there else f"{out} is gone, and the run with it"
+        raise RunStoppedError(f"{error}; {left}", error.signum) from error.__cause__
 
 
 @contextmanager
 def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
-    """Say in one line what stopped a run, what is left of it, and how to go on."""
+    """Say in one line what stopped a run."""
     try:
         yield
     except FloatingPointError as error:
@@ -158,23 +191,17 @@ def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
             f"the training diverged {error}; {last}. Lower lr ({recipe.lr:g}) or lengthen its rise (pct_start, "
             f"{recipe.pct_start:g}), and start a new run: {out} stays unfinished"
         ) from None
-    except RunStoppedError as error:
-        raise RunStoppedError(f"{error}; {_how_to_go_on(out)}", error.signum) from None
+    except RunStoppedError:
+        raise
     except OSError as error:
-        raise RunStoppedError(f"{' '.join(str(error).split())}; {_how_to_go_on(out)}") from error
+        raise RunStoppedError(" ".join(str(error).split())) from error
     except Exception as error:
         if (reason := _memory_error(error)) is None:
             raise
         raise RunStoppedError(
             f"out of memory {keeper.place()} ({reason:.300}); end other programs, or start anew with a batch_size "
-            f"below {recipe.batch_size}; {_how_to_go_on(out)}"
+            f"below {recipe.batch_size}"
         ) from error
-
-
-def _how_to_go_on(out: Path) -> str:
-    if not (out / "recipe.toml").is_file():
-        return f"{out} is gone, and the run with it"
-    return f"go on with `freqfast run --resume {shlex.quote(str(out))}`"
 
 
 def _memory_error(error: BaseException | None) -> str | None:
@@ -186,66 +213,3 @@ def _memory_error(error: BaseException | None) -> str | None:
             return text or type(error).__name__
         error = error.__context__  # fastai stumbles over an exception without a text
     return None
-
-
-def _settings(environment: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """What a run takes over from the environment of another, or of its own start.
-
-    Raises:
-        ValueError: If it is not all there.
-    """
-    try:
-        settings = {key: environment[key] for key in ("device", "threads", "precision")}
-        return settings | {"path": environment["data"]["path"], "sha256": environment["data"]["sha256"]}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{out / 'environment.json'} lacks {error}, so this run cannot be repeated exactly") from None
-
-
-def _compare(
-    environment: Mapping[str, Any],
-    recipe: Recipe,
-    data: ImageData,
-    data_path: str | Path | None,
-    device: torch.device | str,
-    out: Path,
-) -> None:
-    """Refuse other data than that of the start; warn of another environment.
-
-    Raises:
-        ValueError: If the data has changed.
-    """
-    now = describe_environment(recipe, data, data_path, device)
-    then = environment["data"]["sha256"]
-    if now["data"]["sha256"] != then:
-        raise ValueError(
-            f"the data {data_path or data.name} has changed since {out} was started (SHA-256 of its arrays "
-            f"{now['data']['sha256'][:12]}..., then {str(then)[:12]}...); put the old data back or start a new run"
-        )
-    if differences := environment_differences(environment, now):
-        warnings.warn(
-            f"not the environment that {out} was started in, so its result may differ: {'; '.join(differences)}",
-            stacklevel=3,
-        )
-
-
-def _require_same(given: Recipe, stored: Recipe, out: Path) -> None:
-    """Refuse to go on with another recipe.
-
-    Raises:
-        ValueError: Naming the first key that differs.
-    """
-    a, b = (_flat(tomllib.loads(recipe.to_toml())) for recipe in (given, stored))
-    for key in dict.fromkeys((*a, *b)):
-        if a.get(key) != b.get(key):
-            raise ValueError(
-                f"{out} was started with {key} {b.get(key)!r}, the recipe given has {a.get(key)!r}; "
-                "give the same recipe or another run directory"
-            )
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat

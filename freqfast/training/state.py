@@ -15,7 +15,7 @@ from fastcore.foundation import L
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
 from freqfast.modulation import SpectralConv2d
 
-__all__ = ["restore_training", "set_generator", "training_state"]
+__all__ = ["changing_state", "restore_training", "set_generator", "training_state"]
 
 # State of callbacks that have no state_dict of their own: the attributes that outlive an epoch.
 _ATTRIBUTES: dict[type[Callback], tuple[str, ...]] = {
@@ -35,10 +35,13 @@ def training_state(learn: Learner) -> dict[str, Any]:
     Args:
         learn: A Learner in a fit, between two steps or two epochs.
     """
+    return {"model": dict(learn.model.state_dict()), "optimizer": learn.opt.state_dict(), **changing_state(learn)}
+
+
+def changing_state(learn: Learner) -> dict[str, Any]:
+    """The part of `training_state` that may change without a step: all but weights, buffers and the optimizer."""
     return {
-        "model": dict(learn.model.state_dict()),
         "noise": {name: [conv.seed, conv.draws] for name, conv in _spectral(learn)},
-        "optimizer": learn.opt.state_dict(),
         "learner": {name: getattr(learn, name) for name in _COUNTERS},
         "callbacks": {key: _callback_state(cb) for key, cb in _stateful(learn)},
         "random": _random_state(learn),

@@ -100,6 +100,7 @@ def test_build_callbacks():
         "FrequencyProportion",
         "SpectralModulation",
         "SpectrumPerturbation",
+        "SpectrumEqualization",
     ]
     assert isinstance(built[0], FrequencyProportion)
     assert built[0].proportions == {"low": 0.75, "high": 0.25}

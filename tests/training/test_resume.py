@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import warnings
 from dataclasses import replace
 
@@ -14,12 +15,14 @@ from tiny import TINY, outcome
 
 from freqfast.checkpoint import CheckpointPolicy, read_checkpoint
 from freqfast.recipe import Recipe
-from freqfast.run import load_run
+from freqfast.run import load_run, read_recipe
 from freqfast.training import RunStoppedError, run_recipe
+from freqfast.training.loop import FitKeeper
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
 OFTEN = CheckpointPolicy(minutes=0, share=1)
-POSITIONS = 7  # two epochs of two steps: asked after each step and epoch, then before each of the first two cells
+# Two epochs of two steps: asked after each step, validation batch and epoch, then before each of the first two cells.
+POSITIONS = 10
 
 
 def stop_at(count):
@@ -84,10 +87,41 @@ def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, po
     assert outcome(out) == reference[0]
 
 
+@pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"holdout": 8}, {"callbacks": {}}], ids=str)
+def test_other_recipes_too(tree, tmp_path, monkeypatch, changes):
+    """In the middle of the first epoch, where the most is under way."""
+    skip_loading(monkeypatch, tree)
+    recipe = replace(TINY, batch_size=8, **changes)
+    whole = outcome(run_recipe(recipe, tmp_path / "whole", tree, "cpu").path)
+    with pytest.raises(RunStoppedError, match="in epoch 1, after batch 2"):
+        run_recipe(recipe, tmp_path / "run", tree, "cpu", stop=stop_at(2))
+    set_seed(99)
+    assert outcome(run_recipe(recipe, tmp_path / "run", resume=True).path) == whole
+
+
+def test_stopped_in_a_validation_that_changes_things(tree, tmp_path, monkeypatch, reference):
+    """A validation that draws random numbers and moves callbacks starts again from where the steps ended."""
+    skip_loading(monkeypatch, tree)
+    validated = FitKeeper.validation_batches
+
+    def drawing(self, learn):
+        for item in validated(self, learn):
+            torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+            learn.spectrum_recorder.epochs.append(99)
+            yield item
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FitKeeper, "validation_batches", drawing)
+        with pytest.raises(RunStoppedError, match="in epoch 1, after batch 2"):
+            run_recipe(TINY, tmp_path / "run", tree, "cpu", stop=stop_at(3))
+    run_recipe(TINY, tmp_path / "run", resume=True)
+    assert outcome(tmp_path / "run") == reference[0]
+
+
 def test_stopped_after_every_single_step(tree, tmp_path, monkeypatch, reference):
     skip_loading(monkeypatch, tree)
     out = tmp_path / "run"
-    for _ in range(6):
+    for _ in range(8):
         with pytest.raises(RunStoppedError):
             run_recipe(TINY, out, tree, "cpu", resume=True, stop=stop_at(1))
     run_recipe(TINY, out, resume=True)
@@ -129,7 +163,7 @@ def test_policies_that_make_no_sense(options):
 def unfinished(tree, tmp_path, monkeypatch):
     skip_loading(monkeypatch, tree)
     with pytest.raises(RunStoppedError):
-        run_recipe(TINY, tmp_path / "run", tree, "cpu", stop=stop_at(4))
+        run_recipe(TINY, tmp_path / "run", tree, "cpu", stop=stop_at(5))
     return tmp_path / "run"
 
 
@@ -203,11 +237,36 @@ def _both(spy):
     return type("DivergenceWatch", (spy, DivergenceWatch), {})
 
 
+def change(folder, **changes):
+    """Write other values into a run's environment.json."""
+    path = folder / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threads": 2}, r"checkpoints are of a run with threads 1, but its environment\.json says 2; put that file"),
+        ({"precision": "bfloat16"}, "of a run with precision float32, but"),
+    ],
+)
+def test_settings_that_are_not_those_of_the_checkpoints_are_refused(unfinished, changes, message):
+    change(unfinished, **changes)
+    with pytest.raises(ValueError, match=message.replace("checkpoints", r"the checkpoints in \S+")):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+def test_a_recipe_that_was_written_into_is_refused(unfinished):
+    """Another value is another run; where the text still is a recipe, only its hash tells."""
+    path = unfinished / "recipe.toml"
+    path.write_text(path.read_text().replace("lr = 0.05", "lr = 0.06"))
+    with pytest.raises(ValueError, match=r"recipe\.toml has changed since the run was started .*put the old text back"):
+        run_recipe(read_recipe(unfinished), unfinished, resume=True)
+
+
 def test_another_environment_is_told(unfinished):
-    path = unfinished / "environment.json"
-    environment = json.loads(path.read_text())
-    environment["packages"]["torch"] = "2.0.0"
-    path.write_text(json.dumps(environment))
+    packages = json.loads((unfinished / "environment.json").read_text())["packages"]
+    change(unfinished, packages=packages | {"torch": "2.0.0"})
     with pytest.warns(UserWarning, match=r"may differ: packages\.torch: 2\.0\.0, now"):
         run_recipe(TINY, unfinished, resume=True)
 

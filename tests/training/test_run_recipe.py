@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -79,14 +80,17 @@ def test_metrics(finished):
 
 
 def test_environment(finished):
-    _, run, _ = finished
+    folder, run, _ = finished
     assert set(run.environment) == {
-        "freqfast", "git", "python", "platform", "processor", "gpu", "device", "threads", "precision", "packages",
-        "data",
+        "freqfast", "git", "python", "platform", "processor", "instructions", "gpu", "cuda", "device", "threads",
+        "precision", "packages", "data", "recipe_sha256",
     }  # fmt: skip
     assert run.environment["device"] == "cpu"
     assert run.environment["threads"] == 1
-    assert run.environment["packages"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+    assert run.environment["packages"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert run.environment["packages"]["scikit-image"]  # makes the corruptions
+    digest = hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()
+    assert run.environment["recipe_sha256"] == digest
 
 
 def test_recipe_is_the_resolved_one(finished):

@@ -22,6 +22,7 @@ TINY = Recipe(
         "frequency_proportion": {"proportions": {"low": 0.75, "high": 0.25}},
         "spectral_modulation": {"sigma": 0.5},
         "spectrum_perturbation": {"share": 0.5},
+        "spectrum_equalization": {"bins": 4},
     },
     name="tiny",
 )
