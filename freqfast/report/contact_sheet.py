@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from freqfast.corruptions import BAR, CORRUPTIONS, EXTRA, FAMILIES, SEVERITIES, corrupt
 from freqfast.report.colours import FAMILY_COLOURS
+from freqfast.report.panels import NotebookFigure
 
 __all__ = ["contact_sheet", "most_colourful"]
 
@@ -53,7 +54,7 @@ def contact_sheet(
     halves = [blocks[:2], blocks[2:]] if len(cells) > 9 * len(severities) and len(blocks) > 2 else [blocks]
     tallest = max(sum(_HEAD + len(names) * (height + _GAP) for _, names in half) for half in halves)
     size = (len(halves) * (column + _APART) - _APART + 2 * _MARGIN, tallest + 2 * _MARGIN + _TITLE)
-    figure = Figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI, facecolor="white")
+    figure = NotebookFigure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
     axes.set_axis_off()
     title = f"Corruptions by severity, seed {seed}"

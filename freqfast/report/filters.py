@@ -1,62 +1,90 @@
 """Filters beside their power spectra."""
 
+import textwrap
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from freqfast.report.colours import band_colour
+from freqfast.report.panels import COLUMN, NotebookFigure
 from freqfast.spectra import Spectra
 
 __all__ = ["filter_grid"]
 
+# All lengths in inches: laid out by hand, since matplotlib's own layout of a hundred small panels takes seconds.
+_MARGIN, _HEAD, _NUMBER, _BAR = 0.06, 0.24, 0.15, 0.44
+_PAIR = (COLUMN - 2 * _MARGIN) / 3
+_CELL = 0.5 * (_PAIR - 0.13)
+_NOTE = (
+    "Each kernel (around grey) beside its power spectrum: fx to the right and fy upwards, from -0.5 to 0.5 "
+    "cycles/pixel. Above them the filter's number and the share of its energy that lies in the band."
+)
 
-def filter_grid(spectra: Spectra, columns: int = 8, title: str | None = None) -> Figure:
+
+def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, title: str | None = None) -> Figure:
     """Filters beside their power spectra, ordered by band.
 
-    Each filter is drawn as a colour image around grey; below it stands its power spectrum, in dB below its peak, with
-    its frame in the band's colour. Filters stand in the order of their bands, purest first, `columns` of each band.
+    Each filter is drawn as a colour image around grey; to its right stands its power spectrum, in dB below its peak.
+    Both are framed in the band's colour. Filters stand in the order of their bands, purest first. Three columns are as
+    wide as a column of a paper, six as two of them.
 
     Args:
         spectra: What to draw, see `freqfast.spectra.measure_spectra`.
-        columns: Filters of each band to draw.
+        columns: Filters in a row.
+        rows: Rows to draw of each band; all by default.
         title: What stands above; by default the layer's name and what is drawn. Empty for nothing.
     """
     bands = [b for b in range(len(spectra.bands)) if (spectra.classes == b).any()]
-    figure = Figure(figsize=(0.8 * columns + 0.9, 1.85 * len(bands) + 0.3 + 0.2 * (title != "")), layout="constrained")
-    grid = figure.subplots(2 * len(bands), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
-        axes.set_visible(False)
+    order = {b: np.flatnonzero(spectra.classes == b) for b in bands}
+    order = {b: of[np.argsort(-spectra.shares[of, b], kind="stable")] for b, of in order.items()}
+    shown = {b: of[: None if rows is None else rows * columns] for b, of in order.items()}
+    if title is None:
+        title = f"Filters of {spectra.layer or 'a layer'} beside their power spectra"
+    width = columns * _PAIR + 2 * _MARGIN
+    note = textwrap.wrap(_NOTE, int(17.5 * width))
+    lines = sum(-(-len(of) // columns) for of in shown.values())
+    body = len(bands) * _HEAD + lines * (_NUMBER + _CELL + _MARGIN)
+    height = 2 * _MARGIN + 0.22 * bool(title) + body + 0.13 * len(note) + _BAR
+    figure = NotebookFigure(figsize=(width, height))
+
+    def place(x: float, top: float, w: float, h: float) -> Axes:
+        return figure.add_axes((x / width, 1 - (top + h) / height, w / width, h / height), xticks=[], yticks=[])
+
+    def write(top: float, text: str, **style: object) -> None:
+        figure.text(_MARGIN / width, 1 - top / height, text, va="top", parse_math=False, **style)
+
+    top = _MARGIN
+    if title:
+        write(top, title, fontsize=9)
+        top += 0.22
     image = None
-    for row, band in enumerate(bands):
-        members = np.flatnonzero(spectra.classes == band)
-        members = members[np.argsort(-spectra.shares[members, band], kind="stable")]
-        colour = band_colour(spectra.bands.names[band], band)
-        shown = members[:columns]
-        for column, filter_ in enumerate(shown):
-            kernel, power = grid[2 * row, column], grid[2 * row + 1, column]
-            kernel.imshow(_as_image(spectra.weight[filter_]), interpolation="nearest")
-            image = power.imshow(_decibel(spectra.power[filter_]), **_POWER_STYLE)
-            kernel.set_title(f"{filter_}: {100 * spectra.shares[filter_, band]:.0f} %", fontsize=7)
+    for band, members in shown.items():
+        name = spectra.bands.names[band]
+        colour = band_colour(name, band)
+        some = "" if len(members) == len(order[band]) else f", the {len(members)} purest"
+        write(top + 0.06, f"{name}: {len(order[band])} of {len(spectra.classes)} filters{some}", fontsize=8)
+        top += _HEAD
+        for i, number in enumerate(members):
+            row, column = divmod(i, columns)
+            x, y = _MARGIN + column * _PAIR, top + _NUMBER + row * (_NUMBER + _CELL + _MARGIN)
+            kernel, power = place(x, y, _CELL, _CELL), place(x + _CELL + 0.03, y, _CELL, _CELL)
+            kernel.imshow(_as_image(spectra.weight[number]), interpolation="nearest")
+            image = power.imshow(_decibel(spectra.power[number]), **_POWER_STYLE)
+            text = f"{number}: {100 * spectra.shares[number, band]:.0f} %"
+            kernel.set_title(text, fontsize=7, loc="left", pad=2)
             for axes in (kernel, power):
-                axes.set_visible(True)
                 for spine in axes.spines.values():
                     spine.set(edgecolor=colour, linewidth=1.5)
-        label = f"{spectra.bands.names[band]}\n{len(members)} of {len(spectra.classes)}"
-        grid[2 * row, 0].set_ylabel(label, fontsize=9)
-        grid[2 * row + 1, 0].set_ylabel("fy", fontsize=7)
-        grid[2 * row + 1, 0].set_xlabel("fx", fontsize=7)
-        if band == bands[-1]:
-            text = "fy, fx: -0.5 to 0.5 cycles/pixel"
-            note = grid[2 * row + 1, 0].annotate(text, (1.2, -0.09), xycoords="axes fraction", fontsize=7, va="top")
-            note.set_in_layout(False)  # it may run on below its neighbours
+        top += -(-len(members) // columns) * (_NUMBER + _CELL + _MARGIN)
+    write(top + 0.04, "\n".join(note), fontsize=7)
     if image is not None:
-        bar = figure.colorbar(image, ax=grid, shrink=0.6, pad=0.01)
-        bar.set_label("power over the filter's peak (dB)", fontsize=7)
-        bar.ax.tick_params(labelsize=7)
-    if title is None:
-        title = f"Filters of {spectra.layer}, share of energy in their band, and power spectra"
-    if title:
-        figure.suptitle(title, fontsize=9, parse_math=False)
+        bar = figure.colorbar(
+            image, cax=place(0.2, height - _BAR, min(2.0, 0.6 * width), 0.08), orientation="horizontal"
+        )
+        bar.set_label("power over the filter's peak (dB)", fontsize=7, labelpad=1)
+        bar.set_ticks([-30, -20, -10, 0])
+        bar.ax.tick_params(labelsize=7, pad=1)
     return figure
 
 

@@ -108,7 +108,7 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
             caption = "How much of each frequency the modulation learned to pass, on the kernel's own DFT grid."
             yield PageFigure(part, f"Learned gains of {label}", caption, alt, partial(learned_gains, one, ""), True)
     for label, one in spectra.items():
-        caption = "Each kernel above its power spectrum, by band, purest first; in percent its energy within its band."
+        caption = "Each kernel beside its power spectrum, by band, purest first; in percent its energy within its band."
         alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
         yield PageFigure(part, f"Filters of {label}", caption, alt, partial(filter_grid, one, title=""), True)
 

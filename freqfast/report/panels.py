@@ -1,5 +1,6 @@
 """What all figures share: sizes, text readable at column width, the bands behind a frequency axis."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,14 +12,23 @@ from freqfast.bands import Bands
 from freqfast.report.colours import band_colour, run_style
 from freqfast.spectrum import MAX_FREQUENCY
 
-__all__ = ["COLUMN", "dress", "panels", "runs_below", "shade_bands", "wrap"]
+__all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "runs_below", "shade_bands", "wrap"]
 
 COLUMN = 3.5
 """Width of a figure in one column of a paper, in inches."""
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows as the last value of a cell, without ``%matplotlib inline``; no pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def panels(rows: int, columns: int, width: float, height: float, **options: object) -> tuple[Figure, np.ndarray]:
-    """A figure of panels and its axes ``(rows, columns)``; no pyplot, so nothing stays registered anywhere.
+    """A figure of panels and its axes ``(rows, columns)``.
 
     Args:
         rows: Rows of panels.
@@ -27,7 +37,7 @@ def panels(rows: int, columns: int, width: float, height: float, **options: obje
         height: Height in inches.
         **options: For `matplotlib.figure.Figure.subplots`.
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)  # type: ignore[call-overload]
 
 

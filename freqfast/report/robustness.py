@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from freqfast.corruptions import BAR, EXTRA, FAMILIES, SEVERITIES
 from freqfast.report.colours import FAMILY_COLOURS
+from freqfast.report.panels import NotebookFigure
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import CLEAN
 from freqfast.robustness.report import CorruptionReport
@@ -44,7 +45,7 @@ def robustness_figure(
     if not rows:
         raise ValueError("the report holds no corruption, so there is nothing to draw")
     columns = max(len(names) for _, names in rows)
-    figure = Figure(figsize=(2.0 * columns + 0.9, 1.75 * len(rows) + 1.0), layout="constrained")
+    figure = NotebookFigure(figsize=(2.0 * columns + 0.9, 1.75 * len(rows) + 1.0), layout="constrained")
     grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
     for line, (family, names) in zip(grid, rows, strict=True):
         colour = FAMILY_COLOURS.get(family, "black")

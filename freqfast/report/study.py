@@ -9,6 +9,7 @@ from matplotlib.transforms import Bbox
 
 from freqfast.report.colours import band_colour
 from freqfast.report.labels import place_labels
+from freqfast.report.panels import NotebookFigure
 from freqfast.study import ArmSummary, Study
 
 __all__ = ["clean_against_robust"]
@@ -38,7 +39,7 @@ def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure:
         raise ValueError(f"no arm has clean accuracy and {measure}, so there is nothing to draw")
     lines = -(-len(shown) // 2) if len(shown) > _NAMED else 0
     below = 0.5 + _LINE * lines + (0.1 if lines else 0)  # inches
-    figure = Figure(figsize=(5.4, 3.7 + below), dpi=200)
+    figure = NotebookFigure(figsize=(5.4, 3.7 + below), dpi=200)
     height = figure.get_size_inches()[1]
     axes = figure.add_axes((0.1, below / height, 0.87, 1 - (below + 0.3) / height))
 

@@ -1,4 +1,5 @@
 import io
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -24,31 +25,64 @@ def shown(figure):
     return [axes for axes in figure.axes if axes.get_visible() and axes.images]
 
 
-def test_draws_each_filter_above_its_spectrum(spectra):
-    figure = filter_grid(spectra, columns=12)
-    pictures = [np.asarray(axes.images[0].get_array()) for axes in shown(figure) if axes.get_title()]
-    powers = [np.asarray(axes.images[0].get_array()) for axes in shown(figure) if not axes.get_title()]
-    assert len(pictures) == len(powers) == 12
-    order = np.concatenate([np.flatnonzero(spectra.classes == b) for b in range(2)])
-    titles = [axes.get_title() for axes in shown(figure) if axes.get_title()]
-    assert sorted(int(title.split(":")[0]) for title in titles) == sorted(order.tolist())
-    first = int(titles[0].split(":")[0])
-    kernel = spectra.weight[first].transpose(1, 2, 0)
-    np.testing.assert_allclose(pictures[0], 0.5 + 0.5 * kernel / abs(kernel).max(), atol=1e-6)
-    expected = 10 * np.log10(spectra.power[first] / spectra.power[first].max())
-    np.testing.assert_allclose(powers[0], np.maximum(expected, -120), atol=1e-3)
+def pairs(figure):
+    """The axes of the filters and of their spectra, with the filters' numbers."""
+    kernels = [axes for axes in shown(figure) if axes.get_title(loc="left")]
+    powers = [axes for axes in shown(figure) if not axes.get_title(loc="left")]
+    numbers = [int(axes.get_title(loc="left").split(":")[0]) for axes in kernels]
+    return kernels, powers, numbers
+
+
+def test_draws_each_filter_beside_its_spectrum(spectra):
+    kernels, powers, numbers = pairs(filter_grid(spectra))
+    assert sorted(numbers) == list(range(12))
+    for kernel, power, number in zip(kernels, powers, numbers, strict=True):
+        weight = spectra.weight[number].transpose(1, 2, 0)
+        picture = np.asarray(kernel.images[0].get_array())
+        np.testing.assert_allclose(picture, 0.5 + 0.5 * weight / abs(weight).max(), atol=1e-6)
+        expected = 10 * np.log10(spectra.power[number] / spectra.power[number].max())
+        np.testing.assert_allclose(np.asarray(power.images[0].get_array()), np.maximum(expected, -120), atol=1e-3)
+        left, right = kernel.get_position(), power.get_position()
+        assert left.y0 == pytest.approx(right.y0)
+        assert 0 < right.x0 - left.x1 < 0.1 * left.width
 
 
 def test_orders_by_band_then_purity_and_frames_in_the_band_s_colour(spectra):
-    axes = [a for a in shown(filter_grid(spectra, columns=12)) if a.get_title()]
-    filters = [int(a.get_title().split(":")[0]) for a in axes]
+    kernels, powers, filters = pairs(filter_grid(spectra))
     bands = spectra.classes[filters]
     assert (np.diff(bands) >= 0).all()
     for band in range(2):
         shares = spectra.shares[filters, band][bands == band]
         assert (np.diff(shares) <= 0).all()
-    for a, band in zip(axes, bands, strict=True):
+    for a, band in zip((*kernels, *powers), (*bands, *bands), strict=True):
         assert to_hex(a.spines["left"].get_edgecolor()) == band_colour(spectra.bands.names[band], band)
+
+
+@pytest.mark.parametrize(("columns", "inches"), [(3, 3.5), (6, 6.88)])
+def test_three_columns_fit_a_column_of_a_paper_and_no_axes_overlap(columns, inches):
+    torch.manual_seed(0)
+    figure = filter_grid(measure_spectra(nn.Conv2d(3, 17, 3)), columns=columns)
+    assert figure.get_size_inches()[0] == pytest.approx(inches)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert all(box.x0 > 0 and box.y0 > 0 and box.x1 < 1 and box.y1 < 1 for box in boxes)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_some_rows_of_each_band_are_said_to_be_some(spectra):
+    figure = filter_grid(spectra, columns=2, rows=1)
+    _, _, numbers = pairs(figure)
+    assert len(numbers) == 4
+    texts = [text.get_text() for text in figure.texts]
+    counts = [(spectra.classes == band).sum() for band in range(2)]
+    for name, count in zip(spectra.bands.names, counts, strict=True):
+        assert f"{name}: {count} of 12 filters, the 2 purest" in texts
+
+
+def test_notebooks_show_figures(spectra):
+    """IPython asks an object for its picture by this method."""
+    with Image.open(io.BytesIO(filter_grid(spectra)._repr_png_())) as image:
+        assert image.format == "PNG"
+        assert image.width == 688
 
 
 def test_usual_bands_keep_their_colours():
