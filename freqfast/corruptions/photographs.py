@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 DISTRIBUTION = "imagecorruptions-imaug"
+PIXEL_LIMIT = 2**25  # an image of more may be a bomb
 # The generator of the published data lists six and draws from the first five.
 NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 
@@ -71,7 +73,9 @@ def shrunk_photographs(paths: tuple[Path, ...], height: int, width: int) -> tupl
 def _read(path: Path) -> NDArray[np.uint8]:
     """RGB levels ``(H, W, 3)``."""
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > PIXEL_LIMIT:
+                raise ValueError(f"{image.width}x{image.height} pixels are too many")
             return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise ValueError(f"frost photograph {str(path)!r} cannot be read: {error}") from error
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise ValueError(f"frost photograph {str(path)!r} cannot be read: {error}") from None

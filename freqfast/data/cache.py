@@ -36,8 +36,16 @@ def fingerprint(source: Path) -> str:
 
 def _files_under(place: Path) -> list[str]:
     """Paths of all files, sorted; strings, since a data set may have very many."""
-    found = (os.path.join(where, name) for where, _, names in os.walk(place, followlinks=True) for name in names)
-    return sorted(path for path in found if os.path.isfile(path))
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for where, folders, names in os.walk(place, followlinks=True):
+        status = os.stat(where)
+        if (status.st_dev, status.st_ino) in seen:  # links may lead back to a folder above, without end
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        found += (path for name in names if os.path.isfile(path := os.path.join(where, name)))
+    return sorted(found)
 
 
 def load(key: str) -> ImageData | None:

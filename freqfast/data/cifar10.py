@@ -11,19 +11,19 @@ Layouts:
 
 import io
 import os
-import pickle
-import tarfile
-import zlib
+import warnings
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pooch
 from PIL import Image
 
 from freqfast.data import cache
+from freqfast.data.batches import read_batch
 from freqfast.data.images import ImageData, ImageSet, Progress, mixed_order
+from freqfast.data.tars import MEMBER_LIMIT, read_members
 
 __all__ = ["load_cifar10"]
 
@@ -35,8 +35,9 @@ ARCHIVES = ("cifar-10-python.tar.gz", "cifar10.tgz")
 BATCHES = {**{f"data_batch_{i}": "train" for i in range(1, 6)}, "test_batch": "test"}
 TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-MEMBER_LIMIT = 64 * 2**20  # bytes; a batch of the published archive has 30 MB
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of the content: others run programs of their own, or are held by no data set
 PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory, and may be a bomb
+PACKED_LIMIT, PACKED_RATIO = 2**28, 100  # bytes of pixels, and per byte of the files
 
 
 class _File(NamedTuple):
@@ -49,7 +50,14 @@ class _File(NamedTuple):
     def name(self) -> str:
         return "/".join(self.parts)
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
     def read(self) -> bytes:
+        if self.size > MEMBER_LIMIT:
+            raise ValueError(f"{self.size:,} bytes are too many")
         return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
 
@@ -137,32 +145,14 @@ def _download(progress: Progress | None) -> Path:
 
 
 def _decode(source: Path, progress: Progress | None) -> ImageData:
-    files = list(_archive_files(source, progress) if source.is_file() else _folder_files(source))
+    if source.is_file():
+        files = [_File(parts, content) for parts, content in read_members(source, _is_wanted, progress)]
+    else:
+        files = list(_folder_files(source))
     batches = {file.parts[-1]: file for file in files if file.parts[-1] in BATCHES}
     if batches:
         return _decode_batches(batches)
     return _decode_tree(files, progress)
-
-
-def _archive_files(path: Path, progress: Progress | None) -> Iterator[_File]:
-    """Wanted files of a tar archive, read in memory; nothing is extracted, links and devices are passed over."""
-    try:
-        with path.open("rb") as raw, tarfile.open(fileobj=raw) as archive:
-            for i, member in enumerate(archive):
-                parts = PurePosixPath(member.name).parts
-                if progress and i % 1000 == 0:
-                    progress(raw.tell(), path.stat().st_size, f"reading {path.name}")
-                if not member.isfile() or not _is_wanted(parts):
-                    continue
-                if ".." in parts or parts[0] == "/" or member.size > MEMBER_LIMIT:
-                    raise ValueError(f"member {member.name!r} has an unsafe path or size; use the original archive")
-                if (content := archive.extractfile(member)) is not None:
-                    yield _File(parts, content.read())
-            while archive.fileobj and archive.fileobj.read(2**20):
-                pass  # to the end, where gzip's checksum is: tarfile takes a damaged header for the end of the archive
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        reason = str(error).partition(":\n")[0]  # what follows is each compression's own complaint
-        raise ValueError(f"not a sound tar archive: {reason}") from None
 
 
 def _folder_files(folder: Path) -> Iterator[_File]:
@@ -181,24 +171,6 @@ def _is_wanted(parts: tuple[str, ...]) -> bool:
     return is_image or parts[-1] in BATCHES
 
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]  # NumPy moved its module, so it is asked rather than imported
-_UNPICKLED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles builtin containers and NumPy arrays, and refuses to look up anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _UNPICKLED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
-        return _UNPICKLED[module, name]
-
-
 def _decode_batches(batches: dict[str, _File]) -> ImageData:
     """The published batches, in their order."""
     sets: dict[str, list[ImageSet]] = {"train": [], "test": []}
@@ -206,10 +178,7 @@ def _decode_batches(batches: dict[str, _File]) -> ImageData:
         if name not in batches:
             raise ValueError(f"{name} is missing; use the whole cifar-10-batches-py")
         try:
-            batch = _ArraysOnly(io.BytesIO(batches[name].read()), encoding="bytes").load()
-            pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"], dtype=np.int64)
-            images = pixels.reshape(len(labels), 3, 32, 32).transpose(0, 2, 3, 1)
-            sets[split].append(ImageSet(np.ascontiguousarray(images), labels))
+            sets[split].append(ImageSet(*read_batch(batches[name].read())))
         except Exception as error:  # unpickling hostile bytes can raise anything
             raise ValueError(f"{name} is not a sound CIFAR-10 batch: {error}") from None
     train, test = (
@@ -242,6 +211,12 @@ def _decode_tree(files: list[_File], progress: Progress | None) -> ImageData:
 def _decode_images(files: list[_File], progress: Progress | None) -> np.ndarray:
     """All images, ``(N, H, W, 3)``; one after another, since Python's lock leaves threads no gain on small ones."""
     first = _decode_image(files[0])
+    stored, pixels = sum(file.size for file in files), len(files) * first.size
+    if pixels > PACKED_LIMIT + PACKED_RATIO * stored:
+        raise ValueError(
+            f"its files of {stored:,} bytes would unpack to {pixels:,} bytes of pixels, far more than photographs do; "
+            "shrink the images to the size of the network's input first"
+        )
     images = np.empty((len(files), *first.shape), np.uint8)
     for i, file in enumerate(files):
         pixels = _decode_image(file)
@@ -258,7 +233,7 @@ def _decode_images(files: list[_File], progress: Progress | None) -> np.ndarray:
 
 def _decode_image(file: _File) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(file.read())) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
             if image.width * image.height > PIXEL_LIMIT:
                 raise ValueError(f"{image.width}x{image.height} pixels are too many for a data set held in memory")
             return np.asarray(image.convert("RGB"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.data import cache, cifar10, load_data
+from freqfast.data import cache, cifar10, load_data, tars
 
 
 def png(size=(8, 6), mode="RGB"):
@@ -50,7 +50,7 @@ def test_pickle_payload_never_runs(batches, tmp_path, where):
         "object array": {b"data": np.array([payload], object), b"labels": [0]},
     }[where]
     (folder / "test_batch").write_bytes(pickle.dumps(content, protocol=4))
-    refused(folder, "test_batch is not a sound CIFAR-10 batch: it asks for ")
+    refused(folder, "test_batch is not a sound CIFAR-10 batch: it (asks for|holds an array of type) ")
     assert not (tmp_path / "ran").exists()
 
 
@@ -119,7 +119,7 @@ def test_tar_links_and_devices_are_passed_over(tmp_path):
 
 
 def test_huge_tar_member(tmp_path, monkeypatch):
-    monkeypatch.setattr(cifar10, "MEMBER_LIMIT", 1000)
+    monkeypatch.setattr(tars, "MEMBER_LIMIT", 1000)
     path = tmp_path / "huge.tgz"
     with tarfile.open(path, "w:gz") as tar:
         add(tar, "d/train/ant/0.png", bytes(1001))
@@ -143,7 +143,7 @@ def test_archive_cut_anywhere_or_with_a_wrong_byte_anywhere(make_tree, tmp_path,
         for damaged in (content[:position], bytes(wrong)):
             path.write_bytes(damaged)
             with pytest.raises(ValueError, match="not a sound tar archive"):
-                list(cifar10._archive_files(path, None))
+                list(tars.read_members(path, cifar10._is_wanted))
 
 
 def test_archive_of_two_data_sets(tmp_path):
