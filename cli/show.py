@@ -55,8 +55,7 @@ def _print_head(path: Path, spectra: "Spectra") -> None:
     filters, channels, height, width = spectra.weight.shape
     n = len(spectra.frequencies)
     text = Text(
-        f"{path}: layer {_layer(spectra)}, {filters} filters, {channels} input channels, {height}x{width} kernels, "
-        f"spectra of {n}x{n} points"
+        f"{path}: layer {_layer(spectra)}, {filters} filters of {channels}x{height}x{width}, spectra of {n}x{n} points"
     )
     facts = [f"{_printable(name)} {_printable(value)}" for name, value in sorted(spectra.provenance.items())]
     if spectra.history is not None:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 
 if TYPE_CHECKING:
     from freqfast.spectra import Spectra
 
-__all__ = ["band_bar", "spectrum_text"]
+__all__ = ["BandBar", "band_mark", "spectrum_text"]
 
 _RANGE_DB = 30
 _WIDEST = 64
@@ -22,32 +23,49 @@ def _has_colours(console: Console) -> bool:
     return console.color_system is not None and not console.no_color and not console.options.ascii_only
 
 
-def band_bar(names: Sequence[str], shares: np.ndarray, width: int, console: Console) -> Text:
-    """Shares of the bands side by side, from low to high; shorter than `width` where they do not sum to 1."""
-    edges = np.rint(width * np.concatenate([[0], np.cumsum(shares, dtype=np.float64)])).astype(int)
-    bar = Text()
-    for i, (name, cells) in enumerate(zip(names, np.diff(edges), strict=True)):
-        if _has_colours(console):
-            from freqfast.report.colours import band_colour
+def band_mark(name: str, index: int, cells: int, console: Console) -> Text:
+    """Cells in a band's colour, or of its own character where the console has no colours."""
+    if _has_colours(console):
+        from freqfast.report.colours import band_colour
 
-            bar.append("█" * cells, style=band_colour(name, i))
-        else:
-            fills = "#+-." if console.options.ascii_only else "█▒░▓"
-            bar.append(fills[i % len(fills)] * cells)
-    return bar
+        return Text("█" * cells, style=band_colour(name, index))
+    fills = "#+-." if console.options.ascii_only else "█▒░▓"
+    return Text(fills[index % len(fills)] * cells)
+
+
+class BandBar:
+    """Shares of the bands side by side, from low to high; shorter where they do not sum to 1.
+
+    Args:
+        names: The bands.
+        shares: ``(B,)``, a share for each.
+        width: Cells of a sum of 1; fewer where the table has no room for them.
+    """
+
+    def __init__(self, names: Sequence[str], shares: np.ndarray, width: int) -> None:
+        self.names, self.shares, self.width = names, shares, width
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(4, self.width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(self.width, options.max_width)
+        edges = np.rint(width * np.concatenate([[0], np.cumsum(self.shares, dtype=np.float64)])).astype(int)
+        marks = zip(self.names, np.diff(edges), strict=True)
+        yield Text().join(band_mark(name, i, cells, console) for i, (name, cells) in enumerate(marks))
 
 
 def spectrum_text(spectra: "Spectra", number: int, console: Console) -> Text:
     """A filter's power spectrum in dB below its peak, fy upwards, with axes in cycles/pixel and the scale.
 
     A character holds two rows of the spectrum, as a half block of two colours; without colours the density of a
-    character shows the mean of both.
+    character shows the mean of both. The picture is as wide as the console allows, at most 64 points.
     """
     from matplotlib import colormaps
 
-    n = len(spectra.frequencies)
-    points = min(n, _WIDEST)
-    scale = max(1, min(_WIDEST, 2 * (console.height - 7)) // n)
+    widest = max(4, min(_WIDEST, console.width - 8))
+    points = min(len(spectra.frequencies), widest)
+    scale = max(1, min(widest, 2 * (console.height - 7)) // points)
     level = np.kron(_level(_pooled(spectra.power[number], points)), np.ones((scale, scale)))[::-1]
     size = len(level)
     level = np.pad(level, ((0, size % 2), (0, 0)), mode="edge")
@@ -66,16 +84,17 @@ def spectrum_text(spectra: "Spectra", number: int, console: Console) -> Text:
     places = {tick: int(np.clip(round((tick + 0.5) * size), 0, size - 1)) for tick in _TICKS_CPP}
     labels = {(size - 1 - place) // 2: f"{tick:g}" for tick, place in reversed(places.items())}
     vertical, horizontal, corner = "|-+" if console.options.ascii_only else "│─└"
-    lines = [Text(" fy")]
+    lines = [Text("fy (cycles/pixel)")]
     for i, row in enumerate(pairs):
-        lines.append(Text(f"{labels.get(i, ''):>6} {vertical}").append_text(cells(row)))
-    lines.append(Text(f"{'':7}{corner}{horizontal * size}"))
-    lines.append(Text(f"{'':8}{_axis(places, size)} fx (cycles/pixel)"))
+        lines.append(Text(f"{labels.get(i, ''):>5} {vertical}").append_text(cells(row)))
     gradient = np.linspace(0, 1, 20)
-    scale_bar = cells(np.stack([gradient, gradient]))
-    lines.append(
-        Text(f"\n{'':8}-{_RANGE_DB} dB [").append_text(scale_bar).append("] 0 dB: power below the filter's peak")
-    )
+    lines += [
+        Text(f"{'':6}{corner}{horizontal * size}"),
+        Text(f"{'':7}{_axis(places, size)}"),
+        Text(f"{'fx (cycles/pixel)':>{max(24, size + 7)}}"),
+        Text("\npower below the filter's peak:"),
+        Text(f"-{_RANGE_DB} dB [").append_text(cells(np.stack([gradient, gradient]))).append("] 0 dB"),
+    ]
     return Text("\n").join(lines)
 
 

@@ -32,10 +32,16 @@ Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
         "training?": {
           "@NX_class": "NXdata", "@signal": "power", "@axes": ["epoch", "filter", "fy", "fx"],
           "@default_slice": ["last record", "0", ".", "."],
-          "power": "float32[epoch, filter, fy, fx]", "weight": "float32[epoch, filter, channel, ky, kx]",
-          "shares": "float32[epoch, filter, band]", "classes?": "int64[epoch, filter]",
-          "proportion?": "float64[epoch, band]", "log_gain?": "float32[epoch, filter?, gain_fy, gain_fx]",
-          "epoch": "int64, epochs trained", "...": "the other scales as in spectra"
+          "@layer": "name of the convolution in its model",
+          "power":       "float32[epoch, filter, fy, fx]",
+          "weight":      "float32[epoch, filter, channel, ky, kx]",
+          "shares":      "float32[epoch, filter, band]",
+          "classes?":    "int64[epoch, filter]",
+          "proportion?": "float64[epoch, band]",
+          "log_gain?":   "float32[epoch, filter, gain_fy, gain_fx], without filter where all filters share gains",
+          "epoch": "int64, epochs trained", "filter": "int64", "channel": "int64", "ky": "int64", "kx": "int64",
+          "band": "UTF-8 name", "fy": "float64, cycles/pixel", "fx": "same as fy",
+          "gain_fy?": "float64, cycles/pixel, the kernel's DFT grid", "gain_fx?": "float64, cycles/pixel"
         },
         "layers?": {
           "@NX_class": "NXcollection",
@@ -46,9 +52,10 @@ Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
       }
     }
 
-The interpretation of ``power`` and ``response_db`` is ``image``. ``training`` belongs to the layer of ``spectra``;
-``layers`` lists all layers, in the model's order, where there are several. Readers ignore names that they do not know,
-so additions keep the schema's number; any other change raises it.
+Every dataset has a ``@long_name``, with its unit in it; axes in cycles/pixel have these as ``@units``, too; ``power``
+and ``response_db`` have the ``@interpretation`` image. ``training`` belongs to the layer of ``spectra``; ``layers``
+lists all layers, in the model's order, where there are several. Readers ignore names that they do not know, so
+additions keep the schema's number; any other change raises it.
 
 Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
 before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts are

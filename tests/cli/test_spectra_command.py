@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from freqfast.run import load_checkpoint
+from freqfast.spectra import SpectraHistory, measure_spectra
+from freqfast.spectra_h5 import read_layers, read_spectra, validate, write_spectra
 
 
 def test_export_opens_in_plain_h5py(call, checkpoint, place):
@@ -26,6 +28,57 @@ def test_layer_points_and_bands(call, checkpoint, place):
         assert file["entry/spectra/power"].shape == (8, 16, 16)
 
 
+def test_all_layers_go_into_one_file(call, checkpoint, place):
+    result = call("spectra", checkpoint, "-o", "all.h5", "--layers", "all")
+    assert result.code == 0, result.err
+    assert "; 17 layers, " in result.out  # 1x1 shortcuts have no spectrum
+    weights = load_checkpoint(checkpoint).model.state_dict()
+    with h5py.File(place / "all.h5") as file:
+        assert file["entry/layers/conv1"] == file["entry/spectra"]
+        for name, group in file["entry/layers"].items():
+            np.testing.assert_array_equal(group["weight"], weights[f"{name}.weight"])
+    assert validate("all.h5") == []
+    assert call("spectra", checkpoint, "-o", "two.h5", "--layers", "layer4.0.conv1,conv1").code == 0
+    assert [spectra.layer for spectra in read_layers("two.h5")] == ["layer4.0.conv1", "conv1"]
+
+
+@pytest.fixture
+def run(checkpoint, tmp_path):
+    """What an export reads of a run: its model and the spectra that it recorded."""
+    (tmp_path / "run").mkdir()
+    checkpoint.rename(tmp_path / "run" / "model.safetensors")
+    model = load_checkpoint(tmp_path / "run").model
+    start = measure_spectra(model)
+    history = SpectraHistory([0, 1], [start.power] * 2, [start.weight] * 2, [start.shares] * 2)
+    target = {"low": 0.25, "high": 0.75}
+    recorded = measure_spectra(model, target=target, history=history, provenance={"recipe": "quickstart", "seed": 3})
+    write_spectra(tmp_path / "run" / "spectra.h5", recorded)
+    return tmp_path / "run"
+
+
+def test_a_runs_record_goes_along(call, run, place):
+    assert call("spectra", run, "-o", "out.h5", "--layers", "all").code == 0
+    first, second, *_ = read_layers(place / "out.h5")
+    assert first.target == {"low": 0.25, "high": 0.75}
+    assert first.history.epochs.tolist() == [0, 1]
+    assert (second.target, second.history) == (None, None)
+    assert {"recipe", "seed", "sha256", "source"} == set(first.provenance)
+    assert call("spectra", run, "-o", "finer.h5", "--points", 64).code == 0
+    finer = read_spectra("finer.h5")
+    assert (finer.target, finer.history) == ({"low": 0.25, "high": 0.75}, None)
+    assert call("spectra", run, "-o", "bands.h5", "--bands", 3).code == 0
+    assert read_spectra("bands.h5").target is None
+
+
+def test_a_damaged_record_is_named_and_replaced(call, run):
+    (run / "spectra.h5").write_bytes(b"damaged")
+    result = call("spectra", run, "-o", run / "spectra.h5")
+    assert result.code == 0
+    assert "exported without the run's target and history" in result.err
+    assert "not an HDF5 file" in result.err
+    assert validate(run / "spectra.h5") == []
+
+
 def test_a_former_export_is_replaced(call, checkpoint, place):
     (place / "out.h5").write_text("old")
     assert call("spectra", checkpoint, "-o", "out.h5").code == 0
@@ -36,6 +89,8 @@ def test_a_former_export_is_replaced(call, checkpoint, place):
     ("words", "message"),
     [
         (("--layer", "nosuch"), "layer 'nosuch' is not in the model"),
+        (("--layers", "conv1,nosuch"), "layer 'nosuch' is not in the model"),
+        (("--layers", "conv1,conv1"), "layers must be different names"),
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
         (("--points", "2"), "n must be at least the kernel's size 3, got 2"),
         (("--points", "-4"), "n must be at least the kernel's size 3, got -4"),

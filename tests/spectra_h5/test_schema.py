@@ -1,9 +1,12 @@
+import json
+import re
 from datetime import datetime
 
 import h5py
 import numpy as np
 
-from freqfast.spectra_h5 import write_spectra
+import freqfast.spectra_h5
+from freqfast.spectra_h5 import SCHEMA, write_spectra
 
 
 def test_plain_h5py_sees_the_schema(path, spectra):
@@ -31,6 +34,56 @@ def test_plain_h5py_sees_the_schema(path, spectra):
         assert list(training.attrs["axes"]) == ["epoch", "filter", "fy", "fx"]
         assert list(training.attrs["default_slice"]) == ["2", "0", ".", "."]
         np.testing.assert_array_equal(training["epoch"], [3, 4, 5])
+
+
+def kind_of(dataset):
+    """A dataset as the description writes it: its dtype and, unless it is an axis, its dimensions."""
+    dtype = "UTF-8 name" if h5py.check_string_dtype(dataset.dtype) else str(dataset.dtype)
+    if dataset.is_scale:
+        return dtype
+    return f"{dtype}[{', '.join(dim[0].name.rsplit('/', 1)[-1] for dim in dataset.dims)}]"
+
+
+def compare(described, group):
+    """The names, dtypes and dimensions of a group are those that the description has."""
+    names = {name.rstrip("?"): value for name, value in described.items() if not name.startswith(("@", "<"))}
+    assert set(group) == set(names), group.name
+    attributes = {name.strip("@?"): value for name, value in described.items() if name.startswith("@")}
+    if "<name>" not in attributes:
+        assert set(group.attrs) == set(attributes), group.name
+        for name in ("NX_class", "default", "signal", "axes", "auxiliary_signals", "freqfast_schema"):
+            assert np.array_equal(group.attrs.get(name, 0), attributes.get(name, 0)), name
+    for name, value in names.items():
+        if isinstance(value, dict):
+            compare(value, group[name])
+        elif value.startswith("same as"):
+            assert kind_of(group[name]) == kind_of(group[value.split()[-1]])
+        else:
+            assert re.match(re.escape(kind_of(group[name])) + r"($|[;,])", value), (name, kind_of(group[name]))
+
+
+def described():
+    """The description in the module's docstring."""
+    text = freqfast.spectra_h5.__doc__
+    return json.loads(text[text.index("{") : text.rindex("}\n") + 1])
+
+
+def test_the_description_is_that_of_the_file(path):
+    schema = described()
+    assert schema["@freqfast_schema"] == SCHEMA
+    del schema["entry"]["layers?"]  # of a file of one layer
+    with h5py.File(path) as file:
+        compare(schema, file)
+
+
+def test_the_description_is_that_of_the_layers(several):
+    schema = described()["entry"]
+    with h5py.File(several) as file:
+        assert file["entry/layers"].attrs["NX_class"] == schema["layers?"]["@NX_class"]
+        for group in file["entry/layers"].values():
+            absent = {name for name in schema["spectra"] if name.endswith("?") and name.strip("@?") not in group}
+            expected = {k: v for k, v in schema["spectra"].items() if k not in absent or k.startswith("@")}
+            compare(expected, group)
 
 
 def test_what_follows_from_the_spectra_is_there(path, spectra):
