@@ -53,6 +53,12 @@ def evaluate(
             rich_help_panel=_IMAGES,
         ),
     ] = None,
+    which: Annotated[
+        str | None,
+        typer.Option(
+            "--set", help="Only the corruptions of c (CIFAR-10-C) or bar (CIFAR-10-C-bar).", rich_help_panel=_IMAGES
+        ),
+    ] = None,
     corruption: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A corruption, may be repeated; by default all.", rich_help_panel=_IMAGES),
@@ -131,6 +137,7 @@ def evaluate(
             "--download": download,
             "--on-the-fly": on_the_fly,
             "--data": data,
+            "--set": which,
             "--corruption": corruption,
             "--limit": limit,
             "--seed": seed,
@@ -151,6 +158,9 @@ def evaluate(
             raise ValueError(f"the images come from one place, got {' and '.join(named)}")
         if not on_the_fly:
             _refuse("stored images have been corrupted already", {"--seed": seed, "--frost-dir": frost_dir})
+        if which is not None:
+            _refuse("--set names the corruptions", {"--corruption": corruption})
+            corruption = _names(which, on_the_fly)
         if shard is not None:
             later = {"--baseline": baseline, "--json": as_json, "--csv": csv, "--figure": figure}
             _refuse("a shard leaves its part in --out; report with --merge", later)
@@ -206,6 +216,15 @@ def evaluate(
         console.print(
             f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge", soft_wrap=True
         )
+
+
+def _names(which: str, on_the_fly: bool) -> list[str] | None:
+    """The corruptions of a set; None where all that there are by default are just those."""
+    from freqfast.corruptions import SETS
+
+    if which not in SETS:
+        raise ValueError(f"no set of corruptions is called {which!r}; there are {', '.join(SETS)}")
+    return None if which == "c" and on_the_fly else list(SETS[which])
 
 
 def _merged(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionReport", "CorruptionReport | None"]:

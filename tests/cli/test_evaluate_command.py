@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from freqfast.corruptions import BAR
 from freqfast.robustness import Classifier
 from freqfast.run import load_checkpoint
 
@@ -86,6 +87,20 @@ def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):
     assert made["clean"] is not None
     assert made == stored | {"accuracy": made["accuracy"]}
     assert made["accuracy"] == {name: stored["accuracy"][name] for name in made["accuracy"]}
+
+
+def test_a_set_is_chosen_by_its_name(call, refused, checkpoint, archive, place):
+    words = ("--limit", 2, "--precision", "float32", "--json")
+    fly = json.loads(call("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--set", "bar", *words).out)
+    assert tuple(fly["accuracy"]) == BAR
+    assert fly["mean_bar"] == pytest.approx(np.mean([list(by.values()) for by in fly["accuracy"].values()]))
+    assert call("corrupt", "photos", "--set", "bar", "--out", "bar", "--limit", 2).code == 0
+    stored = json.loads(call("evaluate", checkpoint, "--cifar10c", "bar", "--set", "bar", *words).out)
+    assert (stored["accuracy"], stored["mean_bar"]) == (fly["accuracy"], fly["mean_bar"])
+    with_archive = ("evaluate", checkpoint, "--cifar10c", archive, "--set")
+    assert "holds no blue_noise_sample; it holds fog, contrast" in refused(*with_archive, "bar")
+    assert "no set of corruptions is called 'd'; there are c, bar" in refused(*with_archive, "d")
+    assert "--set names the corruptions; leave out --corruption" in refused(*with_archive, "c", "--corruption", "fog")
 
 
 def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
