@@ -189,9 +189,9 @@ def list_recipes() -> dict[str, Recipe]:
     for point in sorted(entry_points(group="freqfast.recipes"), key=lambda p: p.name):
         try:
             found = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a package of anybody's may raise anything
             raise ValueError(
-                f"recipe entry point {point.name!r} ({point.value}) cannot be imported: {error}"
+                f"recipe entry point {point.name!r} ({point.value}) cannot be imported: {error or type(error).__name__}"
             ) from error
         recipes |= _recipes_of(point.name, found)
     return {name: replace(recipe, name=name) for name, recipe in recipes.items()}

@@ -48,7 +48,7 @@ def test_sizes_must_be_positive(option, value):
 
 
 def test_even_kernels_are_refused():
-    with pytest.raises(ValueError, match=r"kernel_size odd, got .*kernel_size=4"):
+    with pytest.raises(ValueError, match=r"kernel_size odd, at most 31, got .*kernel_size=4"):
         build_model("resnet18", kernel_size=4)
 
 

@@ -114,7 +114,7 @@ def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruptio
     """The function behind ``name``.
 
     Raises:
-        ValueError: there is no such corruption.
+        ValueError: there is no such corruption, or the package that registers it cannot be imported.
         FileNotFoundError: ``frost`` was asked for and its photographs are not here.
     """
     if name in _MODULES:
@@ -126,6 +126,14 @@ def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruptio
             function = partial(function, photographs=find_photographs(frost_dir))
         return cast(Corruption, function)
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return cast(Corruption, entry.load())
+        try:
+            found = entry.load()
+        except (Exception, SystemExit) as error:  # a package of anybody's may raise anything
+            raise ValueError(
+                f"corruption entry point {name!r} ({entry.value}) cannot be imported: {error or type(error).__name__}"
+            ) from None
+        if not callable(found):
+            raise ValueError(f"corruption entry point {name!r} ({entry.value}) is no function")
+        return cast(Corruption, found)
     known = ", ".join((*CORRUPTIONS, *BAR, *own_corruptions()))
     raise ValueError(f"no corruption is called {name!r}; there are {known}")

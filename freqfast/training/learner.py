@@ -46,16 +46,18 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
             check_value(f"{name}.{key}", value, hints.get(key, Any))
         try:
             callbacks.append(kind(**options))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name}: {error}") from None
+        except Exception as error:
+            raise ValueError(f"{name}: {error or type(error).__name__}") from None
     return callbacks
 
 
 def _load_callback(point: importlib.metadata.EntryPoint) -> type[Callback]:
     try:
         kind = point.load()
-    except Exception as error:
-        raise ValueError(f"callback entry point {point.name!r} ({point.value}) cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # a package of anybody's may raise anything
+        raise ValueError(
+            f"callback entry point {point.name!r} ({point.value}) cannot be imported: {error or type(error).__name__}"
+        ) from error
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
         raise ValueError(f"callback entry point {point.name!r} ({point.value}) is no class of fastai callbacks")
     return kind
