@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from freqfast.data import ImageData
 from freqfast.files import write_text
 from freqfast.modulation import effective_weight
 from freqfast.recipe import Recipe
-from freqfast.robustness import Classifier, corrupted_cells, evaluate_cells, evaluate_images
+from freqfast.robustness import Cell, Classifier, corrupted_cells, evaluate_cells, evaluate_images
 from freqfast.run import SCHEMA, save_checkpoint
 from freqfast.spectra import measure_spectra
 from freqfast.spectra_h5 import write_spectra
 from freqfast.surgery import find_conv
 from freqfast.training.learner import model_spec
 
-__all__ = ["filter_proportion", "write_outcome"]
+__all__ = ["cells_of_run", "filter_proportion", "write_outcome"]
 
 
 def filter_proportion(learn: Learner) -> list[float]:
@@ -78,6 +78,12 @@ def write_outcome(
     write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
 
 
+def cells_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> Iterator[Cell]:
+    """The corrupted images that runs of a recipe are evaluated on, those held out under a seed of their own."""
+    sample = data.test.head(recipe.test_images or len(data.test))
+    return corrupted_cells(sample.images, sample.labels, corruptions, seed=1 if recipe.holdout else 0)
+
+
 def _evaluate(
     recipe: Recipe, learn: Learner, data: ImageData, progress: Callable[[int, int, str], None] | None
 ) -> dict[str, Any]:
@@ -88,9 +94,8 @@ def _evaluate(
     precision = learn.auto_precision.precision  # as chosen for the training
     classifier = Classifier(learn.model, data.mean, data.std, precision=precision)
     clean = float(evaluate_images(classifier, data.test.images, data.test.labels).mean())
-    sample = data.test.head(recipe.test_images or len(data.test))
     names = available()
-    cells = corrupted_cells(sample.images, sample.labels, names, seed=1 if recipe.holdout else 0)
+    cells = cells_of_run(recipe, data, names)
     result = evaluate_cells(classifier, cells, len(names) * len(SEVERITIES), clean, progress)
     return {
         "schema": SCHEMA,
