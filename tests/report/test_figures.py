@@ -1,6 +1,9 @@
 """What the figures show, read back from their axes; how they look is for the eye."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +167,14 @@ def test_runs_differ_in_more_than_colour():
     styles = [run_style(i) for i in range(8)]
     assert len({(s["marker"]) for s in styles}) == len({s["color"] for s in styles}) == 8
     assert not {s["color"] for s in styles} & {band_colour(name, 0) for name in ("low", "mid", "high")}
+
+
+def test_public_names_load_and_a_colour_costs_no_torch(tmp_path):
+    import freqfast.report
+
+    assert not {path.stem for path in Path(freqfast.report.__file__).parent.iterdir()} & set(freqfast.report.__all__)
+    for name in freqfast.report.__all__:
+        assert getattr(freqfast.report, name).__module__.startswith("freqfast.report.")
+    code = "import sys; from freqfast.report import band_colour; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
