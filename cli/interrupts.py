@@ -18,6 +18,7 @@ from freqfast.cli.errors import print_error
 
 __all__ = ["long_command", "one_line_warnings"]
 
+_STDERR = 2
 _TWICE_S = 0.2  # `timeout` and job schedulers signal the process and its group: one request that arrives twice
 
 
@@ -77,7 +78,7 @@ class _StopRequest:
             return
         self.signum, self.came = signum, now
         with suppress(OSError):  # not print: the signal may have come in the middle of one
-            os.write(2, b"\nfreqfast: finishing the step and saving; once more to stop at once\n")
+            os.write(_STDERR, b"\nfreqfast: finishing the step and saving; once more to stop at once\n")
 
 
 @contextmanager
@@ -102,12 +103,18 @@ def _handlers(stop: _StopRequest) -> Iterator[None]:
 @contextmanager
 def _lasting_streams() -> Iterator[None]:
     """Standard output and error that swallow what a closed terminal or a broken pipe no longer takes."""
+    # Where they were closed from the start, Python has None for them, and the next files to be opened would get their
+    # numbers, and with these whatever libraries write to standard error.
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(handle)
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _LastingStream(sys.stdout), _LastingStream(sys.stderr)  # type: ignore[assignment]
+    lasting = [stream and _LastingStream(stream) for stream in before]
+    sys.stdout, sys.stderr = lasting  # type: ignore[assignment]
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, lasting):
             stream.flush()
         sys.stdout, sys.stderr = before
 

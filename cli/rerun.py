@@ -29,9 +29,9 @@ def rerun(
     load_run(run)
     out = run.resolve().with_name(f"{run.resolve().name}-rerun") if out is None else out
 
-    from freqfast import training
-
     with long_command(out) as stop, one_line_warnings():
+        from freqfast import training
+
         with progress_bar() as progress:
             found = training.rerun(run, out, data, device, progress, stop=stop)
         console.print(_table(found))
@@ -41,7 +41,7 @@ def rerun(
 
 
 def _table(found: "Comparison") -> Table:
-    table = Table(title=f"{found.first.path} and its repetition", show_header=False)
+    table = Table(title=f"{found.first.path.name}, repeated", show_header=False)
     distance = f"largest difference {found.weights_distance:.3g}"
     table.add_row("weights", "equal, bit for bit" if found.weights_equal else distance)
     for name, (first, second) in found.accuracy.items():

@@ -34,7 +34,10 @@ def run(
             "--set", metavar="KEY=VALUE", help="Override a value (TOML), as in frequency_proportion.purity=0.8."
         ),
     ] = None,
-    save_epochs: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 1,
+    save_epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs between two checkpoints; without it one, but no more than 1 % of the time for them."),
+    ] = None,
     save_minutes: Annotated[float, typer.Option(help="Minutes between two checkpoints within an epoch.")] = 10,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
@@ -65,13 +68,15 @@ def run(
             hint = f"; to go on with it use --resume {out}" if (out / "recipe.toml").is_file() else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
-    from freqfast.checkpoint import CheckpointPolicy
-    from freqfast.corruptions import unavailable
-    from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
-
-    policy = CheckpointPolicy(save_epochs, save_minutes)
     finished = (out / "report.json").is_file()
     with long_command(out) as stop, one_line_warnings():
+        from freqfast.checkpoint import CheckpointPolicy
+        from freqfast.corruptions import unavailable
+        from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
+
+        # Who names a number of epochs gets it, whatever it costs.
+        exact = {} if save_epochs is None else {"epochs": save_epochs, "share": 1.0}
+        policy = CheckpointPolicy(minutes=save_minutes, **exact)
         with progress_bar() as progress:
             result = run_recipe(
                 chosen, out, data, device, progress, resume=resume is not None, policy=policy, stop=stop

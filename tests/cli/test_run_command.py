@@ -1,6 +1,9 @@
 import json
 import math
 import os
+import signal
+import time
+from contextlib import contextmanager
 
 import pytest
 import typer
@@ -14,7 +17,7 @@ LOW = ("run", "resnet18_cifar10.proportion_low")
 
 
 def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):
-    monkeypatch.setattr("freqfast.training.available", lambda: ("pixelate", "contrast"))
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
     words = (*LOW, "--data", tree, *TINY, "--seed", 3, "--set", "frequency_proportion.purity=0.8", "--device", "cpu")
     result = call(*words, "--out", "runs/[bold]one")
     assert result.code == 0, result.err
@@ -36,12 +39,15 @@ def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*")}
     again = call(*words, "--out", "runs/[bold]one")
     assert again.code == 2
-    assert again.err == "freqfast: runs/[bold]one exists already; choose another --out or remove it\n"
+    assert again.err == (
+        "freqfast: runs/[bold]one exists already; choose another --out or remove it; to go on with it use --resume "
+        "runs/[bold]one\n"
+    )
     assert {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*")} == before
 
 
 def test_default_out_tells_recipe_and_time(call, tree, place, monkeypatch):
-    monkeypatch.setattr("freqfast.training.available", lambda: ("contrast",))
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
     monkeypatch.setenv("FREQFAST_DATA", str(tree))
     result = call(*BASELINE, *TINY)
     assert result.code == 0, result.err
@@ -139,18 +145,129 @@ def test_divergence_is_one_line(call, tree, place):
     assert not (place / "out" / "report.json").exists()
 
 
-@pytest.mark.parametrize("appeared", [False, True])
-def test_ctrl_c_says_what_is_left(call, place, monkeypatch, appeared):
-    def interrupt(recipe, out, **options):
-        if appeared:
-            out.mkdir()
-        raise KeyboardInterrupt
+@pytest.fixture
+def quick(monkeypatch):
+    """Evaluation in a fraction of the time."""
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate",))
 
-    monkeypatch.setattr("freqfast.training.run_recipe", interrupt)
-    result = call("run", "quickstart", "--out", "out")
-    assert result.code == 130
-    left = "; out holds what was finished (no report.json)" if appeared else ""
-    assert result.err.splitlines()[-1] == f"freqfast: interrupted{left}"
+
+@contextmanager
+def at_step(number, action):
+    """Something happens in the n-th step of every run in the block."""
+
+    def after_loss(self):
+        if self.training and self.learn.train_iter == number - 1:
+            action()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("freqfast.training.loop.DivergenceWatch.after_loss", after_loss)
+        yield
+
+
+def signals(*numbers, apart=0.0):
+    """Sends them to this process, so many seconds apart."""
+
+    def send():
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(apart)
+
+    return send
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, tree, place, quick, number, code):
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.getsignal(which) for which in watched]
+    assert call(*LOW, "--data", tree, *TINY, "--out", "whole").code == 0
+    with at_step(1, signals(number, number)):  # twice at once is one request, to a process and to its group
+        stopped = call(*LOW, "--data", tree, *TINY, "--out", "a b")
+    assert (stopped.code, stopped.out) == (code, "")
+    assert stopped.err.splitlines()[-1] == (
+        "freqfast: interrupted in epoch 1, after batch 1; go on with `freqfast run --resume 'a b'`"
+    )
+    assert [signal.getsignal(which) for which in watched] == handlers
+    resumed = call("run", "--resume", "a b")
+    assert resumed.code == 0, resumed.err
+    weights = [(place / run / "model.safetensors").read_bytes() for run in ("whole", "a b")]
+    assert weights[0] == weights[1]
+    again = call("run", "--resume", "a b")
+    assert again.code == 0
+    assert again.out.startswith("a b is finished already\n")
+    assert again.out.partition("\n")[2] == resumed.out
+
+
+def test_a_second_signal_stops_at_once(call, tree, place, quick):
+    with at_step(2, signals(signal.SIGTERM, signal.SIGTERM, apart=0.25)):
+        stopped = call(*LOW, "--data", tree, *TINY, "--out", "out")
+    assert stopped.code == 143
+    assert stopped.err.splitlines()[-1] == "freqfast: stopped at once; go on with `freqfast run --resume out`"
+    assert not (place / "out" / "checkpoints").exists()
+    assert call("run", "--resume", "out").code == 0
+
+
+def test_a_hangup_is_nothing(call, tree, place, quick):
+    with at_step(1, signals(signal.SIGHUP)):
+        assert call(*LOW, "--data", tree, *TINY, "--out", "out").code == 0
+
+
+def test_a_signal_that_a_shell_shields_from_is_left_alone(call, tree, place, quick):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `freqfast run ... &` of a script
+    try:
+        with at_step(1, signals(signal.SIGINT)):
+            assert call(*LOW, "--data", tree, *TINY, "--out", "out").code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device; go on with `freqfast run --res"),
+        (MemoryError(), "out of memory in epoch 1, after batch 1 (MemoryError); end other programs, or start anew"),
+    ],
+    ids=["disk", "memory"],
+)
+def test_what_the_environment_fails_is_exit_code_1(call, tree, place, quick, error, message):
+    def fail():
+        raise error
+
+    with at_step(2, fail):
+        failed = call(*LOW, "--data", tree, *TINY, "--out", "out")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith(f"freqfast: {message}")
+    assert failed.err.count("\n") == 1
+
+
+def test_resume_takes_the_run_as_it_is(refused, call, tree, place, quick):
+    with at_step(1, signals(signal.SIGTERM)):
+        assert call(*LOW, "--data", tree, *TINY, "--out", "out").code == 143
+    for words in (("--epochs", 3), ("--seed", 1), ("--set", "lr=0.1"), ("--out", "other")):
+        assert "leave --out, --set and the like out" in refused("run", "--resume", "out", *words)
+    assert "out is a run of 'resnet18_cifar10.proportion_low', not of 'quickstart'" in refused(
+        "run", "quickstart", "--resume", "out"
+    )
+    assert refused(*LOW, "--out", "out").endswith("; to go on with it use --resume out\n")
+    assert "nosuch is no run directory: recipe.toml is missing" in refused("run", "--resume", "nosuch")
+    assert "name a recipe" in refused("run")
+    (place / "out" / "recipe.toml").write_text("width = = 3")
+    assert "out/recipe.toml: the recipe is not valid TOML" in refused("run", "--resume", "out")
+
+
+def test_how_often_to_save(call, tree, place, quick, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        "freqfast.checkpoint.CheckpointFolder.save", lambda self, epoch, batch, state: saved.append((epoch, batch))
+    )
+    words = (*BASELINE, "--data", tree, *TINY[:-1], 4, "--out")
+    assert call(*words, "a", "--save-epochs", 2).code == 0
+    assert saved == [(2, 0), (4, 0)]
+    saved.clear()
+    assert call(*words, "b", "--save-epochs", 9, "--save-minutes", 0).code == 0
+    assert len(saved) == 4 * 2 + 1  # after each step, and the end
+    assert call(*words, "c", "--save-epochs", 0).code == 2
+    assert call(*words, "c", "--save-minutes", -1).code == 2
+    assert not (place / "c").exists()
 
 
 def test_settings_are_toml():
@@ -164,4 +281,4 @@ def test_typer_is_told_of_every_recipe_value_that_has_an_option_of_its_own():
 
     command = typer.main.get_command(app).commands["run"]
     options = {name for parameter in command.params for name in parameter.opts}
-    assert {"--data", "--out", "--epochs", "--seed", "--device", "--set"} <= options
+    assert {"--data", "--out", "--resume", "--epochs", "--seed", "--device", "--set"} <= options
