@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import warnings
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +67,16 @@ def _read(place: Path, name: str | None = None) -> ImageData | None:
         if name is not None and header["name"] != name:
             return None
         arrays = [np.load(place / f"{array}.npy", allow_pickle=False) for array in _ARRAYS]
+        if header.get("crc32", sums := _sums(arrays)) != sums:  # absent in entries from before it was stored
+            return None
         return ImageData(header["name"], tuple(header["classes"]), ImageSet(*arrays[:2]), ImageSet(*arrays[2:]))
     except Exception:  # a damaged header can make NumPy raise nearly anything; whatever it is, the entry is no good
         return None
+
+
+def _sums(arrays: Sequence[np.ndarray]) -> list[int]:
+    """Check sums against a disk that rots: a wrong pixel would go unnoticed."""
+    return [zlib.crc32(np.ascontiguousarray(array).data) for array in arrays]
 
 
 def store(key: str, data: ImageData) -> None:
@@ -80,7 +89,8 @@ def store(key: str, data: ImageData) -> None:
         arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels)
         for name, array in zip(_ARRAYS, arrays, strict=True):
             np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-        (temporary / "data.json").write_text(json.dumps({"name": data.name, "classes": data.classes}), encoding="utf-8")
+        header = {"name": data.name, "classes": data.classes, "crc32": _sums(arrays)}
+        (temporary / "data.json").write_text(json.dumps(header), encoding="utf-8")
         temporary.chmod(0o755)  # as readable as other folders, so that a cache can be shared
         shutil.rmtree(place, ignore_errors=True)  # what `load` found damaged
         os.rename(temporary, place)

@@ -113,7 +113,7 @@ def _written_since(moment: float, place: Path) -> Iterator[str]:
         return
     for folder, _, names in os.walk(place):
         for path in (Path(folder) / name for name in sorted(names)):
-            if path.stat().st_ctime > moment:
+            if path.lstat().st_ctime > moment:
                 yield str(path.relative_to(place))
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -53,6 +54,26 @@ def test_damaged_entry_is_no_entry_and_can_be_replaced(data, cache_folder, file,
         path.write_bytes({"empty": b"", "cut": content[:-9], "garbage": bytes(len(content))}[damage])
     assert cache.load("key") is None
     cache.store("key", data)
+    assert_same(cache.load("key"), data)
+
+
+@pytest.mark.parametrize("file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
+@pytest.mark.parametrize("bit", [0, 3])
+def test_one_bit_that_flipped_is_noticed(data, cache_folder, file, bit):
+    cache.store("key", data)
+    path = cache_folder / "decoded-1-key" / file
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1 << bit  # a value, and one that may well be in range
+    path.write_bytes(content)
+    assert cache.load("key") is None
+
+
+def test_an_entry_from_before_check_sums(data, cache_folder):
+    cache.store("key", data)
+    path = cache_folder / "decoded-1-key" / "data.json"
+    header = json.loads(path.read_text())
+    del header["crc32"]
+    path.write_text(json.dumps(header))
     assert_same(cache.load("key"), data)
 
 
