@@ -52,8 +52,10 @@ def heatmap(
     After Yin et al. (2019). Kept in the run directory, as analysis/heatmap.json, for `freqfast report`.
     """
     from freqfast.analysis import fourier_heat_map
+    from freqfast.analysis.heat_map import check_norm
     from freqfast.bands import Bands
 
+    check_norm(norm)  # before the data is sought
     bands = Bands.equal_area(2)
 
     analyse = partial(fourier_heat_map, norm=norm, seed=seed)
@@ -110,7 +112,7 @@ def ablation(
     from freqfast.analysis import ablate_bands
 
     analyse = partial(ablate_bands, bands=bands, layer=layer, seed=seed)
-    found = _measure(run, data, images, device, precision, output, analyse)
+    found = _measure(run, data, images, device, precision, output, analyse, layer)
     table = Table(title=f"accuracy in percent without a band, layer {found.layer}")
     for name in ("band", "filters", "without them", "as many at random", "without its frequencies"):
         table.add_column(name, justify="left" if name == "band" else "right")
@@ -150,13 +152,16 @@ def _measure(
     precision: str,
     output: Path | None,
     analyse: Callable[..., Any],
+    layer: str | None = None,
 ) -> Any:
-    """What an analysis finds on a run's test images."""
+    """What an analysis finds on a run's test images; all but the data is checked before the data is sought."""
     from freqfast.robustness import Classifier
     from freqfast.run import load_checkpoint
+    from freqfast.surgery import find_conv
 
-    check_figure_path(output)  # before minutes of work
+    check_figure_path(output)
     checkpoint = load_checkpoint(run)
+    find_conv(checkpoint.model, layer)
     classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
     try:
         with progress_bar() as progress:

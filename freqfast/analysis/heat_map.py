@@ -9,7 +9,7 @@ from freqfast.analysis.filtering import Progress, accuracy
 from freqfast.analysis.results import HeatMap
 from freqfast.robustness import Classifier
 
-__all__ = ["fourier_basis", "fourier_heat_map", "frequency_pairs"]
+__all__ = ["check_norm", "fourier_basis", "fourier_heat_map", "frequency_pairs"]
 
 CIFAR10_NORM = 4.0
 """The L2 norm of the perturbation of each channel that the paper uses for 32x32 images, pixels in [0, 1]."""
@@ -44,6 +44,16 @@ def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64
     return basis
 
 
+def check_norm(norm: float) -> None:
+    """Refuse a norm that no perturbation has.
+
+    Raises:
+        ValueError: If it is not positive and finite.
+    """
+    if not 0 < norm < float("inf"):
+        raise ValueError(f"norm must be positive and finite, got {norm}; the paper takes {CIFAR10_NORM:g} for CIFAR-10")
+
+
 def fourier_heat_map(
     classifier: Classifier,
     images: np.ndarray,
@@ -69,8 +79,7 @@ def fourier_heat_map(
     Raises:
         ValueError: If the norm is not positive and finite, or there are no images.
     """
-    if not 0 < norm < float("inf"):
-        raise ValueError(f"norm must be positive and finite, got {norm}; the paper takes {CIFAR10_NORM:g} for CIFAR-10")
+    check_norm(norm)
     count, height, width = images.shape[:3]
     error = np.empty((height, width))
     pixels = np.asarray(images, np.float32)
