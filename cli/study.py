@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.figures import save_figure
 from freqfast.cli.interrupts import long_command, one_line_warnings
 from freqfast.cli.output import console
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from freqfast.study import PlannedRun, StudyResults
@@ -42,18 +43,23 @@ def study(
         ),
     ] = None,
     repeat: Annotated[
-        bool, typer.Option("--repeat", help="Also run what is published beside the study file, and compare.")
+        bool, typer.Option("--repeat", help="Also run here what the result file has from elsewhere, and compare.")
     ] = False,
     table: Annotated[bool, typer.Option("--table", help="Run nothing; show what is finished.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
-    publish: Annotated[
-        bool, typer.Option("--publish", help="Write the results beside the study file too, as STUDY.results.json.")
-    ] = False,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="A result file to continue: its runs count as finished, new ones are added. By default "
+            "STUDY.results.json beside the study file, which is only read.",
+        ),
+    ] = None,
 ) -> None:
     """Run a study's arms over its seeds, what is not finished yet, and compare them in one table.
 
     Leaves runs/ARM/seed-N, results.json and figures in the folder. A run that fails does not stop the others; the same
-    command again runs what is left. Runs published beside the study file count as finished.
+    command again runs what is left. With a result file, --table needs neither the runs nor the data.
     """
     from freqfast.study import (
         StudyResults,
@@ -68,15 +74,17 @@ def study(
     )
 
     plan = load_study(file)
-    beside = published_path(file)
-    published = read_results(beside) if beside.exists() else ()
+    kept = results or published_path(file)
+    published = read_results(kept) if kept.exists() else ()
+    if not kept.parent.is_dir():
+        raise FileNotFoundError(f"folder {kept.parent} does not exist; create it or choose another path")
     out = out or Path("runs") / file.stem
     errors = {}
     if table:
         plan.runs(arm or (), seed or ())  # refuses names that it has not
     else:
         parameters = parse_slurm(slurm) if slurm else None
-        known = merge(published, StudyResults(plan, ())).rows
+        known = merge(published, StudyResults(plan, ())).finished
         with long_command(out) as stop, one_line_warnings(), _progress() as (progress, ended):
             try:
                 errors = run_study(
@@ -84,7 +92,7 @@ def study(
                     out,
                     arms=arm or (),
                     seeds=seed or (),
-                    skip=() if repeat else {row.name for row in known},
+                    skip=() if repeat else known,
                     data_path=data,
                     device=device,
                     jobs=jobs,
@@ -97,15 +105,15 @@ def study(
             except KeyboardInterrupt:
                 print("freqfast: stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
                 raise typer.Exit(130) from None
-    results = merge(published, gather(plan, out))
+    found = merge(published, gather(plan, out))
     written = [out / "results.json"] if out.is_dir() else []
-    if publish:
-        written.append(beside)
+    if results is not None:
+        written.append(results)
     for path in written:
-        write_results(path, results)
+        write_results(path, found)
     if out.is_dir():
-        written += _draw(out / "figures", results)
-    _show(results, markdown, written)
+        written += _draw(out / "figures", found)
+    _show(found, markdown, written)
     if errors:
         print(f"freqfast: {len(errors)} of the runs failed: {', '.join(errors)}", file=sys.stderr)
         raise typer.Exit(1)
@@ -118,11 +126,11 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
     Time left comes from the whole of the time so far, since epochs may be minutes apart.
     """
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=15),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     stderr = Console(stderr=True, markup=False, highlight=False)
     live = stderr.is_terminal
@@ -140,45 +148,44 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
 
 def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     """Draw the figures that the results allow; tells what was written."""
-    from freqfast.files import replacing
+    from freqfast.report.families import by_family
     from freqfast.report.study import clean_against_robust
     from freqfast.study import summarise
 
     summaries = summarise(results.study, results.rows)
-    written = []
+    figures = {}
     for measure in ("mean15", "mean_bar"):
-        if not any({"clean", measure} <= summary.means.keys() for summary in summaries):
-            continue
+        if any({"clean", measure} <= summary.means.keys() for summary in summaries):
+            figures[f"clean_{measure}"] = clean_against_robust(results.study, summaries, measure)
+    if any(summary.means.keys() & {"noise", "blur", "weather", "digital"} for summary in summaries):
+        figures["families"] = by_family(results.study, summaries)
+    if figures:
         folder.mkdir(exist_ok=True)
-        figure = clean_against_robust(results.study, summaries, measure)
+    for name, figure in figures.items():
         for kind in ("png", "svg"):
-            with replacing(folder / f"clean_{measure}.{kind}") as temporary:
-                figure.savefig(temporary, format=kind)
-        written.append(folder / f"clean_{measure}.png")
-    return written
+            save_figure(folder / f"{name}.{kind}", figure)
+    return [folder / f"{name}.png" for name in figures]
 
 
 def _show(results: "StudyResults", markdown: bool, written: Sequence[Path]) -> None:
     """Print the table and, but with Markdown, all that belongs to it."""
-    from freqfast.study import results_table, summarise, table_cells
+    from freqfast.study import results_table, summarise, tables
 
-    summaries = summarise(results.study, results.rows)
+    summaries = summarise(results.study, results.rows, results.failures)
     if markdown:
         print(results_table(summaries), end="")
         return
-    header, rows = table_cells(summaries)
-    table = Table(
-        title=f"{results.study.title}: percent, ± half of the 95 % interval over n seeds",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-    )
-    for i, label in enumerate(header):
-        table.add_column(label, justify="right" if i else "left", overflow="fold")
-    for cells in rows:
-        table.add_row(*cells)
-    console.print(table)
-    console.print(f"{len(results.rows)} of {len(results.study.runs())} runs are finished", soft_wrap=True)
+    console.print(results.study.title, soft_wrap=True)
+    title = "percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired"
+    for header, rows in tables(summaries):
+        table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
+        for i, label in enumerate(header):
+            table.add_column(label, justify="right" if i else "left", overflow="fold", no_wrap=i == 0)
+        for cells in rows:
+            table.add_row(*cells)
+        console.print(table)
+        title = "by family"
+    console.print(f"{len(results.finished)} of {len(results.study.runs())} runs are finished", soft_wrap=True)
     for name, error in results.failures.items():
         console.print(f"{name} failed: {error}", soft_wrap=True)
     for note in results.notes:

@@ -2,7 +2,8 @@
 
 A study's folder holds
 
-- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.run`; beside one that failed, ``seed-<n>.error``;
+- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.run`, with ``bar.json`` where the study asks for it, see
+  `freqfast.study.second_set`; beside one that failed, ``seed-<n>.error``;
 - ``results.json``: see `write_results`;
 - ``figures``: what `freqfast.report` draws of it;
 - ``jobs``: what submitit keeps of the jobs, their logs too, where they ran on a cluster.
@@ -14,7 +15,7 @@ from freqfast.study.result_file import published_path, read_results, write_resul
 from freqfast.study.results import ResultRow, StudyResults, gather, merge
 from freqfast.study.running import pending_runs, run_study
 from freqfast.study.statistics import Estimate, estimate, paired_difference
-from freqfast.study.table import ArmSummary, results_table, summarise, table_cells
+from freqfast.study.table import ArmSummary, results_table, summarise, tables
 
 __all__ = [
     "Arm",
@@ -36,6 +37,6 @@ __all__ = [
     "results_table",
     "run_study",
     "summarise",
-    "table_cells",
+    "tables",
     "write_results",
 ]

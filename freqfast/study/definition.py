@@ -11,7 +11,7 @@ from freqfast.recipe import Recipe, apply_overrides, check_value, find_recipe
 
 __all__ = ["Arm", "PlannedRun", "Study", "load_study", "same_run"]
 
-_STUDY_KEYS = ("title", "description", "seeds", "baseline", "settings", "target", "arms")
+_STUDY_KEYS = ("title", "description", "seeds", "baseline", "bar", "settings", "target", "arms")
 _ARM_KEYS = ("recipe", "description", "settings", "callbacks", "seeds")
 _TARGET_KEYS = ("clean", "mean15")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,63}", re.ASCII)  # a folder's name on every system
@@ -65,6 +65,7 @@ class Study:
         baseline: Name of the arm that the others are compared to.
         arms: The arms, in the order of the file.
         target: Differences to the baseline to aim at, fractions by "clean" and "mean15"; may be empty.
+        bar: Whether runs are evaluated on CIFAR-10-C-bar as well, corruptions that no choice is made by.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Study:
     baseline: str
     arms: tuple[Arm, ...]
     target: Mapping[str, float] = field(default_factory=dict)
+    bar: bool = False
 
     def runs(self, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[PlannedRun]:
         """The runs of the study, seed by seed, so that whole comparisons are there early.
@@ -110,10 +112,12 @@ def load_study(path: str | Path) -> Study:
         description = "Does an all-low first layer help?"
         seeds = [0, 1, 2]
         baseline = "baseline"
+        bar = true  # optional: evaluate on CIFAR-10-C-bar too
         target = { clean = -0.005, mean15 = 0.13 }  # optional, drawn in the figure
 
         [settings]  # values of the recipe (not seed), for all arms
         width = 16
+        holdout = 2000  # choose on training images held out; for a final table leave it out and write test_images = 0
 
         [arms.baseline]
         recipe = "resnet18_cifar10.baseline"
@@ -177,6 +181,7 @@ def _study(table: Mapping[str, Any]) -> Study:
         baseline=baseline,
         arms=tuple(arms),
         target={key: check_value(f"target.{key}", value, float) for key, value in target.items()},
+        bar=check_value("bar", table.get("bar", False), bool),
     )
 
 

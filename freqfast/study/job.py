@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from freqfast.files import write_text
 from freqfast.study.definition import PlannedRun
 from freqfast.study.results import failure_file, run_folder
+from freqfast.study.second_set import evaluate_bar, wants_bar
 
 if TYPE_CHECKING:
     import submitit
@@ -33,6 +34,7 @@ class Job:
         device: Where to train; fastai's default device if None.
         threads: Threads of torch; as they are if None.
         gpus: What ``CUDA_VISIBLE_DEVICES`` shall be; as it is if None.
+        bar: Whether to evaluate on CIFAR-10-C-bar as well.
     """
 
     run: PlannedRun
@@ -41,6 +43,7 @@ class Job:
     device: str | None = None
     threads: int | None = None
     gpus: str | None = None
+    bar: bool = False
 
     @property
     def folder(self) -> Path:
@@ -79,7 +82,11 @@ class Job:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         try:
-            run_recipe(self.run.recipe, self.folder, self.own_data_path, self.device, progress, resume=True, stop=stop)
+            run = run_recipe(
+                self.run.recipe, self.folder, self.own_data_path, self.device, progress, resume=True, stop=stop
+            )
+            if self.bar and wants_bar(self.folder):
+                evaluate_bar(run, self.own_data_path, self.device, _stopping(progress, stop))
         except BlockingIOError as error:  # no failure of the run
             return str(error)
         except Exception as error:
@@ -98,6 +105,19 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, f"{line}\n\n{details}")
         return line
+
+
+def _stopping(progress: Progress | None, stop: Stop) -> Progress:
+    """A progress function at which work ends that is repeated when the study goes on."""
+    from freqfast.training import RunStoppedError
+
+    def report(done: int, total: int, message: str) -> None:
+        if (signum := stop()) is not None:
+            raise RunStoppedError(f"interrupted in {message}", signum)
+        if progress is not None:
+            progress(done, total, message)
+
+    return report
 
 
 class LocalTask:

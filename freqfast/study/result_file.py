@@ -27,7 +27,7 @@ def write_results(path: str | Path, results: StudyResults) -> None:
 
         {"schema": 1, "freqfast": version, "title": ..., "description": ..., "baseline": arm,
          "table": [{"arm", "description", "seeds", "means": {measure: {"mean", "half_width", "n"}}, "differences",
-                    "relative_time"}],
+                    "relative_time", "failed"}],
          "runs": [{"arm", "seed", "recipe", "report", "environment"}],
          "failures": {run: error}, "notes": [...]}
 
@@ -41,7 +41,7 @@ def write_results(path: str | Path, results: StudyResults) -> None:
         "title": study.title,
         "description": study.description,
         "baseline": study.baseline,
-        "table": [asdict(summary) for summary in summarise(study, results.rows)],
+        "table": [asdict(summary) for summary in summarise(study, results.rows, results.failures)],
         "runs": [{"arm": row.arm, "seed": row.seed} | asdict(row) for row in results.rows],
         "failures": dict(results.failures),
         "notes": list(results.notes),

@@ -8,6 +8,7 @@ from typing import Any
 
 from freqfast.recipe import Recipe
 from freqfast.study.definition import PlannedRun, Study, differing_fields
+from freqfast.study.second_set import read_bar, wants_bar
 
 __all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
 
@@ -22,7 +23,8 @@ class ResultRow:
     Attributes:
         arm: Name of its arm.
         recipe: What was run.
-        report: The content of its ``report.json``, but for intervals and calibration of each cell.
+        report: The content of its ``report.json``, but for intervals and calibration of each cell; with ``bar``, the
+            accuracy on CIFAR-10-C-bar by corruption and severity, where that was measured.
         environment: The content of its ``environment.json``, but for the data's path.
 
     Raises:
@@ -69,8 +71,10 @@ class ResultRow:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def same_numbers(self, other: "ResultRow") -> bool:
-        """Whether another row reports the same, seconds aside."""
-        ours, theirs = ({k: v for k, v in row.report.items() if k not in _NOT_NUMBERS} for row in (self, other))
+        """Whether another row reports the same: seconds aside, and CIFAR-10-C-bar where only one has it."""
+        both = "bar" in self.report and "bar" in other.report
+        aside = {*_NOT_NUMBERS, *(() if both else ("bar", "mean_bar"))}
+        ours, theirs = ({k: v for k, v in row.report.items() if k not in aside} for row in (self, other))
         return ours == theirs
 
 
@@ -89,6 +93,11 @@ class StudyResults:
     rows: tuple[ResultRow, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> tuple[str, ...]:
+        """Names of the runs that have all that the study asks for."""
+        return tuple(row.name for row in self.rows if not self.study.bar or "mean_bar" in row.measures())
 
 
 def run_folder(out: Path, run: PlannedRun) -> Path:
@@ -123,8 +132,11 @@ def gather(study: Study, out: str | Path) -> StudyResults:
                 found = load_run(folder)
                 if difference := stale(run, found.recipe):
                     raise ValueError(f"{folder} {difference}; remove it, or name the arm anew")
-                rows.append(ResultRow(run.arm, found.recipe, _brief(found.report), _portable(found.environment)))
-            elif failure_file(out, run).exists():
+                report = _brief(found.report) | (read_bar(folder) if study.bar else {})
+                rows.append(ResultRow(run.arm, found.recipe, report, _portable(found.environment)))
+                if not (study.bar and wants_bar(folder)):
+                    continue
+            if failure_file(out, run).exists():
                 failures[run.name] = failure_file(out, run).read_text(encoding="utf-8").partition("\n")[0]
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
@@ -157,7 +169,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             notes.append(f"published {name} is left out: the study has no such arm")
         elif difference := stale(PlannedRun(row.arm, replace(arms[row.arm].recipe, seed=row.seed)), row.recipe):
             notes.append(f"published {name} is left out: it {difference}")
-        elif here is None:
+        elif here is None or "mean_bar" in row.measures().keys() - here.measures().keys():
             rows[row.arm, row.seed] = row
         elif not here.same_numbers(row):
             ours, theirs = here.measures(), row.measures()

@@ -14,6 +14,7 @@ from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import cancel, import_submitit, launching, local_executor, slurm_executor
 from freqfast.study.job import Job, LocalTask, SlurmTask
 from freqfast.study.results import run_folder, stale
+from freqfast.study.second_set import wants_bar
 
 if TYPE_CHECKING:
     import submitit
@@ -55,7 +56,7 @@ def pending_runs(
         folder = run_folder(Path(out), run)
         if problem := _other_recipe(run, folder):
             errors[run.name] = f"{folder} {problem}; remove it, or name the arm anew"
-        elif not (folder / "report.json").exists() and run.name not in skip:
+        elif run.name not in skip and (not (folder / "report.json").exists() or (study.bar and wants_bar(folder))):
             left.append(run)
     return left, errors
 
@@ -129,7 +130,7 @@ def run_study(
         import_submitit("--jobs" if slurm is None else "--slurm")
     if slurm is None and threads is None and jobs > 1:
         threads = max(1, torch.get_num_threads() // jobs)
-    todo = [Job(run, out, data_path and Path(data_path).absolute(), device, threads) for run in left]
+    todo = [Job(run, out, data_path and Path(data_path).absolute(), device, threads, bar=study.bar) for run in left]
     if not todo:
         return errors
     _check_data(todo, progress)

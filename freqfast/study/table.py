@@ -1,13 +1,13 @@
-"""The table of a study: arms by measures, with intervals and differences to the baseline."""
+"""The tables of a study: arms by measures, with intervals and differences to the baseline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from freqfast.study.definition import Study
 from freqfast.study.results import ResultRow
 from freqfast.study.statistics import Estimate, estimate, paired_difference
 
-__all__ = ["ArmSummary", "results_table", "summarise", "table_cells"]
+__all__ = ["ArmSummary", "results_table", "summarise", "tables"]
 
 HEADLINES = ("clean", "mean15", "mean_bar")  # measures whose differences to the baseline the table shows
 
@@ -25,6 +25,7 @@ class ArmSummary:
         differences: Paired differences to the baseline, by measure; none for the baseline itself.
         relative_time: Seconds per epoch over the baseline's, mean over the seeds that ran on the same hardware as the
             baseline's; None if there are none.
+        failed: The seeds of its runs that failed.
     """
 
     arm: str
@@ -33,15 +34,23 @@ class ArmSummary:
     means: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]
     relative_time: float | None
+    failed: tuple[int, ...] = ()
 
 
-def summarise(study: Study, rows: Sequence[ResultRow]) -> list[ArmSummary]:
-    """The arms of a study that have finished runs, in its order."""
+def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str] = ()) -> list[ArmSummary]:
+    """The arms of a study that have finished or failed runs, in its order.
+
+    Args:
+        study: The study.
+        rows: The finished runs.
+        failures: Names of the runs that failed.
+    """
     baseline = [row for row in rows if row.arm == study.baseline]
     summaries = []
     for arm in study.arms:
         own = sorted((row for row in rows if row.arm == arm.name), key=lambda row: row.seed)
-        if not own:
+        failed = tuple(seed for seed in sorted(arm.seeds) if f"{arm.name}/seed-{seed}" in failures)
+        if not own and not failed:
             continue
         names = list(dict.fromkeys(name for row in own for name in row.measures()))
         means = {name: estimate(_by_seed(own, name).values()) for name in names}
@@ -54,6 +63,7 @@ def summarise(study: Study, rows: Sequence[ResultRow]) -> list[ArmSummary]:
                 {name: value for name, value in means.items() if value is not None},
                 {k: v for k, v in differences.items() if v is not None} if arm.name != study.baseline else {},
                 _relative_time(own, baseline),
+                failed,
             )
         )
     return summaries
@@ -77,26 +87,47 @@ def _relative_time(rows: Sequence[ResultRow], baseline: Sequence[ResultRow]) -> 
     return None if found is None else found.mean
 
 
-def table_cells(summaries: Sequence[ArmSummary]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a study's table as text, percent with one decimal; a dash for what is not known.
+Cells = tuple[list[str], list[list[str]]]
+"""Header and rows of a table as text."""
 
-    Measures that no arm has are left out.
+
+def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
+    """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
+
+    Percent with one decimal, ± half of the 95 % interval; each measure is followed by its paired difference to the
+    baseline; a dash for what is not known. Measures that no arm has are left out.
     """
     measured = list(dict.fromkeys(name for summary in summaries for name in summary.means))
     families = [name for name in measured if name not in (*HEADLINES, "mean19")]
-    columns: list[tuple[str, Callable[[ArmSummary], str]]] = [
-        ("arm", lambda summary: summary.arm),
-        ("n", lambda summary: str(len(summary.seeds))),
-    ]
-    for name in (name for name in HEADLINES if name in measured):
-        columns.append((name, lambda summary, name=name: _cell(summary.means.get(name))))
-        columns.append(("diff", lambda summary, name=name: _cell(summary.differences.get(name), "+")))
-    columns += [(name, lambda summary, name=name: _cell(summary.means.get(name))) for name in families]
-    columns.append(("time", lambda s: "-" if s.relative_time is None else f"{s.relative_time:.2f}"))
+    arm, n = ("arm", lambda summary: summary.arm), ("n", _count)
+    time = ("time", lambda s: "-" if s.relative_time is None else f"{s.relative_time:.2f}")
+    found = [_cells([arm, n, *_columns(name for name in HEADLINES if name in measured), time], summaries)]
+    if families:
+        found.append(_cells([arm, *_columns(families)], summaries))
+    return found
+
+
+Column = tuple[str, Callable[[ArmSummary], str]]
+
+
+def _columns(measures: Iterable[str]) -> list[Column]:
+    columns: list[Column] = []
+    for name in measures:
+        columns.append((name, lambda summary, name=name: _estimate(summary.means.get(name))))  # type: ignore[misc]
+        columns.append(("diff", lambda summary, name=name: _estimate(summary.differences.get(name), "+")))  # type: ignore[misc]
+    return columns
+
+
+def _cells(columns: Sequence[Column], summaries: Sequence[ArmSummary]) -> Cells:
     return [label for label, _ in columns], [[text(summary) for _, text in columns] for summary in summaries]
 
 
-def _cell(value: Estimate | None, sign: str = "") -> str:
+def _count(summary: ArmSummary) -> str:
+    failed = f", {len(summary.failed)} failed" if summary.failed else ""
+    return f"{len(summary.seeds)}{failed}"
+
+
+def _estimate(value: Estimate | None, sign: str = "") -> str:
     if value is None:
         return "-"
     half = "-" if value.half_width is None else f"±{100 * value.half_width:.1f}"
@@ -104,7 +135,10 @@ def _cell(value: Estimate | None, sign: str = "") -> str:
 
 
 def results_table(summaries: Sequence[ArmSummary]) -> str:
-    """A study's table as Markdown."""
-    header, rows = table_cells(summaries)
+    """A study's tables as Markdown."""
+    return "\n".join(_markdown(*cells) for cells in tables(summaries))
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ["---", *["--:"] * (len(header) - 1)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))

@@ -49,7 +49,7 @@ def test_from_the_words_to_the_table(call, file, tree, place):
     assert "runs/tiny/results.json" in result.out
     assert not (place / "tiny.results.json").exists()
 
-    result = call(*words, "--publish")
+    result = call(*words, "--results", "tiny.results.json")
     assert result.code == 0, result.err
     assert result.err.splitlines() == ["baseline/seed-0: finished", "low/seed-0: finished", "low/seed-1: finished"]
     assert "4 of 4 runs are finished" in result.out
@@ -67,6 +67,11 @@ def test_from_the_words_to_the_table(call, file, tree, place):
     table = call("study", "tiny.toml", "--out", "other", "--table", "--markdown")
     assert table.out.startswith("| arm | n | clean | diff | time |\n| --- | --: |")
     assert table.out.count("\n") == 4
+    (place / "tiny.results.json").rename("kept.json")
+    assert call("study", "tiny.toml", "--out", "other", "--table", "--markdown").out.count("\n") == 2
+    named = ("--out", "other", "--table", "--markdown", "--results", "kept.json")
+    assert call("study", "tiny.toml", *named).out == table.out
+    (place / "kept.json").rename("tiny.results.json")
     elsewhere = call(*words, "--out", "other")
     assert (elsewhere.code, elsewhere.err) == (0, "")
     assert "4 of 4 runs are finished" in elsewhere.out
@@ -86,6 +91,7 @@ def test_a_failed_run_is_named_at_the_end(call, file, tree, place):
     assert result.err.endswith("freqfast: 1 of the runs failed: broken/seed-0\n")
     assert "Traceback" not in result.err
     assert "broken/seed-0 failed: the training diverged" in result.out
+    assert "0, 1 failed" in result.out
     assert "2 of 3 runs are finished" in result.out
     again = call("study", file, "--out", "out", "--table")
     assert again.code == 0
@@ -96,12 +102,14 @@ def test_figures_of_what_was_measured(call, file, tree, place):
     words = ("study", file, "--data", tree, "--out", "out", "--arm", "baseline", "--seed", 0)
     assert "figures" not in call(*words).out
     path = place / "out" / "runs" / "baseline" / "seed-0" / "report.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"mean15": 0.6, "mean_bar": 0.7}))  # as with all 15
+    whole = {"mean15": 0.6, "mean_bar": 0.7, "families": {"noise": 0.5}}  # as with all corruptions
+    path.write_text(json.dumps(json.loads(path.read_text()) | whole))
     result = call(*words, "--table")
     assert result.code == 0, result.err
     assert "out/figures/clean_mean15.png" in result.out
     assert sorted(path.name for path in (place / "out" / "figures").iterdir()) == [
-        "clean_mean15.png", "clean_mean15.svg", "clean_mean_bar.png", "clean_mean_bar.svg",
+        "clean_mean15.png", "clean_mean15.svg", "clean_mean_bar.png", "clean_mean_bar.svg", "families.png",
+        "families.svg",
     ]  # fmt: skip
 
 
@@ -123,6 +131,7 @@ def test_stopped_at_once(call, file, tree, monkeypatch):
         (("--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
         (("--slurm", "queue=x"), "--slurm has no parameter 'queue'"),
         (("--data", "absent"), "absent does not exist"),
+        (("--results", "no/x.json"), "folder no does not exist; create it or choose another path"),
     ],
 )
 def test_refused(refused, file, words, message):

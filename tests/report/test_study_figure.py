@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from freqfast.recipe import Recipe
+from freqfast.report.families import by_family
 from freqfast.report.labels import place_labels
 from freqfast.report.study import clean_against_robust
 from freqfast.study import Arm, ArmSummary, Estimate, Study
@@ -109,3 +110,26 @@ def test_arms_without_the_measure_are_left_out(tmp_path):
         assert (tmp_path / f"figure.{kind}").stat().st_size > 1000
     with pytest.raises(ValueError, match="no arm has clean accuracy and mean15"):
         clean_against_robust(study, [bare])
+
+
+def test_families_side_by_side():
+    study, summaries = made_up(3)
+    first, second, bare = (
+        replace(s, means={**s.means, "noise": Estimate(0.5 + 0.1 * i, 0.02, 3), "mean_bar": Estimate(0.6, None, 1)})
+        for i, s in enumerate(summaries)
+    )
+    bare = replace(bare, means={"clean": Estimate(0.8, None, 1)})
+    figure = by_family(study, [first, second, bare])
+    noise, bar = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["noise", "CIFAR-10-C-bar"]
+    assert [text.get_text() for text in noise.get_yticklabels()] == ["baseline", "arm-1"]
+    assert [container.lines[0].get_xydata().tolist() for container in noise.containers] == [
+        [[pytest.approx(50), 0]], [[pytest.approx(60), 1]],
+    ]  # fmt: skip
+    (low, _), (high, _) = noise.containers[1].lines[2][0].get_segments()[0]
+    assert (low, high) == pytest.approx((58, 62))
+    assert noise.get_ylim() == (1.5, -0.5)  # the first arm on top
+    assert [line.get_xdata()[0] for line in noise.lines if line.get_linestyle() == "--"] == pytest.approx([50])
+    assert not any(container.lines[2] for container in bar.containers)  # one seed has no interval
+    with pytest.raises(ValueError, match="no arm has accuracies by family"):
+        by_family(study, [bare])

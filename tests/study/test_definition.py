@@ -7,7 +7,8 @@ from freqfast.study import load_study
 def test_a_study_file(write):
     study = load_study(write(extra='[arms.longer]\nrecipe = "quickstart"\nsettings = { epochs = 3 }\nseeds = [7]\n'))
     assert (study.title, study.description) == ("Stripes", "Does an all-low first layer help?")
-    assert study.baseline == "baseline"
+    assert (study.baseline, study.bar) == ("baseline", False)
+    assert load_study(write(("seeds", "bar = true\nseeds"))).bar
     assert [arm.name for arm in study.arms] == ["baseline", "low", "longer"]
     baseline, low, longer = study.arms
     assert (baseline.recipe.width, baseline.recipe.epochs, baseline.recipe.precision) == (4, 1, "float32")
@@ -47,6 +48,7 @@ ARM = '[arms.x]\nrecipe = "quickstart"\n'
 @pytest.mark.parametrize(
     ("old", "new", "extra", "message"),
     [
+        ("seeds", "bar = 1\nseeds", "", "bar must be of type bool, got 1"),
         ("title", "titel", "", "the study has an unknown key 'titel'; the keys are title, description"),
         ('title = "Stripes"', "", "", "the study lacks the key 'title'"),
         ('title = "Stripes"', "title = 3", "", "title must be of type str, got 3"),

@@ -11,7 +11,7 @@ from freqfast.study import (
     read_results,
     results_table,
     summarise,
-    table_cells,
+    tables,
     write_results,
 )
 
@@ -55,17 +55,31 @@ def test_seconds_of_different_machines_are_not_compared(study, make_row):
 
 def test_the_table_as_markdown(study, rows):
     assert results_table(summarise(study, rows)) == (
-        "| arm | n | clean | diff | mean15 | diff | noise | blur | time |\n"
-        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |\n"
-        "| baseline | 2 | 86.5 ±6.4 | - | 64.5 ±6.4 | - | 54.5 ±6.4 | 74.5 ±6.4 | 1.00 |\n"
-        "| low | 2 | 86.0 ±12.7 | -0.5 ±6.4 | 70.5 ±6.4 | +6.0 ±0.0 | 60.5 ±6.4 | 80.5 ±6.4 | 1.20 |\n"
-        "| high | 1 | 80.0 - | - | - | - | - | - | - |\n"
+        "| arm | n | clean | diff | mean15 | diff | time |\n"
+        "| --- | --: | --: | --: | --: | --: | --: |\n"
+        "| baseline | 2 | 86.5 ±6.4 | - | 64.5 ±6.4 | - | 1.00 |\n"
+        "| low | 2 | 86.0 ±12.7 | -0.5 ±6.4 | 70.5 ±6.4 | +6.0 ±0.0 | 1.20 |\n"
+        "| high | 1 | 80.0 - | - | - | - | - |\n"
+        "\n"
+        "| arm | noise | diff | blur | diff |\n"
+        "| --- | --: | --: | --: | --: |\n"
+        "| baseline | 54.5 ±6.4 | - | 74.5 ±6.4 | - |\n"
+        "| low | 60.5 ±6.4 | +6.0 ±0.0 | 80.5 ±6.4 | +6.0 ±0.0 |\n"
+        "| high | - | - | - | - |\n"
     )
+
+
+def test_failed_runs_are_named_in_the_table(study, rows):
+    summaries = summarise(study, rows[:3], ["low/seed-2", "high/seed-0", "high/seed-1"])
+    ((_, cells), *_) = tables(summaries)
+    assert [row[:2] for row in cells] == [["baseline", "2"], ["low", "1, 1 failed"], ["high", "0, 2 failed"]]
+    assert set(cells[2][2:]) == {"-"}
+    assert summaries[1].failed == (2,)
 
 
 def test_a_second_set_of_corruptions_has_its_columns(study, rows):
     measured = replace(rows[0], report={**rows[0].report, "mean_bar": 0.7})
-    header, cells = table_cells(summarise(study, [measured]))
+    header, cells = tables(summarise(study, [measured]))[0]
     assert header[:8] == ["arm", "n", "clean", "diff", "mean15", "diff", "mean_bar", "diff"]
     assert cells[0][6] == "70.0 -"
 
@@ -130,6 +144,15 @@ def test_seconds_may_differ_numbers_may_not(study, rows, make_row):
     assert merged.rows == rows
     cell = ResultRow("low", rows[2].recipe, {**rows[2].report, "accuracy": {"fog": {"1": 0.5}}}, {})
     assert merge([cell], StudyResults(study, rows)).notes == ("published low/seed-0 differs: not in the means",)
+
+
+def test_a_run_without_the_second_set_is_not_finished_where_the_study_asks_for_it(study, rows):
+    asking = replace(study, bar=True)
+    more = replace(rows[0], report={**rows[0].report, "mean_bar": 0.7, "bar": {"lines": {"1": 0.7}}})
+    local = StudyResults(asking, rows[:2])
+    assert StudyResults(study, rows[:2]).finished == ("baseline/seed-0", "baseline/seed-1")
+    assert (local.finished, merge([more], local).finished) == ((), ("baseline/seed-0",))
+    assert merge(rows[:1], StudyResults(asking, (more,))) == StudyResults(asking, (more,))
 
 
 def test_published_rows_of_another_definition_are_left_out(study, rows, make_row):

@@ -2,8 +2,12 @@ import json
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from freqfast.corruptions import BAR, corrupt
+from freqfast.data import load_data
+from freqfast.robustness import Classifier
 from freqfast.run import load_run
 from freqfast.study import gather, load_study, merge, pending_runs, run_study, summarise
 from freqfast.study.job import Job
@@ -164,6 +168,41 @@ def test_a_run_that_another_process_works_on_is_left_alone(write, tree, tmp_path
     with lock_run(folder):
         assert "in use by another process" in run_study(study, out, data_path=tree)["low/seed-0"]
     assert not list(out.rglob("*.error"))
+
+
+def test_the_second_set_is_measured_where_the_study_asks_for_it(write, tree, tmp_path, here, monkeypatch):
+    out, one = tmp_path / "out", ("[0, 1]", "[0]")
+    plain = load_study(write(one))
+    run_study(plain, out, data_path=tree)
+    before = times(out)
+    study = load_study(write(one, ("seeds", "bar = true\nseeds")))
+    assert [run.name for run in pending_runs(study, out)[0]] == RUNS[:2]
+    assert gather(study, out).finished == ()
+    with pytest.raises(RunStoppedError):
+        run_study(study, out, data_path=tree, stop=lambda: 2)
+    assert times(out) == before
+    assert run_study(study, out, data_path=tree) == {}  # nothing is trained again
+    changed = {path.name for path, time in times(out).items() if before.get(path) != time and path.is_file()}
+    assert changed == {"bar.json"}
+    row = gather(study, out).rows[0]
+    assert tuple(row.report["bar"]) == BAR
+    run, data = load_run(out / "runs" / "baseline" / "seed-0"), load_data("cifar10", tree)
+    classifier = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std, precision="float32")
+    accuracies = [
+        (classifier.predict(corrupt(data.test.images[:2], name, severity)) == data.test.labels[:2]).mean()
+        for name in BAR
+        for severity in range(1, 6)
+    ]
+    assert row.measures()["mean_bar"] == pytest.approx(np.mean(accuracies))
+    assert pending_runs(study, out) == ([], {})
+    assert "mean_bar" not in gather(plain, out).rows[0].measures()
+
+    (run.path / "bar.json").write_text('{"mean_bar": NaN, "accuracy": {}}')
+    assert "bar.json is damaged (mean_bar nan); remove it" in gather(study, out).failures["baseline/seed-0"]
+    (run.path / "bar.json").unlink()
+    monkeypatch.setattr("freqfast.study.job.evaluate_bar", lambda *args: (_ for _ in ()).throw(ValueError("no")))
+    assert run_study(study, out, data_path=tree) == {"baseline/seed-0": "no"}
+    assert gather(study, out).failures == {"baseline/seed-0": "no"}
 
 
 def test_photographs_have_no_place(write, tmp_path):

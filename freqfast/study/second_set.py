@@ -1,0 +1,83 @@
+"""A study's guard: its runs on corruptions that no choice was made by, those of CIFAR-10-C-bar."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqfast._version import __version__
+from freqfast.files import write_text
+
+if TYPE_CHECKING:
+    from freqfast.run import Run
+
+__all__ = ["evaluate_bar", "read_bar", "wants_bar"]
+
+_NAME = "bar.json"
+
+
+def wants_bar(folder: Path) -> bool:
+    """Whether a run directory lacks the evaluation on CIFAR-10-C-bar."""
+    return not (folder / _NAME).exists()
+
+
+def evaluate_bar(
+    run: "Run",
+    data_path: str | Path | None = None,
+    device: str | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Evaluate a finished run on CIFAR-10-C-bar, on the images of its report, and leave ``bar.json`` in its directory.
+
+    The file holds ``mean_bar``, ``accuracy`` by corruption and severity (fractions), ``images``, ``seconds`` and
+    ``version``.
+
+    Args:
+        run: The run.
+        data_path: Where its data is; by default where it was.
+        device: Where to evaluate; by default where it was trained.
+        progress: Called as ``progress(done, total, message)``.
+    """
+    from freqfast.corruptions import BAR, SEVERITIES
+    from freqfast.data import load_data
+    from freqfast.robustness import Classifier, evaluate_cells
+    from freqfast.training.outcome import cells_of_run
+
+    started = time.monotonic()
+    data = load_data(run.recipe.data, data_path or run.environment["data"]["path"], progress)
+    if run.recipe.holdout:
+        data = data.hold_out(run.recipe.holdout)
+    classifier = Classifier(
+        run.model,
+        run.checkpoint.mean,
+        run.checkpoint.std,
+        device or run.environment["device"],
+        run.report["precision"],
+        name=str(run.path),
+    )
+    cells = cells_of_run(run.recipe, data, BAR)
+    found = evaluate_cells(classifier, cells, len(BAR) * len(SEVERITIES), progress=progress)
+    content = {key: value for key, value in found.to_dict().items() if key in ("mean_bar", "accuracy", "images")}
+    content |= {"seconds": time.monotonic() - started, "version": __version__}
+    write_text(run.path / _NAME, json.dumps(content, indent=2) + "\n")
+
+
+def read_bar(folder: Path) -> dict[str, Any]:
+    """What a report says more for the evaluation that `evaluate_bar` left; nothing if it did not.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = folder / _NAME
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        mean, accuracy = float(content["mean_bar"]), dict(content["accuracy"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it and call again") from None
+    if not math.isfinite(mean):
+        raise ValueError(f"{path} is damaged (mean_bar {mean}); remove it and call again")
+    return {"mean_bar": mean, "bar": accuracy}
