@@ -68,9 +68,10 @@ def _digest(path: Path) -> dict[str, str]:
 
 def _with_record(measured: "Sequence[Spectra]", record: Path) -> "list[Spectra]":
     """The layers with what their run recorded in training: provenance, target and history of the same spectra."""
-    from freqfast.spectra_h5 import read_spectra
+    from freqfast.spectra_h5 import check_readable, read_spectra
 
     try:
+        check_readable(record)
         recorded = read_spectra(record)
     except FileNotFoundError:  # no run, or one from before its end
         return list(measured)

@@ -20,6 +20,8 @@ _FREE = {"creator", "creator_version", "file_name", "file_time", "HDF5_Version",
 def validate(path: str | os.PathLike[str]) -> list[str]:
     """Everything in which a file departs from freqfast's schema; an empty list for a sound one.
 
+    Of a file that cannot be read, the list says why: it is what `read_layers` refuses.
+
     Raises:
         FileNotFoundError: If there is no such file.
     """
