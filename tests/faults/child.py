@@ -1,6 +1,6 @@
 """A run in a process of its own, for tests to kill.
 
-Arguments: run directory, data, cache, recipe (TOML), limit on the size of files (0 for none).
+Arguments: cache, run directory, data, recipe (TOML), limit on the size of files (0 for none).
 """
 
 import os
@@ -15,7 +15,7 @@ from freqfast.recipe import Recipe
 from freqfast.training import outcome, run_recipe
 
 if __name__ == "__main__":
-    out, tree, os.environ["FREQFAST_CACHE"], recipe, limit = sys.argv[1:]
+    os.environ["FREQFAST_CACHE"], out, tree, recipe, limit = sys.argv[1:]
     torch.set_num_threads(1)
     outcome.available = lambda: ("pixelate", "contrast")
     if int(limit):

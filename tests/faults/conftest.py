@@ -16,22 +16,39 @@ _one_thread, _no_data_around, tree, two_corruptions = (
 TINY, outcome = _shared.tiny.TINY, _shared.tiny.outcome
 
 
+@pytest.fixture
+def tell(capsys):
+    """Prints a line of figures, whatever is captured."""
+
+    def tell(line):
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return tell
+
+
 @pytest.fixture(scope="session")
-def start(tree, tmp_path_factory):
-    """Starts a run in a process of its own, which a server that has imported everything forks in no time."""
+def fork(tmp_path_factory):
+    """Starts a script in a process of its own, which a server that has imported everything forks in no time."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["freqfast.training"])
-    child = str(Path(__file__).with_name("child.py"))
+    server.set_forkserver_preload(["freqfast.cli.main", "freqfast.training"])
     cache = str(tmp_path_factory.mktemp("cache"))
 
-    def start(out, recipe=TINY, limit=0):
-        process = server.Process(target=runpy.run_path, args=(child, None, "__main__"))
+    def fork(script, *words):
+        path = str(Path(__file__).with_name(script))
+        process = server.Process(target=runpy.run_path, args=(path, None, "__main__"))
         with pytest.MonkeyPatch.context() as patch:  # the server's processes start with this one's arguments
-            patch.setattr(sys, "argv", [child, str(out), str(tree), cache, recipe.to_toml(), str(limit)])
+            patch.setattr(sys, "argv", [path, cache, *map(str, words)])
             process.start()
         return process
 
-    return start
+    return fork
+
+
+@pytest.fixture(scope="session")
+def start(fork, tree):
+    """Starts or goes on with a run of the tiny recipe."""
+    return lambda out, recipe=TINY, limit=0: fork("child.py", out, tree, recipe.to_toml(), limit)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """A disk that is full, read-only, or gone: one line, nothing half-written, and the run goes on once there is room.
 
-On a tmpfs where this process may mount one (the full form is ``pytest -m slow tests/faults``), and everywhere by the
-limit on the size of a file, which fails in the middle of a write as a full disk does.
+On a tmpfs where this process may mount one (the full form is ``pytest -m 'slow and faults' tests/faults``), and
+everywhere by the limit on the size of a file, which fails in the middle of a write as a full disk does.
 """
 
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 from tiny import FILES, TINY, outcome
@@ -14,7 +15,7 @@ from freqfast.checkpoint import CheckpointPolicy
 from freqfast.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
 
-pytestmark = pytest.mark.usefixtures("two_corruptions")
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 OFTEN = CheckpointPolicy(minutes=0, share=1)
 
 
@@ -55,16 +56,77 @@ def disk(tmp_path):
         subprocess.run(["umount", str(place)], check=True)
 
 
-# Where the disk fills up: nowhere to make the directory, its files, the first checkpoint, the third, the model, the
-# spectra. Sizes come in pages of 4 KiB.
-@pytest.mark.parametrize(
-    "kib",
-    [
-        pytest.param(kib, marks=[] if kib in (4, 512) else pytest.mark.slow)
-        for kib in (4, 8, 12, 64, *range(256, 1700, 64))
-    ],
-)
-def test_a_full_disk(tree, disk, reference, kib):
+@pytest.fixture(scope="module")
+def writes(tree, tmp_path_factory):
+    """How many files an undisturbed run writes, one after the other; each goes through a temporary file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+        names = _watch_writes(patch, lambda number: None)
+        run_recipe(TINY, tmp_path_factory.mktemp("writes") / "run", tree, "cpu", policy=OFTEN)
+    return names
+
+
+def _watch_writes(patch, before):
+    """Has `before` called with the number of each write; gives the list that their names come into."""
+    names, make = [], tempfile.mkstemp
+
+    def mkstemp(**options):
+        names.append(options["prefix"].strip(".").split(".")[0])
+        before(len(names))
+        return make(**options)
+
+    patch.setattr("freqfast.files.tempfile.mkstemp", mkstemp)
+    return names
+
+
+def fill(place):
+    """Leave no block of a file system free; the file that takes them all."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (2**16, 2**12):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+    return filler
+
+
+def fill_up_at(number, tree, disk, reference, at_work):
+    """A disk that is full just before the n-th file of a run is written; then there is room again."""
+    out = disk("size=16m") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        _watch_writes(patch, lambda written: fill(out.parent) if written == number else None)
+        with pytest.raises(OSError, match=r"No space left on device") as caught:
+            run_recipe(TINY, out, tree, "cpu", policy=OFTEN)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, RunStoppedError) == at_work
+    if at_work:
+        assert str(caught.value).endswith(f"; go on with `freqfast run --resume {out}`")
+    check_nothing_is_half_written(out)
+    (out.parent / "filler").unlink()
+    assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
+
+
+@pytest.mark.parametrize("name", ["recipe", "metrics", "000001-00000001", "report"])
+def test_a_full_disk(tree, disk, reference, writes, name):
+    fill_up_at(writes.index(name) + 1, tree, disk, reference, at_work=name != "recipe")
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_each_write(tree, disk, reference, writes, tell):
+    assert {"recipe", "environment", "metrics", "model", "spectra", "report"} < set(writes)
+    for number in range(1, len(writes) + 1):
+        fill_up_at(number, tree, disk, reference, at_work=number > 2)
+        shutil.rmtree(disk("size=16m") / "run")
+    tell(f"full disk: survived at {len(writes)} of {len(writes)} writes: {', '.join(writes)}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kib", [4, 8, 12, 64, *range(256, 1700, 64)])
+def test_a_disk_too_small(tree, disk, reference, kib):
+    """In the middle of whatever write it is; sizes come in pages of 4 KiB."""
     out = disk(f"size={kib}k") / "run"
     try:
         run_recipe(TINY, out, tree, "cpu", policy=OFTEN)
@@ -95,6 +157,12 @@ def test_a_disk_that_becomes_read_only(tree, disk, reference, at):
         run_recipe(TINY, out, tree, "cpu", once(at, lambda: disk("ro")), policy=OFTEN)
     disk("rw")
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
+
+
+def test_a_disk_that_is_read_only_from_the_start(tree, disk):
+    place = disk("size=16m,ro")
+    with pytest.raises(OSError, match=r"Read-only file system.*disk"):
+        run_recipe(TINY, place / "run", tree, "cpu")
 
 
 @pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])

@@ -1,10 +1,17 @@
 """SIGKILL at random moments of a run, each followed by resume to the end: nothing may differ from a run without.
 
-The full form is ``pytest -m slow tests/faults``: 50 kills, seeds 0 to 49 (more where a kill came too late to hit).
+The short form kills a tiny run three times. The full form, ``pytest -m 'slow and faults' tests/faults``, kills the
+command `freqfast run quickstart` on the photographs 50 times and prints what it found. Its processes are forked from
+one that has imported everything, so that kills fall on the run and not on the imports; the last few are started afresh.
 """
 
+import hashlib
+import json
 import os
 import random
+import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,7 +19,11 @@ from tiny import TINY, outcome
 
 from freqfast.training import run_recipe
 
-pytestmark = pytest.mark.usefixtures("two_corruptions")
+pytestmark = pytest.mark.faults
+KILLS = 50
+SETTINGS = ("width=2", "batch_size=512", "test_images=1", "precision='float32'", "epochs=2")
+COMMAND = ("run", "quickstart", "--device", "cpu", "--save-epochs", 1, "--save-minutes", 0)
+COMMAND += tuple(word for setting in SETTINGS for word in ("--set", setting))
 
 
 @pytest.fixture(scope="session")
@@ -23,46 +34,124 @@ def duration(start, reference, tmp_path_factory):
     return time.monotonic() - began
 
 
-def kill_and_resume(start, tree, out, seed, duration, reference):
-    """Whether the kill hit; if so the run was resumed and compared."""
-    process = start(out)
-    time.sleep(random.Random(seed).uniform(0, duration))
-    process.kill()
+def test_three_kills(start, tree, tmp_path, duration, reference, two_corruptions):
+    hits = 0
+    for seed in range(3):
+        out = tmp_path / str(seed)
+        process = start(out)
+        process.join(random.Random(seed).uniform(0, 0.8 * duration))
+        process.kill()
+        process.join()
+        hits += process.exitcode == -9  # a busy machine may finish a run before its kill
+        run_recipe(TINY, out, tree, "cpu", resume=True)
+        assert outcome(out) == reference, f"seed {seed}"
+    assert hits >= 1
+
+
+def command(fork, place, *words):
+    return fork("command.py", place / "log", "whole", *words)
+
+
+def start_or_resume(out):
+    """What a user types after a kill: resume, unless it came before there was anything to resume."""
+    return ("run", "--resume", out, "--save-minutes", 0) if out.exists() else (*COMMAND, "--out", out)
+
+
+def found(out):
+    """All bits of a run, as a hash, and those of its weights."""
+    result = outcome(out)
+    bits = hashlib.sha256(json.dumps(result, default=repr, sort_keys=True).encode()).hexdigest()
+    return {"all": bits, "weights": result["weights"]}
+
+
+def stage(out):
+    """How far a run is, from what lies in its directory."""
+    if not out.exists():
+        return "before the directory appeared"
+    names = {path.name for path in out.iterdir()}
+    for name, text in (
+        ("report.json", "after the report"),
+        ("spectra.h5", "in the evaluation"),
+        ("checkpoints", "in training"),
+        ("recipe.toml", "before the first checkpoint"),
+    ):
+        if name in names:
+            return text
+    raise AssertionError(f"a run directory without a recipe: {names}")
+
+
+@pytest.fixture(scope="module")
+def whole(fork, tmp_path_factory):
+    """What the undisturbed command leaves, and its seconds."""
+    place = tmp_path_factory.mktemp("whole")
+    command(fork, place, *COMMAND, "--out", place / "first").join()
+    began = time.monotonic()
+    process = command(fork, place, *COMMAND, "--out", place / "run")
     process.join()
-    if process.exitcode == 0:
-        return False
-    assert process.exitcode == -9
-    run_recipe(TINY, out, tree, "cpu", resume=True)
-    assert outcome(out) == reference, f"seed {seed}"
-    return True
-
-
-def test_three_kills(start, tree, tmp_path, duration, reference):
-    hits = [kill_and_resume(start, tree, tmp_path / str(s), s, 0.8 * duration, reference) for s in range(3)]
-    assert sum(hits) >= 1  # a busy machine may finish a run before its kill
+    seconds = time.monotonic() - began
+    assert process.exitcode == 0, (place / "log").read_text()
+    assert found(place / "run") == found(place / "first")
+    return found(place / "run"), seconds
 
 
 @pytest.mark.slow
-def test_fifty_kills(start, tree, tmp_path, duration, reference, record_property):
-    hits, seed = 0, 0
-    while hits < 50 and seed < 200:
-        hits += kill_and_resume(start, tree, tmp_path / str(seed), seed, duration, reference)
+def test_fifty_kills(fork, tmp_path, whole, tell):
+    reference, seconds = whole
+    began, hits, seed, stages = time.monotonic(), 0, 0, {}
+    while hits < KILLS and seed < 4 * KILLS:
+        out = tmp_path / f"run{seed}"
+        process = command(fork, tmp_path, *COMMAND, "--out", out)
+        process.join(random.Random(seed).uniform(0, seconds))
+        process.kill()
+        process.join()
         seed += 1
-    record_property("kills", hits)
-    record_property("seeds", seed)
-    assert hits == 50
+        if process.exitcode == 0:
+            continue
+        assert process.exitcode == -9
+        where = stage(out)
+        again = command(fork, tmp_path, *start_or_resume(out))
+        again.join()
+        assert again.exitcode == 0, (tmp_path / "log").read_text()
+        assert found(out) == reference, f"seed {seed - 1}, killed {where}"
+        hits += 1
+        stages[where] = stages.get(where, 0) + 1
+        shutil.rmtree(out)
+    tell(f"kills survived: {hits} of {hits}; {stages}; {time.monotonic() - began:.0f} s")
+    tell(f"SHA-256 of all results, each time: {reference['all']}; of the weights: {reference['weights']}")
+    assert hits == KILLS
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(start, tree, tmp_path, duration, reference):
+def test_killed_again_and_again(fork, tmp_path, whole, tell):
     """One run, killed until it comes to its end between two kills."""
-    rng = random.Random(0)
-    for _ in range(100):
-        process = start(tmp_path / "run")
-        process.join(rng.uniform(0.2, 0.6) * duration)
-        if process.exitcode == 0:
+    reference, seconds = whole
+    rng, kills, out = random.Random(0), 0, tmp_path / "run"
+    for _ in range(200):
+        process = command(fork, tmp_path, *start_or_resume(out))
+        process.join(rng.uniform(0.1, 0.5) * seconds)
+        if process.exitcode is not None:
             break
         process.kill()
         process.join()
-    assert outcome(tmp_path / "run") == reference
-    assert all(name == "run" or name.startswith(".run.") for name in os.listdir(tmp_path))
+        kills += 1
+    assert process.exitcode == 0, (tmp_path / "log").read_text()
+    assert found(out) == reference
+    assert all(name in ("run", "log") or name.startswith(".run.") for name in os.listdir(tmp_path))
+    tell(f"one run, killed {kills} times on its way")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_for", ["recipe.toml", "checkpoints", "spectra.h5"])
+def test_the_installed_command(tmp_path, whole, wait_for):
+    """The same without the fork: started as from a shell, and killed when it has come so far."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "freqfast", *map(str, COMMAND), "--out", "run"]
+    process = subprocess.Popen(line, cwd=tmp_path, env=environment)
+    while not (tmp_path / "run" / wait_for).exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    line = [sys.executable, "-m", "freqfast", "run", "--resume", "run"]
+    subprocess.run(line, cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert found(tmp_path / "run") == whole[0]

@@ -16,7 +16,7 @@ from freqfast.checkpoint import CheckpointPolicy
 from freqfast.data import load_data
 from freqfast.training import RunStoppedError, run_recipe
 
-pytestmark = pytest.mark.usefixtures("two_corruptions")
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 
 
 def test_a_second_run_is_refused_and_a_dead_ones_lock_is_none(start, tree, tmp_path, reference):
@@ -67,7 +67,8 @@ def test_data_that_changes_is_refused_by_name(tree, tmp_path, reference):
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(image)
     with pytest.raises(
-        ValueError, match=rf"^the data {mine} has changed since \S+ was started .*put the old data back"
+        ValueError,
+        match=rf"^the data {mine} has changed since \S+ was started .*; written since: train/wide/3\.png; put the old",
     ):
         run_recipe(TINY, tmp_path / "run", resume=True)
     image.write_bytes(original)

@@ -1,0 +1,81 @@
+"""What happens to the terminal, the pipe and the process of `freqfast run`, in real processes."""
+
+import os
+import pty
+import signal
+import time
+
+import pytest
+from tiny import outcome
+
+pytestmark = pytest.mark.faults
+WORDS = ("run", "resnet18_cifar10.modulation_perturbation", "--device", "cpu", "--save-minutes", 0)
+SETTINGS = ("width=4", "batch_size=16", "test_images=2", "lr=0.05", "epochs=3")
+
+
+@pytest.fixture(scope="module")
+def run(fork, tree):
+    """Starts `freqfast run` into a directory, its streams in a file or a terminal."""
+
+    def run(out, streams):
+        sets = [word for setting in SETTINGS for word in ("--set", setting)]
+        return fork("command.py", streams, "quick", *WORDS, *sets, "--data", tree, "--out", out)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run, tmp_path_factory):
+    place = tmp_path_factory.mktemp("undisturbed")
+    process = run(place / "run", place / "log")
+    process.join()
+    assert process.exitcode == 0, (place / "log").read_text()
+    return outcome(place / "run")
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.is_alive()
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal(run, fork, tmp_path, undisturbed, number, code):
+    process = run(tmp_path / "run", tmp_path / "log")
+    wait_for(tmp_path / "run" / "metrics.csv", process)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == code
+    asked, told = (tmp_path / "log").read_text().strip().splitlines()
+    assert asked == "freqfast: finishing the step and saving; once more to stop at once"
+    assert told.startswith("freqfast: interrupted ")
+    assert told.endswith(f"; go on with `freqfast run --resume {tmp_path / 'run'}`")
+    for _ in range(2):  # the second time it is finished
+        again = fork("command.py", tmp_path / "log", "quick", "run", "--resume", tmp_path / "run")
+        again.join()
+        assert again.exitcode == 0
+    assert outcome(tmp_path / "run") == undisturbed
+    assert f"{tmp_path / 'run'} is finished already" in (tmp_path / "log").read_text()
+
+
+def test_a_terminal_that_is_closed(run, tmp_path, undisturbed):
+    """The process leads the terminal's session, so that the system sends it SIGHUP and fails its writing."""
+    ours, theirs = pty.openpty()
+    process = run(tmp_path / "run", os.ttyname(theirs))
+    wait_for(tmp_path / "run" / "metrics.csv", process)
+    os.close(theirs)
+    os.close(ours)
+    process.join()
+    assert process.exitcode == 0
+    assert outcome(tmp_path / "run") == undisturbed
+
+
+def test_a_pipe_that_breaks(run, tmp_path, undisturbed):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    process = run(tmp_path / "run", tmp_path / "pipe")
+    wait_for(tmp_path / "run" / "metrics.csv", process)
+    os.close(reader)
+    process.join()
+    assert process.exitcode == 0
+    assert outcome(tmp_path / "run") == undisturbed
