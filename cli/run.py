@@ -42,7 +42,8 @@ def run(
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
 
-    Leaves a run directory: recipe.toml, environment.json, metrics.csv, model.safetensors, spectra.h5, report.json.
+    Leaves a run directory: recipe.toml, environment.json, metrics.csv, model.safetensors, spectra.h5,
+    evaluation.json, report.json.
     Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
     run on the CPU.
     """

@@ -10,6 +10,8 @@ A run directory holds
   "model": {"name", options}, "modulation": null | {"layer", "per_filter", "sigma", "seed"}, "equalization": null |
   {"layer", "bins", "exponent"}, "classes": [...], "mean": [r, g, b], "std": [r, g, b]}``;
 - ``spectra.h5``: see `freqfast.spectra_h5`;
+- ``evaluation.json``: whether each image was classified correctly, by corruption and severity, so that runs can be
+  compared image by image; see `freqfast.robustness.storage`;
 - ``report.json``, written last, so that its presence marks a finished run::
 
     {"schema": 1, "version": "...", "recipe": "name", "seed": 0, "epochs": 8, "precision": "bfloat16",

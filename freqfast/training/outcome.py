@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from freqfast.data import ImageData
 from freqfast.files import write_text
 from freqfast.modulation import effective_weight
 from freqfast.recipe import Recipe
-from freqfast.robustness import Cell, Classifier, corrupted_cells, evaluate_cells, evaluate_images
+from freqfast.robustness import CLEAN, Cell, Classifier, corrupted_cells, evaluate_cells
 from freqfast.run import SCHEMA, save_checkpoint
 from freqfast.spectra import measure_spectra
 from freqfast.spectra_h5 import write_spectra
@@ -41,7 +42,7 @@ def write_outcome(
     seconds: float,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> None:
-    """Write ``model.safetensors``, ``spectra.h5`` and, after the evaluation, ``report.json``.
+    """Write ``model.safetensors``, ``spectra.h5`` and, after the evaluation, ``evaluation.json`` and ``report.json``.
 
     Args:
         learn: The trained Learner.
@@ -65,7 +66,7 @@ def write_outcome(
         provenance={"recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs, "freqfast": __version__},
     )
     write_spectra(out / "spectra.h5", spectra)
-    report = _evaluate(recipe, learn, data, progress)
+    report = _evaluate(recipe, learn, data, out, progress)
     report |= {
         "bands": list(recorder.bands.names),
         "proportion": {
@@ -85,18 +86,20 @@ def cells_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) ->
 
 
 def _evaluate(
-    recipe: Recipe, learn: Learner, data: ImageData, progress: Callable[[int, int, str], None] | None
+    recipe: Recipe, learn: Learner, data: ImageData, out: Path, progress: Callable[[int, int, str], None] | None
 ) -> dict[str, Any]:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here.
 
-    The corruptions' seed is the same for every run, so that runs are compared on the same images.
+    The corruptions' seed is the same for every run, so that runs are compared on the same images; the outcomes image by
+    image, by which the comparison is a paired one, go to ``evaluation.json``.
     """
     precision = learn.auto_precision.precision  # as chosen for the training
     classifier = Classifier(learn.model, data.mean, data.std, precision=precision)
-    clean = float(evaluate_images(classifier, data.test.images, data.test.labels).mean())
     names = available()
-    cells = cells_of_run(recipe, data, names)
-    result = evaluate_cells(classifier, cells, len(names) * len(SEVERITIES), clean, progress)
+    clean = Cell(*CLEAN, data.test.images, data.test.labels)
+    cells = chain([clean], cells_of_run(recipe, data, names))
+    result = evaluate_cells(classifier, cells, 1 + len(names) * len(SEVERITIES), progress=progress)
+    result.save(out / "evaluation.json")
     return {
         "schema": SCHEMA,
         "version": __version__,

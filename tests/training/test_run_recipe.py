@@ -15,6 +15,7 @@ from freqfast.corruptions import CORRUPTIONS, available
 from freqfast.data import load_data
 from freqfast.modulation import SpectralConv2d
 from freqfast.recipe import Recipe
+from freqfast.robustness import CorruptionReport
 from freqfast.training import build_learner, fit_recipe, run_recipe
 
 
@@ -33,11 +34,18 @@ def finished(tree, tmp_path_factory):
 # What a run leaves
 
 
-def test_exactly_the_six_files(finished):
+def test_exactly_the_files_of_a_run(finished):
     folder, run, _ = finished
     assert sorted(os.listdir(folder)) == FILES
     assert os.listdir(folder.parent) == ["run"]  # no temporary directory stays beside it
     assert run.path == folder
+
+
+def test_outcomes_image_by_image_agree_with_the_report(finished):
+    folder, run, _ = finished
+    found = CorruptionReport.load(folder / "evaluation.json").to_dict()
+    assert {name: run.report[name] for name in found} == found
+    assert found["intervals"]["clean"][0] <= found["clean"] <= found["intervals"]["clean"][1]
 
 
 def test_report(finished):
@@ -124,7 +132,7 @@ def test_progress_covers_fit_and_evaluation(finished):
     _, _, calls = finished
     stages = {message.split()[0] for _, _, message in calls}
     assert "epoch" in stages
-    assert calls[-1][0] == calls[-1][1] == 5 * len(available())
+    assert calls[-1][0] == calls[-1][1] == 1 + 5 * len(available())
     steps = [call for call in calls if call[2].startswith("epoch")]
     assert [done for done, _, _ in steps] == [1, 2, 3, 4]
     assert {total for _, total, _ in steps} == {4}

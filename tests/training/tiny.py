@@ -9,7 +9,10 @@ from PIL import Image
 
 from freqfast.recipe import Recipe
 
-FILES = ["environment.json", "metrics.csv", "model.safetensors", "recipe.toml", "report.json", "spectra.h5"]
+FILES = [
+    "environment.json", "evaluation.json", "metrics.csv", "model.safetensors", "recipe.toml", "report.json",
+    "spectra.h5",
+]  # fmt: skip
 TINY = Recipe(
     "two classes of stripes, wide and narrow",
     width=4,
