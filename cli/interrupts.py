@@ -60,7 +60,7 @@ def one_line_warnings() -> Iterator[None]:
         print(f"freqfast: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

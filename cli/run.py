@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,8 +77,9 @@ def run(
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
 
         # Who names a number of epochs gets it, whatever it costs.
-        exact = {} if save_epochs is None else {"epochs": save_epochs, "share": 1.0}
-        policy = CheckpointPolicy(minutes=save_minutes, **exact)
+        policy = CheckpointPolicy(minutes=save_minutes)
+        if save_epochs is not None:
+            policy = replace(policy, epochs=save_epochs, share=1)
         with progress_bar() as progress:
             result = run_recipe(
                 chosen, out, data, device, progress, resume=resume is not None, policy=policy, stop=stop
