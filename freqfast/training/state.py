@@ -67,7 +67,7 @@ def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
         for key, cb in callbacks.items():
             _restore_callback(cb, state["callbacks"][key])
         _restore_random(learn, state["random"])
-    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
         raise ValueError(f"the checkpoint does not fit this training: {' '.join(str(error).split())}") from None
 
 
