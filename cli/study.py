@@ -176,15 +176,15 @@ def _show(results: "StudyResults", markdown: bool, written: Sequence[Path]) -> N
         print(results_table(summaries), end="")
         return
     console.print(results.study.title, soft_wrap=True)
-    title = "percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired"
+    console.print("percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired", soft_wrap=True)
     for header, rows in tables(summaries):
-        table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
+        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         for i, label in enumerate(header):
             table.add_column(label, justify="right" if i else "left", overflow="fold", no_wrap=i == 0)
         for cells in rows:
             table.add_row(*cells)
         console.print(table)
-        title = "by family"
+        console.print()
     console.print(f"{len(results.finished)} of {len(results.study.runs())} runs are finished", soft_wrap=True)
     for name, error in results.failures.items():
         console.print(f"{name} failed: {error}", soft_wrap=True)

@@ -53,7 +53,7 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
             )
             if baseline:
                 panel.axvline(100 * value.mean, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
-        dress(panel, _TITLES.get(name, name), "percent", grid="x")
+        dress(panel, _TITLES.get(name, name), "percent")
     first = axes[0, 0]
     first.set_yticks(range(len(shown)), [summary.arm for summary in shown], parse_math=False)
     first.set_ylim(len(shown) - 0.5, -0.5)
