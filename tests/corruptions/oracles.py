@@ -256,7 +256,8 @@ def spatter(image, severity, rng):
     liquid = gaussian(rng.normal(loc, scale, (32, 32)), sigma)
     liquid[liquid < threshold] = 0
     if severity <= 3:
-        return levels(x + strength * water(levels(liquid))[..., None] * np.array([175, 238, 238]) / 255)
+        depth = (liquid * 255).astype(int) % 256  # unsigned 8 bits, without a clip before them
+        return levels(x + strength * water(depth)[..., None] * np.array([175, 238, 238]) / 255)
     cover = gaussian((liquid > threshold).astype(float), strength)[..., None]
     cover[cover < 0.8] = 0
     return levels(x * (1 - cover) + cover * np.array([63, 42, 20]) / 255)
