@@ -152,7 +152,10 @@ def evaluate(
         notes: list[str] = []
     else:
         if len(models) > 1:
-            raise ValueError(f"one model at a time, got {', '.join(models)}; to put result files together add --merge")
+            raise ValueError(
+                f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
+                "files together with --merge"
+            )
         chosen = {"--cifar10c": cifar10c, "--download": download, "--on-the-fly": on_the_fly}
         if len(named := [name for name, value in chosen.items() if value]) > 1:
             raise ValueError(f"the images come from one place, got {' and '.join(named)}")
@@ -167,6 +170,7 @@ def evaluate(
             if out is None:
                 raise ValueError("--shard needs --out, the file to leave its part in")
 
+        from freqfast.data.images import DATASETS
         from freqfast.model_sources import load_model
         from freqfast.robustness import Classifier, evaluate_source
         from freqfast.robustness.sources import find_source, on_the_fly_source
@@ -185,6 +189,8 @@ def evaluate(
                     source, notes = find_source(
                         cifar10c, corruption, limit, download=download, data=data, progress=progress
                     )
+                if loaded.data and source.data in DATASETS and source.data != loaded.data:
+                    notes.append(f"{models[0]} was trained on {loaded.data}, but these are images of {source.data}")
                 classifiers = [
                     Classifier(each.model, each.mean, each.std, device, precision, name=each.name)
                     for each in (loaded, *rivals)
@@ -202,7 +208,7 @@ def evaluate(
             print(json.dumps(as_dict(report, comparison), indent=2))
         else:
             console.print(corruption_table(report.accuracy))
-            for line in (*summary_lines(report, comparison), *notes):
+            for line in summary_lines(report, comparison):
                 console.print(line, soft_wrap=True)
         if csv is not None:
             from freqfast.robustness.rows import write_csv
@@ -216,6 +222,8 @@ def evaluate(
         console.print(
             f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge", soft_wrap=True
         )
+    for note in notes:
+        print(f"freqfast: {note}", file=sys.stderr)
 
 
 def _names(which: str, on_the_fly: bool) -> list[str] | None:

@@ -39,11 +39,13 @@ def _report_lines(report: "CorruptionReport") -> list[str]:
         "mean over all measured": (report.mean(), None),
         "calibration error (ECE), mean over all measured": (report.mean_ece, None),
     }
-    return [
+    lines = [
         f"{label}: {percent(value)}{'' if value is None else ' %'}{_span(interval)}"
         for label, (value, interval) in values.items()
         if value is not None or label in ("clean", "mean15", "mean19")
     ]
+    families = ", ".join(f"{family} {percent(value)} %" for family, value in report.families.items())
+    return [*lines, f"by family: {families}"] if families else lines
 
 
 def _comparison_lines(comparison: "Comparison") -> list[str]:

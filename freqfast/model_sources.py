@@ -2,9 +2,11 @@
 
 import importlib
 import math
+import pickle
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -115,11 +117,15 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
+            _check_zip(path)
             with warnings.catch_warnings(action="ignore"):  # such as of a pickle's protocol; what matters is an error
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make both raise nearly anything
+        # PyTorch's own words on a pickle advise to allow it.
+        is_pickle = isinstance(error, pickle.UnpicklingError)
+        reason = "it is damaged or holds more than tensors" if is_pickle else _one_line(error)
         raise ValueError(
-            f"{path} cannot be read as weights ({_one_line(error)}); save model.state_dict(), best as safetensors: "
+            f"{path} cannot be read as weights ({reason}); save model.state_dict(), best as safetensors: "
             "files that must be unpickled are refused"
         ) from None
     while isinstance(state, Mapping):
@@ -132,6 +138,15 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     while all(str(key).startswith("module.") for key in state):
         state = {str(key).removeprefix("module."): value for key, value in state.items()}
     return dict(state)
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a zip archive that unpacks to more than its size: `torch.save` compresses nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"it unpacks to {size:,} bytes, more than it has")
 
 
 def _load_ours(path: Path, weights: str | Path | None) -> tuple[nn.Module, Sequence[float], Sequence[float]]:

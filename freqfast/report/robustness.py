@@ -70,9 +70,11 @@ def robustness_figure(
     if baseline is None:
         figure.suptitle(_heading(report, model), fontsize=10)
     else:
-        ours = {"color": "black", "linestyle": "-", "marker": "o", "label": _heading(report, model)}
-        theirs = {"color": _GREY, "linestyle": "--", "marker": "s", "label": _heading(baseline, baseline_name)}
-        handles = [Line2D([], [], markersize=3, linewidth=1, **style) for style in (ours, theirs)]
+        ours, theirs = _heading(report, model), _heading(baseline, baseline_name)
+        handles = [
+            Line2D([], [], color="black", linestyle="-", marker="o", markersize=3, linewidth=1, label=ours),
+            Line2D([], [], color=_GREY, linestyle="--", marker="s", markersize=3, linewidth=1, label=theirs),
+        ]
         figure.legend(handles=handles, loc="outside upper center", fontsize=9, frameon=False)
     return figure
 

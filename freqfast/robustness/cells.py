@@ -39,6 +39,7 @@ class CellSource:
         clean: The uncorrupted images, where they can be had; as many, in an order of their own.
         sha256: Hash of what the images come from; see `Provenance`.
         seed: Seed of the corruptions, where known.
+        data: Name of the data set that the images are of, where known.
         classes: Number of classes, where known.
     """
 
@@ -50,6 +51,7 @@ class CellSource:
     clean: ImageSet | None = None
     sha256: str | None = None
     seed: int | None = None
+    data: str | None = None
     classes: int | None = None
 
     @property
@@ -72,8 +74,6 @@ def corrupted_source(
     corruptions: Sequence[str] = CORRUPTIONS,
     seed: int = 0,
     *,
-    name: str = "images, corrupted on the fly",
-    classes: int | None = None,
     frost_dir: str | Path | None = None,
 ) -> CellSource:
     """Corrupt images on the fly, at every severity; nothing is written.
@@ -84,8 +84,6 @@ def corrupted_source(
         images: The uncorrupted images, which are evaluated as well.
         corruptions: Names, see `freqfast.corruptions`.
         seed: Seed of the corruptions.
-        name: What to call the source.
-        classes: Number of classes, where known.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
 
     Raises:
@@ -95,7 +93,7 @@ def corrupted_source(
     names = tuple(dict.fromkeys(corruptions))
     check_request(names, SEVERITIES, None, frost_dir)
     return CellSource(
-        name,
+        "images, corrupted on the fly",
         names,
         SEVERITIES,
         images.labels,
@@ -103,7 +101,6 @@ def corrupted_source(
         images,
         _hash_images(images.images, images.labels),
         seed,
-        classes,
     )
 
 

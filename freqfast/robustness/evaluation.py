@@ -114,7 +114,7 @@ def _measure(
     highest = int(cell.labels.max())
     checksum = 0
     for done, batch in batches(cell.images, classifiers[0].batch_size):
-        checksum = zlib.crc32(batch, checksum)
+        checksum = zlib.crc32(batch.data, checksum)
         for classifier, found in zip(classifiers, judged, strict=True):
             logits = classifier.logits(batch)
             if highest >= logits.shape[1] or int(cell.labels.min()) < 0:
@@ -122,7 +122,7 @@ def _measure(
             found.append(_judge(logits))
         if progress:
             progress(done)
-    checksum = zlib.crc32(np.ascontiguousarray(cell.labels, "<i8"), checksum)
+    checksum = zlib.crc32(_label_bytes(cell.labels), checksum)
     measured = []
     for classifier, found in zip(classifiers, judged, strict=True):
         classes, confidence = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
@@ -161,6 +161,11 @@ def _misfit(classifier: Classifier, logits: int, labels: np.ndarray) -> str:
     return f"{classifier.name} gives {logits} logits, but the labels run from {labels.min()} to {labels.max()}"
 
 
+def _label_bytes(labels: np.ndarray) -> bytes:
+    """Labels as little-endian int64, alike on every machine."""
+    return labels.astype("<i8").tobytes()
+
+
 def _provenance(classifier: Classifier, source: CellSource) -> Provenance:
     return Provenance(
         model=classifier.name,
@@ -172,6 +177,6 @@ def _provenance(classifier: Classifier, source: CellSource) -> Provenance:
         source_sha256=source.sha256,
         seed=source.seed,
         image_range=(0, len(source.labels)),
-        labels_sha256=hashlib.sha256(np.ascontiguousarray(source.labels, "<i8")).hexdigest(),
+        labels_sha256=hashlib.sha256(_label_bytes(source.labels)).hexdigest(),
         cells=tuple(source.keys),
     )

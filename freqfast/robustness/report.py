@@ -13,6 +13,7 @@ from freqfast.corruptions import BAR, EXTRA, FAMILIES, MAIN, SEVERITIES
 from freqfast.robustness.metrics import mean_interval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import CLEAN, Key, Provenance, key_text
+from freqfast.robustness.storage import read_results, write_results
 
 __all__ = ["CorruptionReport"]
 
@@ -146,17 +147,22 @@ class CorruptionReport:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the outcomes and the provenance to a JSON file; see `freqfast.robustness.storage.save_report`."""
-        from freqfast.robustness.storage import save_report
+        """Write the outcomes and the provenance to a JSON file, see `freqfast.robustness.storage`; whole or not at all.
 
-        save_report(path, self)
+        Raises:
+            OSError: If the file cannot be written; a former file of that name stays.
+        """
+        write_results(path, (self.outcomes, self.clean, self.provenance))
 
     @classmethod
     def load(cls, path: str | Path) -> "CorruptionReport":
-        """Read what `save` wrote; see `freqfast.robustness.storage.load_report`."""
-        from freqfast.robustness.storage import load_report
+        """Read what `save` wrote.
 
-        return load_report(path)
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no result file, or its numbers contradict each other.
+        """
+        return cls(*read_results(path))
 
     @classmethod
     def merge(cls, parts: Sequence[tuple[str, "CorruptionReport"]]) -> "CorruptionReport":

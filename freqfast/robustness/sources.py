@@ -1,14 +1,19 @@
 """Finding the images that a user names: the published archive, a folder, or a test set to corrupt on the fly."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from freqfast.corruptions import CORRUPTIONS, unavailable
+from freqfast.corruptions.archive import _hash_images
+from freqfast.corruptions.manifest import Manifest, read_manifest
+from freqfast.data import cache
 from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
-from freqfast.data.images import DATASETS, Progress, load_data
+from freqfast.data.images import DATASETS, ImageData, ImageSet, Progress, load_data
 from freqfast.robustness.cells import CellSource, corrupted_source
-from freqfast.robustness.clean import with_clean
 from freqfast.robustness.stored import stored_source
 
 __all__ = ["find_source", "on_the_fly_source"]
@@ -31,7 +36,8 @@ def find_source(
         corruptions: Which corruptions; by default all that are there.
         limit: Images of each severity to use, from its start.
         download: Fetch the published images if the cache does not have them.
-        data: Where the uncorrupted test images are, see `freqfast.robustness.clean.with_clean`.
+        data: Where the uncorrupted test images are; else the environment variable FREQFAST_DATA and the cache are
+            looked at, and nothing is downloaded for it.
         progress: Called as ``progress(done, total, message)``.
 
     Returns:
@@ -54,8 +60,8 @@ def find_source(
     folder = published or Path(path or "")
     source = stored_source(folder, limit, corruptions)
     if published:
-        source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, classes=10)
-    source, reason = with_clean(source, folder, data, progress)
+        source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, data="cifar10", classes=10)
+    source, reason = _with_clean(source, folder, data, progress)
     return source, [f"no clean accuracy: {reason}"] if reason else []
 
 
@@ -93,12 +99,52 @@ def on_the_fly_source(
         found = load_data(str(data), progress=progress)
     else:
         found = load_data("cifar10", data, progress)
-    source = corrupted_source(
-        found.test.head(limit or len(found.test)),
-        names,
-        seed,
-        name=f"{found.name}, corrupted on the fly",
-        classes=len(found.classes),
-        frost_dir=frost_dir,
-    )
+    source = corrupted_source(found.test.head(limit or len(found.test)), names, seed, frost_dir=frost_dir)
+    source = replace(source, name=f"{found.name}, corrupted on the fly", data=found.name, classes=len(found.classes))
     return source, [f"{name} is left out: {reason} (--frost-dir)" for name, reason in missing.items()]
+
+
+def _with_clean(
+    source: CellSource, folder: Path, data: str | Path | None, progress: Progress | None
+) -> tuple[CellSource, str | None]:
+    """Add the test images that a folder was made from, if they are at hand; else say why not.
+
+    Images are known by the manifest's hash of them. In a folder without manifest, as the published archive is, they are
+    CIFAR-10's if the labels agree; where all are used, another order of the images makes no difference to accuracy.
+    """
+    manifest = read_manifest(folder)
+    try:
+        found = _test_images(manifest, data, progress)
+    except (FileNotFoundError, ValueError) as error:
+        if data is not None:
+            raise
+        return source, str(error)
+    if found is None:
+        return source, "no test images are at hand; name them with --data"
+    if (clean := _matching(source, manifest, found)) is None:
+        return source, f"the test images of {data or found.name} are not those that {folder} was made from"
+    return replace(source, clean=clean), None
+
+
+def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData | None:
+    if data is not None and str(data) in DATASETS:
+        return load_data(str(data), None, progress)
+    if data is None and manifest is not None and manifest.source == "photos":
+        return load_data("photos")
+    if data is not None or os.environ.get("FREQFAST_DATA"):
+        return load_data("cifar10", data, progress)
+    return cache.recall("cifar10")
+
+
+def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) -> ImageSet | None:
+    """The clean images of the source's cells, if the data holds them."""
+    used = len(source.labels)
+    if manifest is not None:
+        made_from = data.test.head(manifest.images)
+        same = _hash_images(made_from.images, made_from.labels) == manifest.images_sha256
+        return made_from.head(used) if same else None
+    head = data.test.head(used)
+    if np.array_equal(head.labels, source.labels):
+        return head
+    is_whole = used == len(data.test) and data.name == "cifar10"
+    return head if is_whole and np.array_equal(np.sort(head.labels), np.sort(source.labels)) else None

@@ -7,31 +7,35 @@ confidence in units of 2**-24], ...], "images_crc32"}}}}``; see `Outcomes` and `
 
 import base64
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from freqfast._version import __version__
+from freqfast.corruptions import SEVERITIES
 from freqfast.files import write_text
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import Key, Provenance
-from freqfast.robustness.report import CorruptionReport
+from freqfast.robustness.provenance import CLEAN, Key, Provenance
 
-__all__ = ["SCHEMA", "load_report", "save_report"]
+__all__ = ["SCHEMA", "read_results", "write_results"]
 
 SCHEMA = "freqfast-evaluation-1"
 
+Results = tuple[Mapping[Key, Outcomes], float | None, Provenance | None]
+"""Outcomes by cell, the clean accuracy, and what was evaluated: what a `CorruptionReport` is made of."""
 
-def save_report(path: str | Path, report: CorruptionReport) -> None:
-    """Write a report's outcomes and provenance, whole or not at all.
+
+def write_results(path: str | Path, results: Results) -> None:
+    """Write results, whole or not at all.
 
     Raises:
         OSError: If the file cannot be written; a former file of that name stays.
     """
-    outcomes: dict[str, dict[str, Any]] = {}
-    for (name, severity), cell in report.outcomes.items():
-        outcomes.setdefault(name, {})[str(severity)] = {
+    outcomes, clean, provenance = results
+    by_name: dict[str, dict[str, Any]] = {}
+    for (name, severity), cell in outcomes.items():
+        by_name.setdefault(name, {})[str(severity)] = {
             "images": cell.images,
             "correct": base64.b64encode(cell.correct_bits).decode(),
             "bins": cell.bins,
@@ -40,14 +44,14 @@ def save_report(path: str | Path, report: CorruptionReport) -> None:
     content = {
         "schema": SCHEMA,
         "freqfast": __version__,
-        "provenance": report.provenance and asdict(report.provenance),
-        "clean": report.clean,
-        "outcomes": outcomes,
+        "provenance": provenance and asdict(provenance),
+        "clean": clean,
+        "outcomes": by_name,
     }
     write_text(path, json.dumps(content) + "\n")
 
 
-def load_report(path: str | Path) -> CorruptionReport:
+def read_results(path: str | Path) -> Results:
     """Read a result file.
 
     Raises:
@@ -69,22 +73,23 @@ def load_report(path: str | Path) -> CorruptionReport:
         ) from None
 
 
-def _parse(content: dict[str, Any]) -> CorruptionReport:
-    """A report from JSON values; raises one of many exceptions if it is none."""
+def _parse(content: dict[str, Any]) -> Results:
+    """Results from JSON values; raises one of many exceptions if they are none."""
     outcomes: dict[Key, Outcomes] = {}
     for name, by in content["outcomes"].items():
         for severity, cell in by.items():
-            outcomes[name, int(severity)] = Outcomes(
+            key = _key(name, int(severity))
+            outcomes[key] = Outcomes(
                 _integer(cell["images"]),
                 base64.b64decode(cell["correct"], validate=True),
                 tuple((_integer(a), _integer(b), _integer(c)) for a, b, c in cell["bins"]),
                 _integer(cell["images_crc32"]),
             )
     clean = content["clean"]
-    if clean is not None and not (isinstance(clean, (int, float)) and math.isfinite(clean)):
+    if clean is not None and not 0 <= clean <= 1:
         raise ValueError(f"clean is {clean!r}")
     stored = content["provenance"]
-    return CorruptionReport(outcomes, clean, None if stored is None else _provenance(stored))
+    return outcomes, clean, None if stored is None else _provenance(stored)
 
 
 def _provenance(stored: dict[str, Any]) -> Provenance:
@@ -93,11 +98,17 @@ def _provenance(stored: dict[str, Any]) -> Provenance:
         values[name] = tuple(float(value) for value in values[name])
     first, last = values["image_range"]
     values["image_range"] = (_integer(first), _integer(last))
-    values["cells"] = tuple((str(name), _integer(severity)) for name, severity in values["cells"])
+    values["cells"] = tuple(_key(name, _integer(severity)) for name, severity in values["cells"])
     for name in ("model", "weights_sha256", "precision", "source", "labels_sha256"):
         if not isinstance(values[name], str):
             raise ValueError(f"{name} is {values[name]!r}")
     return Provenance(**values)
+
+
+def _key(name: str, severity: int) -> Key:
+    if not name.isprintable() or ((name, severity) != CLEAN and severity not in SEVERITIES):
+        raise ValueError(f"{name!r:.40} {severity} is no corruption and severity")
+    return name, severity
 
 
 def _integer(value: object) -> int:

@@ -1,6 +1,7 @@
 """Corrupted images in the published layout: ``<corruption>.npy`` and ``labels.npy`` in a folder."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +14,7 @@ from freqfast.robustness.cells import Cell, CellSource
 __all__ = ["stored_cells", "stored_source"]
 
 
-def stored_source(
-    folder: str | Path, limit: int | None = None, corruptions: Sequence[str] | None = None, name: str | None = None
-) -> CellSource:
+def stored_source(folder: str | Path, limit: int | None = None, corruptions: Sequence[str] | None = None) -> CellSource:
     """A folder in the published CIFAR-10-C layout.
 
     Each file holds five blocks of equal length, severity 1 first; all blocks show the same images, so their labels
@@ -26,7 +25,6 @@ def stored_source(
         folder: The folder.
         limit: Images of each block to use, from its start; all by default.
         corruptions: Which corruptions; by default all that are there.
-        name: What to call the source; by default the folder.
 
     Raises:
         FileNotFoundError: If the folder, the labels, or a corruption that is wanted is missing.
@@ -50,15 +48,17 @@ def stored_source(
     images = _StoredImages(folder, severities, len(labels), min(len(labels), limit or len(labels)))
     for corruption in names:
         images.open(corruption)
+    data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else None
     return CellSource(
-        name or str(folder),
+        str(folder),
         names,
         severities,
         labels[: images.used],
         images.read,
         sha256=hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() if manifest else None,
         seed=manifest.seed if manifest else None,
-        classes=10 if (manifest and manifest.source == "cifar10") or _are_cifar10(labels) else None,
+        data=data,
+        classes=10 if data == "cifar10" else None,
     )
 
 
@@ -120,6 +120,7 @@ def _map(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     try:
-        return np.lib.format.open_memmap(path, mode="r")  # unlike numpy.load it takes neither archives nor objects
+        with warnings.catch_warnings(action="ignore"):  # an absurd shape is warned of before it is refused
+            return np.lib.format.open_memmap(path, mode="r")  # unlike numpy.load it takes neither archives nor objects
     except Exception as error:  # a damaged header can make NumPy raise nearly anything
         raise ValueError(f"{path} is not a sound .npy array: {' '.join(str(error).split())}") from None

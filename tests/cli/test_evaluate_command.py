@@ -39,7 +39,7 @@ def test_table(call, checkpoint, archive):
     assert f"mean over all measured: {100 * overall:.2f} %" in lines
     (missing,) = [line for line in lines if line.startswith("not measured: gaussian_noise, shot_noise")]
     assert "fog" not in missing
-    assert lines[-1] == "no clean accuracy: no test images are at hand; name them with --data"
+    assert result.err == "freqfast: no clean accuracy: no test images are at hand; name them with --data\n"
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 100])
@@ -67,7 +67,11 @@ def test_a_complete_archive_has_both_means(call, checkpoint, archive):
     assert report["missing"] == []
     assert report["mean15"] == pytest.approx(report["mean19"])
     assert report["mean15"] == pytest.approx(np.mean(list(report["accuracy"]["fog"].values())))
-    assert "not measured" not in call("evaluate", checkpoint, "--cifar10c", archive).out
+    text = call("evaluate", checkpoint, "--cifar10c", archive).out
+    assert "not measured" not in text
+    families = ", ".join(f"{family} {100 * value:.2f} %" for family, value in report["families"].items())
+    assert f"by family: {families}" in text.splitlines()
+    assert families.startswith("noise ")
 
 
 def test_corruptions_can_be_chosen(call, checkpoint, archive):
@@ -110,8 +114,20 @@ def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
     checkpoint.rename(place / "run" / "model.safetensors")
     (place / "run" / "recipe.toml").write_text(Recipe("A run on photographs.", data="photos").to_toml())
     words = ("--on-the-fly", "--limit", 2, "--corruption", "contrast", "--json")
-    report = json.loads(call("evaluate", "run", *words).out)
-    assert report["provenance"]["source"].startswith("photos")
+    result = call("evaluate", "run", *words)
+    assert json.loads(result.out)["provenance"]["source"].startswith("photos")
+    assert result.err == ""
+
+
+def test_images_of_another_data_set_than_the_run_s_are_noted(call, checkpoint, place):
+    from freqfast.recipe import Recipe
+
+    (place / "run").mkdir()
+    checkpoint.rename(place / "run" / "model.safetensors")
+    (place / "run" / "recipe.toml").write_text(Recipe("A run on CIFAR-10.", data="cifar10").to_toml())
+    result = call("evaluate", "run", "--on-the-fly", "--data", "photos", "--limit", 2, "--corruption", "contrast")
+    assert result.code == 0
+    assert result.err == "freqfast: run was trained on cifar10, but these are images of photos\n"
 
 
 def test_a_foreign_model(call, archive, place):
@@ -180,7 +196,8 @@ def test_wrong_options(refused, checkpoint, archive, words, message):
 
 def test_images_must_come_from_somewhere(refused, checkpoint):
     assert "pass --cifar10c PATH (a folder or CIFAR-10-C.tar), --download" in refused("evaluate", checkpoint)
-    assert "one model at a time, got a, b" in refused("evaluate", "a", "b", "--on-the-fly")
+    line = refused("evaluate", "a", "b", "--on-the-fly")
+    assert "one model at a time, got a, b; compare two with --baseline b, or put" in line
 
 
 def test_missing_files_are_named(refused, checkpoint, archive, place):

@@ -78,7 +78,7 @@ def test_a_closed_pipe_is_no_traceback():
         (["run", "quickstart", "--epochs", "two"], "--epochs"),
         (["run", "quickstart", "--epochs"], "--epochs"),
         (["run", "quickstart", "extra"], "extra"),
-        (["evaluate", "x"], "--cifar10c"),
+        (["evaluate", "x"], "x does not exist; name a run directory"),  # the model is looked for before the images
         (["evaluate", "x", "--cifar10c", "y", "--limit", "1.5"], "--limit"),
         (["spectra", "x"], "--output"),
         (["spectra", "x", "-o", "y", "--points", "1000000000"], "--points"),

@@ -85,7 +85,7 @@ def test_outputs_that_are_no_numbers_are_named(bright, grey):
 @pytest.fixture
 def source(noise):
     images = ImageSet(noise(10, size=8), np.arange(10) % 2)
-    return corrupted_source(images, NAMES, seed=3, classes=2)
+    return corrupted_source(images, NAMES, seed=3)
 
 
 def test_a_whole_source(bright, source):

@@ -12,7 +12,7 @@ from freqfast.robustness.rows import cell_rows, write_csv
 
 @pytest.fixture
 def source(noise):
-    return corrupted_source(ImageSet(noise(9), np.arange(9) % 2), ("contrast", "pixelate"), classes=2)
+    return corrupted_source(ImageSet(noise(9), np.arange(9) % 2), ("contrast", "pixelate"))
 
 
 @pytest.fixture
@@ -78,7 +78,9 @@ CELL = ("outcomes", "contrast", "1")
     ("path", "value", "reason"),
     [
         (("schema",), "freqfast-evaluation-2", "schema"),
-        (("clean",), "high", "clean is 'high'"),
+        (("clean",), "high", "TypeError"),
+        (("clean",), float("nan"), "clean is nan"),
+        (("clean",), 1.5, "clean is 1.5"),
         (("outcomes",), [], "AttributeError"),
         ((*CELL, "images"), 10**6, "1000000 images"),
         ((*CELL, "images"), 9.0, "is no count"),
@@ -87,10 +89,13 @@ CELL = ("outcomes", "contrast", "1")
         ((*CELL, "bins", 0), [1, 1], "not enough values"),
         ((*CELL, "bins", 0), [10**30, 0, 0], "OverflowError"),
         ((*CELL, "bins"), None, "TypeError"),
-        (("outcomes", "contrast", "one"), {}, "KeyError"),
+        (("outcomes", "contrast", "one"), {}, "invalid literal for int"),
+        (("outcomes", "contrast", "6"), {}, "'contrast' 6 is no corruption and severity"),
+        (("outcomes", "\x1b[2J"), {"1": {}}, "'\\x1b[2J' 1 is no corruption"),
         (("provenance", "mean"), "abc", "could not convert"),
         (("provenance", "model"), 5, "model is 5"),
         (("provenance", "cells"), [["fog"]], "not enough values"),
+        (("provenance", "cells"), [["fog", 0]], "'fog' 0 is no corruption"),
         (("provenance",), {"model": "x"}, "KeyError"),
     ],
 )

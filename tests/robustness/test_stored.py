@@ -92,13 +92,14 @@ def test_a_manifest_says_which_severities_there_are(archive):
 
 def test_a_manifest_is_where_the_source_comes_from(archive):
     write_manifest(archive, Manifest("cifar10", 4, "", None, 7, (1, 2, 3, 4, 5)))
-    source = stored_source(archive, 2, ["fog"], name="mine")
-    assert (source.name, source.corruptions, source.seed, source.classes) == ("mine", ("fog",), 7, 10)
+    source = stored_source(archive, 2, ["fog"])
+    assert (source.corruptions, source.seed, source.data, source.classes) == (("fog",), 7, "cifar10", 10)
     assert source.sha256 == hashlib.sha256((archive / "manifest.json").read_bytes()).hexdigest()
     assert source.labels.tolist() == [3, 1]
     (archive / "manifest.json").unlink()
     source = stored_source(archive)
-    assert (source.name, source.seed, source.sha256, source.classes) == (str(archive), None, None, None)
+    assert source.name == str(archive)
+    assert (source.seed, source.sha256, source.data, source.classes) == (None, None, None, None)
 
 
 def test_cifar10_is_known_by_its_labels(tmp_path):
