@@ -1,5 +1,6 @@
 """A fit that can stop between any two steps and go on in another process, exactly."""
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -98,16 +99,27 @@ class FitKeeper:
         Raises:
             ValueError: If there are checkpoints and all are damaged, or they are of a run with other settings.
         """
-        self._state = self.folder.load()
-        if self._state is not None:
-            for key, value in self._state["start"].items():
-                if self.start.get(key) != value:
-                    raise ValueError(
-                        f"the checkpoints in {self.folder.path} are of a run with {key} {value}, but its "
-                        f"environment.json says {self.start.get(key)}; put that file back, or start a new run"
-                    )
-            self.position = self.saved = tuple(self._state["position"])
-            self.seconds, self._rows = self._state["seconds"], self._state["metrics"]
+        state = self.folder.load()
+        if state is None:
+            return
+        try:
+            done, batches = map(int, state["position"])
+            self.seconds, self._rows = float(state["seconds"]), [str(row) for row in state["metrics"]]
+            set_generator(random.Random(), state["order"])  # noqa: S311 (only to see that it is one's state)
+            then = {str(key): value for key, value in state["start"].items()}
+            self._state = {**state, "training": dict(state["training"])}
+            self.position = self.saved = (done, batches)
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"the last checkpoint in {self.folder.path} holds no training ({' '.join(str(error).split())}); "
+                "remove that folder to begin this run again from its first epoch"
+            ) from None
+        for key, value in then.items():
+            if self.start.get(key) != value:
+                raise ValueError(
+                    f"the checkpoints in {self.folder.path} are of a run with {key} {value}, but its environment.json "
+                    f"says {self.start.get(key)}; put that file back, or start a new run"
+                )
 
     def epochs(self, learn: Learner) -> Iterator[int]:
         """The epochs that are left; comes back after each, when all its callbacks are done."""

@@ -13,7 +13,7 @@ from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 from tiny import TINY, outcome
 
-from freqfast.checkpoint import CheckpointPolicy, read_checkpoint
+from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, read_checkpoint
 from freqfast.recipe import Recipe
 from freqfast.run import load_run, read_recipe
 from freqfast.training import RunStoppedError, run_recipe
@@ -254,6 +254,24 @@ def test_settings_that_are_not_those_of_the_checkpoints_are_refused(unfinished, 
     change(unfinished, **changes)
     with pytest.raises(ValueError, match=message.replace("checkpoints", r"the checkpoints in \S+")):
         run_recipe(TINY, unfinished, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"position": None}, {"position": [1]}, {"position": ["x", 0]}, {"seconds": []}, {"metrics": 3}, {"order": [3]},
+        {"start": None}, {"training": None}, {"training": {}}, {"training": {"model": {}}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_sound_file_that_holds_no_training_is_one_line(unfinished, changes):
+    folder = CheckpointFolder(unfinished / "checkpoints", keep=1)
+    folder.save(*folder.load()["position"], folder.load() | changes)
+    with pytest.raises(
+        ValueError, match=r"holds no training \(.*\); remove that folder|does not fit this tr"
+    ) as caught:
+        run_recipe(TINY, unfinished, resume=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_recipe_that_was_written_into_is_refused(unfinished):

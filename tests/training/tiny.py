@@ -59,6 +59,7 @@ def outcome(folder):
         "weights": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         "metrics": [line.rpartition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()],
         "report": report,
+        "outcomes": (folder / "evaluation.json").read_text(),
         "spectra": arrays,
     }
 
