@@ -126,7 +126,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
     Time left comes from the whole of the time so far, since epochs may be minutes apart.
     """
     columns = (
-        BarColumn(bar_width=15),
+        BarColumn(bar_width=10, table_column=Column(min_width=10)),
         TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
         TextColumn("left"),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
