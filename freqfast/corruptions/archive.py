@@ -7,10 +7,12 @@ has all five severities and no manifest.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from freqfast.corruptions.batch import corrupt
 from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
+from freqfast.corruptions.photographs import find_photographs, shrunk_photographs
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.files import replacing
 
@@ -145,6 +148,8 @@ def check_request(
         find_corruption(name, frost_dir)
         if name == "labels" or Path(name).name != name:
             raise ValueError(f"corruption {name!r} cannot be stored, since {name}.npy is no file name for it")
+    if "frost" in names:
+        shrunk_photographs(find_photographs(frost_dir), 32, 32)  # refuses what cannot be read
     if not severities or not set(severities) <= set(SEVERITIES):
         raise ValueError(f"severities must be of 1, 2, 3, 4 and 5, got {', '.join(map(str, severities)) or 'none'}")
     if limit is not None and limit < 1:
@@ -165,8 +170,9 @@ def _begin(folder: Path, wanted: Manifest, files: list[str]) -> Manifest:
         if name not in known and (folder / name).exists():
             raise ValueError(f"{folder / name} is there, but not by freqfast corrupt; move it or choose another folder")
     if manifest is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(folder, wanted)
+        with _explained(folder / MANIFEST):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_manifest(folder, wanted)
     return manifest or wanted
 
 
@@ -193,24 +199,32 @@ def _write(folder: Path, name: str, parts: Iterable[NDArray[Any]], shape: tuple[
     layout = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, layout)
     digest = hashlib.sha256()
+    for left in folder.glob(f".{glob.escape(name)}.*.tmp"):  # by a call that was killed
+        left.unlink(missing_ok=True)
+    with _explained(folder / name), replacing(folder / name) as temporary:
+        with temporary.open("wb") as file:
+            for content in chain([header.getbuffer()], map(_content, chain([first], parts))):
+                digest.update(content)
+                file.write(content)
+            size = file.tell()
+        # Entered before the file has its name: whoever stops us in between leaves a file to be made, while one
+        # that is there and not in the manifest is always somebody else's.
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise FileNotFoundError(f"{folder / MANIFEST} has gone")
+        files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape)}
+        write_manifest(folder, replace(manifest, files=files))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say of an error of the file system which file it stopped, and how to go on."""
     try:
-        with replacing(folder / name) as temporary:
-            with temporary.open("wb") as file:
-                for content in chain([header.getbuffer()], map(_content, chain([first], parts))):
-                    digest.update(content)
-                    file.write(content)
-                size = file.tell()
-            # Entered before the file has its name: whoever stops us in between leaves a file to be made, while one
-            # that is there and not in the manifest is always somebody else's.
-            manifest = read_manifest(folder)
-            if manifest is None:
-                raise FileNotFoundError(f"{folder / MANIFEST} has gone")
-            files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape)}
-            write_manifest(folder, replace(manifest, files=files))
+        yield
     except OSError as error:
         raise OSError(
-            f"{folder / name} cannot be written ({error.strerror or error}); what is done stays, and the same call "
-            "goes on from there"
+            f"{path} cannot be written ({error.strerror or error}); what is done stays, and the same call goes on "
+            "from there"
         ) from None
 
 
