@@ -3,12 +3,13 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 import tomli_w
 import typeguard
+
+from freqfast.plugins import find_plugins, load_plugin
 
 __all__ = ["Recipe", "apply_overrides", "check_value", "find_recipe", "list_recipes"]
 
@@ -186,14 +187,8 @@ def list_recipes() -> dict[str, Recipe]:
         ValueError: If an entry point cannot be imported or is no recipe.
     """
     recipes: dict[str, Recipe] = {}
-    for point in sorted(entry_points(group="freqfast.recipes"), key=lambda p: p.name):
-        try:
-            found = point.load()
-        except (Exception, SystemExit) as error:  # a package of anybody's may raise anything
-            raise ValueError(
-                f"recipe entry point {point.name!r} ({point.value}) cannot be imported: {error or type(error).__name__}"
-            ) from error
-        recipes |= _recipes_of(point.name, found)
+    for name, point in find_plugins("recipes").items():
+        recipes |= _recipes_of(name, load_plugin("recipes", point))
     return {name: replace(recipe, name=name) for name, recipe in recipes.items()}
 
 

@@ -11,7 +11,6 @@ from freqfast.corruptions.batch import corrupt
 from freqfast.corruptions.registry import (
     BAR,
     CORRUPTIONS,
-    ENTRY_POINT_GROUP,
     EXTRA,
     FAMILIES,
     MAIN,
@@ -27,7 +26,6 @@ from freqfast.corruptions.streams import BatchRandom
 __all__ = [
     "BAR",
     "CORRUPTIONS",
-    "ENTRY_POINT_GROUP",
     "EXTRA",
     "FAMILIES",
     "MAIN",

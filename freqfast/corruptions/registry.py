@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeAlias, cast
 
 from torch import Tensor
 
 from freqfast.corruptions.streams import BatchRandom
+from freqfast.plugins import find_plugins, load_plugin
 
 Corruption: TypeAlias = Callable[[Tensor, int, BatchRandom], Tensor]
 """``(images, severity, rng) -> images``: uint8 ``(n, 3, H, W)`` in and out, severity 1 to 5.
@@ -19,8 +19,6 @@ Corruption: TypeAlias = Callable[[Tensor, int, BatchRandom], Tensor]
 Image ``k`` of the batch may draw only from row ``k`` of what ``rng`` gives, and its result may not depend on the other
 images: ``corrupt`` cuts batches as it likes. The images are the function's own to overwrite.
 """
-
-ENTRY_POINT_GROUP = "freqfast.corruptions"
 
 MAIN = (
     "gaussian_noise",
@@ -84,7 +82,7 @@ _MODULES = {
 
 def own_corruptions() -> tuple[str, ...]:
     """Names that installed packages register under the entry point ``freqfast.corruptions``, sorted."""
-    return tuple(sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)} - set(_MODULES)))
+    return tuple(name for name in find_plugins("corruptions") if name not in _MODULES)
 
 
 def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
@@ -125,15 +123,10 @@ def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruptio
 
             function = partial(function, photographs=find_photographs(frost_dir))
         return cast(Corruption, function)
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        try:
-            found = entry.load()
-        except (Exception, SystemExit) as error:  # a package of anybody's may raise anything
-            raise ValueError(
-                f"corruption entry point {name!r} ({entry.value}) cannot be imported: {error or type(error).__name__}"
-            ) from None
+    if (point := find_plugins("corruptions").get(name)) is not None:
+        found = load_plugin("corruptions", point)
         if not callable(found):
-            raise ValueError(f"corruption entry point {name!r} ({entry.value}) is no function")
+            raise ValueError(f"corruption entry point {name!r} ({point.value}) is no function")
         return cast(Corruption, found)
     known = ", ".join((*CORRUPTIONS, *BAR, *own_corruptions()))
     raise ValueError(f"no corruption is called {name!r}; there are {known}")

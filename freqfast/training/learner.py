@@ -1,9 +1,9 @@
 """Recipe to Learner."""
 
-import importlib.metadata
 import inspect
 import typing
 from functools import partial
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecor
 from freqfast.data import ImageData
 from freqfast.data.loaders import dataloaders
 from freqfast.models import build_model
+from freqfast.plugins import find_plugins, load_plugin
 from freqfast.recipe import Recipe, check_value
 from freqfast.training.loop import ResumableLearner
 
@@ -32,7 +33,7 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
     Raises:
         ValueError: If a callback or an argument is unknown, or a value has the wrong type or range.
     """
-    points = {point.name: point for point in importlib.metadata.entry_points(group="freqfast.callbacks")}
+    points = find_plugins("callbacks")
     callbacks = []
     for name, options in recipe.callbacks.items():
         if name not in points:
@@ -51,13 +52,8 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
     return callbacks
 
 
-def _load_callback(point: importlib.metadata.EntryPoint) -> type[Callback]:
-    try:
-        kind = point.load()
-    except (Exception, SystemExit) as error:  # a package of anybody's may raise anything
-        raise ValueError(
-            f"callback entry point {point.name!r} ({point.value}) cannot be imported: {error or type(error).__name__}"
-        ) from error
+def _load_callback(point: EntryPoint) -> type[Callback]:
+    kind = load_plugin("callbacks", point)
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
         raise ValueError(f"callback entry point {point.name!r} ({point.value}) is no class of fastai callbacks")
     return kind

@@ -1,0 +1,39 @@
+"""What other installed packages register for freqfast: recipes, callbacks, corruptions."""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+__all__ = ["find_plugins", "load_plugin"]
+
+
+def find_plugins(kind: str) -> dict[str, EntryPoint]:
+    """The entry points of a group by their names, sorted; nothing is imported.
+
+    Args:
+        kind: "recipes", "callbacks" or "corruptions".
+
+    Raises:
+        ValueError: If the installed packages' metadata cannot be read.
+    """
+    try:
+        return {point.name: point for point in sorted(entry_points(group=f"freqfast.{kind}"), key=lambda p: p.name)}
+    except Exception as error:  # one package's damaged entry_points.txt makes the standard library raise anything
+        raise ValueError(
+            f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
+            "remove that package"
+        ) from None
+
+
+def load_plugin(kind: str, point: EntryPoint) -> Any:
+    """Import what an entry point names.
+
+    Raises:
+        ValueError: If it cannot be imported, whatever its package raises.
+    """
+    try:
+        return point.load()
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"{kind.removesuffix('s')} entry point {point.name!r} ({point.value}) cannot be imported: "
+            f"{error or type(error).__name__}"
+        ) from error

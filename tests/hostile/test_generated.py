@@ -1,0 +1,123 @@
+"""Sound files spoilt at random, by a seed for each case, through the commands that read them.
+
+A change may be harmless, such as a wrong bit in a weight: then the command ends well. Nothing else may pass. The full
+form is ``pytest -m "slow and hostile" tests/hostile``.
+"""
+
+import mutate
+import pytest
+from handmade import ARCHIVE, CORRUPT
+from handmade import PTH as WEIGHTS
+
+# What is spoilt: the sound file or folder, the file in it, how, and the command; {} stands for the copy.
+TARGETS = {
+    "model": ("model.safetensors", "", mutate.safetensors, ["quality", "{}"]),
+    "weights": ("weights.safetensors", "", mutate.safetensors, WEIGHTS),
+    "pth": ("weights.pth", "", mutate.binary, WEIGHTS),
+    "legacy pth": ("legacy.pth", "", mutate.binary, WEIGHTS),
+    "labels": ("archive", "labels.npy", mutate.npy, ARCHIVE),
+    "images": ("archive", "contrast.npy", mutate.npy, ARCHIVE),
+    "manifest": ("archive", "manifest.json", mutate.json_text, ARCHIVE),
+    "manifest of corrupt": (
+        "archive",
+        "manifest.json",
+        mutate.json_text,
+        ["corrupt", "{tree}", "--corruption", "contrast", "--out", "{}"],
+    ),
+    "result": ("result.json", "", mutate.json_text, ["evaluate", "--merge", "{}"]),
+    "spectra": ("spectra.h5", "", mutate.binary, ["show", "{}"]),
+    "study": ("study.toml", "", mutate.toml_text, ["study", "{}", "--table"]),
+    "tar": ("tree.tgz", "", mutate.binary, CORRUPT),
+    "image": ("tree", "train/a/0.png", mutate.binary, CORRUPT),
+    "batch": ("cifar-10-batches-py", "data_batch_2", mutate.binary, CORRUPT),
+    "frost": (
+        "frost",
+        "frost3.png",
+        mutate.binary,
+        ["corrupt", "{tree}", "--corruption", "frost", "--out", "out", "--limit", "1", "--frost-dir", "{}"],
+    ),
+}
+RUN_TARGETS = {
+    "recipe": ("stopped", "recipe.toml", mutate.toml_text, ["run", "--resume", "{}", "--data", "absent"]),
+    "environment": ("stopped", "environment.json", mutate.json_text, ["run", "--resume", "{}"]),
+    "checkpoint": ("stopped", "checkpoints", mutate.safetensors, ["run", "--resume", "{}"]),
+    "report": ("run", "report.json", mutate.json_text, ["report", "{}", "-o", "page.html"]),
+    "environment of report": ("run", "environment.json", mutate.json_text, ["report", "{}", "-o", "page.html"]),
+    "model of rerun": ("run", "model.safetensors", mutate.safetensors, ["rerun", "{}", "--data", "absent"]),
+    "record": ("run", "spectra.h5", mutate.binary, ["spectra", "{}", "-o", "s.h5"]),
+}
+
+
+def spoil(world, attack, kind, target, seed, rename=None):
+    """Run the command on a copy of the sound file that the seed spoils."""
+    item, inner, change, words = target
+    path = world.copy(item)
+    file = path / inner if inner else path
+    if file.is_dir():
+        file = max(file.iterdir())
+        for other in file.parent.iterdir():
+            if other != file:
+                other.unlink()
+    rng = mutate.generator(kind, seed)
+    content = file.read_bytes()
+    spoilt = content
+    while spoilt == content:
+        spoilt = change(content, rng)
+    file.write_bytes(spoilt)
+    if rename:
+        rename(file)
+    places = {"{}": path, "{model}": world.sound / "model.safetensors", "{tree}": world.sound / "tree"}
+    return attack(*(places.get(word, word) for word in words), harmless=True)
+
+
+@pytest.mark.parametrize("seed", range(1))
+@pytest.mark.parametrize("kind", TARGETS)
+def test_spoilt(kind, seed, world, attack):
+    spoil(world, attack, kind, TARGETS[kind], seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 60))
+@pytest.mark.parametrize("kind", TARGETS)
+def test_spoilt_more(kind, seed, world, attack):
+    spoil(world, attack, kind, TARGETS[kind], seed)
+
+
+@pytest.fixture(scope="session")
+def runs(sound, tmp_path_factory):
+    """Runs beside the other sound files."""
+    import sound as makers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+        makers.make_runs(sound, sound / "tree")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("kind", RUN_TARGETS)
+def test_spoilt_runs(kind, seed, runs, world, attack, monkeypatch):
+    import sound as makers
+
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+    rename = makers.rename_checkpoint if kind == "checkpoint" else None
+    spoil(world, attack, kind, RUN_TARGETS[kind], seed, rename)
+
+
+def attack_setting(attack, seed):
+    rng = mutate.generator("setting", seed)
+    settings = [word for _ in range(rng.choice([1, 1, 3])) for word in ("--set", mutate.setting(rng))]
+    name = rng.choice(["quickstart", "resnet18_cifar10.baseline", "resnet18_cifar10.proportion_low"])
+    attack("run", name, "--data", "absent", "--out", "out", *settings)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_settings(seed, attack):
+    attack_setting(attack, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4, 200))
+def test_more_settings(seed, attack):
+    attack_setting(attack, seed)
