@@ -20,8 +20,8 @@ def report(
 ) -> None:
     """Compare runs on one HTML page that needs nothing else: tables with intervals, figures, commands.
 
-    Shows the analyses that `freqfast heatmap`, `reliance` and `ablation` keep in the runs. Differences are paired where
-    `freqfast evaluate --out RUN/evaluation.json` left outcomes image by image.
+    Shows the analyses that `freqfast heatmap`, `reliance`, `ablation` and `quality` keep in the runs. Differences are
+    paired, image by image, by the outcomes in RUN/evaluation.json; `freqfast evaluate --out` puts others there.
     """
     if not output.parent.is_dir():
         raise FileNotFoundError(f"folder {output.parent} does not exist; create it or choose another path")

@@ -113,4 +113,5 @@ def ablate_bands(
         response=np.array(response),
         clean=clean,
         images=len(images),
+        seed=seed,
     )

@@ -145,6 +145,7 @@ class Ablation(Analysis):
         response: Accuracy with the band taken out of every filter's response, ``(B,)``.
         clean: Accuracy of the whole model.
         images: Number of images.
+        seed: Seed of the random choices.
     """
 
     kind = "ablation"
@@ -156,6 +157,7 @@ class Ablation(Analysis):
     response: Floats
     clean: float
     images: int
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -165,6 +167,7 @@ class Ablation(Analysis):
         object.__setattr__(self, "counts", self.counts.astype(np.int64))
         self._fractions(filters=shape, control=shape, response=shape, clean=())
         self._count("images", 1)
+        self._count("seed", 0)
 
 
 @dataclass(frozen=True, eq=False)

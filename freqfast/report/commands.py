@@ -1,4 +1,4 @@
-"""The commands by which runs are made again."""
+"""The commands by which runs, their evaluations and their analyses are made again."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,13 @@ from typing import Any
 
 import tomli_w
 
+from freqfast.analysis import Ablation, Analysis, HeatMap, Quality
+from freqfast.corruptions import CORRUPTIONS
 from freqfast.recipe import Recipe, apply_overrides, find_recipe
+from freqfast.robustness import CLEAN, Provenance
 from freqfast.study.definition import differing_fields
 
-__all__ = ["run_command"]
+__all__ = ["analysis_command", "evaluate_command", "run_command"]
 
 
 def run_command(recipe: Recipe, out: str) -> str | None:
@@ -33,6 +36,45 @@ def run_command(recipe: Recipe, out: str) -> str | None:
     for key, value in settings.items():
         words += [f"--{key}", str(value)] if key in ("epochs", "seed") else ["--set", f"{key}={_literal(value)}"]
     return shlex.join([*words, "--out", out])
+
+
+def evaluate_command(run: str, provenance: Provenance, out: str) -> str:
+    """The shell command that evaluates a run as an evaluation was made.
+
+    Args:
+        run: The run directory.
+        provenance: What was evaluated on what.
+        out: The result file to write.
+    """
+    words = ["freqfast", "evaluate", run]
+    data, _, how = provenance.source.partition(", ")
+    if how == "corrupted on the fly":
+        words += ["--on-the-fly", *(["--data", data] if data == "photos" else []), "--seed", str(provenance.seed)]
+    elif how != "as published":  # which the command finds by itself
+        words += ["--cifar10c", provenance.source]
+    names = list(dict.fromkeys(name for name, _ in provenance.cells if (name, _) != CLEAN))
+    if names != list(CORRUPTIONS):
+        words += [word for name in names for word in ("--corruption", name)]
+    return shlex.join([*words, "--limit", str(provenance.image_range[1]), "--out", out])
+
+
+def analysis_command(run: str, found: Analysis) -> str:
+    """The shell command that finds in a run what an analysis found.
+
+    Args:
+        run: The run directory.
+        found: What it found.
+    """
+    words: list[object] = ["freqfast", found.kind, run]
+    if not isinstance(found, Quality):
+        words += ["--images", found.images]  # type: ignore[attr-defined]
+    if isinstance(found, HeatMap):
+        words += ["--norm", f"{found.norm:g}", "--seed", found.seed]
+    if isinstance(found, Ablation):
+        words += ["--bands", len(found.bands), "--seed", found.seed]
+    if isinstance(found, (Ablation, Quality)):
+        words += ["--layer", found.layer]
+    return shlex.join(map(str, words))
 
 
 def _overrides(recipe: Recipe, registered: Recipe) -> Iterator[tuple[str, Any]]:

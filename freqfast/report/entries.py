@@ -14,7 +14,7 @@ from freqfast.spectra_h5 import check_readable, read_spectra
 __all__ = ["Entry", "load_entries", "unique_labels"]
 
 EVALUATION = "evaluation.json"
-"""Where in a run directory ``freqfast evaluate --out`` may leave outcomes image by image, for paired differences."""
+"""Where a run keeps outcomes image by image, for paired differences; ``freqfast evaluate --out`` may put others."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
 
     Args:
         spectra: What to draw, see `freqfast.spectra.measure_spectra`.
-        columns: Filters in a row.
+        columns: Filters in a row, at most.
         rows: Rows to draw of each band; all by default.
         title: What stands above; by default the layer's name and what is drawn. Empty for nothing.
     """
@@ -41,6 +41,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     shown = {b: of[: None if rows is None else rows * columns] for b, of in order.items()}
     if title is None:
         title = f"Filters of {spectra.layer or 'a layer'} beside their power spectra"
+    columns = min(columns, max([3, *(len(of) for of in shown.values())]))
     width = columns * _PAIR + 2 * _MARGIN
     note = textwrap.wrap(_NOTE, int(17.5 * width))
     lines = sum(-(-len(of) // columns) for of in shown.values())

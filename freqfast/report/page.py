@@ -14,10 +14,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from freqfast._version import __version__
+from freqfast.analysis import analysis_file
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.files import write_text
-from freqfast.report.commands import run_command
-from freqfast.report.entries import Entry, load_entries
+from freqfast.report.commands import analysis_command, evaluate_command, run_command
+from freqfast.report.entries import EVALUATION, Entry, load_entries
 from freqfast.report.inline import inline_figure
 from freqfast.report.page_figures import page_figures
 from freqfast.report.summary import MEASURES, difference, measure
@@ -36,7 +37,7 @@ def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progres
     """Compare finished runs on one HTML page that needs nothing else, whole or not at all.
 
     Analyses that are kept in the run directories (``analysis/*.json``) are shown, and outcomes image by image
-    (``evaluation.json``, by ``freqfast evaluate --out``) make the differences paired ones.
+    (``evaluation.json``, by the run itself or by ``freqfast evaluate --out``) make the differences paired ones.
 
     Args:
         runs: Run directories; differences are to the first.
@@ -69,7 +70,7 @@ def render_page(entries: Sequence[Entry], progress: Progress | None = None, outp
             title=f"Run {first.label}" if single else f"{len(entries)} runs compared",
             lead=f"What {first.label} learned and how robust it is."
             if single
-            else f"{', '.join(names[:-1])} and {names[-1]}; differences are to {first.label}.",
+            else f"{_listed(names)}; differences are to {first.label}.",
             version=__version__,
             date=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
             cautions=_cautions(entries),
@@ -97,6 +98,10 @@ def _percent(fraction: float, signed: bool = False) -> str:
 def _breakable(text: str) -> Markup:
     """Text, escaped, that may be broken after the marks by which names are joined."""
     return Markup("<wbr>").join(re.split(r"(?<=[_./])", text))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _facts(entry: Entry) -> dict[str, str]:
@@ -156,22 +161,24 @@ def _method(entries: Sequence[Entry]) -> list[str]:
     if len(by_image) < len(entries):
         sentences.append(
             "Intervals are Wilson's for as many trials as there are images"
-            + (f" (but for {', '.join(by_image)})" if by_image else "")
+            + (f" (but for {_listed(by_image)})" if by_image else "")
             + ". For means over corruptions they are wider than needed, since outcomes image by image are not in the "
             "run; “freqfast evaluate RUN --cifar10c DIR --out RUN/evaluation.json” leaves them there."
         )
     if by_image:
+        sentences.append("Intervals of means over corruptions have the image as their unit.")
+    first = entries[0].result
+    paired, unpaired = [], []
+    for entry in entries[1:]:
+        both = any(difference(entry.result, first, name)[1] for name in _SHOWN)
+        (paired if both else unpaired).append(entry.label)
+    if paired:
+        of = "" if not unpaired else f" of {_listed(paired)}"
+        sentences.append(f"The differences{of} are paired, image by image.")
+    if unpaired:
         sentences.append(
-            f"For {', '.join(by_image)} the numbers are those of evaluation.json; intervals of means have the image as "
-            "their unit."
-        )
-    if len(entries) > 1:
-        paired = all(difference(e.result, entries[0].result, "mean15")[1] for e in entries[1:])
-        sentences.append(
-            "Differences of means are paired, image by image."
-            if paired
-            else "Differences have unpaired intervals (half-widths added in quadrature), which are too wide for runs "
-            "measured on the same images."
+            f"The differences of {_listed(unpaired)} have unpaired intervals (half-widths added in quadrature), since "
+            f"outcomes on the same images as {entries[0].label}'s are not known; on equal images they are too wide."
         )
     return sentences
 
@@ -216,11 +223,11 @@ def _commands(entries: Sequence[Entry], output: str) -> tuple[str, str | None]:
         else:
             lines.append(command)
     for entry in entries:
-        lines += [
-            shlex.join(["freqfast", kind, str(entry.run.path)])
-            for kind in ("heatmap", "reliance", "ablation")
-            if kind in entry.analyses
-        ]
+        path, evaluation = entry.run.path, entry.result.evaluation
+        if evaluation is not None and evaluation.provenance is not None:  # not the run's own
+            lines.append(evaluate_command(str(path), evaluation.provenance, str(path / EVALUATION)))
+        kept = (found for kind, found in entry.analyses.items() if analysis_file(path, kind).is_file())
+        lines += [analysis_command(str(path), found) for found in kept]
     lines.append(shlex.join(["freqfast", "report", *(str(entry.run.path) for entry in entries), "-o", output]))
     notes = []
     if any(entry.run.recipe.data == "cifar10" for entry in entries):

@@ -77,8 +77,9 @@ def accuracy_by_severity(results: Mapping[str, RunResult]) -> Figure:
                 spans = [wilson_interval(round(a * one.cell_images), one.cell_images) for a in by.values()]
                 low, high = 100 * np.array(spans).reshape(-1, 2).T
                 axes.fill_between(list(by), low, high, color=style["color"], alpha=0.2, linewidth=0)
-        dress(axes, name.replace("_", " "))
-        axes.title.set(fontsize=7, style="italic" if name in EXTRA else "normal")
+        dress(axes)
+        style = "italic" if name in EXTRA else "normal"
+        axes.set_title(name.replace("_", " "), fontsize=7, loc="left", style=style)
         axes.set(ylim=(0, 100), xticks=SEVERITIES)
     for i in range(len(names)):
         axes = grid.flat[i]

@@ -44,7 +44,7 @@ class RunResult:
         report: The content of its ``report.json``.
         environment: The content of its ``environment.json``.
         holdout: Training images held out to evaluate on; 0 where the test images were.
-        evaluation: Outcomes image by image, where ``freqfast evaluate`` left them in the run; they come first.
+        evaluation: Outcomes image by image, where they are in the run; they come first.
     """
 
     report: Mapping[str, Any]

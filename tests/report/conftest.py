@@ -17,10 +17,6 @@ from freqfast.spectra_h5 import write_spectra
 from freqfast.spectrum import power_spectrum
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "browser: needs Chromium")
-
-
 def history_of(weight, epochs=3):
     weights = np.stack([weight * (1 + epoch) for epoch in range(epochs)])
     return SpectraHistory(
@@ -53,13 +49,13 @@ def conv_of(weight):
     return conv
 
 
-@pytest.fixture
-def make_run(tmp_path):
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory):
     """Writes a finished run with spectra, and with what the analyses keep where that is wanted."""
 
     def make_run(folder, *, analyses=False, modulation=False, report=None, **settings):
-        path = tmp_path / folder
-        path.mkdir(parents=True)
+        path = tmp_path_factory.mktemp("runs") / folder
+        path.mkdir()
         defaults = {"description": "a run", "name": "resnet18_cifar10.baseline", "width": 4, "epochs": 2}
         recipe = Recipe(**(defaults | settings))
         torch.manual_seed(recipe.seed)

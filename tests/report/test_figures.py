@@ -122,6 +122,9 @@ def test_runs_as_points_and_by_severity():
     (axes,) = clean_against_mean15(results).axes
     assert [c.lines[0].get_xydata().tolist() for c in axes.containers] == [[[80.0, 60.0]], [[80.0, 70.0]]]
     panels = {axes.get_title(loc="left"): axes for axes in accuracy_by_severity(results).axes}
+    assert all(axes._left_title.get_style() == "normal" for axes in panels.values())
+    extra = accuracy_by_severity({"a": RunResult({"accuracy": {"saturate": {"1": 0.5}}})})
+    assert extra.axes[0]._left_title.get_style() == "italic"  # not in mean15
     assert [line.get_xydata().tolist() for line in panels["fog"].lines] == [[[1, 50], [3, 25]]] * 2
     with pytest.raises(ValueError, match="nothing to draw"):
         clean_against_mean15({"a": RunResult({"clean": 0.5})})

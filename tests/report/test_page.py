@@ -5,16 +5,26 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from freqfast.analysis import filter_quality
+from freqfast.corruptions import CORRUPTIONS
 from freqfast.recipe import apply_overrides, find_recipe
-from freqfast.report.commands import run_command
+from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import load_entries, unique_labels
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
+from freqfast.robustness import Provenance
 
 VOID = {"meta", "img", "wbr", "br", "link"}
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Pages of words alone: figures take most of the time."""
+    monkeypatch.setattr("freqfast.report.page.page_figures", lambda entries: ())
 
 
 class Page(HTMLParser):
@@ -45,7 +55,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def text(make_run):
     """A page of three runs with all that a page can show; the second has a hostile name."""
     runs = [
@@ -122,7 +132,7 @@ def test_the_same_figure_gives_the_same_image():
     assert (first.width, first.height) == (192, 96)
 
 
-def test_numbers_intervals_and_differences(make_run):
+def test_numbers_intervals_and_differences(make_run, no_figures):
     one = make_run("one", report={"clean": 0.9, "mean15": 0.5, "families": {}})
     two = make_run("two", report={"clean": 0.8, "mean15": 0.75, "families": {}})
     words = re.sub(r"\s+", " ", Page(render_page(load_entries([one, two]))).text)
@@ -132,14 +142,14 @@ def test_numbers_intervals_and_differences(make_run):
     assert "One seed each" in words
 
 
-def test_a_single_run_has_no_differences(make_run):
+def test_a_single_run_has_no_differences(make_run, no_figures):
     words = Page(render_page(load_entries([make_run("lone")]))).text
     assert "Run lone" in words
     assert "difference" not in words.lower()
     assert "seed each" not in words
 
 
-def test_what_keeps_runs_from_being_compared_is_said(make_run):
+def test_what_keeps_runs_from_being_compared_is_said(make_run, no_figures):
     runs = [make_run("a"), make_run("b", epochs=5, width=8), make_run("c", seed=1)]
     words = Page(render_page(load_entries(runs))).text
     assert "b and a differ in width, epochs" in words
@@ -147,7 +157,7 @@ def test_what_keeps_runs_from_being_compared_is_said(make_run):
     assert "seed each" not in words
 
 
-def test_unsound_files_are_named(make_run):
+def test_unsound_files_are_named(make_run, no_figures):
     run = make_run("a")
     (run / "report.json").write_text('{"accuracy": {"fog": {"1": "much"}}}')
     with pytest.raises(ValueError, match=r"report.json is not sound \(ValueError"):
@@ -223,7 +233,7 @@ def test_the_command_makes_the_recipe_again(settings):
     assert len(found) == len(settings)
 
 
-def test_recipes_that_no_command_makes_are_said_so(make_run):
+def test_recipes_that_no_command_makes_are_said_so(make_run, no_figures):
     recipe = find_recipe("resnet18_cifar10.baseline")
     assert run_command(replace(recipe, name="absent"), "x") is None
     assert run_command(replace(recipe, callbacks={"frequency_proportion": {}}), "x") is None
@@ -232,10 +242,36 @@ def test_recipes_that_no_command_makes_are_said_so(make_run):
     assert 'name = "absent"' in words
 
 
-def test_commands_name_what_the_page_shows(make_run):
+def test_commands_name_what_the_page_shows(make_run, no_figures):
     run = make_run("a", analyses=True)
     words = Page(render_page(load_entries([run]), output="out.html")).text
     for kind in ("heatmap", "reliance", "ablation"):
-        assert f"freqfast {kind} {run}\n" in words
+        assert f"freqfast {kind} {run} --images 9" in words
     assert f"freqfast report {run} -o out.html" in words
     assert json.loads((run / "report.json").read_text())["recipe"] in words
+
+
+def test_the_commands_of_analyses_name_what_they_were_made_with(found):
+    heat = replace(found["heatmap"], norm=2.5, seed=3, images=60)
+    assert analysis_command("a run", heat) == "freqfast heatmap 'a run' --images 60 --norm 2.5 --seed 3"
+    assert analysis_command("r", found["reliance"]) == "freqfast reliance r --images 9"
+    ablation = replace(found["ablation"], seed=2)
+    assert analysis_command("r", ablation) == "freqfast ablation r --images 9 --bands 2 --seed 2 --layer conv1"
+    quality = filter_quality(np.ones((2, 1, 3, 3)), "0")
+    assert analysis_command("r", quality) == "freqfast quality r --layer 0"
+
+
+@pytest.mark.parametrize(
+    ("source", "cells", "words"),
+    [
+        ("photos, corrupted on the fly", CORRUPTIONS, "--on-the-fly --data photos --seed 7"),
+        ("cifar10, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7"),
+        ("CIFAR-10-C, as published", CORRUPTIONS, ""),
+        ("/data/my folder", ("fog", "snow"), "--cifar10c '/data/my folder' --corruption fog --corruption snow"),
+    ],
+)
+def test_the_command_of_an_evaluation_names_its_images(source, cells, words):
+    keys = (("clean", 0), *((name, severity) for name in cells for severity in (1, 2, 3, 4, 5)))
+    made = Provenance("m", "0", (0.5,) * 3, (0.2,) * 3, "float32", source, None, 7, (0, 500), "0", keys)
+    command = evaluate_command("runs/a", made, "runs/a/evaluation.json")
+    assert command == " ".join(f"freqfast evaluate runs/a {words} --limit 500 --out runs/a/evaluation.json".split())
