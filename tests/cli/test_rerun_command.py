@@ -10,6 +10,12 @@ from safetensors.torch import load_file, save_file
 TINY = ("--set", "width=4", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 
 
+@pytest.fixture(autouse=True)
+def _no_commits_meanwhile(monkeypatch):
+    """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
+    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
+
+
 @pytest.fixture
 def run(call, tree, place, monkeypatch):
     """A finished run."""

@@ -16,6 +16,12 @@ BASELINE = ("run", "resnet18_cifar10.baseline")
 LOW = ("run", "resnet18_cifar10.proportion_low")
 
 
+@pytest.fixture(autouse=True)
+def _no_commits_meanwhile(monkeypatch):
+    """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
+    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
+
+
 def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
     words = (*LOW, "--data", tree, *TINY, "--seed", 3, "--set", "frequency_proportion.purity=0.8", "--device", "cpu")

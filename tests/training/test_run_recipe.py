@@ -2,6 +2,7 @@ import csv
 import hashlib
 import json
 import os
+import subprocess
 from dataclasses import replace
 
 import h5py
@@ -16,7 +17,7 @@ from freqfast.data import load_data
 from freqfast.modulation import SpectralConv2d
 from freqfast.recipe import Recipe
 from freqfast.robustness import CorruptionReport
-from freqfast.training import build_learner, fit_recipe, run_recipe
+from freqfast.training import build_learner, environment, fit_recipe, run_recipe
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,27 @@ def test_environment(finished):
     assert run.environment["packages"]["scikit-image"]  # makes the corruptions
     digest = hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()
     assert run.environment["recipe_sha256"] == digest
+
+
+def test_git_state_is_that_of_the_code_that_runs(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    package = tmp_path / "freqfast"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr("freqfast.__file__", str(package / "__init__.py"))
+    assert environment._git_state() is None
+    for words in (("init", "-q"), ("add", "freqfast"), ("commit", "-qm", "all")):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True)
+    state = environment._git_state()
+    assert len(state.pop("commit")) == 40
+    assert state == {"modified": False}
+    (package / "__init__.py").write_text("1")
+    assert environment._git_state()["modified"] is True
+    (tmp_path / "other").mkdir()  # installed inside another project's checkout
+    (tmp_path / "other" / "__init__.py").write_text("")
+    monkeypatch.setattr("freqfast.__file__", str(tmp_path / "other" / "__init__.py"))
+    assert environment._git_state() is None
 
 
 def test_recipe_is_the_resolved_one(finished):
