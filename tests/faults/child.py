@@ -12,11 +12,12 @@ import torch
 
 from freqfast.checkpoint import CheckpointPolicy
 from freqfast.recipe import Recipe
-from freqfast.training import outcome, run_recipe
+from freqfast.training import environment, outcome, run_recipe
 
 if __name__ == "__main__":
     os.environ["FREQFAST_CACHE"], out, tree, recipe, limit = sys.argv[1:]
     torch.set_num_threads(1)
+    environment._git_state = lambda: None  # as the tests have it
     outcome.available = lambda: ("pixelate", "contrast")
     if int(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
