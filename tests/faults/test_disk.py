@@ -27,7 +27,7 @@ def check_nothing_is_half_written(out):
             load_run(out)
 
 
-@pytest.mark.parametrize("limit", [100, 20_000, 200_000])
+@pytest.mark.parametrize("limit", [*(pytest.param(n, marks=pytest.mark.slow) for n in (100, 20_000)), 200_000])
 def test_a_limit_on_files(start, tree, tmp_path, reference, limit):
     out = tmp_path / "run"
     process = start(out, limit=limit)
@@ -109,7 +109,7 @@ def fill_up_at(number, tree, disk, reference, at_work):
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
 
 
-@pytest.mark.parametrize("name", ["recipe", "metrics", "000001-00000001", "report"])
+@pytest.mark.parametrize("name", ["recipe", "000001-00000001", "report"])
 def test_a_full_disk(tree, disk, reference, writes, name):
     fill_up_at(writes.index(name) + 1, tree, disk, reference, at_work=name != "recipe")
 

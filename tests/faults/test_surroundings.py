@@ -111,7 +111,7 @@ def ask_bare():
     raise MemoryError
 
 
-@pytest.mark.parametrize("event", ["before_batch", "after_pred"])
+@pytest.mark.parametrize("event", ["before_batch", pytest.param("after_pred", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "ask", [lambda: torch.empty(2**50), lambda: np.empty(2**60, np.uint8), ask_bare], ids=["torch", "numpy", "bare"]
 )
