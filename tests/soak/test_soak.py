@@ -1,0 +1,213 @@
+"""The callbacks in strangers' hands: Learners composed at random, each by its seed (the number in the test's name).
+
+Nothing may raise but a refusal of a layer, in one line. After every step the proportion holds for the filters that
+are applied; every parameter is in the optimizer once; what is baked gives what was not; and once everything is taken
+off, the model has the keys that it had. The full form is ``pytest -m "slow and soak" tests/soak``.
+"""
+
+import re
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from compose import build_model, compose, layer_name, make_callback, make_learner
+from fastai.callback.core import Callback
+from fastai.learner import load_learner
+from torch import nn
+
+from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
+from freqfast.equalization import SpectrumEqualizer, remove_equalization
+from freqfast.modulation import SpectralConv2d, bake_modulation, effective_weight
+from freqfast.surgery import find_conv
+
+REFUSALS = re.compile(r"^layer '\S+' is a \w+ with a forward of its own, so its weight is not what it applies; .*")
+pytestmark = [
+    pytest.mark.filterwarnings("error:You are shadowing"),
+    pytest.mark.filterwarnings("ignore:load_learner"),
+    pytest.mark.filterwarnings("ignore:`load_learner` uses"),
+]
+
+
+def shares(weight, edges):
+    """Band energy shares by NumPy's FFT alone, ``(O, B)``: a second way to the numbers of `freqfast.band_shares`."""
+    n = max(32, 2 * max(weight.shape[2:]))
+    power = np.abs(np.fft.fft2(weight.detach().numpy().astype(np.float64), s=(n, n))) ** 2
+    f = np.fft.fftfreq(n)
+    rho = np.hypot(f[:, None], f[None, :])
+    inside = [(rho >= low) & (rho < high) for low, high in zip(edges, (*edges[1:-1], np.inf), strict=False)]
+    energy = np.stack([(power.sum(1) * band).sum((1, 2)) for band in inside], 1)
+    return energy / energy.sum(1, keepdims=True)
+
+
+class Spy(Callback):
+    """Checks the proportion after each step, later than all other callbacks."""
+
+    order = 2000
+
+    def __init__(self, layer):
+        self.layer, self.steps = layer, 0
+
+    def after_step(self):
+        self.steps += 1
+        for enforcing in [cb for cb in self.learn.cbs if isinstance(cb, FrequencyProportion)]:
+            weight = effective_weight(find_conv(self.learn.model, self.layer)[1])
+            assert weight.isfinite().all()
+            found = shares(weight, enforcing.bands.edges)
+            counts = np.bincount(found.argmax(1), minlength=len(enforcing.bands))
+            exact = np.array([enforcing.proportions[name] for name in enforcing.bands.names]) * len(weight)
+            assert (abs(counts - exact) < 1).all(), (counts, exact)
+            assert found.max(1).min() >= enforcing.purity - 1e-4
+
+
+def check_optimizer(learn):
+    """Each parameter of the model is in the optimizer once, and nothing else is."""
+    if learn.opt is None:
+        return
+    held = [id(p) for group in learn.opt.param_lists for p in group]
+    assert sorted(held) == sorted(id(p) for p in learn.model.parameters())
+    if hasattr(learn.opt, "opt"):  # torch's own, inside
+        assert sorted(held) == sorted(id(p) for group in learn.opt.opt.param_groups for p in group["params"])
+
+
+@torch.no_grad()
+def check_baking(model, layer):
+    """Baked equals unbaked: the layer in float32, the whole model in float64, where depth amplifies no rounding."""
+    torch.manual_seed(0)
+    copy = deepcopy(model).eval()
+    _, conv = find_conv(copy, layer)
+    images = torch.randn(2, conv.in_channels, 16, 16)
+    before = conv._conv_forward(images, effective_weight(conv), conv.bias)
+    images_of_model = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    whole = copy.double()(images_of_model)
+    baked = bake_modulation(deepcopy(model).eval())
+    _, plain = find_conv(baked, layer)
+    assert type(plain) is not SpectralConv2d
+    after = plain._conv_forward(images, plain.weight, plain.bias)
+    assert (after - before).norm() <= 1e-5 * before.norm()
+    assert (baked.double()(images_of_model) - whole).norm() <= 1e-5 * whole.norm()
+
+
+class Soak:
+    """One composed Learner and what is done with it."""
+
+    def __init__(self, composition, dls, folder):
+        self.plan, self.dls, self.folder = composition, dls, folder
+        model = build_model(composition.model, composition.seed)
+        self.keys = list(model.state_dict())
+        self.layer = layer_name(model, composition.layer)
+        self.kind = type(find_conv(model, self.layer)[1])
+        self.callbacks = [make_callback(n, composition, model, self.layer) for n, _ in composition.ways]
+        self.trained = 0
+        self.learn = self.make(model, self.callbacks)
+
+    def make(self, model, callbacks):
+        by_way = {"Learner": [], "add_cb": [], "fit": []}
+        for callback, (_, way) in zip(callbacks, self.plan.ways, strict=True):
+            by_way[way].append(callback)
+        self.for_fits = by_way["fit"]
+        learn = make_learner(self.plan, model, self.dls, self.folder, by_way["Learner"])
+        for callback in by_way["add_cb"]:
+            learn.add_cb(callback)
+        return learn
+
+    def run(self):
+        for action in self.plan.actions:
+            getattr(self, f"do_{action}", lambda action=action: self.fit(action))()
+            check_optimizer(self.learn)
+        check_baking(self.learn.model, self.layer)
+        self.take_all_off()
+
+    def fit(self, action):
+        spy, lr = Spy(self.layer), self.learn.lr
+        cbs = [*self.for_fits, spy]
+        if action == "fine_tune":
+            self.learn.fine_tune(1, lr, cbs=cbs)
+        elif action == "reset":
+            self.learn.fit(1, lr, cbs=cbs, reset_opt=True)
+        else:
+            getattr(self.learn, action)(1, lr, cbs=cbs)
+        assert spy.steps >= 1
+        self.trained += 2 if action == "fine_tune" else 1
+        for recorder in [cb for cb in self.callbacks if isinstance(cb, SpectrumRecorder)]:
+            assert recorder.epochs == list(range(self.trained + 1))
+
+    def do_lr_find(self):
+        before = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
+        self.learn.lr_find(num_it=4, end_lr=0.1, show_plot=False, suggest_funcs=None)
+        after = self.learn.model.state_dict()
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+    def do_validate(self):
+        first = self.learn.validate()
+        assert list(first) == list(self.learn.validate())
+
+    def do_get_preds(self):
+        assert torch.isfinite(self.learn.get_preds()[0]).all()
+
+    def do_save_load(self):
+        self.learn.save("model")
+        before = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
+        self.learn.load("model")
+        assert all(torch.equal(value, self.learn.model.state_dict()[name]) for name, value in before.items())
+
+    def do_fresh(self):
+        """Load into a second Learner, made alike, and go on with that one."""
+        self.learn.save("model")
+        model = build_model(self.plan.model, self.plan.seed + 1)
+        former = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
+        self.callbacks = [make_callback(n, self.plan, model, self.layer) for n, _ in self.plan.ways]
+        self.trained = 0
+        self.learn = self.make(model, self.callbacks)
+        if model.state_dict().keys() == former.keys():  # not where a fit has left its equalizer, or has yet to bring it
+            self.learn.load("model")
+            assert all(torch.equal(value, model.state_dict()[name]) for name, value in former.items())
+
+    def do_export(self):
+        self.learn.export()
+        loaded = load_learner(self.folder / "export.pkl")
+        assert loaded.model.state_dict().keys() == self.learn.model.state_dict().keys()
+        for name, value in loaded.model.state_dict().items():
+            assert torch.equal(value, self.learn.model.state_dict()[name])
+        check_baking(loaded.model, self.layer)
+
+    def do_take_off_for_a_while(self):
+        mine = [cb for cb in self.learn.cbs if cb in self.callbacks]
+        if mine:
+            with self.learn.removed_cbs(mine):
+                assert type(find_conv(self.learn.model, self.layer)[1]) is self.kind
+                check_optimizer(self.learn)
+
+    def take_all_off(self):
+        self.learn.remove_cbs([cb for cb in self.learn.cbs if cb in self.callbacks])
+        remove_equalization(self.learn.model)
+        conv = find_conv(self.learn.model, self.layer)[1]
+        assert type(conv) is nn.Conv2d if self.kind is nn.Conv2d else type(conv) is self.kind
+        assert list(self.learn.model.state_dict()) == self.keys
+        assert not any(
+            "freqfast.mod" in type(m).__module__ or isinstance(m, SpectrumEqualizer) for m in self.learn.model.modules()
+        )
+        check_optimizer(self.learn)
+
+
+def soak(seed, dls, folder, small=False):
+    composition = compose(seed, small)
+    try:
+        Soak(composition, dls, folder).run()
+    except Exception as error:
+        if isinstance(error, ValueError) and REFUSALS.fullmatch(str(error)):
+            return
+        error.add_note(str(composition))
+        raise
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_small(seed, dls, tmp_path):
+    soak(seed, dls, tmp_path, small=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200))
+def test_soak(seed, dls, tmp_path):
+    soak(seed, dls, tmp_path)
