@@ -54,12 +54,15 @@ def _load(path: str | Path, label: str) -> Entry:
     if (run.path / EVALUATION).is_file():
         evaluation = CorruptionReport.load(run.path / EVALUATION)
         _check_model(run, evaluation)
+    if not isinstance(data := run.environment.get("data") or {}, dict):
+        raise ValueError(f"{run.path / 'environment.json'} is not sound: data must be an object, got {data!r:.80}")
     result = RunResult(run.report, run.environment, run.recipe.holdout, evaluation)
     try:
-        for name in ("clean", *MEASURES):
-            measure(result, name)
-        if any(not 0 <= a <= 1 for by in result.accuracy.values() for a in by.values()):
+        means = [found.value for name in ("clean", *MEASURES) if (found := measure(result, name)) is not None]
+        cells = [a for by in result.accuracy.values() for a in by.values()]
+        if not all(0 <= a <= 1 for a in (*means, *cells)):
             raise ValueError("an accuracy is no fraction")
+        result.fit_seconds  # noqa: B018 - whether it is a number
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise ValueError(f"{run.path / 'report.json'} is not sound ({type(error).__name__}: {error})") from None
     file = run.path / "spectra.h5"

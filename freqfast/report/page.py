@@ -106,7 +106,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _facts(entry: Entry) -> dict[str, str]:
     recipe, report, environment = entry.run.recipe, entry.run.report, entry.run.environment
-    seconds = dict(report.get("seconds") or {}).get("fit")
+    seconds = entry.result.fit_seconds
     return {
         "recipe": recipe.name,
         "what it is for": recipe.description,
@@ -116,7 +116,7 @@ def _facts(entry: Entry) -> dict[str, str]:
         "seed": str(recipe.seed),
         "precision": str(report.get("precision", recipe.precision)),
         "device": str(environment.get("gpu") or environment.get("device", "unknown")),
-        "training": "unknown" if seconds is None else f"{float(seconds) / 60:.1f} min",
+        "training": "unknown" if seconds is None else f"{seconds / 60:.1f} min",
         "freqfast": str(report.get("version", "unknown")),
     }
 

@@ -79,6 +79,12 @@ class RunResult:
         return {name: {int(s): float(a) for s, a in sorted(by.items())} for name, by in stored.items()}
 
     @property
+    def fit_seconds(self) -> float | None:
+        """What the training took, where it is known."""
+        seconds = (self.report.get("seconds") or {}).get("fit")
+        return None if seconds is None else float(seconds)
+
+    @property
     def cell_images(self) -> int:
         """Images of each corruption at each severity."""
         return self.evaluation.images if self.evaluation is not None else int(self.report.get("images", 0))
