@@ -47,3 +47,15 @@ def small():
     images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
     part = ImageSet(images, np.arange(16) % 10)
     return ImageData("noise", tuple("abcdefghij"), part, part)
+
+
+@pytest.fixture
+def unfinished(tree, tmp_path, two_corruptions):
+    """A run that was stopped one step into its second epoch."""
+    from freqfast.data import load_data
+    from freqfast.training import RunStoppedError, run_recipe
+
+    load_data("cifar10", tree)  # decoded, so that stop functions are not asked while that happens
+    with pytest.raises(RunStoppedError):
+        run_recipe(tiny.TINY, tmp_path / "run", tree, "cpu", stop=tiny.stop_at(5))
+    return tmp_path / "run"

@@ -11,11 +11,12 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
-from tiny import TINY, outcome
+from tiny import TINY, outcome, stop_at
 
-from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, read_checkpoint
+from freqfast.checkpoint import CheckpointPolicy, read_checkpoint
+from freqfast.data import load_data
 from freqfast.recipe import Recipe
-from freqfast.run import load_run, read_recipe
+from freqfast.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.loop import FitKeeper
 
@@ -23,19 +24,6 @@ pytestmark = pytest.mark.usefixtures("two_corruptions")
 OFTEN = CheckpointPolicy(minutes=0, share=1)
 # Two epochs of two steps: asked after each step, validation batch and epoch, then before each of the first two cells.
 POSITIONS = 10
-
-
-def stop_at(count):
-    """A stop function that says SIGTERM at the n-th call."""
-    calls = iter(range(1, 1000))
-    return lambda: 15 if next(calls) == count else None
-
-
-def skip_loading(monkeypatch, tree):
-    """Decode the data, so that stop functions are not asked while that happens."""
-    from freqfast.data import load_data
-
-    load_data("cifar10", tree)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +61,7 @@ def equal(a, b):
 
 @pytest.mark.parametrize("position", range(1, POSITIONS + 1))
 def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, position):
-    skip_loading(monkeypatch, tree)
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
     out = tmp_path / "run"
     with pytest.raises(RunStoppedError, match=rf"^interrupted .*; go on with `freqfast run --resume {out}`$") as caught:
         run_recipe(TINY, out, tree, "cpu", stop=stop_at(position))
@@ -90,7 +78,7 @@ def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, po
 @pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"holdout": 8}, {"callbacks": {}}], ids=str)
 def test_other_recipes_too(tree, tmp_path, monkeypatch, changes):
     """In the middle of the first epoch, where the most is under way."""
-    skip_loading(monkeypatch, tree)
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
     recipe = replace(TINY, batch_size=8, **changes)
     whole = outcome(run_recipe(recipe, tmp_path / "whole", tree, "cpu").path)
     with pytest.raises(RunStoppedError, match="in epoch 1, after batch 2"):
@@ -101,7 +89,7 @@ def test_other_recipes_too(tree, tmp_path, monkeypatch, changes):
 
 def test_stopped_in_a_validation_that_changes_things(tree, tmp_path, monkeypatch, reference):
     """A validation that draws random numbers and moves callbacks starts again from where the steps ended."""
-    skip_loading(monkeypatch, tree)
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
     validated = FitKeeper.validation_batches
 
     def drawing(self, learn):
@@ -119,7 +107,7 @@ def test_stopped_in_a_validation_that_changes_things(tree, tmp_path, monkeypatch
 
 
 def test_stopped_after_every_single_step(tree, tmp_path, monkeypatch, reference):
-    skip_loading(monkeypatch, tree)
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
     out = tmp_path / "run"
     for _ in range(8):
         with pytest.raises(RunStoppedError):
@@ -159,41 +147,11 @@ def test_policies_that_make_no_sense(options):
         CheckpointPolicy(**options)
 
 
-@pytest.fixture
-def unfinished(tree, tmp_path, monkeypatch):
-    skip_loading(monkeypatch, tree)
-    with pytest.raises(RunStoppedError):
-        run_recipe(TINY, tmp_path / "run", tree, "cpu", stop=stop_at(5))
-    return tmp_path / "run"
-
-
 def test_a_finished_run_is_read_not_repeated(unfinished):
     first = run_recipe(TINY, unfinished, resume=True)
     before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")}
     assert run_recipe(TINY, unfinished, resume=True).report == first.report
     assert {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")} == before
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"lr": 0.1}, r"was started with lr 0\.05, the recipe given has 0\.1; give the same recipe or another run"),
-        ({"width": 8, "seed": 3}, "was started with width 4, the recipe given has 8"),
-        ({"callbacks": {"spectrum_perturbation": {"share": 0.25}}}, r"callbacks\.\w+"),
-        ({"name": "other"}, "was started with name 'tiny'"),
-    ],
-)
-def test_another_recipe_is_refused(unfinished, changes, message):
-    with pytest.raises(ValueError, match=message):
-        run_recipe(replace(TINY, **changes), unfinished, resume=True)
-
-
-def test_what_is_no_run_is_refused(tmp_path, tree):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("")
-    for name in ("folder", "file"):
-        with pytest.raises(FileNotFoundError, match=f"{name} is no run directory: recipe.toml is missing"):
-            run_recipe(TINY, tmp_path / name, tree, resume=True)
 
 
 def test_temporary_files_of_a_killed_process_go(unfinished):
@@ -205,7 +163,7 @@ def test_temporary_files_of_a_killed_process_go(unfinished):
 
 def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     """Precision, threads and device are decided once; the data is looked for where it was."""
-    skip_loading(monkeypatch, tree)
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
     recipe, seen = replace(TINY, precision="auto"), []
 
     class Spy(Callback):
@@ -237,73 +195,9 @@ def _both(spy):
     return type("DivergenceWatch", (spy, DivergenceWatch), {})
 
 
-def change(folder, **changes):
-    """Write other values into a run's environment.json."""
-    path = folder / "environment.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"threads": 2}, r"checkpoints are of a run with threads 1, but its environment\.json says 2; put that file"),
-        ({"precision": "bfloat16"}, "of a run with precision float32, but"),
-    ],
-)
-def test_settings_that_are_not_those_of_the_checkpoints_are_refused(unfinished, changes, message):
-    change(unfinished, **changes)
-    with pytest.raises(ValueError, match=message.replace("checkpoints", r"the checkpoints in \S+")):
-        run_recipe(TINY, unfinished, resume=True)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"position": None}, {"position": [1]}, {"position": ["x", 0]}, {"seconds": []}, {"metrics": 3}, {"order": [3]},
-        {"start": None}, {"training": None}, {"training": {}}, {"training": {"model": {}}},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_sound_file_that_holds_no_training_is_one_line(unfinished, changes):
-    folder = CheckpointFolder(unfinished / "checkpoints", keep=1)
-    folder.save(*folder.load()["position"], folder.load() | changes)
-    with pytest.raises(
-        ValueError, match=r"holds no training \(.*\); remove that folder|does not fit this tr"
-    ) as caught:
-        run_recipe(TINY, unfinished, resume=True)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_recipe_that_was_written_into_is_refused(unfinished):
-    """Another value is another run; where the text still is a recipe, only its hash tells."""
-    path = unfinished / "recipe.toml"
-    path.write_text(path.read_text().replace("lr = 0.05", "lr = 0.06"))
-    with pytest.raises(ValueError, match=r"recipe\.toml has changed since the run was started .*put the old text back"):
-        run_recipe(read_recipe(unfinished), unfinished, resume=True)
-
-
-def test_another_environment_is_told(unfinished):
-    packages = json.loads((unfinished / "environment.json").read_text())["packages"]
-    change(unfinished, packages=packages | {"torch": "2.0.0"})
-    with pytest.warns(UserWarning, match=r"may differ: packages\.torch: 2\.0\.0, now"):
-        run_recipe(TINY, unfinished, resume=True)
-
-
-@pytest.mark.parametrize("missing", ["threads", "data"])
-def test_an_environment_that_lacks_something(unfinished, missing):
-    path = unfinished / "environment.json"
-    environment = json.loads(path.read_text())
-    del environment[missing]
-    path.write_text(json.dumps(environment))
-    with pytest.raises(
-        ValueError, match=rf"environment\.json lacks '{missing}', so this run cannot be repeated exactly"
-    ):
-        run_recipe(TINY, unfinished, resume=True)
-
-
 def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
     """One with the two methods is stored; one without, and one that merely passes on the model's, are not."""
-    skip_loading(monkeypatch, tree)
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
     found = []
 
     class Counting(Callback):
