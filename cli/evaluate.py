@@ -1,14 +1,13 @@
 """`freqfast evaluate`."""
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from freqfast.cli.output import console, corruption_table, progress_bar
-from freqfast.cli.summary import as_dict, summary_lines
+from freqfast.cli.output import console, progress_bar
+from freqfast.cli.summary import present, write
 
 if TYPE_CHECKING:
     from freqfast.model_sources import SourcedModel
@@ -92,8 +91,9 @@ def evaluate(
     baseline: Annotated[
         str | None,
         typer.Option(
-            metavar="RESULT|MODEL",
-            help="Compare with it on the same images: a result file, or a model, which is then evaluated too.",
+            metavar="RESULT|RUN",
+            help="Compare with it on the same images: a result file (--out), or a run or .safetensors of ours, which "
+            "is then evaluated too.",
             rich_help_panel=_RESULTS,
         ),
     ] = None,
@@ -200,24 +200,12 @@ def evaluate(
             print("freqfast: interrupted; nothing is kept", file=sys.stderr)
             raise typer.Exit(130) from None
         rival = others[0] if others else stored
-    if shard is None:
-        from freqfast.robustness import compare
-
-        comparison = None if rival is None else compare(report, rival, baseline or "")
-        if as_json:
-            print(json.dumps(as_dict(report, comparison), indent=2))
-        else:
-            console.print(corruption_table(report.accuracy))
-            for line in summary_lines(report, comparison):
-                console.print(line, soft_wrap=True)
-        if csv is not None:
-            from freqfast.robustness.rows import write_csv
-
-            _write(csv, lambda path: write_csv(path, report, comparison))
-        if figure is not None:
-            _write(figure, lambda path: _draw(path, report, rival, baseline))
-    if out is not None:
-        _write(out, report.save)
+    try:
+        if shard is None:
+            present(report, rival, baseline or "", as_json, csv, figure)
+    finally:  # whatever fails above, the work of hours is kept
+        if out is not None:
+            write(out, report.save)
     if shard is not None:
         console.print(
             f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge", soft_wrap=True
@@ -259,16 +247,6 @@ def _is_result(text: str) -> bool:
     return Path(text).suffix == ".json"
 
 
-def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str | None) -> None:
-    from freqfast.files import replacing
-    from freqfast.report.robustness import robustness_figure
-
-    model = Path(report.provenance.model if report.provenance else "model").name
-    with replacing(path) as temporary:
-        drawn = robustness_figure(report, rival, model=model, baseline_name=Path(baseline or "baseline").name)
-        drawn.savefig(temporary, format=path.suffix[1:].lower(), dpi=160)
-
-
 def _refuse(reason: str, options: Mapping[str, Any]) -> None:
     """Raise if any of the options was given."""
     if given := [name for name, value in options.items() if value is not None and value is not False]:
@@ -281,13 +259,6 @@ def _check_outputs(*paths: Path | None) -> None:
         if path.is_dir() or not path.parent.is_dir():
             fault = "is a folder" if path.is_dir() else f"lies in {path.parent}, which does not exist"
             raise ValueError(f"{path} {fault}; name a file in a folder that exists")
-
-
-def _write(path: Path, write: Callable[[Path], None]) -> None:
-    try:
-        write(path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:

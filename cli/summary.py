@@ -1,17 +1,63 @@
-"""What `freqfast evaluate` says of a report, in words and as JSON."""
+"""What `freqfast evaluate` makes of a report: words, JSON, a table of cells and a figure."""
 
+import json
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.cli.output import percent
+from freqfast.cli.output import console, corruption_table, percent
 
 if TYPE_CHECKING:
     from freqfast.robustness import Comparison, CorruptionReport
 
-__all__ = ["as_dict", "summary_lines"]
+__all__ = ["present", "write"]
 
 
-def as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None) -> dict[str, Any]:
+def present(
+    report: "CorruptionReport",
+    rival: "CorruptionReport | None",
+    baseline: str,
+    as_json: bool,
+    csv: Path | None,
+    figure: Path | None,
+) -> None:
+    """Print the report and leave its table and figure where they are wanted."""
+    from freqfast.robustness import compare
+    from freqfast.robustness.rows import write_csv
+
+    comparison = None if rival is None else compare(report, rival, baseline)
+    if as_json:
+        print(json.dumps(_as_dict(report, comparison), indent=2))
+    else:
+        console.print(corruption_table(report.accuracy))
+        for line in _summary_lines(report, comparison):
+            console.print(line, soft_wrap=True)
+    if csv is not None:
+        write(csv, lambda path: write_csv(path, report, comparison))
+    if figure is not None:
+        write(figure, lambda path: _draw(path, report, rival, baseline))
+
+
+def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str) -> None:
+    from freqfast.files import replacing
+    from freqfast.report.robustness import robustness_figure
+
+    model = Path(report.provenance.model if report.provenance else "model").name
+    with replacing(path) as temporary:
+        drawn = robustness_figure(report, rival, model=model, baseline_name=Path(baseline).name)
+        drawn.savefig(temporary, format=path.suffix[1:].lower(), dpi=160)
+
+
+def write(path: Path, make: Callable[[Path], None]) -> None:
+    """Make a file; where that fails the message names it."""
+    try:
+        make(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None
+
+
+def _as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None) -> dict[str, Any]:
     """The report as JSON values, with its provenance (less the list of cells) and the comparison, if any."""
     content = report.to_dict()
     if report.provenance is not None:
@@ -21,7 +67,7 @@ def as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None) 
     return content
 
 
-def summary_lines(report: "CorruptionReport", comparison: "Comparison | None" = None) -> list[str]:
+def _summary_lines(report: "CorruptionReport", comparison: "Comparison | None" = None) -> list[str]:
     """Means with their intervals, the comparison, and what was not measured; a line each."""
     lines = _report_lines(report) + (_comparison_lines(comparison) if comparison else [])
     return lines + ([f"not measured: {', '.join(report.missing)}"] if report.missing else [])
@@ -36,7 +82,7 @@ def _report_lines(report: "CorruptionReport") -> list[str]:
         "mean15": (report.mean15, report.mean15_interval),
         "mean19": (report.mean19, None),
         "mean over CIFAR-10-C-bar": (report.mean_bar, None),
-        "mean over all measured": (report.mean(), None),
+        "mean over all measured": (report.mean() if report.mean() != report.mean19 else None, None),
         "calibration error (ECE), mean over all measured": (report.mean_ece, None),
     }
     lines = [
@@ -53,9 +99,10 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     if comparison.mean15_difference is not None:
         difference = 100 * comparison.mean15_difference
         lines.append(f"  mean15: {difference:+.2f} points{_span(comparison.mean15_interval, '+.2f')}")
-    for label, value in (("mCE", comparison.mce), ("relative mCE", comparison.relative_mce)):
-        if value is not None:
-            lines.append(f"  {label}: {percent(value)} % of the baseline's errors")
+    if comparison.mce is not None:
+        lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
+    if comparison.relative_mce is not None:
+        lines.append(f"  relative mCE: {percent(comparison.relative_mce)} % of the errors that corruption costs it")
     better, worse = (
         sum(cell.p < 0.05 and cell.difference * sign > 0 for cell in comparison.cells.values()) for sign in (1, -1)
     )

@@ -67,9 +67,13 @@ class Classifier:
             float32 ``(n, classes)`` on the classifier's device.
 
         Raises:
-            ValueError: If the model gives no such logits.
+            ValueError: If the model cannot take such images, or gives no such logits.
         """
-        found = self.model(self._normalise(torch.from_numpy(batch)))
+        try:
+            found = self.model(self._normalise(torch.from_numpy(batch)))
+        except Exception as error:  # a model of anybody's may raise anything
+            size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(batch):
             got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"{self.name} must give logits of shape ({len(batch)}, classes), got {got}")

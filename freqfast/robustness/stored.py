@@ -74,6 +74,7 @@ class _StoredImages:
     def __init__(self, folder: Path, severities: Sequence[int], block: int, used: int) -> None:
         self.folder, self.severities, self.block, self.used = folder, tuple(severities), block, used
         self._mapped: tuple[str, np.ndarray] | None = None
+        self._size: tuple[int, ...] | None = None
 
     def read(self, corruption: str, severity: int) -> np.ndarray:
         if self._mapped is None or self._mapped[0] != corruption:
@@ -92,6 +93,9 @@ class _StoredImages:
             )
         if not images.size:
             raise ValueError(f"{path} holds images without pixels, of shape {images.shape}")
+        self._size = self._size or images.shape[1:3]
+        if images.shape[1:3] != self._size:
+            raise ValueError(f"{path} must hold images of {self._size} like the other files, got {images.shape[1:3]}")
         return images
 
 

@@ -103,8 +103,11 @@ def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place
 
 def test_a_baseline_on_other_images_is_refused(call, refused, checkpoint, archive, full):
     call("evaluate", checkpoint, "--cifar10c", full, "--out", "theirs.json", "--corruption", "fog")
-    line = refused("evaluate", checkpoint, "--cifar10c", archive, "--baseline", "theirs.json")
+    words = ("evaluate", checkpoint, "--cifar10c", archive, "--baseline", "theirs.json")
+    line = refused(*words)
     assert "theirs.json was measured on other images of fog 1 (6, checksum " in line
+    assert call(*words, "--out", "ours.json").err == line
+    assert call("evaluate", "--merge", "ours.json").code == 0  # what was measured is kept nevertheless
 
 
 @pytest.mark.parametrize("option", ["--out", "--csv", "--figure"])

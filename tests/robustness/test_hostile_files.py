@@ -89,6 +89,12 @@ def test_images_of_another_shape_or_type(archive, images):
         stored_cells(archive)
 
 
+def test_images_of_two_sizes(archive):
+    np.save(archive / "fog.npy", np.zeros((20, 4, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"fog\.npy must hold images of \(4, 4\) like the other files, got \(4, 8\)"):
+        stored_cells(archive)
+
+
 @pytest.mark.parametrize("shape", [(20, 0, 4, 3), (20, 4, 0, 3), (0, 4, 4, 3)])
 def test_images_without_pixels(archive, shape):
     np.save(archive / "fog.npy", np.zeros(shape, np.uint8))
