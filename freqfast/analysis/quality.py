@@ -64,7 +64,8 @@ def orthogonality(weight: np.ndarray) -> float:
     """One minus the mean absolute cosine between two different filters ``(I, kH, kW)``: 1 for an orthogonal layer.
 
     After Gavrikov and Keuper (CVPR 2022 workshop, arXiv:2204.02481). Filters without energy count as orthogonal to all
-    others, and so does a single filter.
+    others, and so does a single filter; the authors' own program, torchconvquality, which gives the same else, takes
+    something off for each filter without energy.
 
     Args:
         weight: ``(O, I, kH, kW)``.

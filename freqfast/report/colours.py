@@ -25,8 +25,9 @@ class RunStyle(TypedDict):
     linestyle: str
 
 
-# Of middling lightness, to be seen on white and on black; none of them a band's. The first run is the grey reference.
-_RUN_COLOURS = ("#808080", "#aa4499", "#8a8a2e", "#2f9486", "#cc6677", "#5b7fd0", "#b8860b", "#7f5fa8")
+# The first run is the grey reference; then always the colour that is farthest from those before it in the eyes of the
+# least able to tell them apart, of those that can be seen on white and on black and are no band's.
+_RUN_COLOURS = ("#808080", "#e43cfc", "#48a830", "#78603c", "#b4309c", "#b484b4", "#849c78", "#3c6c60")
 _MARKERS = "os^DvPX*"
 _LINES = ("-", "--", "-.", ":")
 
