@@ -1,9 +1,9 @@
 """Accuracy under corruption: model and corrupted images in, a report out.
 
-Data flows one way. `sources` finds what a user names and makes a `CellSource` of it (`stored`: a folder; `cells`: a test
-set corrupted on the fly). `evaluation` takes its cells one by one through a `Classifier` and keeps `Outcomes` of each, in
-integers, with the `Provenance` of all. A `CorruptionReport` holds these, computes what follows from them (`metrics`),
-is saved and loaded (`storage`) and merged. `comparison` and `rows` are made of reports.
+Data flows one way. `sources` finds what a user names and makes a `CellSource` of it (`stored`: a folder; `cells`: a
+test set corrupted on the fly). `evaluation` takes its cells one by one through a `Classifier` and keeps `Outcomes` of
+each, in integers, with the `Provenance` of all. A `CorruptionReport` holds these, computes what follows from them
+(`metrics`), is saved and loaded (`storage`) and merged. `comparison` and `rows` are made of reports.
 
 >>> from freqfast.robustness.metrics import wilson_interval
 >>> low, high = wilson_interval(right=90, total=100)
