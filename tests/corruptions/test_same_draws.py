@@ -24,7 +24,7 @@ COUNT = 24
 
 
 class Recorder:
-    """A NumPy generator that keeps what it gave, one flat row a draw."""
+    """A NumPy generator that keeps every number that it gave, and the two parameters of its law, ``(3, count)``."""
 
     def __init__(self, seed):
         self.generator = np.random.default_rng(seed)
@@ -33,14 +33,16 @@ class Recorder:
     def __getattr__(self, name):
         def draw(*args, **kwargs):
             values = getattr(self.generator, name)(*args, **kwargs)
-            self.given.append(np.ravel(values).astype(float))
+            law = args[:2] if len(args) > 1 else (0, *args)
+            rows = [np.full(np.shape(values), parameter) for parameter in law]
+            self.given.append(np.stack([values, *rows]).reshape(3, -1).astype(float))
             return values
 
         return draw
 
 
 class Replay:
-    """The recorded draws of a batch, as a BatchRandom gives them: ``rows`` is ``(n, total)``, image by image."""
+    """The recorded draws of a batch, ``(n, 3, count)``, as a BatchRandom gives them; the laws must be the same."""
 
     device = torch.device("cpu")
 
@@ -50,24 +52,26 @@ class Replay:
     def __len__(self):
         return len(self.rows)
 
-    def take(self, shape):
+    def take(self, shape, *law):
         count = int(np.prod(shape))
-        part, self.rows = self.rows[:, :count], self.rows[:, count:]
-        assert part.shape[1] == count
-        return part.reshape(len(part), *shape).clone()
+        part, self.rows = self.rows[..., :count], self.rows[..., count:]
+        for recorded, parameter in zip(part[:, 1:].unbind(1), law, strict=True):
+            expected = torch.as_tensor(parameter, dtype=torch.float64).reshape(-1, 1).expand(len(part), count)
+            torch.testing.assert_close(recorded, expected)
+        return part[:, 0].reshape(len(part), *shape).clone()
 
     def uniform(self, low=0.0, high=1.0, shape=()):
-        return self.take(shape)
+        return self.take(shape, low, high)
 
     def normal(self, loc=0.0, scale=1.0, shape=()):
-        return self.take(shape)
+        return self.take(shape, loc, scale)
 
     def integers(self, high, shape=()):
-        return self.take(shape).to(torch.int64)
+        return self.take(shape, 0, high).to(torch.int64)
 
     def bits(self, shape, dtype):
-        """Two coins a pixel inside the border of 2 and 1: the moves left and up of ``glass_blur``."""
-        moves = self.take((1, shape[1] + 2, shape[2] + 2, 2))[:, :, 2:, 2:]
+        """Two coins a pixel, for the moves left and up of ``glass_blur``, which leaves a border of 2 and of 1 alone."""
+        moves = self.take((1, shape[1] + 2, shape[2] + 2, 2), -1, 1)[:, :, 2:, 2:]
         return ((moves[..., 0] == -1) + 2 * (moves[..., 1] == -1)).to(dtype)
 
 
@@ -82,11 +86,11 @@ def test_same_draws_same_image(name, severity, photos, oracles, support, frost_d
     for k, image in enumerate(photos[:COUNT]):
         recorder = Recorder(k)
         expected.append(definition(image, severity, recorder))
-        rows.append(np.concatenate(recorder.given))
+        rows.append(np.concatenate(recorder.given, axis=1))
     replay = Replay(np.stack(rows))
     planar = torch.from_numpy(photos[:COUNT].transpose(0, 3, 1, 2).copy())
     actual = function(planar, severity, replay).permute(0, 2, 3, 1).numpy()
-    assert replay.rows.shape[1] == 0  # nothing drawn is left
+    assert replay.rows.shape[2] == 0  # nothing drawn is left
     gap = np.abs(actual.astype(int) - np.stack(expected))
     levels, share = TOLERANCES[name]
     assert gap.max() <= levels
