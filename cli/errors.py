@@ -3,19 +3,22 @@
 import errno
 import sys
 
-__all__ = ["environment_fails", "print_error"]
+__all__ = ["environment_fails", "one_line", "print_error"]
 
 _LONGEST = 2000  # characters; a message may quote a value of any length
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE}
 
 
-def print_error(text: object) -> None:
-    """Print a message on one line, without control characters that a terminal would obey."""
+def one_line(text: object) -> str:
+    """A text that a file or a package gave, on one line and without control characters that a terminal would obey."""
     words = " ".join(str(text).split())
     line = "".join(character if character.isprintable() else "?" for character in words)
-    if len(line) > _LONGEST:
-        line = f"{line[: _LONGEST - 400]} [...] {line[-400:]}"
-    print(f"freqfast: {line}", file=sys.stderr)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 400]} [...] {line[-400:]}"
+
+
+def print_error(text: object) -> None:
+    """Print a message of the program's own on stderr."""
+    print(f"freqfast: {one_line(text)}", file=sys.stderr)
 
 
 def environment_fails(error: BaseException) -> bool:

@@ -57,7 +57,7 @@ def one_line_warnings() -> Iterator[None]:
     """Python warnings as the command's own messages, one line on stderr each."""
 
     def show(message: Warning | str, *where: Any) -> None:
-        print(f"freqfast: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print_error(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show  # type: ignore[assignment]

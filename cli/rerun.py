@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.errors import one_line
 from freqfast.cli.interrupts import long_command, one_line_warnings
 from freqfast.cli.output import console, percent, progress_bar
 from rich.table import Table
@@ -36,7 +37,7 @@ def rerun(
             found = training.rerun(run, out, data, device, progress, stop=stop)
         console.print(_table(found))
         for difference in found.environment:
-            console.print(f"environment: {difference}", soft_wrap=True)
+            console.print(f"environment: {one_line(difference)}", soft_wrap=True)
         console.print(f"run directory: {out}", soft_wrap=True)
 
 

@@ -211,10 +211,10 @@ def _decode_tree(files: list[_File], progress: Progress | None) -> ImageData:
 def _decode_images(files: list[_File], progress: Progress | None) -> np.ndarray:
     """All images, ``(N, H, W, 3)``; one after another, since Python's lock leaves threads no gain on small ones."""
     first = _decode_image(files[0])
-    stored, pixels = sum(file.size for file in files), len(files) * first.size
-    if pixels > PACKED_LIMIT + PACKED_RATIO * stored:
+    stored, unpacked = sum(file.size for file in files), len(files) * first.size
+    if unpacked > PACKED_LIMIT + PACKED_RATIO * stored:
         raise ValueError(
-            f"its files of {stored:,} bytes would unpack to {pixels:,} bytes of pixels, far more than photographs do; "
+            f"its files of {stored:,} bytes would unpack to {unpacked:,} bytes of pixels, which photographs do not; "
             "shrink the images to the size of the network's input first"
         )
     images = np.empty((len(files), *first.shape), np.uint8)

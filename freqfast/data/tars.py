@@ -78,7 +78,8 @@ class _Bounded:
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MEMBER_LIMIT + tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"it asks for {size:,} bytes at once")
-        return self._within(self.tell() + size) or self._stream.read(size)
+        self._within(self.tell() + size)
+        return self._stream.read(size)
 
     def seek(self, position: int, whence: int = 0) -> int:
         self._within(position)
