@@ -58,7 +58,7 @@ def _load(path: str | Path, label: str) -> Entry:
         raise ValueError(f"{run.path / 'environment.json'} is not sound: data must be an object, got {data!r:.80}")
     result = RunResult(run.report, run.environment, run.recipe.holdout, evaluation)
     try:
-        means = [found.value for name in ("clean", *MEASURES) if (found := measure(result, name)) is not None]
+        means = [mean.value for name in ("clean", *MEASURES) if (mean := measure(result, name)) is not None]
         cells = [a for by in result.accuracy.values() for a in by.values()]
         if not all(0 <= a <= 1 for a in (*means, *cells)):
             raise ValueError("an accuracy is no fraction")

@@ -1,6 +1,7 @@
 """Filters beside their power spectra."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -52,19 +53,19 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     def place(x: float, top: float, w: float, h: float) -> Axes:
         return figure.add_axes((x / width, 1 - (top + h) / height, w / width, h / height), xticks=[], yticks=[])
 
-    def write(top: float, text: str, **style: object) -> None:
-        figure.text(_MARGIN / width, 1 - top / height, text, va="top", parse_math=False, **style)
+    def write(top: float, text: str, size: float) -> None:
+        figure.text(_MARGIN / width, 1 - top / height, text, va="top", parse_math=False, fontsize=size)
 
     top = _MARGIN
     if title:
-        write(top, title, fontsize=9)
+        write(top, title, 9)
         top += 0.22
     image = None
     for band, members in shown.items():
         name = spectra.bands.names[band]
         colour = band_colour(name, band)
         some = "" if len(members) == len(order[band]) else f", the {len(members)} purest"
-        write(top + 0.06, f"{name}: {len(order[band])} of {len(spectra.classes)} filters{some}", fontsize=8)
+        write(top + 0.06, f"{name}: {len(order[band])} of {len(spectra.classes)} filters{some}", 8)
         top += _HEAD
         for i, number in enumerate(members):
             row, column = divmod(i, columns)
@@ -78,7 +79,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
                 for spine in axes.spines.values():
                     spine.set(edgecolor=colour, linewidth=1.5)
         top += -(-len(members) // columns) * (_NUMBER + _CELL + _MARGIN)
-    write(top + 0.04, "\n".join(note), fontsize=7)
+    write(top + 0.04, "\n".join(note), 7)
     if image is not None:
         bar = figure.colorbar(
             image, cax=place(0.2, height - _BAR, min(2.0, 0.6 * width), 0.08), orientation="horizontal"
@@ -89,7 +90,13 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     return figure
 
 
-_POWER_STYLE = {"cmap": "viridis", "vmin": -30, "vmax": 0, "origin": "lower", "extent": (-0.5, 0.5, -0.5, 0.5)}
+_POWER_STYLE: dict[str, Any] = {
+    "cmap": "viridis",
+    "vmin": -30,
+    "vmax": 0,
+    "origin": "lower",
+    "extent": (-0.5, 0.5, -0.5, 0.5),
+}
 
 
 def _as_image(weight: np.ndarray) -> np.ndarray:

@@ -168,7 +168,8 @@ def _method(entries: Sequence[Entry]) -> list[str]:
     if by_image:
         sentences.append("Intervals of means over corruptions have the image as their unit.")
     first = entries[0].result
-    paired, unpaired = [], []
+    paired: list[str] = []
+    unpaired: list[str] = []
     for entry in entries[1:]:
         both = any(difference(entry.result, first, name)[1] for name in _SHOWN)
         (paired if both else unpaired).append(entry.label)

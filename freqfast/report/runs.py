@@ -78,8 +78,8 @@ def accuracy_by_severity(results: Mapping[str, RunResult]) -> Figure:
                 low, high = 100 * np.array(spans).reshape(-1, 2).T
                 axes.fill_between(list(by), low, high, color=style["color"], alpha=0.2, linewidth=0)
         dress(axes)
-        style = "italic" if name in EXTRA else "normal"
-        axes.set_title(name.replace("_", " "), fontsize=7, loc="left", style=style)
+        slant = "italic" if name in EXTRA else "normal"
+        axes.set_title(name.replace("_", " "), fontsize=7, loc="left", style=slant)
         axes.set(ylim=(0, 100), xticks=SEVERITIES)
     for i in range(len(names)):
         axes = grid.flat[i]
