@@ -34,6 +34,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("hostile")
+            item.add_marker(pytest.mark.filterwarnings("default"))  # the commands print them
 
 
 def pytest_terminal_summary(terminalreporter):
