@@ -2,6 +2,7 @@
 
 import operator
 import random
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,6 +50,8 @@ LARGER = [
     "torchvision:mobilenet_v2", "torchvision:mnasnet0_5", "torchvision:regnet_y_400mf", "torchvision:resnet18",
 ]  # fmt: skip
 CLASSES, TRAINING, VALID, BATCH = 3, 24, 8, 8
+
+outcomes: Counter = Counter()
 
 
 def build_model(name, seed):
@@ -178,6 +181,8 @@ def make_callback(name, composition, model, layer):
     if name == "recorder":
         return SpectrumRecorder(bands, n=32, layer=layer)
     kernel = find_conv(model, layer)[1].kernel_size
+    if min(bands.reachable((kernel[0], kernel[1]))) < 0.53:  # no 2x2 kernel resolves three bands
+        bands = Bands.of(2)
     limit = min(bands.reachable((kernel[0], kernel[1])))
     parts = [rng.randrange(1, 5) for _ in bands.names]
     proportions = {band: part / sum(parts) for band, part in zip(bands.names, parts, strict=True)}

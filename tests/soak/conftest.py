@@ -18,6 +18,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("soak")
 
 
+def pytest_terminal_summary(terminalreporter):
+    if compose.outcomes:
+        told = ", ".join(f"{count} {what}" for what, count in sorted(compose.outcomes.items()))
+        terminalreporter.write_line(f"composed Learners: {sum(compose.outcomes.values())} ({told})")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     """Tiny models are faster on one thread, and the same from run to run."""
