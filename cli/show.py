@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.output import console, percent
-from freqfast.cli.terminal import BandBar, band_mark, spectrum_text
+from freqfast.cli.terminal import BandBar, band_mark
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -37,6 +37,8 @@ def show(
         return
     _print_head(path, shown)
     if number is not None:
+        from freqfast.cli.spectrum_picture import spectrum_text
+
         shares = ", ".join(
             f"{name} {percent(share)} %" for name, share in zip(_names(shown), shown.shares[number], strict=True)
         )
