@@ -14,7 +14,7 @@ from freqfast.data import ImageData
 from freqfast.recipe import Recipe
 from freqfast.training.environment import data_place, describe_environment, environment_differences
 
-__all__ = ["compare_start", "require_same_recipe", "require_sound_recipe", "stored_settings"]
+__all__ = ["compare_start", "require_same_recipe", "require_sound_recipe", "stored_place", "stored_settings"]
 
 
 def stored_settings(environment: Mapping[str, Any], out: Path) -> dict[str, Any]:
@@ -35,6 +35,21 @@ def stored_settings(environment: Mapping[str, Any], out: Path) -> dict[str, Any]
         return settings | {"path": environment["data"]["path"], "sha256": environment["data"]["sha256"]}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{out / 'environment.json'} lacks {error}, so this run cannot be repeated exactly") from None
+
+
+def stored_place(settings: Mapping[str, Any], out: Path) -> str | None:
+    """Where the data was, for a run that is to go on or to be repeated; None where the user had named no place.
+
+    Raises:
+        FileNotFoundError: If nothing is there any more.
+        ValueError: If that is no path.
+    """
+    place = settings["path"]
+    if place is not None and not isinstance(place, str):
+        raise ValueError(f"{out / 'environment.json'} has {place!r} for the path of the data; put the old file back")
+    if place is not None and not os.path.exists(place):
+        raise FileNotFoundError(f"{place}, the data of {out}, does not exist; say where it is now by --data")
+    return place
 
 
 def require_same_recipe(given: Recipe, stored: Recipe, out: Path) -> None:

@@ -16,7 +16,13 @@ from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
-from freqfast.training.continuity import compare_start, require_same_recipe, require_sound_recipe, stored_settings
+from freqfast.training.continuity import (
+    compare_start,
+    require_same_recipe,
+    require_sound_recipe,
+    stored_place,
+    stored_settings,
+)
 from freqfast.training.directory import create_run, lock_run, remove_leftovers
 from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
@@ -97,8 +103,10 @@ def _start(
     like: Run | None,
     work: _Work,
 ) -> Run:
-    settings = {} if like is None else stored_settings(like.environment, like.path)
-    data_path = data_path or settings.get("path")
+    settings: dict[str, Any] = {}
+    if like is not None:
+        settings = stored_settings(like.environment, like.path)
+        data_path = data_path or stored_place(settings, like.path)
     data = load_data(recipe.data, data_path, progress=work.watched)
     with threads(settings.get("threads", torch.get_num_threads())):
         chosen = replace(recipe, precision=settings.get("precision", recipe.precision))
@@ -118,7 +126,7 @@ def _go_on(
     environment = read_environment(out)
     require_sound_recipe(environment, out)
     settings = stored_settings(environment, out)
-    data_path = data_path or settings["path"]
+    data_path = data_path or stored_place(settings, out)
     with _how_to_go_on(out):
         data = load_data(recipe.data, data_path, progress=work.watched)
     with threads(settings["threads"]):

@@ -80,7 +80,7 @@ def test_data_that_moves_is_found(tree, tmp_path, reference):
     mine = shutil.copytree(tree, tmp_path / "mine")
     stopped(mine, tmp_path / "run")
     mine.rename(tmp_path / "moved")
-    with pytest.raises(FileNotFoundError, match="mine does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"mine, the data of \S+run, does not exist; .* by --data$"):
         run_recipe(TINY, tmp_path / "run", resume=True)
     run_recipe(TINY, tmp_path / "run", tmp_path / "moved", resume=True)
     assert outcome(tmp_path / "run") == reference
