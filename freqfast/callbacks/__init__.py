@@ -9,6 +9,7 @@ When each helps, and what it costs:
 - `SpectrumEqualization` gives every sample the training set's radial power spectrum. One FFT of each batch, also in
   inference; no parameters.
 - `SpectrumPerturbation` perturbs the spectrum that a share of each training batch meets. One FFT of that share.
+- `GaussianNoise` and `AugMix` are references to compare the others with; see `freqfast.callbacks.references`.
 - `SpectrumRecorder` keeps the filters' spectra of every epoch. Once per epoch.
 - `AutoPrecision` runs the forward pass in bfloat16 where the device has it natively.
 """
@@ -20,11 +21,14 @@ from freqfast.callbacks.precision import AutoPrecision
 from freqfast.callbacks.progress import FitProgress
 from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.callbacks.recorder import SpectrumRecorder
+from freqfast.callbacks.references import AugMix, GaussianNoise
 
 __all__ = [
+    "AugMix",
     "AutoPrecision",
     "FitProgress",
     "FrequencyProportion",
+    "GaussianNoise",
     "SpectralModulation",
     "SpectrumEqualization",
     "SpectrumPerturbation",
