@@ -123,12 +123,16 @@ def test_fifty_kills(fork, tmp_path, whole, tell):
 
 @pytest.mark.slow
 def test_killed_again_and_again(fork, tmp_path, whole, tell):
-    """One run, killed until it comes to its end between two kills."""
-    reference, seconds = whole
+    """One run, killed each time when it has come one to three checkpoints further, until it is at its end."""
+    reference, _ = whole
     rng, kills, out = random.Random(0), 0, tmp_path / "run"
-    for _ in range(200):
-        process = command(fork, tmp_path, *start_or_resume(out))
-        process.join(rng.uniform(0.1, 0.5) * seconds)
+    while True:
+        process, seen, wanted = command(fork, tmp_path, *start_or_resume(out)), set(), rng.randint(1, 3)
+        before = set(out.glob("checkpoints/[0-9]*"))
+        while process.is_alive() and len(seen) < wanted:
+            seen |= set(out.glob("checkpoints/[0-9]*")) - before
+            time.sleep(0.002)
+        process.join(rng.uniform(0, 0.01))
         if process.exitcode is not None:
             break
         process.kill()
@@ -138,6 +142,7 @@ def test_killed_again_and_again(fork, tmp_path, whole, tell):
     assert found(out) == reference
     assert all(name in ("run", "log") or name.startswith(".run.") for name in os.listdir(tmp_path))
     tell(f"one run, killed {kills} times on its way")
+    assert kills >= 3
 
 
 @pytest.mark.slow
