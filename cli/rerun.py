@@ -47,5 +47,6 @@ def _table(found: "Comparison") -> Table:
     table.add_row("weights", "equal, bit for bit" if found.weights_equal else distance)
     for name, (first, second) in found.accuracy.items():
         table.add_row(name, f"{percent(first)} %, {'equal' if first == second else f'now {percent(second)} %'}")
-    table.add_row("environment", f"{len(found.environment)} differences" if found.environment else "equal")
+    count = len(found.environment)
+    table.add_row("environment", f"{count} difference{'s' * (count > 1)}" if count else "equal")
     return table

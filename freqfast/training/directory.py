@@ -29,10 +29,14 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
 
     Raises:
         FileExistsError: If there is something of that name.
+        OSError: If no directory can be made there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise type(error)(error.errno, f"{path} cannot be made ({error.strerror}); choose another --out") from None
     try:
         text = recipe.to_toml()
         described = {**environment, "recipe_sha256": hashlib.sha256(text.encode()).hexdigest()}

@@ -60,6 +60,8 @@ def test_differences_are_told(call, run, place):
     assert "largest difference 0.5" in result.out
     assert f"12.35 %, now {100 * report['clean']:.2f} %" in result.out or "12.34 %, now" in result.out
     assert "2 differences" in result.out
+    change(run / "environment.json", packages=environment["packages"])
+    assert "1 difference " in call("rerun", "runs/one", "--out", "twice").out
     assert "environment: python: 3.0.0, now 3." in result.out
     assert "environment: packages.torch: 1.0, now " in result.out
     assert os.listdir(place / "twice")

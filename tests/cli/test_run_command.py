@@ -136,7 +136,9 @@ def test_an_out_that_exists_is_refused_before_the_heavy_imports(refused, place):
 def test_unwritable_out_is_named(refused, place, tree):
     _decoded(tree)
     (place / "file").write_text("in the way")
-    assert "file" in refused(*BASELINE, "--data", tree, *TINY, "--out", "file/run")
+    told = refused(*BASELINE, "--data", tree, *TINY, "--out", "file/run")
+    assert "file/run cannot be made (" in told
+    assert "; choose another --out" in told
 
 
 def test_hostile_data_is_one_line(refused, tree):
@@ -229,7 +231,7 @@ def test_a_signal_that_a_shell_shields_from_is_left_alone(call, tree, place, qui
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device; go on with `freqfast run --res"),
+        (OSError(28, "No space left on device"), "out: No space left on device; go on with `freqfast run --resume out`\n"),
         (MemoryError(), "out of memory in epoch 1, after batch 1 (MemoryError); end other programs, or start anew"),
     ],
     ids=["disk", "memory"],

@@ -153,7 +153,7 @@ def once(message, action):
 @pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])
 def test_a_disk_that_becomes_read_only(tree, disk, reference, at):
     out = disk("size=16m") / "run"
-    with pytest.raises(RunStoppedError, match=r"Read-only file system.*; go on with `freqfast run --resume \S+`$"):
+    with pytest.raises(RunStoppedError, match=r"run\S*: Read-only file system; go on with `freqfast run --resume \S+`$"):
         run_recipe(TINY, out, tree, "cpu", once(at, lambda: disk("ro")), policy=OFTEN)
     disk("rw")
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
@@ -161,7 +161,7 @@ def test_a_disk_that_becomes_read_only(tree, disk, reference, at):
 
 def test_a_disk_that_is_read_only_from_the_start(tree, disk):
     place = disk("size=16m,ro")
-    with pytest.raises(OSError, match=r"Read-only file system.*disk"):
+    with pytest.raises(OSError, match=r"disk/run cannot be made \(Read-only file system\); choose another --out$"):
         run_recipe(TINY, place / "run", tree, "cpu")
 
 

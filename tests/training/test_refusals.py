@@ -36,7 +36,7 @@ def wrong(**changes):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (wrong(callbacks={"nosuch": {}}), "unknown callback 'nosuch'; the callbacks are frequency_proportion"),
+        (wrong(callbacks={"nosuch": {}}), "unknown callback 'nosuch'; the callbacks are .*frequency_proportion"),
         (wrong(callbacks={"frequency_proportion": {}}), "frequency_proportion: .*proportions"),
         (
             wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "puriti": 1}}),
