@@ -10,11 +10,9 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
-import pooch
-
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.data import cache
-from freqfast.data.cifar10 import _DownloadBar
+from freqfast.data.download import fetch
 from freqfast.data.images import Progress
 
 __all__ = ["FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
@@ -37,27 +35,34 @@ def find_cifar10c() -> Path | None:
 def download_cifar10c(progress: Progress | None = None) -> Path:
     """The folder of the published archive in the cache; 2.7 GiB are downloaded and checked if it is not there.
 
+    What has come lies in ``CIFAR-10-C.tar.part`` until it is unpacked; a second call goes on after it.
+
     Args:
         progress: Called as ``progress(done, total, message)``, in bytes.
 
     Raises:
-        FileNotFoundError: If it cannot be downloaded, or what came is not the published file.
-        OSError: If it cannot be written.
+        FileNotFoundError: If it cannot be downloaded.
+        ValueError: If what came is not the published file; it is removed.
+        OSError: If there is no room for the archive and its content.
     """
     if (folder := find_cifar10c()) is not None:
         return folder
-    pooch.get_logger().setLevel("WARNING")  # progress speaks for it
-    bar = _DownloadBar(lambda done, total, _: progress(done, total, f"downloading {ARCHIVE}")) if progress else False
-    downloader = pooch.HTTPDownloader(progressbar=bar)
+    part = cache.folder() / f"{ARCHIVE}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    _check_room(part.parent, 2 * SIZE - (part.stat().st_size if part.exists() else 0))
     try:
-        path = Path(pooch.retrieve(URL, f"sha256:{SHA256}", ARCHIVE, cache.folder(), downloader=downloader))
-    except (OSError, ValueError) as error:  # requests' exceptions are OSErrors; pooch's of a wrong hash a ValueError
+        fetch(URL, part, SIZE, progress)
+    except OSError as error:
         raise FileNotFoundError(
-            f"CIFAR-10-C cannot be downloaded ({error}); fetch {ARCHIVE} from Zenodo, record 2535967, and name it with "
-            "--cifar10c"
+            f"CIFAR-10-C cannot be downloaded ({error}); call again to go on after what has come, or fetch {ARCHIVE} "
+            "from Zenodo, record 2535967, and name it with --cifar10c"
         ) from None
-    folder = _unpack(path, progress)
-    path.unlink()
+    try:
+        folder = find_cifar10c() or unpack_cifar10c(part, progress)  # another process may have been quicker
+    except ValueError:
+        part.unlink(missing_ok=True)
+        raise
+    part.unlink(missing_ok=True)
     return folder
 
 
@@ -101,6 +106,7 @@ def _unpack(path: Path, progress: Progress | None) -> Path:
     """Copy the members' content into a folder of the cache that appears whole."""
     folder = cache.folder() / FOLDER
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _check_room(folder.parent, SIZE)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{FOLDER}-"))
     try:
         with tarfile.open(path, "r:") as archive:
@@ -136,6 +142,19 @@ def _unpack(path: Path, progress: Progress | None) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Refuse to begin what a disk cannot hold.
+
+    Raises:
+        OSError: If there is less room.
+    """
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OSError(
+            f"{folder} has {free / 2**30:.1f} GiB free, but CIFAR-10-C needs {size / 2**30:.1f} more; free some or set "
+            "FREQFAST_CACHE"
+        )
 
 
 def _expected_members(archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:

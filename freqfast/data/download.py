@@ -1,0 +1,64 @@
+"""Large downloads that go on where they stopped."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from freqfast._version import __version__
+from freqfast.data.images import Progress
+
+__all__ = ["fetch"]
+
+_BLOCK = 2**20  # bytes at a time: the most that a broken connection loses
+_TIMEOUT = 60  # seconds of silence
+
+
+def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> None:
+    """Download a file of known size; what is there of it stays, and is gone on after.
+
+    A connection that breaks is taken up again as long as each one brings something. Several processes may fetch the
+    same file to the same place: they write the same bytes. Whether these are right is for the caller to find out.
+
+    Args:
+        url: Where the file is, by HTTP.
+        path: Where to write it; its folder must exist.
+        size: Its bytes; no more are read.
+        progress: Called as ``progress(done, total, message)``, in bytes.
+
+    Raises:
+        OSError: If the server does not answer, refuses, or stops before the end; or if the disk does.
+    """
+    path.touch()
+    while (done := path.stat().st_size) < size:
+        _receive(url, path, done, size, progress)
+        if path.stat().st_size <= done:
+            raise OSError(f"the server stopped after {done:,} of {size:,} bytes")
+
+
+def _receive(url: str, path: Path, done: int, size: int, progress: Progress | None) -> None:
+    """Write what one connection brings."""
+    headers = {"User-Agent": f"freqfast/{__version__}", "Range": f"bytes={done}-"}
+    try:
+        response = urlopen(Request(url, headers=headers), timeout=_TIMEOUT)  # noqa: S310 (the URL is the package's own)
+    except HTTPException as error:
+        raise OSError(f"the server's answer is none: {error!r}") from None
+    with response, path.open("r+b") as file:
+        if response.status != 206:  # this server knows no ranges: it sends all from the start
+            done = 0
+        file.seek(done)
+        for block in _blocks(response):
+            file.write(block[: size - done])
+            done = file.tell()
+            if progress:
+                progress(done, size, f"downloading {url.rpartition('/')[2]}")
+            if done == size:
+                break
+
+
+def _blocks(response: HTTPResponse) -> Iterator[bytes]:
+    """What comes until the connection ends, in whatever way."""
+    with suppress(OSError, HTTPException):
+        while block := response.read(_BLOCK):
+            yield block
