@@ -197,7 +197,7 @@ def evaluate(
                 ]
                 report, *others = evaluate_source(classifiers, source, part, progress)
         except KeyboardInterrupt:
-            print("freqfast: interrupted; nothing is kept", file=sys.stderr)
+            print("freqfast: interrupted; no results are kept", file=sys.stderr)
             raise typer.Exit(130) from None
         rival = others[0] if others else stored
     try:

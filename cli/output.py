@@ -77,12 +77,15 @@ _CIVIDIS = ((0, 34, 78), (61, 77, 107), (125, 124, 120), (188, 174, 108), (254, 
 
 
 def _heat(fraction: float | None) -> Text:
-    """A percentage on the colour of its size, black or white as can be read better."""
+    """A percentage on the colour of its size, in the one of black and white that has more contrast to it."""
     if fraction is None:
         return Text(percent(None))
     place = min(max(fraction, 0.0), 1.0) * (len(_CIVIDIS) - 1)
     start = min(int(place), len(_CIVIDIS) - 2)
     low, high = _CIVIDIS[start], _CIVIDIS[start + 1]
     red, green, blue = (round(a + (b - a) * (place - start)) for a, b in zip(low, high, strict=True))
-    ink = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 128 else "black"
+    weighted = zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
+    luminance = sum(weight * (value / 255) ** 2.2 for weight, value in weighted)
+    # Written out, since a terminal's own "white" is a light grey.
+    ink = "rgb(255,255,255)" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "rgb(0,0,0)"
     return Text(percent(fraction), style=f"{ink} on rgb({red},{green},{blue})")

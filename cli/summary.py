@@ -95,6 +95,8 @@ def _report_lines(report: "CorruptionReport") -> list[str]:
 
 
 def _comparison_lines(comparison: "Comparison") -> list[str]:
+    from freqfast.robustness import CLEAN
+
     lines = [f"against {comparison.baseline}:"]
     if comparison.mean15_difference is not None:
         difference = 100 * comparison.mean15_difference
@@ -103,6 +105,9 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:
         lines.append(f"  relative mCE: {percent(comparison.relative_mce)} % of the errors that corruption costs it")
+    elif comparison.mce is not None:
+        without = "a corruption costs the baseline nothing" if CLEAN in comparison.cells else "no clean accuracy"
+        lines.append(f"  relative mCE: - ({without})")
     better, worse = (
         sum(cell.p < 0.05 and cell.difference * sign > 0 for cell in comparison.cells.values()) for sign in (1, -1)
     )

@@ -134,4 +134,4 @@ def test_an_interrupt_is_no_traceback(call, checkpoint, archive, monkeypatch):
 
     monkeypatch.setattr("freqfast.robustness.evaluation._measure", interrupt)
     result = call("evaluate", checkpoint, "--cifar10c", archive)
-    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted; nothing is kept\n")
+    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted; no results are kept\n")

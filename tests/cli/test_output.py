@@ -1,8 +1,10 @@
 import io
 
+import numpy as np
 import pytest
 from freqfast.cli import output
 from rich.console import Console
+from rich.style import Style
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,23 @@ def test_corruption_table_leaves_dashes_where_nothing_was_measured():
     rows = drawn(output.corruption_table({"fog": {1: 0.5, 3: 0.25}, "snow": {"3": 1.0}}))
     assert ["fog", "50.00", "25.00", "37.50"] in rows
     assert ["snow", "-", "100.00", "100.00"] in rows
+
+
+def test_heat_can_be_read_everywhere():
+    """By WCAG's contrast ratio, written out here; 4.5 is its demand."""
+
+    def luminance(colour):
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.array(colour) / 255]
+        return np.dot((0.2126, 0.7152, 0.0722), linear) + 0.05
+
+    lightness = []
+    for percentage in range(101):
+        (cell,) = output.corruption_table({"fog": {1: percentage / 100}}).columns[1].cells
+        style = Style.parse(str(cell.style))
+        ink, ground = (luminance(colour.get_truecolor()) for colour in (style.color, style.bgcolor))
+        assert max(ink, ground) / min(ink, ground) > 4.5
+        lightness.append(ground)
+    assert lightness == sorted(lightness)
 
 
 def test_corruption_table_of_nothing():
