@@ -231,7 +231,10 @@ def test_a_signal_that_a_shell_shields_from_is_left_alone(call, tree, place, qui
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(28, "No space left on device"), "out: No space left on device; go on with `freqfast run --resume out`\n"),
+        (
+            OSError(28, "No space left on device"),
+            "out: No space left on device; go on with `freqfast run --resume out`\n",
+        ),
         (MemoryError(), "out of memory in epoch 1, after batch 1 (MemoryError); end other programs, or start anew"),
     ],
     ids=["disk", "memory"],

@@ -153,7 +153,9 @@ def once(message, action):
 @pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])
 def test_a_disk_that_becomes_read_only(tree, disk, reference, at):
     out = disk("size=16m") / "run"
-    with pytest.raises(RunStoppedError, match=r"run\S*: Read-only file system; go on with `freqfast run --resume \S+`$"):
+    with pytest.raises(
+        RunStoppedError, match=r"run\S*: Read-only file system; go on with `freqfast run --resume \S+`$"
+    ):
         run_recipe(TINY, out, tree, "cpu", once(at, lambda: disk("ro")), policy=OFTEN)
     disk("rw")
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
