@@ -23,6 +23,11 @@ def photo_patches():
     return np.random.default_rng(0).permutation(np.concatenate(patches))
 
 
+def with_flat(images):
+    """The images, and black and white: what a division by the contrast or the brightest value would fail on."""
+    return np.concatenate([images, *(np.full((1, 32, 32, 3), level, dtype=np.uint8) for level in (0, 255))])
+
+
 def cifar10_test():
     """The real CIFAR-10 test images in a fixed random order, or None where fastai's archive is not at hand."""
     folders = [Path(os.environ["FREQFAST_DATA"])] if "FREQFAST_DATA" in os.environ else []

@@ -103,14 +103,6 @@ def test_other_sizes(name, shape, frost_dir):
     assert corrupt(images, name, 5, frost_dir=frost_dir).shape == images.shape
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-@pytest.mark.parametrize("level", [0, 255])
-def test_black_and_white_images(name, level, frost_dir):
-    images = np.full((3, 32, 32, 3), level, dtype=np.uint8)
-    for severity in (1, 5):
-        assert corrupt(images, name, severity, frost_dir=frost_dir).shape == images.shape
-
-
 @pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform", "inverse_sparkles"])
 def test_shares_of_the_image_scale_with_it(name, photos):
     """Of a picture of twice the pixels, as much changes."""

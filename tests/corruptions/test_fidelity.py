@@ -18,17 +18,18 @@ RANDOM = tuple(name for name in CORRUPTIONS if name not in DETERMINISTIC)
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_deterministic_matches_its_definition_to_one_level(name, severity, photos, oracle):
-    images = photos[:60]
+def test_deterministic_matches_its_definition_to_one_level(name, severity, photos, oracle, support):
+    images = support.with_flat(photos[:60])
     gap = np.abs(corrupt(images, name, severity).astype(int) - oracle(images, name, severity, None))
     assert gap.max() <= 1
-    assert (gap > 0).mean() < 0.03  # of flat regions, float rounding decides between neighbouring levels
+    assert (gap[:60] > 0).mean() < 0.03  # of flat regions, float rounding decides between neighbouring levels
 
 
 @pytest.mark.parametrize("name", ["gaussian_blur", "pixelate", "jpeg_compression"])
-def test_some_match_to_the_bit(name, photos, oracle):
+def test_some_match_to_the_bit(name, photos, oracle, support):
+    images = support.with_flat(photos[:30])
     for severity in SEVERITIES:
-        assert np.array_equal(corrupt(photos[:30], name, severity), oracle(photos[:30], name, severity, None))
+        assert np.array_equal(corrupt(images, name, severity), oracle(images, name, severity, None))
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
