@@ -90,6 +90,7 @@ def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place
     assert f"against {rival}:" in lines
     assert any(line.startswith("  mean15: ") and " points (95 %: " in line for line in lines)
     assert any(line.startswith("  mCE: ") for line in lines)
+    assert "  relative mCE: - (no clean accuracy)" in lines
     assert any(line.startswith("  McNemar by cell, p < 0.05: better in ") for line in lines)
     assert (
         (place / "cells.csv")
