@@ -16,6 +16,7 @@ BUILT_IN = {
         f"resnet18_cifar10.{arm}"
         for arm in (
             "baseline",
+            "best",
             "equalization",
             "equalization_perturbation",
             "modulation",
@@ -260,7 +261,11 @@ def test_built_in_recipes():
 def test_cifar10_recipes_differ_only_in_their_callbacks():
     arms = [r for name, r in list_recipes().items() if name.startswith("resnet18_cifar10.")]
     assert len({replace(r, callbacks={}, description="", name="").to_toml() for r in arms}) == 1
-    assert len({str(r.callbacks) for r in arms}) == len(arms)
+    best = find_recipe("resnet18_cifar10.best")
+    assert [r.name for r in arms if r.callbacks == best.callbacks and r != best] == [
+        "resnet18_cifar10.equalization_perturbation"
+    ]
+    assert len({str(r.callbacks) for r in arms}) == len(arms) - 1
     budget = arms[0]
     assert (budget.width, budget.epochs, budget.batch_size, budget.lr) == (64, 8, 256, 0.4)
     assert (budget.pct_start, budget.momentum, budget.weight_decay, budget.data) == (0.25, 0.9, 5e-4, "cifar10")
