@@ -202,8 +202,8 @@ def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
     except RunStoppedError:
         raise
     except OSError as error:
-        reason = f"{error.filename or out}: {error.strerror}" if error.strerror else str(error)
-        raise RunStoppedError(" ".join(reason.split())) from error
+        text = f"{error.filename or out}: {error.strerror}" if error.strerror else str(error)
+        raise RunStoppedError(" ".join(text.split())) from error
     except Exception as error:
         if (reason := _memory_error(error)) is None:
             raise
