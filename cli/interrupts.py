@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ __all__ = ["long_command", "one_line_warnings"]
 
 _STDERR = 2
 _TWICE_S = 0.2  # `timeout` and job schedulers signal the process and its group: one request that arrives twice
+_GRACE_S = 1.0  # to leave in order after the second signal, before the process ends whatever it is in
+_SHOW_CURSOR = b"\x1b[?25h"  # which progress bars hide
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
     """
     from freqfast.training import RunStoppedError
 
-    stop = _StopRequest()
+    stop = _StopRequest(run)
     try:
         with _lasting_streams(), _handlers(stop):
             yield lambda: stop.signum
@@ -47,8 +50,7 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
         print_error(error)
         raise typer.Exit(1 if error.signum is None else 128 + error.signum) from None
     except KeyboardInterrupt:
-        left = f"; go on with `freqfast run --resume {shlex.quote(str(run))}`" if run.exists() else ""
-        print(f"freqfast: stopped at once{left}", file=sys.stderr)
+        print(_stopped_at_once(run), file=sys.stderr)
         raise typer.Exit(128 + (stop.signum or signal.SIGINT)) from None
 
 
@@ -64,21 +66,67 @@ def one_line_warnings() -> Iterator[None]:
         yield
 
 
-class _StopRequest:
-    """A signal handler that takes note of the first signal and raises KeyboardInterrupt at the second."""
+def _stopped_at_once(run: Path) -> str:
+    left = f"; go on with `freqfast run --resume {shlex.quote(str(run))}`" if (run / "recipe.toml").is_file() else ""
+    return f"freqfast: stopped at once{left}"
 
-    signum: int | None = None
-    came = 0.0
+
+class _StopRequest:
+    """A signal handler that takes note of the first signal and raises KeyboardInterrupt at the second.
+
+    Python calls it between two of its instructions, which a step of a large model, all of it in one backward pass, may
+    have minutes apart. So a thread beside it answers at once: it tells that the first has come, and ends the process
+    where the second cannot be obeyed in time. What is left then is what SIGKILL leaves, which loses nothing.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.signum: int | None = None
+        self._came = 0.0
+        self._obeyed = False
+        self._told = threading.Lock()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.signum is not None:
-            if now - self.came > _TWICE_S:
+        if self._came:
+            if now - self._came > _TWICE_S:
+                self._obeyed = True
                 raise KeyboardInterrupt
             return
-        self.signum, self.came = signum, now
-        with suppress(OSError):  # not print: the signal may have come in the middle of one
-            os.write(_STDERR, b"\nfreqfast: finishing the step and saving; once more to stop at once\n")
+        self._came = now
+        self._note(signum)
+
+    def watch(self, signals: socket.socket, numbers: set[int]) -> None:
+        """Read the numbers of signals as they come, until the other end is closed."""
+        first = None
+        while number := signals.recv(1):
+            if number[0] not in numbers:
+                continue
+            now = time.monotonic()
+            if first is None:
+                first = now
+                self._note(number[0])
+            elif now - first > _TWICE_S:
+                break
+        else:
+            return
+        signals.settimeout(_GRACE_S)
+        try:
+            while signals.recv(1):
+                pass
+        except TimeoutError:
+            if self._obeyed:
+                return
+            cursor = _SHOW_CURSOR if os.isatty(_STDERR) else b""
+            with suppress(OSError):
+                os.write(_STDERR, cursor + f"\n{_stopped_at_once(self.run)}\n".encode())
+            os._exit(128 + (self.signum or number[0]))
+
+    def _note(self, signum: int) -> None:
+        self.signum = self.signum or signum
+        if self._told.acquire(blocking=False):  # never given back
+            with suppress(OSError):  # not print: the signal may have come in the middle of one
+                os.write(_STDERR, b"\nfreqfast: finishing the step and saving; once more to stop at once\n")
 
 
 @contextmanager
@@ -93,9 +141,19 @@ def _handlers(stop: _StopRequest) -> Iterator[None]:
         if (number := getattr(signal, name, None)) is not None
         and signal.getsignal(number) is not signal.SIG_IGN  # a shell's way to shield what runs in the background
     }
+    ours, systems = socket.socketpair()
+    systems.setblocking(False)
+    numbers = {number for number in before if signal.getsignal(number) is stop}
+    watcher = threading.Thread(target=stop.watch, args=(ours, numbers), daemon=True)
+    wakeup = signal.set_wakeup_fd(systems.fileno(), warn_on_full_buffer=False)
+    watcher.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(wakeup)
+        systems.close()
+        watcher.join()
+        ours.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
