@@ -97,3 +97,19 @@ def test_an_environment_that_lacks_something(unfinished, missing):
         ValueError, match=rf"environment\.json lacks '{missing}', so this run cannot be repeated exactly"
     ):
         run_recipe(TINY, unfinished, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "message"),
+    [
+        ("/gone", FileNotFoundError, r"^/gone, the data of \S+, does not exist; say where it is now by --data$"),
+        ("\0", FileNotFoundError, "does not exist"),
+        (3, ValueError, r"environment\.json has 3 for the path of the data; put the old file back$"),
+        (["a"], ValueError, r"has \['a'\] for the path"),
+    ],
+)
+def test_a_place_of_the_data_that_is_none(unfinished, place, kind, message):
+    environment = json.loads((unfinished / "environment.json").read_text())
+    change(unfinished, data=environment["data"] | {"path": place})
+    with pytest.raises(kind, match=message):
+        run_recipe(TINY, unfinished, resume=True)
