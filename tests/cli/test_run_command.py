@@ -183,6 +183,15 @@ def signals(*numbers, apart=0.0):
     return send
 
 
+@pytest.fixture
+def _heard():
+    """SIGINT, which is ignored where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heard")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, tree, place, quick, number, code):
     watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

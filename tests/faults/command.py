@@ -4,6 +4,7 @@ Arguments: cache, file or terminal for both streams, "quick" for two corruptions
 """
 
 import os
+import signal
 import sys
 
 import torch
@@ -14,6 +15,7 @@ from freqfast.training import outcome
 if __name__ == "__main__":
     os.environ["FREQFAST_CACHE"], streams, speed, *words = sys.argv[1:]
     os.environ.pop("FREQFAST_DATA", None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
     os.setsid()  # so that a terminal opened now is this process's own
     handle = os.open(streams, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):
