@@ -1,10 +1,10 @@
 """Band ablation: accuracy when the first layer's filters of a band, or a band of all its responses, are removed."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 
 import numpy as np
 import torch
+from torch import nn
 
 from freqfast.analysis.filtering import Progress, accuracy, filtered_images, radial_frequencies
 from freqfast.analysis.results import Ablation
@@ -31,14 +31,16 @@ def without_filters(
         filters: Indices of the filters to remove.
         layer: Name of the convolution; the first spatial one by default.
     """
-    copy = deepcopy(classifier)
-    _, conv = find_conv(copy.model, layer)
-    rows = torch.as_tensor(np.asarray(filters, dtype=np.int64), device=conv.weight.device)
-    with torch.no_grad():
+
+    @torch.no_grad()
+    def silence(model: nn.Module) -> None:
+        _, conv = find_conv(model, layer)
+        rows = torch.as_tensor(np.asarray(filters, dtype=np.int64), device=conv.weight.device)
         conv.weight[rows] = 0
         if conv.bias is not None:
             conv.bias[rows] = 0
-    return copy
+
+    return classifier.edited(silence)
 
 
 def ablate_bands(

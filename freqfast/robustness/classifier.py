@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from freqfast.models import channels_last
 from freqfast.modulation import bake_modulation
 from freqfast.precision import resolve_device, resolve_precision
+from freqfast.robustness.folding import fold_batch_norm
 
 __all__ = ["Classifier", "batches"]
 
 
 class Classifier:
     """A model made ready for fast inference: baked, in eval mode, channels last, in the device's best precision.
+
+    BatchNorm is folded into the convolutions before it where the model allows that (see `fold_batch_norm`).
 
     Args:
         model: Maps normalised images ``(N, 3, H, W)`` to logits; it is copied, not changed.
@@ -49,12 +52,23 @@ class Classifier:
         self.name = name
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.weights_sha256 = _hash_weights(model)
-        copy = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
-        self.model = channels_last(copy.to(self.device, self.dtype))
+        self.model = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
+        self._prepare()
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
         shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)
         self._scale = scale.reciprocal().to(self.device, torch.float32)
         self._shift = shift.to(self.device, torch.float32)
+
+    def edited(self, change: Callable[[nn.Module], object]) -> "Classifier":
+        """A classifier of a copy of the model that ``change`` has edited in place."""
+        copy = deepcopy(self)
+        change(copy.model)
+        copy._prepare()
+        return copy
+
+    def _prepare(self) -> None:
+        """Make the network that runs from `model`, which stays what is edited and looked at."""
+        self._network = channels_last(fold_batch_norm(self.model).to(self.device, self.dtype))
 
     @torch.inference_mode()
     def logits(self, batch: np.ndarray) -> Tensor:
@@ -70,7 +84,7 @@ class Classifier:
             ValueError: If the model cannot take such images, or gives no such logits.
         """
         try:
-            found = self.model(self._normalise(torch.from_numpy(batch)))
+            found = self._network(self._normalise(torch.from_numpy(batch)))
         except Exception as error:  # a model of anybody's may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error

@@ -4,8 +4,9 @@
 
 - *evaluation*: `stored_source` and `evaluate_source` on a folder in the published CIFAR-10-C layout, files to outcomes;
   the files are new, so the operating system still holds them in memory.
-- *forward*: the same model in inference mode, eval mode, channels last and the same precision, on as many batches of
-  the same size that lie normalised in memory.
+- *forward*: the same model as it is, in inference mode, eval mode, channels last and the same precision, on as many
+  batches of the same size that lie normalised in memory. The evaluation folds BatchNorm into the convolutions, so it
+  can be faster.
 - *RobustBench*: what its `benchmark` does for the same folder (written out here after robustbench 1.1): each file
   loaded whole for each severity, float32, contiguous, 32 images at a time, the normalisation a layer of the model.
 - *memory*: the most that an evaluation holds beyond what the process had with the model loaded and run once; on a

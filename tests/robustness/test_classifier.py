@@ -53,7 +53,7 @@ def test_inputs_are_channels_last_and_normalised(model, noise):
     classifier = Classifier(model, MEAN, STD, precision="float32")
     images = noise(5)
     seen = []
-    classifier.model.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    classifier._network.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     classifier.predict(images)
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
     expected = ((images / 255 - np.array(MEAN)) / np.array(STD)).transpose(0, 3, 1, 2)
