@@ -1,6 +1,7 @@
+"""Model files that are not what they should be."""
+
 import json
 import math
-import os
 import pickle
 import struct
 from pathlib import Path
@@ -9,50 +10,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from sound_model import SPEC, sound_header
 
-from freqfast.models import build_model
-from freqfast.modulation import SpectralConv2d, apply_modulation
-from freqfast.recipe import Recipe
-from freqfast.run import load_checkpoint, load_run, save_checkpoint
-
-SPEC = {"name": "resnet18", "width": 2, "kernel_size": 3, "classes": 3}
-CLASSES, MEAN, STD = ("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3)
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    model = build_model(**SPEC)
-    for module in model.modules():  # as after some training
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
-    return model.eval()
-
-
-@pytest.fixture
-def save(tmp_path, model):
-    """A sound checkpoint; its path, and a way to write it again with another header or other tensors."""
-    path = tmp_path / "model.safetensors"
-    save_checkpoint(path, model, SPEC, CLASSES, MEAN, STD)
-    sound = load_file(path)
-
-    def again(tensors=None, metadata=None, **changes):
-        header = sound_header(path) if metadata is None and path.exists() else {}
-        header |= changes
-        text = json.dumps({key: value for key, value in header.items() if value is not ...})
-        save_file(sound | (tensors or {}), path, {"freqfast": text} if metadata is None else metadata)
-        return path
-
-    again.path, again.tensors = path, sound
-    return again
-
-
-def sound_header(path):
-    content = path.read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["freqfast"])
+from freqfast.run import load_checkpoint
 
 
 def refused(path, message, error=ValueError):
@@ -60,75 +21,6 @@ def refused(path, message, error=ValueError):
         load_checkpoint(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-# Round trips
-
-
-@pytest.mark.parametrize("modulated", [None, True, False])
-def test_round_trip(tmp_path, model, modulated):
-    if modulated is not None:
-        apply_modulation(model, per_filter=modulated, sigma=0.25, seed=7)
-        torch.nn.init.normal_(model.conv1.log_gain)
-    images = torch.randn(4, 3, 16, 16)
-    save_checkpoint(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
-    found = load_checkpoint(str(tmp_path / "m.safetensors"))
-    with torch.no_grad():
-        assert torch.equal(found.model(images), model.eval()(images))
-    assert (found.spec, found.classes, found.mean, found.std) == (SPEC, CLASSES, MEAN, STD)
-    assert not found.model.training
-    assert not any(p.requires_grad for p in found.model.parameters())
-    assert all(p.device.type == "cpu" for p in found.model.parameters())
-    assert found.model.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    if modulated is not None:
-        conv = found.model.conv1
-        assert isinstance(conv, SpectralConv2d)
-        assert (len(conv.log_gain), conv.sigma, conv.seed) == (2 if modulated else 1, 0.25, 7)
-    assert os.listdir(tmp_path) == ["m.safetensors"]
-
-
-def test_modulation_of_a_layer_of_one_filter(tmp_path):
-    spec = SPEC | {"width": 1}
-    model = apply_modulation(build_model(**spec), per_filter=True)
-    save_checkpoint(tmp_path / "m.safetensors", model, spec, CLASSES, MEAN, STD)
-    assert len(load_checkpoint(tmp_path / "m.safetensors").model.conv1.log_gain) == 1
-
-
-def test_modulation_of_another_layer(tmp_path, model):
-    apply_modulation(model, layer="layer2.0.conv1")
-    save_checkpoint(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
-    assert isinstance(load_checkpoint(tmp_path / "m.safetensors").model.layer2[0].conv1, SpectralConv2d)
-
-
-def test_two_modulated_layers_are_refused(tmp_path, model):
-    apply_modulation(apply_modulation(model, layer="layer2.0.conv1"))
-    with pytest.raises(ValueError, match="2 layers are modulated"):
-        save_checkpoint(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
-    assert os.listdir(tmp_path) == []
-
-
-def test_anyone_can_read_the_header(save):
-    header = sound_header(save.path)
-    assert header["schema"] == 1
-    assert header["model"] == SPEC
-    assert header["modulation"] is None
-    assert header["classes"] == list(CLASSES)
-    assert (header["mean"], header["std"]) == (list(MEAN), list(STD))
-
-
-def test_a_directory_stands_for_its_model(save):
-    assert load_checkpoint(save.path.parent).spec == SPEC
-
-
-def test_a_failed_write_keeps_the_former_file(save, model):
-    before = save.path.read_bytes()
-    with pytest.raises(TypeError):
-        save_checkpoint(save.path, model, SPEC | {"width": object()}, CLASSES, MEAN, STD)
-    assert save.path.read_bytes() == before
-    assert os.listdir(save.path.parent) == [save.path.name]
-
-
-# Files that are not what they should be
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -298,48 +190,3 @@ def test_damage_is_an_error_or_harmless(save, where, damage):  # in the header, 
         message = str(error)
     assert not message or str(damaged) in message
     assert "\n" not in message
-
-
-# Run directories
-
-
-@pytest.fixture
-def run(save):
-    folder = save.path.parent
-    (folder / "recipe.toml").write_text(Recipe("größer", width=2).to_toml(), encoding="utf-8")
-    (folder / "environment.json").write_text('{"threads": 2}')
-    (folder / "report.json").write_text('{"clean": 0.5}')
-    return folder
-
-
-def test_load_run(run):
-    found = load_run(str(run))
-    assert found.path == run
-    assert found.recipe == Recipe("größer", width=2)
-    assert found.report == {"clean": 0.5}
-    assert found.environment == {"threads": 2}
-    assert found.model is found.checkpoint.model
-
-
-@pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json", "model.safetensors"])
-def test_unfinished_run_is_named(run, name):
-    (run / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{name}") as caught:
-        load_run(run)
-    assert str(run) in str(caught.value)
-
-
-def test_no_run_at_all(tmp_path):
-    for place in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match=r"is not a finished run: recipe\.toml is missing"):
-            load_run(place)
-
-
-@pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json"])
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[1]", b"[" * 100_000, b"\x00"], ids=lambda c: repr(c[:3]))
-def test_damaged_file_is_named(run, name, content):
-    (run / name).write_bytes(content)
-    with pytest.raises(ValueError, match=name) as caught:
-        load_run(run)
-    assert str(run / name) in str(caught.value)
-    assert "\n" not in str(caught.value)

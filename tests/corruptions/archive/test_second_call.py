@@ -1,0 +1,132 @@
+"""Writing where something is stored already: sound, damaged, of other settings, of others."""
+
+import json
+
+import numpy as np
+import pytest
+from stored import NAMES, contents, data
+
+from freqfast.corruptions.archive import write_archive
+from freqfast.corruptions.manifest import read_manifest
+from freqfast.robustness import stored_cells
+
+
+def test_sound_files_are_verified_and_left_alone(folder, images, labels):
+    write_archive(folder, images, labels, NAMES)
+    before = contents(folder)
+    done = write_archive(folder, images, labels, NAMES, limit=len(images))
+    assert (done.written, len(done.verified)) == ((), 4)
+    assert contents(folder) == before
+
+
+def test_what_is_missing_is_made(folder, images, labels):
+    write_archive(folder, images, labels, NAMES)
+    before = contents(folder)
+    (folder / "fog.npy").unlink()
+    done = write_archive(folder, images, labels, (*NAMES, "snow"))
+    assert (done.written, done.damaged) == (("fog.npy", "snow.npy"), {})
+    after = contents(folder)
+    assert after["fog.npy"][0] == before["fog.npy"][0]
+    assert after["contrast.npy"] == before["contrast.npy"]
+    assert read_manifest(folder).corruptions == ("shot_noise", "snow", "fog", "contrast")
+
+
+@pytest.mark.parametrize("name", ["fog.npy", "labels.npy"])
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda b: b[:-1], "bytes, not"),
+        (lambda b: b + b"\0", "bytes, not"),
+        (lambda b: b"", "it had 0 bytes"),
+        (lambda b: b[:-1] + bytes([b[-1] ^ 1]), "content had changed"),
+    ],
+    ids=["cut", "longer", "empty", "one bit"],
+)
+def test_damaged_files_are_made_anew(folder, images, labels, name, damage, fault):
+    write_archive(folder, images, labels, NAMES)
+    sound = data(folder)
+    (folder / name).write_bytes(damage(sound[name]))
+    done = write_archive(folder, images, labels, NAMES)
+    assert done.written == (name,)
+    assert fault in done.damaged[name]
+    assert data(folder) == sound
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed 0, not 1"),
+        ({"limit": 4}, "limit None, not 4"),
+        ({"severities": (5, 2)}, "severities 1, 2, 3, 4, 5, not 2, 5"),
+        ({"source": "other"}, "source mine, not other"),
+        ({"seed": 1, "limit": 4}, "seed 0, not 1; limit None, not 4"),
+        ({"images": np.zeros((5, 32, 32, 3), np.uint8)}, "other images or labels"),
+        ({"labels": np.zeros(5, int)}, "other images or labels"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_other_settings_touch_nothing(folder, images, labels, change, named):
+    settings = {"images": images, "labels": labels, "names": NAMES, "source": "mine"}
+    write_archive(folder, **settings)
+    (folder / "fog.npy").unlink()
+    before = contents(folder)
+    with pytest.raises(ValueError, match=f"was begun with .*{named}") as caught:
+        write_archive(folder, **settings | change)
+    assert "\n" not in str(caught.value)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("name", ["fog.npy", "labels.npy"])
+def test_files_of_others_are_never_replaced(folder, images, labels, begun, name):
+    folder.mkdir(parents=True)
+    if begun:
+        write_archive(folder, images, labels, ("contrast",))
+        (folder / "fog.npy").write_bytes(b"mine")
+        name = "fog.npy"
+    else:
+        (folder / name).write_bytes(b"mine")
+    before = contents(folder)
+    with pytest.raises(ValueError, match=f"{name} is there, but not by freqfast"):
+        write_archive(folder, images, labels, NAMES)
+    assert contents(folder) == before
+
+
+MANIFESTS = {
+    "empty": b"",
+    "text": b"hello\nworld",
+    "binary": bytes(range(256)),
+    "list": b"[]",
+    "null": b"null",
+    "deep": b"[" * 100_000,
+    "another": b'{"schema": "other", "files": {}}',
+    "bare": b'{"schema": "freqfast-corruptions-1"}',
+}
+FIELDS = {
+    "severities": [[], [6], [2, 1], [1, 1], 3, None, ["1"]],
+    "images": [0, -1, "5", None, 2.5],
+    "files": [None, [], {"../fog.npy": {}}, {"fog.txt": {}}, {"fog.npy": {}}, {"fog.npy": {"run": "x"}}],
+}
+
+
+def unsound():
+    yield from MANIFESTS.items()
+    yield from ((f"{key} {value}", (key, value)) for key, values in FIELDS.items() for value in values)
+
+
+@pytest.mark.parametrize("manifest", [m for _, m in unsound()], ids=[name for name, _ in unsound()])
+def test_unsound_manifest_is_named(folder, images, labels, manifest):
+    write_archive(folder, images[:1], labels[:1], ("contrast",))
+    path = folder / "manifest.json"
+    if isinstance(manifest, tuple):
+        key, value = manifest
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    else:
+        path.write_bytes(manifest)
+    before = contents(folder)
+    for call in (lambda: write_archive(folder, images[:1], labels[:1], ("contrast",)), lambda: stored_cells(folder)):
+        with pytest.raises(ValueError, match=r"manifest\.json is not a manifest of freqfast corrupt") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500
+    assert contents(folder) == before

@@ -1,0 +1,162 @@
+"""What a Learner does with the DataLoaders."""
+
+import warnings
+
+import fastai.callback.schedule  # noqa: F401
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from fastai.callback.mixup import MixUp
+from fastai.interpret import ClassificationInterpretation
+from fastai.learner import Learner, load_learner
+from fastai.metrics import accuracy
+from fastai.torch_core import set_seed
+from PIL import Image
+from torch import nn
+
+from freqfast.data.loaders import InMemoryDL
+
+matplotlib.use("agg")
+
+
+@pytest.fixture
+def learn(dls, tmp_path):
+    set_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    )
+    learner = Learner(dls, model, metrics=accuracy, path=tmp_path)
+    with learner.no_bar(), learner.no_logging():
+        yield learner
+
+
+def test_fit_learns_and_reports(learn):
+    before = learn.validate()[0]
+    learn.fit_one_cycle(3, 0.03)
+    loss, acc = learn.validate()
+    assert loss < before
+    assert acc > 0.2
+
+
+def test_predictions_keep_the_order(learn, data, normalised):
+    preds, targets = learn.get_preds()
+    np.testing.assert_array_equal(targets.numpy(), data.test.labels)
+    inputs = torch.tensor(normalised(data.test.images, data), dtype=torch.float32)
+    with torch.no_grad():
+        expected = learn.model(inputs).softmax(1)
+    torch.testing.assert_close(torch.Tensor(preds), expected, atol=1e-5, rtol=1e-5)
+    _, targets = learn.get_preds(ds_idx=0)
+    np.testing.assert_array_equal(targets.numpy(), data.train.labels)
+
+
+def as_array(images):
+    return images
+
+
+def as_tensor(images):
+    return torch.as_tensor(images)
+
+
+def as_pillow(images):
+    return [Image.fromarray(image) for image in images]
+
+
+def as_list_of_arrays(images):
+    return list(images)
+
+
+@pytest.mark.parametrize("form", [as_array, as_tensor, as_pillow, as_list_of_arrays])
+def test_test_dl_takes_any_images(learn, data, form):
+    expected, _ = learn.get_preds()
+    loader = learn.dls.test_dl(form(data.test.images[:70]))
+    assert isinstance(loader, InMemoryDL)
+    preds, targets = learn.get_preds(dl=loader)
+    assert targets is None
+    torch.testing.assert_close(preds, expected[:70])
+
+
+def test_test_dl_takes_files(learn, data, tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, image in zip(paths, data.test.images, strict=False):
+        Image.fromarray(image).save(path)
+    preds, _ = learn.get_preds(dl=learn.dls.test_dl(paths))
+    torch.testing.assert_close(preds, learn.get_preds()[0][:3])
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "one size, got 4x4 and 6x4"),
+        (np.zeros((2, 4, 4, 3), np.float32), "must be uint8"),
+        (np.zeros((4, 4, 3), np.uint8), "must be uint8"),
+    ],
+)
+def test_unsound_test_images(dls, items, message):
+    with pytest.raises(ValueError, match=message):
+        dls.test_dl(items)
+
+
+def test_predict_one_image(learn, data):
+    expected, _ = learn.get_preds()
+    name, label, probabilities = learn.predict(Image.fromarray(data.test.images[5]))
+    assert name == data.classes[int(expected[5].argmax())]
+    assert label == expected[5].argmax()
+    torch.testing.assert_close(probabilities, expected[5])
+
+
+def test_tta(learn):
+    preds, _ = learn.tta(n=2)
+    assert preds.shape == (150, 10)
+    assert learn.dls.valid_ds.split_idx == 1
+    assert not torch.equal(preds, learn.get_preds()[0])
+
+
+def test_shown_images_are_the_pixels_with_their_names(dls, data):
+    _, _, items = dls.valid.show_batch(max_n=4, show=False)
+    for (image, label), pixels, number in zip(items, data.test.images, data.test.labels, strict=False):
+        assert np.abs(image.numpy().transpose(1, 2, 0).astype(int) - pixels).max() <= 1
+        assert label == data.classes[number]
+
+
+def test_showing(learn):
+    import matplotlib.pyplot as plt
+
+    names = set(learn.dls.vocab)
+    learn.dls.show_batch(max_n=4)
+    titles = [axis.get_title() for axis in plt.gcf().axes]
+    assert len(titles) == 4
+    assert set(titles) <= names
+    learn.dls.show_batch(unique=True, max_n=2)
+    learn.show_results(max_n=4)
+    titles = [axis.get_title().split("\n") for axis in plt.gcf().axes]
+    assert all(len(title) == 2 and set(title) <= names for title in titles)
+    plt.close("all")
+
+
+def test_interpretation(learn, data):
+    interpretation = ClassificationInterpretation.from_learner(learn)
+    assert interpretation.confusion_matrix().sum() == len(data.test)
+
+
+def test_export_holds_no_images_and_predicts(learn, data, tmp_path):
+    expected, _ = learn.get_preds()
+    learn.export("learner.pkl")
+    assert (tmp_path / "learner.pkl").stat().st_size < 100_000
+    assert len(learn.dls.train_ds) == 300
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it unpickles, which here is the point
+        loaded = load_learner(tmp_path / "learner.pkl")
+    with loaded.no_bar():
+        preds, _ = loaded.get_preds(dl=loaded.dls.test_dl(data.test.images))
+    torch.testing.assert_close(preds, expected)
+    assert list(loaded.dls.vocab) == list(data.classes)
+
+
+def test_lr_find_and_mixup(learn):
+    learn.lr_find(num_it=10, show_plot=False)
+    learn.fit(1, cbs=MixUp())
+
+
+def test_new_empty_of_unlabelled_images(dls):
+    assert len(dls.test_dl(np.zeros((2, 8, 8, 3), np.uint8)).dataset.new_empty()) == 0
