@@ -3,7 +3,7 @@
 from collections import Counter
 from copy import deepcopy
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 __all__ = ["fold_batch_norm"]
@@ -13,10 +13,10 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy of a model in eval mode, with each BatchNorm2d that directly follows a Conv2d folded into it.
 
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
-    and its bias shifted, and an identity takes BatchNorm's place. Which one follows which convolution is read from the
-    graph that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a forward hook or
-    several users, one that is called twice or whose weight is read elsewhere. So does a model that cannot be traced,
-    as its course depends on its input.
+    and its bias shifted, and BatchNorm passes its input on. Which one follows which convolution is read from the graph
+    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a forward hook or several
+    users, one that is called twice or whose weight is read elsewhere. So does a model that cannot be traced, as its
+    course depends on its input.
 
     Args:
         model: In eval mode; it is not changed.
@@ -39,9 +39,15 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
         conv, norm = modules[str(source.target)], modules[str(node.target)]
         alone = all(calls[id(module)] == 1 and id(module) not in read for module in (conv, norm))
         if alone and _can_fold(conv, norm):
-            model.set_submodule(str(source.target), fuse_conv_bn_eval(conv, norm))
-            model.set_submodule(str(node.target), nn.Identity())
+            # In place, so that it holds by whatever other name or list the model reaches them.
+            folded = fuse_conv_bn_eval(conv, norm)
+            conv.weight, conv.bias = folded.weight, folded.bias
+            norm.forward = _unchanged  # type: ignore[method-assign]
     return model
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
 
 
 def _can_fold(conv: nn.Module, norm: nn.Module) -> bool:
@@ -50,5 +56,6 @@ def _can_fold(conv: nn.Module, norm: nn.Module) -> bool:
         type(conv) is nn.Conv2d
         and type(norm) is nn.BatchNorm2d
         and norm.running_mean is not None
+        and not (conv.training or norm.training or "forward" in vars(norm))
         and not (conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks)
     )

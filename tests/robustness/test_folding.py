@@ -22,7 +22,8 @@ def lived_in(model):
 
 
 def norms(model):
-    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    """How many BatchNorms still do something."""
+    return sum(isinstance(module, nn.BatchNorm2d) and "forward" not in vars(module) for module in model.modules())
 
 
 @torch.no_grad()
@@ -98,6 +99,28 @@ def test_what_something_else_depends_on_stays(forward):
 def test_statistics_of_the_batch_stay():
     torch.manual_seed(0)
     assert_same(lived_in(Block(track_running_stats=False)), left=2)
+
+
+def test_a_batch_norm_that_still_trains_stays():
+    torch.manual_seed(0)
+    model = lived_in(Block())
+    model.norm.train()
+    assert norms(fold_batch_norm(model)) == 2
+
+
+def test_other_names_and_lists_reach_the_same_modules():
+    torch.manual_seed(0)
+    model = lived_in(Block(lambda self, x: self.norm(self.convs[0](x))))
+    model.convs = [model.conv]
+    assert_same(model, left=1)
+    model = lived_in(Block(lambda self, x: self.alias(self.conv(x))))
+    model.alias = model.norm
+    assert_same(model, left=1)
+
+
+def test_twice_is_as_good_as_once():
+    torch.manual_seed(0)
+    assert_same(fold_batch_norm(lived_in(Block())), left=1)
 
 
 @pytest.mark.parametrize("where", ["conv", "norm"])
