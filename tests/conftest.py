@@ -1,5 +1,6 @@
 """Settings for the whole suite: reproducible hypothesis examples, and one thread for small tensors."""
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
@@ -13,6 +14,13 @@ settings.register_profile(
 )
 settings.load_profile("freqfast")
 
-# The suite's arrays are so small that a second thread costs more than it does.
+# The suite's arrays are so small that a second thread costs more than it does, and one gives the same from run to run.
 torch.set_num_threads(1)
 threadpool_limits(1, user_api="blas")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads that a test asks for end with it."""
+    yield
+    torch.set_num_threads(1)

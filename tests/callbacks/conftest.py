@@ -41,15 +41,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.filterwarnings("error:You are shadowing"))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    """Tiny models are faster on one thread, and the same from run to run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @dataclass(repr=False)  # a DataBlock formats each item that it sets up
 class Row:
     image: np.ndarray

@@ -26,10 +26,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FREQFAST_DATA", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield place
-    torch.set_num_threads(threads)
+    return place
 
 
 @pytest.fixture

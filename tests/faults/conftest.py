@@ -10,8 +10,8 @@ import pytest
 _spec = importlib.util.spec_from_file_location("training_conftest", Path(__file__).parents[1] / "training/conftest.py")
 _shared = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_shared)
-_one_thread, _no_data_around, tree, two_corruptions = (
-    getattr(_shared, name) for name in ("_one_thread", "_no_data_around", "tree", "two_corruptions")
+_no_data_around, tree, two_corruptions = (
+    getattr(_shared, name) for name in ("_no_data_around", "tree", "two_corruptions")
 )
 TINY, outcome = _shared.tiny.TINY, _shared.tiny.outcome
 

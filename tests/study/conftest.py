@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from freqfast.recipe import Recipe
@@ -35,10 +34,6 @@ proportions = { low = 1.0 }
 def _place(tmp_path, monkeypatch):
     monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FREQFAST_DATA", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

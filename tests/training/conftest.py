@@ -1,24 +1,12 @@
-import importlib.util
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-# The tests are no package, so what they share is loaded by its path.
-_spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
-tiny = sys.modules["tiny"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
+sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package: tiny.py is imported by its own name
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Tiny models are faster on one thread, and the same from run to run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+import tiny
 
 
 @pytest.fixture(autouse=True)
