@@ -17,6 +17,7 @@ from freqfast.cli.spectra import spectra
 from freqfast.cli.study import study
 
 from freqfast._version import __version__
+from freqfast.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
@@ -63,6 +64,7 @@ def _options(
 
 def main() -> None:
     """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
+    keep_freed_memory()
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from freqfast.files import write_text
+from freqfast.memory import keep_freed_memory
 from freqfast.study.definition import PlannedRun
 from freqfast.study.results import failure_file, run_folder
 from freqfast.study.second_set import evaluate_bar, wants_bar
@@ -79,6 +80,7 @@ class Job:
 
         from freqfast.training import RunStoppedError, run_recipe
 
+        keep_freed_memory()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         try:

@@ -1,0 +1,73 @@
+"""Training and evaluation with freed memory kept (`freqfast.memory`), over the C library's default.
+
+    python tests/bench/bench_memory.py [--widths 16 64] [--batch-size 256] [--rounds 5] [--steps 8]
+
+Each measurement is a process of its own, since the C library remembers: the Learner of ``resnet18_cifar10.baseline``
+for one epoch of ``--steps`` batches, timed from the end of its first step, and then `Classifier.predict` on as many
+batches. *peak* is the most memory that the process had. About three minutes on two cores, half of it to start up.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+from dataclasses import replace
+
+import numpy as np
+from bench_training import freqfast_arm
+from common import interleave, median, now, photo_data, print_setting, print_table, ratio
+
+from freqfast.memory import keep_freed_memory
+from freqfast.models import build_model
+from freqfast.recipe import find_recipe
+from freqfast.robustness import Classifier
+
+UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float, float, float]:
+    """Images per second in training and in evaluation, and the peak in MiB."""
+    if keep and not keep_freed_memory():
+        sys.exit("this machine's C library is not glibc: there is nothing to measure")
+    recipe = replace(find_recipe("resnet18_cifar10.baseline"), width=width, batch_size=batch_size)
+    data = photo_data(batch_size * steps, batch_size * steps)
+    training = freqfast_arm(recipe, data, "cpu")()
+    model = build_model("resnet18", classes=len(data.classes), width=width)
+    classifier = Classifier(model, data.mean, data.std, batch_size=batch_size)
+    classifier.predict(data.test.images[: 2 * batch_size])
+    start = now("cpu")
+    classifier.predict(data.test.images)
+    evaluation = len(data.test) / (now("cpu") - start)
+    return training, evaluation, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each arm that are measured")
+    parser.add_argument("--steps", type=int, default=8, help="batches of a measurement; the first is not measured")
+    args = parser.parse_args()
+    if args.rounds < 1 or args.steps < 5:  # torch's one-cycle schedule divides by zero where its rise is one step
+        parser.error("at least 1 round of 5 steps")
+
+    rows = []
+    for width in args.widths:
+        found: dict[str, list[tuple[float, float, float]]] = {"kept": [], "default": []}
+
+        def arm(name: str, width: int = width, found: dict = found) -> float:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found[name].append(pool.apply(measure, (name == "kept", width, args.batch_size, args.steps)))
+            return 0.0
+
+        interleave({name: lambda name=name: arm(name) for name in found}, args.rounds)
+        kept, default = (np.array(values[1:]).T for values in found.values())  # the first round warms up
+        for what, ours, theirs in zip(("training", "evaluation", "peak MiB"), kept, default, strict=True):
+            rows.append((f"{what}, width {width}", median(ours), median(theirs), ratio(ours, theirs)))
+    print_setting("cpu", "auto", batch_size=args.batch_size, rounds=args.rounds, steps=args.steps)
+    print("images/s with quartiles, ratios with 95 % intervals")
+    print_table(("", "kept", "default", "ratio"), rows)
+
+
+if __name__ == "__main__":
+    main()
