@@ -29,7 +29,7 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     """Images per second in training and in evaluation, and the peak in MiB."""
     if keep and not keep_freed_memory():
         sys.exit("this machine's C library is not glibc: there is nothing to measure")
-    recipe = replace(find_recipe("resnet18_cifar10.baseline"), width=width, batch_size=batch_size)
+    recipe = replace(find_recipe("resnet18_cifar10.baseline"), width=width, batch_size=batch_size, epochs=1)
     data = photo_data(batch_size * steps, batch_size * steps)
     training = freqfast_arm(recipe, data, "cpu")()
     model = build_model("resnet18", classes=len(data.classes), width=width)
