@@ -60,7 +60,7 @@ class Classifier:
         self._shift = shift.to(self.device, torch.float32)
 
     def edited(self, change: Callable[[nn.Module], object]) -> "Classifier":
-        """A classifier of a copy of the model that ``change`` has edited in place."""
+        """Another classifier, of a copy of `model` that ``change`` has edited in place; this one stays as it is."""
         copy = deepcopy(self)
         change(copy.model)
         copy._prepare()

@@ -4,7 +4,7 @@
 
 Each measurement is a process of its own, since the C library remembers: the Learner of ``resnet18_cifar10.baseline``
 for one epoch of ``--steps`` batches, timed from the end of its first step, and then `Classifier.predict` on as many
-batches. *peak* is the most memory that the process had. About three minutes on two cores, half of it to start up.
+batches. *peak* is the most memory that the process had. Some minutes on two cores, much of it to start up.
 """
 
 import argparse
