@@ -38,6 +38,11 @@ equalization_perturbation = _arm(
     spectrum_equalization={},
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 0.3, "noise": 0.06},
 )
+equalization_tilt = _arm(
+    "every sample with the training set's radial power, a quarter of each batch perturbed with more tilt",
+    spectrum_equalization={},
+    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 1.0, "noise": 0.06},
+)
 modulation_perturbation = _arm(
     "learned gains per filter, a quarter of each batch perturbed",
     spectral_modulation=_MODULATION,

@@ -12,9 +12,10 @@ __all__ = ["PixelCallback"]
 
 
 class PixelCallback(Callback):
-    """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
+    """Replaces a random share of each training batch by `change` of its pixels in [0, 1], in steps of 1/255.
 
-    It undoes and redoes the DataLoaders' normalisation for the samples that it takes.
+    It undoes and redoes the DataLoaders' normalisation for the samples that it takes. The steps are those of an image
+    file: contrast or detail that is attenuated below them is lost for good, as it is in a degraded photograph.
 
     Args:
         share: Share of each batch that is replaced, in (0, 1].
@@ -53,7 +54,7 @@ class PixelCallback(Callback):
         pixels = images[rows] * std + mean
         if self.learn.train_iter == 0:
             self._check_range(pixels)
-        changed = self.change(pixels)
+        changed = (self.change(pixels) * 255).round() / 255
         images = images.clone()
         images[rows] = ((changed - mean) / std).to(images.dtype)
         self.learn.xb = (images.as_subclass(type(batch)), *self.learn.xb[1:])

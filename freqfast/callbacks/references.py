@@ -17,7 +17,7 @@ class GaussianNoise(PixelCallback):
 
     Args:
         share: Share of each batch that is taken, in (0, 1].
-        sigma: Standard deviation of the noise, in pixel values of [0, 1]; the result is clamped to [0, 1].
+        sigma: Standard deviation of the noise, in pixel values of [0, 1]; the result is clamped to that range.
         mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
         std: Its standard deviations.
 

@@ -72,6 +72,17 @@ def test_no_strength_changes_no_more_than_roundings(make_learner):
         assert torch.allclose(clean, perturbed, atol=1e-5)
 
 
+def test_what_falls_below_a_level_of_an_image_file_is_lost(make_learner):
+    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=20.0, tilt=0.0, noise=0.0))
+    for (training, clean), (_, perturbed) in zip(before, after, strict=True):
+        levels = (perturbed * STD + MEAN) * 255
+        torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+        deviations = (clean - clean.mean((2, 3), keepdim=True)).flatten(1).std(1)
+        flat = perturbed.flatten(2).std(2).max(1).values == 0  # an attenuation by exp(7) leaves a single level
+        assert (deviations > 0.1).all()
+        assert bool(flat.any()) == training
+
+
 @pytest.mark.parametrize("form", ["Normalize", "Normalize that measures", "none", "own"])
 def test_pixels_stay_pixels_on_every_scale(form, make_learner, make_dls):
     tfms, options, mean, std = {
