@@ -3,7 +3,7 @@
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-__all__ = ["find_plugins", "load_plugin"]
+__all__ = ["find_plugins", "load_plugin", "plugin_versions"]
 
 
 def find_plugins(kind: str) -> dict[str, EntryPoint]:
@@ -22,6 +22,19 @@ def find_plugins(kind: str) -> dict[str, EntryPoint]:
             f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
             "remove that package"
         ) from None
+
+
+def plugin_versions() -> dict[str, str]:
+    """Versions of the installed packages that register anything for freqfast, itself left out, by their names.
+
+    Raises:
+        ValueError: If the installed packages' metadata cannot be read.
+    """
+    kinds = ("recipes", "callbacks", "corruptions")
+    packages = {point.dist for kind in kinds for point in find_plugins(kind).values() if point.dist is not None}
+    versions = {str(package.name): str(package.version) for package in packages}
+    versions.pop("freqfast", None)
+    return dict(sorted(versions.items()))
 
 
 def load_plugin(kind: str, point: EntryPoint) -> Any:

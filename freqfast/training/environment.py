@@ -16,6 +16,7 @@ from fastai.torch_core import default_device
 import freqfast
 from freqfast._version import __version__
 from freqfast.data import ImageData
+from freqfast.plugins import plugin_versions
 from freqfast.precision import resolve_device, resolve_precision
 from freqfast.recipe import Recipe
 
@@ -64,7 +65,7 @@ def describe_environment(
         "device": str(place),
         "threads": torch.get_num_threads(),
         "precision": resolve_precision(recipe.precision, place),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
         "data": {
             "name": data.name,
             "path": None if found is None else str(found),

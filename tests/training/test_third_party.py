@@ -2,8 +2,11 @@ import sys
 
 import pytest
 
+from freqfast.data import load_data
+from freqfast.plugins import plugin_versions
 from freqfast.recipe import Recipe
 from freqfast.training import build_callbacks
+from freqfast.training.environment import describe_environment
 
 
 @pytest.fixture
@@ -41,6 +44,16 @@ def test_callback_of_a_third_party(install):
     ):
         with pytest.raises(ValueError, match=message):
             build_callbacks(Recipe("x", callbacks={"ours": options}))
+
+
+def test_its_version_is_part_of_a_runs_environment(install):
+    before = plugin_versions()
+    assert "freqfast" not in before  # it is listed by itself
+    install("thing = 1", "ours = thirdparty_callbacks:thing\nmine = thirdparty_callbacks:thing")
+    assert plugin_versions() == before | {"thirdparty-callbacks": "1.0"}
+    environment = describe_environment(Recipe("x", data="photos"), load_data("photos"), None, "cpu")
+    assert environment["packages"]["thirdparty-callbacks"] == "1.0"
+    assert environment["packages"]["torch"]
 
 
 @pytest.mark.parametrize(
