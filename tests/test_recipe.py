@@ -19,6 +19,7 @@ BUILT_IN = {
             "best",
             "equalization",
             "equalization_perturbation",
+            "equalization_tilt",
             "modulation",
             "modulation_perturbation",
             "perturbation",
