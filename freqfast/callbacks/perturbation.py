@@ -14,7 +14,7 @@ class SpectrumPerturbation(PixelCallback):
     """Perturbs the power spectrum of a share of each training batch; see `freqfast.perturbation.perturb_spectrum`.
 
     It acts on pixels in [0, 1], so it undoes and redoes the DataLoaders' normalisation for the samples that it takes.
-    The result is rounded to the 256 levels of an image file; without that, `SpectrumEqualization` would undo any tilt.
+    The result is rounded to the 256 levels of an image file, so that `SpectrumEqualization` cannot undo all of a tilt.
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
