@@ -6,6 +6,7 @@ from fastai.torch_core import to_float
 from torch import nn
 
 from freqfast.precision import resolve_precision
+from freqfast.small_maps import small_map_convolutions
 
 __all__ = ["AutoPrecision"]
 
@@ -15,7 +16,7 @@ class AutoPrecision(Callback):
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast
     covers the forward call itself and is left however that call ends, so that an exception or Ctrl-C cannot leave it
-    switched on.
+    switched on. On a CPU, convolutions with small output maps are made faster, see `freqfast.small_maps`.
 
     Args:
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.
@@ -57,5 +58,6 @@ class _AutocastOnce:
             self.model.__dict__["forward"] = self.forward
         else:
             del self.model.__dict__["forward"]
-        with torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16):
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16), small_map_convolutions(device):
             return to_float(self.forward(*args, **kwargs))

@@ -12,6 +12,7 @@ from freqfast.models import channels_last
 from freqfast.modulation import bake_modulation
 from freqfast.precision import resolve_device, resolve_precision
 from freqfast.robustness.folding import fold_batch_norm
+from freqfast.small_maps import small_map_convolutions
 
 __all__ = ["Classifier", "batches"]
 
@@ -84,7 +85,8 @@ class Classifier:
             ValueError: If the model cannot take such images, or gives no such logits.
         """
         try:
-            found = self._network(self._normalise(torch.from_numpy(batch)))
+            with small_map_convolutions(self.device):
+                found = self._network(self._normalise(torch.from_numpy(batch)))
         except Exception as error:  # a model of anybody's may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error

@@ -1,0 +1,186 @@
+"""Convolutions with small output maps against `torch.nn.functional.conv2d`, and which of them take the detour."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from fastai.callback.core import Callback
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from freqfast.data import load_data
+from freqfast.models import build_model
+from freqfast.recipe import Recipe
+from freqfast.robustness import Classifier
+from freqfast.small_maps import small_map_conv2d, small_map_convolutions
+from freqfast.training import build_learner, fit_recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """48 images to train on and 16 to test on."""
+    data = load_data("photos")
+    return replace(data, train=data.train.head(48), test=data.test.head(16))
+
+
+@st.composite
+def convolutions(draw):
+    """Input, weight, bias, stride and a gradient of the output, in float64."""
+    images, inputs, outputs, stride = (draw(st.integers(1, high)) for high in (4, 3, 3, 3))
+    height, width = (stride * draw(st.integers(1, 4)) for _ in range(2))
+    torch.manual_seed(draw(st.integers(0, 2**16)))
+    x = torch.randn(images, inputs, height, width, dtype=torch.double)
+    if draw(st.booleans()):
+        x = x.contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(outputs, inputs, 3, 3, dtype=torch.double)
+    bias = torch.randn(outputs, dtype=torch.double) if draw(st.booleans()) else None
+    return x, weight, bias, stride, torch.randn(images, outputs, height // stride, width // stride).double()
+
+
+@settings(max_examples=60, deadline=None)
+@given(convolutions())
+def test_outputs_and_gradients_are_those_of_conv2d(drawn):
+    *tensors, stride, grad = drawn
+    found, expected = [], []
+    for convolve, results in ((small_map_conv2d, found), (lambda *a, stride: F.conv2d(*a, stride, 1), expected)):
+        leaves = [None if t is None else t.clone().requires_grad_() for t in tensors]
+        output = convolve(*leaves, stride=stride)
+        output.backward(grad)
+        results += [output.detach(), *(leaf.grad for leaf in leaves if leaf is not None)]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    assert found[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_it_can_be_differentiated_twice():
+    shapes = ((2, 2, 4, 2), (3, 2, 3, 3), (3,))
+    leaves = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *a: small_map_conv2d(*a, stride=2), leaves)
+    assert torch.autograd.gradgradcheck(lambda *a: small_map_conv2d(*a, stride=2), leaves)
+
+
+def test_only_what_is_asked_for_is_computed():
+    x, weight = torch.randn(2, 3, 4, 4), torch.randn(4, 3, 3, 3, requires_grad=True)
+    small_map_conv2d(x, weight).sum().backward()
+    assert x.grad is None
+    assert weight.grad.shape == weight.shape
+
+
+def took_the_detour(output):
+    return type(output.grad_fn).__name__ == "_StackedConvolutionBackward"
+
+
+BIG = {"shape": (2, 128, 4, 4), "outputs": 256, "kernel": 3, "padding": 1}
+
+
+@pytest.mark.parametrize("change", [{}, {"stride": 2, "shape": (2, 128, 8, 8)}, {"shape": (1, 128, 2, 8)}])
+@pytest.mark.parametrize("bias", [True, False])
+def test_bfloat16_convolutions_with_small_maps_are_taken(change, bias):
+    output, expected = convolve(bias=bias, **BIG | change)
+    assert took_the_detour(output)
+    assert output.dtype == torch.bfloat16
+    torch.testing.assert_close(output, expected, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": torch.float32},
+        {"shape": (2, 128, 8, 8)},
+        {"shape": (2, 128, 7, 7), "stride": 2},
+        {"shape": (128, 4, 4)},
+        {"shape": (0, 128, 4, 4)},
+        {"outputs": 128},
+        {"outputs": 1024, "kernel": 1, "padding": 0},
+        {"kernel": 5, "padding": 1},
+        {"padding": 0},
+        {"padding": "same"},
+        {"padding": (1, 0)},
+        {"dilation": 2},
+        {"stride": (1, 2)},
+        {"groups": 2, "outputs": 512},
+    ],
+    ids=str,
+)
+def test_all_others_are_left_alone(change):
+    output, expected = convolve(**BIG | change)
+    assert not took_the_detour(output)
+    torch.testing.assert_close(output, expected, rtol=0, atol=0)
+
+
+def convolve(shape, outputs, kernel, padding, stride=1, dilation=1, groups=1, bias=False, dtype=torch.bfloat16):
+    """The output of one convolution in the context, and without it."""
+    torch.manual_seed(0)
+    x = torch.randn(shape, dtype=dtype)
+    weight = (torch.randn(outputs, x.shape[-3] // groups, kernel, kernel) / 30).to(dtype).requires_grad_()
+    offset = torch.randn(outputs, dtype=dtype) if bias else None
+    with small_map_convolutions(CPU):
+        output = F.conv2d(x, weight, offset, stride, padding, dilation, groups)
+    return output, F.conv2d(x, weight, offset, stride, padding, dilation, groups)
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": -1}, {"weight": torch.randn(256, 130, 3, 3)}], ids=str)
+def test_what_torch_refuses_is_refused_in_its_words(wrong):
+    arguments = {"input": torch.randn(1, 128, 4, 4), "weight": torch.randn(256, 128, 3, 3), "padding": 1} | wrong
+    messages = []
+    for context in (small_map_convolutions(CPU), torch.no_grad()):
+        with context, torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError) as caught:
+            F.conv2d(**arguments)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+def test_no_other_device_is_touched():
+    with small_map_convolutions(torch.device("cuda")) as nothing:
+        assert nothing is None
+    with small_map_convolutions(CPU):
+        x, weight = (torch.zeros(s, device="meta", dtype=torch.bfloat16) for s in ((2, 128, 4, 4), (256, 128, 3, 3)))
+        assert F.conv2d(x, weight.requires_grad_(), padding=1).device.type == "meta"
+
+
+def test_a_resnet_under_autocast_has_the_same_gradients():
+    model = build_model("resnet18", width=32)
+    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
+    gradients = []
+    for context in (small_map_convolutions(CPU), torch.enable_grad()):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16), context:
+            output = model(images)
+        F.cross_entropy(output.float(), labels).backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - theirs).norm() <= 0.03 * theirs.norm()
+    assert any(not torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_a_learner_in_bfloat16_uses_it(photos):
+    recipe = Recipe("three steps", width=32, epochs=1, batch_size=16, precision="bfloat16")
+    taken = []
+
+    class Watch(Callback):
+        def before_fit(self):
+            layer4 = self.learn.model.layer4
+            self.hook = layer4[1].conv1.register_forward_hook(lambda m, i, output: taken.append(output))
+
+        def after_fit(self):
+            self.hook.remove()
+
+    learn = build_learner(recipe, photos)
+    learn.add_cb(Watch())
+    with learn.no_bar(), learn.no_logging():
+        fit_recipe(learn, recipe)
+    assert taken
+    assert all(took_the_detour(output) for output in taken if output.requires_grad)
+
+
+def test_a_classifier_in_bfloat16_gives_what_its_network_gives(photos):
+    model = build_model("resnet18", width=32).eval()
+    classifier = Classifier(model, photos.mean, photos.std, precision="bfloat16")
+    images = photos.test.images
+    with torch.inference_mode():
+        expected = classifier._network(classifier._normalise(torch.from_numpy(images.copy()))).float()
+    torch.testing.assert_close(classifier.logits(images.copy()), expected, rtol=0.05, atol=0.05)
