@@ -30,7 +30,7 @@ class CifarResNet18(nn.Module):
             )
         self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         self.layer1 = _stage(width, width, stride=1)
         self.layer2 = _stage(width, 2 * width, stride=2)
         self.layer3 = _stage(2 * width, 4 * width, stride=2)
@@ -40,6 +40,8 @@ class CifarResNet18(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.ReLU):
+                module.inplace = False  # in bfloat16 on a CPU, one in place takes twice as long (bench_resnet.py)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``."""

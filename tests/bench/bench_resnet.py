@@ -1,0 +1,101 @@
+"""What the shortcuts of our ResNet-18 save on a CPU in bfloat16: the whole, over it without each.
+
+    python tests/bench/bench_resnet.py [--widths 16 32 64] [--batch-size 256] [--rounds 9]
+
+- *small maps*: convolutions of the last stage by `freqfast.small_maps`.
+- *ReLU apart*: activations into memory of their own instead of in place, as torchvision's blocks have them.
+
+A training step is forward, backward and SGD under autocast; inference is the network of `freqfast evaluate`, its
+BatchNorm folded and its weights in bfloat16. Random images of CIFAR-10's shape, channels last, freed memory kept. About
+ten minutes on one core.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from common import interleave, median, now, print_setting, print_table, ratio
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from freqfast.memory import keep_freed_memory
+from freqfast.models import build_model, channels_last
+from freqfast.robustness.folding import fold_batch_norm
+from freqfast.small_maps import small_map_convolutions
+
+ARMS = {"ours": (True, False), "no small maps": (False, False), "ReLU in place": (True, True)}
+NOWHERE = torch.device("meta")
+
+
+def training(width: int, images: Tensor, labels: Tensor) -> tuple[nn.Module, Callable[[], None]]:
+    """A model, and a step of its training."""
+    model = build_model("resnet18", width=width)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(images)
+        F.cross_entropy(output.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return model, step
+
+
+def inference(width: int, images: Tensor) -> tuple[nn.Module, Callable[[], None]]:
+    """A folded model in bfloat16, and its forward pass."""
+    model = channels_last(fold_batch_norm(build_model("resnet18", width=width).eval()).bfloat16())
+    half = images.bfloat16()
+
+    @torch.inference_mode()
+    def forward() -> None:
+        model(half)
+
+    return model, forward
+
+
+def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, in_place: bool) -> float:
+    """How long it takes, once."""
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = in_place
+    with small_map_convolutions(torch.device("cpu") if small_maps else NOWHERE):
+        start = now("cpu")
+        work()
+        return 1000 * (now("cpu") - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="filters of the first layer")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=9, help="steps and passes of each arm that are measured")
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error("at least 1 round")
+
+    keep_freed_memory()
+    images = torch.randn(args.batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(args.batch_size) % 10
+    rows = []
+    for width in args.widths:
+        for what, (model, work) in (
+            ("step", training(width, images, labels)),
+            ("inference", inference(width, images)),
+        ):
+            found = interleave(
+                {
+                    name: lambda model=model, work=work, arm=arm: milliseconds(model, work, *arm)
+                    for name, arm in ARMS.items()
+                },
+                args.rounds,
+            )
+            ours = found.pop("ours")
+            rows.append((f"{what}, width {width}", median(ours, 1), *(ratio(ms, ours) for ms in found.values())))
+    print_setting("cpu", "bfloat16", batch_size=args.batch_size, rounds=args.rounds)
+    print("milliseconds with quartiles; how many times as fast as without, with 95 % intervals")
+    print_table(("", "ours", *(f"over {name}" for name in list(ARMS)[1:])), rows)
+
+
+if __name__ == "__main__":
+    main()
