@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock
 
 from freqfast.models import MODELS, CifarResNet18, build_model
 
@@ -61,3 +62,18 @@ def test_unfit_options_are_named(options):
 def test_unknown_model_lists_those_that_exist():
     with pytest.raises(ValueError, match=f"unknown model 'vgg'; the models are {', '.join(MODELS)}"):
         build_model("vgg")
+
+
+def test_blocks_compute_what_those_of_torchvision_do():
+    torch.manual_seed(0)
+    model = CifarResNet18(width=4)
+    images = torch.randn(3, 3, 32, 32)
+    results = []
+    for block in (type(model.layer1[0]), BasicBlock):
+        for module in model.modules():
+            if isinstance(module, BasicBlock):
+                module.__class__ = block
+        model.zero_grad()
+        model(images).square().sum().backward()
+        results.append([p.grad.clone() for p in model.parameters()])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))

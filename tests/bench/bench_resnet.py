@@ -3,7 +3,7 @@
     python tests/bench/bench_resnet.py [--widths 16 32 64] [--batch-size 256] [--rounds 9]
 
 - *small maps*: convolutions of the last stage by `freqfast.small_maps`.
-- *ReLU apart*: activations into memory of their own instead of in place, as torchvision's blocks have them.
+- *apart*: activations and sums into memory of their own; torchvision's blocks change them in place.
 
 A training step is forward, backward and SGD under autocast; inference is the network of `freqfast evaluate`, its
 BatchNorm folded and its weights in bfloat16. Random images of CIFAR-10's shape, channels last, freed memory kept. About
@@ -17,13 +17,15 @@ import torch
 from common import interleave, median, now, print_setting, print_table, ratio
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock
 
 from freqfast.memory import keep_freed_memory
-from freqfast.models import build_model, channels_last
+from freqfast.models import CifarResNet18, build_model, channels_last
 from freqfast.robustness.folding import fold_batch_norm
 from freqfast.small_maps import small_map_convolutions
 
-ARMS = {"ours": (True, False), "no small maps": (False, False), "ReLU in place": (True, True)}
+ARMS = {"ours": (True, False), "no small maps": (False, False), "in place": (True, True)}
+OUR_BLOCK = type(CifarResNet18(width=1).layer1[0])
 NOWHERE = torch.device("meta")
 
 
@@ -59,6 +61,8 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = in_place
+        elif isinstance(module, BasicBlock):
+            module.__class__ = BasicBlock if in_place else OUR_BLOCK
     with small_map_convolutions(torch.device("cpu") if small_maps else NOWHERE):
         start = now("cpu")
         work()
