@@ -75,8 +75,8 @@ def _pays(input: Tensor, weight: Tensor, stride: int) -> bool:
 
 
 def _computes_in_bfloat16(input: Tensor, weight: Tensor) -> bool:
-    if torch.is_autocast_enabled("cpu"):
-        return torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16:
+        return {input.dtype, weight.dtype} <= {torch.float32, torch.bfloat16}  # float64 is not cast
     return input.dtype == weight.dtype == torch.bfloat16
 
 
@@ -96,7 +96,14 @@ def small_map_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
 
     Returns:
         ``(N, O, H / stride, W / stride)``, channels-last.
+
+    Raises:
+        ValueError: If the kernels are not 3x3, or height or width is no multiple of the stride.
     """
+    if weight.shape[2:] != (3, 3):
+        raise ValueError(f"the kernels must be 3x3, got {tuple(weight.shape[2:])}; use torch.nn.functional.conv2d")
+    if input.shape[2] % stride or input.shape[3] % stride:
+        raise ValueError(f"height and width must be multiples of the stride {stride}, got {tuple(input.shape[2:])}")
     return _StackedConvolution.apply(input, weight, bias, stride)
 
 

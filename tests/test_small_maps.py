@@ -69,6 +69,15 @@ def test_only_what_is_asked_for_is_computed():
     assert weight.grad.shape == weight.shape
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "message"),
+    [(5, 1, r"the kernels must be 3x3, got \(5, 5\)"), (3, 3, r"multiples of the stride 3, got \(4, 6\)")],
+)
+def test_what_it_cannot_do_it_refuses(kernel, stride, message):
+    with pytest.raises(ValueError, match=message):
+        small_map_conv2d(torch.zeros(1, 2, 4, 6), torch.zeros(1, 2, kernel, kernel), stride=stride)
+
+
 def took_the_detour(output):
     return type(output.grad_fn).__name__ == "_StackedConvolutionBackward"
 
@@ -139,6 +148,14 @@ def test_no_other_device_is_touched():
     with small_map_convolutions(CPU):
         x, weight = (torch.zeros(s, device="meta", dtype=torch.bfloat16) for s in ((2, 128, 4, 4), (256, 128, 3, 3)))
         assert F.conv2d(x, weight.requires_grad_(), padding=1).device.type == "meta"
+
+
+def test_autocast_leaves_float64_alone_and_so_does_it():
+    x, weight = torch.randn(2, 128, 4, 4, dtype=torch.double), torch.randn(256, 128, 3, 3, dtype=torch.double)
+    with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(CPU):
+        output = F.conv2d(x, weight.requires_grad_(), padding=1)
+    assert output.dtype == torch.double
+    assert not took_the_detour(output)
 
 
 def test_a_resnet_under_autocast_has_the_same_gradients():
