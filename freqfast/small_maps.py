@@ -5,35 +5,46 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["small_map_conv2d", "small_map_convolutions"]
+__all__ = ["SmallMapConvolutions", "small_map_conv2d", "small_map_convolutions"]
 
-LARGEST_MAP = 16  # pixels: measured with oneDNN 3 on AMX, the detour pays at 4x4 and not at 8x8
-SMALLEST_WEIGHT = 2**18  # elements: it pays from 128 to 256 channels on, and hardly from 128 to 128
+# From which sizes on the detour pays, measured with oneDNN 3 on AMX.
+LARGEST_MAP = 16  # pixels: 4x4 does, 8x8 does not
+SMALLEST_TRAINED = 2**18  # elements of the weight: 128 to 256 channels do, 128 to 128 hardly
+SMALLEST = 2**20  # without gradients: 256 to 512 channels do, 256 to 256 do not
 
 
-def small_map_convolutions(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which a CPU's 3x3 convolutions in bfloat16 with small output maps go through `small_map_conv2d`.
+def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
+    """`SmallMapConvolutions` where a model lies on a CPU and has convolutions large enough for it, else nothing.
 
-    It takes those of at most 16 output pixels and at least 2^18 weights that run in bfloat16, by autocast or by their
-    tensors' type; their results are those of `torch.nn.functional.conv2d` up to rounding. All other functions, and
-    other devices, it leaves alone.
-
-        with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(images.device):
+        with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(model):
             loss = loss_func(model(images), labels)
         loss.backward()
 
     Args:
-        device: Where the model runs.
+        model: The model that runs in the context.
     """
-    return _SmallMapConvolutions() if device.type == "cpu" else nullcontext()
+    device = next((p.device.type for p in model.parameters()), None)
+    large = any(
+        m.kernel_size == (3, 3) and 9 * m.out_channels * m.in_channels // m.groups >= _smallest()
+        for m in model.modules()
+        if isinstance(m, nn.Conv2d)
+    )
+    return SmallMapConvolutions() if device == "cpu" and large else nullcontext()
 
 
-class _SmallMapConvolutions(TorchFunctionMode):
+class SmallMapConvolutions(TorchFunctionMode):
+    """A context in which 3x3 convolutions in bfloat16 on a CPU with small output maps go through `small_map_conv2d`.
+
+    It takes those of at most 16 output pixels and at least 2^18 weights (2^20 where gradients are off) that run in
+    bfloat16, by autocast or by their tensors' type; their results are those of `torch.nn.functional.conv2d` up to
+    rounding. All other functions, and other devices, it leaves alone.
+    """
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -41,6 +52,7 @@ class _SmallMapConvolutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        """Take a convolution's place."""
         return (_conv2d if func is torch.conv2d else func)(*args, **(kwargs or {}))
 
 
@@ -68,10 +80,14 @@ def _pays(input: Tensor, weight: Tensor, stride: int) -> bool:
         and input.shape[2] % stride == input.shape[3] % stride == 0
         and input.shape[2] * input.shape[3] <= LARGEST_MAP * stride**2
         and weight.shape[1:] == (input.shape[1], 3, 3)
-        and weight.numel() >= SMALLEST_WEIGHT
+        and weight.numel() >= _smallest()
         and input.device.type == weight.device.type == "cpu"
         and _computes_in_bfloat16(input, weight)
     )
+
+
+def _smallest() -> int:
+    return SMALLEST_TRAINED if torch.is_grad_enabled() else SMALLEST
 
 
 def _computes_in_bfloat16(input: Tensor, weight: Tensor) -> bool:

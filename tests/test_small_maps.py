@@ -7,16 +7,15 @@ import torch
 from fastai.callback.core import Callback
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from freqfast.data import load_data
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.robustness import Classifier
-from freqfast.small_maps import small_map_conv2d, small_map_convolutions
+from freqfast.small_maps import SmallMapConvolutions, small_map_conv2d, small_map_convolutions
 from freqfast.training import build_learner, fit_recipe
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -126,33 +125,59 @@ def convolve(shape, outputs, kernel, padding, stride=1, dilation=1, groups=1, bi
     x = torch.randn(shape, dtype=dtype)
     weight = (torch.randn(outputs, x.shape[-3] // groups, kernel, kernel) / 30).to(dtype).requires_grad_()
     offset = torch.randn(outputs, dtype=dtype) if bias else None
-    with small_map_convolutions(CPU):
+    with SmallMapConvolutions():
         output = F.conv2d(x, weight, offset, stride, padding, dilation, groups)
     return output, F.conv2d(x, weight, offset, stride, padding, dilation, groups)
+
+
+@pytest.mark.parametrize(("outputs", "taken"), [(256, False), (1024, True)])
+def test_without_gradients_only_larger_ones_are_taken(outputs, taken):
+    with torch.no_grad():
+        output, expected = convolve(**BIG | {"outputs": outputs})
+    torch.testing.assert_close(output, expected, rtol=0.02, atol=0.02)
+    assert output.is_contiguous(memory_format=torch.channels_last) == taken
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": -1}, {"weight": torch.randn(256, 130, 3, 3)}], ids=str)
 def test_what_torch_refuses_is_refused_in_its_words(wrong):
     arguments = {"input": torch.randn(1, 128, 4, 4), "weight": torch.randn(256, 128, 3, 3), "padding": 1} | wrong
     messages = []
-    for context in (small_map_convolutions(CPU), torch.no_grad()):
+    for context in (SmallMapConvolutions(), torch.no_grad()):
         with context, torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError) as caught:
             F.conv2d(**arguments)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
 
 
-def test_no_other_device_is_touched():
-    with small_map_convolutions(torch.device("cuda")) as nothing:
-        assert nothing is None
-    with small_map_convolutions(CPU):
+def test_tensors_of_other_devices_are_left_alone():
+    with SmallMapConvolutions():
         x, weight = (torch.zeros(s, device="meta", dtype=torch.bfloat16) for s in ((2, 128, 4, 4), (256, 128, 3, 3)))
         assert F.conv2d(x, weight.requires_grad_(), padding=1).device.type == "meta"
 
 
+@pytest.mark.parametrize(
+    ("model", "gradients", "taken"),
+    [
+        (nn.Conv2d(128, 256, 3), True, True),
+        (nn.Conv2d(128, 256, 3), False, False),
+        (nn.Conv2d(256, 512, 3), False, True),
+        (nn.Conv2d(256, 512, 3, device="meta"), True, False),
+        (nn.Conv2d(128, 256, 5), True, False),
+        (nn.Conv2d(128, 256, 3, groups=2), True, False),
+        (build_model("resnet18", width=16), True, False),
+        (build_model("resnet18", width=32), True, True),
+        (nn.Flatten(), True, False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else str(value),
+)
+def test_models_without_large_convolutions_do_without(model, gradients, taken):
+    with torch.set_grad_enabled(gradients):
+        assert isinstance(small_map_convolutions(model), SmallMapConvolutions) == taken
+
+
 def test_autocast_leaves_float64_alone_and_so_does_it():
     x, weight = torch.randn(2, 128, 4, 4, dtype=torch.double), torch.randn(256, 128, 3, 3, dtype=torch.double)
-    with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(CPU):
+    with torch.autocast("cpu", torch.bfloat16), SmallMapConvolutions():
         output = F.conv2d(x, weight.requires_grad_(), padding=1)
     assert output.dtype == torch.double
     assert not took_the_detour(output)
@@ -162,7 +187,7 @@ def test_a_resnet_under_autocast_has_the_same_gradients():
     model = build_model("resnet18", width=32)
     images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
     gradients = []
-    for context in (small_map_convolutions(CPU), torch.enable_grad()):
+    for context in (small_map_convolutions(model), torch.enable_grad()):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16), context:
             output = model(images)
@@ -195,7 +220,7 @@ def test_a_learner_in_bfloat16_uses_it(photos):
 
 
 def test_a_classifier_in_bfloat16_gives_what_its_network_gives(photos):
-    model = build_model("resnet18", width=32).eval()
+    model = build_model("resnet18", width=64).eval()
     classifier = Classifier(model, photos.mean, photos.std, precision="bfloat16")
     images = photos.test.images
     with torch.inference_mode():

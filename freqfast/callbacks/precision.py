@@ -58,6 +58,6 @@ class _AutocastOnce:
             self.model.__dict__["forward"] = self.forward
         else:
             del self.model.__dict__["forward"]
-        device = next(self.model.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16), small_map_convolutions(device):
+        device = next(self.model.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16), small_map_convolutions(self.model):
             return to_float(self.forward(*args, **kwargs))

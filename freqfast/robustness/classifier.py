@@ -85,7 +85,7 @@ class Classifier:
             ValueError: If the model cannot take such images, or gives no such logits.
         """
         try:
-            with small_map_convolutions(self.device):
+            with small_map_convolutions(self._network):
                 found = self._network(self._normalise(torch.from_numpy(batch)))
         except Exception as error:  # a model of anybody's may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]

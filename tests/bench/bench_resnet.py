@@ -12,6 +12,7 @@ ten minutes on one core.
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from common import interleave, median, now, print_setting, print_table, ratio
@@ -26,7 +27,6 @@ from freqfast.small_maps import small_map_convolutions
 
 ARMS = {"ours": (True, False), "no small maps": (False, False), "in place": (True, True)}
 OUR_BLOCK = type(CifarResNet18(width=1).layer1[0])
-NOWHERE = torch.device("meta")
 
 
 def training(width: int, images: Tensor, labels: Tensor) -> tuple[nn.Module, Callable[[], None]]:
@@ -49,7 +49,6 @@ def inference(width: int, images: Tensor) -> tuple[nn.Module, Callable[[], None]
     model = channels_last(fold_batch_norm(build_model("resnet18", width=width).eval()).bfloat16())
     half = images.bfloat16()
 
-    @torch.inference_mode()
     def forward() -> None:
         model(half)
 
@@ -63,7 +62,7 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
             module.inplace = in_place
         elif isinstance(module, BasicBlock):
             module.__class__ = BasicBlock if in_place else OUR_BLOCK
-    with small_map_convolutions(torch.device("cpu") if small_maps else NOWHERE):
+    with torch.inference_mode(not model.training), small_map_convolutions(model) if small_maps else nullcontext():
         start = now("cpu")
         work()
         return 1000 * (now("cpu") - start)
