@@ -220,10 +220,19 @@ def test_a_learner_in_bfloat16_uses_it(photos):
     assert all(took_the_detour(output) for output in trained)
 
 
-def test_a_classifier_in_bfloat16_gives_what_its_network_gives(photos):
+def test_a_classifier_in_bfloat16_uses_it_and_gives_what_its_network_gives(photos, monkeypatch):
+    taken = []
+
+    def counted(*args, **kwargs):
+        taken.append(args[1].shape)
+        return small_map_conv2d(*args, **kwargs)
+
+    monkeypatch.setattr("freqfast.small_maps.small_map_conv2d", counted)
     model = build_model("resnet18", width=64).eval()
     classifier = Classifier(model, photos.mean, photos.std, precision="bfloat16")
     images = photos.test.images
     with torch.inference_mode():
         expected = classifier._network(classifier._normalise(torch.from_numpy(images.copy()))).float()
+    assert not taken
     torch.testing.assert_close(classifier.logits(images.copy()), expected, rtol=0.05, atol=0.05)
+    assert taken == [(512, 256, 3, 3), *[(512, 512, 3, 3)] * 3]
