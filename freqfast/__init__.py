@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from freqfast._version import __version__
 
 _HOME = {
+    "AntiAliasing": "callbacks",
     "Bands": "bands",
     "FrequencyProportion": "callbacks",
     "Recipe": "recipe",
@@ -18,6 +19,7 @@ _HOME = {
     "SpectrumEqualizer": "equalization",
     "SpectrumPerturbation": "callbacks",
     "SpectrumRecorder": "callbacks",
+    "apply_antialiasing": "antialiasing",
     "apply_equalization": "equalization",
     "apply_modulation": "modulation",
     "bake_modulation": "modulation",
@@ -35,9 +37,11 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from freqfast.antialiasing import apply_antialiasing as apply_antialiasing
     from freqfast.bands import Bands as Bands
     from freqfast.bands import band_shares as band_shares
     from freqfast.bands import frequency_proportion as frequency_proportion
+    from freqfast.callbacks import AntiAliasing as AntiAliasing
     from freqfast.callbacks import FrequencyProportion as FrequencyProportion
     from freqfast.callbacks import SpectralModulation as SpectralModulation
     from freqfast.callbacks import SpectrumEqualization as SpectrumEqualization

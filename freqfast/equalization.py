@@ -140,7 +140,7 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         raise ValueError(f"layer {name!r} has an equalizer already; call remove_equalization first to start afresh")
     equalizer = SpectrumEqualizer(bins, exponent).to(conv.weight.device).train(conv.training)
     conv.add_module("equalizer", equalizer)
-    conv.register_forward_pre_hook(_equalize_input)
+    conv.register_forward_pre_hook(_equalize_input, prepend=True)  # before a low-pass, whichever came first
     return model
 
 

@@ -8,7 +8,7 @@ A run directory holds
 - ``metrics.csv``: a row per epoch, fastai's columns and the frequency proportion;
 - ``model.safetensors``: the weights, and in the metadata under ``freqfast`` a JSON object ``{"schema": 1, "version",
   "model": {"name", options}, "modulation": null | {"layer", "per_filter", "sigma", "seed"}, "equalization": null |
-  {"layer", "bins", "exponent"}, "classes": [...], "mean": [r, g, b], "std": [r, g, b]}``;
+  {"layer", "bins", "exponent"}, "antialiasing": [layers], "classes": [...], "mean": [r, g, b], "std": [r, g, b]}``;
 - ``spectra.h5``: see `freqfast.spectra_h5`;
 - ``evaluation.json``: whether each image was classified correctly, by corruption and severity, so that runs can be
   compared image by image; see `freqfast.robustness.storage`;
@@ -44,6 +44,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from freqfast._version import __version__
+from freqfast.antialiasing import antialiased_layers, apply_antialiasing
 from freqfast.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.files import replacing
 from freqfast.models import build_model, channels_last
@@ -143,6 +144,7 @@ def save_checkpoint(
         "model": dict(spec),
         "modulation": modulation,
         "equalization": equalization,
+        "antialiasing": antialiased_layers(model),
         "classes": list(classes),
         "mean": [float(x) for x in mean],
         "std": [float(x) for x in std],
@@ -179,7 +181,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if header["schema"] > SCHEMA:
             raise ValueError(f"schema {header['schema']} is newer than this version reads ({SCHEMA}); update freqfast")
         spec, modulation = dict(header["model"]), header["modulation"]
-        equalization = header.get("equalization")  # absent in files of schema 1 before it was added
+        # Absent in files of schema 1 before they were added.
+        equalization, antialiasing = header.get("equalization"), header.get("antialiasing", [])
         mean, std = (tuple(float(x) for x in header[key]) for key in ("mean", "std"))
         classes = tuple(str(name) for name in header["classes"])
         with torch.device("meta"):  # sizes are checked against the file before any memory is taken
@@ -188,6 +191,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
                 apply_modulation(model, **modulation)
             if equalization is not None:
                 apply_equalization(model, **equalization)
+            apply_antialiasing(model, antialiasing)
         _check_header(mean, std, classes, spec.get("classes", len(classes)))
         _check_tensors(tensors, model.state_dict())
         model.load_state_dict(tensors, assign=True)

@@ -3,7 +3,7 @@
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-__all__ = ["find_conv", "unwrap"]
+__all__ = ["find_conv", "first_spatial_conv", "unwrap"]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -33,6 +33,12 @@ def _refusal(name: str, conv: nn.Conv2d) -> str | None:
     return None
 
 
+def first_spatial_conv(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
+    """The first convolution larger than 1x1 in the order in which the modules were registered, and its name."""
+    convs = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
+    return next(((name, conv) for name, conv in convs if max(conv.kernel_size) > 1), None)
+
+
 def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2d]:
     """The convolution that freqfast works on.
 
@@ -50,10 +56,7 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
     """
     model = unwrap(model)
     if layer is None:
-        found = next(
-            ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1),
-            None,
-        )
+        found = first_spatial_conv(model)
         if found is None:
             raise ValueError(
                 f"{type(model).__name__} has no spatial Conv2d; name one with layer=, or use another model"

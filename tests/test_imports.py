@@ -11,6 +11,7 @@ import freqfast
 
 ROOT = Path(__file__).parents[1]
 PUBLIC_NAMES = (
+    "AntiAliasing", "apply_antialiasing",
     "Bands", "power_spectrum", "frequencies", "band_shares", "frequency_proportion", "project_filters",
     "SpectralConv2d", "effective_weight", "apply_modulation", "bake_modulation", "FrequencyProportion",
     "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",
@@ -26,6 +27,7 @@ CORE = {
     "modulation": {"spectrum", "bands", "surgery"},
     "perturbation": {"spectrum"},
     "equalization": {"spectrum", "surgery"},
+    "antialiasing": {"surgery"},
 }
 # What a part of the package must not know of.
 UNKNOWN_TO = {

@@ -114,6 +114,7 @@ def make_runs(folder, tree):
             "frequency_proportion": {"proportions": {"low": 0.5, "high": 0.5}},
             "spectral_modulation": {"sigma": 0.5},
             "spectrum_equalization": {"bins": 3},
+            "antialiasing": {},
         },
     )
     run_recipe(recipe, folder / "run", tree, "cpu")

@@ -26,6 +26,7 @@ from torchvision import models
 
 from freqfast.bands import Bands
 from freqfast.callbacks import (
+    AntiAliasing,
     AutoPrecision,
     FrequencyProportion,
     SpectralModulation,
@@ -129,7 +130,7 @@ OPTIMIZERS = {
     "AdamW": (partial(OptimWrapper, opt=torch.optim.AdamW), 0.003),
 }
 OTHERS = {"MixUp": MixUp, "GradientClip": GradientClip, "GradientAccumulation": partial(GradientAccumulation, 16)}
-NAMES = ["proportion", "modulation", "perturbation", "equalization", "recorder"]
+NAMES = ["proportion", "modulation", "perturbation", "equalization", "antialiasing", "recorder"]
 FITS = ["fit", "fit", "fit_one_cycle", "fit_flat_cos", "fine_tune", "reset"]
 BETWEEN = ["lr_find", "validate", "get_preds", "save_load", "fresh", "export", "take_off_for_a_while"]
 
@@ -178,6 +179,9 @@ def make_callback(name, composition, model, layer):
         )
     if name == "equalization":
         return SpectrumEqualization(rng.choice([1, 4, 12]), rng.choice([0.5, 1.0]), layer=layer)
+    if name == "antialiasing":
+        strided = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+        return AntiAliasing(None if set(strided) - {find_conv(model)[1]} else [])
     if name == "recorder":
         return SpectrumRecorder(bands, n=32, layer=layer)
     kernel = find_conv(model, layer)[1].kernel_size

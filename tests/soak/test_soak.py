@@ -16,6 +16,7 @@ from fastai.callback.core import Callback
 from fastai.learner import load_learner
 from torch import nn
 
+from freqfast.antialiasing import LowPass, remove_antialiasing
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
 from freqfast.equalization import SpectrumEqualizer, remove_equalization
 from freqfast.modulation import SpectralConv2d, bake_modulation, effective_weight
@@ -182,10 +183,11 @@ class Soak:
     def take_all_off(self):
         self.learn.remove_cbs([cb for cb in self.learn.cbs if cb in self.callbacks])
         remove_equalization(self.learn.model)
+        remove_antialiasing(self.learn.model)
         conv = find_conv(self.learn.model, self.layer)[1]
         assert type(conv) is nn.Conv2d if self.kind is nn.Conv2d else type(conv) is self.kind
         assert list(self.learn.model.state_dict()) == self.keys
-        assert not any(isinstance(m, (SpectralConv2d, SpectrumEqualizer)) for m in self.learn.model.modules())
+        assert not any(isinstance(m, (SpectralConv2d, SpectrumEqualizer, LowPass)) for m in self.learn.model.modules())
         check_optimizer(self.learn)
 
 

@@ -26,6 +26,7 @@ TINY = Recipe(
         "spectral_modulation": {"sigma": 0.5},
         "spectrum_perturbation": {"share": 0.5},
         "spectrum_equalization": {"bins": 4},
+        "antialiasing": {},
     },
     name="tiny",
 )

@@ -1,0 +1,109 @@
+"""Anti-aliasing: a strided convolution meets an input without most of what its stride would fold.
+
+A stride of two keeps frequencies up to 1/4 cycles/pixel; what its input holds above is folded onto them, so that the
+high frequencies that the first layer passes on come back as low ones further up. A low-pass before it prevents that
+(Zhang, 2019, arXiv:1904.11486).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from freqfast.surgery import first_spatial_conv, unwrap
+
+__all__ = ["LowPass", "antialiased_layers", "apply_antialiasing", "remove_antialiasing"]
+
+
+class LowPass(nn.Module):
+    """Weights each pixel's neighbourhood by a triangle along both axes, ``(1, 2, 1) / 4`` for a stride of two.
+
+    For a stride ``s`` the triangle has ``2 s - 1`` taps and the amplitude response
+    ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders are padded with
+    zeros, as those of convolutions are.
+
+    Args:
+        stride: That of the convolution, ``(vertical, horizontal)``.
+    """
+
+    def __init__(self, stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Filter ``(N, C, H, W)``, or ``(C, H, W)``, to the same size."""
+        vertical, horizontal = (images.new_tensor(_triangle(s)) for s in self.stride)
+        channels = images.shape[-3]
+        kernel = torch.outer(vertical, horizontal).expand(channels, 1, -1, -1)
+        padding = (self.stride[0] - 1, self.stride[1] - 1)
+        return nn.functional.conv2d(images, kernel, padding=padding, groups=channels)
+
+    def extra_repr(self) -> str:
+        """The stride."""
+        return f"stride={self.stride}"
+
+
+def _triangle(stride: int) -> list[float]:
+    return [(stride - abs(offset)) / stride**2 for offset in range(1 - stride, stride)]
+
+
+def _low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
+    """Forward pre-hook; a function of the module, so that models stay picklable."""
+    return (conv.low_pass(inputs[0]), *inputs[1:])  # type: ignore[operator]
+
+
+def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None) -> nn.Module:
+    """Put a `LowPass` before a model's strided convolutions, in place; parameters and their names stay.
+
+    Args:
+        model: Any model with strided convolutions; DistributedDataParallel and torch.compile wrappers are looked
+            through.
+        layers: Names of the convolutions; by default all with a stride but for the first spatial one of the model,
+            whose filters decide themselves what they pass.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: If a layer is no convolution with a stride, or has a low-pass already, or there is none.
+    """
+    network = unwrap(model)
+    modules = dict(network.named_modules())
+    if layers is None:
+        first, _ = first_spatial_conv(network) or ("", None)
+        layers = [name for name, module in modules.items() if _is_strided(module) and name != first]
+        if not layers:
+            raise ValueError(f"{type(network).__name__} has no Conv2d with a stride beyond its first convolution")
+    layers = list(dict.fromkeys(layers))
+    for name in layers:
+        if not _is_strided(modules.get(name)):
+            raise ValueError(f"layer {name!r} is no Conv2d with a stride, so there is nothing to low-pass")
+        if hasattr(modules[name], "low_pass"):
+            raise ValueError(f"layer {name!r} has a low-pass already; call remove_antialiasing first")
+    for name in layers:
+        conv = modules[name]
+        conv.add_module("low_pass", LowPass(conv.stride).train(conv.training))  # type: ignore[arg-type]
+        conv.register_forward_pre_hook(_low_pass_input)
+    return model
+
+
+def _is_strided(module: nn.Module | None) -> bool:
+    return isinstance(module, nn.Conv2d) and max(module.stride) > 1
+
+
+def antialiased_layers(model: nn.Module) -> list[str]:
+    """Names of the convolutions that have a `LowPass`."""
+    return [name for name, module in unwrap(model).named_modules() if _has_low_pass(module)]
+
+
+def _has_low_pass(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "low_pass", None), LowPass)
+
+
+def remove_antialiasing(model: nn.Module) -> nn.Module:
+    """Take every `LowPass` out of a model, in place."""
+    for conv in filter(_has_low_pass, list(model.modules())):
+        del conv.low_pass
+        for key in [k for k, hook in conv._forward_pre_hooks.items() if hook is _low_pass_input]:
+            del conv._forward_pre_hooks[key]
+    return model
