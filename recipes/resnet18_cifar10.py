@@ -43,6 +43,12 @@ equalization_tilt = _arm(
     spectrum_equalization={},
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 1.0, "noise": 0.06},
 )
+antialiasing = _arm("every stride beyond the first layer with a low-pass before it", antialiasing={})
+antialiasing_equalization_tilt = replace(
+    equalization_tilt,
+    description="equalization_tilt, and every stride with a low-pass before it",
+    callbacks={**equalization_tilt.callbacks, "antialiasing": {}},
+)
 modulation_perturbation = _arm(
     "learned gains per filter, a quarter of each batch perturbed",
     spectral_modulation=_MODULATION,

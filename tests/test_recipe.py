@@ -15,6 +15,8 @@ BUILT_IN = {
     *(
         f"resnet18_cifar10.{arm}"
         for arm in (
+            "antialiasing",
+            "antialiasing_equalization_tilt",
             "baseline",
             "best",
             "equalization",
