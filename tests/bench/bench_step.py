@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from common import StepClock, interleave, median, photo_data, print_setting, print_table, ratio
 
+from freqfast.antialiasing import remove_antialiasing
 from freqfast.equalization import remove_equalization
 from freqfast.recipe import Recipe, find_recipe
 from freqfast.training import build_callbacks, build_learner
@@ -23,6 +24,7 @@ ARMS = {  # recipes whose callbacks are measured, and the ratio aimed at
     "SpectralModulation": ("modulation", "1.01"),
     "SpectrumPerturbation": ("perturbation", "1.03"),
     "SpectrumEqualization": ("equalization", "1.03"),
+    "AntiAliasing": ("antialiasing", "1.05"),
 }
 
 
@@ -52,7 +54,7 @@ def main() -> None:
         # One Learner for all arms: two models alone, at different addresses, can differ by more than a callback costs.
         with learn.no_bar(), learn.no_logging():
             learn.fit(1, lr=0.01, cbs=[clock, *build_callbacks(recipe)])
-        remove_equalization(learn.model)  # the others leave with their callback
+        remove_antialiasing(remove_equalization(learn.model))  # the others leave with their callback
         return clock.median_step()
 
     seconds = interleave(

@@ -4,6 +4,7 @@ import torch
 import torchvision
 from torch import nn
 
+from freqfast.antialiasing import apply_antialiasing
 from freqfast.equalization import apply_equalization
 from freqfast.models import build_model
 from freqfast.robustness.folding import fold_batch_norm
@@ -136,6 +137,12 @@ def test_a_hook_of_the_whole_model_still_runs():
     model = lived_in(Block())
     model.register_forward_hook(lambda module, inputs, output: output + 1)
     assert_same(model, left=1)
+
+
+def test_low_passes_before_convolutions_stay():
+    torch.manual_seed(0)
+    model = apply_antialiasing(build_model("resnet18", width=4))
+    assert_same(lived_in(model), left=0, size=16)
 
 
 def test_the_equalizer_before_a_convolution_stays():
