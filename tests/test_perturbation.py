@@ -9,7 +9,7 @@ from scipy.stats import kstest
 
 from freqfast.perturbation import check_strengths, perturb_spectrum
 
-OFF = {"gain": 0.0, "tilt": 0.0, "jitter": 0.0, "noise": 0.0}
+OFF = {"gain": 0.0, "tilt": 0.0, "ripple": 0.0, "jitter": 0.0, "noise": 0.0}
 
 
 def seeded(seed=0):
@@ -83,6 +83,38 @@ def test_strengths_reach_their_limits_and_no_further():
     losses = -log_ratio(gain=1.6)[:, 2, 2]
     assert losses.max() == pytest.approx(1.6, rel=2e-3)
     assert losses.min() == pytest.approx(0, abs=1e-5)
+
+
+# Ripple
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 17)])
+def test_ripples_are_the_stated_series(size):
+    images = pale_images(800, 2, *size)
+    ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"ripple": 0.5}, generator=seeded()))
+    np.testing.assert_allclose(ratio[:, 0], ratio[:, 1], rtol=1e-4)  # the same for all channels
+    log = np.log(ratio[:, 0]).reshape(800, -1)
+    np.testing.assert_allclose(log[:, 0], 0, atol=1e-9)  # the mean stays
+    fy, fx = np.meshgrid(np.fft.fftfreq(size[0]), np.fft.fftfreq(size[1]), indexing="ij")
+    shifts = [(1, 0), (2, 0), *((y, x) for x in (1, 2) for y in (-2, -1, 0, 1, 2))]
+    scale = math.sqrt(sum(1 / (y * y + x * x) for y, x in shifts))
+    waves = [(np.cos(2 * np.pi * (y * fy + x * fx)) - 1) / math.hypot(y, x) / scale for y, x in shifts]
+    series = np.stack(waves).reshape(12, -1)
+    weights, *_ = np.linalg.lstsq(series.T, log.T, rcond=None)
+    np.testing.assert_allclose(weights.T @ series, log, atol=1e-4)
+    strength = np.sqrt((weights**2).mean(0))  # of 12 normal draws: known to a fifth
+    assert 0.45 < strength.max() < 0.8
+    assert np.mean(strength) == pytest.approx(0.25 * 0.98, rel=0.08)  # U(0, 1) / 2, and the mean of chi_12 / sqrt(12)
+    assert kstest((weights / strength).ravel() / math.sqrt(12 / 11), "norm").pvalue > 1e-4
+    assert np.abs(np.corrcoef(weights / strength) - np.eye(12)).max() < 0.2
+
+
+def test_ripples_move_nothing():
+    images = pale_images(4)
+    before, after = (
+        np.fft.fft2(x.numpy()) for x in (images, perturb_spectrum(images, **OFF | {"ripple": 1.0}, generator=seeded()))
+    )
+    np.testing.assert_allclose(np.angle(after / before), 0, atol=1e-6)
 
 
 # Jitter
@@ -185,7 +217,7 @@ def test_clamping_reaches_both_ends():
 
 def test_generator_alone_decides():
     images = torch.rand(8, 3, 16, 16, generator=seeded())
-    strengths = {"gain": 1.0, "tilt": 0.5, "jitter": 0.3, "noise": 0.1}
+    strengths = {"gain": 1.0, "tilt": 0.5, "ripple": 0.5, "jitter": 0.3, "noise": 0.1}
     state = torch.get_rng_state()
     first = perturb_spectrum(images, **strengths, generator=seeded(5))
     assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded(5)), first)

@@ -16,6 +16,7 @@ BUILT_IN = {
         f"resnet18_cifar10.{arm}"
         for arm in (
             "antialiasing",
+            "antialiasing_equalization_ripple",
             "antialiasing_equalization_tilt",
             "baseline",
             "best",
