@@ -62,5 +62,5 @@ modulation_perturbation = _arm(
 )
 best = replace(
     antialiasing_equalization_ripple,
-    description="antialiasing_equalization_ripple: the largest gain without a loss of clean accuracy in studies/small.toml",
+    description="antialiasing_equalization_ripple: in studies/small.toml the largest gain, at no loss",
 )
