@@ -18,7 +18,7 @@ def perturb_spectrum(
     images: Tensor,
     gain: float = 1.6,
     tilt: float = 0.7,
-    ripple: float = 0.0,
+    shaping: float = 0.0,
     jitter: float = 0.0,
     noise: float = 0.1,
     generator: torch.Generator | None = None,
@@ -31,12 +31,12 @@ def perturb_spectrum(
       acts like a loss of contrast;
     - a radial tilt ``exp(-3 t (2 rho)^2)``, ``t ~ U(0, tilt)``: high frequencies attenuated for four images of five,
       boosted (``t -> -0.15 t``) for the fifth;
-    - a smooth random response, ripples of ``exp(s g(f))``, ``s ~ U(0, ripple)``, the same for all channels, where
+    - shaping by a smooth random response ``exp(s g(f))``, ``s ~ U(0, shaping)``, the same for all channels, where
 
           g(f) = sum_n a_n (cos(2 pi n . f) - 1) / |n|  /  sqrt(sum_n 1 / |n|^2),  a_n ~ N(0, 1),
 
-      over the shifts n of up to two pixels along each axis, one of each pair n and -n. It spares the mean, moves
-      nothing, and blurs or sharpens by a random short kernel, most often along some directions more than others;
+      over the shifts n of up to two pixels along each axis, one of each pair n and -n. It keeps the mean and
+      all phases, and blurs or sharpens by a random short kernel, mostly more along some directions than others;
     - log-normal jitter ``exp(s eps)``, independent for each frequency and channel, ``s ~ U(0, jitter)``;
 
     and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
@@ -49,7 +49,7 @@ def perturb_spectrum(
         images: ``(N, C, H, W)`` float pixels in [0, 1].
         gain: Largest loss of log amplitude; 0 for none.
         tilt: Largest tilt; 0 for none.
-        ripple: Largest scale of the smooth response's log amplitude; 0 for none.
+        shaping: Largest scale of the smooth response's log amplitude; 0 for none.
         jitter: Largest standard deviation of the log amplitude; 0 for none.
         noise: Largest standard deviation of the added noise, in pixel values; 0 for none.
         generator: Source of randomness on the images' device; None for torch's own.
@@ -64,7 +64,7 @@ def perturb_spectrum(
         raise ValueError(
             f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"
         )
-    check_strengths(gain=gain, tilt=tilt, ripple=ripple, jitter=jitter, noise=noise)
+    check_strengths(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
     count, channels, height, width = images.shape
     pixels = at_least_float32(images)
 
@@ -84,8 +84,8 @@ def perturb_spectrum(
         log_amplitude = -12 * torch.where(uniform() < 0.8, t, -0.15 * t) * rho.square()
     else:
         log_amplitude = torch.zeros_like(rho)
-    if ripple:
-        log_amplitude = log_amplitude + ripple * uniform() * _smooth_responses(fy, fx, count, generator)
+    if shaping:
+        log_amplitude = log_amplitude + shaping * uniform() * _smooth_responses(fy, fx, count, generator)
     if jitter:
         log_amplitude = log_amplitude + jitter * uniform() * normal(*rho.shape)
     if gain:
@@ -106,7 +106,7 @@ def perturb_spectrum(
 
 
 def _smooth_responses(fy: Tensor, fx: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """Log amplitudes ``(count, 1, H, W // 2 + 1)`` that ripple with the frequency: see `perturb_spectrum`."""
+    """Log amplitudes ``(count, 1, H, W // 2 + 1)`` that vary smoothly with the frequency: see `perturb_spectrum`."""
     shifts = [(y, x) for y in range(-2, 3) for x in range(3) if (x, y) > (0, 0)]
     waves = torch.stack([((2 * torch.pi * (y * fy + x * fx)).cos() - 1) / math.hypot(y, x) for y, x in shifts])
     waves = waves / math.sqrt(sum(1 / (y * y + x * x) for y, x in shifts))

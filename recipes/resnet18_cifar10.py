@@ -49,11 +49,11 @@ antialiasing_equalization_tilt = replace(
     description="equalization_tilt, and every stride with a low-pass before it",
     callbacks={**equalization_tilt.callbacks, "antialiasing": {}},
 )
-antialiasing_equalization_ripple = _arm(
-    "every stride with a low-pass before it, equalization, a quarter of each batch with tilt, ripple and noise",
+antialiasing_equalization_shaping = _arm(
+    "every stride with a low-pass before it, equalization, a quarter of each batch with tilt, shaping and noise",
     antialiasing={},
     spectrum_equalization={},
-    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 2.0, "ripple": 1.0, "noise": 0.08},
+    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 2.0, "shaping": 1.0, "noise": 0.08},
 )
 modulation_perturbation = _arm(
     "learned gains per filter, a quarter of each batch perturbed",
@@ -61,6 +61,6 @@ modulation_perturbation = _arm(
     spectrum_perturbation=_PERTURBATION,
 )
 best = replace(
-    antialiasing_equalization_ripple,
-    description="antialiasing_equalization_ripple: in studies/small.toml the largest gain, at no loss",
+    antialiasing_equalization_shaping,
+    description="antialiasing_equalization_shaping: in studies/small.toml the largest gain, at no loss",
 )

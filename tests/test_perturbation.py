@@ -9,7 +9,7 @@ from scipy.stats import kstest
 
 from freqfast.perturbation import check_strengths, perturb_spectrum
 
-OFF = {"gain": 0.0, "tilt": 0.0, "ripple": 0.0, "jitter": 0.0, "noise": 0.0}
+OFF = {"gain": 0.0, "tilt": 0.0, "shaping": 0.0, "jitter": 0.0, "noise": 0.0}
 
 
 def seeded(seed=0):
@@ -85,13 +85,13 @@ def test_strengths_reach_their_limits_and_no_further():
     assert losses.min() == pytest.approx(0, abs=1e-5)
 
 
-# Ripple
+# Shaping
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 17)])
-def test_ripples_are_the_stated_series(size):
+def test_shaping_is_the_stated_series(size):
     images = pale_images(800, 2, *size)
-    ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"ripple": 0.5}, generator=seeded()))
+    ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"shaping": 0.5}, generator=seeded()))
     np.testing.assert_allclose(ratio[:, 0], ratio[:, 1], rtol=1e-4)  # the same for all channels
     log = np.log(ratio[:, 0]).reshape(800, -1)
     np.testing.assert_allclose(log[:, 0], 0, atol=1e-9)  # the mean stays
@@ -109,10 +109,10 @@ def test_ripples_are_the_stated_series(size):
     assert np.abs(np.corrcoef(weights / strength) - np.eye(12)).max() < 0.2
 
 
-def test_ripples_move_nothing():
+def test_shaping_moves_nothing():
     images = pale_images(4)
     before, after = (
-        np.fft.fft2(x.numpy()) for x in (images, perturb_spectrum(images, **OFF | {"ripple": 1.0}, generator=seeded()))
+        np.fft.fft2(x.numpy()) for x in (images, perturb_spectrum(images, **OFF | {"shaping": 1.0}, generator=seeded()))
     )
     np.testing.assert_allclose(np.angle(after / before), 0, atol=1e-6)
 
@@ -217,7 +217,7 @@ def test_clamping_reaches_both_ends():
 
 def test_generator_alone_decides():
     images = torch.rand(8, 3, 16, 16, generator=seeded())
-    strengths = {"gain": 1.0, "tilt": 0.5, "ripple": 0.5, "jitter": 0.3, "noise": 0.1}
+    strengths = {"gain": 1.0, "tilt": 0.5, "shaping": 0.5, "jitter": 0.3, "noise": 0.1}
     state = torch.get_rng_state()
     first = perturb_spectrum(images, **strengths, generator=seeded(5))
     assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded(5)), first)

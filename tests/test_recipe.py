@@ -16,7 +16,7 @@ BUILT_IN = {
         f"resnet18_cifar10.{arm}"
         for arm in (
             "antialiasing",
-            "antialiasing_equalization_ripple",
+            "antialiasing_equalization_shaping",
             "antialiasing_equalization_tilt",
             "baseline",
             "best",
@@ -267,7 +267,7 @@ def test_cifar10_recipes_differ_only_in_their_callbacks():
     assert len({replace(r, callbacks={}, description="", name="").to_toml() for r in arms}) == 1
     best = find_recipe("resnet18_cifar10.best")
     assert [r.name for r in arms if r.callbacks == best.callbacks and r != best] == [
-        "resnet18_cifar10.antialiasing_equalization_ripple"
+        "resnet18_cifar10.antialiasing_equalization_shaping"
     ]
     assert len({str(r.callbacks) for r in arms}) == len(arms) - 1
     budget = arms[0]

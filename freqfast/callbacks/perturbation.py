@@ -20,7 +20,7 @@ class SpectrumPerturbation(PixelCallback):
         share: Share of each batch that is perturbed, in (0, 1].
         gain: Largest loss of log amplitude, DC spared; 0 for none.
         tilt: Largest radial tilt; 0 for none.
-        ripple: Largest scale of a smooth random response's log amplitude; 0 for none.
+        shaping: Largest scale of a smooth random response's log amplitude; 0 for none.
         jitter: Largest standard deviation of the log amplitude, by frequency; 0 for none.
         noise: Largest standard deviation of the added noise, in pixel values; 0 for none.
         mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
@@ -36,15 +36,15 @@ class SpectrumPerturbation(PixelCallback):
         share: float = 0.25,
         gain: float = 1.6,
         tilt: float = 0.7,
-        ripple: float = 0.0,
+        shaping: float = 0.0,
         jitter: float = 0.0,
         noise: float = 0.1,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        check_strengths(gain=gain, tilt=tilt, ripple=ripple, jitter=jitter, noise=noise)
+        check_strengths(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
         super().__init__(share, mean, std)
-        self.strengths = {"gain": gain, "tilt": tilt, "ripple": ripple, "jitter": jitter, "noise": noise}
+        self.strengths = {"gain": gain, "tilt": tilt, "shaping": shaping, "jitter": jitter, "noise": noise}
 
     def change(self, pixels: Tensor) -> Tensor:
         """Perturb ``(N, C, H, W)`` pixels in [0, 1]."""
