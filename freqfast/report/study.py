@@ -65,7 +65,7 @@ def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure:
         points.append((x, y))
         drawn += [Bbox.from_extents(x - half_x, y, x + half_x, y), Bbox.from_extents(x, y - half_y, x, y + half_y)]
     _frame(axes, drawn)
-    _shade_target(axes, study, shown, measure)
+    note = _shade_target(axes, study, shown, measure)
     axes.set_xlabel("clean accuracy, percent", fontsize=9)
     axes.set_ylabel(f"{measure}, percent", fontsize=9)
     axes.set_title(study.title, fontsize=9)
@@ -75,7 +75,7 @@ def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure:
 
     names = [summary.arm for summary in shown]
     labels = [str(i + 1) for i in range(len(names))] if lines else names
-    place_labels(axes, points, labels, [_with_marker(axes, box) for box in drawn], _FONT)
+    place_labels(axes, points, labels, [*(_with_marker(axes, box) for box in drawn), *note], _FONT)
     for i, name in enumerate(names if lines else ()):
         column, line = divmod(i, lines)
         bottom = (below - 0.5 - _LINE * line - 0.05) / height
@@ -97,17 +97,22 @@ def _with_marker(axes: Axes, box: Bbox) -> Bbox:
     return pixels.transformed(axes.transData.inverted())
 
 
-def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> None:
-    """Shade where clean accuracy and mean15 reach the study's target, measured from the baseline."""
+def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> list[Bbox]:
+    """Shade where clean accuracy and mean15 reach the study's target, measured from the baseline.
+
+    Returns:
+        Where the note is that says so, in data coordinates, if there is one.
+    """
     baseline = next((summary for summary in shown if summary.arm == study.baseline), None)
     if not study.target or baseline is None or measure != "mean15":
-        return
+        return []
     x, y = (100 * (baseline.means[name].mean + study.target[name]) for name in ("clean", "mean15"))
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set_xlim(left, right := max(right, x + 0.5))
     axes.set_ylim(bottom, top := max(top, y + 0.5))
     axes.add_patch(Rectangle((x, y), right - x, top - y, facecolor=_TARGET, alpha=0.12, linewidth=0, zorder=0))
-    note = f"{100 * study.target['mean15']:+g} at {100 * study.target['clean']:+g} or better"
-    axes.annotate(
-        note, (right, top), (-4, -4), textcoords="offset points", fontsize=7, ha="right", va="top", color="0.35"
+    text = f"{100 * study.target['mean15']:+g} at {100 * study.target['clean']:+g} or better"
+    note = axes.annotate(
+        text, (right, top), (-4, -4), textcoords="offset points", fontsize=7, ha="right", va="top", color="0.35"
     )
+    return [note.get_window_extent().transformed(axes.transData.inverted())]

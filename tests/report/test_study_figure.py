@@ -133,3 +133,12 @@ def test_families_side_by_side():
     assert not any(container.lines[2] for container in bar.containers)  # one seed has no interval
     with pytest.raises(ValueError, match="no arm has accuracies by family"):
         by_family(study, [bare])
+
+
+def test_no_label_is_written_over_the_targets_note():
+    study, (baseline, other) = made_up(2)
+    arms = {"clean": Estimate(0.866, 0.002, 3), "mean15": Estimate(0.797, 0.006, 3)}
+    long = replace(other, arm="antialiasing-equalization-shaping", means=arms)
+    figure = clean_against_robust(replace(study, target={"clean": -0.005, "mean15": 0.13}), [baseline, long])
+    boxes = drawn_texts(figure)
+    assert not boxes["+13 at -0.5 or better"].overlaps(boxes[long.arm])
