@@ -54,6 +54,32 @@ def test_outputs_and_gradients_are_those_of_conv2d(drawn):
     assert found[0].is_contiguous(memory_format=torch.channels_last)
 
 
+def leave_nan_in_freed_memory():
+    """What is read without being written is a NaN then, on its way into a result."""
+    sizes = (100, 300, 1000, 4000, 16000, 60000, 300000)
+    del [torch.full((count,), float("nan")) for count in sizes for _ in range(2)][:]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (8, 2), (2, 2), (3, 5), (4, 4)])
+def test_nothing_but_the_images_comes_in(size, stride):
+    torch.manual_seed(0)
+    weight = torch.randn(512, 256, 3, 3).bfloat16()
+    for images in (1, 3, 8):
+        x = torch.randn(images, 256, *(stride * n for n in size)).bfloat16()
+        grad = torch.randn(images, 512, *size).bfloat16()
+        results = []
+        for convolve, dtype in ((small_map_conv2d, torch.bfloat16), (F.conv2d, torch.float32)):
+            leaves = [t.to(dtype, memory_format=torch.channels_last).requires_grad_() for t in (x, weight)]
+            leave_nan_in_freed_memory()
+            output = convolve(*leaves, stride=stride, **({} if convolve is small_map_conv2d else {"padding": 1}))
+            leave_nan_in_freed_memory()
+            output.backward(grad.to(dtype))
+            results.append([output.detach(), *(leaf.grad for leaf in leaves)])
+        for ours, exact in zip(*results, strict=True):
+            torch.testing.assert_close(ours.float(), exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))
+
+
 def test_it_can_be_differentiated_twice():
     shapes = ((2, 2, 4, 2), (3, 2, 3, 3), (3,))
     leaves = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
