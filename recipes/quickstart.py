@@ -6,7 +6,7 @@ All three ideas at once, mild: three quarters of the filters low-frequency, a le
 from freqfast import Recipe
 
 quickstart = Recipe(
-    description="small ResNet-18 on photo patches, all callbacks, a minute or two on two cores",
+    description="small ResNet-18 on photo patches, three callbacks, a minute or two on two cores",
     data="photos",
     width=16,
     epochs=8,
