@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from freqfast._version import __version__
 
 _HOME = {
-    "AntiAliasing": "callbacks",
+    "Antialiasing": "callbacks",
     "Bands": "bands",
     "FrequencyProportion": "callbacks",
     "Recipe": "recipe",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from freqfast.bands import Bands as Bands
     from freqfast.bands import band_shares as band_shares
     from freqfast.bands import frequency_proportion as frequency_proportion
-    from freqfast.callbacks import AntiAliasing as AntiAliasing
+    from freqfast.callbacks import Antialiasing as Antialiasing
     from freqfast.callbacks import FrequencyProportion as FrequencyProportion
     from freqfast.callbacks import SpectralModulation as SpectralModulation
     from freqfast.callbacks import SpectrumEqualization as SpectrumEqualization

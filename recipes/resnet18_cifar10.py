@@ -44,11 +44,6 @@ equalization_tilt = _arm(
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 1.0, "noise": 0.06},
 )
 antialiasing = _arm("every stride beyond the first layer with a low-pass before it", antialiasing={})
-antialiasing_equalization_tilt = replace(
-    equalization_tilt,
-    description="equalization_tilt, and every stride with a low-pass before it",
-    callbacks={**equalization_tilt.callbacks, "antialiasing": {}},
-)
 antialiasing_equalization_shaping = _arm(
     "every stride with a low-pass before it, equalization, a quarter of each batch with tilt, shaping and noise",
     antialiasing={},
@@ -60,7 +55,4 @@ modulation_perturbation = _arm(
     spectral_modulation=_MODULATION,
     spectrum_perturbation=_PERTURBATION,
 )
-best = replace(
-    antialiasing_equalization_shaping,
-    description="antialiasing_equalization_shaping: in studies/small.toml the largest gain, at no loss",
-)
+best = replace(antialiasing_equalization_shaping, description="the largest gain, at no loss, in studies/small.toml")

@@ -11,7 +11,7 @@ import freqfast
 
 ROOT = Path(__file__).parents[1]
 PUBLIC_NAMES = (
-    "AntiAliasing", "apply_antialiasing",
+    "Antialiasing", "apply_antialiasing",
     "Bands", "power_spectrum", "frequencies", "band_shares", "frequency_proportion", "project_filters",
     "SpectralConv2d", "effective_weight", "apply_modulation", "bake_modulation", "FrequencyProportion",
     "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",

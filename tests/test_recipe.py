@@ -17,7 +17,6 @@ BUILT_IN = {
         for arm in (
             "antialiasing",
             "antialiasing_equalization_shaping",
-            "antialiasing_equalization_tilt",
             "baseline",
             "best",
             "equalization",

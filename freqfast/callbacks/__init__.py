@@ -8,7 +8,7 @@ When each helps, and what it costs:
   products per forward pass; baked away for inference.
 - `SpectrumEqualization` gives every sample the training set's radial power spectrum. One FFT of each batch, also in
   inference; no parameters.
-- `AntiAliasing` low-passes what strided convolutions meet beyond the first layer. A few per cent of a step, also in
+- `Antialiasing` low-passes what strided convolutions meet beyond the first layer. A few per cent of a step, also in
   inference; no parameters.
 - `SpectrumPerturbation` perturbs the spectrum that a share of each training batch meets. One FFT of that share.
 - `GaussianNoise` and `AugMix` are references to compare the others with; see `freqfast.callbacks.references`.
@@ -16,7 +16,7 @@ When each helps, and what it costs:
 - `AutoPrecision` runs the forward pass in bfloat16 where the device has it natively.
 """
 
-from freqfast.callbacks.antialiasing import AntiAliasing
+from freqfast.callbacks.antialiasing import Antialiasing
 from freqfast.callbacks.equalization import SpectrumEqualization
 from freqfast.callbacks.modulation import SpectralModulation
 from freqfast.callbacks.perturbation import SpectrumPerturbation
@@ -27,7 +27,7 @@ from freqfast.callbacks.recorder import SpectrumRecorder
 from freqfast.callbacks.references import AugMix, GaussianNoise
 
 __all__ = [
-    "AntiAliasing",
+    "Antialiasing",
     "AugMix",
     "AutoPrecision",
     "FitProgress",

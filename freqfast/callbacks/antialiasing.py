@@ -7,10 +7,10 @@ from fastai.learner import Learner
 from freqfast.antialiasing import antialiased_layers, apply_antialiasing
 from freqfast.callbacks.installing import InstallingCallback
 
-__all__ = ["AntiAliasing"]
+__all__ = ["Antialiasing"]
 
 
-class AntiAliasing(InstallingCallback):
+class Antialiasing(InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
     Adding it to a Learner, in any way, puts a `freqfast.antialiasing.LowPass` before each; it has no parameters. It is

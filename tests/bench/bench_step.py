@@ -24,7 +24,7 @@ ARMS = {  # recipes whose callbacks are measured, and the ratio aimed at
     "SpectralModulation": ("modulation", "1.01"),
     "SpectrumPerturbation": ("perturbation", "1.03"),
     "SpectrumEqualization": ("equalization", "1.03"),
-    "AntiAliasing": ("antialiasing", "1.05"),
+    "Antialiasing": ("antialiasing", "1.05"),
 }
 
 

@@ -1,4 +1,4 @@
-"""`AntiAliasing`: added in every way, with the other callbacks, saved, loaded and exported."""
+"""`Antialiasing`: added in every way, with the other callbacks, saved, loaded and exported."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from fastai.learner import load_learner
 from torch import nn
 
 from freqfast.antialiasing import LowPass, antialiased_layers
-from freqfast.callbacks import AntiAliasing, SpectrumEqualization
+from freqfast.callbacks import Antialiasing, SpectrumEqualization
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def strided(make_model):
 
 @pytest.mark.parametrize("way", ["Learner", "add_cb", "fit"])
 def test_every_way_of_adding_it_to_the_others(way, make_learner, strided, everything, tools):
-    cbs = [*everything(), SpectrumEqualization(bins=4), AntiAliasing()]
+    cbs = [*everything(), SpectrumEqualization(bins=4), Antialiasing()]
     learn = make_learner(cbs if way == "Learner" else None, model=strided())
     if way == "add_cb":
         learn.add_cbs(cbs)
@@ -35,24 +35,24 @@ def test_every_way_of_adding_it_to_the_others(way, make_learner, strided, everyt
 
 
 def test_it_is_one_with_the_network(make_learner, strided):
-    learn = make_learner(AntiAliasing(), model=strided())
+    learn = make_learner(Antialiasing(), model=strided())
     learn.fit(1, 0.05)
     batch = learn.dls.valid.one_batch()[0]
     expected = learn.model.eval()(batch)
-    learn.remove_cb(AntiAliasing)
+    learn.remove_cb(Antialiasing)
     assert torch.equal(learn.model(batch), expected)
-    again = make_learner(AntiAliasing(), model=learn.model)
+    again = make_learner(Antialiasing(), model=learn.model)
     assert torch.equal(again.model.eval()(batch), expected)
     assert sum(isinstance(module, LowPass) for module in again.model.modules()) == 2
 
 
 def test_saved_loaded_exported(make_learner, strided, tmp_path):
-    learn = make_learner(AntiAliasing(), model=strided())
+    learn = make_learner(Antialiasing(), model=strided())
     learn.fit(1, 0.05)
     batch = learn.dls.valid.one_batch()[0]
     expected = learn.model.eval()(batch)
     learn.save("it")
-    other = make_learner(AntiAliasing(), model=strided(seed=3))
+    other = make_learner(Antialiasing(), model=strided(seed=3))
     other.load("it")
     assert torch.equal(other.model.eval()(batch), expected)
     learn.export("it.pkl")
@@ -60,7 +60,7 @@ def test_saved_loaded_exported(make_learner, strided, tmp_path):
 
 
 def test_a_learning_rate_finder_leaves_nothing_behind(make_learner, strided, tools):
-    learn = make_learner(AntiAliasing(), model=strided())
+    learn = make_learner(Antialiasing(), model=strided())
     before = tools.snapshot(learn)
     learn.lr_find(num_it=5, show_plot=False, suggest_funcs=None)
     tools.assert_same(before, tools.snapshot(learn))
@@ -68,16 +68,16 @@ def test_a_learning_rate_finder_leaves_nothing_behind(make_learner, strided, too
 
 
 def test_it_changes_what_is_learned(make_learner, strided):
-    plain, smooth = make_learner(model=strided()), make_learner(AntiAliasing(), model=strided())
+    plain, smooth = make_learner(model=strided()), make_learner(Antialiasing(), model=strided())
     for learn in (plain, smooth):
         learn.fit(1, 0.05)
     assert not torch.equal(plain.model[0][3].weight, smooth.model[0][3].weight)
 
 
 def test_chosen_layers_and_bad_ones(make_learner, strided):
-    learn = make_learner(AntiAliasing(["0.4"]), model=strided())
+    learn = make_learner(Antialiasing(["0.4"]), model=strided())
     assert antialiased_layers(learn.model) == ["0.4"]
     with pytest.raises(ValueError, match=r"layer '0\.0' is no Conv2d with a stride"):
-        make_learner(AntiAliasing(["0.0"]), model=strided())
+        make_learner(Antialiasing(["0.0"]), model=strided())
     with pytest.raises(ValueError, match="Sequential has no Conv2d with a stride beyond its first convolution"):
-        make_learner(AntiAliasing())
+        make_learner(Antialiasing())

@@ -115,7 +115,7 @@ def test_recipes_lists_each_with_its_data(call):
     assert result.code == 0
     rows = [line for line in result.out.splitlines() if "photos" in line or "cifar10 " in line]
     assert any("quickstart" in row and "photos" in row for row in rows)
-    assert sum("resnet18_cifar10." in row for row in rows) == 15
+    assert sum("resnet18_cifar10." in row for row in rows) == 14
 
 
 def test_ctrl_c_is_no_traceback(call, monkeypatch):

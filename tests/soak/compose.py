@@ -26,7 +26,7 @@ from torchvision import models
 
 from freqfast.bands import Bands
 from freqfast.callbacks import (
-    AntiAliasing,
+    Antialiasing,
     AutoPrecision,
     FrequencyProportion,
     SpectralModulation,
@@ -181,7 +181,7 @@ def make_callback(name, composition, model, layer):
         return SpectrumEqualization(rng.choice([1, 4, 12]), rng.choice([0.5, 1.0]), layer=layer)
     if name == "antialiasing":
         strided = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
-        return AntiAliasing(None if set(strided) - {find_conv(model)[1]} else [])
+        return Antialiasing(None if set(strided) - {find_conv(model)[1]} else [])
     if name == "recorder":
         return SpectrumRecorder(bands, n=32, layer=layer)
     kernel = find_conv(model, layer)[1].kernel_size

@@ -101,7 +101,7 @@ def test_build_callbacks():
         "SpectralModulation",
         "SpectrumPerturbation",
         "SpectrumEqualization",
-        "AntiAliasing",
+        "Antialiasing",
     ]
     assert isinstance(built[0], FrequencyProportion)
     assert built[0].proportions == {"low": 0.75, "high": 0.25}
