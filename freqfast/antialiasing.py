@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from freqfast.surgery import first_spatial_conv, unwrap
+from freqfast.surgery import first_spatial_conv, remove_pre_hook, unwrap
 
 __all__ = ["LowPass", "antialiased_layers", "apply_antialiasing", "remove_antialiasing"]
 
@@ -104,6 +104,5 @@ def remove_antialiasing(model: nn.Module) -> nn.Module:
     """Take every `LowPass` out of a model, in place."""
     for conv in filter(_has_low_pass, list(model.modules())):
         del conv.low_pass
-        for key in [k for k, hook in conv._forward_pre_hooks.items() if hook is _low_pass_input]:
-            del conv._forward_pre_hooks[key]
+        remove_pre_hook(conv, _low_pass_input)
     return model

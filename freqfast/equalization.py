@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.spectrum import MAX_FREQUENCY, at_least_float32
-from freqfast.surgery import find_conv
+from freqfast.surgery import find_conv, remove_pre_hook
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
 
@@ -149,6 +149,5 @@ def remove_equalization(model: nn.Module) -> nn.Module:
     for conv in model.modules():
         if isinstance(getattr(conv, "equalizer", None), SpectrumEqualizer):
             del conv.equalizer
-            for key in [k for k, hook in conv._forward_pre_hooks.items() if hook is _equalize_input]:
-                del conv._forward_pre_hooks[key]
+            remove_pre_hook(conv, _equalize_input)
     return model

@@ -1,9 +1,11 @@
-"""Finding the first convolution of a model, through the wrappers that models come in."""
+"""Finding the first convolution of a model, through the wrappers that models come in, and taking hooks off."""
+
+from collections.abc import Callable
 
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-__all__ = ["find_conv", "first_spatial_conv", "unwrap"]
+__all__ = ["find_conv", "first_spatial_conv", "remove_pre_hook", "unwrap"]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -74,3 +76,9 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
     if reason := _refusal(name, conv):
         raise ValueError(reason)
     return name, conv
+
+
+def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
+    """Take a forward pre-hook off a module, found by its function, since handles do not outlive a copy or a pickle."""
+    for key in [key for key, found in module._forward_pre_hooks.items() if found is hook]:
+        del module._forward_pre_hooks[key]
