@@ -1,10 +1,11 @@
 """submitit's executors: processes on this machine, or Slurm job arrays."""
 
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import submitit
 
-__all__ = ["cancel", "import_submitit", "launching", "local_executor", "parse_slurm", "slurm_executor"]
+__all__ = ["cancel", "import_submitit", "launching", "local_executor", "parse_slurm", "slurm_executor", "submit"]
 
 _YEAR_MIN = 365 * 24 * 60
 _SLURM_DEFAULTS = {"job_name": "freqfast", "time": 24 * 60}
@@ -99,6 +100,25 @@ def _slurm_value(text: str) -> int | bool | str:
     if text in ("true", "false"):
         return text == "true"
     return int(text) if text.isascii() and text.isdigit() else text
+
+
+def submit(
+    executor: "submitit.Executor", task: Callable[[Any], Any], arguments: Sequence[Any], threads: int | None
+) -> list["submitit.Job"]:
+    """Submit a call of a task for each argument, to use so many threads; see `launching`.
+
+    Raises:
+        ValueError: If Slurm does not take them, with its reason. Nothing of them is left then.
+    """
+    from submitit.core.utils import FailedJobError
+
+    try:
+        with launching(threads):
+            return list(executor.map_array(task, arguments))
+    except FailedJobError as error:
+        shutil.rmtree(executor.folder, ignore_errors=True)
+        reason = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line)
+        raise ValueError(f"--slurm: Slurm does not take the jobs: {reason}") from None
 
 
 @contextmanager

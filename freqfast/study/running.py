@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqfast.study.definition import PlannedRun, Study
-from freqfast.study.executors import cancel, import_submitit, launching, local_executor, slurm_executor
+from freqfast.study.executors import cancel, import_submitit, local_executor, slurm_executor, submit
 from freqfast.study.job import Job, LocalTask, SlurmTask
 from freqfast.study.results import run_folder, stale
 from freqfast.study.second_set import wants_bar
@@ -100,7 +100,8 @@ def run_study(
         data_path: Where CIFAR-10 is; see `freqfast.data.load_data`.
         device: Where to train. By default each run has a GPU to itself in turn where there are some, else the CPU.
         jobs: Runs at a time, each a process of submitit's; a single one, without submitit, runs in this process.
-        threads: Threads of each run; by default those that torch takes, shared out among the jobs.
+        threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
+            many as the run has CPUs, where `slurm` says.
         slurm: Parameters of a Slurm job array, see `freqfast.study.parse_slurm`, in place of processes here.
         progress: Called as ``progress(epochs done, epochs to do, message)``.
         ended: Called as a run ends, with its error or None.
@@ -128,7 +129,9 @@ def run_study(
     in_processes = jobs > 1 or find_spec("submitit") is not None
     if slurm is not None or in_processes:
         import_submitit("--jobs" if slurm is None else "--slurm")
-    if slurm is None and threads is None and jobs > 1:
+    if threads is None and slurm is not None:
+        threads = slurm.get("cpus_per_task")
+    elif threads is None and jobs > 1:
         threads = max(1, torch.get_num_threads() // jobs)
     todo = [Job(run, out, data_path and Path(data_path).absolute(), device, threads, bar=study.bar) for run in left]
     if not todo:
@@ -270,8 +273,7 @@ def _run_all(
             batch = [replace(job, gpus=free.pop(0)) for job in waiting[: len(free)]]
             if batch:
                 del waiting[: len(batch)]
-                with launching(threads):
-                    submitted.update(zip(batch, executor.map_array(task, batch), strict=True))
+                submitted.update(zip(batch, submit(executor, task, batch, threads), strict=True))
             for job in [job for job, handle in submitted.items() if handle.done()]:
                 handle = submitted.pop(job)
                 lost = handle.exception()  # of the process itself; what a run raises is its result

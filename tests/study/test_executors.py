@@ -187,6 +187,16 @@ def test_a_job_array(slurm, todo, account, tmp_path):
         assert f"#SBATCH --{line}\n" in script
 
 
+def test_jobs_that_slurm_does_not_take(slurm, todo, account, tmp_path):
+    refusal = "sbatch: error: invalid partition specified: nosuch\nsbatch: error: Batch job submission failed"
+    (slurm.parent / "bin" / "sbatch").write_text(f"#!/bin/sh\nprintf {refusal!r} >&2\nexit 1\n")
+    executor = slurm_executor(tmp_path / "jobs", {"partition": "nosuch"})
+    message = "--slurm: Slurm does not take the jobs: invalid partition specified: nosuch; Batch job submission failed"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        _run_all(executor, SlurmTask(), todo[:2], [None, None], None, account[0])
+    assert not (tmp_path / "jobs").exists()
+
+
 def test_a_preempted_job_goes_back_into_the_queue_as_it_was(todo):
     task = SlurmTask()
     again = task.checkpoint(todo[0])

@@ -1,0 +1,91 @@
+"""Job arrays of a real Slurm, set up by setup.sh, whose Slurm keeps no accounts."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from freqfast.run import load_run
+from freqfast.study import gather, load_study, parse_slurm, run_study
+from freqfast.training import RunStoppedError
+from tests.study.conftest import STUDY, tree
+
+__all__ = ["tree"]  # a fixture
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def _cluster(monkeypatch, tmp_path):
+    if "SLURM_CONF" not in os.environ or shutil.which("sinfo") is None or slurm("sinfo", "-h") == "":
+        pytest.skip("tests/slurm/setup.sh has not been run, or SLURM_CONF does not name its cluster")
+    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "stripes.toml"
+    path.write_text(STUDY.replace("[0, 1]", "[0]"))
+    return load_study(path)
+
+
+def slurm(*command):
+    """What one of Slurm's commands prints."""
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_study_from_nothing_to_its_table(study, tree, tmp_path):
+    out = tmp_path / "out"
+    assert run_study(study, out, data_path=tree, slurm=parse_slurm(["partition=main,cpus=1"])) == {}
+    results = gather(study, out)
+    assert [row.name for row in results.rows] == ["baseline/seed-0", "low/seed-0"]
+    for row in results.rows:
+        assert row.report["mean15"] > 0
+        assert row.environment["threads"] == 1
+    (script,) = out.glob("jobs/*/*_submission.sh")
+    assert "#SBATCH --array=0-1" in script.read_text()
+
+
+def test_a_stop_takes_the_jobs_out_of_the_queue_and_they_go_on(study, tree, tmp_path):
+    out = tmp_path / "out"
+    row = out / "runs" / "baseline" / "seed-0" / "metrics.csv"
+
+    def stop():
+        return signal.SIGINT if row.exists() else None
+
+    with pytest.raises(RunStoppedError, match="interrupted with"):
+        run_study(study, out, data_path=tree, slurm=parse_slurm(["cpus=1,array_parallelism=1"]), stop=stop)
+    deadline = time.monotonic() + 60
+    while slurm("squeue", "-h"):  # those that do not save in time are killed
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    assert not (out / "runs" / "low").exists()
+    assert run_study(study, out, data_path=tree, slurm=parse_slurm(["cpus=2"])) == {}
+    assert load_run(row.parent).report["mean15"] > 0
+
+
+def test_a_preempted_run_goes_back_into_the_queue_and_on(study, tree, tmp_path):
+    out, told = tmp_path / "out", []
+    row = out / "runs" / "baseline" / "seed-0" / "metrics.csv"
+
+    def preempt(done, total, message):
+        if row.exists() and not told:
+            told.append(slurm("squeue", "-h", "-o", "%A"))
+            slurm("scancel", "--signal=USR2", told[0])  # what Slurm sends ahead
+
+    parameters = parse_slurm(["cpus=1"])
+    assert run_study(study, out, arms=["baseline"], data_path=tree, slurm=parameters, progress=preempt) == {}
+    assert told
+    (log,) = out.glob("jobs/*/*_0_log.out")
+    assert "Requeued job" in log.read_text()
+    assert load_run(row.parent).report["mean15"] > 0
+
+
+def test_what_slurm_refuses_is_one_line(study, tree, tmp_path):
+    with pytest.raises(ValueError, match="--slurm: Slurm does not take the jobs: invalid partition") as caught:
+        run_study(study, tmp_path / "out", data_path=tree, slurm=parse_slurm(["partition=nosuch"]))
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "out" / "jobs").iterdir()) == []
