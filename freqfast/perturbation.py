@@ -16,11 +16,11 @@ __all__ = ["perturb_spectrum"]
 
 def perturb_spectrum(
     images: Tensor,
-    gain: float = 1.6,
-    tilt: float = 0.7,
-    shaping: float = 0.0,
+    gain: float = 0.0,
+    tilt: float = 2.0,
+    shaping: float = 1.0,
     jitter: float = 0.0,
-    noise: float = 0.1,
+    noise: float = 0.08,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Perturb each image's spectrum by random factors and added power, each of a strength drawn for the image.

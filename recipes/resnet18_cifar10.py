@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from freqfast import Recipe
 
-_PERTURBATION = {"share": 0.25, "gain": 1.6, "tilt": 0.7, "noise": 0.1}
+_PERTURBATION = {"share": 0.25, "gain": 1.6, "tilt": 0.7, "shaping": 0.0, "noise": 0.1}
 _MODULATION = {"per_filter": True, "sigma": 0.5}
 
 baseline = Recipe(description="ResNet-18 on CIFAR-10 without any callback of ours")
@@ -36,12 +36,12 @@ equalization = _arm("every sample with the training set's radial power", spectru
 equalization_perturbation = _arm(
     "every sample with the training set's radial power, a quarter of each batch perturbed in shape only",
     spectrum_equalization={},
-    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 0.3, "noise": 0.06},
+    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 0.3, "shaping": 0.0, "noise": 0.06},
 )
 equalization_tilt = _arm(
     "every sample with the training set's radial power, a quarter of each batch perturbed with more tilt",
     spectrum_equalization={},
-    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 1.0, "noise": 0.06},
+    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 1.0, "shaping": 0.0, "noise": 0.06},
 )
 antialiasing = _arm("every stride beyond the first layer with a low-pass before it", antialiasing={})
 antialiasing_equalization_shaping = _arm(

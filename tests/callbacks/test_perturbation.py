@@ -67,13 +67,13 @@ def test_other_samples_in_each_batch(make_learner):
 
 
 def test_no_strength_changes_no_more_than_roundings(make_learner):
-    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, jitter=0, noise=0))
+    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, jitter=0, noise=0))
     for (_, clean), (_, perturbed) in zip(before, after, strict=True):
         assert torch.allclose(clean, perturbed, atol=1e-5)
 
 
 def test_what_falls_below_a_level_of_an_image_file_is_lost(make_learner):
-    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=20.0, tilt=0.0, noise=0.0))
+    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=20.0, tilt=0.0, shaping=0.0, noise=0.0))
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         levels = (perturbed * STD + MEAN) * 255
         torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
@@ -95,7 +95,7 @@ def test_pixels_stay_pixels_on_every_scale(form, make_learner, make_dls):
     if mean is None:
         normalize = dls.train.after_batch.fs[-1]
         mean, std = (stat.as_subclass(Tensor) for stat in (normalize.mean, normalize.std))
-    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, noise=0.5, **options), dls)
+    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, noise=0.5, **options), dls)
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         pixels = perturbed * std + mean
         assert pixels.min() > -1e-5
