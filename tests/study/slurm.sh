@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the Slurm test needs: a cluster of one node, this machine, with its daemons in the background. As root; on Debian
-# it installs Slurm where it is missing. Then: SLURM_CONF=tests/slurm/cluster/slurm.conf pytest -m slurm
+# it installs Slurm where it is missing. Then: SLURM_CONF=$PWD/tests/study/cluster/slurm.conf pytest -m slurm
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 cluster="$PWD/cluster" node="$(hostname -s)"

@@ -1,4 +1,4 @@
-"""Job arrays of a real Slurm, set up by setup.sh, whose Slurm keeps no accounts."""
+"""Job arrays of a real Slurm, which slurm.sh sets up; it keeps no accounts."""
 
 import os
 import shutil
@@ -11,25 +11,19 @@ import pytest
 from freqfast.run import load_run
 from freqfast.study import gather, load_study, parse_slurm, run_study
 from freqfast.training import RunStoppedError
-from tests.study.conftest import STUDY, tree
-
-__all__ = ["tree"]  # a fixture
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
-def _cluster(monkeypatch, tmp_path):
+def _cluster():
     if "SLURM_CONF" not in os.environ or shutil.which("sinfo") is None or slurm("sinfo", "-h") == "":
-        pytest.skip("tests/slurm/setup.sh has not been run, or SLURM_CONF does not name its cluster")
-    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
+        pytest.skip("tests/study/slurm.sh has not been run, or SLURM_CONF does not name its cluster")
 
 
 @pytest.fixture
-def study(tmp_path):
-    path = tmp_path / "stripes.toml"
-    path.write_text(STUDY.replace("[0, 1]", "[0]"))
-    return load_study(path)
+def study(write):
+    return load_study(write(("[0, 1]", "[0]")))
 
 
 def slurm(*command):
