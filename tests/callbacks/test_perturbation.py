@@ -95,7 +95,8 @@ def test_pixels_stay_pixels_on_every_scale(form, make_learner, make_dls):
     if mean is None:
         normalize = dls.train.after_batch.fs[-1]
         mean, std = (stat.as_subclass(Tensor) for stat in (normalize.mean, normalize.std))
-    before, after = fit(make_learner, SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, noise=0.5, **options), dls)
+    perturbation = SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, noise=0.5, **options)
+    before, after = fit(make_learner, perturbation, dls)
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         pixels = perturbed * std + mean
         assert pixels.min() > -1e-5
