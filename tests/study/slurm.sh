@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 cluster="$PWD/cluster" node="$(hostname -s)"
 
-if ! command -v slurmctld slurmd munged >/dev/null; then
+if ! { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null; then
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends slurm-wlm munge
 fi
