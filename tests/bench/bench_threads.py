@@ -1,0 +1,94 @@
+"""Training with one thread, and with threads that do not spin, over torch's default, on an idle and on a busy machine.
+
+    python tests/bench/bench_threads.py [--recipe quickstart] [--busy 0 1] [--rounds 5] [--steps 12]
+
+*default* is a thread a core, which spin for a while where they wait for one another; *passive* sets
+``OMP_WAIT_POLICY=PASSIVE``, *one thread* ``OMP_NUM_THREADS=1``. Beside each run as many processes keep a core busy as
+``--busy`` says. Each measurement is a process of its own, since OpenMP reads its environment once: an epoch of
+``--steps`` batches of the recipe, timed from the end of its first step. Some minutes on two cores.
+"""
+
+import argparse
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+
+from bench_training import freqfast_arm
+from common import interleave, median, photo_data, print_setting, print_table, ratio
+
+from freqfast.memory import keep_freed_memory
+from freqfast.recipe import find_recipe
+
+ARMS = {"default": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Another program that uses all the time of one core."""
+    process = SPAWN.Process(target=spin, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def measure(name: str, steps: int) -> float:
+    """Images per second in training."""
+    keep_freed_memory()
+    recipe = replace(find_recipe(name), epochs=1)
+    return freqfast_arm(recipe, photo_data(recipe.batch_size * steps), "cpu")()
+
+
+def images_per_second(environment: dict[str, str], busy: int, name: str, steps: int) -> float:
+    """`measure` in a new process with that environment."""
+    with ExitStack() as stack:
+        for _ in range(busy):
+            stack.enter_context(busy_core())
+        os.environ.update(environment)
+        try:
+            pool = stack.enter_context(SPAWN.Pool(1))
+        finally:
+            for variable in environment:
+                del os.environ[variable]
+        return pool.apply(measure, (name, steps))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="quickstart")
+    parser.add_argument("--busy", type=int, nargs="+", default=[0, 1], help="cores that other programs use")
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each arm that are measured")
+    parser.add_argument("--steps", type=int, default=12, help="batches of a measurement; the first is not measured")
+    args = parser.parse_args()
+    if args.rounds < 1 or args.steps < 5:  # torch's one-cycle schedule divides by zero where its rise is one step
+        parser.error("at least 1 round of 5 steps")
+    for variable in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        os.environ.pop(variable, None)
+
+    rows = []
+    for busy in args.busy:
+        arms = {
+            name: partial(images_per_second, environment, busy, args.recipe, args.steps)
+            for name, environment in ARMS.items()
+        }
+        found = interleave(arms, args.rounds)
+        for name, values in found.items():
+            rows.append((f"{name}, {busy} busy", median(values), ratio(values, found["default"])))
+    print_setting("cpu", "auto", recipe=args.recipe, rounds=args.rounds, steps=args.steps)
+    print("images/s with quartiles, ratios with 95 % intervals")
+    print_table(("", "images/s", "over default"), rows)
+
+
+if __name__ == "__main__":
+    main()
