@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from freqfast.cli.figures import check_figure_path, save_figure
+from freqfast.cli.figures import FORMATS, check_output, save_figure
 from freqfast.cli.output import console, percent, progress_bar
 from rich.table import Table
 
@@ -25,7 +25,8 @@ Output = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
 Data = Annotated[
-    Path | None, typer.Option(help="Where the run's data is, as for `freqfast run`; photos for those that come along.")
+    Path | None,
+    typer.Option(help="Where the run's data is, as for `freqfast run`, or photos; by default where it was."),
 ]
 Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
 Device = Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.")]
@@ -132,7 +133,7 @@ def quality(run: Run, layer: Layer = None, output: Output = None, as_json: AsJso
     from freqfast.run import load_checkpoint
     from freqfast.surgery import find_conv
 
-    check_figure_path(output)
+    check_output(output, FORMATS)
     name, conv = find_conv(load_checkpoint(run).model, layer)
     found = filter_quality(effective_weight(conv).float().cpu().numpy(), name)
     lines = [
@@ -159,7 +160,7 @@ def _measure(
     from freqfast.run import load_checkpoint
     from freqfast.surgery import find_conv
 
-    check_figure_path(output)
+    check_output(output, FORMATS)
     checkpoint = load_checkpoint(run)
     find_conv(checkpoint.model, layer)
     classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
@@ -174,24 +175,19 @@ def _measure(
 
 def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
-    from freqfast.data.images import DATASETS, load_data
+    from freqfast.model_sources import check_classes, run_data
+    from freqfast.robustness.sources import load_place
     from freqfast.run import read_recipe
 
     recipe = read_recipe(run) if (run / "recipe.toml").is_file() else None
-    name = recipe.data if recipe else "cifar10"
-    if data is not None and str(data) in DATASETS:
-        name, data = str(data), None
-    loaded = load_data(name, data, progress)
-    if loaded.classes != checkpoint.classes:
-        raise ValueError(
-            f"{run} was trained on the classes {', '.join(checkpoint.classes)}, but {data or name} has "
-            f"{', '.join(loaded.classes)}; name the run's data with --data"
-        )
+    place = data or run_data(run)
+    loaded = load_place(place, progress)
+    check_classes(str(run), checkpoint.classes, str(place or loaded.name), loaded.classes)
     return loaded.hold_out(recipe.holdout).test if recipe and recipe.holdout else loaded.test
 
 
 def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output: Path | None, as_json: bool) -> None:
-    """Keep what was found in the run directory, draw it and print it."""
+    """Keep what was found in the run directory, print it and then draw it: a figure that fails costs nothing else."""
     from freqfast.analysis import analysis_file, write_analysis
 
     kept = None
@@ -203,14 +199,15 @@ def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output:
         except OSError as error:  # what was found is worth more than the file
             print(f"freqfast: not kept in the run: {error}", file=sys.stderr)
             kept = None
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        for line in lines:
+            console.print(line, soft_wrap=isinstance(line, str))
     if output is not None:
         from freqfast.report.analysis import analysis_figure
 
         save_figure(output, analysis_figure({run.resolve().name: found}))
-    if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
-        return
-    for line in lines:
-        console.print(line, soft_wrap=isinstance(line, str))
-    for path in filter(None, (kept, output)):
-        console.print(f"written: {path}", soft_wrap=True)
+    if not as_json:
+        for path in filter(None, (kept, output)):
+            console.print(f"written: {path}", soft_wrap=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.figures import FORMATS, check_output, save_figure
 from freqfast.cli.output import console, progress_bar
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def corrupt(
     """
     if out is None and show is None:
         raise ValueError("nothing to do: name a folder to write with --out, or a contact sheet with --show")
+
+    check_output(show, FORMATS)
 
     from freqfast.corruptions import SETS, SEVERITIES, unavailable
     from freqfast.corruptions.archive import check_request, write_archive
@@ -110,12 +113,10 @@ def _draw(
     seed: int,
     frost_dir: Path | None,
 ) -> None:
-    from freqfast.files import replacing
     from freqfast.report import contact_sheet, most_colourful
 
     if index is not None and index >= len(images):
         raise ValueError(f"--image {index}: there are {len(images)} test images, counted from 0")
     chosen = most_colourful(images) if index is None else index
-    with replacing(path) as temporary:
-        figure = contact_sheet(images[chosen], names, severities, seed, index=chosen, frost_dir=frost_dir)
-        figure.savefig(temporary, format=path.suffix[1:].lower() or "png")
+    figure = contact_sheet(images[chosen], names, severities, seed, index=chosen, frost_dir=frost_dir)
+    save_figure(path, figure, dpi="figure")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from freqfast.cli.figures import FORMATS, check_output
 from freqfast.cli.output import console, progress_bar
 from freqfast.cli.summary import present, write
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _IMAGES, _MODEL, _RESULTS = "Images (one of the first three)", "Model", "Results"
+_CLASSES, _DEVICE, _PRECISION = 10, "cpu", "auto"  # by default
 
 
 def evaluate(
@@ -48,7 +50,8 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="The uncorrupted test set: as for `run`, or a name (cifar10, photos); else FREQFAST_DATA, the cache.",
+            help="The uncorrupted test set: as for `run`, or a name (cifar10, photos); else, on the fly, the run's, "
+            "else FREQFAST_DATA, the cache.",
             rich_help_panel=_IMAGES,
         ),
     ] = None,
@@ -85,9 +88,9 @@ def evaluate(
     ] = None,
     classes: Annotated[
         int, typer.Option(min=1, help="Logits of a timm or torchvision model.", rich_help_panel=_MODEL)
-    ] = 10,
-    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.", rich_help_panel=_MODEL)] = "cpu",
-    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.", rich_help_panel=_MODEL)] = "auto",
+    ] = _CLASSES,
+    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.", rich_help_panel=_MODEL)] = _DEVICE,
+    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.", rich_help_panel=_MODEL)] = _PRECISION,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -128,9 +131,9 @@ def evaluate(
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
     """
-    _check_outputs(out, csv, figure)
-    if figure is not None and figure.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"{figure}: figures are written as .png, .pdf or .svg")
+    check_output(out)
+    check_output(csv)
+    check_output(figure, FORMATS)
     if merge:
         unused = {
             "--cifar10c": cifar10c,
@@ -145,6 +148,9 @@ def evaluate(
             "--weights": weights,
             "--mean": mean,
             "--std": std,
+            "--classes": classes != _CLASSES,
+            "--device": device != _DEVICE,
+            "--precision": precision != _PRECISION,
             "--shard": shard,
         }
         _refuse("--merge takes result files and evaluates nothing", unused)
@@ -170,8 +176,7 @@ def evaluate(
             if out is None:
                 raise ValueError("--shard needs --out, the file to leave its part in")
 
-        from freqfast.data.images import DATASETS
-        from freqfast.model_sources import load_model
+        from freqfast.model_sources import check_classes, load_model
         from freqfast.robustness import Classifier, evaluate_source
         from freqfast.robustness.sources import find_source, on_the_fly_source
 
@@ -189,8 +194,8 @@ def evaluate(
                     source, notes = find_source(
                         cifar10c, corruption, limit, download=download, data=data, progress=progress
                     )
-                if loaded.data and source.data in DATASETS and source.data != loaded.data:
-                    notes.append(f"{models[0]} was trained on {loaded.data}, but these are images of {source.data}")
+                for each in (loaded, *rivals):
+                    check_classes(each.name, each.classes, source.name, source.classes)
                 classifiers = [
                     Classifier(each.model, each.mean, each.std, device, precision, name=each.name)
                     for each in (loaded, *rivals)
@@ -200,13 +205,10 @@ def evaluate(
             print("freqfast: interrupted; no results are kept", file=sys.stderr)
             raise typer.Exit(130) from None
         rival = others[0] if others else stored
-    try:
-        if shard is None:
-            present(report, rival, baseline or "", as_json, csv, figure)
-    finally:  # whatever fails above, the work of hours is kept
-        if out is not None:
-            write(out, report.save)
-    if shard is not None:
+    if shard is None:
+        present(report, rival, baseline or "", as_json, out, csv, figure)
+    else:
+        write(out, report.save)
         console.print(
             f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge", soft_wrap=True
         )
@@ -251,14 +253,6 @@ def _refuse(reason: str, options: Mapping[str, Any]) -> None:
     """Raise if any of the options was given."""
     if given := [name for name, value in options.items() if value is not None and value is not False]:
         raise ValueError(f"{reason}; leave out {', '.join(given)}")
-
-
-def _check_outputs(*paths: Path | None) -> None:
-    """Find out before the work whether its results can be written."""
-    for path in filter(None, paths):
-        if path.is_dir() or not path.parent.is_dir():
-            fault = "is a folder" if path.is_dir() else f"lies in {path.parent}, which does not exist"
-            raise ValueError(f"{path} {fault}; name a file in a folder that exists")
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:

@@ -1,5 +1,7 @@
-"""How the commands save figures."""
+"""Where the commands leave files: whether that can work, found out before the work, and how figures are saved."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,27 +10,44 @@ from freqfast.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_figure_path", "save_figure"]
+__all__ = ["FORMATS", "check_output", "save_figure"]
 
 FORMATS = ("png", "svg", "pdf")
+"""Of figures, as their names end."""
 
 
-def check_figure_path(path: Path | None) -> None:
-    """Refuse a figure's path before there is anything to draw.
+def check_output(path: Path | None, formats: Sequence[str] | None = None) -> None:
+    """Refuse the path of a file to write before there is anything to write.
+
+    Args:
+        path: The file; None is fine.
+        formats: What its name may end in; by default anything.
 
     Raises:
-        ValueError: If its ending names none of the formats.
+        ValueError: If its name ends otherwise.
+        IsADirectoryError: If it is a folder.
         FileNotFoundError: If its folder does not exist.
+        PermissionError: If nothing can be written there.
     """
     if path is None:
         return
-    if path.suffix[1:].lower() not in FORMATS:
-        raise ValueError(f"cannot draw {path}: a figure's name ends in .{', .'.join(FORMATS)}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+    if formats and path.suffix[1:].lower() not in formats:
+        raise ValueError(f"cannot write {path}: its name must end in .{' or .'.join(formats)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"folder {path.parent} does not exist; create it or choose another path")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"folder {path.parent} cannot be written to; choose another path")
 
 
-def save_figure(path: Path, figure: "Figure") -> None:
-    """Save a figure, whole or not at all, in the format that its name's ending tells."""
+def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:
+    """Save a figure, whole or not at all, in the format that its name's ending tells.
+
+    Args:
+        path: The file.
+        figure: The figure.
+        dpi: Dots per inch of a bitmap, or "figure" for the figure's own.
+    """
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=200)
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi)

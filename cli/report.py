@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from freqfast.cli.figures import check_output
 from freqfast.cli.output import console, progress_bar
 
 __all__ = ["report"]
@@ -23,8 +24,7 @@ def report(
     Shows the analyses that `freqfast heatmap`, `reliance`, `ablation` and `quality` keep in the runs. Differences are
     paired, image by image, by the outcomes in RUN/evaluation.json; `freqfast evaluate --out` puts others there.
     """
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"folder {output.parent} does not exist; create it or choose another path")
+    check_output(output)
 
     from freqfast.report.page import write_page
 

@@ -1,13 +1,13 @@
 """`freqfast study`."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.figures import save_figure
+from freqfast.cli.figures import check_output, save_figure
 from freqfast.cli.interrupts import long_command, one_line_warnings
 from freqfast.cli.output import console
 from rich import box
@@ -76,8 +76,7 @@ def study(
     plan = load_study(file)
     kept = results or published_path(file)
     published = read_results(kept) if kept.exists() else ()
-    if not kept.parent.is_dir():
-        raise FileNotFoundError(f"folder {kept.parent} does not exist; create it or choose another path")
+    check_output(results)
     out = out or Path("runs") / file.stem
     errors = {}
     if table:
@@ -105,7 +104,10 @@ def study(
             except KeyboardInterrupt:
                 print("freqfast: stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
                 raise typer.Exit(130) from None
+    if kept.exists():
+        published = read_results(kept)  # again: others may have added to it in the meantime
     found = merge(published, gather(plan, out))
+    _show(found, markdown)
     written = [out / "results.json"] if out.is_dir() else []
     if results is not None:
         written.append(results)
@@ -113,9 +115,13 @@ def study(
         write_results(path, found)
     if out.is_dir():
         written += _draw(out / "figures", found)
-    _show(found, markdown, written)
-    if errors:
-        print(f"freqfast: {len(errors)} of the runs failed: {', '.join(errors)}", file=sys.stderr)
+    if not markdown:
+        for path in written:
+            console.print(f"{path}", soft_wrap=True)
+    asked = {run.name for run in plan.runs(arm or (), seed or ())}
+    failed = [name for name in {**errors, **found.failures} if name in asked and name not in found.finished]
+    if failed and not table:
+        print(f"freqfast: {len(failed)} of the runs failed: {', '.join(failed)}", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -167,8 +173,8 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     return [folder / f"{name}.png" for name in figures]
 
 
-def _show(results: "StudyResults", markdown: bool, written: Sequence[Path]) -> None:
-    """Print the table and, but with Markdown, all that belongs to it."""
+def _show(results: "StudyResults", markdown: bool) -> None:
+    """Print the table and, but with Markdown, what failed or was left out."""
     from freqfast.study import results_table, summarise, tables
 
     summaries = summarise(results.study, results.rows, results.failures)
@@ -190,5 +196,3 @@ def _show(results: "StudyResults", markdown: bool, written: Sequence[Path]) -> N
         console.print(f"{name} failed: {error}", soft_wrap=True)
     for note in results.notes:
         console.print(note, soft_wrap=True)
-    for path in written:
-        console.print(f"{path}", soft_wrap=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqfast.cli.figures import save_figure
 from freqfast.cli.output import console, corruption_table, percent
 
 if TYPE_CHECKING:
@@ -19,38 +20,54 @@ def present(
     rival: "CorruptionReport | None",
     baseline: str,
     as_json: bool,
+    out: Path | None,
     csv: Path | None,
     figure: Path | None,
 ) -> None:
-    """Print the report and leave its table and figure where they are wanted."""
+    """Leave the report in the files that are wanted, then print it: a reader who has gone costs no file.
+
+    What fails costs nothing that is done without it: hours of work may be in the report.
+
+    Raises:
+        ValueError: If the baseline was measured on other images; `out` is written nevertheless.
+        OSError: If a file cannot be written; the report is printed nevertheless.
+    """
     from freqfast.robustness import compare
     from freqfast.robustness.rows import write_csv
 
-    comparison = None if rival is None else compare(report, rival, baseline)
+    try:
+        comparison = None if rival is None else compare(report, rival, baseline)
+    except ValueError:
+        write(out, report.save)
+        raise
+    try:
+        write(out, report.save)
+        write(csv, lambda path: write_csv(path, report, comparison))
+        write(figure, lambda path: _draw(path, report, rival, baseline))
+    finally:
+        _print(report, comparison, as_json)
+
+
+def _print(report: "CorruptionReport", comparison: "Comparison | None", as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_dict(report, comparison), indent=2))
-    else:
-        console.print(corruption_table(report.accuracy))
-        for line in _summary_lines(report, comparison):
-            console.print(line, soft_wrap=True)
-    if csv is not None:
-        write(csv, lambda path: write_csv(path, report, comparison))
-    if figure is not None:
-        write(figure, lambda path: _draw(path, report, rival, baseline))
+        return
+    console.print(corruption_table(report.accuracy))
+    for line in _summary_lines(report, comparison):
+        console.print(line, soft_wrap=True)
 
 
 def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str) -> None:
-    from freqfast.files import replacing
     from freqfast.report.robustness import robustness_figure
 
     model = Path(report.provenance.model if report.provenance else "model").name
-    with replacing(path) as temporary:
-        drawn = robustness_figure(report, rival, model=model, baseline_name=Path(baseline).name)
-        drawn.savefig(temporary, format=path.suffix[1:].lower(), dpi=160)
+    save_figure(path, robustness_figure(report, rival, model=model, baseline_name=Path(baseline).name), dpi=160)
 
 
-def write(path: Path, make: Callable[[Path], None]) -> None:
-    """Make a file; where that fails the message names it."""
+def write(path: Path | None, make: Callable[[Path], None]) -> None:
+    """Make a file if one is wanted; where that fails the message names it."""
+    if path is None:
+        return
     try:
         make(path)
     except OSError as error:

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import brentq, linear_sum_assignment
 from torch import Tensor
 
-from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, check_weight, energy_matrix
+from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, check_weight, energy_matrix, in_float64
 
 __all__ = [
     "Bands",
@@ -147,12 +147,12 @@ def band_shares(weight: Tensor, bands: Bands | None = None) -> Tensor:
     """
     check_weight(weight)
     bands = Bands.of(bands)
-    kernels = at_least_float32(weight).double().flatten(2)
+    kernels = in_float64(at_least_float32(weight)).flatten(2)
     # Shares do not depend on scale; scaling keeps the energies of tiny and huge filters within range.
     kernels = kernels / kernels.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    forms = torch.as_tensor(bands.energy_matrices((weight.shape[2], weight.shape[3])), device=weight.device)
+    forms = torch.as_tensor(bands.energy_matrices((weight.shape[2], weight.shape[3])), device=kernels.device)
     energy = torch.einsum("oip,bpq,oiq->ob", kernels, forms, kernels).clamp_min(0)
-    return (energy / energy.sum(1, keepdim=True).clamp_min(1e-300)).to(weight.dtype)
+    return (energy / energy.sum(1, keepdim=True).clamp_min(1e-300)).to(weight.dtype).to(weight.device)
 
 
 def classify_filters(shares: Tensor) -> Tensor:
@@ -174,13 +174,13 @@ def frequency_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
         ValueError: If the weight is unfit (see `freqfast.spectrum.check_weight`).
     """
     bands = Bands.of(bands)
-    classes = classify_filters(band_shares(weight.double(), bands))  # half types would round shares to ties
+    classes = classify_filters(band_shares(in_float64(weight), bands))  # half types would round shares to ties
     return torch.bincount(classes, minlength=len(bands)).double() / len(weight)
 
 
 def energy_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
     """Share of a layer's whole energy in each band (filters weighted by their energy), ``(B,)`` float64."""
-    weight = weight.double()
+    weight = in_float64(weight)
     shares = band_shares(weight, bands)
     energy = weight.flatten(1).square().sum(1)
     return energy @ shares / energy.sum().clamp_min(1e-300)
@@ -231,6 +231,6 @@ def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
         ``(O,)`` int64 on the CPU. Filters that already meet the counts keep their bands.
     """
     slots = np.repeat(np.arange(len(counts)), counts)
-    gain = shares.detach().double().cpu().numpy()[:, slots]
+    gain = in_float64(shares.detach()).cpu().numpy()[:, slots]
     rows, columns = linear_sum_assignment(gain, maximize=True)
     return torch.from_numpy(slots[columns[np.argsort(rows)]])

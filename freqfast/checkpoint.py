@@ -178,6 +178,8 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
     """
     if value is None or isinstance(value, (bool, str)):
         return value
+    while name in tensors:  # a key with a dot in it, and nested keys, can come to the same
+        name += "~"
     if isinstance(value, (int, float, np.generic)):
         return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, Tensor):

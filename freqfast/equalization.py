@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import MAX_FREQUENCY, at_least_float32
+from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, full_precision
 from freqfast.surgery import find_conv, remove_pre_hook
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
@@ -35,19 +35,19 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
         ``pool (F, B)``, whose columns average a half plane's power over each bin, DC left out; and ``spread (B, F)``,
         which interpolates values of the bins linearly to all frequencies, zero at DC.
     """
-    fy = torch.fft.fftfreq(height, dtype=torch.float64, device=device)[:, None]
-    fx = torch.fft.rfftfreq(width, dtype=torch.float64, device=device)
+    fy = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")[:, None]
+    fx = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
     rho = torch.hypot(fy, fx).flatten()
     step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
     position = ((rho - LOWEST_FREQUENCY) / step).clamp(0, bins - 1)
-    weight = (1 - (position[:, None] - torch.arange(bins, device=device)).abs()).clamp(min=0)
+    weight = (1 - (position[:, None] - torch.arange(bins, device="cpu")).abs()).clamp(min=0)
     weight[rho == 0] = 0
     # The half plane holds each frequency for two, but for its first (and even middle) column.
-    alone = (torch.arange(len(fx), device=device) * 2) % width == 0
+    alone = (torch.arange(len(fx), device="cpu") * 2) % width == 0
     counted = weight * torch.where(alone, 1.0, 2.0).double().expand(height, -1).reshape(-1, 1)
     # An image too small to have a frequency in some bin leaves that bin at the floor; nothing reads its gain.
     pool = counted / counted.sum(0).clamp(min=1e-12)
-    return pool.float(), weight.T.float().contiguous()
+    return pool.float().to(device), weight.T.float().contiguous().to(device)
 
 
 class SpectrumEqualizer(nn.Module):
@@ -87,8 +87,12 @@ class SpectrumEqualizer(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Equalize ``(N, C, H, W)``; in training mode the batch joins the reference first."""
-        with torch.autocast(images.device.type, enabled=False):
+        """Equalize ``(N, C, H, W)``, or ``(C, H, W)``; in training mode the batch joins the reference first."""
+        if images.ndim == 3:
+            return self(images[None])[0]
+        if not images.numel():
+            return images
+        with full_precision(images.device):
             pixels = at_least_float32(images)
             height, width = images.shape[2:]
             pool, spread = (part.to(pixels.dtype) for part in _radial_bins(height, width, self.bins, images.device))

@@ -1,4 +1,4 @@
-"""Files that others read appear whole or not at all."""
+"""Files that others read appear whole or not at all; folders that one process at a time may work on."""
 
 import errno
 import os
@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing", "sync", "write_text"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["lock_folder", "replacing", "sync", "write_text"]
 
 
 @contextmanager
@@ -59,11 +64,41 @@ def sync(path: str | Path) -> None:
     Raises:
         OSError: If that fails; network file systems tell only here that the disk or a quota is full.
     """
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)  # Windows flushes what is writable
     try:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system without flushing
             raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> Iterator[None]:
+    """Keep a folder from other processes while the block lasts. Where the file system has no locks, do nothing.
+
+    The system lifts the lock when the process ends, however it ends; it is the folder's, whatever its name.
+
+    Args:
+        path: The folder.
+        otherwise: What else to do, for the message, than to wait.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        BlockingIOError: If another process, or another block of this one, works on it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"{path} is in use by another process; wait for its end or {otherwise}") from None
+        except OSError:
+            pass
+        yield
     finally:
         os.close(handle)

@@ -18,10 +18,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from freqfast.recipe import Recipe
-from freqfast.run import load_checkpoint
+from freqfast.run import Checkpoint, load_checkpoint, read_environment, read_recipe
 
-__all__ = ["KINDS", "SourcedModel", "load_model", "load_state"]
+__all__ = ["KINDS", "SourcedModel", "check_classes", "load_model", "load_state", "run_data"]
 
 KINDS = "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME or package.module:callable"
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
@@ -36,7 +35,8 @@ class SourcedModel:
         model: The model, in eval mode, on the CPU.
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
-        data: Name of the data set that its run was trained on; None for models without a run.
+        data: Where the data is that its run was trained on, see `run_data`; None for models without a run.
+        classes: Class names, in the order of the logits; None for models that are not ours.
     """
 
     name: str
@@ -44,6 +44,7 @@ class SourcedModel:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     data: str | None = None
+    classes: tuple[str, ...] | None = None
 
 
 def load_model(
@@ -74,8 +75,10 @@ def load_model(
     is_ours = not colon or Path(spec).exists()
     default_mean: Sequence[float] | None = None
     default_std: Sequence[float] | None = None
+    names: tuple[str, ...] | None = None
     if is_ours:
-        model, default_mean, default_std = _load_ours(Path(spec), weights)
+        ours = _load_ours(Path(spec), weights)
+        model, default_mean, default_std, names = ours.model, ours.mean, ours.std, ours.classes
     elif kind == "timm":
         model, default_mean, default_std = _build_timm(name, classes)
     elif kind == "torchvision":
@@ -95,7 +98,39 @@ def load_model(
         )
     if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
         raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
-    return SourcedModel(text, model.requires_grad_(False).eval(), tuple(mean), tuple(std), _trained_on(Path(spec)))
+    data = run_data(spec) if is_ours else None
+    return SourcedModel(text, model.requires_grad_(False).eval(), tuple(mean), tuple(std), data, names)
+
+
+def run_data(run: str | Path) -> str | None:
+    """Where a run's data is, as ``--data`` takes it: its path if it still exists, else its name; None without a run."""
+    try:
+        name = read_recipe(run).data
+    except (OSError, ValueError):
+        return None
+    with suppress(OSError, ValueError, LookupError, TypeError):  # runs of any age, and damaged ones
+        if Path(path := read_environment(run)["data"]["path"]).exists():
+            return str(path)
+    return name
+
+
+def check_classes(model: str, trained: Sequence[str] | None, data: str, found: Sequence[str] | None) -> None:
+    """Refuse data of other classes than a model's, as many as they may be: its accuracy there would mean nothing.
+
+    Args:
+        model: What to call the model.
+        trained: Its class names, in the order of its logits; None where they are not known.
+        data: What to call the data.
+        found: The data's class names, in the order of its labels; None where they are not known.
+
+    Raises:
+        ValueError: If both are known and differ.
+    """
+    if trained is not None and found is not None and tuple(trained) != tuple(found):
+        raise ValueError(
+            f"{model} was trained on the classes {', '.join(trained)}, but those of {data} are {', '.join(found)}; "
+            "name data of its own classes"
+        )
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -149,15 +184,14 @@ def _check_zip(path: Path) -> None:
             raise ValueError(f"it unpacks to {size:,} bytes, more than it has")
 
 
-def _load_ours(path: Path, weights: str | Path | None) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
+def _load_ours(path: Path, weights: str | Path | None) -> Checkpoint:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
     if path.is_file() and path.suffix in (".pth", ".pt", ".ckpt"):
         raise ValueError(f"{path} holds weights, but no model; name the model and pass --weights {path}")
     if weights is not None:
         raise ValueError(f"{path} has its own weights; leave out --weights {weights}")
-    checkpoint = load_checkpoint(path)
-    return checkpoint.model, checkpoint.mean, checkpoint.std
+    return load_checkpoint(path)
 
 
 def _hint(name: str) -> str:
@@ -166,13 +200,6 @@ def _hint(name: str) -> str:
         return ""
     known = [kind for kind, names in (("timm", _timm_names()), ("torchvision", _torchvision_names())) if name in names]
     return " or ".join(f"{kind}:{name}" for kind in known) + (" with --weights FILE" if known else "")
-
-
-def _trained_on(run: Path) -> str | None:
-    """Name of a run's data set, if it is a run directory whose recipe can be read."""
-    with suppress(OSError, ValueError):
-        return Recipe.from_toml((run / "recipe.toml").read_text(encoding="utf-8")).data
-    return None
 
 
 def _build_timm(name: str, classes: int) -> tuple[nn.Module, Sequence[float] | None, Sequence[float] | None]:

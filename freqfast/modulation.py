@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import at_least_float32
+from freqfast.spectrum import at_least_float32, full_precision, in_float64
 from freqfast.surgery import find_conv
 
 __all__ = [
@@ -88,7 +88,8 @@ class SpectralConv2d(nn.Conv2d):
     ours).
 
     The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise is a function of `seed` and of
-    the number of draws so far alone, the same on every device and, given the seed, on every rank.
+    the number of draws so far alone, the same on every device and, given the seed, on every rank. Each forward pass in
+    training mode counts as a draw, also one that activation checkpointing repeats: leave the layer out of that.
 
     Args:
         *args: As for `torch.nn.Conv2d`.
@@ -134,6 +135,11 @@ class SpectralConv2d(nn.Conv2d):
 
     def _perturbation(self) -> Tensor:
         """The next draw of ``sigma * eps``, shaped like the log gains."""
+        if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws
+            raise RuntimeError(
+                "nn.DataParallel's replicas would draw the same perturbation in every step; use "
+                "DistributedDataParallel, or sigma=0"
+            )
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.draws) % 2**63)
         self.draws += 1
         eps = torch.randn(self.log_gain.shape, generator=generator, dtype=torch.float32, device="cpu")
@@ -141,7 +147,7 @@ class SpectralConv2d(nn.Conv2d):
 
     def modulated_weight(self, perturbed: bool = False) -> Tensor:
         """Filters that the layer applies, ``(O, I, kH, kW)``, differentiable in weight and gains."""
-        with torch.autocast(self.weight.device.type, enabled=False):
+        with full_precision(self.weight.device):
             gain = self.log_gain + self._perturbation() if perturbed and self.sigma else self.log_gain
             return _modulate(at_least_float32(self.weight), at_least_float32(gain)).to(self.weight.dtype)
 
@@ -234,7 +240,8 @@ def assign_effective_weight(layer: nn.Conv2d, target: Tensor) -> None:
     """
     if isinstance(layer, SpectralConv2d):
         changed = (target != effective_weight(layer)).flatten(1).any(1)[:, None, None, None]
-        inverse = _modulate(target.double(), -layer.log_gain.detach().double()).to(layer.weight.dtype)
+        inverse = _modulate(in_float64(target), -in_float64(layer.log_gain.detach()))
+        inverse = inverse.to(layer.weight.dtype).to(layer.weight.device)
         layer.weight.copy_(torch.where(changed, inverse, layer.weight))
     else:
         layer.weight.copy_(target)

@@ -65,6 +65,8 @@ def perturb_spectrum(
             f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"
         )
     check_strengths(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
+    if not images.numel():
+        return images.clone()
     count, channels, height, width = images.shape
     pixels = at_least_float32(images)
 

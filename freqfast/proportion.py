@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from freqfast.bands import Bands, assign_bands, band_counts, band_shares
-from freqfast.spectrum import at_least_float32, check_weight
+from freqfast.spectrum import at_least_float32, check_weight, in_float64
 
 __all__ = ["project_filters"]
 
@@ -36,7 +36,7 @@ def _check_purity(purity: float, bands: Bands, kernel_size: tuple[int, int], use
 
 def _target_bands(weight: Tensor, bands: Bands, target: Mapping[str, float] | Tensor) -> Tensor:
     if isinstance(target, Mapping):
-        return assign_bands(band_shares(weight.double(), bands), band_counts(target, bands, len(weight)))
+        return assign_bands(band_shares(in_float64(weight), bands), band_counts(target, bands, len(weight)))
     target = torch.as_tensor(target).cpu()
     if target.shape != (len(weight),) or target.is_floating_point() or target.dtype == torch.bool:
         raise ValueError(
@@ -153,15 +153,15 @@ def project_filters(
     _check_purity(purity, bands, kernel_size, sorted(set(bands_of.tolist())))
 
     work = at_least_float32(weight)
-    values, vectors = (t.to(weight.device) for t in _eigenbasis(bands, kernel_size))
-    bands_of = bands_of.to(weight.device)
-    kernels = work.double().flatten(2)
+    kernels = in_float64(work).flatten(2)
+    values, vectors = (t.to(kernels.device) for t in _eigenbasis(bands, kernel_size))
+    bands_of = bands_of.to(kernels.device)
     size = kernels.abs().amax((1, 2), keepdim=True)  # keeps squares of tiny and huge filters within range
     kernels = kernels / torch.where(size > 0, size, 1.0)
     values, coordinates = values[bands_of], _times_own(kernels, vectors, bands_of)
     share_gap = (coordinates.square().sum(1) * (values - purity)).sum(1)
     outside = (share_gap < 0).nonzero()[:, 0]
-    projected = work.clone()
+    projected = work.to(kernels.device, copy=True)
     if len(outside):
         rows = coordinates[outside]
         # Aim a few roundings inside the cone: the result then passes the very test that sent it here.
@@ -173,4 +173,4 @@ def project_filters(
             moved = moved * (rows.square().sum((1, 2)).sqrt() / moved.square().sum((1, 2)).sqrt())[:, None, None]
         moved = _times_own(moved, vectors.transpose(1, 2), bands_of[outside]) * size[outside]
         projected[outside] = moved.to(work.dtype).unflatten(2, kernel_size)
-    return projected.to(weight.dtype)
+    return projected.to(weight.dtype).to(weight.device)

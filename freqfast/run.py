@@ -35,6 +35,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +236,40 @@ def load_run(path: str | Path) -> Run:
     for name in ("recipe.toml", "environment.json", "report.json"):
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path} is not a finished run: {name} is missing")
+    environment = read_environment(path)
+    data = environment.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("path"), str | None):
+        raise ValueError(
+            f"{path / 'environment.json'} is not sound: data must be an object with a path, got {data!r:.80}"
+        )
     return Run(
         path=path,
         recipe=read_recipe(path),
         checkpoint=load_checkpoint(path),
-        report=_read_json(path / "report.json"),
-        environment=read_environment(path),
+        report=_read_report(path / "report.json"),
+        environment=environment,
     )
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    report = _read_json(path)
+    try:
+        means = {name: report[name] for name in ("clean", "corrupted", "mean15") if report[name] is not None}
+        cells = [value for by_severity in report["accuracy"].values() for value in by_severity.values()]
+        if not all(0 <= value <= 1 for value in (*means.values(), *cells)):
+            raise ValueError(f"accuracies must be fractions, got {means}")
+        proportion = report["proportion"]
+        lists = [proportion["before"], proportion["after"], proportion["target"] or proportion["after"]]
+        if any(len(values) != len(report["bands"]) for values in lists):
+            raise ValueError("it must have a proportion for each band")
+        seconds = (report["seconds"]["fit"], report["seconds"]["evaluate"])
+        numbers = (*seconds, report["seed"], report["epochs"], report["images"], *chain(*lists))
+        if not all(map(math.isfinite, numbers)) or not isinstance(report["recipe"], str):
+            raise ValueError("a number or the recipe's name is no such thing")
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} is not sound: {reason}; remove it and resume the run to make it again") from None
+    return report
 
 
 def read_recipe(path: str | Path) -> Recipe:

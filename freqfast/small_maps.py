@@ -120,7 +120,7 @@ def small_map_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         raise ValueError(f"the kernels must be 3x3, got {tuple(weight.shape[2:])}; use torch.nn.functional.conv2d")
     if input.shape[2] % stride or input.shape[3] % stride:
         raise ValueError(f"height and width must be multiples of the stride {stride}, got {tuple(input.shape[2:])}")
-    if stride > 1 and input.shape[3] == stride:
+    if not len(input) or (stride > 1 and input.shape[3] == stride):
         # For a single column of output from a high image, oneDNN 3.12 reads memory that is none of the image's.
         return F.conv2d(input, weight, bias, stride, padding=1).contiguous(memory_format=torch.channels_last)
     return _StackedConvolution.apply(input, weight, bias, stride)

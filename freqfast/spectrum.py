@@ -4,6 +4,7 @@ Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape
 the rows that everything in freqfast speaks of.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import numpy as np
@@ -66,6 +67,21 @@ def check_weight(weight: Tensor) -> None:
             f"weight holds NaN or infinite values in {bad} of {len(weight)} filters; "
             "load a sound checkpoint or lower the learning rate"
         )
+
+
+def in_float64(x: Tensor) -> Tensor:
+    """In float64: on the same device, or on the CPU where that has none (Apple's MPS)."""
+    return (x if _has_float64(x.device) else x.cpu()).double()
+
+
+def _has_float64(device: torch.device) -> bool:
+    return device.type != "mps"
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Autocast switched off, on devices that know it."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
@@ -81,6 +81,28 @@ def test_arrays_and_numpy_scalars():
     assert isinstance(found["a"], np.ndarray)
     np.testing.assert_array_equal(found["a"], array)
     assert (found["b"], found["c"], found["d"], found[5]) == (0.1, 3, True, [1, 2])
+
+
+clashing = st.sampled_from(["a", "b", "a.b", "0", "a~"])
+nested = st.recursive(
+    st.builds(torch.tensor, st.integers(0, 9)) | st.builds(np.array, st.integers(0, 9)),
+    lambda inner: st.dictionaries(clashing, inner, min_size=1, max_size=4) | st.lists(inner, min_size=1, max_size=2),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(clashing, nested, max_size=4))
+@example({"ema.fast": {"w": torch.zeros(2)}, "ema": {"fast": {"w": torch.ones(2)}}})
+def test_names_that_coincide_keep_their_values_apart(state):
+    assert same(round_trip(state), state)
+
+
+def same(found, value):
+    if isinstance(value, dict):
+        return found.keys() == value.keys() and all(same(found[key], value[key]) for key in value)
+    if isinstance(value, list):
+        return len(found) == len(value) and all(map(same, found, value))
+    return type(found) is type(value) and found.tolist() == value.tolist()
 
 
 @pytest.mark.parametrize(

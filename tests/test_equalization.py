@@ -158,6 +158,31 @@ def test_autocast_leaves_it_in_float32():
         assert equalizer(sample).dtype == torch.float32
 
 
+def test_forward_on_a_device_that_knows_no_autocast():
+    equalizer = SpectrumEqualizer(bins=3).to("meta")
+    for mode in (True, False):
+        out = equalizer.train(mode)(images(2, (16, 24)).to("meta"))
+        assert (out.shape, out.dtype, out.device.type) == ((2, 3, 16, 24), torch.float32, "meta")
+
+
+def test_an_image_without_a_batch():
+    batched, single, sample = SpectrumEqualizer(), SpectrumEqualizer(), images(1)
+    for mode in (True, False):
+        assert torch.equal(single.train(mode)(sample[0]), batched.train(mode)(sample)[0])
+    assert torch.equal(single.reference, batched.reference)
+    assert single.batches == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(0, 3, 32, 32), (0, 3, 16, 24)])
+def test_a_batch_of_none(shape, training):
+    equalizer = trained(images()).train(training)
+    before = copy.deepcopy(equalizer.state_dict())
+    out = equalizer(torch.zeros(shape, dtype=torch.bfloat16))
+    assert (out.shape, out.dtype) == (shape, torch.bfloat16)
+    assert all(torch.equal(value, before[key]) for key, value in equalizer.state_dict().items())
+
+
 def test_gradients_reach_the_input():
     equalizer, sample = trained(images(4, (8, 8)), bins=3).double(), images(1, (8, 8), seed=1).double().requires_grad_()
     assert torch.autograd.gradcheck(equalizer, (sample,), atol=1e-4)

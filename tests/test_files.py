@@ -60,6 +60,18 @@ def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
     assert events == [(tmp_path / "a.txt").stat().st_ino, "replace", tmp_path.stat().st_ino]
 
 
+def test_what_is_flushed_is_open_for_writing_where_it_can_be(tmp_path, monkeypatch):
+    """Windows flushes nothing else; a folder cannot be."""
+    fcntl, modes = pytest.importorskip("fcntl"), []
+
+    def fsync(handle):
+        modes.append((stat.S_ISDIR(os.fstat(handle).st_mode), fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "text")
+    assert modes == [(False, os.O_RDWR), (True, os.O_RDONLY)]
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 def test_content_that_does_not_reach_the_disk_gets_no_name(tmp_path, monkeypatch, code):
     (tmp_path / "a.txt").write_text("old")

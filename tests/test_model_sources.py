@@ -1,3 +1,4 @@
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from freqfast.model_sources import load_model, load_state
+from freqfast.model_sources import check_classes, load_model, load_state, run_data
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.run import save_checkpoint
@@ -37,9 +38,38 @@ def test_a_run_directory_and_its_file(run):
         assert not found.model.training
     assert load_model(run).data == "photos"
     assert load_model(run / "model.safetensors").data is None
+    assert load_model(run / "model.safetensors").classes == load_model(run).classes == tuple("abcdefghij")
     assert load_model(run, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
     (run / "recipe.toml").write_text("broken [")
     assert load_model(run).data is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"data": {"path": "PLACE"}}, "PLACE"),
+        ({"data": {"path": "PLACE/gone"}}, "photos"),
+        ({"data": {"path": None}}, "photos"),
+        ({"data": {"path": 3}}, "photos"),
+        ({"data": {"path": "a\0b"}}, "photos"),
+        ({"data": {}}, "photos"),
+        ({"data": 5}, "photos"),
+        ([], "photos"),
+    ],
+)
+def test_a_run_s_data_is_where_it_was_if_it_still_is(run, environment, expected):
+    text = json.dumps(environment).replace("PLACE", str(run.parent))
+    (run / "environment.json").write_text(text)
+    assert run_data(run) == load_model(run).data == expected.replace("PLACE", str(run.parent))
+    assert run_data(run.parent) is None
+
+
+def test_classes_are_compared_where_they_are_known():
+    for trained, found in ((None, "ab"), ("ab", None), (["a", "b"], ("a", "b"))):
+        check_classes("m", trained, "d", found)
+    for found in ("ba", "abc", ""):
+        with pytest.raises(ValueError, match="m was trained on the classes a, b, but those of d are"):
+            check_classes("m", "ab", "d", found)
 
 
 def module_named(place, name, text):

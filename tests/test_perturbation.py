@@ -209,6 +209,14 @@ def test_pixels_stay_pixels(height, width, strengths, seed):
     assert torch.equal(images, before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_batch_of_none(dtype):
+    images = torch.zeros(0, 3, 16, 16, dtype=dtype)
+    out = perturb_spectrum(images, jitter=0.2)
+    assert (out.shape, out.dtype) == (images.shape, dtype)
+    assert out is not images
+
+
 def test_clamping_reaches_both_ends():
     out = perturb_spectrum(torch.rand(8, 3, 16, 16, generator=seeded()), noise=3.0, generator=seeded())
     assert out.min() == 0

@@ -80,6 +80,19 @@ def test_nothing_but_the_images_comes_in(size, stride):
             torch.testing.assert_close(ours.float(), exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_batch_of_none(stride, bias):
+    shapes = [(0, 2, 3 * stride, 2 * stride), (5, 2, 3, 3), *([(5,)] if bias else [])]
+    leaves = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    output = small_map_conv2d(*leaves, stride=stride)
+    assert output.shape == (0, 5, 3, 2)
+    output.sum().backward()
+    for leaf in leaves:
+        assert leaf.grad.shape == leaf.shape
+        assert not leaf.grad.any()
+
+
 def test_it_can_be_differentiated_twice():
     shapes = ((2, 2, 4, 2), (3, 2, 3, 3), (3,))
     leaves = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]

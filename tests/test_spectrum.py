@@ -6,7 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
+from freqfast.bands import assign_bands, band_shares, energy_proportion, frequency_proportion
+from freqfast.equalization import _radial_bins
+from freqfast.modulation import SpectralConv2d, assign_effective_weight, effective_weight
+from freqfast.proportion import project_filters
 from freqfast.spectrum import check_weight, energy_matrix, frequencies, power_spectrum, radial_frequency
 
 KERNEL_SIZES = [(3, 3), (2, 2), (5, 5), (7, 7), (4, 4), (16, 16), (1, 3), (3, 1), (1, 7), (2, 5), (5, 4)]
@@ -184,3 +190,72 @@ def test_unfit_weights_are_refused(weight, message):
 def test_grid_smaller_than_the_kernel_is_refused(kernel_size):
     with pytest.raises(ValueError, match=re.escape("n must be at least the kernel's size 5, got 4")):
         power_spectrum(torch.zeros(1, 1, *kernel_size), n=4)
+
+
+# Devices without float64
+
+MPS, CPU = torch.device("mps"), torch.device("cpu")
+
+
+class OnMps(torch.Tensor):
+    """A tensor as if on Apple's GPU."""
+
+
+class WithoutFloat64(TorchFunctionMode):
+    """That device: no float64, and no meeting of its tensors with those of the CPU but in a copy."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        given = (args, kwargs or {})
+        leaves = tree_leaves(given)
+        here = any(isinstance(leaf, OnMps) for leaf in leaves)
+        if func == torch.Tensor.device.__get__:
+            return MPS if here else CPU
+        if func is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        if func is torch.Tensor.numpy and here:
+            raise TypeError("can't convert mps:0 device type tensor to numpy")
+        if here and func is not torch.Tensor.copy_:
+            for leaf in leaves:
+                if isinstance(leaf, torch.Tensor) and leaf.ndim and not isinstance(leaf, OnMps):
+                    raise RuntimeError("Expected all tensors to be on the same device, but found mps:0 and cpu")
+        args, kwargs = tree_map_only(torch.device, lambda _: CPU, given)
+        result = func(*args, **kwargs)
+        if not isinstance(result, torch.Tensor):
+            return result
+        places = [leaf for leaf in leaves if isinstance(leaf, torch.device)]
+        on_mps = places[0] == MPS if places else here
+        if on_mps and result.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
+        return result.as_subclass(OnMps if on_mps else torch.Tensor)
+
+
+def assign_projected(weight):
+    conv = SpectralConv2d(3, 16, 3, seed=0).requires_grad_(False)
+    conv.log_gain = torch.nn.Parameter(conv.log_gain.new_full((16, 5), 0.5).as_subclass(type(weight)), False)
+    conv.weight = torch.nn.Parameter(weight.clone(), False)
+    assign_effective_weight(conv, project_filters(effective_weight(conv), None, {"low": 0.25, "high": 0.75}))
+    return conv.weight
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        band_shares,
+        frequency_proportion,
+        energy_proportion,
+        lambda weight: project_filters(weight, None, {"low": 0.25, "high": 0.75}),
+        lambda weight: project_filters(weight, None, torch.arange(16) % 2),
+        lambda weight: assign_bands(band_shares(weight), [4, 12]),
+        assign_projected,
+        power_spectrum,
+        lambda weight: torch.cat([part.flatten() for part in _radial_bins(10, 6, 7, weight.device)]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_device_without_float64(function, dtype):
+    weight = random_weight(6, 16, 3, 3, 3, dtype=dtype)
+    expected = function(weight)
+    with WithoutFloat64():
+        found = function(weight.as_subclass(OnMps))
+    assert torch.equal(found.as_subclass(torch.Tensor), expected)
+    assert found.dtype == expected.dtype

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqfast.analysis.filtering import Progress, accuracy
-from freqfast.analysis.results import HeatMap
+from freqfast.analysis.results import MAX_NORM, HeatMap
 from freqfast.robustness import Classifier
 
 __all__ = ["check_norm", "fourier_basis", "fourier_heat_map", "frequency_pairs"]
@@ -48,10 +48,13 @@ def check_norm(norm: float) -> None:
     """Refuse a norm that no perturbation has.
 
     Raises:
-        ValueError: If it is not positive and finite.
+        ValueError: If it is not positive or more than a million.
     """
-    if not 0 < norm < float("inf"):
-        raise ValueError(f"norm must be positive and finite, got {norm}; the paper takes {CIFAR10_NORM:g} for CIFAR-10")
+    if not 0 < norm <= MAX_NORM:
+        raise ValueError(
+            f"norm must be positive and at most {MAX_NORM:,.0f}, got {norm}; the paper takes {CIFAR10_NORM:g} for "
+            "CIFAR-10"
+        )
 
 
 def fourier_heat_map(
@@ -77,7 +80,7 @@ def fourier_heat_map(
         progress: Called as ``progress(done, total, message)`` after each pair of frequencies.
 
     Raises:
-        ValueError: If the norm is not positive and finite, or there are no images.
+        ValueError: If the norm is none, see `check_norm`, or there are no images.
     """
     check_norm(norm)
     count, height, width = images.shape[:3]

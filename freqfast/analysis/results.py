@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
+MAX_NORM = 1e6
+"""The largest L2 norm of a perturbation; pixels lie in [0, 1]."""
 Floats = NDArray[np.float64]
 
 
@@ -87,7 +89,7 @@ class HeatMap(Analysis):
         if len(shape) != 2 or not all(shape):
             raise ValueError(f"error must have two dimensions, none of them 0, got shape {shape}")
         self._fractions(error=shape, clean_error=())
-        self._array("norm", (), 0, 1e6)
+        self._array("norm", (), 0, MAX_NORM)
         self._count("seed", 0)
         self._count("images", 1)
 

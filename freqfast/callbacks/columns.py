@@ -1,6 +1,7 @@
 """Band proportions as columns of fastai's progress table, shared by the callbacks that know them."""
 
 import math
+from typing import Any
 
 from fastai.callback.core import Callback
 from fastai.learner import Learner
@@ -25,6 +26,7 @@ class BandColumns(Callback):
     bands: Bands
     layer: str | None
     _trained = False
+    _shown = False  # and stays so in a fit that it is added to in the middle: the header is written
 
     @property
     def learn(self) -> Learner:
@@ -36,6 +38,7 @@ class BandColumns(Callback):
         if learn is not None:
             self._check(learn)
         self.__dict__["_learn"] = learn
+        self._shown = False
 
     def _check(self, learn: Learner) -> None:
         """Raise the ValueError that the first step would, before anything is changed."""
@@ -43,10 +46,9 @@ class BandColumns(Callback):
 
     def before_fit(self) -> None:
         """Add the header's names, unless another callback of this family has: columns of two kinds do not mix."""
-        recorder = getattr(self.learn, "recorder", None)
-        self._shown = False
-        if recorder is not None and not set(self.bands.names) & set(recorder.metric_names):
-            self._shown = True
+        recorder: Any = getattr(self.learn, "recorder", None)
+        self._shown = recorder is not None and not set(self.bands.names) & set(recorder.metric_names)
+        if self._shown:
             at = len(recorder.metric_names) - int(recorder.add_time)
             recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]
 

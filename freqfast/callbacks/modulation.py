@@ -33,6 +33,8 @@ class SpectralModulation(InstallingCallback):
             already, or sigma is negative.
     """
 
+    _gain: object = None
+
     def __init__(
         self, per_filter: bool = True, sigma: float = 0.5, layer: str | None = None, seed: int | None = None
     ) -> None:
@@ -45,6 +47,7 @@ class SpectralModulation(InstallingCallback):
             conv.sigma = float(self.sigma)
         else:
             apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed)
+        self._gain = conv.log_gain
         if opt := _optimizer(learn):
             # A group of its own would break the schedules that were made for the existing groups. Saved states go by
             # position, so the gains come after the layer's other parameters, as in an optimizer made from now on.
@@ -56,18 +59,27 @@ class SpectralModulation(InstallingCallback):
 
     def _uninstall(self, learn: Learner) -> None:
         _, conv = find_conv(learn.model, self.layer)
-        if not isinstance(conv, SpectralConv2d):
-            return
+        gain = conv.log_gain if isinstance(conv, SpectralConv2d) else self._gain  # which another Learner folded already
         if opt := _optimizer(learn):
             for group in opt.param_lists:
-                if (at := _position(group, conv.log_gain)) is not None:
+                if (at := _position(group, gain)) is not None:
                     del group[at]
             for state in (opt.state, getattr(opt, "opt", opt).state):  # OptimWrapper's own and torch's
-                state.pop(conv.log_gain, None)
+                state.pop(gain, None)
+        self._gain = None
         bake_modulation(conv)
 
     def before_fit(self) -> None:
-        """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""
+        """Remember how much noise was drawn before a learning-rate finder's throw-away steps.
+
+        Raises:
+            ValueError: If the layer is plain again, as another Learner leaves it that had the model too.
+        """
+        if not isinstance(find_conv(self.learn.model, self.layer)[1], SpectralConv2d):
+            raise ValueError(
+                "the layer has no modulation any more: another Learner of this model, or bake_modulation, folded it "
+                "into the weights; remove this SpectralModulation and add a new one to begin another"
+            )
         finding = hasattr(self.learn, "lr_finder")
         self._draws_before = self._spectral().draws if finding else None
 

@@ -64,7 +64,10 @@ class PixelCallback(Callback):
         mean: Any = self.pixel_mean
         std: Any = self.pixel_std
         if mean is None or std is None:
-            pipeline = getattr(self.learn.dl, "after_batch", None)
+            loader = self.learn.dl
+            if not hasattr(getattr(loader, "after_batch", None), "fs"):
+                loader = getattr(loader, "dl", loader)  # within a rank's DistributedDL
+            pipeline = getattr(loader, "after_batch", None)
             normalize = next((f for f in getattr(pipeline, "fs", []) if isinstance(f, Normalize)), None)
             mean, std = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
         shape, device = (1, -1, 1, 1), images.device

@@ -18,8 +18,8 @@ __all__ = ["SpectrumRecorder"]
 class SpectrumRecorder(BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
-    Epochs count on over several fits; a learning-rate finder's are not recorded. `freqfast.write_spectra` stores what
-    it holds.
+    Epochs count on over several fits; a learning-rate finder's are not recorded, nor is one that ends with weights that
+    are not finite. `freqfast.write_spectra` stores what it holds.
 
     Args:
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
@@ -63,12 +63,14 @@ class SpectrumRecorder(BandColumns):
 
     def after_epoch(self) -> None:
         """Record the epoch, if it trained."""
-        if self._trained and not hasattr(self.learn, "lr_finder"):
+        if self._trained and self.epochs and not hasattr(self.learn, "lr_finder"):
             self._record(self.epochs[-1] + 1)
 
     def _record(self, epoch: int) -> None:
         _, conv = find_conv(self.learn.model, self.layer)
         weight = effective_weight(conv).float().cpu()
+        if not weight.isfinite().all():  # diverged: for the losses to show, or TerminateOnNaNCallback to notice
+            return
         self.epochs.append(epoch)
         self.weights.append(weight.numpy())
         self.power.append(power_spectrum(weight, self.points).numpy())

@@ -25,7 +25,7 @@ from freqfast.corruptions.batch import corrupt
 from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
 from freqfast.corruptions.photographs import find_photographs, shrunk_photographs
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
-from freqfast.files import replacing
+from freqfast.files import lock_folder, replacing
 
 Progress = Callable[[int, int, str], None]
 
@@ -81,6 +81,7 @@ def write_archive(
         ValueError: If a setting makes no sense, is not the one that the folder was begun with, or if the folder holds a
             file of a wanted name that is not in its manifest.
         FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
+        BlockingIOError: If another process writes into the folder.
         OSError: If a file cannot be written, as on a full disk; the files that are done stay.
     """
     folder = Path(folder)
@@ -99,6 +100,24 @@ def write_archive(
         seed=seed,
         severities=severities,
     )
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder; choose another")
+    with _explained(folder / MANIFEST):
+        folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder, "choose another folder"):
+        return _fill(folder, wanted, used_images, used_labels, names, frost_dir, progress)
+
+
+def _fill(
+    folder: Path,
+    wanted: Manifest,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    names: Sequence[str],
+    frost_dir: str | Path | None,
+    progress: Progress | None,
+) -> WrittenArchive:
+    """Verify what the folder has of the wanted files and make the others; the folder must be locked."""
     files = ["labels.npy", *(f"{name}.npy" for name in names)]
     manifest = _begin(folder, wanted, files)
 
@@ -112,28 +131,28 @@ def write_archive(
     verified = tuple(name for name in present if name not in damaged)
     written = tuple(name for name in files if name not in verified)
 
-    blocks = len(severities)
+    blocks = len(wanted.severities)
     total = wanted.images * blocks * sum(name != "labels.npy" for name in written)
     done = 0
 
     def corrupted(name: str) -> Iterator[NDArray[np.uint8]]:
         nonlocal done
-        for severity in severities:
-            for rows in _chunks(used_images):
+        for severity in wanted.severities:
+            for rows in _chunks(images):
                 if progress:
                     progress(done, total, f"{name} {severity}")
-                part = used_images[rows]
-                yield corrupt(part, name, severity, seed, index=np.arange(rows.start, rows.stop), frost_dir=frost_dir)
+                part, index = images[rows], np.arange(rows.start, rows.stop)
+                yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir)
                 done += len(part)
         if progress:
             progress(done, total, name)
 
     for name in written:
         if name == "labels.npy":
-            dtype = np.min_scalar_type(max(255, int(used_labels.max())))  # uint8 where that will do, as published
-            _write(folder, name, [np.tile(used_labels.astype(dtype), blocks)], (blocks * wanted.images,))
+            dtype = np.min_scalar_type(max(255, int(labels.max())))  # uint8 where that will do, as published
+            _write(folder, name, [np.tile(labels.astype(dtype), blocks)], (blocks * wanted.images,))
         else:
-            shape = (blocks * wanted.images, *used_images.shape[1:])
+            shape = (blocks * wanted.images, *images.shape[1:])
             _write(folder, name, corrupted(name.removesuffix(".npy")), shape)
     return WrittenArchive(written, verified, damaged)
 
@@ -158,8 +177,6 @@ def check_request(
 
 def _begin(folder: Path, wanted: Manifest, files: list[str]) -> Manifest:
     """The manifest of the folder: the one that is there, if its settings are the wanted ones, or a new one."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder; choose another")
     manifest = read_manifest(folder)
     if manifest and (differences := _differences(manifest, wanted)):
         raise ValueError(
@@ -171,7 +188,6 @@ def _begin(folder: Path, wanted: Manifest, files: list[str]) -> Manifest:
             raise ValueError(f"{folder / name} is there, but not by freqfast corrupt; move it or choose another folder")
     if manifest is None:
         with _explained(folder / MANIFEST):
-            folder.mkdir(parents=True, exist_ok=True)
             write_manifest(folder, wanted)
     return manifest or wanted
 

@@ -15,12 +15,13 @@ from freqfast.study.definition import differing_fields
 __all__ = ["analysis_command", "evaluate_command", "run_command"]
 
 
-def run_command(recipe: Recipe, out: str) -> str | None:
+def run_command(recipe: Recipe, out: str, data: str | None = None) -> str | None:
     """The shell command that runs a recipe as it was resolved: its name and what was overridden.
 
     Args:
         recipe: The recipe of a run.
         out: The run directory to write.
+        data: Where its data was found; None where by name alone.
 
     Returns:
         None where no such command exists: the recipe is not registered here, or has other callbacks than there.
@@ -35,39 +36,43 @@ def run_command(recipe: Recipe, out: str) -> str | None:
     words = ["freqfast", "run", recipe.name]
     for key, value in settings.items():
         words += [f"--{key}", str(value)] if key in ("epochs", "seed") else ["--set", f"{key}={_literal(value)}"]
-    return shlex.join([*words, "--out", out])
+    return shlex.join([*words, *_at(data), "--out", out])
 
 
-def evaluate_command(run: str, provenance: Provenance, out: str) -> str:
+def evaluate_command(run: str, provenance: Provenance, out: str, data: str | None = None) -> str:
     """The shell command that evaluates a run as an evaluation was made.
 
     Args:
         run: The run directory.
         provenance: What was evaluated on what.
         out: The result file to write.
+        data: Where the run's data was found; None where by name alone.
     """
     words = ["freqfast", "evaluate", run]
-    data, _, how = provenance.source.partition(", ")
+    name, _, how = provenance.source.partition(", ")
     if how == "corrupted on the fly":
-        words += ["--on-the-fly", *(["--data", data] if data == "photos" else []), "--seed", str(provenance.seed)]
-    elif how != "as published":  # which the command finds by itself
-        words += ["--cifar10c", provenance.source]
+        words += ["--on-the-fly", "--seed", str(provenance.seed)]
+        data = "photos" if name == "photos" else data
+    else:
+        data = data if CLEAN in provenance.cells else None
+        words += [] if how == "as published" else ["--cifar10c", provenance.source]  # the first is found by itself
     names = list(dict.fromkeys(name for name, _ in provenance.cells if (name, _) != CLEAN))
     if names != list(CORRUPTIONS):
         words += [word for name in names for word in ("--corruption", name)]
-    return shlex.join([*words, "--limit", str(provenance.image_range[1]), "--out", out])
+    return shlex.join([*words, *_at(data), "--limit", str(provenance.image_range[1]), "--out", out])
 
 
-def analysis_command(run: str, found: Analysis) -> str:
+def analysis_command(run: str, found: Analysis, data: str | None = None) -> str:
     """The shell command that finds in a run what an analysis found.
 
     Args:
         run: The run directory.
         found: What it found.
+        data: Where the run's data was found; None where by name alone.
     """
     words: list[object] = ["freqfast", found.kind, run]
     if not isinstance(found, Quality):
-        words += ["--images", found.images]  # type: ignore[attr-defined]
+        words += [*_at(data), "--images", found.images]  # type: ignore[attr-defined]
     if isinstance(found, HeatMap):
         words += ["--norm", f"{found.norm:g}", "--seed", found.seed]
     if isinstance(found, Ablation):
@@ -75,6 +80,10 @@ def analysis_command(run: str, found: Analysis) -> str:
     if isinstance(found, (Ablation, Quality)):
         words += ["--layer", found.layer]
     return shlex.join(map(str, words))
+
+
+def _at(data: str | None) -> list[str]:
+    return [] if data is None else ["--data", data]
 
 
 def _overrides(recipe: Recipe, registered: Recipe) -> Iterator[tuple[str, Any]]:

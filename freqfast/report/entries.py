@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from freqfast.analysis import ANALYSES, Analysis, analysis_file, filter_quality, read_analysis
 from freqfast.report.summary import MEASURES, RunResult, measure
@@ -35,6 +36,11 @@ class Entry:
     spectra: Spectra | None = None
     analyses: Mapping[str, Analysis] = field(default_factory=dict)
 
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What is known of its data: name, path (None where it was found by its name alone) and SHA-256."""
+        return {"name": self.run.recipe.data, "path": None} | self.run.environment["data"]
+
 
 def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
     """Read finished runs with all that is beside them.
@@ -54,8 +60,6 @@ def _load(path: str | Path, label: str) -> Entry:
     if (run.path / EVALUATION).is_file():
         evaluation = CorruptionReport.load(run.path / EVALUATION)
         _check_model(run, evaluation)
-    if not isinstance(data := run.environment.get("data") or {}, dict):
-        raise ValueError(f"{run.path / 'environment.json'} is not sound: data must be an object, got {data!r:.80}")
     result = RunResult(run.report, run.environment, run.recipe.holdout, evaluation)
     try:
         means = [mean.value for name in ("clean", *MEASURES) if (mean := measure(result, name)) is not None]

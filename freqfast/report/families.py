@@ -35,7 +35,7 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
     longest = max(len(summary.arm) for summary in shown)
     width, height = 0.065 * longest + 0.3 + 1.35 * len(names), 0.7 + 0.17 * len(shown)
     figure, axes = panels(1, len(names), width, height, sharey=True)
-    figure.suptitle(study.title, fontsize=9)
+    figure.suptitle(study.title, fontsize=9, parse_math=False)
     for name, panel in zip(names, axes[0], strict=True):
         for row, summary in enumerate(shown):
             if (value := summary.means.get(name)) is None:

@@ -110,7 +110,7 @@ def _facts(entry: Entry) -> dict[str, str]:
     return {
         "recipe": recipe.name,
         "what it is for": recipe.description,
-        "data": recipe.data,
+        "data": str(entry.data["name"]),
         "model": f"{recipe.model}, width {recipe.width}",
         "epochs": str(recipe.epochs),
         "seed": str(recipe.seed),
@@ -131,7 +131,7 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
                 f"{entry.label} and {first.label} differ in {', '.join(differing)}: their difference is not of the "
                 "filters alone."
             )
-        mine, theirs = (dict(e.run.environment.get("data") or {}).get("sha256") for e in (entry, first))
+        mine, theirs = (e.data.get("sha256") for e in (entry, first))
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
     seeds = {entry.run.recipe.seed for entry in entries}
@@ -218,20 +218,20 @@ def _commands(entries: Sequence[Entry], output: str) -> tuple[str, str | None]:
     """The commands that make the runs, their analyses and the page, and what to know of them."""
     lines, lacking = [], []
     for entry in entries:
-        command = run_command(entry.run.recipe, str(entry.run.path))
+        command = run_command(entry.run.recipe, str(entry.run.path), entry.data["path"])
         if command is None:
             lacking.append(entry.label)
         else:
             lines.append(command)
     for entry in entries:
-        path, evaluation = entry.run.path, entry.result.evaluation
+        path, data, evaluation = entry.run.path, entry.data["path"], entry.result.evaluation
         if evaluation is not None and evaluation.provenance is not None:  # not the run's own
-            lines.append(evaluate_command(str(path), evaluation.provenance, str(path / EVALUATION)))
+            lines.append(evaluate_command(str(path), evaluation.provenance, str(path / EVALUATION), data))
         kept = (found for kind, found in entry.analyses.items() if analysis_file(path, kind).is_file())
-        lines += [analysis_command(str(path), found) for found in kept]
+        lines += [analysis_command(str(path), found, data) for found in kept]
     lines.append(shlex.join(["freqfast", "report", *(str(entry.run.path) for entry in entries), "-o", output]))
     notes = []
-    if any(entry.run.recipe.data == "cifar10" for entry in entries):
+    if any(entry.run.recipe.data == "cifar10" and entry.data["path"] is None for entry in entries):
         notes.append("With --data PATH where CIFAR-10 is neither in the cache nor named by FREQFAST_DATA.")
     if lacking:
         notes.append(f"No command makes {', '.join(lacking)}: their recipes are not among those installed here.")

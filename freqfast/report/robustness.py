@@ -53,7 +53,8 @@ def robustness_figure(
             _draw(axes, report, name, colour, "-", "o", shift=-0.06 if baseline else 0.0)
             if baseline is not None:
                 _draw(axes, baseline, name, _GREY, "--", "s", shift=0.06)
-            axes.set_title(_title(name, report, baseline), fontsize=8, style="italic" if name in EXTRA else "normal")
+            style = "italic" if name in EXTRA else "normal"
+            axes.set_title(_title(name, report, baseline), fontsize=8, style=style, parse_math=False)
         for axes in line[len(names) :]:
             axes.set_axis_off()
         line[0].set_ylabel(family, color=colour, fontsize=10, weight="bold")
@@ -68,14 +69,16 @@ def robustness_figure(
     figure.supxlabel("severity", fontsize=9)
     figure.supylabel("accuracy, percent", fontsize=9)
     if baseline is None:
-        figure.suptitle(_heading(report, model), fontsize=10)
+        figure.suptitle(_heading(report, model), fontsize=10, parse_math=False)
     else:
         ours, theirs = _heading(report, model), _heading(baseline, baseline_name)
         handles = [
             Line2D([], [], color="black", linestyle="-", marker="o", markersize=3, linewidth=1, label=ours),
             Line2D([], [], color=_GREY, linestyle="--", marker="s", markersize=3, linewidth=1, label=theirs),
         ]
-        figure.legend(handles=handles, loc="outside upper center", fontsize=9, frameon=False)
+        legend = figure.legend(handles=handles, loc="outside upper center", fontsize=9, frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     return figure
 
 

@@ -68,7 +68,7 @@ def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure:
     note = _shade_target(axes, study, shown, measure)
     axes.set_xlabel("clean accuracy, percent", fontsize=9)
     axes.set_ylabel(f"{measure}, percent", fontsize=9)
-    axes.set_title(study.title, fontsize=9)
+    axes.set_title(study.title, fontsize=9, parse_math=False)
     axes.tick_params(labelsize=8)
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)

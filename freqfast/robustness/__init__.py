@@ -18,7 +18,7 @@ from freqfast.robustness.evaluation import evaluate_cells, evaluate_images, eval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import CLEAN, Provenance
 from freqfast.robustness.report import CorruptionReport
-from freqfast.robustness.stored import stored_cells, stored_source
+from freqfast.robustness.stored import stored_source
 
 __all__ = [
     "CLEAN",
@@ -35,6 +35,5 @@ __all__ = [
     "evaluate_cells",
     "evaluate_images",
     "evaluate_source",
-    "stored_cells",
     "stored_source",
 ]

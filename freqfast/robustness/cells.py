@@ -39,8 +39,7 @@ class CellSource:
         clean: The uncorrupted images, where they can be had; as many, in an order of their own.
         sha256: Hash of what the images come from; see `Provenance`.
         seed: Seed of the corruptions, where known.
-        data: Name of the data set that the images are of, where known.
-        classes: Number of classes, where known.
+        classes: Class names, in the order of the labels, where known.
     """
 
     name: str
@@ -51,8 +50,7 @@ class CellSource:
     clean: ImageSet | None = None
     sha256: str | None = None
     seed: int | None = None
-    data: str | None = None
-    classes: int | None = None
+    classes: tuple[str, ...] | None = None
 
     @property
     def keys(self) -> list[Key]:

@@ -145,8 +145,8 @@ def _judge(logits: Tensor) -> tuple[Tensor, Tensor]:
 def _check_fit(classifier: Classifier, images: np.ndarray, source: CellSource) -> None:
     """Try a model on two images before hours are spent."""
     found = classifier.logits(np.array(images)).shape[1]
-    if source.classes not in (None, found):
-        raise ValueError(f"{classifier.name} gives {found} logits, but {source.name} has {source.classes} classes")
+    if source.classes is not None and len(source.classes) != found:
+        raise ValueError(f"{classifier.name} gives {found} logits, but {source.name} has {len(source.classes)} classes")
     if source.labels.max() >= found:
         raise ValueError(_misfit(classifier, found, source.labels))
 

@@ -11,12 +11,24 @@ from freqfast.corruptions import CORRUPTIONS, unavailable
 from freqfast.corruptions.archive import _hash_images
 from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
+from freqfast.data.cifar10 import CLASSES
 from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
 from freqfast.data.images import DATASETS, ImageData, ImageSet, Progress, load_data
 from freqfast.robustness.cells import CellSource, corrupted_source
 from freqfast.robustness.stored import stored_source
 
-__all__ = ["find_source", "on_the_fly_source"]
+__all__ = ["find_source", "load_place", "on_the_fly_source"]
+
+
+def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:
+    """Load data by its name, "cifar10" or "photos", or by where it is; see `freqfast.data.load_data`.
+
+    Raises:
+        FileNotFoundError: If the path holds no data.
+        ValueError: If the data is not sound.
+    """
+    named = place is not None and str(place) in DATASETS
+    return load_data(str(place), None, progress) if named else load_data("cifar10", place, progress)
 
 
 def find_source(
@@ -60,7 +72,7 @@ def find_source(
     folder = published or Path(path or "")
     source = stored_source(folder, limit, corruptions)
     if published:
-        source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, data="cifar10", classes=10)
+        source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, classes=CLASSES)
     source, reason = _with_clean(source, folder, data, progress)
     return source, [f"no clean accuracy: {reason}"] if reason else []
 
@@ -95,12 +107,9 @@ def on_the_fly_source(
         raise ValueError(f"limit must be at least 1, got {limit}")
     missing = {} if corruptions else unavailable(frost_dir)
     names = corruptions or [name for name in CORRUPTIONS if name not in missing]
-    if data is not None and str(data) in DATASETS:
-        found = load_data(str(data), progress=progress)
-    else:
-        found = load_data("cifar10", data, progress)
+    found = load_place(data, progress)
     source = corrupted_source(found.test.head(limit or len(found.test)), names, seed, frost_dir=frost_dir)
-    source = replace(source, name=f"{found.name}, corrupted on the fly", data=found.name, classes=len(found.classes))
+    source = replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes)
     return source, [f"{name} is left out: {reason} (--frost-dir)" for name, reason in missing.items()]
 
 
@@ -123,16 +132,14 @@ def _with_clean(
         return source, "no test images are at hand; name them with --data"
     if (clean := _matching(source, manifest, found)) is None:
         return source, f"the test images of {data or found.name} are not those that {folder} was made from"
-    return replace(source, clean=clean), None
+    return replace(source, clean=clean, classes=found.classes), None
 
 
 def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData | None:
-    if data is not None and str(data) in DATASETS:
-        return load_data(str(data), None, progress)
     if data is None and manifest is not None and manifest.source == "photos":
         return load_data("photos")
     if data is not None or os.environ.get("FREQFAST_DATA"):
-        return load_data("cifar10", data, progress)
+        return load_place(data, progress)
     return cache.recall("cifar10")
 
 

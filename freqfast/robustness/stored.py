@@ -2,16 +2,20 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from freqfast.corruptions import BAR, CORRUPTIONS, MAIN, SEVERITIES
 from freqfast.corruptions.manifest import MANIFEST, read_manifest
-from freqfast.robustness.cells import Cell, CellSource
+from freqfast.data.cifar10 import CLASSES as CIFAR10
+from freqfast.data.photos import PHOTOS
+from freqfast.robustness.cells import CellSource
 
-__all__ = ["stored_cells", "stored_source"]
+__all__ = ["stored_source"]
+
+_CLASSES = {"cifar10": CIFAR10, "photos": tuple(PHOTOS)}
 
 
 def stored_source(folder: str | Path, limit: int | None = None, corruptions: Sequence[str] | None = None) -> CellSource:
@@ -48,7 +52,7 @@ def stored_source(folder: str | Path, limit: int | None = None, corruptions: Seq
     images = _StoredImages(folder, severities, len(labels), min(len(labels), limit or len(labels)))
     for corruption in names:
         images.open(corruption)
-    data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else None
+    data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else ""
     return CellSource(
         str(folder),
         names,
@@ -57,15 +61,8 @@ def stored_source(folder: str | Path, limit: int | None = None, corruptions: Seq
         images.read,
         sha256=hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() if manifest else None,
         seed=manifest.seed if manifest else None,
-        data=data,
-        classes=10 if data == "cifar10" else None,
+        classes=_CLASSES.get(str(data)),
     )
-
-
-def stored_cells(folder: str | Path, limit: int | None = None) -> tuple[list[str], Iterator[Cell]]:
-    """Names of the corruptions in a folder, and their cells; see `stored_source`."""
-    source = stored_source(folder, limit)
-    return list(source.corruptions), source.cells()
 
 
 class _StoredImages:

@@ -1,5 +1,6 @@
 """The study file: which recipes are compared, under which settings and seeds."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -175,12 +176,15 @@ def _study(table: Mapping[str, Any]) -> Study:
     target = _table("target", table.get("target", {}))
     if target:
         _check_keys("target", target, _TARGET_KEYS, required=_TARGET_KEYS)
+    target = {key: check_value(f"target.{key}", value, float) for key, value in target.items()}
+    if not all(map(math.isfinite, target.values())):
+        raise ValueError(f"target must be finite, got {target}")
     return Study(
         title=check_value("title", table["title"], str),
         description=check_value("description", table.get("description", ""), str),
         baseline=baseline,
         arms=tuple(arms),
-        target={key: check_value(f"target.{key}", value, float) for key, value in target.items()},
+        target=target,
         bar=check_value("bar", table.get("bar", False), bool),
     )
 

@@ -32,7 +32,8 @@ def write_results(path: str | Path, results: StudyResults) -> None:
          "failures": {run: error}, "notes": [...]}
 
     Accuracies are fractions. Arms and runs have a line each, so that a version control's differences show what is new.
-    See `ResultRow` for a run's ``report`` and ``environment``.
+    Runs that the study leaves out are kept after the others. See `ResultRow` for a run's ``report`` and
+    ``environment``.
     """
     study = results.study
     content = {
@@ -42,7 +43,7 @@ def write_results(path: str | Path, results: StudyResults) -> None:
         "description": study.description,
         "baseline": study.baseline,
         "table": [asdict(summary) for summary in summarise(study, results.rows, results.failures)],
-        "runs": [{"arm": row.arm, "seed": row.seed} | asdict(row) for row in results.rows],
+        "runs": [{"arm": row.arm, "seed": row.seed} | asdict(row) for row in (*results.rows, *results.left_out)],
         "failures": dict(results.failures),
         "notes": list(results.notes),
     }

@@ -87,12 +87,14 @@ class StudyResults:
         rows: The finished runs, in the study's order.
         failures: What went wrong, by the run's name.
         notes: What was left out or does not agree, a line each.
+        left_out: Published rows that the study does not define (any more) and nothing here replaces.
     """
 
     study: Study
     rows: tuple[ResultRow, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: tuple[ResultRow, ...] = ()
 
     @property
     def finished(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
     from freqfast.run import load_run  # torch: not for results that are in a file
 
     out, order = Path(out), [arm.name for arm in study.arms]
-    rows, failures = [], {}
+    rows, failures, notes = [], {}, []
     for run in sorted(study.runs(), key=lambda run: order.index(run.arm)):
         folder = run_folder(out, run)
         try:
@@ -133,14 +135,17 @@ def gather(study: Study, out: str | Path) -> StudyResults:
                 if difference := stale(run, found.recipe):
                     raise ValueError(f"{folder} {difference}; remove it, or name the arm anew")
                 report = _brief(found.report) | (read_bar(folder) if study.bar else {})
-                rows.append(ResultRow(run.arm, found.recipe, report, _portable(found.environment)))
+                row = ResultRow(run.arm, found.recipe, report, _portable(found.environment))
+                if missing := found.report.get("missing"):
+                    notes.append(f"{row.name} was not measured under {', '.join(missing)}, so it has no mean15")
+                rows.append(row)
                 if not (study.bar and wants_bar(folder)):
                     continue
             if failure_file(out, run).exists():
                 failures[run.name] = failure_file(out, run).read_text(encoding="utf-8").partition("\n")[0]
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
-    return StudyResults(study, tuple(rows), failures)
+    return StudyResults(study, tuple(rows), failures, tuple(notes))
 
 
 def _brief(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,14 +167,17 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """
     rows = {(row.arm, row.seed): row for row in local.rows}
     arms = {arm.name: arm for arm in local.study.arms}
-    notes = []
+    notes, left_out = [], []
     for row in published:
         name, here = row.name, rows.get((row.arm, row.seed))
         if row.arm not in arms:
             notes.append(f"published {name} is left out: the study has no such arm")
+            left_out.append(row)
         elif difference := stale(PlannedRun(row.arm, replace(arms[row.arm].recipe, seed=row.seed)), row.recipe):
             notes.append(f"published {name} is left out: it {difference}")
-        elif here is None or "mean_bar" in row.measures().keys() - here.measures().keys():
+            if here is None:
+                left_out.append(row)
+        elif here is None or row.measures().keys() - here.measures().keys():
             rows[row.arm, row.seed] = row
         elif not here.same_numbers(row):
             ours, theirs = here.measures(), row.measures()
@@ -184,4 +192,5 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
         local,
         rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))),
         notes=(*local.notes, *notes),
+        left_out=tuple(left_out),
     )

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -111,12 +112,14 @@ def run_study(
         Errors by name of run.
 
     Raises:
-        ValueError: If an arm, a seed, a callback, the data or a parameter does not fit.
+        ValueError: If an arm, a seed, a callback, the data, the device or a parameter does not fit.
         ImportError: If submitit is needed and not installed.
         RunStoppedError: If it was stopped. What ran has been saved.
     """
     import torch
 
+    from freqfast.corruptions import unavailable
+    from freqfast.precision import resolve_device
     from freqfast.training import build_callbacks  # brings fastai, which a look at results does without
 
     out = Path(out).absolute()
@@ -136,6 +139,10 @@ def run_study(
     todo = [Job(run, out, data_path and Path(data_path).absolute(), device, threads, bar=study.bar) for run in left]
     if not todo:
         return errors
+    if device is not None and slurm is None:
+        resolve_device(device)
+    for reason in unavailable().values():
+        warnings.warn(f"no run will have a mean15: {reason}", stacklevel=2)
     _check_data(todo, progress)
     watch = _Watch(todo, errors, progress, ended, stop)
     if slurm is not None:

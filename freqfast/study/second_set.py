@@ -39,14 +39,20 @@ def evaluate_bar(
         data_path: Where its data is; by default where it was.
         device: Where to evaluate; by default where it was trained.
         progress: Called as ``progress(done, total, message)``.
+
+    Raises:
+        ValueError: If the data is not the run's.
     """
     from freqfast.corruptions import BAR, SEVERITIES
     from freqfast.data import load_data
     from freqfast.robustness import Classifier, evaluate_cells
+    from freqfast.training.environment import data_hash
     from freqfast.training.outcome import cells_of_run
 
     started = time.monotonic()
     data = load_data(run.recipe.data, data_path or run.environment["data"]["path"], progress)
+    if data_hash(data) != run.environment["data"]["sha256"]:
+        raise ValueError(f"{run.path} was trained on other data than this; name its own")
     if run.recipe.holdout:
         data = data.hold_out(run.recipe.holdout)
     classifier = Classifier(

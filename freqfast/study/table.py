@@ -94,8 +94,9 @@ Cells = tuple[list[str], list[list[str]]]
 def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
     """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
 
-    Percent with one decimal, ± half of the 95 % interval; each measure is followed by its paired difference to the
-    baseline; a dash for what is not known. Measures that no arm has are left out.
+    Percent with one decimal, ± half of the 95 % interval, and from how many seeds where those are not all n; each
+    measure is followed by its paired difference to the baseline; a dash for what is not known. Measures that no arm has
+    are left out.
     """
     measured = list(dict.fromkeys(name for summary in summaries for name in summary.means))
     families = [name for name in measured if name not in (*HEADLINES, "mean19")]
@@ -113,8 +114,8 @@ Column = tuple[str, Callable[[ArmSummary], str]]
 def _columns(measures: Iterable[str]) -> list[Column]:
     columns: list[Column] = []
     for name in measures:
-        columns.append((name, lambda summary, name=name: _estimate(summary.means.get(name))))  # type: ignore[misc]
-        columns.append(("diff", lambda summary, name=name: _estimate(summary.differences.get(name), "+")))  # type: ignore[misc]
+        columns.append((name, lambda s, name=name: _estimate(s.means.get(name), s)))  # type: ignore[misc]
+        columns.append(("diff", lambda s, name=name: _estimate(s.differences.get(name), s, "+")))  # type: ignore[misc]
     return columns
 
 
@@ -127,11 +128,12 @@ def _count(summary: ArmSummary) -> str:
     return f"{len(summary.seeds)}{failed}"
 
 
-def _estimate(value: Estimate | None, sign: str = "") -> str:
+def _estimate(value: Estimate | None, summary: ArmSummary, sign: str = "") -> str:
     if value is None:
         return "-"
+    of = "" if value.n == len(summary.seeds) else f" (n={value.n})"
     half = "-" if value.half_width is None else f"±{100 * value.half_width:.1f}"
-    return f"{100 * value.mean:{sign}.1f} {half}"
+    return f"{100 * value.mean:{sign}.1f} {half}{of}"
 
 
 def results_table(summaries: Sequence[ArmSummary]) -> str:

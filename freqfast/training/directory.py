@@ -10,15 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from freqfast.files import sync, write_text
+from freqfast.files import lock_folder, sync, write_text
 from freqfast.recipe import Recipe
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["create_run", "lock_run", "remove_leftovers"]
+__all__ = ["create_run", "remove_leftovers"]
 
 
 @contextmanager
@@ -43,7 +38,7 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
         write_text(temporary / "recipe.toml", text)
         write_text(temporary / "environment.json", json.dumps(described, indent=2) + "\n")
         temporary.chmod(0o755)
-        with lock_run(temporary):  # the lock is the directory's, whatever its name
+        with lock_folder(temporary):
             try:
                 os.rename(temporary, path)
             except OSError:
@@ -55,32 +50,6 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
             yield
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
-
-
-@contextmanager
-def lock_run(path: str | Path) -> Iterator[None]:
-    """Keep a run directory from other processes while the block lasts. Where the file system has no locks, do nothing.
-
-    Raises:
-        FileNotFoundError: If there is no such directory.
-        BlockingIOError: If another process, or another block of this one, works on it.
-    """
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(
-                f"{path} is in use by another process; wait for its end or choose another --out"
-            ) from None
-        except OSError:
-            pass
-        yield
-    finally:
-        os.close(handle)
 
 
 def remove_leftovers(path: Path) -> None:

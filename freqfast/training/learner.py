@@ -22,6 +22,7 @@ from freqfast.data.loaders import dataloaders
 from freqfast.models import build_model
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.recipe import Recipe, check_value
+from freqfast.surgery import find_conv
 from freqfast.training.loop import ResumableLearner
 
 __all__ = ["build_callbacks", "build_learner", "fit_recipe", "model_spec"]
@@ -86,10 +87,18 @@ def build_learner(
     callbacks = build_callbacks(recipe)
     set_seed(recipe.seed)
     model = build_model(**model_spec(recipe, data))
-    if not any(isinstance(cb, SpectrumRecorder) for cb in callbacks):
-        enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
+    enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
+    recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
+    if recorder is None:
         callbacks.append(
             SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
+        )
+    elif enforced is not None and not (
+        recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
+    ):
+        raise ValueError(
+            "spectrum_recorder and frequency_proportion differ in bands or layer, so a run could not tell what it "
+            "enforced; give both the same, or leave spectrum_recorder out"
         )
     return ResumableLearner(
         dataloaders(data, recipe.batch_size, device=device),

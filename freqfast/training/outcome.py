@@ -61,6 +61,7 @@ def write_outcome(
         learn.model,
         layer=recorder.layer,
         bands=recorder.bands,
+        n=recorder.points,
         target=target,
         history=recorder.history(),
         provenance={"recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs, "freqfast": __version__},

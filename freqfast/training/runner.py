@@ -14,6 +14,7 @@ import torch
 from freqfast.callbacks import FitProgress
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
+from freqfast.files import lock_folder
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
 from freqfast.training.continuity import (
@@ -23,7 +24,7 @@ from freqfast.training.continuity import (
     stored_place,
     stored_settings,
 )
-from freqfast.training.directory import create_run, lock_run, remove_leftovers
+from freqfast.training.directory import create_run, remove_leftovers
 from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
 from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner, RunStoppedError
@@ -75,7 +76,7 @@ def run_recipe(
         return _start(recipe, out, data_path, device, like, work)
     if not resume:
         raise FileExistsError(f"{out} exists already; choose another --out or remove it")
-    with lock_run(out):
+    with lock_folder(out):
         return _go_on(recipe, out, data_path, device, work)
 
 

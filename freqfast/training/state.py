@@ -108,10 +108,9 @@ def _restore_callback(cb: Callback, state: Any) -> None:
     if hasattr(type(cb), "load_state_dict"):
         cb.load_state_dict(state)
     elif isinstance(cb, Recorder):
-        device = next(cb.learn.model.parameters()).device
         cb.lrs, cb.iters, cb.values = state["lrs"], state["iters"], [L(*row) for row in state["values"]]
-        cb.losses = [] if state["losses"] is None else list(state["losses"].to(device).unbind())
-        cb.smooth_loss.count, cb.smooth_loss.val = state["smooth"][0], state["smooth"][1].to(device)
+        cb.losses = [] if state["losses"] is None else list(state["losses"].unbind())
+        cb.smooth_loss.count, cb.smooth_loss.val = state["smooth"]  # on the CPU, wherever the model is
         if cb.smooth_loss.count:
             cb.learn.smooth_loss = cb.smooth_loss.value
         cb.start_epoch = time.time() - state["epoch_seconds"]

@@ -17,6 +17,10 @@ FITS = {
 }
 
 
+def find(learn):
+    return learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
+
+
 def everything():
     return [SpectralModulation(seed=1), FrequencyProportion(PROPORTIONS), SpectrumPerturbation(), SpectrumRecorder()]
 
@@ -213,3 +217,23 @@ def test_a_callback_moves_on_to_the_next_learner(make_learner, tools):
     tools.assert_enforced(second, cbs[1], [2, 6])
     tools.assert_consistent(second)
     assert torch.equal(effective_weight(tools.conv(first)), kept)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_modulation_that_another_learner_folded_into_the_weights(fitted, make_learner, tools):
+    first = make_learner(SpectralModulation())
+    if fitted:
+        first.fit(1, 0.05)
+    make_learner(model=first.model).fit(1, 0.05, cbs=SpectralModulation())
+    assert type(tools.conv(first)) is nn.Conv2d
+    for fit in (lambda learn: learn.fit(1), find):
+        with pytest.raises(ValueError, match="the layer has no modulation any more: another Learner"):
+            fit(first)
+    first.remove_cb(SpectralModulation)
+    first.add_cb(SpectralModulation())
+    tools.assert_consistent(first)
+    find(first)
+    first.fit(1, 0.05)
+    tools.assert_consistent(first)
+    assert tools.conv(first).draws == 5
+    assert tools.conv(first).log_gain.any()

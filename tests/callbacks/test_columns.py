@@ -4,6 +4,8 @@ import csv
 
 import numpy as np
 import pytest
+import torch
+from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.metrics import accuracy
 
@@ -121,3 +123,44 @@ def test_the_record_of_a_plain_layer(make_learner):
     learn.fit(1)
     assert learn.spectrum_recorder.history().log_gain is None
     assert learn.spectrum_recorder.power[0].shape == (8, 8, 8)
+
+
+@pytest.mark.parametrize("shown_before", [False, True])
+@pytest.mark.parametrize("make", [SpectrumRecorder, lambda: FrequencyProportion(PROPORTIONS)])
+def test_one_that_is_added_in_the_middle_of_a_fit_has_no_columns_yet(make, shown_before, make_learner, tools):
+    learn, callback = make_learner(), make()
+    if shown_before:
+        make_learner(seed=1).fit(1, cbs=callback)
+
+    class Add(Callback):
+        def after_epoch(self):
+            if self.learn.epoch == 0:
+                self.learn.add_cb(callback)
+
+    learn.fit(3, 0.05, cbs=Add())
+    header = ["epoch", "train_loss", "valid_loss", "time"]
+    assert list(learn.recorder.metric_names) == header
+    assert [len(row) for row in learn.recorder.values] == [2, 2, 2]
+    if isinstance(callback, SpectrumRecorder):
+        assert callback.epochs == list(range(4 if shown_before else 3))
+    else:
+        tools.assert_enforced(learn, callback, [2, 6])
+    learn.fit(1, 0.05)
+    assert list(learn.recorder.metric_names) == [*header[:-1], "low", "high", "time"]
+    assert len(learn.recorder.values[-1]) == 4
+
+
+@pytest.mark.parametrize(("diverging", "recorded"), [(1, [0]), (2, [0, 1])])
+def test_epochs_that_end_without_finite_weights_are_not_recorded(diverging, recorded, make_learner, tools):
+    learn = make_learner(SpectrumRecorder())
+
+    def diverge():
+        if learn.epoch + 1 == diverging:
+            with torch.no_grad():
+                tools.conv(learn).weight[0] = float("nan")
+
+    learn.fit(3, 0.05, cbs=tools.StepSpy(diverge))
+    assert learn.spectrum_recorder.epochs == recorded
+    assert np.isfinite(learn.spectrum_recorder.history().power).all()
+    shown = np.array([row[-2:] for row in map(list, learn.recorder.values)])
+    assert np.isnan(shown).all(1).tolist() == [epoch >= diverging for epoch in (1, 2, 3)]

@@ -1,5 +1,9 @@
 """`SpectrumPerturbation` in a Learner: which samples, when, and on which scale of pixels."""
 
+import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
+
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -103,6 +107,30 @@ def test_pixels_stay_pixels_on_every_scale(form, make_learner, make_dls):
         assert pixels.max() < 1 + 1e-5
         if training:  # white to pink noise of up to half the range is seen on any scale
             assert 0.03 < float((pixels - (clean * std + mean)).std()) < 0.4
+
+
+@pytest.fixture
+def rank_loader(monkeypatch):
+    """fastai's loader of one rank, without a process group: the order of the samples is its own."""
+    if find_spec("accelerate") is None:  # the loader's module wants its name, for the trainer only
+        monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(Accelerator=object))
+    from fastai.distributed import DistributedDL
+
+    monkeypatch.setattr(DistributedDL, "_broadcast", lambda self, order, rank: order)
+    return DistributedDL
+
+
+def test_the_normalisation_of_a_ranks_loader_is_found(make_learner, make_dls, rank_loader):
+    dls = make_dls()
+    dls.loaders = [rank_loader(dl, rank=0, world_size=2) for dl in dls.loaders]
+    perturbation = SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, noise=0.5)
+    before, after = fit(make_learner, perturbation, dls)
+    assert [training for training, _ in before] == [True, True, False]
+    for (training, clean), (_, perturbed) in zip(before, after, strict=True):
+        pixels = perturbed * STD + MEAN
+        assert pixels.min() > -1e-5
+        assert pixels.max() < 1 + 1e-5
+        assert training != torch.equal(clean, perturbed)
 
 
 def test_a_scale_that_it_was_not_told_is_refused(make_learner, make_dls):

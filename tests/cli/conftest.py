@@ -7,6 +7,7 @@ import torch
 from freqfast.cli.main import main
 from PIL import Image
 
+from freqfast.data.photos import PHOTOS
 from freqfast.models import build_model
 from freqfast.run import save_checkpoint
 
@@ -66,10 +67,11 @@ def refused(call, place):
 
 @pytest.fixture
 def checkpoint(tmp_path):
+    """A model of the photographs."""
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, build_model(**spec), spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
+    save_checkpoint(path, build_model(**spec), spec, tuple(PHOTOS), (0.5,) * 3, (0.25,) * 3)
     return path
 
 

@@ -106,6 +106,17 @@ def test_what_was_found_is_printed_where_it_cannot_be_kept(call, run, tree):
     assert "not kept in the run" in result.err
 
 
+def test_a_figure_that_fails_costs_nothing_else(call, run, monkeypatch):
+    def fail(*args, **options):
+        raise OSError("no room")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    result = call("quality", run, "-o", "figure.png")
+    assert (result.code, result.err) == (2, "freqfast: no room\n")
+    assert "sparsity" in result.out
+    assert analysis_file(run, "quality").is_file()
+
+
 def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
@@ -122,8 +133,9 @@ def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
     ("words", "message"),
     [
         (("absent",), "absent/?.*does not exist; name a run directory or a model.safetensors"),
-        (("RUN", "-o", "figure.jpg"), "cannot draw figure.jpg: a figure's name ends in .png, .svg, .pdf"),
+        (("RUN", "-o", "figure.jpg"), "cannot write figure.jpg: its name must end in .png or .svg or .pdf"),
         (("RUN", "-o", "nowhere/figure.png"), "folder nowhere does not exist"),
+        (("RUN", "-o", "."), r"\. is a folder; name a file"),
     ],
 )
 def test_what_every_analysis_refuses(refused, run, kind, words, message):
@@ -134,8 +146,9 @@ def test_what_every_analysis_refuses(refused, run, kind, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("heatmap", "--norm", "0"), "norm must be positive and finite, got 0"),
-        (("heatmap", "--norm", "nan"), "norm must be positive and finite, got nan"),
+        (("heatmap", "--norm", "0"), "norm must be positive and at most 1,000,000, got 0"),
+        (("heatmap", "--norm", "nan"), "norm must be positive and at most 1,000,000, got nan"),
+        (("heatmap", "--norm", "2e6"), "norm must be positive and at most 1,000,000, got 2000000"),
         (("ablation", "--layer", "conv9"), "conv9"),
         (("reliance", "--images", "0"), "--images"),
         (("ablation", "--bands", "17"), "--bands"),
@@ -149,8 +162,7 @@ def test_unfit_values_are_named(refused, run, tree, words, message):
 
 def test_data_of_other_classes_is_refused(refused, run):
     line = refused("reliance", run, "--data", "photos")
-    assert "was trained on the classes dark, light, but photos has" in line
-    assert "--data" in line
+    assert "was trained on the classes dark, light, but those of photos are astronaut" in line
 
 
 def test_damaged_checkpoints_are_refused(refused, run, tree):

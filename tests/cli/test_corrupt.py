@@ -6,7 +6,7 @@ from PIL import Image
 
 from freqfast.corruptions import BAR, CORRUPTIONS, corrupt
 from freqfast.data.images import load_data
-from freqfast.robustness import stored_cells
+from freqfast.robustness import stored_source
 
 
 @pytest.fixture
@@ -34,8 +34,9 @@ def test_writes_the_test_set_in_the_published_layout(call, place):
     assert (result.code, result.err) == (0, "")
     assert result.out == ("c: 3 images of photos, corruptions: 2, severities: 5; files written: 3, verified: 0\n")
     test = load_data("photos").test.head(3)
-    names, cells = stored_cells(place / "c")
-    assert names == ["snow", "fog"]
+    source = stored_source(place / "c")
+    names, cells = source.corruptions, source.cells()
+    assert names == ("snow", "fog")
     for cell in cells:
         np.testing.assert_array_equal(cell.images, corrupt(test.images, cell.corruption, cell.severity, 5))
         np.testing.assert_array_equal(cell.labels, test.labels)
@@ -64,7 +65,7 @@ def test_a_path_names_a_test_set(call, tree, place):
     result = call("corrupt", tree, "--out", "c", "--corruption", "contrast", "--severity", 4, "--severity", 2)
     assert (result.code, result.err) == (0, "")
     test = load_data("cifar10", tree).test
-    _, cells = stored_cells(place / "c")
+    cells = stored_source(place / "c").cells()
     cells = list(cells)
     assert [cell.severity for cell in cells] == [2, 4]
     np.testing.assert_array_equal(cells[1].images, corrupt(test.images, "contrast", 4))
@@ -97,7 +98,7 @@ def test_a_damaged_file_is_made_anew_and_named(call, place):
 def test_without_photographs_the_other_18_are_written(no_frost, call, refused, place):
     result = call("corrupt", "photos", "--out", "c", "--limit", 1, "--severity", 1)
     assert (result.code, result.err) == (0, "")
-    assert set(stored_cells(place / "c")[0]) == set(CORRUPTIONS) - {"frost"}
+    assert set(stored_source(place / "c").corruptions) == set(CORRUPTIONS) - {"frost"}
     last = result.out.splitlines()[-1]
     assert last.startswith("frost is left out: ")
     assert "pip install 'freqfast[frost]'" in last
@@ -116,8 +117,9 @@ def test_frost_dir_without_photographs(refused, tmp_path):
         (["nowhere", "--out", "c"], "nowhere does not exist"),
         (["photos", "--out", "c", "--corruption", "rain"], "'rain'"),
         (["photos", "--out", "c", "--set", "rain"], "no set of corruptions is called 'rain'; there are c, bar"),
-        (["photos", "--show", "sheet.nosuch", "--corruption", "fog"], "nosuch"),
-        (["photos", "--show", "nowhere/sheet.png", "--corruption", "fog"], "nowhere"),
+        (["nowhere", "--show", "sheet.xyz"], "cannot write sheet.xyz: its name must end in .png or .svg or .pdf"),
+        (["nowhere", "--show", "."], ". is a folder; name a file"),
+        (["nowhere", "--show", "none/sheet.png"], "folder none does not exist"),
         (["photos", "--show", "sheet.png", "--image", 1000], "--image 1000: there are 1000 test images"),
         (["photos", "--show", "sheet.png", "--image", 5, "--limit", 5], "there are 5 test images"),
     ],
@@ -147,7 +149,7 @@ def test_interrupt(call, place, monkeypatch):
     result = call("corrupt", "photos", "--out", "c", "--corruption", "fog", "--corruption", "contrast", "--limit", 2)
     assert result.code == 130
     assert result.err == "freqfast: interrupted; the same call goes on from the last whole file\n"
-    assert stored_cells(place / "c")[0] == ["fog"]
+    assert stored_source(place / "c").corruptions == ("fog",)
 
 
 def test_a_full_disk_is_one_line(call, place):
@@ -194,4 +196,4 @@ def test_sheet_and_folder_in_one_call(call, place):
     )
     assert (result.code, result.err) == (0, "")
     assert (place / "s.pdf").read_bytes().startswith(b"%PDF")
-    assert stored_cells(place / "c")[0] == ["fog"]
+    assert stored_source(place / "c").corruptions == ("fog",)

@@ -119,15 +119,56 @@ def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
     assert result.err == ""
 
 
-def test_images_of_another_data_set_than_the_run_s_are_noted(call, checkpoint, place):
+@pytest.fixture
+def tree_run(place, tree):
+    """A run on the tree, as far as an evaluation needs it."""
+    from freqfast.models import build_model
     from freqfast.recipe import Recipe
+    from freqfast.run import save_checkpoint
 
+    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 2}
     (place / "run").mkdir()
-    checkpoint.rename(place / "run" / "model.safetensors")
-    (place / "run" / "recipe.toml").write_text(Recipe("A run on CIFAR-10.", data="cifar10").to_toml())
-    result = call("evaluate", "run", "--on-the-fly", "--data", "photos", "--limit", 2, "--corruption", "contrast")
-    assert result.code == 0
-    assert result.err == "freqfast: run was trained on cifar10, but these are images of photos\n"
+    file = place / "run" / "model.safetensors"
+    save_checkpoint(file, build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
+    (place / "run" / "recipe.toml").write_text(Recipe("A run on a tree.").to_toml())
+    environment = {"data": {"name": "images", "path": str(tree)}}
+    (place / "run" / "environment.json").write_text(json.dumps(environment))
+    return "run"
+
+
+FOG = ("--limit", 2, "--corruption", "fog", "--json")
+
+
+def test_a_run_on_a_tree_is_evaluated_on_that_tree(call, tree_run, tree):
+    found = call("evaluate", tree_run, "--on-the-fly", *FOG)
+    assert json.loads(found.out)["provenance"]["source"] == "images, corrupted on the fly"
+    assert found.out == call("evaluate", tree_run, "--on-the-fly", "--data", tree, *FOG).out
+    assert call("reliance", tree_run, "--json").code == 0
+
+
+def test_data_of_other_classes_is_refused_however_many_they_are(call, refused, tree_run, checkpoint, tree):
+    for split in ("train", "test"):
+        (tree / split / "light").rename(tree / split / "bright")
+    for source, folder in (("photos", "made"), (tree, "other")):
+        call("corrupt", source, "--out", folder, "--limit", 2, "--corruption", "fog")
+    line = refused("evaluate", tree_run, "--on-the-fly", "--data", tree, *FOG)
+    assert "run was trained on the classes dark, light, but those of images, corrupted on the fly are bright," in line
+    line = refused("heatmap", tree_run, "--data", tree)
+    assert f"run was trained on the classes dark, light, but those of {tree} are bright, dark; name data of" in line
+    assert "but those of made are astronaut, " in refused("evaluate", tree_run, "--cifar10c", "made")
+    line = refused("evaluate", checkpoint, "--cifar10c", "made", "--baseline", tree_run)
+    assert line.startswith("freqfast: run was trained on the classes dark, light, but")
+    assert call("evaluate", tree_run, "--cifar10c", "other").code == 0  # whose classes are not known
+    assert "those of other are bright, dark" in refused("evaluate", tree_run, "--cifar10c", "other", "--data", tree)
+
+
+def test_a_model_of_another_data_set_of_ten_classes_is_refused_on_cifar10(refused, checkpoint, archive):
+    np.save(archive / "labels.npy", np.tile(np.arange(10_000) % 10, 5))
+    for name in MEASURED:
+        np.save(archive / f"{name}.npy", np.zeros((50_000, 1, 1, 3), np.uint8))
+    line = refused("evaluate", checkpoint, "--cifar10c", archive, "--limit", 2)
+    assert "was trained on the classes astronaut, " in line
+    assert f"but those of {archive} are airplane, automobile" in line
 
 
 def test_a_foreign_model(call, archive, place):
@@ -182,9 +223,9 @@ def test_figure(call, checkpoint, archive, place, name):
         (("--shard", "2", "--out", "x.json"), "--shard 2: write I/N, such as 1/4"),
         (("--shard", "3/2", "--out", "x.json"), "shard 3/2 is none: write i/n with 1 <= i <= n"),
         (("--shard", "1/2", "--out", "x.json", "--json"), "report with --merge; leave out --json"),
-        (("--out", "."), ". is a folder; name a file in a folder that exists"),
-        (("--csv", "no/such.csv"), "no/such.csv lies in no, which does not exist"),
-        (("--figure", "report.docx"), "report.docx: figures are written as .png, .pdf or .svg"),
+        (("--out", "."), ". is a folder; name a file"),
+        (("--csv", "no/such.csv"), "folder no does not exist; create it or choose another path"),
+        (("--figure", "report.docx"), "cannot write report.docx: its name must end in .png or .svg or .pdf"),
         (("--baseline", "gone.json"), "gone.json is no file; name a result"),
         (("--baseline", "gone"), "gone does not exist; name a run directory"),
         (("--weights", "w.pth"), "has its own weights; leave out --weights w.pth"),

@@ -60,6 +60,9 @@ def test_shards_that_do_not_belong_together(call, refused, checkpoint, rival, ar
         "evaluate", "--merge", "1.json", "--cifar10c", archive, "--limit", 3
     )
     assert "so --baseline run must be a result file" in refused("evaluate", "--merge", "1.json", "--baseline", "run")
+    ignored = {"--classes": 3, "--device": "cuda:9", "--precision": "nonsense"}
+    line = refused("evaluate", "--merge", "1.json", *(word for option in ignored.items() for word in option))
+    assert "evaluates nothing; leave out --classes, --device, --precision" in line
     Path("1.json").write_text("{}")
     assert "1.json is not a sound result of freqfast evaluate" in refused("evaluate", "--merge", "1.json")
 
@@ -127,6 +130,15 @@ def test_a_full_disk_leaves_the_former_file(call, checkpoint, archive, place, mo
     assert "mean over all measured" in result.out  # what was measured is not lost
     assert (place / name).read_text() == "former"
     assert [path.name for path in place.iterdir()] == [name]
+
+
+def test_a_reader_who_has_gone_costs_no_file(call, checkpoint, archive, place, monkeypatch):
+    def gone(*args):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("freqfast.cli.summary._print", gone)
+    call("evaluate", checkpoint, "--cifar10c", archive, "--out", "r.json", "--csv", "r.csv", "--figure", "r.png")
+    assert sorted(path.name for path in place.iterdir()) == ["r.csv", "r.json", "r.png"]
 
 
 def test_an_interrupt_is_no_traceback(call, checkpoint, archive, monkeypatch):

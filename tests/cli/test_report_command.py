@@ -23,8 +23,12 @@ def make_run(place):
         save_checkpoint(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
         write_spectra(path / "spectra.h5", measure_spectra(model))
         (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=4, seed=seed).to_toml())
-        (path / "environment.json").write_text(json.dumps({"device": "cpu"}))
-        report = {"schema": 1, "clean": 0.8, "mean15": 0.5 + 0.1 * seed, "images": 100, "accuracy": {"fog": {"1": 0.5}}}
+        (path / "environment.json").write_text(json.dumps({"device": "cpu", "data": {}}))
+        report = {
+            "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, "clean": 0.8, "corrupted": 0.5, "images": 100,
+            "mean15": 0.5 + 0.1 * seed, "accuracy": {"fog": {"1": 0.5}}, "bands": ["low", "high"],
+            "proportion": {"before": [1, 0], "after": [1, 0], "target": None}, "seconds": {"fit": 1.0, "evaluate": 1.0},
+        }  # fmt: skip
         (path / "report.json").write_text(json.dumps(report))
         return name
 
@@ -62,7 +66,7 @@ def test_the_page_has_a_default_name(call, place, make_run):
         (("absent",), "absent is not a finished run: "),
         (("a", "a"), "a is named twice; name each run once"),
         (("a", "-o", "nowhere/page.html"), "folder nowhere does not exist"),
-        (("a", "-o", "a"), "a"),
+        (("a", "-o", "a"), "a is a folder; name a file"),
     ],
 )
 def test_what_it_refuses(refused, make_run, former, words, message):
@@ -75,7 +79,7 @@ def test_what_it_refuses(refused, make_run, former, words, message):
     [
         ("report.json", "{", "report.json is not valid JSON"),
         ("report.json", '{"clean": "high"}', "report.json is not sound"),
-        ("report.json", '{"accuracy": {"fog": {"1": 7}}, "images": 5}', "an accuracy is no fraction"),
+        ("report.json", '{"accuracy": {"fog": {"1": 7}}, "images": 5}', "report.json is not sound"),
         ("report.json", '{"clean": NaN}', "report.json"),
         ("report.json", '{"clean": 0.5, "seconds": 3}', "report.json"),
         ("environment.json", "[]", "environment.json must hold a JSON object"),

@@ -37,6 +37,7 @@ def _here(monkeypatch):
     """Runs in this process, as where submitit is not installed, and measures two corruptions only."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast", "pixelate"))
+    monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
 
 
 def test_from_the_words_to_the_table(call, file, tree, place):
@@ -96,6 +97,45 @@ def test_a_failed_run_is_named_at_the_end(call, file, tree, place):
     again = call("study", file, "--out", "out", "--table")
     assert again.code == 0
     assert "broken/seed-0 failed: the training diverged" in again.out
+
+
+def test_a_run_that_is_damaged_after_it_finished_is_a_failure_too(call, file, tree, place):
+    words = ("study", file, "--data", tree, "--out", "out", "--seed", 0)
+    assert call(*words).code == 0
+    (place / "out" / "runs" / "low" / "seed-0" / "model.safetensors").unlink()
+    result = call(*words)
+    assert result.code == 1
+    assert result.err == "freqfast: 1 of the runs failed: low/seed-0\n"
+    assert "low/seed-0 failed: " in result.out
+    assert call(*words, "--arm", "baseline").code == 0
+
+
+def test_a_result_file_keeps_what_the_study_leaves_out(call, file, tree, place):
+    words = ("study", file, "--data", tree, "--out", "out", "--seed", 0)
+    call(*words, "--results", "kept.json")
+    rows = json.loads((place / "kept.json").read_text())["runs"]
+    file.write_text(STUDY.replace("epochs = 1", "epochs = 2").replace("arms.low]", "arms.lower]"), encoding="utf-8")
+    result = call("study", file, "--table", "--out", "other", "--results", "kept.json")
+    assert "published low/seed-0 is left out: the study has no such arm" in result.out
+    assert "published baseline/seed-0 is left out: it was made with another recipe" in result.out
+    content = json.loads((place / "kept.json").read_text())
+    assert content["runs"] == rows
+    assert content["table"] == []
+    call(*words, "--out", "other", "--arm", "baseline", "--results", "kept.json")
+    new = json.loads((place / "kept.json").read_text())["runs"]
+    assert [(row["arm"], row["recipe"]["epochs"]) for row in new] == [("baseline", 2), ("low", 1)]
+
+
+def test_the_table_comes_before_what_cannot_be_written(call, file, tree, place, monkeypatch):
+    def refuse(path, results):
+        raise OSError(30, "Read-only file system", str(path))
+
+    words = ("study", file, "--data", tree, "--out", "out", "--arm", "baseline", "--seed", 0)
+    call(*words)
+    monkeypatch.setattr("freqfast.study.write_results", refuse)
+    result = call(*words, "--table")
+    assert result.code == 1
+    assert "1 of 4 runs are finished" in result.out
 
 
 def test_figures_of_what_was_measured(call, file, tree, place):

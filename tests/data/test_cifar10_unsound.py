@@ -3,6 +3,7 @@
 import io
 import pickle
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from freqfast.data import cache, cifar10, load_data, tars
+from freqfast.data.batches import read_batch
 
 
 def png(size=(8, 6), mode="RGB"):
@@ -79,6 +81,45 @@ def test_pickle_opcodes_reach_no_function(batches, text):
 def test_unsound_batch(batches, batch):
     folder, _, _ = batches
     (folder / "data_batch_2").write_bytes(pickle.dumps(batch, protocol=4))
+    refused(folder, "data_batch_2 is not a sound CIFAR-10 batch")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"}r" + (20_000_000).to_bytes(4, "little") + b".",
+        b"}p20000000\n.",
+        b"(" + b"N" * 1_500_000 + b"l.",
+        b"N" + b"\x94" * 1_500_000 + b".",
+    ],
+    ids=["binary index", "index in words", "steps", "entries"],
+)
+def test_a_batch_that_takes_much_memory(batches, content):
+    folder, _, _ = batches
+    (folder / "data_batch_2").write_bytes(content)
+    tracemalloc.start()
+    refused(folder, "data_batch_2 is not a sound CIFAR-10 batch: it takes more than 1,000,000 steps or memo entries")
+    assert tracemalloc.get_traced_memory()[1] < 30e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_a_batch_with_file_names_of_its_own(protocol):
+    batch = {b"data": np.zeros((10_000, 3072), np.uint8), b"labels": [7] * 10_000}
+    names = [f"leptodactylus_s_{i:06}.png" for i in range(10_000)]  # of which every pickle keeps track
+    content = pickle.dumps(batch | {b"filenames": names}, protocol)
+    images, labels = read_batch(content)
+    assert images.shape == (10_000, 32, 32, 3)
+    assert labels.tolist() == batch[b"labels"]
+
+
+STEPS = [b"r\xff", b"p" + b"9" * 9999 + b"\n.", b"p-1\n.", b"B" + b"\xff" * 4, b"\x80\x04\xfe"]
+
+
+@pytest.mark.parametrize("content", STEPS)
+def test_steps_that_are_none(batches, content):
+    folder, _, _ = batches
+    (folder / "data_batch_2").write_bytes(content)
     refused(folder, "data_batch_2 is not a sound CIFAR-10 batch")
 
 

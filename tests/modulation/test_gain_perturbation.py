@@ -88,6 +88,27 @@ def test_perturbation_scales_the_power_by_its_exponential():
     np.testing.assert_allclose(weight.detach().numpy(), numpy_modulated(twin), atol=1e-12)
 
 
+def replicas_of(conv, count=2):
+    """As `nn.DataParallel` makes them in each forward pass, each on a device of its own."""
+    replicas = [conv._replicate_for_data_parallel() for _ in range(count)]
+    for replica in replicas:
+        for name, parameter in conv.named_parameters():
+            setattr(replica, name, parameter.clone())
+    return replicas
+
+
+def test_data_parallel_replicas_are_refused_where_they_would_draw():
+    x = images(2, 3, 8, 8)
+    conv = spectral(3, 8, 3, sigma=0.5)
+    for replica in replicas_of(conv):
+        with pytest.raises(RuntimeError, match=r"replicas would draw the same .* use DistributedDataParallel"):
+            replica(x)
+    for harmless in (conv.eval(), spectral(3, 8, 3, sigma=0.0).train()):
+        for replica in replicas_of(harmless):
+            assert torch.equal(replica(x), harmless(x))
+    assert conv.train()(x).shape == (2, 8, 6, 6)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_perturbation_is_the_same_on_cuda():
     on_cpu, on_cuda = (spectral(3, 8, 3, sigma=0.5, gain=0.5, bias=False) for _ in range(2))

@@ -147,6 +147,13 @@ def test_autocast_modulates_in_float32(training):
     assert torch.isfinite(conv.log_gain.grad).all()
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_forward_on_a_device_that_knows_no_autocast(training):
+    conv = SpectralConv2d(3, 8, 3, sigma=0.5, device="meta").train(training)
+    out = conv(images(2, 3, 8, 8).to("meta"))
+    assert (out.shape, out.device.type) == ((2, 8, 6, 6), "meta")
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_types_modulate_in_float32(dtype):
     conv = spectral(3, 8, 3).to(dtype)

@@ -53,7 +53,7 @@ def conv_of(weight):
 def make_run(tmp_path_factory):
     """Writes a finished run with spectra, and with what the analyses keep where that is wanted."""
 
-    def make_run(folder, *, analyses=False, modulation=False, report=None, **settings):
+    def make_run(folder, *, analyses=False, modulation=False, report=None, data=None, **settings):
         path = tmp_path_factory.mktemp("runs") / folder
         path.mkdir()
         defaults = {"description": "a run", "name": "resnet18_cifar10.baseline", "width": 4, "epochs": 2}
@@ -77,7 +77,7 @@ def make_run(tmp_path_factory):
             "seconds": {"fit": 90.0, "evaluate": 1.0},
         }  # fmt: skip
         (path / "recipe.toml").write_text(recipe.to_toml())
-        (path / "environment.json").write_text(json.dumps({"device": "cpu", "gpu": None}))
+        (path / "environment.json").write_text(json.dumps({"device": "cpu", "gpu": None, "data": data or {}}))
         (path / "report.json").write_text(json.dumps(content | (report or {})))
         if analyses:
             for found in examples(rng):

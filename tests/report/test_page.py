@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ from freqfast.report.commands import analysis_command, evaluate_command, run_com
 from freqfast.report.entries import load_entries, unique_labels
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
-from freqfast.robustness import Provenance
+from freqfast.robustness import CLEAN, Provenance
 
 VOID = {"meta", "img", "wbr", "br", "link"}
 
@@ -159,13 +160,12 @@ def test_what_keeps_runs_from_being_compared_is_said(make_run, no_figures):
 
 def test_unsound_files_are_named(make_run, no_figures):
     run = make_run("a")
-    (run / "report.json").write_text('{"accuracy": {"fog": {"1": "much"}}}')
-    with pytest.raises(ValueError, match=r"report.json is not sound \(ValueError"):
-        load_entries([run])
-    (run / "report.json").write_text('{"accuracy": 5}')
-    with pytest.raises(ValueError, match=r"report.json is not sound \(AttributeError"):
-        load_entries([run])
-    (run / "report.json").write_text("{}")
+    sound = json.loads((run / "report.json").read_text())
+    for fault in ({"accuracy": {"fog": {"1": "much"}}}, {"accuracy": 5}, {"families": 5}, {"mean15": 2}):
+        (run / "report.json").write_text(json.dumps(sound | fault))
+        with pytest.raises(ValueError, match=r"report.json is not sound"):
+            load_entries([run])
+    (run / "report.json").write_text(json.dumps(sound | {"mean15": None}))
     assert "not measured" in render_page(load_entries([run]))
     (run / "evaluation.json").write_text("{}")
     with pytest.raises(ValueError, match=r"evaluation.json is not a sound result"):
@@ -201,7 +201,6 @@ def test_labels_are_the_shortest_that_differ(tmp_path):
 
 
 def parsed(command):
-    import shlex
     import tomllib
 
     words = shlex.split(command)
@@ -248,23 +247,42 @@ def test_commands_name_what_the_page_shows(make_run, no_figures):
     for kind in ("heatmap", "reliance", "ablation"):
         assert f"freqfast {kind} {run} --images 9" in words
     assert f"freqfast report {run} -o out.html" in words
+    assert "--data PATH where CIFAR-10 is neither in the cache nor" in words
     assert json.loads((run / "report.json").read_text())["recipe"] in words
+
+
+def test_commands_and_facts_name_the_data(make_run, no_figures):
+    run = make_run("a", analyses=True, data={"name": "images", "path": "/my trees/it's"})
+    words = re.sub(r"\s+", " ", Page(render_page(load_entries([run]))).text)
+    place = shlex.quote("/my trees/it's")
+    assert f"--data {place} --out {run}" in words
+    for kind in ("heatmap", "reliance", "ablation"):
+        assert f"freqfast {kind} {run} --data {place} --images 9" in words
+    assert "--data PATH" not in words
+    assert " images resnet18, width 4 " in words
+
+
+def test_a_path_of_the_data_that_is_none(make_run):
+    run = make_run("a", data={"path": 5})
+    with pytest.raises(ValueError, match=r"environment\.json is not sound: data must be an object with a path, got"):
+        load_entries([run])
 
 
 def test_the_commands_of_analyses_name_what_they_were_made_with(found):
     heat = replace(found["heatmap"], norm=2.5, seed=3, images=60)
     assert analysis_command("a run", heat) == "freqfast heatmap 'a run' --images 60 --norm 2.5 --seed 3"
     assert analysis_command("r", found["reliance"]) == "freqfast reliance r --images 9"
+    assert analysis_command("r", found["reliance"], "a b") == "freqfast reliance r --data 'a b' --images 9"
     ablation = replace(found["ablation"], seed=2)
     assert analysis_command("r", ablation) == "freqfast ablation r --images 9 --bands 2 --seed 2 --layer conv1"
     quality = filter_quality(np.ones((2, 1, 3, 3)), "0")
-    assert analysis_command("r", quality) == "freqfast quality r --layer 0"
+    assert analysis_command("r", quality, "a b") == "freqfast quality r --layer 0"
 
 
 @pytest.mark.parametrize(
     ("source", "cells", "words"),
     [
-        ("photos, corrupted on the fly", CORRUPTIONS, "--on-the-fly --data photos --seed 7"),
+        ("photos, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7 --data photos"),
         ("cifar10, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7"),
         ("CIFAR-10-C, as published", CORRUPTIONS, ""),
         ("/data/my folder", ("fog", "snow"), "--cifar10c '/data/my folder' --corruption fog --corruption snow"),
@@ -275,3 +293,17 @@ def test_the_command_of_an_evaluation_names_its_images(source, cells, words):
     made = Provenance("m", "0", (0.5,) * 3, (0.2,) * 3, "float32", source, None, 7, (0, 500), "0", keys)
     command = evaluate_command("runs/a", made, "runs/a/evaluation.json")
     assert command == " ".join(f"freqfast evaluate runs/a {words} --limit 500 --out runs/a/evaluation.json".split())
+
+
+@pytest.mark.parametrize(
+    ("source", "cells", "words"),
+    [
+        ("images, corrupted on the fly", (CLEAN, ("fog", 1)), "--on-the-fly --seed 7 --corruption fog --data 'a b'"),
+        ("c", (CLEAN, ("fog", 1)), "--cifar10c c --corruption fog --data 'a b'"),
+        ("c", (("fog", 1),), "--cifar10c c --corruption fog"),
+        ("CIFAR-10-C, as published", (CLEAN, ("fog", 1)), "--corruption fog --data 'a b'"),
+    ],
+)
+def test_the_command_of_an_evaluation_names_the_data_of_its_clean_images(source, cells, words):
+    made = Provenance("m", "0", (0.5,) * 3, (0.2,) * 3, "float32", source, None, 7, (0, 9), "0", cells)
+    assert evaluate_command("r", made, "x", "a b") == f"freqfast evaluate r {words} --limit 9 --out x"

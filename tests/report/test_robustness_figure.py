@@ -65,6 +65,13 @@ def test_it_is_drawn_whole_at_any_size():
         assert file.getvalue().startswith(b"\x89PNG")
 
 
+def test_names_are_text_and_no_formulas():
+    name = r"$\frac{$ run $\frac{$"
+    for rival in (None, report(["fog"])):
+        figure = robustness_figure(report(["fog", name]), rival, model=name, baseline_name=name)
+        figure.savefig(io.BytesIO(), format="png")
+
+
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match="the report holds no corruption"):
         robustness_figure(CorruptionReport({CLEAN: outcomes(1)}))

@@ -112,6 +112,17 @@ def test_arms_without_the_measure_are_left_out(tmp_path):
         clean_against_robust(study, [bare])
 
 
+@pytest.mark.parametrize("title", ["a $x^2$ b", r"$\frac{$ and $\frac{$"])
+def test_a_title_is_text_and_no_formula(title):
+    study, summaries = made_up(2)
+    study = replace(study, title=title)
+    families = [replace(s, means={**s.means, "noise": Estimate(0.5, None, 1)}) for s in summaries]
+    for figure in (clean_against_robust(study, summaries), by_family(study, families)):
+        FigureCanvasAgg(figure).draw()
+        titles = [figure._suptitle, *(axes.title for axes in figure.axes)]
+        assert [text.get_parse_math() for text in titles if text and text.get_text() == title] == [False]
+
+
 def test_families_side_by_side():
     study, summaries = made_up(3)
     first, second, bare = (

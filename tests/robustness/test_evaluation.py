@@ -146,7 +146,7 @@ def test_models_that_do_not_fit_fail_before_any_work(bright, source, noise):
 
     unread = replace(source, read=never)
     with pytest.raises(ValueError, match="bright gives 2 logits, but images, corrupted on the fly has 10 classes"):
-        evaluate_source([bright], replace(unread, classes=10))
+        evaluate_source([bright], replace(unread, classes=tuple("abcdefghij")))
     with pytest.raises(ValueError, match="bright gives 2 logits, but the labels run from 0 to 7"):
         evaluate_source([bright], replace(unread, classes=None, labels=np.array([0, 7])))
     large = Classifier(nn.Conv2d(3, 8, 9), (0,) * 3, (1,) * 3, precision="float32", name="large")

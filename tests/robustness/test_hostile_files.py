@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freqfast.robustness import stored_cells
+from freqfast.robustness import stored_source
 
 
 class Payload:
@@ -52,7 +52,7 @@ def test_hostile_array_is_named(archive, name, kind):
     path = archive / f"{name}.npy"
     path.write_bytes(HOSTILE[kind])
     with pytest.raises(ValueError, match=rf"{name}\.npy is not a sound \.npy array: ") as caught:
-        stored_cells(archive)
+        stored_source(archive)
     assert "\n" not in str(caught.value)
 
 
@@ -65,7 +65,7 @@ def test_pickles_are_refused_and_never_run(archive, tmp_path, name, kind):
     else:
         np.save(archive / f"{name}.npy", np.array([payload] * 20, object), allow_pickle=True)
     with pytest.raises(ValueError, match=rf"{name}\.npy is not a sound"):
-        stored_cells(archive)
+        stored_source(archive)
     assert not (tmp_path / "ran").exists()
 
 
@@ -86,20 +86,20 @@ def test_pickles_are_refused_and_never_run(archive, tmp_path, name, kind):
 def test_images_of_another_shape_or_type(archive, images):
     np.save(archive / "fog.npy", images)
     with pytest.raises(ValueError, match=r"fog\.npy must be uint8 of shape \(20, H, W, 3\) like labels.npy, got"):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 def test_images_of_two_sizes(archive):
     np.save(archive / "fog.npy", np.zeros((20, 4, 8, 3), np.uint8))
     with pytest.raises(ValueError, match=r"fog\.npy must hold images of \(4, 4\) like the other files, got \(4, 8\)"):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 @pytest.mark.parametrize("shape", [(20, 0, 4, 3), (20, 4, 0, 3), (0, 4, 4, 3)])
 def test_images_without_pixels(archive, shape):
     np.save(archive / "fog.npy", np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match=r"fog\.npy "):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 @pytest.mark.parametrize(
@@ -110,24 +110,24 @@ def test_images_without_pixels(archive, shape):
 def test_labels_of_another_shape_or_type(archive, labels):
     np.save(archive / "labels.npy", labels)
     with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 5 of them, got"):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 def test_no_labels_at_all(archive):
     np.save(archive / "labels.npy", np.zeros(0, np.int64))
     with pytest.raises(ValueError, match=r"labels\.npy "):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3] * 4 + [0, 1, 3, 2], [0] * 10 + [1] * 10])
 def test_labels_that_do_not_repeat(archive, labels):
     np.save(archive / "labels.npy", np.array(labels))
     with pytest.raises(ValueError, match=r"labels\.npy must repeat the images' labels 5 times"):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 @pytest.mark.parametrize("label", [-1, 2**40])
 def test_labels_that_are_no_classes(archive, label):
     np.save(archive / "labels.npy", np.tile([0, 1, 2, label], 5))
     with pytest.raises(ValueError, match=rf"labels\.npy must hold class numbers, got {min(label, 0)} to"):
-        stored_cells(archive)
+        stored_source(archive)

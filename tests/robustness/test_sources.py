@@ -3,7 +3,7 @@ import pytest
 
 from freqfast.corruptions import CORRUPTIONS, corrupt, unavailable
 from freqfast.corruptions.archive import write_archive
-from freqfast.data import cache, cifar10c, load_data
+from freqfast.data import cache, cifar10, cifar10c, load_data
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.robustness.sources import find_source, on_the_fly_source
 
@@ -30,7 +30,7 @@ def test_clean_images_are_found_by_the_manifest_s_hash(made, data):
     cache.store("any", data)
     source, notes = find_source(made, limit=4)
     np.testing.assert_array_equal(source.clean.images, data.test.images[:4])
-    assert notes == []
+    assert (source.classes, notes) == (CLASSES, [])
     other = ImageData("cifar10", CLASSES, data.train, ImageSet(255 - data.test.images, data.test.labels))
     cache.store("newer", other)
     source, notes = find_source(made)
@@ -77,7 +77,8 @@ def test_the_published_images_are_looked_for_in_the_cache(made):
     cache.folder().mkdir()
     made.rename(cache.folder() / cifar10c.FOLDER)
     for source, _ in (find_source(), find_source(download=True)):
-        assert (source.name, source.sha256, source.classes) == ("CIFAR-10-C, as published", cifar10c.SHA256, 10)
+        assert (source.name, source.sha256) == ("CIFAR-10-C, as published", cifar10c.SHA256)
+        assert source.classes == cifar10.CLASSES
         assert source.corruptions == ("contrast",)
 
 
@@ -88,7 +89,7 @@ def test_on_the_fly_images_are_those_of_corrupt():
     test = load_data("photos").test
     source, notes = on_the_fly_source("photos", ["contrast", "gaussian_noise", "contrast"], limit=7, seed=3)
     assert source.corruptions == ("contrast", "gaussian_noise")
-    assert (source.classes, source.seed, notes) == (10, 3, [])
+    assert (source.classes, source.seed, notes) == (load_data("photos").classes, 3, [])
     assert source.name == "photos, corrupted on the fly"
     np.testing.assert_array_equal(source.clean.images, test.images[:7])
     np.testing.assert_array_equal(source.read("gaussian_noise", 2), corrupt(test.images[:7], "gaussian_noise", 2, 3))

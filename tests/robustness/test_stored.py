@@ -7,7 +7,9 @@ import pytest
 
 from freqfast.corruptions import corrupt
 from freqfast.corruptions.manifest import Manifest, StoredFile, write_manifest
-from freqfast.robustness import corrupted_cells, evaluate_cells, stored_cells, stored_source
+from freqfast.data import load_data
+from freqfast.data.cifar10 import CLASSES
+from freqfast.robustness import corrupted_cells, evaluate_cells, stored_source
 
 
 def test_corrupted_cells_are_deterministic(noise):
@@ -28,9 +30,10 @@ def test_unknown_corruption_is_named(noise):
         next(corrupted_cells(noise(1, size=32), np.zeros(1, np.int64), ["rain"]))
 
 
-def test_stored_cells(archive):
-    names, cells = stored_cells(str(archive))
-    assert names == ["shot_noise", "fog", "saturate"]  # in the order of the benchmark's tables
+def test_cells_of_a_folder(archive):
+    source = stored_source(str(archive))
+    names, cells = source.corruptions, source.cells()
+    assert names == ("shot_noise", "fog", "saturate")  # in the order of the benchmark's tables
     cells = list(cells)
     assert [(c.corruption, c.severity) for c in cells] == [(name, s) for name in names for s in (1, 2, 3, 4, 5)]
     assert cells[1].images[:, 0, 0, 0].tolist() == [96, 97, 98, 99]
@@ -39,13 +42,13 @@ def test_stored_cells(archive):
 
 
 def test_files_are_mapped_not_read(archive):
-    _, cells = stored_cells(archive)
+    cells = stored_source(archive).cells()
     assert isinstance(next(cells).images, np.memmap)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (4, 4), (99, 4)])
 def test_limit_takes_the_start_of_every_block(archive, limit, expected):
-    for cell in stored_cells(archive, limit)[1]:
+    for cell in stored_source(archive, limit).cells():
         assert len(cell.images) == len(cell.labels) == expected
         assert cell.images[0, 0, 0, 0] % 8 == 0
         assert cell.labels[0] == 3
@@ -54,58 +57,64 @@ def test_limit_takes_the_start_of_every_block(archive, limit, expected):
 @pytest.mark.parametrize("limit", [0, -1])
 def test_limit_must_be_positive(archive, limit):
     with pytest.raises(ValueError, match=f"limit must be at least 1, got {limit}"):
-        stored_cells(archive, limit)
+        stored_source(archive, limit)
 
 
 @pytest.mark.parametrize("dtype", ["<i8", ">i4", "u1", "<u2", "<i4"])
 def test_integer_labels_of_any_kind(archive, dtype):
     np.save(archive / "labels.npy", np.tile([3, 1, 2, 0], 5).astype(dtype))
-    assert next(stored_cells(archive)[1]).labels.tolist() == [3, 1, 2, 0]
+    assert next(stored_source(archive).cells()).labels.tolist() == [3, 1, 2, 0]
 
 
 def test_fortran_order(archive, bright_of_ten):
     np.save(archive / "fog.npy", np.asfortranarray(np.load(archive / "fog.npy")))
-    _, cells = stored_cells(archive)
+    cells = stored_source(archive).cells()
     assert [c.images[1, 2, 2, 2] for c in cells if c.corruption == "fog"] == [49, 57, 65, 73, 81]
-    evaluate_cells(bright_of_ten, stored_cells(archive)[1], 15)
+    evaluate_cells(bright_of_ten, stored_source(archive).cells(), 15)
 
 
 def test_other_files_are_passed_over(archive):
     (archive / "notes.npy").write_bytes(b"not an array")
     (archive / "readme.txt").write_text("hello")
-    assert len(stored_cells(archive)[0]) == 3
+    assert len(stored_source(archive).corruptions) == 3
 
 
 def test_a_manifest_says_which_severities_there_are(archive):
     manifest = Manifest("mine", 5, "", None, 0, (1, 2, 4, 5), {"fog.npy": StoredFile("", 0, ())})
     write_manifest(archive, manifest)  # twenty images: four blocks of five now
     np.save(archive / "labels.npy", np.tile(np.arange(5), 4))
-    names, cells = stored_cells(archive)
-    assert names == ["shot_noise", "fog", "saturate"]
+    source = stored_source(archive)
+    names, cells = source.corruptions, source.cells()
+    assert names == ("shot_noise", "fog", "saturate")
     assert [(c.severity, len(c.images), c.images[0, 0, 0, 0]) for c in cells if c.corruption == "shot_noise"] == [
         (1, 5, 88), (2, 5, 97), (4, 5, 106), (5, 5, 115)
     ]  # fmt: skip
     write_manifest(archive, replace(manifest, severities=(1, 2, 3)))
     with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 3 of them, got"):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 def test_a_manifest_is_where_the_source_comes_from(archive):
     write_manifest(archive, Manifest("cifar10", 4, "", None, 7, (1, 2, 3, 4, 5)))
     source = stored_source(archive, 2, ["fog"])
-    assert (source.corruptions, source.seed, source.data, source.classes) == (("fog",), 7, "cifar10", 10)
+    assert (source.corruptions, source.seed, source.classes) == (("fog",), 7, CLASSES)
     assert source.sha256 == hashlib.sha256((archive / "manifest.json").read_bytes()).hexdigest()
     assert source.labels.tolist() == [3, 1]
     (archive / "manifest.json").unlink()
     source = stored_source(archive)
     assert source.name == str(archive)
-    assert (source.seed, source.sha256, source.data, source.classes) == (None, None, None, None)
+    assert (source.seed, source.sha256, source.classes) == (None, None, None)
+    for unknown in ("images", ["no name"]):
+        write_manifest(archive, Manifest(unknown, 4, "", None, 7, (1, 2, 3, 4, 5)))
+        assert stored_source(archive).classes is None
+    write_manifest(archive, Manifest("photos", 4, "", None, 7, (1, 2, 3, 4, 5)))
+    assert stored_source(archive).classes == load_data("photos").classes
 
 
 def test_cifar10_is_known_by_its_labels(tmp_path):
     np.save(tmp_path / "fog.npy", np.zeros((50_000, 1, 1, 3), np.uint8))
     np.save(tmp_path / "labels.npy", np.tile(np.random.default_rng(0).permutation(np.arange(10_000) % 10), 5))
-    assert stored_source(tmp_path, 3).classes == 10
+    assert stored_source(tmp_path, 3).classes == CLASSES
     np.save(tmp_path / "labels.npy", np.tile(np.arange(10_000) % 9, 5))
     assert stored_source(tmp_path).classes is None
 
@@ -125,12 +134,12 @@ def test_one_file_is_mapped_at_a_time(archive):
 
 def test_missing_places_are_named(archive, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent is not a folder; name one that holds labels\.npy"):
-        stored_cells(tmp_path / "absent")
+        stored_source(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"labels\.npy is not a folder"):
-        stored_cells(archive / "labels.npy")
+        stored_source(archive / "labels.npy")
     (archive / "labels.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"labels\.npy is missing"):
-        stored_cells(archive)
+        stored_source(archive)
 
 
 def test_no_corruption_at_all(tmp_path):
@@ -138,4 +147,4 @@ def test_no_corruption_at_all(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"holds no corruption; the first one looked for is gaussian_noise\.npy"
     ):
-        stored_cells(tmp_path)
+        stored_source(tmp_path)

@@ -1,5 +1,6 @@
 """Models and runs are read back as they were written."""
 
+import json
 import os
 
 import pytest
@@ -80,12 +81,19 @@ def test_a_failed_write_keeps_the_former_file(save, model):
 # Run directories
 
 
+REPORT = {
+    "recipe": "größer", "seed": 0, "epochs": 1, "images": 4, "clean": 0.5, "corrupted": 0.25, "mean15": None,
+    "accuracy": {"fog": {"1": 0.25}}, "bands": ["low", "high"],
+    "proportion": {"before": [0.5, 0.5], "after": [1.0, 0.0], "target": None}, "seconds": {"fit": 1.0, "evaluate": 2.0},
+}  # fmt: skip
+
+
 @pytest.fixture
 def run(save):
     folder = save.path.parent
     (folder / "recipe.toml").write_text(Recipe("größer", width=2).to_toml(), encoding="utf-8")
-    (folder / "environment.json").write_text('{"threads": 2}')
-    (folder / "report.json").write_text('{"clean": 0.5}')
+    (folder / "environment.json").write_text('{"threads": 2, "data": {}}')
+    (folder / "report.json").write_text(json.dumps(REPORT))
     return folder
 
 
@@ -93,8 +101,8 @@ def test_load_run(run):
     found = load_run(str(run))
     assert found.path == run
     assert found.recipe == Recipe("größer", width=2)
-    assert found.report == {"clean": 0.5}
-    assert found.environment == {"threads": 2}
+    assert found.report == REPORT
+    assert found.environment == {"threads": 2, "data": {}}
     assert found.model is found.checkpoint.model
 
 
@@ -120,3 +128,35 @@ def test_damaged_file_is_named(run, name, content):
         load_run(run)
     assert str(run / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"clean": "x"}, "'<=' not supported"),
+        ({"clean": 1.5}, "accuracies must be fractions"),
+        ({"mean15": float("nan")}, "accuracies must be fractions"),
+        ({"accuracy": {"fog": 3}}, "'int' object has no attribute"),
+        ({"accuracy": {"fog": {"1": None}}}, "not supported between"),
+        ({"bands": ["low"]}, "it must have a proportion for each band"),
+        ({"proportion": {"before": [], "after": []}}, "it lacks 'target'"),
+        ({"seconds": None}, "not subscriptable"),
+        ({"seconds": {"fit": 1.0}}, "it lacks 'evaluate'"),
+        ({"recipe": None}, "a number or the recipe's name is no such thing"),
+        ({"epochs": float("inf")}, "a number or the recipe's name is no such thing"),
+    ],
+)
+def test_a_report_of_wrong_values_is_one_line(run, change, reason):
+    (run / "report.json").write_text(json.dumps(REPORT | change))
+    with pytest.raises(ValueError, match=reason) as caught:
+        load_run(run)
+    assert str(caught.value).startswith(f"{run / 'report.json'} is not sound: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_environment_without_data_is_one_line(run):
+    (run / "environment.json").write_text('{"data": null}')
+    with pytest.raises(
+        ValueError, match=r"environment\.json is not sound: data must be an object with a path, got None"
+    ):
+        load_run(run)

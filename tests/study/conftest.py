@@ -71,6 +71,7 @@ def here(monkeypatch):
     """Runs in this process, as where submitit is not installed, and measures two corruptions only."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast", "pixelate"))
+    monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
 
 
 @pytest.fixture

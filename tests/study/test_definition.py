@@ -79,6 +79,7 @@ ARM = '[arms.x]\nrecipe = "quickstart"\n'
         ("", "", '[arms.LOW]\nrecipe = "quickstart"', "arms 'low' and 'LOW' differ in case only"),
         ("", "", ARM + '[arms.y]\nrecipe = "quickstart"\ndescription = "z"', "arms 'x' and 'y' define the same run"),
         ("", "", "[target]\nclean = 0.1", "target lacks the key 'mean15'"),
+        ("", "", "[target]\nclean = nan\nmean15 = inf", "target must be finite, got"),
         ("", "", "[target]\nclean = 0.1\nmean15 = true", r"target\.mean15 must be of type float, got True"),
         ("", "", "]", "stripes.toml: "),
         ("", "", "x = " + "[" * 3000, "stripes.toml: "),

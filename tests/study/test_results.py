@@ -69,6 +69,11 @@ def test_the_table_as_markdown(study, rows):
     )
 
 
+def test_an_estimate_of_fewer_seeds_says_so(study, rows, make_row):
+    (_, (_, low)), *_ = tables(summarise(study, (*rows[:4], make_row("low", 2, 0.89))))
+    assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±6.4 (n=2)", "70.5 ±6.4 (n=2)", "+6.0 ±0.0 (n=2)"]
+
+
 def test_failed_runs_are_named_in_the_table(study, rows):
     summaries = summarise(study, rows[:3], ["low/seed-2", "high/seed-0", "high/seed-1"])
     ((_, cells), *_) = tables(summaries)
@@ -166,3 +171,9 @@ def test_published_rows_of_another_definition_are_left_out(study, rows, make_row
     )
     renamed = replace(rows[2], recipe=replace(rows[2].recipe, description="better words"))
     assert merge([renamed], StudyResults(study, ())).notes == ()
+    assert merged.left_out == (narrow, gone)
+    assert merge([narrow], StudyResults(study, (make_row("high", 0, 0.8),))).left_out == ()
+
+
+def test_a_published_row_that_measured_more_stays(study, rows, make_row):
+    assert merge(rows[:1], StudyResults(study, (make_row("baseline", 0, 0.86),))).rows == rows[:1]

@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from freqfast.corruptions import BAR, corrupt
 from freqfast.data import load_data
@@ -112,13 +114,29 @@ def test_a_run_of_another_recipe_is_not_taken_for_this_one(write, tree, tmp_path
     assert merge(gather(load_study(write()), out).rows, gather(study, out)).rows == ()
 
 
+def test_a_device_that_is_not_here_is_refused_at_once(write, tree, tmp_path, here):
+    study, out = load_study(write()), tmp_path / "out"
+    with pytest.raises(ValueError, match="device 'nosuch' is not available here"):
+        run_study(study, out, data_path=tree, device="nosuch")
+    assert not out.exists()
+
+
+def test_what_will_not_be_measured_is_told_first(write, tree, tmp_path, here, monkeypatch):
+    monkeypatch.setattr("freqfast.corruptions.unavailable", lambda: {"frost": "no photographs; get them"})
+    study, out = load_study(write(("[0, 1]", "[0]"))), tmp_path / "out"
+    with pytest.warns(UserWarning, match="no run will have a mean15: no photographs; get them"):
+        run_study(study, out, arms=["low"], data_path=tree)
+    (note,) = gather(study, out).notes
+    assert note.startswith("low/seed-0 was not measured under gaussian_noise, ")
+
+
 def test_a_damaged_run_is_told(write, tree, tmp_path, here):
     study, out = load_study(write(("[0, 1]", "[0]"))), tmp_path / "out"
     run_study(study, out, data_path=tree)
     (out / "runs" / "low" / "seed-0" / "report.json").write_text("{}")
     (out / "runs" / "baseline" / "seed-0" / "model.safetensors").write_bytes(b"")
     failures = gather(study, out).failures
-    assert "unsound report" in failures["low/seed-0"]
+    assert "report.json is not sound" in failures["low/seed-0"]
     assert "not a sound safetensors file" in failures["baseline/seed-0"]
 
 
@@ -159,13 +177,13 @@ def test_a_stopped_study_goes_on(write, tree, tmp_path, here):
 
 
 def test_a_run_that_another_process_works_on_is_left_alone(write, tree, tmp_path, here):
-    from freqfast.training.directory import lock_run
+    from freqfast.files import lock_folder
 
     study, out = load_study(write(("[0, 1]", "[0]"))), tmp_path / "out"
     run_study(study, out, data_path=tree)
     folder = out / "runs" / "low" / "seed-0"
     (folder / "report.json").unlink()
-    with lock_run(folder):
+    with lock_folder(folder):
         assert "in use by another process" in run_study(study, out, data_path=tree)["low/seed-0"]
     assert not list(out.rglob("*.error"))
 
@@ -197,6 +215,14 @@ def test_the_second_set_is_measured_where_the_study_asks_for_it(write, tree, tmp
     assert pending_runs(study, out) == ([], {})
     assert "mean_bar" not in gather(plain, out).rows[0].measures()
 
+    (run.path / "bar.json").unlink()
+    with Image.open(changed_image := next((tree / "test" / "dark").glob("*.png"))) as image:
+        other = tmp_path / "other"
+        shutil.copytree(tree, other)
+        image.transpose(Image.Transpose.ROTATE_90).save(other / "test" / "dark" / changed_image.name)
+    (error,) = run_study(study, out, data_path=other).values()
+    assert error == f"{run.path} was trained on other data than this; name its own"
+    assert not (run.path / "bar.json").exists()
     (run.path / "bar.json").write_text('{"mean_bar": NaN, "accuracy": {}}')
     assert "bar.json is damaged (mean_bar nan); remove it" in gather(study, out).failures["baseline/seed-0"]
     (run.path / "bar.json").unlink()

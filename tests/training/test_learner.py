@@ -7,6 +7,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from tiny import TINY
 
+from freqfast.bands import Bands
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation, SpectrumRecorder
 from freqfast.modulation import SpectralConv2d
 from freqfast.recipe import find_recipe, list_recipes
@@ -92,6 +93,21 @@ def test_one_recorder_with_the_bands_that_are_enforced(small):
     learn = build_learner(replace(TINY, batch_size=8, callbacks={"spectrum_recorder": {"n": 16}}), small, "cpu")
     (recorder,) = [cb for cb in learn.cbs if isinstance(cb, SpectrumRecorder)]
     assert recorder.points == 16
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layer": "conv1"},
+        {"bands": 2, "n": 16},
+        {"bands": {"edges": Bands.equal_area(2).edges, "names": ["low", "high"]}},
+    ],
+    ids=str,
+)
+def test_a_recorder_that_says_the_same_in_other_words_is_accepted(small, options):
+    callbacks = {"frequency_proportion": {"proportions": {"low": 1.0}}, "spectrum_recorder": options}
+    learn = build_learner(replace(TINY, batch_size=8, callbacks=callbacks), small, "cpu")
+    assert [type(cb) for cb in learn.cbs].count(SpectrumRecorder) == 1
 
 
 def test_build_callbacks():

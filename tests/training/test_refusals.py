@@ -33,6 +33,11 @@ def wrong(**changes):
     return replace(TINY, **changes)
 
 
+def enforced(**options):
+    """With a recorder of the usual bands and layer."""
+    return wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, **options}, "spectrum_recorder": {}})
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
@@ -58,6 +63,8 @@ def wrong(**changes):
         (wrong(callbacks={"spectrum_perturbation": {"share": 2.0}}), "share"),
         (wrong(callbacks={"spectrum_perturbation": {"share": float("nan")}}), "share"),
         (wrong(callbacks={"spectrum_recorder": {"n": 1}}), "n must be at least"),
+        (enforced(bands=3), "spectrum_recorder and frequency_proportion differ in bands or layer"),
+        (enforced(layer="layer1.0.conv1"), "spectrum_recorder and frequency_proportion differ in bands or layer"),
         (wrong(model="vgg"), "unknown model 'vgg'"),
         (wrong(kernel_size=4), "kernel_size odd"),
         (wrong(data="imagenet"), "unknown data 'imagenet'"),

@@ -17,8 +17,9 @@ from freqfast.checkpoint import CheckpointPolicy, read_checkpoint
 from freqfast.data import load_data
 from freqfast.recipe import Recipe
 from freqfast.run import load_run
-from freqfast.training import RunStoppedError, run_recipe
+from freqfast.training import RunStoppedError, build_learner, fit_recipe, run_recipe
 from freqfast.training.loop import FitKeeper
+from freqfast.training.state import restore_training, training_state
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
 OFTEN = CheckpointPolicy(minutes=0, share=1)
@@ -230,3 +231,20 @@ def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
     whole, _, resumed = made
     assert (resumed.steps, float(resumed.mean)) == (whole.steps, float(whole.mean)) == (4, float(whole.mean))
     assert [state["steps"] for state in found] == [1, 1]
+
+
+def test_the_smoothed_loss_stays_on_the_cpu_wherever_the_model_is(small):
+    recipe = replace(TINY, batch_size=8, epochs=1)
+    learn = build_learner(recipe, small, "cpu")
+    with learn.no_bar(), learn.no_logging():
+        fit_recipe(learn, recipe)
+    state, expected = training_state(learn), learn.recorder.smooth_loss.value.clone()
+    learn.model.to("meta")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights that are copied there have no effect
+        restore_training(learn, state)
+    assert {loss.device.type for loss in (learn.smooth_loss, *learn.recorder.losses)} == {"cpu"}
+    assert torch.equal(learn.smooth_loss, expected)
+    learn.loss = torch.tensor(1.0)
+    learn.recorder.smooth_loss.accumulate(learn)
+    assert learn.recorder.smooth_loss.value > 0

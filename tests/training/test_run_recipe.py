@@ -17,6 +17,7 @@ from freqfast.data import load_data
 from freqfast.modulation import SpectralConv2d
 from freqfast.recipe import Recipe
 from freqfast.robustness import CorruptionReport
+from freqfast.spectra_h5 import read_spectra
 from freqfast.training import build_learner, environment, fit_recipe, run_recipe
 
 
@@ -194,3 +195,12 @@ def test_all_test_images(tree, tmp_path, monkeypatch):
     assert run.report["mean15"] is None
     assert run.report["families"] == {}
     assert run.report["corrupted"] == pytest.approx(np.mean(list(run.report["accuracy"]["pixelate"].values())))
+
+
+def test_spectra_are_measured_on_the_recorders_grid(tree, tmp_path, two_corruptions):
+    callbacks = {"spectrum_recorder": {"n": 16, "layer": "layer1.0.conv1"}}
+    run = run_recipe(replace(TINY, epochs=1, callbacks=callbacks), tmp_path / "run", tree, "cpu")
+    spectra = read_spectra(run.path / "spectra.h5")
+    assert spectra.layer == "layer1.0.conv1"
+    assert spectra.power.shape == (4, 16, 16)
+    assert spectra.history.power.shape == (2, 4, 16, 16)

@@ -12,7 +12,7 @@ from stored import NAMES, data
 from freqfast.corruptions import CORRUPTIONS, archive, corrupt
 from freqfast.corruptions.archive import write_archive
 from freqfast.corruptions.manifest import read_manifest
-from freqfast.robustness import stored_cells
+from freqfast.robustness import stored_source
 
 
 def test_layout(folder, images, labels):
@@ -48,8 +48,9 @@ def test_manifest(folder, images, labels):
 
 def test_all_19_in_full(folder, images, labels, frost_dir):
     write_archive(folder, images[:1], labels[:1], frost_dir=frost_dir)
-    names, cells = stored_cells(folder)
-    assert tuple(names) == CORRUPTIONS
+    source = stored_source(folder)
+    names, cells = source.corruptions, source.cells()
+    assert names == CORRUPTIONS
     assert len(list(cells)) == 95
 
 
@@ -70,9 +71,10 @@ def test_what_is_written_can_be_evaluated(tmp_path_factory, photos, severities, 
     folder = tmp_path_factory.mktemp("archive")
     images, labels = photos[:3, :8, :8], np.array([2, 0, 300])
     write_archive(folder, images, labels, ("impulse_noise", "contrast"), severities, seed, limit=limit)
-    names, cells = stored_cells(folder)
+    source = stored_source(folder)
+    names, cells = source.corruptions, source.cells()
     cells = list(cells)
-    assert names == ["impulse_noise", "contrast"]
+    assert names == ("impulse_noise", "contrast")
     assert [(c.corruption, c.severity) for c in cells] == [(n, s) for n in names for s in sorted(set(severities))]
     for cell in cells:
         np.testing.assert_array_equal(cell.images, corrupt(images[:limit], cell.corruption, cell.severity, seed))
@@ -90,8 +92,9 @@ def test_corruptions_of_other_packages(folder, images, labels, monkeypatch, tmp_
     (info / "entry_points.txt").write_text(f"[freqfast.corruptions]\n{entries}\n")
     monkeypatch.syspath_prepend(tmp_path)
     write_archive(folder, images, labels, ("invert", "fog"), (3,))
-    names, cells = stored_cells(folder)
-    assert names == ["fog", "invert"]
+    source = stored_source(folder)
+    names, cells = source.corruptions, source.cells()
+    assert names == ("fog", "invert")
     np.testing.assert_array_equal(list(cells)[1].images, 255 - images)
     for name in ("../up", "labels"):
         with pytest.raises(ValueError, match="cannot be stored"):

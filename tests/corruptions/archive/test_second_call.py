@@ -8,7 +8,7 @@ from stored import NAMES, contents, data
 
 from freqfast.corruptions.archive import write_archive
 from freqfast.corruptions.manifest import read_manifest
-from freqfast.robustness import stored_cells
+from freqfast.robustness import stored_source
 
 
 def test_sound_files_are_verified_and_left_alone(folder, images, labels):
@@ -92,6 +92,24 @@ def test_files_of_others_are_never_replaced(folder, images, labels, begun, name)
     assert contents(folder) == before
 
 
+def test_two_at_once(folder, images, labels):
+    refusals = []
+
+    def meanwhile(done, total, message):
+        if message == "fog 3":
+            (temporary,) = folder.glob(".fog.npy.*.tmp")
+            with pytest.raises(BlockingIOError, match="is in use by another process; wait for its end") as caught:
+                write_archive(folder, images, labels, ("fog", "snow"))
+            assert temporary.exists()
+            refusals.append(str(caught.value))
+
+    write_archive(folder, images, labels, NAMES, progress=meanwhile)
+    assert len(refusals) == 1
+    assert "\n" not in refusals[0]
+    assert read_manifest(folder).corruptions == NAMES
+    assert write_archive(folder, images, labels, (*NAMES, "snow")).written == ("snow.npy",)
+
+
 MANIFESTS = {
     "empty": b"",
     "text": b"hello\nworld",
@@ -124,7 +142,7 @@ def test_unsound_manifest_is_named(folder, images, labels, manifest):
     else:
         path.write_bytes(manifest)
     before = contents(folder)
-    for call in (lambda: write_archive(folder, images[:1], labels[:1], ("contrast",)), lambda: stored_cells(folder)):
+    for call in (lambda: write_archive(folder, images[:1], labels[:1], ("contrast",)), lambda: stored_source(folder)):
         with pytest.raises(ValueError, match=r"manifest\.json is not a manifest of freqfast corrupt") as caught:
             call()
         assert "\n" not in str(caught.value)
