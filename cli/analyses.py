@@ -175,8 +175,8 @@ def _measure(
 
 def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
+    from freqfast.data.images import load_place
     from freqfast.model_sources import check_classes, run_data
-    from freqfast.robustness.sources import load_place
     from freqfast.run import read_recipe
 
     recipe = read_recipe(run) if (run / "recipe.toml").is_file() else None

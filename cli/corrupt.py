@@ -58,7 +58,7 @@ def corrupt(
 
     from freqfast.corruptions import SETS, SEVERITIES, unavailable
     from freqfast.corruptions.archive import check_request, write_archive
-    from freqfast.data.images import DATASETS, load_data
+    from freqfast.data.images import load_place
 
     if which not in SETS:
         raise ValueError(f"no set of corruptions is called {which!r}; there are {', '.join(SETS)}")
@@ -69,7 +69,7 @@ def corrupt(
     check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
     try:
         with progress_bar() as progress:
-            data = load_data(source, None, progress) if source in DATASETS else load_data("cifar10", source, progress)
+            data = load_place(source, progress)
             test = data.test
             if show is not None:
                 _draw(show, test.images[:limit], image, names, severities, seed, frost_dir)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["DATASETS", "ImageData", "ImageSet", "load_data", "mixed_order"]
+__all__ = ["DATASETS", "ImageData", "ImageSet", "load_data", "load_place", "mixed_order"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -168,3 +168,14 @@ def load_data(name: str, path: str | Path | None = None, progress: Progress | No
 
         return load_photos()
     raise ValueError(f"unknown data {name!r}; the data sets are {', '.join(DATASETS)}")
+
+
+def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:
+    """Load data by its name, "cifar10" or "photos", or by where it is; see `load_data`.
+
+    Raises:
+        FileNotFoundError: If the path holds no data.
+        ValueError: If the data is not sound.
+    """
+    named = place is not None and str(place) in DATASETS
+    return load_data(str(place), None, progress) if named else load_data("cifar10", place, progress)

@@ -13,22 +13,11 @@ from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
 from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
-from freqfast.data.images import DATASETS, ImageData, ImageSet, Progress, load_data
+from freqfast.data.images import ImageData, ImageSet, Progress, load_place
 from freqfast.robustness.cells import CellSource, corrupted_source
 from freqfast.robustness.stored import stored_source
 
-__all__ = ["find_source", "load_place", "on_the_fly_source"]
-
-
-def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:
-    """Load data by its name, "cifar10" or "photos", or by where it is; see `freqfast.data.load_data`.
-
-    Raises:
-        FileNotFoundError: If the path holds no data.
-        ValueError: If the data is not sound.
-    """
-    named = place is not None and str(place) in DATASETS
-    return load_data(str(place), None, progress) if named else load_data("cifar10", place, progress)
+__all__ = ["find_source", "on_the_fly_source"]
 
 
 def find_source(
@@ -137,7 +126,7 @@ def _with_clean(
 
 def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData | None:
     if data is None and manifest is not None and manifest.source == "photos":
-        return load_data("photos")
+        return load_place("photos")
     if data is not None or os.environ.get("FREQFAST_DATA"):
         return load_place(data, progress)
     return cache.recall("cifar10")
