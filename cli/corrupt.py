@@ -82,6 +82,7 @@ def corrupt(
                     severities,
                     seed,
                     source=data.name,
+                    classes=data.classes,
                     limit=limit,
                     frost_dir=frost_dir,
                     progress=progress,

@@ -1,7 +1,6 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from fastai.learner import Learner
@@ -67,11 +66,8 @@ class FrequencyProportion(BandColumns):
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
         super().before_train()
-        _, self._conv = find_conv(self.learn.model, self.layer)
-        if self.assignment is None or self.learn.train_iter == 0:
-            # For filters that are enforced already this is the assignment that they have, so a second fit keeps it.
-            shares = band_shares(effective_weight(self._conv), self.bands)
-            self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+        if self.learn.train_iter == 0:
+            self.assignment = None  # a second fit keeps it: filters that are enforced get the one that they have
         self._project()
 
     def after_step(self) -> None:
@@ -79,12 +75,16 @@ class FrequencyProportion(BandColumns):
         self._project()
 
     def _project(self) -> None:
-        weight = effective_weight(self._conv)
+        _, conv = find_conv(self.learn.model, self.layer)
+        weight = effective_weight(conv)
         if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
             return
-        projected = project_filters(weight, self.bands, cast(Tensor, self.assignment), self.purity, self.preserve_norm)
+        if self.assignment is None:
+            shares = band_shares(weight, self.bands)
+            self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+        projected = project_filters(weight, self.bands, self.assignment, self.purity, self.preserve_norm)
         if not torch.equal(projected, weight):
-            assign_effective_weight(self._conv, projected)
+            assign_effective_weight(conv, projected)
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's assignment back."""

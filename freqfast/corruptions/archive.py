@@ -56,6 +56,7 @@ def write_archive(
     seed: int = 0,
     *,
     source: str = "images",
+    classes: Sequence[str] | None = None,
     limit: int | None = None,
     frost_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -73,13 +74,14 @@ def write_archive(
         severities: Which severities, of 1 to 5; every file holds them in ascending order.
         seed: Seed of the corruptions.
         source: Name of the data set, for the manifest.
+        classes: Names of its classes, for the manifest; by them an evaluation knows a model of other classes.
         limit: Use the first images only.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
         progress: Called as ``progress(done, total, message)``: files while verifying, then images.
 
     Raises:
-        ValueError: If a setting makes no sense, is not the one that the folder was begun with, or if the folder holds a
-            file of a wanted name that is not in its manifest.
+        ValueError: If a setting makes no sense, is not the one that the folder was begun with, if a label has no class,
+            or if the folder holds a file of a wanted name that is not in its manifest.
         FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
         BlockingIOError: If another process writes into the folder.
         OSError: If a file cannot be written, as on a full disk; the files that are done stay.
@@ -92,6 +94,8 @@ def write_archive(
         raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} of shape {images.shape}")
     if used_labels.shape != (len(used_images),) or used_labels.dtype.kind not in "iu" or used_labels.min() < 0:
         raise ValueError(f"labels must be {len(images)} integers >= 0, got {labels.dtype} of shape {labels.shape}")
+    if classes is not None and used_labels.max() >= len(classes):
+        raise ValueError(f"there are {len(classes)} classes, but labels up to {used_labels.max()}")
     wanted = Manifest(
         source=source,
         images=len(used_images),
@@ -99,6 +103,7 @@ def write_archive(
         limit=limit if limit is not None and limit < len(images) else None,
         seed=seed,
         severities=severities,
+        classes=None if classes is None else tuple(classes),
     )
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
@@ -197,6 +202,8 @@ def _differences(there: Manifest, wanted: Manifest) -> list[str]:
     found = [f"{name} {_plain(old)}, not {_plain(new)}" for name, (old, new) in pairs.items() if old != new]
     if not found and there.images_sha256 != wanted.images_sha256:
         return ["other images or labels"]
+    if not found and None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
+        return ["other names of classes"]
     return found
 
 

@@ -44,6 +44,7 @@ class Manifest:
         seed: Seed of the corruptions.
         severities: The severities that every file holds, ascending.
         files: By file name; ``labels.npy`` is among them.
+        classes: Names of the classes, in the order of the labels; None where they are not known.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Manifest:
     seed: int
     severities: tuple[int, ...]
     files: dict[str, StoredFile] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
 
     @property
     def corruptions(self) -> tuple[str, ...]:
@@ -94,6 +96,11 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError(f"severities {severities}")
     if type(images) is not int or images < 1:
         raise ValueError(f"images {images!r}")
+    classes = content.get("classes")  # which a manifest of an earlier version has not
+    if classes is not None:
+        if not classes or not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise ValueError(f"classes {classes!r}")
+        classes = tuple(classes)
     files = {}
     for name, entry in content["files"].items():
         if not name.endswith(".npy") or Path(name).name != name:
@@ -101,4 +108,5 @@ def _parse(content: dict[str, Any]) -> Manifest:
         entry = StoredFile(**entry)
         files[name] = replace(entry, shape=tuple(entry.shape))
     keys = ("source", "images_sha256", "limit", "seed")
-    return Manifest(**{key: content[key] for key in keys}, images=images, severities=severities, files=files)
+    rest = {key: content[key] for key in keys}
+    return Manifest(**rest, images=images, severities=severities, files=files, classes=classes)

@@ -52,7 +52,10 @@ def stored_source(folder: str | Path, limit: int | None = None, corruptions: Seq
     images = _StoredImages(folder, severities, len(labels), min(len(labels), limit or len(labels)))
     for corruption in names:
         images.open(corruption)
-    data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else ""
+    classes = manifest.classes if manifest else None
+    if classes is None:  # an earlier version's manifest, or the published archive
+        data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else ""
+        classes = _CLASSES.get(str(data))
     return CellSource(
         str(folder),
         names,
@@ -61,7 +64,7 @@ def stored_source(folder: str | Path, limit: int | None = None, corruptions: Seq
         images.read,
         sha256=hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() if manifest else None,
         seed=manifest.seed if manifest else None,
-        classes=_CLASSES.get(str(data)),
+        classes=classes,
     )
 
 

@@ -150,6 +150,26 @@ def test_one_that_is_added_in_the_middle_of_a_fit_has_no_columns_yet(make, shown
     assert len(learn.recorder.values[-1]) == 4
 
 
+@pytest.mark.parametrize("fitted_before", [False, True])
+def test_a_proportion_that_is_added_in_the_middle_of_an_epoch_holds_from_the_next_step(
+    fitted_before, make_learner, tools
+):
+    learn, callback = make_learner(), FrequencyProportion(PROPORTIONS)
+    if fitted_before:
+        learn.fit(1, cbs=callback)
+        with torch.no_grad():
+            tools.conv(learn).weight.normal_()
+
+    class Add(Callback):
+        def before_step(self):
+            if self.learn.train_iter == 1:
+                self.learn.add_cb(callback)
+
+    spy = tools.StepSpy(lambda: learn.train_iter < 1 or tools.assert_enforced(learn, callback, [2, 6]))
+    learn.fit(2, 0.05, cbs=[Add(), spy])
+    assert spy.calls == 10
+
+
 @pytest.mark.parametrize(("diverging", "recorded"), [(1, [0]), (2, [0, 1])])
 def test_epochs_that_end_without_finite_weights_are_not_recorded(diverging, recorded, make_learner, tools):
     learn = make_learner(SpectrumRecorder())

@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,6 +159,9 @@ def test_data_of_other_classes_is_refused_however_many_they_are(call, refused, t
     assert "but those of made are astronaut, " in refused("evaluate", tree_run, "--cifar10c", "made")
     line = refused("evaluate", checkpoint, "--cifar10c", "made", "--baseline", tree_run)
     assert line.startswith("freqfast: run was trained on the classes dark, light, but")
+    assert "those of other are bright, dark" in refused("evaluate", tree_run, "--cifar10c", "other")
+    manifest = json.loads(Path("other/manifest.json").read_text())
+    Path("other/manifest.json").write_text(json.dumps(manifest | {"classes": None}))
     assert call("evaluate", tree_run, "--cifar10c", "other").code == 0  # whose classes are not known
     assert "those of other are bright, dark" in refused("evaluate", tree_run, "--cifar10c", "other", "--data", tree)
 

@@ -30,12 +30,13 @@ def test_layout(folder, images, labels):
 
 
 def test_manifest(folder, images, labels):
-    write_archive(folder, images, labels, ("fog",), seed=7, source="mine", limit=4)
+    write_archive(folder, images, labels, ("fog",), seed=7, source="mine", classes=list("abcdefghij"), limit=4)
     manifest = json.loads((folder / "manifest.json").read_text())
     digest = hashlib.sha256(images[:4].tobytes() + labels[:4].astype("<i8").tobytes()).hexdigest()
     assert {k: manifest[k] for k in ("source", "images", "images_sha256", "limit", "seed", "severities")} == {
         "source": "mine", "images": 4, "images_sha256": digest, "limit": 4, "seed": 7, "severities": [1, 2, 3, 4, 5]
     }  # fmt: skip
+    assert read_manifest(folder).classes == tuple(manifest["classes"]) == tuple("abcdefghij")
     assert {"schema", "freqfast"} <= set(manifest)
     assert list(manifest["files"]) == ["labels.npy", "fog.npy"]
     for name, entry in manifest["files"].items():

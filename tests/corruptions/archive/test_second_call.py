@@ -62,11 +62,12 @@ def test_damaged_files_are_made_anew(folder, images, labels, name, damage, fault
         ({"seed": 1, "limit": 4}, "seed 0, not 1; limit None, not 4"),
         ({"images": np.zeros((5, 32, 32, 3), np.uint8)}, "other images or labels"),
         ({"labels": np.zeros(5, int)}, "other images or labels"),
+        ({"classes": list("zyxwvutsrq")}, "other names of classes"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_other_settings_touch_nothing(folder, images, labels, change, named):
-    settings = {"images": images, "labels": labels, "names": NAMES, "source": "mine"}
+    settings = {"images": images, "labels": labels, "names": NAMES, "source": "mine", "classes": "abcdefghij"}
     write_archive(folder, **settings)
     (folder / "fog.npy").unlink()
     before = contents(folder)
@@ -123,6 +124,7 @@ MANIFESTS = {
 FIELDS = {
     "severities": [[], [6], [2, 1], [1, 1], 3, None, ["1"]],
     "images": [0, -1, "5", None, 2.5],
+    "classes": [[], "abc", [1, 2], {"a": 0}],
     "files": [None, [], {"../fog.npy": {}}, {"fog.txt": {}}, {"fog.npy": {}}, {"fog.npy": {"run": "x"}}],
 }
 
