@@ -15,18 +15,21 @@ class CifarResNet18(nn.Module):
 
     Args:
         classes: Number of classes.
-        width: Filters of the first layer; the four stages have 1, 2, 4 and 8 times as many. 64 is the standard network.
+        width: Filters of the first layer, at least 8; the four stages have 1, 2, 4 and 8 times as many. 64 is the
+            standard network.
         kernel_size: Size of the first layer's kernels, odd and at most 31.
 
     Raises:
-        ValueError: If a number is not positive, or the kernel size is even or too large.
+        ValueError: If a number is too small, or the kernel size is even or too large.
     """
 
     def __init__(self, classes: int = 10, width: int = 64, kernel_size: int = 3) -> None:
         super().__init__()
-        if classes < 1 or width < 1 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
+        # On CPUs with AVX2 and no more, training shortcuts of fewer than 8 channels writes past the end of a buffer of
+        # oneDNN's (uxlfoundation/oneDNN issue 6035, seen in torch 2.13): the process dies, or gradients are wrong.
+        if classes < 1 or width < 8 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
             raise ValueError(
-                "classes and width must be positive and kernel_size odd, at most 31, got "
+                "classes must be positive, width at least 8 and kernel_size odd, at most 31, got "
                 f"classes={classes}, width={width}, kernel_size={kernel_size}"
             )
         self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)

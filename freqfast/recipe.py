@@ -13,8 +13,8 @@ from freqfast.plugins import find_plugins, load_plugin
 
 __all__ = ["Recipe", "apply_overrides", "check_value", "find_recipe", "list_recipes"]
 
-_RANGES = {  # both ends included; 1024 filters make a model of 11 GB, and a wider one is a slip of the pen
-    "width": (1, 1024),
+_RANGES = {  # both ends included
+    "width": (8, 1024),  # less corrupts memory, see freqfast.models; 1024 make a model of 11 GB: a slip of the pen
     "kernel_size": (1, 31),
     "epochs": (1, 2**31 - 1),
     "batch_size": (1, 2**31 - 1),
@@ -34,7 +34,7 @@ class Recipe:
         description: What the run is for, one line.
         data: Name of the data: "cifar10" or "photos".
         model: Name of the model, a key of `freqfast.models.MODELS`.
-        width: Filters of the first layer.
+        width: Filters of the first layer, at least 8.
         kernel_size: Size of the first layer's kernels.
         epochs: Epochs of training.
         batch_size: Samples per step.

@@ -79,7 +79,7 @@ def test_gradients_reach_the_input():
 
 
 def test_applied_to_resnet18():
-    model = build_model("resnet18", width=4)
+    model = build_model("resnet18", width=8)
     keys, weights = set(model.state_dict()), copy.deepcopy(model.state_dict())
     before = model.eval()(torch.ones(1, 3, 32, 32))
     assert apply_antialiasing(model) is model
@@ -115,7 +115,7 @@ def test_shifts_by_a_pixel_change_less():
 
 
 def test_removed():
-    model = build_model("resnet18", width=2).eval()
+    model = build_model("resnet18", width=8).eval()
     images = torch.randn(2, 3, 16, 16)
     before = model(images)
     remove_antialiasing(apply_antialiasing(model))
@@ -125,7 +125,7 @@ def test_removed():
 
 
 def test_copies_are_independent_and_picklable():
-    model = apply_antialiasing(build_model("resnet18", width=2)).eval()
+    model = apply_antialiasing(build_model("resnet18", width=8)).eval()
     images = torch.randn(2, 3, 16, 16)
     buffer = io.BytesIO()
     torch.save(model, buffer)
@@ -139,7 +139,7 @@ def test_copies_are_independent_and_picklable():
 @pytest.mark.parametrize("equalized", [False, True])
 @pytest.mark.parametrize("layers", [None, ["layer3.0.conv1"]])
 def test_a_checkpoint_keeps_it(tmp_path, layers, equalized):
-    spec = {"name": "resnet18", "width": 2, "classes": 3}
+    spec = {"name": "resnet18", "width": 8, "classes": 3}
     model = apply_antialiasing(build_model(**spec), layers)
     if equalized:
         apply_equalization(model, "layer3.0.conv1")
@@ -167,20 +167,20 @@ def test_an_equalizer_of_the_same_layer_comes_first():
 
 
 def test_wrapped_models():
-    model = build_model("resnet18", width=2)
+    model = build_model("resnet18", width=8)
     apply_antialiasing(torch.compile(nn.DataParallel(model), backend="eager"))
     assert antialiased_layers(nn.DataParallel(model)) == STRIDED
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler
 def test_compiled_whole():
-    model = apply_antialiasing(build_model("resnet18", width=2)).eval()
+    model = apply_antialiasing(build_model("resnet18", width=8)).eval()
     images = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(images), model(images))
 
 
 def test_bad_layers():
-    model = build_model("resnet18", width=2)
+    model = build_model("resnet18", width=8)
     for layers in (["conv1"], ["layer2.0"], ["nothing"], "layer2.0.conv1"):
         with pytest.raises(ValueError, match="is no Conv2d with a stride"):
             apply_antialiasing(model, layers)

@@ -263,7 +263,7 @@ def test_refuses_a_second_one_and_takes_another_layer():
 
 @pytest.mark.parametrize("layer", [None, "layer2.0.conv1"])
 def test_a_checkpoint_keeps_it(tmp_path, layer):
-    spec = {"name": "resnet18", "width": 2, "classes": 3}
+    spec = {"name": "resnet18", "width": 8, "classes": 3}
     batch = images(size=(16, 16))
     model = apply_equalization(build_model(**spec), layer, bins=5, exponent=0.5)
     model(batch)  # the reference follows
@@ -275,7 +275,7 @@ def test_a_checkpoint_keeps_it(tmp_path, layer):
 
 
 def test_a_checkpoint_describes_one_layer(tmp_path):
-    model = apply_equalization(apply_equalization(build_model("resnet18", width=2)), "layer2.0.conv1")
+    model = apply_equalization(apply_equalization(build_model("resnet18", width=8)), "layer2.0.conv1")
     with pytest.raises(ValueError, match="2 layers are equalized, a checkpoint can describe one"):
         save_checkpoint(tmp_path / "model.safetensors", model, {"name": "resnet18"}, "a", [0.0] * 3, [1.0] * 3)
     assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(place):
-    spec = {"name": "resnet18", "width": 2, "kernel_size": 3, "classes": 10}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     (place / "run").mkdir()
     save_checkpoint(place / "run" / "model.safetensors", build_model(**spec), spec, "abcdefghij", HALF, (0.25,) * 3)
     (place / "run" / "recipe.toml").write_text(Recipe("A run to find again.", data="photos").to_toml())

@@ -26,19 +26,19 @@ def test_shapes(width, kernel_size, classes):
 
 def test_weights_are_channels_last_and_drawn_from_torchs_generator():
     torch.manual_seed(1)
-    one = build_model("resnet18", width=4)
+    one = build_model("resnet18", width=8)
     torch.manual_seed(1)
-    other = build_model("resnet18", width=4)
+    other = build_model("resnet18", width=8)
     assert one.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    assert not torch.equal(one.conv1.weight, build_model("resnet18", width=4).conv1.weight)
+    assert not torch.equal(one.conv1.weight, build_model("resnet18", width=8).conv1.weight)
 
 
 def test_stages_halve_the_size_three_times():
-    model = CifarResNet18(width=2)
+    model = CifarResNet18(width=8)
     x = model.conv1(torch.zeros(1, 3, 32, 32))
     sizes = [(x := stage(x)).shape[1:] for stage in (model.layer1, model.layer2, model.layer3, model.layer4)]
-    assert [tuple(size) for size in sizes] == [(2, 32, 32), (4, 16, 16), (8, 8, 8), (16, 4, 4)]
+    assert [tuple(size) for size in sizes] == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
 
 
 @pytest.mark.parametrize("option", ["classes", "width", "kernel_size"])
@@ -46,6 +46,11 @@ def test_stages_halve_the_size_three_times():
 def test_sizes_must_be_positive(option, value):
     with pytest.raises(ValueError, match=f"{option}={value}"):
         build_model("resnet18", **{option: value})
+
+
+def test_widths_that_onednn_does_not_train_soundly_are_refused():
+    with pytest.raises(ValueError, match=r"width at least 8 .*width=7"):
+        build_model("resnet18", width=7)
 
 
 def test_even_kernels_are_refused():
@@ -66,7 +71,7 @@ def test_unknown_model_lists_those_that_exist():
 
 def test_blocks_compute_what_those_of_torchvision_do():
     torch.manual_seed(0)
-    model = CifarResNet18(width=4)
+    model = CifarResNet18(width=8)
     images = torch.randn(3, 3, 32, 32)
     results = []
     for block in (type(model.layer1[0]), BasicBlock):

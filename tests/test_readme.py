@@ -29,7 +29,7 @@ def test_plain_pytorch_block_runs(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     block = next(block for block in PYTHON if "project_filters" in block)
-    exec(block, {"model": build_model("resnet18", width=4)})
+    exec(block, {"model": build_model("resnet18", width=8)})
     assert (tmp_path / "filters.h5").stat().st_size > 1000
 
 

@@ -44,7 +44,7 @@ recipes = st.builds(
     Recipe,
     description=texts,
     data=texts,
-    width=st.integers(1, 1024),
+    width=st.integers(8, 1024),
     epochs=st.integers(1, 2**31 - 1),
     lr=positive | st.integers(0, 9),
     pct_start=st.floats(0, 1, exclude_min=True, exclude_max=True),
@@ -112,6 +112,7 @@ def test_only_integers_count(name, value):
         *(("pct_start", value) for value in (0.0, 1.0, -0.1, 7, math.nan)),
         *((name, value) for name in ("width", "kernel_size", "epochs", "batch_size") for value in (0, -1, 10**30)),
         *((name, value) for name in ("seed", "test_images") for value in (-1, 2**31)),
+        ("width", 7),
         ("width", 1025),
     ],
 )
@@ -172,9 +173,9 @@ START = Recipe("x", name="start", callbacks={"proportion": {"purity": 0.9, "prop
 
 
 def test_overrides_of_fields_and_arguments():
-    settings = {"width": 4, "lr": 1, "proportion.purity": 0.8, "plain.sigma": 2, "callbacks.plain.seed": 3}
+    settings = {"width": 8, "lr": 1, "proportion.purity": 0.8, "plain.sigma": 2, "callbacks.plain.seed": 3}
     changed = apply_overrides(START, settings)
-    assert (changed.width, changed.lr, changed.name) == (4, 1.0, "start")
+    assert (changed.width, changed.lr, changed.name) == (8, 1.0, "start")
     assert changed.callbacks == {
         "proportion": {"purity": 0.8, "proportions": {"low": 1.0}},
         "plain": {"sigma": 2, "seed": 3},
@@ -190,7 +191,7 @@ def test_overrides_inside_tables():
 
 def test_the_recipe_itself_does_not_change():
     before = asdict(START)
-    apply_overrides(START, {"proportion.proportions.low": 0.5, "proportion.purity": 0.6, "width": 1})
+    apply_overrides(START, {"proportion.proportions.low": 0.5, "proportion.purity": 0.6, "width": 8})
     assert asdict(START) == before
 
 
@@ -277,7 +278,7 @@ def test_cifar10_recipes_differ_only_in_their_callbacks():
 def test_recipe_of_a_third_party(install):
     install(
         "thirdparty_lab",
-        "from freqfast import Recipe\none = Recipe('first')\ntwo = Recipe('second', width=4)\n"
+        "from freqfast import Recipe\none = Recipe('first')\ntwo = Recipe('second', width=8)\n"
         "_private = Recipe('not to be listed')\nnumber = 3\n",
         "lab = thirdparty_lab",
         "single = thirdparty_lab:two",

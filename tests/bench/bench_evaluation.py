@@ -121,7 +121,7 @@ def peak_memory(folder: str, device: str, precision: str) -> tuple[int, int]:
     """Peak resident memory in bytes: with a small model that has run once, and after a whole evaluation."""
     unit = 1 if sys.platform == "darwin" else 1024
     source = stored_source(folder)
-    classifier = Classifier(build_model("resnet18", classes=10, width=2), (0.5,) * 3, (0.25,) * 3, device, precision)
+    classifier = Classifier(build_model("resnet18", classes=10, width=8), (0.5,) * 3, (0.25,) * 3, device, precision)
     classifier.predict(np.zeros((classifier.batch_size, 32, 32, 3), np.uint8))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     evaluate_source([classifier], source)

@@ -26,7 +26,7 @@ from freqfast.robustness.folding import fold_batch_norm
 from freqfast.small_maps import small_map_convolutions
 
 ARMS = {"ours": (True, False), "no small maps": (False, False), "in place": (True, True)}
-OUR_BLOCK = type(CifarResNet18(width=1).layer1[0])
+OUR_BLOCK = type(CifarResNet18(width=8).layer1[0])
 
 
 def training(width: int, images: Tensor, labels: Tensor) -> tuple[nn.Module, Callable[[], None]]:

@@ -32,7 +32,7 @@ MODELS = {
     "timm deep stem": (lambda: timm.create_model("resnet18d", num_classes=3), "conv1.0", (32, 3, 3, 3)),
     "timm ViT": (vit, "patch_embed.proj", (48, 3, 4, 4)),
     "xresnet18": (lambda: xresnet18(n_out=3), "0.0", (32, 3, 3, 3)),
-    "CIFAR ResNet-18": (lambda: CifarResNet18(3, width=4), "conv1", (4, 3, 3, 3)),
+    "CIFAR ResNet-18": (lambda: CifarResNet18(3, width=8), "conv1", (8, 3, 3, 3)),
 }
 
 

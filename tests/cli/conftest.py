@@ -69,7 +69,7 @@ def refused(call, place):
 def checkpoint(tmp_path):
     """A model of the photographs."""
     torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, build_model(**spec), spec, tuple(PHOTOS), (0.5,) * 3, (0.25,) * 3)
     return path

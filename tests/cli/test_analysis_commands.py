@@ -31,9 +31,9 @@ def run(tmp_path, tree):
     path = tmp_path / "a run [bold]"
     path.mkdir()
     torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 2}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     save_checkpoint(path / "model.safetensors", build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
-    (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=4).to_toml())
+    (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8).to_toml())
     return path
 
 
@@ -94,7 +94,7 @@ def test_images_are_the_first_of_the_test_images(call, run, tree):
 
 
 def test_held_out_images_are_used_where_the_recipe_held_some_out(call, run, tree):
-    (run / "recipe.toml").write_text(Recipe(name="mine", description="", width=4, holdout=6).to_toml())
+    (run / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, holdout=6).to_toml())
     assert json.loads(call("reliance", run, "--data", tree, "--json").out)["images"] == 6
 
 
@@ -173,7 +173,7 @@ def test_damaged_checkpoints_are_refused(refused, run, tree):
 def test_modulated_filters_count_as_they_are_applied(call, run):
     from freqfast.modulation import apply_modulation, effective_weight
 
-    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 2}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     model = apply_modulation(build_model(**spec))
     with torch.no_grad():
         model.conv1.log_gain.normal_()

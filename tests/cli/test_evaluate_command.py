@@ -127,7 +127,7 @@ def tree_run(place, tree):
     from freqfast.recipe import Recipe
     from freqfast.run import save_checkpoint
 
-    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 2}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     (place / "run").mkdir()
     file = place / "run" / "model.safetensors"
     save_checkpoint(file, build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)

@@ -15,7 +15,7 @@ from freqfast.run import save_checkpoint
 @pytest.fixture
 def rival(tmp_path):
     torch.manual_seed(1)
-    spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     path = tmp_path / "rival.safetensors"
     save_checkpoint(path, build_model(**spec), spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
     return path

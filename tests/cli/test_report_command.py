@@ -18,11 +18,11 @@ def make_run(place):
         path = place / name
         path.mkdir()
         torch.manual_seed(seed)
-        spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
+        spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
         model = build_model(**spec)
         save_checkpoint(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
         write_spectra(path / "spectra.h5", measure_spectra(model))
-        (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=4, seed=seed).to_toml())
+        (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, seed=seed).to_toml())
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "data": {}}))
         report = {
             "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, "clean": 0.8, "corrupted": 0.5, "images": 100,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-TINY = ("--set", "width=4", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+TINY = ("--set", "width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 
 
 @pytest.fixture(autouse=True)

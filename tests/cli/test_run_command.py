@@ -11,7 +11,7 @@ from freqfast.cli.run import parse_settings
 
 from freqfast.run import load_run
 
-TINY = ("--set", "width=4", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+TINY = ("--set", "width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 BASELINE = ("run", "resnet18_cifar10.baseline")
 LOW = ("run", "resnet18_cifar10.proportion_low")
 
@@ -78,8 +78,8 @@ def test_default_out_tells_recipe_and_time(call, tree, place, monkeypatch):
         (("--set", "frequency_proportion.proportions={low=0.5}"), "proportions must sum to 1, got 0.5"),
         (("--set", "width=4.0"), "width must be of type int, got 4.0"),
         (("--set", "width=true"), "width must be of type int, got True"),
-        (("--set", "width=0"), "width must lie in 1..1024, got 0"),
-        (("--set", f"width={10**30}"), "width must lie in 1..1024"),
+        (("--set", "width=0"), "width must lie in 8..1024, got 0"),
+        (("--set", f"width={10**30}"), "width must lie in 8..1024"),
         (("--set", f"lr={10**400}"), "lr must be of type float"),
         (("--set", "lr=nan"), "lr must be finite"),
         (("--set", "lr=-1"), "lr must be finite and not negative, got -1"),

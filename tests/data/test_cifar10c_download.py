@@ -144,7 +144,7 @@ def test_a_disk_that_fills_is_gone_on_with(served, disk, once, monkeypatch):
 
 def test_the_command_from_the_server_to_the_table(served, cache_folder, tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 2, "kernel_size": 3, "classes": 10}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     save_checkpoint(tmp_path / "m.safetensors", build_model(**spec), spec, CLASSES, (0.5,) * 3, (0.25,) * 3)
 
     def call(*words):

@@ -99,14 +99,14 @@ for name, content in HEADERS.items():
 META = {
     "newer schema": {"schema": 9},
     "schema text": {"schema": "x"},
-    "model a path": {"model": {"name": "../../x", "width": 2}},
-    "model a module": {"model": {"name": "os:system", "width": 2}},
+    "model a path": {"model": {"name": "../../x", "width": 8}},
+    "model a module": {"model": {"name": "os:system", "width": 8}},
     "vast width": {"model": {"name": "resnet18", "width": 2**40, "classes": 2}},
     "endless width": {"model": {"name": "resnet18", "width": 10**30, "classes": 2}},
     "width of text": {"model": {"name": "resnet18", "width": "2", "classes": 2}},
     "width of infinity": {"model": {"name": "resnet18", "width": float("inf"), "classes": 2}},
-    "vast kernel": {"model": {"name": "resnet18", "width": 2, "kernel_size": 10**6 + 1, "classes": 2}},
-    "vast classes": {"model": {"name": "resnet18", "width": 2, "classes": 10**12}},
+    "vast kernel": {"model": {"name": "resnet18", "width": 8, "kernel_size": 10**6 + 1, "classes": 2}},
+    "vast classes": {"model": {"name": "resnet18", "width": 8, "classes": 10**12}},
     "vast bins": {"equalization": {"layer": "conv1", "bins": 10**12, "exponent": 1.0}},
     "antialiasing nothing strided": {"antialiasing": ["conv1"]},
     "antialiasing a number": {"antialiasing": 10**30},
@@ -118,7 +118,7 @@ META = {
     "std zero": {"std": [0, 0, 0]},
     "mean of text": {"mean": "abc"},
     "a million classes": {"classes": ["x"] * 10**6},
-    "escape sequence": {"model": {"name": "\x1b[2J\x1b]0;owned\x07", "width": 2}},
+    "escape sequence": {"model": {"name": "\x1b[2J\x1b]0;owned\x07", "width": 8}},
     "keys of Python": {"model": {"name": "resnet18", "__class__": "x", "self": 1}},
 }
 for name, changes in META.items():

@@ -47,7 +47,7 @@ def make_all(folder):
     from freqfast.spectra_h5 import write_spectra
 
     torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 2, "kernel_size": 3, "classes": 2}
+    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     model = apply_modulation(build_model(**spec), seed=0)
     save_checkpoint(folder / "model.safetensors", model, spec, "ab", (0.5,) * 3, (0.25,) * 3)
     make_tree(folder / "tree")
@@ -104,7 +104,7 @@ def make_runs(folder, tree):
 
     recipe = Recipe(
         "noise",
-        width=2,
+        width=8,
         epochs=2,
         batch_size=8,
         lr=0.01,

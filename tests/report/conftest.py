@@ -56,10 +56,10 @@ def make_run(tmp_path_factory):
     def make_run(folder, *, analyses=False, modulation=False, report=None, data=None, **settings):
         path = tmp_path_factory.mktemp("runs") / folder
         path.mkdir()
-        defaults = {"description": "a run", "name": "resnet18_cifar10.baseline", "width": 4, "epochs": 2}
+        defaults = {"description": "a run", "name": "resnet18_cifar10.baseline", "width": 8, "epochs": 2}
         recipe = Recipe(**(defaults | settings))
         torch.manual_seed(recipe.seed)
-        spec = {"name": "resnet18", "width": 4, "kernel_size": 3, "classes": 10}
+        spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
         model = build_model(**spec)
         if modulation:
             apply_modulation(model)

@@ -55,7 +55,7 @@ class Block(nn.Module):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: build_model("resnet18", width=4),
+        lambda: build_model("resnet18", width=8),
         lambda: torchvision.models.resnet50(num_classes=5),
         lambda: torchvision.models.mobilenet_v3_small(num_classes=5),
         lambda: torchvision.models.vgg11_bn(num_classes=5),
@@ -141,13 +141,13 @@ def test_a_hook_of_the_whole_model_still_runs():
 
 def test_low_passes_before_convolutions_stay():
     torch.manual_seed(0)
-    model = apply_antialiasing(build_model("resnet18", width=4))
+    model = apply_antialiasing(build_model("resnet18", width=8))
     assert_same(lived_in(model), left=0, size=16)
 
 
 def test_the_equalizer_before_a_convolution_stays():
     torch.manual_seed(0)
-    model = build_model("resnet18", width=4)
+    model = build_model("resnet18", width=8)
     apply_equalization(model)
     model.train()
     model(torch.randn(8, 3, 16, 16))

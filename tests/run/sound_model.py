@@ -3,7 +3,7 @@
 import json
 import struct
 
-SPEC = {"name": "resnet18", "width": 2, "kernel_size": 3, "classes": 3}
+SPEC = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 3}
 CLASSES, MEAN, STD = ("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3)
 
 

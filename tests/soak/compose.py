@@ -60,7 +60,7 @@ def build_model(name, seed):
     torch.manual_seed(seed)
     kind, _, what = name.partition(":")
     if kind == "ours":
-        return CifarResNet18(CLASSES, width=4, kernel_size=(3, 5)[seed % 2])
+        return CifarResNet18(CLASSES, width=8, kernel_size=(3, 5)[seed % 2])
     if kind == "torchvision":
         return models.get_model(what, weights=None, num_classes=CLASSES)
     sized = {"img_size": 32} if "vit_" in what and "mobile" not in what else {}

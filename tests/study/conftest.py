@@ -12,7 +12,7 @@ seeds = [0, 1]
 baseline = "baseline"
 
 [settings]
-width = 4
+width = 8
 batch_size = 16
 test_images = 2
 epochs = 1

@@ -16,7 +16,7 @@ from freqfast.training import build_callbacks, build_learner, fit_recipe
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_built_in_recipe_makes_a_learner_that_trains(small, name):
-    recipe = replace(find_recipe(name), width=4, batch_size=8, epochs=1, precision="float32")
+    recipe = replace(find_recipe(name), width=8, batch_size=8, epochs=1, precision="float32")
     learn = build_learner(recipe, small, "cpu")
     assert isinstance(learn, Learner)
     kinds = [type(cb).__name__ for cb in learn.cbs]

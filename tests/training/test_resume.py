@@ -223,7 +223,7 @@ def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
         return [made[-1], Callback()]
 
     monkeypatch.setattr("freqfast.training.learner.build_callbacks", build)
-    recipe = Recipe("x", width=4, epochs=2, batch_size=16, precision="float32", test_images=2)
+    recipe = Recipe("x", width=8, epochs=2, batch_size=16, precision="float32", test_images=2)
     run_recipe(recipe, tmp_path / "whole", tree)
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", tree, stop=stop_at(1))
