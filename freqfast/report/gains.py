@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from freqfast.modulation import gain_frequencies
 from freqfast.report.colours import band_colour
 from freqfast.report.panels import COLUMN, dress, panels, shade_bands
 from freqfast.spectra import Spectra
@@ -39,17 +40,18 @@ def learned_gains(spectra: Spectra, title: str = "Learned gains") -> Figure:
     figure.colorbar(image, ax=plane, shrink=0.8).set_label("power gain (dB)", fontsize=7)
     figure.axes[-1].tick_params(labelsize=7)
 
-    rho = np.hypot(fy[:, None], fx[None, :])
-    # One of each pair of frequencies that share a gain.
-    upper = (fy[:, None] > 1e-9) | ((np.abs(fy[:, None]) < 1e-9) & (fx[None, :] > -1e-9))
+    pairs = gain_frequencies((height, width)).numpy()
+    rho = np.hypot(*pairs.T)
+    at_y, at_x = np.rint(pairs * (height, width)).astype(int).T
+    free = gain[:, at_y + height // 2, at_x + width // 2]
     shade_bands(axes, spectra.bands)
     jitter = np.linspace(-0.012, 0.012, rows) if rows > 1 else np.zeros(1)
     for row in range(rows):
         band = int(spectra.classes[row])
         colour = band_colour(spectra.bands.names[band], band) if rows > 1 else "#808080"
-        axes.plot(rho[upper] + jitter[row], gain[row][upper], "o", color=colour, markersize=3, alpha=0.7, mew=0)
-    shown = np.unique(np.round(rho[upper], 6))
-    means = [mean[upper][np.isclose(rho[upper], r, atol=1e-5)].mean() for r in shown]
+        axes.plot(rho + jitter[row], free[row], "o", color=colour, markersize=3, alpha=0.7, mew=0)
+    shown, ring = np.unique(np.round(rho, 6), return_inverse=True)
+    means = np.bincount(ring, free.mean(0)) / np.bincount(ring)
     line = axes.spines["left"].get_edgecolor()
     axes.plot(shown, means, "_-", color=line, linewidth=1, markersize=14, label="mean")
     axes.axhline(0, linewidth=0.6, color=line)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from freqfast.analysis import filter_quality, radial_profile
+from freqfast.modulation import apply_modulation, gain_frequencies
 from freqfast.report.analysis import ablation_dots, analysis_figure, heat_maps, quality_dots, reliance_curves
 from freqfast.report.colours import band_colour, run_style
 from freqfast.report.gains import DB_PER_NEPER, learned_gains
@@ -20,6 +22,7 @@ from freqfast.report.profile import power_profile
 from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
 from freqfast.report.summary import RunResult
 from freqfast.report.training import proportion_history
+from freqfast.spectra import measure_spectra
 
 NASTY = "_run $x^2$ <b>"
 
@@ -72,6 +75,24 @@ def test_gains_are_in_decibels(modulated, spectra):
     assert set(np.round(points, 4)) == set(np.round(gain, 4).ravel())
     with pytest.raises(ValueError, match="has no learned gains; train with SpectralModulation"):
         learned_gains(spectra)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 4), (2, 2), (2, 5)])
+@pytest.mark.parametrize("per_filter", [True, False])
+def test_every_gain_is_drawn_once_at_its_frequency(size, per_filter):
+    model = apply_modulation(torch.nn.Sequential(torch.nn.Conv2d(3, 4, size)), per_filter=per_filter)
+    conv = model[0]
+    with torch.no_grad():
+        conv.log_gain.normal_(generator=torch.Generator().manual_seed(0))
+    _, axes, _ = learned_gains(measure_spectra(model)).axes
+    *rows, means = (line for line in axes.lines if line.get_marker() in ("o", "_"))
+    gain, rho = DB_PER_NEPER * conv.log_gain.detach().numpy(), gain_frequencies(size).norm(dim=1).numpy()
+    for row, expected in zip(rows, gain, strict=True):
+        drawn_at, drawn_gain = row.get_xydata()[row.get_ydata().argsort()].T
+        np.testing.assert_allclose(drawn_gain, np.sort(expected), rtol=1e-5)
+        np.testing.assert_allclose(drawn_at, rho[expected.argsort()], atol=0.0121)  # filters stand side by side
+    for radius, mean in means.get_xydata():
+        assert mean == pytest.approx(gain[:, np.isclose(rho, radius, atol=1e-6)].mean(), rel=1e-5)
 
 
 def test_heat_maps_share_a_scale_and_show_the_edge(found):
