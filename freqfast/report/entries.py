@@ -1,12 +1,12 @@
 """What a report page knows of each run: the run itself, its results, its spectra and the analyses beside them."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from freqfast.analysis import ANALYSES, Analysis, analysis_file, filter_quality, read_analysis
-from freqfast.report.summary import MEASURES, RunResult, measure
 from freqfast.robustness import Classifier, CorruptionReport
 from freqfast.run import Run, load_run
 from freqfast.spectra import Spectra
@@ -15,7 +15,7 @@ from freqfast.spectra_h5 import check_readable, read_spectra
 __all__ = ["Entry", "load_entries", "unique_labels"]
 
 EVALUATION = "evaluation.json"
-"""Where a run keeps outcomes image by image, for paired differences; ``freqfast evaluate --out`` may put others."""
+"""Where a run keeps its outcomes image by image; ``freqfast evaluate --out`` may put others there."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Entry:
 
     label: str
     run: Run
-    result: RunResult
+    result: CorruptionReport
     spectra: Spectra | None = None
     analyses: Mapping[str, Analysis] = field(default_factory=dict)
 
@@ -46,7 +46,7 @@ def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
     """Read finished runs with all that is beside them.
 
     Raises:
-        FileNotFoundError: If a path is no finished run.
+        FileNotFoundError: If a path is no finished run, or one without its outcomes.
         ValueError: If a file is not sound, belongs to another model, or a run is named twice.
     """
     if not paths:
@@ -56,19 +56,12 @@ def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
 
 def _load(path: str | Path, label: str) -> Entry:
     run = load_run(path)
-    evaluation = None
-    if (run.path / EVALUATION).is_file():
-        evaluation = CorruptionReport.load(run.path / EVALUATION)
-        _check_model(run, evaluation)
-    result = RunResult(run.report, run.environment, run.recipe.holdout, evaluation)
-    try:
-        means = [mean.value for name in ("clean", *MEASURES) if (mean := measure(result, name)) is not None]
-        cells = [a for by in result.accuracy.values() for a in by.values()]
-        if not all(0 <= a <= 1 for a in (*means, *cells)):
-            raise ValueError("an accuracy is no fraction")
-        result.fit_seconds  # noqa: B018 - whether it is a number
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise ValueError(f"{run.path / 'report.json'} is not sound ({type(error).__name__}: {error})") from None
+    outcomes = run.path / EVALUATION
+    if not outcomes.is_file():
+        command = shlex.join(["freqfast", "evaluate", str(path), "--on-the-fly", "--out", str(outcomes)])
+        raise FileNotFoundError(f"{outcomes} is missing; `{command}` writes it")
+    result = CorruptionReport.load(outcomes)
+    _check_model(run, result)
     file = run.path / "spectra.h5"
     check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
@@ -78,12 +71,12 @@ def _load(path: str | Path, label: str) -> Entry:
     return Entry(label, run, result, spectra, analyses)
 
 
-def _check_model(run: Run, evaluation: CorruptionReport) -> None:
+def _check_model(run: Run, result: CorruptionReport) -> None:
     """Refuse an evaluation of another model than the run's."""
-    if evaluation.provenance is None:
+    if result.provenance is None:
         return
     model = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std, precision="float32")
-    if evaluation.provenance.weights_sha256 != model.weights_sha256:
+    if result.provenance.weights_sha256 != model.weights_sha256:
         raise ValueError(
             f"{run.path / EVALUATION} is of another model than the run's; make it again with `freqfast evaluate`"
         )

@@ -36,8 +36,9 @@ _SHOWN = ("clean", *MEASURES)
 def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progress | None = None) -> None:
     """Compare finished runs on one HTML page that needs nothing else, whole or not at all.
 
-    Analyses that are kept in the run directories (``analysis/*.json``) are shown, and outcomes image by image
-    (``evaluation.json``, by the run itself or by ``freqfast evaluate --out``) make the differences paired ones.
+    Analyses that are kept in the run directories (``analysis/*.json``) are shown. Accuracies are those of the outcomes
+    in ``evaluation.json``, by the run itself or by ``freqfast evaluate --out``; on the same images their differences
+    are paired, image by image.
 
     Args:
         runs: Run directories; differences are to the first.
@@ -45,7 +46,7 @@ def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progres
         progress: Called as ``progress(done, total, message)`` after each figure.
 
     Raises:
-        FileNotFoundError: If a path is no finished run or the output's folder does not exist.
+        FileNotFoundError: If a path is no finished run, its outcomes are missing or the output's folder does not exist.
         ValueError: If a file in a run is not sound.
     """
     write_text(output, render_page(load_entries(runs), progress=progress, output=str(output)))
@@ -106,7 +107,6 @@ def _listed(names: Sequence[str]) -> str:
 
 def _facts(entry: Entry) -> dict[str, str]:
     recipe, report, environment = entry.run.recipe, entry.run.report, entry.run.environment
-    seconds = entry.result.fit_seconds
     return {
         "recipe": recipe.name,
         "what it is for": recipe.description,
@@ -116,7 +116,7 @@ def _facts(entry: Entry) -> dict[str, str]:
         "seed": str(recipe.seed),
         "precision": str(report.get("precision", recipe.precision)),
         "device": str(environment.get("gpu") or environment.get("device", "unknown")),
-        "training": "unknown" if seconds is None else f"{seconds / 60:.1f} min",
+        "training": f"{report['seconds']['fit'] / 60:.1f} min",
         "freqfast": str(report.get("version", "unknown")),
     }
 
@@ -154,19 +154,11 @@ def _row(entry: Entry, first: Entry | None) -> dict[str, Any]:
 
 def _method(entries: Sequence[Entry]) -> list[str]:
     """How the intervals come about."""
-    images = sorted({entry.result.cell_images for entry in entries})
-    counted = " or ".join(f"{n:,}" for n in images)
-    by_image = [entry.label for entry in entries if entry.result.evaluation is not None]
-    sentences = [f"Each corruption at each severity was measured on {counted} images."]
-    if len(by_image) < len(entries):
-        sentences.append(
-            "Intervals are Wilson's for as many trials as there are images"
-            + (f" (but for {_listed(by_image)})" if by_image else "")
-            + ". For means over corruptions they are wider than needed, since outcomes image by image are not in the "
-            "run; “freqfast evaluate RUN --cifar10c DIR --out RUN/evaluation.json” leaves them there."
-        )
-    if by_image:
-        sentences.append("Intervals of means over corruptions have the image as their unit.")
+    counted = " or ".join(f"{n:,}" for n in sorted({entry.result.images for entry in entries}))
+    sentences = [
+        f"Each corruption at each severity was measured on {counted} images.",
+        "Intervals of means over corruptions have the image as their unit.",
+    ]
     first = entries[0].result
     paired: list[str] = []
     unpaired: list[str] = []
@@ -179,7 +171,7 @@ def _method(entries: Sequence[Entry]) -> list[str]:
     if unpaired:
         sentences.append(
             f"The differences of {_listed(unpaired)} have unpaired intervals (half-widths added in quadrature), since "
-            f"outcomes on the same images as {entries[0].label}'s are not known; on equal images they are too wide."
+            f"they were not measured on the same images as {entries[0].label}."
         )
     return sentences
 
@@ -224,9 +216,9 @@ def _commands(entries: Sequence[Entry], output: str) -> tuple[str, str | None]:
         else:
             lines.append(command)
     for entry in entries:
-        path, data, evaluation = entry.run.path, entry.data["path"], entry.result.evaluation
-        if evaluation is not None and evaluation.provenance is not None:  # not the run's own
-            lines.append(evaluate_command(str(path), evaluation.provenance, str(path / EVALUATION), data))
+        path, data, provenance = entry.run.path, entry.data["path"], entry.result.provenance
+        if provenance is not None:  # not the run's own
+            lines.append(evaluate_command(str(path), provenance, str(path / EVALUATION), data))
         kept = (found for kind, found in entry.analyses.items() if analysis_file(path, kind).is_file())
         lines += [analysis_command(str(path), found, data) for found in kept]
     lines.append(shlex.join(["freqfast", "report", *(str(entry.run.path) for entry in entries), "-o", output]))

@@ -54,7 +54,7 @@ def page_figures(entries: Sequence[Entry]) -> Iterator[PageFigure]:
 def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
     part = "Robustness"
     results = {entry.label: entry.result for entry in entries}
-    both = {k: (r.value("clean"), r.value("mean15")) for k, r in results.items()}
+    both = {k: (r.clean, r.mean15) for k, r in results.items()}
     if any(None not in pair for pair in both.values()):
         told = [f"{k}: clean {_percent(c)}, mean15 {_percent(m)}" for k, (c, m) in both.items()]
         caption = "A point a run, with 95 % intervals; better is up and to the right."

@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 from freqfast.corruptions import CORRUPTIONS, EXTRA, SEVERITIES
 from freqfast.report.colours import run_style
 from freqfast.report.panels import COLUMN, dress, panels, runs_below
-from freqfast.report.summary import RunResult, measure
+from freqfast.report.summary import measure
+from freqfast.robustness import CorruptionReport
 from freqfast.robustness.metrics import wilson_interval
 
 __all__ = ["accuracy_by_severity", "clean_against_mean15"]
 
 
-def clean_against_mean15(results: Mapping[str, RunResult]) -> Figure:
+def clean_against_mean15(results: Mapping[str, CorruptionReport]) -> Figure:
     """Clean accuracy (x) against mean15 (y), a point a run with its 95 % intervals.
 
     Args:
@@ -48,7 +49,7 @@ def clean_against_mean15(results: Mapping[str, RunResult]) -> Figure:
     return figure
 
 
-def accuracy_by_severity(results: Mapping[str, RunResult]) -> Figure:
+def accuracy_by_severity(results: Mapping[str, CorruptionReport]) -> Figure:
     """Accuracy against severity, a panel a corruption, a line a run, with 95 % Wilson intervals.
 
     Corruptions that are not in mean15 have their titles in italics.
@@ -73,8 +74,8 @@ def accuracy_by_severity(results: Mapping[str, RunResult]) -> Figure:
             values = 100 * np.array(list(by.values()))
             style = run_style(i)
             axes.plot(list(by), values, linewidth=1.2, markersize=2.5, **style)
-            if one.cell_images:
-                spans = [wilson_interval(round(a * one.cell_images), one.cell_images) for a in by.values()]
+            if one.images:
+                spans = [wilson_interval(round(a * one.images), one.images) for a in by.values()]
                 low, high = 100 * np.array(spans).reshape(-1, 2).T
                 axes.fill_between(list(by), low, high, color=style["color"], alpha=0.2, linewidth=0)
         dress(axes)

@@ -1,12 +1,16 @@
 """`freqfast report`: a page of runs, and what it refuses."""
 
 import json
+from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
+from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
+from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
 from freqfast.run import save_checkpoint
 from freqfast.spectra import measure_spectra
 from freqfast.spectra_h5 import write_spectra
@@ -24,9 +28,12 @@ def make_run(place):
         write_spectra(path / "spectra.h5", measure_spectra(model))
         (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, seed=seed).to_toml())
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "data": {}}))
+        right, sure, labels = np.arange(100) < 50 + 10 * seed, np.full(100, 0.75), np.ones(100)
+        cells = [CLEAN, *product(MAIN, SEVERITIES)]
+        result = CorruptionReport({key: Outcomes.measure(right, sure, labels) for key in cells})
+        result.save(path / "evaluation.json")
         report = {
-            "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, "clean": 0.8, "corrupted": 0.5, "images": 100,
-            "mean15": 0.5 + 0.1 * seed, "accuracy": {"fog": {"1": 0.5}}, "bands": ["low", "high"],
+            "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, **result.to_dict(), "bands": ["low", "high"],
             "proportion": {"before": [1, 0], "after": [1, 0], "target": None}, "seconds": {"fit": 1.0, "evaluate": 1.0},
         }  # fmt: skip
         (path / "report.json").write_text(json.dumps(report))
@@ -96,6 +103,12 @@ def test_files_that_are_not_sound_are_named(refused, place, make_run, former, fi
     (place / "a" / "analysis").mkdir()
     (place / "a" / file).write_text(content)
     assert message in refused("report", "a")
+
+
+def test_outcomes_that_are_missing_are_named(refused, place, make_run, former):
+    make_run("a")
+    (place / "a" / "evaluation.json").unlink()
+    assert "a/evaluation.json is missing; `freqfast evaluate a --on-the-fly " in refused("report", "a")
 
 
 def test_an_interrupt_leaves_the_former_page(call, make_run, former, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,10 +8,11 @@ import torch
 
 from freqfast.analysis import Ablation, HeatMap, Reliance, analysis_file, write_analysis
 from freqfast.bands import Bands, band_shares
-from freqfast.corruptions import MAIN
+from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models import build_model
 from freqfast.modulation import apply_modulation
 from freqfast.recipe import Recipe
+from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
 from freqfast.run import save_checkpoint
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra_h5 import write_spectra
@@ -50,10 +52,22 @@ def conv_of(weight):
 
 
 @pytest.fixture(scope="session")
-def make_run(tmp_path_factory):
+def measured():
+    """Makes a report in which a fraction of each cell's images, the first ones, is classified correctly."""
+
+    def measured(fractions, images=1000, images_crc32=0):
+        sure, labels = np.full(images, 0.75), np.ones(images)
+        right = {key: np.arange(images) < round(images * fraction) for key, fraction in fractions.items()}
+        return CorruptionReport({key: Outcomes.measure(r, sure, labels, images_crc32) for key, r in right.items()})
+
+    return measured
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory, measured):
     """Writes a finished run with spectra, and with what the analyses keep where that is wanted."""
 
-    def make_run(folder, *, analyses=False, modulation=False, report=None, data=None, **settings):
+    def make_run(folder, *, analyses=False, modulation=False, result=None, data=None, **settings):
         path = tmp_path_factory.mktemp("runs") / folder
         path.mkdir()
         defaults = {"description": "a run", "name": "resnet18_cifar10.baseline", "width": 8, "epochs": 2}
@@ -67,18 +81,17 @@ def make_run(tmp_path_factory):
         spectra = measure_spectra(model)
         write_spectra(path / "spectra.h5", replace(spectra, history=None if modulation else history_of(spectra.weight)))
         rng = np.random.default_rng(recipe.seed)
-        accuracy = {n: {str(s): round(float(a), 3) for s, a in enumerate(rng.random(5), 1)} for n in MAIN}
-        mean15 = float(np.mean([list(by.values()) for by in accuracy.values()]))
+        result = result or measured({CLEAN: 0.8} | {key: rng.random() for key in product(MAIN, SEVERITIES)})
+        result.save(path / "evaluation.json")
         content = {
             "schema": 1, "version": "0.1.0", "recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs,
-            "precision": "float32", "clean": 0.8, "corrupted": mean15, "mean15": mean15, "mean19": None,
-            "families": {"noise": 0.5, "blur": 0.6}, "accuracy": accuracy, "images": 1000, "missing": [],
+            "precision": "float32", **result.to_dict(),
             "bands": ["low", "high"], "proportion": {"before": [1, 0], "after": [1, 0], "target": None},
             "seconds": {"fit": 90.0, "evaluate": 1.0},
         }  # fmt: skip
         (path / "recipe.toml").write_text(recipe.to_toml())
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "gpu": None, "data": data or {}}))
-        (path / "report.json").write_text(json.dumps(content | (report or {})))
+        (path / "report.json").write_text(json.dumps(content))
         if analyses:
             for found in examples(rng):
                 analysis_file(path, found.kind).parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ import re
 import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from freqfast.analysis import filter_quality
-from freqfast.corruptions import CORRUPTIONS
+from freqfast.corruptions import CORRUPTIONS, MAIN, SEVERITIES
 from freqfast.recipe import apply_overrides, find_recipe
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import load_entries, unique_labels
@@ -133,13 +134,18 @@ def test_the_same_figure_gives_the_same_image():
     assert (first.width, first.height) == (192, 96)
 
 
-def test_numbers_intervals_and_differences(make_run, no_figures):
-    one = make_run("one", report={"clean": 0.9, "mean15": 0.5, "families": {}})
-    two = make_run("two", report={"clean": 0.8, "mean15": 0.75, "families": {}})
-    words = re.sub(r"\s+", " ", Page(render_page(load_entries([one, two]))).text)
+def test_numbers_intervals_and_differences(make_run, measured, no_figures):
+    cells = list(product(MAIN, SEVERITIES))
+    one = make_run("one", result=measured({CLEAN: 0.9, **dict.fromkeys(cells, 0.5)}))
+    better = {CLEAN: 0.8, **dict.fromkeys(cells, 0.75)}
+    two, same = make_run("two", result=measured(better, images_crc32=1)), make_run("same", result=measured(better))
+    words = re.sub(r"\s+", " ", Page(render_page(load_entries([one, two, same]))).text)
     assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 not measured" in words
-    assert "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 75.0 72.2 to 77.6 +25.0 +20.9 to +29.1" in words  # noqa: RUF001
-    assert "unpaired" in words
+    assert "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1" in words  # noqa: RUF001
+    assert "same 80.0 77.4 to 82.4 −10.0 −11.9 to −8.1 75.0 72.3 to 77.7 +25.0 +22.3 to +27.7" in words  # noqa: RUF001
+    assert "measured on 1,000 images" in words
+    assert "The differences of same are paired, image by image." in words
+    assert "two have unpaired intervals" in words
     assert "One seed each" in words
 
 
@@ -151,27 +157,34 @@ def test_a_single_run_has_no_differences(make_run, no_figures):
 
 
 def test_what_keeps_runs_from_being_compared_is_said(make_run, no_figures):
-    runs = [make_run("a"), make_run("b", epochs=5, width=8), make_run("c", seed=1)]
+    runs = [make_run("a"), make_run("b", epochs=5, width=16), make_run("c", seed=1)]
     words = Page(render_page(load_entries(runs))).text
     assert "b and a differ in width, epochs" in words
     assert "c and a differ" not in words
     assert "seed each" not in words
 
 
-def test_unsound_files_are_named(make_run, no_figures):
+def test_unsound_files_are_named(make_run):
     run = make_run("a")
     sound = json.loads((run / "report.json").read_text())
-    for fault in ({"accuracy": {"fog": {"1": "much"}}}, {"accuracy": 5}, {"families": 5}, {"mean15": 2}):
+    for fault in ({"accuracy": {"fog": {"1": "much"}}}, {"accuracy": 5}, {"seconds": {"fit": "long"}}, {"mean15": 2}):
         (run / "report.json").write_text(json.dumps(sound | fault))
         with pytest.raises(ValueError, match=r"report.json is not sound"):
             load_entries([run])
-    (run / "report.json").write_text(json.dumps(sound | {"mean15": None}))
-    assert "not measured" in render_page(load_entries([run]))
+    (run / "report.json").write_text(json.dumps(sound))
     (run / "evaluation.json").write_text("{}")
     with pytest.raises(ValueError, match=r"evaluation.json is not a sound result"):
         load_entries([run])
     with pytest.raises(ValueError, match="name at least one run"):
         load_entries([])
+
+
+def test_outcomes_that_are_missing_are_named_with_the_command_that_writes_them(make_run):
+    run = make_run("a b")
+    (run / "evaluation.json").unlink()
+    command = f"freqfast evaluate '{run}' --on-the-fly --out '{run}/evaluation.json'"
+    with pytest.raises(FileNotFoundError, match=re.escape(f"evaluation.json is missing; `{command}` writes it")):
+        load_entries([run])
 
 
 def test_a_run_without_spectra_has_a_page(make_run):
@@ -259,7 +272,7 @@ def test_commands_and_facts_name_the_data(make_run, no_figures):
     for kind in ("heatmap", "reliance", "ablation"):
         assert f"freqfast {kind} {run} --data {place} --images 9" in words
     assert "--data PATH" not in words
-    assert " images resnet18, width 4 " in words
+    assert " images resnet18, width 8 " in words
 
 
 def test_a_path_of_the_data_that_is_none(make_run):
