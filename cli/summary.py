@@ -58,10 +58,21 @@ def _print(report: "CorruptionReport", comparison: "Comparison | None", as_json:
 
 
 def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str) -> None:
-    from freqfast.report.robustness import robustness_figure
+    from freqfast.report.runs import accuracy_by_severity
 
-    model = Path(report.provenance.model if report.provenance else "model").name
-    save_figure(path, robustness_figure(report, rival, model=model, baseline_name=Path(baseline).name), dpi=160)
+    results = {} if rival is None else {_heading(f"{Path(baseline).name} (baseline)", rival): rival}
+    name = _heading(Path(report.provenance.model if report.provenance else "model").name, report)
+    figure = accuracy_by_severity(results | {name: report})
+    if rival is None:
+        figure.suptitle(name, fontsize=8, parse_math=False)
+    save_figure(path, figure)
+
+
+def _heading(name: str, report: "CorruptionReport") -> str:
+    """A model's name and its main figures."""
+    means = {"clean": report.clean, "mean15": report.mean15}
+    told = ", ".join(f"{label} {percent(value)} %" for label, value in means.items() if value is not None)
+    return f"{name}: {told}" if told else name
 
 
 def write(path: Path | None, make: Callable[[Path], None]) -> None:

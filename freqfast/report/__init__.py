@@ -25,7 +25,6 @@ _HOME = {
     "proportion_history": "training",
     "quality_dots": "analysis",
     "reliance_curves": "analysis",
-    "robustness_figure": "robustness",
     "write_page": "page",
 }
 
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from freqfast.report.gains import learned_gains as learned_gains
     from freqfast.report.page import write_page as write_page
     from freqfast.report.profile import power_profile as power_profile
-    from freqfast.report.robustness import robustness_figure as robustness_figure
     from freqfast.report.runs import accuracy_by_severity as accuracy_by_severity
     from freqfast.report.runs import clean_against_mean15 as clean_against_mean15
     from freqfast.report.sheet import contact_sheet as contact_sheet

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ from markupsafe import Markup
 
 from freqfast._version import __version__
 from freqfast.analysis import analysis_file
-from freqfast.corruptions import CORRUPTIONS
 from freqfast.files import write_text
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import EVALUATION, Entry, load_entries
 from freqfast.report.inline import inline_figure
 from freqfast.report.page_figures import page_figures
-from freqfast.report.summary import MEASURES, difference, measure
+from freqfast.report.summary import MEASURES, corruption_families, difference, measure
 from freqfast.study.definition import differing_fields
 
 __all__ = ["render_page", "write_page"]
@@ -179,7 +178,7 @@ def _method(entries: Sequence[Entry]) -> list[str]:
 def _by_corruption(entries: Sequence[Entry]) -> dict[str, list[float | None]]:
     """Mean accuracy over severities of each corruption, by run."""
     accuracy = [entry.result.accuracy for entry in entries]
-    names = [name for name in CORRUPTIONS if any(name in by for by in accuracy)]
+    names = chain(*corruption_families(entry.result for entry in entries).values())
     return {
         name.replace("_", " "): [float(np.mean(list(by[name].values()))) if by.get(name) else None for by in accuracy]
         for name in names

@@ -69,8 +69,8 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
                 worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
                 told.append(f"{label}: from {_percent(means[worst])} on {worst} to {_percent(means[best])} on {best}")
         caption = (
-            "Shaded: 95 % Wilson intervals. Titles in italics: not in mean15. The numbers are in the table above, "
-            "under “Accuracy by corruption”."
+            "Shaded: 95 % Wilson intervals; dotted: clean accuracy; titles in italics: not in mean15. The numbers are "
+            "in the table above, under “Accuracy by corruption”."
         )
         yield PageFigure(
             part,

@@ -1,19 +1,20 @@
 """Runs side by side: clean accuracy against robustness, and accuracy by corruption and severity."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqfast.corruptions import CORRUPTIONS, EXTRA, SEVERITIES
-from freqfast.report.colours import run_style
-from freqfast.report.panels import COLUMN, dress, panels, runs_below
-from freqfast.report.summary import measure
+from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.report.colours import RunStyle, run_style
+from freqfast.report.panels import COLUMN, dress, panels, runs_below, wrap
+from freqfast.report.summary import corruption_families, measure
 from freqfast.robustness import CorruptionReport
-from freqfast.robustness.metrics import wilson_interval
 
 __all__ = ["accuracy_by_severity", "clean_against_mean15"]
+
+_COLUMNS = 5
 
 
 def clean_against_mean15(results: Mapping[str, CorruptionReport]) -> Figure:
@@ -50,9 +51,9 @@ def clean_against_mean15(results: Mapping[str, CorruptionReport]) -> Figure:
 
 
 def accuracy_by_severity(results: Mapping[str, CorruptionReport]) -> Figure:
-    """Accuracy against severity, a panel a corruption, a line a run, with 95 % Wilson intervals.
+    """Accuracy against severity with 95 % Wilson intervals, a panel a corruption, a line a run, families as rows.
 
-    Corruptions that are not in mean15 have their titles in italics.
+    A dotted line is the clean accuracy. Corruptions that are not in mean15 have their titles in italics.
 
     Args:
         results: What the runs measured, by label.
@@ -60,34 +61,40 @@ def accuracy_by_severity(results: Mapping[str, CorruptionReport]) -> Figure:
     Raises:
         ValueError: If no run measured any corruption.
     """
-    names = [name for name in CORRUPTIONS if any(name in one.accuracy for one in results.values())]
-    if not names:
+    families = corruption_families(results.values())
+    rows = [
+        (family, names[i : i + _COLUMNS]) for family, names in families.items() for i in range(0, len(names), _COLUMNS)
+    ]
+    if not rows:
         raise ValueError("no run measured a corruption, so there is nothing to draw")
-    columns = min(5, len(names))
-    rows = math.ceil(len(names) / columns)
-    figure, grid = panels(rows, columns, max(COLUMN, 1.44 * columns), 1.35 * rows + 0.6, sharex=True, sharey=True)
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    for axes, name in zip(grid.flat, names, strict=False):
-        for i, one in enumerate(results.values()):
-            by = one.accuracy.get(name, {})
-            values = 100 * np.array(list(by.values()))
-            style = run_style(i)
-            axes.plot(list(by), values, linewidth=1.2, markersize=2.5, **style)
-            if one.images:
-                spans = [wilson_interval(round(a * one.images), one.images) for a in by.values()]
-                low, high = 100 * np.array(spans).reshape(-1, 2).T
-                axes.fill_between(list(by), low, high, color=style["color"], alpha=0.2, linewidth=0)
-        dress(axes)
-        slant = "italic" if name in EXTRA else "normal"
-        axes.set_title(name.replace("_", " "), fontsize=7, loc="left", style=slant)
-        axes.set(ylim=(0, 100), xticks=SEVERITIES)
-    for i in range(len(names)):
-        axes = grid.flat[i]
-        if i + columns >= len(names):  # nothing below it
-            axes.set_xlabel("severity", fontsize=8)
-            axes.tick_params(labelbottom=True)
-        if i % columns == 0:
-            axes.set_ylabel("accuracy (%)", fontsize=8)
+    columns = max(len(names) for _, names in rows)
+    height = 1.35 * len(rows) + 0.6
+    figure, grid = panels(len(rows), columns, max(COLUMN, 1.44 * columns), height, sharex=True, sharey=True)
+    for line, (family, names) in zip(grid, rows, strict=True):
+        for axes, name in zip(line, names, strict=False):
+            for i, report in enumerate(results.values()):
+                if name in report.accuracy:
+                    _draw(axes, report, name, run_style(i))
+            dress(axes)
+            title, slant = wrap([name.replace("_", " ")])[0], "normal" if name in MAIN else "italic"
+            axes.set_title(title, fontsize=7, loc="left", style=slant, parse_math=False)
+            axes.set(ylim=(0, 100), xticks=SEVERITIES)
+        for axes in line[len(names) :]:
+            axes.set_axis_off()
+        line[0].set_ylabel(family, fontsize=8, weight="bold")
+    for column in grid.T:  # the lowest panel of each names the severities
+        lowest = [axes for axes in column if axes.axison][-1]
+        lowest.tick_params(labelbottom=True)
+        lowest.set_xlabel("severity", fontsize=8)
+    figure.supylabel("accuracy (%)", fontsize=8)
     runs_below(figure, list(results))
     return figure
+
+
+def _draw(axes: Axes, report: CorruptionReport, name: str, style: RunStyle) -> None:
+    cells = {severity: report.outcomes[name, severity] for severity in sorted(report.accuracy[name])}
+    axes.plot(list(cells), [100 * cell.accuracy for cell in cells.values()], linewidth=1.2, markersize=2.5, **style)
+    low, high = 100 * np.transpose([cell.interval for cell in cells.values()])
+    axes.fill_between(list(cells), low, high, color=style["color"], alpha=0.2, linewidth=0)
+    if report.clean is not None:
+        axes.axhline(100 * report.clean, color=style["color"], linestyle=":", linewidth=0.8)

@@ -1,16 +1,17 @@
 """What runs measured, with intervals, and their differences from the first run."""
 
 import math
+from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from freqfast.corruptions import EXTRA, FAMILIES, MAIN, SEVERITIES
+from freqfast.corruptions import BAR, EXTRA, FAMILIES, MAIN, SEVERITIES
 from freqfast.robustness import CLEAN, CorruptionReport
 from freqfast.robustness.metrics import mean_interval
 
-__all__ = ["MEASURES", "Measured", "difference", "measure"]
+__all__ = ["MEASURES", "Measured", "corruption_families", "difference", "measure"]
 
 MEASURES: dict[str, tuple[str, ...]] = {
     "mean15": MAIN,
@@ -31,6 +32,16 @@ class Measured(NamedTuple):
     def half(self) -> float | None:
         """Half of the interval's width."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def corruption_families(reports: Iterable[CorruptionReport]) -> dict[str, list[str]]:
+    """The corruptions that any of the reports measured, by family; "bar" and those of other packages, "own", last."""
+    measured = dict.fromkeys(name for report in reports for name in report.accuracy)
+    known = {**FAMILIES, "bar": BAR}
+    own = measured.keys() - {name for names in known.values() for name in names}
+    known["own"] = tuple(name for name in measured if name in own)
+    found = {family: [name for name in names if name in measured] for family, names in known.items()}
+    return {family: names for family, names in found.items() if names}
 
 
 def measure(report: CorruptionReport, name: str) -> Measured | None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from freqfast.models import build_model
+from freqfast.report.colours import run_style
 from freqfast.run import save_checkpoint
 
 
@@ -103,6 +104,13 @@ def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place
         )
     )
     assert (place / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_shows_a_baseline_of_the_same_name(call, checkpoint, archive, place):
+    words = ("--cifar10c", archive, "--baseline", checkpoint, "--figure", "report.svg")
+    assert call("evaluate", checkpoint, *words).code == 0
+    drawn = (place / "report.svg").read_text()
+    assert all(run_style(i)["color"] in drawn for i in (0, 1))
 
 
 def test_a_baseline_on_other_images_is_refused(call, refused, checkpoint, archive, full):

@@ -20,7 +20,7 @@ from freqfast.report.analysis import ablation_dots, analysis_figure, heat_maps, 
 from freqfast.report.colours import band_colour, run_style
 from freqfast.report.gains import DB_PER_NEPER, learned_gains
 from freqfast.report.profile import power_profile
-from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
+from freqfast.report.runs import clean_against_mean15
 from freqfast.report.training import proportion_history
 from freqfast.robustness import CLEAN
 from freqfast.spectra import measure_spectra
@@ -140,22 +140,14 @@ def test_quality_shows_every_run():
         assert values == [scale * getattr(one, field) for one in runs.values()]
 
 
-def test_runs_as_points_and_by_severity(measured):
+def test_runs_as_points(measured):
     accuracy = {(name, s): 0.7 - 0.1 * s for name in MAIN for s in SEVERITIES}
     results = {"a": measured({CLEAN: 0.8} | accuracy), NASTY: measured({CLEAN: 0.7} | accuracy)}
     (axes,) = clean_against_mean15(results).axes
     points = [c.lines[0].get_xydata() for c in axes.containers]
     np.testing.assert_allclose(points, [[[80, 40]], [[70, 40]]])
-    panels = {axes.get_title(loc="left"): axes for axes in accuracy_by_severity(results).axes}
-    assert all(axes._left_title.get_style() == "normal" for axes in panels.values())
-    extra = accuracy_by_severity({"a": measured({("saturate", 1): 0.5})})
-    assert extra.axes[0]._left_title.get_style() == "italic"  # not in mean15
-    for line in panels["fog"].lines:
-        np.testing.assert_allclose(line.get_xydata(), [[1, 60], [2, 50], [3, 40], [4, 30], [5, 20]])
     with pytest.raises(ValueError, match="nothing to draw"):
         clean_against_mean15({"a": measured({CLEAN: 0.5})})
-    with pytest.raises(ValueError, match="nothing to draw"):
-        accuracy_by_severity({"a": measured({CLEAN: 0.5})})
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])

@@ -149,6 +149,14 @@ def test_numbers_intervals_and_differences(make_run, measured, no_figures):
     assert "One seed each" in words
 
 
+def test_corruptions_beyond_the_benchmark_are_shown(make_run, measured):
+    result = measured({CLEAN: 0.8, ("my_own", 1): 0.1, ("ripple", 1): 0.25, ("ripple", 2): 0.75, ("fog", 1): 0.6})
+    page = Page(render_page(load_entries([make_run("a", result=result)])))
+    words = re.sub(r"\s+", " ", page.text)
+    assert "corruption a fog 60.0 ripple 50.0 my own 10.0" in words
+    assert any("from 10.0 % on my_own to 60.0 % on fog" in image["alt"] for image in page.all("img"))
+
+
 def test_a_single_run_has_no_differences(make_run, no_figures):
     words = Page(render_page(load_entries([make_run("lone")]))).text
     assert "Run lone" in words
