@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from freqfast.analysis import ANALYSES, Analysis, analysis_file, filter_quality, read_analysis
-from freqfast.robustness import Classifier, CorruptionReport
+from freqfast.robustness import CorruptionReport
+from freqfast.robustness.classifier import hash_weights
 from freqfast.run import Run, load_run
 from freqfast.spectra import Spectra
 from freqfast.spectra_h5 import check_readable, read_spectra
@@ -61,7 +62,8 @@ def _load(path: str | Path, label: str) -> Entry:
         command = shlex.join(["freqfast", "evaluate", str(path), "--on-the-fly", "--out", str(outcomes)])
         raise FileNotFoundError(f"{outcomes} is missing; `{command}` writes it")
     result = CorruptionReport.load(outcomes)
-    _check_model(run, result)
+    if result.provenance is not None and result.provenance.weights_sha256 != hash_weights(run.model):
+        raise ValueError(f"{outcomes} is of another model than the run's; make it again with `freqfast evaluate`")
     file = run.path / "spectra.h5"
     check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
@@ -69,17 +71,6 @@ def _load(path: str | Path, label: str) -> Entry:
     if spectra is not None and "quality" not in analyses:
         analyses["quality"] = filter_quality(spectra.weight, spectra.layer)
     return Entry(label, run, result, spectra, analyses)
-
-
-def _check_model(run: Run, result: CorruptionReport) -> None:
-    """Refuse an evaluation of another model than the run's."""
-    if result.provenance is None:
-        return
-    model = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std, precision="float32")
-    if result.provenance.weights_sha256 != model.weights_sha256:
-        raise ValueError(
-            f"{run.path / EVALUATION} is of another model than the run's; make it again with `freqfast evaluate`"
-        )
 
 
 def unique_labels(paths: Sequence[str | Path]) -> list[str]:

@@ -14,7 +14,7 @@ from freqfast.precision import resolve_device, resolve_precision
 from freqfast.robustness.folding import fold_batch_norm
 from freqfast.small_maps import small_map_convolutions
 
-__all__ = ["Classifier", "batches"]
+__all__ = ["Classifier", "batches", "hash_weights"]
 
 
 class Classifier:
@@ -52,7 +52,7 @@ class Classifier:
         self.batch_size = batch_size
         self.name = name
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
-        self.weights_sha256 = _hash_weights(model)
+        self.weights_sha256 = hash_weights(model)
         self.model = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
         self._prepare()
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
@@ -128,7 +128,7 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
         yield start + len(batch), batch
 
 
-def _hash_weights(model: nn.Module) -> str:
+def hash_weights(model: nn.Module) -> str:
     """Hash of all parameters and buffers with their names, types and shapes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

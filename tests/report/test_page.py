@@ -18,7 +18,8 @@ from freqfast.report.commands import analysis_command, evaluate_command, run_com
 from freqfast.report.entries import load_entries, unique_labels
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
-from freqfast.robustness import CLEAN, Provenance
+from freqfast.robustness import CLEAN, Classifier, CorruptionReport, Provenance
+from freqfast.run import load_run
 
 VOID = {"meta", "img", "wbr", "br", "link"}
 
@@ -193,6 +194,20 @@ def test_outcomes_that_are_missing_are_named_with_the_command_that_writes_them(m
     command = f"freqfast evaluate '{run}' --on-the-fly --out '{run}/evaluation.json'"
     with pytest.raises(FileNotFoundError, match=re.escape(f"evaluation.json is missing; `{command}` writes it")):
         load_entries([run])
+
+
+@pytest.mark.parametrize("modulation", [False, True])
+def test_outcomes_of_another_model_are_refused(make_run, modulation):
+    path = make_run("a", modulation=modulation)
+    run = load_run(path)
+    model = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std)
+    made = Provenance("a", model.weights_sha256, model.mean, model.std, "float32", "c", None, 0, (0, 9), "0", (CLEAN,))
+    found = CorruptionReport.load(path / "evaluation.json")
+    replace(found, provenance=made).save(path / "evaluation.json")
+    assert load_entries([path])[0].result.provenance == made
+    replace(found, provenance=replace(made, weights_sha256="0")).save(path / "evaluation.json")
+    with pytest.raises(ValueError, match=r"evaluation\.json is of another model than the run's; make it again with"):
+        load_entries([path])
 
 
 def test_a_run_without_spectra_has_a_page(make_run):
