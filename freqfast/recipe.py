@@ -11,7 +11,7 @@ import typeguard
 
 from freqfast.plugins import find_plugins, load_plugin
 
-__all__ = ["Recipe", "apply_overrides", "check_value", "find_recipe", "list_recipes"]
+__all__ = ["Recipe", "apply_overrides", "check_value", "differing_fields", "find_recipe", "list_recipes"]
 
 _RANGES = {  # both ends included
     "width": (8, 1024),  # less corrupts memory, see freqfast.models; 1024 make a model of 11 GB: a slip of the pen
@@ -132,6 +132,20 @@ def check_value(name: str, value: Any, annotation: Any) -> Any:
         return float(value) if annotation is float else value
     except OverflowError:
         raise ValueError(f"{name} must be of type float, got an integer too large for one") from None
+
+
+def differing_fields(a: Recipe, b: Recipe) -> list[str]:
+    """Names of the fields in which two recipes differ, those aside that only tell what they are for.
+
+    Args:
+        a: A recipe.
+        b: Another.
+
+    Returns:
+        Empty where both define the same run, whatever they are called.
+    """
+    names = [f.name for f in fields(Recipe) if f.name not in ("name", "description")]
+    return [name for name in names if getattr(a, name) != getattr(b, name)]
 
 
 def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:

@@ -8,9 +8,8 @@ import tomli_w
 
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality
 from freqfast.corruptions import CORRUPTIONS
-from freqfast.recipe import Recipe, apply_overrides, find_recipe
+from freqfast.recipe import Recipe, apply_overrides, differing_fields, find_recipe
 from freqfast.robustness import CLEAN, Provenance
-from freqfast.study.definition import differing_fields
 
 __all__ = ["analysis_command", "evaluate_command", "run_command"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from freqfast.recipe import Recipe, apply_overrides, check_value, find_recipe
+from freqfast.recipe import Recipe, apply_overrides, check_value, differing_fields, find_recipe
 
-__all__ = ["Arm", "PlannedRun", "Study", "load_study", "same_run"]
+__all__ = ["Arm", "PlannedRun", "Study", "load_study"]
 
 _STUDY_KEYS = ("title", "description", "seeds", "baseline", "bar", "settings", "target", "arms")
 _ARM_KEYS = ("recipe", "description", "settings", "callbacks", "seeds")
@@ -146,17 +146,6 @@ def load_study(path: str | Path) -> Study:
         raise ValueError(f"{path}: {error}") from None
 
 
-def same_run(a: Recipe, b: Recipe) -> bool:
-    """Whether two recipes define the same run, whatever they are called."""
-    return not differing_fields(a, b)
-
-
-def differing_fields(a: Recipe, b: Recipe) -> list[str]:
-    """Names of the fields in which two recipes differ, those aside that only tell what they are for."""
-    names = [f.name for f in fields(Recipe) if f.name not in ("name", "description")]
-    return [name for name in names if getattr(a, name) != getattr(b, name)]
-
-
 def _study(table: Mapping[str, Any]) -> Study:
     _check_keys("the study", table, _STUDY_KEYS, required=("title", "seeds", "baseline", "arms"))
     seeds = _seeds("seeds", table["seeds"])
@@ -168,7 +157,7 @@ def _study(table: Mapping[str, Any]) -> Study:
         for other in arms[:i]:
             if arm.name.casefold() == other.name.casefold():
                 raise ValueError(f"arms {other.name!r} and {arm.name!r} differ in case only, so do their folders")
-            if same_run(arm.recipe, other.recipe):
+            if not differing_fields(arm.recipe, other.recipe):
                 raise ValueError(f"arms {other.name!r} and {arm.name!r} define the same run; leave one out")
     baseline = check_value("baseline", table["baseline"], str)
     if baseline not in {arm.name for arm in arms}:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from freqfast.recipe import Recipe
-from freqfast.study.definition import PlannedRun, Study, differing_fields
+from freqfast.recipe import Recipe, differing_fields
+from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.second_set import read_bar, wants_bar
 
 __all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
