@@ -11,13 +11,13 @@ def test_a_study_file(write):
     assert load_study(write(("seeds", "bar = true\nseeds"))).bar
     assert [arm.name for arm in study.arms] == ["baseline", "low", "longer"]
     baseline, low, longer = study.arms
-    assert (baseline.recipe.width, baseline.recipe.epochs, baseline.recipe.precision) == (4, 1, "float32")
+    assert (baseline.recipe.width, baseline.recipe.epochs, baseline.recipe.precision) == (8, 1, "float32")
     assert baseline.recipe.callbacks == {}
     assert baseline.recipe.description == find_recipe("resnet18_cifar10.baseline").description
     assert low.recipe.callbacks == {"frequency_proportion": {"proportions": {"low": 1.0}}}
     assert low.recipe.description == "all filters low"
     assert low.recipe.name == "resnet18_cifar10.baseline"
-    assert (longer.recipe.epochs, longer.recipe.width, longer.recipe.data) == (3, 4, "photos")
+    assert (longer.recipe.epochs, longer.recipe.width, longer.recipe.data) == (3, 8, "photos")
     assert longer.recipe.callbacks == find_recipe("quickstart").callbacks
     assert (baseline.seeds, longer.seeds) == ((0, 1), (7,))
 

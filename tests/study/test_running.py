@@ -38,7 +38,7 @@ def test_a_study_from_nothing_to_its_table(write, tree, tmp_path, here):
     assert sorted(os.listdir(out)) == ["runs"]
     assert sorted(os.listdir(out / "runs" / "low")) == ["seed-0", "seed-1"]
     run = load_run(out / "runs" / "low" / "seed-1")
-    assert (run.recipe.seed, run.recipe.width) == (1, 4)
+    assert (run.recipe.seed, run.recipe.width) == (1, 8)
     assert run.report["proportion"]["after"] == [1, 0]
     results = gather(study, out)
     assert [row.name for row in results.rows] == sorted(RUNS)
