@@ -3,7 +3,7 @@
 A study's folder holds
 
 - ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.run`, with ``bar.json`` where the study asks for it, see
-  `freqfast.study.second_set`; beside one that failed, ``seed-<n>.error``;
+  `freqfast.study.bar`; beside one that failed, ``seed-<n>.error``;
 - ``results.json``: see `write_results`;
 - ``figures``: what `freqfast.report` draws of it;
 - ``jobs``: what submitit keeps of the jobs, their logs too, where they ran on a cluster.

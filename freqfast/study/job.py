@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from freqfast.files import write_text
 from freqfast.memory import keep_freed_memory
+from freqfast.study.bar import evaluate_bar, lacks_bar
 from freqfast.study.definition import PlannedRun
 from freqfast.study.results import failure_file, run_folder
-from freqfast.study.second_set import evaluate_bar, wants_bar
 
 if TYPE_CHECKING:
     import submitit
@@ -87,7 +87,7 @@ class Job:
             run = run_recipe(
                 self.run.recipe, self.folder, self.own_data_path, self.device, progress, resume=True, stop=stop
             )
-            if self.bar and wants_bar(self.folder):
+            if self.bar and lacks_bar(self.folder):
                 evaluate_bar(run, self.own_data_path, self.device, _stopping(progress, stop))
         except BlockingIOError as error:  # no failure of the run
             return str(error)

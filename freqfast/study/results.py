@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from freqfast.recipe import Recipe, differing_fields
+from freqfast.study.bar import lacks_bar, read_bar
 from freqfast.study.definition import PlannedRun, Study
-from freqfast.study.second_set import read_bar, wants_bar
 
 __all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
 
@@ -139,7 +139,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
                 if missing := found.report.get("missing"):
                     notes.append(f"{row.name} was not measured under {', '.join(missing)}, so it has no mean15")
                 rows.append(row)
-                if not (study.bar and wants_bar(folder)):
+                if not (study.bar and lacks_bar(folder)):
                     continue
             if failure_file(out, run).exists():
                 failures[run.name] = failure_file(out, run).read_text(encoding="utf-8").partition("\n")[0]

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqfast.study.bar import lacks_bar
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import cancel, import_submitit, local_executor, slurm_executor, submit
 from freqfast.study.job import Job, LocalTask, SlurmTask
 from freqfast.study.results import run_folder, stale
-from freqfast.study.second_set import wants_bar
 
 if TYPE_CHECKING:
     import submitit
@@ -57,7 +57,7 @@ def pending_runs(
         folder = run_folder(Path(out), run)
         if problem := _other_recipe(run, folder):
             errors[run.name] = f"{folder} {problem}; remove it, or name the arm anew"
-        elif run.name not in skip and (not (folder / "report.json").exists() or (study.bar and wants_bar(folder))):
+        elif run.name not in skip and (not (folder / "report.json").exists() or (study.bar and lacks_bar(folder))):
             left.append(run)
     return left, errors
 

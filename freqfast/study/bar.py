@@ -13,12 +13,12 @@ from freqfast.files import write_text
 if TYPE_CHECKING:
     from freqfast.run import Run
 
-__all__ = ["evaluate_bar", "read_bar", "wants_bar"]
+__all__ = ["evaluate_bar", "lacks_bar", "read_bar"]
 
 _NAME = "bar.json"
 
 
-def wants_bar(folder: Path) -> bool:
+def lacks_bar(folder: Path) -> bool:
     """Whether a run directory lacks the evaluation on CIFAR-10-C-bar."""
     return not (folder / _NAME).exists()
 
