@@ -2,7 +2,7 @@
 
 from freqfast.analysis.ablation import ablate_bands
 from freqfast.analysis.heat_map import fourier_heat_map
-from freqfast.analysis.profile import radial_profile, unmodulated_weight
+from freqfast.analysis.profile import radial_profile
 from freqfast.analysis.quality import filter_quality
 from freqfast.analysis.reliance import frequency_reliance
 from freqfast.analysis.results import (
@@ -31,6 +31,5 @@ __all__ = [
     "frequency_reliance",
     "radial_profile",
     "read_analysis",
-    "unmodulated_weight",
     "write_analysis",
 ]

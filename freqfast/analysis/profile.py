@@ -1,9 +1,9 @@
-"""Mean power by radial frequency, and filters as they were before modulation."""
+"""Mean power by radial frequency."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["radial_profile", "unmodulated_weight"]
+__all__ = ["radial_profile"]
 
 
 def radial_profile(power: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -22,15 +22,3 @@ def radial_profile(power: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.f
     flat = np.asarray(power, dtype=np.float64).reshape(-1, n * n)
     sums = np.stack([np.bincount(ring, row, len(members)) for row in flat])
     return np.arange(len(members)) / n, (sums / members).reshape(*power.shape[:-2], len(members))
-
-
-def unmodulated_weight(weight: np.ndarray, log_gain: np.ndarray) -> NDArray[np.float64]:
-    """The filters without their modulation: the inverse of ``Re IDFT(DFT(W) exp(g / 2))``.
-
-    Args:
-        weight: ``(O, I, kH, kW)``, the filters as applied.
-        log_gain: ``(O or 1, kH, kW)`` log power gains on the kernel's DFT grid, in increasing frequency.
-    """
-    gain = np.exp(-np.fft.ifftshift(np.asarray(log_gain, np.float64), axes=(-2, -1)) / 2)
-    weight_before: NDArray[np.float64] = np.fft.ifft2(np.fft.fft2(weight) * gain[:, None]).real
-    return weight_before

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from freqfast.analysis import Ablation, HeatMap, Quality, Reliance, radial_profile
+from freqfast.analysis import Ablation, HeatMap, Quality, Reliance
 from freqfast.report.analysis import ablation_dots, heat_maps, quality_dots, reliance_curves
 from freqfast.report.entries import Entry
 from freqfast.report.filters import filter_grid
 from freqfast.report.gains import DB_PER_NEPER, learned_gains
-from freqfast.report.profile import power_profile
+from freqfast.report.profile import decibel_profile, power_profile
 from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
 from freqfast.report.training import proportion_history
 from freqfast.spectra import Spectra
@@ -86,8 +86,7 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
     part = "Filters of the first layer"
     told = []
     for label, one in spectra.items():
-        whole = one.power.astype(np.float64).sum(0)
-        level = 10 * np.log10(np.maximum(radial_profile(whole)[1] / (whole.mean() or 1), 1e-12))
+        _, level = decibel_profile(one.power)
         told.append(f"{label}: {level[0]:+.1f} dB at 0, {level[-1]:+.1f} dB at 0.7 cycles/pixel")
     caption = (
         "Mean over all directions, relative to a white-noise kernel of the same energy. A thin line is a modulated "

@@ -1,6 +1,7 @@
 """What all figures share: sizes, text readable at column width, the bands behind a frequency axis."""
 
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,11 +86,11 @@ def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
 
 
 def wrap(labels: Sequence[str], width: int = 22) -> list[str]:
-    """Labels broken at their underscores, dots and slashes, so that long names of runs fit beside a panel."""
+    """Labels broken at their underscores, dots, slashes and spaces, so that long names of runs fit beside a panel."""
     wrapped = []
     for label in labels:
         lines = [""]
-        for word in label.replace("_", "_\0").replace(".", ".\0").replace("/", "/\0").replace(" ", " \0").split("\0"):
+        for word in re.split(r"(?<=[_./ ])", label):
             if len(lines[-1]) + len(word) > width and lines[-1]:
                 lines.append("")
             lines[-1] += word

@@ -40,11 +40,11 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
         history = one.history
         if history is None:
             continue
-        by_count, by_energy = _proportions(history)
+        by_energy = _energy_proportion(history)
         for b, name in enumerate(one.bands.names):
             colour = band_colour(name, b)
             axes.plot(history.epochs, 100 * by_energy[:, b], "--", color=colour, linewidth=1)
-            axes.plot(history.epochs, 100 * by_count[:, b], "-o", color=colour, linewidth=1.6, markersize=3)
+            axes.plot(history.epochs, 100 * history.proportion[:, b], "-o", color=colour, linewidth=1.6, markersize=3)
             if one.target is not None:
                 axes.axhline(100 * one.target[name], color=colour, linestyle=":", linewidth=1.2)
         dress(axes, label, "epoch", "share (%)" if axes in grid[:, 0] else "")
@@ -62,10 +62,9 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
     return figure
 
 
-def _proportions(history: SpectraHistory) -> tuple[np.ndarray, np.ndarray]:
-    """Shares by epoch and band ``(E, B)``: of the filters, and of their energy."""
-    count = history.shares.shape[-1]
-    members = np.eye(count)[history.shares.argmax(-1)].mean(1)
+def _energy_proportion(history: SpectraHistory) -> np.ndarray:
+    """Share of the layer's energy in each band at each record, ``(E, B)``."""
     energy = np.square(history.weight, dtype=np.float64).sum((2, 3, 4))
     in_band = np.einsum("eo,eob->eb", energy, history.shares.astype(np.float64))
-    return members, in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
+    proportion: np.ndarray = in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
+    return proportion

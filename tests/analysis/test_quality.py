@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from freqfast.analysis import filter_quality, radial_profile, unmodulated_weight
+from freqfast.analysis import filter_quality, radial_profile
 from freqfast.analysis.quality import orthogonality, sparsity, variance_entropy, variance_shares
-from freqfast.modulation import SpectralConv2d
 from freqfast.spectrum import power_spectrum
 
 WEIGHT = np.random.default_rng(0).standard_normal((16, 3, 3, 3))
@@ -105,14 +104,3 @@ def test_a_profile_is_the_mean_over_rings():
     for i, r in enumerate(rho):
         ring = (radius > r - 1 / 16) & (radius <= r + 1 / 16)
         np.testing.assert_allclose(profile[:, i], power[:, ring].mean(1))
-
-
-@pytest.mark.parametrize("size", [3, (2, 4), 5])
-@pytest.mark.parametrize("per_filter", [True, False])
-def test_the_unmodulated_weight_is_the_layer_s_own(size, per_filter):
-    torch.manual_seed(0)
-    conv = SpectralConv2d(3, 4, size, per_filter=per_filter).double()
-    with torch.no_grad():
-        conv.log_gain.normal_()
-        found = unmodulated_weight(conv.modulated_weight().numpy(), conv.log_gain_grid().numpy())
-    np.testing.assert_allclose(found, conv.weight.detach().numpy(), atol=1e-12)

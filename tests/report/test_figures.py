@@ -15,11 +15,11 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from freqfast.analysis import filter_quality, radial_profile
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.modulation import apply_modulation, gain_frequencies
+from freqfast.modulation import SpectralConv2d, apply_modulation, gain_frequencies
 from freqfast.report.analysis import ablation_dots, analysis_figure, heat_maps, quality_dots, reliance_curves
 from freqfast.report.colours import band_colour, run_style
 from freqfast.report.gains import DB_PER_NEPER, learned_gains
-from freqfast.report.profile import power_profile
+from freqfast.report.profile import power_profile, unmodulated_weight
 from freqfast.report.runs import clean_against_mean15
 from freqfast.report.training import proportion_history
 from freqfast.robustness import CLEAN
@@ -48,6 +48,17 @@ def test_profile_is_in_decibels_over_white(spectra, modulated):
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == ["plain", NASTY, f"{NASTY}, without its gains"]
     assert units(figure) == {"radial frequency (cycles/pixel)", "mean power (dB; white = 0)"}
+
+
+@pytest.mark.parametrize("size", [3, (2, 4), 5])
+@pytest.mark.parametrize("per_filter", [True, False])
+def test_the_unmodulated_weight_is_the_layer_s_own(size, per_filter):
+    torch.manual_seed(0)
+    conv = SpectralConv2d(3, 4, size, per_filter=per_filter).double()
+    with torch.no_grad():
+        conv.log_gain.normal_()
+        found = unmodulated_weight(conv.modulated_weight().numpy(), conv.log_gain_grid().numpy())
+    np.testing.assert_allclose(found, conv.weight.detach().numpy(), atol=1e-12)
 
 
 def test_proportions_by_epoch(spectra):
