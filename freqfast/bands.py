@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class Bands:
             raise ValueError(f"names must be different non-empty strings, got {self.names}")
 
     @classmethod
-    def equal_area(cls, count: int = 2, names: Sequence[str] | None = None) -> "Bands":
+    def equal_area(cls, count: int = 2, names: tuple[str, ...] | None = None) -> "Bands":
         """Bands that cover equal areas of the spectrum, so that a white-noise kernel has equal energy in each.
 
         Args:
@@ -92,10 +93,10 @@ class Bands:
             for j in range(1, count)
         ]
         default = _NAMES.get(count) or tuple(f"band{j}" for j in range(count))
-        return cls((0.0, *inner, MAX_FREQUENCY), tuple(names) if names is not None else default)
+        return cls((0.0, *inner, MAX_FREQUENCY), default if names is None else names)
 
     @classmethod
-    def of(cls, bands: "Bands | int | Mapping[str, Sequence] | None") -> "Bands":
+    def of(cls, bands: "Bands | int | Mapping[str, Any] | None") -> "Bands":
         """Bands from what a recipe can write: None (two of equal area), a count, or ``{edges=..., names=...}``.
 
         Raises:
@@ -106,7 +107,7 @@ class Bands:
         if bands is None or isinstance(bands, int):
             return cls.equal_area(2 if bands is None else bands)
         if isinstance(bands, Mapping) and set(bands) == {"edges", "names"}:
-            return cls(tuple(bands["edges"]), tuple(bands["names"]))
+            return cls(bands["edges"], bands["names"])
         raise ValueError(f"bands must be a Bands, a number of bands, or a table of edges and names, got {bands!r}")
 
     def __len__(self) -> int:

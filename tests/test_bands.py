@@ -96,6 +96,7 @@ def test_bands_of_what_a_recipe_can_write():
     assert Bands.of(THREE) is THREE
     written = {"edges": [0, 0.2, 0.75], "names": ["smooth", "rough"]}
     assert Bands.of(written) == Bands((0, 0.2, 0.75), ("smooth", "rough"))
+    assert Bands.of({"edges": [0, 0.75], "names": "all"}) == Bands((0, 0.75), "all") == Bands((0, 0.75), ("all",))
 
 
 @pytest.mark.parametrize(

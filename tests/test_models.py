@@ -16,7 +16,7 @@ def test_standard_width_is_torchvisions_resnet18_but_for_the_stem():
         torch.testing.assert_close(ours.eval()(images), theirs.eval()(images))
 
 
-@pytest.mark.parametrize(("width", "kernel_size", "classes"), [(4, 3, 10), (3, 5, 2), (1, 1, 1), (8, 7, 100)])
+@pytest.mark.parametrize(("width", "kernel_size", "classes"), [(8, 3, 10), (9, 5, 2), (13, 1, 1), (8, 7, 100)])
 def test_shapes(width, kernel_size, classes):
     model = build_model("resnet18", width=width, kernel_size=kernel_size, classes=classes)
     assert model.conv1.weight.shape == (width, 3, kernel_size, kernel_size)

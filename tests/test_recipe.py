@@ -284,7 +284,7 @@ def test_recipe_of_a_third_party(install):
         "single = thirdparty_lab:two",
     )
     assert set(list_recipes()) == BUILT_IN | {"lab.one", "lab.two", "single"}
-    assert find_recipe("single") == Recipe("second", width=4, name="single")
+    assert find_recipe("single") == Recipe("second", width=8, name="single")
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,21 @@
 import math
 from typing import Any
 
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from freqfast.bands import Bands, frequency_proportion
+from freqfast.callbacks.installing import InstallingCallback
 from freqfast.modulation import effective_weight
 from freqfast.surgery import find_conv
 
 __all__ = ["BandColumns"]
 
 
-class BandColumns(Callback):
+class BandColumns(InstallingCallback):
     """Adds the first convolution's frequency proportion to the table, one column a band, in fits only.
 
     The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
-    change. Subclasses set `bands` and `layer`.
+    change. Subclasses set `bands` and `layer`, and refuse in `_install` a model that lacks the layer.
     """
 
     # After Recorder (50), which makes the header in before_fit and the row in after_validate; before ProgressCallback
@@ -28,21 +28,8 @@ class BandColumns(Callback):
     _trained = False
     _shown = False  # and stays so in a fit that it is added to in the middle: the header is written
 
-    @property
-    def learn(self) -> Learner:
-        """The Learner, None while on none; setting it checks that its model has such a layer."""
-        return self.__dict__.get("_learn")
-
-    @learn.setter
-    def learn(self, learn: Learner | None) -> None:
-        if learn is not None:
-            self._check(learn)
-        self.__dict__["_learn"] = learn
+    def _install(self, learn: Learner) -> None:
         self._shown = False
-
-    def _check(self, learn: Learner) -> None:
-        """Raise the ValueError that the first step would, before anything is changed."""
-        raise NotImplementedError
 
     def before_fit(self) -> None:
         """Add the header's names, unless another callback of this family has: columns of two kinds do not mix."""

@@ -1,6 +1,7 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from fastai.learner import Learner
@@ -55,7 +56,8 @@ class FrequencyProportion(BandColumns):
         self.assignment: Tensor | None = None
         band_counts(self.proportions, self.bands, 1)
 
-    def _check(self, learn: Learner) -> None:
+    def _install(self, learn: Learner) -> None:
+        super()._install(learn)
         project_filters(effective_weight(claim_conv(self, learn)), self.bands, self.proportions, self.purity)
 
     def before_fit(self) -> None:
@@ -66,23 +68,28 @@ class FrequencyProportion(BandColumns):
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
         super().before_train()
-        if self.learn.train_iter == 0:
-            self.assignment = None  # a second fit keeps it: filters that are enforced get the one that they have
+        if self.assignment is None or self.learn.train_iter == 0:
+            self._assign()
         self._project()
 
     def after_step(self) -> None:
         """Project; also after a skipped step, where it changes nothing."""
+        if self.assignment is None:  # added in the middle of an epoch
+            self._assign()
         self._project()
+
+    def _assign(self) -> None:
+        # For filters that are enforced already this is the assignment that they have, so a second fit keeps it.
+        _, conv = find_conv(self.learn.model, self.layer)
+        shares = band_shares(effective_weight(conv), self.bands)
+        self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
 
     def _project(self) -> None:
         _, conv = find_conv(self.learn.model, self.layer)
         weight = effective_weight(conv)
         if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
             return
-        if self.assignment is None:
-            shares = band_shares(weight, self.bands)
-            self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
-        projected = project_filters(weight, self.bands, self.assignment, self.purity, self.preserve_norm)
+        projected = project_filters(weight, self.bands, cast(Tensor, self.assignment), self.purity, self.preserve_norm)
         if not torch.equal(projected, weight):
             assign_effective_weight(conv, projected)
 

@@ -52,7 +52,8 @@ class SpectrumRecorder(BandColumns):
         self.shares: list[np.ndarray] = []
         self.log_gain: list[np.ndarray] = []
 
-    def _check(self, learn: Learner) -> None:
+    def _install(self, learn: Learner) -> None:
+        super()._install(learn)
         power_spectrum(effective_weight(find_conv(learn.model, self.layer)[1]), self.points)
 
     def before_train(self) -> None:

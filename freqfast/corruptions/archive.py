@@ -5,8 +5,6 @@ severities, the least first; ``labels.npy``, their labels, block by block; and `
 has all five severities and no manifest.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import io

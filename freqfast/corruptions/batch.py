@@ -1,7 +1,5 @@
 """``corrupt``: any of the corruptions on a whole array of images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

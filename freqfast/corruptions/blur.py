@@ -1,7 +1,5 @@
 """Blurs: Gaussian, defocus, glass, motion and zoom."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Digital: contrast, saturate, JPEG compression, pixelate (``elastic_transform`` has a module of its own)."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from PIL import Image

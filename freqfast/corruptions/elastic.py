@@ -1,12 +1,11 @@
 """``elastic_transform``: a random affine map, then a smooth random displacement of every pixel."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from freqfast.corruptions.filters import gaussian_filter
+from freqfast.corruptions.pixels import pixel_grid
 from freqfast.corruptions.streams import BatchRandom
 
 _STEPS = 32  # OpenCV's warp, which made the published data, rounds coordinates to 1/32 pixel
@@ -26,32 +25,25 @@ def elastic_transform(images: Tensor, severity: int, rng: BatchRandom) -> Tensor
         (3.2, 0.96, 0.96),
     )[severity - 1]
     height, width = images.shape[2:]
+    rows, columns = pixel_grid(images)
     scale = min(height, width) / 32  # the published lengths are shares of a side of 32 pixels
-    y, x = _affine_source(height, width, rng.uniform(-affine * scale, affine * scale, (3, 2)))
+    y, x = _affine_source(rows, columns, rng.uniform(-affine * scale, affine * scale, (3, 2)))
     warped = _sample(images.to(torch.float32), x, y, mirror_edge=False)
     if alpha > 0:
         noise = rng.uniform(-1.0, 1.0, (2, height, width))
         shift = gaussian_filter(noise, sigma * scale, truncate=3.0, border="symmetric").mul_(alpha * scale)
-        rows, columns = _pixel_grid(height, width, images.device)
         warped = _sample(warped, columns + shift[:, 0], rows + shift[:, 1], mirror_edge=True)
     return warped.add_(_NUDGE).clamp_(0.0, 255.0).to(torch.uint8)
 
 
-def _pixel_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row and column numbers, ``(H, 1)`` and ``(1, W)`` float64."""
-    rows = torch.arange(height, dtype=torch.float64, device=device)
-    columns = torch.arange(width, dtype=torch.float64, device=device)
-    return rows[:, None], columns[None, :]
-
-
-def _affine_source(height: int, width: int, moves: Tensor) -> tuple[Tensor, Tensor]:
+def _affine_source(rows: Tensor, columns: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
     """Where each pixel comes from when three points of a central square move by ``moves`` ``(n, 3, 2)``, as (x, y).
 
     Returns:
         Source rows and columns, ``(n, H, W)`` float64, rounded to 1/32 pixel.
     """
+    height, width = len(rows), len(columns)
     reach = min(height, width) // 3
-    rows, columns = _pixel_grid(height, width, moves.device)
     at = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=moves.device) * reach
     at += torch.tensor([width // 2, height // 2], device=moves.device)
     moved = at + moves

@@ -5,8 +5,6 @@ convolution primitives: those choose their order of summation by the shape of th
 bit becomes a grey level once truncated.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

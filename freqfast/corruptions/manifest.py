@@ -1,7 +1,5 @@
 """The manifest of a folder of corrupted images: what they were made from, and the hashes of the files that are done."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path

@@ -6,8 +6,6 @@ published data's truncation to 8 bits inside), and a draw is Walker's alias meth
 look-up a value, in integers only, hence the same bytes on every device.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The frost photographs: where they lie, and how they are read. They are not part of freqfast."""
 
-from __future__ import annotations
-
 import warnings
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files

@@ -1,6 +1,4 @@
-"""Between 8-bit levels and the unit interval, as the published data has it: divide by 255; clip, multiply, truncate."""
-
-from __future__ import annotations
+"""What corruptions share: levels to the unit interval and back, as the published data has it, and where pixels are."""
 
 import torch
 from torch import Tensor
@@ -14,3 +12,9 @@ def to_unit(images: Tensor) -> Tensor:
 def to_levels(x: Tensor) -> Tensor:
     """Float64 to uint8 levels: clipped to [0, 1], times 255, truncated (not rounded). Overwrites ``x``."""
     return x.clamp_(0.0, 1.0).mul_(255.0).to(torch.uint8)
+
+
+def pixel_grid(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column numbers of ``(n, C, H, W)`` images: float64 ``(H, 1)`` and ``(W,)``."""
+    rows, columns = (torch.arange(size, dtype=torch.float64, device=images.device) for size in images.shape[2:])
+    return rows[:, None], columns

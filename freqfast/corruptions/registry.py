@@ -1,7 +1,5 @@
 """Which corruptions there are, what they are called, and where their functions lie."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from functools import partial

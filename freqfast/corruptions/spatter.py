@@ -4,8 +4,6 @@ The water of the published data is a chain of OpenCV calls. They are written out
 defines them, for a whole batch at a time.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -6,8 +6,6 @@ image's bytes depend on nothing but its own key. The hash is SplitMix64 (Steele,
 pseudorandom number generators", OOPSLA 2014), which passes BigCrush.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Sequence
@@ -69,7 +67,7 @@ class BatchRandom:
         self._position = 0
 
     @classmethod
-    def for_images(cls, seed: int, name: str, severity: int, index: Tensor) -> BatchRandom:
+    def for_images(cls, seed: int, name: str, severity: int, index: Tensor) -> "BatchRandom":
         """Streams keyed by ``(seed, name, severity, index[k])``; ``index`` is ``(n,)`` int64, on the wanted device."""
         digest = hashlib.blake2b(f"{seed}/{name}/{severity}".encode(), digest_size=8).digest()
         base = int.from_bytes(digest, "little")

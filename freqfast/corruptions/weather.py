@@ -1,7 +1,5 @@
 """Weather: snow, frost, fog, brightness (``spatter`` has a module of its own)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

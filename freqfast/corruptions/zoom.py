@@ -1,7 +1,5 @@
 """Magnification about the centre, as a linear operator on the pixels."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from math import ceil
 

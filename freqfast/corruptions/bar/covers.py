@@ -1,13 +1,11 @@
 """What hides a part of the picture: a checkerboard, lines, sparkles, and all but one sparkle."""
 
-from __future__ import annotations
-
 import math
 
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.bar.grid import pixel_grid
+from freqfast.corruptions.pixels import pixel_grid
 from freqfast.corruptions.streams import BatchRandom
 
 _GREY, _WHITE = 128, 255

@@ -1,7 +1,5 @@
 """Lens errors, by cubic B-splines: a blur along circles, and colours magnified apart."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

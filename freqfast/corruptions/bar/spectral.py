@@ -1,7 +1,5 @@
 """Noise with a spectrum: blue noise that chooses pixels, and brownish noise that is added."""
 
-from __future__ import annotations
-
 import math
 
 import torch

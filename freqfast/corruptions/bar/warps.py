@@ -1,14 +1,12 @@
 """Warps: pixels that come from elsewhere, by bilinear interpolation, black beyond the border."""
 
-from __future__ import annotations
-
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from freqfast.corruptions.bar.grid import pixel_grid
+from freqfast.corruptions.pixels import pixel_grid
 from freqfast.corruptions.streams import BatchRandom
 
 _NUDGE = 1e-6  # grey levels: keeps a pixel that stays where it is from truncating to one level less
