@@ -23,8 +23,8 @@ class ArmSummary:
         means: Mean and interval by measure: "clean", "mean15", "mean19", "mean_bar" and the families of corruptions,
             those that were measured.
         differences: Paired differences to the baseline, by measure; none for the baseline itself.
-        relative_time: Seconds per epoch over the baseline's, mean over the seeds that ran on the same hardware as the
-            baseline's; None if there are none.
+        relative_time: Seconds of training per epoch over the baseline's, from the seeds that ran on the same hardware
+            as the baseline's; None if there are none, and for the baseline itself.
         failed: The seeds of its runs that failed.
     """
 
@@ -33,7 +33,7 @@ class ArmSummary:
     seeds: tuple[int, ...]
     means: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]
-    relative_time: float | None
+    relative_time: Estimate | None
     failed: tuple[int, ...] = ()
 
 
@@ -62,7 +62,7 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
                 tuple(row.seed for row in own),
                 {name: value for name, value in means.items() if value is not None},
                 {k: v for k, v in differences.items() if v is not None} if arm.name != study.baseline else {},
-                _relative_time(own, baseline),
+                _relative_time(own, baseline) if arm.name != study.baseline else None,
                 failed,
             )
         )
@@ -74,17 +74,15 @@ def _by_seed(rows: Sequence[ResultRow], measure: str) -> dict[int, float]:
     return {seed: value for seed, value in values.items() if value is not None}
 
 
-def _relative_time(rows: Sequence[ResultRow], baseline: Sequence[ResultRow]) -> float | None:
-    """Mean ratio of seconds per epoch over the seeds that both ran on the same hardware."""
+def _relative_time(rows: Sequence[ResultRow], baseline: Sequence[ResultRow]) -> Estimate | None:
+    """Ratio of seconds per epoch over the seeds that both ran on the same hardware."""
     others = {row.seed: row for row in baseline}
     pairs = [(row, others[row.seed]) for row in rows if row.seed in others]
-    ratios = [
+    return estimate(
         row.seconds_per_epoch / other.seconds_per_epoch
         for row, other in pairs
         if row.hardware == other.hardware and other.seconds_per_epoch > 0
-    ]
-    found = estimate(ratios)
-    return None if found is None else found.mean
+    )
 
 
 Cells = tuple[list[str], list[list[str]]]
@@ -96,12 +94,12 @@ def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
 
     Percent with one decimal, ± half of the 95 % interval, and from how many seeds where those are not all n; each
     measure is followed by its paired difference to the baseline; a dash for what is not known. Measures that no arm has
-    are left out.
+    are left out. Time is in multiples of the baseline's.
     """
     measured = list(dict.fromkeys(name for summary in summaries for name in summary.means))
     families = [name for name in measured if name not in (*HEADLINES, "mean19")]
     arm, n = ("arm", lambda summary: summary.arm), ("n", _count)
-    time = ("time", lambda s: "-" if s.relative_time is None else f"{s.relative_time:.2f}")
+    time = ("time", lambda s: _written(s.relative_time, s, "{:.2f}"))
     found = [_cells([arm, n, *_columns(name for name in HEADLINES if name in measured), time], summaries)]
     if families:
         found.append(_cells([arm, *_columns(families)], summaries))
@@ -114,8 +112,8 @@ Column = tuple[str, Callable[[ArmSummary], str]]
 def _columns(measures: Iterable[str]) -> list[Column]:
     columns: list[Column] = []
     for name in measures:
-        columns.append((name, lambda s, name=name: _estimate(s.means.get(name), s)))  # type: ignore[misc]
-        columns.append(("diff", lambda s, name=name: _estimate(s.differences.get(name), s, "+")))  # type: ignore[misc]
+        columns.append((name, lambda s, name=name: _written(s.means.get(name), s, "{:.1f}", 100)))  # type: ignore[misc]
+        columns.append(("diff", lambda s, name=name: _written(s.differences.get(name), s, "{:+.1f}", 100)))  # type: ignore[misc]
     return columns
 
 
@@ -128,12 +126,12 @@ def _count(summary: ArmSummary) -> str:
     return f"{len(summary.seeds)}{failed}"
 
 
-def _estimate(value: Estimate | None, summary: ArmSummary, sign: str = "") -> str:
+def _written(value: Estimate | None, summary: ArmSummary, digits: str, times: float = 1) -> str:
     if value is None:
         return "-"
     of = "" if value.n == len(summary.seeds) else f" (n={value.n})"
-    half = "-" if value.half_width is None else f"±{100 * value.half_width:.1f}"
-    return f"{100 * value.mean:{sign}.1f} {half}{of}"
+    half = "-" if value.half_width is None else "±" + digits.replace("+", "").format(times * value.half_width)
+    return f"{digits.format(times * value.mean)} {half}{of}"
 
 
 def results_table(summaries: Sequence[ArmSummary]) -> str:
