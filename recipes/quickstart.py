@@ -1,6 +1,6 @@
 """A first run: a small ResNet-18 on patches of photographs, a minute or two on two cores, no download.
 
-All three ideas at once, mild: three quarters of the filters low-frequency, a learned modulation, perturbed samples.
+Three ideas at once: three quarters of the filters low-frequency, a learned modulation, perturbed samples.
 """
 
 from freqfast import Recipe

@@ -28,7 +28,7 @@ def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):
     result = call(*words, "--out", "runs/[bold]one")
     assert result.code == 0, result.err
     run = load_run(place / "runs" / "[bold]one")
-    assert (run.recipe.width, run.recipe.epochs, run.recipe.seed, run.recipe.lr) == (4, 1, 3, 0.05)
+    assert (run.recipe.width, run.recipe.epochs, run.recipe.seed, run.recipe.lr) == (8, 1, 3, 0.05)
     assert run.recipe.callbacks == {"frequency_proportion": {"proportions": {"low": 1.0}, "purity": 0.8}}
     assert run.recipe.name == "resnet18_cifar10.proportion_low"
     for expected in (

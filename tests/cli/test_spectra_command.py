@@ -10,7 +10,7 @@ from freqfast.spectra_h5 import read_layers, read_spectra, validate, write_spect
 def test_export_opens_in_plain_h5py(call, checkpoint, place):
     result = call("spectra", checkpoint, "-o", "[red]out.h5")
     assert result.code == 0, result.err
-    assert result.out.startswith("[red]out.h5: 4 filters of layer conv1, low ")
+    assert result.out.startswith("[red]out.h5: 8 filters of layer conv1, low ")
     weight = load_checkpoint(checkpoint).model.conv1.weight.numpy()
     oracle = np.abs(np.fft.fftshift(np.fft.fft2(weight.astype(np.float64), s=(32, 32)), axes=(2, 3))) ** 2
     with h5py.File(place / "[red]out.h5") as file:
@@ -22,10 +22,10 @@ def test_layer_points_and_bands(call, checkpoint, place):
     words = ("--layer", "layer2.0.conv1", "--points", 16, "--bands", 3)
     result = call("spectra", checkpoint, "--output", "out.h5", *words)
     assert result.code == 0, result.err
-    assert "8 filters of layer layer2.0.conv1, low " in result.out
+    assert "16 filters of layer layer2.0.conv1, low " in result.out
     assert ", mid " in result.out
     with h5py.File(place / "out.h5") as file:
-        assert file["entry/spectra/power"].shape == (8, 16, 16)
+        assert file["entry/spectra/power"].shape == (16, 16, 16)
 
 
 def test_all_layers_go_into_one_file(call, checkpoint, place):

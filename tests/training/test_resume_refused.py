@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("two_corruptions")
     ("changes", "message"),
     [
         ({"lr": 0.1}, r"was started with lr 0\.05, the recipe given has 0\.1; give the same recipe or another run"),
-        ({"width": 8, "seed": 3}, "was started with width 4, the recipe given has 8"),
+        ({"width": 16, "seed": 3}, "was started with width 8, the recipe given has 16"),
         ({"callbacks": {"spectrum_perturbation": {"share": 0.25}}}, r"callbacks\.\w+"),
         ({"name": "other"}, "was started with name 'tiny'"),
     ],

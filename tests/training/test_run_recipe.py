@@ -147,7 +147,7 @@ def test_spectra_are_those_of_the_model(finished):
     weight = effective_weight(run.model.conv1).double().numpy()
     with h5py.File(folder / "spectra.h5") as file:
         power = file["entry/spectra/power"][()]
-        assert file["entry/spectra/power"].shape == (4, 32, 32)
+        assert file["entry/spectra/power"].shape == (8, 32, 32)
         np.testing.assert_allclose(power.sum((1, 2)), (weight**2).sum((1, 2, 3)), rtol=1e-5)
 
 
@@ -202,5 +202,5 @@ def test_spectra_are_measured_on_the_recorders_grid(tree, tmp_path, two_corrupti
     run = run_recipe(replace(TINY, epochs=1, callbacks=callbacks), tmp_path / "run", tree, "cpu")
     spectra = read_spectra(run.path / "spectra.h5")
     assert spectra.layer == "layer1.0.conv1"
-    assert spectra.power.shape == (4, 16, 16)
-    assert spectra.history.power.shape == (2, 4, 16, 16)
+    assert spectra.power.shape == (8, 16, 16)
+    assert spectra.history.power.shape == (2, 8, 16, 16)
