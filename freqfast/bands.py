@@ -169,7 +169,8 @@ def frequency_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
         bands: The bands; two of equal area by default.
 
     Returns:
-        ``(B,)`` float64, sums to 1. See `energy_proportion` for the energy-weighted form.
+        ``(B,)`` float64, sums to 1. A filter without energy counts as one of the lowest band, as ties do. See
+        `energy_proportion` for the energy-weighted form.
 
     Raises:
         ValueError: If the weight is unfit (see `freqfast.spectrum.check_weight`).

@@ -67,7 +67,8 @@ class SpectrumEqualizer(nn.Module):
 
     Attributes:
         reference: ``(bins,)`` buffer, the mean log power density; zero before training.
-        batches: Buffer, the number of training batches that it is the mean of. While 0 the module changes nothing.
+        batches: Buffer, the number of training batches that it is the mean of. While 0 the module changes nothing
+            but roundings.
 
     Raises:
         ValueError: If there is no bin, or the exponent lies outside [0, 1].
@@ -134,10 +135,11 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         exponent: See `SpectrumEqualizer`.
 
     Returns:
-        The same model. Its outputs do not change until it is trained (or run in training mode).
+        The same model. But for roundings its outputs do not change until it is trained (or run in training mode).
 
     Raises:
-        ValueError: If the layer is no plain convolution or has an equalizer already, or an argument is out of range.
+        ValueError: If the layer is neither a plain convolution nor a `SpectralConv2d`, or has an equalizer already, or
+            an argument is out of range.
     """
     name, conv = find_conv(model, layer)
     if hasattr(conv, "equalizer"):

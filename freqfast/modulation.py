@@ -100,6 +100,10 @@ class SpectralConv2d(nn.Conv2d):
 
     Attributes:
         log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first; `gain_frequencies` tells the F frequencies.
+
+    Raises:
+        ValueError: If the kernel is 1x1, or sigma negative or not finite.
+        RuntimeError: In training mode as a replica of `torch.nn.DataParallel`, all of which would draw the same noise.
     """
 
     log_gain: nn.Parameter
@@ -182,10 +186,11 @@ def apply_modulation(
         seed: Seed of the perturbation; None draws one from torch's generator.
 
     Returns:
-        The same model. Its outputs do not change until the gains are trained.
+        The same model. In eval mode its outputs do not change until the gains are trained.
 
     Raises:
-        ValueError: If the layer is not a plain convolution or is modulated already, or sigma is negative.
+        ValueError: If the layer is not a plain convolution or is modulated already, or sigma is negative or not
+            finite.
     """
     name, conv = find_conv(model, layer)
     if isinstance(conv, SpectralConv2d):
@@ -208,7 +213,7 @@ def bake_modulation(model: nn.Module) -> nn.Module:
         model: Any model; one without modulation comes back as it is.
 
     Returns:
-        The same model, without any class of freqfast in it.
+        The same model, without any `SpectralConv2d` in it.
     """
     for conv in model.modules():
         if isinstance(conv, SpectralConv2d):

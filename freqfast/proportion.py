@@ -124,7 +124,7 @@ def project_filters(
     purity: float = 0.9,
     preserve_norm: bool = True,
 ) -> Tensor:
-    """Closest weight whose filters have at least a share `purity` of their energy in their target bands.
+    """Closest weight of the same norms whose filters have at least a share `purity` of their energy in their bands.
 
     Filters that already do, and filters without energy, come back bit for bit. For the others, the filters with
     ``e_b >= purity`` form a cone, a quadratic constraint that the band's energy matrix makes diagonal; the closest
@@ -137,7 +137,8 @@ def project_filters(
         target: Proportions by band name, assigned on the spot so that the most energy stays in place, or ``(O,)``
             integer band indices.
         purity: Share of energy that each filter must have in its band, above 0.5 and below what the kernel can reach.
-        preserve_norm: Rescale each projected filter to the norm it had (the cone does not depend on scale).
+        preserve_norm: Rescale each projected filter to the norm it had (the cone does not depend on scale); without it
+            the result is the closest weight of any norm.
 
     Returns:
         A new weight of the same shape, dtype and device. Projecting it again changes nothing.

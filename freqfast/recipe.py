@@ -44,14 +44,15 @@ class Recipe:
         weight_decay: L2 penalty of torch's SGD, on every parameter.
         precision: "auto", "bfloat16" or "float32"; see `freqfast.callbacks.AutoPrecision`.
         seed: Seed of initialisation, order, augmentation and perturbation.
-        test_images: Test images used for each corruption at the end of the run; 0 for all.
+        test_images: Test images, or images held out, used for each corruption at the end of the run; 0 for all.
         holdout: Training images to hold out and to evaluate on in place of the test images, under corruptions of
             another seed; for choosing between recipes. 0 for none.
         callbacks: Keyword arguments by callback name, an entry point of the group ``freqfast.callbacks``.
         name: The name under which the recipe was found.
 
     Raises:
-        ValueError: If a value has the wrong type or is out of range.
+        ValueError: If a value has the wrong type or is out of range. Names (data, model, precision, callbacks) are
+            looked up when a run starts.
     """
 
     description: str

@@ -16,8 +16,9 @@ A run directory holds
 
     {"schema": 1, "version": "...", "recipe": "name", "seed": 0, "epochs": 8, "precision": "bfloat16",
      "clean": fraction, "corrupted": fraction (mean over all that were measured),
-     "mean15": fraction or null, "mean19": fraction or null, "families": {family: fraction},
+     "mean15": fraction or null, "mean19": the same, "mean_bar": the same, "families": {family: fraction},
      "accuracy": {corruption: {severity: fraction}}, "images": images in each cell, "missing": [corruptions],
+     "intervals": {"clean": [low, high], "mean15": ..., "accuracy": ...}, "ece": {"clean": ..., ...},
      "bands": [names], "proportion": {"before": [fractions by band], "after": [...], "target": [...] or null},
      "seconds": {"fit": s, "evaluate": s}}
 

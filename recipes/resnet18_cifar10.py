@@ -55,4 +55,4 @@ modulation_perturbation = _arm(
     spectral_modulation=_MODULATION,
     spectrum_perturbation=_PERTURBATION,
 )
-best = replace(antialiasing_equalization_shaping, description="low-passes, equalization and perturbation, chosen on held-out images")
+best = replace(antialiasing_equalization_shaping, description="low-passes, equalization and perturbation together")

@@ -15,7 +15,8 @@ class Antialiasing(InstallingCallback):
 
     Adding it to a Learner, in any way, puts a `freqfast.antialiasing.LowPass` before each; it has no parameters. It is
     part of the network from then on: removing the callback leaves it there
-    (`freqfast.antialiasing.remove_antialiasing` takes it out). A model that has any of them already keeps those.
+    (`freqfast.antialiasing.remove_antialiasing` takes it out). A model that has any of them already keeps those,
+    whatever `layers` says.
 
     Args:
         layers: Names of the convolutions; by default all with a stride but for the first spatial one of the model.

@@ -14,7 +14,8 @@ class SpectrumEqualization(InstallingCallback):
 
     Adding it to a Learner, in any way, puts a `freqfast.equalization.SpectrumEqualizer` before the convolution, which
     follows the training batches and has no parameters. It is part of the network from then on: removing the callback
-    leaves it there (`freqfast.equalization.remove_equalization` takes it out).
+    leaves it there (`freqfast.equalization.remove_equalization` takes it out). A layer that has one already, as in a
+    loaded model, keeps it as it is.
 
     Args:
         bins: Number of bins in radial frequency.
@@ -22,8 +23,8 @@ class SpectrumEqualization(InstallingCallback):
         layer: Name of the convolution; the first spatial one by default.
 
     Raises:
-        ValueError: When added to a Learner: if the layer is not a plain convolution or has a `SpectrumEqualization`
-            already, or an argument is out of range.
+        ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
+            nor a `SpectralConv2d`, or has a `SpectrumEqualization` already.
     """
 
     def __init__(self, bins: int = 12, exponent: float = 1.0, layer: str | None = None) -> None:

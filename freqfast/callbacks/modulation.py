@@ -17,9 +17,10 @@ class SpectralModulation(InstallingCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer
-    exists or by joining the one that does; the gains train like weights, in the group of the layer's own weight.
-    Removing it (which `fit(cbs=...)` does at the end) bakes what was learned into the plain convolution. After Jia, Bao
-    and Ma (2019, arXiv:1911.12044).
+    exists or by joining the one that does; the gains train like weights, in the group of the layer's own weight. A
+    layer that is one already, as in a loaded model, keeps its gains, their form and its seed. Removing it (which
+    `fit(cbs=...)` does at the end) bakes what was learned into the plain convolution. After Jia, Bao and Ma (2019,
+    arXiv:1911.12044).
 
     Args:
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
@@ -29,8 +30,8 @@ class SpectralModulation(InstallingCallback):
             torch's generator.
 
     Raises:
-        ValueError: When added to a Learner: if the layer is not a plain convolution or has a `SpectralModulation`
-            already, or sigma is negative.
+        ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is neither a plain
+            convolution nor a `SpectralConv2d`, or has a `SpectralModulation` already.
     """
 
     _gain: object = None
@@ -38,6 +39,8 @@ class SpectralModulation(InstallingCallback):
     def __init__(
         self, per_filter: bool = True, sigma: float = 0.5, layer: str | None = None, seed: int | None = None
     ) -> None:
+        if not 0 <= sigma < float("inf"):
+            raise ValueError(f"sigma must be finite and not negative, got {sigma}")
         self.per_filter, self.sigma, self.layer, self.seed = per_filter, sigma, layer, seed
         self._draws_before: int | None = None
 

@@ -29,8 +29,8 @@ class SpectrumPerturbation(PixelCallback):
         std: Its standard deviations.
 
     Raises:
-        ValueError: If a strength is negative or the share lies outside (0, 1]; in fit, if the images are not in [0, 1]
-            and no normalisation is known.
+        ValueError: If a strength is negative or not finite, the share lies outside (0, 1], or mean comes without std;
+            in fit, if the images are not in [0, 1] and no normalisation is known.
     """
 
     def __init__(

@@ -18,13 +18,13 @@ class PixelCallback(Callback):
     file: contrast or detail that is attenuated below them is lost for good, as it is in a degraded photograph.
 
     Args:
-        share: Share of each batch that is replaced, in (0, 1].
+        share: Share of each batch that is replaced, in (0, 1]: ``round(share * N)`` images.
         mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
         std: Its standard deviations.
 
     Raises:
-        ValueError: If the share lies outside (0, 1]; in fit, if the images are not in [0, 1] and no normalisation is
-            known.
+        ValueError: If the share lies outside (0, 1], or mean comes without std; in fit, if the images are not in [0, 1]
+            and no normalisation is known.
     """
 
     run_valid = False

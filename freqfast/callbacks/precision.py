@@ -22,7 +22,7 @@ class AutoPrecision(Callback):
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.
 
     Attributes:
-        chosen: "bfloat16" or "float32", decided at the first fit.
+        chosen: "bfloat16" or "float32", decided at each fit.
     """
 
     # The last to see a batch, so that nothing can fail between its preparation and the forward call.

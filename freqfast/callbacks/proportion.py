@@ -21,7 +21,7 @@ class FrequencyProportion(BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
     Before the first step each filter is assigned to a band such that the most energy stays in place; from then on every
-    filter is projected onto the closest one with at least `purity` of its energy in its band. Where
+    filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band. Where
     `SpectralModulation` is on as well, the proportion holds for the filters that the layer applies. After Jia, Bao and
     Ma (2019, arXiv:1911.12044).
 
@@ -36,8 +36,8 @@ class FrequencyProportion(BandColumns):
         assignment: ``(O,)`` band indices of the current or last fit; None before the first.
 
     Raises:
-        ValueError: When added to a Learner: if the proportions, the purity or the layer do not fit its model, or the
-            layer has a `FrequencyProportion` already.
+        ValueError: If a band is unknown or the proportions do not sum to 1; when added to a Learner, if the purity or
+            the layer does not fit its model, or the layer has a `FrequencyProportion` already.
     """
 
     def __init__(

@@ -101,6 +101,6 @@ class BatchRandom:
         return ((self.bits(shape, torch.int32).to(torch.int64) + 2**31) * high) >> 32
 
     def normal(self, loc: float = 0.0, scale: float = 1.0, shape: Sequence[int] = ()) -> Tensor:
-        """Gaussian: float64 ``(n, *shape)``, from 2**16 equally likely values (the largest are 4.3 ``scale`` out)."""
+        """Gaussian: float64 ``(n, *shape)``, from 2**16 equally likely values (the largest are 4.4 ``scale`` out)."""
         slices = self.bits(shape, torch.int16).to(torch.int64).add_(2 ** (_NORMAL_BITS - 1))
         return _normal_quantiles(self.device)[slices].mul_(scale).add_(loc)

@@ -118,7 +118,8 @@ def load_study(path: str | Path) -> Study:
 
         [settings]  # values of the recipe (not seed), for all arms
         width = 16
-        holdout = 2000  # choose on training images held out; for a final table leave it out and write test_images = 0
+        holdout = 2000  # choose on training images held out; for a final table leave it out
+        test_images = 0  # all of them under each corruption
 
         [arms.baseline]
         recipe = "resnet18_cifar10.baseline"
