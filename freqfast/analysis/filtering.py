@@ -6,7 +6,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from freqfast.robustness import Classifier, evaluate_images
+from freqfast.robustness import Classifier
 
 __all__ = ["accuracy", "filtered_images", "radial_frequencies"]
 
@@ -42,4 +42,4 @@ def filtered_images(images: np.ndarray, keeps: Iterable[np.ndarray]) -> Iterator
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of the images that are classified correctly; `images` are pixels from 0 to 255, whole or not."""
-    return float(evaluate_images(classifier, images, labels).mean())
+    return float((classifier.predict(images) == labels).mean())

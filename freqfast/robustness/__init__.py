@@ -14,7 +14,7 @@ each, in integers, with the `Provenance` of all. A `CorruptionReport` holds thes
 from freqfast.robustness.cells import Cell, CellSource, corrupted_cells, corrupted_source
 from freqfast.robustness.classifier import Classifier
 from freqfast.robustness.comparison import Comparison, compare
-from freqfast.robustness.evaluation import evaluate_cells, evaluate_images, evaluate_source
+from freqfast.robustness.evaluation import evaluate_cells, evaluate_source
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import CLEAN, Provenance
 from freqfast.robustness.report import CorruptionReport
@@ -33,7 +33,6 @@ __all__ = [
     "corrupted_cells",
     "corrupted_source",
     "evaluate_cells",
-    "evaluate_images",
     "evaluate_source",
     "stored_source",
 ]

@@ -15,16 +15,9 @@ from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Key, Provenance, key_text
 from freqfast.robustness.report import CorruptionReport
 
-__all__ = ["evaluate_cells", "evaluate_images", "evaluate_source"]
+__all__ = ["evaluate_cells", "evaluate_source"]
 
 Progress = Callable[[int, int, str], None]
-
-
-def evaluate_images(
-    classifier: Classifier, images: np.ndarray, labels: np.ndarray, progress: Callable[[int], None] | None = None
-) -> np.ndarray:
-    """Whether each image is classified correctly, ``(N,)`` bool."""
-    return classifier.predict(images, progress) == np.asarray(labels)
 
 
 def evaluate_cells(

@@ -35,8 +35,8 @@ def wilson_interval(right: int, total: int, level: float = 0.95) -> tuple[float,
     return (0.0 if right == 0 else max(0.0, centre - half)), (1.0 if right == total else min(1.0, centre + half))
 
 
-def mean_interval(scores: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
-    """Interval of a mean over images, by the central limit theorem.
+def mean_interval(scores: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of a mean over images, by the central limit theorem.
 
     The unit is the image. All cells show the same images, so that outcomes of one image hang together, and a mean over
     75 cells of 10,000 images is far from the mean of 750,000 independent trials. What is independent from image to
@@ -45,7 +45,6 @@ def mean_interval(scores: np.ndarray, level: float = 0.95) -> tuple[float, float
 
     Args:
         scores: ``(N,)``, one number an image: its mean over the cells.
-        level: The confidence level.
 
     Returns:
         The interval, or None for fewer than two images.
@@ -53,7 +52,7 @@ def mean_interval(scores: np.ndarray, level: float = 0.95) -> tuple[float, float
     scores = np.asarray(scores, dtype=np.float64)
     if len(scores) < 2:
         return None
-    half = _z(level) * float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    half = _z(0.95) * float(scores.std(ddof=1)) / math.sqrt(len(scores))
     mean = float(scores.mean())
     return mean - half, mean + half
 

@@ -14,15 +14,11 @@ _SECONDS = 20.0
 _SECONDS_PER_BYTE = 1e-6
 
 
-def check_readable(path: str | os.PathLike[str], seconds: float | None = None) -> None:
+def check_readable(path: str | os.PathLike[str]) -> None:
     """Read a file in a forked process, to find out whether reading it here would hang or crash this one.
 
     What the reader itself refuses passes: reading it here will say what is wrong. On systems without fork, nothing is
-    tried.
-
-    Args:
-        path: The file.
-        seconds: How long reading may take; by default 20 s, and 1 s more for each MB of the file.
+    tried. Reading may take 20 s, and 1 s more for each MB of the file.
 
     Raises:
         ValueError: If reading did not come to an end.
@@ -30,8 +26,7 @@ def check_readable(path: str | os.PathLike[str], seconds: float | None = None) -
     path = Path(path)
     if not hasattr(os, "fork") or not path.is_file():
         return
-    if seconds is None:
-        seconds = _SECONDS + _SECONDS_PER_BYTE * path.stat().st_size
+    seconds = _SECONDS + _SECONDS_PER_BYTE * path.stat().st_size
     with warnings.catch_warnings(action="ignore"):  # newer Pythons warn of threads, of which the child uses none
         child = os.fork()
     if not child:

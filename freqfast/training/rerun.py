@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from freqfast.checkpoint import CheckpointPolicy
 from freqfast.run import Run, load_run
 from freqfast.training.environment import environment_differences
 from freqfast.training.runner import Progress, run_recipe
@@ -44,7 +43,6 @@ def rerun(
     device: torch.device | str | None = None,
     progress: Progress | None = None,
     *,
-    policy: CheckpointPolicy | None = None,
     stop: Callable[[], int | None] = lambda: None,
 ) -> Comparison:
     """Repeat a finished run with its recipe, data, device, threads and precision, and compare.
@@ -55,7 +53,6 @@ def rerun(
         data_path: Where the data is now, if it has moved.
         device: Another device than the first run's.
         progress: Called as ``progress(done, total, message)``.
-        policy: When to save checkpoints.
         stop: See `run_recipe`.
 
     Raises:
@@ -65,9 +62,7 @@ def rerun(
     first = load_run(path)
     if Path(out).resolve() == first.path.resolve():
         raise ValueError(f"{out} is the run itself; choose another --out")
-    second = run_recipe(
-        first.recipe, out, data_path, device, progress, resume=True, policy=policy, stop=stop, like=first
-    )
+    second = run_recipe(first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first)
     return compare_runs(first, second)
 
 

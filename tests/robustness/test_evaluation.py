@@ -17,18 +17,11 @@ from freqfast.robustness import (
     CorruptionReport,
     corrupted_source,
     evaluate_cells,
-    evaluate_images,
     evaluate_source,
     stored_source,
 )
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
-
-
-def test_evaluate_images_says_which_are_right(bright, grey):
-    correct = evaluate_images(bright, grey(0, 255, 100, 200), np.array([0, 0, 1, 1]))
-    assert correct.dtype == bool
-    assert correct.tolist() == [True, False, False, True]
 
 
 def test_evaluate_cells(bright, grey):
