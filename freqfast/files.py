@@ -1,7 +1,9 @@
-"""Files that others read appear whole or not at all; folders that one process at a time may work on."""
+"""Files and folders that others read appear whole or not at all; one process at a time may work on a folder."""
 
 import errno
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +14,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["lock_folder", "replacing", "sync", "write_text"]
+__all__ = ["as_new", "lock_folder", "new_folder", "replacing", "sync", "write_text"]
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
+        as_new(name)
         sync(name)
         os.replace(name, path)
     except BaseException:
@@ -52,10 +54,33 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder in the same folder that takes the final name when the block ends well; else it goes.
+
+    Args:
+        path: The final name; its folder must exist.
+
+    Raises:
+        OSError: If no folder can be made there, or there is something of that name at the end.
+    """
+    path = Path(path)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        as_new(temporary)
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
+
+
+def as_new(path: str | Path) -> None:
+    """Give a private temporary file or folder the permissions of any new one: those that the umask leaves."""
+    umask = os.umask(0)
+    os.umask(umask)
+    mode = os.stat(path).st_mode
+    usual = 0o777 if stat.S_ISDIR(mode) else 0o666
+    os.chmod(path, stat.S_IMODE(mode) | usual & ~umask)  # a shared folder's setgid, which is inherited, stays
 
 
 def sync(path: str | Path) -> None:

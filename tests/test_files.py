@@ -1,10 +1,11 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 
 import pytest
 
-from freqfast.files import replacing, write_text
+from freqfast.files import new_folder, replacing, write_text
 
 
 def names(folder):
@@ -105,6 +106,39 @@ def test_permissions_are_those_of_ordinary_new_files(tmp_path, mask):
         os.umask(old)
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain")}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_of_ordinary_new_folders(tmp_path, mask):
+    tmp_path.chmod(0o2755)  # a group's: what is made inside is the group's too, and so on below
+    old = os.umask(mask)
+    try:
+        with new_folder(tmp_path / "ours"):
+            pass
+        (tmp_path / "plain").mkdir()
+    finally:
+        os.umask(old)
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain")}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize("error", [None, ValueError, OSError, KeyboardInterrupt])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path, error):
+    with suppress(error or ()), new_folder(tmp_path / "a") as temporary:
+        (temporary / "file").write_text("text")
+        assert names(tmp_path) == [temporary.name] != ["a"]
+        if error is not None:
+            raise error
+    assert names(tmp_path) == ([] if error else ["a"])
+    assert error or names(tmp_path / "a") == ["file"]
+
+
+def test_a_folder_whose_name_is_taken_goes(tmp_path):
+    write_text(tmp_path / "a", "text")
+    with pytest.raises(OSError, match="a"), new_folder(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "text"
 
 
 def test_missing_folder_is_named(tmp_path):

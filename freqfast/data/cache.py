@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import pooch
 
 from freqfast.data.images import ImageData, ImageSet
+from freqfast.files import new_folder
 
 __all__ = ["fingerprint", "folder", "load", "recall", "store"]
 
@@ -82,21 +82,15 @@ def _sums(arrays: Sequence[np.ndarray]) -> list[int]:
 def store(key: str, data: ImageData) -> None:
     """Keep a decoded data set; where the cache cannot be written, a warning says so and nothing is lost."""
     place = folder() / f"{_PREFIX}{key}"
-    temporary: Path | None = None
+    arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels)
+    header = {"name": data.name, "classes": data.classes, "crc32": _sums(arrays)}
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=".decoding-"))
-        arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels)
-        for name, array in zip(_ARRAYS, arrays, strict=True):
-            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-        header = {"name": data.name, "classes": data.classes, "crc32": _sums(arrays)}
-        (temporary / "data.json").write_text(json.dumps(header), encoding="utf-8")
-        temporary.chmod(0o755)  # as readable as other folders, so that a cache can be shared
-        shutil.rmtree(place, ignore_errors=True)  # what `load` found damaged
-        os.rename(temporary, place)
+        with new_folder(place) as temporary:
+            for name, array in zip(_ARRAYS, arrays, strict=True):
+                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            (temporary / "data.json").write_text(json.dumps(header), encoding="utf-8")
+            shutil.rmtree(place, ignore_errors=True)  # what `load` found damaged
     except OSError as error:
         if load(key) is None:  # else another process was quicker
             warnings.warn(f"decoded data not cached ({error}); set FREQFAST_CACHE to a writable folder", stacklevel=3)
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)

@@ -7,13 +7,13 @@ import hashlib
 import os
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.data import cache
 from freqfast.data.download import fetch
 from freqfast.data.images import Progress
+from freqfast.files import new_folder
 
 __all__ = ["FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
 
@@ -107,9 +107,8 @@ def _unpack(path: Path, progress: Progress | None) -> Path:
     folder = cache.folder() / FOLDER
     folder.parent.mkdir(parents=True, exist_ok=True)
     _check_room(folder.parent, SIZE)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{FOLDER}-"))
     try:
-        with tarfile.open(path, "r:") as archive:
+        with new_folder(folder) as temporary, tarfile.open(path, "r:") as archive:
             members = _expected_members(archive)
             total, done = sum(member.size for member in members.values()), 0
             for name, member in members.items():
@@ -126,21 +125,14 @@ def _unpack(path: Path, progress: Progress | None) -> Path:
                     os.fsync(file.fileno())
                 if (temporary / name).stat().st_size != member.size:
                     raise tarfile.ReadError(f"{name} is cut short")
-        temporary.chmod(0o755)  # as readable as other folders, so that a cache can be shared
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was quicker
-                raise
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(f"{path} is not a sound {ARCHIVE}: {' '.join(str(error).split())}") from None
     except OSError as error:
-        raise OSError(
-            f"{path} cannot be unpacked into {folder} ({error.strerror or error}); free {SIZE / 2**30:.1f} GiB there "
-            "or set FREQFAST_CACHE"
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if not folder.is_dir():  # else another process was quicker
+            raise OSError(
+                f"{path} cannot be unpacked into {folder} ({error.strerror or error}); free {SIZE / 2**30:.1f} GiB "
+                "there or set FREQFAST_CACHE"
+            ) from None
     return folder
 
 

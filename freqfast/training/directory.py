@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from freqfast.files import lock_folder, sync, write_text
+from freqfast.files import as_new, lock_folder, sync, write_text
 from freqfast.recipe import Recipe
 
 __all__ = ["create_run", "remove_leftovers"]
@@ -37,7 +37,7 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
         described = {**environment, "recipe_sha256": hashlib.sha256(text.encode()).hexdigest()}
         write_text(temporary / "recipe.toml", text)
         write_text(temporary / "environment.json", json.dumps(described, indent=2) + "\n")
-        temporary.chmod(0o755)
+        as_new(temporary)
         with lock_folder(temporary):
             try:
                 os.rename(temporary, path)

@@ -31,6 +31,17 @@ def test_what_is_stored_comes_back(data, cache_folder):
     assert os.listdir(cache_folder) == ["decoded-1-key"]  # nothing half-made lies about
 
 
+@pytest.mark.parametrize("mask", [0o077, 0o002])
+def test_a_group_shares_it_if_the_umask_lets_it(data, cache_folder, mask):
+    old = os.umask(mask)
+    try:
+        cache.store("key", data)
+        (cache_folder / "plain").mkdir()
+    finally:
+        os.umask(old)
+    assert (cache_folder / "decoded-1-key").stat().st_mode == (cache_folder / "plain").stat().st_mode
+
+
 def test_recall_prefers_the_newest(data, cache_folder):
     cache.store("old", data)
     newer = ImageData("noise", ("x", "y"), data.train, data.test)

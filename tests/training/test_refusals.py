@@ -10,6 +10,7 @@ from freqfast.data import load_data
 from freqfast.recipe import Recipe
 from freqfast.run import load_run
 from freqfast.training import run_recipe
+from freqfast.training.directory import create_run
 from freqfast.training.loop import FitKeeper
 
 
@@ -120,6 +121,18 @@ def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         run_recipe(TINY, tmp_path / "runs" / "run", tree)
     assert os.listdir(tmp_path / "runs") == []
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o002])
+def test_others_may_do_with_the_directory_what_they_may_with_any(tmp_path, mask):
+    old = os.umask(mask)
+    try:
+        with create_run(tmp_path / "run", TINY, {}):
+            pass
+        (tmp_path / "plain").mkdir()
+    finally:
+        os.umask(old)
+    assert (tmp_path / "run").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("callbacks", [{}, TINY.callbacks])
