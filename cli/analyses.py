@@ -1,15 +1,16 @@
 """`freqfast heatmap`, `reliance`, `ablation` and `quality`."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from freqfast.cli.errors import print_error
 from freqfast.cli.figures import FORMATS, check_output, save_figure
-from freqfast.cli.output import console, percent, progress_bar
+from freqfast.cli.interrupts import interruptible
+from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -164,13 +165,9 @@ def _measure(
     checkpoint = load_checkpoint(run)
     find_conv(checkpoint.model, layer)
     classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
-    try:
-        with progress_bar() as progress:
-            sample = _test_images(run, checkpoint, data, progress).head(images)
-            return analyse(classifier, sample.images, sample.labels, progress=progress)
-    except KeyboardInterrupt:
-        print("freqfast: interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with interruptible(), progress_bar() as progress:
+        sample = _test_images(run, checkpoint, data, progress).head(images)
+        return analyse(classifier, sample.images, sample.labels, progress=progress)
 
 
 def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progress: Progress) -> "ImageSet":
@@ -197,7 +194,7 @@ def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output:
             kept.parent.mkdir(exist_ok=True)
             write_analysis(kept, found)
         except OSError as error:  # what was found is worth more than the file
-            print(f"freqfast: not kept in the run: {error}", file=sys.stderr)
+            print_error(f"not kept in the run: {error}")
             kept = None
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
@@ -210,4 +207,4 @@ def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output:
         save_figure(output, analysis_figure({run.resolve().name: found}))
     if not as_json:
         for path in filter(None, (kept, output)):
-            console.print(f"written: {path}", soft_wrap=True)
+            say(f"written: {path}")

@@ -1,12 +1,12 @@
 """`freqfast corrupt`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.figures import FORMATS, check_output, save_figure
-from freqfast.cli.output import console, progress_bar
+from freqfast.cli.interrupts import interruptible
+from freqfast.cli.output import progress_bar, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,42 +67,37 @@ def corrupt(
     names = tuple(corruption or (name for name in SETS[which] if name not in missing))
     severities = tuple(severity or SEVERITIES)
     check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
-    try:
-        with progress_bar() as progress:
-            data = load_place(source, progress)
-            test = data.test
-            if show is not None:
-                _draw(show, test.images[:limit], image, names, severities, seed, frost_dir)
-            if out is not None:
-                done = write_archive(
-                    out,
-                    test.images,
-                    test.labels,
-                    names,
-                    severities,
-                    seed,
-                    source=data.name,
-                    classes=data.classes,
-                    limit=limit,
-                    frost_dir=frost_dir,
-                    progress=progress,
-                )
-    except KeyboardInterrupt:
-        left = "; the same call goes on from the last whole file" if out is not None else ""
-        print(f"freqfast: interrupted{left}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    left = "; the same call goes on from the last whole file" if out is not None else ""
+    with interruptible(f"interrupted{left}"), progress_bar() as progress:
+        data = load_place(source, progress)
+        test = data.test
+        if show is not None:
+            _draw(show, test.images[:limit], image, names, severities, seed, frost_dir)
+        if out is not None:
+            done = write_archive(
+                out,
+                test.images,
+                test.labels,
+                names,
+                severities,
+                seed,
+                source=data.name,
+                classes=data.classes,
+                limit=limit,
+                frost_dir=frost_dir,
+                progress=progress,
+            )
     if show is not None:
-        console.print(f"{show}: contact sheet of {data.name}", soft_wrap=True)
+        say(f"{show}: contact sheet of {data.name}")
     if out is not None:
         for name, fault in done.damaged.items():
-            console.print(f"{out / name} was damaged ({fault}) and has been made anew", soft_wrap=True)
-        console.print(
+            say(f"{out / name} was damaged ({fault}) and has been made anew")
+        say(
             f"{out}: {len(test.images[:limit])} images of {data.name}, corruptions: {len(set(names))}, severities: "
             f"{len(set(severities))}; files written: {len(done.written)}, verified: {len(done.verified)}",
-            soft_wrap=True,
         )
     for name, reason in missing.items():
-        console.print(f"{name} is left out: {reason} (--frost-dir)", soft_wrap=True)
+        say(f"{name} is left out: {reason} (--frost-dir)")
 
 
 def _draw(

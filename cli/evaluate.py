@@ -1,13 +1,14 @@
 """`freqfast evaluate`."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from freqfast.cli.errors import print_error
 from freqfast.cli.figures import FORMATS, check_output
-from freqfast.cli.output import console, progress_bar
+from freqfast.cli.interrupts import interruptible
+from freqfast.cli.output import progress_bar, say
 from freqfast.cli.summary import present, write
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def evaluate(
         from freqfast.robustness import Classifier, evaluate_source
         from freqfast.robustness.sources import find_source, on_the_fly_source
 
-        try:
+        with interruptible("interrupted; no results are kept"):
             part = _parse_shard(shard)
             loaded = load_model(models[0], weights, _triple("mean", mean), _triple("std", std), classes)
             rivals, stored = _baseline(baseline)
@@ -201,19 +202,14 @@ def evaluate(
                     for each in (loaded, *rivals)
                 ]
                 report, *others = evaluate_source(classifiers, source, part, progress)
-        except KeyboardInterrupt:
-            print("freqfast: interrupted; no results are kept", file=sys.stderr)
-            raise typer.Exit(130) from None
         rival = others[0] if others else stored
     if shard is None:
         present(report, rival, baseline or "", as_json, out, csv, figure)
     else:
         write(out, report.save)
-        console.print(
-            f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge", soft_wrap=True
-        )
+        say(f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge")
     for note in notes:
-        print(f"freqfast: {note}", file=sys.stderr)
+        print_error(note)
 
 
 def _names(which: str, on_the_fly: bool) -> list[str] | None:

@@ -15,9 +15,9 @@ from types import FrameType
 from typing import Any
 
 import typer
-from freqfast.cli.errors import print_error
+from freqfast.cli.errors import one_line, print_error
 
-__all__ = ["long_command", "one_line_warnings"]
+__all__ = ["interruptible", "long_command", "one_line_warnings"]
 
 _STDERR = 2
 _TWICE_S = 0.2  # `timeout` and job schedulers signal the process and its group: one request that arrives twice
@@ -50,8 +50,25 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
         print_error(error)
         raise typer.Exit(1 if error.signum is None else 128 + error.signum) from None
     except KeyboardInterrupt:
-        print(_stopped_at_once(run), file=sys.stderr)
+        print_error(_stopped_at_once(run))
         raise typer.Exit(128 + (stop.signum or signal.SIGINT)) from None
+
+
+@contextmanager
+def interruptible(message: str = "interrupted") -> Iterator[None]:
+    """Let Ctrl-C end the command with one line on stderr.
+
+    Args:
+        message: The line; it says what becomes of the work.
+
+    Raises:
+        typer.Exit: 130 after Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_error(message)
+        raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -68,7 +85,7 @@ def one_line_warnings() -> Iterator[None]:
 
 def _stopped_at_once(run: Path) -> str:
     left = f"; go on with `freqfast run --resume {shlex.quote(str(run))}`" if (run / "recipe.toml").is_file() else ""
-    return f"freqfast: stopped at once{left}"
+    return one_line(f"stopped at once{left}")
 
 
 class _StopRequest:
@@ -119,7 +136,7 @@ class _StopRequest:
                 return
             cursor = _SHOW_CURSOR if os.isatty(_STDERR) else b""
             with suppress(OSError):
-                os.write(_STDERR, cursor + f"\n{_stopped_at_once(self.run)}\n".encode())
+                os.write(_STDERR, cursor + f"\nfreqfast: {_stopped_at_once(self.run)}\n".encode())
             os._exit(128 + (self.signum or number[0]))
 
     def _note(self, signum: int) -> None:

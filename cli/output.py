@@ -9,9 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "corruption_table", "percent", "progress_bar", "proportion_text"]
+__all__ = ["console", "corruption_table", "percent", "progress_bar", "proportion_text", "say"]
 
 console = Console(markup=False, highlight=False)  # a path may hold [brackets]
+
+
+def say(text: str | Text) -> None:
+    """Print a text whose lines the terminal wraps, so that a log has each on one."""
+    console.print(text, soft_wrap=True)
 
 
 @contextmanager

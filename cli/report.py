@@ -1,12 +1,12 @@
 """`freqfast report`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from freqfast.cli.figures import check_output
-from freqfast.cli.output import console, progress_bar
+from freqfast.cli.interrupts import interruptible
+from freqfast.cli.output import progress_bar, say
 
 __all__ = ["report"]
 
@@ -28,11 +28,7 @@ def report(
 
     from freqfast.report.page import write_page
 
-    try:
-        with progress_bar() as progress:
-            write_page(runs, output, progress)
-    except KeyboardInterrupt:
-        print("freqfast: interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with interruptible(), progress_bar() as progress:
+        write_page(runs, output, progress)
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
-    console.print(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB", soft_wrap=True)
+    say(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB")

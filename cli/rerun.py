@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from freqfast.cli.errors import one_line
 from freqfast.cli.interrupts import long_command, one_line_warnings
-from freqfast.cli.output import console, percent, progress_bar
+from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def rerun(
             found = training.rerun(run, out, data, device, progress, stop=stop)
         console.print(_table(found))
         for difference in found.environment:
-            console.print(f"environment: {one_line(difference)}", soft_wrap=True)
-        console.print(f"run directory: {out}", soft_wrap=True)
+            say(f"environment: {one_line(difference)}")
+        say(f"run directory: {out}")
 
 
 def _table(found: "Comparison") -> Table:

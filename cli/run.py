@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from freqfast.cli.interrupts import long_command, one_line_warnings
-from freqfast.cli.output import console, percent, progress_bar, proportion_text
+from freqfast.cli.output import console, percent, progress_bar, proportion_text, say
 from rich.table import Table
 
 __all__ = ["run"]
@@ -85,11 +85,11 @@ def run(
                 chosen, out, data, device, progress, resume=resume is not None, policy=policy, stop=stop
             )
         if finished:
-            console.print(f"{out} is finished already", soft_wrap=True)
+            say(f"{out} is finished already")
         console.print(_summary(result.report))
         for reason in unavailable().values():
-            console.print(f"not measured: {reason}", soft_wrap=True)
-        console.print(f"run directory: {out}", soft_wrap=True)
+            say(f"not measured: {reason}")
+        say(f"run directory: {out}")
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

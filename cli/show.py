@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from freqfast.cli.output import console, percent
+from freqfast.cli.errors import one_line
+from freqfast.cli.output import console, percent, say
 from freqfast.cli.terminal import BandBar, band_mark
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -43,7 +44,7 @@ def show(
             f"{name} {percent(share)} %" for name, share in zip(_names(shown), shown.shares[number], strict=True)
         )
         text = f"filter {number}: {_class(shown, number)}, energy {shown.energy[number]:.4g}; {shares}\n"
-        console.print(text, soft_wrap=True)
+        say(text)
         console.print(spectrum_text(shown, number, console))
         return
     if len(layers) > 1:
@@ -59,7 +60,7 @@ def _print_head(path: Path, spectra: "Spectra") -> None:
     text = Text(
         f"{path}: layer {_layer(spectra)}, {filters} filters of {channels}x{height}x{width}, spectra of {n}x{n} points"
     )
-    facts = [f"{_printable(name)} {_printable(value)}" for name, value in sorted(spectra.provenance.items())]
+    facts = [f"{one_line(name)} {one_line(value)}" for name, value in sorted(spectra.provenance.items())]
     if spectra.history is not None:
         facts.append(f"{len(spectra.history.epochs)} records up to epoch {spectra.history.epochs[-1]}")
     if facts:
@@ -69,21 +70,15 @@ def _print_head(path: Path, spectra: "Spectra") -> None:
         lower, upper = spectra.bands.edges[i : i + 2]
         text.append(", " if i else " ").append_text(band_mark(name, i, 1, console))
         text.append(f" {name} {lower:.3f} to {upper:.3f}")
-    console.print(text, soft_wrap=True)
-
-
-def _printable(value: object) -> str:
-    """A value from the file on one line, without control characters that a terminal would obey."""
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    say(text)
 
 
 def _names(spectra: "Spectra") -> list[str]:
-    return [_printable(name) for name in spectra.bands.names]
+    return [one_line(name) for name in spectra.bands.names]
 
 
 def _layer(spectra: "Spectra") -> str:
-    return _printable(spectra.layer) or "(the model itself)"
+    return one_line(spectra.layer) or "(the model itself)"
 
 
 def _class(spectra: "Spectra", number: int) -> str:

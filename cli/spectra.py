@@ -1,14 +1,15 @@
 """`freqfast spectra`."""
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.output import console, progress_bar, proportion_text
+from freqfast.cli.errors import print_error
+from freqfast.cli.interrupts import interruptible
+from freqfast.cli.output import progress_bar, proportion_text, say
 
 if TYPE_CHECKING:
     from freqfast.spectra import Spectra
@@ -41,20 +42,19 @@ def spectra(
     from freqfast.spectra import measure_layers, spatial_layers
     from freqfast.spectra_h5 import write_spectra
 
-    source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # no pixels, no normalisation
-    names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
     run = Path(model)
-    provenance = _digest(run / "model.safetensors" if run.is_dir() else weights or run) | {"source": model}
-    with progress_bar() as progress:
+    with interruptible(), progress_bar() as progress:
+        source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # it sees no pixels
+        names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
+        provenance = _digest(run / "model.safetensors" if run.is_dir() else weights or run) | {"source": model}
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run / "spectra.h5")
     write_spectra(output, measured)
     first = measured[0]
-    console.print(
+    say(
         f"{output}: {len(first.power)} filters of layer {first.layer}, "
         f"{proportion_text(first.bands.names, first.proportion.tolist())}"
         + (f"; {len(measured)} layers, {sum(len(s.power) for s in measured)} filters in all" if measured[1:] else ""),
-        soft_wrap=True,
     )
 
 
@@ -76,7 +76,7 @@ def _with_record(measured: "Sequence[Spectra]", record: Path) -> "list[Spectra]"
     except FileNotFoundError:  # no run, or one from before its end
         return list(measured)
     except ValueError as error:  # damaged: the export is what repairs it
-        print(f"freqfast: exported without the run's target and history: {error}", file=sys.stderr)
+        print_error(f"exported without the run's target and history: {error}")
         return list(measured)
     layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in measured]
     first = layers[0]

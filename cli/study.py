@@ -1,15 +1,15 @@
 """`freqfast study`."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.figures import check_output, save_figure
-from freqfast.cli.interrupts import long_command, one_line_warnings
-from freqfast.cli.output import console
+from freqfast.cli.interrupts import interruptible, long_command, one_line_warnings
+from freqfast.cli.output import console, say
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -84,26 +84,23 @@ def study(
     else:
         parameters = parse_slurm(slurm) if slurm else None
         known = merge(published, StudyResults(plan, ())).finished
-        with long_command(out) as stop, one_line_warnings(), _progress() as (progress, ended):
-            try:
-                errors = run_study(
-                    plan,
-                    out,
-                    arms=arm or (),
-                    seeds=seed or (),
-                    skip=() if repeat else known,
-                    data_path=data,
-                    device=device,
-                    jobs=jobs,
-                    threads=threads,
-                    slurm=parameters,
-                    progress=progress,
-                    ended=ended,
-                    stop=stop,
-                )
-            except KeyboardInterrupt:
-                print("freqfast: stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
-                raise typer.Exit(130) from None
+        at_once = interruptible("stopped at once; the same command goes on from the last checkpoints")
+        with long_command(out) as stop, at_once, one_line_warnings(), _progress() as (progress, ended):
+            errors = run_study(
+                plan,
+                out,
+                arms=arm or (),
+                seeds=seed or (),
+                skip=() if repeat else known,
+                data_path=data,
+                device=device,
+                jobs=jobs,
+                threads=threads,
+                slurm=parameters,
+                progress=progress,
+                ended=ended,
+                stop=stop,
+            )
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
     found = merge(published, gather(plan, out))
@@ -117,11 +114,11 @@ def study(
         written += _draw(out / "figures", found)
     if not markdown:
         for path in written:
-            console.print(f"{path}", soft_wrap=True)
+            say(str(path))
     asked = {run.name for run in plan.runs(arm or (), seed or ())}
     failed = [name for name in {**errors, **found.failures} if name in asked and name not in found.finished]
     if failed and not table:
-        print(f"freqfast: {len(failed)} of the runs failed: {', '.join(failed)}", file=sys.stderr)
+        print_error(f"{len(failed)} of the runs failed: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
@@ -147,7 +144,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
             bar.update(task, completed=done, total=total, description=message)
 
         def ended(run: "PlannedRun", error: str | None) -> None:
-            stderr.print(f"{run.name}: {'finished' if error is None else error}", soft_wrap=True)
+            stderr.print(f"{run.name}: {'finished' if error is None else one_line(error)}", soft_wrap=True)
 
         yield progress, ended
 
@@ -181,8 +178,8 @@ def _show(results: "StudyResults", markdown: bool) -> None:
     if markdown:
         print(results_table(summaries), end="")
         return
-    console.print(results.study.title, soft_wrap=True)
-    console.print("percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired", soft_wrap=True)
+    say(results.study.title)
+    say("percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired")
     for header, rows in tables(summaries):
         table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         for i, label in enumerate(header):
@@ -191,8 +188,8 @@ def _show(results: "StudyResults", markdown: bool) -> None:
             table.add_row(*cells)
         console.print(table)
         console.print()
-    console.print(f"{len(results.finished)} of {len(results.study.runs())} runs are finished", soft_wrap=True)
+    say(f"{len(results.finished)} of {len(results.study.runs())} runs are finished")
     for name, error in results.failures.items():
-        console.print(f"{name} failed: {error}", soft_wrap=True)
+        say(f"{name} failed: {one_line(error)}")
     for note in results.notes:
-        console.print(note, soft_wrap=True)
+        say(one_line(note))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqfast.cli.figures import save_figure
-from freqfast.cli.output import console, corruption_table, percent
+from freqfast.cli.output import console, corruption_table, percent, say
 
 if TYPE_CHECKING:
     from freqfast.robustness import Comparison, CorruptionReport
@@ -54,7 +54,7 @@ def _print(report: "CorruptionReport", comparison: "Comparison | None", as_json:
         return
     console.print(corruption_table(report.accuracy))
     for line in _summary_lines(report, comparison):
-        console.print(line, soft_wrap=True)
+        say(line)
 
 
 def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str) -> None:

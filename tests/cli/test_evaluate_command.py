@@ -94,6 +94,16 @@ def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):
     assert made["accuracy"] == {name: stored["accuracy"][name] for name in made["accuracy"]}
 
 
+def test_a_note_tells_the_terminal_nothing(call, checkpoint, archive, tree, monkeypatch):
+    (tree / "test" / "dark" / "\x1b[2J.png").write_bytes(b"no image")
+    monkeypatch.setenv("FREQFAST_DATA", str(tree))
+    result = call("evaluate", checkpoint, "--cifar10c", archive)
+    assert result.code == 0
+    assert result.err.startswith("freqfast: no clean accuracy: ")
+    assert "?[2J.png" in result.err
+    assert "\x1b" not in result.err
+
+
 def test_a_set_is_chosen_by_its_name(call, refused, checkpoint, archive, place):
     words = ("--limit", 2, "--precision", "float32", "--json")
     fly = json.loads(call("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--set", "bar", *words).out)

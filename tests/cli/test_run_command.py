@@ -223,6 +223,12 @@ def test_a_second_signal_stops_at_once(call, tree, place, quick):
     assert call("run", "--resume", "out").code == 0
 
 
+def test_what_stopped_tells_the_terminal_nothing(call, tree, place, quick):
+    with at_step(2, signals(signal.SIGTERM, signal.SIGTERM, apart=0.25)):
+        stopped = call(*LOW, "--data", tree, *TINY, "--out", "\x1b[2J")
+    assert stopped.err.splitlines()[-1] == "freqfast: stopped at once; go on with `freqfast run --resume '?[2J'`"
+
+
 def test_a_hangup_is_nothing(call, tree, place, quick):
     with at_step(1, signals(signal.SIGHUP)):
         assert call(*LOW, "--data", tree, *TINY, "--out", "out").code == 0

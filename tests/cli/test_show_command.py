@@ -68,7 +68,7 @@ def test_tables_of_a_layer(call, exported):
     assert "\x1b" not in result.out  # neither colours in a pipe nor what the file would tell a terminal
     head, _, tables = result.out.partition("frequency proportion")
     assert "layer 0, 3 filters of 1x3x3, spectra of 32x32 points" in head
-    assert "note a [31mb; recipe quickstart; seed 3; 2 records up to epoch 7" in head
+    assert "note a?[31mb; recipe quickstart; seed 3; 2 records up to epoch 7" in head
     assert "█ low 0.000 to 0.399, ▒ high 0.399 to 0.707" in head
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in tables.splitlines() if line.startswith("│")]
     shares = read_spectra(exported).shares

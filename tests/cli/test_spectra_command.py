@@ -56,6 +56,25 @@ def run(checkpoint, tmp_path):
     return tmp_path / "run"
 
 
+def test_an_interrupt_is_one_line(call, checkpoint, place, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freqfast.spectra.measure.power_spectrum", interrupt)
+    result = call("spectra", checkpoint, "-o", "out.h5")
+    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted\n")
+    assert list(place.iterdir()) == []
+
+
+def test_a_note_tells_the_terminal_nothing(call, run):
+    hostile = run.rename(run.with_name("\x1b[2J"))
+    (hostile / "spectra.h5").write_bytes(b"damaged")
+    result = call("spectra", hostile, "-o", "out.h5")
+    assert result.code == 0
+    assert result.err.startswith("freqfast: exported without the run's target and history: ")
+    assert "\x1b" not in result.err
+
+
 def test_a_runs_record_goes_along(call, run, place):
     assert call("spectra", run, "-o", "out.h5", "--layers", "all").code == 0
     first, second, *_ = read_layers(place / "out.h5")

@@ -110,6 +110,16 @@ def test_a_run_that_is_damaged_after_it_finished_is_a_failure_too(call, file, tr
     assert call(*words, "--arm", "baseline").code == 0
 
 
+def test_a_failure_tells_the_terminal_nothing(call, file, place):
+    failure = place / "out" / "runs" / "low" / "seed-0.error"
+    failure.parent.mkdir(parents=True)
+    failure.write_text("\x1b[2J.png cannot be used\n\n")
+    result = call("study", file, "--out", "out", "--table")
+    assert result.code == 0
+    assert "low/seed-0 failed: ?[2J.png cannot be used" in result.out
+    assert "\x1b" not in result.out
+
+
 def test_a_result_file_keeps_what_the_study_leaves_out(call, file, tree, place):
     words = ("study", file, "--data", tree, "--out", "out", "--seed", 0)
     call(*words, "--results", "kept.json")
