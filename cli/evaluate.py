@@ -1,8 +1,8 @@
 """`freqfast evaluate`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.errors import print_error
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _IMAGES, _MODEL, _RESULTS = "Images (one of the first three)", "Model", "Results"
-_CLASSES, _DEVICE, _PRECISION = 10, "cpu", "auto"  # by default
 
 
 def evaluate(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -69,9 +69,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="Images of each severity to use, from its start.", rich_help_panel=_IMAGES)
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of --on-the-fly; by default 0.", rich_help_panel=_IMAGES)
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of --on-the-fly.", rich_help_panel=_IMAGES)] = 0,
     frost_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of the frost photographs, for --on-the-fly.", rich_help_panel=_IMAGES),
@@ -89,9 +87,9 @@ def evaluate(
     ] = None,
     classes: Annotated[
         int, typer.Option(min=1, help="Logits of a timm or torchvision model.", rich_help_panel=_MODEL)
-    ] = _CLASSES,
-    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.", rich_help_panel=_MODEL)] = _DEVICE,
-    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.", rich_help_panel=_MODEL)] = _PRECISION,
+    ] = 10,
+    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.", rich_help_panel=_MODEL)] = "cpu",
+    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.", rich_help_panel=_MODEL)] = "auto",
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -136,25 +134,8 @@ def evaluate(
     check_output(csv)
     check_output(figure, FORMATS)
     if merge:
-        unused = {
-            "--cifar10c": cifar10c,
-            "--download": download,
-            "--on-the-fly": on_the_fly,
-            "--data": data,
-            "--set": which,
-            "--corruption": corruption,
-            "--limit": limit,
-            "--seed": seed,
-            "--frost-dir": frost_dir,
-            "--weights": weights,
-            "--mean": mean,
-            "--std": std,
-            "--classes": classes != _CLASSES,
-            "--device": device != _DEVICE,
-            "--precision": precision != _PRECISION,
-            "--shard": shard,
-        }
-        _refuse("--merge takes result files and evaluates nothing", unused)
+        used = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
+        _refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - used)
         report, rival = _merged(models, baseline)
         notes: list[str] = []
     else:
@@ -163,17 +144,16 @@ def evaluate(
                 f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
                 "files together with --merge"
             )
-        chosen = {"--cifar10c": cifar10c, "--download": download, "--on-the-fly": on_the_fly}
-        if len(named := [name for name, value in chosen.items() if value]) > 1:
+        if len(named := _given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
             raise ValueError(f"the images come from one place, got {' and '.join(named)}")
         if not on_the_fly:
-            _refuse("stored images have been corrupted already", {"--seed": seed, "--frost-dir": frost_dir})
+            _refuse(context, "stored images have been corrupted already", {"seed", "frost_dir"})
         if which is not None:
-            _refuse("--set names the corruptions", {"--corruption": corruption})
+            _refuse(context, "--set names the corruptions", {"corruption"})
             corruption = _names(which, on_the_fly)
         if shard is not None:
-            later = {"--baseline": baseline, "--json": as_json, "--csv": csv, "--figure": figure}
-            _refuse("a shard leaves its part in --out; report with --merge", later)
+            later = {"baseline", "as_json", "csv", "figure"}
+            _refuse(context, "a shard leaves its part in --out; report with --merge", later)
             if out is None:
                 raise ValueError("--shard needs --out, the file to leave its part in")
 
@@ -189,7 +169,7 @@ def evaluate(
                 if on_the_fly:
                     place = data or loaded.data
                     source, notes = on_the_fly_source(
-                        place, corruption, limit, seed or 0, frost_dir=frost_dir, progress=progress
+                        place, corruption, limit, seed, frost_dir=frost_dir, progress=progress
                     )
                 else:
                     source, notes = find_source(
@@ -245,10 +225,17 @@ def _is_result(text: str) -> bool:
     return Path(text).suffix == ".json"
 
 
-def _refuse(reason: str, options: Mapping[str, Any]) -> None:
-    """Raise if any of the options was given."""
-    if given := [name for name, value in options.items() if value is not None and value is not False]:
+def _refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
+    """Raise if any of these parameters was given."""
+    if given := _given(context, names):
         raise ValueError(f"{reason}; leave out {', '.join(given)}")
+
+
+def _given(context: typer.Context, names: Set[str]) -> list[str]:
+    """Which of these parameters were given, be it with their default value: the options, in the order of the help."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return [parameter.opts[0] for parameter in context.command.params if parameter.name in given]
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:

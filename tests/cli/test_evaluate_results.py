@@ -61,9 +61,9 @@ def test_shards_that_do_not_belong_together(call, refused, checkpoint, rival, ar
         "evaluate", "--merge", "1.json", "--cifar10c", archive, "--limit", 3
     )
     assert "so --baseline run must be a result file" in refused("evaluate", "--merge", "1.json", "--baseline", "run")
-    ignored = {"--classes": 3, "--device": "cuda:9", "--precision": "nonsense"}
+    ignored = {"--seed": 0, "--classes": 10, "--device": "cpu", "--precision": "auto"}  # be it the default values
     line = refused("evaluate", "--merge", "1.json", *(word for option in ignored.items() for word in option))
-    assert "evaluates nothing; leave out --classes, --device, --precision" in line
+    assert "evaluates nothing; leave out --seed, --classes, --device, --precision" in line
     Path("1.json").write_text("{}")
     assert "1.json is not a sound result of freqfast evaluate" in refused("evaluate", "--merge", "1.json")
 
