@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from freqfast.cli.errors import print_error
@@ -31,7 +31,9 @@ Data = Annotated[
 ]
 Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
 Device = Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.")]
-Precision = Annotated[str, typer.Option(help="auto, bfloat16 or float32.")]
+Precision = Annotated[
+    Literal["auto", "bfloat16", "float32"], typer.Option(help="auto: bfloat16 where the device computes it natively.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of what is random.")]
 BandCount = Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")]
 Progress = Callable[[int, int, str], None]

@@ -1,7 +1,7 @@
 """`freqfast corrupt`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from freqfast.cli.figures import FORMATS, check_output, save_figure
@@ -29,7 +29,7 @@ def corrupt(
         Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of one image (.png, .pdf or .svg).")
     ] = None,
     which: Annotated[
-        str, typer.Option("--set", help="Whose corruptions: c (CIFAR-10-C's 19) or bar (CIFAR-10-C-bar's 10).")
+        Literal["c", "bar"], typer.Option("--set", help="CIFAR-10-C's 19 corruptions or CIFAR-10-C-bar's 10.")
     ] = "c",
     corruption: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A corruption of any set, may be repeated; by default all.")
@@ -60,8 +60,6 @@ def corrupt(
     from freqfast.corruptions.archive import check_request, write_archive
     from freqfast.data.images import load_place
 
-    if which not in SETS:
-        raise ValueError(f"no set of corruptions is called {which!r}; there are {', '.join(SETS)}")
     reasons = {} if corruption or frost_dir else unavailable()
     missing = {name: reasons[name] for name in SETS[which] if name in reasons}
     names = tuple(corruption or (name for name in SETS[which] if name not in missing))

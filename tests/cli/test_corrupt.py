@@ -116,7 +116,7 @@ def test_frost_dir_without_photographs(refused, tmp_path):
         (["photos"], "--out"),
         (["nowhere", "--out", "c"], "nowhere does not exist"),
         (["photos", "--out", "c", "--corruption", "rain"], "'rain'"),
-        (["photos", "--out", "c", "--set", "rain"], "no set of corruptions is called 'rain'; there are c, bar"),
+        (["photos", "--out", "c", "--set", "rain"], "'rain' is not one of 'c', 'bar'"),
         (["nowhere", "--show", "sheet.xyz"], "cannot write sheet.xyz: its name must end in .png or .svg or .pdf"),
         (["nowhere", "--show", "."], ". is a folder; name a file"),
         (["nowhere", "--show", "none/sheet.png"], "folder none does not exist"),

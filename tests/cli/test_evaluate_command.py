@@ -114,7 +114,7 @@ def test_a_set_is_chosen_by_its_name(call, refused, checkpoint, archive, place):
     assert (stored["accuracy"], stored["mean_bar"]) == (fly["accuracy"], fly["mean_bar"])
     with_archive = ("evaluate", checkpoint, "--cifar10c", archive, "--set")
     assert "holds no blue_noise_sample; it holds fog, contrast" in refused(*with_archive, "bar")
-    assert "no set of corruptions is called 'd'; there are c, bar" in refused(*with_archive, "d")
+    assert "'d' is not one of 'c', 'bar'; see `" in refused(*with_archive, "d")
     assert "--set names the corruptions; leave out --corruption" in refused(*with_archive, "c", "--corruption", "fog")
 
 
@@ -224,7 +224,7 @@ def test_figure(call, checkpoint, archive, place, name):
         (("--limit", "0"), "limit must be at least 1, got 0"),
         (("--limit", "-5"), "limit must be at least 1, got -5"),
         (("--device", "abacus"), "device 'abacus' is not available here"),
-        (("--precision", "half"), "precision must be one of auto, bfloat16, float32, got 'half'"),
+        (("--precision", "half"), "'half' is not one of 'auto', 'bfloat16', 'float32'"),
         (("--mean", "0.5,0.5"), "--mean 0.5,0.5: write three numbers such as 0.49,0.48,0.45"),
         (("--std", "a,b,c"), "--std a,b,c: write three numbers"),
         (("--std", "0,1,1"), "mean and std must be three finite numbers each, std positive"),

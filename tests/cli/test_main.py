@@ -6,6 +6,8 @@ import sys
 import pytest
 
 import freqfast
+from freqfast.corruptions import SETS
+from freqfast.precision import PRECISIONS
 
 
 def program(*words, **options):
@@ -108,6 +110,14 @@ def test_every_command_has_help(call, command):
     assert result.code == 0
     assert result.err == ""
     assert "Usage" in result.out
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"),
+    [("corrupt", SETS), ("evaluate", SETS), ("evaluate", PRECISIONS), ("reliance", PRECISIONS)],
+)
+def test_help_lists_the_choices(call, command, choices):
+    assert "|".join(choices) in call(command, "--help").out
 
 
 def test_recipes_lists_each_with_its_data(call):
