@@ -79,6 +79,7 @@ class Job:
         import torch
 
         from freqfast.training import RunStoppedError, run_recipe
+        from freqfast.training.loop import stopping
 
         keep_freed_memory()
         if self.threads is not None:
@@ -88,7 +89,7 @@ class Job:
                 self.run.recipe, self.folder, self.own_data_path, self.device, progress, resume=True, stop=stop
             )
             if self.bar and lacks_bar(self.folder):
-                evaluate_bar(run, self.own_data_path, self.device, _stopping(progress, stop))
+                evaluate_bar(run, self.own_data_path, self.device, stopping(progress, stop))
         except BlockingIOError as error:  # no failure of the run
             return str(error)
         except Exception as error:
@@ -107,19 +108,6 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, f"{line}\n\n{details}")
         return line
-
-
-def _stopping(progress: Progress | None, stop: Stop) -> Progress:
-    """A progress function at which work ends that is repeated when the study goes on."""
-    from freqfast.training import RunStoppedError
-
-    def report(done: int, total: int, message: str) -> None:
-        if (signum := stop()) is not None:
-            raise RunStoppedError(f"interrupted in {message}", signum)
-        if progress is not None:
-            progress(done, total, message)
-
-    return report
 
 
 class LocalTask:

@@ -14,7 +14,7 @@ from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
 from freqfast.files import write_text
 from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
-__all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner", "RunStoppedError"]
+__all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner", "RunStoppedError", "stopping"]
 
 
 class RunStoppedError(OSError):
@@ -27,6 +27,26 @@ class RunStoppedError(OSError):
     def __init__(self, message: str, signum: int | None = None) -> None:
         super().__init__(message)
         self.signum = signum
+
+
+def stopping(
+    progress: Callable[[int, int, str], None] | None, stop: Callable[[], int | None]
+) -> Callable[[int, int, str], None]:
+    """A progress function at which work can stop at once, since it is repeated when the run goes on.
+
+    Args:
+        progress: Called as ``progress(done, total, message)`` in its turn.
+        stop: Asked each time for the number of a signal that wants the run to stop; None if none does. If one does, the
+            function raises `RunStoppedError`.
+    """
+
+    def report(done: int, total: int, message: str) -> None:
+        if (signum := stop()) is not None:
+            raise RunStoppedError(f"interrupted in {message}", signum)
+        if progress is not None:
+            progress(done, total, message)
+
+    return report
 
 
 class ResumableLearner(Learner):

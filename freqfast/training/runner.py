@@ -27,7 +27,7 @@ from freqfast.training.continuity import (
 from freqfast.training.directory import create_run, remove_leftovers
 from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
-from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner, RunStoppedError
+from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner, RunStoppedError, stopping
 from freqfast.training.outcome import filter_proportion, write_outcome
 
 __all__ = ["Progress", "run_recipe"]
@@ -88,12 +88,10 @@ class _Work:
     progress: Progress | None
     stop: Callable[[], int | None]
 
-    def watched(self, done: int, total: int, message: str) -> None:
-        """The progress function of stages that can stop at once, since they are repeated when the run goes on."""
-        if (signum := self.stop()) is not None:
-            raise RunStoppedError(f"interrupted in {message}", signum)
-        if self.progress is not None:
-            self.progress(done, total, message)
+    @property
+    def watched(self) -> Progress:
+        """The progress function of all stages but the training."""
+        return stopping(self.progress, self.stop)
 
 
 def _start(
