@@ -178,11 +178,11 @@ def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progres
     from freqfast.model_sources import check_classes, run_data
     from freqfast.run import read_recipe
 
-    recipe = read_recipe(run) if (run / "recipe.toml").is_file() else None
+    holdout = read_recipe(run).holdout if (run / "recipe.toml").is_file() else 0
     place = data or run_data(run)
     loaded = load_place(place, progress)
     check_classes(str(run), checkpoint.classes, str(place or loaded.name), loaded.classes)
-    return loaded.hold_out(recipe.holdout).test if recipe and recipe.holdout else loaded.test
+    return loaded.hold_out(holdout).test
 
 
 def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output: Path | None, as_json: bool) -> None:

@@ -45,8 +45,8 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def head(self, count: int) -> "ImageSet":
-        """The first images; sets are kept in mixed order, so these are a fair sample of the classes."""
+    def head(self, count: int | None) -> "ImageSet":
+        """The first images, or all; sets are kept in mixed order, so these are a fair sample of the classes."""
         return ImageSet(self.images[:count], self.labels[:count])
 
 
@@ -91,13 +91,15 @@ class ImageData:
         Training sets are kept in mixed order, so the images held out are a fair sample of the classes.
 
         Args:
-            count: How many.
+            count: How many; 0 for none, which leaves the data as it is.
 
         Raises:
-            ValueError: If nothing would be left on either side.
+            ValueError: If there are not so many, or none would be left to train on.
         """
+        if count == 0:
+            return self
         if not 0 < count < len(self.train):
-            raise ValueError(f"holdout must lie in 1..{len(self.train) - 1}, got {count}")
+            raise ValueError(f"holdout must lie in 0..{len(self.train) - 1}, got {count}")
         cut = len(self.train) - count
         train, held = (ImageSet(self.train.images[s], self.train.labels[s]) for s in (slice(cut), slice(cut, None)))
         return replace(self, train=train, test=held)

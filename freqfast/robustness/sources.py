@@ -97,7 +97,7 @@ def on_the_fly_source(
     missing = {} if corruptions else unavailable(frost_dir)
     names = corruptions or [name for name in CORRUPTIONS if name not in missing]
     found = load_place(data, progress)
-    source = corrupted_source(found.test.head(limit or len(found.test)), names, seed, frost_dir=frost_dir)
+    source = corrupted_source(found.test.head(limit), names, seed, frost_dir=frost_dir)
     source = replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes)
     return source, [f"{name} is left out: {reason} (--frost-dir)" for name, reason in missing.items()]
 

@@ -53,8 +53,6 @@ def evaluate_bar(
     data = load_data(run.recipe.data, data_path or run.environment["data"]["path"], progress)
     if data_hash(data) != run.environment["data"]["sha256"]:
         raise ValueError(f"{run.path} was trained on other data than this; name its own")
-    if run.recipe.holdout:
-        data = data.hold_out(run.recipe.holdout)
     classifier = Classifier(
         run.model,
         run.checkpoint.mean,
@@ -63,7 +61,7 @@ def evaluate_bar(
         run.report["precision"],
         name=str(run.path),
     )
-    cells = cells_of_run(run.recipe, data, BAR)
+    cells = cells_of_run(run.recipe, data.hold_out(run.recipe.holdout), BAR)
     found = evaluate_cells(classifier, cells, len(BAR) * len(SEVERITIES), progress=progress)
     content = {key: value for key, value in found.to_dict().items() if key in ("mean_bar", "accuracy", "images")}
     content |= {"seconds": time.monotonic() - started, "version": __version__}

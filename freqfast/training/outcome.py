@@ -82,7 +82,7 @@ def write_outcome(
 
 def cells_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> Iterator[Cell]:
     """The corrupted images that runs of a recipe are evaluated on, those held out under a seed of their own."""
-    sample = data.test.head(recipe.test_images or len(data.test))
+    sample = data.test.head(recipe.test_images or None)
     return corrupted_cells(sample.images, sample.labels, corruptions, seed=1 if recipe.holdout else 0)
 
 

@@ -139,8 +139,7 @@ def _build(
     recipe: Recipe, data: ImageData, environment: Mapping[str, Any], device: torch.device | str, out: Path
 ) -> tuple[ResumableLearner, ImageData]:
     """The Learner of a run, in the precision that was chosen at its start, and the data that it is evaluated on."""
-    if recipe.holdout:
-        data = data.hold_out(recipe.holdout)
+    data = data.hold_out(recipe.holdout)
     return build_learner(replace(recipe, precision=environment["precision"]), data, device, path=out), data
 
 

@@ -34,7 +34,19 @@ def test_head_keeps_images_with_their_labels():
     assert len(head) == 2
     np.testing.assert_array_equal(head.images, images.images[:2])
     np.testing.assert_array_equal(head.labels, images.labels[:2])
-    assert len(images.head(99)) == 3
+    assert len(images.head(99)) == len(images.head(None)) == 3
+
+
+def test_the_last_training_images_are_held_out():
+    data = ImageData("noise", ("a", "b"), image_set([0, 1, 0, 1]), image_set(seed=1))
+    held = data.hold_out(1)
+    np.testing.assert_array_equal(held.train.images, data.train.images[:3])
+    np.testing.assert_array_equal(held.test.images, data.train.images[3:])
+    np.testing.assert_array_equal(held.test.labels, [1])
+    assert data.hold_out(0) is data
+    for count in (-1, 4):
+        with pytest.raises(ValueError, match=rf"^holdout must lie in 0\.\.3, got {count}$"):
+            data.hold_out(count)
 
 
 @pytest.mark.parametrize(
