@@ -22,7 +22,6 @@ taken to have no such state.
 
 import hashlib
 import json
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -223,10 +222,10 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 def _with_stride(tensor: Tensor, stride: list[int]) -> Tensor:
     """The tensor with its axes in another order in memory."""
-    order = sorted(range(tensor.ndim), key=lambda axis: (-stride[axis], -tensor.shape[axis]))
-    found = torch.empty_permuted(tensor.shape, order, dtype=tensor.dtype)
-    if [s for s, n in zip(found.stride(), tensor.shape, strict=True) if n > 1] != [
-        s for s, n in zip(stride, tensor.shape, strict=True) if n > 1
-    ]:
-        raise ValueError(f"{stride} are no strides of a dense tensor of shape {tuple(tensor.shape)}")
-    return torch.as_strided(found.copy_(tensor), tensor.shape, stride) if math.prod(tensor.shape) else tensor
+    size = 1
+    for step, count in sorted(zip(stride, tensor.shape, strict=True)):
+        if count > 1 and tensor.numel():
+            if step != size:  # a gap, which may be any size, or an overlap
+                raise ValueError(f"{stride} are no strides of a dense tensor of shape {tuple(tensor.shape)}")
+            size *= count
+    return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
