@@ -12,7 +12,7 @@ import torch
 
 from freqfast.data import ImageData
 from freqfast.recipe import Recipe
-from freqfast.training.environment import data_place, describe_environment, environment_differences
+from freqfast.training.environment import data_place, describe_environment, differences, environment_differences
 
 __all__ = ["compare_start", "require_same_recipe", "require_sound_recipe", "stored_place", "stored_settings"]
 
@@ -58,13 +58,12 @@ def require_same_recipe(given: Recipe, stored: Recipe, out: Path) -> None:
     Raises:
         ValueError: Naming the first key that differs.
     """
-    a, b = (_flat(tomllib.loads(recipe.to_toml())) for recipe in (given, stored))
-    for key in dict.fromkeys((*a, *b)):
-        if a.get(key) != b.get(key):
-            raise ValueError(
-                f"{out} was started with {key} {b.get(key)!r}, the recipe given has {a.get(key)!r}; "
-                "give the same recipe or another run directory"
-            )
+    old, new = (tomllib.loads(recipe.to_toml()) for recipe in (stored, given))
+    for key, then, now in differences(old, new):
+        raise ValueError(
+            f"{out} was started with {key} {then!r}, the recipe given has {now!r}; "
+            "give the same recipe or another run directory"
+        )
 
 
 def require_sound_recipe(environment: Mapping[str, Any], out: Path) -> None:
@@ -114,9 +113,9 @@ def compare_start(
             + (f"; written since: {', '.join(files[:3])}{more}" if files else "")
             + "; put the old data back or start a new run"
         )
-    if differences := environment_differences(environment, now):
+    if changes := environment_differences(environment, now):
         warnings.warn(
-            f"not the environment that {out} was started in, so its result may differ: {'; '.join(differences)}",
+            f"not the environment that {out} was started in, so its result may differ: {'; '.join(changes)}",
             stacklevel=3,
         )
 
@@ -130,11 +129,3 @@ def _written_since(moment: float, place: Path) -> Iterator[str]:
         for path in (Path(folder) / name for name in sorted(names)):
             if path.lstat().st_ctime > moment:
                 yield str(path.relative_to(place))
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat

@@ -20,7 +20,7 @@ from freqfast.plugins import plugin_versions
 from freqfast.precision import resolve_device, resolve_precision
 from freqfast.recipe import Recipe
 
-__all__ = ["data_hash", "data_place", "describe_environment", "environment_differences", "threads"]
+__all__ = ["data_hash", "data_place", "describe_environment", "differences", "environment_differences", "threads"]
 
 _PACKAGES = (
     "fastai",
@@ -90,16 +90,20 @@ def data_hash(data: ImageData) -> str:
     return digest.hexdigest()
 
 
-def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One text for each entry that differs, such as ``packages.torch: 2.5.0, now 2.6.0``; but for data's place."""
-    found: list[str] = []
+    ignored = ("data.path", "recipe_sha256")
+    return [f"{name}: {a}, now {b}" for name, a, b in differences(old, new) if name not in ignored]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The entries of nested tables that differ: dotted keys with both values, None where there is no such entry."""
     for key in dict.fromkeys((*old, *new)):
-        name, a, b = prefix + key, old.get(key), new.get(key)
+        a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += environment_differences(a, b, f"{name}.")
-        elif a != b and name not in ("data.path", "recipe_sha256"):
-            found.append(f"{name}: {a}, now {b}")
-    return found
+            yield from differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield prefix + key, a, b
 
 
 @contextmanager

@@ -19,6 +19,10 @@ pytestmark = pytest.mark.usefixtures("two_corruptions")
         ({"lr": 0.1}, r"was started with lr 0\.05, the recipe given has 0\.1; give the same recipe or another run"),
         ({"width": 16, "seed": 3}, "was started with width 8, the recipe given has 16"),
         ({"callbacks": {"spectrum_perturbation": {"share": 0.25}}}, r"callbacks\.\w+"),
+        (
+            {"callbacks": {name: TINY.callbacks[name] for name in TINY.callbacks if name != "antialiasing"}},
+            r"was started with callbacks\.antialiasing {}, the recipe given has None",
+        ),
         ({"name": "other"}, "was started with name 'tiny'"),
     ],
 )
