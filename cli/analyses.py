@@ -13,6 +13,8 @@ from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table
 
+from freqfast.progress import Progress
+
 if TYPE_CHECKING:
     from freqfast.analysis import Analysis
     from freqfast.data.images import ImageSet
@@ -36,7 +38,6 @@ Precision = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of what is random.")]
 BandCount = Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")]
-Progress = Callable[[int, int, str], None]
 Layer = Annotated[str | None, typer.Option(help="Name of the convolution; the first spatial one by default.")]
 
 
@@ -174,7 +175,7 @@ def _measure(
 
 def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
-    from freqfast.data.images import load_place
+    from freqfast.data.loading import load_place
     from freqfast.model_sources import check_classes, run_data
     from freqfast.run import read_recipe
 

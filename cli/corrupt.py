@@ -58,7 +58,7 @@ def corrupt(
 
     from freqfast.corruptions import SETS, SEVERITIES, unavailable
     from freqfast.corruptions.archive import check_request, write_archive
-    from freqfast.data.images import load_place
+    from freqfast.data.loading import load_place
 
     reasons = {} if corruption or frost_dir else unavailable()
     missing = {name: reasons[name] for name in SETS[which] if name in reasons}

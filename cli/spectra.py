@@ -20,7 +20,10 @@ __all__ = ["spectra"]
 def spectra(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A run directory, a model.safetensors, timm:, torchvision: or package.module:callable."),
+        typer.Argument(
+            metavar="MODEL",
+            help="A run directory, a model.safetensors, timm:, torchvision: or package.module:callable.",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file to write.")],
     layers: Annotated[

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from freqfast.analysis.filtering import Progress, accuracy, filtered_images, radial_frequencies
+from freqfast.analysis.filtering import accuracy, filtered_images, radial_frequencies
 from freqfast.analysis.results import Ablation
 from freqfast.bands import Bands, band_shares, classify_filters
 from freqfast.modulation import effective_weight
+from freqfast.progress import Progress
 from freqfast.robustness import Classifier
 from freqfast.surgery import find_conv
 

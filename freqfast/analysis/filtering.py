@@ -1,6 +1,6 @@
 """Images without some of their radial frequencies, and a classifier's accuracy on such images."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import scipy.fft
@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from freqfast.robustness import Classifier
 
 __all__ = ["accuracy", "filtered_images", "radial_frequencies"]
-
-Progress = Callable[[int, int, str], None]
 
 
 def radial_frequencies(height: int, width: int) -> NDArray[np.float64]:

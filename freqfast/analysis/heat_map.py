@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast.analysis.filtering import Progress, accuracy
+from freqfast.analysis.filtering import accuracy
 from freqfast.analysis.results import MAX_NORM, HeatMap
+from freqfast.progress import Progress
 from freqfast.robustness import Classifier
 
 __all__ = ["check_norm", "fourier_basis", "fourier_heat_map", "frequency_pairs"]

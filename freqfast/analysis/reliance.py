@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from freqfast.analysis.filtering import Progress, accuracy, filtered_images, radial_frequencies
+from freqfast.analysis.filtering import accuracy, filtered_images, radial_frequencies
 from freqfast.analysis.results import Reliance
+from freqfast.progress import Progress
 from freqfast.robustness import Classifier
 
 __all__ = ["frequency_reliance"]

@@ -1,8 +1,8 @@
 """Feed a fit's progress to a plain function, for whoever draws it."""
 
-from collections.abc import Callable
-
 from fastai.callback.core import Callback
+
+from freqfast.progress import Progress
 
 __all__ = ["FitProgress"]
 
@@ -17,7 +17,7 @@ class FitProgress(Callback):
     run_valid = False
     order = 60  # after Recorder (50), which smooths the loss
 
-    def __init__(self, progress: Callable[[int, int, str], None]) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     def after_batch(self) -> None:

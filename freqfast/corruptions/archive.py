@@ -9,7 +9,7 @@ import glob
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -24,8 +24,7 @@ from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_m
 from freqfast.corruptions.photographs import find_photographs, shrunk_photographs
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.files import lock_folder, replacing
-
-Progress = Callable[[int, int, str], None]
+from freqfast.progress import Progress
 
 _CHUNK_BYTES = 2**23  # images corrupted at a time: enough for every core, little memory
 
@@ -97,7 +96,7 @@ def write_archive(
     wanted = Manifest(
         source=source,
         images=len(used_images),
-        images_sha256=_hash_images(used_images, used_labels),
+        images_sha256=hash_images(used_images, used_labels),
         limit=limit if limit is not None and limit < len(images) else None,
         seed=seed,
         severities=severities,
@@ -262,7 +261,8 @@ def _content(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).data
 
 
-def _hash_images(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+def hash_images(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+    """SHA-256 of images and labels, as a manifest has it in ``images_sha256``."""
     digest = hashlib.sha256()
     for rows in _chunks(images):
         digest.update(_content(images[rows]))

@@ -22,8 +22,9 @@ from PIL import Image
 
 from freqfast.data import cache
 from freqfast.data.batches import read_batch
-from freqfast.data.images import ImageData, ImageSet, Progress, mixed_order
+from freqfast.data.images import ImageData, ImageSet, mixed_order
 from freqfast.data.tars import MEMBER_LIMIT, read_members
+from freqfast.progress import Progress
 
 __all__ = ["load_cifar10"]
 

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.data import cache
 from freqfast.data.download import fetch
-from freqfast.data.images import Progress
 from freqfast.files import new_folder
+from freqfast.progress import Progress
 
 __all__ = ["FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from freqfast._version import __version__
-from freqfast.data.images import Progress
+from freqfast.progress import Progress
 
 __all__ = ["fetch"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from freqfast.data.images import Progress
+from freqfast.progress import Progress
 
 __all__ = ["MEMBER_LIMIT", "read_members"]
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from itertools import chain, groupby
@@ -16,6 +16,7 @@ from markupsafe import Markup
 from freqfast._version import __version__
 from freqfast.analysis import analysis_file
 from freqfast.files import write_text
+from freqfast.progress import Progress
 from freqfast.recipe import differing_fields
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import EVALUATION, Entry, load_entries
@@ -25,7 +26,6 @@ from freqfast.report.summary import MEASURES, corruption_families, difference, m
 
 __all__ = ["render_page", "write_page"]
 
-Progress = Callable[[int, int, str], None]
 
 _BUDGET = ("data", "model", "width", "kernel_size", "epochs", "batch_size", "test_images", "holdout")
 """Fields of a recipe that runs must share for their accuracies to compare."""

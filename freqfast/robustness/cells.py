@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from freqfast.corruptions.archive import _hash_images, check_request
+from freqfast.corruptions.archive import check_request, hash_images
 from freqfast.data.images import ImageSet
 from freqfast.robustness.provenance import CLEAN, Key
 
@@ -97,7 +97,7 @@ def corrupted_source(
         images.labels,
         lambda corruption, severity: corrupt(images.images, corruption, severity, seed, frost_dir=frost_dir),
         images,
-        _hash_images(images.images, images.labels),
+        hash_images(images.images, images.labels),
         seed,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqfast.progress import Progress
 from freqfast.robustness.cells import Cell, CellSource
 from freqfast.robustness.classifier import Classifier, batches
 from freqfast.robustness.outcomes import Outcomes
@@ -16,8 +17,6 @@ from freqfast.robustness.provenance import Key, Provenance, key_text
 from freqfast.robustness.report import CorruptionReport
 
 __all__ = ["evaluate_cells", "evaluate_source"]
-
-Progress = Callable[[int, int, str], None]
 
 
 def evaluate_cells(

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from freqfast.corruptions import CORRUPTIONS, unavailable
-from freqfast.corruptions.archive import _hash_images
+from freqfast.corruptions.archive import hash_images
 from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
 from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
-from freqfast.data.images import ImageData, ImageSet, Progress, load_place
+from freqfast.data.images import ImageData, ImageSet
+from freqfast.data.loading import load_place
+from freqfast.progress import Progress
 from freqfast.robustness.cells import CellSource, corrupted_source
 from freqfast.robustness.stored import stored_source
 
@@ -137,7 +139,7 @@ def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) ->
     used = len(source.labels)
     if manifest is not None:
         made_from = data.test.head(manifest.images)
-        same = _hash_images(made_from.images, made_from.labels) == manifest.images_sha256
+        same = hash_images(made_from.images, made_from.labels) == manifest.images_sha256
         return made_from.head(used) if same else None
     head = data.test.head(used)
     if np.array_equal(head.labels, source.labels):

@@ -1,12 +1,13 @@
 """Spectra from a model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from freqfast.bands import Bands, band_shares
 from freqfast.modulation import SpectralConv2d, effective_weight
+from freqfast.progress import Progress
 from freqfast.spectra.checks import Scalar
 from freqfast.spectra.layer import Spectra, SpectraHistory
 from freqfast.spectrum import GRID, check_weight, frequencies, power_spectrum
@@ -76,7 +77,7 @@ def measure_layers(
     bands: Bands | int | Mapping[str, Sequence] | None = None,
     n: int = GRID,
     provenance: Mapping[str, Scalar] | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Spectra]:
     """Spectra of several convolutions of a model, or of all that are spatial.
 

@@ -3,12 +3,12 @@
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqfast._version import __version__
 from freqfast.files import write_text
+from freqfast.progress import Progress
 
 if TYPE_CHECKING:
     from freqfast.run import Run
@@ -27,7 +27,7 @@ def evaluate_bar(
     run: "Run",
     data_path: str | Path | None = None,
     device: str | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Evaluate a finished run on CIFAR-10-C-bar, on the images of its report, and leave ``bar.json`` in its directory.
 

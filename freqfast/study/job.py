@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from freqfast.files import write_text
 from freqfast.memory import keep_freed_memory
+from freqfast.progress import Progress
 from freqfast.study.bar import evaluate_bar, lacks_bar
 from freqfast.study.definition import PlannedRun
 from freqfast.study.results import failure_file, run_folder
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "LocalTask", "SlurmTask"]
 
-Progress = Callable[[int, int, str], None]
 Stop = Callable[[], int | None]
 
 

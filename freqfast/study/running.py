@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqfast.progress import Progress
 from freqfast.study.bar import lacks_bar
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import cancel, import_submitit, local_executor, slurm_executor, submit
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pending_runs", "run_study"]
 
-Progress = Callable[[int, int, str], None]
 Ended = Callable[[PlannedRun, str | None], None]
 Stop = Callable[[], int | None]
 _POLL_S = 0.5

@@ -12,6 +12,7 @@ from fastai.learner import Learner
 
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
 from freqfast.files import write_text
+from freqfast.progress import Progress
 from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
 __all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner", "RunStoppedError", "stopping"]
@@ -29,9 +30,7 @@ class RunStoppedError(OSError):
         self.signum = signum
 
 
-def stopping(
-    progress: Callable[[int, int, str], None] | None, stop: Callable[[], int | None]
-) -> Callable[[int, int, str], None]:
+def stopping(progress: Progress | None, stop: Callable[[], int | None]) -> Progress:
     """A progress function at which work can stop at once, since it is repeated when the run goes on.
 
     Args:

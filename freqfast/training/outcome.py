@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from freqfast.corruptions import SEVERITIES, available
 from freqfast.data import ImageData
 from freqfast.files import write_text
 from freqfast.modulation import effective_weight
+from freqfast.progress import Progress
 from freqfast.recipe import Recipe
 from freqfast.robustness import CLEAN, Cell, Classifier, corrupted_cells, evaluate_cells
 from freqfast.run import SCHEMA, save_checkpoint
@@ -40,7 +41,7 @@ def write_outcome(
     out: Path,
     before: list[float],
     seconds: float,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write ``model.safetensors``, ``spectra.h5`` and, after the evaluation, ``evaluation.json`` and ``report.json``.
 
@@ -86,9 +87,7 @@ def cells_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) ->
     return corrupted_cells(sample.images, sample.labels, corruptions, seed=1 if recipe.holdout else 0)
 
 
-def _evaluate(
-    recipe: Recipe, learn: Learner, data: ImageData, out: Path, progress: Callable[[int, int, str], None] | None
-) -> dict[str, Any]:
+def _evaluate(recipe: Recipe, learn: Learner, data: ImageData, out: Path, progress: Progress | None) -> dict[str, Any]:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here.
 
     The corruptions' seed is the same for every run, so that runs are compared on the same images; the outcomes image by

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from freqfast.progress import Progress
 from freqfast.run import Run, load_run
 from freqfast.training.environment import environment_differences
-from freqfast.training.runner import Progress, run_recipe
+from freqfast.training.runner import run_recipe
 
 __all__ = ["Comparison", "compare_runs", "rerun"]
 

@@ -15,6 +15,7 @@ from freqfast.callbacks import FitProgress
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
 from freqfast.files import lock_folder
+from freqfast.progress import Progress
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
 from freqfast.training.continuity import (
@@ -31,8 +32,6 @@ from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner,
 from freqfast.training.outcome import filter_proportion, write_outcome
 
 __all__ = ["Progress", "run_recipe"]
-
-Progress = Callable[[int, int, str], None]
 
 
 def run_recipe(

@@ -16,7 +16,7 @@ from freqfast.analysis import (
     frequency_reliance,
     read_analysis,
 )
-from freqfast.data.images import load_data
+from freqfast.data import load_data
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.robustness import Classifier

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from freqfast.corruptions import BAR, CORRUPTIONS, corrupt
-from freqfast.data.images import load_data
+from freqfast.data import load_data
 from freqfast.robustness import stored_source
 
 
