@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from freqfast.corruptions.elastic import _affine_source, _sample
 from freqfast.corruptions.filters import defocus_kernel, gaussian_filter, motion_filter, pad
+from freqfast.corruptions.pixels import pixel_grid
 from freqfast.corruptions.spatter import _canny, _distance_to, _equalise, _water
 from freqfast.corruptions.weather import _plasma
 from freqfast.corruptions.zoom import zoom, zoom_matrix
@@ -107,7 +108,7 @@ def test_plasma(decay, oracles):
 
 def test_elastic_geometry(levels, photos, oracles):
     moves = np.random.default_rng(0).uniform(-2.56, 2.56, (24, 3, 2))
-    rows, columns = _affine_source(32, 32, torch.from_numpy(moves))
+    rows, columns = _affine_source(*pixel_grid(levels), torch.from_numpy(moves))
     source = np.stack([oracles.affine_source(move) for move in moves])
     close = np.abs(np.stack([rows, columns], axis=-1) - source) < 1e-6
     assert close.mean() > 0.999  # a coordinate half-way between steps of 1/32 may round either way
