@@ -23,7 +23,6 @@ def evaluate_cells(
     classifier: Classifier,
     cells: Iterable[Cell],
     total: int,
-    clean: float | None = None,
     progress: Progress | None = None,
 ) -> CorruptionReport:
     """Outcomes of a classifier on each cell.
@@ -32,7 +31,6 @@ def evaluate_cells(
         classifier: The model.
         cells: Images of one corruption and severity at a time.
         total: Number of cells, for the progress.
-        clean: Accuracy on uncorrupted images, to report beside.
         progress: Called as ``progress(done, total, message)`` after each cell.
 
     Raises:
@@ -43,7 +41,7 @@ def evaluate_cells(
         (outcomes[cell.corruption, cell.severity],) = _measure([classifier], cell)
         if progress:
             progress(done, total, key_text((cell.corruption, cell.severity)))
-    return CorruptionReport(outcomes, clean)
+    return CorruptionReport(outcomes)
 
 
 def evaluate_source(

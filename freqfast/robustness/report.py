@@ -24,18 +24,16 @@ class CorruptionReport:
 
     Attributes:
         outcomes: By corruption and severity; those on uncorrupted images under `CLEAN`.
-        clean: Accuracy on uncorrupted images, where it was measured.
         provenance: What was evaluated on what.
     """
 
     outcomes: Mapping[Key, Outcomes]
-    clean: float | None = None
     provenance: Provenance | None = None
 
-    def __post_init__(self) -> None:
-        """Take the clean accuracy from the outcomes, if they hold it."""
-        if CLEAN in self.outcomes:
-            object.__setattr__(self, "clean", self.outcomes[CLEAN].accuracy)
+    @property
+    def clean(self) -> float | None:
+        """Accuracy on uncorrupted images, where it was measured."""
+        return self.outcomes[CLEAN].accuracy if CLEAN in self.outcomes else None
 
     @cached_property
     def accuracy(self) -> dict[str, dict[int, float]]:
@@ -152,7 +150,7 @@ class CorruptionReport:
         Raises:
             OSError: If the file cannot be written; a former file of that name stays.
         """
-        write_results(path, (self.outcomes, self.clean, self.provenance))
+        write_results(path, self.outcomes, self.provenance)
 
     @classmethod
     def load(cls, path: str | Path) -> "CorruptionReport":

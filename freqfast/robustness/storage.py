@@ -1,6 +1,6 @@
 """Result files: outcomes by cell and their provenance, as JSON.
 
-``{"schema": "freqfast-evaluation-1", "freqfast": version, "provenance": {...} | null, "clean": fraction | null,
+``{"schema": "freqfast-evaluation-1", "freqfast": version, "provenance": {...} | null,
 "outcomes": {corruption: {severity: {"images", "correct": base64 of packed bits, "bins": [[images, right,
 confidence in units of 2**-24], ...], "images_crc32"}}}}``; see `Outcomes` and `Provenance` for what each means.
 """
@@ -22,17 +22,13 @@ __all__ = ["SCHEMA", "read_results", "write_results"]
 
 SCHEMA = "freqfast-evaluation-1"
 
-Results = tuple[Mapping[Key, Outcomes], float | None, Provenance | None]
-"""Outcomes by cell, the clean accuracy, and what was evaluated: what a `CorruptionReport` is made of."""
 
-
-def write_results(path: str | Path, results: Results) -> None:
-    """Write results, whole or not at all.
+def write_results(path: str | Path, outcomes: Mapping[Key, Outcomes], provenance: Provenance | None) -> None:
+    """Write outcomes by cell and what was evaluated, whole or not at all.
 
     Raises:
         OSError: If the file cannot be written; a former file of that name stays.
     """
-    outcomes, clean, provenance = results
     by_name: dict[str, dict[str, Any]] = {}
     for (name, severity), cell in outcomes.items():
         by_name.setdefault(name, {})[str(severity)] = {
@@ -45,14 +41,13 @@ def write_results(path: str | Path, results: Results) -> None:
         "schema": SCHEMA,
         "freqfast": __version__,
         "provenance": provenance and asdict(provenance),
-        "clean": clean,
         "outcomes": by_name,
     }
     write_text(path, json.dumps(content) + "\n")
 
 
-def read_results(path: str | Path) -> Results:
-    """Read a result file.
+def read_results(path: str | Path) -> tuple[dict[Key, Outcomes], Provenance | None]:
+    """Read the outcomes and the provenance in a result file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -73,8 +68,8 @@ def read_results(path: str | Path) -> Results:
         ) from None
 
 
-def _parse(content: dict[str, Any]) -> Results:
-    """Results from JSON values; raises one of many exceptions if they are none."""
+def _parse(content: dict[str, Any]) -> tuple[dict[Key, Outcomes], Provenance | None]:
+    """Outcomes and provenance from JSON values; raises one of many exceptions if they are none."""
     outcomes: dict[Key, Outcomes] = {}
     for name, by in content["outcomes"].items():
         for severity, cell in by.items():
@@ -85,11 +80,8 @@ def _parse(content: dict[str, Any]) -> Results:
                 tuple((_integer(a), _integer(b), _integer(c)) for a, b, c in cell["bins"]),
                 _integer(cell["images_crc32"]),
             )
-    clean = content["clean"]
-    if clean is not None and not 0 <= clean <= 1:
-        raise ValueError(f"clean is {clean!r}")
     stored = content["provenance"]
-    return outcomes, clean, None if stored is None else _provenance(stored)
+    return outcomes, None if stored is None else _provenance(stored)
 
 
 def _provenance(stored: dict[str, Any]) -> Provenance:

@@ -49,9 +49,3 @@ def test_differences_on_other_images_are_unpaired(name):
     a, b = measure(ours, name), measure(theirs, name)
     assert found.value == pytest.approx(a.value - b.value)
     assert found.half == pytest.approx(np.hypot(a.high - a.low, b.high - b.low) / 2)
-
-
-def test_without_outcomes_image_by_image_there_is_no_interval():
-    report = CorruptionReport({}, clean=0.8)
-    assert measure(report, "clean") == (0.8, None, None)
-    assert difference(report, report, "clean") == ((0, None, None), False)

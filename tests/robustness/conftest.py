@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from freqfast.robustness import Classifier, CorruptionReport, Outcomes
+from freqfast.robustness.provenance import CLEAN
 
 # The names as the published archive has them; written out here, since the tests must not believe the package.
 MAIN = (
@@ -109,7 +110,9 @@ def reported(outcomes):
         cells = {
             (name, s): outcomes(np.arange(20) < right_of(i, s)) for i, name in enumerate(names) for s in severities
         }
-        return CorruptionReport(cells, clean)
+        if clean is not None:
+            cells[CLEAN] = outcomes(np.arange(20) < clean)
+        return CorruptionReport(cells)
 
     return make
 

@@ -83,7 +83,7 @@ def test_what_was_not_measured_in_full_has_no_summary(pair):
 
 
 def test_a_perfect_baseline_has_no_corruption_error(reported, all_names):
-    perfect = reported(lambda i, s: 20, all_names, clean=1.0)
+    perfect = reported(lambda i, s: 20, all_names, clean=20)
     assert compare(perfect, perfect).mce is None
     assert compare(perfect, perfect).relative_mce is None
 

@@ -8,7 +8,7 @@ from freqfast.robustness import CLEAN, CorruptionReport
 
 
 def test_means_by_hand(reported, all_names):
-    report = reported(lambda i, s: i + (s > 1) * 1, all_names, clean=0.9)
+    report = reported(lambda i, s: i + (s > 1) * 1, all_names, clean=18)
     # Severities 1..5 add 0, 1, 1, 1, 1: 0.8 on average; corruptions 0..14 average to 7, and 0..18 to 9.
     assert report.mean15 == pytest.approx(7.8 / 20)
     assert report.mean19 == pytest.approx(9.8 / 20)
@@ -74,9 +74,9 @@ def test_to_dict_is_json_with_fractions(outcomes):
 
 
 def test_clean_is_what_the_outcomes_say(outcomes):
-    assert CorruptionReport({CLEAN: outcomes([1, 0])}, clean=0.9).clean == 0.5
+    assert CorruptionReport({CLEAN: outcomes([1, 0])}).clean == 0.5
     assert CorruptionReport({CLEAN: outcomes([1, 0])}).to_dict()["intervals"]["clean"] is not None
-    assert CorruptionReport({}, clean=0.9).to_dict()["intervals"]["clean"] is None
+    assert CorruptionReport({}).clean is CorruptionReport({}).to_dict()["intervals"]["clean"] is None
 
 
 def test_the_unit_of_the_interval_is_the_image(outcomes, main_names):

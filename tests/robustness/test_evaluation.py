@@ -31,9 +31,9 @@ def test_evaluate_cells(bright, grey):
         Cell("snow", 2, grey(0, 255), np.array([1, 0])),
     ]
     calls = []
-    report = evaluate_cells(bright, iter(cells), 3, 0.75, lambda *call: calls.append(call))
+    report = evaluate_cells(bright, iter(cells), 3, lambda *call: calls.append(call))
     assert report.accuracy == {"fog": {1: 1.0, 5: 0.5}, "snow": {2: 0.0}}
-    assert (report.images, report.clean) == (2, 0.75)
+    assert (report.images, report.clean) == (2, None)
     assert calls == [(1, 3, "fog 1"), (2, 3, "fog 5"), (3, 3, "snow 2")]
 
 
