@@ -58,6 +58,11 @@ def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
 def _load(path: str | Path, label: str) -> Entry:
     run = load_run(path)
     outcomes = run.path / EVALUATION
+    if not outcomes.is_file() and run.recipe.holdout:
+        again = shlex.join(["freqfast", "rerun", str(path)])
+        raise FileNotFoundError(
+            f"{outcomes} is missing, and only a run itself measures the images that it holds out; `{again}` repeats it"
+        )
     if not outcomes.is_file():
         command = shlex.join(["freqfast", "evaluate", str(path), "--on-the-fly", "--out", str(outcomes)])
         raise FileNotFoundError(f"{outcomes} is missing; `{command}` writes it")

@@ -194,6 +194,10 @@ def test_outcomes_that_are_missing_are_named_with_the_command_that_writes_them(m
     command = f"freqfast evaluate '{run}' --on-the-fly --out '{run}/evaluation.json'"
     with pytest.raises(FileNotFoundError, match=re.escape(f"evaluation.json is missing; `{command}` writes it")):
         load_entries([run])
+    held_out = make_run("held", holdout=5)
+    (held_out / "evaluation.json").unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(f"holds out; `freqfast rerun {held_out}` repeats it")):
+        load_entries([held_out])
 
 
 @pytest.mark.parametrize("modulation", [False, True])
