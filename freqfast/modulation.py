@@ -19,6 +19,7 @@ __all__ = [
     "apply_modulation",
     "assign_effective_weight",
     "bake_modulation",
+    "check_sigma",
     "effective_weight",
     "gain_frequencies",
 ]
@@ -79,6 +80,12 @@ def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
     return weight + (((weight.flatten(2) @ basis) * change) @ basis.T).view_as(weight)
 
 
+def check_sigma(sigma: float) -> None:
+    """Raise a ValueError if this is no standard deviation of a perturbation: negative or not finite."""
+    if not 0 <= sigma < float("inf"):
+        raise ValueError(f"sigma must be finite and not negative, got {sigma}")
+
+
 class SpectralConv2d(nn.Conv2d):
     """A 2-D convolution whose filters pass each spatial frequency by a learnable power gain.
 
@@ -121,8 +128,7 @@ class SpectralConv2d(nn.Conv2d):
         self._init_modulation(per_filter, sigma, seed)
 
     def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None) -> None:
-        if not 0 <= sigma < float("inf"):
-            raise ValueError(f"sigma must be finite and not negative, got {sigma}")
+        check_sigma(sigma)
         if max(self.kernel_size) < 2:
             raise ValueError("a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel")
         free = len(_frequency_pairs(self._size)[0])
