@@ -183,8 +183,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if header["schema"] > SCHEMA:
             raise ValueError(f"schema {header['schema']} is newer than this version reads ({SCHEMA}); update freqfast")
         spec, modulation = dict(header["model"]), header["modulation"]
-        # Absent in files of schema 1 before they were added.
-        equalization, antialiasing = header.get("equalization"), header.get("antialiasing", [])
+        equalization, antialiasing = header["equalization"], header["antialiasing"]
         mean, std = (tuple(float(x) for x in header[key]) for key in ("mean", "std"))
         classes = tuple(str(name) for name in header["classes"])
         with torch.device("meta"):  # sizes are checked against the file before any memory is taken

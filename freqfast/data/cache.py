@@ -67,7 +67,7 @@ def _read(place: Path, name: str | None = None) -> ImageData | None:
         if name is not None and header["name"] != name:
             return None
         arrays = [np.load(place / f"{array}.npy", allow_pickle=False) for array in _ARRAYS]
-        if header.get("crc32", sums := _sums(arrays)) != sums:  # absent in entries from before it was stored
+        if header["crc32"] != _sums(arrays):
             return None
         return ImageData(header["name"], tuple(header["classes"]), ImageSet(*arrays[:2]), ImageSet(*arrays[2:]))
     except Exception:  # a damaged header can make NumPy raise nearly anything; whatever it is, the entry is no good

@@ -26,8 +26,6 @@ DIMS = {
     "target": ("band",),
     "log_gain": ("filter", "gain_fy", "gain_fx"),
 }
-OPTIONAL = {"auxiliary_signals", "energy", "response_db", "phase", "training/classes", "training/proportion"}
-"""What follows from the rest and came to schema 1 late: right where present, but its absence is no departure."""
 
 LONG_NAMES = {
     "power": "power per frequency",

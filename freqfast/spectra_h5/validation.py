@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 
 from freqfast.spectra_h5.reading import child, dataset_of, has, layer_names, open_export, read_export
-from freqfast.spectra_h5.schema import OPTIONAL
 from freqfast.spectra_h5.writing import in_memory, write_export
 
 __all__ = ["validate"]
@@ -61,7 +60,7 @@ def _departures(item: h5py.HLObject, sound: h5py.HLObject, seen: dict[h5py.HLObj
         if has(item, name):
             other = child(item, name, h5py.Group) if isinstance(sound[name], h5py.Group) else dataset_of(item, name)
             yield from _departures(other, sound[name], seen)
-        elif not OPTIONAL & {name, f"{_leaf(item)}/{name}"}:
+        else:
             yield f"{item.name}: {name!r} is missing"
     for name in sorted(set(item) - set(sound)):
         if isinstance(added := child(item, name, h5py.HLObject), h5py.Dataset) and not _is_scale(added):
@@ -73,8 +72,7 @@ def _attribute_departures(item: h5py.HLObject, sound: h5py.HLObject) -> Iterator
         if name in _HDF5_OWN:
             continue
         if name not in item.attrs:
-            if name not in OPTIONAL:
-                yield f"{item.name}: attribute {name!r} is missing"
+            yield f"{item.name}: attribute {name!r} is missing"
             continue
         form, wanted = (
             (i.attrs.get_id(name).shape, h5py.check_string_dtype(i.attrs.get_id(name).dtype)) for i in (item, sound)

@@ -72,8 +72,7 @@ def require_sound_recipe(environment: Mapping[str, Any], out: Path) -> None:
     Raises:
         ValueError: If it was changed, or rotted.
     """
-    then = environment.get("recipe_sha256")  # absent in runs from before it was stored
-    if then is not None and hashlib.sha256((out / "recipe.toml").read_bytes()).hexdigest() != then:
+    if hashlib.sha256((out / "recipe.toml").read_bytes()).hexdigest() != environment.get("recipe_sha256"):
         raise ValueError(
             f"{out / 'recipe.toml'} has changed since the run was started (its SHA-256 is not the one in "
             "environment.json); put the old text back, or start a new run"

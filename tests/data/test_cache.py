@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 
@@ -77,15 +76,6 @@ def test_one_bit_that_flipped_is_noticed(data, cache_folder, file, bit):
     content[-8] ^= 1 << bit  # a value, and one that may well be in range
     path.write_bytes(content)
     assert cache.load("key") is None
-
-
-def test_an_entry_from_before_check_sums(data, cache_folder):
-    cache.store("key", data)
-    path = cache_folder / "decoded-1-key" / "data.json"
-    header = json.loads(path.read_text())
-    del header["crc32"]
-    path.write_text(json.dumps(header))
-    assert_same(cache.load("key"), data)
 
 
 def test_unwritable_cache_warns_and_goes_on(data, tmp_path, monkeypatch):
