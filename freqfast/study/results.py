@@ -1,6 +1,7 @@
 """What a study's runs gave: gathered from run directories, and merged with what other machines published."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,6 +55,11 @@ class ResultRow:
     def name(self) -> str:
         """How messages call it, as in `PlannedRun.name`."""
         return f"{self.arm}/seed-{self.seed}"
+
+    @property
+    def precision(self) -> str:
+        """What it was computed in; "auto" chooses by the machine."""
+        return str(self.report.get("precision", self.recipe.precision))
 
     @property
     def hardware(self) -> tuple[Any, ...]:
@@ -163,7 +169,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """Local results and, for runs that are not finished here, those published before.
 
     Published rows of other recipes than the study now defines, or of arms that it has not, are left out with a note. A
-    run of both with different numbers gets a note too, and counts as run here.
+    run of both with different numbers gets a note too, and counts as run here. So do runs in different precisions.
     """
     rows = {(row.arm, row.seed): row for row in local.rows}
     arms = {arm.name: arm for arm in local.study.arms}
@@ -186,8 +192,15 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
                 for key in theirs
                 if key in ours and ours[key] != theirs[key]
             )
-            notes.append(f"published {name} differs: {'; '.join(changes) or 'not in the means'}")
+            in_other = f" ({row.precision} there, {here.precision} here)" if row.precision != here.precision else ""
+            notes.append(f"published {name} differs{in_other}: {'; '.join(changes) or 'not in the means'}")
     order = {name: i for i, name in enumerate(arms)}
+    if len(precisions := Counter(row.precision for row in rows.values())) > 1:
+        counts = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
+        notes.append(
+            f"the runs differ in precision ({counts}), so differences between them may come from that; "
+            "set precision in the study's settings"
+        )
     return replace(
         local,
         rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))),

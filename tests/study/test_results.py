@@ -152,6 +152,20 @@ def test_seconds_may_differ_numbers_may_not(study, rows, make_row):
     assert merge([cell], StudyResults(study, rows)).notes == ("published low/seed-0 differs: not in the means",)
 
 
+def test_runs_in_different_precisions_are_told(study, rows, make_row):
+    published, here = (
+        replace(row, report={**row.report, "precision": precision})
+        for row, precision in ((make_row("baseline", 0, 0.85, 0.64), "bfloat16"), (rows[0], "float32"))
+    )
+    others = [replace(row, report={**row.report, "precision": "bfloat16"}) for row in rows[1:3]]
+    assert merge([published, *others], StudyResults(study, (here,))).notes == (
+        "published baseline/seed-0 differs (bfloat16 there, float32 here): clean 85.00, here 86.00",
+        "the runs differ in precision (1 in float32, 2 in bfloat16), so differences between them may come from that; "
+        "set precision in the study's settings",
+    )
+    assert merge(others, StudyResults(study, ())).notes == ()
+
+
 def test_a_run_without_the_second_set_is_not_finished_where_the_study_asks_for_it(study, rows):
     asking = replace(study, bar=True)
     more = replace(rows[0], report={**rows[0].report, "mean_bar": 0.7, "bar": {"lines": {"1": 0.7}}})
