@@ -1,5 +1,11 @@
 """Settings for the whole suite: reproducible hypothesis examples, and one thread for small tensors."""
 
+import os
+
+# The suite's arrays are so small that a second thread costs more than it does, one gives the same from run to run, and
+# each core has a process of its own. The variable is for the commands that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -14,7 +20,6 @@ settings.register_profile(
 )
 settings.load_profile("freqfast")
 
-# The suite's arrays are so small that a second thread costs more than it does, and one gives the same from run to run.
 torch.set_num_threads(1)
 threadpool_limits(1, user_api="blas")
 

@@ -177,7 +177,7 @@ def test_without_gradients_only_larger_ones_are_taken(outputs, taken):
     assert output.is_contiguous(memory_format=torch.channels_last) == taken
 
 
-@pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": -1}, {"weight": torch.randn(256, 130, 3, 3)}], ids=str)
+@pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": -1}, {"weight": torch.zeros(256, 130, 3, 3)}])
 def test_what_torch_refuses_is_refused_in_its_words(wrong):
     arguments = {"input": torch.randn(1, 128, 4, 4), "weight": torch.randn(256, 128, 3, 3), "padding": 1} | wrong
     messages = []
