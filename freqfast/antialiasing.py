@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from freqfast.spectrum import constant
 from freqfast.surgery import first_spatial_conv, remove_pre_hook, unwrap
 
 __all__ = ["LowPass", "antialiased_layers", "apply_antialiasing", "remove_antialiasing"]
@@ -32,15 +33,20 @@ class LowPass(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter ``(N, C, H, W)``, or ``(C, H, W)``, to the same size."""
-        vertical, horizontal = (images.new_tensor(_triangle(s)) for s in self.stride)
         channels = images.shape[-3]
-        kernel = torch.outer(vertical, horizontal).expand(channels, 1, -1, -1)
+        kernel = _kernel(self.stride, images.dtype, images.device).expand(channels, 1, -1, -1)
         padding = (self.stride[0] - 1, self.stride[1] - 1)
         return nn.functional.conv2d(images, kernel, padding=padding, groups=channels)
 
     def extra_repr(self) -> str:
         """The stride."""
         return f"stride={self.stride}"
+
+
+@constant
+def _kernel(stride: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    vertical, horizontal = (torch.tensor(_triangle(s), dtype=dtype, device=device) for s in stride)
+    return torch.outer(vertical, horizontal)
 
 
 def _triangle(stride: int) -> list[float]:

@@ -6,12 +6,11 @@ and loss of contrast each move that spectrum in a characteristic way, and are mo
 """
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, full_precision
+from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, constant, full_precision
 from freqfast.surgery import find_conv, remove_pre_hook
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
@@ -26,8 +25,7 @@ MOMENTUM = 0.01
 """Weight of a new batch in the running reference, once a hundred have been seen; until then it is the plain mean."""
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # else a first call in inference mode would cache what training cannot use
+@constant
 def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Overlapping triangular bins in radial frequency over the half plane of a real DFT, ``F = height * (width//2+1)``.
 

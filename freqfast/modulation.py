@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import at_least_float32, full_precision, in_float64
+from freqfast.spectrum import at_least_float32, constant, full_precision, in_float64
 from freqfast.surgery import find_conv
 
 __all__ = [
@@ -46,8 +46,7 @@ def gain_frequencies(kernel_size: tuple[int, int]) -> Tensor:
     return torch.from_numpy((pairs / size + 0.5) % 1 - 0.5)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # else a first call in inference mode would cache what training cannot use
+@constant
 def _real_fourier_basis(
     kernel_size: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -143,6 +142,7 @@ class SpectralConv2d(nn.Conv2d):
     def _size(self) -> tuple[int, int]:
         return (self.kernel_size[0], self.kernel_size[1])
 
+    @torch.compiler.disable  # whose graphs cannot hold a generator, and would be made anew for each count of draws
     def _perturbation(self) -> Tensor:
         """The next draw of ``sigma * eps``, shaped like the log gains."""
         if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws

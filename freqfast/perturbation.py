@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.spectrum import at_least_float32
+from freqfast.spectrum import at_least_float32, constant
 
 __all__ = ["perturb_spectrum"]
 
@@ -76,9 +76,7 @@ def perturb_spectrum(
     def normal(*shape: int) -> Tensor:
         return torch.randn(count, channels, *shape, device=images.device, generator=generator)
 
-    fy = torch.fft.fftfreq(height, device=images.device)[:, None]
-    fx = torch.fft.rfftfreq(width, device=images.device)
-    rho = torch.hypot(fy, fx)
+    rho, times = _half_plane(height, width, images.device)
     spectrum = torch.fft.rfft2(pixels)
 
     if tilt:
@@ -87,7 +85,7 @@ def perturb_spectrum(
     else:
         log_amplitude = torch.zeros_like(rho)
     if shaping:
-        log_amplitude = log_amplitude + shaping * uniform() * _smooth_responses(fy, fx, count, generator)
+        log_amplitude = log_amplitude + shaping * uniform() * _smooth_responses(pixels, generator)
     if jitter:
         log_amplitude = log_amplitude + jitter * uniform() * normal(*rho.shape)
     if gain:
@@ -96,24 +94,42 @@ def perturb_spectrum(
 
     if noise:
         shape = (rho + 0.03).pow(-uniform())
-        # The half plane of a real image's DFT holds each frequency twice but for its first (and even middle) column.
-        twice = torch.full((width // 2 + 1,), 2.0, device=images.device)
-        twice[0] = 1.0
-        if width % 2 == 0:
-            twice[-1] = 1.0
-        power = (shape.square() * twice).sum((-2, -1), keepdim=True) / (height * width)
+        power = (shape.square() * times).sum((-2, -1), keepdim=True) / (height * width)
         level = noise * uniform().pow(1.5) * power.rsqrt()
         spectrum = spectrum + torch.fft.rfft2(normal(height, width)) * (level * shape)
     return torch.fft.irfft2(spectrum, s=(height, width)).clamp(0, 1).to(images.dtype)
 
 
-def _smooth_responses(fy: Tensor, fx: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """Log amplitudes ``(count, 1, H, W // 2 + 1)`` that vary smoothly with the frequency: see `perturb_spectrum`."""
+def _smooth_responses(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Log amplitudes ``(N, 1, H, W // 2 + 1)`` that vary smoothly with the frequency: see `perturb_spectrum`."""
+    height, width = pixels.shape[2:]
+    waves = _waves(height, width, pixels.device)
+    weights = torch.randn(len(pixels), len(waves), device=pixels.device, generator=generator)
+    return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
+
+
+@constant
+def _waves(height: int, width: int, device: torch.device) -> Tensor:
+    """What smooth responses are sums of, zero at DC, ``(12, H, W // 2 + 1)``."""
+    fy, fx = _frequencies(height, width, device)
     shifts = [(y, x) for y in range(-2, 3) for x in range(3) if (x, y) > (0, 0)]
     waves = torch.stack([((2 * torch.pi * (y * fy + x * fx)).cos() - 1) / math.hypot(y, x) for y, x in shifts])
-    waves = waves / math.sqrt(sum(1 / (y * y + x * x) for y, x in shifts))
-    weights = torch.randn(count, len(shifts), device=fx.device, generator=generator)
-    return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
+    return waves / math.sqrt(sum(1 / (y * y + x * x) for y, x in shifts))
+
+
+@constant
+def _half_plane(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Radial frequency ``(H, W // 2 + 1)`` in a real image's DFT, and how many of the whole each column stands for."""
+    times = torch.full((width // 2 + 1,), 2.0, device=device)
+    times[0] = 1.0
+    if width % 2 == 0:
+        times[-1] = 1.0
+    return torch.hypot(*_frequencies(height, width, device)), times
+
+
+def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """``fy (H, 1)`` and ``fx (W // 2 + 1,)`` of a real image's DFT, in cycles/pixel."""
+    return torch.fft.fftfreq(height, device=device)[:, None], torch.fft.rfftfreq(width, device=device)
 
 
 def check_strengths(**strengths: float) -> None:

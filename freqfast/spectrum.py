@@ -4,14 +4,19 @@ Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape
 the rows that everything in freqfast speaks of.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 __all__ = ["check_weight", "energy_matrix", "frequencies", "power_spectrum", "radial_frequency"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 GRID = 32
 """Points per axis of the grid on which spectra are taken, unless a kernel needs more."""
@@ -67,6 +72,22 @@ def check_weight(weight: Tensor) -> None:
             f"weight holds NaN or infinite values in {bad} of {len(weight)} filters; "
             "load a sound checkpoint or lower the learning rate"
         )
+
+
+def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Make tensors that depend on sizes, types and devices alone once, and have `torch.compile` take them as constants.
+
+    Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for.
+    """
+    # A first call in inference mode would otherwise keep what training cannot use.
+    cached: Callable[..., _T] = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
+
+    @wraps(function)
+    def look_up(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return cached(*args, **kwargs)
+
+    marked: Callable[_P, _T] = torch.compiler.assume_constant_result(look_up)
+    return marked
 
 
 def in_float64(x: Tensor) -> Tensor:

@@ -172,13 +172,6 @@ def test_wrapped_models():
     assert antialiased_layers(nn.DataParallel(model)) == STRIDED
 
 
-@pytest.mark.filterwarnings("ignore")  # of torch's compiler
-def test_compiled_whole():
-    model = apply_antialiasing(build_model("resnet18", width=8)).eval()
-    images = torch.randn(2, 3, 16, 16)
-    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(images), model(images))
-
-
 def test_bad_layers():
     model = build_model("resnet18", width=8)
     for layers in (["conv1"], ["layer2.0"], ["nothing"], "layer2.0.conv1"):

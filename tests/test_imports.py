@@ -27,7 +27,7 @@ CORE = {
     "modulation": {"spectrum", "bands", "surgery"},
     "perturbation": {"spectrum"},
     "equalization": {"spectrum", "surgery"},
-    "antialiasing": {"surgery"},
+    "antialiasing": {"spectrum", "surgery"},
 }
 # What a part of the package must not know of.
 UNKNOWN_TO = {

@@ -1,5 +1,7 @@
 """Mixed precision on any device; fastai's own is for CUDA only."""
 
+import warnings
+
 import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import to_float
@@ -16,7 +18,8 @@ class AutoPrecision(Callback):
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast
     covers the forward call itself and is left however that call ends, so that an exception or Ctrl-C cannot leave it
-    switched on. On a CPU, convolutions with small output maps are made faster, see `freqfast.small_maps`.
+    switched on. On a CPU, convolutions with small output maps are made faster, see `freqfast.small_maps`. The threads
+    of `nn.DataParallel` would leave bfloat16 for float16, so with it the precision is float32, with a warning.
 
     Args:
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.
@@ -36,6 +39,12 @@ class AutoPrecision(Callback):
     def before_fit(self) -> None:
         """Decide once the model lies on its device."""
         self.chosen = resolve_precision(self.precision, next(self.learn.model.parameters()).device)
+        if self.chosen == "bfloat16" and isinstance(self.learn.model, nn.DataParallel):
+            warnings.warn(
+                "nn.DataParallel's threads know no bfloat16, so this trains in float32; use DistributedDataParallel",
+                stacklevel=2,
+            )
+            self.chosen = "float32"
 
     def before_batch(self) -> None:
         """Send the next forward call through autocast."""

@@ -86,12 +86,12 @@ class FrequencyProportion(BandColumns):
 
     def _project(self) -> None:
         _, conv = find_conv(self.learn.model, self.layer)
-        weight = effective_weight(conv)
+        weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
         if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
             return
         projected = project_filters(weight, self.bands, cast(Tensor, self.assignment), self.purity, self.preserve_norm)
         if not torch.equal(projected, weight):
-            assign_effective_weight(conv, projected)
+            assign_effective_weight(conv, projected.to(conv.weight.device))
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's assignment back."""

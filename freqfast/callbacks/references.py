@@ -70,5 +70,5 @@ class AugMix(PixelCallback):
 
     def change(self, pixels: Tensor) -> Tensor:
         """Mix each of ``(N, 3, H, W)`` pixels in [0, 1], in steps of 1/255."""
-        levels = (255 * pixels).round().clamp(0, 255).to(torch.uint8)
-        return torch.stack([self.mixture(image) for image in levels]).to(pixels.dtype) / 255
+        levels = (255 * pixels).round().clamp(0, 255).to(torch.uint8).cpu()  # many small steps, slow on a GPU
+        return torch.stack([self.mixture(image) for image in levels]).to(pixels.device, pixels.dtype) / 255

@@ -50,8 +50,8 @@ def corrupt(
       ``jpeg_compression``, and all noise, which is drawn for each pixel.
 
     Args:
-        images: uint8, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, NumPy array or tensor on any device; a shape that fits
-            both is read as ``(N, H, W, 3)``. Not modified; a read-only or memory-mapped array is fine.
+        images: uint8, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, NumPy array or tensor on a device that has float64; a shape
+            that fits both is read as ``(N, H, W, 3)``. Not modified; a read-only or memory-mapped array is fine.
         name: one of ``CORRUPTIONS``, or a name registered under the entry point ``freqfast.corruptions``.
         severity: 1 to 5.
         seed: any integer.

@@ -174,7 +174,7 @@ def _check_data(todo: Sequence[Job], progress: Progress | None) -> None:
 
 
 def _gpus(device: str | None) -> list[str | None]:
-    """What runs side by side are to see: one GPU each, or all of them where the device is named."""
+    """What runs side by side are to see: one GPU each, or all of them where a certain device is named."""
     import torch
 
     count = torch.cuda.device_count()
@@ -182,7 +182,7 @@ def _gpus(device: str | None) -> list[str | None]:
         return [None]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",")[:count] if visible else [str(i) for i in range(count)]
-    return list(names) if device is None else [",".join(names)]
+    return list(names) if device in (None, "cuda") else [",".join(names)]
 
 
 class _Watch:

@@ -15,7 +15,14 @@ from fastcore.foundation import L
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
 from freqfast.modulation import SpectralConv2d
 
-__all__ = ["changing_state", "restore_training", "set_generator", "training_state"]
+__all__ = [
+    "changing_state",
+    "device_generator",
+    "restore_training",
+    "set_device_generator",
+    "set_generator",
+    "training_state",
+]
 
 # State of callbacks that have no state_dict of their own: the attributes that outlive an epoch.
 _ATTRIBUTES: dict[type[Callback], tuple[str, ...]] = {
@@ -124,12 +131,11 @@ def _attributes(cb: Callback) -> tuple[str, ...]:
 
 
 def _random_state(learn: Learner) -> dict[str, Any]:
-    cuda = torch.device(learn.dls.device or "cpu").type == "cuda"
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(),  # noqa: NPY002 (fastai's and others' code draws from the global one)
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state(learn.dls.device) if cuda else None,
+        "device": device_generator(learn),
         "loaders": [loader.rng.getstate() for loader in learn.dls.loaders],
     }
 
@@ -138,10 +144,28 @@ def _restore_random(learn: Learner, state: Mapping[str, Any]) -> None:
     set_generator(random, state["python"])
     np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.device(learn.dls.device or "cpu").type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], learn.dls.device)
+    set_device_generator(learn, state["device"])
     for loader, saved in zip(learn.dls.loaders, state["loaders"], strict=True):
         set_generator(loader.rng, saved)
+
+
+def device_generator(learn: Learner) -> tuple[str, torch.Tensor | None]:
+    """The kind of device that batches live on, and the state of its generator where it has one of its own."""
+    device = torch.device(learn.dls.device or "cpu")
+    if device.type == "cuda":
+        return device.type, torch.cuda.get_rng_state(device)
+    return device.type, torch.mps.get_rng_state() if device.type == "mps" else None
+
+
+def set_device_generator(learn: Learner, saved: list) -> None:
+    """Take back what `device_generator` gave; nothing happens on another kind of device, which draws other numbers."""
+    device, (kind, state) = torch.device(learn.dls.device or "cpu"), saved
+    if kind != device.type or state is None:
+        return
+    if kind == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.mps.set_rng_state(state)
 
 
 def set_generator(generator: Any, saved: list) -> None:

@@ -54,6 +54,15 @@ def test_bfloat16_trains_like_float32(make_learner):
     assert losses[1] != losses[0]
 
 
+def test_data_parallel_is_left_in_float32(make_learner, make_model):
+    learn = make_learner(
+        AutoPrecision("bfloat16"), nn.DataParallel(make_model()), splitter=lambda m: list(m.parameters())
+    )
+    with pytest.warns(UserWarning, match=r"nn\.DataParallel's threads know no bfloat16, .* DistributedDataParallel"):
+        learn.fit(1)
+    assert learn.auto_precision.chosen == "float32"
+
+
 def test_float32_changes_nothing(make_learner, tools):
     plain, ours = make_learner(), make_learner(AutoPrecision("float32"))
     plain.fit(1)

@@ -102,6 +102,7 @@ def test_gpus_in_turn(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert _gpus(None) == ["0", "1"]
+    assert _gpus("cuda") == ["0", "1"]
     assert _gpus("cuda:1") == ["0,1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
     assert _gpus(None) == ["5", "GPU-7"]

@@ -29,7 +29,7 @@ def test_published_results_are_of_the_study(path):
         assert replace(row.recipe, callbacks={}, seed=0) == replace(recipes[row.arm], callbacks={}, seed=0)
 
 
-@pytest.mark.parametrize("name", ["medium", "large"])
+@pytest.mark.parametrize("name", ["medium", "large", "gpu"])
 def test_the_upper_tiers_are_judged_on_all_test_images(name):
     (path,) = (path for path in STUDIES if path.stem == name)
     assert {(arm.recipe.test_images, arm.recipe.holdout) for arm in load_study(path).arms} == {(0, 0)}

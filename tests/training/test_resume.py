@@ -5,6 +5,7 @@ import os
 import random
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +14,13 @@ from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 from tiny import TINY, outcome, stop_at
 
-from freqfast.checkpoint import CheckpointPolicy, read_checkpoint
+from freqfast.checkpoint import CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.data import load_data
 from freqfast.recipe import Recipe
 from freqfast.run import load_run
 from freqfast.training import RunStoppedError, build_learner, fit_recipe, run_recipe
 from freqfast.training.loop import FitKeeper
-from freqfast.training.state import restore_training, training_state
+from freqfast.training.state import device_generator, restore_training, set_device_generator, training_state
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
 OFTEN = CheckpointPolicy(minutes=0, share=1)
@@ -248,3 +249,18 @@ def test_the_smoothed_loss_stays_on_the_cpu_wherever_the_model_is(small):
     learn.loss = torch.tensor(1.0)
     learn.recorder.smooth_loss.accumulate(learn)
     assert learn.recorder.smooth_loss.value > 0
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_the_generator_of_the_device_is_kept(kind, monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    monkeypatch.setattr(f"torch.{kind}.get_rng_state", lambda *device: generator.get_state())
+    monkeypatch.setattr(f"torch.{kind}.set_rng_state", lambda state, *device: generator.set_state(state))
+    learn, elsewhere = (SimpleNamespace(dls=SimpleNamespace(device=torch.device(name))) for name in (kind, "cpu"))
+    saved = unpack(pack(device_generator(learn), tensors := {}), tensors)
+    drawn = torch.rand(4, generator=generator)
+    set_device_generator(elsewhere, saved)  # a run that goes on elsewhere
+    assert not torch.equal(torch.rand(4, generator=generator), drawn)
+    set_device_generator(learn, saved)
+    assert torch.equal(torch.rand(4, generator=generator), drawn)
+    assert device_generator(elsewhere) == ("cpu", None)
