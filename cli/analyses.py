@@ -32,7 +32,9 @@ Data = Annotated[
     typer.Option(help="Where the run's data is, as for `freqfast run`, or photos; by default where it was."),
 ]
 Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
-Device = Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.")]
+Device = Annotated[
+    str | None, typer.Option(help="Where to run, such as cpu or cuda:0; by default on a GPU if there is one.")
+]
 Precision = Annotated[
     Literal["auto", "bfloat16", "float32"], typer.Option(help="auto: bfloat16 where the device computes it natively.")
 ]
@@ -49,7 +51,7 @@ def heatmap(
     seed: Seed = 0,
     output: Output = None,
     as_json: AsJson = False,
-    device: Device = "cpu",
+    device: Device = None,
     precision: Precision = "auto",
 ) -> None:
     """Fourier heat map: the error when a wave of each spatial frequency is added to the test images.
@@ -80,7 +82,7 @@ def reliance(
     images: Images = 1000,
     output: Output = None,
     as_json: AsJson = False,
-    device: Device = "cpu",
+    device: Device = None,
     precision: Precision = "auto",
 ) -> None:
     """Frequency reliance: accuracy on low-, high- and band-pass filtered test images.
@@ -107,7 +109,7 @@ def ablation(
     seed: Seed = 0,
     output: Output = None,
     as_json: AsJson = False,
-    device: Device = "cpu",
+    device: Device = None,
     precision: Precision = "auto",
 ) -> None:
     """Band ablation: accuracy without a band's filters, and without the band in every filter's response.
@@ -153,13 +155,14 @@ def _measure(
     run: Path,
     data: Path | None,
     images: int,
-    device: str,
+    device: str | None,
     precision: str,
     output: Path | None,
     analyse: Callable[..., Any],
     layer: str | None = None,
 ) -> Any:
     """What an analysis finds on a run's test images; all but the data is checked before the data is sought."""
+    from freqfast.precision import default_device
     from freqfast.robustness import Classifier
     from freqfast.run import load_checkpoint
     from freqfast.surgery import find_conv
@@ -167,7 +170,8 @@ def _measure(
     check_output(output, FORMATS)
     checkpoint = load_checkpoint(run)
     find_conv(checkpoint.model, layer)
-    classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, device, precision)
+    place = device or default_device()
+    classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, place, precision)
     with interruptible(), progress_bar() as progress:
         sample = _test_images(run, checkpoint, data, progress).head(images)
         return analyse(classifier, sample.images, sample.labels, progress=progress)

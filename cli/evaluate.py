@@ -86,7 +86,12 @@ def evaluate(
     classes: Annotated[
         int, typer.Option(min=1, help="Logits of a timm or torchvision model.", rich_help_panel=_MODEL)
     ] = 10,
-    device: Annotated[str, typer.Option(help="Where to run, such as cpu or cuda:0.", rich_help_panel=_MODEL)] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to run, such as cpu or cuda:0; by default on a GPU if there is one.", rich_help_panel=_MODEL
+        ),
+    ] = None,
     precision: Annotated[
         Literal["auto", "bfloat16", "float32"],
         typer.Option(help="auto: bfloat16 where the device computes it natively.", rich_help_panel=_MODEL),
@@ -159,6 +164,7 @@ def evaluate(
                 raise ValueError("--shard needs --out, the file to leave its part in")
 
         from freqfast.model_sources import check_classes, load_model
+        from freqfast.precision import default_device
         from freqfast.robustness import Classifier, evaluate_source
         from freqfast.robustness.sources import find_source, on_the_fly_source
 
@@ -179,7 +185,7 @@ def evaluate(
                 for each in (loaded, *rivals):
                     check_classes(each.name, each.classes, source.name, source.classes)
                 classifiers = [
-                    Classifier(each.model, each.mean, each.std, device, precision, name=each.name)
+                    Classifier(each.model, each.mean, each.std, device or default_device(), precision, name=each.name)
                     for each in (loaded, *rivals)
                 ]
                 report, *others = evaluate_source(classifiers, source, part, progress)

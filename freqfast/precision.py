@@ -2,9 +2,14 @@
 
 import torch
 
-__all__ = ["resolve_device", "resolve_precision"]
+__all__ = ["default_device", "resolve_device", "resolve_precision"]
 
 PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+def default_device() -> torch.device:
+    """Where to evaluate if nobody says: on a CUDA GPU where there is one, else on the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def resolve_device(device: torch.device | str) -> torch.device:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from freqfast import precision
-from freqfast.precision import resolve_device, resolve_precision
+from freqfast.precision import default_device, resolve_device, resolve_precision
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float32"])
@@ -70,3 +70,9 @@ def test_devices_that_are_not_are_named_on_one_line(name):
     with pytest.raises(ValueError, match=f"device '{name}' is not available here: .*; cpu always is") as caught:
         resolve_device(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("found", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_evaluation_goes_to_a_gpu_where_there_is_one(monkeypatch, found, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    assert default_device() == torch.device(expected)
