@@ -1,6 +1,8 @@
 import json
+import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from freqfast.run import save_checkpoint
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra_h5 import write_spectra
 from freqfast.spectrum import power_spectrum
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package: parsed_page.py is imported by its own name
 
 
 def history_of(weight, epochs=3):
@@ -116,3 +120,9 @@ def examples(rng):
 @pytest.fixture
 def found():
     return {one.kind: one for one in examples(np.random.default_rng(0))}
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Pages of words alone: figures take most of the time."""
+    monkeypatch.setattr("freqfast.report.page.page_figures", lambda entries: ())
