@@ -33,7 +33,7 @@ Data = Annotated[
 ]
 Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
 Device = Annotated[
-    str | None, typer.Option(help="Where to run, such as cpu or cuda:0; by default on a GPU if there is one.")
+    str | None, typer.Option(help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one.")
 ]
 Precision = Annotated[
     Literal["auto", "bfloat16", "float32"], typer.Option(help="auto: bfloat16 where the device computes it natively.")

@@ -89,7 +89,8 @@ def evaluate(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Where to run, such as cpu or cuda:0; by default on a GPU if there is one.", rich_help_panel=_MODEL
+            help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     precision: Annotated[

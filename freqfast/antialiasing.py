@@ -45,6 +45,7 @@ class LowPass(nn.Module):
 
 @constant
 def _kernel(stride: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The triangles' product, ``(2 s - 1, 2 s - 1)`` for a stride ``s`` along both axes; it sums to 1."""
     vertical, horizontal = (torch.tensor(_triangle(s), dtype=dtype, device=device) for s in stride)
     return torch.outer(vertical, horizontal)
 
