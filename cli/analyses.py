@@ -18,11 +18,11 @@ from freqfast.progress import Progress
 if TYPE_CHECKING:
     from freqfast.analysis import Analysis
     from freqfast.data.images import ImageSet
-    from freqfast.run import Checkpoint
+    from freqfast.model_file import StoredModel
 
 __all__ = ["ablation", "heatmap", "quality", "reliance"]
 
-Run = Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="A run directory or a model.safetensors.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN_OR_MODEL", help="A run directory or a model.safetensors.")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")
 ]
@@ -135,12 +135,12 @@ def quality(run: Run, layer: Layer = None, output: Output = None, as_json: AsJso
     Kept in the run directory, as analysis/quality.json, for `freqfast report`.
     """
     from freqfast.analysis import filter_quality
+    from freqfast.model_file import read_model
     from freqfast.modulation import effective_weight
-    from freqfast.run import load_checkpoint
     from freqfast.surgery import find_conv
 
     check_output(output, FORMATS)
-    name, conv = find_conv(load_checkpoint(run).model, layer)
+    name, conv = find_conv(read_model(run).model, layer)
     found = filter_quality(effective_weight(conv).float().cpu().numpy(), name)
     lines = [
         f"layer {found.layer}: {found.kernels} kernels",
@@ -162,22 +162,22 @@ def _measure(
     layer: str | None = None,
 ) -> Any:
     """What an analysis finds on a run's test images; all but the data is checked before the data is sought."""
+    from freqfast.model_file import read_model
     from freqfast.precision import default_device
     from freqfast.robustness import Classifier
-    from freqfast.run import load_checkpoint
     from freqfast.surgery import find_conv
 
     check_output(output, FORMATS)
-    checkpoint = load_checkpoint(run)
-    find_conv(checkpoint.model, layer)
+    stored = read_model(run)
+    find_conv(stored.model, layer)
     place = device or default_device()
-    classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std, place, precision)
+    classifier = Classifier(stored.model, stored.mean, stored.std, place, precision)
     with interruptible(), progress_bar() as progress:
-        sample = _test_images(run, checkpoint, data, progress).head(images)
+        sample = _test_images(run, stored, data, progress).head(images)
         return analyse(classifier, sample.images, sample.labels, progress=progress)
 
 
-def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progress: Progress) -> "ImageSet":
+def _test_images(run: Path, stored: "StoredModel", data: Path | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
     from freqfast.data.loading import load_place
     from freqfast.model_sources import check_classes, run_data
@@ -186,7 +186,7 @@ def _test_images(run: Path, checkpoint: "Checkpoint", data: Path | None, progres
     holdout = read_recipe(run).holdout if (run / "recipe.toml").is_file() else 0
     place = data or run_data(run)
     loaded = load_place(place, progress)
-    check_classes(str(run), checkpoint.classes, str(place or loaded.name), loaded.classes)
+    check_classes(str(run), stored.classes, str(place or loaded.name), loaded.classes)
     return loaded.hold_out(holdout).test
 
 

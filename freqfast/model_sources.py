@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from freqfast.run import Checkpoint, load_checkpoint, read_environment, read_recipe
+from freqfast.model_file import StoredModel, read_model
+from freqfast.run import read_environment, read_recipe
 
 __all__ = ["KINDS", "SourcedModel", "check_classes", "load_model", "load_state", "run_data"]
 
@@ -184,14 +185,14 @@ def _check_zip(path: Path) -> None:
             raise ValueError(f"it unpacks to {size:,} bytes, more than it has")
 
 
-def _load_ours(path: Path, weights: str | Path | None) -> Checkpoint:
+def _load_ours(path: Path, weights: str | Path | None) -> StoredModel:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
     if path.is_file() and path.suffix in (".pth", ".pt", ".ckpt"):
         raise ValueError(f"{path} holds weights, but no model; name the model and pass --weights {path}")
     if weights is not None:
         raise ValueError(f"{path} has its own weights; leave out --weights {weights}")
-    return load_checkpoint(path)
+    return read_model(path)
 
 
 def _hint(name: str) -> str:

@@ -13,8 +13,8 @@ from torch import nn
 
 from freqfast.antialiasing import LowPass, antialiased_layers, apply_antialiasing, remove_antialiasing
 from freqfast.equalization import apply_equalization
+from freqfast.model_file import read_model, write_model
 from freqfast.models import build_model
-from freqfast.run import load_checkpoint, save_checkpoint
 
 STRIDED = [f"layer{i}.0.{part}" for i in (2, 3, 4) for part in ("conv1", "downsample.0")]
 
@@ -145,8 +145,8 @@ def test_a_checkpoint_keeps_it(tmp_path, layers, equalized):
         apply_equalization(model, "layer3.0.conv1")
     images = torch.randn(4, 3, 16, 16)
     model(images)
-    save_checkpoint(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
-    found = load_checkpoint(tmp_path / "model.safetensors").model
+    write_model(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
+    found = read_model(tmp_path / "model.safetensors").model
     assert antialiased_layers(found) == (layers or STRIDED)
     torch.testing.assert_close(found(images), model.eval()(images))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from freqfast.equalization import FLOOR, LOWEST_FREQUENCY, SpectrumEqualizer, apply_equalization, remove_equalization
+from freqfast.model_file import read_model, write_model
 from freqfast.models import build_model
 from freqfast.modulation import SpectralConv2d, apply_modulation
-from freqfast.run import load_checkpoint, save_checkpoint
 
 SIZES = [(32, 32), (16, 24), (9, 7), (64, 64)]
 
@@ -267,8 +267,8 @@ def test_a_checkpoint_keeps_it(tmp_path, layer):
     batch = images(size=(16, 16))
     model = apply_equalization(build_model(**spec), layer, bins=5, exponent=0.5)
     model(batch)  # the reference follows
-    save_checkpoint(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
-    found = load_checkpoint(tmp_path / "model.safetensors").model
+    write_model(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
+    found = read_model(tmp_path / "model.safetensors").model
     torch.testing.assert_close(found(batch), model.eval()(batch))
     (equalizer,) = (module for module in found.modules() if isinstance(module, SpectrumEqualizer))
     assert (equalizer.bins, equalizer.exponent, int(equalizer.batches)) == (5, 0.5, 1)
@@ -276,6 +276,6 @@ def test_a_checkpoint_keeps_it(tmp_path, layer):
 
 def test_a_checkpoint_describes_one_layer(tmp_path):
     model = apply_equalization(apply_equalization(build_model("resnet18", width=8)), "layer2.0.conv1")
-    with pytest.raises(ValueError, match="2 layers are equalized, a checkpoint can describe one"):
-        save_checkpoint(tmp_path / "model.safetensors", model, {"name": "resnet18"}, "a", [0.0] * 3, [1.0] * 3)
+    with pytest.raises(ValueError, match="2 layers are equalized, a model file can describe one"):
+        write_model(tmp_path / "model.safetensors", model, {"name": "resnet18"}, "a", [0.0] * 3, [1.0] * 3)
     assert not list(tmp_path.iterdir())

@@ -31,12 +31,12 @@ CORE = {
 }
 # What a part of the package must not know of.
 UNKNOWN_TO = {
-    "callbacks": {"training", "checkpoint", "recipe", "run", "study", "report", "cli", "recipes"},
-    "data": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
-    "corruptions": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
-    "robustness": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
-    "spectra_h5": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
-    "analysis": {"callbacks", "training", "recipe", "run", "study", "report", "cli", "recipes"},
+    "callbacks": {"training", "checkpoint", "model_file", "recipe", "run", "study", "report", "cli", "recipes"},
+    "data": {"callbacks", "training", "model_file", "recipe", "run", "study", "report", "cli", "recipes"},
+    "corruptions": {"callbacks", "training", "model_file", "recipe", "run", "study", "report", "cli", "recipes"},
+    "robustness": {"callbacks", "training", "model_file", "recipe", "run", "study", "report", "cli", "recipes"},
+    "spectra_h5": {"callbacks", "training", "model_file", "recipe", "run", "study", "report", "cli", "recipes"},
+    "analysis": {"callbacks", "training", "model_file", "recipe", "run", "study", "report", "cli", "recipes"},
 }
 # Where a third-party package may appear.
 HOMES = {

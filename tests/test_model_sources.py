@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from freqfast.model_file import write_model
 from freqfast.model_sources import check_classes, load_model, load_state, run_data
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
-from freqfast.run import save_checkpoint
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -26,7 +26,7 @@ def place(tmp_path, monkeypatch):
 def run(place):
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     (place / "run").mkdir()
-    save_checkpoint(place / "run" / "model.safetensors", build_model(**spec), spec, "abcdefghij", HALF, (0.25,) * 3)
+    write_model(place / "run" / "model.safetensors", build_model(**spec), spec, "abcdefghij", HALF, (0.25,) * 3)
     (place / "run" / "recipe.toml").write_text(Recipe("A run to find again.", data="photos").to_toml())
     return place / "run"
 

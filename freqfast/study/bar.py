@@ -55,8 +55,8 @@ def evaluate_bar(
         raise ValueError(f"{run.path} was trained on other data than this; name its own")
     classifier = Classifier(
         run.model,
-        run.checkpoint.mean,
-        run.checkpoint.std,
+        run.stored.mean,
+        run.stored.std,
         device or run.environment["device"],
         run.report["precision"],
         name=str(run.path),

@@ -14,11 +14,12 @@ from freqfast.bands import frequency_proportion
 from freqfast.corruptions import SEVERITIES, available
 from freqfast.data import ImageData
 from freqfast.files import write_text
+from freqfast.model_file import write_model
 from freqfast.modulation import effective_weight
 from freqfast.progress import Progress
 from freqfast.recipe import Recipe
 from freqfast.robustness import CLEAN, Cell, Classifier, corrupted_cells, evaluate_cells
-from freqfast.run import SCHEMA, save_checkpoint
+from freqfast.run import SCHEMA
 from freqfast.spectra import measure_spectra
 from freqfast.spectra_h5 import write_spectra
 from freqfast.surgery import find_conv
@@ -57,7 +58,7 @@ def write_outcome(
     started = time.monotonic()
     recorder, enforced = learn.spectrum_recorder, getattr(learn, "frequency_proportion", None)
     target = None if enforced is None else dict(enforced.proportions)
-    save_checkpoint(out / "model.safetensors", learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
+    write_model(out / "model.safetensors", learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
     spectra = measure_spectra(
         learn.model,
         layer=recorder.layer,

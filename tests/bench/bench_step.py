@@ -1,24 +1,29 @@
-"""What each callback adds to a training step of ResNet-18.
+"""What each callback, or each arm of a study, adds to a training step of ResNet-18.
 
     python tests/bench/bench_step.py [--width 64] [--batch-size 128] [--rounds 9] [--steps 6] [--all]
+    python tests/bench/bench_step.py --study recipes/studies/small.toml
 
-Fits one Learner for a few steps at a time, with each callback in turn (added for that fit only, with the arguments of
-the recipes) and without any; prints a step's time and its ratio to the step without. About five minutes on two cores;
-``--width 16`` gives a quick look.
+Fits one Learner for a few steps at a time, with the callbacks of each arm in turn (added for that fit only) and without
+any; prints a step's time and its ratio to the step without. Arms are single callbacks with the arguments of the
+recipes, or those of a study, at its width and batch size. About five minutes on two cores; ``--width 16`` gives a quick
+look.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from common import StepClock, interleave, median, photo_data, print_setting, print_table, ratio
 
 from freqfast.antialiasing import remove_antialiasing
 from freqfast.equalization import remove_equalization
 from freqfast.recipe import Recipe, find_recipe
+from freqfast.study import load_study
 from freqfast.training import build_callbacks, build_learner
 
 BASELINE = "without"
-ARMS = {  # recipes whose callbacks are measured, and the ratio aimed at
+CALLBACKS = {  # recipes whose callbacks are measured, and the ratio aimed at
     BASELINE: ("baseline", ""),
     "FrequencyProportion": ("proportion_balanced", "1.01"),
     "SpectralModulation": ("modulation", "1.01"),
@@ -30,24 +35,31 @@ ARMS = {  # recipes whose callbacks are measured, and the ratio aimed at
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=64, help="filters of the first layer")
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--width", type=int, help="filters of the first layer; 64, or as the study has it")
+    parser.add_argument("--batch-size", type=int, help="128, or as the study has it")
     parser.add_argument("--rounds", type=int, default=9, help="fits of each arm that are measured")
     parser.add_argument("--steps", type=int, default=6, help="steps of a fit; the first is not measured")
-    parser.add_argument("--all", action="store_true", help="also measure the callbacks together")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="also measure the callbacks together")
+    which.add_argument("--study", type=Path, metavar="FILE", help="measure the arms of a study instead")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
     if args.rounds < 1 or args.steps < 2:
         parser.error("at least 1 round of 2 steps")
 
-    found = {name: find_recipe(f"resnet18_cifar10.{recipe}") for name, (recipe, _) in ARMS.items()}
-    aims = {name: aim for name, (_, aim) in ARMS.items()}
-    if args.all:
-        together = {key: options for recipe in found.values() for key, options in recipe.callbacks.items()}
-        found["all"] = replace(found[BASELINE], callbacks=together)
-    changes = {"width": args.width, "batch_size": args.batch_size, "precision": args.precision}
-    learn = build_learner(replace(found[BASELINE], **changes), photo_data(args.batch_size * args.steps), args.device)
+    aims = {name: aim for name, (_, aim) in CALLBACKS.items()}
+    if args.study is not None:
+        study = load_study(args.study)
+        baseline, arms = study.baseline, {arm.name: arm.recipe for arm in study.arms}
+    else:
+        baseline, arms = BASELINE, single_callbacks(args.all)
+    plain = replace(
+        arms[baseline], **{key: getattr(args, key) for key in ("width", "batch_size") if getattr(args, key) is not None}
+    )
+    learn = build_learner(
+        replace(plain, precision=args.precision), photo_data(plain.batch_size * args.steps), args.device
+    )
     clock = StepClock(args.device)
 
     def step_seconds(recipe: Recipe) -> float:
@@ -58,28 +70,39 @@ def main() -> None:
         return clock.median_step()
 
     seconds = interleave(
-        {name: lambda recipe=recipe: step_seconds(recipe) for name, recipe in found.items()}, args.rounds
+        {name: lambda recipe=recipe: step_seconds(recipe) for name, recipe in arms.items()}, args.rounds
     )
     print_setting(
         args.device,
         args.precision,
-        width=args.width,
-        batch_size=args.batch_size,
+        width=plain.width,
+        batch_size=plain.batch_size,
         rounds=args.rounds,
         measured_steps_a_round=args.steps - 1,
     )
     print_table(
-        ("callback", "ms a step (quartiles)", f"over {BASELINE} (95 %)", "aim"),
+        ("arm", "ms a step (quartiles)", f"over {baseline} (95 %)", "aim"),
         [
             (
                 name,
                 median(1000 * values, 1),
-                "" if name == BASELINE else ratio(values, seconds[BASELINE]),
+                "" if name == baseline else ratio(values, seconds[baseline]),
                 f"<= {aims[name]}" if aims.get(name) else "",
             )
             for name, values in seconds.items()
         ],
     )
+
+
+def single_callbacks(and_all: bool) -> Mapping[str, Recipe]:
+    """The recipe without callbacks and those with one each, and one with them all together where that is wanted."""
+    found = {name: find_recipe(f"resnet18_cifar10.{recipe}") for name, (recipe, _) in CALLBACKS.items()}
+    plain = replace(found[BASELINE], width=64, batch_size=128)
+    found[BASELINE] = plain
+    if and_all:
+        together = {key: options for recipe in found.values() for key, options in recipe.callbacks.items()}
+        found["all"] = replace(plain, callbacks=together)
+    return found
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from freqfast.cli.main import main
 from PIL import Image
 
 from freqfast.data.photos import PHOTOS
+from freqfast.model_file import write_model
 from freqfast.models import build_model
-from freqfast.run import save_checkpoint
 
 
 @dataclass
@@ -71,7 +71,7 @@ def checkpoint(tmp_path):
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, build_model(**spec), spec, tuple(PHOTOS), (0.5,) * 3, (0.25,) * 3)
+    write_model(path, build_model(**spec), spec, tuple(PHOTOS), (0.5,) * 3, (0.25,) * 3)
     return path
 
 

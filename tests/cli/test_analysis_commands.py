@@ -17,10 +17,10 @@ from freqfast.analysis import (
     read_analysis,
 )
 from freqfast.data import load_data
+from freqfast.model_file import read_model, write_model
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.robustness import Classifier
-from freqfast.run import load_checkpoint, save_checkpoint
 
 MEASURED = ("heatmap", "reliance", "ablation")
 
@@ -32,14 +32,14 @@ def run(tmp_path, tree):
     path.mkdir()
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
-    save_checkpoint(path / "model.safetensors", build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
+    write_model(path / "model.safetensors", build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
     (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8).to_toml())
     return path
 
 
 def expected(kind, run, tree, **options):
     """What the function finds on the tree's test images."""
-    checkpoint = load_checkpoint(run)
+    checkpoint = read_model(run)
     classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std)
     test = load_data("cifar10", tree).test
     functions = {"heatmap": fourier_heat_map, "reliance": frequency_reliance, "ablation": ablate_bands}
@@ -76,7 +76,7 @@ def test_tables_and_sentences_tell_the_main_numbers(call, run, tree):
 
 def test_quality_needs_no_data(call, run):
     result = call("quality", run, "--layer", "layer1.0.conv1", "--json")
-    weight = load_checkpoint(run).model.state_dict()["layer1.0.conv1.weight"]
+    weight = read_model(run).model.state_dict()["layer1.0.conv1.weight"]
     assert json.loads(result.out) == filter_quality(weight.numpy(), "layer1.0.conv1").to_dict()
     assert "variance entropy" in call("quality", run).out
 
@@ -177,7 +177,7 @@ def test_modulated_filters_count_as_they_are_applied(call, run):
     model = apply_modulation(build_model(**spec))
     with torch.no_grad():
         model.conv1.log_gain.normal_()
-    save_checkpoint(run / "model.safetensors", model, spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
+    write_model(run / "model.safetensors", model, spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
     found = json.loads(call("quality", run, "--json").out)
     weight = effective_weight(model.conv1).detach().numpy()
     assert found["orthogonality"] == pytest.approx(filter_quality(weight).orthogonality)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from freqfast.corruptions import BAR
+from freqfast.model_file import read_model
 from freqfast.robustness import Classifier
-from freqfast.run import load_checkpoint
 
 MEASURED = ["fog", "contrast"]
 
 
 def expected(checkpoint, archive, limit=4):
     """Accuracy of every cell, by plain NumPy around the float32 model."""
-    loaded = load_checkpoint(checkpoint)
+    loaded = read_model(checkpoint)
     classifier = Classifier(loaded.model, loaded.mean, loaded.std, precision="float32")
     labels = np.load(archive / "labels.npy")
     return {
@@ -133,14 +133,14 @@ def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
 @pytest.fixture
 def tree_run(place, tree):
     """A run on the tree, as far as an evaluation needs it."""
+    from freqfast.model_file import write_model
     from freqfast.models import build_model
     from freqfast.recipe import Recipe
-    from freqfast.run import save_checkpoint
 
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     (place / "run").mkdir()
     file = place / "run" / "model.safetensors"
-    save_checkpoint(file, build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
+    write_model(file, build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
     (place / "run" / "recipe.toml").write_text(Recipe("A run on a tree.").to_toml())
     environment = {"data": {"name": "images", "path": str(tree)}}
     (place / "run" / "environment.json").write_text(json.dumps(environment))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from freqfast.model_file import write_model
 from freqfast.models import build_model
 from freqfast.report.colours import run_style
-from freqfast.run import save_checkpoint
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def rival(tmp_path):
     torch.manual_seed(1)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
     path = tmp_path / "rival.safetensors"
-    save_checkpoint(path, build_model(**spec), spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
+    write_model(path, build_model(**spec), spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
     return path
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.model_file import write_model
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
-from freqfast.run import save_checkpoint
 from freqfast.spectra import measure_spectra
 from freqfast.spectra_h5 import write_spectra
 
@@ -24,7 +24,7 @@ def make_run(place):
         torch.manual_seed(seed)
         spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
         model = build_model(**spec)
-        save_checkpoint(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
+        write_model(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
         write_spectra(path / "spectra.h5", measure_spectra(model))
         (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, seed=seed).to_toml())
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "data": {}}))

@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from freqfast.run import load_checkpoint
+from freqfast.model_file import read_model
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra_h5 import read_layers, read_spectra, validate, write_spectra
 
@@ -11,7 +11,7 @@ def test_export_opens_in_plain_h5py(call, checkpoint, place):
     result = call("spectra", checkpoint, "-o", "[red]out.h5")
     assert result.code == 0, result.err
     assert result.out.startswith("[red]out.h5: 8 filters of layer conv1, low ")
-    weight = load_checkpoint(checkpoint).model.conv1.weight.numpy()
+    weight = read_model(checkpoint).model.conv1.weight.numpy()
     oracle = np.abs(np.fft.fftshift(np.fft.fft2(weight.astype(np.float64), s=(32, 32)), axes=(2, 3))) ** 2
     with h5py.File(place / "[red]out.h5") as file:
         np.testing.assert_allclose(file["entry/spectra/power"][()], oracle.sum(1) / 32**2, rtol=1e-4, atol=1e-7)
@@ -32,7 +32,7 @@ def test_all_layers_go_into_one_file(call, checkpoint, place):
     result = call("spectra", checkpoint, "-o", "all.h5", "--layers", "all")
     assert result.code == 0, result.err
     assert "; 17 layers, " in result.out  # 1x1 shortcuts have no spectrum
-    weights = load_checkpoint(checkpoint).model.state_dict()
+    weights = read_model(checkpoint).model.state_dict()
     with h5py.File(place / "all.h5") as file:
         assert file["entry/layers/conv1"] == file["entry/spectra"]
         for name, group in file["entry/layers"].items():
@@ -47,7 +47,7 @@ def run(checkpoint, tmp_path):
     """What an export reads of a run: its model and the spectra that it recorded."""
     (tmp_path / "run").mkdir()
     checkpoint.rename(tmp_path / "run" / "model.safetensors")
-    model = load_checkpoint(tmp_path / "run").model
+    model = read_model(tmp_path / "run").model
     start = measure_spectra(model)
     history = SpectraHistory([0, 1], [start.power] * 2, [start.weight] * 2, [start.shares] * 2)
     target = {"low": 0.25, "high": 0.75}

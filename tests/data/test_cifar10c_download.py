@@ -11,9 +11,9 @@ from freqfast.cli.main import main
 
 from freqfast.data import cifar10c
 from freqfast.data.cifar10 import CLASSES
+from freqfast.model_file import write_model
 from freqfast.models import build_model
 from freqfast.robustness import stored_source
-from freqfast.run import save_checkpoint
 
 PART = "CIFAR-10-C.tar.part"
 
@@ -145,7 +145,7 @@ def test_a_disk_that_fills_is_gone_on_with(served, disk, once, monkeypatch):
 def test_the_command_from_the_server_to_the_table(served, cache_folder, tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
-    save_checkpoint(tmp_path / "m.safetensors", build_model(**spec), spec, CLASSES, (0.5,) * 3, (0.25,) * 3)
+    write_model(tmp_path / "m.safetensors", build_model(**spec), spec, CLASSES, (0.5,) * 3, (0.25,) * 3)
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["freqfast", "evaluate", str(tmp_path / "m.safetensors"), *map(str, words)])

@@ -38,18 +38,18 @@ def make_all(folder):
     """All of them, in a folder."""
     from freqfast.bands import Bands
     from freqfast.corruptions.archive import write_archive
+    from freqfast.model_file import read_model, write_model
     from freqfast.models import build_model
     from freqfast.modulation import apply_modulation
     from freqfast.robustness import Classifier, evaluate_source
     from freqfast.robustness.stored import stored_source
-    from freqfast.run import load_checkpoint, save_checkpoint
     from freqfast.spectra import measure_layers
     from freqfast.spectra_h5 import write_spectra
 
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     model = apply_modulation(build_model(**spec), seed=0)
-    save_checkpoint(folder / "model.safetensors", model, spec, "ab", (0.5,) * 3, (0.25,) * 3)
+    write_model(folder / "model.safetensors", model, spec, "ab", (0.5,) * 3, (0.25,) * 3)
     make_tree(folder / "tree")
     with tarfile.open(folder / "tree.tgz", "w:gz") as archive:
         archive.add(folder / "tree", "tree")
@@ -57,7 +57,7 @@ def make_all(folder):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     write_archive(folder / "archive", images, np.array([0, 1, 0, 1]), ["contrast"], source="noise")
-    loaded = load_checkpoint(folder / "model.safetensors")
+    loaded = read_model(folder / "model.safetensors")
     classifier = Classifier(loaded.model, loaded.mean, loaded.std, name="model.safetensors", precision="float32")
     evaluate_source([classifier], stored_source(folder / "archive"))[0].save(folder / "result.json")
     write_spectra(

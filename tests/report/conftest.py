@@ -11,11 +11,11 @@ import torch
 from freqfast.analysis import Ablation, HeatMap, Reliance, analysis_file, write_analysis
 from freqfast.bands import Bands, band_shares
 from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.model_file import write_model
 from freqfast.models import build_model
 from freqfast.modulation import apply_modulation
 from freqfast.recipe import Recipe
 from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
-from freqfast.run import save_checkpoint
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra_h5 import write_spectra
 from freqfast.spectrum import power_spectrum
@@ -81,7 +81,7 @@ def make_run(tmp_path_factory, measured):
         model = build_model(**spec)
         if modulation:
             apply_modulation(model)
-        save_checkpoint(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
+        write_model(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
         spectra = measure_spectra(model)
         write_spectra(path / "spectra.h5", replace(spectra, history=None if modulation else history_of(spectra.weight)))
         rng = np.random.default_rng(recipe.seed)

@@ -163,7 +163,7 @@ def test_outcomes_that_are_missing_are_named_with_the_command_that_writes_them(m
 def test_outcomes_of_another_model_are_refused(make_run, modulation):
     path = make_run("a", modulation=modulation)
     run = load_run(path)
-    model = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std)
+    model = Classifier(run.model, run.stored.mean, run.stored.std)
     made = Provenance("a", model.weights_sha256, model.mean, model.std, "float32", "c", None, 0, (0, 9), "0", (CLEAN,))
     found = CorruptionReport.load(path / "evaluation.json")
     replace(found, provenance=made).save(path / "evaluation.json")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from freqfast.model_file import write_model
 from freqfast.models import build_model
-from freqfast.run import save_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package: sound_model.py is imported by its own name
 
@@ -29,7 +29,7 @@ def model():
 def save(tmp_path, model):
     """A sound checkpoint; its path, and a way to write it again with another header or other tensors."""
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, model, SPEC, CLASSES, MEAN, STD)
+    write_model(path, model, SPEC, CLASSES, MEAN, STD)
     sound = load_file(path)
 
     def again(tensors=None, metadata=None, **changes):

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from sound_model import SPEC, sound_header
 
-from freqfast.run import load_checkpoint
+from freqfast.model_file import read_model
 
 
 def refused(path, message, error=ValueError):
     with pytest.raises(error, match=message) as caught:
-        load_checkpoint(path)
+        read_model(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -26,7 +26,7 @@ def refused(path, message, error=ValueError):
 def test_missing_file_and_folder(tmp_path):
     refused(tmp_path / "absent.safetensors", "does not exist; name a run directory", FileNotFoundError)
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors does not exist"):
-        load_checkpoint(tmp_path)
+        read_model(tmp_path)
 
 
 def test_no_metadata(save):
@@ -185,7 +185,7 @@ def test_damage_is_an_error_or_harmless(save, where, damage):  # in the header, 
     damaged.write_bytes(content)
     message = ""
     try:
-        load_checkpoint(damaged)
+        read_model(damaged)
     except ValueError as error:
         message = str(error)
     assert not message or str(damaged) in message

@@ -205,7 +205,7 @@ def test_the_second_set_is_measured_where_the_study_asks_for_it(write, tree, tmp
     row = gather(study, out).rows[0]
     assert tuple(row.report["bar"]) == BAR
     run, data = load_run(out / "runs" / "baseline" / "seed-0"), load_data("cifar10", tree)
-    classifier = Classifier(run.model, run.checkpoint.mean, run.checkpoint.std, precision="float32")
+    classifier = Classifier(run.model, run.stored.mean, run.stored.std, precision="float32")
     accuracies = [
         (classifier.predict(corrupt(data.test.images[:2], name, severity)) == data.test.labels[:2]).mean()
         for name in BAR

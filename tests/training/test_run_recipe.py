@@ -133,8 +133,8 @@ def test_recipe_is_the_resolved_one(finished):
 def test_model_is_the_trained_one(finished, tree):
     _, run, _ = finished
     data = load_data("cifar10", tree)
-    assert run.checkpoint.classes == ("narrow", "wide")
-    assert (run.checkpoint.mean, run.checkpoint.std) == (data.mean, data.std)
+    assert run.stored.classes == ("narrow", "wide")
+    assert (run.stored.mean, run.stored.std) == (data.mean, data.std)
     assert isinstance(run.model.conv1, SpectralConv2d)
     assert run.model.conv1.log_gain.abs().max() > 0  # trained
     pixels = (data.test.images / 255 - np.array(data.mean)) / np.array(data.std)
