@@ -67,7 +67,7 @@ def write_model(
         std: Its standard deviations.
 
     Raises:
-        ValueError: If more than one layer is modulated.
+        ValueError: If more than one layer is modulated, or more than one equalized.
     """
     spectral = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
     if len(spectral) > 1:
