@@ -8,6 +8,7 @@ from freqfast.analysis.filtering import accuracy, filtered_images, radial_freque
 from freqfast.analysis.results import Reliance
 from freqfast.progress import Progress
 from freqfast.robustness import Classifier
+from freqfast.spectrum import MAX_FREQUENCY
 
 __all__ = ["frequency_reliance"]
 
@@ -39,7 +40,7 @@ def frequency_reliance(
         ValueError: If the cut-offs do not increase or leave this range.
     """
     cutoffs = np.asarray(cutoffs_cpp, dtype=float)
-    if cutoffs.ndim != 1 or not len(cutoffs) or not (np.diff(cutoffs, prepend=-1e-9, append=0.5**0.5) > 0).all():
+    if cutoffs.ndim != 1 or not len(cutoffs) or not (np.diff(cutoffs, prepend=-1e-9, append=MAX_FREQUENCY) > 0).all():
         raise ValueError(
             f"cut-offs must increase from 0 or more to below sqrt(0.5) = 0.7071 cycles/pixel, got {list(cutoffs_cpp)}"
         )

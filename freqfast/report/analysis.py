@@ -10,7 +10,8 @@ from matplotlib.patches import Circle
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality, Reliance
 from freqfast.bands import Bands
 from freqfast.report.colours import band_colour, run_style
-from freqfast.report.panels import COLUMN, dress, panels, runs_below, shade_bands, wrap
+from freqfast.report.panels import COLUMN, dress, panels, plane_extent, runs_below, shade_bands, wrap
+from freqfast.spectrum import MAX_FREQUENCY
 
 __all__ = ["ablation_dots", "analysis_figure", "heat_maps", "quality_dots", "reliance_curves"]
 
@@ -30,12 +31,8 @@ def heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> Figur
     for axes in grid.flat[len(found) :]:
         axes.set_visible(False)
     for axes, (label, one) in zip(grid.flat, found.items(), strict=False):
-        height, width = one.error.shape
-        half_y, half_x = 0.5 / height, 0.5 / width
-        fy, fx = (np.fft.fftshift(np.fft.fftfreq(n)) for n in (height, width))
-        extent = (fx[0] - half_x, fx[-1] + half_x, fy[0] - half_y, fy[-1] + half_y)
         style = {"cmap": "inferno", "vmin": 0, "vmax": 100 * top, "interpolation": "nearest"}
-        image = axes.imshow(100 * one.error, origin="lower", extent=extent, **style)
+        image = axes.imshow(100 * one.error, origin="lower", extent=plane_extent(*one.error.shape), **style)
         for edge in Bands.of(bands).edges[1:-1]:
             axes.add_patch(Circle((0, 0), edge, fill=False, edgecolor="white", linewidth=0.8, linestyle="--"))
         title = f"{label}\nmean {100 * one.error.mean():.1f} %, unperturbed {100 * one.clean_error:.1f} %"
@@ -64,7 +61,7 @@ def reliance_curves(found: Mapping[str, Reliance], bands: Bands | None = None) -
     for axes, (name, title) in zip(grid[:, 0], views.items(), strict=True):
         shade_bands(axes, Bands.of(bands), names=name == "low")
         for i, (label, one) in enumerate(found.items()):
-            x = one.cutoffs if name != "band" else (one.cutoffs + np.append(one.cutoffs[1:], 0.5**0.5)) / 2
+            x = one.cutoffs if name != "band" else (one.cutoffs + np.append(one.cutoffs[1:], MAX_FREQUENCY)) / 2
             style = run_style(i)
             axes.axhline(100 * one.clean, color=style["color"], linewidth=0.6)
             axes.plot(x, 100 * getattr(one, name), **style, markersize=3, linewidth=1.2, label=label)

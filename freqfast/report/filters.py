@@ -90,13 +90,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     return figure
 
 
-_POWER_STYLE: dict[str, Any] = {
-    "cmap": "viridis",
-    "vmin": -30,
-    "vmax": 0,
-    "origin": "lower",
-    "extent": (-0.5, 0.5, -0.5, 0.5),
-}
+_POWER_STYLE: dict[str, Any] = {"cmap": "viridis", "vmin": -30, "vmax": 0, "origin": "lower"}
 
 
 def _as_image(weight: np.ndarray) -> np.ndarray:

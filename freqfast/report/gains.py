@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from freqfast.modulation import gain_frequencies
 from freqfast.report.colours import band_colour
-from freqfast.report.panels import COLUMN, dress, panels, shade_bands
+from freqfast.report.panels import COLUMN, dress, panels, plane_extent, shade_bands
 from freqfast.spectra import Spectra
 
 __all__ = ["learned_gains"]
@@ -28,14 +28,11 @@ def learned_gains(spectra: Spectra, title: str = "Learned gains") -> Figure:
         raise ValueError(f"layer {spectra.layer} has no learned gains; train with SpectralModulation")
     gain = DB_PER_NEPER * spectra.log_gain.astype(np.float64)
     rows, height, width = gain.shape
-    fy, fx = (np.fft.fftshift(np.fft.fftfreq(n)) for n in (height, width))
     figure, ((plane, axes),) = panels(1, 2, 2 * COLUMN, 2.6, width_ratios=(1, 1.5))
 
     mean = gain.mean(0)
     limit = max(float(np.abs(mean).max()), 1e-6)
-    step_y, step_x = 1 / (2 * height), 1 / (2 * width)
-    extent = (fx[0] - step_x, fx[-1] + step_x, fy[0] - step_y, fy[-1] + step_y)
-    image = plane.imshow(mean, cmap="PuOr", vmin=-limit, vmax=limit, origin="lower", extent=extent)
+    image = plane.imshow(mean, cmap="PuOr", vmin=-limit, vmax=limit, origin="lower", extent=plane_extent(height, width))
     dress(plane, "Mean over filters", "fx (cycles/pixel)", "fy (cycles/pixel)", grid="")
     figure.colorbar(image, ax=plane, shrink=0.8).set_label("power gain (dB)", fontsize=7)
     figure.axes[-1].tick_params(labelsize=7)

@@ -13,7 +13,7 @@ from freqfast.bands import Bands
 from freqfast.report.colours import band_colour, run_style
 from freqfast.spectrum import MAX_FREQUENCY
 
-__all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "runs_below", "shade_bands", "wrap"]
+__all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "plane_extent", "runs_below", "shade_bands", "wrap"]
 
 COLUMN = 3.5
 """Width of a figure in one column of a paper, in inches."""
@@ -53,6 +53,17 @@ def dress(axes: Axes, title: str = "", x: str = "", y: str = "", grid: str = "bo
     if grid:
         axes.grid(axis=grid, alpha=0.25, linewidth=0.6)  # type: ignore[arg-type]
         axes.set_axisbelow(True)
+
+
+def plane_extent(height: int, width: int) -> tuple[float, float, float, float]:
+    """Edges in cycles/pixel of a picture of the frequency plane, for ``imshow(extent=..., origin="lower")``.
+
+    Args:
+        height: Frequencies along fy, in the order of `freqfast.frequencies`.
+        width: Frequencies along fx.
+    """
+    bottom, left = -(height // 2) - 0.5, -(width // 2) - 0.5
+    return left / width, (left + width) / width, bottom / height, (bottom + height) / height
 
 
 def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
