@@ -13,34 +13,26 @@ from torch import Tensor, nn
 from freqfast.spectrum import constant
 from freqfast.surgery import first_spatial_conv, remove_pre_hook, unwrap
 
-__all__ = ["LowPass", "antialiased_layers", "apply_antialiasing", "remove_antialiasing"]
+__all__ = ["antialiased_layers", "apply_antialiasing", "low_pass", "remove_antialiasing"]
 
 
-class LowPass(nn.Module):
-    """Weights each pixel's neighbourhood by a triangle along both axes, ``(1, 2, 1) / 4`` for a stride of two.
+def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
+    """Weight each pixel's neighbourhood by a triangle along both axes, ``(1, 2, 1) / 4`` for a stride of two.
 
     For a stride ``s`` the triangle has ``2 s - 1`` taps and the amplitude response
     ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders are padded with
     zeros, as those of convolutions are.
 
     Args:
+        images: ``(N, C, H, W)``, or ``(C, H, W)``, floating point.
         stride: That of the convolution, ``(vertical, horizontal)``.
+
+    Returns:
+        Same shape and dtype.
     """
-
-    def __init__(self, stride: tuple[int, int]) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Filter ``(N, C, H, W)``, or ``(C, H, W)``, to the same size."""
-        channels = images.shape[-3]
-        kernel = _kernel(self.stride, images.dtype, images.device).expand(channels, 1, -1, -1)
-        padding = (self.stride[0] - 1, self.stride[1] - 1)
-        return nn.functional.conv2d(images, kernel, padding=padding, groups=channels)
-
-    def extra_repr(self) -> str:
-        """The stride."""
-        return f"stride={self.stride}"
+    channels = images.shape[-3]
+    kernel = _kernel(stride, images.dtype, images.device).expand(channels, 1, -1, -1)
+    return nn.functional.conv2d(images, kernel, padding=(stride[0] - 1, stride[1] - 1), groups=channels)
 
 
 @constant
@@ -56,11 +48,11 @@ def _triangle(stride: int) -> list[float]:
 
 def _low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
     """Forward pre-hook; a function of the module, so that models stay picklable."""
-    return (conv.low_pass(inputs[0]), *inputs[1:])  # type: ignore[operator]
+    return (low_pass(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
 
 
 def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None) -> nn.Module:
-    """Put a `LowPass` before a model's strided convolutions, in place; parameters and their names stay.
+    """Put a `low_pass` before a model's strided convolutions, in place; parameters and their names stay.
 
     Args:
         model: Any model with strided convolutions; DistributedDataParallel and torch.compile wrappers are looked
@@ -85,12 +77,10 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None) ->
     for name in layers:
         if not _is_strided(modules.get(name)):
             raise ValueError(f"layer {name!r} is no Conv2d with a stride, so there is nothing to low-pass")
-        if hasattr(modules[name], "low_pass"):
+        if _has_low_pass(modules[name]):
             raise ValueError(f"layer {name!r} has a low-pass already; call remove_antialiasing first")
     for name in layers:
-        conv = modules[name]
-        conv.add_module("low_pass", LowPass(conv.stride).train(conv.training))  # type: ignore[arg-type]
-        conv.register_forward_pre_hook(_low_pass_input)
+        modules[name].register_forward_pre_hook(_low_pass_input)
     return model
 
 
@@ -99,17 +89,16 @@ def _is_strided(module: nn.Module | None) -> bool:
 
 
 def antialiased_layers(model: nn.Module) -> list[str]:
-    """Names of the convolutions that have a `LowPass`."""
+    """Names of the convolutions that have a `low_pass`."""
     return [name for name, module in unwrap(model).named_modules() if _has_low_pass(module)]
 
 
 def _has_low_pass(module: nn.Module) -> bool:
-    return isinstance(getattr(module, "low_pass", None), LowPass)
+    return _low_pass_input in module._forward_pre_hooks.values()
 
 
 def remove_antialiasing(model: nn.Module) -> nn.Module:
-    """Take every `LowPass` out of a model, in place."""
-    for conv in filter(_has_low_pass, list(model.modules())):
-        del conv.low_pass
-        remove_pre_hook(conv, _low_pass_input)
+    """Take every `low_pass` out of a model, in place."""
+    for module in model.modules():
+        remove_pre_hook(module, _low_pass_input)
     return model

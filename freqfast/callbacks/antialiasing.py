@@ -13,7 +13,7 @@ __all__ = ["Antialiasing"]
 class Antialiasing(InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner, in any way, puts a `freqfast.antialiasing.LowPass` before each; it has no parameters. It is
+    Adding it to a Learner, in any way, puts a `freqfast.antialiasing.low_pass` before each; it has no parameters. It is
     part of the network from then on: removing the callback leaves it there
     (`freqfast.antialiasing.remove_antialiasing` takes it out). A model that has any of them already keeps those,
     whatever `layers` says.

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from fastai.callback import hook  # noqa: F401  (gives Learner summary)
 from fastai.learner import load_learner
 from torch import nn
 
-from freqfast.antialiasing import LowPass, antialiased_layers
+from freqfast.antialiasing import antialiased_layers
 from freqfast.callbacks import Antialiasing, SpectrumEqualization
 
 
@@ -43,7 +44,14 @@ def test_it_is_one_with_the_network(make_learner, strided):
     assert torch.equal(learn.model(batch), expected)
     again = make_learner(Antialiasing(), model=learn.model)
     assert torch.equal(again.model.eval()(batch), expected)
-    assert sum(isinstance(module, LowPass) for module in again.model.modules()) == 2
+    assert antialiased_layers(again.model) == ["0.3", "0.4"]
+
+
+def test_a_summary_counts_every_parameter(make_learner, strided):
+    plain, learn = make_learner(model=strided()), make_learner(Antialiasing(), model=strided())
+    total = sum(p.numel() for p in learn.model.parameters())
+    assert f"Total params: {total:,}" in learn.summary()
+    assert learn.summary().count("Conv2d") == plain.summary().count("Conv2d") == 3
 
 
 def test_saved_loaded_exported(make_learner, strided, tmp_path):

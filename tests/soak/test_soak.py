@@ -16,7 +16,7 @@ from fastai.callback.core import Callback
 from fastai.learner import load_learner
 from torch import nn
 
-from freqfast.antialiasing import LowPass, remove_antialiasing
+from freqfast.antialiasing import antialiased_layers, remove_antialiasing
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
 from freqfast.equalization import SpectrumEqualizer, remove_equalization
 from freqfast.modulation import SpectralConv2d, bake_modulation, effective_weight
@@ -187,7 +187,8 @@ class Soak:
         conv = find_conv(self.learn.model, self.layer)[1]
         assert type(conv) is nn.Conv2d if self.kind is nn.Conv2d else type(conv) is self.kind
         assert list(self.learn.model.state_dict()) == self.keys
-        assert not any(isinstance(m, (SpectralConv2d, SpectrumEqualizer, LowPass)) for m in self.learn.model.modules())
+        assert not any(isinstance(m, (SpectralConv2d, SpectrumEqualizer)) for m in self.learn.model.modules())
+        assert not antialiased_layers(self.learn.model)
         check_optimizer(self.learn)
 
 
