@@ -77,14 +77,18 @@ def check_weight(weight: Tensor) -> None:
 def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Make tensors that depend on sizes, types and devices alone once, and have `torch.compile` take them as constants.
 
-    Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for.
+    Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for. What
+    `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
     """
     # A first call in inference mode would otherwise keep what training cannot use.
-    cached: Callable[..., _T] = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
+    cached = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
 
     @wraps(function)
     def look_up(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return cached(*args, **kwargs)
+        found = cached(*args, **kwargs)
+        if any(type(part) is not Tensor for part in (found if isinstance(found, tuple) else (found,))):
+            cached.cache_clear()
+        return found
 
     marked: Callable[_P, _T] = torch.compiler.assume_constant_result(look_up)
     return marked
@@ -121,7 +125,8 @@ def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
         n: Points per axis; at least the kernel's size.
 
     Returns:
-        ``(O, n, n)``, axes ``(filter, fy, fx)`` in the order of `frequencies`; dtype of `weight`.
+        ``(O, n, n)``, axes ``(filter, fy, fx)`` in the order of `frequencies`; dtype of `weight`, or float32 for half
+        types, whose range or precision is too small for it.
 
     Raises:
         ValueError: If the weight is unfit (see `check_weight`) or n is smaller than the kernel.
@@ -131,7 +136,7 @@ def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
         raise ValueError(f"n must be at least the kernel's size {max(weight.shape[2:])}, got {n}")
     spectrum = torch.fft.fft2(at_least_float32(weight), s=(n, n))
     power = spectrum.abs().square().sum(1) / n**2
-    return torch.fft.fftshift(power, dim=(-2, -1)).to(weight.dtype)
+    return torch.fft.fftshift(power, dim=(-2, -1))
 
 
 @lru_cache(maxsize=64)

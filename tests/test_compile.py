@@ -1,11 +1,14 @@
-"""Models with our layers under torch.compile: one graph, in which what depends on sizes alone is a constant."""
+"""Models with our layers under torch.compile, torch.export: what depends on sizes alone is a constant in one graph."""
+
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from freqfast.antialiasing import LowPass, apply_antialiasing
+from freqfast.antialiasing import apply_antialiasing, low_pass
 from freqfast.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.modulation import SpectralConv2d, apply_modulation
 from freqfast.perturbation import perturb_spectrum
@@ -83,7 +86,9 @@ class Recorded(TorchDispatchMode):
         return operator(*arguments, **(keywords or {}))
 
 
-@pytest.mark.parametrize("forward", [LowPass((2, 2)), SpectrumEqualizer(), SpectralConv2d(3, 4, 3), perturb_spectrum])
+@pytest.mark.parametrize(
+    "forward", [partial(low_pass, stride=(2, 2)), SpectrumEqualizer(), SpectralConv2d(3, 4, 3), perturb_spectrum]
+)
 def test_a_second_pass_makes_no_tensor_out_of_numbers(forward):
     """Each would be a copy from the host, which a GPU waits for."""
     images = torch.rand(2, 3, 16, 16)
@@ -92,3 +97,21 @@ def test_a_second_pass_makes_no_tensor_out_of_numbers(forward):
         forward(images)
     assert recorded.names
     assert not {"lift_fresh", "arange", "linspace", "scalar_tensor"} & set(recorded.names)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("change", [apply_antialiasing, apply_equalization, apply_modulation])
+def test_what_an_export_traces_stays_in_it(change, strict):
+    size = 18 + 2 * strict  # as float64 one that no other test has had constants made for
+    model, images = small_model(change).eval().double(), torch.randn(2, 3, size, size).double()
+    exported = torch.export.export(model, (images,), strict=strict).module()
+    found = model(images)
+    assert type(found) is torch.Tensor
+    torch.testing.assert_close(exported(images), found)
+
+
+def test_sizes_alone_of_a_model_leave_it_whole():
+    model = small_model(apply_equalization).eval()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert model(torch.empty(2, 3, 22, 22)).shape == (2, 4, 10, 10)
+    assert type(model(torch.randn(2, 3, 22, 22))) is torch.Tensor
