@@ -32,6 +32,11 @@ def _refusal(name: str, conv: nn.Conv2d) -> str | None:
             f"layer {name!r} is a {type(conv).__name__} with a forward of its own, so its weight is not what it "
             "applies; name a plain Conv2d with layer="
         )
+    if max(conv.dilation) > 1:
+        return (
+            f"layer {name!r} has a dilation of {conv.dilation}, so its filters are its weight with zeros in between, "
+            "whose spectrum is another one; name a layer without with layer="
+        )
     return None
 
 
@@ -54,7 +59,7 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
 
     Raises:
         ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight
-            than a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight).
+            than a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight, a dilation).
     """
     model = unwrap(model)
     if layer is None:

@@ -197,6 +197,13 @@ def test_reparametrised_weights_are_refused(reparametrise):
             find_conv(model, layer)
 
 
+def test_dilated_convolutions_are_refused():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, dilation=(1, 2)), nn.Conv2d(8, 8, 3))
+    with pytest.raises(ValueError, match=r"layer '0' has a dilation of \(1, 2\), .* name a layer without with layer="):
+        find_conv(model)
+    assert find_conv(model, "1")[1] is model[1]
+
+
 def test_uninitialised_layers_are_refused_until_a_batch_has_run():
     model = nn.Sequential(nn.LazyConv2d(8, 3))
     with pytest.raises(ValueError, match="layer '0' is not initialised yet; run one batch"):

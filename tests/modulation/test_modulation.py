@@ -63,7 +63,7 @@ def test_zero_gain_is_the_weight_bit_for_bit(kernel_size, dtype):
     assert conv.modulated_weight().dtype == dtype
 
 
-@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+@pytest.mark.parametrize("options", [o for o in CONVOLUTIONS.values() if "dilation" not in o], ids=str)
 def test_zero_gain_equals_the_plain_convolution(options):
     torch.manual_seed(0)
     plain = nn.Conv2d(4, 8, 3, **options)
