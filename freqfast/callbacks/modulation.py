@@ -58,6 +58,7 @@ class SpectralModulation(InstallingCallback):
                     bias_at = _position(group, conv.bias)
                     group.insert(max(at, -1 if bias_at is None else bias_at) + 1, conv.log_gain)
                     opt.state.setdefault(conv.log_gain, {})  # a plain dict once fastai has loaded a state
+            _forget_slow_weights(opt)
 
     def _uninstall(self, learn: Learner) -> None:
         _, conv = find_conv(learn.model, self.layer)
@@ -66,6 +67,7 @@ class SpectralModulation(InstallingCallback):
             for group in opt.param_lists:
                 if (at := _position(group, gain)) is not None:
                     del group[at]
+            _forget_slow_weights(opt)
             for state in (opt.state, getattr(opt, "opt", opt).state):  # OptimWrapper's own and torch's
                 state.pop(gain, None)
         self._gain = None
@@ -99,6 +101,12 @@ def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:
     """The optimizer that fits use, where it exists: one that was built by hand does before the first fit."""
     built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None
     return learn.opt or built
+
+
+def _forget_slow_weights(opt: Optimizer | OptimWrapper) -> None:
+    """Have fastai's `Lookahead` (``ranger``) copy its slow weights anew: it finds them by their position."""
+    if hasattr(opt, "slow_weights"):
+        opt.slow_weights = None
 
 
 def _position(group: list, parameter: object) -> int | None:

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from fastai.callback.schedule import ParamScheduler
-from fastai.optimizer import SGD, Adam, OptimWrapper
+from fastai.optimizer import SGD, Adam, OptimWrapper, ranger
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -18,6 +18,7 @@ OPTIMIZERS = {
     "SGD": partial(SGD, mom=0.9),
     "Nesterov": partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9, nesterov=True),
     "AdamW": partial(OptimWrapper, opt=torch.optim.AdamW),
+    "ranger": ranger,
 }
 
 
