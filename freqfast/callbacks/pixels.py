@@ -1,5 +1,6 @@
 """What the callbacks that change training images share: which samples, when, and on which scale of pixels."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ class PixelCallback(Callback):
     file: contrast or detail that is attenuated below them is lost for good, as it is in a degraded photograph.
 
     Args:
-        share: Share of each batch that is replaced, in (0, 1]: ``round(share * N)`` images.
+        share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random where that is no
+            whole number, so that small batches get their share over time.
         mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
         std: Its standard deviations.
 
@@ -47,14 +49,13 @@ class PixelCallback(Callback):
         """Replace a random share of the batch."""
         batch = self.learn.xb[0]
         images = batch.as_subclass(Tensor)
-        rows = torch.randperm(len(images), device=images.device)[: round(self.share * len(images))]
+        mean, std = self._normalisation(images)
+        if self.learn.train_iter == 0 and len(images):
+            self._check_range(images * std + mean)
+        rows = torch.randperm(len(images), device=images.device)[: round_at_random(self.share * len(images))]
         if len(rows) == 0:
             return
-        mean, std = self._normalisation(images)
-        pixels = images[rows] * std + mean
-        if self.learn.train_iter == 0:
-            self._check_range(pixels)
-        changed = (self.change(pixels) * 255).round() / 255
+        changed = (self.change(images[rows] * std + mean) * 255).round() / 255
         images = images.clone()
         images[rows] = ((changed - mean) / std).to(images.dtype)
         self.learn.xb = (images.as_subclass(type(batch)), *self.learn.xb[1:])
@@ -83,3 +84,9 @@ class PixelCallback(Callback):
                 f"pixels run from {low:.3g} to {high:.3g} instead of 0 to 1 once the DataLoaders' Normalize (if any) "
                 "is undone; pass mean= and std= of your own normalisation"
             )
+
+
+def round_at_random(x: float) -> int:
+    """The whole number below or above, such that the mean is x; torch's generator draws only for what is between."""
+    whole = math.floor(x)
+    return whole + (x > whole and torch.rand(()).item() < x - whole)

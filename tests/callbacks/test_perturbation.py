@@ -8,6 +8,7 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.mixup import MixUp
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage
 from fastai.vision.core import imagenet_stats
@@ -15,6 +16,7 @@ from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from freqfast.callbacks import SpectrumPerturbation
+from freqfast.callbacks.pixels import round_at_random
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
 
@@ -53,7 +55,7 @@ def changed(a, b):
     return (a != b).flatten(1).any(1)
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.25, 4), (0.5, 8), (1.0, 16), (0.06, 1), (0.01, 0)])
+@pytest.mark.parametrize(("share", "count"), [(0.25, 4), (0.5, 8), (1.0, 16)])
 def test_exactly_the_share_of_each_batch_in_training_only(share, count, make_learner):
     before, after = fit(make_learner, SpectrumPerturbation(share=share, noise=0.1))
     assert [training for training, _ in before] == [True] * 5 + [False]
@@ -62,6 +64,25 @@ def test_exactly_the_share_of_each_batch_in_training_only(share, count, make_lea
         assert int(rows.sum()) == (count if training else 0)
         assert torch.equal(clean[~rows], perturbed[~rows])  # bit for bit
         assert perturbed.dtype == clean.dtype
+
+
+def test_single_images_are_taken_as_often_as_the_share_says(make_learner, make_dls):
+    whole = make_dls()
+    dls = DataLoaders(whole.train.new(bs=1), whole.valid)
+    before, after = fit(make_learner, SpectrumPerturbation(share=0.25, noise=0.1), dls=dls)
+    pairs = [(clean, seen) for (training, clean), (_, seen) in zip(before, after, strict=True) if training]
+    taken = sum(int(changed(clean, seen).sum()) for clean, seen in pairs)
+    assert len(pairs) == 80
+    assert 8 <= taken <= 32  # three standard deviations around 20
+
+
+@pytest.mark.parametrize(("x", "whole"), [(0.0, 0), (4.0, 4), (2.25, None), (0.01, None), (15.96, None)])
+def test_rounding_at_random_keeps_the_mean(x, whole):
+    state = torch.get_rng_state()
+    drawn = [round_at_random(x) for _ in range(4000)]
+    assert set(drawn) <= ({whole} if whole is not None else {int(x), int(x) + 1})
+    assert sum(drawn) / 4000 == pytest.approx(x, abs=0.035)  # more than four standard errors
+    assert torch.equal(torch.get_rng_state(), state) == (whole is not None)
 
 
 def test_other_samples_in_each_batch(make_learner):
