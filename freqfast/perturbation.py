@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.spectrum import at_least_float32, constant
+from freqfast.spectrum import at_least_float32, constant, full_precision
 
 __all__ = ["perturb_spectrum"]
 
@@ -105,7 +105,8 @@ def _smooth_responses(pixels: Tensor, generator: torch.Generator | None) -> Tens
     height, width = pixels.shape[2:]
     waves = _waves(height, width, pixels.device)
     weights = torch.randn(len(pixels), len(waves), device=pixels.device, generator=generator)
-    return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
+    with full_precision(pixels.device):
+        return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
 
 
 @constant
