@@ -23,6 +23,7 @@ from freqfast.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.files import replacing
 from freqfast.models import build_model, channels_last
 from freqfast.modulation import SpectralConv2d, apply_modulation
+from freqfast.surgery import unwrap
 
 __all__ = ["StoredModel", "read_model", "write_model"]
 
@@ -60,15 +61,19 @@ def write_model(
 
     Args:
         path: The file; its folder must exist.
-        model: A model that `spec` builds, with or without modulation.
+        model: A model that `spec` builds, in float32, with or without modulation; DistributedDataParallel and
+            torch.compile wrappers are looked through.
         spec: ``{"name": ..., option: value, ...}`` for `freqfast.models.build_model`.
         classes: Class names.
         mean: Channel means of the normalisation, for pixels in [0, 1].
         std: Its standard deviations.
 
     Raises:
-        ValueError: If more than one layer is modulated, or more than one equalized.
+        ValueError: If more than one layer is modulated, or more than one equalized, or the weights are not float32.
     """
+    model = unwrap(model)
+    if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
+        raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
     spectral = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
     if len(spectral) > 1:
         raise ValueError(f"{len(spectral)} layers are modulated, a model file can describe one; bake the others")
@@ -147,7 +152,7 @@ def read_model(path: str | Path) -> StoredModel:
         raise ValueError(f"{path} cannot be loaded: its metadata lacks {error}") from None
     except (TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
-    channels_last(model).requires_grad_(False).eval()
+    channels_last(model).eval()
     return StoredModel(model, spec, classes, mean, std)
 
 

@@ -14,7 +14,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from fastcore.foundation import L
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,6 +27,9 @@ __all__ = ["KINDS", "SourcedModel", "check_classes", "load_model", "load_state",
 
 KINDS = "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME or package.module:callable"
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
+
+_OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__reduce__()[0]]
+"""What fastai's `Learner.save` writes besides tensors: a list of hyperparameters, some of them NumPy's numbers."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def load_model(
     if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
         raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
     data = run_data(spec) if is_ours else None
-    return SourcedModel(text, model.requires_grad_(False).eval(), tuple(mean), tuple(std), data, names)
+    return SourcedModel(text, model.eval(), tuple(mean), tuple(std), data, names)
 
 
 def run_data(run: str | Path) -> str | None:
@@ -139,11 +144,11 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
 
     Args:
         path: A safetensors file, or one that `torch.save` wrote of a state dict, which may lie under "state_dict",
-            "model_state_dict" or "model". The prefix ``module.`` of DataParallel goes.
+            "model_state_dict" or "model", as in fastai's `Learner.save`. The prefix ``module.`` of DataParallel goes.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or holds more than tensors.
+        ValueError: If it is damaged, holds more than tensors, or a tensor is not dense, real and finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -154,7 +159,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             _check_zip(path)
-            with warnings.catch_warnings(action="ignore"):  # such as of a pickle's protocol; what matters is an error
+            # Warnings are of a pickle's protocol, say; what matters is an error.
+            with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_OPTIMIZER_TYPES):
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make both raise nearly anything
         # PyTorch's own words on a pickle advise to allow it.
@@ -171,9 +177,20 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         state = nested
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
-    while all(str(key).startswith("module.") for key in state):
-        state = {str(key).removeprefix("module."): value for key, value in state.items()}
-    return dict(state)
+    state = {str(key): value for key, value in state.items()}
+    for name, tensor in state.items():
+        _check_values(path, name, tensor)
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
+
+
+def _check_values(path: Path, name: str, tensor: Tensor) -> None:
+    special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
+    if special or tensor.is_complex():
+        raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
+    if not tensor.isfinite().all():
+        raise ValueError(f"{path}: {name} holds values that are not finite; its training diverged or it is damaged")
 
 
 def _check_zip(path: Path) -> None:

@@ -1,10 +1,15 @@
 import json
 import pickle
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from fastai.callback import schedule  # noqa: F401  (gives Learner fit_one_cycle)
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.optimizer import Adam, OptimWrapper, ranger
 from safetensors.torch import save_file
 from torch import nn
 
@@ -149,6 +154,18 @@ def test_torchvision(place):
         load_model("torchvision:squeezenet", "w.pth")
 
 
+@pytest.mark.parametrize("optimizer", [Adam, ranger, partial(OptimWrapper, opt=torch.optim.AdamW)])
+def test_what_a_fastai_learner_saves(place, optimizer):
+    batches = [(torch.randn(4, 3), torch.tensor([0, 1, 1, 0]))] * 2
+    model = nn.Linear(3, 2)
+    learn = Learner(DataLoaders(batches, batches), model, nn.CrossEntropyLoss(), optimizer, path=place)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(1, 0.01)
+    state = load_state(learn.save("w"))  # with the optimizer's state, as is its default after a fit
+    assert state.keys() == model.state_dict().keys()
+    assert torch.equal(state["weight"], model.weight)
+
+
 class Payload:
     def __init__(self, target):
         self.target = target
@@ -183,6 +200,23 @@ def test_damaged_weights(place, name, content):
 def test_what_is_no_state_dict(place, content):
     torch.save(content, place / "w.pth")
     with pytest.raises(ValueError, match=r"w\.pth holds no state dict, neither by itself nor under state_dict"):
+        load_state(place / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (torch.ones(2).to_sparse(), "no dense tensor of real numbers"),
+        (torch.ones(2, 2).to_sparse_csr(), "no dense tensor of real numbers"),
+        (torch.ones(2, dtype=torch.complex64), "no dense tensor of real numbers"),
+        (torch.ones(2, device="meta"), "no dense tensor of real numbers"),
+        (torch.tensor([1.0, torch.nan]), "values that are not finite"),
+        (torch.tensor([1.0, -torch.inf]).bfloat16(), "values that are not finite"),
+    ],
+)
+def test_tensors_that_are_no_weights(place, tensor, reason):
+    torch.save({0: torch.ones(1), "b": tensor}, place / "w.pth")
+    with pytest.raises(ValueError, match=rf"w\.pth: b (is|holds) {reason}; "):
         load_state(place / "w.pth")
 
 

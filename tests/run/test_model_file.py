@@ -6,6 +6,7 @@ import pytest
 import torch
 from sound_model import CLASSES, MEAN, SPEC, STD, sound_header
 
+from freqfast.equalization import apply_equalization
 from freqfast.model_file import read_model, write_model
 from freqfast.modulation import SpectralConv2d, apply_modulation
 
@@ -22,7 +23,7 @@ def test_round_trip(tmp_path, model, modulated):
         assert torch.equal(found.model(images), model.eval()(images))
     assert (found.spec, found.classes, found.mean, found.std) == (SPEC, CLASSES, MEAN, STD)
     assert not found.model.training
-    assert not any(p.requires_grad for p in found.model.parameters())
+    assert all(p.requires_grad for p in found.model.parameters())
     assert all(p.device.type == "cpu" for p in found.model.parameters())
     assert found.model.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     if modulated is not None:
@@ -42,6 +43,21 @@ def test_two_modulated_layers_are_refused(tmp_path, model):
     apply_modulation(apply_modulation(model, layer="layer2.0.conv1"))
     with pytest.raises(ValueError, match="2 layers are modulated"):
         write_model(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, torch.nn.DataParallel])
+def test_a_wrapper_is_looked_through(tmp_path, model, wrap):
+    apply_equalization(apply_modulation(model))
+    write_model(tmp_path / "m.safetensors", wrap(model), SPEC, CLASSES, MEAN, STD)
+    found = read_model(tmp_path / "m.safetensors").model
+    assert found.state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_type_are_refused(tmp_path, model, dtype):
+    with pytest.raises(ValueError, match=rf"conv1.weight is {dtype}, .* call model.float\(\) first"):
+        write_model(tmp_path / "m.safetensors", model.to(dtype), SPEC, CLASSES, MEAN, STD)
     assert os.listdir(tmp_path) == []
 
 
