@@ -288,3 +288,11 @@ def test_wrong_strengths_are_refused(name, value):
         perturb_spectrum(torch.rand(2, 3, 8, 8), **{name: value})
     with pytest.raises(ValueError, match=message):
         check_strengths(**{name: value})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_changes_nothing(dtype):
+    images = pale_images(4, 3, 16, 16).to(dtype)
+    expected = perturb_spectrum(images, generator=seeded())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(perturb_spectrum(images, generator=seeded()), expected)
