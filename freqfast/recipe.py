@@ -47,7 +47,8 @@ class Recipe:
         test_images: Test images, or images held out, used for each corruption at the end of the run; 0 for all.
         holdout: Training images to hold out and to evaluate on in place of the test images, under corruptions of
             another seed; for choosing between recipes. 0 for none.
-        callbacks: Keyword arguments by callback name, an entry point of the group ``freqfast.callbacks``.
+        callbacks: Keyword arguments by callback name, an entry point of the group ``freqfast.callbacks``; kept as TOML
+            gives them back, tuples as lists.
         name: The name under which the recipe was found.
 
     Raises:
@@ -86,9 +87,12 @@ class Recipe:
         if not 0 < self.pct_start < 1:
             raise ValueError(f"pct_start must lie between 0 and 1, got {self.pct_start}")
         try:
-            self.to_toml().encode()
+            text = self.to_toml()
+            text.encode()
+            callbacks = tomllib.loads(text)["callbacks"]
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"the recipe cannot be written as TOML: {error}; leave such a value out") from None
+        object.__setattr__(self, "callbacks", callbacks)
 
     def to_toml(self) -> str:
         """The recipe as TOML text, which `from_toml` reads back."""

@@ -85,6 +85,14 @@ def test_a_value_that_holds_itself_is_refused():
         Recipe("x", callbacks={"a": {"b": knot}})
 
 
+def test_callbacks_are_kept_as_toml_gives_them_back():
+    options = {"names": ("low", "high"), "inner": {"mean": (0.5, 0.25)}}
+    recipe = Recipe("x", callbacks={"a": options})
+    options["inner"]["mean"] = 3
+    assert recipe.callbacks == {"a": {"names": ["low", "high"], "inner": {"mean": [0.5, 0.25]}}}
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
 def test_is_frozen():
     with pytest.raises(FrozenInstanceError):
         Recipe("x").width = 3
