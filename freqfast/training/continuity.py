@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from freqfast.data import ImageData
-from freqfast.recipe import Recipe
+from freqfast.recipe import Recipe, differing_fields
 from freqfast.training.environment import data_place, describe_environment, differences, environment_differences
 
 __all__ = ["compare_start", "require_same_recipe", "require_sound_recipe", "stored_place", "stored_settings"]
@@ -53,12 +52,13 @@ def stored_place(settings: Mapping[str, Any], out: Path) -> str | None:
 
 
 def require_same_recipe(given: Recipe, stored: Recipe, out: Path) -> None:
-    """Refuse to go on with another recipe.
+    """Refuse to go on with another recipe; its name and description only tell what it is for, and may differ.
 
     Raises:
         ValueError: Naming the first key that differs.
     """
-    old, new = (tomllib.loads(recipe.to_toml()) for recipe in (stored, given))
+    names = differing_fields(stored, given)
+    old, new = ({name: getattr(recipe, name) for name in names} for recipe in (stored, given))
     for key, then, now in differences(old, new):
         raise ValueError(
             f"{out} was started with {key} {then!r}, the recipe given has {now!r}; "

@@ -115,9 +115,10 @@ def _start(
 
 
 def _go_on(
-    recipe: Recipe, out: Path, data_path: str | Path | None, device: torch.device | str | None, work: _Work
+    given: Recipe, out: Path, data_path: str | Path | None, device: torch.device | str | None, work: _Work
 ) -> Run:
-    require_same_recipe(recipe, read_recipe(out), out)
+    recipe = read_recipe(out)  # whose name and description the run keeps
+    require_same_recipe(given, recipe, out)
     remove_leftovers(out)
     if (out / "report.json").is_file():
         return _finished(out)

@@ -114,6 +114,16 @@ def test_a_run_of_another_recipe_is_not_taken_for_this_one(write, tree, tmp_path
     assert merge(gather(load_study(write()), out).rows, gather(study, out)).rows == ()
 
 
+def test_an_arm_in_other_words_goes_on(write, tree, tmp_path, here):
+    out = tmp_path / "out"
+    study = load_study(write(("[0, 1]", "[0]")))
+    run_study(study, out, data_path=tree)
+    (out / "runs" / "low" / "seed-0" / "report.json").unlink()
+    study = load_study(write(("[0, 1]", "[0]"), ("all filters low", "every filter low")))
+    assert run_study(study, out, data_path=tree) == {}
+    assert [row.name for row in gather(study, out).rows] == RUNS[:2]
+
+
 def test_a_device_that_is_not_here_is_refused_at_once(write, tree, tmp_path, here):
     study, out = load_study(write()), tmp_path / "out"
     with pytest.raises(ValueError, match="device 'nosuch' is not available here"):

@@ -89,6 +89,13 @@ def test_other_recipes_too(tree, tmp_path, monkeypatch, changes):
     assert outcome(run_recipe(recipe, tmp_path / "run", resume=True).path) == whole
 
 
+def test_other_words_are_the_same_run(unfinished, reference):
+    """What a recipe is called and what it is for may change; those of the start stay in all files."""
+    run_recipe(replace(TINY, name="other", description="in better words"), unfinished, resume=True)
+    assert outcome(unfinished) == reference[0]
+    assert load_run(unfinished).recipe == TINY
+
+
 def test_stopped_in_a_validation_that_changes_things(tree, tmp_path, monkeypatch, reference):
     """A validation that draws random numbers and moves callbacks starts again from where the steps ended."""
     load_data("cifar10", tree)  # else stop functions are asked while that happens

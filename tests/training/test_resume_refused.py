@@ -23,7 +23,6 @@ pytestmark = pytest.mark.usefixtures("two_corruptions")
             {"callbacks": {name: TINY.callbacks[name] for name in TINY.callbacks if name != "antialiasing"}},
             r"was started with callbacks\.antialiasing {}, the recipe given has None",
         ),
-        ({"name": "other"}, "was started with name 'tiny'"),
     ],
 )
 def test_another_recipe_is_refused(unfinished, changes, message):
