@@ -168,8 +168,8 @@ def _portable(environment: Mapping[str, Any]) -> dict[str, Any]:
 def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """Local results and, for runs that are not finished here, those published before.
 
-    Published rows of other recipes than the study now defines, or of arms that it has not, are left out with a note. A
-    run of both with different numbers gets a note too, and counts as run here. So do runs in different precisions.
+    Published rows of other recipes than the study now defines, or of arms or seeds that it has not, are left out with a
+    note. A run of both with different numbers gets a note too, and counts as run here. So do runs in different precisions.
     """
     rows = {(row.arm, row.seed): row for row in local.rows}
     arms = {arm.name: arm for arm in local.study.arms}
@@ -178,6 +178,9 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
         name, here = row.name, rows.get((row.arm, row.seed))
         if row.arm not in arms:
             notes.append(f"published {name} is left out: the study has no such arm")
+            left_out.append(row)
+        elif row.seed not in arms[row.arm].seeds:
+            notes.append(f"published {name} is left out: the arm has no such seed")
             left_out.append(row)
         elif difference := stale(PlannedRun(row.arm, replace(arms[row.arm].recipe, seed=row.seed)), row.recipe):
             notes.append(f"published {name} is left out: it {difference}")

@@ -177,16 +177,17 @@ def test_a_run_without_the_second_set_is_not_finished_where_the_study_asks_for_i
 
 def test_published_rows_of_another_definition_are_left_out(study, rows, make_row):
     narrow = make_row("high", 0, 0.7, width=8)
-    gone = replace(rows[0], arm="gone")
-    merged = merge([narrow, gone], StudyResults(study, rows))
+    gone, other = replace(rows[0], arm="gone"), make_row("low", 3, 0.85)
+    merged = merge([narrow, gone, other], StudyResults(study, rows))
     assert merged.rows == rows
     assert merged.notes == (
         "published high/seed-0 is left out: it was made with another recipe (width 8, not 64)",
         "published gone/seed-0 is left out: the study has no such arm",
+        "published low/seed-3 is left out: the arm has no such seed",
     )
     renamed = replace(rows[2], recipe=replace(rows[2].recipe, description="better words"))
     assert merge([renamed], StudyResults(study, ())).notes == ()
-    assert merged.left_out == (narrow, gone)
+    assert merged.left_out == (narrow, gone, other)
     assert merge([narrow], StudyResults(study, (make_row("high", 0, 0.8),))).left_out == ()
 
 
