@@ -14,7 +14,8 @@ from freqfast.study.definition import PlannedRun, Study
 __all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
 
 _MEASURES = ("clean", "mean15", "mean19", "mean_bar")
-_NOT_NUMBERS = ("seconds", "version")  # of a report: what two runs of the same recipe may differ in
+# Of a report: what two runs of the same recipe may differ in, and what follows from how much was measured.
+_NOT_COMPARED = ("recipe", "version", "seconds", "corrupted", "missing")
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,16 @@ class ResultRow:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def same_numbers(self, other: "ResultRow") -> bool:
-        """Whether another row reports the same: seconds aside, and CIFAR-10-C-bar where only one has it."""
-        both = "bar" in self.report and "bar" in other.report
-        aside = {*_NOT_NUMBERS, *(() if both else ("bar", "mean_bar"))}
-        ours, theirs = ({k: v for k, v in row.report.items() if k not in aside} for row in (self, other))
-        return ours == theirs
+        """Whether another row reports the same, seconds aside, where both measured something."""
+        ours, theirs = ({k: v for k, v in row.report.items() if k not in _NOT_COMPARED} for row in (self, other))
+        return _agree(ours, theirs)
+
+
+def _agree(a: object, b: object) -> bool:
+    """Whether two values of reports are equal, tables in what both have; None is not measured."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return all(_agree(a[key], b[key]) for key in a.keys() & b.keys())
+    return a is None or b is None or a == b
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,8 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """Local results and, for runs that are not finished here, those published before.
 
     Published rows of other recipes than the study now defines, or of arms or seeds that it has not, are left out with a
-    note. A run of both with different numbers gets a note too, and counts as run here. So do runs in different precisions.
+    note. Of a run of both the published one counts if it measured more and agrees in what both measured, else the one
+    here, with a note if they differ. Runs in different precisions get a note too.
     """
     rows = {(row.arm, row.seed): row for row in local.rows}
     arms = {arm.name: arm for arm in local.study.arms}
@@ -186,7 +193,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             notes.append(f"published {name} is left out: it {difference}")
             if here is None:
                 left_out.append(row)
-        elif here is None or row.measures().keys() - here.measures().keys():
+        elif here is None or (here.same_numbers(row) and row.measures().keys() - here.measures().keys()):
             rows[row.arm, row.seed] = row
         elif not here.same_numbers(row):
             ours, theirs = here.measures(), row.measures()

@@ -4,7 +4,6 @@ from dataclasses import replace
 import pytest
 
 from freqfast.study import (
-    ResultRow,
     StudyResults,
     merge,
     published_path,
@@ -148,8 +147,10 @@ def test_seconds_may_differ_numbers_may_not(study, rows, make_row):
     merged = merge([other], StudyResults(study, rows))
     assert merged.notes == ("published baseline/seed-0 differs: clean 85.00, here 86.00",)
     assert merged.rows == rows
-    cell = ResultRow("low", rows[2].recipe, {**rows[2].report, "accuracy": {"fog": {"1": 0.5}}}, {})
-    assert merge([cell], StudyResults(study, rows)).notes == ("published low/seed-0 differs: not in the means",)
+    here, there = (
+        replace(rows[2], report={**rows[2].report, "accuracy": {"fog": {"1": value, "2": 0.4}}}) for value in (0.5, 0.6)
+    )
+    assert merge([there], StudyResults(study, (here,))).notes == ("published low/seed-0 differs: not in the means",)
 
 
 def test_runs_in_different_precisions_are_told(study, rows, make_row):
@@ -191,5 +192,21 @@ def test_published_rows_of_another_definition_are_left_out(study, rows, make_row
     assert merge([narrow], StudyResults(study, (make_row("high", 0, 0.8),))).left_out == ()
 
 
-def test_a_published_row_that_measured_more_stays(study, rows, make_row):
-    assert merge(rows[:1], StudyResults(study, (make_row("baseline", 0, 0.86),))).rows == rows[:1]
+def test_a_published_row_that_measured_more_stays_where_it_agrees(study, make_row):
+    def row(clean, fog, frost=None):
+        found = make_row("baseline", 0, clean, None if frost is None else 0.64)
+        cells = {"fog": {"1": fog}, **({} if frost is None else {"frost": {"1": frost}})}
+        extent = {"accuracy": cells, "corrupted": 0.5 if frost is None else 0.6, "missing": [] if frost else ["frost"]}
+        return replace(found, report={**found.report, **extent})
+
+    here = row(0.86, 0.5)
+    for more, notes in (
+        (row(0.86, 0.5, frost=0.7), ()),
+        (row(0.85, 0.5, frost=0.7), ("published baseline/seed-0 differs: clean 85.00, here 86.00",)),
+        (row(0.86, 0.6, frost=0.7), ("published baseline/seed-0 differs: not in the means",)),
+    ):
+        merged = merge([more], StudyResults(study, (here,)))
+        assert merged.notes == notes
+        assert merged.rows == ((here,) if notes else (more,))
+        reverse = merge([here], StudyResults(study, (more,)))
+        assert (reverse.rows, len(reverse.notes)) == ((more,), len(notes))
