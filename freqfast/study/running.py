@@ -5,8 +5,10 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ from freqfast.study.results import run_folder, stale
 
 if TYPE_CHECKING:
     import submitit
+
+    from freqfast.data import ImageData
 
 __all__ = ["pending_runs", "run_study"]
 
@@ -112,7 +116,7 @@ def run_study(
         Errors by name of run.
 
     Raises:
-        ValueError: If an arm, a seed, a callback, the data, the device or a parameter does not fit.
+        ValueError: If an arm, a seed, a recipe, the data, the device or a parameter does not fit.
         ImportError: If submitit is needed and not installed.
         RunStoppedError: If it was stopped. What ran has been saved.
     """
@@ -124,11 +128,9 @@ def run_study(
 
     out = Path(out).absolute()
     left, errors = pending_runs(study, out, arms, seeds, skip)
-    for arm in study.arms:
-        try:
+    for arm in study.arms:  # what needs no data, before any is fetched
+        with _naming(arm.name):
             build_callbacks(arm.recipe)
-        except ValueError as error:
-            raise ValueError(f"arm {arm.name!r}: {error}") from None
     in_processes = jobs > 1 or find_spec("submitit") is not None
     if slurm is not None or in_processes:
         import_submitit("--jobs" if slurm is None else "--slurm")
@@ -143,7 +145,7 @@ def run_study(
         resolve_device(device)
     for reason in unavailable().values():
         warnings.warn(f"no run will have a mean15: {reason}", stacklevel=2)
-    _check_data(todo, progress)
+    _check_arms(todo, progress)
     watch = _Watch(todo, errors, progress, ended, stop)
     if slurm is not None:
         _run_all(slurm_executor(_job_folder(out), slurm), SlurmTask(), todo, [None] * len(todo), threads, watch)
@@ -165,12 +167,32 @@ def _job_folder(out: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=out / "jobs", prefix=time.strftime("%Y%m%d-%H%M%S-")))
 
 
-def _check_data(todo: Sequence[Job], progress: Progress | None) -> None:
-    """Load each data set once, so that it is known to be sound and lies in the cache before runs read it at once."""
-    from freqfast.data import load_data
+def _check_arms(todo: Sequence[Job], progress: Progress | None) -> None:
+    """Build a Learner of each arm, and with it load each data set, which lies in the cache before runs read it at once.
 
-    for name, path in {(job.run.recipe.data, job.own_data_path) for job in todo}:
-        load_data(name, path, progress)
+    Raises:
+        ValueError: If the model, the data, the precision or a callback of an arm does not fit; it names the arm.
+    """
+    from freqfast.data import load_data
+    from freqfast.training import build_learner
+
+    @cache  # what is held out has moments of its own, which take longer than a Learner
+    def data(name: str, path: str | Path | None, holdout: int) -> "ImageData":
+        return load_data(name, path, progress).hold_out(holdout)
+
+    for arm, job in {job.run.arm: job for job in todo}.items():
+        recipe = job.run.recipe
+        with _naming(arm):
+            build_learner(recipe, data(recipe.data, job.own_data_path, recipe.holdout), "cpu")
+
+
+@contextmanager
+def _naming(arm: str) -> Iterator[None]:
+    """Add to an error the name of the arm that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"arm {arm!r}: {error}") from None
 
 
 def _gpus(device: str | None) -> list[str | None]:

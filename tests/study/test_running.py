@@ -168,6 +168,29 @@ def test_all_callbacks_are_checked_before_anything_runs(write, tree, tmp_path, h
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ('settings.model = "resnet81"', "arm 'x': .*resnet81"),
+        ('settings.data = "cifar01"', "arm 'x': unknown data 'cifar01'"),
+        ('settings.precision = "float23"', "arm 'x': precision must be one of .*, got 'float23'"),
+        ("settings.holdout = 32", r"arm 'x': holdout must lie in 0\.\.31, got 32"),
+        ("settings.batch_size = 33", r"arm 'x': batch_size must lie in 1\.\.32"),
+        ("callbacks.frequency_proportion = { proportions = { low = 1.0 }, purity = 0.995 }", r"arm 'x': .*0\.995"),
+        (
+            "callbacks.frequency_proportion.proportions = { low = 1.0 }\ncallbacks.spectrum_recorder.bands = 3",
+            "arm 'x': spectrum_recorder and frequency_proportion differ in bands or layer",
+        ),
+    ],
+)
+def test_every_arm_is_built_before_anything_runs(write, tree, tmp_path, here, extra, message):
+    study = load_study(write(extra=f'[arms.x]\nrecipe = "resnet18_cifar10.baseline"\n{extra}\n'))
+    with pytest.raises(ValueError, match=message) as caught:
+        run_study(study, tmp_path / "out", data_path=tree)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_stopped_study_goes_on(write, tree, tmp_path, here):
     study, out, ended = load_study(write(("epochs = 1", "epochs = 2"))), tmp_path / "out", []
 
