@@ -1,5 +1,6 @@
 """`freqfast recipes`."""
 
+from freqfast.cli.interrupts import one_line_warnings
 from freqfast.cli.output import console
 from rich.table import Table
 
@@ -7,13 +8,18 @@ __all__ = ["recipes"]
 
 
 def recipes() -> None:
-    """List the recipes that `freqfast run` knows, those of other packages included."""
+    """List the recipes that `freqfast run` knows, those of other packages included.
+
+    An entry point that cannot be imported is named on stderr.
+    """
     from freqfast.recipe import list_recipes
 
     table = Table()
     table.add_column("recipe", no_wrap=True)
     table.add_column("data", no_wrap=True)
     table.add_column("what it is for")
-    for name, recipe in list_recipes().items():
+    with one_line_warnings():
+        found = list_recipes()
+    for name, recipe in found.items():
         table.add_row(name, recipe.data, recipe.description)
     console.print(table)

@@ -6,6 +6,16 @@ from typing import Any
 __all__ = ["find_plugins", "load_plugin", "plugin_versions"]
 
 
+def _registered(kind: str) -> list[EntryPoint]:
+    try:
+        return sorted(entry_points(group=f"freqfast.{kind}"), key=lambda point: point.name)
+    except Exception as error:  # one package's damaged entry_points.txt makes the standard library raise anything
+        raise ValueError(
+            f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
+            "remove that package"
+        ) from None
+
+
 def find_plugins(kind: str) -> dict[str, EntryPoint]:
     """The entry points of a group by their names, sorted; nothing is imported.
 
@@ -15,13 +25,7 @@ def find_plugins(kind: str) -> dict[str, EntryPoint]:
     Raises:
         ValueError: If the installed packages' metadata cannot be read.
     """
-    try:
-        return {point.name: point for point in sorted(entry_points(group=f"freqfast.{kind}"), key=lambda p: p.name)}
-    except Exception as error:  # one package's damaged entry_points.txt makes the standard library raise anything
-        raise ValueError(
-            f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
-            "remove that package"
-        ) from None
+    return {point.name: point for point in _registered(kind)}
 
 
 def plugin_versions() -> dict[str, str]:
@@ -31,7 +35,7 @@ def plugin_versions() -> dict[str, str]:
         ValueError: If the installed packages' metadata cannot be read.
     """
     kinds = ("recipes", "callbacks", "corruptions")
-    packages = {point.dist for kind in kinds for point in find_plugins(kind).values() if point.dist is not None}
+    packages = {point.dist for kind in kinds for point in _registered(kind) if point.dist is not None}
     versions = {str(package.name): str(package.version) for package in packages}
     versions.pop("freqfast", None)
     return dict(sorted(versions.items()))
@@ -41,12 +45,13 @@ def load_plugin(kind: str, point: EntryPoint) -> Any:
     """Import what an entry point names.
 
     Raises:
-        ValueError: If it cannot be imported, whatever its package raises.
+        ValueError: If it cannot be imported, whatever its package raises, or several packages register its name.
     """
+    what = f"{kind.removesuffix('s')} entry point {point.name!r}"
+    packages = sorted(str(other.dist and other.dist.name) for other in _registered(kind) if other.name == point.name)
+    if len(packages) > 1:
+        raise ValueError(f"{what} is registered by {' and by '.join(packages)}; uninstall all but one of them")
     try:
         return point.load()
     except (Exception, SystemExit) as error:
-        raise ValueError(
-            f"{kind.removesuffix('s')} entry point {point.name!r} ({point.value}) cannot be imported: "
-            f"{error or type(error).__name__}"
-        ) from error
+        raise ValueError(f"{what} ({point.value}) cannot be imported: {error or type(error).__name__}") from error

@@ -1,8 +1,10 @@
 """Recipes: a run's whole definition as one frozen value, found by name and overridden by dotted keys."""
 
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
 
@@ -187,37 +189,54 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     return replace(recipe, **changes, callbacks=callbacks)
 
 
-def _recipes_of(name: str, found: object) -> dict[str, Recipe]:
+def _recipes_of(point: EntryPoint) -> dict[str, Recipe]:
     """Recipes that an entry point offers: itself, or every recipe in its module as ``entry.attribute``."""
+    found, name = load_plugin("recipes", point), point.name
     if isinstance(found, Recipe):
-        return {name: found}
+        return {name: replace(found, name=name)}
     if isinstance(found, ModuleType):
-        public = {attr: value for attr, value in vars(found).items() if not attr.startswith("_")}
-        return {f"{name}.{attr}": value for attr, value in public.items() if isinstance(value, Recipe)}
+        public = {f"{name}.{attr}": value for attr, value in vars(found).items() if not attr.startswith("_")}
+        return {key: replace(value, name=key) for key, value in public.items() if isinstance(value, Recipe)}
     raise ValueError(
         f"entry point {name!r} of group freqfast.recipes is a {type(found).__name__}, not a Recipe or module"
     )
 
 
+def _all_recipes() -> tuple[dict[str, Recipe], list[str]]:
+    """All recipes by name, and why some entry points offer none."""
+    recipes: dict[str, Recipe] = {}
+    problems = []
+    for point in find_plugins("recipes").values():
+        try:
+            recipes |= _recipes_of(point)
+        except ValueError as error:
+            problems.append(str(error))
+    return recipes, problems
+
+
 def list_recipes() -> dict[str, Recipe]:
     """All recipes by name, from the entry points ``freqfast.recipes``.
 
+    Warns of each entry point that cannot be imported or is no recipe.
+
     Raises:
-        ValueError: If an entry point cannot be imported or is no recipe.
+        ValueError: If the installed packages' metadata cannot be read.
     """
-    recipes: dict[str, Recipe] = {}
-    for name, point in find_plugins("recipes").items():
-        recipes |= _recipes_of(name, load_plugin("recipes", point))
-    return {name: replace(recipe, name=name) for name, recipe in recipes.items()}
+    recipes, problems = _all_recipes()
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return recipes
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of this name.
+    """The recipe of this name. Other entry points than its own are not imported.
 
     Raises:
-        ValueError: If there is none; the message lists those that exist.
+        ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
+            no recipe.
     """
-    recipes = list_recipes()
-    if name not in recipes:
-        raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(recipes)}")
-    return recipes[name]
+    points = find_plugins("recipes")
+    for entry in (name, name.rpartition(".")[0]):
+        if entry in points and name in (recipes := _recipes_of(points[entry])):
+            return recipes[name]
+    raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(_all_recipes()[0])}")

@@ -307,10 +307,33 @@ def test_recipe_of_a_third_party(install):
         ("number = 3", "bad = thirdparty_bad:number", "is a int, not a Recipe or module"),
     ],
 )
-def test_unsound_entry_point_is_named(install, source, point, message):
+def test_unsound_entry_point_is_named_and_the_others_are_as_they_were(install, source, point, message):
     install("thirdparty_bad", source, point)
-    with pytest.raises(ValueError, match=f"entry point 'bad'.*{message}"):
-        list_recipes()
+    with pytest.warns(UserWarning, match=f"entry point 'bad'.*{message}"):
+        assert set(list_recipes()) == BUILT_IN
+    for name in ("bad", "bad.one"):
+        with pytest.raises(ValueError, match=f"entry point 'bad'.*{message}"):
+            find_recipe(name)
+    assert find_recipe("resnet18_cifar10.best").name == "resnet18_cifar10.best"
+    with pytest.raises(ValueError, match="unknown recipe 'nosuch'; the recipes are quickstart, resnet18"):
+        find_recipe("nosuch")
+
+
+def test_a_recipe_is_found_without_importing_others(install):
+    install("thirdparty_other", "from freqfast import Recipe\nr = Recipe('x')", "other = thirdparty_other:r")
+    find_recipe("quickstart")
+    assert "thirdparty_other" not in sys.modules
+    assert find_recipe("other") == Recipe("x", name="other")
+
+
+def test_a_name_that_two_packages_register_is_refused(install):
+    for module in ("thirdparty_a", "thirdparty_b"):
+        install(module, "from freqfast import Recipe\nr = Recipe('x')", f"twice = {module}:r", f"{module} = {module}:r")
+    message = "recipe entry point 'twice' is registered by thirdparty_a and by thirdparty_b; uninstall all but one"
+    with pytest.raises(ValueError, match=message):
+        find_recipe("twice")
+    with pytest.warns(UserWarning, match=message):
+        assert set(list_recipes()) == BUILT_IN | {"thirdparty_a", "thirdparty_b"}
 
 
 @pytest.mark.parametrize("name", ["", "nosuch", "resnet18_cifar10", "resnet18_cifar10._arm", "quickstart.x"])

@@ -1,5 +1,6 @@
 """The program as a whole, in a process of its own."""
 
+import os
 import subprocess
 import sys
 
@@ -126,6 +127,20 @@ def test_recipes_lists_each_with_its_data(call):
     rows = [line for line in result.out.splitlines() if "photos" in line or "cifar10 " in line]
     assert any("quickstart" in row and "photos" in row for row in rows)
     assert sum("resnet18_cifar10." in row for row in rows) == 14
+
+
+def test_a_package_that_cannot_be_imported_is_named_and_the_rest_is_listed(tmp_path):
+    info = tmp_path / "stranger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[freqfast.recipes]\nstranger = no_such_module\n")
+    result = program("recipes", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 0
+    assert result.stderr == (
+        "freqfast: warning: recipe entry point 'stranger' (no_such_module) cannot be imported: "
+        "No module named 'no_such_module'\n"
+    )
+    assert "quickstart" in result.stdout
 
 
 def test_ctrl_c_is_no_traceback(call, monkeypatch):
