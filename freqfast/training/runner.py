@@ -72,8 +72,12 @@ def run_recipe(
     """
     out, work = Path(out), _Work(policy or CheckpointPolicy(), progress, stop)
     if not os.path.lexists(out):
-        return _start(recipe, out, data_path, device, like, work)
-    if not resume:
+        try:
+            return _start(recipe, out, data_path, device, like, work)
+        except FileExistsError:
+            if not (resume and out.exists()):  # else another process has started it in the meantime
+                raise
+    elif not resume:
         raise FileExistsError(f"{out} exists already; choose another --out or remove it")
     with lock_folder(out):
         return _go_on(recipe, out, data_path, device, work)

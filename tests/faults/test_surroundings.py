@@ -46,7 +46,7 @@ def test_two_that_start_at_once(tree, tmp_path, monkeypatch):
 
     monkeypatch.setattr(runner, "_build", build_late)
     with pytest.raises(FileExistsError, match="run exists already; choose another --out"):
-        run_recipe(TINY, tmp_path / "run", tree, "cpu", resume=True)
+        run_recipe(TINY, tmp_path / "run", tree, "cpu")
     assert os.listdir(tmp_path / "run") == ["theirs"]
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from freqfast.run import load_run
 from freqfast.study import gather, load_study, merge, pending_runs, run_study, summarise
 from freqfast.study.job import Job
 from freqfast.training import RunStoppedError
+from freqfast.training.directory import create_run
 
 RUNS = ["baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1"]
 BROKEN = """
@@ -219,6 +221,20 @@ def test_a_run_that_another_process_works_on_is_left_alone(write, tree, tmp_path
     with lock_folder(folder):
         assert "in use by another process" in run_study(study, out, data_path=tree)["low/seed-0"]
     assert not list(out.rglob("*.error"))
+
+
+def test_a_run_that_another_process_starts_at_the_same_time_is_left_alone(write, tree, tmp_path, here):
+    (run,) = load_study(write()).runs(["low"], [0])
+    job = Job(run, tmp_path / "out", tree)
+    with ExitStack() as other:
+
+        def start(done, total, message):  # while this one reads its data
+            if not job.folder.exists():
+                other.enter_context(create_run(job.folder, run.recipe, {}))
+
+        assert "in use by another process" in job.perform(start)
+        assert sorted(os.listdir(job.folder)) == ["environment.json", "recipe.toml"]
+    assert not list(tmp_path.rglob("*.error"))
 
 
 def test_the_second_set_is_measured_where_the_study_asks_for_it(write, tree, tmp_path, here, monkeypatch):
