@@ -1,6 +1,6 @@
 """`freqfast study`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +10,10 @@ from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.figures import check_output, save_figure
 from freqfast.cli.interrupts import interruptible, long_command, one_line_warnings
 from freqfast.cli.output import console, say
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Column
+from rich.text import Text
 
 if TYPE_CHECKING:
     from freqfast.study import PlannedRun, StudyResults
@@ -171,7 +171,7 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
 
 
 def _show(results: "StudyResults", markdown: bool) -> None:
-    """Print the table and, but with Markdown, what failed or was left out."""
+    """Print the table, on a terminal in parts that fit it, and, but with Markdown, what failed or was left out."""
     from freqfast.study import results_table, summarise, tables
 
     summaries = summarise(results.study, results.rows, results.failures)
@@ -180,16 +180,36 @@ def _show(results: "StudyResults", markdown: bool) -> None:
         return
     say(results.study.title)
     say("percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired")
+    width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):
-        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        for i, label in enumerate(header):
-            table.add_column(label, justify="right" if i else "left", overflow="fold", no_wrap=i == 0)
-        for cells in rows:
-            table.add_row(*cells)
-        console.print(table)
-        console.print()
+        for first, *others in _parts(header, rows, width):
+            say(Text(first, style="bold"))
+            for line in ("─" * len(first), *others, ""):
+                say(line)
     say(f"{len(results.finished)} of {len(results.study.runs())} runs are finished")
     for name, error in results.failures.items():
         say(f"{name} failed: {one_line(error)}")
     for note in results.notes:
         say(one_line(note))
+
+
+def _parts(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[list[str]]:
+    """A table as lines, in parts that are no wider than a width where its columns allow that; all begin with the arms.
+
+    A cell stays whole, and what "n" or "diff" heads stays with the column before it.
+    """
+    blocks: list[list[str]] = []
+    for i, (label, *cells) in enumerate(zip(header, *rows, strict=True)):
+        longest = max(map(len, (label, *cells)))
+        column = [cell.rjust(longest) if i else cell.ljust(longest) for cell in (label, *cells)]
+        if label in ("n", "diff"):
+            column = [f"{before} {cell}" for before, cell in zip(blocks.pop(), column, strict=True)]
+        blocks.append(column)
+    arms, *measures = blocks
+    part = arms
+    for block in measures:
+        if width is not None and part is not arms and len(part[0]) + 2 + len(block[0]) > width:
+            yield part
+            part = arms
+        part = [f"{line}  {cells}" for line, cells in zip(part, block, strict=True)]
+    yield part

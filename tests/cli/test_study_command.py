@@ -1,7 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from freqfast.study import load_study, published_path, read_results, summarise, tables
+
+SMALL = Path(__file__).parents[2] / "recipes" / "studies" / "small.toml"
 STUDY = """
 title = "Tiny [bold]study"
 seeds = [0, 1]
@@ -146,6 +150,24 @@ def test_the_table_comes_before_what_cannot_be_written(call, file, tree, place, 
     result = call(*words, "--table")
     assert result.code == 1
     assert "1 of 4 runs are finished" in result.out
+
+
+def test_no_cell_of_the_table_is_broken(call, place, monkeypatch):
+    """Piped, an arm has a line in each table; on a terminal wide tables come in parts, each with the arms' names."""
+    expected = tables(summarise(load_study(SMALL), read_results(published_path(SMALL))))
+    words = ("study", SMALL, "--out", "absent", "--table")
+    piped = call(*words).out.splitlines()
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(*words).out.splitlines() == piped
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = call(*words).out.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
+    assert max(map(len, shown[2:])) <= 80 < max(map(len, piped))
+    for header, rows in expected:
+        for cells in (header, *rows):
+            assert " ".join(cells).split() in [line.split() for line in piped]
+            for cell in cells:
+                assert any(line.split()[:1] == cells[:1] and cell in line for line in shown)
 
 
 def test_figures_of_what_was_measured(call, file, tree, place):
