@@ -133,13 +133,23 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
         mine, theirs = (e.data.get("sha256") for e in (entry, first))
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
-    seeds = {entry.run.recipe.seed for entry in entries}
-    if len(entries) > 1 and len(seeds) == 1:
-        cautions.append(
-            "One seed each: the intervals are over test images, not over trainings. For claims about a method, run a "
-            "study over several seeds."
-        )
-    return cautions
+    return [*cautions, *_few_seeds(entries)]
+
+
+def _few_seeds(entries: Sequence[Entry]) -> list[str]:
+    """A caution where runs are compared and a recipe is there with one seed only."""
+    recipes = [entry.run.recipe for entry in entries]
+    seeds = [{other.seed for other in recipes if {"seed"}.issuperset(differing_fields(one, other))} for one in recipes]
+    alone = [entry.label for entry, found in zip(entries, seeds, strict=True) if len(found) == 1]
+    if len(entries) == 1 or not alone:
+        return []
+    whose = "One seed each" if len(alone) == len(entries) else f"One seed only of {_listed(alone)}"
+    differ = any(found != seeds[0] for found in seeds)
+    return [
+        f"{whose}: the intervals are over test images, not over trainings. "
+        + ("Not all recipes have the same seeds, so differences may come from these. " if differ else "")
+        + "For claims about a method, run a study over several seeds."
+    ]
 
 
 def _row(entry: Entry, first: Entry | None) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_numbers_intervals_and_differences(make_run, measured, no_figures):
     assert "measured on 1,000 images" in words
     assert "The differences of same are paired, image by image." in words
     assert "two have unpaired intervals" in words
-    assert "One seed each" in words
+    assert "One seed each: the intervals are over test images, not over trainings. For claims" in words
 
 
 def test_corruptions_beyond_the_benchmark_are_shown(make_run, measured):
@@ -129,7 +129,26 @@ def test_what_keeps_runs_from_being_compared_is_said(make_run, no_figures):
     words = Page(render_page(load_entries(runs))).text
     assert "b and a differ in width, epochs" in words
     assert "c and a differ" not in words
-    assert "seed each" not in words
+    assert "One seed only of b: " in words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "caution", "differ"),
+    [
+        ([0], [0], "One seed each: ", False),
+        ([0], [1], "One seed each: ", True),
+        ([0, 1], [2], "One seed only of high2: ", True),
+        ([0, 1], [0, 1], None, False),
+        ([0, 1], [], None, False),
+    ],
+)
+def test_recipes_of_one_seed_are_told(make_run, no_figures, low, high, caution, differ):
+    runs = [make_run(f"low{seed}", seed=seed, description=f"run {seed}") for seed in low]
+    runs += [make_run(f"high{seed}", seed=seed, lr=0.1) for seed in high]
+    words = Page(render_page(load_entries(runs))).text
+    assert caution is None or caution in words
+    assert ("over trainings" in words) == (caution is not None)
+    assert ("Not all recipes have the same seeds" in words) == differ
 
 
 def test_unsound_files_are_named(make_run):
