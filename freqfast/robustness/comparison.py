@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 from freqfast.corruptions import MAIN, SEVERITIES
@@ -120,14 +121,19 @@ def _mce(report: CorruptionReport, baseline: CorruptionReport) -> float | None:
 def _relative_mce(report: CorruptionReport, baseline: CorruptionReport) -> float | None:
     if not (report.is_full(MAIN) and baseline.is_full(MAIN)) or report.clean is None or baseline.clean is None:
         return None
-    ours, theirs = 1 - report.clean, 1 - baseline.clean
+    ours, theirs = _error(report, CLEAN), _error(baseline, CLEAN)
     return _mean(
         [relative_corruption_error(_errors(report, name), ours, _errors(baseline, name), theirs) for name in MAIN]
     )
 
 
-def _errors(report: CorruptionReport, name: str) -> list[float]:
-    return [1 - report.accuracy[name][severity] for severity in SEVERITIES]
+def _errors(report: CorruptionReport, name: str) -> list[Fraction]:
+    return [_error(report, (name, severity)) for severity in SEVERITIES]
+
+
+def _error(report: CorruptionReport, key: Key) -> Fraction:
+    outcomes = report.outcomes[key]
+    return Fraction(outcomes.images - outcomes.right, outcomes.images)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

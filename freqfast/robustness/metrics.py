@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
@@ -73,11 +74,11 @@ def expected_calibration_error(bins: Sequence[tuple[int, int, int]], unit: int) 
     return sum(abs(right * unit - confidence) for _, right, confidence in bins) / (total * unit)
 
 
-def corruption_error(errors: Sequence[float], baseline: Sequence[float]) -> float | None:
+def corruption_error(errors: Sequence[Fraction], baseline: Sequence[Fraction]) -> float | None:
     """CE of one corruption (Hendrycks and Dietterich, 2019, arXiv:1903.12261); mCE is its mean over 15 corruptions.
 
     Args:
-        errors: Error rates of the model, one a severity.
+        errors: Error rates of the model, one a severity, exactly.
         baseline: Those of the baseline.
 
     Returns:
@@ -87,20 +88,20 @@ def corruption_error(errors: Sequence[float], baseline: Sequence[float]) -> floa
 
 
 def relative_corruption_error(
-    errors: Sequence[float], clean: float, baseline: Sequence[float], baseline_clean: float
+    errors: Sequence[Fraction], clean: Fraction, baseline: Sequence[Fraction], baseline_clean: Fraction
 ) -> float | None:
     """Relative CE of one corruption (Hendrycks and Dietterich, 2019): errors beyond the clean one, over the baseline's.
 
     Args:
-        errors: Error rates of the model, one a severity.
+        errors: Error rates of the model, one a severity, exactly: rounded ones could not tell a cost of nothing.
         clean: Its error rate on uncorrupted images.
         baseline: Error rates of the baseline.
         baseline_clean: Its error rate on uncorrupted images.
 
     Returns:
-        The ratio; None if the corruption costs the baseline nothing.
+        The ratio; None if the corruption costs the baseline nothing, or it does better under the corruption.
     """
-    return _over(math.fsum(e - clean for e in errors), math.fsum(e - baseline_clean for e in baseline))
+    return _over(sum(e - clean for e in errors), sum(e - baseline_clean for e in baseline))
 
 
 def mcnemar(correct: np.ndarray, baseline: np.ndarray) -> tuple[int, int, float]:
@@ -124,5 +125,5 @@ def _z(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _over(value: float, baseline: float) -> float | None:
-    return None if baseline == 0 else value / baseline
+def _over(value: Fraction | int, baseline: Fraction | int) -> float | None:
+    return float(value / baseline) if baseline > 0 else None

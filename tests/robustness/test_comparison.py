@@ -9,13 +9,16 @@ from freqfast.robustness import CLEAN, CorruptionReport, compare
 
 @pytest.fixture
 def pair(outcomes, all_names):
-    """A model and a baseline on 40 images, with random but dependent outcomes."""
+    """A model and a baseline on 40 images, with random but dependent outcomes; corruption costs both."""
     rng = np.random.default_rng(0)
     difficulty = rng.random(40)
     cells = [CLEAN, *((name, s) for name in all_names for s in range(1, 6))]
 
     def made(skill):
-        return CorruptionReport({key: outcomes(rng.random(40) < skill - 0.5 * difficulty) for key in cells})
+        ease = {CLEAN: 0.3}
+        return CorruptionReport(
+            {key: outcomes(rng.random(40) < skill + ease.get(key, 0) - 0.5 * difficulty) for key in cells}
+        )
 
     return made(1.1), made(0.9)
 
@@ -86,6 +89,16 @@ def test_a_perfect_baseline_has_no_corruption_error(reported, all_names):
     perfect = reported(lambda i, s: 20, all_names, clean=20)
     assert compare(perfect, perfect).mce is None
     assert compare(perfect, perfect).relative_mce is None
+
+
+@pytest.mark.parametrize("fog", [(15, 16, 16, 15, 13), (16, 16, 16, 15, 13)])
+def test_a_corruption_that_costs_the_baseline_nothing_leaves_no_relative_error(reported, all_names, fog):
+    """In floating point the first, of 20 images and 15 right ones clean, would cost about 1e-17."""
+    theirs = reported(lambda i, s: fog[s - 1] if all_names[i] == "fog" else 10, all_names, clean=15)
+    ours = reported(lambda i, s: 12, all_names, clean=15)
+    found = compare(ours, theirs)
+    assert found.relative_mce is None
+    assert found.mce == pytest.approx((14 * 8 / 10 + 40 / (100 - sum(fog))) / 15)
 
 
 def test_other_images_are_refused(outcomes):

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,12 +60,22 @@ def test_mcnemar_by_hand():
 
 
 def test_corruption_errors_by_hand():
-    errors, baseline = [0.1, 0.2, 0.3], [0.2, 0.4, 0.6]
-    assert corruption_error(errors, baseline) == pytest.approx(0.5)
+    errors, baseline = twentieths(2, 4, 6), twentieths(4, 8, 12)
+    clean, baseline_clean = twentieths(1, 2)
+    assert corruption_error(errors, baseline) == 0.5
     assert corruption_error(errors, errors) == 1.0
-    assert relative_corruption_error(errors, 0.05, baseline, 0.1) == pytest.approx((0.6 - 0.15) / (1.2 - 0.3))
-    assert corruption_error(errors, [0, 0, 0]) is None
-    assert relative_corruption_error(errors, 0.05, [0.1] * 3, 0.1) is None
+    assert relative_corruption_error(errors, clean, baseline, baseline_clean) == (12 - 3) / (24 - 6)
+    assert corruption_error(errors, twentieths(0, 0, 0)) is None
+
+
+@pytest.mark.parametrize("wrong", [(5, 5, 5, 5, 5), (5, 4, 4, 5, 7), (5, 4, 4, 5, 6)])
+def test_what_costs_the_baseline_nothing_has_no_relative_error(wrong):
+    errors, (clean,) = twentieths(6, 7, 8, 9, 10), twentieths(5)
+    assert relative_corruption_error(errors, clean, twentieths(*wrong), clean) is None
+
+
+def twentieths(*counts):
+    return [Fraction(count, 20) for count in counts]
 
 
 def test_perfect_calibration_has_no_error():
