@@ -29,7 +29,7 @@ def present(
     What fails costs nothing that is done without it: hours of work may be in the report.
 
     Raises:
-        ValueError: If the baseline was measured on other images; `out` is written nevertheless.
+        ValueError: If the baseline was measured on other images; all is written and printed without it nevertheless.
         OSError: If a file cannot be written; the report is printed nevertheless.
     """
     from freqfast.robustness import compare
@@ -38,7 +38,7 @@ def present(
     try:
         comparison = None if rival is None else compare(report, rival, baseline)
     except ValueError:
-        write(out, report.save)
+        present(report, None, "", as_json, out, csv, figure)
         raise
     try:
         write(out, report.save)
@@ -126,6 +126,8 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     from freqfast.robustness import CLEAN
 
     lines = [f"against {comparison.baseline}:"]
+    if comparison.other_clean:
+        lines.append("  clean: not paired, since it was measured on other images there, or in another order")
     if comparison.mean15_difference is not None:
         difference = 100 * comparison.mean15_difference
         lines.append(f"  mean15: {difference:+.2f} points{_span(comparison.mean15_interval, '+.2f')}")
@@ -134,7 +136,8 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     if comparison.relative_mce is not None:
         lines.append(f"  relative mCE: {percent(comparison.relative_mce)} % of the errors that corruption costs it")
     elif comparison.mce is not None:
-        without = "a corruption costs the baseline nothing" if CLEAN in comparison.cells else "no clean accuracy"
+        has_clean = CLEAN in comparison.cells or comparison.other_clean
+        without = "a corruption costs the baseline nothing" if has_clean else "no clean accuracy"
         lines.append(f"  relative mCE: - ({without})")
     better, worse = (
         sum(cell.p < 0.05 and cell.difference * sign > 0 for cell in comparison.cells.values()) for sign in (1, -1)

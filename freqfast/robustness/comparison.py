@@ -38,12 +38,14 @@ class Comparison:
 
     Attributes:
         baseline: What the baseline is called.
-        cells: The cells that both have, `CLEAN` among them.
+        cells: The cells that both have, `CLEAN` among them unless its images were not the same.
         mean15_difference: mean15 less the baseline's; None unless both were measured in full.
         mean15_interval: Its 95 % interval, with the image as the unit.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
-        relative_mce: The same of the errors beyond the clean ones; None also without clean accuracies.
+        relative_mce: The same of the errors beyond the clean ones; None also without clean accuracies, or where a
+            corruption costs the baseline nothing.
+        other_clean: Whether the clean accuracies come from other images, or from the same in another order.
     """
 
     baseline: str
@@ -52,6 +54,7 @@ class Comparison:
     mean15_interval: tuple[float, float] | None
     mce: float | None
     relative_mce: float | None
+    other_clean: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""
@@ -66,6 +69,7 @@ class Comparison:
             "mean15_difference": self.mean15_difference,
             "mean15_interval": self.mean15_interval and list(self.mean15_interval),
             "clean": asdict(self.cells[CLEAN]) if CLEAN in self.cells else None,
+            "other_clean": self.other_clean,
             "cells": cells,
         }
 
@@ -73,20 +77,23 @@ class Comparison:
 def compare(report: CorruptionReport, baseline: CorruptionReport, name: str = "the baseline") -> Comparison:
     """Compare a model with a baseline on the cells that both were measured on.
 
+    The uncorrupted images may be others: a run is measured on all of them clean, and on fewer under corruption.
+
     Args:
         report: Results of the model.
         baseline: Results of the baseline.
         name: What to call it.
 
     Raises:
-        ValueError: If a cell's images were not the same, or no cell of corrupted images is common.
+        ValueError: If the corrupted images of a cell were not the same, or no such cell is common.
     """
     common = [key for key in report.outcomes if key in baseline.outcomes]
     if not set(common) - {CLEAN}:
         raise ValueError(f"{name} was measured on none of these corruptions, so there is nothing to compare")
+    same = [key for key in common if _images(report.outcomes[key]) == _images(baseline.outcomes[key])]
     for key in common:
-        ours, theirs = report.outcomes[key], baseline.outcomes[key]
-        if (ours.images, ours.images_crc32) != (theirs.images, theirs.images_crc32):
+        if key not in same and key != CLEAN:
+            ours, theirs = report.outcomes[key], baseline.outcomes[key]
             raise ValueError(
                 f"{name} was measured on other images of {key_text(key)} ({theirs.images}, checksum "
                 f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
@@ -99,12 +106,17 @@ def compare(report: CorruptionReport, baseline: CorruptionReport, name: str = "t
         difference, interval = float(change.mean()), mean_interval(change)
     return Comparison(
         name,
-        {key: _paired(report.outcomes[key], baseline.outcomes[key]) for key in common},
+        {key: _paired(report.outcomes[key], baseline.outcomes[key]) for key in same},
         difference,
         interval,
         _mce(report, baseline),
         _relative_mce(report, baseline),
+        CLEAN in common and CLEAN not in same,
     )
+
+
+def _images(outcomes: Outcomes) -> tuple[int, int]:
+    return outcomes.images, outcomes.images_crc32
 
 
 def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:

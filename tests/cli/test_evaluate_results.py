@@ -113,13 +113,31 @@ def test_a_figure_shows_a_baseline_of_the_same_name(call, checkpoint, archive, p
     assert all(run_style(i)["color"] in drawn for i in (0, 1))
 
 
-def test_a_baseline_on_other_images_is_refused(call, refused, checkpoint, archive, full):
+def test_a_baseline_on_other_images_costs_the_comparison_alone(call, checkpoint, archive, full, place):
     call("evaluate", checkpoint, "--cifar10c", full, "--out", "theirs.json", "--corruption", "fog")
     words = ("evaluate", checkpoint, "--cifar10c", archive, "--baseline", "theirs.json")
-    line = refused(*words)
-    assert "theirs.json was measured on other images of fog 1 (6, checksum " in line
-    assert call(*words, "--out", "ours.json").err == line
-    assert call("evaluate", "--merge", "ours.json").code == 0  # what was measured is kept nevertheless
+    found = call(*words, "--out", "ours.json", "--csv", "ours.csv")
+    assert found.code == 2
+    assert "theirs.json was measured on other images of fog 1 (6, checksum " in found.err
+    without = call(*words[:-2], "--csv", "without.csv")  # what was measured is printed and kept nevertheless
+    assert (without.code, found.out) == (0, without.out)
+    assert call("evaluate", "--merge", "ours.json").out == without.out
+    assert (place / "ours.csv").read_bytes() == (place / "without.csv").read_bytes()
+
+
+def test_a_baseline_s_clean_images_may_be_others(call, checkpoint, place):
+    from freqfast.robustness import CLEAN, CorruptionReport
+
+    words = ("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--corruption", "fog", "--limit")
+    for count in (2, 3):
+        call(*words, count, "--out", f"{count}.json")
+    two, three = (CorruptionReport.load(f"{count}.json") for count in (2, 3))
+    CorruptionReport({**two.outcomes, CLEAN: three.outcomes[CLEAN]}).save("run.json")  # more images clean, as in a run
+    found = call("evaluate", "--merge", "2.json", "--baseline", "run.json")
+    assert (found.code, found.err) == (0, "")
+    lines = found.out.splitlines()
+    assert "  clean: not paired, since it was measured on other images there, or in another order" in lines
+    assert "  McNemar by cell, p < 0.05: better in 0, worse in 0 of 5" in lines
 
 
 @pytest.mark.parametrize("option", ["--out", "--csv", "--figure"])

@@ -101,6 +101,21 @@ def test_a_corruption_that_costs_the_baseline_nothing_leaves_no_relative_error(r
     assert found.mce == pytest.approx((14 * 8 / 10 + 40 / (100 - sum(fog))) / 15)
 
 
+def test_other_clean_images_are_not_paired(pair, outcomes):
+    """A run is measured on all test images clean, and on fewer under corruption."""
+    ours, theirs = pair
+    more = CorruptionReport(theirs.outcomes | {CLEAN: outcomes(np.arange(60) < 54)})
+    reordered = CorruptionReport(theirs.outcomes | {CLEAN: outcomes(np.arange(40) < 36, images_crc32=1)})
+    found = compare(ours, theirs)
+    for baseline in (more, reordered):
+        apart = compare(ours, baseline)
+        assert (found.other_clean, apart.other_clean) == (False, True)
+        assert apart.cells == {key: cell for key, cell in found.cells.items() if key != CLEAN}
+        assert (apart.mce, apart.mean15_interval) == (found.mce, found.mean15_interval)
+        assert apart.relative_mce == compare(ours, reordered).relative_mce  # by the accuracy alone, here 0.9
+        assert apart.to_dict()["clean"] is None
+
+
 def test_other_images_are_refused(outcomes):
     ours = CorruptionReport({("fog", 2): outcomes([1, 0], images_crc32=1)})
     message = (
