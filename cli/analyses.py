@@ -28,8 +28,12 @@ Output = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
 Data = Annotated[
-    Path | None,
-    typer.Option(help="Where the run's data is, as for `freqfast run`, or photos; by default where it was."),
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Where the run's data is, as for `freqfast run`, or a name (cifar10, photos; write ./cifar10 for a folder "
+        "of that name); by default where it was.",
+    ),
 ]
 Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
 Device = Annotated[
@@ -153,7 +157,7 @@ def quality(run: Run, layer: Layer = None, output: Output = None, as_json: AsJso
 
 def _measure(
     run: Path,
-    data: Path | None,
+    data: str | None,
     images: int,
     device: str | None,
     precision: str,
@@ -177,7 +181,7 @@ def _measure(
         return analyse(classifier, sample.images, sample.labels, progress=progress)
 
 
-def _test_images(run: Path, stored: "StoredModel", data: Path | None, progress: Progress) -> "ImageSet":
+def _test_images(run: Path, stored: "StoredModel", data: str | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
     from freqfast.data.loading import load_place
     from freqfast.model_sources import check_classes, run_data

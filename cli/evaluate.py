@@ -49,10 +49,11 @@ def evaluate(
         typer.Option("--on-the-fly", help="Corrupt the test set and write nothing.", rich_help_panel=_IMAGES),
     ] = False,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="The uncorrupted test set: as for `run`, or a name (cifar10, photos); else, on the fly, the run's, "
-            "else FREQFAST_DATA, the cache.",
+            metavar="PATH",
+            help="The uncorrupted test set: as for `run`, or a name (cifar10, photos; write ./cifar10 for a folder of "
+            "that name); else, on the fly, the run's, else FREQFAST_DATA, the cache.",
             rich_help_panel=_IMAGES,
         ),
     ] = None,

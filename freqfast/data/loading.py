@@ -36,9 +36,12 @@ def load_data(name: str, path: str | Path | None = None, progress: Progress | No
 def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:
     """Load data by its name, "cifar10" or "photos", or by where it is; see `load_data`.
 
+    A `Path` is always a place, a string so only if it is no name: write "./cifar10" for a folder of that name.
+
     Raises:
         FileNotFoundError: If the path holds no data.
         ValueError: If the data is not sound.
     """
-    named = place is not None and str(place) in DATASETS
-    return load_data(str(place), None, progress) if named else load_data("cifar10", place, progress)
+    if isinstance(place, str) and place in DATASETS:
+        return load_data(place, None, progress)
+    return load_data("cifar10", place, progress)

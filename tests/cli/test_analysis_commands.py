@@ -165,6 +165,11 @@ def test_data_of_other_classes_is_refused(refused, run):
     assert "was trained on the classes dark, light, but those of photos are astronaut" in line
 
 
+def test_a_folder_of_a_data_set_s_name(call, place, run, tree):
+    tree.rename(place / "photos")
+    assert json.loads(call("reliance", run, "--data", "./photos", "--json").out)["images"] == 8
+
+
 def test_damaged_checkpoints_are_refused(refused, run, tree):
     (run / "model.safetensors").write_bytes(b"x" * 100)
     assert "is not a sound safetensors file" in refused("quality", run)

@@ -118,6 +118,18 @@ def test_a_set_is_chosen_by_its_name(call, refused, checkpoint, archive, place):
     assert "--set names the corruptions; leave out --corruption" in refused(*with_archive, "c", "--corruption", "fog")
 
 
+@pytest.fixture
+def photos_folder(place, tree):
+    """A folder that has the name of a data set."""
+    tree.rename(place / "photos")
+
+
+def test_a_folder_of_a_data_set_s_name(call, checkpoint, photos_folder):
+    words = ("evaluate", checkpoint, "--on-the-fly", "--limit", 2, "--corruption", "contrast", "--json", "--data")
+    assert "those of images, corrupted on the fly are dark, light" in call(*words, "./photos").err
+    assert json.loads(call(*words, "photos").out)["provenance"]["source"] == "photos, corrupted on the fly"
+
+
 def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
     from freqfast.recipe import Recipe
 
