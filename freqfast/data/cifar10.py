@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pooch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from freqfast.data import cache
 from freqfast.data.batches import read_batch
-from freqfast.data.images import ImageData, ImageSet, mixed_order
+from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
 from freqfast.data.tars import MEMBER_LIMIT, read_members
 from freqfast.progress import Progress
 
@@ -237,7 +237,11 @@ def _decode_image(file: _File) -> np.ndarray:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
             if image.width * image.height > PIXEL_LIMIT:
                 raise ValueError(f"{image.width}x{image.height} pixels are too many for a data set held in memory")
-            return np.asarray(image.convert("RGB"))
+            return rgb_levels(image)
+    except UnidentifiedImageError:  # whose message has the address of an object
+        raise ValueError(
+            f"{file.name} cannot be used as an image: its content is none of {', '.join(FORMATS)}"
+        ) from None
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise ValueError(f"{file.name} cannot be used as an image: {error}") from None
 

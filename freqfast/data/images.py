@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 
-__all__ = ["ImageData", "ImageSet", "mixed_order"]
+__all__ = ["ImageData", "ImageSet", "mixed_order", "rgb_levels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,3 +140,14 @@ def mixed_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
         rows = np.flatnonzero(labels == label)
         position[rows] = (rng.permutation(len(rows)) + rng.random(len(rows))) / len(rows)
     return np.argsort(position, kind="stable")
+
+
+def rgb_levels(image: Image.Image) -> np.ndarray:
+    """An image's levels of red, green and blue, uint8 ``(H, W, 3)``.
+
+    Raises:
+        ValueError: If it has more than 8 bits a channel, which Pillow would clip to white.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"it has more than 8 bits a channel (Pillow's mode {image.mode}); convert it to 8 bits first")
+    return np.asarray(image.convert("RGB"))

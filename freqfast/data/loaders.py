@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import fastai.vision.data  # noqa: F401 (gives show_batch its grid of images)
@@ -13,9 +14,10 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_basics import Transform
 from fastai.torch_core import TensorCategory, TensorImage, default_device
 from fastai.vision.core import PILImage
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from freqfast.data.images import ImageData
+from freqfast.data.images import ImageData, rgb_levels
 from freqfast.precision import resolve_device
 
 __all__ = ["ArrayDataset", "CropFlip", "InMemoryDL", "dataloaders"]
@@ -81,10 +83,10 @@ class ArrayDataset:
             items: uint8 array ``(N, H, W, 3)``, or a sequence of images as Pillow, uint8 arrays, file paths or bytes.
 
         Raises:
-            ValueError: If the images differ in size or type.
+            ValueError: If one is no image or has more than 8 bits a channel, or they differ in size or type.
         """
         if not isinstance(items, (np.ndarray, Tensor)):
-            arrays = [np.array(PILImage.create(item).convert("RGB")) for item in items]
+            arrays = [_levels(item, number) for number, item in enumerate(items)]
             if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
                 raise ValueError(f"images must have one size, got {' and '.join(sizes)}; resize them first")
             items = np.stack(arrays) if arrays else self.images[:0]
@@ -95,6 +97,16 @@ class ArrayDataset:
     def new_empty(self) -> "ArrayDataset":
         """The same data set without its images, for exports."""
         return ArrayDataset(self.images[:0].clone(), torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
+
+
+def _levels(item: Any, number: int) -> np.ndarray:
+    """The RGB levels of an image that is none of ours."""
+    try:
+        return rgb_levels(PILImage.create(item, mode=None))  # as it is: fastai would make RGB of it
+    except (UnidentifiedImageError, ValueError) as error:
+        name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
+        reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{name} cannot be used as an image: {reason}") from None
 
 
 class CropFlip(Transform):

@@ -90,11 +90,20 @@ def test_test_dl_takes_files(learn, data, tmp_path):
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "one size, got 4x4 and 6x4"),
         (np.zeros((2, 4, 4, 3), np.float32), "must be uint8"),
         (np.zeros((4, 4, 3), np.uint8), "must be uint8"),
+        ([np.zeros((4, 4), np.uint16)], "^image 0 cannot be used as an image: it has more than 8 bits a channel"),
+        ([np.zeros((4, 4), np.float32)], r"\(Pillow's mode F\); convert it to 8 bits first$"),
+        ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: its format is unknown$"),
     ],
 )
 def test_unsound_test_images(dls, items, message):
     with pytest.raises(ValueError, match=message):
         dls.test_dl(items)
+
+
+def test_a_file_of_16_bits_is_named(dls, tmp_path):
+    Image.fromarray(np.full((4, 4), 300, np.uint16)).save(path := tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png cannot be used as an image: it has more than 8 bits a channel"):
+        dls.test_dl([path])
 
 
 def test_predict_one_image(learn, data):
