@@ -22,8 +22,14 @@ def print_error(text: object) -> None:
 
 
 def environment_fails(error: BaseException) -> bool:
-    """Whether it is the machine that fails (memory, disk) rather than what it was given."""
+    """Whether it is the machine that fails (memory, disk) rather than what it was given.
+
+    An exception that says more about another, such as which file it met, fails for the other's reason.
+    """
     if isinstance(error, OSError):
-        return error.errno in _ENVIRONMENT
-    text = str(error)  # torch has its own exceptions, and for the CPU no kind of its own
-    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+        fails = error.errno in _ENVIRONMENT
+    else:
+        text = str(error)  # torch has its own exceptions, and for the CPU no kind of its own
+        fails = isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+    reason = error.__cause__ or error.__context__
+    return fails or (reason is not None and environment_fails(reason))

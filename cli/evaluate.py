@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.figures import FORMATS, check_output
+from freqfast.cli.figures import FORMATS, check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import progress_bar, say
-from freqfast.cli.summary import present, write
+from freqfast.cli.summary import present
 
 if TYPE_CHECKING:
     from freqfast.model_sources import SourcedModel

@@ -1,7 +1,7 @@
 """Where the commands leave files: whether that can work, found out before the work, and how figures are saved."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from freqfast.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "check_output", "save_figure"]
+__all__ = ["FORMATS", "check_output", "save_figure", "write"]
 
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
@@ -48,6 +48,23 @@ def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:
         path: The file.
         figure: The figure.
         dpi: Dots per inch of a bitmap, or "figure" for the figure's own.
+
+    Raises:
+        OSError: If it cannot be written; the message names the file.
     """
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi)
+
+    def save(path: Path) -> None:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi)
+
+    write(path, save)
+
+
+def write(path: Path | None, make: Callable[[Path], None]) -> None:
+    """Make a file if one is wanted; where that fails the message names it."""
+    if path is None:
+        return
+    try:
+        make(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from freqfast.cli.figures import check_output
+from freqfast.cli.figures import check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import progress_bar, say
+
+from freqfast.files import write_text
 
 __all__ = ["report"]
 
@@ -26,9 +28,11 @@ def report(
     """
     check_output(output)
 
-    from freqfast.report.page import write_page
+    from freqfast.report.entries import load_entries
+    from freqfast.report.page import render_page
 
     with interruptible(), progress_bar() as progress:
-        write_page(runs, output, progress)
+        page = render_page(load_entries(runs), progress, str(output))
+        write(output, lambda path: write_text(path, page))
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
     say(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB")

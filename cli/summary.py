@@ -1,18 +1,17 @@
 """What `freqfast evaluate` makes of a report: words, JSON, a table of cells and a figure."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.cli.figures import save_figure
+from freqfast.cli.figures import save_figure, write
 from freqfast.cli.output import console, corruption_table, percent, say
 
 if TYPE_CHECKING:
     from freqfast.robustness import Comparison, CorruptionReport
 
-__all__ = ["present", "write"]
+__all__ = ["present"]
 
 
 def present(
@@ -43,7 +42,8 @@ def present(
     try:
         write(out, report.save)
         write(csv, lambda path: write_csv(path, report, comparison))
-        write(figure, lambda path: _draw(path, report, rival, baseline))
+        if figure is not None:
+            _draw(figure, report, rival, baseline)
     finally:
         _print(report, comparison, as_json)
 
@@ -73,16 +73,6 @@ def _heading(name: str, report: "CorruptionReport") -> str:
     means = {"clean": report.clean, "mean15": report.mean15}
     told = ", ".join(f"{label} {percent(value)} %" for label, value in means.items() if value is not None)
     return f"{name}: {told}" if told else name
-
-
-def write(path: Path | None, make: Callable[[Path], None]) -> None:
-    """Make a file if one is wanted; where that fails the message names it."""
-    if path is None:
-        return
-    try:
-        make(path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None
 
 
 def _as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None) -> dict[str, Any]:

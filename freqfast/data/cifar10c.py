@@ -3,6 +3,7 @@
 Zenodo record 2535967: one tar file of ``CIFAR-10-C/labels.npy`` and 19 files ``CIFAR-10-C/<corruption>.npy``.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -146,7 +147,7 @@ def _check_room(folder: Path, size: int) -> None:
         raise OSError(
             f"{folder} has {free / 2**30:.1f} GiB free, but CIFAR-10-C needs {size / 2**30:.1f} more; free some or set "
             "FREQFAST_CACHE"
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _expected_members(archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:

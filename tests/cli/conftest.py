@@ -1,4 +1,5 @@
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,23 @@ def refused(call, place):
         return result.err
 
     return refused
+
+
+@pytest.fixture
+def full_disk():
+    """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def full_disk(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return full_disk
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`freqfast heatmap`, `reliance`, `ablation` and `quality`: on a run and on a bare checkpoint, and what they refuse."""
 
+import errno
 import json
 import re
 import shutil
@@ -108,11 +109,11 @@ def test_what_was_found_is_printed_where_it_cannot_be_kept(call, run, tree):
 
 def test_a_figure_that_fails_costs_nothing_else(call, run, monkeypatch):
     def fail(*args, **options):
-        raise OSError("no room")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     result = call("quality", run, "-o", "figure.png")
-    assert (result.code, result.err) == (2, "freqfast: no room\n")
+    assert (result.code, result.err) == (1, "freqfast: figure.png cannot be written (No space left on device)\n")
     assert "sparsity" in result.out
     assert analysis_file(run, "quality").is_file()
 

@@ -111,6 +111,14 @@ def test_outcomes_that_are_missing_are_named(refused, place, make_run, former):
     assert "a/evaluation.json is missing; `freqfast evaluate a --on-the-fly " in refused("report", "a")
 
 
+def test_a_full_disk_leaves_the_former_page(call, make_run, former, full_disk):
+    make_run("a")
+    with full_disk(10_000):
+        result = call("report", "a")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "freqfast: report.html cannot be written (File too large)\n"
+
+
 def test_an_interrupt_leaves_the_former_page(call, make_run, former, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt

@@ -4,6 +4,7 @@ import os
 import tarfile
 
 import pytest
+from freqfast.cli.errors import environment_fails
 
 from freqfast.data import cifar10c
 from freqfast.robustness import stored_source
@@ -97,7 +98,10 @@ def test_a_disk_that_fills_leaves_nothing(write, published, disk, once):
     with pytest.raises(OSError, match=r"cannot be unpacked into .* \(No space left on device\); free .* GiB there"):
         cifar10c.unpack_cifar10c(path, once("unpacking fog.npy", disk.fill))
     assert os.listdir(disk.place / "cache") == []
-    with pytest.raises(OSError, match=r"has 0\.0 GiB free, but CIFAR-10-C needs .* more; free some or set FREQFAST_"):
+    with pytest.raises(
+        OSError, match=r"has 0\.0 GiB free, but CIFAR-10-C needs .* more; free some or set FREQFAST_"
+    ) as no:
         cifar10c.unpack_cifar10c(path)  # before anything is written
+    assert environment_fails(no.value)
     disk.filler.unlink()
     assert len(stored_source(cifar10c.unpack_cifar10c(path)).corruptions) == 19
