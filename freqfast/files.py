@@ -1,6 +1,7 @@
 """Files and folders that others read appear whole or not at all; one process at a time may work on a folder."""
 
 import errno
+import glob
 import os
 import shutil
 import stat
@@ -14,7 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["as_new", "lock_folder", "new_folder", "replacing", "sync", "write_text"]
+__all__ = ["as_new", "lock_folder", "new_folder", "remove_unfinished", "replacing", "sync", "write_text"]
 
 
 @contextmanager
@@ -58,6 +59,8 @@ def write_text(path: str | Path, text: str) -> None:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder in the same folder that takes the final name when the block ends well; else it goes.
 
+    What a killed process left of an earlier one of that name goes first.
+
     Args:
         path: The final name; its folder must exist.
 
@@ -65,13 +68,30 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         OSError: If no folder can be made there, or there is something of that name at the end.
     """
     path = Path(path)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    remove_unfinished(path)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
-        yield temporary
-        as_new(temporary)
-        os.rename(temporary, path)
+        with lock_folder(temporary):
+            yield temporary
+            as_new(temporary)
+            os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
+
+
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what `new_folder` left of a folder where its process was killed; a living one has it locked.
+
+    Where the file system has no locks, all stays.
+
+    Args:
+        path: The final name.
+    """
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), lock_folder(left) as locked:
+            if locked:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def as_new(path: str | Path) -> None:
@@ -100,7 +120,7 @@ def sync(path: str | Path) -> None:
 
 
 @contextmanager
-def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> Iterator[None]:
+def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> Iterator[bool]:
     """Keep a folder from other processes while the block lasts. Where the file system has no locks, do nothing.
 
     The system lifts the lock when the process ends, however it ends; it is the folder's, whatever its name.
@@ -109,21 +129,25 @@ def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> It
         path: The folder.
         otherwise: What else to do, for the message, than to wait.
 
+    Yields:
+        Whether it is locked.
+
     Raises:
         FileNotFoundError: If there is no such folder.
         BlockingIOError: If another process, or another block of this one, works on it.
     """
     if fcntl is None:
-        yield
+        yield False
         return
     handle = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
         except BlockingIOError:
             raise BlockingIOError(f"{path} is in use by another process; wait for its end or {otherwise}") from None
         except OSError:
-            pass
-        yield
+            locked = False
+        yield locked
     finally:
         os.close(handle)

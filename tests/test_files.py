@@ -1,7 +1,10 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -131,6 +134,26 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path, error):
             raise error
     assert names(tmp_path) == ([] if error else ["a"])
     assert error or names(tmp_path / "a") == ["file"]
+
+
+def test_what_a_killed_process_left_of_a_folder_goes(tmp_path):
+    pytest.importorskip("fcntl")
+    code = (
+        "import sys, time; from freqfast.files import new_folder\n"
+        "with new_folder(sys.argv[1]) as temporary:\n"
+        "    (temporary / 'file').touch(); print(temporary.name, flush=True); time.sleep(60)"
+    )
+    start = partial(subprocess.Popen, stdout=subprocess.PIPE, text=True)
+    with start([sys.executable, "-c", code, str(tmp_path / "a")]) as process:
+        theirs = process.stdout.readline().strip()
+        with new_folder(tmp_path / "a") as ours:
+            assert names(tmp_path) == sorted([theirs, ours.name])  # they are at work
+        os.rename(tmp_path / "a", tmp_path / "b")
+        process.kill()
+    assert names(tmp_path) == [theirs, "b"]
+    with new_folder(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == ["a", "b"]
 
 
 def test_a_folder_whose_name_is_taken_goes(tmp_path):

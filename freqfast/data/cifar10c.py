@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.data import cache
 from freqfast.data.download import fetch
-from freqfast.files import new_folder
+from freqfast.files import new_folder, remove_unfinished
 from freqfast.progress import Progress
 
 __all__ = ["FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
@@ -49,8 +49,7 @@ def download_cifar10c(progress: Progress | None = None) -> Path:
     if (folder := find_cifar10c()) is not None:
         return folder
     part = cache.folder() / f"{ARCHIVE}.part"
-    part.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(part.parent, 2 * SIZE - (part.stat().st_size if part.exists() else 0))
+    _make_room(2 * SIZE - (part.stat().st_size if part.exists() else 0))
     try:
         fetch(URL, part, SIZE, progress)
     except OSError as error:
@@ -106,8 +105,7 @@ def unpack_cifar10c(path: str | Path, progress: Progress | None = None) -> Path:
 def _unpack(path: Path, progress: Progress | None) -> Path:
     """Copy the members' content into a folder of the cache that appears whole."""
     folder = cache.folder() / FOLDER
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(folder.parent, SIZE)
+    _make_room(SIZE)
     try:
         with new_folder(folder) as temporary, tarfile.open(path, "r:") as archive:
             members = _expected_members(archive)
@@ -137,12 +135,15 @@ def _unpack(path: Path, progress: Progress | None) -> Path:
     return folder
 
 
-def _check_room(folder: Path, size: int) -> None:
-    """Refuse to begin what a disk cannot hold.
+def _make_room(size: int) -> None:
+    """Remove from the cache what an unpacking that was killed left, and refuse to begin what its disk cannot hold.
 
     Raises:
         OSError: If there is less room.
     """
+    folder = cache.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder / FOLDER)
     if (free := shutil.disk_usage(folder).free) < size:
         raise OSError(
             f"{folder} has {free / 2**30:.1f} GiB free, but CIFAR-10-C needs {size / 2**30:.1f} more; free some or set "

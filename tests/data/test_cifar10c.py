@@ -93,6 +93,14 @@ def test_other_sizes_and_hashes(write, published, cache_folder, tmp_path):
     assert not cache_folder.exists()
 
 
+def test_what_a_killed_process_left_goes_first(write, published, disk):
+    left = disk.place / "cache" / ".CIFAR-10-C.killed.tmp"
+    left.mkdir(parents=True)
+    (left / "fog.npy").write_bytes(bytes(2**20 - 8192))
+    assert len(stored_source(cifar10c.unpack_cifar10c(write(published))).corruptions) == 19
+    assert os.listdir(disk.place / "cache") == ["CIFAR-10-C"]
+
+
 def test_a_disk_that_fills_leaves_nothing(write, published, disk, once):
     path = write(published)
     with pytest.raises(OSError, match=r"cannot be unpacked into .* \(No space left on device\); free .* GiB there"):
