@@ -8,6 +8,7 @@ from freqfast.cli.analyses import ablation, heatmap, quality, reliance
 from freqfast.cli.corrupt import corrupt
 from freqfast.cli.errors import environment_fails, print_error
 from freqfast.cli.evaluate import evaluate
+from freqfast.cli.interrupts import one_line_warnings
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
 from freqfast.cli.rerun import rerun
@@ -66,7 +67,8 @@ def main() -> None:
     """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
     keep_freed_memory()
     try:
-        code = app(standalone_mode=False)
+        with one_line_warnings():
+            code = app(standalone_mode=False)
     except typer.Abort:
         code = 130
     except Exception as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.errors import one_line
-from freqfast.cli.interrupts import long_command, one_line_warnings
+from freqfast.cli.interrupts import long_command
 from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table
 
@@ -30,7 +30,7 @@ def rerun(
     load_run(run)
     out = run.resolve().with_name(f"{run.resolve().name}-rerun") if out is None else out
 
-    with long_command(out) as stop, one_line_warnings():
+    with long_command(out) as stop:
         from freqfast import training
 
         with progress_bar() as progress:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from freqfast.cli.interrupts import long_command, one_line_warnings
+from freqfast.cli.interrupts import long_command
 from freqfast.cli.output import console, percent, progress_bar, proportion_text, say
 from rich.table import Table
 
@@ -71,7 +71,7 @@ def run(
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
     finished = (out / "report.json").is_file()
-    with long_command(out) as stop, one_line_warnings():
+    with long_command(out) as stop:
         from freqfast.checkpoint import CheckpointPolicy
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.figures import check_output, save_figure
-from freqfast.cli.interrupts import interruptible, long_command, one_line_warnings
+from freqfast.cli.interrupts import interruptible, long_command
 from freqfast.cli.output import console, say
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -85,7 +85,7 @@ def study(
         parameters = parse_slurm(slurm) if slurm else None
         known = merge(published, StudyResults(plan, ())).finished
         at_once = interruptible("stopped at once; the same command goes on from the last checkpoints")
-        with long_command(out) as stop, at_once, one_line_warnings(), _progress() as (progress, ended):
+        with long_command(out) as stop, at_once, _progress() as (progress, ended):
             errors = run_study(
                 plan,
                 out,

@@ -69,6 +69,16 @@ def test_a_closed_pipe_is_no_traceback():
     assert "Traceback" not in error
 
 
+def test_warnings_are_one_line_each(tree, tmp_path):
+    """Here of a cache that is no folder."""
+    (tmp_path / "file").touch()
+    words = ("corrupt", str(tree), "--out", "c", "--corruption", "contrast", "--limit", "1")
+    result = program(*words, cwd=tmp_path, env=os.environ | {"FREQFAST_CACHE": str(tmp_path / "file")})
+    assert result.returncode == 0
+    assert result.stderr.startswith("freqfast: warning: decoded data not cached (")
+    assert result.stderr.count("\n") == 1
+
+
 # Wrong usage, in this process
 
 
