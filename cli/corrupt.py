@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from freqfast.cli.figures import FORMATS, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
+from freqfast.cli.options import given, refuse
 from freqfast.cli.output import progress_bar, say
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ __all__ = ["corrupt"]
 
 
 def corrupt(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -53,7 +55,10 @@ def corrupt(
     """
     if out is None and show is None:
         raise ValueError("nothing to do: name a folder to write with --out, or a contact sheet with --show")
-
+    if given(context, {"which"}):
+        refuse(context, "--set names the corruptions", {"corruption"})
+    if show is None:
+        refuse(context, "without --show no image is drawn", {"image"})
     check_output(show, FORMATS)
 
     from freqfast.corruptions import SETS, SEVERITIES, unavailable

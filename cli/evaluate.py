@@ -1,6 +1,6 @@
 """`freqfast evaluate`."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +8,7 @@ import typer
 from freqfast.cli.errors import print_error
 from freqfast.cli.figures import FORMATS, check_output, write
 from freqfast.cli.interrupts import interruptible
+from freqfast.cli.options import given, refuse
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.summary import present
 
@@ -143,7 +144,7 @@ def evaluate(
     check_output(figure, FORMATS)
     if merge:
         used = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
-        _refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - used)
+        refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - used)
         report, rival = _merged(models, baseline)
         notes: list[str] = []
     else:
@@ -152,19 +153,19 @@ def evaluate(
                 f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
                 "files together with --merge"
             )
-        if len(named := _given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
+        if len(named := given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
             raise ValueError(f"the images come from one place, got {' and '.join(named)}")
         if not on_the_fly:
-            _refuse(context, "stored images have been corrupted already", {"seed", "frost_dir"})
+            refuse(context, "stored images have been corrupted already", {"seed", "frost_dir"})
         if which is not None:
-            _refuse(context, "--set names the corruptions", {"corruption"})
-            corruption = _names(which, on_the_fly)
+            refuse(context, "--set names the corruptions", {"corruption"})
         if shard is not None:
             later = {"baseline", "as_json", "csv", "figure"}
-            _refuse(context, "a shard leaves its part in --out; report with --merge", later)
+            refuse(context, "a shard leaves its part in --out; report with --merge", later)
             if out is None:
                 raise ValueError("--shard needs --out, the file to leave its part in")
 
+        from freqfast.corruptions import SETS
         from freqfast.model_sources import check_classes, load_model
         from freqfast.precision import default_device
         from freqfast.robustness import Classifier, evaluate_source
@@ -176,13 +177,24 @@ def evaluate(
             rivals, stored = _baseline(baseline)
             with progress_bar() as progress:
                 if on_the_fly:
-                    place = data or loaded.data
                     source, notes = on_the_fly_source(
-                        place, corruption, limit, seed, frost_dir=frost_dir, progress=progress
+                        data or loaded.data,
+                        corruption,
+                        limit,
+                        seed,
+                        among=SETS[which or "c"],
+                        frost_dir=frost_dir,
+                        progress=progress,
                     )
                 else:
                     source, notes = find_source(
-                        cifar10c, corruption, limit, download=download, data=data, progress=progress
+                        cifar10c,
+                        corruption,
+                        limit,
+                        among=which and SETS[which],
+                        download=download,
+                        data=data,
+                        progress=progress,
                     )
                 for each in (loaded, *rivals):
                     check_classes(each.name, each.classes, source.name, source.classes)
@@ -199,13 +211,6 @@ def evaluate(
         say(f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge")
     for note in notes:
         print_error(note)
-
-
-def _names(which: str, on_the_fly: bool) -> list[str] | None:
-    """The corruptions of a set; None where all that there are by default are just those."""
-    from freqfast.corruptions import SETS
-
-    return None if which == "c" and on_the_fly else list(SETS[which])
 
 
 def _merged(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionReport", "CorruptionReport | None"]:
@@ -230,19 +235,6 @@ def _baseline(baseline: str | None) -> tuple[list["SourcedModel"], "CorruptionRe
 
 def _is_result(text: str) -> bool:
     return Path(text).suffix == ".json"
-
-
-def _refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
-    """Raise if any of these parameters was given."""
-    if given := _given(context, names):
-        raise ValueError(f"{reason}; leave out {', '.join(given)}")
-
-
-def _given(context: typer.Context, names: Set[str]) -> list[str]:
-    """Which of these parameters were given, be it with their default value: the options, in the order of the help."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-    return [parameter.opts[0] for parameter in context.command.params if parameter.name in given]
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:

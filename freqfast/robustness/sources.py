@@ -27,6 +27,7 @@ def find_source(
     corruptions: Sequence[str] | None = None,
     limit: int | None = None,
     *,
+    among: Sequence[str] | None = None,
     download: bool = False,
     data: str | Path | None = None,
     progress: Progress | None = None,
@@ -37,6 +38,7 @@ def find_source(
         path: A folder in the published layout, or the published archive, which is checked and unpacked into the cache.
             By default the published images, if the cache has them.
         corruptions: Which corruptions; by default all that are there.
+        among: Of those that are there, leave out all but these.
         limit: Images of each severity to use, from its start.
         download: Fetch the published images if the cache does not have them.
         data: Where the uncorrupted test images are; else the environment variable FREQFAST_DATA and the cache are
@@ -61,11 +63,13 @@ def find_source(
     elif Path(path).is_file():
         published = unpack_cifar10c(path, progress)
     folder = published or Path(path or "")
-    source = stored_source(folder, limit, corruptions)
+    source = stored_source(folder, limit, corruptions, among)
     if published:
         source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, classes=CLASSES)
     source, reason = _with_clean(source, folder, data, progress)
-    return source, [f"no clean accuracy: {reason}"] if reason else []
+    lacking = [name for name in among or () if name not in source.corruptions]
+    notes = [f"not in {folder}: {', '.join(lacking)}"] if lacking else []
+    return source, notes + ([f"no clean accuracy: {reason}"] if reason else [])
 
 
 def on_the_fly_source(
@@ -74,6 +78,7 @@ def on_the_fly_source(
     limit: int | None = None,
     seed: int = 0,
     *,
+    among: Sequence[str] = CORRUPTIONS,
     frost_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[CellSource, list[str]]:
@@ -81,9 +86,10 @@ def on_the_fly_source(
 
     Args:
         data: Where the data set is, see `freqfast.data.load_data`; or its name, "cifar10" or "photos".
-        corruptions: Names; by default all 19 that can run here.
+        corruptions: Names; by default all of `among` that can run here.
         limit: Use the first images only.
         seed: Seed of the corruptions.
+        among: Names; by default the 19 of CIFAR-10-C.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
         progress: Called as ``progress(done, total, message)`` while data is fetched and decoded.
 
@@ -96,8 +102,9 @@ def on_the_fly_source(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    missing = {} if corruptions else unavailable(frost_dir)
-    names = corruptions or [name for name in CORRUPTIONS if name not in missing]
+    reasons = {} if corruptions else unavailable(frost_dir)
+    missing = {name: reasons[name] for name in among if name in reasons}
+    names = corruptions or [name for name in among if name not in missing]
     found = load_place(data, progress)
     source = corrupted_source(found.test.head(limit), names, seed, frost_dir=frost_dir)
     source = replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import BAR, CORRUPTIONS, MAIN, SEVERITIES
+from freqfast.corruptions import BAR, CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.manifest import MANIFEST, read_manifest
 from freqfast.data.cifar10 import CLASSES as CIFAR10
 from freqfast.data.photos import PHOTOS
@@ -18,7 +18,12 @@ __all__ = ["stored_source"]
 _CLASSES = {"cifar10": CIFAR10, "photos": tuple(PHOTOS)}
 
 
-def stored_source(folder: str | Path, limit: int | None = None, corruptions: Sequence[str] | None = None) -> CellSource:
+def stored_source(
+    folder: str | Path,
+    limit: int | None = None,
+    corruptions: Sequence[str] | None = None,
+    among: Sequence[str] | None = None,
+) -> CellSource:
     """A folder in the published CIFAR-10-C layout.
 
     Each file holds five blocks of equal length, severity 1 first; all blocks show the same images, so their labels
@@ -29,9 +34,10 @@ def stored_source(folder: str | Path, limit: int | None = None, corruptions: Seq
         folder: The folder.
         limit: Images of each block to use, from its start; all by default.
         corruptions: Which corruptions; by default all that are there.
+        among: Of those, leave out all but these.
 
     Raises:
-        FileNotFoundError: If the folder, the labels, or a corruption that is wanted is missing.
+        FileNotFoundError: If the folder, the labels, or a corruption that is wanted is missing, or all of `among` are.
         ValueError: If a file is not what the layout says; the message names it. All are checked here.
     """
     folder = Path(folder)
@@ -42,10 +48,12 @@ def stored_source(folder: str | Path, limit: int | None = None, corruptions: Seq
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     labels = _read_labels(folder / "labels.npy", len(severities))
-    known = dict.fromkeys((*CORRUPTIONS, *BAR, *(manifest.corruptions if manifest else ())))
+    known = dict.fromkeys(among or (*CORRUPTIONS, *BAR, *(manifest.corruptions if manifest else ())))
     there = [corruption for corruption in known if (folder / f"{corruption}.npy").exists()]
     if not there:
-        raise FileNotFoundError(f"{folder} holds no corruption; the first one looked for is {MAIN[0]}.npy")
+        raise FileNotFoundError(
+            f"{folder} holds none of the corruptions looked for; the first is {next(iter(known))}.npy"
+        )
     if absent := [corruption for corruption in corruptions or () if corruption not in there]:
         raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(there)}")
     names = tuple(dict.fromkeys(corruptions or there))

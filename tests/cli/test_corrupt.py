@@ -117,6 +117,11 @@ def test_frost_dir_without_photographs(refused, tmp_path):
         (["nowhere", "--out", "c"], "nowhere does not exist"),
         (["photos", "--out", "c", "--corruption", "rain"], "'rain'"),
         (["photos", "--out", "c", "--set", "rain"], "'rain' is not one of 'c', 'bar'"),
+        (
+            ["photos", "--out", "c", "--set", "c", "--corruption", "fog"],
+            "--set names the corruptions; leave out --corr",
+        ),
+        (["photos", "--out", "c", "--image", 5], "without --show no image is drawn; leave out --image"),
         (["nowhere", "--show", "sheet.xyz"], "cannot write sheet.xyz: its name must end in .png or .svg or .pdf"),
         (["nowhere", "--show", "."], ". is a folder; name a file"),
         (["nowhere", "--show", "none/sheet.png"], "folder none does not exist"),

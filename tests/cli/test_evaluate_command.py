@@ -113,9 +113,20 @@ def test_a_set_is_chosen_by_its_name(call, refused, checkpoint, archive, place):
     stored = json.loads(call("evaluate", checkpoint, "--cifar10c", "bar", "--set", "bar", *words).out)
     assert (stored["accuracy"], stored["mean_bar"]) == (fly["accuracy"], fly["mean_bar"])
     with_archive = ("evaluate", checkpoint, "--cifar10c", archive, "--set")
-    assert "holds no blue_noise_sample; it holds fog, contrast" in refused(*with_archive, "bar")
+    line = refused(*with_archive, "bar")
+    assert "holds none of the corruptions looked for; the first is blue_noise_sample.npy" in line
     assert "'d' is not one of 'c', 'bar'; see `" in refused(*with_archive, "d")
     assert "--set names the corruptions; leave out --corruption" in refused(*with_archive, "c", "--corruption", "fog")
+
+
+def test_a_set_is_what_a_folder_has_of_it(call, checkpoint, archive):
+    np.save(archive / "lines.npy", np.zeros((20, 16, 16, 3), np.uint8))
+    found = call("evaluate", checkpoint, "--cifar10c", archive, "--set", "c", "--json")
+    assert (found.code, list(json.loads(found.out)["accuracy"])) == (0, MEASURED)
+    note, _ = found.err.splitlines()
+    assert note.startswith(f"freqfast: not in {archive}: gaussian_noise, shot_noise, ")
+    assert note.endswith(", spatter, saturate")
+    assert "fog" not in note
 
 
 @pytest.fixture

@@ -145,6 +145,6 @@ def test_missing_places_are_named(archive, tmp_path):
 def test_no_corruption_at_all(tmp_path):
     np.save(tmp_path / "labels.npy", np.zeros(5, np.int64))
     with pytest.raises(
-        FileNotFoundError, match=r"holds no corruption; the first one looked for is gaussian_noise\.npy"
+        FileNotFoundError, match=r"holds none of the corruptions looked for; the first is gaussian_noise\.npy"
     ):
         stored_source(tmp_path)
