@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast.corruptions.batch import corrupt
+from freqfast.corruptions.batch import MIN_SIDE, corrupt
 from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
 from freqfast.corruptions.photographs import find_photographs, shrunk_photographs
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
@@ -89,6 +89,10 @@ def write_archive(
     used_images, used_labels = images[:limit], np.asarray(labels[:limit])
     if used_images.dtype != np.uint8 or used_images.ndim != 4 or used_images.shape[3] != 3 or not len(used_images):
         raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} of shape {images.shape}")
+    if min(images.shape[1:3]) < MIN_SIDE:
+        raise ValueError(
+            f"images must be at least {MIN_SIDE} x {MIN_SIDE} pixels, got {' x '.join(map(str, images.shape[1:3]))}"
+        )
     if used_labels.shape != (len(used_images),) or used_labels.dtype.kind not in "iu" or used_labels.min() < 0:
         raise ValueError(f"labels must be {len(images)} integers >= 0, got {labels.dtype} of shape {labels.shape}")
     if classes is not None and used_labels.max() >= len(classes):

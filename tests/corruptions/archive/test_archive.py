@@ -128,6 +128,7 @@ def test_progress(folder, images, labels):
         ({"images": np.zeros((5, 8, 8, 3))}, ValueError, "images must be uint8"),
         ({"images": np.zeros((5, 8, 8), np.uint8)}, ValueError, "images must be uint8"),
         ({"images": np.zeros((0, 8, 8, 3), np.uint8), "labels": np.zeros(0, int)}, ValueError, "images must be"),
+        ({"images": np.zeros((5, 6, 9, 3), np.uint8)}, ValueError, "images must be at least 8 x 8 pixels, got 6 x 9"),
         ({"labels": np.zeros(4, int)}, ValueError, "labels must be 5 integers"),
         ({"labels": np.zeros(5)}, ValueError, "labels must be 5 integers"),
         ({"labels": np.full(5, -1)}, ValueError, "labels must be 5 integers"),
