@@ -139,7 +139,7 @@ def evaluate(
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
     """
-    check_output(out)
+    check_output(out, ("json",))
     check_output(csv)
     check_output(figure, FORMATS)
     if merge:
@@ -148,6 +148,8 @@ def evaluate(
         report, rival = _merged(models, baseline)
         notes: list[str] = []
     else:
+        if _is_result(models[0]):
+            raise ValueError(f"{models[0]} is a result, not a model; pass --merge to report on it")
         if len(models) > 1:
             raise ValueError(
                 f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "

@@ -261,6 +261,7 @@ def test_figure(call, checkpoint, archive, place, name):
         (("--shard", "3/2", "--out", "x.json"), "shard 3/2 is none: write i/n with 1 <= i <= n"),
         (("--shard", "1/2", "--out", "x.json", "--json"), "report with --merge; leave out --json"),
         (("--out", "."), ". is a folder; name a file"),
+        (("--out", "result"), "cannot write result: its name must end in .json"),
         (("--csv", "no/such.csv"), "folder no does not exist; create it or choose another path"),
         (("--figure", "report.docx"), "cannot write report.docx: its name must end in .png or .svg or .pdf"),
         (("--baseline", "gone.json"), "gone.json is no file; name a result"),
@@ -274,6 +275,8 @@ def test_wrong_options(refused, checkpoint, archive, words, message):
 
 def test_images_must_come_from_somewhere(refused, checkpoint):
     assert "pass --cifar10c PATH (a folder or CIFAR-10-C.tar), --download" in refused("evaluate", checkpoint)
+    line = refused("evaluate", "r0.json", "--on-the-fly")
+    assert line == "freqfast: r0.json is a result, not a model; pass --merge to report on it\n"
     line = refused("evaluate", "a", "b", "--on-the-fly")
     assert "one model at a time, got a, b; compare two with --baseline b, or put" in line
 
