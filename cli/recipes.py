@@ -1,6 +1,5 @@
 """`freqfast recipes`."""
 
-from freqfast.cli.interrupts import one_line_warnings
 from freqfast.cli.output import console
 from rich.table import Table
 
@@ -18,8 +17,6 @@ def recipes() -> None:
     table.add_column("recipe", no_wrap=True)
     table.add_column("data", no_wrap=True)
     table.add_column("what it is for")
-    with one_line_warnings():
-        found = list_recipes()
-    for name, recipe in found.items():
+    for name, recipe in list_recipes().items():
         table.add_row(name, recipe.data, recipe.description)
     console.print(table)
