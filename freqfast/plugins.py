@@ -54,4 +54,4 @@ def load_plugin(kind: str, point: EntryPoint) -> Any:
     try:
         return point.load()
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{what} ({point.value}) cannot be imported: {error or type(error).__name__}") from error
+        raise ValueError(f"{what} ({point.value}) cannot be imported: {str(error) or type(error).__name__}") from error

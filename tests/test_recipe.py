@@ -298,6 +298,7 @@ def test_recipe_of_a_third_party(install):
 @pytest.mark.parametrize(
     ("source", "point", "message"),
     [
+        ("raise ValueError", "bad = thirdparty_bad", "cannot be imported: ValueError"),
         ("raise RuntimeError('out of order')", "bad = thirdparty_bad", "out of order"),
         ("import no_such_package", "bad = thirdparty_bad", "no_such_package"),
         ("def (", "bad = thirdparty_bad", "syntax"),

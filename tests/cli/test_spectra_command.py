@@ -11,7 +11,7 @@ def test_export_opens_in_plain_h5py(call, checkpoint, place):
     result = call("spectra", checkpoint, "-o", "[red]out.h5")
     assert result.code == 0, result.err
     assert result.out.startswith("[red]out.h5: 8 filters of layer conv1, low ")
-    weight = read_model(checkpoint).model.conv1.weight.numpy()
+    weight = read_model(checkpoint).model.conv1.weight.detach().numpy()
     oracle = np.abs(np.fft.fftshift(np.fft.fft2(weight.astype(np.float64), s=(32, 32)), axes=(2, 3))) ** 2
     with h5py.File(place / "[red]out.h5") as file:
         np.testing.assert_allclose(file["entry/spectra/power"][()], oracle.sum(1) / 32**2, rtol=1e-4, atol=1e-7)
