@@ -85,7 +85,7 @@ def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @wraps(function)
     def look_up(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        found = cached(*args, **kwargs)
+        found = cached(*args, **kwargs)  # type: ignore[arg-type]  # they are hashable
         if any(type(part) is not Tensor for part in (found if isinstance(found, tuple) else (found,))):
             cached.cache_clear()
         return found
