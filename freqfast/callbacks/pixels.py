@@ -89,4 +89,4 @@ class PixelCallback(Callback):
 def round_at_random(x: float) -> int:
     """The whole number below or above, such that the mean is x; torch's generator draws only for what is between."""
     whole = math.floor(x)
-    return whole + (x > whole and torch.rand(()).item() < x - whole)
+    return whole + (x > whole and torch.rand((), device="cpu").item() < x - whole)
