@@ -195,7 +195,10 @@ def _test_images(run: Path, stored: "StoredModel", data: str | None, progress: P
 
 
 def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output: Path | None, as_json: bool) -> None:
-    """Keep what was found in the run directory, print it and then draw it: a figure that fails costs nothing else."""
+    """Keep what was found in the run directory, draw it and print it.
+
+    A figure that fails costs nothing else, nor does a reader who has gone.
+    """
     from freqfast.analysis import analysis_file, write_analysis
 
     kept = None
@@ -207,15 +210,17 @@ def _deliver(run: Path, found: "Analysis", lines: Sequence[str | Table], output:
         except OSError as error:  # what was found is worth more than the file
             print_error(f"not kept in the run: {error}")
             kept = None
-    if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
-    else:
-        for line in lines:
-            console.print(line, soft_wrap=isinstance(line, str))
-    if output is not None:
-        from freqfast.report.analysis import analysis_figure
+    try:
+        if output is not None:
+            from freqfast.report.analysis import analysis_figure
 
-        save_figure(output, analysis_figure({run.resolve().name: found}))
+            save_figure(output, analysis_figure({run.resolve().name: found}))
+    finally:
+        if as_json:
+            print(json.dumps(found.to_dict(), indent=2))
+        else:
+            for line in lines:
+                console.print(line, soft_wrap=isinstance(line, str))
     if not as_json:
         for path in filter(None, (kept, output)):
             say(f"written: {path}")

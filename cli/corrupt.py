@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from freqfast.cli.figures import FORMATS, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import given, refuse
+from freqfast.cli.options import given, refuse, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def corrupt(
     from freqfast.corruptions.archive import check_request, write_archive
     from freqfast.data.loading import load_place
 
+    refuse_frost_dir(frost_dir, corruption or SETS[which])
     reasons = {} if corruption or frost_dir else unavailable()
     missing = {name: reasons[name] for name in SETS[which] if name in reasons}
     names = tuple(corruption or (name for name in SETS[which] if name not in missing))

@@ -8,7 +8,7 @@ import typer
 from freqfast.cli.errors import print_error
 from freqfast.cli.figures import FORMATS, check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import given, refuse
+from freqfast.cli.options import given, refuse, refuse_classes, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.summary import present
 
@@ -139,8 +139,10 @@ def evaluate(
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
     """
-    check_output(out, ("json",))
-    check_output(csv)
+    from freqfast.robustness.storage import read_results
+
+    check_output(out, ("json",), read_results, "result of freqfast evaluate")
+    check_output(csv, ("csv",))
     check_output(figure, FORMATS)
     if merge:
         used = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
@@ -173,6 +175,8 @@ def evaluate(
         from freqfast.robustness import Classifier, evaluate_source
         from freqfast.robustness.sources import find_source, on_the_fly_source
 
+        refuse_classes(context, models[0])
+        refuse_frost_dir(frost_dir, corruption or SETS[which or "c"])
         with interruptible("interrupted; no results are kept"):
             part = _parse_shard(shard)
             loaded = load_model(models[0], weights, _triple("mean", mean), _triple("std", std), classes)

@@ -16,15 +16,23 @@ FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
 
 
-def check_output(path: Path | None, formats: Sequence[str] | None = None) -> None:
+def check_output(
+    path: Path | None,
+    formats: Sequence[str] | None = None,
+    replaces: Callable[[Path], object] | None = None,
+    kind: str = "",
+) -> None:
     """Refuse the path of a file to write before there is anything to write.
 
     Args:
         path: The file; None is fine.
         formats: What its name may end in; by default anything.
+        replaces: Reads what may be replaced, and raises ValueError of anything else that is there; by default all may.
+        kind: What that is, in words.
 
     Raises:
         ValueError: If its name ends otherwise.
+        FileExistsError: If something else is there.
         IsADirectoryError: If it is a folder.
         FileNotFoundError: If its folder does not exist.
         PermissionError: If nothing can be written there.
@@ -39,6 +47,11 @@ def check_output(path: Path | None, formats: Sequence[str] | None = None) -> Non
         raise FileNotFoundError(f"folder {path.parent} does not exist; create it or choose another path")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"folder {path.parent} cannot be written to; choose another path")
+    if replaces is not None and path.exists() and path.stat().st_size:
+        try:
+            replaces(path)
+        except ValueError:
+            raise FileExistsError(f"{path} is there and is no {kind}; choose another path or remove it") from None
 
 
 def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:

@@ -56,19 +56,33 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
 
 @contextmanager
 def interruptible(message: str = "interrupted") -> Iterator[None]:
-    """Let Ctrl-C end the command with one line on stderr.
+    """Let Ctrl-C or SIGTERM end the command with one line on stderr.
 
     Args:
         message: The line; it says what becomes of the work.
 
     Raises:
-        typer.Exit: 130 after Ctrl-C.
+        typer.Exit: 130 after Ctrl-C, 143 after SIGTERM.
     """
+    terminated = False
+
+    def terminate(signum: int, frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    is_default = in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_default:
+        signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt:
         print_error(message)
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if terminated else 130) from None
+    finally:
+        if is_default:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from rich.text import Text
 
 __all__ = ["console", "corruption_table", "percent", "progress_bar", "proportion_text", "say"]
 
+_WIDE = 70  # columns: five severities and their mean
 console = Console(markup=False, highlight=False)  # a path may hold [brackets]
 
 
@@ -61,11 +62,12 @@ def proportion_text(names: Sequence[str], fractions: Sequence[float]) -> str:
 def corruption_table(accuracy: Mapping[str, Mapping[Any, float]]) -> Table:
     """Accuracy in percent, corruptions by severities, with each row's mean.
 
-    Where the terminal has colours, cells are shaded from dark (0 %) to light (100 %); the numbers alone say all.
+    On a narrow terminal the means stand alone. Where the terminal has colours, cells are shaded from dark (0 %) to
+    light (100 %); the numbers alone say all.
     """
     table = Table(title="accuracy under corruption, percent")
     table.add_column("corruption")
-    severities = sorted({str(s) for by in accuracy.values() for s in by})
+    severities = sorted({str(s) for by in accuracy.values() for s in by}) if console.width >= _WIDE else []
     for severity in severities:
         table.add_column(severity, justify="right")
     table.add_column("mean", justify="right")

@@ -1,7 +1,9 @@
 """`freqfast recipes`."""
 
-from freqfast.cli.output import console
-from rich.table import Table
+from freqfast.cli.errors import one_line
+from freqfast.cli.output import console, say
+from rich.padding import Padding
+from rich.text import Text
 
 __all__ = ["recipes"]
 
@@ -13,10 +15,6 @@ def recipes() -> None:
     """
     from freqfast.recipe import list_recipes
 
-    table = Table()
-    table.add_column("recipe", no_wrap=True)
-    table.add_column("data", no_wrap=True)
-    table.add_column("what it is for")
     for name, recipe in list_recipes().items():
-        table.add_row(name, recipe.data, recipe.description)
-    console.print(table)
+        say(Text.assemble((one_line(name), "bold"), f"  {recipe.data}"))
+        console.print(Padding(one_line(recipe.description), (0, 0, 0, 4), expand=False))

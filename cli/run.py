@@ -50,8 +50,10 @@ def run(
     """
     from freqfast.recipe import apply_overrides, find_recipe
 
-    overrides = {"epochs": epochs, "seed": seed}
-    changes = parse_settings(settings or []) | {k: v for k, v in overrides.items() if v is not None}
+    changes = parse_settings(settings or [])
+    for key, value in (("epochs", epochs), ("seed", seed)):
+        if value is not None and changes.setdefault(key, value) != value:
+            raise ValueError(f"--{key} {value} and --set {key}={changes[key]} contradict each other; leave one out")
     if resume is not None:
         from freqfast.run import read_recipe
 
@@ -65,7 +67,8 @@ def run(
     else:
         chosen = apply_overrides(find_recipe(recipe), changes)
         if out is None:
-            out = Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+            # To the microsecond, since a loop may start several at once.
+            out = Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         elif out.exists():
             hint = f"; to go on with it use --resume {out}" if (out / "recipe.toml").is_file() else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.errors import print_error
+from freqfast.cli.figures import check_output
 from freqfast.cli.interrupts import interruptible
+from freqfast.cli.options import refuse_classes
 from freqfast.cli.output import progress_bar, proportion_text, say
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ __all__ = ["spectra"]
 
 
 def spectra(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -45,13 +48,16 @@ def spectra(
     from freqfast.spectra import measure_layers, spatial_layers
     from freqfast.spectra_h5 import write_spectra
 
+    refuse_classes(context, model)
     run = Path(model)
+    check_output(output, ("h5", "hdf5", "nxs"))
     with interruptible(), progress_bar() as progress:
         source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # it sees no pixels
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
         provenance = _digest(run / "model.safetensors" if run.is_dir() else weights or run) | {"source": model}
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    measured = _with_record(measured, run / "spectra.h5")
+    record = run / "spectra.h5"
+    measured = _with_record(measured, record, output.exists() and record.exists() and output.samefile(record))
     write_spectra(output, measured)
     first = measured[0]
     say(
@@ -69,8 +75,12 @@ def _digest(path: Path) -> dict[str, str]:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _with_record(measured: "Sequence[Spectra]", record: Path) -> "list[Spectra]":
-    """The layers with what their run recorded in training: provenance, target and history of the same spectra."""
+def _with_record(measured: "Sequence[Spectra]", record: Path, replaces: bool) -> "list[Spectra]":
+    """The layers with what their run recorded in training: provenance, target and history of the same spectra.
+
+    Raises:
+        ValueError: If the export is to replace the record and would lack some of that.
+    """
     from freqfast.spectra_h5 import check_readable, read_spectra
 
     try:
@@ -86,4 +96,7 @@ def _with_record(measured: "Sequence[Spectra]", record: Path) -> "list[Spectra]"
     if (first.layer, first.bands) == (recorded.layer, recorded.bands):
         same_grid = first.power.shape == recorded.power.shape
         layers[0] = replace(first, target=recorded.target, history=recorded.history if same_grid else None)
+    lost = layers[0].target != recorded.target or (layers[0].history is None and recorded.history is not None)
+    if replaces and lost:
+        raise ValueError(f"{record} would lose what the run recorded in training; choose another -o")
     return layers

@@ -9,6 +9,7 @@ import typer
 from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.figures import check_output, save_figure
 from freqfast.cli.interrupts import interruptible, long_command
+from freqfast.cli.options import refuse
 from freqfast.cli.output import console, say
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -22,6 +23,7 @@ __all__ = ["study"]
 
 
 def study(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study: arms, seeds, settings.")],
     out: Annotated[
         Path | None, typer.Option(help="The study's folder, continued where it exists; by default runs/STUDY.")
@@ -73,11 +75,15 @@ def study(
         write_results,
     )
 
+    if slurm:
+        refuse(context, "Slurm itself says how many runs go on at a time", {"jobs"})
     plan = load_study(file)
     kept = results or published_path(file)
     published = read_results(kept) if kept.exists() else ()
     check_output(results)
     out = out or Path("runs") / file.stem
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file; choose another --out")
     errors = {}
     if table:
         plan.runs(arm or (), seed or ())  # refuses names that it has not
@@ -104,19 +110,21 @@ def study(
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
     found = merge(published, gather(plan, out))
-    _show(found, markdown)
     written = [out / "results.json"] if out.is_dir() else []
     if results is not None:
         written.append(results)
-    for path in written:
-        write_results(path, found)
-    if out.is_dir():
-        written += _draw(out / "figures", found)
+    try:
+        for path in written:
+            write_results(path, found)
+        if out.is_dir():
+            written += _draw(out / "figures", found)
+    finally:
+        _show(found, markdown)  # last: a reader who has gone costs no file
     if not markdown:
         for path in written:
             say(str(path))
     asked = {run.name for run in plan.runs(arm or (), seed or ())}
-    failed = [name for name in {**errors, **found.failures} if name in asked and name not in found.finished]
+    failed = [name for name in {**errors, **found.failures} if name in asked]
     if failed and not table:
         print_error(f"{len(failed)} of the runs failed: {', '.join(failed)}")
         raise typer.Exit(1)
@@ -178,7 +186,7 @@ def _show(results: "StudyResults", markdown: bool) -> None:
     if markdown:
         print(results_table(summaries), end="")
         return
-    say(results.study.title)
+    say(one_line(results.study.title))
     say("percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):

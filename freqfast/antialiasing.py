@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.spectrum import constant
-from freqfast.surgery import first_spatial_conv, remove_pre_hook, unwrap
+from freqfast.surgery import add_pre_hook, first_spatial_conv, remove_pre_hook, unwrap
 
 __all__ = ["antialiased_layers", "apply_antialiasing", "low_pass", "remove_antialiasing"]
 
@@ -57,8 +57,8 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None) ->
     Args:
         model: Any model with strided convolutions; DistributedDataParallel and torch.compile wrappers are looked
             through.
-        layers: Names of the convolutions; by default all with a stride but for the first spatial one of the model,
-            whose filters decide themselves what they pass.
+        layers: Names of the convolutions, or the name of one; by default all with a stride but for the first spatial
+            one of the model, whose filters decide themselves what they pass.
 
     Returns:
         The same model.
@@ -73,14 +73,14 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None) ->
         layers = [name for name, module in modules.items() if _is_strided(module) and name != first]
         if not layers:
             raise ValueError(f"{type(network).__name__} has no Conv2d with a stride beyond its first convolution")
-    layers = list(dict.fromkeys(layers))
+    layers = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     for name in layers:
         if not _is_strided(modules.get(name)):
             raise ValueError(f"layer {name!r} is no Conv2d with a stride, so there is nothing to low-pass")
         if _has_low_pass(modules[name]):
             raise ValueError(f"layer {name!r} has a low-pass already; call remove_antialiasing first")
     for name in layers:
-        modules[name].register_forward_pre_hook(_low_pass_input)
+        add_pre_hook(modules[name], _low_pass_input)
     return model
 
 

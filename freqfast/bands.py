@@ -231,7 +231,12 @@ def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
 
     Returns:
         ``(O,)`` int64 on the CPU. Filters that already meet the counts keep their bands.
+
+    Raises:
+        ValueError: If the counts do not sum to O.
     """
+    if sum(counts) != len(shares):
+        raise ValueError(f"counts must sum to the {len(shares)} filters, got {', '.join(map(str, counts))}")
     slots = np.repeat(np.arange(len(counts)), counts)
     gain = in_float64(shares.detach()).cpu().numpy()[:, slots]
     rows, columns = linear_sum_assignment(gain, maximize=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, constant, full_precision
-from freqfast.surgery import find_conv, remove_pre_hook
+from freqfast.surgery import add_pre_hook, find_conv, remove_pre_hook
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
 
@@ -38,13 +38,16 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
     rho = torch.hypot(fy, fx).flatten()
     step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
     position = ((rho - LOWEST_FREQUENCY) / step).clamp(0, bins - 1)
-    weight = (1 - (position[:, None] - torch.arange(bins, device="cpu")).abs()).clamp(min=0)
-    weight[rho == 0] = 0
+    distance = (position[:, None] - torch.arange(bins, device="cpu")).abs()
+    distance[rho == 0] = math.inf
+    weight = (1 - distance).clamp(min=0)
     # The half plane holds each frequency for two, but for its first (and even middle) column.
     alone = (torch.arange(len(fx), device="cpu") * 2) % width == 0
     counted = weight * torch.where(alone, 1.0, 2.0).double().expand(height, -1).reshape(-1, 1)
-    # An image too small to have a frequency in some bin leaves that bin at the floor; nothing reads its gain.
-    pool = counted / counted.sum(0).clamp(min=1e-12)
+    # In an image too small to have a frequency in some bin the nearest one stands in: a larger image may have some.
+    nearest = nn.functional.one_hot(distance.argmin(0), len(rho)).T
+    counted = counted + (counted.sum(0) == 0) * nearest
+    pool = counted / counted.sum(0)
     return pool.float().to(device), weight.T.float().contiguous().to(device)
 
 
@@ -144,7 +147,7 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         raise ValueError(f"layer {name!r} has an equalizer already; call remove_equalization first to start afresh")
     equalizer = SpectrumEqualizer(bins, exponent).to(conv.weight.device).train(conv.training)
     conv.add_module("equalizer", equalizer)
-    conv.register_forward_pre_hook(_equalize_input, prepend=True)  # before a low-pass, whichever came first
+    add_pre_hook(conv, _equalize_input, first=True)  # before a low-pass, whichever came first
     return model
 
 

@@ -125,7 +125,9 @@ def read_model(path: str | Path) -> StoredModel:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except Exception as error:  # an unknown data type, say, is a KeyError
-        raise ValueError(f"{path} is not a sound safetensors file: {error}") from None
+        raise ValueError(
+            f"{path} is not a sound safetensors file ({error}); name a run directory or a model.safetensors"
+        ) from None
     if "freqfast" not in metadata:
         raise ValueError(
             f"{path} has no freqfast metadata, so its model is unknown; use a file that `freqfast run` wrote"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.spectrum import at_least_float32, constant, full_precision, in_float64
-from freqfast.surgery import find_conv
+from freqfast.surgery import find_conv, unwrap
 
 __all__ = [
     "SpectralConv2d",
@@ -74,7 +74,8 @@ def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
         weight: ``(O, I, kH, kW)``.
         log_gain: ``(O, F)`` or ``(1, F)``.
     """
-    basis, owners = _real_fourier_basis((weight.shape[2], weight.shape[3]), weight.dtype, weight.device)
+    size = (int(weight.shape[2]), int(weight.shape[3]))  # torch.jit.trace has tensors there
+    basis, owners = _real_fourier_basis(size, weight.dtype, weight.device)
     change = torch.expm1(log_gain.to(weight.dtype) / 2)[:, None, owners]
     return weight + (((weight.flatten(2) @ basis) * change) @ basis.T).view_as(weight)
 
@@ -138,6 +139,12 @@ class SpectralConv2d(nn.Conv2d):
         self.draws = 0
         self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
 
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew and set the gains to zero, as a layer that was made on the meta device needs."""
+        super().reset_parameters()
+        if "log_gain" in self._parameters:  # not yet while the convolution is made
+            nn.init.zeros_(self.log_gain)
+
     @property
     def _size(self) -> tuple[int, int]:
         return (self.kernel_size[0], self.kernel_size[1])
@@ -195,12 +202,15 @@ def apply_modulation(
         The same model. In eval mode its outputs do not change until the gains are trained.
 
     Raises:
-        ValueError: If the layer is not a plain convolution or is modulated already, or sigma is negative or not
-            finite.
+        ValueError: If the layer is not a plain convolution, is modulated already or shares its weight with another, or
+            sigma is negative or not finite.
     """
     name, conv = find_conv(model, layer)
     if isinstance(conv, SpectralConv2d):
         raise ValueError(f"layer {name!r} is modulated already; call bake_modulation first to start afresh")
+    for other, module in unwrap(model).named_modules():
+        if module is not conv and module._parameters.get("weight") is conv.weight:
+            raise ValueError(f"layer {name!r} shares its weight with {other!r}, which baking would change; untie them")
     plain = type(conv)
     conv.__class__ = SpectralConv2d
     try:

@@ -5,6 +5,7 @@ sample by ``H``. This form also adds power, not only scales it, and draws anew f
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +38,8 @@ def perturb_spectrum(
 
       over the shifts n of up to two pixels along each axis, one of each pair n and -n. It keeps the mean and
       all phases, and blurs or sharpens by a random short kernel, mostly more along some directions than others;
-    - log-normal jitter ``exp(s eps)``, independent for each frequency and channel, ``s ~ U(0, jitter)``;
+    - log-normal jitter ``exp(s eps)``, independent for each frequency and channel, ``s ~ U(0, jitter)`` (frequencies
+      along the vertical axis, and those of the highest ``fx``, get the mean of two factors);
 
     and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
     spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
@@ -71,10 +73,10 @@ def perturb_spectrum(
     pixels = at_least_float32(images)
 
     def uniform() -> Tensor:
-        return torch.rand(count, 1, 1, 1, device=images.device, generator=generator)
+        return torch.rand(count, 1, 1, 1, device=images.device, generator=generator, dtype=torch.float32)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(count, channels, *shape, device=images.device, generator=generator)
+        return torch.randn(count, channels, *shape, device=images.device, generator=generator, dtype=torch.float32)
 
     rho, times = _half_plane(height, width, images.device)
     spectrum = torch.fft.rfft2(pixels)
@@ -104,7 +106,7 @@ def _smooth_responses(pixels: Tensor, generator: torch.Generator | None) -> Tens
     """Log amplitudes ``(N, 1, H, W // 2 + 1)`` that vary smoothly with the frequency: see `perturb_spectrum`."""
     height, width = pixels.shape[2:]
     waves = _waves(height, width, pixels.device)
-    weights = torch.randn(len(pixels), len(waves), device=pixels.device, generator=generator)
+    weights = torch.randn(len(pixels), len(waves), device=pixels.device, generator=generator, dtype=torch.float32)
     with full_precision(pixels.device):
         return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
 
@@ -121,7 +123,7 @@ def _waves(height: int, width: int, device: torch.device) -> Tensor:
 @constant
 def _half_plane(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Radial frequency ``(H, W // 2 + 1)`` in a real image's DFT, and how many of the whole each column stands for."""
-    times = torch.full((width // 2 + 1,), 2.0, device=device)
+    times = torch.full((width // 2 + 1,), 2.0, device=device, dtype=torch.float32)
     times[0] = 1.0
     if width % 2 == 0:
         times[-1] = 1.0
@@ -130,7 +132,8 @@ def _half_plane(height: int, width: int, device: torch.device) -> tuple[Tensor, 
 
 def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """``fy (H, 1)`` and ``fx (W // 2 + 1,)`` of a real image's DFT, in cycles/pixel."""
-    return torch.fft.fftfreq(height, device=device)[:, None], torch.fft.rfftfreq(width, device=device)
+    options: dict[str, Any] = {"device": device, "dtype": torch.float32}  # whatever torch's default is
+    return torch.fft.fftfreq(height, **options)[:, None], torch.fft.rfftfreq(width, **options)
 
 
 def check_strengths(**strengths: float) -> None:

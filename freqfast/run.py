@@ -115,7 +115,9 @@ def _read_report(path: Path) -> dict[str, Any]:
             raise ValueError("a number or the recipe's name is no such thing")
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} is not sound: {reason}; remove it and resume the run to make it again") from None
+        raise ValueError(
+            f"{path} is not sound: {reason}; to make it again remove it and resume the run, which then trains anew"
+        ) from None
     return report
 
 

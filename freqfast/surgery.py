@@ -1,11 +1,14 @@
-"""Finding the first convolution of a model, through the wrappers that models come in, and taking hooks off."""
+"""Finding the first convolution of a model, through the wrappers that models come in, and hooks that last."""
 
+import sys
 from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-__all__ = ["find_conv", "first_spatial_conv", "remove_pre_hook", "unwrap"]
+__all__ = ["add_pre_hook", "find_conv", "first_spatial_conv", "remove_pre_hook", "unwrap"]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -83,7 +86,27 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
     return name, conv
 
 
+def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None:
+    """Put a forward pre-hook on a module that outlives pickling, and that graphs compiled before it do not miss.
+
+    PyTorch numbers hooks from 0 in each process, so that in a model that was pickled whole the next one to be
+    registered takes the place of one that came along; under a name it stays. And a compiled graph watches for no hooks.
+
+    Args:
+        module: The module.
+        hook: A function of the module and its positional arguments, which gives the new ones.
+        first: Before the hooks that are there, rather than after them.
+    """
+    hooks: Any = module._forward_pre_hooks  # an OrderedDict
+    key = f"freqfast.{hook.__name__}"
+    hooks[key] = hook
+    if first:
+        hooks.move_to_end(key, last=False)
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and importing it takes seconds
+        torch.compiler.reset()
+
+
 def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
-    """Take a forward pre-hook off a module, found by its function, since handles do not outlive a copy or a pickle."""
+    """Take a forward pre-hook off a module, found by its function: earlier versions gave it a number."""
     for key in [key for key, found in module._forward_pre_hooks.items() if found is hook]:
         del module._forward_pre_hooks[key]

@@ -174,10 +174,12 @@ def test_wrapped_models():
 
 def test_bad_layers():
     model = build_model("resnet18", width=8)
-    for layers in (["conv1"], ["layer2.0"], ["nothing"], "layer2.0.conv1"):
+    for layers in (["conv1"], ["layer2.0"], ["nothing"], "layer2.0"):
         with pytest.raises(ValueError, match="is no Conv2d with a stride"):
             apply_antialiasing(model, layers)
     assert antialiased_layers(model) == []
+    apply_antialiasing(model, "layer2.0.conv1")
+    remove_antialiasing(model)
     apply_antialiasing(model, ["layer2.0.conv1", "layer2.0.conv1"])
     assert len(model.layer2[0].conv1._forward_pre_hooks) == 1
     with pytest.raises(ValueError, match=r"layer 'layer2\.0\.conv1' has a low-pass already; call remove_antialiasing"):

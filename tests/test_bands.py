@@ -283,3 +283,9 @@ def test_filters_that_meet_the_counts_keep_their_bands(seed):
 def test_assignment_reads_shares_that_require_grad():
     shares = torch.tensor([[0.9, 0.1], [0.2, 0.8]], requires_grad=True)
     assert assign_bands(shares, [1, 1]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("counts", [[1, 1], [2, 3], []])
+def test_an_assignment_of_other_than_all_filters_is_refused(counts):
+    with pytest.raises(ValueError, match=f"counts must sum to the 4 filters, got {', '.join(map(str, counts))}"):
+        assign_bands(torch.rand(4, 2), counts)

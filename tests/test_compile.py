@@ -115,3 +115,17 @@ def test_sizes_alone_of_a_model_leave_it_whole():
     with FakeTensorMode(allow_non_fake_inputs=True):
         assert model(torch.empty(2, 3, 22, 22)).shape == (2, 4, 10, 10)
     assert type(model(torch.randn(2, 3, 22, 22))) is torch.Tensor
+
+
+@pytest.mark.parametrize("change", [apply_antialiasing, apply_equalization, apply_modulation])
+def test_a_model_that_was_compiled_before(change, compiled):
+    model, images = small_model(lambda model: model), torch.randn(8, 3, 16, 16)
+    fast = compiled(model)
+    fast(images)
+    change(model)
+    fast(images)  # of the equalizer the first batch: the next ones differ from it
+    if change is apply_modulation:
+        model[0].log_gain.data.normal_()
+    model.eval()
+    other = 3 * torch.randn(8, 3, 16, 16).cumsum(-1)
+    torch.testing.assert_close(fast(other), model(other))

@@ -37,14 +37,17 @@ def numpy_levels(image, bins):
     height, width = image.shape[1:]
     power = (np.abs(np.fft.fft2(image.astype(np.float64))) ** 2).mean(0) / (height * width)
     centres = np.linspace(LOWEST_FREQUENCY, np.sqrt(0.5), bins) if bins > 1 else np.array([LOWEST_FREQUENCY])
-    sums, weights = np.zeros(bins), np.zeros(bins)
+    sums, weights, places = np.zeros(bins), np.zeros(bins), []
     for y, fy in enumerate(np.fft.fftfreq(height)):
         for x, fx in enumerate(np.fft.fftfreq(width)):
             if y or x:
                 share = hat(np.hypot(fy, fx), centres)
                 sums += share * power[y, x]
                 weights += share
-    return np.log(np.divide(sums, weights, out=np.zeros(bins), where=weights > 0) + FLOOR), centres
+                places.append((np.hypot(fy, fx), power[y, x]))
+    for empty in np.flatnonzero(weights == 0):  # has the power of the frequency that is nearest to it
+        sums[empty], weights[empty] = min(places, key=lambda place: abs(place[0] - centres[empty]))[1], 1
+    return np.log(sums / weights + FLOOR), centres
 
 
 def hat(rho, centres):
@@ -279,3 +282,14 @@ def test_a_checkpoint_describes_one_layer(tmp_path):
     with pytest.raises(ValueError, match="2 layers are equalized, a model file can describe one"):
         write_model(tmp_path / "model.safetensors", model, {"name": "resnet18"}, "a", [0.0] * 3, [1.0] * 3)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("bins", "small", "large"), [(12, 8, 32), (24, 16, 64), (64, 32, 64)])
+def test_a_larger_image_loses_no_frequency_that_the_smaller_ones_had_not(bins, small, large):
+    noise = images(400, (small, small), slope=0), images(100, (large, large), seed=1, slope=0)
+    before, after = (
+        torch.fft.fft2(x).abs().square().mean((0, 1)) for x in (noise[1], trained(noise[0], bins=bins)(noise[1]))
+    )
+    gain = (after / before).flatten()[1:]
+    assert gain.min() > 1 / 3
+    assert gain.max() < 3

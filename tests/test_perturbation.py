@@ -296,3 +296,14 @@ def test_autocast_changes_nothing(dtype):
     expected = perturb_spectrum(images, generator=seeded())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(perturb_spectrum(images, generator=seeded()), expected)
+
+
+def test_torch_s_default_dtype_makes_no_difference(monkeypatch):
+    strengths = {"gain": 1.0, "tilt": 1.0, "shaping": 1.0, "jitter": 0.3, "noise": 0.1}
+    images = pale_images(4, 3, 18, 22, torch.float32)  # of a size that no other test has cached
+    torch.set_default_dtype(torch.float64)
+    try:
+        under_float64 = perturb_spectrum(images, **strengths, generator=seeded())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded()), under_float64)

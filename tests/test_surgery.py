@@ -1,4 +1,5 @@
 import copy
+import pickle
 import warnings
 
 import pytest
@@ -9,7 +10,10 @@ from fastai.vision.models.xresnet import xresnet18
 from timm.layers import Conv2dSame, ScaledStdConv2d, StdConv2d
 from torch import nn
 from torch.nn.utils import parametrizations, prune
+from torch.utils.hooks import RemovableHandle
 
+from freqfast.antialiasing import apply_antialiasing, remove_antialiasing
+from freqfast.equalization import apply_equalization, remove_equalization
 from freqfast.modulation import SpectralConv2d, apply_modulation, effective_weight
 from freqfast.surgery import find_conv, unwrap
 
@@ -232,3 +236,21 @@ def test_wrong_layer_names_are_refused(layer, message):
     with pytest.raises(ValueError, match=message):
         find_conv(model, layer)
     assert model.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_our_hooks_outlive_pickling_and_what_is_registered_after_it(pruned, monkeypatch):
+    model, images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2)), torch.randn(2, 3, 16, 16)
+    apply_antialiasing(apply_equalization(model))
+    model(images)
+    content = pickle.dumps(model.eval())
+    monkeypatch.setattr(RemovableHandle, "next_id", 0)  # as in another process
+    copy = pickle.loads(content)
+    for layer in copy:
+        if pruned:
+            prune.l1_unstructured(layer, "weight", amount=0)
+        else:
+            layer.register_forward_pre_hook(lambda module, args: None)
+    torch.testing.assert_close(copy(images), model(images))
+    remove_antialiasing(remove_equalization(copy))
+    assert all(len(layer._forward_pre_hooks) == 1 for layer in copy)

@@ -23,7 +23,12 @@ class InstallingCallback(Callback):
         if (old := self.learn) is not None and old is not learn:
             self._uninstall(old)
         if learn is not None and learn is not old:
-            self._install(learn)
+            try:
+                self._install(learn)
+            except Exception:
+                if old is not None:  # on which it stays
+                    self._install(old)
+                raise
         self.__dict__["_learn"] = learn
 
     def _install(self, learn: Learner) -> None:

@@ -27,7 +27,7 @@ class SpectrumRecorder(BandColumns):
         layer: Name of the convolution; the first spatial one by default.
 
     Attributes:
-        epochs: Epochs trained at each record, from 0.
+        epochs: Epochs trained at each record, from 0 or, with fastai's ``start_epoch``, from there.
         weights: Effective filters, each ``(O, I, kH, kW)`` float32 array.
         power: Power spectra, each ``(O, n, n)``.
         shares: Band shares, each ``(O, B)``.
@@ -60,7 +60,7 @@ class SpectrumRecorder(BandColumns):
         """Record the filters that training starts from."""
         super().before_train()
         if not self.epochs and not hasattr(self.learn, "lr_finder"):
-            self._record(0)
+            self._record(self.learn.epoch)
 
     def after_epoch(self) -> None:
         """Record the epoch, if it trained."""
@@ -80,7 +80,7 @@ class SpectrumRecorder(BandColumns):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
 
     def history(self) -> SpectraHistory:
-        """What was recorded, stacked by epoch.
+        """What was recorded, stacked by epoch; gains that the filters shared in some epochs are given to each filter.
 
         Raises:
             ValueError: If nothing was recorded yet.
@@ -92,5 +92,5 @@ class SpectrumRecorder(BandColumns):
             power=np.stack(self.power),
             weight=np.stack(self.weights),
             shares=np.stack(self.shares),
-            log_gain=np.stack(self.log_gain) if len(self.log_gain) == len(self.epochs) else None,
+            log_gain=np.stack(np.broadcast_arrays(*self.log_gain)) if len(self.log_gain) == len(self.epochs) else None,
         )

@@ -9,6 +9,7 @@ import glob
 import hashlib
 import io
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from freqfast.corruptions.batch import MIN_SIDE, corrupt
 from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
-from freqfast.corruptions.photographs import find_photographs, shrunk_photographs
+from freqfast.corruptions.photographs import find_photographs, photographs_sha256, shrunk_photographs
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.files import lock_folder, replacing
 from freqfast.progress import Progress
@@ -79,6 +80,7 @@ def write_archive(
     Raises:
         ValueError: If a setting makes no sense, is not the one that the folder was begun with, if a label has no class,
             or if the folder holds a file of a wanted name that is not in its manifest.
+            A corruption that fails for want of a file counts too.
         FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
         BlockingIOError: If another process writes into the folder.
         OSError: If a file cannot be written, as on a full disk; the files that are done stay.
@@ -86,6 +88,8 @@ def write_archive(
     folder = Path(folder)
     names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
     check_request(names, severities, limit, frost_dir)
+    severities, seed = tuple(map(int, severities)), operator.index(seed)  # JSON has no integers of NumPy
+    limit = None if limit is None else operator.index(limit)
     used_images, used_labels = images[:limit], np.asarray(labels[:limit])
     if used_images.dtype != np.uint8 or used_images.ndim != 4 or used_images.shape[3] != 3 or not len(used_images):
         raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} of shape {images.shape}")
@@ -125,7 +129,8 @@ def _fill(
 ) -> WrittenArchive:
     """Verify what the folder has of the wanted files and make the others; the folder must be locked."""
     files = ["labels.npy", *(f"{name}.npy" for name in names)]
-    manifest = _begin(folder, wanted, files)
+    photographs = photographs_sha256(frost_dir) if "frost" in names else None
+    manifest = _begin(folder, wanted, files, photographs)
 
     present = [name for name in files if name in manifest.files and (folder / name).exists()]
     damaged: dict[str, str] = {}
@@ -148,7 +153,10 @@ def _fill(
                 if progress:
                     progress(done, total, f"{name} {severity}")
                 part, index = images[rows], np.arange(rows.start, rows.stop)
-                yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir)
+                try:
+                    yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir)
+                except OSError as error:  # of a file of its own, not of the one that is written
+                    raise ValueError(f"corruption {name!r} cannot be computed: {error}") from error
                 done += len(part)
         if progress:
             progress(done, total, name)
@@ -156,10 +164,12 @@ def _fill(
     for name in written:
         if name == "labels.npy":
             dtype = np.min_scalar_type(max(255, int(labels.max())))  # uint8 where that will do, as published
-            _write(folder, name, [np.tile(labels.astype(dtype), blocks)], (blocks * wanted.images,))
+            shape = (blocks * wanted.images,)
+            _write(folder, name, [np.tile(labels.astype(dtype), blocks)], shape)
         else:
             shape = (blocks * wanted.images, *images.shape[1:])
-            _write(folder, name, corrupted(name.removesuffix(".npy")), shape)
+            made_with = photographs if name == "frost.npy" else None
+            _write(folder, name, corrupted(name.removesuffix(".npy")), shape, made_with)
     return WrittenArchive(written, verified, damaged)
 
 
@@ -181,10 +191,10 @@ def check_request(
         raise ValueError(f"limit must be at least 1, got {limit}")
 
 
-def _begin(folder: Path, wanted: Manifest, files: list[str]) -> Manifest:
+def _begin(folder: Path, wanted: Manifest, files: list[str], photographs: str | None) -> Manifest:
     """The manifest of the folder: the one that is there, if its settings are the wanted ones, or a new one."""
     manifest = read_manifest(folder)
-    if manifest and (differences := _differences(manifest, wanted)):
+    if manifest and (differences := _differences(manifest, wanted, photographs)):
         raise ValueError(
             f"{folder} was begun with {'; '.join(differences)}; keep its settings or choose another folder"
         )
@@ -198,21 +208,28 @@ def _begin(folder: Path, wanted: Manifest, files: list[str]) -> Manifest:
     return manifest or wanted
 
 
-def _differences(there: Manifest, wanted: Manifest) -> list[str]:
+def _differences(there: Manifest, wanted: Manifest, photographs: str | None) -> list[str]:
     pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in ("source", "seed", "limit", "severities")}
     found = [f"{name} {_plain(old)}, not {_plain(new)}" for name, (old, new) in pairs.items() if old != new]
     if not found and there.images_sha256 != wanted.images_sha256:
         return ["other images or labels"]
     if not found and None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
         return ["other names of classes"]
+    frost = there.files.get("frost.npy")
+    if not found and frost and None not in (frost.photographs, photographs) and frost.photographs != photographs:
+        return ["other photographs of frost"]
     return found
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _write(folder: Path, name: str, parts: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> None:
+def _write(
+    folder: Path, name: str, parts: Iterable[NDArray[Any]], shape: tuple[int, ...], photographs: str | None = None
+) -> None:
     """Stream an array into a .npy file and enter it into the manifest.
 
     Written by plain calls: a disk that fills is an error here, where under a memory map it would kill the process.
@@ -236,7 +253,7 @@ def _write(folder: Path, name: str, parts: Iterable[NDArray[Any]], shape: tuple[
         manifest = read_manifest(folder)
         if manifest is None:
             raise FileNotFoundError(f"{folder / MANIFEST} has gone")
-        files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape)}
+        files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape, photographs=photographs)}
         write_manifest(folder, replace(manifest, files=files))
 
 

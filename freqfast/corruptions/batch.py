@@ -112,12 +112,12 @@ def _is_channels_last(images: object) -> bool:
 def _index_tensor(index: ArrayLike | Tensor | None, count: int) -> Tensor:
     if index is None:
         return torch.arange(count)
-    keys = index.cpu() if isinstance(index, Tensor) else torch.from_numpy(np.array(index))
-    if keys.dtype.is_floating_point or keys.dtype.is_complex or keys.dtype == torch.bool:
-        raise ValueError(f"index must hold integers, got {keys.dtype}")
+    keys = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
     if keys.shape != (count,):
-        raise ValueError(f"index must have shape ({count},), one number an image, got {tuple(keys.shape)}")
-    return keys.to(torch.int64)
+        raise ValueError(f"index must have shape ({count},), one number an image, got {keys.shape}")
+    if keys.size and keys.dtype.kind not in "iu":
+        raise ValueError(f"index must hold integers, got {keys.dtype}")
+    return torch.from_numpy(keys.astype(np.int64))
 
 
 def _chunks(images: NDArray[np.uint8] | Tensor) -> list[slice]:

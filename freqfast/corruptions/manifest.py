@@ -22,12 +22,15 @@ class StoredFile:
         bytes: Its size.
         shape: Shape of the array in it.
         freqfast: The version that wrote it.
+        photographs: Hash of the photographs that it was made with; None where there are none, and in manifests of
+            earlier versions.
     """
 
     sha256: str
     bytes: int
     shape: tuple[int, ...]
     freqfast: str = __version__
+    photographs: str | None = None
 
 
 @dataclass(frozen=True)

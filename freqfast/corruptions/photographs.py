@@ -1,5 +1,6 @@
 """The frost photographs: where they lie, and how they are read. They are not part of freqfast."""
 
+import hashlib
 import warnings
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
@@ -43,6 +44,18 @@ def find_photographs(frost_dir: str | Path | None = None) -> tuple[Path, ...]:
             f"or name a directory that holds {NAMES[0]} .. {NAMES[-1]}"
         )
     return found
+
+
+def photographs_sha256(frost_dir: str | Path | None = None) -> str:
+    """Hash of the five photographs' files, one after the other.
+
+    Raises:
+        FileNotFoundError: As for `find_photographs`.
+    """
+    digest = hashlib.sha256()
+    for path in find_photographs(frost_dir):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=2)

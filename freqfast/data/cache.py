@@ -57,8 +57,16 @@ def load(key: str) -> ImageData | None:
 
 def recall(name: str) -> ImageData | None:
     """The data set of this name that was decoded last, wherever it came from; None where there is none."""
-    places = sorted(folder().glob(f"{_PREFIX}*"), key=lambda place: place.stat().st_mtime, reverse=True)
+    places = sorted(folder().glob(f"{_PREFIX}*"), key=_written, reverse=True)
     return next((data for place in places if (data := _read(place, name)) is not None), None)
+
+
+def _written(place: Path) -> float:
+    """When an entry was written, in seconds; 0 where another process has just replaced it."""
+    try:
+        return place.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _read(place: Path, name: str | None = None) -> ImageData | None:

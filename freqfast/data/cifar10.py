@@ -96,7 +96,7 @@ def _named_source(path: str | Path | None) -> Path | None:
         if given:
             place = Path(given).expanduser()
             if not place.exists():
-                raise FileNotFoundError(f"{origin}{given} does not exist")
+                raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
             if (found := _locate(place)) is None:
                 raise FileNotFoundError(
                     f"{origin}{given} holds no data set: name an archive ({' or '.join(ARCHIVES)}), the folder "

@@ -46,6 +46,8 @@ def _receive(url: str, path: Path, done: int, size: int, progress: Progress | No
         raise OSError(f"the server's answer is none: {error!r}") from None
     with response, path.open("r+b") as file:
         if response.status != 206:  # this server knows no ranges: it sends all from the start
+            if response.length != size:  # nor the file: it may be a page that asks to log in
+                raise OSError(f"the server sends something else than a file of {size:,} bytes")
             done = 0
         file.seek(done)
         for block in _blocks(response):

@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality
-from freqfast.corruptions import CORRUPTIONS
+from freqfast.corruptions import BAR, CORRUPTIONS
 from freqfast.recipe import Recipe, apply_overrides, differing_fields, find_recipe
 from freqfast.robustness import CLEAN, Provenance
 
@@ -55,10 +55,12 @@ def evaluate_command(run: str, provenance: Provenance, out: str, data: str | Non
     else:
         data = data if CLEAN in provenance.cells else None
         words += [] if how == "as published" else ["--cifar10c", provenance.source]  # the first is found by itself
-    names = list(dict.fromkeys(name for name, _ in provenance.cells if (name, _) != CLEAN))
-    if names != list(CORRUPTIONS):
-        words += [word for name in names for word in ("--corruption", name)]
-    return shlex.join([*words, *_at(data), "--limit", str(provenance.image_range[1]), "--out", out])
+    names = list(dict.fromkeys(key[0] for key in provenance.cells if key != CLEAN))
+    sets = {"c": CORRUPTIONS, "bar": BAR}
+    whole = next((word for word, members in sets.items() if set(names) == set(members)), None)
+    words += ["--set", whole] if whole else [word for name in names for word in ("--corruption", name)]
+    words += [*_at(data), "--limit", str(provenance.image_range[1]), "--precision", provenance.precision]
+    return shlex.join([*words, "--out", out])
 
 
 def analysis_command(run: str, found: Analysis, data: str | None = None) -> str:

@@ -114,6 +114,7 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
 
 def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
     part = "Analyses"
+    bands = next((entry.spectra.bands for entry in entries if entry.spectra is not None), None)
     heat: dict[str, HeatMap] = _of_kind(entries, "heatmap")
     if heat:
         told = [
@@ -123,9 +124,9 @@ def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
         ]
         caption = (
             "Error when a wave of one spatial frequency is added to every image; the lowest frequencies are in the "
-            "middle, the dashed circle is the edge of the bands. After Yin et al. (2019, arXiv:1906.08988)."
+            "middle, dashed circles are the edges of the bands. After Yin et al. (2019, arXiv:1906.08988)."
         )
-        yield PageFigure(part, "Fourier heat map", caption, _told(told), lambda: heat_maps(heat), len(heat) > 1)
+        yield PageFigure(part, "Fourier heat map", caption, _told(told), lambda: heat_maps(heat, bands), len(heat) > 1)
     reliance: dict[str, Reliance] = _of_kind(entries, "reliance")
     if reliance:
         told = []
@@ -136,7 +137,7 @@ def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
                 f"{_percent(one.high[half])}, whole {_percent(one.clean)}"
             )
         caption = "Accuracy on images that keep a part of their spectrum, and always their mean; thin: on whole images."
-        yield PageFigure(part, "Frequency reliance", caption, _told(told), lambda: reliance_curves(reliance))
+        yield PageFigure(part, "Frequency reliance", caption, _told(told), lambda: reliance_curves(reliance, bands))
     ablation: dict[str, Ablation] = _of_kind(entries, "ablation")
     if ablation:
         told = [

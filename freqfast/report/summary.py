@@ -57,10 +57,10 @@ def measure(report: CorruptionReport, name: str) -> Measured | None:
     value = report.clean if name == "clean" else report.mean(MEASURES[name])
     if value is None:
         return None
-    scores = _scores(report, name)
-    if scores is None:
-        return Measured(value, None, None)
-    interval = report.outcomes[CLEAN].interval if name == "clean" else mean_interval(scores)
+    if name == "clean":
+        interval = report.outcomes[CLEAN].interval if CLEAN in report.outcomes else None
+    else:
+        interval = report.interval(MEASURES[name])
     return Measured(value, *(interval or (None, None)))
 
 

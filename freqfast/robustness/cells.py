@@ -9,6 +9,7 @@ import numpy as np
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from freqfast.corruptions.archive import check_request, hash_images
+from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.data.images import ImageSet
 from freqfast.robustness.provenance import CLEAN, Key
 
@@ -90,6 +91,9 @@ def corrupted_source(
     """
     names = tuple(dict.fromkeys(corruptions))
     check_request(names, SEVERITIES, None, frost_dir)
+    sha256 = hash_images(images.images, images.labels)
+    if "frost" in names:
+        sha256 += photographs_sha256(frost_dir)
     return CellSource(
         "images, corrupted on the fly",
         names,
@@ -97,7 +101,7 @@ def corrupted_source(
         images.labels,
         lambda corruption, severity: corrupt(images.images, corruption, severity, seed, frost_dir=frost_dir),
         images,
-        hash_images(images.images, images.labels),
+        sha256,
         seed,
     )
 

@@ -44,6 +44,8 @@ class Outcomes:
             raise ValueError(f"there must be {BINS} bins of three counts each, none negative, got {self.bins}")
         inside, right, confidence = counts.T
         edges = np.arange(BINS + 1) * CONFIDENCE_UNIT
+        if (counts > self.images * CONFIDENCE_UNIT).any():  # before products that would wrap
+            raise ValueError(f"a bin's counts are larger than those of {self.images} images can be")
         if (confidence * BINS < inside * edges[:-1]).any() or (confidence * BINS > inside * edges[1:]).any():
             raise ValueError("a bin's confidences do not lie in it")
         if len(self.correct_bits) != -(-self.images // 8) or self.images < 1 or inside.sum() != self.images:

@@ -22,8 +22,9 @@ class Provenance:
         std: Its standard deviations.
         precision: "bfloat16" or "float32".
         source: What the user called the images.
-        source_sha256: Hash of the published archive, of the folder's ``manifest.json``, or of the uncorrupted images;
-            None for a folder without manifest.
+        source_sha256: Hash of the published archive, of a folder's ``manifest.json``, without one of the first image of
+            each of its cells; or of the uncorrupted images, followed by that of the frost photographs where they are
+            used. None in some results of earlier versions.
         seed: Seed of the corruptions, where known.
         image_range: The first image of each cell, and the one after the last.
         labels_sha256: Hash of their labels as little-endian int64.

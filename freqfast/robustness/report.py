@@ -92,8 +92,15 @@ class CorruptionReport:
 
     @property
     def mean15_interval(self) -> tuple[float, float] | None:
-        """95 % interval of mean15 with the image as the unit, see `freqfast.robustness.metrics.mean_interval`."""
-        scores = self.image_scores(MAIN)
+        """95 % interval of mean15, see `interval`."""
+        return self.interval(MAIN)
+
+    def interval(self, corruptions: Sequence[str]) -> tuple[float, float] | None:
+        """95 % interval of a mean over corruptions, within [0, 1], with the image as its unit.
+
+        See `freqfast.robustness.metrics.mean_interval`; None where `image_scores` are, or of a single image.
+        """
+        scores = self.image_scores(corruptions)
         if scores is None or (interval := mean_interval(scores)) is None:
             return None
         return max(0.0, interval[0]), min(1.0, interval[1])

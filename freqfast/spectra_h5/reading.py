@@ -25,6 +25,7 @@ def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spec
 
     Raises:
         FileNotFoundError: If there is no such file.
+        BlockingIOError: If another program has it open for writing.
         ValueError: If it is not an export of freqfast, of a newer schema, damaged, holds values that are no spectra, or
             has no such layer.
     """
@@ -39,18 +40,16 @@ def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
     """Read all layers of a file, in the order in which they were written.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: As for `read_spectra`.
+        FileNotFoundError, BlockingIOError, ValueError: As for `read_spectra`.
     """
     with open_export(path) as file:
         names = layer_names(file)
-        _check_total(file, names, Path(path).stat().st_size)
         return [read_export(file, name) for name in names]
 
 
 @contextmanager
 def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """An export, open for reading; whatever is wrong with it becomes one ValueError that names the file."""
+    """An export, open for reading; whatever is wrong with it becomes one error that names the file."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; write it with freqfast.write_spectra")
@@ -70,6 +69,11 @@ def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except PermissionError:
         raise PermissionError(f"cannot read {path}: permission denied; change its mode or copy it") from None
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        if isinstance(error, BlockingIOError) or "already open for" in str(error):
+            raise BlockingIOError(
+                f"{path} is open in a program that writes it, or was when that was killed; close it there, or run "
+                f"h5clear -s {path}"
+            ) from None
         reason = str(error.args[0] if isinstance(error, KeyError) else error).partition("\n")[0]
         if isinstance(error, (OSError, KeyError, RuntimeError)):  # HDF5's own
             reason = f"it is truncated or damaged ({reason})" if h5py.is_hdf5(path) else "it is not an HDF5 file"
@@ -78,7 +82,13 @@ def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def layer_names(file: h5py.File) -> list[str]:
-    """Names of the layers of an open export, the first one first."""
+    """Names of the layers of an open export, the first one first, once all are known to be of a sane size."""
+    names = _layer_names(file)
+    _check_total(file, names)
+    return names
+
+
+def _layer_names(file: h5py.File) -> list[str]:
     entry = child(file, "entry", h5py.Group)
     first: str = _attribute(child(entry, "spectra", h5py.Group), "layer")
     if not has(entry, "layers"):
@@ -89,12 +99,15 @@ def layer_names(file: h5py.File) -> list[str]:
     return [first, *(name for name in names if name != first)]
 
 
-def _check_total(file: h5py.File, layers: list[str], stored: int) -> None:
+def _check_total(file: h5py.File, layers: list[str]) -> None:
     """Refuse layers that share datasets, or are packed so densely, that memory would hold many times the file."""
+    stored = file.id.get_filesize()
     entry = child(file, "entry", h5py.Group)
     first = child(entry, "spectra", h5py.Group)
     groups = [first, *(child(child(entry, "layers", h5py.Group), name, h5py.Group) for name in layers[1:])]
-    declared = sum(dataset_of(group, name).nbytes for group in groups for name in DIMS if has(group, name))
+    if has(entry, "training"):
+        groups.append(child(entry, "training", h5py.Group))
+    declared = sum(dataset_of(group, name).nbytes for group in groups for name in (*DIMS, "epoch") if has(group, name))
     if declared > max(MAX_BYTES // 4, 100 * stored):
         raise ValueError(f"its layers declare {declared:,} bytes for the {stored:,} that the file has")
 

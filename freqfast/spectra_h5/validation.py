@@ -23,6 +23,7 @@ def validate(path: str | os.PathLike[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        BlockingIOError: If another program has it open for writing.
     """
     found: list[str] = []
     try:

@@ -90,6 +90,13 @@ def _agree(a: object, b: object) -> bool:
     return a is None or b is None or a == b
 
 
+def _united(a: Any, b: Any) -> Any:
+    """What either of two reports has, tables entry by entry; the first one's where both have it."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return {key: _united(a.get(key), b.get(key)) for key in (*a, *(key for key in b if key not in a))}
+    return b if a is None else a
+
+
 @dataclass(frozen=True)
 class StudyResults:
     """All that is known of a study.
@@ -175,8 +182,9 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """Local results and, for runs that are not finished here, those published before.
 
     Published rows of other recipes than the study now defines, or of arms or seeds that it has not, are left out with a
-    note. Of a run of both the published one counts if it measured more and agrees in what both measured, else the one
-    here, with a note if they differ. Runs in different precisions get a note too.
+    note. Of a run of both the one here counts, with a note if they differ; if they agree in what both measured and the
+    published one measured more, it counts, with what only the one here measured. Runs in different precisions get a
+    note too.
     """
     rows = {(row.arm, row.seed): row for row in local.rows}
     arms = {arm.name: arm for arm in local.study.arms}
@@ -193,8 +201,10 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             notes.append(f"published {name} is left out: it {difference}")
             if here is None:
                 left_out.append(row)
-        elif here is None or (here.same_numbers(row) and row.measures().keys() - here.measures().keys()):
+        elif here is None:
             rows[row.arm, row.seed] = row
+        elif here.same_numbers(row) and row.measures().keys() - here.measures().keys():
+            rows[row.arm, row.seed] = replace(row, report=_united(row.report, here.report))
         elif not here.same_numbers(row):
             ours, theirs = here.measures(), row.measures()
             changes = (
@@ -211,9 +221,10 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             f"the runs differ in precision ({counts}), so differences between them may come from that; "
             "set precision in the study's settings"
         )
+    found = replace(local, rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))))
     return replace(
-        local,
-        rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))),
+        found,
+        failures={name: error for name, error in local.failures.items() if name not in found.finished},
         notes=(*local.notes, *notes),
         left_out=tuple(left_out),
     )

@@ -237,3 +237,14 @@ def test_a_modulation_that_another_learner_folded_into_the_weights(fitted, make_
     tools.assert_consistent(first)
     assert tools.conv(first).draws == 5
     assert tools.conv(first).log_gain.any()
+
+
+def test_a_callback_stays_where_it_is_if_the_next_learner_cannot_have_it(make_learner, make_model, tools):
+    callback = SpectralModulation()
+    first = make_learner(callback)
+    first.fit(1, 0.05)
+    with pytest.raises(ValueError, match="has no spatial Conv2d"):
+        make_learner(callback, model=nn.Sequential(nn.Flatten(), nn.LazyLinear(4)))
+    assert callback.learn is first
+    first.fit(1, 0.05)
+    tools.assert_consistent(first)

@@ -188,3 +188,12 @@ def test_modulated_filters_count_as_they_are_applied(call, run):
     weight = effective_weight(model.conv1).detach().numpy()
     assert found["orthogonality"] == pytest.approx(filter_quality(weight).orthogonality)
     assert not np.isclose(found["orthogonality"], filter_quality(model.conv1.weight.detach().numpy()).orthogonality)
+
+
+def test_a_reader_who_has_gone_costs_no_figure(call, place, run, monkeypatch):
+    def gone(*args, **options):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("freqfast.cli.analyses.console.print", gone)
+    call("quality", run, "-o", "figure.png")
+    assert [path.name for path in place.iterdir()] == ["figure.png"]

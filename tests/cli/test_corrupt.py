@@ -121,6 +121,7 @@ def test_frost_dir_without_photographs(refused, tmp_path):
             ["photos", "--out", "c", "--set", "c", "--corruption", "fog"],
             "--set names the corruptions; leave out --corr",
         ),
+        (["photos", "--out", "c", "--set", "bar", "--frost-dir", "x"], "frost is not among the corruptions; leave out"),
         (["photos", "--out", "c", "--image", 5], "without --show no image is drawn; leave out --image"),
         (["nowhere", "--show", "sheet.xyz"], "cannot write sheet.xyz: its name must end in .png or .svg or .pdf"),
         (["nowhere", "--show", "."], ". is a folder; name a file"),

@@ -30,6 +30,7 @@ import pytest
         (("--baseline", "gone.json"), "gone.json is no file; name a result"),
         (("--baseline", "gone"), "gone does not exist; name a run directory"),
         (("--weights", "w.pth"), "has its own weights; leave out --weights w.pth"),
+        (("--classes", "7"), "is built with the classes that it has; leave out --classes"),
     ],
 )
 def test_wrong_options(refused, checkpoint, archive, words, message):
@@ -88,3 +89,9 @@ def test_a_tar_that_is_not_the_published_one(refused, checkpoint, tmp_path):
 def test_damaged_checkpoint_is_named(refused, checkpoint, archive, content):
     checkpoint.write_bytes(content)
     assert "model.safetensors is not a sound safetensors file" in refused("evaluate", checkpoint, "--cifar10c", archive)
+
+
+@pytest.mark.parametrize("words", [("--corruption", "fog"), ("--set", "bar")])
+def test_photographs_that_nothing_needs(refused, checkpoint, words):
+    line = refused("evaluate", checkpoint, "--on-the-fly", *words, "--frost-dir", "absent")
+    assert "frost is not among the corruptions; leave out --frost-dir" in line

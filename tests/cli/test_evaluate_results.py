@@ -143,7 +143,8 @@ def test_a_baseline_s_clean_images_may_be_others(call, checkpoint, place):
 @pytest.mark.parametrize("option", ["--out", "--csv", "--figure"])
 def test_a_full_disk_leaves_the_former_file(call, checkpoint, archive, place, monkeypatch, option):
     name = {"--out": "r.json", "--csv": "r.csv", "--figure": "r.png"}[option]
-    (place / name).write_text("former")
+    assert call("evaluate", checkpoint, "--cifar10c", archive, option, name).code == 0
+    former = (place / name).read_bytes()
 
     def full(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -154,7 +155,7 @@ def test_a_full_disk_leaves_the_former_file(call, checkpoint, archive, place, mo
     assert result.code == 1
     assert result.err == f"freqfast: {name} cannot be written (No space left on device)\n"
     assert "mean over all measured" in result.out  # what was measured is not lost
-    assert (place / name).read_text() == "former"
+    assert (place / name).read_bytes() == former
     assert [path.name for path in place.iterdir()] == [name]
 
 
@@ -174,3 +175,13 @@ def test_an_interrupt_is_no_traceback(call, checkpoint, archive, monkeypatch):
     monkeypatch.setattr("freqfast.robustness.evaluation._measure", interrupt)
     result = call("evaluate", checkpoint, "--cifar10c", archive)
     assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted; no results are kept\n")
+
+
+def test_what_is_no_result_is_not_replaced(refused, checkpoint, archive, place):
+    for name in ("report.json", "part.json"):
+        (place / name).write_text('{"schema": 1, "clean": 0.9}')
+    line = refused("evaluate", checkpoint, "--cifar10c", archive, "--out", "report.json")
+    assert "report.json is there and is no result of freqfast evaluate; choose another path or remove it" in line
+    line = refused("evaluate", "--merge", "part.json", "--csv", "part.json")
+    assert "cannot write part.json: its name must end in .csv" in line
+    assert (place / "report.json").read_text() == (place / "part.json").read_text() == '{"schema": 1, "clean": 0.9}'

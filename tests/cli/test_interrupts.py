@@ -6,6 +6,8 @@ import sys
 import time
 
 import pytest
+import typer
+from freqfast.cli.interrupts import interruptible
 
 BUSY_S = 60
 SCRIPT = """
@@ -68,3 +70,28 @@ def test_one_is_one_however_late_python_hears_of_it(busy):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "asked 15\n")
     assert err == "\nfreqfast: finishing the step and saving; once more to stop at once\n"
+
+
+def test_sigterm_ends_other_commands_in_order(place):
+    script = """
+import time
+from freqfast.cli.interrupts import interruptible
+from freqfast.files import replacing
+with interruptible("interrupted; nothing is kept"), replacing("file") as temporary:
+    temporary.write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], cwd=place, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.communicate(timeout=60)[1].splitlines()[0] == "freqfast: interrupted; nothing is kept"
+    assert list(place.iterdir()) == []
+
+
+def test_interruptible_gives_the_handler_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended, interruptible():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from freqfast.cli.output import console
 
 import freqfast
 from freqfast.corruptions import SETS
@@ -134,9 +135,16 @@ def test_help_lists_the_choices(call, command, choices):
 def test_recipes_lists_each_with_its_data(call):
     result = call("recipes")
     assert result.code == 0
-    rows = [line for line in result.out.splitlines() if "photos" in line or "cifar10 " in line]
-    assert any("quickstart" in row and "photos" in row for row in rows)
-    assert sum("resnet18_cifar10." in row for row in rows) == 14
+    rows = [line.split() for line in result.out.splitlines() if not line.startswith(" ")]
+    assert ["quickstart", "photos"] in rows
+    assert len([row for row in rows if row[0].startswith("resnet18_cifar10.") and row[1] == "cifar10"]) == 14
+
+
+def test_recipes_keep_their_names_on_a_narrow_terminal(call, monkeypatch):
+    monkeypatch.setattr(console, "width", 30)
+    lines = call("recipes").out.splitlines()
+    assert "resnet18_cifar10.antialiasing_equalization_shaping  cifar10" in lines
+    assert max(len(line) for line in lines if line.startswith(" ")) <= 30
 
 
 def test_a_package_that_cannot_be_imported_is_named_and_the_rest_is_listed(tmp_path):

@@ -77,3 +77,8 @@ def test_a_log_holds_no_progress(capsys):
     with output.progress_bar() as progress:
         progress(1, 2, "half")
     assert capsys.readouterr() == ("", "")
+
+
+def test_means_stand_alone_on_a_narrow_terminal(monkeypatch):
+    monkeypatch.setattr(output.console, "width", 40)
+    assert ["fog", "37.50"] in drawn(output.corruption_table({"fog": {1: 0.5, 3: 0.25}}))

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -94,6 +96,7 @@ def test_default_out_tells_recipe_and_time(call, tree, place, monkeypatch):
         (("--set", "name='x'"), "unknown key 'name'"),
         (("--set", "data='imagenet'"), "unknown data 'imagenet'"),
         (("--epochs", "0"), "epochs must lie in"),
+        (("--epochs", "2", "--set", "epochs=3"), "--epochs 2 and --set epochs=3 contradict each other; leave one out"),
         (("--epochs", "-3"), "epochs must lie in"),
         (("--seed", "-1"), "seed must lie in"),
         (("--seed", str(2**40)), "seed must lie in"),
@@ -308,3 +311,13 @@ def test_typer_is_told_of_every_recipe_value_that_has_an_option_of_its_own():
     command = typer.main.get_command(app).commands["run"]
     options = {name for parameter in command.params for name in parameter.opts}
     assert {"--data", "--out", "--resume", "--epochs", "--seed", "--device", "--set"} <= options
+
+
+def test_runs_that_start_in_the_same_second(call, tree, place, monkeypatch):
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+    monkeypatch.setenv("FREQFAST_DATA", str(tree))
+    second = datetime(2026, 1, 2, 3, 4, 5)
+    times = iter([second.replace(microsecond=1), second.replace(microsecond=2)])
+    monkeypatch.setattr("freqfast.cli.run.datetime", SimpleNamespace(now=lambda: next(times)))
+    assert [call(*BASELINE, *TINY).code for _ in range(2)] == [0, 0]
+    assert len(os.listdir(place / "runs")) == 2

@@ -113,6 +113,8 @@ def test_a_former_export_is_replaced(call, checkpoint, place):
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
         (("--points", "2"), "n must be at least the kernel's size 3, got 2"),
         (("--points", "-4"), "n must be at least the kernel's size 3, got -4"),
+        (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),
+        (("--classes", "10"), "is built with the classes that it has; leave out --classes"),
     ],
 )
 def test_wrong_options(refused, checkpoint, words, message):
@@ -131,3 +133,15 @@ def test_missing_and_damaged_checkpoints_are_named(refused, checkpoint):
     assert "absent does not exist" in refused("spectra", "absent", "-o", "out.h5")
     checkpoint.write_bytes(b"\x80\x04N.")
     assert "is not a sound safetensors file" in refused("spectra", checkpoint, "-o", "out.h5")
+
+
+@pytest.mark.parametrize("words", [("--bands", 3), ("--points", 64), ("--layer", "layer4.0.conv1")])
+def test_a_run_s_record_is_not_lost(call, refused, run, words):
+    record = run / "spectra.h5"
+    assert call("spectra", run, "-o", record).code == 0
+    assert read_spectra(record).history.epochs.tolist() == [0, 1]
+    before = record.read_bytes()
+    assert "would lose what the run recorded in training; choose another -o" in refused(
+        "spectra", run, "-o", record, *words
+    )
+    assert record.read_bytes() == before

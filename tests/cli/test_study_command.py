@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -203,6 +204,8 @@ def test_stopped_at_once(call, file, tree, monkeypatch):
         (("--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
         (("--slurm", "queue=x"), "--slurm has no parameter 'queue'"),
         (("--data", "absent"), "absent does not exist"),
+        (("--out", "tiny.toml"), "tiny.toml is a file; choose another --out"),
+        (("--slurm", "partition=x", "--jobs", "2"), "how many runs go on at a time; leave out --jobs"),
         (("--results", "no/x.json"), "folder no does not exist; create it or choose another path"),
     ],
 )
@@ -219,3 +222,21 @@ def test_a_wrong_file_is_refused(refused, file):
     file.write_text(STUDY, encoding="utf-8")
     file.with_suffix(".results.json").write_text("{")
     assert "tiny.results.json is no result file of a study: " in refused("study", file)
+
+
+def test_a_reader_who_has_gone_costs_no_file(call, file, place, monkeypatch):
+    def gone(*args):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    (place / "out").mkdir()
+    monkeypatch.setattr("freqfast.cli.study._show", gone)
+    call("study", file, "--out", "out", "--table", "--results", "mine.json")
+    assert (place / "out" / "results.json").is_file()
+    assert (place / "mine.json").is_file()
+
+
+def test_a_title_tells_the_terminal_nothing(call, file):
+    file.write_text(STUDY.replace("[bold]", "\\u001b[31m"), encoding="utf-8")
+    result = call("study", file, "--table")
+    assert result.code == 0
+    assert "\x1b" not in result.out

@@ -151,6 +151,8 @@ def test_any_seed_and_index(photos, seed, index):
         (np.zeros((1, 32, 32, 3), np.uint8), "fogg", 1, {}, ValueError, "'fogg'; there are gaussian_noise"),
         (np.zeros((2, 32, 32, 3), np.uint8), "fog", 1, {"index": [1]}, ValueError, r"shape \(2,\)"),
         (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [0.5]}, ValueError, "integers"),
+        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [2**64]}, ValueError, "integers"),
+        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [True]}, ValueError, "integers"),
     ],
 )
 def test_bad_input_is_one_clear_line(images, name, severity, options, error, message):

@@ -118,3 +118,9 @@ def test_folder_is_the_users_by_default(monkeypatch):
     assert cache.folder().name == "freqfast"
     monkeypatch.setenv("FREQFAST_CACHE", "~/elsewhere")
     assert cache.folder() == cache.Path.home() / "elsewhere"
+
+
+def test_recall_passes_over_entries_that_vanish(data, cache_folder):
+    cache.store("key", data)
+    (cache_folder / "decoded-1-gone").symlink_to("nowhere")
+    assert_same(cache.recall(data.name), data)

@@ -168,3 +168,12 @@ def test_the_command_from_the_server_to_the_table(served, cache_folder, tmp_path
     assert call() == (0, out, err)  # from the cache
     assert call("--cifar10c", tmp_path / "CIFAR-10-C.tar") == (0, out, err)  # verified, and there already
     assert len(served.starts) == 2
+
+
+def test_a_page_in_the_file_s_place_costs_nothing_of_what_came(served, cache_folder):
+    cache_folder.mkdir()
+    (cache_folder / PART).write_bytes(served.content[:5000])
+    served.ranges, content, served.content = False, served.content, b"<html>please log in</html>"
+    with pytest.raises(OSError, match="the server sends something else than a file of"):
+        cifar10c.download_cifar10c()
+    assert (cache_folder / PART).read_bytes() == content[:5000]

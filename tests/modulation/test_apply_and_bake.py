@@ -125,3 +125,11 @@ def test_bake_without_modulation_changes_nothing():
     before = copy.deepcopy(model.state_dict())
     assert bake_modulation(model) is model
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_shared_weight_is_refused():
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    model[1].weight = model[0].weight
+    with pytest.raises(ValueError, match="layer '0' shares its weight with '1', which baking would change; untie them"):
+        apply_modulation(model)
+    assert type(model[0]) is nn.Conv2d

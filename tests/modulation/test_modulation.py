@@ -194,3 +194,21 @@ def test_repr_tells_the_modulation():
     text = repr(SpectralConv2d(3, 8, 3, per_filter=False, sigma=0.25))
     assert text.startswith("SpectralConv2d(3, 8, kernel_size=(3, 3)")
     assert "per_filter=False, sigma=0.25" in text
+
+
+def test_a_layer_from_the_meta_device():
+    with torch.device("meta"):
+        conv = SpectralConv2d(3, 8, 3)
+    conv.to_empty(device="cpu")
+    conv.log_gain.data.fill_(7)
+    conv.reset_parameters()
+    assert conv.weight.isfinite().all()
+    assert torch.equal(conv.log_gain, torch.zeros_like(conv.log_gain))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_traced_by_torchscript():
+    conv, images = SpectralConv2d(3, 4, 3).eval(), torch.randn(2, 3, 8, 8)
+    conv.log_gain.data.normal_()
+    expected = conv(images)
+    torch.testing.assert_close(torch.jit.trace(conv, images)(images), expected)

@@ -10,7 +10,7 @@ import pytest
 from parsed_page import Page
 
 from freqfast.analysis import filter_quality
-from freqfast.corruptions import CORRUPTIONS
+from freqfast.corruptions import BAR, CORRUPTIONS
 from freqfast.recipe import apply_overrides, find_recipe
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import load_entries
@@ -100,9 +100,10 @@ def test_the_commands_of_analyses_name_what_they_were_made_with(found):
 @pytest.mark.parametrize(
     ("source", "cells", "words"),
     [
-        ("photos, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7 --data photos"),
-        ("cifar10, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7"),
-        ("CIFAR-10-C, as published", CORRUPTIONS, ""),
+        ("photos, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7 --set c --data photos"),
+        ("cifar10, corrupted on the fly", CORRUPTIONS, "--on-the-fly --seed 7 --set c"),
+        ("CIFAR-10-C, as published", CORRUPTIONS, "--set c"),
+        ("/data/both", BAR, "--cifar10c /data/both --set bar"),
         ("/data/my folder", ("fog", "snow"), "--cifar10c '/data/my folder' --corruption fog --corruption snow"),
     ],
 )
@@ -110,7 +111,7 @@ def test_the_command_of_an_evaluation_names_its_images(source, cells, words):
     keys = (("clean", 0), *((name, severity) for name in cells for severity in (1, 2, 3, 4, 5)))
     made = Provenance("m", "0", (0.5,) * 3, (0.2,) * 3, "float32", source, None, 7, (0, 500), "0", keys)
     command = evaluate_command("runs/a", made, "runs/a/evaluation.json")
-    assert command == " ".join(f"freqfast evaluate runs/a {words} --limit 500 --out runs/a/evaluation.json".split())
+    assert command == f"freqfast evaluate runs/a {words} --limit 500 --precision float32 --out runs/a/evaluation.json"
 
 
 @pytest.mark.parametrize(
@@ -124,4 +125,6 @@ def test_the_command_of_an_evaluation_names_its_images(source, cells, words):
 )
 def test_the_command_of_an_evaluation_names_the_data_of_its_clean_images(source, cells, words):
     made = Provenance("m", "0", (0.5,) * 3, (0.2,) * 3, "float32", source, None, 7, (0, 9), "0", cells)
-    assert evaluate_command("r", made, "x", "a b") == f"freqfast evaluate r {words} --limit 9 --out x"
+    assert (
+        evaluate_command("r", made, "x", "a b") == f"freqfast evaluate r {words} --limit 9 --precision float32 --out x"
+    )

@@ -10,11 +10,14 @@ from matplotlib.figure import Figure
 from parsed_page import Page
 
 from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.report import page_figures
 from freqfast.report.entries import load_entries, unique_labels
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
 from freqfast.robustness import CLEAN, Classifier, CorruptionReport, Provenance
 from freqfast.run import load_run
+from freqfast.spectra import measure_spectra
+from freqfast.spectra_h5 import write_spectra
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +216,13 @@ def test_labels_are_the_shortest_that_differ(tmp_path):
     assert unique_labels(paths[1:]) == ["a", "b"]
     with pytest.raises(ValueError, match="is named twice; name each run once"):
         unique_labels([paths[0], tmp_path / "y" / ".." / "x" / "a"])
+
+
+@pytest.mark.parametrize("name", ["heat_maps", "reliance_curves"])
+def test_analyses_show_the_bands_of_the_runs(make_run, name, monkeypatch):
+    run = make_run("a", analyses=True)
+    write_spectra(run / "spectra.h5", measure_spectra(load_run(run).model, bands=3))
+    drawn = []
+    monkeypatch.setattr(page_figures, name, lambda found, bands: drawn.append(bands) or Figure())
+    render_page(load_entries([run]))
+    assert {bands.names for bands in drawn} == {("low", "mid", "high")}

@@ -49,3 +49,15 @@ def test_differences_on_other_images_are_unpaired(name):
     a, b = measure(ours, name), measure(theirs, name)
     assert found.value == pytest.approx(a.value - b.value)
     assert found.half == pytest.approx(np.hypot(a.high - a.low, b.high - b.low) / 2)
+
+
+def test_intervals_end_where_accuracies_do():
+    right = np.arange(IMAGES) > 0
+    cells = {
+        (name, severity): Outcomes.measure(right | (severity < 3), np.full(IMAGES, 0.7), np.ones(IMAGES))
+        for name in MAIN
+        for severity in SEVERITIES
+    }
+    report = CorruptionReport(cells)
+    assert measure(report, "mean15")[1:] == report.mean15_interval
+    assert report.mean15_interval[1] == 1

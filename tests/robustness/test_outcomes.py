@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqfast.robustness.outcomes import BINS, Outcomes
+from freqfast.robustness.outcomes import BINS, CONFIDENCE_UNIT, Outcomes
 
 PREDICTIONS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(2**-20, 1, width=32)), min_size=1, max_size=60
@@ -90,3 +90,10 @@ def test_contradictions_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             replace(sound, **change)
+
+
+@pytest.mark.parametrize("confidence", [8608480567734479531, 2**62, CONFIDENCE_UNIT + 1])
+def test_confidences_that_would_wrap_are_refused(confidence):
+    sound = Outcomes.measure(np.array([1]), np.array([1.0]), np.ones(1))
+    with pytest.raises(ValueError, match="a bin's"):
+        replace(sound, bins=(*sound.bins[:-1], (1, 1, confidence)))

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import weakref
 from dataclasses import replace
 
@@ -103,7 +104,7 @@ def test_a_manifest_is_where_the_source_comes_from(archive):
     (archive / "manifest.json").unlink()
     source = stored_source(archive)
     assert source.name == str(archive)
-    assert (source.seed, source.sha256, source.classes) == (None, None, None)
+    assert (source.seed, source.classes) == (None, None)
     for unknown in ("images", ["no name"]):
         write_manifest(archive, Manifest(unknown, 4, "", None, 7, (1, 2, 3, 4, 5)))
         assert stored_source(archive).classes is None
@@ -148,3 +149,13 @@ def test_no_corruption_at_all(tmp_path):
         FileNotFoundError, match=r"holds none of the corruptions looked for; the first is gaussian_noise\.npy"
     ):
         stored_source(tmp_path)
+
+
+def test_folders_without_manifest_are_told_apart_by_their_images(archive, tmp_path):
+    copy = shutil.copytree(archive, tmp_path / "copy")
+    assert stored_source(archive).sha256 == stored_source(copy, limit=2).sha256
+    fog = np.load(copy / "fog.npy")
+    fog[8] += 1  # the first image of severity 3
+    np.save(copy / "fog.npy", fog)
+    assert stored_source(archive).sha256 != stored_source(copy).sha256
+    assert stored_source(archive, corruptions=["saturate"]).sha256 == stored_source(copy, None, ["saturate"]).sha256

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import h5py
 import pytest
 import torch
@@ -5,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet50
 
 from freqfast.spectra import measure_layers, measure_spectra, spatial_layers
-from freqfast.spectra_h5 import read_layers, read_spectra, validate, write_spectra
+from freqfast.spectra_h5 import read_layers, read_spectra, reading, validate, write_spectra
 
 
 def test_layers_return_in_their_order(several, layers, assert_same):
@@ -102,3 +105,28 @@ def test_silent_layers_have_finite_responses(tmp_path):
     write_spectra(tmp_path / "silent.h5", model)
     assert validate(tmp_path / "silent.h5") == []
     assert torch.isfinite(torch.from_numpy(read_spectra(tmp_path / "silent.h5").response_db)).all()
+
+
+@pytest.mark.parametrize("group", ["entry/spectra", "entry/training"])
+def test_all_that_is_read_counts_for_the_limit(path, monkeypatch, group):
+    monkeypatch.setattr(reading, "MAX_BYTES", 2**26)
+    with h5py.File(path, "a") as file:
+        del file[group]["weight"]
+        file[group].create_dataset("weight", shape=2**24, dtype="f4", chunks=2**22, compression="gzip")[:] = 0
+    for read in (read_layers, read_spectra):
+        with pytest.raises(ValueError, match=r"its layers declare 67,\d+,\d+ bytes for the"):
+            read(path)
+    (fault,) = validate(path)
+    assert "its layers declare" in fault
+
+
+def test_a_file_that_is_being_written_is_not_called_damaged(path):
+    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        for read in (read_layers, read_spectra, validate):
+            with pytest.raises(BlockingIOError, match="is open in a program that writes it") as error:
+                read(path)
+            assert "damaged" not in str(error.value)
+        writer.communicate(b"\n")
+    assert validate(path) == []

@@ -210,3 +210,15 @@ def test_a_published_row_that_measured_more_stays_where_it_agrees(study, make_ro
         assert merged.rows == ((here,) if notes else (more,))
         reverse = merge([here], StudyResults(study, (more,)))
         assert (reverse.rows, len(reverse.notes)) == ((more,), len(notes))
+
+
+def test_what_either_measured_is_kept(study, make_row):
+    published, here = make_row("baseline", 0, 0.86, 0.64), make_row("baseline", 0, 0.86)
+    here = replace(here, report={**here.report, "mean_bar": 0.63, "missing": ["frost"]})
+    (row,) = merge([published], StudyResults(study, (here,))).rows
+    assert row.measures() == published.measures() | {"mean_bar": 0.63}
+
+
+def test_a_run_that_is_finished_elsewhere_has_not_failed(study, rows):
+    local = StudyResults(study, (), {"baseline/seed-0": "disk died", "high/seed-0": "diverged"})
+    assert merge(rows, local).failures == {"high/seed-0": "diverged"}

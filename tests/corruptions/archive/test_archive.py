@@ -145,3 +145,20 @@ def test_a_file_in_the_folder_s_place(tmp_path, images, labels):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(NotADirectoryError, match="is not a folder"):
         write_archive(tmp_path / "file", images, labels, NAMES)
+
+
+def test_integers_of_numpy_will_do(folder, tmp_path, images, labels):
+    write_archive(folder, images, labels, ("fog",), np.arange(2, 4), np.int64(3), limit=np.int64(2))
+    write_archive(tmp_path / "plain", images, labels, ("fog",), (2, 3), 3, limit=2)
+    assert data(folder) == data(tmp_path / "plain")
+    assert read_manifest(folder) == read_manifest(tmp_path / "plain")
+
+
+def test_a_corruption_that_lacks_a_file_is_named(folder, images, labels, monkeypatch):
+    def corrupt(*args, **options):
+        raise FileNotFoundError(2, "No such file or directory", "textures/rain.png")
+
+    monkeypatch.setattr(archive, "corrupt", corrupt)
+    with pytest.raises(ValueError, match=r"^corruption 'fog' cannot be computed: .* 'textures/rain.png'$"):
+        write_archive(folder, images, labels, ("fog",))
+    assert sorted(data(folder)) == ["labels.npy"]

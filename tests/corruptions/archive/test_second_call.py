@@ -1,9 +1,12 @@
 """Writing where something is stored already: sound, damaged, of other settings, of others."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from stored import NAMES, contents, data
 
 from freqfast.corruptions.archive import write_archive
@@ -56,10 +59,10 @@ def test_damaged_files_are_made_anew(folder, images, labels, name, damage, fault
     ("change", "named"),
     [
         ({"seed": 1}, "seed 0, not 1"),
-        ({"limit": 4}, "limit None, not 4"),
+        ({"limit": 4}, "limit none, not 4"),
         ({"severities": (5, 2)}, "severities 1, 2, 3, 4, 5, not 2, 5"),
         ({"source": "other"}, "source mine, not other"),
-        ({"seed": 1, "limit": 4}, "seed 0, not 1; limit None, not 4"),
+        ({"seed": 1, "limit": 4}, "seed 0, not 1; limit none, not 4"),
         ({"images": np.zeros((5, 32, 32, 3), np.uint8)}, "other images or labels"),
         ({"labels": np.zeros(5, int)}, "other images or labels"),
         ({"classes": list("zyxwvutsrq")}, "other names of classes"),
@@ -150,3 +153,23 @@ def test_unsound_manifest_is_named(folder, images, labels, manifest):
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
     assert contents(folder) == before
+
+
+def test_frost_of_other_photographs_is_refused(folder, tmp_path, images, labels, frost_dir):
+    write_archive(folder, images, labels, ("frost",), (3,), frost_dir=frost_dir)
+    same, other = (Path(shutil.copytree(frost_dir, tmp_path / name)) for name in ("same", "other"))
+    Image.new("RGB", (400, 300), "white").save(other / "frost4.jpg")
+    before = contents(folder)
+    assert write_archive(folder, images, labels, ("frost",), (3,), frost_dir=same).written == ()
+    with pytest.raises(ValueError, match="was begun with other photographs of frost; keep its settings or choose"):
+        write_archive(folder, images, labels, ("frost", "fog"), (3,), frost_dir=other)
+    assert contents(folder) == before
+    assert write_archive(folder, images, labels, ("fog",), (3,), frost_dir=other).written == ("fog.npy",)
+
+
+def test_frost_of_an_earlier_version_is_kept(folder, images, labels, frost_dir):
+    write_archive(folder, images, labels, ("frost",), (3,), frost_dir=frost_dir)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["frost.npy"]["photographs"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert write_archive(folder, images, labels, ("frost",), (3,), frost_dir=frost_dir).written == ()
