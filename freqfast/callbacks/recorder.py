@@ -27,7 +27,7 @@ class SpectrumRecorder(BandColumns):
         layer: Name of the convolution; the first spatial one by default.
 
     Attributes:
-        epochs: Epochs trained at each record, from 0 or, with fastai's ``start_epoch``, from there.
+        epochs: Epochs trained at each record, from where the recorder came in: 0, or fastai's ``start_epoch``.
         weights: Effective filters, each ``(O, I, kH, kW)`` float32 array.
         power: Power spectra, each ``(O, n, n)``.
         shares: Band shares, each ``(O, B)``.

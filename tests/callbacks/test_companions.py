@@ -139,7 +139,7 @@ def test_a_start_in_a_later_epoch(enforced, tools):
     learn = enforced()
     learn.fit_one_cycle(3, 0.03, start_epoch=1)
     assert learn.step_spy.calls == 10
-    assert learn.spectrum_recorder.epochs == [0, 1, 2]
+    assert learn.spectrum_recorder.epochs == [1, 2, 3]
 
 
 def test_tta_between_fits(enforced, tools):

@@ -59,7 +59,7 @@ def test_data_that_is_named_must_be_sound(made, tmp_path, monkeypatch):
     monkeypatch.setenv("FREQFAST_DATA", "gone")
     source, notes = find_source(made)
     assert source.clean is None
-    assert notes == ["no clean accuracy: FREQFAST_DATA=gone does not exist"]
+    assert notes == ["no clean accuracy: FREQFAST_DATA=gone does not exist; name an archive or a folder of images"]
 
 
 def test_photos_are_always_at_hand(tmp_path):
