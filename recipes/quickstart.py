@@ -1,4 +1,4 @@
-"""A first run: a small ResNet-18 on patches of photographs, one to three minutes on two cores, no download.
+"""A first run: a small ResNet-18 on patches of photographs, one to four minutes on two cores, no download.
 
 Three ideas at once: three quarters of the filters low-frequency, a learned modulation, perturbed samples.
 """
@@ -6,7 +6,7 @@ Three ideas at once: three quarters of the filters low-frequency, a learned modu
 from freqfast import Recipe
 
 quickstart = Recipe(
-    description="small ResNet-18 on photo patches, three callbacks, one to three minutes on two cores",
+    description="small ResNet-18 on photo patches, three callbacks, one to four minutes on two cores",
     data="photos",
     width=16,
     epochs=8,
