@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, check_weight, ene
 
 __all__ = [
     "Bands",
+    "BandsLike",
     "assign_bands",
     "band_counts",
     "band_shares",
     "classify_filters",
-    "energy_proportion",
     "frequency_proportion",
 ]
 
@@ -96,7 +96,7 @@ class Bands:
         return cls((0.0, *inner, MAX_FREQUENCY), default if names is None else names)
 
     @classmethod
-    def of(cls, bands: "Bands | int | Mapping[str, Any] | None") -> "Bands":
+    def of(cls, bands: "BandsLike") -> "Bands":
         """Bands from what a recipe can write: None (two of equal area), a count, or ``{edges=..., names=...}``.
 
         Raises:
@@ -133,7 +133,11 @@ class Bands:
         return np.linalg.eigvalsh(self.energy_matrices(kernel_size))[:, -1]
 
 
-def band_shares(weight: Tensor, bands: Bands | None = None) -> Tensor:
+BandsLike: TypeAlias = Bands | int | Mapping[str, Sequence] | None
+"""What stands for bands; see `Bands.of`."""
+
+
+def band_shares(weight: Tensor, bands: BandsLike = None) -> Tensor:
     """Share of each filter's energy in each band.
 
     Args:
@@ -161,7 +165,7 @@ def classify_filters(shares: Tensor) -> Tensor:
     return shares.argmax(1)
 
 
-def frequency_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
+def frequency_proportion(weight: Tensor, bands: BandsLike = None) -> Tensor:
     """Share of a layer's filters that belong to each band.
 
     Args:
@@ -169,8 +173,7 @@ def frequency_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
         bands: The bands; two of equal area by default.
 
     Returns:
-        ``(B,)`` float64, sums to 1. A filter without energy counts as one of the lowest band, as ties do. See
-        `energy_proportion` for the energy-weighted form.
+        ``(B,)`` float64, sums to 1. A filter without energy counts as one of the lowest band, as ties do.
 
     Raises:
         ValueError: If the weight is unfit (see `freqfast.spectrum.check_weight`).
@@ -178,14 +181,6 @@ def frequency_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
     bands = Bands.of(bands)
     classes = classify_filters(band_shares(in_float64(weight), bands))  # half types would round shares to ties
     return torch.bincount(classes, minlength=len(bands)).double() / len(weight)
-
-
-def energy_proportion(weight: Tensor, bands: Bands | None = None) -> Tensor:
-    """Share of a layer's whole energy in each band (filters weighted by their energy), ``(B,)`` float64."""
-    weight = in_float64(weight)
-    shares = band_shares(weight, bands)
-    energy = weight.flatten(1).square().sum(1)
-    return energy @ shares / energy.sum().clamp_min(1e-300)
 
 
 def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) -> list[int]:

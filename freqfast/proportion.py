@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqfast.bands import Bands, assign_bands, band_counts, band_shares
+from freqfast.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
 from freqfast.spectrum import at_least_float32, check_weight, in_float64
 
 __all__ = ["project_filters"]
@@ -119,8 +119,8 @@ def _project_rows(a: Tensor, values: Tensor, purity: float) -> Tensor:
 @torch.no_grad()
 def project_filters(
     weight: Tensor,
-    bands: Bands | None,
     target: Mapping[str, float] | Tensor,
+    bands: BandsLike = None,
     purity: float = 0.9,
     preserve_norm: bool = True,
 ) -> Tensor:
@@ -133,9 +133,9 @@ def project_filters(
     Args:
         weight: ``(O, I, kH, kW)`` of any kernel size but 1x1; I is the number of input channels of one group. Half
             types are computed in float32 and cast back, so their purity holds to their own precision.
-        bands: The bands; None for two of equal area.
         target: Proportions by band name, assigned on the spot so that the most energy stays in place, or ``(O,)``
             integer band indices.
+        bands: The bands; two of equal area by default.
         purity: Share of energy that each filter must have in its band, above 0.5 and below what the kernel can reach.
         preserve_norm: Rescale each projected filter to the norm it had (the cone does not depend on scale); without it
             the result is the closest weight of any norm.

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.bands import Bands, band_shares, classify_filters, energy_proportion, frequency_proportion
+from freqfast.bands import Bands, band_shares, classify_filters, frequency_proportion
 from freqfast.modulation import apply_modulation, bake_modulation
 from freqfast.spectra import Spectra, SpectraHistory, measure_layers, measure_spectra, spatial_layers
 
@@ -47,7 +47,21 @@ def test_properties_agree_with_the_functions_of_bands():
     assert spectra.bands == bands
     np.testing.assert_array_equal(spectra.classes, classify_filters(torch.from_numpy(spectra.shares)).numpy())
     np.testing.assert_allclose(spectra.proportion, frequency_proportion(weight, bands).numpy())
-    np.testing.assert_allclose(spectra.energy_proportion, energy_proportion(weight, bands).numpy(), rtol=1e-6)
+
+
+def test_energy_proportion_is_the_power_between_the_edges():
+    spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
+    rho = np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
+    band = np.searchsorted(spectra.bands.edges[1:-1], rho, side="right")
+    power = [spectra.power[:, band == b].sum() for b in range(3)]
+    expected = np.array(power) / spectra.power.sum()
+    np.testing.assert_allclose(spectra.energy_proportion, expected, rtol=1e-5)
+    twice = {name: np.stack([getattr(spectra, name)] * 2) for name in ("power", "weight", "shares")}
+    twice["weight"][1, 0] *= 3  # one filter of nine times the energy
+    first, second = SpectraHistory(np.arange(2), **twice).energy_proportion
+    np.testing.assert_allclose(first, expected, rtol=1e-5)
+    energy = np.square(twice["weight"][1]).sum((1, 2, 3))
+    np.testing.assert_allclose(second, np.average(spectra.shares, axis=0, weights=energy), rtol=1e-5)
 
 
 def test_filters_are_those_that_the_layer_applies():

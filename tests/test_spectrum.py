@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from freqfast.bands import assign_bands, band_shares, energy_proportion, frequency_proportion
+from freqfast.bands import assign_bands, band_shares, frequency_proportion
 from freqfast.equalization import _radial_bins
 from freqfast.modulation import SpectralConv2d, assign_effective_weight, effective_weight
 from freqfast.proportion import project_filters
@@ -233,7 +233,7 @@ def assign_projected(weight):
     conv = SpectralConv2d(3, 16, 3, seed=0).requires_grad_(False)
     conv.log_gain = torch.nn.Parameter(conv.log_gain.new_full((16, 5), 0.5).as_subclass(type(weight)), False)
     conv.weight = torch.nn.Parameter(weight.clone(), False)
-    assign_effective_weight(conv, project_filters(effective_weight(conv), None, {"low": 0.25, "high": 0.75}))
+    assign_effective_weight(conv, project_filters(effective_weight(conv), {"low": 0.25, "high": 0.75}))
     return conv.weight
 
 
@@ -242,9 +242,8 @@ def assign_projected(weight):
     [
         band_shares,
         frequency_proportion,
-        energy_proportion,
-        lambda weight: project_filters(weight, None, {"low": 0.25, "high": 0.75}),
-        lambda weight: project_filters(weight, None, torch.arange(16) % 2),
+        lambda weight: project_filters(weight, {"low": 0.25, "high": 0.75}),
+        lambda weight: project_filters(weight, torch.arange(16) % 2),
         lambda weight: assign_bands(band_shares(weight), [4, 12]),
         assign_projected,
         power_spectrum,

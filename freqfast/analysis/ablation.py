@@ -1,6 +1,6 @@
 """Band ablation: accuracy when the first layer's filters of a band, or a band of all its responses, are removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 from freqfast.analysis.filtering import accuracy, filtered_images, radial_frequencies
 from freqfast.analysis.results import Ablation
-from freqfast.bands import Bands, band_shares, classify_filters
+from freqfast.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.modulation import effective_weight
 from freqfast.progress import Progress
 from freqfast.robustness import Classifier
@@ -48,7 +48,7 @@ def ablate_bands(
     classifier: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
-    bands: Bands | int | Mapping[str, Sequence] | None = None,
+    bands: BandsLike = None,
     layer: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,

@@ -1,13 +1,13 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import cast
 
 import torch
 from fastai.learner import Learner
 from torch import Tensor
 
-from freqfast.bands import Bands, assign_bands, band_counts, band_shares
+from freqfast.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
 from freqfast.callbacks.claim import claim_conv
 from freqfast.callbacks.columns import BandColumns
 from freqfast.modulation import assign_effective_weight, effective_weight
@@ -43,7 +43,7 @@ class FrequencyProportion(BandColumns):
     def __init__(
         self,
         proportions: Mapping[str, float],
-        bands: Bands | int | Mapping[str, Sequence] | None = None,
+        bands: BandsLike = None,
         purity: float = 0.9,
         layer: str | None = None,
         preserve_norm: bool = True,
@@ -58,7 +58,7 @@ class FrequencyProportion(BandColumns):
 
     def _install(self, learn: Learner) -> None:
         super()._install(learn)
-        project_filters(effective_weight(claim_conv(self, learn)), self.bands, self.proportions, self.purity)
+        project_filters(effective_weight(claim_conv(self, learn)), self.proportions, self.bands, self.purity)
 
     def before_fit(self) -> None:
         """Remember the assignment from before a learning-rate finder's throw-away steps."""
@@ -89,7 +89,7 @@ class FrequencyProportion(BandColumns):
         weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
         if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
             return
-        projected = project_filters(weight, self.bands, cast(Tensor, self.assignment), self.purity, self.preserve_norm)
+        projected = project_filters(weight, cast(Tensor, self.assignment), self.bands, self.purity, self.preserve_norm)
         if not torch.equal(projected, weight):
             assign_effective_weight(conv, projected.to(conv.weight.device))
 

@@ -1,11 +1,9 @@
 """Record the first convolution's spectra by epoch."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 from fastai.learner import Learner
 
-from freqfast.bands import Bands, band_shares
+from freqfast.bands import Bands, BandsLike, band_shares
 from freqfast.callbacks.columns import BandColumns
 from freqfast.modulation import SpectralConv2d, effective_weight
 from freqfast.spectra import SpectraHistory
@@ -41,7 +39,7 @@ class SpectrumRecorder(BandColumns):
 
     def __init__(
         self,
-        bands: Bands | int | Mapping[str, Sequence] | None = None,
+        bands: BandsLike = None,
         n: int = GRID,
         layer: str | None = None,
     ) -> None:

@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from freqfast.report.colours import band_colour
 from freqfast.report.panels import COLUMN, dress, panels
-from freqfast.spectra import Spectra, SpectraHistory
+from freqfast.spectra import Spectra
 
 __all__ = ["proportion_history"]
 
@@ -40,7 +39,7 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
         history = one.history
         if history is None:
             continue
-        by_energy = _energy_proportion(history)
+        by_energy = history.energy_proportion
         for b, name in enumerate(one.bands.names):
             colour = band_colour(name, b)
             axes.plot(history.epochs, 100 * by_energy[:, b], "--", color=colour, linewidth=1)
@@ -60,11 +59,3 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
     per_row = len(keys) if columns > 1 else 3
     figure.legend(handles=keys, loc="outside lower center", ncols=per_row, fontsize=7, frameon=False)
     return figure
-
-
-def _energy_proportion(history: SpectraHistory) -> np.ndarray:
-    """Share of the layer's energy in each band at each record, ``(E, B)``."""
-    energy = np.square(history.weight, dtype=np.float64).sum((2, 3, 4))
-    in_band = np.einsum("eo,eob->eb", energy, history.shares.astype(np.float64))
-    proportion: np.ndarray = in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
-    return proportion

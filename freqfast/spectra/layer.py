@@ -75,6 +75,14 @@ class SpectraHistory:
         proportion: NDArray[np.float64] = (self.classes[:, :, None] == bands).mean(1)
         return proportion
 
+    @property
+    def energy_proportion(self) -> NDArray[np.float64]:
+        """Share of the layer's whole energy in each band at each record, ``(E, B)``."""
+        energy = np.square(self.weight, dtype=np.float64).sum((2, 3, 4))
+        in_band = np.einsum("eo,eob->eb", energy, self.shares.astype(np.float64))
+        proportion: NDArray[np.float64] = in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
+        return proportion
+
 
 @dataclass(frozen=True, eq=False)
 class Spectra:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from freqfast.bands import Bands, band_shares
+from freqfast.bands import Bands, BandsLike, band_shares
 from freqfast.modulation import SpectralConv2d, effective_weight
 from freqfast.progress import Progress
 from freqfast.spectra.checks import Scalar
@@ -30,7 +30,7 @@ def spatial_layers(model: nn.Module) -> list[str]:
 def measure_spectra(
     model: nn.Module,
     layer: str | None = None,
-    bands: Bands | int | Mapping[str, Sequence] | None = None,
+    bands: BandsLike = None,
     n: int = GRID,
     target: Mapping[str, float] | None = None,
     history: SpectraHistory | None = None,
@@ -74,7 +74,7 @@ def measure_spectra(
 def measure_layers(
     model: nn.Module,
     layers: Sequence[str] | None = None,
-    bands: Bands | int | Mapping[str, Sequence] | None = None,
+    bands: BandsLike = None,
     n: int = GRID,
     provenance: Mapping[str, Scalar] | None = None,
     progress: Progress | None = None,

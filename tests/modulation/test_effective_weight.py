@@ -53,7 +53,7 @@ def test_enforced_purity_holds_for_what_a_modulated_layer_applies(largest, per_f
     with torch.no_grad():
         conv.log_gain.uniform_(-largest, largest)
     target = torch.arange(64) % 2
-    assign_effective_weight(conv, project_filters(effective_weight(conv), bands, target, 0.9))
+    assign_effective_weight(conv, project_filters(effective_weight(conv), target, bands, 0.9))
     shares = band_shares(effective_weight(conv).double(), bands)[torch.arange(64), target]
     assert shares.min() >= 0.9 - 1e-5
 

@@ -49,7 +49,7 @@ def assert_globally_closest(original, projected, bands, target, purity, toleranc
 def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, channels, purity):
     weight, target = random_weight(5, 2, channels, *kernel_size), torch.tensor([0, 1])
     purity = min(purity, 0.5 + 0.9 * (TWO.reachable(kernel_size).min() - 0.5))
-    projected = project_filters(weight, TWO, target, purity, preserve_norm=False)
+    projected = project_filters(weight, target, TWO, purity, preserve_norm=False)
     forms = TWO.energy_matrices(kernel_size) - purity * np.eye(math.prod(kernel_size))
     rng = np.random.default_rng(0)
     for a, x, b in zip(weight.numpy(), projected.numpy(), target.tolist(), strict=True):
@@ -86,7 +86,7 @@ def test_projection_is_certified_closest(kernel, channels, how_pure, magnitudes,
     vectors = torch.from_numpy(np.linalg.eigh(TWO.energy_matrices(kernel)[band])[1])
     spread = 10 ** (-magnitudes * torch.rand(math.prod(kernel), generator=torch.Generator().manual_seed(seed)).double())
     weight = ((random_weight(seed, 4, channels, *kernel).flatten(2) * spread) @ vectors.T).unflatten(2, kernel)
-    projected = project_filters(weight, TWO, all_to(band, 4), purity, preserve_norm=False)
+    projected = project_filters(weight, all_to(band, 4), TWO, purity, preserve_norm=False)
     assert_globally_closest(weight, projected, TWO, all_to(band, 4), purity)
 
 
@@ -97,7 +97,7 @@ def test_projection_is_certified_closest(kernel, channels, how_pure, magnitudes,
 def test_smooth_stems_sent_to_the_high_band_are_certified_closest(count, size, noise, purity):
     bands, target = Bands.equal_area(count), all_to(count - 1, 16)
     weight = smooth_weight(6, 16, size, noise)
-    projected = project_filters(weight, bands, target, purity, preserve_norm=False)
+    projected = project_filters(weight, target, bands, purity, preserve_norm=False)
     assert_globally_closest(weight, projected, bands, target, purity)
 
 
@@ -105,21 +105,21 @@ def test_smooth_stems_sent_to_the_high_band_are_certified_closest(count, size, n
 @pytest.mark.parametrize("name", HARD)
 def test_structured_kernels_are_certified_closest(name, band):
     weight = HARD[name].expand(1, 2, 3, 3)
-    projected = project_filters(weight, TWO, all_to(band, 1), 0.9, preserve_norm=False)
+    projected = project_filters(weight, all_to(band, 1), TWO, 0.9, preserve_norm=False)
     assert_globally_closest(weight, projected, TWO, all_to(band, 1), 0.9)
 
 
 def test_closest_point_of_a_cone_is_orthogonal_to_the_way_there():
     weight = random_weight(7, 32, 3, 3, 3)
-    projected = project_filters(weight, TWO, {"high": 1.0}, preserve_norm=False)
+    projected = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
     along = ((weight - projected) * projected).flatten(1).sum(1)
     torch.testing.assert_close(along, torch.zeros(32, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
 def test_preserve_norm_only_rescales():
     weight = random_weight(8, 32, 3, 3, 3)
-    kept = project_filters(weight, TWO, {"high": 1.0}, preserve_norm=True)
-    closest = project_filters(weight, TWO, {"high": 1.0}, preserve_norm=False)
+    kept = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=True)
+    closest = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
     norm = weight.flatten(1).norm(dim=1)
     torch.testing.assert_close(kept.flatten(1).norm(dim=1), norm)
     assert (closest.flatten(1).norm(dim=1) <= norm * (1 + 1e-12)).all()

@@ -23,7 +23,7 @@ def test_every_filter_meets_its_purity(kernel_size, dtype, preserve_norm):
     weight = random_weight(0, 24, 3, *kernel_size, dtype=dtype)
     target = torch.arange(24) % 2
     purity = 0.5 + 0.8 * (TWO.reachable(kernel_size).min() - 0.5)
-    projected = project_filters(weight, TWO, target, purity, preserve_norm)
+    projected = project_filters(weight, target, TWO, purity, preserve_norm)
     assert projected.dtype == dtype
     assert projected.shape == weight.shape
     assert (purity_of(projected, TWO, target) >= purity - 1e-9).all()
@@ -36,9 +36,9 @@ def test_every_filter_meets_its_purity(kernel_size, dtype, preserve_norm):
 @pytest.mark.parametrize("name", HARD)
 def test_structured_kernels_meet_their_purity_in_either_band(name, dtype, band, purity, preserve_norm):
     weight = HARD[name].to(dtype).expand(4, 3, 3, 3)
-    projected = project_filters(weight, TWO, all_to(band, 4), purity, preserve_norm)
+    projected = project_filters(weight, all_to(band, 4), TWO, purity, preserve_norm)
     assert (purity_of(projected, TWO, all_to(band, 4)) >= purity - 1e-9).all()
-    assert torch.equal(project_filters(projected, TWO, all_to(band, 4), purity, preserve_norm), projected)
+    assert torch.equal(project_filters(projected, all_to(band, 4), TWO, purity, preserve_norm), projected)
 
 
 def test_the_hard_case_is_among_them():
@@ -49,10 +49,10 @@ def test_the_hard_case_is_among_them():
 
 def test_the_hard_case_with_a_coefficient_of_exactly_zero():
     weight = torch.ones(1, 3, 1, 2)  # its one other eigenvector is (1, -1)
-    projected = project_filters(weight, TWO, all_to(1, 1), 0.6)
+    projected = project_filters(weight, all_to(1, 1), TWO, 0.6)
     assert purity_of(projected, TWO, [1])[0] >= 0.6
     assert projected.norm() == pytest.approx(weight.norm())
-    assert torch.equal(project_filters(projected, TWO, all_to(1, 1), 0.6), projected)
+    assert torch.equal(project_filters(projected, all_to(1, 1), TWO, 0.6), projected)
 
 
 @pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
@@ -61,8 +61,8 @@ def test_projecting_twice_is_bit_identical(kernel_size, dtype):
     weight = random_weight(1, 24, 3, *kernel_size, dtype=dtype)
     purity = 0.5 + 0.8 * (TWO.reachable(kernel_size).min() - 0.5)
     for target in (torch.arange(24) % 2, {"low": 0.25, "high": 0.75}):
-        once = project_filters(weight, TWO, target, purity)
-        assert torch.equal(project_filters(once, TWO, target, purity), once)
+        once = project_filters(weight, target, TWO, purity)
+        assert torch.equal(project_filters(once, target, TWO, purity), once)
 
 
 @settings(max_examples=100)
@@ -89,13 +89,13 @@ def test_proportion_is_exact_after_projection(
     proportions = {name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}
     weight = random_weight(seed, filters, channels, *kernel, dtype=dtype)
 
-    projected = project_filters(weight, bands, proportions, purity, preserve_norm)
+    projected = project_filters(weight, proportions, bands, purity, preserve_norm)
 
     counts = band_counts(proportions, bands, filters)
     assert (frequency_proportion(projected, bands) * filters).round().int().tolist() == counts
     target = assign_bands(band_shares(weight.double(), bands), counts)
     assert (purity_of(projected, bands, target) >= purity - 1e-5).all()
-    assert torch.equal(project_filters(projected, bands, proportions, purity, preserve_norm), projected)
+    assert torch.equal(project_filters(projected, proportions, bands, purity, preserve_norm), projected)
     if preserve_norm:
         torch.testing.assert_close(projected.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1))
 
@@ -108,12 +108,12 @@ def test_proportion_is_exact_after_projection(
 def test_kernels_of_few_integers_meet_their_purity(kernel, values, band):
     size = math.prod(kernel)
     weight = torch.tensor(values[:size]).view(1, 1, *kernel)
-    projected = project_filters(weight, TWO, all_to(band, 1), 0.85)
+    projected = project_filters(weight, all_to(band, 1), TWO, 0.85)
     if not any(values[:size]):
         assert torch.equal(projected, weight)
         return
     assert purity_of(projected, TWO, [band])[0] >= 0.85 - 1e-9
-    assert torch.equal(project_filters(projected, TWO, all_to(band, 1), 0.85), projected)
+    assert torch.equal(project_filters(projected, all_to(band, 1), TWO, 0.85), projected)
 
 
 # Errors
@@ -124,26 +124,26 @@ GOOD = torch.ones(4, 3, 3, 3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((torch.ones(4, 3, 1, 1), TWO, {"low": 1.0}), "a 1x1 kernel has a flat spectrum"),
-        ((torch.full((4, 3, 3, 3), math.nan), TWO, {"low": 1.0}), "NaN or infinite values in 4 of 4 filters"),
-        ((GOOD * math.inf, TWO, {"low": 1.0}), "NaN or infinite values in 4 of 4 filters"),
-        ((torch.ones(4, 3, 3), TWO, {"low": 1.0}), r"weight must have shape \(O, I, kH, kW\), got \(4, 3, 3\)"),
-        ((GOOD.int(), TWO, {"low": 1.0}), "real floating point, got torch.int32"),
-        ((GOOD, TWO, {"low": 1.0}, 0.5), "purity must lie between 0.5 and 0.99.* 3x3 kernel .* band 'low'.*got 0.5;"),
-        ((GOOD, TWO, {"low": 1.0}, 1.2), "got 1.2; lower it"),
-        ((GOOD, TWO, {"low": 1.0}, math.nan), "got nan"),
-        ((GOOD, TWO, {"low": 0.5, "high": 0.5}, 0.98), "between 0.5 and 0.97.* band 'high'.*got 0.98"),
-        ((GOOD, THREE, {"mid": 1.0}, 0.9), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
-        ((torch.ones(4, 3, 1, 2), THREE, {"mid": 1.0}, 0.9), "1x2 kernel can reach in band 'mid'"),
-        ((GOOD, TWO, {"low": 0.8, "high": 0.4}), r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
-        ((GOOD, TWO, {"low": 1.5, "high": -0.5}), "finite and not negative, got low=1.5, high=-0.5"),
-        ((GOOD, TWO, {"low": 0.5, "medium": 0.5}), "unknown band 'medium'; the bands are low, high"),
-        ((GOOD, TWO, torch.tensor([0, 1, 0])), r"each of the 4 filters, got shape \(3,\)"),
-        ((GOOD, TWO, torch.tensor([0.0, 1, 0, 1])), "one integer band index .* of torch.float32"),
-        ((GOOD, TWO, torch.tensor([True, False, True, False])), "one integer band index .* of torch.bool"),
-        ((GOOD, TWO, torch.tensor([0, 1, 2, 1])), r"must lie in 0..1, got \[0, 1, 2\]"),
-        ((GOOD, TWO, torch.tensor([0, -1, 1, 1])), r"must lie in 0..1, got \[-1, 0, 1\]"),
-        ((GOOD, "low", {"low": 1.0}), "bands must be a Bands.*got 'low'"),
+        ((torch.ones(4, 3, 1, 1), {"low": 1.0}, TWO), "a 1x1 kernel has a flat spectrum"),
+        ((torch.full((4, 3, 3, 3), math.nan), {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
+        ((GOOD * math.inf, {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
+        ((torch.ones(4, 3, 3), {"low": 1.0}, TWO), r"weight must have shape \(O, I, kH, kW\), got \(4, 3, 3\)"),
+        ((GOOD.int(), {"low": 1.0}, TWO), "real floating point, got torch.int32"),
+        ((GOOD, {"low": 1.0}, TWO, 0.5), "purity must lie between 0.5 and 0.99.* 3x3 kernel .* band 'low'.*got 0.5;"),
+        ((GOOD, {"low": 1.0}, TWO, 1.2), "got 1.2; lower it"),
+        ((GOOD, {"low": 1.0}, TWO, math.nan), "got nan"),
+        ((GOOD, {"low": 0.5, "high": 0.5}, TWO, 0.98), "between 0.5 and 0.97.* band 'high'.*got 0.98"),
+        ((GOOD, {"mid": 1.0}, THREE, 0.9), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
+        ((torch.ones(4, 3, 1, 2), {"mid": 1.0}, THREE, 0.9), "1x2 kernel can reach in band 'mid'"),
+        ((GOOD, {"low": 0.8, "high": 0.4}, TWO), r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
+        ((GOOD, {"low": 1.5, "high": -0.5}, TWO), "finite and not negative, got low=1.5, high=-0.5"),
+        ((GOOD, {"low": 0.5, "medium": 0.5}, TWO), "unknown band 'medium'; the bands are low, high"),
+        ((GOOD, torch.tensor([0, 1, 0]), TWO), r"each of the 4 filters, got shape \(3,\)"),
+        ((GOOD, torch.tensor([0.0, 1, 0, 1]), TWO), "one integer band index .* of torch.float32"),
+        ((GOOD, torch.tensor([True, False, True, False]), TWO), "one integer band index .* of torch.bool"),
+        ((GOOD, torch.tensor([0, 1, 2, 1]), TWO), r"must lie in 0..1, got \[0, 1, 2\]"),
+        ((GOOD, torch.tensor([0, -1, 1, 1]), TWO), r"must lie in 0..1, got \[-1, 0, 1\]"),
+        ((GOOD, {"low": 1.0}, "low"), "bands must be a Bands.*got 'low'"),
     ],
 )
 def test_errors_name_the_value(arguments, message):
