@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import constant
 from freqfast.surgery import add_pre_hook, first_spatial_conv, remove_pre_hook, unwrap
+from freqfast.tensors import constant
 
 __all__ = ["antialiased_layers", "apply_antialiasing", "low_pass", "remove_antialiasing"]
 

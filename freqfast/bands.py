@@ -10,7 +10,8 @@ import torch
 from scipy.optimize import brentq, linear_sum_assignment
 from torch import Tensor
 
-from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, check_weight, energy_matrix, in_float64
+from freqfast.spectrum import MAX_FREQUENCY, check_weight, energy_matrix
+from freqfast.tensors import at_least_float32, in_float64
 
 __all__ = [
     "Bands",

@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import MAX_FREQUENCY, at_least_float32, constant, full_precision
+from freqfast.spectrum import MAX_FREQUENCY
 from freqfast.surgery import add_pre_hook, find_conv, remove_pre_hook
+from freqfast.tensors import at_least_float32, constant, full_precision
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
 

@@ -11,37 +11,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectrum import at_least_float32, constant, full_precision, in_float64
+from freqfast.spectrum import frequency_pairs
 from freqfast.surgery import find_conv, unwrap
+from freqfast.tensors import at_least_float32, check_not_negative, constant, full_precision, in_float64
 
 __all__ = [
     "SpectralConv2d",
     "apply_modulation",
     "assign_effective_weight",
     "bake_modulation",
-    "check_sigma",
     "effective_weight",
     "gain_frequencies",
 ]
 
 
 @lru_cache(maxsize=64)
-def _frequency_pairs(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _free_frequencies(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Free DFT frequencies of a kernel, ``(F, 2)`` integers (u, v), and the ``(kH, kW)`` map from bins to them."""
-    kh, kw = kernel_size
-    pairs: list[tuple[int, int]] = []
-    index = np.full(kernel_size, -1)
-    for u in range(kh):
-        for v in range(kw):
-            if index[u, v] < 0:
-                index[u, v] = index[-u % kh, -v % kw] = len(pairs)
-                pairs.append((u, v))
-    return np.array(pairs), index
+    pairs = list(frequency_pairs(*kernel_size))
+    index = np.empty(kernel_size, np.int64)
+    for i, (bin_, negative) in enumerate(pairs):
+        index[bin_] = index[negative] = i
+    return np.array([bin_ for bin_, _ in pairs]), index
 
 
 def gain_frequencies(kernel_size: tuple[int, int]) -> Tensor:
     """Frequencies ``(fy, fx)`` of a kernel's log gains, ``(F, 2)`` in cycles/pixel (one of each +/- pair)."""
-    pairs, _ = _frequency_pairs(kernel_size)
+    pairs, _ = _free_frequencies(kernel_size)
     size = np.array(kernel_size)
     return torch.from_numpy((pairs / size + 0.5) % 1 - 0.5)
 
@@ -52,7 +48,7 @@ def _real_fourier_basis(
 ) -> tuple[Tensor, Tensor]:
     """Orthonormal cosines and sines ``(k, k)`` in columns, and the index ``(k,)`` of each column's free frequency."""
     kh, kw = kernel_size
-    pairs, _ = _frequency_pairs(kernel_size)
+    pairs, _ = _free_frequencies(kernel_size)
     y, x = (axis.ravel() for axis in np.mgrid[:kh, :kw])
     columns, owners = [], []
     for i, (u, v) in enumerate(pairs):
@@ -78,12 +74,6 @@ def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
     basis, owners = _real_fourier_basis(size, weight.dtype, weight.device)
     change = torch.expm1(log_gain.to(weight.dtype) / 2)[:, None, owners]
     return weight + (((weight.flatten(2) @ basis) * change) @ basis.T).view_as(weight)
-
-
-def check_sigma(sigma: float) -> None:
-    """Raise a ValueError if this is no standard deviation of a perturbation: negative or not finite."""
-    if not 0 <= sigma < float("inf"):
-        raise ValueError(f"sigma must be finite and not negative, got {sigma}")
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -128,10 +118,10 @@ class SpectralConv2d(nn.Conv2d):
         self._init_modulation(per_filter, sigma, seed)
 
     def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None) -> None:
-        check_sigma(sigma)
+        check_not_negative(sigma=sigma)
         if max(self.kernel_size) < 2:
             raise ValueError("a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel")
-        free = len(_frequency_pairs(self._size)[0])
+        free = len(_free_frequencies(self._size)[0])
         rows = self.out_channels if per_filter else 1
         zeros = torch.zeros(rows, free, dtype=self.weight.dtype, device=self.weight.device)
         self.seed = int(torch.randint(2**31, (), device="cpu")) if seed is None else int(seed)
@@ -174,7 +164,7 @@ class SpectralConv2d(nn.Conv2d):
 
     def log_gain_grid(self) -> Tensor:
         """Log power gains on the kernel's DFT grid, increasing frequency, ``(O or 1, kH, kW)``, without gradient."""
-        _, index = _frequency_pairs(self._size)
+        _, index = _free_frequencies(self._size)
         return torch.fft.fftshift(self.log_gain.detach()[:, torch.from_numpy(index)], dim=(-2, -1))
 
     def extra_repr(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freqfast.spectrum import at_least_float32, constant, full_precision
+from freqfast.tensors import at_least_float32, check_not_negative, constant, full_precision
 
 __all__ = ["perturb_spectrum"]
 
@@ -66,7 +66,7 @@ def perturb_spectrum(
         raise ValueError(
             f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"
         )
-    check_strengths(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
+    check_not_negative(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
     if not images.numel():
         return images.clone()
     count, channels, height, width = images.shape
@@ -134,14 +134,3 @@ def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor,
     """``fy (H, 1)`` and ``fx (W // 2 + 1,)`` of a real image's DFT, in cycles/pixel."""
     options: dict[str, Any] = {"device": device, "dtype": torch.float32}  # whatever torch's default is
     return torch.fft.fftfreq(height, **options)[:, None], torch.fft.rfftfreq(width, **options)
-
-
-def check_strengths(**strengths: float) -> None:
-    """Refuse strengths that are negative or not finite.
-
-    Raises:
-        ValueError: Naming the first such strength.
-    """
-    for name, value in strengths.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and not negative, got {value}")

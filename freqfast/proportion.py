@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from freqfast.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
-from freqfast.spectrum import at_least_float32, check_weight, in_float64
+from freqfast.spectrum import check_weight
+from freqfast.tensors import at_least_float32, in_float64
 
 __all__ = ["project_filters"]
 

@@ -4,19 +4,23 @@ Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape
 the rows that everything in freqfast speaks of.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["check_weight", "energy_matrix", "frequencies", "power_spectrum", "radial_frequency"]
+from freqfast.tensors import at_least_float32
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+__all__ = [
+    "check_weight",
+    "energy_matrix",
+    "frequencies",
+    "frequency_pairs",
+    "power_spectrum",
+    "radial_frequency",
+]
 
 GRID = 32
 """Points per axis of the grid on which spectra are taken, unless a kernel needs more."""
@@ -47,6 +51,15 @@ def radial_frequency(n: int = GRID) -> Tensor:
     return torch.hypot(f[:, None], f[None, :])
 
 
+def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """DFT bins ``(u, v)`` and their negatives ``(-u, -v)``, each pair once: little more than half of the plane."""
+    for u in range(height):
+        for v in range(width):
+            negative = (-u % height, -v % width)
+            if (u, v) <= negative:
+                yield (u, v), negative
+
+
 def check_weight(weight: Tensor) -> None:
     """Refuse what is not the weight of a spatial 2-D convolution.
 
@@ -72,46 +85,6 @@ def check_weight(weight: Tensor) -> None:
             f"weight holds NaN or infinite values in {bad} of {len(weight)} filters; "
             "load a sound checkpoint or lower the learning rate"
         )
-
-
-def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Make tensors that depend on sizes, types and devices alone once, and have `torch.compile` take them as constants.
-
-    Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for. What
-    `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
-    """
-    # A first call in inference mode would otherwise keep what training cannot use.
-    cached = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
-
-    @wraps(function)
-    def look_up(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        found = cached(*args, **kwargs)  # type: ignore[arg-type]  # they are hashable
-        if any(type(part) is not Tensor for part in (found if isinstance(found, tuple) else (found,))):
-            cached.cache_clear()
-        return found
-
-    marked: Callable[_P, _T] = torch.compiler.assume_constant_result(look_up)
-    return marked
-
-
-def in_float64(x: Tensor) -> Tensor:
-    """In float64: on the same device, or on the CPU where that has none (Apple's MPS)."""
-    return (x if _has_float64(x.device) else x.cpu()).double()
-
-
-def _has_float64(device: torch.device) -> bool:
-    return device.type != "mps"
-
-
-def full_precision(device: torch.device) -> AbstractContextManager:
-    """Autocast switched off, on devices that know it."""
-    known = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half types as float32 (FFTs and small linear algebra refuse them), others as they are."""
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:

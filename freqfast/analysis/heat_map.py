@@ -1,7 +1,5 @@
 """The Fourier heat map: a classifier's error under each 2-D Fourier basis perturbation."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,20 +7,12 @@ from freqfast.analysis.filtering import accuracy
 from freqfast.analysis.results import MAX_NORM, HeatMap
 from freqfast.progress import Progress
 from freqfast.robustness import Classifier
+from freqfast.spectrum import frequency_pairs
 
-__all__ = ["check_norm", "fourier_basis", "fourier_heat_map", "frequency_pairs"]
+__all__ = ["check_norm", "fourier_basis", "fourier_heat_map"]
 
 CIFAR10_NORM = 4.0
 """The L2 norm of the perturbation of each channel that the paper uses for 32x32 images, pixels in [0, 1]."""
-
-
-def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """DFT bins ``(u, v)`` and their negatives ``(-u, -v)``, each pair once: little more than half of the plane."""
-    for u in range(height):
-        for v in range(width):
-            negative = (-u % height, -v % width)
-            if (u, v) <= negative:
-                yield (u, v), negative
 
 
 def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64]:

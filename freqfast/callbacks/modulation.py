@@ -7,8 +7,9 @@ from fastai.optimizer import Optimizer, OptimWrapper
 
 from freqfast.callbacks.claim import claim_conv
 from freqfast.callbacks.installing import InstallingCallback
-from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation, check_sigma
+from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
 from freqfast.surgery import find_conv
+from freqfast.tensors import check_not_negative
 
 __all__ = ["SpectralModulation"]
 
@@ -39,7 +40,7 @@ class SpectralModulation(InstallingCallback):
     def __init__(
         self, per_filter: bool = True, sigma: float = 0.5, layer: str | None = None, seed: int | None = None
     ) -> None:
-        check_sigma(sigma)
+        check_not_negative(sigma=sigma)
         self.per_filter, self.sigma, self.layer, self.seed = per_filter, sigma, layer, seed
         self._draws_before: int | None = None
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from freqfast.callbacks.pixels import PixelCallback
-from freqfast.perturbation import check_strengths, perturb_spectrum
+from freqfast.perturbation import perturb_spectrum
+from freqfast.tensors import check_not_negative
 
 __all__ = ["SpectrumPerturbation"]
 
@@ -44,7 +45,7 @@ class SpectrumPerturbation(PixelCallback):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        check_strengths(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
+        check_not_negative(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
         super().__init__(share, mean, std)
         self.strengths = {"gain": gain, "tilt": tilt, "shaping": shaping, "jitter": jitter, "noise": noise}
 

@@ -1,6 +1,5 @@
 """Augmentations of others, to compare with on equal terms: the same budget, a share of each batch, pixels in [0, 1]."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from freqfast.callbacks.pixels import PixelCallback
+from freqfast.tensors import check_not_negative
 
 __all__ = ["AugMix", "GaussianNoise"]
 
@@ -32,8 +32,7 @@ class GaussianNoise(PixelCallback):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        if not (sigma >= 0 and math.isfinite(sigma)):
-            raise ValueError(f"sigma must be finite and not negative, got {sigma}")
+        check_not_negative(sigma=sigma)
         super().__init__(share, mean, std)
         self.sigma = sigma
 

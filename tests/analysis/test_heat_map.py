@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqfast.analysis import HeatMap, fourier_heat_map
-from freqfast.analysis.heat_map import fourier_basis, frequency_pairs
+from freqfast.analysis.heat_map import fourier_basis
 from freqfast.bands import Bands
+from freqfast.spectrum import frequency_pairs
 
 SIZES = st.integers(1, 9)
 

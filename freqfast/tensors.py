@@ -1,0 +1,62 @@
+"""Tensors of any kind: precisions, constants and the checks of numbers that several modules share."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["at_least_float32", "check_not_negative", "constant", "full_precision", "in_float64"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Make tensors that depend on sizes, types and devices alone once, and have `torch.compile` take them as constants.
+
+    Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for. What
+    `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
+    """
+    # A first call in inference mode would otherwise keep what training cannot use.
+    cached = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
+
+    @wraps(function)
+    def look_up(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        found = cached(*args, **kwargs)  # type: ignore[arg-type]  # they are hashable
+        if any(type(part) is not Tensor for part in (found if isinstance(found, tuple) else (found,))):
+            cached.cache_clear()
+        return found
+
+    marked: Callable[_P, _T] = torch.compiler.assume_constant_result(look_up)
+    return marked
+
+
+def in_float64(x: Tensor) -> Tensor:
+    """In float64: on the same device, or on the CPU where that has none (Apple's MPS)."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Autocast switched off, on devices that know it."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half types as float32 (FFTs and small linear algebra refuse them), others as they are."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def check_not_negative(**values: float) -> None:
+    """Refuse numbers that are negative or not finite.
+
+    Raises:
+        ValueError: Naming the first of them.
+    """
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be finite and not negative, got {value}")
