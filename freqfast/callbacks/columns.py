@@ -6,14 +6,13 @@ from typing import Any
 from fastai.learner import Learner
 
 from freqfast.bands import Bands, frequency_proportion
-from freqfast.callbacks.installing import InstallingCallback
+from freqfast.callbacks.installing import LayerCallback
 from freqfast.modulation import effective_weight
-from freqfast.surgery import find_conv
 
 __all__ = ["BandColumns"]
 
 
-class BandColumns(InstallingCallback):
+class BandColumns(LayerCallback):
     """Adds the first convolution's frequency proportion to the table, one column a band, in fits only.
 
     The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
@@ -24,7 +23,6 @@ class BandColumns(InstallingCallback):
     # and CSVLogger (60), which read them.
     order = 55
     bands: Bands
-    layer: str | None
     _trained = False
     _shown = False  # and stays so in a fit that it is added to in the middle: the header is written
 
@@ -51,7 +49,7 @@ class BandColumns(InstallingCallback):
         """Add the row's values after the metrics."""
         recorder = getattr(self.learn, "recorder", None)
         if self._trained and self._shown and recorder is not None:
-            weight = effective_weight(find_conv(self.learn.model, self.layer)[1])
+            weight = effective_weight(self.conv)
             if weight.isfinite().all():
                 recorder.log += frequency_proportion(weight, self.bands).tolist()
             else:  # diverged: nan, as the losses show

@@ -2,14 +2,13 @@
 
 from fastai.learner import Learner
 
-from freqfast.callbacks.claim import claim_conv
-from freqfast.callbacks.installing import InstallingCallback
+from freqfast.callbacks.installing import LayerCallback
 from freqfast.equalization import SpectrumEqualizer, apply_equalization
 
 __all__ = ["SpectrumEqualization"]
 
 
-class SpectrumEqualization(InstallingCallback):
+class SpectrumEqualization(LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
     Adding it to a Learner, in any way, puts a `freqfast.equalization.SpectrumEqualizer` before the convolution, which
@@ -33,6 +32,6 @@ class SpectrumEqualization(InstallingCallback):
         self.bins, self.exponent, self.layer = bins, exponent, layer
 
     def _install(self, learn: Learner) -> None:
-        conv = claim_conv(self, learn)
+        conv = self._claim(learn)
         if not hasattr(conv, "equalizer"):  # the model of another Learner, or a loaded one, goes on with its reference
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)

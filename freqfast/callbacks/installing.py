@@ -2,8 +2,11 @@
 
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from torch import nn
 
-__all__ = ["InstallingCallback"]
+from freqfast.surgery import find_conv
+
+__all__ = ["InstallingCallback", "LayerCallback"]
 
 
 class InstallingCallback(Callback):
@@ -36,3 +39,35 @@ class InstallingCallback(Callback):
 
     def _uninstall(self, learn: Learner) -> None:
         """Leave what the trained network needs, by default all."""
+
+
+class LayerCallback(InstallingCallback):
+    """Works on one convolution: the one that `layer` names, the first spatial one by default."""
+
+    layer: str | None = None
+
+    @property
+    def conv(self) -> nn.Conv2d:
+        """The convolution."""
+        return find_conv(self.learn.model, self.layer)[1]
+
+    @property
+    def is_finding_lr(self) -> bool:
+        """Whether the fit is a learning-rate finder's, whose steps are thrown away."""
+        return hasattr(self.learn, "lr_finder")
+
+    def _claim(self, learn: Learner) -> nn.Conv2d:
+        """The convolution in a Learner, unless another callback of the class works on it already.
+
+        Raises:
+            ValueError: If there is no such layer, or it is taken (as happens when a notebook's cell runs twice).
+        """
+        _, conv = find_conv(learn.model, self.layer)
+        kind = type(self)
+        for other in learn.cbs:
+            if type(other) is kind and other is not self and find_conv(learn.model, other.layer)[1] is conv:
+                raise ValueError(
+                    f"the Learner has a {kind.__name__} on this layer already; "
+                    f"call learn.remove_cb({kind.__name__}) before adding another"
+                )
+        return conv

@@ -5,8 +5,7 @@ from typing import cast
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer, OptimWrapper
 
-from freqfast.callbacks.claim import claim_conv
-from freqfast.callbacks.installing import InstallingCallback
+from freqfast.callbacks.installing import LayerCallback
 from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
 from freqfast.surgery import find_conv
 from freqfast.tensors import check_not_negative
@@ -14,7 +13,7 @@ from freqfast.tensors import check_not_negative
 __all__ = ["SpectralModulation"]
 
 
-class SpectralModulation(InstallingCallback):
+class SpectralModulation(LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer
@@ -45,7 +44,7 @@ class SpectralModulation(InstallingCallback):
         self._draws_before: int | None = None
 
     def _install(self, learn: Learner) -> None:
-        conv = claim_conv(self, learn)
+        conv = self._claim(learn)
         if isinstance(conv, SpectralConv2d):  # the model of another Learner, or of a loaded one: go on with its gains
             conv.sigma = float(self.sigma)
         else:
@@ -80,22 +79,19 @@ class SpectralModulation(InstallingCallback):
         Raises:
             ValueError: If the layer is plain again, as another Learner leaves it that had the model too.
         """
-        if not isinstance(find_conv(self.learn.model, self.layer)[1], SpectralConv2d):
+        conv = self.conv
+        if not isinstance(conv, SpectralConv2d):
             raise ValueError(
                 "the layer has no modulation any more: another Learner of this model, or bake_modulation, folded it "
                 "into the weights; remove this SpectralModulation and add a new one to begin another"
             )
-        finding = hasattr(self.learn, "lr_finder")
-        self._draws_before = self._spectral().draws if finding else None
+        self._draws_before = conv.draws if self.is_finding_lr else None
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's draws back."""
         if self._draws_before is not None:
-            self._spectral().draws = self._draws_before
+            cast(SpectralConv2d, self.conv).draws = self._draws_before
             self._draws_before = None
-
-    def _spectral(self) -> SpectralConv2d:
-        return cast(SpectralConv2d, find_conv(self.learn.model, self.layer)[1])
 
 
 def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:

@@ -8,11 +8,9 @@ from fastai.learner import Learner
 from torch import Tensor
 
 from freqfast.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
-from freqfast.callbacks.claim import claim_conv
 from freqfast.callbacks.columns import BandColumns
 from freqfast.modulation import assign_effective_weight, effective_weight
 from freqfast.proportion import project_filters
-from freqfast.surgery import find_conv
 
 __all__ = ["FrequencyProportion"]
 
@@ -58,7 +56,7 @@ class FrequencyProportion(BandColumns):
 
     def _install(self, learn: Learner) -> None:
         super()._install(learn)
-        project_filters(effective_weight(claim_conv(self, learn)), self.proportions, self.bands, self.purity)
+        project_filters(effective_weight(self._claim(learn)), self.proportions, self.bands, self.purity)
 
     def before_fit(self) -> None:
         """Remember the assignment from before a learning-rate finder's throw-away steps."""
@@ -80,12 +78,11 @@ class FrequencyProportion(BandColumns):
 
     def _assign(self) -> None:
         # For filters that are enforced already this is the assignment that they have, so a second fit keeps it.
-        _, conv = find_conv(self.learn.model, self.layer)
-        shares = band_shares(effective_weight(conv), self.bands)
+        shares = band_shares(effective_weight(self.conv), self.bands)
         self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
 
     def _project(self) -> None:
-        _, conv = find_conv(self.learn.model, self.layer)
+        conv = self.conv
         weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
         if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
             return
@@ -95,5 +92,5 @@ class FrequencyProportion(BandColumns):
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's assignment back."""
-        if hasattr(self.learn, "lr_finder"):
+        if self.is_finding_lr:
             self.assignment = self._assigned_before

@@ -57,16 +57,16 @@ class SpectrumRecorder(BandColumns):
     def before_train(self) -> None:
         """Record the filters that training starts from."""
         super().before_train()
-        if not self.epochs and not hasattr(self.learn, "lr_finder"):
+        if not self.epochs and not self.is_finding_lr:
             self._record(self.learn.epoch)
 
     def after_epoch(self) -> None:
         """Record the epoch, if it trained."""
-        if self._trained and self.epochs and not hasattr(self.learn, "lr_finder"):
+        if self._trained and self.epochs and not self.is_finding_lr:
             self._record(self.epochs[-1] + 1)
 
     def _record(self, epoch: int) -> None:
-        _, conv = find_conv(self.learn.model, self.layer)
+        conv = self.conv
         weight = effective_weight(conv).float().cpu()
         if not weight.isfinite().all():  # diverged: for the losses to show, or TerminateOnNaNCallback to notice
             return
