@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.progress import Progress
+from freqfast.progress import Progress, RunStoppedError, Stop
 from freqfast.study.bar import lacks_bar
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import cancel, import_submitit, local_executor, slurm_executor, submit
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["pending_runs", "run_study"]
 
 Ended = Callable[[PlannedRun, str | None], None]
-Stop = Callable[[], int | None]
 _POLL_S = 0.5
 _SHOWN = 2  # running jobs that a message names
 _LOST = "its process ended without a result, killed perhaps"
@@ -238,8 +237,6 @@ class _Watch:
         Raises:
             RunStoppedError: If it is.
         """
-        from freqfast.training import RunStoppedError
-
         if (signum := self._stop()) is not None:
             left = self._runs - self._ended_runs
             raise RunStoppedError(f"interrupted with {left} of {self._runs} runs left; call it again to go on", signum)
@@ -267,8 +264,6 @@ class _Watch:
 
 def _run_here(todo: Sequence[Job], watch: _Watch, stop: Stop) -> None:
     """Perform one job after the other in this process."""
-    from freqfast.training import RunStoppedError
-
     for job in todo:
         watch.running = [job]
         try:

@@ -1,12 +1,12 @@
 """Repeat a run and tell what came out differently."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Stop
 from freqfast.run import Run, load_run
 from freqfast.training.environment import environment_differences
 from freqfast.training.runner import run_recipe
@@ -44,7 +44,7 @@ def rerun(
     device: torch.device | str | None = None,
     progress: Progress | None = None,
     *,
-    stop: Callable[[], int | None] = lambda: None,
+    stop: Stop = lambda: None,
 ) -> Comparison:
     """Repeat a finished run with its recipe, data, device, threads and precision, and compare.
 

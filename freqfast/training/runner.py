@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from freqfast.callbacks import FitProgress
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
 from freqfast.files import lock_folder
-from freqfast.progress import Progress
+from freqfast.progress import Progress, RunStoppedError, Stop, stopping
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
 from freqfast.training.continuity import (
@@ -28,10 +28,10 @@ from freqfast.training.continuity import (
 from freqfast.training.directory import create_run, remove_leftovers
 from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
-from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner, RunStoppedError, stopping
+from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner
 from freqfast.training.outcome import filter_proportion, write_outcome
 
-__all__ = ["Progress", "run_recipe"]
+__all__ = ["run_recipe"]
 
 
 def run_recipe(
@@ -43,7 +43,7 @@ def run_recipe(
     resume: bool = False,
     *,
     policy: CheckpointPolicy | None = None,
-    stop: Callable[[], int | None] = lambda: None,
+    stop: Stop = lambda: None,
     like: Run | None = None,
 ) -> Run:
     """Train, evaluate and export a recipe into a run directory; see `freqfast.run` for what it holds.
@@ -89,7 +89,7 @@ class _Work:
 
     policy: CheckpointPolicy
     progress: Progress | None
-    stop: Callable[[], int | None]
+    stop: Stop
 
     @property
     def watched(self) -> Progress:
