@@ -9,7 +9,7 @@ from typing import Any
 
 from freqfast.recipe import Recipe, differing_fields
 from freqfast.study.bar import lacks_bar, read_bar
-from freqfast.study.definition import PlannedRun, Study
+from freqfast.study.definition import PlannedRun, Study, run_name
 
 __all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
 
@@ -54,8 +54,8 @@ class ResultRow:
 
     @property
     def name(self) -> str:
-        """How messages call it, as in `PlannedRun.name`."""
-        return f"{self.arm}/seed-{self.seed}"
+        """How messages call it, see `run_name`."""
+        return run_name(self.arm, self.seed)
 
     @property
     def precision(self) -> str:
@@ -123,7 +123,7 @@ class StudyResults:
 
 def run_folder(out: Path, run: PlannedRun) -> Path:
     """The run directory of a run below a study's folder."""
-    return out / "runs" / run.arm / f"seed-{run.seed}"
+    return out / "runs" / run.name
 
 
 def failure_file(out: Path, run: PlannedRun) -> Path:
