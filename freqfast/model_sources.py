@@ -114,7 +114,7 @@ def run_data(run: str | Path) -> str | None:
         name = read_recipe(run).data
     except (OSError, ValueError):
         return None
-    with suppress(OSError, ValueError, LookupError, TypeError):  # runs of any age, and damaged ones
+    with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run
         if Path(path := read_environment(run)["data"]["path"]).exists():
             return str(path)
     return name

@@ -111,8 +111,9 @@ def _read_report(path: Path) -> dict[str, Any]:
             raise ValueError("it must have a proportion for each band")
         seconds = (report["seconds"]["fit"], report["seconds"]["evaluate"])
         numbers = (*seconds, report["seed"], report["epochs"], report["images"], *chain(*lists))
-        if not all(map(math.isfinite, numbers)) or not isinstance(report["recipe"], str):
-            raise ValueError("a number or the recipe's name is no such thing")
+        texts = (report["recipe"], report["precision"])
+        if not all(map(math.isfinite, numbers)) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a number, the recipe's name or the precision is no such thing")
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(

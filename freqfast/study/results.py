@@ -30,7 +30,7 @@ class ResultRow:
         environment: The content of its ``environment.json``, but for the data's path.
 
     Raises:
-        ValueError: If the report lacks a number that is needed, or one is not finite.
+        ValueError: If the report lacks what is needed, or a number is not finite.
     """
 
     arm: str
@@ -42,6 +42,8 @@ class ResultRow:
         """Check what is used of the report, which may come from a file that others wrote."""
         try:
             values = (*self.measures().values(), self.seconds_per_epoch)
+            if not isinstance(self.precision, str):
+                raise TypeError(f"precision {self.precision!r} is no name")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{self.name} has an unsound report: {type(error).__name__} {error}") from None
         if not all(map(math.isfinite, values)):
@@ -60,7 +62,7 @@ class ResultRow:
     @property
     def precision(self) -> str:
         """What it was computed in; "auto" chooses by the machine."""
-        return str(self.report.get("precision", self.recipe.precision))
+        return self.report["precision"]
 
     @property
     def hardware(self) -> tuple[Any, ...]:
