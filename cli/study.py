@@ -159,8 +159,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
 
 def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     """Draw the figures that the results allow; tells what was written."""
-    from freqfast.report.families import by_family
-    from freqfast.report.study import clean_against_robust
+    from freqfast.report import by_family, clean_against_robust
     from freqfast.study import summarise
 
     summaries = summarise(results.study, results.rows)
