@@ -11,6 +11,7 @@ from freqfast.cli.figures import check_output, save_figure
 from freqfast.cli.interrupts import interruptible, long_command
 from freqfast.cli.options import refuse
 from freqfast.cli.output import console, say
+from freqfast.cli.slurm import parse_slurm
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
@@ -68,7 +69,6 @@ def study(
         gather,
         load_study,
         merge,
-        parse_slurm,
         published_path,
         read_results,
         run_study,

@@ -169,14 +169,13 @@ def _sync(path: str | Path) -> None:
 
 
 @contextmanager
-def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> Iterator[bool]:
+def lock_folder(path: str | Path) -> Iterator[bool]:
     """Keep a folder from other processes while the block lasts. Where the file system has no locks, do nothing.
 
     The system lifts the lock when the process ends, however it ends; it is the folder's, whatever its name.
 
     Args:
         path: The folder.
-        otherwise: What else to do, for the message, than to wait.
 
     Yields:
         Whether it is locked.
@@ -194,7 +193,9 @@ def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> It
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             locked = True
         except BlockingIOError:
-            raise BlockingIOError(f"{path} is in use by another process; wait for its end or {otherwise}") from None
+            raise BlockingIOError(
+                f"{path} is in use by another process; wait for its end or choose another folder"
+            ) from None
         except OSError:
             locked = False
         yield locked

@@ -113,7 +113,7 @@ def write_archive(
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
     with _explained(folder / MANIFEST):
         folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder, "choose another folder"):
+    with lock_folder(folder):
         return _fill(folder, wanted, used_images, used_labels, names, frost_dir, progress)
 
 

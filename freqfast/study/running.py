@@ -106,7 +106,7 @@ def run_study(
         jobs: Runs at a time, each a process of submitit's; a single one, without submitit, runs in this process.
         threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
             many as the run has CPUs, where `slurm` says.
-        slurm: Parameters of a Slurm job array, see `freqfast.study.parse_slurm`, in place of processes here.
+        slurm: Parameters of a Slurm job array, those of `submitit.SlurmExecutor`, in place of processes here.
         progress: Called as ``progress(epochs done, epochs to do, message)``.
         ended: Called as a run ends, with its error or None.
         stop: Asked all the time for the number of a signal that wants the study to stop; None if none does.

@@ -8,7 +8,7 @@ import time
 import pytest
 import submitit
 
-from freqfast.study import load_study, parse_slurm
+from freqfast.study import load_study
 from freqfast.study.executors import cancel, launching, local_executor, slurm_executor
 from freqfast.study.job import Job, SlurmTask
 from freqfast.study.running import _gpus, _run_all, _Watch
@@ -111,33 +111,6 @@ def test_gpus_in_turn(monkeypatch):
 # Slurm
 
 
-def test_parameters():
-    assert parse_slurm(["partition=gpu,gpus=1", "time=120, mem=16GB", "exclusive=true"]) == {
-        "partition": "gpu", "gpus_per_node": 1, "time": 120, "mem": "16GB", "exclusive": True,
-    }  # fmt: skip
-    assert parse_slurm(["cpus-per-task=4"]) == parse_slurm(["cpus=4"]) == {"cpus_per_task": 4}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("gpu", "--slurm 'gpu': write KEY=VALUE,KEY=VALUE, such as partition=gpu,gpus=1"),
-        ("", "--slurm '': write KEY=VALUE"),
-        ("gpus=", "--slurm 'gpus=': write"),
-        ("=1", "--slurm '=1': write"),
-        ("queue=gpu", "--slurm has no parameter 'queue'; it has account, array_parallelism"),
-        ("setup=rm", "--slurm has no parameter 'setup'"),
-        ("gpus=1,gpus_per_node=2", "--slurm sets gpus_per_node twice"),
-        ("time=2h", "--slurm time must be whole minutes, got '2h'"),
-        ("time=0", "--slurm time must be whole minutes, got 0"),
-    ],
-)
-def test_wrong_parameters(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        parse_slurm([text])
-    assert "\n" not in str(caught.value)
-
-
 def test_no_slurm_here(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match="--slurm: there is no srun here"):
@@ -175,7 +148,8 @@ def slurm(tmp_path, monkeypatch):
 
 def test_a_job_array(slurm, todo, account, tmp_path):
     watch, errors, ended = account
-    executor = slurm_executor(tmp_path / "jobs", parse_slurm(["partition=long,gpus=1,array_parallelism=2"]))
+    parameters = {"partition": "long", "gpus_per_node": 1, "array_parallelism": 2}
+    executor = slurm_executor(tmp_path / "jobs", parameters)
 
     def task(job):
         return "went wrong" if job.run.arm == "low" else None
