@@ -15,6 +15,7 @@ from freqfast.callbacks import FitProgress
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
 from freqfast.files import lock_folder
+from freqfast.memory import memory_error
 from freqfast.progress import Progress, RunStoppedError, Stop, stopping
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
@@ -207,20 +208,9 @@ def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
         text = f"{error.filename or out}: {error.strerror}" if error.strerror else str(error)
         raise RunStoppedError(" ".join(text.split())) from error
     except Exception as error:
-        if (reason := _memory_error(error)) is None:
+        if (reason := memory_error(error)) is None:
             raise
         raise RunStoppedError(
             f"out of memory {keeper.place()} ({reason:.300}); end other programs, or start anew with a batch_size "
             f"below {recipe.batch_size}"
         ) from error
-
-
-def _memory_error(error: BaseException | None) -> str | None:
-    """What an exception says of memory that could not be had; None if it is about something else."""
-    while error is not None:
-        text = " ".join(str(error).split())
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if known or (isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)):
-            return text or type(error).__name__
-        error = error.__context__  # fastai stumbles over an exception without a text
-    return None
