@@ -184,8 +184,8 @@ def _measure(
 def _test_images(run: Path, stored: "StoredModel", data: str | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
     from freqfast.data.loading import load_place
-    from freqfast.model_sources import check_classes, run_data
-    from freqfast.run import read_recipe
+    from freqfast.model_sources import check_classes
+    from freqfast.run import read_recipe, run_data
 
     holdout = read_recipe(run).holdout if (run / "recipe.toml").is_file() else 0
     place = data or run_data(run)

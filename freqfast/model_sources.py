@@ -8,7 +8,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from freqfast.model_file import StoredModel, read_model
-from freqfast.run import read_environment, read_recipe
+from freqfast.run import run_data
 
-__all__ = ["KINDS", "SourcedModel", "check_classes", "load_model", "load_state", "run_data"]
+__all__ = ["KINDS", "SourcedModel", "check_classes", "load_model", "load_state"]
 
 KINDS = "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME or package.module:callable"
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
@@ -41,7 +41,7 @@ class SourcedModel:
         model: The model, in eval mode, on the CPU.
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
-        data: Where the data is that its run was trained on, see `run_data`; None for models without a run.
+        data: Where the data is that its run was trained on, see `freqfast.run.run_data`; None for models without a run.
         classes: Class names, in the order of the logits; None for models that are not ours.
     """
 
@@ -106,18 +106,6 @@ def load_model(
         raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
     data = run_data(spec) if is_ours else None
     return SourcedModel(text, model.eval(), tuple(mean), tuple(std), data, names)
-
-
-def run_data(run: str | Path) -> str | None:
-    """Where a run's data is, as ``--data`` takes it: its path if it still exists, else its name; None without a run."""
-    try:
-        name = read_recipe(run).data
-    except (OSError, ValueError):
-        return None
-    with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run
-        if Path(path := read_environment(run)["data"]["path"]).exists():
-            return str(path)
-    return name
 
 
 def check_classes(model: str, trained: Sequence[str] | None, data: str, found: Sequence[str] | None) -> None:

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from freqfast.model_file import write_model
-from freqfast.model_sources import check_classes, load_model, load_state, run_data
+from freqfast.model_sources import check_classes, load_model, load_state
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
+from freqfast.run import run_data
 
 HALF = (0.5, 0.5, 0.5)
 
