@@ -1,7 +1,6 @@
 """Models by specification: our own files, timm's, torchvision's, or what any importable function returns."""
 
 import importlib
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from freqfast.model_file import StoredModel, read_model
+from freqfast.model_file import StoredModel, check_normalisation, read_model
 from freqfast.run import run_data
 from freqfast.state_dicts import load_state
 
@@ -93,8 +92,7 @@ def load_model(
         raise ValueError(
             f"the normalisation of {text} is not known; pass --mean R,G,B and --std R,G,B, for pixels in [0, 1]"
         )
-    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-        raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
+    check_normalisation(mean, std)
     data = run_data(spec) if is_ours else None
     return SourcedModel(text, model.eval(), tuple(mean), tuple(std), data, names)
 
