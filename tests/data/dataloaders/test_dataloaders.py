@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqfast.data import ImageData, ImageSet
-from freqfast.data.loaders import ArrayDataset, CropFlip, dataloaders
+from freqfast.data.dataloaders import ArrayDataset, CropFlip, dataloaders
 
 
 def test_sizes_and_names(dls, data):
