@@ -21,8 +21,8 @@ import pooch
 from PIL import Image, UnidentifiedImageError
 
 from freqfast.data import cache
-from freqfast.data.batches import read_batch
 from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
+from freqfast.data.pickles import read_batch
 from freqfast.data.tars import MEMBER_LIMIT, read_members
 from freqfast.progress import Progress
 
