@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.figures import FORMATS, check_output, save_figure
+from freqfast.cli.files import FORMATS, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table

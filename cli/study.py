@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.errors import one_line, print_error
-from freqfast.cli.figures import check_output, save_figure
+from freqfast.cli.files import check_output, save_figure
 from freqfast.cli.interrupts import interruptible, long_command
 from freqfast.cli.options import refuse
 from freqfast.cli.output import console, say
