@@ -29,7 +29,8 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = stack.enter_context(unnamed_folder(path))
         except OSError as error:
-            raise type(error)(error.errno, f"{path} cannot be made ({error.strerror}); choose another --out") from None
+            reason = error.strerror or error
+            raise type(error)(error.errno, f"{path} cannot be made ({reason}); choose another --out") from None
         text = recipe.to_toml()
         described = {**environment, "recipe_sha256": hashlib.sha256(text.encode()).hexdigest()}
         write_text(temporary / "recipe.toml", text)
