@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.figures import FORMATS, check_output, save_figure
+from freqfast.cli.files import FORMATS, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table
@@ -184,8 +184,8 @@ def _measure(
 def _test_images(run: Path, stored: "StoredModel", data: str | None, progress: Progress) -> "ImageSet":
     """The images that a run was evaluated on: its data's test images, or those that its recipe held out."""
     from freqfast.data.loading import load_place
-    from freqfast.model_sources import check_classes, run_data
-    from freqfast.run import read_recipe
+    from freqfast.model_sources import check_classes
+    from freqfast.run import read_recipe, run_data
 
     holdout = read_recipe(run).holdout if (run / "recipe.toml").is_file() else 0
     place = data or run_data(run)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from freqfast.cli.figures import FORMATS, check_output, save_figure
+from freqfast.cli.files import FORMATS, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import given, refuse, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say

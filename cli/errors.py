@@ -3,6 +3,8 @@
 import errno
 import sys
 
+from freqfast.memory import memory_error
+
 __all__ = ["environment_fails", "one_line", "print_error"]
 
 _LONGEST = 2000  # characters; a message may quote a value of any length
@@ -26,10 +28,7 @@ def environment_fails(error: BaseException) -> bool:
 
     An exception that says more about another, such as which file it met, fails for the other's reason.
     """
-    if isinstance(error, OSError):
-        fails = error.errno in _ENVIRONMENT
-    else:
-        text = str(error)  # torch has its own exceptions, and for the CPU no kind of its own
-        fails = isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        return True
     reason = error.__cause__ or error.__context__
-    return fails or (reason is not None and environment_fails(reason))
+    return memory_error(error) is not None or (reason is not None and environment_fails(reason))

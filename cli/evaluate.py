@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.figures import FORMATS, check_output, write
+from freqfast.cli.files import FORMATS, check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import given, refuse, refuse_classes, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,8 @@ from typing import Any
 
 import typer
 from freqfast.cli.errors import one_line, print_error
+
+from freqfast.progress import RunStoppedError, Stop
 
 __all__ = ["interruptible", "long_command", "one_line_warnings"]
 
@@ -26,7 +28,7 @@ _SHOW_CURSOR = b"\x1b[?25h"  # which progress bars hide
 
 
 @contextmanager
-def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
+def long_command(run: Path) -> Iterator[Stop]:
     """Let the first Ctrl-C or SIGTERM end the block's work in order and the second at once; outlive the terminal.
 
     For the main thread; elsewhere signals stay as they are. The former handlers and streams come back at the end.
@@ -35,13 +37,11 @@ def long_command(run: Path) -> Iterator[Callable[[], int | None]]:
         run: The run directory that the block works on, to say how to go on with it.
 
     Yields:
-        A function that gives the number of the signal that came, None if none did.
+        A function that gives the number of the signal that came; None if none did.
 
     Raises:
         typer.Exit: 130 after Ctrl-C, 143 after SIGTERM, 1 if the run stopped by itself; the reason is on stderr.
     """
-    from freqfast.training import RunStoppedError
-
     stop = _StopRequest(run)
     try:
         with _lasting_streams(), _handlers(stop):

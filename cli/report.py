@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from freqfast.cli.figures import check_output, write
+from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import progress_bar, say
 

@@ -10,7 +10,7 @@ from freqfast.cli.output import console, percent, progress_bar, say
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from freqfast.training import Comparison
+    from freqfast.training import Repetition
 
 __all__ = ["rerun"]
 
@@ -41,7 +41,7 @@ def rerun(
         say(f"run directory: {out}")
 
 
-def _table(found: "Comparison") -> Table:
+def _table(found: "Repetition") -> Table:
     table = Table(title=f"{found.first.path.name}, repeated", show_header=False)
     distance = f"largest difference {found.weights_distance:.3g}"
     table.add_row("weights", "equal, bit for bit" if found.weights_equal else distance)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.figures import check_output
+from freqfast.cli.files import check_output
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import refuse_classes
 from freqfast.cli.output import progress_bar, proportion_text, say

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.errors import one_line, print_error
-from freqfast.cli.figures import check_output, save_figure
+from freqfast.cli.files import check_output, save_figure
 from freqfast.cli.interrupts import interruptible, long_command
 from freqfast.cli.options import refuse
 from freqfast.cli.output import console, say
+from freqfast.cli.slurm import parse_slurm
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
@@ -68,7 +69,6 @@ def study(
         gather,
         load_study,
         merge,
-        parse_slurm,
         published_path,
         read_results,
         run_study,
@@ -159,8 +159,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
 
 def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     """Draw the figures that the results allow; tells what was written."""
-    from freqfast.report.families import by_family
-    from freqfast.report.study import clean_against_robust
+    from freqfast.report import by_family, clean_against_robust
     from freqfast.study import summarise
 
     summaries = summarise(results.study, results.rows)

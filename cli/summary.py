@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.cli.figures import save_figure, write
+from freqfast.cli.files import save_figure, write
 from freqfast.cli.output import console, corruption_table, percent, say
 
 if TYPE_CHECKING:

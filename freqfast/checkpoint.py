@@ -39,6 +39,7 @@ from freqfast.files import replacing
 __all__ = ["CheckpointFolder", "CheckpointPolicy", "pack", "unpack"]
 
 SCHEMA = 1
+_KEPT = 2  # the last, and one for the case that it rots
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,10 @@ class CheckpointFolder:
 
     Args:
         path: The folder; its parent must exist.
-        keep: How many to keep.
     """
 
-    def __init__(self, path: Path, keep: int = 2) -> None:
-        self.path, self.keep = path, keep
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._sound: list[Path] | None = None
 
     def files(self) -> list[Path]:
@@ -104,7 +104,7 @@ class CheckpointFolder:
         with replacing(path) as temporary:
             temporary.write_bytes(content)
         kept = self.files() if self._sound is None else self._sound
-        self._sound = [*(file for file in kept if file != path), path][-self.keep :]
+        self._sound = [*(file for file in kept if file != path), path][-_KEPT:]
         for file in self.files():
             if file not in self._sound:
                 file.unlink(missing_ok=True)

@@ -15,7 +15,16 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["as_new", "lock_folder", "new_folder", "remove_unfinished", "replacing", "sync", "write_text"]
+__all__ = [
+    "lock_folder",
+    "name_folder",
+    "new_folder",
+    "remove_temporaries",
+    "remove_unfinished",
+    "replacing",
+    "unnamed_folder",
+    "write_text",
+]
 
 
 @contextmanager
@@ -38,15 +47,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        as_new(name)
-        sync(name)
+        _as_new(name)
+        _sync(name)
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
         raise
     with suppress(OSError):  # the name is there; some systems cannot flush a folder
-        sync(path.parent)
+        _sync(path.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -59,13 +68,28 @@ def write_text(path: str | Path, text: str) -> None:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder in the same folder that takes the final name when the block ends well; else it goes.
 
+    Args:
+        path: The final name; its folder must exist.
+
+    Raises:
+        OSError: If no folder can be made there, or there is something of that name at the end.
+    """
+    with unnamed_folder(path) as temporary:
+        yield temporary
+        name_folder(temporary, path)
+
+
+@contextmanager
+def unnamed_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder, locked, that the block may name by `name_folder`; it goes at the end if it did not.
+
     What a killed process left of an earlier one of that name goes first.
 
     Args:
         path: The final name; its folder must exist.
 
     Raises:
-        OSError: If no folder can be made there, or there is something of that name at the end.
+        OSError: If no folder can be made there.
     """
     path = Path(path)
     remove_unfinished(path)
@@ -73,14 +97,24 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     try:
         with lock_folder(temporary):
             yield temporary
-            as_new(temporary)
-            os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
 
 
+def name_folder(temporary: Path, path: str | Path) -> None:
+    """Give a temporary folder its final name and the permissions of any new one; a lock on it stays.
+
+    Raises:
+        OSError: If there is something of that name.
+    """
+    _as_new(temporary)
+    os.rename(temporary, path)
+    with suppress(OSError):  # the name is there; some systems cannot flush a folder
+        _sync(Path(path).parent)
+
+
 def remove_unfinished(path: str | Path) -> None:
-    """Remove what `new_folder` left of a folder where its process was killed; a living one has it locked.
+    """Remove what `unnamed_folder` left of a folder where its process was killed; a living one has it locked.
 
     Where the file system has no locks, all stays.
 
@@ -88,13 +122,28 @@ def remove_unfinished(path: str | Path) -> None:
         path: The final name.
     """
     path = Path(path)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for left in _temporaries(path.parent, path.name):
         with suppress(OSError), lock_folder(left) as locked:
             if locked:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def as_new(path: str | Path) -> None:
+def remove_temporaries(folder: Path, name: str | None = None) -> None:
+    """Remove what `replacing` left in a folder where its process was killed; no other may write there now.
+
+    Args:
+        folder: The folder; it need not exist.
+        name: The final name of the files; any if None.
+    """
+    for left in _temporaries(folder, name):
+        left.unlink(missing_ok=True)
+
+
+def _temporaries(folder: Path, name: str | None) -> Iterator[Path]:
+    return folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp")
+
+
+def _as_new(path: str | Path) -> None:
     """Give a private temporary file or folder the permissions of any new one: those that the umask leaves."""
     umask = os.umask(0)
     os.umask(umask)
@@ -103,7 +152,7 @@ def as_new(path: str | Path) -> None:
     os.chmod(path, stat.S_IMODE(mode) | usual & ~umask)  # a shared folder's setgid, which is inherited, stays
 
 
-def sync(path: str | Path) -> None:
+def _sync(path: str | Path) -> None:
     """Flush a file or folder to the disk.
 
     Raises:
@@ -120,14 +169,13 @@ def sync(path: str | Path) -> None:
 
 
 @contextmanager
-def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> Iterator[bool]:
+def lock_folder(path: str | Path) -> Iterator[bool]:
     """Keep a folder from other processes while the block lasts. Where the file system has no locks, do nothing.
 
     The system lifts the lock when the process ends, however it ends; it is the folder's, whatever its name.
 
     Args:
         path: The folder.
-        otherwise: What else to do, for the message, than to wait.
 
     Yields:
         Whether it is locked.
@@ -145,7 +193,9 @@ def lock_folder(path: str | Path, otherwise: str = "choose another --out") -> It
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             locked = True
         except BlockingIOError:
-            raise BlockingIOError(f"{path} is in use by another process; wait for its end or {otherwise}") from None
+            raise BlockingIOError(
+                f"{path} is in use by another process; wait for its end or choose another folder"
+            ) from None
         except OSError:
             locked = False
         yield locked

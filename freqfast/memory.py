@@ -1,8 +1,8 @@
-"""Keeping freed memory in the process, so that a CPU does not pay for the same pages at every layer."""
+"""Memory: kept in the process when it is freed, so that a CPU does not pay for it anew; and known by its lack."""
 
 import ctypes
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "memory_error"]
 
 # Parameters of glibc's mallopt(3), from its malloc.h.
 M_TRIM_THRESHOLD = -1
@@ -27,3 +27,20 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):  # no glibc: macOS, musl, Windows
         return False
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def memory_error(error: BaseException | None) -> str | None:
+    """What an exception says of memory that could not be had, on one line; None if it is about something else.
+
+    An exception that came of another, such as one that says which file it met, is about what the other is about.
+    """
+    while error is not None:
+        text = " ".join(str(error).split())
+        # Libraries have exceptions of their own, and torch for the CPU no kind of its own, so the words must tell. In
+        # these kinds, which our own messages are of, they may be a file's; what they come of is asked next.
+        may_quote = isinstance(error, (ValueError, OSError, ImportError))
+        said = not may_quote and ("allocate memory" in text or "out of memory" in text)
+        if said or isinstance(error, MemoryError):
+            return text or type(error).__name__
+        error = error.__cause__ or error.__context__
+    return None

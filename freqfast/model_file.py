@@ -25,7 +25,7 @@ from freqfast.models import build_model, channels_last
 from freqfast.modulation import SpectralConv2d, apply_modulation
 from freqfast.surgery import unwrap
 
-__all__ = ["StoredModel", "read_model", "write_model"]
+__all__ = ["StoredModel", "check_normalisation", "read_model", "write_model"]
 
 SCHEMA = 1
 
@@ -147,7 +147,10 @@ def read_model(path: str | Path) -> StoredModel:
             if equalization is not None:
                 apply_equalization(model, **equalization)
             apply_antialiasing(model, antialiasing)
-        _check_header(mean, std, classes, spec.get("classes", len(classes)))
+        check_normalisation(mean, std)
+        logits = spec.get("classes", len(classes))
+        if not classes or len(classes) != logits:
+            raise ValueError(f"it names {len(classes)} classes for a model of {logits}")
         _check_tensors(tensors, model.state_dict())
         model.load_state_dict(tensors, assign=True)
     except KeyError as error:
@@ -158,12 +161,14 @@ def read_model(path: str | Path) -> StoredModel:
     return StoredModel(model, spec, classes, mean, std)
 
 
-def _check_header(mean: Sequence[float], std: Sequence[float], classes: Sequence[str], logits: int) -> None:
-    """The normalisation must be one that pixels survive, and each logit must have its name."""
+def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
+    """Refuse a normalisation that pixels do not survive.
+
+    Raises:
+        ValueError: If mean and std are not three finite numbers each, std positive.
+    """
     if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
         raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
-    if not classes or len(classes) != logits:
-        raise ValueError(f"it names {len(classes)} classes for a model of {logits}")
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

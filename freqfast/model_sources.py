@@ -1,35 +1,24 @@
 """Models by specification: our own files, timm's, torchvision's, or what any importable function returns."""
 
 import importlib
-import math
-import pickle
 import re
 import sys
-import warnings
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from fastcore.foundation import L
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from freqfast.model_file import StoredModel, read_model
-from freqfast.run import read_environment, read_recipe
+from freqfast.model_file import StoredModel, check_normalisation, read_model
+from freqfast.run import run_data
+from freqfast.state_dicts import load_state
 
-__all__ = ["KINDS", "SourcedModel", "check_classes", "load_model", "load_state", "run_data"]
+__all__ = ["KINDS", "SourcedModel", "check_classes", "load_model"]
 
 KINDS = "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME or package.module:callable"
-_NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
-
-_OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__reduce__()[0]]
-"""What fastai's `Learner.save` writes besides tensors: a list of hyperparameters, some of them NumPy's numbers."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +30,7 @@ class SourcedModel:
         model: The model, in eval mode, on the CPU.
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
-        data: Where the data is that its run was trained on, see `run_data`; None for models without a run.
+        data: Where the data is that its run was trained on, see `freqfast.run.run_data`; None for models without a run.
         classes: Class names, in the order of the logits; None for models that are not ours.
     """
 
@@ -66,7 +55,8 @@ def load_model(
         spec: A run directory; a ``.safetensors`` file of ours; ``timm:NAME``; ``torchvision:NAME``; or
             ``package.module:callable``, which is imported and called without arguments: it runs code, by design, and so
             should name code that you trust. Nothing else here runs code.
-        weights: For a model that is not ours: a state dict, see `load_state`. timm's and torchvision's need it.
+        weights: For a model that is not ours: a state dict, see `freqfast.state_dicts.load_state`. timm's and
+            torchvision's need it.
         mean: Channel means of the normalisation; by default those of our file, or of timm's configuration of the model.
         std: Its standard deviations, likewise.
         classes: Number of logits of a timm or torchvision model.
@@ -102,22 +92,9 @@ def load_model(
         raise ValueError(
             f"the normalisation of {text} is not known; pass --mean R,G,B and --std R,G,B, for pixels in [0, 1]"
         )
-    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-        raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
+    check_normalisation(mean, std)
     data = run_data(spec) if is_ours else None
     return SourcedModel(text, model.eval(), tuple(mean), tuple(std), data, names)
-
-
-def run_data(run: str | Path) -> str | None:
-    """Where a run's data is, as ``--data`` takes it: its path if it still exists, else its name; None without a run."""
-    try:
-        name = read_recipe(run).data
-    except (OSError, ValueError):
-        return None
-    with suppress(OSError, ValueError, LookupError, TypeError):  # runs of any age, and damaged ones
-        if Path(path := read_environment(run)["data"]["path"]).exists():
-            return str(path)
-    return name
 
 
 def check_classes(model: str, trained: Sequence[str] | None, data: str, found: Sequence[str] | None) -> None:
@@ -137,69 +114,6 @@ def check_classes(model: str, trained: Sequence[str] | None, data: str, found: S
             f"{model} was trained on the classes {', '.join(trained)}, but those of {data} are {', '.join(found)}; "
             "name data of its own classes"
         )
-
-
-def load_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict; nothing in it is executed.
-
-    Args:
-        path: A safetensors file, or one that `torch.save` wrote of a state dict, which may lie under "state_dict",
-            "model_state_dict" or "model", as in fastai's `Learner.save`. The prefix ``module.`` of DataParallel goes.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, holds more than tensors, or a tensor is not dense, real and finite.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; name a file of weights, .safetensors, .pth or .pt")
-    state: Any
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            _check_zip(path)
-            # Warnings are of a pickle's protocol, say; what matters is an error.
-            with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_OPTIMIZER_TYPES):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files make both raise nearly anything
-        # PyTorch's own words on a pickle advise to allow it.
-        is_pickle = isinstance(error, pickle.UnpicklingError)
-        reason = "it is damaged or holds more than tensors" if is_pickle else _one_line(error)
-        raise ValueError(
-            f"{path} cannot be read as weights ({reason}); save model.state_dict(), best as safetensors: "
-            "files that must be unpickled are refused"
-        ) from None
-    while isinstance(state, Mapping):
-        nested = next((state[key] for key in _NESTED if isinstance(state.get(key), Mapping)), None)
-        if nested is None:
-            break
-        state = nested
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
-    state = {str(key): value for key, value in state.items()}
-    for name, tensor in state.items():
-        _check_values(path, name, tensor)
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state
-
-
-def _check_values(path: Path, name: str, tensor: Tensor) -> None:
-    special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
-    if special or tensor.is_complex():
-        raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
-    if not tensor.isfinite().all():
-        raise ValueError(f"{path}: {name} holds values that are not finite; its training diverged or it is damaged")
-
-
-def _check_zip(path: Path) -> None:
-    """Refuse a zip archive that unpacks to more than its size: `torch.save` compresses nothing."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > path.stat().st_size:
-            raise ValueError(f"it unpacks to {size:,} bytes, more than it has")
 
 
 def _load_ours(path: Path, weights: str | Path | None) -> StoredModel:

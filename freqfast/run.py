@@ -33,6 +33,7 @@ system lifts when the process ends, however it ends.
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -43,7 +44,7 @@ from torch import nn
 from freqfast.model_file import StoredModel, read_model
 from freqfast.recipe import Recipe
 
-__all__ = ["Run", "load_run", "read_environment", "read_recipe"]
+__all__ = ["Run", "load_run", "read_environment", "read_recipe", "run_data"]
 
 SCHEMA = 1
 
@@ -111,8 +112,9 @@ def _read_report(path: Path) -> dict[str, Any]:
             raise ValueError("it must have a proportion for each band")
         seconds = (report["seconds"]["fit"], report["seconds"]["evaluate"])
         numbers = (*seconds, report["seed"], report["epochs"], report["images"], *chain(*lists))
-        if not all(map(math.isfinite, numbers)) or not isinstance(report["recipe"], str):
-            raise ValueError("a number or the recipe's name is no such thing")
+        texts = (report["recipe"], report["precision"])
+        if not all(map(math.isfinite, numbers)) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a number, the recipe's name or the precision is no such thing")
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
@@ -145,6 +147,18 @@ def read_environment(path: str | Path) -> dict[str, Any]:
         ValueError: If the file is damaged.
     """
     return _read_json(Path(path) / "environment.json")
+
+
+def run_data(run: str | Path) -> str | None:
+    """Where a run's data is, as ``--data`` takes it: its path if it still exists, else its name; None without a run."""
+    try:
+        name = read_recipe(run).data
+    except (OSError, ValueError):
+        return None
+    with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run
+        if Path(path := read_environment(run)["data"]["path"]).exists():
+            return str(path)
+    return name
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ UNKNOWN_TO = {
 # Where a third-party package may appear.
 HOMES = {
     "fastai": {"callbacks", "data", "training"},
-    "fastcore": {"callbacks", "data", "model_sources", "training"},
+    "fastcore": {"callbacks", "data", "state_dicts", "training"},
     "fastprogress": {"callbacks"},
     "h5py": {"spectra_h5"},
     "h5netcdf": set(),

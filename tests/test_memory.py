@@ -2,8 +2,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from freqfast.memory import keep_freed_memory
+from freqfast.memory import keep_freed_memory, memory_error
 
 GLIBC = "import ctypes; from ctypes import CDLL; CDLL(None).gnu_get_libc_version"
 
@@ -54,3 +55,25 @@ def test_without_glibc_nothing_happens(monkeypatch, error):
 
     monkeypatch.setattr("ctypes.CDLL", refuse)
     assert keep_freed_memory() is False
+
+
+def after(reason, error):
+    """An exception as it is when it is raised while another is handled."""
+    try:
+        try:
+            raise reason
+        except BaseException:
+            raise error from None
+    except BaseException as found:
+        return found
+
+
+def test_a_lack_of_memory_is_known_by_kind_or_words_and_through_what_came_of_it():
+    lack = RuntimeError("DefaultCPUAllocator: can't allocate memory:\n you tried")
+    assert memory_error(MemoryError()) == "MemoryError"
+    assert memory_error(lack) == "DefaultCPUAllocator: can't allocate memory: you tried"
+    assert memory_error(torch.OutOfMemoryError("CUDA out of memory")) == "CUDA out of memory"
+    assert memory_error(after(MemoryError("of it"), ValueError("x.png cannot be read"))) == "of it"
+    assert memory_error(after(after(MemoryError("of it"), KeyError(1)), OSError(5, "x"))) == "of it"
+    for other in (ValueError("out of memory.png"), OSError("out of memory.png"), RuntimeError("stop"), None):
+        assert memory_error(other) is None

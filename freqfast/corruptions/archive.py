@@ -5,7 +5,6 @@ severities, the least first; ``labels.npy``, their labels, block by block; and `
 has all five severities and no manifest.
 """
 
-import glob
 import hashlib
 import io
 import math
@@ -24,7 +23,7 @@ from freqfast.corruptions.batch import MIN_SIDE, corrupt
 from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
 from freqfast.corruptions.photographs import find_photographs, photographs_sha256, shrunk_photographs
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
-from freqfast.files import lock_folder, replacing
+from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress
 
 _CHUNK_BYTES = 2**23  # images corrupted at a time: enough for every core, little memory
@@ -114,7 +113,7 @@ def write_archive(
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
     with _explained(folder / MANIFEST):
         folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder, "choose another folder"):
+    with lock_folder(folder):
         return _fill(folder, wanted, used_images, used_labels, names, frost_dir, progress)
 
 
@@ -240,8 +239,7 @@ def _write(
     layout = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, layout)
     digest = hashlib.sha256()
-    for left in folder.glob(f".{glob.escape(name)}.*.tmp"):  # by a call that was killed
-        left.unlink(missing_ok=True)
+    remove_temporaries(folder, name)
     with _explained(folder / name), replacing(folder / name) as temporary:
         with temporary.open("wb") as file:
             for content in chain([header.getbuffer()], map(_content, chain([first], parts))):

@@ -21,12 +21,12 @@ import pooch
 from PIL import Image, UnidentifiedImageError
 
 from freqfast.data import cache
-from freqfast.data.batches import read_batch
 from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
+from freqfast.data.pickles import read_batch
 from freqfast.data.tars import MEMBER_LIMIT, read_members
 from freqfast.progress import Progress
 
-__all__ = ["load_cifar10"]
+__all__ = ["load_cifar10", "named_place"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -90,20 +90,25 @@ def load_cifar10(path: str | Path | None = None, progress: Progress | None = Non
     return data
 
 
+def named_place(path: str | Path | None = None) -> str | None:
+    """Where the user says that the data is: by a path, else by the environment variable FREQFAST_DATA; None if not."""
+    return str(path) if path else os.environ.get("FREQFAST_DATA") or None
+
+
 def _named_source(path: str | Path | None) -> Path | None:
     """The archive or data set's folder that the user names, if any."""
-    for given, origin in ((path, ""), (os.environ.get("FREQFAST_DATA"), "FREQFAST_DATA=")):
-        if given:
-            place = Path(given).expanduser()
-            if not place.exists():
-                raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
-            if (found := _locate(place)) is None:
-                raise FileNotFoundError(
-                    f"{origin}{given} holds no data set: name an archive ({' or '.join(ARCHIVES)}), the folder "
-                    "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or what holds one of these"
-                )
-            return found
-    return None
+    if (given := named_place(path)) is None:
+        return None
+    origin = "" if path else "FREQFAST_DATA="
+    place = Path(given).expanduser()
+    if not place.exists():
+        raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
+    if (found := _locate(place)) is None:
+        raise FileNotFoundError(
+            f"{origin}{given} holds no data set: name an archive ({' or '.join(ARCHIVES)}), the folder "
+            "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or what holds one of these"
+        )
+    return found
 
 
 def _locate(place: Path) -> Path | None:

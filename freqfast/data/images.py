@@ -124,17 +124,18 @@ class ImageData:
         return tuple(mean.tolist()), tuple(np.where(constant, 1.0, std).tolist())
 
 
-def mixed_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+def mixed_order(labels: np.ndarray) -> np.ndarray:
     """A random order in which every stretch, the beginning above all, holds the classes in their proportions.
+
+    It is the same in every call.
 
     Args:
         labels: ``(N,)``.
-        seed: Seed of the order, which is the same in every call.
 
     Returns:
         Row numbers ``(N,)``.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     position = np.empty(len(labels))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)

@@ -14,5 +14,6 @@ from .runs import accuracy_by_severity as accuracy_by_severity
 from .runs import clean_against_mean15 as clean_against_mean15
 from .sheet import contact_sheet as contact_sheet
 from .sheet import most_colourful as most_colourful
+from .study import by_family as by_family
 from .study import clean_against_robust as clean_against_robust
 from .training import proportion_history as proportion_history

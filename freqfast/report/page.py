@@ -113,7 +113,7 @@ def _facts(entry: Entry) -> dict[str, str]:
         "model": f"{recipe.model}, width {recipe.width}",
         "epochs": str(recipe.epochs),
         "seed": str(recipe.seed),
-        "precision": str(report.get("precision", recipe.precision)),
+        "precision": report["precision"],
         "device": str(environment.get("gpu") or environment.get("device", "unknown")),
         "training": f"{report['seconds']['fit'] / 60:.1f} min",
         "freqfast": str(report.get("version", "unknown")),

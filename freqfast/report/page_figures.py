@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from freqfast.analysis import Ablation, HeatMap, Quality, Reliance
+from freqfast.bands import Bands
 from freqfast.report.analysis import ablation_dots, heat_maps, quality_dots, reliance_curves
 from freqfast.report.entries import Entry
 from freqfast.report.filters import filter_grid
@@ -113,54 +114,73 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
 
 
 def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
-    part = "Analyses"
     bands = next((entry.spectra.bands for entry in entries if entry.spectra is not None), None)
-    heat: dict[str, HeatMap] = _of_kind(entries, "heatmap")
-    if heat:
-        told = [
-            f"{label}: mean error {_percent(one.error.mean())}, at most {_percent(one.error.max())}, "
-            f"{_percent(one.clean_error)} unperturbed"
-            for label, one in heat.items()
-        ]
-        caption = (
-            "Error when a wave of one spatial frequency is added to every image; the lowest frequencies are in the "
-            "middle, dashed circles are the edges of the bands. After Yin et al. (2019, arXiv:1906.08988)."
-        )
-        yield PageFigure(part, "Fourier heat map", caption, _told(told), lambda: heat_maps(heat, bands), len(heat) > 1)
-    reliance: dict[str, Reliance] = _of_kind(entries, "reliance")
-    if reliance:
-        told = []
-        for label, one in reliance.items():
-            half = int(np.argmin(np.abs(one.cutoffs - 0.25)))
-            told.append(
-                f"{label}: below {one.cutoffs[half]:.2f} cycles/pixel {_percent(one.low[half])}, above "
-                f"{_percent(one.high[half])}, whole {_percent(one.clean)}"
-            )
-        caption = "Accuracy on images that keep a part of their spectrum, and always their mean; thin: on whole images."
-        yield PageFigure(part, "Frequency reliance", caption, _told(told), lambda: reliance_curves(reliance, bands))
-    ablation: dict[str, Ablation] = _of_kind(entries, "ablation")
-    if ablation:
-        told = [
-            f"{label} without {name} filters {_percent(one.filters[b])}, without {name} frequencies "
-            f"{_percent(one.response[b])}"
-            for label, one in ablation.items()
-            for b, name in enumerate(one.bands.names)
-        ]
-        caption = "Nothing is trained or recalibrated after the removal; BatchNorm keeps its statistics."
-        yield PageFigure(part, "Band ablation", caption, _told(told), lambda: ablation_dots(ablation))
-    quality: dict[str, Quality] = _of_kind(entries, "quality")
-    if quality:
-        told = [
-            f"{label}: sparsity {_percent(one.sparsity)}, variance entropy {one.variance_entropy:.2f} (Gaussian "
-            f"kernels {one.random_entropy:.2f}), orthogonality {one.orthogonality:.2f}"
-            for label, one in quality.items()
-        ]
-        caption = "Measures of Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331 and 2204.02481)."
-        yield PageFigure(part, "Filter quality", caption, _told(told), lambda: quality_dots(quality))
+    for kind, (title, caption, tell, draw) in _ANALYSES.items():
+        found = {entry.label: entry.analyses[kind] for entry in entries if kind in entry.analyses}
+        if found:
+            told = _told([tell(label, one) for label, one in found.items()])
+            wide = kind == HeatMap.kind and len(found) > 1  # a panel each
+            yield PageFigure("Analyses", title, caption, told, partial(draw, found, bands), wide)
 
 
-def _of_kind(entries: Sequence[Entry], kind: str) -> dict[str, Any]:
-    return {entry.label: entry.analyses[kind] for entry in entries if kind in entry.analyses}
+def _tell_heat_map(label: str, one: HeatMap) -> str:
+    return (
+        f"{label}: mean error {_percent(one.error.mean())}, at most {_percent(one.error.max())}, "
+        f"{_percent(one.clean_error)} unperturbed"
+    )
+
+
+def _tell_reliance(label: str, one: Reliance) -> str:
+    half = int(np.argmin(np.abs(one.cutoffs - 0.25)))
+    return (
+        f"{label}: below {one.cutoffs[half]:.2f} cycles/pixel {_percent(one.low[half])}, above "
+        f"{_percent(one.high[half])}, whole {_percent(one.clean)}"
+    )
+
+
+def _tell_ablation(label: str, one: Ablation) -> str:
+    return "; ".join(
+        f"{label} without {name} filters {_percent(one.filters[b])}, without {name} frequencies "
+        f"{_percent(one.response[b])}"
+        for b, name in enumerate(one.bands.names)
+    )
+
+
+def _tell_quality(label: str, one: Quality) -> str:
+    return (
+        f"{label}: sparsity {_percent(one.sparsity)}, variance entropy {one.variance_entropy:.2f} (Gaussian "
+        f"kernels {one.random_entropy:.2f}), orthogonality {one.orthogonality:.2f}"
+    )
+
+
+# By kind of analysis: title, caption, the main numbers of a run by its label, and the figure of all runs.
+_ANALYSES: dict[str, tuple[str, str, Callable[[str, Any], str], Callable[[Any, Bands | None], Figure]]] = {
+    HeatMap.kind: (
+        "Fourier heat map",
+        "Error when a wave of one spatial frequency is added to every image; the lowest frequencies are in the "
+        "middle, dashed circles are the edges of the bands. After Yin et al. (2019, arXiv:1906.08988).",
+        _tell_heat_map,
+        heat_maps,
+    ),
+    Reliance.kind: (
+        "Frequency reliance",
+        "Accuracy on images that keep a part of their spectrum, and always their mean; thin: on whole images.",
+        _tell_reliance,
+        reliance_curves,
+    ),
+    Ablation.kind: (
+        "Band ablation",
+        "Nothing is trained or recalibrated after the removal; BatchNorm keeps its statistics.",
+        _tell_ablation,
+        lambda found, bands: ablation_dots(found),
+    ),
+    Quality.kind: (
+        "Filter quality",
+        "Measures of Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331 and 2204.02481).",
+        _tell_quality,
+        lambda found, bands: quality_dots(found),
+    ),
+}
 
 
 def _told(sentences: Sequence[str]) -> str:

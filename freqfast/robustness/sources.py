@@ -1,6 +1,5 @@
 """Finding the images that a user names: the published archive, a folder, or a test set to corrupt on the fly."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from freqfast.corruptions import CORRUPTIONS, unavailable
 from freqfast.corruptions.archive import hash_images
 from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
-from freqfast.data.cifar10 import CLASSES
+from freqfast.data.cifar10 import CLASSES, named_place
 from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.loading import load_place
@@ -136,7 +135,7 @@ def _with_clean(
 def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData | None:
     if data is None and manifest is not None and manifest.source == "photos":
         return load_place("photos")
-    if data is not None or os.environ.get("FREQFAST_DATA"):
+    if data is not None or named_place():
         return load_place(data, progress)
     return cache.recall("cifar10")
 

@@ -10,7 +10,6 @@ A study's folder holds
 """
 
 from freqfast.study.definition import Arm, PlannedRun, Study, load_study
-from freqfast.study.executors import parse_slurm
 from freqfast.study.result_file import published_path, read_results, write_results
 from freqfast.study.results import ResultRow, StudyResults, gather, merge
 from freqfast.study.running import pending_runs, run_study
@@ -30,7 +29,6 @@ __all__ = [
     "load_study",
     "merge",
     "paired_difference",
-    "parse_slurm",
     "pending_runs",
     "published_path",
     "read_results",

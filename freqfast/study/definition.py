@@ -10,7 +10,7 @@ from typing import Any
 
 from freqfast.recipe import Recipe, apply_overrides, check_value, differing_fields, find_recipe
 
-__all__ = ["Arm", "PlannedRun", "Study", "load_study"]
+__all__ = ["Arm", "PlannedRun", "Study", "load_study", "run_name"]
 
 _STUDY_KEYS = ("title", "description", "seeds", "baseline", "bar", "settings", "target", "arms")
 _ARM_KEYS = ("recipe", "description", "settings", "callbacks", "seeds")
@@ -52,8 +52,13 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        """How messages call it, such as ``low/seed-0``; also its folder below a study's ``runs``."""
-        return f"{self.arm}/seed-{self.seed}"
+        """How messages call it, see `run_name`."""
+        return run_name(self.arm, self.seed)
+
+
+def run_name(arm: str, seed: int) -> str:
+    """How messages call a run of a study, such as ``low/seed-0``; also its folder below the study's ``runs``."""
+    return f"{arm}/seed-{seed}"
 
 
 @dataclass(frozen=True)

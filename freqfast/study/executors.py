@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import submitit
 
-__all__ = ["cancel", "import_submitit", "launching", "local_executor", "parse_slurm", "slurm_executor", "submit"]
+__all__ = ["cancel", "import_submitit", "launching", "local_executor", "slurm_executor", "submit"]
 
 _YEAR_MIN = 365 * 24 * 60
 _SLURM_DEFAULTS = {"job_name": "freqfast", "time": 24 * 60}
-_SLURM_SHORT = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 _CANCEL_S = 20
 
 
@@ -50,7 +49,7 @@ def slurm_executor(folder: Path, parameters: Mapping[str, Any]) -> "submitit.Slu
 
     Args:
         folder: Where jobs and logs lie, seen by all nodes.
-        parameters: See `parse_slurm`.
+        parameters: Those of `submitit.SlurmExecutor`.
 
     Raises:
         ImportError: If submitit is not installed.
@@ -62,44 +61,6 @@ def slurm_executor(folder: Path, parameters: Mapping[str, Any]) -> "submitit.Slu
         raise ValueError("--slurm: there is no srun here; call from a machine that submits to Slurm") from None
     executor.update_parameters(**_SLURM_DEFAULTS | dict(parameters))
     return executor
-
-
-def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
-    """Parameters of a Slurm job array from ``KEY=VALUE,KEY=VALUE`` texts.
-
-    Keys are those of `submitit.SlurmExecutor`, which are Slurm's (``partition``, ``account``, ``mem``, ``gres``,
-    ``time`` in minutes, ``array_parallelism``), and ``gpus`` and ``cpus``, those of each run.
-
-    Raises:
-        ImportError: If submitit is not installed.
-        ValueError: If a text is not of this form or a key is unknown.
-    """
-    # The names are submitit's to know; it has no public way to ask for them without a cluster.
-    known = import_submitit("--slurm").SlurmExecutor._valid_parameters() - {
-        "additional_parameters",
-        "setup",
-        "teardown",
-    }
-    found: dict[str, Any] = {}
-    for part in (part.strip() for text in texts for part in text.split(",")):
-        key, equals, value = part.partition("=")
-        name = _SLURM_SHORT.get(key, key).replace("-", "_")
-        if not (key and equals and value):
-            raise ValueError(f"--slurm {part!r}: write KEY=VALUE,KEY=VALUE, such as partition=gpu,gpus=1")
-        if name not in known:
-            raise ValueError(f"--slurm has no parameter {key!r}; it has {', '.join(sorted({*known, *_SLURM_SHORT}))}")
-        if name in found:
-            raise ValueError(f"--slurm sets {name} twice")
-        found[name] = _slurm_value(value)
-    if "time" in found and not (isinstance(found["time"], int) and found["time"] > 0):
-        raise ValueError(f"--slurm time must be whole minutes, got {found['time']!r}")
-    return found
-
-
-def _slurm_value(text: str) -> int | bool | str:
-    if text in ("true", "false"):
-        return text == "true"
-    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def submit(

@@ -3,7 +3,6 @@
 import os
 import signal
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from freqfast.files import write_text
 from freqfast.memory import keep_freed_memory
-from freqfast.progress import Progress
+from freqfast.progress import Progress, RunStoppedError, Stop, stopping
 from freqfast.study.bar import evaluate_bar, lacks_bar
 from freqfast.study.definition import PlannedRun
 from freqfast.study.results import failure_file, run_folder
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     import submitit
 
 __all__ = ["Job", "LocalTask", "SlurmTask"]
-
-Stop = Callable[[], int | None]
 
 
 @dataclass(frozen=True, eq=False)  # a job is itself; recipes do not hash
@@ -78,8 +75,7 @@ class Job:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus  # read when CUDA is first used
         import torch
 
-        from freqfast.training import RunStoppedError, run_recipe
-        from freqfast.training.loop import stopping
+        from freqfast.training import run_recipe
 
         keep_freed_memory()
         if self.threads is not None:

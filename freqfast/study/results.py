@@ -9,7 +9,7 @@ from typing import Any
 
 from freqfast.recipe import Recipe, differing_fields
 from freqfast.study.bar import lacks_bar, read_bar
-from freqfast.study.definition import PlannedRun, Study
+from freqfast.study.definition import PlannedRun, Study, run_name
 
 __all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
 
@@ -30,7 +30,7 @@ class ResultRow:
         environment: The content of its ``environment.json``, but for the data's path.
 
     Raises:
-        ValueError: If the report lacks a number that is needed, or one is not finite.
+        ValueError: If the report lacks what is needed, or a number is not finite.
     """
 
     arm: str
@@ -42,6 +42,8 @@ class ResultRow:
         """Check what is used of the report, which may come from a file that others wrote."""
         try:
             values = (*self.measures().values(), self.seconds_per_epoch)
+            if not isinstance(self.precision, str):
+                raise TypeError(f"precision {self.precision!r} is no name")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{self.name} has an unsound report: {type(error).__name__} {error}") from None
         if not all(map(math.isfinite, values)):
@@ -54,13 +56,13 @@ class ResultRow:
 
     @property
     def name(self) -> str:
-        """How messages call it, as in `PlannedRun.name`."""
-        return f"{self.arm}/seed-{self.seed}"
+        """How messages call it, see `run_name`."""
+        return run_name(self.arm, self.seed)
 
     @property
     def precision(self) -> str:
         """What it was computed in; "auto" chooses by the machine."""
-        return str(self.report.get("precision", self.recipe.precision))
+        return self.report["precision"]
 
     @property
     def hardware(self) -> tuple[Any, ...]:
@@ -123,7 +125,7 @@ class StudyResults:
 
 def run_folder(out: Path, run: PlannedRun) -> Path:
     """The run directory of a run below a study's folder."""
-    return out / "runs" / run.arm / f"seed-{run.seed}"
+    return out / "runs" / run.name
 
 
 def failure_file(out: Path, run: PlannedRun) -> Path:

@@ -5,33 +5,25 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Stop
 from freqfast.study.bar import lacks_bar
 from freqfast.study.definition import PlannedRun, Study
-from freqfast.study.executors import cancel, import_submitit, local_executor, slurm_executor, submit
+from freqfast.study.executors import import_submitit, local_executor, slurm_executor
 from freqfast.study.job import Job, LocalTask, SlurmTask
+from freqfast.study.queue import Ended, Watch, run_all, run_here
 from freqfast.study.results import run_folder, stale
 
 if TYPE_CHECKING:
-    import submitit
-
     from freqfast.data import ImageData
 
 __all__ = ["pending_runs", "run_study"]
-
-Ended = Callable[[PlannedRun, str | None], None]
-Stop = Callable[[], int | None]
-_POLL_S = 0.5
-_SHOWN = 2  # running jobs that a message names
-_LOST = "its process ended without a result, killed perhaps"
 
 
 def pending_runs(
@@ -107,7 +99,7 @@ def run_study(
         jobs: Runs at a time, each a process of submitit's; a single one, without submitit, runs in this process.
         threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
             many as the run has CPUs, where `slurm` says.
-        slurm: Parameters of a Slurm job array, see `freqfast.study.parse_slurm`, in place of processes here.
+        slurm: Parameters of a Slurm job array, those of `submitit.SlurmExecutor`, in place of processes here.
         progress: Called as ``progress(epochs done, epochs to do, message)``.
         ended: Called as a run ends, with its error or None.
         stop: Asked all the time for the number of a signal that wants the study to stop; None if none does.
@@ -146,18 +138,18 @@ def run_study(
     for reason in unavailable().values():
         warnings.warn(f"no run will have a mean15: {reason}", stacklevel=2)
     _check_arms(todo, progress)
-    watch = _Watch(todo, errors, progress, ended, stop)
+    watch = Watch(todo, errors, progress, ended, stop)
     if slurm is not None:
-        _run_all(slurm_executor(_job_folder(out), slurm), SlurmTask(), todo, [None] * len(todo), threads, watch)
+        run_all(slurm_executor(_job_folder(out), slurm), SlurmTask(), todo, [None] * len(todo), threads, watch)
     elif in_processes:
         folder, gpus = _job_folder(out), _gpus(device)
         slots = [gpus[i % len(gpus)] for i in range(jobs)]
         try:
-            _run_all(local_executor(folder), LocalTask(), todo, slots, threads, watch)
+            run_all(local_executor(folder), LocalTask(), todo, slots, threads, watch)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     else:
-        _run_here(todo, watch, stop)
+        run_here(todo, watch, stop)
     return errors
 
 
@@ -205,112 +197,3 @@ def _gpus(device: str | None) -> list[str | None]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",")[:count] if visible else [str(i) for i in range(count)]
     return list(names) if device in (None, "cuda") else [",".join(names)]
-
-
-class _Watch:
-    """Keeps the account of a study's runs and tells of it."""
-
-    def __init__(
-        self,
-        todo: Sequence[Job],
-        errors: dict[str, str],
-        progress: Progress | None,
-        ended: Ended | None,
-        stop: Stop,
-    ) -> None:
-        self._errors, self._progress, self._ended, self._stop = errors, progress, ended, stop
-        self._runs, self._epochs = len(todo), sum(job.run.recipe.epochs for job in todo)
-        self._ended_runs = self._ended_epochs = 0
-        self.running: list[Job] = []
-
-    def end(self, job: Job, error: str | None) -> None:
-        """Note that a run has ended."""
-        self._ended_runs += 1
-        self._ended_epochs += job.run.recipe.epochs
-        if error is not None:
-            self._errors[job.run.name] = error
-        if self._ended is not None:
-            self._ended(job.run, error)
-
-    def check(self) -> None:
-        """Stop if that is wanted.
-
-        Raises:
-            RunStoppedError: If it is.
-        """
-        from freqfast.training import RunStoppedError
-
-        if (signum := self._stop()) is not None:
-            left = self._runs - self._ended_runs
-            raise RunStoppedError(f"interrupted with {left} of {self._runs} runs left; call it again to go on", signum)
-
-    def tell(self) -> None:
-        """Tell how far the runs are, by the epochs that they have written down."""
-        done = [job.epochs_done() for job in self.running]
-        texts = [f"{job.run.name} epoch {n}" for job, n in zip(self.running, done, strict=True)]
-        if len(texts) > _SHOWN:
-            texts[_SHOWN:] = [f"{len(texts) - _SHOWN} more"]
-        self._tell(sum(done), ", ".join(texts))
-
-    def here(self, done: int, total: int, message: str) -> None:
-        """Tell how far the only run is, which goes on in this process."""
-        (job,) = self.running
-        training = message.startswith("epoch")
-        epochs = done * job.run.recipe.epochs // total if training else job.epochs_done()
-        self._tell(epochs, f"{job.run.name}: {message}")
-
-    def _tell(self, epochs: int, message: str) -> None:
-        if self._progress is not None:
-            counted = f"{self._ended_runs} of {self._runs} runs"
-            self._progress(self._ended_epochs + epochs, self._epochs, f"{counted}; {message}")
-
-
-def _run_here(todo: Sequence[Job], watch: _Watch, stop: Stop) -> None:
-    """Perform one job after the other in this process."""
-    from freqfast.training import RunStoppedError
-
-    for job in todo:
-        watch.running = [job]
-        try:
-            watch.end(job, job.perform(watch.here, stop))
-        except RunStoppedError:
-            watch.check()
-
-
-def _run_all(
-    executor: "submitit.Executor",
-    task: Callable[[Job], str | None],
-    todo: Sequence[Job],
-    slots: Sequence[str | None],
-    threads: int | None,
-    watch: _Watch,
-) -> None:
-    """Keep as many jobs submitted as there are slots, until all have ended.
-
-    Args:
-        executor: What runs them.
-        task: What it calls with a job.
-        todo: The jobs.
-        slots: For each job at a time, the GPUs that it sees.
-        threads: Threads of each process.
-        watch: Who is told.
-    """
-    waiting, free = list(todo), list(slots)
-    submitted: dict[Job, submitit.Job] = {}
-    try:
-        while waiting or submitted:
-            batch = [replace(job, gpus=free.pop(0)) for job in waiting[: len(free)]]
-            if batch:
-                del waiting[: len(batch)]
-                submitted.update(zip(batch, submit(executor, task, batch, threads), strict=True))
-            for job in [job for job, handle in submitted.items() if handle.done()]:
-                handle = submitted.pop(job)
-                lost = handle.exception()  # of the process itself; what a run raises is its result
-                watch.end(job, handle.result() if lost is None else job.failed(_LOST, str(lost)))
-                free.append(job.gpus)
-            watch.running = list(submitted)
-            watch.tell()
-            watch.check()
-            time.sleep(_POLL_S)
-    finally:
-        cancel(list(submitted.values()))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from freqfast.study.definition import Study
+from freqfast.study.definition import Study, run_name
 from freqfast.study.results import ResultRow
 from freqfast.study.statistics import Estimate, estimate, paired_difference
 
@@ -49,7 +49,7 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
     summaries = []
     for arm in study.arms:
         own = sorted((row for row in rows if row.arm == arm.name), key=lambda row: row.seed)
-        failed = tuple(seed for seed in sorted(arm.seeds) if f"{arm.name}/seed-{seed}" in failures)
+        failed = tuple(seed for seed in sorted(arm.seeds) if run_name(arm.name, seed) in failures)
         if not own and not failed:
             continue
         names = list(dict.fromkeys(name for row in own for name in row.measures()))

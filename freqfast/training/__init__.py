@@ -4,13 +4,13 @@
 with checkpoints, and evaluates; `rerun` repeats a run and compares.
 """
 
+from freqfast.progress import RunStoppedError
 from freqfast.training.learner import build_callbacks, build_learner, fit_recipe, model_spec
-from freqfast.training.loop import RunStoppedError
-from freqfast.training.rerun import Comparison, compare_runs, rerun
+from freqfast.training.rerun import Repetition, compare_runs, rerun
 from freqfast.training.runner import run_recipe
 
 __all__ = [
-    "Comparison",
+    "Repetition",
     "RunStoppedError",
     "build_callbacks",
     "build_learner",

@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from freqfast.files import as_new, lock_folder, sync, write_text
+from freqfast.files import name_folder, remove_temporaries, unnamed_folder, write_text
 from freqfast.recipe import Recipe
 
 __all__ = ["create_run", "remove_leftovers"]
@@ -27,33 +24,27 @@ def create_run(path: str | Path, recipe: Recipe, environment: Mapping[str, Any])
         OSError: If no directory can be made there.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    except OSError as error:
-        raise type(error)(error.errno, f"{path} cannot be made ({error.strerror}); choose another --out") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(unnamed_folder(path))
+        except OSError as error:
+            reason = error.strerror or error
+            raise type(error)(error.errno, f"{path} cannot be made ({reason}); choose another --out") from None
         text = recipe.to_toml()
         described = {**environment, "recipe_sha256": hashlib.sha256(text.encode()).hexdigest()}
         write_text(temporary / "recipe.toml", text)
         write_text(temporary / "environment.json", json.dumps(described, indent=2) + "\n")
-        as_new(temporary)
-        with lock_folder(temporary):
-            try:
-                os.rename(temporary, path)
-            except OSError:
-                if path.exists():  # since the caller looked
-                    raise FileExistsError(f"{path} exists already; choose another --out or remove it") from None
-                raise
-            with suppress(OSError):  # the name is there; some systems cannot flush a folder
-                sync(path.parent)
-            yield
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
+        try:
+            name_folder(temporary, path)
+        except OSError:
+            if path.exists():  # since the caller looked
+                raise FileExistsError(f"{path} exists already; choose another --out or remove it") from None
+            raise
+        yield
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files that a killed process left; the directory must be locked."""
     for folder in (path, path / "checkpoints"):
-        for file in folder.glob(".*.tmp"):
-            file.unlink(missing_ok=True)
+        remove_temporaries(folder)

@@ -16,6 +16,7 @@ from fastai.torch_core import default_device
 import freqfast
 from freqfast._version import __version__
 from freqfast.data import ImageData
+from freqfast.data.cifar10 import named_place
 from freqfast.plugins import plugin_versions
 from freqfast.precision import resolve_device, resolve_precision
 from freqfast.recipe import Recipe
@@ -76,7 +77,7 @@ def describe_environment(
 
 def data_place(name: str, data_path: str | Path | None) -> Path | None:
     """Where the user says that the data is, by its full path; None where nothing is said."""
-    given = data_path or (os.environ.get("FREQFAST_DATA") if name == "cifar10" else None)
+    given = named_place(data_path) if name == "cifar10" else data_path
     return Path(given).expanduser().resolve() if given else None
 
 

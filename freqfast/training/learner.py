@@ -18,7 +18,7 @@ from fastai.torch_core import set_seed
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
 from freqfast.data import ImageData
-from freqfast.data.loaders import dataloaders
+from freqfast.data.dataloaders import dataloaders
 from freqfast.models import build_model
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.recipe import Recipe, check_value

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +12,10 @@ from fastai.learner import Learner
 
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
 from freqfast.files import write_text
-from freqfast.progress import Progress
+from freqfast.progress import RunStoppedError, Stop
 from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
-__all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner", "RunStoppedError", "stopping"]
-
-
-class RunStoppedError(OSError):
-    """A run that cannot go on for a reason outside it (a signal, the disk, memory), and can be resumed.
-
-    Attributes:
-        signum: The signal that stopped it, if one did.
-    """
-
-    def __init__(self, message: str, signum: int | None = None) -> None:
-        super().__init__(message)
-        self.signum = signum
-
-
-def stopping(progress: Progress | None, stop: Callable[[], int | None]) -> Progress:
-    """A progress function at which work can stop at once, since it is repeated when the run goes on.
-
-    Args:
-        progress: Called as ``progress(done, total, message)`` in its turn.
-        stop: Asked each time for the number of a signal that wants the run to stop; None if none does. If one does, the
-            function raises `RunStoppedError`.
-    """
-
-    def report(done: int, total: int, message: str) -> None:
-        if (signum := stop()) is not None:
-            raise RunStoppedError(f"interrupted in {message}", signum)
-        if progress is not None:
-            progress(done, total, message)
-
-    return report
+__all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner"]
 
 
 class ResumableLearner(Learner):
@@ -99,7 +69,7 @@ class FitKeeper:
         policy: CheckpointPolicy,
         metrics: Path,
         start: Mapping[str, Any],
-        stop: Callable[[], int | None] = lambda: None,
+        stop: Stop = lambda: None,
     ) -> None:
         self.folder, self.policy, self.metrics, self.start, self.stop = folder, policy, metrics, dict(start), stop
         self.position = (0, 0)

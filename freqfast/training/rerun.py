@@ -1,28 +1,28 @@
 """Repeat a run and tell what came out differently."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Stop
 from freqfast.run import Run, load_run
 from freqfast.training.environment import environment_differences
 from freqfast.training.runner import run_recipe
 
-__all__ = ["Comparison", "compare_runs", "rerun"]
+__all__ = ["Repetition", "compare_runs", "rerun"]
 
 ACCURACIES = ("clean", "corrupted", "mean15", "mean19")
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How a second run differs from a first.
+class Repetition:
+    """A run and its repetition, and how they differ.
 
     Attributes:
         first: The run that was repeated.
-        second: The repetition.
+        second: The run that repeats it.
         weights_equal: Whether all weights and buffers have the same bits.
         weights_distance: Largest absolute difference of a weight or buffer.
         accuracy: ``(first, second)`` fractions by name, of those that both measured.
@@ -44,8 +44,8 @@ def rerun(
     device: torch.device | str | None = None,
     progress: Progress | None = None,
     *,
-    stop: Callable[[], int | None] = lambda: None,
-) -> Comparison:
+    stop: Stop = lambda: None,
+) -> Repetition:
     """Repeat a finished run with its recipe, data, device, threads and precision, and compare.
 
     Args:
@@ -67,7 +67,7 @@ def rerun(
     return compare_runs(first, second)
 
 
-def compare_runs(first: Run, second: Run) -> Comparison:
+def compare_runs(first: Run, second: Run) -> Repetition:
     """Compare two finished runs of one recipe.
 
     Raises:
@@ -76,7 +76,7 @@ def compare_runs(first: Run, second: Run) -> Comparison:
     a, b = first.model.state_dict(), second.model.state_dict()
     if {n: t.shape for n, t in a.items()} != {n: t.shape for n, t in b.items()}:
         raise ValueError(f"{first.path} and {second.path} hold models of different shapes; compare runs of one recipe")
-    return Comparison(
+    return Repetition(
         first=first,
         second=second,
         weights_equal=all(torch.equal(a[name], b[name]) for name in a),

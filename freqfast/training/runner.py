@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from freqfast.callbacks import FitProgress
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.data import ImageData, load_data
 from freqfast.files import lock_folder
-from freqfast.progress import Progress
+from freqfast.memory import memory_error
+from freqfast.progress import Progress, RunStoppedError, Stop, stopping
 from freqfast.recipe import Recipe
 from freqfast.run import Run, load_run, read_environment, read_recipe
 from freqfast.training.continuity import (
@@ -28,10 +29,10 @@ from freqfast.training.continuity import (
 from freqfast.training.directory import create_run, remove_leftovers
 from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
-from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner, RunStoppedError, stopping
+from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner
 from freqfast.training.outcome import filter_proportion, write_outcome
 
-__all__ = ["Progress", "run_recipe"]
+__all__ = ["run_recipe"]
 
 
 def run_recipe(
@@ -43,7 +44,7 @@ def run_recipe(
     resume: bool = False,
     *,
     policy: CheckpointPolicy | None = None,
-    stop: Callable[[], int | None] = lambda: None,
+    stop: Stop = lambda: None,
     like: Run | None = None,
 ) -> Run:
     """Train, evaluate and export a recipe into a run directory; see `freqfast.run` for what it holds.
@@ -89,7 +90,7 @@ class _Work:
 
     policy: CheckpointPolicy
     progress: Progress | None
-    stop: Callable[[], int | None]
+    stop: Stop
 
     @property
     def watched(self) -> Progress:
@@ -207,20 +208,9 @@ def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
         text = f"{error.filename or out}: {error.strerror}" if error.strerror else str(error)
         raise RunStoppedError(" ".join(text.split())) from error
     except Exception as error:
-        if (reason := _memory_error(error)) is None:
+        if (reason := memory_error(error)) is None:
             raise
         raise RunStoppedError(
             f"out of memory {keeper.place()} ({reason:.300}); end other programs, or start anew with a batch_size "
             f"below {recipe.batch_size}"
         ) from error
-
-
-def _memory_error(error: BaseException | None) -> str | None:
-    """What an exception says of memory that could not be had; None if it is about something else."""
-    while error is not None:
-        text = " ".join(str(error).split())
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if known or (isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)):
-            return text or type(error).__name__
-        error = error.__context__  # fastai stumbles over an exception without a text
-    return None

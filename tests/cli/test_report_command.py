@@ -33,8 +33,9 @@ def make_run(place):
         result = CorruptionReport({key: Outcomes.measure(right, sure, labels) for key in cells})
         result.save(path / "evaluation.json")
         report = {
-            "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, **result.to_dict(), "bands": ["low", "high"],
-            "proportion": {"before": [1, 0], "after": [1, 0], "target": None}, "seconds": {"fit": 1.0, "evaluate": 1.0},
+            "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, "precision": "float32", **result.to_dict(),
+            "bands": ["low", "high"], "proportion": {"before": [1, 0], "after": [1, 0], "target": None},
+            "seconds": {"fit": 1.0, "evaluate": 1.0},
         }  # fmt: skip
         (path / "report.json").write_text(json.dumps(report))
         return name

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from freqfast.data import cache, cifar10, load_data, tars
-from freqfast.data.batches import read_batch
+from freqfast.data.pickles import read_batch
 
 
 def png(size=(8, 6), mode="RGB"):

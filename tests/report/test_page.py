@@ -218,11 +218,13 @@ def test_labels_are_the_shortest_that_differ(tmp_path):
         unique_labels([paths[0], tmp_path / "y" / ".." / "x" / "a"])
 
 
-@pytest.mark.parametrize("name", ["heat_maps", "reliance_curves"])
-def test_analyses_show_the_bands_of_the_runs(make_run, name, monkeypatch):
+@pytest.mark.parametrize("kind", ["heatmap", "reliance"])
+def test_analyses_show_the_bands_of_the_runs(make_run, kind, monkeypatch):
     run = make_run("a", analyses=True)
     write_spectra(run / "spectra.h5", measure_spectra(load_run(run).model, bands=3))
     drawn = []
-    monkeypatch.setattr(page_figures, name, lambda found, bands: drawn.append(bands) or Figure())
+    *told, _ = page_figures._ANALYSES[kind]
+    shown = (*told, lambda found, bands: drawn.append(bands) or Figure())
+    monkeypatch.setitem(page_figures._ANALYSES, kind, shown)
     render_page(load_entries([run]))
     assert {bands.names for bands in drawn} == {("low", "mid", "high")}

@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from freqfast.recipe import Recipe
-from freqfast.report.families import by_family
 from freqfast.report.labels import place_labels
-from freqfast.report.study import clean_against_robust
+from freqfast.report.study import by_family, clean_against_robust
 from freqfast.study import Arm, ArmSummary, Estimate, Study
 
 

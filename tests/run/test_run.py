@@ -8,8 +8,8 @@ from freqfast.recipe import Recipe
 from freqfast.run import load_run
 
 REPORT = {
-    "recipe": "größer", "seed": 0, "epochs": 1, "images": 4, "clean": 0.5, "corrupted": 0.25, "mean15": None,
-    "accuracy": {"fog": {"1": 0.25}}, "bands": ["low", "high"],
+    "recipe": "größer", "seed": 0, "epochs": 1, "precision": "float32", "images": 4,
+    "clean": 0.5, "corrupted": 0.25, "mean15": None, "accuracy": {"fog": {"1": 0.25}}, "bands": ["low", "high"],
     "proportion": {"before": [0.5, 0.5], "after": [1.0, 0.0], "target": None}, "seconds": {"fit": 1.0, "evaluate": 2.0},
 }  # fmt: skip
 
@@ -68,8 +68,9 @@ def test_damaged_file_is_named(run, name, content):
         ({"proportion": {"before": [], "after": []}}, "it lacks 'target'"),
         ({"seconds": None}, "not subscriptable"),
         ({"seconds": {"fit": 1.0}}, "it lacks 'evaluate'"),
-        ({"recipe": None}, "a number or the recipe's name is no such thing"),
-        ({"epochs": float("inf")}, "a number or the recipe's name is no such thing"),
+        ({"recipe": None}, "a number, the recipe's name or the precision is no such thing"),
+        ({"precision": None}, "a number, the recipe's name or the precision is no such thing"),
+        ({"epochs": float("inf")}, "a number, the recipe's name or the precision is no such thing"),
     ],
 )
 def test_a_report_of_wrong_values_is_one_line(run, change, reason):

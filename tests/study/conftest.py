@@ -83,6 +83,7 @@ def make_row():
             "clean": clean,
             "mean15": mean15,
             "mean_bar": None,
+            "precision": "float32",
             "families": {} if mean15 is None else {"noise": mean15 - 0.1, "blur": mean15 + 0.1},
             "seconds": {"fit": seconds, "evaluate": 1.0},
         }

@@ -8,10 +8,11 @@ import time
 import pytest
 import submitit
 
-from freqfast.study import load_study, parse_slurm
+from freqfast.study import load_study
 from freqfast.study.executors import cancel, launching, local_executor, slurm_executor
 from freqfast.study.job import Job, SlurmTask
-from freqfast.study.running import _gpus, _run_all, _Watch
+from freqfast.study.queue import Watch, run_all
+from freqfast.study.running import _gpus
 from freqfast.training import RunStoppedError
 
 
@@ -22,9 +23,9 @@ def todo(write, tmp_path):
 
 @pytest.fixture
 def account(todo):
-    """What a `_Watch` was told: errors by run, and the runs in the order of their ends."""
+    """What a `Watch` was told: errors by run, and the runs in the order of their ends."""
     errors, ended = {}, []
-    watch = _Watch(todo, errors, None, lambda run, error: ended.append(run.name), lambda: None)
+    watch = Watch(todo, errors, None, lambda run, error: ended.append(run.name), lambda: None)
     return watch, errors, ended
 
 
@@ -49,7 +50,7 @@ def test_jobs_share_the_slots(todo, account, tmp_path):
     before = dict(os.environ)
     submitit.Job._results_timeout_s, timeout = 0, submitit.Job._results_timeout_s
     try:
-        _run_all(local_executor(tmp_path / "jobs"), task, todo, ["0", "1"], 3, watch)
+        run_all(local_executor(tmp_path / "jobs"), task, todo, ["0", "1"], 3, watch)
     finally:
         submitit.Job._results_timeout_s = timeout
     assert dict(os.environ) == before
@@ -80,9 +81,9 @@ def test_a_stop_ends_the_processes(todo, tmp_path):
     def stop():
         return signal.SIGINT if (tmp_path / "started").exists() else None
 
-    watch, start = _Watch(todo, {}, None, None, stop), time.monotonic()
+    watch, start = Watch(todo, {}, None, None, stop), time.monotonic()
     with pytest.raises(RunStoppedError, match="interrupted with 4 of 4 runs left") as caught:
-        _run_all(local_executor(tmp_path / "jobs"), task, todo, [None], 1, watch)
+        run_all(local_executor(tmp_path / "jobs"), task, todo, [None], 1, watch)
     assert caught.value.signum == signal.SIGINT
     assert (tmp_path / "saved").exists()
     assert time.monotonic() - start < 60
@@ -109,33 +110,6 @@ def test_gpus_in_turn(monkeypatch):
 
 
 # Slurm
-
-
-def test_parameters():
-    assert parse_slurm(["partition=gpu,gpus=1", "time=120, mem=16GB", "exclusive=true"]) == {
-        "partition": "gpu", "gpus_per_node": 1, "time": 120, "mem": "16GB", "exclusive": True,
-    }  # fmt: skip
-    assert parse_slurm(["cpus-per-task=4"]) == parse_slurm(["cpus=4"]) == {"cpus_per_task": 4}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("gpu", "--slurm 'gpu': write KEY=VALUE,KEY=VALUE, such as partition=gpu,gpus=1"),
-        ("", "--slurm '': write KEY=VALUE"),
-        ("gpus=", "--slurm 'gpus=': write"),
-        ("=1", "--slurm '=1': write"),
-        ("queue=gpu", "--slurm has no parameter 'queue'; it has account, array_parallelism"),
-        ("setup=rm", "--slurm has no parameter 'setup'"),
-        ("gpus=1,gpus_per_node=2", "--slurm sets gpus_per_node twice"),
-        ("time=2h", "--slurm time must be whole minutes, got '2h'"),
-        ("time=0", "--slurm time must be whole minutes, got 0"),
-    ],
-)
-def test_wrong_parameters(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        parse_slurm([text])
-    assert "\n" not in str(caught.value)
 
 
 def test_no_slurm_here(tmp_path, monkeypatch):
@@ -175,12 +149,13 @@ def slurm(tmp_path, monkeypatch):
 
 def test_a_job_array(slurm, todo, account, tmp_path):
     watch, errors, ended = account
-    executor = slurm_executor(tmp_path / "jobs", parse_slurm(["partition=long,gpus=1,array_parallelism=2"]))
+    parameters = {"partition": "long", "gpus_per_node": 1, "array_parallelism": 2}
+    executor = slurm_executor(tmp_path / "jobs", parameters)
 
     def task(job):
         return "went wrong" if job.run.arm == "low" else None
 
-    _run_all(executor, task, todo[:2], [None, None], None, watch)
+    run_all(executor, task, todo[:2], [None, None], None, watch)
     assert sorted(ended) == ["baseline/seed-0", "low/seed-0"]
     assert errors == {"low/seed-0": "went wrong"}
     script = slurm.read_text()
@@ -194,7 +169,7 @@ def test_jobs_that_slurm_does_not_take(slurm, todo, account, tmp_path):
     executor = slurm_executor(tmp_path / "jobs", {"partition": "nosuch"})
     message = "--slurm: Slurm does not take the jobs: invalid partition specified: nosuch; Batch job submission failed"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        _run_all(executor, SlurmTask(), todo[:2], [None, None], None, account[0])
+        run_all(executor, SlurmTask(), todo[:2], [None, None], None, account[0])
     assert not (tmp_path / "jobs").exists()
 
 

@@ -120,7 +120,9 @@ def test_round_trip(study, rows, tmp_path):
         '{"schema": 1, "runs": [3]}', '{"schema": 1, "runs": [{"arm": "x"}]}', "[" * 5000,
         '{"schema": 1, "runs": [{"arm": "x", "recipe": {"wdith": 1}, "report": {}, "environment": {}}]}',
         '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {}, "environment": {}}]}',
-        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": NaN, "seconds":'
+        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": NaN, "precision":'
+        ' "float32", "seconds": {"fit": 1}}, "environment": {}}]}',
+        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": 0.5, "seconds":'
         ' {"fit": 1}}, "environment": {}}]}',
     ],
 )  # fmt: skip

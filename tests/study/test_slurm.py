@@ -9,7 +9,7 @@ import time
 import pytest
 
 from freqfast.run import load_run
-from freqfast.study import gather, load_study, parse_slurm, run_study
+from freqfast.study import gather, load_study, run_study
 from freqfast.training import RunStoppedError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -33,7 +33,7 @@ def slurm(*command):
 
 def test_a_study_from_nothing_to_its_table(study, tree, tmp_path):
     out = tmp_path / "out"
-    assert run_study(study, out, data_path=tree, slurm=parse_slurm(["partition=main,cpus=1"])) == {}
+    assert run_study(study, out, data_path=tree, slurm={"partition": "main", "cpus_per_task": 1}) == {}
     results = gather(study, out)
     assert [row.name for row in results.rows] == ["baseline/seed-0", "low/seed-0"]
     for row in results.rows:
@@ -51,13 +51,13 @@ def test_a_stop_takes_the_jobs_out_of_the_queue_and_they_go_on(study, tree, tmp_
         return signal.SIGINT if row.exists() else None
 
     with pytest.raises(RunStoppedError, match="interrupted with"):
-        run_study(study, out, data_path=tree, slurm=parse_slurm(["cpus=1,array_parallelism=1"]), stop=stop)
+        run_study(study, out, data_path=tree, slurm={"cpus_per_task": 1, "array_parallelism": 1}, stop=stop)
     deadline = time.monotonic() + 60
     while slurm("squeue", "-h"):  # those that do not save in time are killed
         assert time.monotonic() < deadline
         time.sleep(1)
     assert not (out / "runs" / "low").exists()
-    assert run_study(study, out, data_path=tree, slurm=parse_slurm(["cpus=2"])) == {}
+    assert run_study(study, out, data_path=tree, slurm={"cpus_per_task": 2}) == {}
     assert load_run(row.parent).report["mean15"] > 0
 
 
@@ -70,7 +70,7 @@ def test_a_preempted_run_goes_back_into_the_queue_and_on(study, tree, tmp_path):
             told.append(slurm("squeue", "-h", "-o", "%A"))
             slurm("scancel", "--signal=USR2", told[0])  # what Slurm sends ahead
 
-    parameters = parse_slurm(["cpus=1"])
+    parameters = {"cpus_per_task": 1}
     assert run_study(study, out, arms=["baseline"], data_path=tree, slurm=parameters, progress=preempt) == {}
     assert told
     (log,) = out.glob("jobs/*/*_0_log.out")
@@ -80,6 +80,6 @@ def test_a_preempted_run_goes_back_into_the_queue_and_on(study, tree, tmp_path):
 
 def test_what_slurm_refuses_is_one_line(study, tree, tmp_path):
     with pytest.raises(ValueError, match="--slurm: Slurm does not take the jobs: invalid partition") as caught:
-        run_study(study, tmp_path / "out", data_path=tree, slurm=parse_slurm(["partition=nosuch"]))
+        run_study(study, tmp_path / "out", data_path=tree, slurm={"partition": "nosuch"})
     assert "\n" not in str(caught.value)
     assert list((tmp_path / "out" / "jobs").iterdir()) == []

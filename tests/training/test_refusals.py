@@ -111,7 +111,7 @@ def test_an_interrupted_run_looks_unfinished(tree, tmp_path, error, at):
     assert Recipe.from_toml((tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")) == TINY
 
 
-@pytest.mark.parametrize("step", ["freqfast.training.directory.os.rename", "freqfast.training.directory.write_text"])
+@pytest.mark.parametrize("step", ["freqfast.files.os.rename", "freqfast.training.directory.write_text"])
 def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, monkeypatch, step):
     def fail(*args):
         raise KeyboardInterrupt
@@ -121,6 +121,13 @@ def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         run_recipe(TINY, tmp_path / "runs" / "run", tree)
     assert os.listdir(tmp_path / "runs") == []
+
+
+def test_what_a_killed_process_left_of_a_directory_goes(tmp_path):
+    pytest.importorskip("fcntl")
+    (tmp_path / ".run.killed.tmp").mkdir()
+    with create_run(tmp_path / "run", TINY, {}):
+        assert os.listdir(tmp_path) == ["run"]
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o002])

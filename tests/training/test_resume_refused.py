@@ -66,8 +66,11 @@ def test_settings_that_are_not_those_of_the_checkpoints_are_refused(unfinished, 
     ids=str,
 )  # fmt: skip
 def test_a_sound_file_that_holds_no_training_is_one_line(unfinished, changes):
-    folder = CheckpointFolder(unfinished / "checkpoints", keep=1)
-    folder.save(*folder.load()["position"], folder.load() | changes)
+    folder = CheckpointFolder(unfinished / "checkpoints")
+    state = folder.load()
+    for file in folder.files():
+        file.unlink()
+    folder.save(*state["position"], state | changes)
     with pytest.raises(
         ValueError, match=r"holds no training \(.*\); remove that folder|does not fit this tr"
     ) as caught:

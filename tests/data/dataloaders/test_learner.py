@@ -15,7 +15,7 @@ from fastai.torch_core import set_seed
 from PIL import Image
 from torch import nn
 
-from freqfast.data.loaders import InMemoryDL
+from freqfast.data.dataloaders import InMemoryDL
 
 matplotlib.use("agg")
 

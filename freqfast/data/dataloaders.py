@@ -182,19 +182,15 @@ class InMemoryDL(TfmdDL):
         self._n_inp, self._types = 1, {tuple: [TensorImage, TensorCategory]}
 
 
-def dataloaders(
-    data: ImageData,
-    batch_size: int = 256,
-    device: torch.device | str | None = None,
-    augment: bool = True,
-) -> DataLoaders:
+def dataloaders(data: ImageData, batch_size: int = 256, device: torch.device | str | None = None) -> DataLoaders:
     """Make fastai DataLoaders of a data set: ``(TensorImage, TensorCategory)`` batches, normalised, channels last.
+
+    Training images are randomly cropped (4 pixels of reflected padding) and flipped.
 
     Args:
         data: The data.
         batch_size: Samples per training batch; validation batches are twice as large.
         device: Where batches live; fastai's default device if None.
-        augment: Randomly crop (4 pixels of reflected padding) and flip the training images.
 
     Raises:
         ValueError: If the training set is smaller than a batch, images are too small to crop, or the device is absent.
@@ -202,8 +198,11 @@ def dataloaders(
     if not 1 <= batch_size <= len(data.train):
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
     height, width = data.train.images.shape[1:3]
-    if augment and min(height, width) <= PADDING:
-        raise ValueError(f"images of {width}x{height} pixels are too small to pad by {PADDING}; pass augment=False")
+    if min(height, width) <= PADDING:
+        raise ValueError(
+            f"images of {width}x{height} pixels are too small to pad by {PADDING}; use images of at least "
+            f"{PADDING + 1}x{PADDING + 1}"
+        )
     train, valid = (
         InMemoryDL(
             ArrayDataset(part.images, part.labels, data.classes, split_idx),
@@ -211,7 +210,7 @@ def dataloaders(
             shuffle=split_idx == 0,
             drop_last=split_idx == 0,
             after_batch=[
-                *([CropFlip()] if augment else []),  # in both loaders: fastai applies it by the split
+                CropFlip(),  # in both loaders: fastai applies it by the split
                 PixelNormalize.from_stats(data.mean, data.std, cuda=False),
             ],
         )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from freqfast.data import ImageData, load_data
-from freqfast.data.loaders import dataloaders
+from freqfast.data.dataloaders import dataloaders
 
 
 @pytest.fixture(scope="session")

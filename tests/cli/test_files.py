@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from freqfast.cli.figures import FORMATS, check_output
+from freqfast.cli.files import FORMATS, check_output
 
 
 def test_files_that_can_be_written(place):
