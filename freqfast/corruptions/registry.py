@@ -97,12 +97,12 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
     return {}
 
 
-def available(frost_dir: str | Path | None = None) -> tuple[str, ...]:
+def available() -> tuple[str, ...]:
     """What models are evaluated on here by default: those of the 19 that can run, in order, then the registered ones.
 
     ``corrupt`` accepts the names in ``BAR`` as well.
     """
-    missing = unavailable(frost_dir)
+    missing = unavailable()
     return tuple(name for name in CORRUPTIONS if name not in missing) + own_corruptions()
 
 
