@@ -24,7 +24,7 @@ class Provenance:
         source: What the user called the images.
         source_sha256: Hash of the published archive, of a folder's ``manifest.json``, without one of the first image of
             each of its cells; or of the uncorrupted images, followed by that of the frost photographs where they are
-            used. None in some results of earlier versions.
+            used. None where it is not known.
         seed: Seed of the corruptions, where known.
         image_range: The first image of each cell, and the one after the last.
         labels_sha256: Hash of their labels as little-endian int64.

@@ -10,12 +10,9 @@ import numpy as np
 from freqfast.corruptions import BAR, CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.manifest import MANIFEST, read_manifest
 from freqfast.data.cifar10 import CLASSES as CIFAR10
-from freqfast.data.photos import PHOTOS
 from freqfast.robustness.cells import CellSource
 
 __all__ = ["stored_source"]
-
-_CLASSES = {"cifar10": CIFAR10, "photos": tuple(PHOTOS)}
 
 
 def stored_source(
@@ -62,10 +59,6 @@ def stored_source(
     for corruption in names:
         for block in images.open(corruption)[:: len(labels)]:
             first.update(block.tobytes())
-    classes = manifest.classes if manifest else None
-    if classes is None:  # an earlier version's manifest, or the published archive
-        data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else ""
-        classes = _CLASSES.get(str(data))
     return CellSource(
         str(folder),
         names,
@@ -74,7 +67,7 @@ def stored_source(
         images.read,
         sha256=(hashlib.sha256((folder / MANIFEST).read_bytes()) if manifest else first).hexdigest(),
         seed=manifest.seed if manifest else None,
-        classes=classes,
+        classes=manifest.classes if manifest else CIFAR10 if _are_cifar10(labels) else None,
     )
 
 
