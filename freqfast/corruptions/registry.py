@@ -68,6 +68,14 @@ BAR = (
 SETS = {"c": CORRUPTIONS, "bar": BAR}
 """The built-in corruptions by benchmark: CIFAR-10-C, on which everything runs by default, and CIFAR-10-C-bar."""
 
+MEANS: dict[str, tuple[str, ...]] = {
+    "mean15": MAIN,
+    "mean19": CORRUPTIONS,
+    "mean_bar": BAR,
+    **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
+}
+"""What each mean is over, by its name: a family's is over its main ones."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _MODULES = {
