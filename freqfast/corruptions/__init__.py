@@ -20,6 +20,7 @@ from freqfast.corruptions.registry import (
     Corruption,
     available,
     own_corruptions,
+    runnable,
     unavailable,
 )
 from freqfast.corruptions.streams import BatchRandom
@@ -38,5 +39,6 @@ __all__ = [
     "available",
     "corrupt",
     "own_corruptions",
+    "runnable",
     "unavailable",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import CORRUPTIONS, unavailable
+from freqfast.corruptions import CORRUPTIONS, runnable
 from freqfast.corruptions.archive import hash_images
 from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
@@ -102,13 +102,10 @@ def on_the_fly_source(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    reasons = {} if corruptions else unavailable(frost_dir)
-    missing = {name: reasons[name] for name in among if name in reasons}
-    names = corruptions or [name for name in among if name not in missing]
+    names, notes = (corruptions, []) if corruptions else runnable(among, frost_dir)
     found = load_place(data, progress)
     source = corrupted_source(found.test.head(limit), names, seed, frost_dir=frost_dir)
-    source = replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes)
-    return source, [f"{name} is left out: {reason} (--frost-dir)" for name, reason in missing.items()]
+    return replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes), notes
 
 
 def _with_clean(
