@@ -139,9 +139,9 @@ def evaluate(
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
     """
-    from freqfast.robustness.storage import read_results
+    from freqfast.robustness.storage import read_outcomes
 
-    check_output(out, ("json",), read_results, "result of freqfast evaluate")
+    check_output(out, ("json",), read_outcomes, "result of freqfast evaluate")
     check_output(csv, ("csv",))
     check_output(figure, FORMATS)
     if merge:
@@ -188,7 +188,7 @@ def evaluate(
                         corruption,
                         limit,
                         seed,
-                        among=SETS[which or "c"],
+                        only=SETS[which or "c"],
                         frost_dir=frost_dir,
                         progress=progress,
                     )
@@ -197,7 +197,7 @@ def evaluate(
                         cifar10c,
                         corruption,
                         limit,
-                        among=which and SETS[which],
+                        only=which and SETS[which],
                         download=download,
                         data=data,
                         progress=progress,

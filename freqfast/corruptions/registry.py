@@ -105,11 +105,11 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
     return {}
 
 
-def runnable(among: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
+def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
     """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out."""
-    reasons = {name: reason for name, reason in unavailable(frost_dir).items() if name in among}
+    reasons = {name: reason for name, reason in unavailable(frost_dir).items() if name in names}
     notes = [f"{name} is left out: {reason} (--frost-dir)" for name, reason in reasons.items()]
-    return tuple(name for name in among if name not in reasons), notes
+    return tuple(name for name in names if name not in reasons), notes
 
 
 def available() -> tuple[str, ...]:

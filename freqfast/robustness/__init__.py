@@ -15,8 +15,9 @@ from freqfast.robustness.cells import Cell, CellSource, corrupted_source
 from freqfast.robustness.classifier import Classifier
 from freqfast.robustness.comparison import Comparison, compare
 from freqfast.robustness.evaluation import evaluate_cells, evaluate_source
+from freqfast.robustness.keys import CLEAN
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import CLEAN, Provenance
+from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.report import CorruptionReport
 from freqfast.robustness.stored import stored_source
 

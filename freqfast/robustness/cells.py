@@ -11,7 +11,7 @@ from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from freqfast.corruptions.archive import check_request, hash_images
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.data.images import ImageSet
-from freqfast.robustness.provenance import CLEAN, Key
+from freqfast.robustness.keys import CLEAN, Key
 
 __all__ = ["Cell", "CellSource", "corrupted_source"]
 

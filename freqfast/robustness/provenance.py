@@ -2,13 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-__all__ = ["CLEAN", "Key", "Provenance", "key_text"]
+from freqfast.robustness.keys import Key
 
-Key = tuple[str, int]
-"""A corruption and a severity."""
-
-CLEAN: Key = ("clean", 0)
-"""The cell of uncorrupted images."""
+__all__ = ["Provenance"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +47,6 @@ class Provenance:
             for name in mine
             if name not in ("model", "source") and mine[name] != theirs[name]
         ]
-
-
-def key_text(key: Key) -> str:
-    """A cell's name in messages, such as ``fog 3``."""
-    return key[0] if key == CLEAN else f"{key[0]} {key[1]}"
 
 
 def _short(value: object) -> str:

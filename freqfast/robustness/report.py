@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from freqfast.corruptions import BAR, CORRUPTIONS, FAMILIES, MAIN, MEANS, SEVERITIES
+from freqfast.robustness.keys import CLEAN, Key, key_text
 from freqfast.robustness.metrics import mean_interval
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import CLEAN, Key, Provenance, key_text
-from freqfast.robustness.storage import read_results, write_results
+from freqfast.robustness.provenance import Provenance
+from freqfast.robustness.storage import read_outcomes, write_outcomes
 
 __all__ = ["CorruptionReport"]
 
@@ -156,7 +157,7 @@ class CorruptionReport:
         Raises:
             OSError: If the file cannot be written; a former file of that name stays.
         """
-        write_results(path, self.outcomes, self.provenance)
+        write_outcomes(path, self.outcomes, self.provenance)
 
     @classmethod
     def load(cls, path: str | Path) -> "CorruptionReport":
@@ -166,7 +167,7 @@ class CorruptionReport:
             FileNotFoundError: If there is no such file.
             ValueError: If it is no result file, or its numbers contradict each other.
         """
-        return cls(*read_results(path))
+        return cls(*read_outcomes(path))
 
     @classmethod
     def merge(cls, parts: Sequence[tuple[str, "CorruptionReport"]]) -> "CorruptionReport":

@@ -18,8 +18,8 @@ __all__ = ["stored_source"]
 def stored_source(
     folder: str | Path,
     limit: int | None = None,
-    corruptions: Sequence[str] | None = None,
-    among: Sequence[str] | None = None,
+    required: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
 ) -> CellSource:
     """A folder in the published CIFAR-10-C layout.
 
@@ -30,11 +30,11 @@ def stored_source(
     Args:
         folder: The folder.
         limit: Images of each block to use, from its start; all by default.
-        corruptions: Which corruptions; by default all that are there.
-        among: Of those, leave out all but these.
+        required: Corruptions to use, each of which must be there; by default all that are there.
+        only: Leave out all but these; some may be missing.
 
     Raises:
-        FileNotFoundError: If the folder, the labels, or a corruption that is wanted is missing, or all of `among` are.
+        FileNotFoundError: If the folder, the labels, or one of `required` is missing, or all of `only` are.
         ValueError: If a file is not what the layout says; the message names it. All are checked here.
     """
     folder = Path(folder)
@@ -45,15 +45,15 @@ def stored_source(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     labels = _read_labels(folder / "labels.npy", len(severities))
-    known = dict.fromkeys(among or (*CORRUPTIONS, *BAR, *(manifest.corruptions if manifest else ())))
+    known = dict.fromkeys(only or (*CORRUPTIONS, *BAR, *(manifest.corruptions if manifest else ())))
     there = [corruption for corruption in known if (folder / f"{corruption}.npy").exists()]
     if not there:
         raise FileNotFoundError(
             f"{folder} holds none of the corruptions looked for; the first is {next(iter(known))}.npy"
         )
-    if absent := [corruption for corruption in corruptions or () if corruption not in there]:
+    if absent := [corruption for corruption in required or () if corruption not in there]:
         raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(there)}")
-    names = tuple(dict.fromkeys(corruptions or there))
+    names = tuple(dict.fromkeys(required or there))
     images = _StoredImages(folder, severities, len(labels), min(len(labels), limit or len(labels)))
     first = hashlib.sha256()
     for corruption in names:

@@ -136,4 +136,4 @@ def test_folders_without_manifest_are_told_apart_by_their_images(archive, tmp_pa
     fog[8] += 1  # the first image of severity 3
     np.save(copy / "fog.npy", fog)
     assert stored_source(archive).sha256 != stored_source(copy).sha256
-    assert stored_source(archive, corruptions=["saturate"]).sha256 == stored_source(copy, None, ["saturate"]).sha256
+    assert stored_source(archive, required=["saturate"]).sha256 == stored_source(copy, None, ["saturate"]).sha256
