@@ -61,14 +61,14 @@ def corrupt(
         refuse(context, "without --show no image is drawn", {"image"})
     check_output(show, FORMATS)
 
-    from freqfast.corruptions import SETS, SEVERITIES, unavailable
+    from freqfast.corruptions import SETS, SEVERITIES, runnable
     from freqfast.corruptions.archive import check_request, write_archive
     from freqfast.data.loading import load_place
 
     refuse_frost_dir(frost_dir, corruption or SETS[which])
-    reasons = {} if corruption or frost_dir else unavailable()
-    missing = {name: reasons[name] for name in SETS[which] if name in reasons}
-    names = tuple(corruption or (name for name in SETS[which] if name not in missing))
+    # What is named, be it by its photographs, must be there.
+    named = tuple(corruption or SETS[which])
+    names, notes = (named, []) if corruption or frost_dir else runnable(named)
     severities = tuple(severity or SEVERITIES)
     check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
     left = "; the same call goes on from the last whole file" if out is not None else ""
@@ -100,8 +100,8 @@ def corrupt(
             f"{out}: {len(test.images[:limit])} images of {data.name}, corruptions: {len(set(names))}, severities: "
             f"{len(set(severities))}; files written: {len(done.written)}, verified: {len(done.verified)}",
         )
-    for name, reason in missing.items():
-        say(f"{name} is left out: {reason} (--frost-dir)")
+    for note in notes:
+        say(note)
 
 
 def _draw(

@@ -1,14 +1,16 @@
 """`freqfast evaluate`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from freqfast.cli.errors import print_error
+from freqfast.cli.evaluate_options import ImageOptions, ModelOptions
 from freqfast.cli.files import FORMATS, check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import given, refuse, refuse_classes, refuse_frost_dir
+from freqfast.cli.options import refuse, refuse_classes, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.summary import present
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _IMAGES, _MODEL, _RESULTS = "Images (one of the first three)", "Model", "Results"
+_Show = Callable[["CorruptionReport", "CorruptionReport | None"], None]  # presents a report, and a baseline's
 
 
 def evaluate(
@@ -139,94 +142,80 @@ def evaluate(
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
     """
-    from freqfast.robustness.storage import read_results
+    from freqfast.robustness.storage import read_outcomes
 
-    check_output(out, ("json",), read_results, "result of freqfast evaluate")
+    check_output(out, ("json",), read_outcomes, "result of freqfast evaluate")
     check_output(csv, ("csv",))
     check_output(figure, FORMATS)
+    show = partial(present, baseline=baseline or "", as_json=as_json, out=out, csv=csv, figure=figure)
     if merge:
-        used = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
-        refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - used)
-        report, rival = _merged(models, baseline)
-        notes: list[str] = []
+        _report_merged(context, models, baseline, show)
     else:
-        if _is_result(models[0]):
-            raise ValueError(f"{models[0]} is a result, not a model; pass --merge to report on it")
-        if len(models) > 1:
-            raise ValueError(
-                f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
-                "files together with --merge"
-            )
-        if len(named := given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
-            raise ValueError(f"the images come from one place, got {' and '.join(named)}")
-        if not on_the_fly:
-            refuse(context, "stored images have been corrupted already", {"seed", "frost_dir"})
-        if which is not None:
-            refuse(context, "--set names the corruptions", {"corruption"})
-        if shard is not None:
-            later = {"baseline", "as_json", "csv", "figure"}
-            refuse(context, "a shard leaves its part in --out; report with --merge", later)
-            if out is None:
-                raise ValueError("--shard needs --out, the file to leave its part in")
-
-        from freqfast.corruptions import SETS
-        from freqfast.model_sources import check_classes, load_model
-        from freqfast.precision import default_device
-        from freqfast.robustness import Classifier, evaluate_source
-        from freqfast.robustness.sources import find_source, on_the_fly_source
-
-        refuse_classes(context, models[0])
-        refuse_frost_dir(frost_dir, corruption or SETS[which or "c"])
-        with interruptible("interrupted; no results are kept"):
-            part = _parse_shard(shard)
-            loaded = load_model(models[0], weights, _triple("mean", mean), _triple("std", std), classes)
-            rivals, stored = _baseline(baseline)
-            with progress_bar() as progress:
-                if on_the_fly:
-                    source, notes = on_the_fly_source(
-                        data or loaded.data,
-                        corruption,
-                        limit,
-                        seed,
-                        among=SETS[which or "c"],
-                        frost_dir=frost_dir,
-                        progress=progress,
-                    )
-                else:
-                    source, notes = find_source(
-                        cifar10c,
-                        corruption,
-                        limit,
-                        among=which and SETS[which],
-                        download=download,
-                        data=data,
-                        progress=progress,
-                    )
-                for each in (loaded, *rivals):
-                    check_classes(each.name, each.classes, source.name, source.classes)
-                classifiers = [
-                    Classifier(each.model, each.mean, each.std, device or default_device(), precision, name=each.name)
-                    for each in (loaded, *rivals)
-                ]
-                report, *others = evaluate_source(classifiers, source, part, progress)
-        rival = others[0] if others else stored
-    if shard is None:
-        present(report, rival, baseline or "", as_json, out, csv, figure)
-    else:
-        write(out, report.save)
-        say(f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge")
-    for note in notes:
-        print_error(note)
+        images = ImageOptions(cifar10c, download, on_the_fly, data, which, corruption, limit, seed, frost_dir)
+        model = ModelOptions(weights, mean, std, classes, device, precision)
+        _report_evaluated(context, models, images, model, baseline, out, shard, show)
 
 
-def _merged(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionReport", "CorruptionReport | None"]:
-    """The report that result files make together, and the baseline's."""
+def _report_merged(context: typer.Context, paths: Sequence[str], baseline: str | None, show: _Show) -> None:
+    """Report on what result files make together."""
+    used = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
+    refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - used)
+
     from freqfast.robustness import CorruptionReport
 
     if baseline is not None and not _is_result(baseline):
         raise ValueError(f"--merge evaluates nothing, so --baseline {baseline} must be a result file (--out)")
     report = CorruptionReport.merge([(path, CorruptionReport.load(path)) for path in paths])
-    return report, None if baseline is None else CorruptionReport.load(baseline)
+    show(report, None if baseline is None else CorruptionReport.load(baseline))
+
+
+def _report_evaluated(
+    context: typer.Context,
+    models: Sequence[str],
+    images: ImageOptions,
+    model: ModelOptions,
+    baseline: str | None,
+    out: Path | None,
+    shard: str | None,
+    show: _Show,
+) -> None:
+    """Evaluate a model, and with it the baseline if that is one, and report; of a shard only leave its part."""
+    if _is_result(models[0]):
+        raise ValueError(f"{models[0]} is a result, not a model; pass --merge to report on it")
+    if len(models) > 1:
+        raise ValueError(
+            f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
+            "files together with --merge"
+        )
+    images.refuse(context)
+    if shard is not None:
+        later = {"baseline", "as_json", "csv", "figure"}
+        refuse(context, "a shard leaves its part in --out; report with --merge", later)
+        if out is None:
+            raise ValueError("--shard needs --out, the file to leave its part in")
+
+    from freqfast.model_sources import check_classes
+    from freqfast.robustness import evaluate_source
+
+    refuse_classes(context, models[0])
+    refuse_frost_dir(images.frost_dir, images.names)
+    with interruptible("interrupted; no results are kept"):
+        part = _parse_shard(shard)
+        loaded = model.load(models[0])
+        rivals, stored = _baseline(baseline)
+        with progress_bar() as progress:
+            source, notes = images.find(loaded.data, progress)
+            for each in (loaded, *rivals):
+                check_classes(each.name, each.classes, source.name, source.classes)
+            classifiers = [model.classifier(each) for each in (loaded, *rivals)]
+            report, *others = evaluate_source(classifiers, source, part, progress)
+    if shard is None:
+        show(report, others[0] if others else stored)
+    else:
+        write(out, report.save)
+        say(f"{out}: shard {shard}, {len(report.outcomes)} cells; put all together with --merge")
+    for note in notes:
+        print_error(note)
 
 
 def _baseline(baseline: str | None) -> tuple[list["SourcedModel"], "CorruptionReport | None"]:
@@ -249,15 +238,3 @@ def _parse_shard(text: str | None) -> tuple[int, int]:
     if not slash or not number.isdecimal() or not count.isdecimal():
         raise ValueError(f"--shard {text}: write I/N, such as 1/4")
     return int(number), int(count)
-
-
-def _triple(name: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) != 3:
-        raise ValueError(f"--{name} {text}: write three numbers such as 0.49,0.48,0.45")
-    return values

@@ -159,6 +159,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
 
 def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     """Draw the figures that the results allow; tells what was written."""
+    from freqfast.corruptions import FAMILIES
     from freqfast.report import by_family, clean_against_robust
     from freqfast.study import summarise
 
@@ -167,7 +168,7 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     for measure in ("mean15", "mean_bar"):
         if any({"clean", measure} <= summary.means.keys() for summary in summaries):
             figures[f"clean_{measure}"] = clean_against_robust(results.study, summaries, measure)
-    if any(summary.means.keys() & {"noise", "blur", "weather", "digital"} for summary in summaries):
+    if any(summary.means.keys() & FAMILIES.keys() for summary in summaries):
         figures["families"] = by_family(results.study, summaries)
     if figures:
         folder.mkdir(exist_ok=True)

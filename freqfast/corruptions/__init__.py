@@ -14,11 +14,13 @@ from freqfast.corruptions.registry import (
     EXTRA,
     FAMILIES,
     MAIN,
+    MEANS,
     SETS,
     SEVERITIES,
     Corruption,
     available,
     own_corruptions,
+    runnable,
     unavailable,
 )
 from freqfast.corruptions.streams import BatchRandom
@@ -29,6 +31,7 @@ __all__ = [
     "EXTRA",
     "FAMILIES",
     "MAIN",
+    "MEANS",
     "SETS",
     "SEVERITIES",
     "BatchRandom",
@@ -36,5 +39,6 @@ __all__ = [
     "available",
     "corrupt",
     "own_corruptions",
+    "runnable",
     "unavailable",
 ]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freqfast._version import __version__
 from freqfast.corruptions.batch import MIN_SIDE, corrupt
 from freqfast.corruptions.manifest import MANIFEST, Manifest, StoredFile, read_manifest, write_manifest
 from freqfast.corruptions.photographs import find_photographs, photographs_sha256, shrunk_photographs
@@ -215,7 +216,7 @@ def _differences(there: Manifest, wanted: Manifest, photographs: str | None) -> 
     if not found and None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
         return ["other names of classes"]
     frost = there.files.get("frost.npy")
-    if not found and frost and None not in (frost.photographs, photographs) and frost.photographs != photographs:
+    if not found and frost and photographs and frost.photographs != photographs:
         return ["other photographs of frost"]
     return found
 
@@ -251,7 +252,7 @@ def _write(
         manifest = read_manifest(folder)
         if manifest is None:
             raise FileNotFoundError(f"{folder / MANIFEST} has gone")
-        files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape, photographs=photographs)}
+        files = manifest.files | {name: StoredFile(digest.hexdigest(), size, shape, __version__, photographs)}
         write_manifest(folder, replace(manifest, files=files))
 
 

@@ -22,15 +22,14 @@ class StoredFile:
         bytes: Its size.
         shape: Shape of the array in it.
         freqfast: The version that wrote it.
-        photographs: Hash of the photographs that it was made with; None where there are none, and in manifests of
-            earlier versions.
+        photographs: Hash of the photographs that it was made with; None but for frost.
     """
 
     sha256: str
     bytes: int
     shape: tuple[int, ...]
-    freqfast: str = __version__
-    photographs: str | None = None
+    freqfast: str
+    photographs: str | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError(f"severities {severities}")
     if type(images) is not int or images < 1:
         raise ValueError(f"images {images!r}")
-    classes = content.get("classes")  # which a manifest of an earlier version has not
+    classes = content["classes"]
     if classes is not None:
         if not classes or not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise ValueError(f"classes {classes!r}")

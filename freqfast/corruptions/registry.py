@@ -1,7 +1,7 @@
 """Which corruptions there are, what they are called, and where their functions lie."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -68,6 +68,14 @@ BAR = (
 SETS = {"c": CORRUPTIONS, "bar": BAR}
 """The built-in corruptions by benchmark: CIFAR-10-C, on which everything runs by default, and CIFAR-10-C-bar."""
 
+MEANS: dict[str, tuple[str, ...]] = {
+    "mean15": MAIN,
+    "mean19": CORRUPTIONS,
+    "mean_bar": BAR,
+    **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
+}
+"""What each mean is over, by its name: a family's is over its main ones."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _MODULES = {
@@ -97,13 +105,19 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
     return {}
 
 
-def available(frost_dir: str | Path | None = None) -> tuple[str, ...]:
+def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
+    """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out."""
+    reasons = {name: reason for name, reason in unavailable(frost_dir).items() if name in names}
+    notes = [f"{name} is left out: {reason} (--frost-dir)" for name, reason in reasons.items()]
+    return tuple(name for name in names if name not in reasons), notes
+
+
+def available() -> tuple[str, ...]:
     """What models are evaluated on here by default: those of the 19 that can run, in order, then the registered ones.
 
     ``corrupt`` accepts the names in ``BAR`` as well.
     """
-    missing = unavailable(frost_dir)
-    return tuple(name for name in CORRUPTIONS if name not in missing) + own_corruptions()
+    return runnable(CORRUPTIONS)[0] + own_corruptions()
 
 
 def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruption:

@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality
-from freqfast.corruptions import BAR, CORRUPTIONS
+from freqfast.corruptions import SETS
 from freqfast.recipe import Recipe, apply_overrides, differing_fields, find_recipe
 from freqfast.robustness import CLEAN, Provenance
 
@@ -56,8 +56,7 @@ def evaluate_command(run: str, provenance: Provenance, out: str, data: str | Non
         data = data if CLEAN in provenance.cells else None
         words += [] if how == "as published" else ["--cifar10c", provenance.source]  # the first is found by itself
     names = list(dict.fromkeys(key[0] for key in provenance.cells if key != CLEAN))
-    sets = {"c": CORRUPTIONS, "bar": BAR}
-    whole = next((word for word, members in sets.items() if set(names) == set(members)), None)
+    whole = next((word for word, members in SETS.items() if set(names) == set(members)), None)
     words += ["--set", whole] if whole else [word for name in names for word in ("--corruption", name)]
     words += [*_at(data), "--limit", str(provenance.image_range[1]), "--precision", provenance.precision]
     return shlex.join([*words, "--out", out])

@@ -87,14 +87,13 @@ def contact_sheet(
     return figure
 
 
-def most_colourful(images: np.ndarray, count: int = 100) -> int:
-    """Index of the most colourful of the first images, by the measure of Hasler and Süsstrunk (2003).
+def most_colourful(images: np.ndarray) -> int:
+    """Index of the most colourful of the first hundred images, by the measure of Hasler and Süsstrunk (2003).
 
     Args:
         images: uint8 ``(N, H, W, 3)``.
-        count: How many to look at.
     """
-    red, green, blue = np.moveaxis(images[:count].astype(np.float32), 3, 0)
+    red, green, blue = np.moveaxis(images[:100].astype(np.float32), 3, 0)
     opponents = np.stack([red - green, (red + green) / 2 - blue])
     spread, mean = np.hypot(*opponents.std((2, 3))), np.hypot(*opponents.mean((2, 3)))
     return int(np.argmax(spread + 0.3 * mean))

@@ -7,18 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from freqfast.corruptions import BAR, EXTRA, FAMILIES, MAIN, SEVERITIES
+from freqfast.corruptions import BAR, FAMILIES, MEANS, SEVERITIES
 from freqfast.robustness import CLEAN, CorruptionReport
 from freqfast.robustness.metrics import mean_interval
 
 __all__ = ["MEASURES", "Measured", "corruption_families", "difference", "measure"]
 
-MEASURES: dict[str, tuple[str, ...]] = {
-    "mean15": MAIN,
-    "mean19": (*MAIN, *EXTRA),
-    **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
-}
-"""The corruptions that each mean is over, by its name; ``clean`` is the measure besides."""
+MEASURES = tuple(name for name in MEANS if name != "mean_bar")
+"""The means over what every run is evaluated on; ``clean`` is the measure besides."""
 
 
 class Measured(NamedTuple):
@@ -49,18 +45,18 @@ def measure(report: CorruptionReport, name: str) -> Measured | None:
 
     Args:
         report: What the run measured.
-        name: ``clean`` or a name in `MEASURES`.
+        name: ``clean`` or a name in `freqfast.corruptions.MEANS`.
 
     Returns:
         None where it was not measured.
     """
-    value = report.clean if name == "clean" else report.mean(MEASURES[name])
+    value = report.clean if name == "clean" else report.mean(MEANS[name])
     if value is None:
         return None
     if name == "clean":
         interval = report.outcomes[CLEAN].interval if CLEAN in report.outcomes else None
     else:
-        interval = report.interval(MEASURES[name])
+        interval = report.interval(MEANS[name])
     return Measured(value, *(interval or (None, None)))
 
 
@@ -73,7 +69,7 @@ def difference(report: CorruptionReport, first: CorruptionReport, name: str) -> 
     Args:
         report: What the run measured.
         first: What the first run measured.
-        name: ``clean`` or a name in `MEASURES`.
+        name: ``clean`` or a name in `freqfast.corruptions.MEANS`.
 
     Returns:
         The difference, None where either was not measured; whether its interval is paired.
@@ -93,7 +89,7 @@ def difference(report: CorruptionReport, first: CorruptionReport, name: str) -> 
 def _scores(report: CorruptionReport, name: str) -> np.ndarray | None:
     """Each image's (mean) correctness ``(N,)``, where it is known."""
     if name != "clean":
-        return report.image_scores(MEASURES[name])
+        return report.image_scores(MEANS[name])
     return report.outcomes[CLEAN].correct.astype(np.float64) if CLEAN in report.outcomes else None
 
 
@@ -102,6 +98,6 @@ def _paired(report: CorruptionReport, first: CorruptionReport, name: str) -> tup
     ours, theirs = _scores(report, name), _scores(first, name)
     if ours is None or theirs is None or len(ours) != len(theirs):
         return None
-    keys = [CLEAN] if name == "clean" else product(MEASURES[name], SEVERITIES)
+    keys = [CLEAN] if name == "clean" else product(MEANS[name], SEVERITIES)
     same = all(report.outcomes[key].images_crc32 == first.outcomes[key].images_crc32 for key in keys)
     return mean_interval(ours - theirs) if same else None

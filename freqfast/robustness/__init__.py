@@ -11,12 +11,13 @@ each, in integers, with the `Provenance` of all. A `CorruptionReport` holds thes
 (0.826, 0.945)
 """
 
-from freqfast.robustness.cells import Cell, CellSource, corrupted_cells, corrupted_source
+from freqfast.robustness.cells import Cell, CellSource, corrupted_source
 from freqfast.robustness.classifier import Classifier
 from freqfast.robustness.comparison import Comparison, compare
 from freqfast.robustness.evaluation import evaluate_cells, evaluate_source
+from freqfast.robustness.keys import CLEAN
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import CLEAN, Provenance
+from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.report import CorruptionReport
 from freqfast.robustness.stored import stored_source
 
@@ -30,7 +31,6 @@ __all__ = [
     "Outcomes",
     "Provenance",
     "compare",
-    "corrupted_cells",
     "corrupted_source",
     "evaluate_cells",
     "evaluate_source",

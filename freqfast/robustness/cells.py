@@ -11,9 +11,9 @@ from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from freqfast.corruptions.archive import check_request, hash_images
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.data.images import ImageSet
-from freqfast.robustness.provenance import CLEAN, Key
+from freqfast.robustness.keys import CLEAN, Key
 
-__all__ = ["Cell", "CellSource", "corrupted_cells", "corrupted_source"]
+__all__ = ["Cell", "CellSource", "corrupted_source"]
 
 
 class Cell(NamedTuple):
@@ -37,7 +37,8 @@ class CellSource:
         severities: Their severities.
         labels: int64 ``(N,)``, those of every cell.
         read: ``(corruption, severity) -> images``, uint8 ``(N, H, W, 3)``.
-        clean: The uncorrupted images, where they can be had; as many, in an order of their own.
+        clean: The uncorrupted images, where they can be had, in an order of their own: as many as in every cell, but
+            of a run, which is measured clean on all of its test images, more.
         sha256: Hash of what the images come from; see `Provenance`.
         seed: Seed of the corruptions, where known.
         classes: Class names, in the order of the labels, where known.
@@ -104,19 +105,3 @@ def corrupted_source(
         sha256,
         seed,
     )
-
-
-def corrupted_cells(
-    images: np.ndarray, labels: np.ndarray, corruptions: Sequence[str], seed: int = 0
-) -> Iterator[Cell]:
-    """Corrupt images on the fly, at every severity.
-
-    Args:
-        images: uint8 ``(N, H, W, 3)``.
-        labels: ``(N,)``.
-        corruptions: Names, see `freqfast.corruptions`.
-        seed: Seed of the corruptions.
-    """
-    for name in corruptions:
-        for severity in SEVERITIES:
-            yield Cell(name, severity, corrupt(images, name, severity, seed), labels)

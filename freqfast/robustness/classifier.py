@@ -95,21 +95,16 @@ class Classifier:
             raise ValueError(f"{self.name} must give logits of shape ({len(batch)}, classes), got {got}")
         return found.float()
 
-    def predict(self, images: np.ndarray, progress: Callable[[int], None] | None = None) -> np.ndarray:
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Class of each image.
 
         Args:
             images: uint8 ``(N, H, W, 3)``; a memory map is read batch by batch.
-            progress: Called with the number of images done.
 
         Returns:
             int64 ``(N,)``.
         """
-        classes = []
-        for done, batch in batches(images, self.batch_size):
-            classes.append(self.logits(batch).argmax(1))
-            if progress:
-                progress(done)
+        classes = [self.logits(batch).argmax(1) for _, batch in batches(images, self.batch_size)]
         return torch.cat(classes).cpu().numpy()
 
     def _normalise(self, batch: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.robustness.keys import CLEAN, Key, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import CLEAN, Key, key_text
 from freqfast.robustness.report import CorruptionReport
 
 __all__ = ["Comparison", "PairedCell", "compare"]

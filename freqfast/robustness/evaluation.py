@@ -12,8 +12,9 @@ from torch import Tensor
 from freqfast.progress import Progress
 from freqfast.robustness.cells import Cell, CellSource
 from freqfast.robustness.classifier import Classifier, batches
+from freqfast.robustness.keys import Key, key_text
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import Key, Provenance, key_text
+from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.report import CorruptionReport
 
 __all__ = ["evaluate_cells", "evaluate_source"]

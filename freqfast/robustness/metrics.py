@@ -17,22 +17,23 @@ __all__ = [
 ]
 
 
-def wilson_interval(right: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a proportion (Wilson, 1927), sound also near 0 and 1 and for few images.
+_Z = NormalDist().inv_cdf(0.975)  # of a two-sided interval of 95 %
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson, 1927), sound also near 0 and 1 and for few images.
 
     Args:
         right: Number of successes.
         total: Number of trials, at least 1.
-        level: Its confidence level.
 
     Raises:
         ValueError: If ``right`` does not lie in ``0..total``.
     """
     if not 0 <= right <= total or total < 1:
         raise ValueError(f"right must lie in 0..total and total be positive, got {right} of {total}")
-    z = _z(level)
-    centre = (right + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * math.sqrt(right * (total - right) / total + z * z / 4)
+    centre = (right + _Z * _Z / 2) / (total + _Z * _Z)
+    half = _Z / (total + _Z * _Z) * math.sqrt(right * (total - right) / total + _Z * _Z / 4)
     return (0.0 if right == 0 else max(0.0, centre - half)), (1.0 if right == total else min(1.0, centre + half))
 
 
@@ -53,7 +54,7 @@ def mean_interval(scores: np.ndarray) -> tuple[float, float] | None:
     scores = np.asarray(scores, dtype=np.float64)
     if len(scores) < 2:
         return None
-    half = _z(0.95) * float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    half = _Z * float(scores.std(ddof=1)) / math.sqrt(len(scores))
     mean = float(scores.mean())
     return mean - half, mean + half
 
@@ -119,10 +120,6 @@ def mcnemar(correct: np.ndarray, baseline: np.ndarray) -> tuple[int, int, float]
 
     ours, theirs = int((correct & ~baseline).sum()), int((baseline & ~correct).sum())
     return ours, theirs, float(binomtest(ours, ours + theirs).pvalue) if ours + theirs else 1.0
-
-
-def _z(level: float) -> float:
-    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def _over(value: Fraction | int, baseline: Fraction | int) -> float | None:

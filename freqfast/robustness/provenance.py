@@ -2,13 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-__all__ = ["CLEAN", "Key", "Provenance", "key_text"]
+from freqfast.robustness.keys import Key
 
-Key = tuple[str, int]
-"""A corruption and a severity."""
-
-CLEAN: Key = ("clean", 0)
-"""The cell of uncorrupted images."""
+__all__ = ["Provenance"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Provenance:
         source: What the user called the images.
         source_sha256: Hash of the published archive, of a folder's ``manifest.json``, without one of the first image of
             each of its cells; or of the uncorrupted images, followed by that of the frost photographs where they are
-            used. None in some results of earlier versions.
+            used. None where it is not known.
         seed: Seed of the corruptions, where known.
         image_range: The first image of each cell, and the one after the last.
         labels_sha256: Hash of their labels as little-endian int64.
@@ -51,11 +47,6 @@ class Provenance:
             for name in mine
             if name not in ("model", "source") and mine[name] != theirs[name]
         ]
-
-
-def key_text(key: Key) -> str:
-    """A cell's name in messages, such as ``fog 3``."""
-    return key[0] if key == CLEAN else f"{key[0]} {key[1]}"
 
 
 def _short(value: object) -> str:

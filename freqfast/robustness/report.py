@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from freqfast.corruptions import BAR, EXTRA, FAMILIES, MAIN, SEVERITIES
+from freqfast.corruptions import BAR, CORRUPTIONS, FAMILIES, MAIN, MEANS, SEVERITIES
+from freqfast.robustness.keys import CLEAN, Key, key_text
 from freqfast.robustness.metrics import mean_interval
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import CLEAN, Key, Provenance, key_text
-from freqfast.robustness.storage import read_results, write_results
+from freqfast.robustness.provenance import Provenance
+from freqfast.robustness.storage import read_outcomes, write_outcomes
 
 __all__ = ["CorruptionReport"]
 
@@ -71,7 +72,7 @@ class CorruptionReport:
     @property
     def mean19(self) -> float | None:
         """Mean over all 19 corruptions of the published archive."""
-        return self.mean((*MAIN, *EXTRA))
+        return self.mean(CORRUPTIONS)
 
     @property
     def mean_bar(self) -> float | None:
@@ -81,14 +82,13 @@ class CorruptionReport:
     @property
     def families(self) -> dict[str, float]:
         """Mean over the main corruptions of each family, for the families that were measured in full."""
-        main = {family: [n for n in names if n in MAIN] for family, names in FAMILIES.items()}
-        means = {family: self.mean(names) for family, names in main.items() if names}
+        means = {family: self.mean(MEANS[family]) for family in FAMILIES}
         return {family: value for family, value in means.items() if value is not None}
 
     @property
     def missing(self) -> list[str]:
         """Corruptions of the published archive that were not measured."""
-        return [name for name in (*MAIN, *EXTRA) if name not in self.accuracy]
+        return [name for name in CORRUPTIONS if name not in self.accuracy]
 
     @property
     def mean15_interval(self) -> tuple[float, float] | None:
@@ -157,7 +157,7 @@ class CorruptionReport:
         Raises:
             OSError: If the file cannot be written; a former file of that name stays.
         """
-        write_results(path, self.outcomes, self.provenance)
+        write_outcomes(path, self.outcomes, self.provenance)
 
     @classmethod
     def load(cls, path: str | Path) -> "CorruptionReport":
@@ -167,7 +167,7 @@ class CorruptionReport:
             FileNotFoundError: If there is no such file.
             ValueError: If it is no result file, or its numbers contradict each other.
         """
-        return cls(*read_results(path))
+        return cls(*read_outcomes(path))
 
     @classmethod
     def merge(cls, parts: Sequence[tuple[str, "CorruptionReport"]]) -> "CorruptionReport":

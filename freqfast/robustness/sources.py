@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import CORRUPTIONS, unavailable
+from freqfast.corruptions import CORRUPTIONS, runnable
 from freqfast.corruptions.archive import hash_images
 from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
@@ -23,10 +23,10 @@ __all__ = ["find_source", "on_the_fly_source"]
 
 def find_source(
     path: str | Path | None = None,
-    corruptions: Sequence[str] | None = None,
+    required: Sequence[str] | None = None,
     limit: int | None = None,
     *,
-    among: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     download: bool = False,
     data: str | Path | None = None,
     progress: Progress | None = None,
@@ -36,9 +36,9 @@ def find_source(
     Args:
         path: A folder in the published layout, or the published archive, which is checked and unpacked into the cache.
             By default the published images, if the cache has them.
-        corruptions: Which corruptions; by default all that are there.
-        among: Of those that are there, leave out all but these.
+        required: Corruptions to use, each of which must be there; by default all that are there.
         limit: Images of each severity to use, from its start.
+        only: Leave out all but these; a note says which are missing.
         download: Fetch the published images if the cache does not have them.
         data: Where the uncorrupted test images are; else the environment variable FREQFAST_DATA and the cache are
             looked at, and nothing is downloaded for it.
@@ -62,22 +62,22 @@ def find_source(
     elif Path(path).is_file():
         published = unpack_cifar10c(path, progress)
     folder = published or Path(path or "")
-    source = stored_source(folder, limit, corruptions, among)
+    source = stored_source(folder, limit, required, only)
     if published:
         source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, classes=CLASSES)
     source, reason = _with_clean(source, folder, data, progress)
-    lacking = [name for name in among or () if name not in source.corruptions]
+    lacking = [name for name in only or () if name not in source.corruptions]
     notes = [f"not in {folder}: {', '.join(lacking)}"] if lacking else []
     return source, notes + ([f"no clean accuracy: {reason}"] if reason else [])
 
 
 def on_the_fly_source(
     data: str | Path | None = None,
-    corruptions: Sequence[str] | None = None,
+    required: Sequence[str] | None = None,
     limit: int | None = None,
     seed: int = 0,
     *,
-    among: Sequence[str] = CORRUPTIONS,
+    only: Sequence[str] = CORRUPTIONS,
     frost_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[CellSource, list[str]]:
@@ -85,10 +85,10 @@ def on_the_fly_source(
 
     Args:
         data: Where the data set is, see `freqfast.data.load_data`; or its name, "cifar10" or "photos".
-        corruptions: Names; by default all of `among` that can run here.
+        required: Corruptions to use, each of which must run here; by default all of `only` that can.
         limit: Use the first images only.
         seed: Seed of the corruptions.
-        among: Names; by default the 19 of CIFAR-10-C.
+        only: Leave out all but these, by default the 19 of CIFAR-10-C; a note says which cannot run.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
         progress: Called as ``progress(done, total, message)`` while data is fetched and decoded.
 
@@ -101,13 +101,10 @@ def on_the_fly_source(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    reasons = {} if corruptions else unavailable(frost_dir)
-    missing = {name: reasons[name] for name in among if name in reasons}
-    names = corruptions or [name for name in among if name not in missing]
+    names, notes = (required, []) if required else runnable(only, frost_dir)
     found = load_place(data, progress)
     source = corrupted_source(found.test.head(limit), names, seed, frost_dir=frost_dir)
-    source = replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes)
-    return source, [f"{name} is left out: {reason} (--frost-dir)" for name, reason in missing.items()]
+    return replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes), notes
 
 
 def _with_clean(
@@ -125,19 +122,21 @@ def _with_clean(
         if data is not None:
             raise
         return source, str(error)
-    if found is None:
-        return source, "no test images are at hand; name them with --data"
-    if (clean := _matching(source, manifest, found)) is None:
+    clean = _matching(source, manifest, found)
+    if clean is None:
         return source, f"the test images of {data or found.name} are not those that {folder} was made from"
     return replace(source, clean=clean, classes=found.classes), None
 
 
-def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData | None:
+def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData:
+    """The data whose test images a folder may have been made from: what is named, or is here already."""
     if data is None and manifest is not None and manifest.source == "photos":
         return load_place("photos")
     if data is not None or named_place():
         return load_place(data, progress)
-    return cache.recall("cifar10")
+    if (found := cache.recall("cifar10")) is None:
+        raise FileNotFoundError("no test images are at hand; name them with --data")
+    return found
 
 
 def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) -> ImageSet | None:

@@ -15,15 +15,16 @@ from typing import Any
 from freqfast._version import __version__
 from freqfast.corruptions import SEVERITIES
 from freqfast.files import write_text
+from freqfast.robustness.keys import CLEAN, Key
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import CLEAN, Key, Provenance
+from freqfast.robustness.provenance import Provenance
 
-__all__ = ["SCHEMA", "read_results", "write_results"]
+__all__ = ["SCHEMA", "read_outcomes", "write_outcomes"]
 
 SCHEMA = "freqfast-evaluation-1"
 
 
-def write_results(path: str | Path, outcomes: Mapping[Key, Outcomes], provenance: Provenance | None) -> None:
+def write_outcomes(path: str | Path, outcomes: Mapping[Key, Outcomes], provenance: Provenance | None) -> None:
     """Write outcomes by cell and what was evaluated, whole or not at all.
 
     Raises:
@@ -46,7 +47,7 @@ def write_results(path: str | Path, outcomes: Mapping[Key, Outcomes], provenance
     write_text(path, json.dumps(content) + "\n")
 
 
-def read_results(path: str | Path) -> tuple[dict[Key, Outcomes], Provenance | None]:
+def read_outcomes(path: str | Path) -> tuple[dict[Key, Outcomes], Provenance | None]:
     """Read the outcomes and the provenance in a result file.
 
     Raises:

@@ -10,19 +10,16 @@ import numpy as np
 from freqfast.corruptions import BAR, CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.manifest import MANIFEST, read_manifest
 from freqfast.data.cifar10 import CLASSES as CIFAR10
-from freqfast.data.photos import PHOTOS
 from freqfast.robustness.cells import CellSource
 
 __all__ = ["stored_source"]
-
-_CLASSES = {"cifar10": CIFAR10, "photos": tuple(PHOTOS)}
 
 
 def stored_source(
     folder: str | Path,
     limit: int | None = None,
-    corruptions: Sequence[str] | None = None,
-    among: Sequence[str] | None = None,
+    required: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
 ) -> CellSource:
     """A folder in the published CIFAR-10-C layout.
 
@@ -33,11 +30,11 @@ def stored_source(
     Args:
         folder: The folder.
         limit: Images of each block to use, from its start; all by default.
-        corruptions: Which corruptions; by default all that are there.
-        among: Of those, leave out all but these.
+        required: Corruptions to use, each of which must be there; by default all that are there.
+        only: Leave out all but these; some may be missing.
 
     Raises:
-        FileNotFoundError: If the folder, the labels, or a corruption that is wanted is missing, or all of `among` are.
+        FileNotFoundError: If the folder, the labels, or one of `required` is missing, or all of `only` are.
         ValueError: If a file is not what the layout says; the message names it. All are checked here.
     """
     folder = Path(folder)
@@ -48,24 +45,20 @@ def stored_source(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     labels = _read_labels(folder / "labels.npy", len(severities))
-    known = dict.fromkeys(among or (*CORRUPTIONS, *BAR, *(manifest.corruptions if manifest else ())))
+    known = dict.fromkeys(only or (*CORRUPTIONS, *BAR, *(manifest.corruptions if manifest else ())))
     there = [corruption for corruption in known if (folder / f"{corruption}.npy").exists()]
     if not there:
         raise FileNotFoundError(
             f"{folder} holds none of the corruptions looked for; the first is {next(iter(known))}.npy"
         )
-    if absent := [corruption for corruption in corruptions or () if corruption not in there]:
+    if absent := [corruption for corruption in required or () if corruption not in there]:
         raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(there)}")
-    names = tuple(dict.fromkeys(corruptions or there))
+    names = tuple(dict.fromkeys(required or there))
     images = _StoredImages(folder, severities, len(labels), min(len(labels), limit or len(labels)))
     first = hashlib.sha256()
     for corruption in names:
         for block in images.open(corruption)[:: len(labels)]:
             first.update(block.tobytes())
-    classes = manifest.classes if manifest else None
-    if classes is None:  # an earlier version's manifest, or the published archive
-        data = manifest.source if manifest else "cifar10" if _are_cifar10(labels) else ""
-        classes = _CLASSES.get(str(data))
     return CellSource(
         str(folder),
         names,
@@ -74,7 +67,7 @@ def stored_source(
         images.read,
         sha256=(hashlib.sha256((folder / MANIFEST).read_bytes()) if manifest else first).hexdigest(),
         seed=manifest.seed if manifest else None,
-        classes=classes,
+        classes=manifest.classes if manifest else CIFAR10 if _are_cifar10(labels) else None,
     )
 
 

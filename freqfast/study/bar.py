@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,11 @@ def evaluate_bar(
     Raises:
         ValueError: If the data is not the run's.
     """
-    from freqfast.corruptions import BAR, SEVERITIES
+    from freqfast.corruptions import BAR
     from freqfast.data import load_data
     from freqfast.robustness import Classifier, evaluate_cells
     from freqfast.training.environment import data_hash
-    from freqfast.training.outcome import cells_of_run
+    from freqfast.training.outcome import source_of_run
 
     started = time.monotonic()
     data = load_data(run.recipe.data, data_path or run.environment["data"]["path"], progress)
@@ -61,8 +62,8 @@ def evaluate_bar(
         run.report["precision"],
         name=str(run.path),
     )
-    cells = cells_of_run(run.recipe, data.hold_out(run.recipe.holdout), BAR)
-    found = evaluate_cells(classifier, cells, len(BAR) * len(SEVERITIES), progress=progress)
+    source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), BAR), clean=None)
+    found = evaluate_cells(classifier, source.cells(), len(source.keys), progress)
     content = {key: value for key, value in found.to_dict().items() if key in ("mean_bar", "accuracy", "images")}
     content |= {"seconds": time.monotonic() - started, "version": __version__}
     write_text(run.path / _NAME, json.dumps(content, indent=2) + "\n")

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,21 @@ from fastai.learner import Learner
 
 from freqfast._version import __version__
 from freqfast.bands import frequency_proportion
-from freqfast.corruptions import SEVERITIES, available
+from freqfast.corruptions import available
 from freqfast.data import ImageData
 from freqfast.files import write_text
 from freqfast.model_file import write_model
 from freqfast.modulation import effective_weight
 from freqfast.progress import Progress
 from freqfast.recipe import Recipe
-from freqfast.robustness import CLEAN, Cell, Classifier, corrupted_cells, evaluate_cells
+from freqfast.robustness import CellSource, Classifier, corrupted_source, evaluate_cells
 from freqfast.run import SCHEMA
 from freqfast.spectra import measure_spectra
 from freqfast.spectra_h5 import write_spectra
 from freqfast.surgery import find_conv
 from freqfast.training.learner import model_spec
 
-__all__ = ["cells_of_run", "filter_proportion", "write_outcome"]
+__all__ = ["filter_proportion", "source_of_run", "write_outcome"]
 
 
 def filter_proportion(learn: Learner) -> list[float]:
@@ -82,10 +82,17 @@ def write_outcome(
     write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
 
 
-def cells_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> Iterator[Cell]:
-    """The corrupted images that runs of a recipe are evaluated on, those held out under a seed of their own."""
+def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> CellSource:
+    """What runs of a recipe are evaluated on: all test images clean, and the sample that the recipe says corrupted.
+
+    Args:
+        recipe: The recipe.
+        data: Its data; the test images are evaluated on, those held out under a seed of their own.
+        corruptions: Names, see `freqfast.corruptions`.
+    """
     sample = data.test.head(recipe.test_images or None)
-    return corrupted_cells(sample.images, sample.labels, corruptions, seed=1 if recipe.holdout else 0)
+    source = corrupted_source(sample, corruptions, seed=1 if recipe.holdout else 0)
+    return replace(source, clean=data.test)
 
 
 def _evaluate(recipe: Recipe, learn: Learner, data: ImageData, out: Path, progress: Progress | None) -> dict[str, Any]:
@@ -96,10 +103,8 @@ def _evaluate(recipe: Recipe, learn: Learner, data: ImageData, out: Path, progre
     """
     precision = learn.auto_precision.precision  # as chosen for the training
     classifier = Classifier(learn.model, data.mean, data.std, precision=precision)
-    names = available()
-    clean = Cell(*CLEAN, data.test.images, data.test.labels)
-    cells = chain([clean], cells_of_run(recipe, data, names))
-    result = evaluate_cells(classifier, cells, 1 + len(names) * len(SEVERITIES), progress=progress)
+    source = source_of_run(recipe, data, available())
+    result = evaluate_cells(classifier, source.cells(), len(source.keys), progress)
     result.save(out / "evaluation.json")
     return {
         "schema": SCHEMA,

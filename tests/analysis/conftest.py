@@ -43,9 +43,9 @@ class Spy(Classifier):
         super().__init__(model, MEAN, STD, precision="float32")
         self.seen = []
 
-    def predict(self, images, progress=None):
+    def predict(self, images):
         self.seen.append(np.array(images))
-        return super().predict(images, progress)
+        return super().predict(images)
 
 
 @pytest.fixture

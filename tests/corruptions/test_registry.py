@@ -15,6 +15,7 @@ from freqfast.corruptions import (
     available,
     corrupt,
     own_corruptions,
+    runnable,
     unavailable,
 )
 from freqfast.corruptions.photographs import DISTRIBUTION, find_photographs
@@ -49,6 +50,10 @@ def test_without_photographs_the_other_18_run_and_one_line_says_why(no_frost, ph
     assert set(available()) >= set(CORRUPTIONS) - {"frost"}
     assert "frost" not in available()
     assert list(unavailable()) == ["frost"]
+    names, (note,) = runnable(("snow", "frost", "fog"))
+    assert names == ("snow", "fog")
+    assert note == f"frost is left out: {unavailable()['frost']} (--frost-dir)"
+    assert runnable(BAR) == (BAR, [])
     with pytest.raises(FileNotFoundError, match=r"pip install 'freqfast\[frost\]'") as caught:
         corrupt(photos[:2], "frost", 1)
     assert "\n" not in str(caught.value)
@@ -56,8 +61,8 @@ def test_without_photographs_the_other_18_run_and_one_line_says_why(no_frost, ph
 
 
 def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
-    assert available(frost_dir)[: len(CORRUPTIONS)] == CORRUPTIONS
     assert unavailable(frost_dir) == {}
+    assert runnable(CORRUPTIONS, frost_dir) == (CORRUPTIONS, [])
     with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
         corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
     for path in frost_dir.iterdir():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from freqfast.robustness import Classifier, CorruptionReport, Outcomes
-from freqfast.robustness.provenance import CLEAN
+from freqfast.robustness.keys import CLEAN
 
 # The names as the published archive has them; written out here, since the tests must not believe the package.
 MAIN = (

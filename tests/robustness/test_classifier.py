@@ -5,6 +5,7 @@ from torch import nn
 
 from freqfast.modulation import SpectralConv2d, apply_modulation
 from freqfast.robustness import Classifier
+from freqfast.robustness.classifier import batches
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -60,10 +61,10 @@ def test_inputs_are_channels_last_and_normalised(model, noise):
     np.testing.assert_allclose(seen[0].numpy(), expected, atol=2e-6)
 
 
-def test_progress_counts_images(model, noise):
-    calls = []
-    Classifier(model, MEAN, STD, batch_size=4).predict(noise(10), calls.append)
-    assert calls == [4, 8, 10]
+def test_batches_count_images(noise):
+    images = noise(10)
+    assert [done for done, _ in batches(images, 4)] == [4, 8, 10]
+    np.testing.assert_array_equal(np.concatenate([batch for _, batch in batches(images, 4)]), images)
 
 
 def test_images_are_neither_changed_nor_needed_writable(model, noise):

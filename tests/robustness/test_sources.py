@@ -96,7 +96,7 @@ def test_on_the_fly_images_are_those_of_corrupt():
 
 
 def test_what_cannot_run_is_left_out_with_a_note(monkeypatch):
-    monkeypatch.setattr("freqfast.robustness.sources.unavailable", lambda place: {"frost": "no photographs"})
+    monkeypatch.setattr("freqfast.corruptions.registry.unavailable", lambda place: {"frost": "no photographs"})
     source, notes = on_the_fly_source("photos", limit=1)
     assert source.corruptions == tuple(name for name in CORRUPTIONS if name != "frost")
     assert notes == ["frost is left out: no photographs (--frost-dir)"]
