@@ -15,6 +15,7 @@ __all__ = ["Arm", "PlannedRun", "Study", "load_study", "run_name"]
 _STUDY_KEYS = ("title", "description", "seeds", "baseline", "bar", "settings", "target", "arms")
 _ARM_KEYS = ("recipe", "description", "settings", "callbacks", "seeds")
 _TARGET_KEYS = ("clean", "mean15")
+_SAME_FOR_ALL = ("data", "holdout", "test_images")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,63}", re.ASCII)  # a folder's name on every system
 
 
@@ -168,6 +169,7 @@ def _study(table: Mapping[str, Any]) -> Study:
     baseline = check_value("baseline", table["baseline"], str)
     if baseline not in {arm.name for arm in arms}:
         raise ValueError(f"baseline {baseline!r} is no arm; the arms are {', '.join(arm.name for arm in arms)}")
+    _check_same_images(arms, baseline)
     target = _table("target", table.get("target", {}))
     if target:
         _check_keys("target", target, _TARGET_KEYS, required=_TARGET_KEYS)
@@ -182,6 +184,18 @@ def _study(table: Mapping[str, Any]) -> Study:
         target=target,
         bar=check_value("bar", table.get("bar", False), bool),
     )
+
+
+def _check_same_images(arms: Sequence[Arm], baseline: str) -> None:
+    """Refuse arms that would be judged on other images than the baseline, or trained on others."""
+    reference = next(arm.recipe for arm in arms if arm.name == baseline)
+    for arm in arms:
+        for name in _SAME_FOR_ALL:
+            if (own := getattr(arm.recipe, name)) != (others := getattr(reference, name)):
+                raise ValueError(
+                    f"arms.{arm.name}: {name} is {own!r}, but {others!r} for the baseline {baseline!r}, which would "
+                    "compare accuracies on other images; set it in [settings], for all arms"
+                )
 
 
 def _arm(name: str, value: object, settings: Mapping[str, Any], seeds: tuple[int, ...]) -> Arm:

@@ -44,6 +44,8 @@ class ResultRow:
             values = (*self.measures().values(), self.seconds_per_epoch)
             if not isinstance(self.precision, str):
                 raise TypeError(f"precision {self.precision!r} is no name")
+            if not isinstance(self.data, str | None):
+                raise TypeError(f"sha256 {self.data!r} of the data is no text")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{self.name} has an unsound report: {type(error).__name__} {error}") from None
         if not all(map(math.isfinite, values)):
@@ -63,6 +65,11 @@ class ResultRow:
     def precision(self) -> str:
         """What it was computed in; "auto" chooses by the machine."""
         return self.report["precision"]
+
+    @property
+    def data(self) -> str | None:
+        """SHA-256 of the images that it was trained and judged on, in their order; None if it was not kept."""
+        return self.environment.get("data", {}).get("sha256")
 
     @property
     def hardware(self) -> tuple[Any, ...]:
@@ -185,8 +192,8 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
 
     Published rows of other recipes than the study now defines, or of arms or seeds that it has not, are left out with a
     note. Of a run of both the one here counts, with a note if they differ; if they agree in what both measured and the
-    published one measured more, it counts, with what only the one here measured. Runs in different precisions get a
-    note too.
+    published one measured more, it counts, with what only the one here measured. Runs in different precisions or on
+    different data get a note too.
     """
     rows = {(row.arm, row.seed): row for row in local.rows}
     arms = {arm.name: arm for arm in local.study.arms}
@@ -222,6 +229,12 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
         notes.append(
             f"the runs differ in precision ({counts}), so differences between them may come from that; "
             "set precision in the study's settings"
+        )
+    if len(orders := Counter(row.data for row in rows.values())) > 1:
+        counts = ", ".join(f"{count} of {data[:12] if data else 'unknown'}" for data, count in orders.items())
+        notes.append(
+            f"the runs are of different data ({counts}), and only those of the same are compared; a tree of images and "
+            "the published batches hold CIFAR-10 in different orders: take one for all, by --data"
         )
     found = replace(local, rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))))
     return replace(

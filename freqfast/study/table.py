@@ -22,7 +22,8 @@ class ArmSummary:
         seeds: The seeds of its finished runs.
         means: Mean and interval by measure: "clean", "mean15", "mean19", "mean_bar" and the families of corruptions,
             those that were measured.
-        differences: Paired differences to the baseline, by measure; none for the baseline itself.
+        differences: Paired differences to the baseline, by measure, over seeds that ran on the same data as the
+            baseline's; none for the baseline itself.
         relative_time: Seconds of training per epoch over the baseline's, from the seeds that ran on the same hardware
             as the baseline's; None if there are none, and for the baseline itself.
         failed: The seeds of its runs that failed.
@@ -54,7 +55,8 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
             continue
         names = list(dict.fromkeys(name for row in own for name in row.measures()))
         means = {name: estimate(_by_seed(own, name).values()) for name in names}
-        differences = {name: paired_difference(_by_seed(own, name), _by_seed(baseline, name)) for name in names}
+        pairs = [row for row in baseline if any((row.seed, row.data) == (one.seed, one.data) for one in own)]
+        differences = {name: paired_difference(_by_seed(own, name), _by_seed(pairs, name)) for name in names}
         summaries.append(
             ArmSummary(
                 arm.name,

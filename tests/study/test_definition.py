@@ -3,9 +3,13 @@ import pytest
 from freqfast.recipe import find_recipe
 from freqfast.study import load_study
 
+PERTURBED = "resnet18_cifar10.proportion_perturbation"
+
 
 def test_a_study_file(write):
-    study = load_study(write(extra='[arms.longer]\nrecipe = "quickstart"\nsettings = { epochs = 3 }\nseeds = [7]\n'))
+    study = load_study(
+        write(extra=f'[arms.longer]\nrecipe = "{PERTURBED}"\nsettings = {{ epochs = 3 }}\nseeds = [7]\n')
+    )
     assert (study.title, study.description) == ("Stripes", "Does an all-low first layer help?")
     assert (study.baseline, study.bar) == ("baseline", False)
     assert load_study(write(("seeds", "bar = true\nseeds"))).bar
@@ -17,20 +21,20 @@ def test_a_study_file(write):
     assert low.recipe.callbacks == {"frequency_proportion": {"proportions": {"low": 1.0}}}
     assert low.recipe.description == "all filters low"
     assert low.recipe.name == "resnet18_cifar10.baseline"
-    assert (longer.recipe.epochs, longer.recipe.width, longer.recipe.data) == (3, 8, "photos")
-    assert longer.recipe.callbacks == find_recipe("quickstart").callbacks
+    assert (longer.recipe.epochs, longer.recipe.width, longer.recipe.lr) == (3, 8, 0.05)
+    assert longer.recipe.callbacks == find_recipe(PERTURBED).callbacks
     assert (baseline.seeds, longer.seeds) == ((0, 1), (7,))
 
 
 def test_arguments_of_a_callback_of_the_recipe_are_replaced_one_by_one(write):
-    text = '[arms.mild]\nrecipe = "quickstart"\ncallbacks.frequency_proportion.purity = 0.7\n'
+    text = f'[arms.mild]\nrecipe = "{PERTURBED}"\ncallbacks.frequency_proportion.purity = 0.7\n'
     callbacks = load_study(write(extra=text)).arms[2].recipe.callbacks
-    assert callbacks["frequency_proportion"] == {"proportions": {"low": 0.75, "high": 0.25}, "purity": 0.7}
-    assert callbacks["spectral_modulation"] == find_recipe("quickstart").callbacks["spectral_modulation"]
+    assert callbacks["frequency_proportion"] == {"proportions": {"low": 1.0}, "purity": 0.7}
+    assert callbacks["spectrum_perturbation"] == find_recipe(PERTURBED).callbacks["spectrum_perturbation"]
 
 
 def test_runs_go_seed_by_seed(write):
-    study = load_study(write(extra='[arms.other]\nrecipe = "quickstart"\nseeds = [1]\n'))
+    study = load_study(write(extra=f'[arms.other]\nrecipe = "{PERTURBED}"\nseeds = [1]\n'))
     assert [run.name for run in study.runs()] == [
         "baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1", "other/seed-1",
     ]  # fmt: skip
@@ -42,7 +46,7 @@ def test_runs_go_seed_by_seed(write):
         study.runs((), [5])
 
 
-ARM = '[arms.x]\nrecipe = "quickstart"\n'
+ARM = f'[arms.x]\nrecipe = "{PERTURBED}"\n'
 
 
 @pytest.mark.parametrize(
@@ -76,8 +80,21 @@ ARM = '[arms.x]\nrecipe = "quickstart"\n'
         ("", "", f"{ARM}callbacks = 3", r"arms\.x\.callbacks must be a table, got 3"),
         ("", "", f"{ARM}callbacks.low = 3", r"arms\.x\.callbacks\.low must be a table, got 3"),
         ("", "", ARM + ARM, "Cannot declare"),
-        ("", "", '[arms.LOW]\nrecipe = "quickstart"', "arms 'low' and 'LOW' differ in case only"),
-        ("", "", ARM + '[arms.y]\nrecipe = "quickstart"\ndescription = "z"', "arms 'x' and 'y' define the same run"),
+        ("", "", f'[arms.LOW]\nrecipe = "{PERTURBED}"', "arms 'low' and 'LOW' differ in case only"),
+        ("", "", ARM + f'[arms.y]\nrecipe = "{PERTURBED}"\ndescription = "z"', "arms 'x' and 'y' define the same run"),
+        (
+            "",
+            "",
+            f"{ARM}settings = {{ test_images = 3 }}",
+            r"arms\.x: test_images is 3, but 2 for the baseline 'baseline', which would compare accuracies on other",
+        ),
+        ("", "", f"{ARM}settings = {{ holdout = 9 }}", r"arms\.x: holdout is 9, but 0 for the baseline"),
+        (
+            "",
+            "",
+            f"{ARM}settings = {{ data = 'photos' }}",
+            r"arms\.x: data is 'photos', but 'cifar10' for the baseline",
+        ),
         ("", "", "[target]\nclean = 0.1", "target lacks the key 'mean15'"),
         ("", "", "[target]\nclean = nan\nmean15 = inf", "target must be finite, got"),
         ("", "", "[target]\nclean = 0.1\nmean15 = true", r"target\.mean15 must be of type float, got True"),
@@ -96,7 +113,7 @@ def test_a_wrong_file_is_one_line(write, old, new, extra, message):
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "-x", "a b", "a\\nb", "é", "x" * 65, "|"])
 def test_a_name_is_a_folder_below_the_study(write, name):
     with pytest.raises(ValueError, match="has a bad name; use up to 64 letters, digits"):
-        load_study(write(extra=f'[arms."{name}"]\nrecipe = "quickstart"\n'))
+        load_study(write(extra=f'[arms."{name}"]\nrecipe = "{PERTURBED}"\n'))
 
 
 def test_no_arms(write, tmp_path):

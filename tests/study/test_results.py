@@ -124,6 +124,11 @@ def test_round_trip(study, rows, tmp_path):
         ' "float32", "seconds": {"fit": 1}}, "environment": {}}]}',
         '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": 0.5, "seconds":'
         ' {"fit": 1}}, "environment": {}}]}',
+        *(
+            '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": 0.5, "precision":'
+            f' "float32", "seconds": {{"fit": 1}}}}, "environment": {{"data": {data}}}}}]}}'
+            for data in ("3", '{"sha256": []}')
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_result_file_is_one_line(tmp_path, content):
@@ -167,6 +172,25 @@ def test_runs_in_different_precisions_are_told(study, rows, make_row):
         "set precision in the study's settings",
     )
     assert merge(others, StudyResults(study, ())).notes == ()
+
+
+def on(row, data):
+    return replace(row, environment={**row.environment, "data": {"sha256": data}})
+
+
+def test_runs_on_different_data_are_told_and_not_compared(study, make_row):
+    rows = [on(make_row("baseline", seed, 0.85, 0.64), "a" * 64) for seed in (0, 1)]
+    rows += [on(make_row("low", 0, 0.86, 0.67), "a" * 64), on(make_row("low", 1, 0.99, 0.99), "b" * 64)]
+    merged = merge(rows, StudyResults(study, ()))
+    assert merged.notes == (
+        "the runs are of different data (3 of aaaaaaaaaaaa, 1 of bbbbbbbbbbbb), and only those of the same are "
+        "compared; a tree of images and the published batches hold CIFAR-10 in different orders: take one for all, by "
+        "--data",
+    )
+    _, low = summarise(study, merged.rows)
+    assert (low.means["mean15"].n, low.differences["mean15"].n) == (2, 1)
+    assert low.differences["mean15"].mean == pytest.approx(0.03)
+    assert merge(rows[:3], StudyResults(study, ())).notes == ()
 
 
 def test_a_run_without_the_second_set_is_not_finished_where_the_study_asks_for_it(study, rows):
