@@ -42,6 +42,12 @@ Device = Annotated[
 Precision = Annotated[
     Literal["auto", "bfloat16", "float32"], typer.Option(help="auto: bfloat16 where the device computes it natively.")
 ]
+ExactPrecision = Annotated[
+    Literal["auto", "bfloat16", "float32"],
+    typer.Option(
+        help="bfloat16 rounds pixels, and an equalizer would raise that noise where all frequencies are taken out."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of what is random.")]
 BandCount = Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")]
 Layer = Annotated[str | None, typer.Option(help="Name of the convolution; the first spatial one by default.")]
@@ -87,7 +93,7 @@ def reliance(
     output: Output = None,
     as_json: AsJson = False,
     device: Device = None,
-    precision: Precision = "auto",
+    precision: ExactPrecision = "float32",
 ) -> None:
     """Frequency reliance: accuracy on low-, high- and band-pass filtered test images.
 
@@ -114,7 +120,7 @@ def ablation(
     output: Output = None,
     as_json: AsJson = False,
     device: Device = None,
-    precision: Precision = "auto",
+    precision: ExactPrecision = "float32",
 ) -> None:
     """Band ablation: accuracy without a band's filters, and without the band in every filter's response.
 

@@ -60,6 +60,9 @@ class SpectrumEqualizer(nn.Module):
     ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios. It
     acts on what the network is given, normalised by constants (as usual) or not.
 
+    The training batches are taken as the network meets them: where `SpectrumPerturbation` changes a part of each, it is
+    their spectrum that becomes the reference.
+
     The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044), who modulate the proportions of
     frequencies by learned constants.
 

@@ -134,7 +134,7 @@ def project_filters(
     Args:
         weight: ``(O, I, kH, kW)`` of any kernel size but 1x1; I is the number of input channels of one group. Half
             types are computed in float32 and cast back, so their purity holds to their own precision.
-        target: Proportions by band name, assigned on the spot so that the most energy stays in place, or ``(O,)``
+        target: Proportions by band name, assigned on the spot by `assign_bands`, or ``(O,)``
             integer band indices.
         bands: The bands; two of equal area by default.
         purity: Share of energy that each filter must have in its band, above 0.5 and below what the kernel can reach.

@@ -120,6 +120,13 @@ def test_shaping_moves_nothing():
 # Jitter
 
 
+def test_jitter_spares_the_mean():
+    images = pale_images(64, 3, 16, 16)
+    out = perturb_spectrum(images, **OFF | {"jitter": 0.1}, generator=seeded())
+    torch.testing.assert_close(out.mean((2, 3)), images.mean((2, 3)))
+    assert (out - images).abs().mean() > 1e-4
+
+
 def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
     images = pale_images(200, 2, 16, 16)
     ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"jitter": 0.1}, generator=seeded()))

@@ -61,7 +61,8 @@ def ablate_bands(
       removes as many filters chosen at random, the mean over five draws: bands differ in how many filters they have.
     - its *response*: the band's frequencies are taken out of the images, all but the mean. A convolution is linear and
       shift-invariant, so this equals taking them out of the response of every filter, up to the border, where padding
-      is no part of the image. Unlike a projection of the small kernels it removes the band exactly.
+      is no part of the image. Unlike a projection of the small kernels it removes the band exactly. Behind a
+      `SpectrumEqualizer` the image is equalized after the removal, which raises what is left next to the band.
 
     Nothing is trained or recalibrated afterwards: BatchNorm keeps the statistics of the whole model.
 

@@ -18,10 +18,10 @@ __all__ = ["FrequencyProportion"]
 class FrequencyProportion(BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
-    Before the first step each filter is assigned to a band such that the most energy stays in place; from then on every
-    filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band. Where
-    `SpectralModulation` is on as well, the proportion holds for the filters that the layer applies. After Jia, Bao and
-    Ma (2019, arXiv:1911.12044).
+    Before the first step each filter is assigned to a band such that their shares there add up to the most; from then
+    on every filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band.
+    Where `SpectralModulation` is on as well, the proportion holds for the filters that the layer applies. After Jia,
+    Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.

@@ -43,8 +43,8 @@ class Comparison:
         mean15_interval: Its 95 % interval, with the image as the unit.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
-        relative_mce: The same of the errors beyond the clean ones; None also without clean accuracies, or where a
-            corruption costs the baseline nothing.
+        relative_mce: The same of the errors beyond those on the clean images, however many of them were measured; None
+            also without clean accuracies, or where a corruption costs the baseline nothing.
         other_clean: Whether the clean accuracies come from other images, or from the same in another order.
     """
 
