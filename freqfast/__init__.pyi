@@ -1,5 +1,6 @@
 from ._version import __version__ as __version__
 from .antialiasing import apply_antialiasing as apply_antialiasing
+from .antialiasing import remove_antialiasing as remove_antialiasing
 from .bands import Bands as Bands
 from .bands import band_shares as band_shares
 from .bands import frequency_proportion as frequency_proportion
@@ -11,14 +12,19 @@ from .callbacks import SpectrumPerturbation as SpectrumPerturbation
 from .callbacks import SpectrumRecorder as SpectrumRecorder
 from .equalization import SpectrumEqualizer as SpectrumEqualizer
 from .equalization import apply_equalization as apply_equalization
+from .equalization import remove_equalization as remove_equalization
 from .modulation import SpectralConv2d as SpectralConv2d
 from .modulation import apply_modulation as apply_modulation
 from .modulation import bake_modulation as bake_modulation
 from .modulation import effective_weight as effective_weight
+from .perturbation import perturb_spectrum as perturb_spectrum
 from .proportion import project_filters as project_filters
 from .recipe import Recipe as Recipe
+from .recipe import find_recipe as find_recipe
 from .run import load_run as load_run
+from .spectra import measure_spectra as measure_spectra
 from .spectra_h5 import read_spectra as read_spectra
 from .spectra_h5 import write_spectra as write_spectra
 from .spectrum import frequencies as frequencies
 from .spectrum import power_spectrum as power_spectrum
+from .training import run_recipe as run_recipe

@@ -11,11 +11,12 @@ import freqfast
 
 ROOT = Path(__file__).parents[1]
 PUBLIC_NAMES = (
-    "Antialiasing", "apply_antialiasing",
+    "Antialiasing", "apply_antialiasing", "remove_antialiasing", "perturb_spectrum", "measure_spectra",
     "Bands", "power_spectrum", "frequencies", "band_shares", "frequency_proportion", "project_filters",
     "SpectralConv2d", "effective_weight", "apply_modulation", "bake_modulation", "FrequencyProportion",
     "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",
-    "apply_equalization", "Recipe", "load_run", "write_spectra", "read_spectra", "__version__",
+    "apply_equalization", "remove_equalization",
+    "Recipe", "find_recipe", "run_recipe", "load_run", "write_spectra", "read_spectra", "__version__",
 )  # fmt: skip
 
 # What each module of the core may import from the package, so that data flows one way.

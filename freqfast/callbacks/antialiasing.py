@@ -15,7 +15,7 @@ class Antialiasing(InstallingCallback):
 
     Adding it to a Learner, in any way, puts a `freqfast.antialiasing.low_pass` before each; it has no parameters. It is
     part of the network from then on: removing the callback leaves it there
-    (`freqfast.antialiasing.remove_antialiasing` takes it out). A model that has any of them already keeps those,
+    (`freqfast.remove_antialiasing` takes it out). A model that has any of them already keeps those,
     whatever `layers` says.
 
     Args:

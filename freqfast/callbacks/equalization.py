@@ -13,7 +13,7 @@ class SpectrumEqualization(LayerCallback):
 
     Adding it to a Learner, in any way, puts a `freqfast.equalization.SpectrumEqualizer` before the convolution, which
     follows the training batches and has no parameters. It is part of the network from then on: removing the callback
-    leaves it there (`freqfast.equalization.remove_equalization` takes it out). A layer that has one already, as in a
+    leaves it there (`freqfast.remove_equalization` takes it out). A layer that has one already, as in a
     loaded model, keeps it as it is. Since the convolution then has a part of its own, fastai's `Learner.summary` passes
     it over.
 
