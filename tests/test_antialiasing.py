@@ -187,3 +187,15 @@ def test_bad_layers():
     assert antialiased_layers(model) == ["layer2.0.conv1"]
     with pytest.raises(ValueError, match="Sequential has no Conv2d with a stride beyond its first convolution"):
         apply_antialiasing(nn.Sequential(nn.Conv2d(3, 2, 3, stride=2), nn.Conv2d(2, 2, 3)))
+
+
+def test_a_stride_along_one_axis_counts():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=(1, 2)), nn.Conv2d(4, 4, 3, stride=(2, 1)))
+    assert antialiased_layers(apply_antialiasing(net)) == ["1", "2"]
+
+
+def test_a_refused_list_of_layers_changes_none():
+    model = build_model("resnet18", width=8)
+    with pytest.raises(ValueError, match="layer 'conv1' is no Conv2d with a stride"):
+        apply_antialiasing(model, ["layer2.0.conv1", "conv1"])
+    assert antialiased_layers(model) == []

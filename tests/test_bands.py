@@ -117,6 +117,10 @@ def test_bands_of_what_a_recipe_can_write():
         (lambda: Bands.equal_area(3, ["a", "b"]), "4 edges for 2 names"),
         (lambda: Bands.of("low"), "got 'low'"),
         (lambda: Bands.of({"edges": [0, 1]}), "edges and names, got"),
+        (lambda: Bands((-0.1, 0.3, 0.8), ("a", "b")), "got -0.1 to 0.8"),
+        (lambda: Bands((0, 0.3, 0.7), ("a", "b")), "got 0 to 0.7$"),
+        (lambda: Bands((0, 0.3, 0.8), ("a", 3)), "different non-empty strings, got"),
+        (lambda: Bands.of({"edges": [0, 1], "names": ["a"], "purity": 0.9}), "edges and names, got"),
         (lambda: TWO.index("mid"), "unknown band 'mid'; the bands are low, high"),
     ],
 )
@@ -284,3 +288,21 @@ def test_assignment_reads_shares_that_require_grad():
 def test_an_assignment_of_other_than_all_filters_is_refused(counts):
     with pytest.raises(ValueError, match=f"counts must sum to the 4 filters, got {', '.join(map(str, counts))}"):
         assign_bands(torch.rand(4, 2), counts)
+
+
+def test_the_last_edge_may_be_written_with_four_digits():
+    assert Bands((0, 0.4, 0.7071), ("a", "b")).edges[-1] == 0.7071
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_band_shares_of_float64_do_not_depend_on_scale(scale):
+    weight = random_weight(2, 8, 3, 3, 3)
+    torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
+
+
+def test_proportions_sum_to_one_but_for_roundings():
+    third = 0.3333333  # as a recipe writes it
+    assert band_counts({"low": third, "mid": third, "high": third}, THREE, 9) == [3, 3, 3]
+    for share in (0.333, 0.334):
+        with pytest.raises(ValueError, match="proportions must sum to 1"):
+            band_counts({"low": share, "mid": share, "high": share}, THREE, 9)

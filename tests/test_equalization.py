@@ -293,3 +293,7 @@ def test_a_larger_image_loses_no_frequency_that_the_smaller_ones_had_not(bins, s
     gain = (after / before).flatten()[1:]
     assert gain.min() > 1 / 3
     assert gain.max() < 3
+
+
+def test_constants_that_the_references_of_stored_models_depend_on():
+    assert (LOWEST_FREQUENCY, FLOOR) == (1 / 32, 1e-5)

@@ -258,3 +258,10 @@ def test_a_device_without_float64(function, dtype):
         found = function(weight.as_subclass(OnMps))
     assert torch.equal(found.as_subclass(torch.Tensor), expected)
     assert found.dtype == expected.dtype
+
+
+def test_a_filter_with_one_bad_value_counts_as_bad():
+    weight = torch.zeros(4, 9)
+    weight[[0, 2, 3], [1, 5, 7]] = torch.tensor([math.nan, math.inf, -math.inf])
+    with pytest.raises(ValueError, match="NaN or infinite values in 3 of 4 filters"):
+        check_weight(weight.view(4, 1, 3, 3))

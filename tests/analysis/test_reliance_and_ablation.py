@@ -160,3 +160,23 @@ def test_bands_without_filters_change_nothing(classifier, images, labels):
 def test_wrong_layers(classifier, images, labels):
     with pytest.raises(ValueError, match="layer '5' is a Linear, not a Conv2d"):
         ablate_bands(classifier, images, labels, layer="5")
+
+
+def test_the_control_is_a_function_of_the_seed(classifier, images, labels, monkeypatch):
+    from freqfast.analysis import ablation
+
+    plain, removed = ablation.without_filters, []
+    monkeypatch.setattr(
+        ablation,
+        "without_filters",
+        lambda c, rows, layer: removed.append(tuple(rows.tolist())) or plain(c, rows, layer),
+    )
+    told = []
+    for seed in (0, 0, 1):
+        found = ablate_bands(classifier, images, labels, seed=seed, progress=lambda *args: told.append(args[:2]))
+        assert found.seed == seed
+    first, again, other = removed[:12], removed[12:24], removed[24:]  # 2 bands, and 5 draws for each
+    assert first == again
+    assert (first[:2], len(other)) == (other[:2], 12)
+    assert first != other
+    assert told == [(i, 15) for i in range(1, 16)] * 3

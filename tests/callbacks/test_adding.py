@@ -248,3 +248,29 @@ def test_a_callback_stays_where_it_is_if_the_next_learner_cannot_have_it(make_le
     assert callback.learn is first
     first.fit(1, 0.05)
     tools.assert_consistent(first)
+
+
+@pytest.mark.parametrize("preserve_norm", [True, False])
+def test_norms_are_kept_where_that_is_asked_for(preserve_norm, make_learner, tools):
+    learn = make_learner(FrequencyProportion({"high": 1.0}, preserve_norm=preserve_norm))
+    before = tools.conv(learn).weight.detach().flatten(1).norm(dim=1)
+    learn.fit(1, 0.0, wd=0.0)
+    after = tools.conv(learn).weight.detach().flatten(1).norm(dim=1)
+    assert torch.allclose(after, before) == preserve_norm
+    assert (after <= before * (1 + 1e-5)).all()
+
+
+@pytest.mark.parametrize("make", [SpectralModulation, lambda **options: FrequencyProportion(PROPORTIONS, **options)])
+def test_two_of_a_kind_on_different_layers(make, make_learner, tools):
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU())
+    model = nn.Sequential(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)))
+    learn = make_learner([make(), make(layer="0.2")], model)
+    learn.fit(1, 0.05)
+    tools.assert_consistent(learn)
+
+
+def test_a_layer_that_is_modulated_already_takes_the_callback_s_sigma(make_learner, tools):
+    first = make_learner(SpectralModulation(sigma=1.0, seed=3))
+    first.fit(1, 0.05)
+    again = make_learner(SpectralModulation(sigma=0.25, seed=4), model=first.model)
+    assert (tools.conv(again).sigma, tools.conv(again).seed) == (0.25, 3)

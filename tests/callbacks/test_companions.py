@@ -1,5 +1,7 @@
 """freqfast's callbacks beside fastai's."""
 
+from inspect import Parameter, signature
+
 import pytest
 import torch
 from fastai.callback.core import Callback, FetchPredsCallback
@@ -10,12 +12,19 @@ from fastai.callback.training import GradientAccumulation, GradientClip, ShortEp
 from fastai.data.transforms import Normalize
 from fastai.vision.augment import RandomErasing, aug_transforms
 from fastai.vision.core import imagenet_stats
+from freqfast.recipes.resnet18_cifar10 import best
 
 from freqfast.callbacks import (
     FitProgress,
     FrequencyProportion,
+    SpectralModulation,
+    SpectrumEqualization,
+    SpectrumPerturbation,
 )
-from freqfast.modulation import SpectralConv2d
+from freqfast.equalization import SpectrumEqualizer, apply_equalization
+from freqfast.modulation import SpectralConv2d, apply_modulation
+from freqfast.perturbation import perturb_spectrum
+from freqfast.proportion import project_filters
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 
@@ -176,3 +185,26 @@ def test_all_together(enforced, tools, tmp_path, capsys):
     tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
     tools.assert_consistent(learn)
     assert type(tools.conv(learn)) is SpectralConv2d
+
+
+@pytest.mark.parametrize(
+    ("callback", "function"),
+    [
+        (SpectrumPerturbation, perturb_spectrum),
+        (SpectralModulation, apply_modulation),
+        (SpectrumEqualization, apply_equalization),
+        (SpectrumEqualization, SpectrumEqualizer),
+        (FrequencyProportion, project_filters),
+    ],
+)
+def test_defaults_are_those_of_what_the_callback_calls(callback, function):
+    ours, theirs = (signature(each).parameters for each in (callback, function))
+    shared = [name for name in ours if name in theirs and ours[name].default is not Parameter.empty and name != "bands"]
+    assert len(shared) > 1
+    assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
+
+
+def test_the_default_perturbation_is_that_of_the_recipe_best():
+    options = best.callbacks["spectrum_perturbation"]
+    defaults = {name: each.default for name, each in signature(SpectrumPerturbation).parameters.items()}
+    assert {**defaults, **options} == defaults

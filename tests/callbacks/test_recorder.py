@@ -24,3 +24,12 @@ def test_gains_of_each_filter_and_shared_ones(first, make_learner):
     assert recorder.log_gain[1].shape[0] == (filters if first else 1)
     shared = gains[2] if first else gains[1]
     assert np.ptp(shared, axis=0).max() == 0
+
+
+def test_gains_of_some_epochs_only_are_left_out(make_learner):
+    recorder = SpectrumRecorder()
+    learn = make_learner(recorder)
+    learn.fit(1, 0.05)
+    learn.fit(1, 0.05, cbs=SpectralModulation())
+    assert (len(recorder.log_gain), recorder.epochs) == (1, [0, 1, 2])
+    assert recorder.history().log_gain is None

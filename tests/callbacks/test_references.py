@@ -5,6 +5,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.vision.core import imagenet_stats
 from torch import Tensor
+from torchvision.transforms import v2
 
 from freqfast.callbacks import AugMix, GaussianNoise
 
@@ -64,3 +65,16 @@ def test_mixtures_are_of_each_image_by_itself():
 def test_wrong_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_mixtures_leave_out_what_resembles_test_corruptions(monkeypatch):
+    applied = []
+
+    def note(self, image, name, *args, **options):
+        applied.append(name)
+        return image
+
+    monkeypatch.setattr(v2.AugMix, "_apply_image_or_video_transform", note)
+    AugMix().change(torch.rand(60, 3, 8, 8))
+    assert len(set(applied)) > 5
+    assert not {"Brightness", "Color", "Contrast", "Sharpness"} & set(applied)

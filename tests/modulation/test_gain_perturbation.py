@@ -114,3 +114,15 @@ def test_perturbation_is_the_same_on_cuda():
     on_cpu, on_cuda = (spectral(3, 8, 3, sigma=0.5, gain=0.5, bias=False) for _ in range(2))
     on_cuda.seed, on_cuda = on_cpu.seed, on_cuda.cuda()
     torch.testing.assert_close(on_cuda.modulated_weight(True).cpu(), on_cpu.modulated_weight(True))
+
+
+def test_neighbouring_seeds_share_no_draw():
+    """Runs of a study have seeds 0, 1, 2, ...: the noise of one must not be another's, some steps later."""
+    convs = [SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed) for seed in range(4)]
+    draws = torch.stack([conv._perturbation() for conv in convs for _ in range(6)]).flatten(1)
+    assert len(torch.unique(draws, dim=0)) == 24
+
+
+@pytest.mark.parametrize("seed", [2**62, -(2**62), -1])
+def test_any_seed_draws(seed):
+    assert SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed)._perturbation().isfinite().all()

@@ -83,6 +83,10 @@ def test_what_was_not_measured_in_full_has_no_summary(pair):
     without_clean = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key != CLEAN})
     assert compare(ours, without_clean).relative_mce is None
     assert compare(ours, without_clean).mce is not None
+    reverse = compare(some, theirs)
+    assert (reverse.mce, reverse.relative_mce, reverse.mean15_difference, reverse.mean15_interval) == (None,) * 4
+    ours_without_clean = CorruptionReport({key: cell for key, cell in ours.outcomes.items() if key != CLEAN})
+    assert compare(ours_without_clean, theirs).relative_mce is None
 
 
 def test_a_perfect_baseline_has_no_corruption_error(reported, all_names):

@@ -248,3 +248,34 @@ def test_what_either_measured_is_kept(study, make_row):
 def test_a_run_that_is_finished_elsewhere_has_not_failed(study, rows):
     local = StudyResults(study, (), {"baseline/seed-0": "disk died", "high/seed-0": "diverged"})
     assert merge(rows, local).failures == {"high/seed-0": "diverged"}
+
+
+@pytest.mark.parametrize("key", ["processor", "platform", "gpu", "device", "threads"])
+def test_seconds_are_compared_on_the_same_hardware_only(study, make_row, key):
+    def row(arm, value):
+        return replace(make_row(arm, 0, 0.8), environment={"processor": "x", "python": value, key: value})
+
+    assert summarise(study, [row("baseline", "a"), row("low", "b")])[1].relative_time is None
+    assert summarise(study, [row("baseline", "a"), row("low", "a")])[1].relative_time.mean == 1
+
+
+def test_versions_may_differ(study, rows):
+    old, new = (replace(rows[0], report={**rows[0].report, "version": version}) for version in ("0.1", "0.2"))
+    assert merge([old], StudyResults(study, (new,))).notes == ()
+
+
+def test_the_mean_of_all_19_is_no_family_of_corruptions(study, rows):
+    measured = replace(rows[0], report={**rows[0].report, "mean19": 0.63})
+    first, second = tables(summarise(study, [measured]))
+    assert first[0] == ["arm", "n", "clean", "diff", "mean15", "diff", "time"]
+    assert second[0] == ["arm", "noise", "diff", "blur", "diff"]
+
+
+def test_notes_of_this_machine_come_first(study, rows, make_row):
+    merged = merge([make_row("low", 3, 0.85)], StudyResults(study, rows, notes=("a note",)))
+    assert merged.notes == ("a note", "published low/seed-3 is left out: the arm has no such seed")
+
+
+def test_a_baseline_that_took_no_time_has_no_ratio(study, make_row):
+    rows = [make_row("baseline", 0, 0.8, seconds=0.0), make_row("low", 0, 0.8)]
+    assert summarise(study, rows)[1].relative_time is None

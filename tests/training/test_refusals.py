@@ -184,3 +184,15 @@ def test_weights_that_are_not_finite_are_never_saved(tree, tmp_path, monkeypatch
     (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert kept.name.startswith("000001-00000000.")
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_divergence_in_validation_is_an_error_too(tree, tmp_path, monkeypatch):
+    steps = iter(range(10))
+
+    def loss(self, *args):
+        value = torch.nn.functional.cross_entropy(*args[:2]) if args else None
+        return value * float("nan") if next(steps) == 2 else value  # after the two steps of the first epoch
+
+    monkeypatch.setattr("fastai.losses.CrossEntropyLossFlat.__call__", loss)
+    with pytest.raises(ValueError, match="diverged in epoch 1, step 2: the loss in validation is not finite; nothing"):
+        run_recipe(TINY, tmp_path / "run", tree)

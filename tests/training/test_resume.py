@@ -14,7 +14,7 @@ from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 from tiny import TINY, outcome, stop_at
 
-from freqfast.checkpoint import CheckpointPolicy, pack, read_checkpoint, unpack
+from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.data import load_data
 from freqfast.recipe import Recipe
 from freqfast.run import load_run
@@ -271,3 +271,36 @@ def test_the_generator_of_the_device_is_kept(kind, monkeypatch):
     set_device_generator(learn, saved)
     assert torch.equal(torch.rand(4, generator=generator), drawn)
     assert device_generator(elsewhere) == ("cpu", None)
+
+
+def test_minutes_and_seconds_are_those_of_a_steady_clock(tree, tmp_path, monkeypatch):
+    """Within an epoch a checkpoint is due after the minutes; what the fit took adds up over the processes."""
+    now, saved = [1000.0], []
+    monkeypatch.setattr("freqfast.training.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
+    save = CheckpointFolder.save
+
+    def spy(self, epoch, batch, state):
+        saved.append((epoch, batch, state["seconds"]))
+        save(self, epoch, batch, state)
+
+    monkeypatch.setattr(CheckpointFolder, "save", spy)
+    recipe = replace(TINY, batch_size=4, epochs=1, callbacks={})  # eight steps
+
+    def stop_after(count):
+        calls = iter(range(1, 1000))
+
+        def stop():
+            now[0] += 45  # seconds a step
+            return 15 if next(calls) == count else None
+
+        return stop
+
+    load_data("cifar10", tree)  # else stop functions are asked while that happens
+    policy = CheckpointPolicy(minutes=1.5, share=1)
+    with pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", tree, "cpu", stop=stop_after(4), policy=policy)
+    assert saved == [(0, 3, 90.0), (0, 4, 180.0)]  # due after two steps of 45 seconds; and by the signal
+    now[0] = 5.0  # as another process has it
+    run_recipe(recipe, tmp_path / "run", resume=True, stop=stop_after(0), policy=policy)
+    assert [place[:2] for place in saved[2:]] == [(0, 7), (1, 0)]
+    assert saved[2][2] == 180 + 2 * 45
