@@ -174,9 +174,7 @@ def test_all_callbacks_are_checked_before_anything_runs(write, tree, tmp_path, h
     ("extra", "message"),
     [
         ('settings.model = "resnet81"', "arm 'x': .*resnet81"),
-        ('settings.data = "cifar01"', "arm 'x': unknown data 'cifar01'"),
         ('settings.precision = "float23"', "arm 'x': precision must be one of .*, got 'float23'"),
-        ("settings.holdout = 32", r"arm 'x': holdout must lie in 0\.\.31, got 32"),
         ("settings.batch_size = 33", r"arm 'x': batch_size must lie in 1\.\.32"),
         ("callbacks.frequency_proportion = { proportions = { low = 1.0 }, purity = 0.995 }", r"arm 'x': .*0\.995"),
         (
@@ -190,6 +188,20 @@ def test_every_arm_is_built_before_anything_runs(write, tree, tmp_path, here, ex
     with pytest.raises(ValueError, match=message) as caught:
         run_study(study, tmp_path / "out", data_path=tree)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('data = "cifar01"', "arm 'baseline': unknown data 'cifar01'"),
+        ("holdout = 32", r"arm 'baseline': holdout must lie in 0\.\.31, got 32"),
+    ],
+)
+def test_settings_of_all_arms_are_tried_before_anything_runs(write, tree, tmp_path, here, setting, message):
+    study = load_study(write(("test_images = 2", f"test_images = 2\n{setting}")))
+    with pytest.raises(ValueError, match=message):
+        run_study(study, tmp_path / "out", data_path=tree)
     assert not (tmp_path / "out").exists()
 
 
