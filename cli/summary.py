@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["present"]
 
+_LABELS = {"mean_bar": "mean over CIFAR-10-C-bar", "corrupted": "mean over all that both have"}
+
 
 def present(
     report: "CorruptionReport",
@@ -99,7 +101,7 @@ def _report_lines(report: "CorruptionReport") -> list[str]:
         "clean": (report.clean, clean.interval if clean else None),
         "mean15": (report.mean15, report.mean15_interval),
         "mean19": (report.mean19, None),
-        "mean over CIFAR-10-C-bar": (report.mean_bar, None),
+        _LABELS["mean_bar"]: (report.mean_bar, None),
         "mean over all measured": (report.mean() if report.mean() != report.mean19 else None, None),
         "calibration error (ECE), mean over all measured": (report.mean_ece, None),
     }
@@ -118,9 +120,9 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     lines = [f"against {comparison.baseline}:"]
     if comparison.other_clean:
         lines.append("  clean: not paired, since it was measured on other images there, or in another order")
-    if comparison.mean15_difference is not None:
-        difference = 100 * comparison.mean15_difference
-        lines.append(f"  mean15: {difference:+.2f} points{_span(comparison.mean15_interval, '+.2f')}")
+    for name, found in comparison.differences.items():
+        label = _LABELS.get(name, name)
+        lines.append(f"  {label}: {100 * found.value:+.2f} points{_span(found.interval, '+.2f')}")
     if comparison.mce is not None:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:
