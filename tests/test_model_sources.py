@@ -84,6 +84,8 @@ def net():
 
 class A:
     f = staticmethod(net)
+
+trained = net()
 """
 
 
@@ -95,6 +97,13 @@ def test_a_function_of_the_working_directory(place):
         assert isinstance(found.model, nn.Sequential)
         assert (found.name, found.data) == (spec, None)
     assert sys.path == path
+
+
+def test_a_model_that_is_there_already(place):
+    module_named(place, "zoo_d", NET)
+    found = load_model("zoo_d:trained", mean=HALF, std=HALF)
+    assert found.model is sys.modules["zoo_d"].trained
+    assert not found.model.training
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
