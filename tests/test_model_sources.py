@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import pytest
@@ -192,6 +193,21 @@ def test_what_only_looks_like_a_model(place, spec, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         load_model(spec, mean=HALF, std=HALF)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "got"),
+    [
+        ((125, 122, 114), (63, 62, 67), "125,122,114 and 63,62,67"),
+        ((0.5, 0.5, 1.01), HALF, "0.5,0.5,1.01 and 0.5,0.5,0.5"),
+        ((-0.5, 0, 1), HALF, "-0.5,0,1 and 0.5,0.5,0.5"),
+        (HALF, (0.2, 0.2, 58), "0.5,0.5,0.5 and 0.2,0.2,58"),
+    ],
+)
+def test_a_normalisation_of_other_pixels(run, mean, std, got):
+    message = r"mean must lie in \[0, 1\] and std in \(0, 1\], as pixels do, got {}; divide those of .* by 255"
+    with pytest.raises(ValueError, match=message.format(re.escape(got))):
+        load_model(run, mean=mean, std=std)
 
 
 def test_wrong_normalisation_and_weights_of_ours(run):
