@@ -147,11 +147,13 @@ def evaluate(
     check_output(out, ("json",), read_outcomes, "result of freqfast evaluate")
     check_output(csv, ("csv",))
     check_output(figure, FORMATS)
-    show = partial(present, baseline=baseline or "", as_json=as_json, out=out, csv=csv, figure=figure)
+    images = ImageOptions(cifar10c, download, on_the_fly, data, which, corruption, limit, seed, frost_dir)
+    show = partial(
+        present, baseline=baseline or "", chosen=images.chosen, as_json=as_json, out=out, csv=csv, figure=figure
+    )
     if merge:
         _report_merged(context, models, baseline, show)
     else:
-        images = ImageOptions(cifar10c, download, on_the_fly, data, which, corruption, limit, seed, frost_dir)
         model = ModelOptions(weights, mean, std, classes, device, precision)
         _report_evaluated(context, models, images, model, baseline, out, shard, show)
 

@@ -29,11 +29,18 @@ class ImageOptions(NamedTuple):
     frost_dir: Path | None
 
     @property
-    def names(self) -> Sequence[str]:
-        """The corruptions that are made on the fly, if all can run."""
+    def chosen(self) -> Sequence[str] | None:
+        """The corruptions that were asked for, by their names or by their set's; None for all that can be had."""
         from freqfast.corruptions import SETS
 
-        return self.corruption or SETS[self.which or "c"]
+        return self.corruption or (SETS[self.which] if self.which else None)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The corruptions that are made on the fly, if all can run."""
+        from freqfast.corruptions import CORRUPTIONS
+
+        return self.chosen or CORRUPTIONS
 
     def refuse(self, context: typer.Context) -> None:
         """Raise if they do not go together."""

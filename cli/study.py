@@ -48,7 +48,12 @@ def study(
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Also run here what the result file has from elsewhere, and compare.")
     ] = False,
-    table: Annotated[bool, typer.Option("--table", help="Run nothing; show what is finished.")] = False,
+    table: Annotated[
+        bool,
+        typer.Option(
+            "--table", help="Run nothing; show what is finished, and write the folder's results.json and figures anew."
+        ),
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     results: Annotated[
         Path | None,

@@ -1,10 +1,12 @@
 """What `freqfast evaluate` makes of a report: words, JSON, a table of cells and a figure."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqfast.cli.errors import one_line
 from freqfast.cli.files import save_figure, write
 from freqfast.cli.output import console, corruption_table, percent, say
 
@@ -13,11 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["present"]
 
+_MEANS = ("mean15", "mean19", "mean_bar")
+_LABELS = {"mean_bar": "mean over CIFAR-10-C-bar", "corrupted": "mean over all that both have"}
+
 
 def present(
     report: "CorruptionReport",
     rival: "CorruptionReport | None",
     baseline: str,
+    chosen: Sequence[str] | None,
     as_json: bool,
     out: Path | None,
     csv: Path | None,
@@ -25,7 +31,8 @@ def present(
 ) -> None:
     """Leave the report in the files that are wanted, then print it: a reader who has gone costs no file.
 
-    What fails costs nothing that is done without it: hours of work may be in the report.
+    What fails costs nothing that is done without it: hours of work may be in the report. Where corruptions were chosen,
+    only what these lack is said to be missing.
 
     Raises:
         ValueError: If the baseline was measured on other images; all is written and printed without it nevertheless.
@@ -37,7 +44,7 @@ def present(
     try:
         comparison = None if rival is None else compare(report, rival, baseline)
     except ValueError:
-        present(report, None, "", as_json, out, csv, figure)
+        present(report, None, "", chosen, as_json, out, csv, figure)
         raise
     try:
         write(out, report.save)
@@ -45,16 +52,35 @@ def present(
         if figure is not None:
             _draw(figure, report, rival, baseline)
     finally:
-        _print(report, comparison, as_json)
+        _print(report, comparison, chosen, as_json)
 
 
-def _print(report: "CorruptionReport", comparison: "Comparison | None", as_json: bool) -> None:
+def _print(
+    report: "CorruptionReport", comparison: "Comparison | None", chosen: Sequence[str] | None, as_json: bool
+) -> None:
     if as_json:
         print(json.dumps(_as_dict(report, comparison), indent=2))
         return
+    say(_title(report))
     console.print(corruption_table(report.accuracy))
-    for line in _summary_lines(report, comparison):
+    for line in _summary_lines(report, comparison, _asked(report, chosen)):
         say(line)
+
+
+def _title(report: "CorruptionReport") -> str:
+    """What was evaluated on what; a result file may call them anything."""
+    of = report.provenance
+    what = f"{one_line(of.model)} on {one_line(of.source)}, " if of else ""
+    return f"{what}{report.images:,} image{'' if report.images == 1 else 's'} a cell"
+
+
+def _asked(report: "CorruptionReport", chosen: Sequence[str] | None) -> Sequence[str]:
+    """The corruptions that were to be measured: those chosen, else the sets of which any were."""
+    from freqfast.corruptions import SETS
+
+    if chosen is not None:
+        return chosen
+    return [name for names in SETS.values() if report.accuracy.keys() & names for name in names]
 
 
 def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str) -> None:
@@ -85,28 +111,30 @@ def _as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None)
     return content
 
 
-def _summary_lines(report: "CorruptionReport", comparison: "Comparison | None" = None) -> list[str]:
-    """Means with their intervals, the comparison, and what was not measured; a line each."""
-    lines = _report_lines(report) + (_comparison_lines(comparison) if comparison else [])
-    return lines + ([f"not measured: {', '.join(report.missing)}"] if report.missing else [])
+def _summary_lines(report: "CorruptionReport", comparison: "Comparison | None", asked: Sequence[str]) -> list[str]:
+    """Means with their intervals, the comparison, and what was asked for but not measured; a line each."""
+    lines = _report_lines(report, asked) + (_comparison_lines(comparison) if comparison else [])
+    missing = [name for name in asked if name not in report.accuracy]
+    return lines + ([f"not measured: {', '.join(missing)}"] if missing else [])
 
 
-def _report_lines(report: "CorruptionReport") -> list[str]:
+def _report_lines(report: "CorruptionReport", asked: Sequence[str]) -> list[str]:
+    from freqfast.corruptions import MEANS
     from freqfast.robustness import CLEAN
 
     clean = report.outcomes.get(CLEAN)
-    values = {
+    means = [name for name in _MEANS if report.is_full(MEANS[name]) or set(MEANS[name]) <= set(asked)]
+    values: dict[str, tuple[float | None, tuple[float, float] | None]] = {
         "clean": (report.clean, clean.interval if clean else None),
-        "mean15": (report.mean15, report.mean15_interval),
-        "mean19": (report.mean19, None),
-        "mean over CIFAR-10-C-bar": (report.mean_bar, None),
-        "mean over all measured": (report.mean() if report.mean() != report.mean19 else None, None),
-        "calibration error (ECE), mean over all measured": (report.mean_ece, None),
+        **{_LABELS.get(name, name): (report.mean(MEANS[name]), report.interval(MEANS[name])) for name in means},
     }
+    if report.accuracy:
+        if all(report.mean() != report.mean(MEANS[name]) for name in means):
+            values["mean over all measured"] = report.mean(), None
+        values["calibration error (ECE), mean over all measured"] = report.mean_ece, None
     lines = [
         f"{label}: {percent(value)}{'' if value is None else ' %'}{_span(interval)}"
         for label, (value, interval) in values.items()
-        if value is not None or label in ("clean", "mean15", "mean19")
     ]
     families = ", ".join(f"{family} {percent(value)} %" for family, value in report.families.items())
     return [*lines, f"by family: {families}"] if families else lines
@@ -118,9 +146,9 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     lines = [f"against {comparison.baseline}:"]
     if comparison.other_clean:
         lines.append("  clean: not paired, since it was measured on other images there, or in another order")
-    if comparison.mean15_difference is not None:
-        difference = 100 * comparison.mean15_difference
-        lines.append(f"  mean15: {difference:+.2f} points{_span(comparison.mean15_interval, '+.2f')}")
+    for name, found in comparison.differences.items():
+        label = _LABELS.get(name, name)
+        lines.append(f"  {label}: {100 * found.value:+.2f} points{_span(found.interval, '+.2f')}")
     if comparison.mce is not None:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:

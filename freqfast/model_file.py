@@ -162,13 +162,22 @@ def read_model(path: str | Path) -> StoredModel:
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuse a normalisation that pixels do not survive.
+    """Refuse a normalisation that pixels do not survive, or that no pixels in [0, 1] have.
 
     Raises:
-        ValueError: If mean and std are not three finite numbers each, std positive.
+        ValueError: If mean and std are not three finite numbers each, mean in [0, 1] and std in (0, 1].
     """
     if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
         raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
+    if not 0 <= min(mean) <= max(mean) <= 1 or max(std) > 1:
+        raise ValueError(
+            f"mean must lie in [0, 1] and std in (0, 1], as pixels do, got {_triple(mean)} and {_triple(std)}; divide "
+            "those of pixels from 0 to 255 by 255"
+        )
+
+
+def _triple(values: Sequence[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -53,8 +53,8 @@ def load_model(
 
     Args:
         spec: A run directory; a ``.safetensors`` file of ours; ``timm:NAME``; ``torchvision:NAME``; or
-            ``package.module:callable``, which is imported and called without arguments: it runs code, by design, and so
-            should name code that you trust. Nothing else here runs code.
+            ``package.module:callable``, which is imported and, unless it is a model already, called without arguments:
+            it runs code, by design, and so should name code that you trust. Nothing else here runs code.
         weights: For a model that is not ours: a state dict, see `freqfast.state_dicts.load_state`. timm's and
             torchvision's need it.
         mean: Channel means of the normalisation; by default those of our file, or of timm's configuration of the model.
@@ -155,7 +155,7 @@ def _build_torchvision(name: str, classes: int) -> nn.Module:
 
 
 def _call(module: str, name: str) -> nn.Module:
-    """What a function returns; modules of the working directory are found too, after those that are installed."""
+    """A model, or what a function returns; modules of the working directory are found too, after installed ones."""
     text = f"{module}:{name}"
     with _working_directory_importable():
         try:
@@ -166,6 +166,8 @@ def _call(module: str, name: str) -> nn.Module:
             if not hasattr(found, part):
                 raise ValueError(f"{text}: {module} has no {name}")
             found = getattr(found, part)
+        if isinstance(found, nn.Module):  # which is callable too
+            return found
         if not callable(found):
             raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
         return _built(text, found)

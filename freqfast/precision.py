@@ -23,11 +23,19 @@ def resolve_device(device: torch.device | str) -> torch.device:
     """
     try:
         found = torch.device(device)
+    except RuntimeError:  # which recites all that torch can be built for
+        raise _not_here(device, "devices are cpu, cuda, cuda:N and mps") from None
+    try:
         torch.zeros(1, device=found).item()
     except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without CUDA
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"device {str(device)!r} is not available here: {reason:.200}; cpu always is") from None
+        raise _not_here(device, str(error).strip().partition("\n")[0]) from None
     return found
+
+
+def _not_here(device: torch.device | str, reason: str) -> ValueError:
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    return ValueError(f"device {str(device)!r} is not available here: {reason:.200} (available: {', '.join(here)})")
 
 
 def resolve_precision(precision: str, device: torch.device | str) -> str:

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import pytest
@@ -84,6 +85,8 @@ def net():
 
 class A:
     f = staticmethod(net)
+
+trained = net()
 """
 
 
@@ -95,6 +98,13 @@ def test_a_function_of_the_working_directory(place):
         assert isinstance(found.model, nn.Sequential)
         assert (found.name, found.data) == (spec, None)
     assert sys.path == path
+
+
+def test_a_model_that_is_there_already(place):
+    module_named(place, "zoo_d", NET)
+    found = load_model("zoo_d:trained", mean=HALF, std=HALF)
+    assert found.model is sys.modules["zoo_d"].trained
+    assert not found.model.training
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
@@ -183,6 +193,21 @@ def test_what_only_looks_like_a_model(place, spec, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         load_model(spec, mean=HALF, std=HALF)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "got"),
+    [
+        ((125, 122, 114), (63, 62, 67), "125,122,114 and 63,62,67"),
+        ((0.5, 0.5, 1.01), HALF, "0.5,0.5,1.01 and 0.5,0.5,0.5"),
+        ((-0.5, 0, 1), HALF, "-0.5,0,1 and 0.5,0.5,0.5"),
+        (HALF, (0.2, 0.2, 58), "0.5,0.5,0.5 and 0.2,0.2,58"),
+    ],
+)
+def test_a_normalisation_of_other_pixels(run, mean, std, got):
+    message = r"mean must lie in \[0, 1\] and std in \(0, 1\], as pixels do, got {}; divide those of .* by 255"
+    with pytest.raises(ValueError, match=message.format(re.escape(got))):
+        load_model(run, mean=mean, std=std)
 
 
 def test_wrong_normalisation_and_weights_of_ours(run):

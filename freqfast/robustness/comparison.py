@@ -4,15 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
-from freqfast.corruptions import MAIN, SEVERITIES
+import numpy as np
+
+from freqfast.corruptions import MAIN, MEANS, SEVERITIES
 from freqfast.robustness.keys import CLEAN, Key, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.report import CorruptionReport
 
-__all__ = ["Comparison", "PairedCell", "compare"]
+__all__ = ["Comparison", "Difference", "PairedCell", "compare"]
+
+_MEANS = ("mean15", "mean19", "mean_bar")
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,31 @@ class PairedCell:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """An accuracy, or a mean of accuracies, less the baseline's on the same images.
+
+    Attributes:
+        value: The difference.
+        interval: Its 95 % interval, with the image as the unit; None of a single image.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The difference as JSON values."""
+        return {"difference": self.value, "interval": self.interval and list(self.interval)}
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A model beside a baseline on the same images.
 
     Attributes:
         baseline: What the baseline is called.
         cells: The cells that both have, `CLEAN` among them unless its images were not the same.
-        mean15_difference: mean15 less the baseline's; None unless both were measured in full.
-        mean15_interval: Its 95 % interval, with the image as the unit.
+        differences: Of what both were measured on in full: ``clean``, ``mean15``, ``mean19``, ``mean_bar``; and
+            ``corrupted``, over all cells of corrupted images that both have, where these are not those of one mean.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
         relative_mce: The same of the errors beyond those on the clean images, however many of them were measured; None
@@ -50,11 +72,20 @@ class Comparison:
 
     baseline: str
     cells: Mapping[Key, PairedCell]
-    mean15_difference: float | None
-    mean15_interval: tuple[float, float] | None
+    differences: Mapping[str, Difference]
     mce: float | None
     relative_mce: float | None
     other_clean: bool
+
+    @property
+    def mean15_difference(self) -> float | None:
+        """mean15 less the baseline's; None unless both were measured in full."""
+        return self.differences["mean15"].value if "mean15" in self.differences else None
+
+    @property
+    def mean15_interval(self) -> tuple[float, float] | None:
+        """Its 95 % interval."""
+        return self.differences["mean15"].interval if "mean15" in self.differences else None
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""
@@ -68,6 +99,7 @@ class Comparison:
             "relative_mce": self.relative_mce,
             "mean15_difference": self.mean15_difference,
             "mean15_interval": self.mean15_interval and list(self.mean15_interval),
+            "differences": {name: found.to_dict() for name, found in self.differences.items()},
             "clean": asdict(self.cells[CLEAN]) if CLEAN in self.cells else None,
             "other_clean": self.other_clean,
             "cells": cells,
@@ -99,16 +131,10 @@ def compare(report: CorruptionReport, baseline: CorruptionReport, name: str = "t
                 f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
                 "evaluate both on the same source, seed and limit"
             )
-    difference = interval = None
-    ours_by_image, theirs_by_image = report.image_scores(MAIN), baseline.image_scores(MAIN)
-    if ours_by_image is not None and theirs_by_image is not None:
-        change = ours_by_image - theirs_by_image
-        difference, interval = float(change.mean()), mean_interval(change)
     return Comparison(
         name,
         {key: _paired(report.outcomes[key], baseline.outcomes[key]) for key in same},
-        difference,
-        interval,
+        _differences(report, baseline, same),
         _mce(report, baseline),
         _relative_mce(report, baseline),
         CLEAN in common and CLEAN not in same,
@@ -117,6 +143,28 @@ def compare(report: CorruptionReport, baseline: CorruptionReport, name: str = "t
 
 def _images(outcomes: Outcomes) -> tuple[int, int]:
     return outcomes.images, outcomes.images_crc32
+
+
+def _differences(report: CorruptionReport, baseline: CorruptionReport, same: Sequence[Key]) -> dict[str, Difference]:
+    """Differences over the cells of each mean, as far as all of them are among those of the same images."""
+    corrupted = [key for key in same if key != CLEAN]
+    means: dict[str, list[Key]] = {"clean": [CLEAN]}
+    means |= {name: list(product(MEANS[name], SEVERITIES)) for name in _MEANS}
+    means = {name: keys for name, keys in means.items() if set(keys) <= set(same)}
+    if not any(set(keys) == set(corrupted) for keys in means.values()):
+        means["corrupted"] = corrupted
+    found = {}
+    for name, keys in means.items():
+        if len({report.outcomes[key].images for key in keys}) == 1:
+            change = np.sum([_change(report.outcomes[key], baseline.outcomes[key]) for key in keys], axis=0) / len(keys)
+            found[name] = Difference(float(change.mean()), mean_interval(change))
+    return found
+
+
+def _change(ours: Outcomes, theirs: Outcomes) -> np.ndarray:
+    """What an image's outcome differs by, -1, 0 or 1: ``(N,)``."""
+    change: np.ndarray = ours.correct.astype(np.int64) - theirs.correct
+    return change
 
 
 def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:

@@ -30,6 +30,7 @@ def test_table(call, checkpoint, archive):
     assert result.code == 0, result.err
     accuracy = expected(checkpoint, archive)
     lines = result.out.splitlines()
+    assert lines[0] == f"{checkpoint} on {archive}, 4 images a cell"
     for name, by in accuracy.items():
         (row,) = [line for line in lines if f" {name} " in line and "│" in line]
         cells = [cell.strip() for cell in row.strip("│").split("│")]
@@ -78,6 +79,43 @@ def test_a_complete_archive_has_both_means(call, checkpoint, archive):
 def test_corruptions_can_be_chosen(call, checkpoint, archive):
     result = call("evaluate", checkpoint, "--cifar10c", archive, "--corruption", "fog", "--json")
     assert list(json.loads(result.out)["accuracy"]) == ["fog"]
+
+
+def test_only_what_was_asked_for_is_missing(call, checkpoint, archive):
+    words = ("evaluate", checkpoint, "--cifar10c", archive, "--limit", 1)
+    lines = call(*words, "--corruption", "fog").out.splitlines()
+    assert lines[0] == f"{checkpoint} on {archive}, 1 image a cell"
+    assert "clean: -" in lines
+    assert any(line.startswith("mean over all measured: ") for line in lines)
+    assert not any(line.startswith(("mean15", "mean19", "mean over CIFAR", "not measured")) for line in lines)
+    whole = call(*words, "--set", "c").out.splitlines()
+    assert {"mean15: -", "mean19: -"} <= set(whole)
+    assert any(line.startswith("not measured: gaussian_noise, ") for line in whole)
+    np.save(archive / "lines.npy", np.load(archive / "fog.npy"))
+    lines = call(*words, "--set", "bar").out.splitlines()
+    assert "mean over CIFAR-10-C-bar: -" in lines
+    (missing,) = [line for line in lines if line.startswith("not measured: ")]
+    assert missing.removeprefix("not measured: ").split(", ") == [name for name in BAR if name != "lines"]
+    assert not any(line.startswith(("mean15", "mean19")) for line in lines)
+
+
+def test_a_whole_set_says_its_mean_once(call, checkpoint, archive):
+    for name in BAR:
+        np.save(archive / f"{name}.npy", np.load(archive / "fog.npy"))
+    lines = call("evaluate", checkpoint, "--cifar10c", archive, "--set", "bar").out.splitlines()
+    (line,) = [line for line in lines if line.startswith("mean")]
+    assert line.startswith("mean over CIFAR-10-C-bar: ")
+    assert " % (95 %: " in line
+
+
+def test_a_result_file_tells_the_terminal_nothing(call, checkpoint, archive, place):
+    call("evaluate", checkpoint, "--cifar10c", archive, "--corruption", "fog", "--out", "r.json")
+    content = json.loads((place / "r.json").read_text())
+    content["provenance"] |= {"model": "m\x1b[2J", "source": "s\nclean: 99.99 %"}
+    (place / "r.json").write_text(json.dumps(content))
+    result = call("evaluate", "--merge", "r.json")
+    assert result.out.splitlines()[0] == "m?[2J on s clean: 99.99 %, 4 images a cell"
+    assert "\x1b" not in result.out
 
 
 def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):

@@ -9,11 +9,15 @@ import pytest
     [
         (("--limit", "0"), "limit must be at least 1, got 0"),
         (("--limit", "-5"), "limit must be at least 1, got -5"),
-        (("--device", "abacus"), "device 'abacus' is not available here"),
+        (
+            ("--device", "abacus"),
+            "device 'abacus' is not available here: devices are cpu, cuda, cuda:N and mps (av",
+        ),
         (("--precision", "half"), "'half' is not one of 'auto', 'bfloat16', 'float32'"),
         (("--mean", "0.5,0.5"), "--mean 0.5,0.5: write three numbers such as 0.49,0.48,0.45"),
         (("--std", "a,b,c"), "--std a,b,c: write three numbers"),
         (("--std", "0,1,1"), "mean and std must be three finite numbers each, std positive"),
+        (("--mean", "125,122,114"), "mean must lie in [0, 1] and std in (0, 1], as pixels do, got 125,122,114 and"),
         (("--download",), "the images come from one place, got --cifar10c and --download"),
         (("--on-the-fly",), "the images come from one place, got --cifar10c and --on-the-fly"),
         (("--seed", "0"), "stored images have been corrupted already; leave out --seed"),

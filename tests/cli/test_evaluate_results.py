@@ -92,7 +92,8 @@ def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place
     assert result.code == 0, result.err
     lines = result.out.splitlines()
     assert f"against {rival}:" in lines
-    assert any(line.startswith("  mean15: ") and " points (95 %: " in line for line in lines)
+    for mean in ("mean15", "mean19"):
+        assert any(line.startswith(f"  {mean}: ") and " points (95 %: " in line for line in lines)
     assert any(line.startswith("  mCE: ") for line in lines)
     assert "  relative mCE: - (no clean accuracy)" in lines
     assert any(line.startswith("  McNemar by cell, p < 0.05: better in ") for line in lines)
@@ -137,6 +138,7 @@ def test_a_baseline_s_clean_images_may_be_others(call, checkpoint, place):
     assert (found.code, found.err) == (0, "")
     lines = found.out.splitlines()
     assert "  clean: not paired, since it was measured on other images there, or in another order" in lines
+    assert "  mean over all that both have: +0.00 points (95 %: +0.00 to +0.00)" in lines
     assert "  McNemar by cell, p < 0.05: better in 0, worse in 0 of 5" in lines
 
 

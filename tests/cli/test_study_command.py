@@ -45,6 +45,11 @@ def _here(monkeypatch):
     monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
 
 
+def test_the_help_says_what_a_table_writes(call):
+    words = " ".join(call("study", "--help").out.replace("│", " ").split())
+    assert "Run nothing; show what is finished, and write the folder's results.json and figures anew." in words
+
+
 def test_from_the_words_to_the_table(call, file, tree, place):
     words = ("study", "tiny.toml", "--data", tree)
     result = call(*words, "--arm", "baseline", "--seed", 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from freqfast.corruptions import BAR
 from freqfast.robustness import CLEAN, CorruptionReport, compare
 
 
@@ -46,6 +47,58 @@ def test_the_paired_interval_is_that_of_image_differences(pair, main_names):
     assert found.mean15_difference == pytest.approx(ours.mean15 - theirs.mean15)
     half = stats.norm.ppf(0.975) * stats.sem(change)
     assert found.mean15_interval == pytest.approx((change.mean() - half, change.mean() + half))
+
+
+@pytest.fixture
+def by_image():
+    """The difference of two reports' means over some cells, with its interval from the images' own differences."""
+
+    def by_image(ours, theirs, keys):
+        scores = [np.mean([report.outcomes[key].correct for key in keys], 0) for report in (ours, theirs)]
+        change = scores[0] - scores[1]
+        half = stats.norm.ppf(0.975) * stats.sem(change)
+        return pytest.approx((change.mean(), change.mean() - half, change.mean() + half))
+
+    return by_image
+
+
+def test_what_both_have_in_full_has_a_paired_difference(pair, main_names, all_names, by_image):
+    ours, theirs = pair
+    found = compare(ours, theirs).differences
+    assert list(found) == ["clean", "mean15", "mean19"]
+    for name, names in (("mean15", main_names), ("mean19", all_names)):
+        keys = [(corruption, s) for corruption in names for s in range(1, 6)]
+        assert (found[name].value, *found[name].interval) == by_image(ours, theirs, keys)
+    assert (found["clean"].value, *found["clean"].interval) == by_image(ours, theirs, [CLEAN])
+
+
+def test_a_part_of_a_set_has_a_paired_difference_over_what_both_have(pair, by_image):
+    ours, theirs = pair
+    some = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("clean", "fog", "snow")})
+    found = compare(ours, some).differences
+    assert list(found) == ["clean", "corrupted"]
+    keys = [(name, s) for name in ("snow", "fog") for s in range(1, 6)]
+    assert (found["corrupted"].value, *found["corrupted"].interval) == by_image(ours, theirs, keys)
+
+
+def test_the_bar_set_has_a_paired_difference(outcomes, by_image):
+    rng = np.random.default_rng(0)
+    keys = [(name, s) for name in BAR for s in range(1, 6)]
+    ours, theirs = (CorruptionReport({key: outcomes(rng.random(30) < 0.5) for key in keys}) for _ in range(2))
+    found = compare(ours, theirs)
+    assert list(found.differences) == ["mean_bar"]
+    assert (found.differences["mean_bar"].value, *found.differences["mean_bar"].interval) == by_image(
+        ours, theirs, keys
+    )
+    told = found.to_dict()
+    assert told["differences"]["mean_bar"]["difference"] == found.differences["mean_bar"].value
+    assert told["differences"]["mean_bar"]["interval"] == list(found.differences["mean_bar"].interval)
+    assert (told["mean15_difference"], told["mean15_interval"]) == (None, None)
+
+
+def test_a_single_image_has_no_interval(outcomes):
+    ours, theirs = (CorruptionReport({("fog", 1): outcomes([right])}) for right in (1, 0))
+    assert compare(ours, theirs).to_dict()["differences"] == {"corrupted": {"difference": 1.0, "interval": None}}
 
 
 def test_every_cell_is_paired(pair):
