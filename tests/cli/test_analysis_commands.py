@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -89,6 +90,72 @@ def test_a_bare_checkpoint_is_analysed_and_nothing_is_kept(call, place, run, tre
     assert sorted(path.name for path in place.iterdir()) == ["figure.png", "model.safetensors"]
 
 
+ZOO = """
+from torch import nn
+
+def net(classes=2):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, classes))
+
+trained = net()
+
+def many():
+    return net(7)
+"""
+
+
+@pytest.fixture
+def zoo(place, monkeypatch):
+    """Models that are not ours: a function and an instance, both of two classes."""
+    (place / "analysed_zoo.py").write_text(ZOO)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield "analysed_zoo"
+    sys.modules.pop("analysed_zoo", None)
+
+
+HALVES = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_every_model_is_analysed_and_of_others_nothing_is_kept(call, place, tree, zoo, kind):
+    result = call(kind, f"{zoo}:trained", *HALVES, "--data", tree, "-o", "figure.svg", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["images"] == 8
+    assert {path.name for path in place.iterdir()} == {"figure.svg", f"{zoo}.py"}
+    model = sys.modules[zoo].trained
+    classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+    test = load_data("cifar10", tree).test
+    clean = float((classifier.predict(test.images) == test.labels).mean())
+    assert found.get("clean", 1 - found.get("clean_error", 1)) == pytest.approx(clean)
+
+
+def test_weights_fill_a_model_that_is_not_ours(call, place, zoo):
+    torch.manual_seed(3)
+    layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.Identity(), torch.nn.Flatten(), torch.nn.Linear(16, 2))
+    torch.save(torch.nn.Sequential(*layers).state_dict(), place / "w.pth")
+    found = json.loads(call("quality", f"{zoo}:net", "--weights", "w.pth", "--json").out)
+    assert found == filter_quality(layers[0].weight.detach().numpy(), "0").to_dict()
+
+
+def test_what_does_not_fit_a_model_that_is_not_ours(refused, run, tree, zoo):
+    line = refused("reliance", f"{zoo}:many", *HALVES, "--data", "photos")
+    assert "analysed_zoo:many gives 7 logits, but photos has 10 classes" in line
+    line = refused("reliance", f"{zoo}:net", "--data", tree)
+    assert "the normalisation of analysed_zoo:net is not known; pass --mean R,G,B" in line
+    line = refused("reliance", run, *HALVES, "--data", tree)
+    assert "must be of its own normalisation; leave out --mean, --std" in line
+    assert "is built with the classes that it has; leave out --classes" in refused("quality", run, "--classes", 2)
+
+
+@pytest.mark.parametrize("kind", [*MEASURED, "quality"])
+def test_a_run_s_model_file_is_the_run(call, run, tree, kind):
+    (run / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, holdout=6).to_toml())
+    (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree)}}))
+    found = json.loads(call(kind, run / "model.safetensors", "--json").out)
+    assert found.get("images") == (None if kind == "quality" else 6)
+    assert found == read_analysis(analysis_file(run, kind)).to_dict()
+
+
 def test_images_are_the_first_of_the_test_images(call, run, tree):
     found = json.loads(call("reliance", run, "--data", tree, "--images", 3, "--json").out)
     assert found["images"] == 3
@@ -133,7 +200,7 @@ def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("absent",), "absent/?.*does not exist; name a run directory or a model.safetensors"),
+        (("absent",), "absent does not exist; name a run directory, a .safetensors file of ours, timm:NAME"),
         (("RUN", "-o", "figure.jpg"), "cannot write figure.jpg: its name must end in .png or .svg or .pdf"),
         (("RUN", "-o", "nowhere/figure.png"), "folder nowhere does not exist"),
         (("RUN", "-o", "."), r"\. is a folder; name a file"),
