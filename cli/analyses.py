@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -207,13 +209,15 @@ def _measure(
 ) -> Any:
     """What an analysis finds on test images; all but the data has been checked before the data is sought."""
     from freqfast.robustness.evaluation import check_fit
+    from freqfast.training.environment import data_hash
 
     classifier = options.classifier(source)
     with interruptible(), progress_bar() as progress:
         loaded = _load_data(source, data, progress)
         sample = loaded.hold_out(_holdout(source.run)).test.head(images)
         check_fit(classifier, sample.images[:2], sample.labels, loaded.name, loaded.classes)
-        return analyse(classifier, sample.images, sample.labels, progress=progress)
+        found = analyse(classifier, sample.images, sample.labels, progress=progress)
+    return replace(found, data=loaded.name, data_sha256=data_hash(loaded))
 
 
 def _load_data(source: "SourcedModel", data: str | None, progress: Progress) -> "ImageData":
@@ -259,9 +263,17 @@ def _deliver(
 
 
 def _keep(run: Path, found: "Analysis") -> Path | None:
-    """Write what was found into a run; where it is not kept a line says why."""
-    from freqfast.analysis import analysis_file, write_analysis
+    """Write what was found into a run, unless on other data than the run's; where it is not kept a line says why."""
+    from freqfast.analysis import ImageAnalysis, analysis_file, write_analysis
+    from freqfast.run import read_environment
 
+    own = None
+    with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run
+        own = read_environment(run)["data"]["sha256"]
+    if isinstance(found, ImageAnalysis) and own is not None and found.data_sha256 != own:
+        hashes = f"SHA-256 {str(found.data_sha256)[:12]}..., the run's {str(own)[:12]}..."
+        print_error(f"not kept in the run: {found.data} is other data than that of {run} ({hashes})")
+        return None
     path = analysis_file(run, found.kind)
     try:
         path.parent.mkdir(exist_ok=True)

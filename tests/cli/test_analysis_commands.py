@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from freqfast.analysis import (
     ablate_bands,
@@ -23,6 +24,7 @@ from freqfast.model_file import read_model, write_model
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.robustness import Classifier
+from freqfast.training.environment import data_hash
 
 MEASURED = ("heatmap", "reliance", "ablation")
 
@@ -59,7 +61,8 @@ def expected(kind, run, tree, **options):
 def test_an_analysis_is_printed_kept_and_drawn(call, place, run, tree, kind, words, options):
     result = call(kind, run, "--data", tree, *words, "--json", "-o", "figure.svg")
     assert result.code == 0, result.err
-    found = expected(kind, run, tree, **options).to_dict()
+    data = {"data": "images", "data_sha256": data_hash(load_data("cifar10", tree))}
+    found = expected(kind, run, tree, **options).to_dict() | data
     assert json.loads(result.out) == found
     assert read_analysis(analysis_file(run, kind)).to_dict() == found
     assert (place / "figure.svg").read_text().startswith("<?xml")
@@ -120,7 +123,7 @@ def test_every_model_is_analysed_and_of_others_nothing_is_kept(call, place, tree
     result = call(kind, f"{zoo}:trained", *HALVES, "--data", tree, "-o", "figure.svg", "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out)
-    assert found["images"] == 8
+    assert (found["images"], found["data"]) == (8, "images")
     assert {path.name for path in place.iterdir()} == {"figure.svg", f"{zoo}.py"}
     model = sys.modules[zoo].trained
     classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
@@ -154,6 +157,23 @@ def test_a_run_s_model_file_is_the_run(call, run, tree, kind):
     found = json.loads(call(kind, run / "model.safetensors", "--json").out)
     assert found.get("images") == (None if kind == "quality" else 6)
     assert found == read_analysis(analysis_file(run, kind)).to_dict()
+
+
+def test_other_data_than_the_run_s_is_not_kept(call, run, tree):
+    own = data_hash(load_data("cifar10", tree))
+    (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree), "sha256": own}}))
+    assert call("reliance", run).err == ""
+    kept = analysis_file(run, "reliance").read_bytes()
+    Image.new("RGB", (16, 16)).save(next((tree / "test" / "dark").iterdir()))
+    other = data_hash(load_data("cifar10", tree))
+    result = call("reliance", run, "--data", tree)
+    assert (result.code, result.err) == (
+        0,
+        "freqfast: not kept in the run: images is other data than that of "
+        f"{run} (SHA-256 {other[:12]}..., the run's {own[:12]}...)\n",
+    )
+    assert "on whole images" in result.out
+    assert analysis_file(run, "reliance").read_bytes() == kept
 
 
 def test_images_are_the_first_of_the_test_images(call, run, tree):
