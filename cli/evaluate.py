@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.evaluate_options import ImageOptions, ModelOptions
+from freqfast.cli.evaluate_options import (
+    KINDS,
+    Classes,
+    Device,
+    ImageOptions,
+    Mean,
+    ModelOptions,
+    Precision,
+    Std,
+    Weights,
+)
 from freqfast.cli.files import FORMATS, check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import refuse, refuse_classes, refuse_frost_dir
@@ -20,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_IMAGES, _MODEL, _RESULTS = "Images (one of the first three)", "Model", "Results"
+_IMAGES, _RESULTS = "Images (one of the first three)", "Results"
 _Show = Callable[["CorruptionReport", "CorruptionReport | None"], None]  # presents a report, and a baseline's
 
 
@@ -28,11 +38,7 @@ def evaluate(
     context: typer.Context,
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODEL",
-            help="A run directory, our .safetensors, timm:NAME, torchvision:NAME, or package.module:callable "
-            "(imported and called: it runs code, so name what you trust). With --merge: result files.",
-        ),
+        typer.Argument(metavar="MODEL", help=f"{KINDS} With --merge: result files."),
     ],
     cifar10c: Annotated[
         Path | None,
@@ -77,31 +83,12 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder of the frost photographs, for --on-the-fly.", rich_help_panel=_IMAGES),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="State dict of a model that is not ours: .safetensors, .pth.", rich_help_panel=_MODEL),
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].", rich_help_panel=_MODEL),
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option(metavar="R,G,B", help="Standard deviations, likewise.", rich_help_panel=_MODEL)
-    ] = None,
-    classes: Annotated[
-        int, typer.Option(min=1, help="Logits of a timm or torchvision model.", rich_help_panel=_MODEL)
-    ] = 10,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "bfloat16", "float32"],
-        typer.Option(help="auto: bfloat16 where the device computes it natively.", rich_help_panel=_MODEL),
-    ] = "auto",
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    classes: Classes = 10,
+    device: Device = None,
+    precision: Precision = "auto",
     baseline: Annotated[
         str | None,
         typer.Option(

@@ -1,8 +1,8 @@
-"""The options of `freqfast evaluate` that belong together, and what is made of them."""
+"""The options of `freqfast evaluate`, and of the analyses, that belong together, and what is made of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 from freqfast.cli.options import given, refuse
@@ -12,7 +12,45 @@ if TYPE_CHECKING:
     from freqfast.progress import Progress
     from freqfast.robustness import CellSource, Classifier
 
-__all__ = ["ImageOptions", "ModelOptions"]
+__all__ = [
+    "KINDS",
+    "Classes",
+    "Device",
+    "ImageOptions",
+    "Mean",
+    "ModelOptions",
+    "Precision",
+    "Std",
+    "Weights",
+]
+
+_MODEL = "Model"
+KINDS = (
+    "A run directory, our .safetensors, timm:NAME, torchvision:NAME, or package.module:callable (imported and called: "
+    "it runs code, so name what you trust)."
+)
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="State dict of a model that is not ours: .safetensors, .pth.", rich_help_panel=_MODEL),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].", rich_help_panel=_MODEL),
+]
+Std = Annotated[
+    str | None, typer.Option(metavar="R,G,B", help="Standard deviations, likewise.", rich_help_panel=_MODEL)
+]
+Classes = Annotated[int, typer.Option(min=1, help="Logits of a timm or torchvision model.", rich_help_panel=_MODEL)]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one.", rich_help_panel=_MODEL
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "bfloat16", "float32"],
+    typer.Option(help="auto: bfloat16 where the device computes it natively.", rich_help_panel=_MODEL),
+]
 
 
 class ImageOptions(NamedTuple):

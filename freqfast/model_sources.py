@@ -32,6 +32,7 @@ class SourcedModel:
         std: Standard deviations.
         data: Where the data is that its run was trained on, see `freqfast.run.run_data`; None for models without a run.
         classes: Class names, in the order of the logits; None for models that are not ours.
+        run: The run directory whose model it is, be it named by the model file in it; None for models without a run.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SourcedModel:
     std: tuple[float, ...]
     data: str | None = None
     classes: tuple[str, ...] | None = None
+    run: Path | None = None
 
 
 def load_model(
@@ -93,8 +95,9 @@ def load_model(
             f"the normalisation of {text} is not known; pass --mean R,G,B and --std R,G,B, for pixels in [0, 1]"
         )
     check_normalisation(mean, std)
-    data = run_data(spec) if is_ours else None
-    return SourcedModel(text, model.eval(), tuple(mean), tuple(std), data, names)
+    run = _run_of(Path(spec)) if is_ours else None
+    data = None if run is None else run_data(run)
+    return SourcedModel(text, model.eval(), tuple(mean), tuple(std), data, names, run)
 
 
 def check_classes(model: str, trained: Sequence[str] | None, data: str, found: Sequence[str] | None) -> None:
@@ -124,6 +127,13 @@ def _load_ours(path: Path, weights: str | Path | None) -> StoredModel:
     if weights is not None:
         raise ValueError(f"{path} has its own weights; leave out --weights {weights}")
     return read_model(path)
+
+
+def _run_of(path: Path) -> Path | None:
+    """The run directory that is named by its own path or by its model file's."""
+    if path.name == "model.safetensors" and (path.parent / "recipe.toml").is_file():
+        return path.parent
+    return path if path.is_dir() else None
 
 
 def _hint(name: str) -> str:

@@ -36,12 +36,20 @@ def test_a_run_directory_and_its_file(run):
         found = load_model(place)
         assert (found.name, found.mean, found.std) == (str(place), HALF, (0.25,) * 3)
         assert not found.model.training
-    assert load_model(run).data == "photos"
-    assert load_model(run / "model.safetensors").data is None
+        assert (found.data, found.run) == ("photos", run)
     assert load_model(run / "model.safetensors").classes == load_model(run).classes == tuple("abcdefghij")
     assert load_model(run, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
     (run / "recipe.toml").write_text("broken [")
     assert load_model(run).data is None
+    (run / "recipe.toml").unlink()
+    alone = load_model(run / "model.safetensors")
+    assert (alone.data, alone.run) == (None, None)
+
+
+def test_another_file_in_a_run_is_not_the_run_s(run):
+    (run / "model.safetensors").rename(run / "other.safetensors")
+    found = load_model(run / "other.safetensors")
+    assert (found.data, found.run) == (None, None)
 
 
 @pytest.mark.parametrize(

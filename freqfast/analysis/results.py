@@ -17,6 +17,7 @@ __all__ = [
     "Ablation",
     "Analysis",
     "HeatMap",
+    "ImageAnalysis",
     "Quality",
     "Reliance",
     "analysis_file",
@@ -63,8 +64,30 @@ class Analysis:
         object.__setattr__(self, name, int(value))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImageAnalysis(Analysis):
+    """What an analysis found on images.
+
+    Attributes:
+        images: Number of images.
+        data: What the data is called that they are of; None where that is not known, as in files of older versions.
+        data_sha256: SHA-256 of all of that data, as in a run's ``environment.json``.
+    """
+
+    images: int
+    data: str | None = None
+    data_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        self._count("images", 1)
+        for name in ("data", "data_sha256"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise ValueError(f"{name} must be text, got {value!r:.80}")
+
+
 @dataclass(frozen=True, eq=False)
-class HeatMap(Analysis):
+class HeatMap(ImageAnalysis):
     """The Fourier heat map.
 
     Attributes:
@@ -73,7 +96,6 @@ class HeatMap(Analysis):
         clean_error: Error without perturbation.
         norm: L2 norm of the perturbation of each channel, pixels in [0, 1].
         seed: Seed of the signs.
-        images: Number of images.
     """
 
     kind = "heatmap"
@@ -81,17 +103,16 @@ class HeatMap(Analysis):
     clean_error: float
     norm: float
     seed: int
-    images: int
 
     def __post_init__(self) -> None:
         """Check the fields."""
+        super().__post_init__()
         shape = np.shape(self.error)
         if len(shape) != 2 or not all(shape):
             raise ValueError(f"error must have two dimensions, none of them 0, got shape {shape}")
         self._fractions(error=shape, clean_error=())
         self._array("norm", (), 0, MAX_NORM)
         self._count("seed", 0)
-        self._count("images", 1)
 
     def band_error(self, bands: Bands) -> Floats:
         """Mean error over the frequencies of each band, ``(B,)``; NaN for a band without any."""
@@ -104,7 +125,7 @@ class HeatMap(Analysis):
 
 
 @dataclass(frozen=True, eq=False)
-class Reliance(Analysis):
+class Reliance(ImageAnalysis):
     """Accuracy on images that keep a part of their spectrum, and their mean always.
 
     Attributes:
@@ -113,7 +134,6 @@ class Reliance(Analysis):
         high: Accuracy where ``rho >= c`` is kept, ``(C,)``.
         band: Accuracy where ``c <= rho < next c`` is kept, ``(C,)``; from the last cut-off on, all.
         clean: Accuracy on whole images.
-        images: Number of images.
     """
 
     kind = "reliance"
@@ -122,20 +142,19 @@ class Reliance(Analysis):
     high: Floats
     band: Floats
     clean: float
-    images: int
 
     def __post_init__(self) -> None:
         """Check the fields."""
+        super().__post_init__()
         shape = (np.size(self.cutoffs),)
         self._array("cutoffs", shape, 0, MAX_FREQUENCY)
         if not shape[0] or not (np.diff(self.cutoffs) > 0).all():
             raise ValueError(f"cutoffs must increase, got {self.cutoffs.tolist()}")
         self._fractions(low=shape, high=shape, band=shape, clean=())
-        self._count("images", 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Ablation(Analysis):
+class Ablation(ImageAnalysis):
     """Accuracy without a band, by band.
 
     Attributes:
@@ -146,7 +165,6 @@ class Ablation(Analysis):
         control: Accuracy without as many filters at random, mean of several draws, ``(B,)``.
         response: Accuracy with the band taken out of every filter's response, ``(B,)``.
         clean: Accuracy of the whole model.
-        images: Number of images.
         seed: Seed of the random choices.
     """
 
@@ -158,17 +176,16 @@ class Ablation(Analysis):
     control: Floats
     response: Floats
     clean: float
-    images: int
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the fields."""
+        super().__post_init__()
         object.__setattr__(self, "bands", Bands.of(self.bands))
         shape = (len(self.bands),)
         self._array("counts", shape, 0, 2**31)
         object.__setattr__(self, "counts", self.counts.astype(np.int64))
         self._fractions(filters=shape, control=shape, response=shape, clean=())
-        self._count("images", 1)
         self._count("seed", 0)
 
 

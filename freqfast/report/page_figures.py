@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from freqfast.analysis import Ablation, HeatMap, Quality, Reliance
+from freqfast.analysis import Ablation, Analysis, HeatMap, ImageAnalysis, Quality, Reliance
 from freqfast.bands import Bands
 from freqfast.report.analysis import ablation_dots, heat_maps, quality_dots, reliance_curves
 from freqfast.report.entries import Entry
@@ -120,7 +120,16 @@ def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
         if found:
             told = _told([tell(label, one) for label, one in found.items()])
             wide = kind == HeatMap.kind and len(found) > 1  # a panel each
-            yield PageFigure("Analyses", title, caption, told, partial(draw, found, bands), wide)
+            yield PageFigure("Analyses", title, caption + _on_images(found), told, partial(draw, found, bands), wide)
+
+
+def _on_images(found: Mapping[str, Analysis]) -> str:
+    """A sentence on how many images the runs were analysed on, if on any."""
+    counts = {label: one.images for label, one in found.items() if isinstance(one, ImageAnalysis)}
+    if len(set(counts.values())) == 1:
+        return f" On {next(iter(counts.values())):,} images."
+    told = ", ".join(f"{count:,} images ({label})" for label, count in counts.items())
+    return f" On {told}." if told else ""
 
 
 def _tell_heat_map(label: str, one: HeatMap) -> str:

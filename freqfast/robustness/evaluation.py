@@ -17,7 +17,7 @@ from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.report import CorruptionReport
 
-__all__ = ["evaluate_cells", "evaluate_source"]
+__all__ = ["check_fit", "evaluate_cells", "evaluate_source"]
 
 
 def evaluate_cells(
@@ -76,7 +76,7 @@ def evaluate_source(
         )
     probe = source.clean.images if source.clean else source.read(*source.keys[0])
     for classifier in classifiers:
-        _check_fit(classifier, probe[:2], source)
+        check_fit(classifier, probe[:2], source.labels, source.name, source.classes)
     del probe  # it may hold a whole file in memory
     keys = source.keys[number - 1 :: shards]
     outcomes: list[dict[Key, Outcomes]] = [{} for _ in classifiers]
@@ -95,6 +95,28 @@ def evaluate_source(
         CorruptionReport(of_model, provenance=_provenance(classifier, source))
         for classifier, of_model in zip(classifiers, outcomes, strict=True)
     ]
+
+
+def check_fit(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, name: str, classes: Sequence[str] | None
+) -> None:
+    """Try a model on a few images before hours are spent.
+
+    Args:
+        classifier: The model.
+        images: uint8 ``(n, H, W, 3)``.
+        labels: Those of all images that it is to be judged on.
+        name: What to call the images.
+        classes: Their class names, where known.
+
+    Raises:
+        ValueError: If it cannot take such images, or its logits are not as many as there are classes.
+    """
+    found = classifier.logits(np.array(images)).shape[1]
+    if classes is not None and len(classes) != found:
+        raise ValueError(f"{classifier.name} gives {found} logits, but {name} has {len(classes)} classes")
+    if labels.max() >= found:
+        raise ValueError(_misfit(classifier, found, labels))
 
 
 def _measure(
@@ -131,15 +153,6 @@ def _judge(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Classes and their softmax probabilities, at the cost of one pass: no other probability is needed."""
     top, classes = logits.max(1)
     return classes, (top - logits.logsumexp(1)).exp()
-
-
-def _check_fit(classifier: Classifier, images: np.ndarray, source: CellSource) -> None:
-    """Try a model on two images before hours are spent."""
-    found = classifier.logits(np.array(images)).shape[1]
-    if source.classes is not None and len(source.classes) != found:
-        raise ValueError(f"{classifier.name} gives {found} logits, but {source.name} has {len(source.classes)} classes")
-    if source.labels.max() >= found:
-        raise ValueError(_misfit(classifier, found, source.labels))
 
 
 def _misfit(classifier: Classifier, logits: int, labels: np.ndarray) -> str:

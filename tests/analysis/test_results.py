@@ -16,7 +16,9 @@ from freqfast.analysis import (
 from freqfast.bands import Bands
 
 EXAMPLES = (
-    HeatMap(error=[[0.1, 0.2], [0.3, 0.4]], clean_error=0.05, norm=4.0, seed=1, images=7),
+    HeatMap(
+        error=[[0.1, 0.2], [0.3, 0.4]], clean_error=0.05, norm=4.0, seed=1, images=7, data="photos", data_sha256="ab",
+    ),
     Reliance(cutoffs=[0, 0.3], low=[0.1, 0.2], high=[0.9, 0.3], band=[0.4, 0.3], clean=0.9, images=7),
     Ablation(
         bands=Bands.equal_area(2), layer="conv1", counts=[3, 1], filters=[0.1, 0.8], control=[0.2, 0.7],
@@ -36,6 +38,14 @@ def test_json_round_trip(found, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("found", EXAMPLES[:3], ids=lambda found: found.kind)
+def test_files_of_before_the_data_was_kept(found, tmp_path):
+    older = {name: value for name, value in found.to_dict().items() if not name.startswith("data")}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(older))
+    assert read_analysis(path).to_dict() == older | {"data": None, "data_sha256": None}
+
+
 def test_every_kind_has_an_example_and_a_place():
     assert {found.kind: type(found) for found in EXAMPLES} == ANALYSES
     assert analysis_file("runs/a", "heatmap").as_posix() == "runs/a/analysis/heatmap.json"
@@ -50,6 +60,8 @@ def test_every_kind_has_an_example_and_a_place():
         (0, {"error": [[float("nan")]]}, "error must lie in 0..1"),
         (0, {"images": 0}, "images must be an integer from 1, got 0"),
         (0, {"images": True}, "images must be an integer from 1, got True"),
+        (0, {"data": 3}, "data must be text, got 3"),
+        (0, {"data_sha256": ["a"]}, "data_sha256 must be text"),
         (0, {"clean_error": [0.1]}, "clean_error must have shape \\(\\), got \\(1,\\)"),
         (0, {"surprise": 1}, "surprise"),
         (1, {"cutoffs": [0.3, 0.1]}, "cutoffs must increase"),

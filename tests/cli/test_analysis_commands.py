@@ -4,10 +4,12 @@ import errno
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from freqfast.analysis import (
     ablate_bands,
@@ -22,6 +24,7 @@ from freqfast.model_file import read_model, write_model
 from freqfast.models import build_model
 from freqfast.recipe import Recipe
 from freqfast.robustness import Classifier
+from freqfast.training.environment import data_hash
 
 MEASURED = ("heatmap", "reliance", "ablation")
 
@@ -58,7 +61,8 @@ def expected(kind, run, tree, **options):
 def test_an_analysis_is_printed_kept_and_drawn(call, place, run, tree, kind, words, options):
     result = call(kind, run, "--data", tree, *words, "--json", "-o", "figure.svg")
     assert result.code == 0, result.err
-    found = expected(kind, run, tree, **options).to_dict()
+    data = {"data": "images", "data_sha256": data_hash(load_data("cifar10", tree))}
+    found = expected(kind, run, tree, **options).to_dict() | data
     assert json.loads(result.out) == found
     assert read_analysis(analysis_file(run, kind)).to_dict() == found
     assert (place / "figure.svg").read_text().startswith("<?xml")
@@ -87,6 +91,89 @@ def test_a_bare_checkpoint_is_analysed_and_nothing_is_kept(call, place, run, tre
     result = call("ablation", "model.safetensors", "--data", tree, "-o", "figure.png")
     assert result.code == 0, result.err
     assert sorted(path.name for path in place.iterdir()) == ["figure.png", "model.safetensors"]
+
+
+ZOO = """
+from torch import nn
+
+def net(classes=2):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, classes))
+
+trained = net()
+
+def many():
+    return net(7)
+"""
+
+
+@pytest.fixture
+def zoo(place, monkeypatch):
+    """Models that are not ours: a function and an instance, both of two classes."""
+    (place / "analysed_zoo.py").write_text(ZOO)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield "analysed_zoo"
+    sys.modules.pop("analysed_zoo", None)
+
+
+HALVES = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_every_model_is_analysed_and_of_others_nothing_is_kept(call, place, tree, zoo, kind):
+    result = call(kind, f"{zoo}:trained", *HALVES, "--data", tree, "-o", "figure.svg", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["images"], found["data"]) == (8, "images")
+    assert {path.name for path in place.iterdir()} == {"figure.svg", f"{zoo}.py"}
+    model = sys.modules[zoo].trained
+    classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+    test = load_data("cifar10", tree).test
+    clean = float((classifier.predict(test.images) == test.labels).mean())
+    assert found.get("clean", 1 - found.get("clean_error", 1)) == pytest.approx(clean)
+
+
+def test_weights_fill_a_model_that_is_not_ours(call, place, zoo):
+    torch.manual_seed(3)
+    layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.Identity(), torch.nn.Flatten(), torch.nn.Linear(16, 2))
+    torch.save(torch.nn.Sequential(*layers).state_dict(), place / "w.pth")
+    found = json.loads(call("quality", f"{zoo}:net", "--weights", "w.pth", "--json").out)
+    assert found == filter_quality(layers[0].weight.detach().numpy(), "0").to_dict()
+
+
+def test_what_does_not_fit_a_model_that_is_not_ours(refused, run, tree, zoo):
+    line = refused("reliance", f"{zoo}:many", *HALVES, "--data", "photos")
+    assert "analysed_zoo:many gives 7 logits, but photos has 10 classes" in line
+    line = refused("reliance", f"{zoo}:net", "--data", tree)
+    assert "the normalisation of analysed_zoo:net is not known; pass --mean R,G,B" in line
+    line = refused("reliance", run, *HALVES, "--data", tree)
+    assert "must be of its own normalisation; leave out --mean, --std" in line
+    assert "is built with the classes that it has; leave out --classes" in refused("quality", run, "--classes", 2)
+
+
+@pytest.mark.parametrize("kind", [*MEASURED, "quality"])
+def test_a_run_s_model_file_is_the_run(call, run, tree, kind):
+    (run / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, holdout=6).to_toml())
+    (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree)}}))
+    found = json.loads(call(kind, run / "model.safetensors", "--json").out)
+    assert found.get("images") == (None if kind == "quality" else 6)
+    assert found == read_analysis(analysis_file(run, kind)).to_dict()
+
+
+def test_other_data_than_the_run_s_is_not_kept(call, run, tree):
+    own = data_hash(load_data("cifar10", tree))
+    (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree), "sha256": own}}))
+    assert call("reliance", run).err == ""
+    kept = analysis_file(run, "reliance").read_bytes()
+    Image.new("RGB", (16, 16)).save(next((tree / "test" / "dark").iterdir()))
+    other = data_hash(load_data("cifar10", tree))
+    result = call("reliance", run, "--data", tree)
+    assert (result.code, result.err) == (
+        0,
+        "freqfast: not kept in the run: images is other data than that of "
+        f"{run} (SHA-256 {other[:12]}..., the run's {own[:12]}...)\n",
+    )
+    assert "on whole images" in result.out
+    assert analysis_file(run, "reliance").read_bytes() == kept
 
 
 def test_images_are_the_first_of_the_test_images(call, run, tree):
@@ -133,7 +220,7 @@ def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("absent",), "absent/?.*does not exist; name a run directory or a model.safetensors"),
+        (("absent",), "absent does not exist; name a run directory, a .safetensors file of ours, timm:NAME"),
         (("RUN", "-o", "figure.jpg"), "cannot write figure.jpg: its name must end in .png or .svg or .pdf"),
         (("RUN", "-o", "nowhere/figure.png"), "folder nowhere does not exist"),
         (("RUN", "-o", "."), r"\. is a folder; name a file"),

@@ -218,6 +218,21 @@ def test_labels_are_the_shortest_that_differ(tmp_path):
         unique_labels([paths[0], tmp_path / "y" / ".." / "x" / "a"])
 
 
+def test_captions_say_on_how_many_images(make_run):
+    entries = load_entries([make_run("a", analyses=True), make_run("b", analyses=True)])
+
+    def captions():
+        return {figure.title: figure.caption for figure in page_figures.page_figures(entries)}
+
+    found = captions()
+    for title in ("Fourier heat map", "Frequency reliance", "Band ablation"):
+        assert found[title].endswith(". On 9 images.")
+    assert found["Filter quality"].endswith(" 2204.02481).")
+    more = {kind: replace(one, images=1234) for kind, one in entries[1].analyses.items() if kind != "quality"}
+    entries[1] = replace(entries[1], analyses=more)
+    assert captions()["Frequency reliance"].endswith(" on whole images. On 9 images (a), 1,234 images (b).")
+
+
 @pytest.mark.parametrize("kind", ["heatmap", "reliance"])
 def test_analyses_show_the_bands_of_the_runs(make_run, kind, monkeypatch):
     run = make_run("a", analyses=True)
