@@ -1,5 +1,6 @@
 """`freqfast run`."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,10 @@ __all__ = ["run"]
 
 def run(
     recipe: Annotated[
-        str | None, typer.Argument(help="Name of a recipe; `freqfast recipes` lists them. Not needed with --resume.")
+        str | None,
+        typer.Argument(
+            help="Name of a recipe (`freqfast recipes` lists them), or package.module:recipe. Not needed with --resume."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="An archive, its folder, or a data set's folder; else FREQFAST_DATA, the cache.")
@@ -68,7 +72,7 @@ def run(
         chosen = apply_overrides(find_recipe(recipe), changes)
         if out is None:
             # To the microsecond, since a loop may start several at once.
-            out = Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+            out = Path("runs") / f"{chosen.name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         elif out.exists():
             hint = f"; to go on with it use --resume {out}" if (out / "recipe.toml").is_file() else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
@@ -109,9 +113,8 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):  # also numbers too long and arrays too deep to read
             table = {}
         if not equals or not key.strip() or set(table) != {"value"}:
-            raise ValueError(
-                f"--set {setting}: write KEY=VALUE with a TOML value, such as width=16 or precision='\"float32\"'"
-            )
+            word = f"{key}='\"{literal}\"'" if re.fullmatch(r"[A-Za-z][\w.]*", literal) else "precision='\"float32\"'"
+            raise ValueError(f"--set {setting}: write KEY=VALUE with a TOML value, such as width=16 or {word}")
         values[key.strip()] = table["value"]
     return values
 

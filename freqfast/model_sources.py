@@ -1,10 +1,7 @@
 """Models by specification: our own files, timm's, torchvision's, or what any importable function returns."""
 
-import importlib
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from freqfast.model_file import StoredModel, check_normalisation, read_model
+from freqfast.plugins import import_object, working_directory_importable
 from freqfast.run import run_data
 from freqfast.state_dicts import load_state
 
@@ -82,7 +80,7 @@ def load_model(
     elif kind == "torchvision":
         model = _build_torchvision(name, classes)
     elif re.fullmatch(r"[\w.]+:[\w.]+", text):
-        model = _call(kind, name)
+        model = _call(text)
     else:
         raise ValueError(f"{text!r} names no model: name {KINDS}")
     if weights is not None:
@@ -164,22 +162,17 @@ def _build_torchvision(name: str, classes: int) -> nn.Module:
     return _built(f"torchvision:{name}", lambda: models.get_model(name, weights=None, num_classes=classes))
 
 
-def _call(module: str, name: str) -> nn.Module:
-    """A model, or what a function returns; modules of the working directory are found too, after installed ones."""
-    text = f"{module}:{name}"
-    with _working_directory_importable():
-        try:
-            found: Any = importlib.import_module(module)
-        except Exception as error:  # the module's code may raise anything
-            raise ValueError(f"{text} cannot be imported ({_one_line(error)}); models are {KINDS}") from None
-        for part in name.split("."):
-            if not hasattr(found, part):
-                raise ValueError(f"{text}: {module} has no {name}")
-            found = getattr(found, part)
-        if isinstance(found, nn.Module):  # which is callable too
-            return found
-        if not callable(found):
-            raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
+def _call(text: str) -> nn.Module:
+    """A model, or what a function returns."""
+    try:
+        found = import_object(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; models are {KINDS}") from None
+    if isinstance(found, nn.Module):  # which is callable too
+        return found
+    if not callable(found):
+        raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
+    with working_directory_importable():
         return _built(text, found)
 
 
@@ -228,15 +221,6 @@ def _unknown(kind: str, name: str, names: Iterable[str]) -> str:
     return f"{kind} has no model {name!r}; " + (
         f"did you mean {' or '.join(close)}?" if close else "see its list of models"
     )
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    sys.path.append("")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
 
 
 def _one_line(error: Exception) -> str:

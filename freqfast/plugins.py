@@ -1,9 +1,13 @@
-"""What other installed packages register for freqfast: recipes, callbacks, corruptions."""
+"""Code of others: what installed packages register for freqfast, and what a user names by its module."""
 
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-__all__ = ["find_plugins", "load_plugin", "plugin_versions"]
+__all__ = ["find_plugins", "import_object", "load_plugin", "plugin_versions", "working_directory_importable"]
 
 
 def _registered(kind: str) -> list[EntryPoint]:
@@ -55,3 +59,35 @@ def load_plugin(kind: str, point: EntryPoint) -> Any:
         return point.load()
     except (Exception, SystemExit) as error:
         raise ValueError(f"{what} ({point.value}) cannot be imported: {str(error) or type(error).__name__}") from error
+
+
+def import_object(text: str) -> Any:
+    """What ``package.module:name`` names. It runs the module's code, by design.
+
+    Modules of the working directory are found too, after those that are installed.
+
+    Raises:
+        ValueError: If the module cannot be imported, whatever it raises, or has no such name.
+    """
+    module, _, name = text.partition(":")
+    with working_directory_importable():
+        try:
+            found: Any = importlib.import_module(module)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:150]
+            raise ValueError(f"{text} cannot be imported ({type(error).__name__}: {reason})") from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ValueError(f"{text}: {module} has no {name}")
+        found = getattr(found, part)
+    return found
+
+
+@contextmanager
+def working_directory_importable() -> Iterator[None]:
+    """Let imports find modules of the working directory, after those that are installed."""
+    sys.path.append("")
+    try:
+        yield
+    finally:
+        sys.path.remove("")

@@ -4,6 +4,7 @@ import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import tomli_w
 import typeguard
 
-from freqfast.plugins import find_plugins, load_plugin
+from freqfast.plugins import find_plugins, import_object, load_plugin
 
 __all__ = ["Recipe", "apply_overrides", "check_value", "differing_fields", "find_recipe", "list_recipes"]
 
@@ -185,7 +186,9 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             table[last] = value
         else:
             known = [*sorted(names), *(f"{name}.ARGUMENT" for name in callbacks)]
-            raise ValueError(f"unknown key {key!r}; this recipe has {', '.join(known)}")
+            added = head in find_plugins("callbacks")
+            hint = "; a study file, or a recipe of your own, can add callbacks" if added else ""
+            raise ValueError(f"unknown key {key!r}; this recipe has {', '.join(known)}{hint}")
     return replace(recipe, **changes, callbacks=callbacks)
 
 
@@ -231,12 +234,23 @@ def list_recipes() -> dict[str, Recipe]:
 def find_recipe(name: str) -> Recipe:
     """The recipe of this name. Other entry points than its own are not imported.
 
+    Args:
+        name: As `list_recipes` has it, or ``package.module:recipe``, which is imported: it runs code, by design.
+
     Raises:
-        ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
-            no recipe.
+        ValueError: If there is none, the message lists those that exist; or if its entry point or module cannot be
+            imported or is no recipe.
     """
+    if ":" in name:
+        found = import_object(name)
+        if not isinstance(found, Recipe):
+            raise ValueError(f"{name} is a {type(found).__name__}, not a Recipe")
+        return replace(found, name=name)
     points = find_plugins("recipes")
     for entry in (name, name.rpartition(".")[0]):
         if entry in points and name in (recipes := _recipes_of(points[entry])):
             return recipes[name]
-    raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(_all_recipes()[0])}")
+    names = list(_all_recipes()[0])
+    close = [other for other in names if other.endswith(f".{name}")] or get_close_matches(name, names)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(names)}{hint}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from freqfast.recipe import Recipe, find_recipe, list_recipes
+from freqfast.recipe import Recipe, apply_overrides, find_recipe, list_recipes
 
 BUILT_IN = {
     "quickstart",
@@ -127,3 +127,43 @@ def test_a_name_that_two_packages_register_is_refused(install):
 def test_unknown_recipe_lists_those_that_exist(name):
     with pytest.raises(ValueError, match=f"unknown recipe '{name}'; the recipes are quickstart, resnet18"):
         find_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("best", "resnet18_cifar10.best"),
+        ("quickstrat", "quickstart"),
+        ("resnet18_cifar10.besst", "resnet18_cifar10.best"),
+    ],
+)
+def test_what_may_have_been_meant(name, meant):
+    with pytest.raises(ValueError, match=rf"unknown recipe '{name}'; .*; did you mean {meant}"):
+        find_recipe(name)
+
+
+def test_a_recipe_named_by_its_module(tmp_path, monkeypatch):
+    (tmp_path / "stripes_recipes.py").write_text(
+        "from freqfast import Recipe\nmine = Recipe('stripes', width=8)\nother = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert find_recipe("stripes_recipes:mine") == Recipe("stripes", width=8, name="stripes_recipes:mine")
+    for name, message in (
+        ("stripes_recipes:other", "stripes_recipes:other is a int, not a Recipe"),
+        ("stripes_recipes:absent", "stripes_recipes has no absent"),
+        ("no_such_module:mine", "no_such_module:mine cannot be imported .ModuleNotFoundError: No module"),
+        (":mine", ":mine cannot be imported .ValueError: Empty module name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_recipe(name)
+    sys.modules.pop("stripes_recipes")
+
+
+def test_a_callback_that_the_recipe_lacks():
+    with pytest.raises(
+        ValueError, match=r"unknown key 'gaussian_noise.share'; .*; a study file, or a recipe of your own"
+    ):
+        apply_overrides(find_recipe("quickstart"), {"gaussian_noise.share": 0.5})
+    with pytest.raises(ValueError, match=r"unknown key 'nosuch.share'; this recipe has .*ARGUMENT$"):
+        apply_overrides(find_recipe("quickstart"), {"nosuch.share": 0.5})

@@ -45,6 +45,18 @@ class PixelCallback(Callback):
         """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels, for a subclass to give."""
         raise NotImplementedError
 
+    def before_fit(self) -> None:
+        """Refuse a second one of the class, as there is when a notebook's cell runs twice.
+
+        Raises:
+            ValueError: If there is another one.
+        """
+        kind = type(self)
+        if any(type(other) is kind and other is not self for other in self.learn.cbs):
+            raise ValueError(
+                f"the Learner has two {kind.__name__}; call learn.remove_cb({kind.__name__}) and add one again"
+            )
+
     def before_batch(self) -> None:
         """Replace a random share of the batch."""
         batch = self.learn.xb[0]

@@ -7,7 +7,7 @@
 array([179, 179, 179], dtype=uint8)
 """
 
-from freqfast.corruptions.batch import corrupt
+from freqfast.corruptions.batch import corrupt, try_corruptions
 from freqfast.corruptions.registry import (
     BAR,
     CORRUPTIONS,
@@ -40,5 +40,6 @@ __all__ = [
     "corrupt",
     "own_corruptions",
     "runnable",
+    "try_corruptions",
     "unavailable",
 ]

@@ -1,7 +1,7 @@
 """``corrupt``: any of the corruptions on a whole array of images."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -65,7 +65,7 @@ def corrupt(
 
     Raises:
         TypeError: ``images`` is not an array of 8-bit levels.
-        ValueError: a shape, name, severity or index that makes no sense.
+        ValueError: a shape, name, severity or index that makes no sense, or the corruption's function fails.
         FileNotFoundError: ``frost`` without its photographs.
     """
     channels_last = _is_channels_last(images)
@@ -78,10 +78,17 @@ def corrupt(
     def work(part: slice) -> None:
         chunk = _to_planar(images[part], channels_last)
         rng = BatchRandom.for_images(seed, name, int(severity), keys[part].to(chunk.device))
-        corrupted = function(chunk, int(severity), rng)
-        if corrupted.shape != chunk.shape or corrupted.dtype != torch.uint8:
+        before = tuple(chunk.shape)
+        try:
+            corrupted = function(chunk, int(severity), rng)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"corruption {name!r} failed at severity {severity} ({reason})") from error
+        if not isinstance(corrupted, Tensor):
+            raise ValueError(f"corruption {name!r} must return a tensor, got {type(corrupted).__name__}")
+        if corrupted.shape != before or corrupted.dtype != torch.uint8:
             raise ValueError(
-                f"corruption {name!r} turned uint8 {tuple(chunk.shape)} into "
+                f"corruption {name!r} turned uint8 {before} into "
                 f"{corrupted.dtype} {tuple(corrupted.shape)}; it must keep type and shape"
             )
         planar = corrupted.permute(0, 2, 3, 1) if channels_last else corrupted
@@ -89,6 +96,21 @@ def corrupt(
 
     _on_threads(work, _chunks(images))
     return result
+
+
+def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
+    """Corrupt the first image by each of the corruptions at each severity, so that a faulty one shows before long work.
+
+    Args:
+        names: As `corrupt` takes them.
+        images: uint8 ``(N, H, W, 3)``.
+
+    Raises:
+        ValueError: One of them fails, or returns other than uint8 of the same shape.
+    """
+    for name in names:
+        for severity in SEVERITIES:
+            corrupt(images[:1], name, severity)
 
 
 def _is_channels_last(images: object) -> bool:

@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -40,17 +41,37 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         if name not in points:
             raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(sorted(points))}")
         kind = _load_callback(points[name])
-        hints = typing.get_type_hints(kind.__init__)
+        hints = _type_hints(kind)
         parameters = inspect.signature(kind).parameters
-        for key, value in options.items():
+        for key in options:
             if key not in parameters:
                 raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
+        values = {key: _as_meant(value, hints.get(key, Any)) for key, value in options.items()}
+        for key, value in values.items():
             check_value(f"{name}.{key}", value, hints.get(key, Any))
         try:
-            callbacks.append(kind(**options))
+            callbacks.append(kind(**values))
         except Exception as error:
             raise ValueError(f"{name}: {error or type(error).__name__}") from None
     return callbacks
+
+
+def _type_hints(kind: type[Callback]) -> dict[str, Any]:
+    """What a callback's arguments may be; nothing where its annotations are for type checkers alone."""
+    try:
+        return typing.get_type_hints(kind.__init__)
+    except Exception:  # such as of a name that is imported under TYPE_CHECKING
+        return {}
+
+
+def _as_meant(value: Any, hint: Any) -> Any:
+    """A recipe's value, a list as a tuple and text as a path where only these are meant: TOML has neither."""
+    kinds = {typing.get_origin(one) or one for one in (hint, *typing.get_args(hint))}
+    if isinstance(value, list) and tuple in kinds and not kinds & {list, Sequence}:
+        return tuple(value)
+    if isinstance(value, str) and Path in kinds and str not in kinds:
+        return Path(value)
+    return value
 
 
 def _load_callback(point: EntryPoint) -> type[Callback]:

@@ -13,6 +13,7 @@ import torch
 
 from freqfast.callbacks import FitProgress
 from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
+from freqfast.corruptions import own_corruptions, try_corruptions
 from freqfast.data import ImageData, load_data
 from freqfast.files import lock_folder
 from freqfast.memory import memory_error
@@ -67,8 +68,8 @@ def run_recipe(
         FileExistsError: If `out` exists and `resume` is off.
         FileNotFoundError: If `out` exists and is no run directory, or the data is not there.
         BlockingIOError: If another process works on `out`.
-        ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with), all
-            checkpoints are damaged, or the training diverges.
+        ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with), a corruption
+            of another package is faulty, all checkpoints are damaged, or the training diverges.
         RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
     """
     out, work = Path(out), _Work(policy or CheckpointPolicy(), progress, stop)
@@ -145,6 +146,10 @@ def _build(
 ) -> tuple[ResumableLearner, ImageData]:
     """The Learner of a run, in the precision that was chosen at its start, and the data that it is evaluated on."""
     data = data.hold_out(recipe.holdout)
+    try:
+        try_corruptions(own_corruptions(), data.test.images)
+    except ValueError as error:
+        raise ValueError(f"{error}; mend it, or uninstall its package, for runs are evaluated on it") from error
     return build_learner(replace(recipe, precision=environment["precision"]), data, device, path=out), data
 
 
@@ -169,7 +174,8 @@ def _complete(
             fit_recipe(learn, recipe)
         if watch.found is not None:
             raise FloatingPointError(watch.found)
-        write_outcome(learn, recipe, data, out, before, keeper.seconds, work.watched)
+        with _weights_kept(out):
+            write_outcome(learn, recipe, data, out, before, keeper.seconds, work.watched)
     return _finished(out)
 
 
@@ -186,9 +192,25 @@ def _how_to_go_on(out: Path) -> Iterator[None]:
         yield
     except RunStoppedError as error:
         there = (out / "recipe.toml").is_file()
-        how = f"go on with `freqfast run --resume {shlex.quote(str(out))}`"
-        left = how if there else f"{out} is gone, and the run with it"
+        left = f"go on with {_resume(out)}" if there else f"{out} is gone, and the run with it"
         raise RunStoppedError(f"{error}; {left}", error.signum) from error.__cause__
+
+
+def _resume(out: Path) -> str:
+    return f"`freqfast run --resume {shlex.quote(str(out))}`"
+
+
+@contextmanager
+def _weights_kept(out: Path) -> Iterator[None]:
+    """Say of an error after the training that the training is not lost."""
+    hint = f"the trained weights are kept; once this is mended, {_resume(out)} goes on with the evaluation"
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}; {hint}") from error
+    except Exception as error:
+        error.add_note(hint)
+        raise
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from fastai.vision.core import imagenet_stats
 from fasttransform import DisplayedTransform
 from torch import Tensor
 
-from freqfast.callbacks import SpectrumPerturbation
+from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
 from freqfast.callbacks.pixels import round_at_random
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
@@ -189,3 +189,12 @@ def test_the_training_data_itself_does_not_change(make_learner, make_dls, items)
     copies = [row.image.copy() for row in items]
     make_learner(SpectrumPerturbation(share=1.0)).fit(1)
     assert all((row.image == copy).all() for row, copy in zip(items, copies, strict=True))
+
+
+def test_a_second_one_is_refused(make_learner):
+    learn = make_learner(SpectrumPerturbation())
+    learn.add_cb(GaussianNoise())
+    learn.fit(1, 0.01)
+    learn.add_cb(SpectrumPerturbation())
+    with pytest.raises(ValueError, match=r"has two SpectrumPerturbation; call learn.remove_cb\(SpectrumPerturbation\)"):
+        learn.fit(1, 0.01)
