@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -136,7 +136,7 @@ class Bands:
         return np.linalg.eigvalsh(self.energy_matrices(kernel_size))[:, -1]
 
 
-BandsLike: TypeAlias = Bands | int | Mapping[str, Sequence] | None
+BandsLike: TypeAlias = Bands | int | Mapping[str, Any] | None
 """What stands for bands; see `Bands.of`."""
 
 
