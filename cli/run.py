@@ -52,7 +52,7 @@ def run(
     Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
     run on the CPU.
     """
-    from freqfast.recipe import apply_overrides, find_recipe
+    from freqfast.recipe import apply_overrides, load_recipe
 
     changes = parse_settings(settings or [])
     for key, value in (("epochs", epochs), ("seed", seed)):
@@ -69,7 +69,7 @@ def run(
     elif recipe is None:
         raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
     else:
-        chosen = apply_overrides(find_recipe(recipe), changes)
+        chosen = apply_overrides(load_recipe(recipe), changes)
         if out is None:
             # To the microsecond, since a loop may start several at once.
             out = Path("runs") / f"{chosen.name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"

@@ -8,7 +8,7 @@ null | {"layer", "per_filter", "sigma", "seed"}, "equalization": null | {"layer"
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class StoredModel:
         std: Its standard deviations.
     """
 
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     spec: Mapping[str, Any]
     classes: tuple[str, ...]
     mean: tuple[float, ...]

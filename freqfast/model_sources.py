@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class SourcedModel:
     """
 
     name: str
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     mean: tuple[float, ...]
     std: tuple[float, ...]
     data: str | None = None

@@ -14,7 +14,7 @@ import typeguard
 
 from freqfast.plugins import find_plugins, import_object, load_plugin
 
-__all__ = ["Recipe", "apply_overrides", "check_value", "differing_fields", "find_recipe", "list_recipes"]
+__all__ = ["Recipe", "apply_overrides", "check_value", "differing_fields", "find_recipe", "list_recipes", "load_recipe"]
 
 _RANGES = {  # both ends included
     "width": (8, 1024),  # less corrupts memory, see freqfast.models; 1024 make a model of 11 GB: a slip of the pen
@@ -232,20 +232,12 @@ def list_recipes() -> dict[str, Recipe]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of this name. Other entry points than its own are not imported.
-
-    Args:
-        name: As `list_recipes` has it, or ``package.module:recipe``, which is imported: it runs code, by design.
+    """The registered recipe of this name. Other entry points than its own are not imported.
 
     Raises:
-        ValueError: If there is none, the message lists those that exist; or if its entry point or module cannot be
-            imported or is no recipe.
+        ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
+            no recipe.
     """
-    if ":" in name:
-        found = import_object(name)
-        if not isinstance(found, Recipe):
-            raise ValueError(f"{name} is a {type(found).__name__}, not a Recipe")
-        return replace(found, name=name)
     points = find_plugins("recipes")
     for entry in (name, name.rpartition(".")[0]):
         if entry in points and name in (recipes := _recipes_of(points[entry])):
@@ -254,3 +246,19 @@ def find_recipe(name: str) -> Recipe:
     close = [other for other in names if other.endswith(f".{name}")] or get_close_matches(name, names)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(names)}{hint}")
+
+
+def load_recipe(spec: str) -> Recipe:
+    """A recipe that a user names: a registered one, or ``package.module:recipe``.
+
+    The latter is imported and so runs code, by design: never for a name that comes from a file.
+
+    Raises:
+        ValueError: As `find_recipe`; or if the module cannot be imported or has no such recipe.
+    """
+    if ":" not in spec:
+        return find_recipe(spec)
+    found = import_object(spec)
+    if not isinstance(found, Recipe):
+        raise ValueError(f"{spec} is a {type(found).__name__}, not a Recipe")
+    return replace(found, name=spec)

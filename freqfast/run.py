@@ -34,7 +34,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,9 @@ class Run:
 
     path: Path
     recipe: Recipe
-    stored: StoredModel
-    report: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    stored: StoredModel = field(repr=False)
+    report: Mapping[str, Any] = field(repr=False)
+    environment: Mapping[str, Any] = field(repr=False)
 
     @property
     def model(self) -> nn.Module:

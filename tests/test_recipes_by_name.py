@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from freqfast.recipe import Recipe, apply_overrides, find_recipe, list_recipes
+from freqfast.recipe import Recipe, apply_overrides, find_recipe, list_recipes, load_recipe
 
 BUILT_IN = {
     "quickstart",
@@ -148,7 +148,7 @@ def test_a_recipe_named_by_its_module(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert find_recipe("stripes_recipes:mine") == Recipe("stripes", width=8, name="stripes_recipes:mine")
+    assert load_recipe("stripes_recipes:mine") == Recipe("stripes", width=8, name="stripes_recipes:mine")
     for name, message in (
         ("stripes_recipes:other", "stripes_recipes:other is a int, not a Recipe"),
         ("stripes_recipes:absent", "stripes_recipes has no absent"),
@@ -156,8 +156,12 @@ def test_a_recipe_named_by_its_module(tmp_path, monkeypatch):
         (":mine", ":mine cannot be imported .ValueError: Empty module name"),
     ):
         with pytest.raises(ValueError, match=message):
-            find_recipe(name)
+            load_recipe(name)
     sys.modules.pop("stripes_recipes")
+    with pytest.raises(ValueError, match="unknown recipe 'stripes_recipes:mine'"):
+        find_recipe("stripes_recipes:mine")  # whose name may come from a file, and so imports nothing
+    assert "stripes_recipes" not in sys.modules
+    assert load_recipe("quickstart") == find_recipe("quickstart")
 
 
 def test_a_callback_that_the_recipe_lacks():

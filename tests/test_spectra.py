@@ -226,6 +226,16 @@ def test_only_images_have_a_phase():
     assert measure_spectra(conv(2, 5, 3, 3)).phase is None
 
 
+def test_shown_on_one_line():
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
+    spectra = Spectra(**fields(shares=shares, kernel=(5, 3)))
+    assert repr(spectra) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75)"
+    history = SpectraHistory([0, 3], [spectra.power] * 2, [spectra.weight] * 2, [shares] * 2)
+    assert repr(history) == "SpectraHistory(2 records of epochs 0 to 3, 4 filters)"
+    recorded = Spectra(**fields(shares=shares, kernel=(5, 3), history=history))
+    assert repr(recorded) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75, 2 records)"
+
+
 def test_history_has_classes_and_proportions():
     shares = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]])
     history = SpectraHistory([0, 1], np.ones((2, 2, 4, 4)), np.ones((2, 2, 1, 2, 2)), shares)

@@ -62,6 +62,10 @@ class SpectraHistory:
         log_gain = check_log_gain("history.log_gain", self.log_gain, sizes, weight.shape)
         set_fields(self, epochs=epochs, power=power, weight=weight, shares=shares, log_gain=log_gain)
 
+    def __repr__(self) -> str:
+        first, last = self.epochs[0], self.epochs[-1]
+        return f"SpectraHistory({len(self.epochs)} records of epochs {first} to {last}, {len(self.power[0])} filters)"
+
     @property
     def classes(self) -> NDArray[np.int64]:
         """Index of each filter's band at each record, ``(E, O)``."""
@@ -154,6 +158,12 @@ class Spectra:
             log_gain=check_log_gain("log_gain", self.log_gain, {"filter": filters}, weight.shape),
             provenance={check_key(k): check_scalar(k, v) for k, v in self.provenance.items()},
         )
+
+    def __repr__(self) -> str:
+        filters, *kernel = self.weight.shape
+        bands = ", ".join(f"{name} {share:.3g}" for name, share in zip(self.bands.names, self.proportion, strict=True))
+        records = "" if self.history is None else f", {len(self.history.epochs)} records"
+        return f"Spectra({self.layer!r}: {filters} filters of {'x'.join(map(str, kernel))}, {bands}{records})"
 
     @property
     def classes(self) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from freqfast.model_sources import load_model
 from freqfast.recipe import Recipe
 from freqfast.run import load_run
 
@@ -30,6 +31,15 @@ def test_load_run(run):
     assert found.report == REPORT
     assert found.environment == {"threads": 2, "data": {}}
     assert found.model is found.stored.model
+
+
+def test_a_notebook_shows_neither_network_nor_environment(run):
+    found = load_run(run)
+    assert repr(found) == f"Run(path={run!r}, recipe={found.recipe!r})"
+    for shown in (repr(found.stored), repr(load_model(run, mean=(0.5,) * 3, std=(0.5,) * 3))):
+        assert "mean=(" in shown
+        assert "Conv2d" not in shown
+        assert len(shown) < 500
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json", "model.safetensors"])
