@@ -17,8 +17,8 @@ from freqfast.files import new_folder
 
 __all__ = ["fingerprint", "folder", "load", "recall", "store"]
 
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-_PREFIX = "decoded-1-"  # raise the number when the same source decodes to other arrays or another order
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "published")
+_PREFIX = "decoded-2-"  # raise the number when the same source decodes to other arrays or another order
 
 
 def folder() -> Path:
@@ -77,7 +77,8 @@ def _read(place: Path, name: str | None = None) -> ImageData | None:
         arrays = [np.load(place / f"{array}.npy", allow_pickle=False) for array in _ARRAYS]
         if header["crc32"] != _sums(arrays):
             return None
-        return ImageData(header["name"], tuple(header["classes"]), ImageSet(*arrays[:2]), ImageSet(*arrays[2:]))
+        train, test, published = ImageSet(*arrays[:2]), ImageSet(*arrays[2:4]), arrays[4]
+        return ImageData(header["name"], tuple(header["classes"]), train, test, published if len(published) else None)
     except Exception:  # a damaged header can make NumPy raise nearly anything; whatever it is, the entry is no good
         return None
 
@@ -90,7 +91,8 @@ def _sums(arrays: Sequence[np.ndarray]) -> list[int]:
 def store(key: str, data: ImageData) -> None:
     """Keep a decoded data set; where the cache cannot be written, a warning says so and nothing is lost."""
     place = folder() / f"{_PREFIX}{key}"
-    arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels)
+    published = np.empty(0, np.int64) if data.published is None else data.published
+    arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels, published)
     header = {"name": data.name, "classes": data.classes, "crc32": _sums(arrays)}
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,13 @@
 
 Layouts:
 
-- torchvision's folder ``cifar-10-batches-py`` or the archive ``cifar-10-python.tar.gz`` of Krizhevsky (2009), in the
-  published order of images, which the labels of CIFAR-10-C follow;
+- torchvision's folder ``cifar-10-batches-py`` or the archive ``cifar-10-python.tar.gz`` of Krizhevsky (2009);
 - an image-folder tree ``train/<class>/*`` and ``test/<class>/*`` (or ``valid``, or ``val``), fastai's ``cifar10``
-  folder among them, or a tar archive of one. Classes are in alphabetical order, as CIFAR-10's are. Such a tree is
-  sorted by class and keeps no trace of the published order, so its images are put into a fixed mixed order.
+  folder among them, or a tar archive of one. Classes are in alphabetical order, as CIFAR-10's are.
+
+A tree is sorted by class and keeps no trace of the published order, so its images are put into a fixed mixed order. The
+batches name the file of each image, as fastai's tree does: they are put into the same order, so that a run is the same
+whichever of the two it reads, and the published order, which the labels of CIFAR-10-C follow, is kept beside.
 """
 
 import io
@@ -178,20 +180,32 @@ def _is_wanted(parts: tuple[str, ...]) -> bool:
 
 
 def _decode_batches(batches: dict[str, _File]) -> ImageData:
-    """The published batches, in their order."""
+    """The published batches, in the order of a tree of their files."""
     sets: dict[str, list[ImageSet]] = {"train": [], "test": []}
+    names: dict[str, list[str]] = {"train": [], "test": []}
     for name, split in BATCHES.items():
         if name not in batches:
             raise ValueError(f"{name} is missing; use the whole cifar-10-batches-py")
         try:
-            sets[split].append(ImageSet(*read_batch(batches[name].read())))
+            images, labels, files = read_batch(batches[name].read())
+            sets[split].append(ImageSet(images, labels))
         except Exception as error:  # unpickling hostile bytes can raise anything
             raise ValueError(f"{name} is not a sound CIFAR-10 batch: {error}") from None
+        names[split] += files
     train, test = (
         ImageSet(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
         for parts in sets.values()
     )
-    return _named_data(CLASSES, train, test)
+    train_rows, test_rows = _tree_order(train.labels, names["train"]), _tree_order(test.labels, names["test"])
+    return _named_data(CLASSES, train.take(train_rows), test.take(test_rows), published=np.argsort(test_rows))
+
+
+def _tree_order(labels: np.ndarray, names: list[str]) -> np.ndarray:
+    """Rows ``(N,)`` in the order that a tree ``<class>/<name>`` is read in; as they are where not all have a name."""
+    if len(set(zip(labels.tolist(), names, strict=False))) != len(labels):
+        return np.arange(len(labels))
+    rows = np.lexsort((names, labels))
+    return rows[mixed_order(labels[rows])]
 
 
 def _decode_tree(files: list[_File], progress: Progress | None) -> ImageData:
@@ -210,8 +224,9 @@ def _decode_tree(files: list[_File], progress: Progress | None) -> ImageData:
     if untrained := set(range(len(classes))) - set(labels[is_train].tolist()):
         raise ValueError(f"class {classes[min(untrained)]!r} has test images, but none under train/")
     images = _decode_images(files, progress)
-    train, test = (np.flatnonzero(chosen)[mixed_order(labels[chosen])] for chosen in (is_train, ~is_train))
-    return _named_data(tuple(classes), ImageSet(images[train], labels[train]), ImageSet(images[test], labels[test]))
+    every = ImageSet(images, labels)
+    train, test = (every.take(np.flatnonzero(chosen)[mixed_order(labels[chosen])]) for chosen in (is_train, ~is_train))
+    return _named_data(tuple(classes), train, test)
 
 
 def _decode_images(files: list[_File], progress: Progress | None) -> np.ndarray:
@@ -251,7 +266,9 @@ def _decode_image(file: _File) -> np.ndarray:
         raise ValueError(f"{file.name} cannot be used as an image: {error}") from None
 
 
-def _named_data(classes: tuple[str, ...], train: ImageSet, test: ImageSet) -> ImageData:
+def _named_data(
+    classes: tuple[str, ...], train: ImageSet, test: ImageSet, published: np.ndarray | None = None
+) -> ImageData:
     """The data under the name "cifar10" if it has that set's classes and sizes, else "images"."""
     is_cifar10 = classes == CLASSES and train.images.shape == (50_000, 32, 32, 3) and len(test) == 10_000
-    return ImageData("cifar10" if is_cifar10 else "images", classes, train, test)
+    return ImageData("cifar10" if is_cifar10 else "images", classes, train, test, published)

@@ -44,6 +44,10 @@ class ImageSet:
         """The first images, or all; sets are kept in mixed order, so these are a fair sample of the classes."""
         return ImageSet(self.images[:count], self.labels[:count])
 
+    def take(self, rows: np.ndarray) -> "ImageSet":
+        """A copy of these rows, in their order."""
+        return ImageSet(self.images[rows], self.labels[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
@@ -54,6 +58,7 @@ class ImageData:
         classes: Class names, in the order of the labels.
         train: Training images.
         test: Test images.
+        published: Rows ``(N,)`` of `test` in the order in which the data was published; None where that is not known.
 
     Raises:
         ValueError: If a set is empty, a label names no class, or the images differ in size.
@@ -63,6 +68,7 @@ class ImageData:
     classes: tuple[str, ...]
     train: ImageSet
     test: ImageSet
+    published: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that labels name classes and that both sets have images of one size."""
@@ -97,7 +103,12 @@ class ImageData:
             raise ValueError(f"holdout must lie in 0..{len(self.train) - 1}, got {count}")
         cut = len(self.train) - count
         train, held = (ImageSet(self.train.images[s], self.train.labels[s]) for s in (slice(cut), slice(cut, None)))
-        return replace(self, train=train, test=held)
+        return replace(self, train=train, test=held, published=None)
+
+    @property
+    def published_test(self) -> ImageSet:
+        """The test images in the order in which they were published; in their own where that is not known."""
+        return self.test if self.published is None else self.test.take(self.published)
 
     @property
     def mean(self) -> tuple[float, ...]:

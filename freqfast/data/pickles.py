@@ -12,14 +12,14 @@ __all__ = ["read_batch"]
 _STEPS = 10**6  # of unpickling, and entries of its memo; 10,000 images with their file names take 30,000 and 10,000
 
 
-def read_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a batch in the published layout.
+def read_batch(content: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images, labels and file names of a batch in the published layout.
 
     Builtin containers are unpickled, and arrays of uint8 and integers, from their raw bytes and without NumPy's own
     unpickling, which trusts what a type says of itself; all else is refused.
 
     Returns:
-        uint8 ``(N, 32, 32, 3)``, C-contiguous, and int64 ``(N,)``.
+        uint8 ``(N, 32, 32, 3)``, C-contiguous; int64 ``(N,)``; and N names of files, or none if the batch has no such.
 
     Raises:
         Exception: Of any kind, since hostile bytes can make unpickling raise anything.
@@ -35,7 +35,15 @@ def read_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError("its labels are no list of integers")
     numbers = np.array(labels, dtype=np.int64)
     images = pixels.values.reshape(len(numbers), 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), numbers
+    return np.ascontiguousarray(images), numbers, _names(batch.get(b"filenames"), len(numbers))
+
+
+def _names(found: object, count: int) -> list[str]:
+    """As many names as there are images; none where the batch has something else."""
+    if not isinstance(found, list) or len(found) != count:
+        return []
+    names = [name.decode("latin-1") if isinstance(name, bytes) else name for name in found]
+    return names if all(type(name) is str for name in names) else []
 
 
 def _check_steps(content: bytes) -> None:

@@ -113,7 +113,8 @@ def _with_clean(
     """Add the test images that a folder was made from, if they are at hand; else say why not.
 
     Images are known by the manifest's hash of them. In a folder without manifest, as the published archive is, they are
-    CIFAR-10's if the labels agree; where all are used, another order of the images makes no difference to accuracy.
+    CIFAR-10's, in the published order, if the labels agree; where all are used, another order of the images makes no
+    difference to accuracy.
     """
     manifest = read_manifest(folder)
     try:
@@ -146,7 +147,7 @@ def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) ->
         made_from = data.test.head(manifest.images)
         same = hash_images(made_from.images, made_from.labels) == manifest.images_sha256
         return made_from.head(used) if same else None
-    head = data.test.head(used)
+    head = data.published_test.head(used)
     if np.array_equal(head.labels, source.labels):
         return head
     is_whole = used == len(data.test) and data.name == "cifar10"

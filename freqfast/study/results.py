@@ -233,8 +233,8 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     if len(orders := Counter(row.data for row in rows.values())) > 1:
         counts = ", ".join(f"{count} of {data[:12] if data else 'unknown'}" for data, count in orders.items())
         notes.append(
-            f"the runs are of different data ({counts}), and only those of the same are compared; a tree of images and "
-            "the published batches hold CIFAR-10 in different orders: take one for all, by --data"
+            f"the runs are of different data ({counts}), and only those of the same are compared: take one for all, "
+            "by --data"
         )
     found = replace(local, rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))))
     return replace(

@@ -68,7 +68,7 @@ def pack():
 
 @pytest.fixture
 def batches(tmp_path):
-    """A cifar-10-batches-py folder of 20 images a batch, with the planes that the folder should hold."""
+    """A cifar-10-batches-py folder, 20 images a batch with names that tell nothing, and the planes that it holds."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     rng = np.random.default_rng(0)

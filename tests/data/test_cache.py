@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 
@@ -19,6 +20,7 @@ def assert_same(one, other):
     for part in ("train", "test"):
         np.testing.assert_array_equal(getattr(one, part).images, getattr(other, part).images)
         np.testing.assert_array_equal(getattr(one, part).labels, getattr(other, part).labels)
+    np.testing.assert_equal(one.published, other.published)
 
 
 def test_what_is_stored_comes_back(data, cache_folder):
@@ -27,7 +29,13 @@ def test_what_is_stored_comes_back(data, cache_folder):
     assert_same(cache.load("key"), data)
     assert_same(cache.recall("noise"), data)
     assert cache.recall("cifar10") is None
-    assert os.listdir(cache_folder) == ["decoded-1-key"]  # nothing half-made lies about
+    assert os.listdir(cache_folder) == ["decoded-2-key"]  # nothing half-made lies about
+
+
+def test_the_published_order_comes_back(data):
+    ordered = dataclasses.replace(data, published=np.array([2, 0, 3, 1]))
+    cache.store("key", ordered)
+    assert_same(cache.load("key"), ordered)
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o002])
@@ -38,14 +46,14 @@ def test_a_group_shares_it_if_the_umask_lets_it(data, cache_folder, mask):
         (cache_folder / "plain").mkdir()
     finally:
         os.umask(old)
-    assert (cache_folder / "decoded-1-key").stat().st_mode == (cache_folder / "plain").stat().st_mode
+    assert (cache_folder / "decoded-2-key").stat().st_mode == (cache_folder / "plain").stat().st_mode
 
 
 def test_recall_prefers_the_newest(data, cache_folder):
     cache.store("old", data)
     newer = ImageData("noise", ("x", "y"), data.train, data.test)
     cache.store("new", newer)
-    os.utime(cache_folder / "decoded-1-old", (1, 1))
+    os.utime(cache_folder / "decoded-2-old", (1, 1))
     assert_same(cache.recall("noise"), newer)
 
 
@@ -53,7 +61,7 @@ def test_recall_prefers_the_newest(data, cache_folder):
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage", "pickle"])
 def test_damaged_entry_is_no_entry_and_can_be_replaced(data, cache_folder, file, damage):
     cache.store("key", data)
-    path = cache_folder / "decoded-1-key" / file
+    path = cache_folder / "decoded-2-key" / file
     if damage == "missing":
         path.unlink()
     elif damage == "pickle":
@@ -71,7 +79,7 @@ def test_damaged_entry_is_no_entry_and_can_be_replaced(data, cache_folder, file,
 @pytest.mark.parametrize("bit", [0, 3])
 def test_one_bit_that_flipped_is_noticed(data, cache_folder, file, bit):
     cache.store("key", data)
-    path = cache_folder / "decoded-1-key" / file
+    path = cache_folder / "decoded-2-key" / file
     content = bytearray(path.read_bytes())
     content[-8] ^= 1 << bit  # a value, and one that may well be in range
     path.write_bytes(content)
@@ -122,5 +130,5 @@ def test_folder_is_the_users_by_default(monkeypatch):
 
 def test_recall_passes_over_entries_that_vanish(data, cache_folder):
     cache.store("key", data)
-    (cache_folder / "decoded-1-gone").symlink_to("nowhere")
+    (cache_folder / "decoded-2-gone").symlink_to("nowhere")
     assert_same(cache.recall(data.name), data)

@@ -1,3 +1,4 @@
+import pickle
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -62,7 +63,7 @@ def test_archive_of_a_tree(make_tree, tmp_path, pack):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_published_batches_keep_their_order(batches, tmp_path, packed, pack):
+def test_batches_without_names_of_files_keep_their_order(batches, tmp_path, packed, pack):
     folder, planes, labels = batches
     data = load_data("cifar10", pack(folder, tmp_path / "cifar-10-python.tar.gz") if packed else folder)
     names = [f"data_batch_{i}" for i in range(1, 6)]
@@ -73,6 +74,49 @@ def test_published_batches_keep_their_order(batches, tmp_path, packed, pack):
     assert data.test.labels.tolist() == labels["test_batch"]
     assert data.classes[0] == "airplane"
     assert data.classes[9] == "truck"
+
+
+def write_batches(folder, tree, seed=0):
+    """The images of a tree of five times as many training images as test images, as batches, in a random order."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    names = sorted(path.name for path in (tree / "train").iterdir())
+    paths = {split: rng.permutation(sorted((tree / split).glob("*/*"))) for split in ("train", "test")}
+    parts = dict(zip(cifar10.BATCHES, [*np.split(paths["train"], 5), paths["test"]], strict=True))
+    for batch, part in parts.items():
+        content = {
+            b"data": np.stack([np.asarray(Image.open(path)).transpose(2, 0, 1).ravel() for path in part]),
+            b"labels": [names.index(path.parent.name) for path in part],
+            b"filenames": [path.name.encode() for path in part],
+        }
+        (folder / batch).write_bytes(pickle.dumps(content, protocol=4))
+    return paths["test"]
+
+
+def write_tree(folder, counts, classes):
+    """Small images under names that are in no order of any kind, some of them the same in several classes."""
+    rng = np.random.default_rng(1)
+    for split, count in counts.items():
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for i in rng.permutation(count):
+                image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+                image.save(folder / split / name / f"{'Za_9'[i % 4]}_s_{i:06}.png")
+    return folder
+
+
+def test_batches_have_the_order_of_their_tree(tmp_path):
+    tree = write_tree(tmp_path / "tree", {"train": 15, "test": 7}, cifar10.CLASSES)
+    published = write_batches(tmp_path / "cifar-10-batches-py", tree)
+    of_tree, of_batches = load_data("cifar10", tree), load_data("cifar10", tmp_path / "cifar-10-batches-py")
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(getattr(of_batches, part).images, getattr(of_tree, part).images)
+        np.testing.assert_array_equal(getattr(of_batches, part).labels, getattr(of_tree, part).labels)
+    expected = np.stack([np.asarray(Image.open(path)) for path in published])
+    np.testing.assert_array_equal(of_batches.published_test.images, expected)
+    assert [cifar10.CLASSES[label] for label in of_batches.published_test.labels] == [p.parent.name for p in published]
+    np.testing.assert_array_equal(of_tree.published_test.images, of_tree.test.images)
+    assert of_batches.hold_out(5).published is None
 
 
 def test_batches_pickled_by_python_2(batches):

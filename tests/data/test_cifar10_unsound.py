@@ -108,9 +108,10 @@ def test_a_batch_with_file_names_of_its_own(protocol):
     batch = {b"data": np.zeros((10_000, 3072), np.uint8), b"labels": [7] * 10_000}
     names = [f"leptodactylus_s_{i:06}.png" for i in range(10_000)]  # of which every pickle keeps track
     content = pickle.dumps(batch | {b"filenames": names}, protocol)
-    images, labels = read_batch(content)
+    images, labels, found = read_batch(content)
     assert images.shape == (10_000, 32, 32, 3)
     assert labels.tolist() == batch[b"labels"]
+    assert found == names
 
 
 STEPS = [b"r\xff", b"p" + b"9" * 9999 + b"\n.", b"p-1\n.", b"B" + b"\xff" * 4, b"\x80\x04\xfe"]

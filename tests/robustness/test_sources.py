@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,15 @@ def test_without_a_manifest_the_labels_decide(made, data):
     assert find_source(made, limit=3)[0].clean is None  # but a part of them would be another
     np.save(made / "labels.npy", np.tile([1, 1, 1, 1, 1, 0], 5))
     assert find_source(made)[0].clean is None
+
+
+def test_without_a_manifest_images_come_in_the_published_order(made, data):
+    published = np.array([4, 1, 5, 0, 2, 3])
+    cache.store("any", replace(data, published=published))
+    (made / "manifest.json").unlink()
+    np.save(made / "labels.npy", np.tile(data.test.labels[published], 5))
+    source, _ = find_source(made, limit=3)
+    np.testing.assert_array_equal(source.clean.images, data.test.images[[4, 1, 5]])
 
 
 def test_data_that_is_named_must_be_sound(made, tmp_path, monkeypatch):

@@ -184,8 +184,7 @@ def test_runs_on_different_data_are_told_and_not_compared(study, make_row):
     merged = merge(rows, StudyResults(study, ()))
     assert merged.notes == (
         "the runs are of different data (3 of aaaaaaaaaaaa, 1 of bbbbbbbbbbbb), and only those of the same are "
-        "compared; a tree of images and the published batches hold CIFAR-10 in different orders: take one for all, by "
-        "--data",
+        "compared: take one for all, by --data",
     )
     _, low = summarise(study, merged.rows)
     assert (low.means["mean15"].n, low.differences["mean15"].n) == (2, 1)
