@@ -1,5 +1,6 @@
 """Spectra to HDF5."""
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -40,13 +41,13 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
     layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
     _check_layers(layers)
     # Built in memory, so that HDF5 never holds a file that a full disk or a signal leaves half written.
-    with in_memory() as file:
+    # Not HDF5's own image of such a file: before HDF5 2.0 that has a wrong checksum, which no reader accepts.
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=LIBVER) as file:
         write_export(file, layers, Path(path).name)
-        file.flush()
-        image = file.id.get_file_image()
     try:
         with replacing(Path(path)) as temporary:
-            temporary.write_bytes(image)
+            temporary.write_bytes(image.getbuffer())
     except OSError as error:
         if error.errno is None:  # says it all already
             raise

@@ -99,7 +99,7 @@ def test_gradients_of_weight_and_gain(per_filter):
 
     def modulated(weight, log_gain):
         return torch.func.functional_call(
-            _Modulated(conv), {"conv.weight": weight, "conv.log_gain": log_gain}, strict=False
+            _Modulated(conv), {"conv.weight": weight, "conv.log_gain": log_gain}, (), strict=False
         )
 
     inputs = [conv.weight.detach().clone().requires_grad_(), conv.log_gain.detach().clone().requires_grad_()]

@@ -84,7 +84,8 @@ def test_gains_are_in_decibels(modulated, spectra):
     np.testing.assert_allclose(np.asarray(plane.images[0].get_array()), gain.mean(0), rtol=1e-5)
     points = np.concatenate([line.get_ydata() for line in axes.lines if line.get_marker() == "o"])
     assert len(points) == 12 * 5  # a 3x3 kernel has five frequencies and their negatives
-    assert set(np.round(points, 4)) == set(np.round(gain, 4).ravel())
+    distance = abs(points[:, None] - gain.ravel())
+    assert max(distance.min(0).max(), distance.min(1).max()) < 1e-4
     with pytest.raises(ValueError, match="has no learned gains; train with SpectralModulation"):
         learned_gains(spectra)
 
