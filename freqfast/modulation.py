@@ -73,7 +73,7 @@ def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
     size = (int(weight.shape[2]), int(weight.shape[3]))  # torch.jit.trace has tensors there
     basis, owners = _real_fourier_basis(size, weight.dtype, weight.device)
     change = torch.expm1(log_gain.to(weight.dtype) / 2)[:, None, owners]
-    return weight + (((weight.flatten(2) @ basis) * change) @ basis.T).view_as(weight)
+    return weight + (((weight.flatten(2) @ basis) * change) @ basis.mT).view_as(weight)
 
 
 class SpectralConv2d(nn.Conv2d):

@@ -42,8 +42,12 @@ def in_float64(x: Tensor) -> Tensor:
 
 def full_precision(device: torch.device) -> AbstractContextManager:
     """Autocast switched off, on devices that know it."""
-    known = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+    return torch.autocast(device.type, enabled=False) if _knows_autocast(device.type) else nullcontext()
+
+
+@torch.compiler.assume_constant_result  # which TorchDynamo did not learn to trace before torch 2.8
+def _knows_autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -62,6 +62,10 @@ def test_one_graph_whose_operators_are_those_of_the_forward_pass(change, trainin
     assert not any(word in name for name in made for word in ("arange", "fftfreq", "hypot", "outer", "tensor", "numpy"))
 
 
+@pytest.mark.skipif(
+    torch.__version__ < "2.10",
+    reason="before torch 2.10 the graph after a split is made anew with each tensor it takes",
+)
 def test_perturbed_gains_split_the_graph_once_and_for_all(compiled, graphs):
     model, images = small_model(lambda model: apply_modulation(model, sigma=0.5, seed=0)), torch.randn(2, 3, 16, 16)
     step = compiled(model.train())
