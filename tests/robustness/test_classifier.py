@@ -111,6 +111,6 @@ def test_what_is_no_logits_is_refused(noise, layers, got):
 
 def test_images_that_the_model_cannot_take_are_a_line(noise):
     classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), MEAN, STD, precision="float32", name="mine")
-    with pytest.raises(ValueError, match="mine cannot take images of 8x8x3: (addmm: )?mat1 and mat2 shapes") as caught:
+    with pytest.raises(ValueError, match=r"mine cannot take images of 8x8x3: (addmm: )?mat1 and mat2 shapes") as caught:
         classifier.predict(noise(4))
     assert "\n" not in str(caught.value)
