@@ -204,7 +204,7 @@ def _tree_order(labels: np.ndarray, names: list[str]) -> np.ndarray:
     """Rows ``(N,)`` in the order that a tree ``<class>/<name>`` is read in; as they are where not all have a name."""
     if len(set(zip(labels.tolist(), names, strict=False))) != len(labels):
         return np.arange(len(labels))
-    rows = np.lexsort((names, labels))
+    rows = np.lexsort((np.array(names), labels))
     return rows[mixed_order(labels[rows])]
 
 
