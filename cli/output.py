@@ -35,7 +35,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(),
     )
     stderr = Console(stderr=True)
-    stderr.quiet = not stderr.is_terminal  # or rich before 14.3 ends a disabled bar with an empty line
+    stderr.quiet = not stderr.is_terminal  # or rich 14.1 ends a disabled bar with an empty line
     with Progress(*columns, console=stderr, transient=True, disable=stderr.quiet) as bar:
         task = bar.add_task("starting", total=None)
         stage: int | None = None

@@ -150,7 +150,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["Pl
     )
     stderr = Console(stderr=True, markup=False, highlight=False)
     live = stderr.is_terminal
-    drawn = stderr if live else Console(quiet=True)  # or rich before 14.3 ends a disabled bar with an empty line
+    drawn = stderr if live else Console(quiet=True)  # or rich 14.1 ends a disabled bar with an empty line
     with Progress(*columns, console=drawn, transient=True, disable=not live, speed_estimate_period=1e9) as bar:
         task = bar.add_task("starting", total=None)
 

@@ -45,7 +45,7 @@ def full_precision(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, enabled=False) if _knows_autocast(device.type) else nullcontext()
 
 
-@torch.compiler.assume_constant_result  # which TorchDynamo did not learn to trace before torch 2.8
+@torch.compiler.assume_constant_result  # which TorchDynamo of torch 2.7 cannot trace
 def _knows_autocast(device: str) -> bool:
     return torch.amp.is_autocast_available(device)
 

@@ -41,7 +41,7 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
     layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
     _check_layers(layers)
     # Built in memory, so that HDF5 never holds a file that a full disk or a signal leaves half written.
-    # Not HDF5's own image of such a file: before HDF5 2.0 that has a wrong checksum, which no reader accepts.
+    # Not HDF5's own image of such a file: in HDF5 1.14 that has a wrong checksum, which no reader accepts.
     image = io.BytesIO()
     with h5py.File(image, "w", libver=LIBVER) as file:
         write_export(file, layers, Path(path).name)
