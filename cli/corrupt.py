@@ -66,9 +66,9 @@ def corrupt(
     from freqfast.data.loading import load_place
 
     refuse_frost_dir(frost_dir, corruption or SETS[which])
-    # What is named, be it by its photographs, must be there.
+    # What is named must be there.
     named = tuple(corruption or SETS[which])
-    names, notes = (named, []) if corruption or frost_dir else runnable(named)
+    names, notes = (named, []) if corruption else runnable(named, frost_dir)
     severities = tuple(severity or SEVERITIES)
     check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
     left = "; the same call goes on from the last whole file" if out is not None else ""

@@ -95,12 +95,17 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
     """The built-in corruptions that cannot run here, each with a one-line reason and the way out.
 
     Only ``frost`` can be missing: its photographs are not ours to ship.
+
+    Raises:
+        FileNotFoundError: If the photographs are not in a folder that is named.
     """
     from freqfast.corruptions.photographs import find_photographs
 
     try:
         find_photographs(frost_dir)
     except FileNotFoundError as error:
+        if frost_dir is not None:
+            raise
         return {"frost": str(error)}
     return {}
 

@@ -25,6 +25,10 @@ def load_data(name: str, path: str | Path | None = None, progress: Progress | No
         FileNotFoundError: If the path holds no data.
     """
     if name == "cifar10":
+        if path is not None and str(path) in DATASETS and not Path(path).exists():
+            raise FileNotFoundError(
+                f'{path} is the name of a data set, not a place; a recipe takes it by data = "{path}"'
+            )
         return load_cifar10(path, progress)
     if name == "photos":
         if path is not None:

@@ -96,7 +96,7 @@ def on_the_fly_source(
         The source, and notes on what it lacks.
 
     Raises:
-        FileNotFoundError: If the path holds no data.
+        FileNotFoundError: If the path holds no data, or the folder named no frost photographs.
         ValueError: If the data is not sound or a corruption unknown.
     """
     if limit is not None and limit < 1:

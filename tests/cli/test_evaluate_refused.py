@@ -99,3 +99,7 @@ def test_damaged_checkpoint_is_named(refused, checkpoint, archive, content):
 def test_photographs_that_nothing_needs(refused, checkpoint, words):
     line = refused("evaluate", checkpoint, "--on-the-fly", *words, "--frost-dir", "absent")
     assert "frost is not among the corruptions; leave out --frost-dir" in line
+
+
+def test_photographs_that_are_not_there(refused, checkpoint):
+    assert "no frost1.png" in refused("evaluate", checkpoint, "--on-the-fly", "--frost-dir", "absent")

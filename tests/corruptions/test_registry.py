@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -63,6 +64,9 @@ def test_without_photographs_the_other_18_run_and_one_line_says_why(no_frost, ph
 def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
     assert unavailable(frost_dir) == {}
     assert runnable(CORRUPTIONS, frost_dir) == (CORRUPTIONS, [])
+    for ask in (unavailable, partial(runnable, CORRUPTIONS)):
+        with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
+            ask(frost_dir=tmp_path)  # a folder that is named is no matter of chance
     with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
         corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
     for path in frost_dir.iterdir():

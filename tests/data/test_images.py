@@ -96,6 +96,15 @@ def test_unknown_name_lists_those_that_exist():
         load_data("imagenet")
 
 
+def test_the_name_of_a_data_set_is_no_place(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="photos is the name of a data set, not a place"):
+        load_data("cifar10", "photos")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(FileNotFoundError, match="photos holds no data set"):
+        load_data("cifar10", "photos")
+
+
 def test_photos_take_no_path(tmp_path):
     with pytest.raises(ValueError, match="leave it out"):
         load_data("photos", tmp_path)
