@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from freqfast.spectra_h5.reading import child, dataset_of, has, layer_names, open_export, read_export
-from freqfast.spectra_h5.writing import in_memory, write_export
+from freqfast.spectra_h5.writing import export_image
 
 __all__ = ["validate"]
 
@@ -29,8 +29,7 @@ def validate(path: str | os.PathLike[str]) -> list[str]:
     try:
         with open_export(path) as file:
             layers = [read_export(file, name) for name in layer_names(file)]
-            with in_memory() as sound:
-                write_export(sound, layers, Path(path).name)
+            with h5py.File(export_image(layers, Path(path).name)) as sound:
                 found += _departures(file, sound, {})
         for spectra in layers:
             missing = abs(spectra.power.sum((1, 2), dtype=np.float64) - spectra.energy)

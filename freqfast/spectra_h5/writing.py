@@ -17,7 +17,7 @@ from freqfast.spectra import Spectra, measure_spectra
 from freqfast.spectra_h5.schema import CPP, DIMS, LIBVER, LONG_NAMES, MAX_BYTES, SCHEMA
 from freqfast.spectrum import frequencies
 
-__all__ = ["in_memory", "write_export", "write_spectra"]
+__all__ = ["export_image", "write_spectra"]
 
 _CHUNK_BYTES = 2**18
 _TEXT = h5py.string_dtype()
@@ -40,11 +40,8 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
         spectra = measure_spectra(spectra)
     layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
     _check_layers(layers)
-    # Built in memory, so that HDF5 never holds a file that a full disk or a signal leaves half written.
-    # Not HDF5's own image of such a file: in HDF5 1.14 that has a wrong checksum, which no reader accepts.
-    image = io.BytesIO()
-    with h5py.File(image, "w", libver=LIBVER) as file:
-        write_export(file, layers, Path(path).name)
+    # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written.
+    image = export_image(layers, Path(path).name)
     try:
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(image.getbuffer())
@@ -73,13 +70,16 @@ def _check_layers(layers: Sequence[Spectra]) -> None:
             raise ValueError(f"layer {name!r} cannot name an HDF5 group; rename it or write it to a file of its own")
 
 
-def in_memory() -> h5py.File:
-    """An HDF5 file in memory."""
-    return h5py.File("spectra.h5", "w", driver="core", backing_store=False, libver=LIBVER)
+def export_image(layers: Sequence[Spectra], name: str) -> io.BytesIO:
+    """A file of spectra in memory, of one or more layers, under the name that it will have."""
+    # Not HDF5's own image of a file: in HDF5 1.14 that has a wrong checksum, which no reader accepts.
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=LIBVER) as file:
+        _fill(file, layers, name)
+    return image
 
 
-def write_export(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
-    """Fill an empty file with the spectra of one or more layers, under the name that the file will have."""
+def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
     file.attrs.update(
         NX_class="NXroot",
         default="entry",
