@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,6 +56,9 @@ def study(
         ),
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Print differences to this arm, instead of to the baseline.")
+    ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -83,6 +87,8 @@ def study(
     if slurm:
         refuse(context, "Slurm itself says how many runs go on at a time", {"jobs"})
     plan = load_study(file)
+    if against:
+        plan.runs([against])  # refuses what is no arm
     kept = results or published_path(file)
     published = read_results(kept) if kept.exists() else ()
     check_output(results)
@@ -124,6 +130,8 @@ def study(
         if out.is_dir():
             written += _draw(out / "figures", found)
     finally:
+        if against:
+            found = replace(found, study=replace(plan, baseline=against))
         _show(found, markdown)  # last: a reader who has gone costs no file
     if not markdown:
         for path in written:
@@ -193,7 +201,7 @@ def _show(results: "StudyResults", markdown: bool) -> None:
         print(results_table(summaries), end="")
         return
     say(one_line(results.study.title))
-    say("percent, ± half of the 95 % interval over n seeds; diff: to the baseline, paired")
+    say(f"percent, ± half of the 95 % interval over n seeds; diff: to {results.study.baseline}, paired")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):
         for first, *others in _parts(header, rows, width):

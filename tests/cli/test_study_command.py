@@ -95,6 +95,22 @@ def test_from_the_words_to_the_table(call, file, tree, place):
     assert json.loads((place / "tiny.results.json").read_text(encoding="utf-8")) == content
 
 
+def test_differences_to_another_arm(call, refused):
+    words = ("study", SMALL, "--table")
+    assert "diff: to baseline, paired" in call(*words).out
+    assert "diff: to perturbation, paired" in call(*words, "--against", "perturbation").out
+    printed = {}
+    for arm in ("baseline", "perturbation"):
+        headline = call(*words, "--markdown", "--against", arm).out.partition("\n\n")[0]
+        cells = [line.split(" | ") for line in headline.splitlines()]
+        printed[arm] = {row[0].lstrip("| "): row[3] for row in cells}
+    there, back = printed["baseline"]["perturbation"], printed["perturbation"]["baseline"]
+    assert float(there.split()[0]) == -float(back.split()[0]) != 0
+    assert there.split()[1] == back.split()[1]
+    assert printed["baseline"]["baseline"] == printed["perturbation"]["perturbation"] == "-"
+    assert "the study has no arm 'high'" in refused(*words, "--against", "high")
+
+
 def test_a_failed_run_is_named_at_the_end(call, file, tree, place):
     file.write_text(STUDY.replace("[0, 1]", "[0]") + BROKEN, encoding="utf-8")
     result = call("study", file, "--data", tree, "--out", "out")
