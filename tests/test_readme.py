@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPES_README = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
 SHELL = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 PYTHON = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 
@@ -41,6 +42,27 @@ def test_names_every_command_and_no_other():
     assert named == commands
 
 
-def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("line", re.findall(r"(?<![\w/])freqfast \w+ [^`#&\n]*--[^`#&\n]*", README + RECIPES_README))
+def test_options_that_it_shows_exist(line):
+    import typer
+    from freqfast.cli.main import app
+
+    name, options = line.split()[1], re.findall(r"--[a-z]\w*(?:-\w+)*", line)
+    command = typer.main.get_command(app).commands[name]
+    assert set(options) <= {option for parameter in command.params for option in parameter.opts}
+
+
+def headings(page):
+    """The anchors that GitHub gives a page's headings."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", ["README.md", "recipes/README.md"])
+def test_links_and_pictures_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        file, _, heading = target.partition("#")
+        path = (ROOT / page).parent / file if file else ROOT / page
+        assert path.exists(), target
+        assert not heading or heading in headings(path), target

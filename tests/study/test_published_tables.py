@@ -1,0 +1,70 @@
+"""The tables in README.md and recipes/README.md say what the result files say."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from freqfast.study import load_study, published_path, read_results, summarise, tables
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", ROOT / "recipes" / "README.md")
+STUDIES = [path for path in sorted((ROOT / "recipes" / "studies").glob("*.toml")) if published_path(path).exists()]
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def columns(header):
+    """Names of columns; a difference is named after the measure before it."""
+    return [f"{before} diff" if name == "diff" else name for before, name in pairwise(["", *header])]
+
+
+def tables_of_arms(page):
+    """Tables whose rows are arms of a study: for each, the arms' cells by column."""
+    for block in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        header, _, *rows = map(cells, block.splitlines())
+        if header[0] == "arm":
+            # an arm may be followed by what it is: "low-025: a quarter low", "antialiasing (`best`)"
+            yield {re.split("[:, ]", row[0])[0]: dict(zip(columns(header)[1:], row[1:], strict=True)) for row in rows}
+
+
+def found_by(study_file):
+    """The arms' cells by column that a study's result file gives."""
+    arms = {}
+    for header, rows in tables(summarise(load_study(study_file), read_results(published_path(study_file)))):
+        for row in rows:
+            arms.setdefault(row[0], {}).update(zip(columns(header)[1:], row[1:], strict=True))
+    return arms
+
+
+PUBLISHED = [(page, table) for page in PAGES for table in tables_of_arms(page)]
+FOUND = {path.stem: found_by(path) for path in STUDIES}
+
+
+def departures(published, found):
+    """Cells that differ; a published cell may leave the interval out."""
+    differing = []
+    for arm, row in published.items():
+        for column, cell in row.items():
+            given = found[arm].get(column, "")
+            if cell not in (given, given.split(" ")[0]):
+                differing.append((arm, column, cell, given))
+    return differing
+
+
+@pytest.mark.parametrize(
+    ("page", "table"), PUBLISHED, ids=[f"{page.relative_to(ROOT)}-{i}" for i, (page, _) in enumerate(PUBLISHED)]
+)
+def test_a_published_table_is_what_a_result_file_gives(page, table):
+    against = {name: departures(table, found) for name, found in FOUND.items() if table.keys() <= found.keys()}
+    assert against, f"no study has all of the arms {sorted(table)}"
+    assert min(against.values(), key=len) == []
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_every_study_with_results_has_a_published_table(name):
+    found = FOUND[name]
+    assert any(table.keys() <= found.keys() and not departures(table, found) for _, table in PUBLISHED)
