@@ -1,4 +1,5 @@
 import operator
+import os
 import random
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,6 +33,7 @@ from freqfast.surgery import find_conv
 
 CLASSES, VALID = 3, 16
 HERE = Path(__file__).parent
+DEVICE = os.environ.get("FREQFAST_TEST_DEVICE", "cpu")  # where these tests train
 
 
 def pytest_collection_modifyitems(items):
@@ -73,7 +75,7 @@ def make_dls(items):
             splitter=IndexSplitter(range(VALID)),
             batch_tfms=[Normalize.from_stats(*imagenet_stats, cuda=False)] if batch_tfms is None else batch_tfms,
         )
-        return block.dataloaders(items, bs=16, num_workers=0, device="cpu")
+        return block.dataloaders(items, bs=16, num_workers=0, device=DEVICE)
 
     return make
 
@@ -101,7 +103,8 @@ def make_learner(make_dls, make_model, tmp_path):
     def make(cbs=None, model=None, dls=None, seed=0, **options):
         options = {"loss_func": CrossEntropyLossFlat(), "path": tmp_path, "splitter": _two_groups, **options}
         dls = make_dls(seed=seed) if dls is None else dls
-        learn = Learner(dls, make_model(seed=seed) if model is None else model, cbs=cbs, **options)
+        model = make_model(seed=seed) if model is None else model
+        learn = Learner(dls, model.to(DEVICE), cbs=cbs, **options)
         learn.remove_cb(ProgressCallback)
         learn.logger = _silent
         set_seed(seed, reproducible=False)
@@ -125,7 +128,7 @@ def _conv(learn, layer=None):
 
 def _shares(weight, edges):
     """Band energy shares by NumPy's FFT alone, ``(O, B)``: a second way to the numbers of `freqfast.band_shares`."""
-    power = np.abs(np.fft.fft2(weight.detach().numpy().astype(np.float64), s=(32, 32))) ** 2
+    power = np.abs(np.fft.fft2(weight.detach().cpu().numpy().astype(np.float64), s=(32, 32))) ** 2
     f = np.fft.fftfreq(32)
     rho = np.hypot(f[:, None], f[None, :])
     inside = [(rho >= low) & (rho < high) for low, high in zip(edges, (*edges[1:-1], np.inf), strict=False)]
@@ -160,7 +163,7 @@ def _assert_consistent(learn):
         assert sorted(held) == sorted(id(p) for p in learn.model.parameters())
     learn.model.eval()
     with torch.no_grad():
-        assert torch.isfinite(learn.model(torch.zeros(2, 3, 16, 16))).all()
+        assert torch.isfinite(learn.model(torch.zeros(2, 3, 16, 16, device=DEVICE))).all()
 
 
 class StepSpy(Callback):
@@ -176,8 +179,15 @@ class StepSpy(Callback):
         self.check()
 
 
+def _data_parallel(model):
+    """A model in DataParallel that only passes on, as it does without a GPU."""
+    wrapped = nn.DataParallel(model)
+    wrapped.device_ids = []
+    return wrapped
+
+
 def _snapshot(learn):
-    return {name: value.clone() for name, value in learn.model.state_dict().items()}
+    return {name: value.clone().cpu() for name, value in learn.model.state_dict().items()}
 
 
 def _assert_same(before, after):
@@ -195,6 +205,8 @@ def tools():
         assert_enforced=_assert_enforced,
         assert_same=_assert_same,
         conv=_conv,
+        data_parallel=_data_parallel,
+        device=DEVICE,
         largest_remainder=_largest_remainder,
         shares=_shares,
         snapshot=_snapshot,

@@ -111,8 +111,8 @@ def test_the_record_of_spectra(reverse, make_learner, tools):
     # Training starts from the enforced filters, in whatever order the callbacks were added.
     assert np.bincount(history.shares[0].argmax(1)).tolist() == [2, 6]
     last = effective_weight(tools.conv(learn))
-    assert np.array_equal(history.weight[-1], last.numpy())
-    assert np.array_equal(history.power[-1], power_spectrum(last).numpy())
+    assert np.array_equal(history.weight[-1], last.cpu().numpy())
+    assert np.array_equal(history.power[-1], power_spectrum(last).cpu().numpy())
     assert not np.array_equal(history.weight[0], history.weight[1])  # copies, not views of what trains on
 
 

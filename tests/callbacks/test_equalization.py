@@ -58,7 +58,7 @@ def test_saved_loaded_exported(make_learner, tmp_path):
     other.load("it")
     assert torch.equal(other.model.eval()(batch), expected)
     learn.export("it.pkl")
-    assert torch.equal(load_learner(tmp_path / "it.pkl").model.eval()(batch), expected)
+    assert torch.equal(load_learner(tmp_path / "it.pkl").model.eval().to(batch.device)(batch), expected)
 
 
 def test_a_learning_rate_finder_leaves_nothing_behind(make_learner, tools):

@@ -109,7 +109,7 @@ def test_a_model_without_a_convolution_is_refused(make_learner):
 
 def test_a_model_in_wrappers(make_learner, make_model, tools):
     callback = FrequencyProportion({"low": 0.5, "high": 0.5})
-    model = nn.DataParallel(make_model())  # without a GPU it only passes on
+    model = tools.data_parallel(make_model())
     learn = make_learner([SpectralModulation(), callback], model, splitter=all_parameters)
     learn.fit(1, 0.1, cbs=tools.StepSpy(lambda: tools.assert_enforced(learn, callback, [4, 4])))
     tools.assert_consistent(learn)

@@ -32,7 +32,7 @@ class Watch(Callback):
         return self._name
 
     def before_batch(self):
-        self.kept.append((self.learn.training, self.learn.xb[0].as_subclass(Tensor).clone()))
+        self.kept.append((self.learn.training, self.learn.xb[0].as_subclass(Tensor).clone().cpu()))
 
 
 class Scale(DisplayedTransform):
@@ -119,7 +119,7 @@ def test_pixels_stay_pixels_on_every_scale(form, make_learner, make_dls):
     dls = make_dls(tfms)
     if mean is None:
         normalize = dls.train.after_batch.fs[-1]
-        mean, std = (stat.as_subclass(Tensor) for stat in (normalize.mean, normalize.std))
+        mean, std = (stat.as_subclass(Tensor).cpu() for stat in (normalize.mean, normalize.std))
     perturbation = SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, noise=0.5, **options)
     before, after = fit(make_learner, perturbation, dls)
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):

@@ -1,4 +1,4 @@
-"""bfloat16 autocast on the CPU: on for the forward call, off whatever happens."""
+"""bfloat16 autocast: on for the forward call, off whatever happens."""
 
 import pytest
 import torch
@@ -9,11 +9,15 @@ from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModul
 from freqfast.precision import resolve_precision
 
 
+def autocast_is_on():
+    return any(map(torch.is_autocast_enabled, ("cpu", "cuda")))
+
+
 def probe(model, seen, fail=None):
     """Note what happens inside the head's forward call; raise there if told to."""
 
     def note(module, inputs):
-        seen.append((inputs[0].dtype, torch.is_autocast_enabled("cpu"), module.training))
+        seen.append((inputs[0].dtype, autocast_is_on(), module.training))
         if fail is not None:
             raise fail
 
@@ -33,7 +37,7 @@ def test_the_forward_pass_runs_in_bfloat16(make_learner, tools):
 
         def after_loss(self):
             dtypes.append(self.learn.loss.dtype)
-            assert not torch.is_autocast_enabled("cpu")
+            assert not autocast_is_on()
 
     learn.fit(1, cbs=Watch())
     assert [enabled for _, enabled, _ in seen] == [True] * 6
@@ -54,10 +58,9 @@ def test_bfloat16_trains_like_float32(make_learner):
     assert losses[1] != losses[0]
 
 
-def test_data_parallel_is_left_in_float32(make_learner, make_model):
-    learn = make_learner(
-        AutoPrecision("bfloat16"), nn.DataParallel(make_model()), splitter=lambda m: list(m.parameters())
-    )
+def test_data_parallel_is_left_in_float32(make_learner, make_model, tools):
+    model = tools.data_parallel(make_model())
+    learn = make_learner(AutoPrecision("bfloat16"), model, splitter=lambda m: list(m.parameters()))
     with pytest.warns(UserWarning, match=r"nn\.DataParallel's threads know no bfloat16, .* DistributedDataParallel"):
         learn.fit(1)
     assert learn.auto_precision.chosen == "float32"
@@ -70,10 +73,10 @@ def test_float32_changes_nothing(make_learner, tools):
     tools.assert_same(tools.snapshot(plain), tools.snapshot(ours))
 
 
-def test_auto_takes_what_the_device_has(make_learner):
+def test_auto_takes_what_the_device_has(make_learner, tools):
     learn = make_learner(AutoPrecision())
     learn.fit(1)
-    assert learn.auto_precision.chosen == resolve_precision("auto", "cpu")
+    assert learn.auto_precision.chosen == resolve_precision("auto", tools.device)
 
 
 def test_an_unknown_precision():
@@ -83,17 +86,17 @@ def test_an_unknown_precision():
 
 @pytest.mark.parametrize("way", ["Learner", "fit"])
 @pytest.mark.parametrize("error", [RuntimeError("in forward"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
-def test_an_exception_in_forward_leaves_nothing_on(error, way, make_learner):
+def test_an_exception_in_forward_leaves_nothing_on(error, way, make_learner, tools):
     callback, seen = AutoPrecision("bfloat16"), []
     learn = make_learner(callback if way == "Learner" else None)
     handle = probe(learn.model, seen, error)
     with pytest.raises(type(error)):
         learn.fit(1, cbs=callback if way == "fit" else None)
     assert seen[0][1]
-    assert not torch.is_autocast_enabled("cpu")
+    assert not autocast_is_on()
     assert "forward" not in vars(learn.model)
     handle.remove()
-    assert learn.model(torch.zeros(2, 3, 16, 16)).dtype == torch.float32
+    assert learn.model(torch.zeros(2, 3, 16, 16, device=tools.device)).dtype == torch.float32
     learn.fit(1)
 
 
@@ -113,7 +116,7 @@ def test_an_exception_before_the_forward_call(error, order, make_learner):
         with pytest.raises(type(error)):
             learn.fit(1, cbs=failing)
     assert "forward" not in vars(learn.model)
-    assert not torch.is_autocast_enabled("cpu")
+    assert not autocast_is_on()
 
 
 def test_predictions_of_every_kind_are_float32(make_learner):
@@ -138,7 +141,7 @@ def test_forward_of_a_compiled_model_and_of_a_patched_one(make_learner, make_mod
     plain = patched.forward
 
     def forward(x):
-        calls.append(torch.is_autocast_enabled("cpu"))
+        calls.append(autocast_is_on())
         return plain(x)
 
     patched.forward = forward

@@ -17,7 +17,7 @@ class Watch(Callback):
         self.order, self.pixels = order, []
 
     def before_batch(self):
-        self.pixels.append(self.learn.xb[0].as_subclass(Tensor) * STD + MEAN)
+        self.pixels.append(self.learn.xb[0].as_subclass(Tensor).cpu() * STD + MEAN)
 
 
 @pytest.mark.parametrize(("callback", "count"), [(GaussianNoise(share=0.5), 8), (AugMix(share=0.25), 4)])
