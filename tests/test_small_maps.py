@@ -250,7 +250,7 @@ def test_a_learner_in_bfloat16_uses_it(photos):
         def after_fit(self):
             self.hook.remove()
 
-    learn = build_learner(recipe, photos)
+    learn = build_learner(recipe, photos, "cpu")
     learn.add_cb(Watch())
     with learn.no_bar(), learn.no_logging():
         fit_recipe(learn, recipe)

@@ -126,7 +126,8 @@ def test_stopped_after_every_single_step(tree, tmp_path, monkeypatch, reference)
 
 
 def test_another_checkpoint_policy_is_the_same_run(tree, tmp_path, reference):
-    assert outcome(run_recipe(TINY, tmp_path / "run", tree, policy=CheckpointPolicy(epochs=5)).path) == reference[0]
+    run = run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(epochs=5))
+    assert outcome(run.path) == reference[0]
 
 
 def test_policy(tree, tmp_path, monkeypatch):

@@ -171,7 +171,8 @@ def test_readable_by_others(finished):
 def test_recipe_toml_reproduces_the_run(finished, tree, tmp_path):
     folder, _, _ = finished
     torch.manual_seed(99)  # whatever state the process is in
-    again = run_recipe(Recipe.from_toml((folder / "recipe.toml").read_text(encoding="utf-8")), tmp_path / "again", tree)
+    recipe = Recipe.from_toml((folder / "recipe.toml").read_text(encoding="utf-8"))
+    again = run_recipe(recipe, tmp_path / "again", tree, "cpu")
     assert outcome(again.path) == outcome(folder)
 
 
