@@ -24,7 +24,7 @@ def columns(header):
 
 
 def tables_of_arms(page):
-    """Tables of a study's arms: for each, the arms' cells by column. A row that names its study is a table by itself."""
+    """Tables of arms: for each, the cells of an arm by column. A row that names its study is a table by itself."""
     for block in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
         header, _, *rows = map(cells, block.splitlines())
         if header[0] == "arm":
