@@ -22,7 +22,7 @@ from freqfast.progress import Progress
 if TYPE_CHECKING:
     from freqfast.analysis import Analysis
     from freqfast.data.images import ImageData
-    from freqfast.model_sources import SourcedModel
+    from freqfast.models.sources import SourcedModel
 
 __all__ = ["ablation", "heatmap", "quality", "reliance"]
 
@@ -74,7 +74,7 @@ def heatmap(
     """
     from freqfast.analysis import fourier_heat_map
     from freqfast.analysis.heat_map import check_norm
-    from freqfast.bands import Bands
+    from freqfast.spectral.bands import Bands
 
     check_norm(norm)  # before the data is sought
     bands = Bands.equal_area(2)
@@ -173,8 +173,8 @@ def quality(
     Of a run, kept in its directory as analysis/quality.json, for `freqfast report`.
     """
     from freqfast.analysis import filter_quality
-    from freqfast.modulation import effective_weight
-    from freqfast.surgery import find_conv
+    from freqfast.spectral.modulation import effective_weight
+    from freqfast.spectral.surgery import find_conv
 
     options = ModelOptions(weights, "0,0,0", "1,1,1", classes, None, "float32")  # it sees no pixels
     source = _load(context, model, options, output, layer)
@@ -193,13 +193,14 @@ def _load(
     context: typer.Context, model: str, options: ModelOptions, output: Path | None, layer: str | None = None
 ) -> "SourcedModel":
     """The model that is named, once it is known to have the layer, and its figure a place."""
-    from freqfast.surgery import find_conv
+    from freqfast.runs.directory import find_run
+    from freqfast.spectral.surgery import find_conv
 
     check_output(output, FORMATS)
     refuse_classes(context, model)
     source = options.load(model)
-    if source.run is not None:
-        refuse(context, f"what is kept in {source.run} must be of its own normalisation", {"mean", "std"})
+    if (run := find_run(model)) is not None:
+        refuse(context, f"what is kept in {run} must be of its own normalisation", {"mean", "std"})
     find_conv(source.model, layer)
     return source
 
@@ -209,12 +210,13 @@ def _measure(
 ) -> Any:
     """What an analysis finds on test images; all but the data has been checked before the data is sought."""
     from freqfast.robustness.evaluation import check_fit
-    from freqfast.training.environment import data_hash
+    from freqfast.runs.directory import find_run
+    from freqfast.runs.environment import data_hash
 
     classifier = options.classifier(source)
     with interruptible(), progress_bar() as progress:
         loaded = _load_data(source, data, progress)
-        sample = loaded.hold_out(_holdout(source.run)).test.head(images)
+        sample = loaded.hold_out(_holdout(find_run(source.name))).test.head(images)
         check_fit(classifier, sample.images[:2], sample.labels, loaded.name, loaded.classes)
         found = analyse(classifier, sample.images, sample.labels, progress=progress)
     return replace(found, data=loaded.name, data_sha256=data_hash(loaded))
@@ -223,9 +225,10 @@ def _measure(
 def _load_data(source: "SourcedModel", data: str | None, progress: Progress) -> "ImageData":
     """The data that is named, else that of the model's run, else CIFAR-10; of the model's classes, where it has any."""
     from freqfast.data.loading import load_place
-    from freqfast.model_sources import check_classes
+    from freqfast.models.sources import check_classes
+    from freqfast.runs.directory import find_run, run_data
 
-    place = data or source.data
+    place = data or run_data(find_run(source.name))
     loaded = load_place(place, progress)
     check_classes(source.name, source.classes, place or loaded.name, loaded.classes)
     return loaded
@@ -233,7 +236,7 @@ def _load_data(source: "SourcedModel", data: str | None, progress: Progress) -> 
 
 def _holdout(run: Path | None) -> int:
     """How many images a run held out of training, to be evaluated on these in the test images' place."""
-    from freqfast.run import read_recipe
+    from freqfast.runs.directory import read_recipe
 
     return read_recipe(run).holdout if run is not None and (run / "recipe.toml").is_file() else 0
 
@@ -245,12 +248,15 @@ def _deliver(
 
     A figure that fails costs nothing else, nor does a reader who has gone.
     """
-    kept = None if source.run is None else _keep(source.run, found)
+    from freqfast.runs.directory import find_run
+
+    run = find_run(source.name)
+    kept = None if run is None else _keep(run, found)
     try:
         if output is not None:
             from freqfast.report.analysis import analysis_figure
 
-            save_figure(output, analysis_figure({(source.run or Path(source.name)).resolve().name: found}))
+            save_figure(output, analysis_figure({(run or Path(source.name)).resolve().name: found}))
     finally:
         if as_json:
             print(json.dumps(found.to_dict(), indent=2))
@@ -265,7 +271,7 @@ def _deliver(
 def _keep(run: Path, found: "Analysis") -> Path | None:
     """Write what was found into a run, unless on other data than the run's; where it is not kept a line says why."""
     from freqfast.analysis import ImageAnalysis, analysis_file, write_analysis
-    from freqfast.run import read_environment
+    from freqfast.runs.directory import read_environment
 
     own = None
     with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run

@@ -62,8 +62,8 @@ def corrupt(
     check_output(show, FORMATS)
 
     from freqfast.corruptions import SETS, SEVERITIES, runnable
-    from freqfast.corruptions.archive import check_request, write_archive
     from freqfast.data.loading import load_place
+    from freqfast.robustness.archive.writing import check_request, write_archive
 
     refuse_frost_dir(frost_dir, corruption or SETS[which])
     # What is named must be there.

@@ -3,7 +3,7 @@
 import errno
 import sys
 
-from freqfast.memory import memory_error
+from freqfast.compute.memory import memory_error
 
 __all__ = ["environment_fails", "one_line", "print_error"]
 

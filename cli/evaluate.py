@@ -25,13 +25,13 @@ from freqfast.cli.output import progress_bar, say
 from freqfast.cli.summary import present
 
 if TYPE_CHECKING:
-    from freqfast.model_sources import SourcedModel
-    from freqfast.robustness import CorruptionReport
+    from freqfast.models.sources import SourcedModel
+    from freqfast.robustness import CorruptionResult
 
 __all__ = ["evaluate"]
 
 _IMAGES, _RESULTS = "Images (one of the first three)", "Results"
-_Show = Callable[["CorruptionReport", "CorruptionReport | None"], None]  # presents a report, and a baseline's
+_Show = Callable[["CorruptionResult", "CorruptionResult | None"], None]  # presents a report, and a baseline's
 
 
 def evaluate(
@@ -150,12 +150,12 @@ def _report_merged(context: typer.Context, paths: Sequence[str], baseline: str |
     used = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
     refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - used)
 
-    from freqfast.robustness import CorruptionReport
+    from freqfast.robustness import CorruptionResult
 
     if baseline is not None and not _is_result(baseline):
         raise ValueError(f"--merge evaluates nothing, so --baseline {baseline} must be a result file (--out)")
-    report = CorruptionReport.merge([(path, CorruptionReport.load(path)) for path in paths])
-    show(report, None if baseline is None else CorruptionReport.load(baseline))
+    report = CorruptionResult.merge([(path, CorruptionResult.load(path)) for path in paths])
+    show(report, None if baseline is None else CorruptionResult.load(baseline))
 
 
 def _report_evaluated(
@@ -183,8 +183,9 @@ def _report_evaluated(
         if out is None:
             raise ValueError("--shard needs --out, the file to leave its part in")
 
-    from freqfast.model_sources import check_classes
+    from freqfast.models.sources import check_classes
     from freqfast.robustness import evaluate_source
+    from freqfast.runs.directory import find_run, run_data
 
     refuse_classes(context, models[0])
     refuse_frost_dir(images.frost_dir, images.names)
@@ -193,7 +194,7 @@ def _report_evaluated(
         loaded = model.load(models[0])
         rivals, stored = _baseline(baseline)
         with progress_bar() as progress:
-            source, notes = images.find(loaded.data, progress)
+            source, notes = images.find(run_data(find_run(models[0])), progress)
             for each in (loaded, *rivals):
                 check_classes(each.name, each.classes, source.name, source.classes)
             classifiers = [model.classifier(each) for each in (loaded, *rivals)]
@@ -207,14 +208,14 @@ def _report_evaluated(
         print_error(note)
 
 
-def _baseline(baseline: str | None) -> tuple[list["SourcedModel"], "CorruptionReport | None"]:
+def _baseline(baseline: str | None) -> tuple[list["SourcedModel"], "CorruptionResult | None"]:
     """The baseline: a model to evaluate, or the results of one."""
-    from freqfast.model_sources import load_model
-    from freqfast.robustness import CorruptionReport
+    from freqfast.models.sources import load_model
+    from freqfast.robustness import CorruptionResult
 
     if baseline is None:
         return [], None
-    return ([], CorruptionReport.load(baseline)) if _is_result(baseline) else ([load_model(baseline)], None)
+    return ([], CorruptionResult.load(baseline)) if _is_result(baseline) else ([load_model(baseline)], None)
 
 
 def _is_result(text: str) -> bool:

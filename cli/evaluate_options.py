@@ -8,9 +8,10 @@ import typer
 from freqfast.cli.options import given, refuse
 
 if TYPE_CHECKING:
-    from freqfast.model_sources import SourcedModel
+    from freqfast.models.classifier import Classifier
+    from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
-    from freqfast.robustness import CellSource, Classifier
+    from freqfast.robustness import CellSource
 
 __all__ = [
     "KINDS",
@@ -127,14 +128,14 @@ class ModelOptions(NamedTuple):
 
     def load(self, model: str) -> "SourcedModel":
         """The model that is named."""
-        from freqfast.model_sources import load_model
+        from freqfast.models.sources import load_model
 
         return load_model(model, self.weights, _triple("mean", self.mean), _triple("std", self.std), self.classes)
 
     def classifier(self, one: "SourcedModel") -> "Classifier":
         """A model, be it the baseline, made ready."""
-        from freqfast.precision import default_device
-        from freqfast.robustness import Classifier
+        from freqfast.compute.precision import default_device
+        from freqfast.models.classifier import Classifier
 
         device = self.device or default_device()
         return Classifier(one.model, one.mean, one.std, device, self.precision, name=one.name)

@@ -18,7 +18,7 @@ from freqfast.cli.spectra import spectra
 from freqfast.cli.study import study
 
 from freqfast._version import __version__
-from freqfast.memory import keep_freed_memory
+from freqfast.compute.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 

@@ -52,14 +52,14 @@ def run(
     Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
     run on the CPU.
     """
-    from freqfast.recipe import apply_overrides, load_recipe
+    from freqfast.runs.recipe import apply_overrides, load_recipe
 
     changes = parse_settings(settings or [])
     for key, value in (("epochs", epochs), ("seed", seed)):
         if value is not None and changes.setdefault(key, value) != value:
             raise ValueError(f"--{key} {value} and --set {key}={changes[key]} contradict each other; leave one out")
     if resume is not None:
-        from freqfast.run import read_recipe
+        from freqfast.runs.directory import read_recipe
 
         if changes or out is not None:
             raise ValueError(f"--resume goes on with {resume} as it was started; leave --out, --set and the like out")
@@ -79,9 +79,9 @@ def run(
 
     finished = (out / "report.json").is_file()
     with long_command(out) as stop:
-        from freqfast.checkpoint import CheckpointPolicy
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
+        from freqfast.training.checkpoint import CheckpointPolicy
 
         # Who names a number of epochs gets it, whatever it costs.
         policy = CheckpointPolicy(minutes=save_minutes)

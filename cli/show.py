@@ -26,7 +26,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
 ) -> None:
     """Show exported spectra: the filters with their bands and energy, and the layer's proportion by band."""
-    from freqfast.spectra_h5 import check_readable, read_layers, read_spectra
+    from freqfast.spectra.h5 import check_readable, read_layers, read_spectra
 
     check_readable(path)
     layers = read_layers(path) if layer is None and number is None else [read_spectra(path, layer)]

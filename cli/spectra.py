@@ -43,10 +43,10 @@ def spectra(
     classes: Annotated[int, typer.Option(min=1, help="Classes of a timm or torchvision model.")] = 1000,
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
-    from freqfast.bands import Bands
-    from freqfast.model_sources import load_model
+    from freqfast.models.sources import load_model
     from freqfast.spectra import measure_layers, spatial_layers
-    from freqfast.spectra_h5 import write_spectra
+    from freqfast.spectra.h5 import write_spectra
+    from freqfast.spectral.bands import Bands
 
     refuse_classes(context, model)
     run = Path(model)
@@ -81,7 +81,7 @@ def _with_record(measured: "Sequence[Spectra]", record: Path, replaces: bool) ->
     Raises:
         ValueError: If the export is to replace the record and would lack some of that.
     """
-    from freqfast.spectra_h5 import check_readable, read_spectra
+    from freqfast.spectra.h5 import check_readable, read_spectra
 
     try:
         check_readable(record)

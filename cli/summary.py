@@ -11,7 +11,7 @@ from freqfast.cli.files import save_figure, write
 from freqfast.cli.output import console, corruption_table, percent, say
 
 if TYPE_CHECKING:
-    from freqfast.robustness import Comparison, CorruptionReport
+    from freqfast.robustness import Comparison, CorruptionResult
 
 __all__ = ["present"]
 
@@ -20,8 +20,8 @@ _LABELS = {"mean_bar": "mean over CIFAR-10-C-bar", "corrupted": "mean over all t
 
 
 def present(
-    report: "CorruptionReport",
-    rival: "CorruptionReport | None",
+    report: "CorruptionResult",
+    rival: "CorruptionResult | None",
     baseline: str,
     chosen: Sequence[str] | None,
     as_json: bool,
@@ -56,7 +56,7 @@ def present(
 
 
 def _print(
-    report: "CorruptionReport", comparison: "Comparison | None", chosen: Sequence[str] | None, as_json: bool
+    report: "CorruptionResult", comparison: "Comparison | None", chosen: Sequence[str] | None, as_json: bool
 ) -> None:
     if as_json:
         print(json.dumps(_as_dict(report, comparison), indent=2))
@@ -67,14 +67,14 @@ def _print(
         say(line)
 
 
-def _title(report: "CorruptionReport") -> str:
+def _title(report: "CorruptionResult") -> str:
     """What was evaluated on what; a result file may call them anything."""
     of = report.provenance
     what = f"{one_line(of.model)} on {one_line(of.source)}, " if of else ""
     return f"{what}{report.images:,} image{'' if report.images == 1 else 's'} a cell"
 
 
-def _asked(report: "CorruptionReport", chosen: Sequence[str] | None) -> Sequence[str]:
+def _asked(report: "CorruptionResult", chosen: Sequence[str] | None) -> Sequence[str]:
     """The corruptions that were to be measured: those chosen, else the sets of which any were."""
     from freqfast.corruptions import SETS
 
@@ -83,7 +83,7 @@ def _asked(report: "CorruptionReport", chosen: Sequence[str] | None) -> Sequence
     return [name for names in SETS.values() if report.accuracy.keys() & names for name in names]
 
 
-def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | None", baseline: str) -> None:
+def _draw(path: Path, report: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
     from freqfast.report.runs import accuracy_by_severity
 
     results = {} if rival is None else {_heading(f"{Path(baseline).name} (baseline)", rival): rival}
@@ -94,14 +94,14 @@ def _draw(path: Path, report: "CorruptionReport", rival: "CorruptionReport | Non
     save_figure(path, figure)
 
 
-def _heading(name: str, report: "CorruptionReport") -> str:
+def _heading(name: str, report: "CorruptionResult") -> str:
     """A model's name and its main figures."""
     means = {"clean": report.clean, "mean15": report.mean15}
     told = ", ".join(f"{label} {percent(value)} %" for label, value in means.items() if value is not None)
     return f"{name}: {told}" if told else name
 
 
-def _as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None) -> dict[str, Any]:
+def _as_dict(report: "CorruptionResult", comparison: "Comparison | None" = None) -> dict[str, Any]:
     """The report as JSON values, with its provenance (less the list of cells) and the comparison, if any."""
     content = report.to_dict()
     if report.provenance is not None:
@@ -111,14 +111,14 @@ def _as_dict(report: "CorruptionReport", comparison: "Comparison | None" = None)
     return content
 
 
-def _summary_lines(report: "CorruptionReport", comparison: "Comparison | None", asked: Sequence[str]) -> list[str]:
+def _summary_lines(report: "CorruptionResult", comparison: "Comparison | None", asked: Sequence[str]) -> list[str]:
     """Means with their intervals, the comparison, and what was asked for but not measured; a line each."""
     lines = _report_lines(report, asked) + (_comparison_lines(comparison) if comparison else [])
     missing = [name for name in asked if name not in report.accuracy]
     return lines + ([f"not measured: {', '.join(missing)}"] if missing else [])
 
 
-def _report_lines(report: "CorruptionReport", asked: Sequence[str]) -> list[str]:
+def _report_lines(report: "CorruptionResult", asked: Sequence[str]) -> list[str]:
     from freqfast.corruptions import MEANS
     from freqfast.robustness import CLEAN
 

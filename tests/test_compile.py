@@ -8,10 +8,10 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from freqfast.antialiasing import apply_antialiasing, low_pass
-from freqfast.equalization import SpectrumEqualizer, apply_equalization
-from freqfast.modulation import SpectralConv2d, apply_modulation
-from freqfast.perturbation import perturb_spectrum
+from freqfast.spectral.antialiasing import apply_antialiasing, low_pass
+from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast.spectral.perturbation import perturb_spectrum
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's compiler
 

@@ -26,7 +26,7 @@ def test_python_blocks_compile(block):
 
 
 def test_plain_pytorch_block_runs(tmp_path, monkeypatch):
-    from freqfast.models import build_model
+    from freqfast.models.resnet import build_model
 
     monkeypatch.chdir(tmp_path)
     block = next(block for block in PYTHON if "project_filters" in block)

@@ -2,7 +2,6 @@
 
 from freqfast.analysis.ablation import ablate_bands
 from freqfast.analysis.heat_map import fourier_heat_map
-from freqfast.analysis.profile import radial_profile
 from freqfast.analysis.quality import filter_quality
 from freqfast.analysis.reliance import frequency_reliance
 from freqfast.analysis.results import (
@@ -17,6 +16,7 @@ from freqfast.analysis.results import (
     read_analysis,
     write_analysis,
 )
+from freqfast.spectra.profile import radial_profile
 
 __all__ = [
     "ANALYSES",

@@ -8,11 +8,11 @@ from torch import nn
 
 from freqfast.analysis.filtering import accuracy, filtered_images, radial_frequencies
 from freqfast.analysis.results import Ablation
-from freqfast.bands import Bands, BandsLike, band_shares, classify_filters
-from freqfast.modulation import effective_weight
+from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress
-from freqfast.robustness import Classifier
-from freqfast.surgery import find_conv
+from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
+from freqfast.spectral.modulation import effective_weight
+from freqfast.spectral.surgery import find_conv
 
 __all__ = ["ablate_bands", "without_filters"]
 

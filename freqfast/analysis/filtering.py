@@ -6,7 +6,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from freqfast.robustness import Classifier
+from freqfast.models.classifier import Classifier
 
 __all__ = ["accuracy", "filtered_images", "radial_frequencies"]
 

@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from freqfast.analysis.filtering import accuracy
 from freqfast.analysis.results import MAX_NORM, HeatMap
+from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress
-from freqfast.robustness import Classifier
-from freqfast.spectrum import frequency_pairs
+from freqfast.spectral.spectrum import frequency_pairs
 
 __all__ = ["check_norm", "fourier_basis", "fourier_heat_map"]
 

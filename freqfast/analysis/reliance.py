@@ -6,9 +6,9 @@ import numpy as np
 
 from freqfast.analysis.filtering import accuracy, filtered_images, radial_frequencies
 from freqfast.analysis.results import Reliance
+from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress
-from freqfast.robustness import Classifier
-from freqfast.spectrum import MAX_FREQUENCY
+from freqfast.spectral.spectrum import MAX_FREQUENCY
 
 __all__ = ["frequency_reliance"]
 

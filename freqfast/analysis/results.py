@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast.bands import Bands
 from freqfast.files import write_text
-from freqfast.spectrum import MAX_FREQUENCY
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import MAX_FREQUENCY
 
 __all__ = [
     "ANALYSES",

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from fastai.learner import Learner
 
-from freqfast.antialiasing import antialiased_layers, apply_antialiasing
 from freqfast.callbacks.installing import InstallingCallback
+from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing
 
 __all__ = ["Antialiasing"]
 
@@ -13,8 +13,8 @@ __all__ = ["Antialiasing"]
 class Antialiasing(InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner, in any way, puts a `freqfast.antialiasing.low_pass` before each; it has no parameters. It is
-    part of the network from then on: removing the callback leaves it there
+    Adding it to a Learner, in any way, puts a `freqfast.spectral.antialiasing.low_pass` before each; it has no
+    parameters. It is part of the network from then on: removing the callback leaves it there
     (`freqfast.remove_antialiasing` takes it out). A model that has any of them already keeps those,
     whatever `layers` says.
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from fastai.learner import Learner
 
-from freqfast.bands import Bands, frequency_proportion
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.modulation import effective_weight
+from freqfast.spectral.bands import Bands, frequency_proportion
+from freqfast.spectral.modulation import effective_weight
 
 __all__ = ["BandColumns"]
 

@@ -3,7 +3,7 @@
 from fastai.learner import Learner
 
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.equalization import SpectrumEqualizer, apply_equalization
+from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 
 __all__ = ["SpectrumEqualization"]
 
@@ -11,11 +11,11 @@ __all__ = ["SpectrumEqualization"]
 class SpectrumEqualization(LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
-    Adding it to a Learner, in any way, puts a `freqfast.equalization.SpectrumEqualizer` before the convolution, which
-    follows the training batches and has no parameters. It is part of the network from then on: removing the callback
-    leaves it there (`freqfast.remove_equalization` takes it out). A layer that has one already, as in a
-    loaded model, keeps it as it is. Since the convolution then has a part of its own, fastai's `Learner.summary` passes
-    it over.
+    Adding it to a Learner, in any way, puts a `freqfast.spectral.equalization.SpectrumEqualizer` before the
+    convolution, which follows the training batches and has no parameters. It is part of the network from then on:
+    removing the callback leaves it there (`freqfast.remove_equalization` takes it out). A layer that has one already,
+    as in a loaded model, keeps it as it is. Since the convolution then has a part of its own, fastai's
+    `Learner.summary` passes it over.
 
     Args:
         bins: Number of bins in radial frequency.

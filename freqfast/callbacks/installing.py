@@ -4,7 +4,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import nn
 
-from freqfast.surgery import find_conv
+from freqfast.spectral.surgery import find_conv
 
 __all__ = ["InstallingCallback", "LayerCallback"]
 

@@ -6,9 +6,9 @@ from fastai.learner import Learner
 from fastai.optimizer import Optimizer, OptimWrapper
 
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.modulation import SpectralConv2d, apply_modulation, bake_modulation
-from freqfast.surgery import find_conv
-from freqfast.tensors import check_not_negative
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
+from freqfast.spectral.surgery import find_conv
+from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectralModulation"]
 

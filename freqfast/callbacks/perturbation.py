@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from freqfast.callbacks.pixels import PixelCallback
-from freqfast.perturbation import perturb_spectrum
-from freqfast.tensors import check_not_negative
+from freqfast.spectral.perturbation import perturb_spectrum
+from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectrumPerturbation"]
 
 
 class SpectrumPerturbation(PixelCallback):
-    """Perturbs the power spectrum of a share of each training batch; see `freqfast.perturbation.perturb_spectrum`.
+    """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
     It acts on pixels in [0, 1], so it undoes and redoes the DataLoaders' normalisation for the samples that it takes.
     The result is rounded to the 256 levels of an image file, so that `SpectrumEqualization` cannot undo all of a tilt.

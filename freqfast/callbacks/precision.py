@@ -7,8 +7,8 @@ from fastai.callback.core import Callback
 from fastai.torch_core import to_float
 from torch import nn
 
-from freqfast.precision import resolve_precision
-from freqfast.small_maps import small_map_convolutions
+from freqfast.compute.precision import resolve_precision
+from freqfast.compute.small_maps import small_map_convolutions
 
 __all__ = ["AutoPrecision"]
 
@@ -18,8 +18,8 @@ class AutoPrecision(Callback):
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast
     covers the forward call itself and is left however that call ends, so that an exception or Ctrl-C cannot leave it
-    switched on. On a CPU, convolutions with small output maps are made faster, see `freqfast.small_maps`. The threads
-    of `nn.DataParallel` would leave bfloat16 for float16, so with it the precision is float32, with a warning.
+    switched on. On a CPU, convolutions with small output maps are made faster, see `freqfast.compute.small_maps`. The
+    threads of `nn.DataParallel` would leave bfloat16 for float16, so with it the precision is float32, with a warning.
 
     Args:
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.

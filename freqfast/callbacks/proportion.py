@@ -7,10 +7,10 @@ import torch
 from fastai.learner import Learner
 from torch import Tensor
 
-from freqfast.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
 from freqfast.callbacks.columns import BandColumns
-from freqfast.modulation import assign_effective_weight, effective_weight
-from freqfast.proportion import project_filters
+from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
+from freqfast.spectral.modulation import assign_effective_weight, effective_weight
+from freqfast.spectral.proportion import project_filters
 
 __all__ = ["FrequencyProportion"]
 

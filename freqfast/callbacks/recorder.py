@@ -3,12 +3,12 @@
 import numpy as np
 from fastai.learner import Learner
 
-from freqfast.bands import Bands, BandsLike, band_shares
 from freqfast.callbacks.columns import BandColumns
-from freqfast.modulation import SpectralConv2d, effective_weight
 from freqfast.spectra import SpectraHistory
-from freqfast.spectrum import GRID, power_spectrum
-from freqfast.surgery import find_conv
+from freqfast.spectral.bands import Bands, BandsLike, band_shares
+from freqfast.spectral.modulation import SpectralConv2d, effective_weight
+from freqfast.spectral.spectrum import GRID, power_spectrum
+from freqfast.spectral.surgery import find_conv
 
 __all__ = ["SpectrumRecorder"]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from freqfast.callbacks.pixels import PixelCallback
-from freqfast.tensors import check_not_negative
+from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["AugMix", "GaussianNoise"]
 

@@ -17,8 +17,8 @@ from fastai.vision.core import PILImage
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
+from freqfast.compute.precision import resolve_device
 from freqfast.data.images import ImageData, rgb_levels
-from freqfast.precision import resolve_device
 
 __all__ = ["ArrayDataset", "CropFlip", "InMemoryDL", "dataloaders"]
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality, Reliance
-from freqfast.bands import Bands
 from freqfast.report.colours import band_colour, run_style
 from freqfast.report.panels import COLUMN, dress, panels, plane_extent, runs_below, shade_bands, wrap
-from freqfast.spectrum import MAX_FREQUENCY
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import MAX_FREQUENCY
 
 __all__ = ["ablation_dots", "analysis_figure", "heat_maps", "quality_dots", "reliance_curves"]
 

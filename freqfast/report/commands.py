@@ -8,8 +8,8 @@ import tomli_w
 
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality
 from freqfast.corruptions import SETS
-from freqfast.recipe import Recipe, apply_overrides, differing_fields, find_recipe
 from freqfast.robustness import CLEAN, Provenance
+from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields, find_recipe
 
 __all__ = ["analysis_command", "evaluate_command", "run_command"]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from freqfast.analysis import ANALYSES, Analysis, analysis_file, filter_quality, read_analysis
-from freqfast.robustness import CorruptionReport
-from freqfast.robustness.classifier import hash_weights
-from freqfast.run import Run, load_run
+from freqfast.models.classifier import hash_weights
+from freqfast.robustness import CorruptionResult
+from freqfast.runs.directory import Run, load_run
 from freqfast.spectra import Spectra
-from freqfast.spectra_h5 import check_readable, read_spectra
+from freqfast.spectra.h5 import check_readable, read_spectra
 
 __all__ = ["Entry", "load_entries", "unique_labels"]
 
@@ -33,7 +33,7 @@ class Entry:
 
     label: str
     run: Run
-    result: CorruptionReport
+    result: CorruptionResult
     spectra: Spectra | None = None
     analyses: Mapping[str, Analysis] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ def _load(path: str | Path, label: str) -> Entry:
     if not outcomes.is_file():
         command = shlex.join(["freqfast", "evaluate", str(path), "--on-the-fly", "--out", str(outcomes)])
         raise FileNotFoundError(f"{outcomes} is missing; `{command}` writes it")
-    result = CorruptionReport.load(outcomes)
+    result = CorruptionResult.load(outcomes)
     if result.provenance is not None and result.provenance.weights_sha256 != hash_weights(run.model):
         raise ValueError(f"{outcomes} is of another model than the run's; make it again with `freqfast evaluate`")
     file = run.path / "spectra.h5"

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from freqfast.modulation import gain_frequencies
 from freqfast.report.colours import band_colour
 from freqfast.report.panels import COLUMN, dress, panels, plane_extent, shade_bands
 from freqfast.spectra import Spectra
+from freqfast.spectral.modulation import gain_frequencies
 
 __all__ = ["learned_gains"]
 

@@ -17,12 +17,12 @@ from freqfast._version import __version__
 from freqfast.analysis import analysis_file
 from freqfast.files import write_text
 from freqfast.progress import Progress
-from freqfast.recipe import differing_fields
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import EVALUATION, Entry, load_entries
 from freqfast.report.inline import inline_figure
 from freqfast.report.page_figures import page_figures
 from freqfast.report.summary import MEASURES, corruption_families, difference, measure
+from freqfast.runs.recipe import differing_fields
 
 __all__ = ["render_page", "write_page"]
 

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from freqfast.analysis import Ablation, Analysis, HeatMap, ImageAnalysis, Quality, Reliance
-from freqfast.bands import Bands
 from freqfast.report.analysis import ablation_dots, heat_maps, quality_dots, reliance_curves
 from freqfast.report.entries import Entry
 from freqfast.report.filters import filter_grid
@@ -18,6 +17,7 @@ from freqfast.report.profile import decibel_profile, power_profile
 from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
 from freqfast.report.training import proportion_history
 from freqfast.spectra import Spectra
+from freqfast.spectral.bands import Bands
 
 __all__ = ["PageFigure", "page_figures"]
 

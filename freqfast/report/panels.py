@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from freqfast.bands import Bands
 from freqfast.report.colours import band_colour, run_style
-from freqfast.spectrum import MAX_FREQUENCY
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import MAX_FREQUENCY
 
 __all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "plane_extent", "runs_below", "shade_bands", "wrap"]
 

@@ -12,7 +12,7 @@ from freqfast.analysis import radial_profile
 from freqfast.report.colours import run_style
 from freqfast.report.panels import COLUMN, dress, panels, shade_bands
 from freqfast.spectra import Spectra
-from freqfast.spectrum import power_spectrum
+from freqfast.spectral.spectrum import power_spectrum
 
 __all__ = ["decibel_profile", "power_profile", "unmodulated_weight"]
 

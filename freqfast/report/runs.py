@@ -10,14 +10,14 @@ from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.report.colours import RunStyle, run_style
 from freqfast.report.panels import COLUMN, dress, panels, runs_below, wrap
 from freqfast.report.summary import corruption_families, measure
-from freqfast.robustness import CorruptionReport
+from freqfast.robustness import CorruptionResult
 
 __all__ = ["accuracy_by_severity", "clean_against_mean15"]
 
 _COLUMNS = 5
 
 
-def clean_against_mean15(results: Mapping[str, CorruptionReport]) -> Figure:
+def clean_against_mean15(results: Mapping[str, CorruptionResult]) -> Figure:
     """Clean accuracy (x) against mean15 (y), a point a run with its 95 % intervals.
 
     Args:
@@ -50,7 +50,7 @@ def clean_against_mean15(results: Mapping[str, CorruptionReport]) -> Figure:
     return figure
 
 
-def accuracy_by_severity(results: Mapping[str, CorruptionReport]) -> Figure:
+def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
     """Accuracy against severity with 95 % Wilson intervals, a panel a corruption, a line a run, families as rows.
 
     A dotted line is the clean accuracy. Corruptions that are not in mean15 have their titles in italics.
@@ -91,7 +91,7 @@ def accuracy_by_severity(results: Mapping[str, CorruptionReport]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, report: CorruptionReport, name: str, style: RunStyle) -> None:
+def _draw(axes: Axes, report: CorruptionResult, name: str, style: RunStyle) -> None:
     cells = {severity: report.outcomes[name, severity] for severity in sorted(report.accuracy[name])}
     axes.plot(list(cells), [100 * cell.accuracy for cell in cells.values()], linewidth=1.2, markersize=2.5, **style)
     low, high = 100 * np.transpose([cell.interval for cell in cells.values()])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from freqfast.corruptions import BAR, FAMILIES, MEANS, SEVERITIES
-from freqfast.robustness import CLEAN, CorruptionReport
+from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.metrics import mean_interval
 
 __all__ = ["MEASURES", "Measured", "corruption_families", "difference", "measure"]
@@ -30,7 +30,7 @@ class Measured(NamedTuple):
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
-def corruption_families(reports: Iterable[CorruptionReport]) -> dict[str, list[str]]:
+def corruption_families(reports: Iterable[CorruptionResult]) -> dict[str, list[str]]:
     """The corruptions that any of the reports measured, by family; "bar" and those of other packages, "own", last."""
     measured = dict.fromkeys(name for report in reports for name in report.accuracy)
     known = {**FAMILIES, "bar": BAR}
@@ -40,7 +40,7 @@ def corruption_families(reports: Iterable[CorruptionReport]) -> dict[str, list[s
     return {family: names for family, names in found.items() if names}
 
 
-def measure(report: CorruptionReport, name: str) -> Measured | None:
+def measure(report: CorruptionResult, name: str) -> Measured | None:
     """An accuracy with its 95 % interval: Wilson's of clean images, that of a mean with the image as its unit.
 
     Args:
@@ -60,7 +60,7 @@ def measure(report: CorruptionReport, name: str) -> Measured | None:
     return Measured(value, *(interval or (None, None)))
 
 
-def difference(report: CorruptionReport, first: CorruptionReport, name: str) -> tuple[Measured | None, bool]:
+def difference(report: CorruptionResult, first: CorruptionResult, name: str) -> tuple[Measured | None, bool]:
     """A run's accuracy less the first run's, and whether the interval is a paired one.
 
     Paired on the same images: the interval of the mean of the images' own differences. Else the two intervals'
@@ -86,14 +86,14 @@ def difference(report: CorruptionReport, first: CorruptionReport, name: str) -> 
     return Measured(change, change - half, change + half), False
 
 
-def _scores(report: CorruptionReport, name: str) -> np.ndarray | None:
+def _scores(report: CorruptionResult, name: str) -> np.ndarray | None:
     """Each image's (mean) correctness ``(N,)``, where it is known."""
     if name != "clean":
         return report.image_scores(MEANS[name])
     return report.outcomes[CLEAN].correct.astype(np.float64) if CLEAN in report.outcomes else None
 
 
-def _paired(report: CorruptionReport, first: CorruptionReport, name: str) -> tuple[float, float] | None:
+def _paired(report: CorruptionResult, first: CorruptionResult, name: str) -> tuple[float, float] | None:
     """Interval of the mean difference image by image; None unless both know the same images."""
     ours, theirs = _scores(report, name), _scores(first, name)
     if ours is None or theirs is None or len(ours) != len(theirs):

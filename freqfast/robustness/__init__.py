@@ -2,7 +2,7 @@
 
 Data flows one way. `sources` finds what a user names and makes a `CellSource` of it (`stored`: a folder; `cells`: a
 test set corrupted on the fly). `evaluation` takes its cells one by one through a `Classifier` and keeps `Outcomes` of
-each, in integers, with the `Provenance` of all. A `CorruptionReport` holds these, computes what follows from them
+each, in integers, with the `Provenance` of all. A `CorruptionResult` holds these, computes what follows from them
 (`metrics`), is saved and loaded (`storage`) and merged. `comparison` and `rows` are made of reports.
 
 >>> from freqfast.robustness.metrics import wilson_interval
@@ -12,27 +12,23 @@ each, in integers, with the `Provenance` of all. A `CorruptionReport` holds thes
 """
 
 from freqfast.robustness.cells import Cell, CellSource, corrupted_source
-from freqfast.robustness.classifier import Classifier
 from freqfast.robustness.comparison import Comparison, compare
 from freqfast.robustness.evaluation import evaluate_cells, evaluate_source
 from freqfast.robustness.keys import CLEAN
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
-from freqfast.robustness.report import CorruptionReport
-from freqfast.robustness.stored import stored_source
+from freqfast.robustness.result import CorruptionResult
 
 __all__ = [
     "CLEAN",
     "Cell",
     "CellSource",
-    "Classifier",
     "Comparison",
-    "CorruptionReport",
+    "CorruptionResult",
     "Outcomes",
     "Provenance",
     "compare",
     "corrupted_source",
     "evaluate_cells",
     "evaluate_source",
-    "stored_source",
 ]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from freqfast.corruptions.archive import check_request, hash_images
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.data.images import ImageSet
+from freqfast.robustness.archive.writing import check_request, hash_images
 from freqfast.robustness.keys import CLEAN, Key
 
 __all__ = ["Cell", "CellSource", "corrupted_source"]
@@ -78,7 +78,7 @@ def corrupted_source(
 ) -> CellSource:
     """Corrupt images on the fly, at every severity; nothing is written.
 
-    The images are those that `freqfast.corruptions.archive.write_archive` writes with the same seed.
+    The images are those that `freqfast.robustness.archive.writing.write_archive` writes with the same seed.
 
     Args:
         images: The uncorrupted images, which are evaluated as well.

@@ -13,7 +13,7 @@ from freqfast.corruptions import MAIN, MEANS, SEVERITIES
 from freqfast.robustness.keys import CLEAN, Key, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
 from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.report import CorruptionReport
+from freqfast.robustness.result import CorruptionResult
 
 __all__ = ["Comparison", "Difference", "PairedCell", "compare"]
 
@@ -106,7 +106,7 @@ class Comparison:
         }
 
 
-def compare(report: CorruptionReport, baseline: CorruptionReport, name: str = "the baseline") -> Comparison:
+def compare(report: CorruptionResult, baseline: CorruptionResult, name: str = "the baseline") -> Comparison:
     """Compare a model with a baseline on the cells that both were measured on.
 
     The uncorrupted images may be others: a run is measured on all of them clean, and on fewer under corruption.
@@ -145,7 +145,7 @@ def _images(outcomes: Outcomes) -> tuple[int, int]:
     return outcomes.images, outcomes.images_crc32
 
 
-def _differences(report: CorruptionReport, baseline: CorruptionReport, same: Sequence[Key]) -> dict[str, Difference]:
+def _differences(report: CorruptionResult, baseline: CorruptionResult, same: Sequence[Key]) -> dict[str, Difference]:
     """Differences over the cells of each mean, as far as all of them are among those of the same images."""
     corrupted = [key for key in same if key != CLEAN]
     means: dict[str, list[Key]] = {"clean": [CLEAN]}
@@ -172,13 +172,13 @@ def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
     return PairedCell((ours.right - theirs.right) / ours.images, only_model, only_baseline, p)
 
 
-def _mce(report: CorruptionReport, baseline: CorruptionReport) -> float | None:
+def _mce(report: CorruptionResult, baseline: CorruptionResult) -> float | None:
     if not (report.is_full(MAIN) and baseline.is_full(MAIN)):
         return None
     return _mean([corruption_error(_errors(report, name), _errors(baseline, name)) for name in MAIN])
 
 
-def _relative_mce(report: CorruptionReport, baseline: CorruptionReport) -> float | None:
+def _relative_mce(report: CorruptionResult, baseline: CorruptionResult) -> float | None:
     if not (report.is_full(MAIN) and baseline.is_full(MAIN)) or report.clean is None or baseline.clean is None:
         return None
     ours, theirs = _error(report, CLEAN), _error(baseline, CLEAN)
@@ -187,11 +187,11 @@ def _relative_mce(report: CorruptionReport, baseline: CorruptionReport) -> float
     )
 
 
-def _errors(report: CorruptionReport, name: str) -> list[Fraction]:
+def _errors(report: CorruptionResult, name: str) -> list[Fraction]:
     return [_error(report, (name, severity)) for severity in SEVERITIES]
 
 
-def _error(report: CorruptionReport, key: Key) -> Fraction:
+def _error(report: CorruptionResult, key: Key) -> Fraction:
     outcomes = report.outcomes[key]
     return Fraction(outcomes.images - outcomes.right, outcomes.images)
 

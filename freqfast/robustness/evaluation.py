@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqfast.models.classifier import Classifier, batches
 from freqfast.progress import Progress
 from freqfast.robustness.cells import Cell, CellSource
-from freqfast.robustness.classifier import Classifier, batches
 from freqfast.robustness.keys import Key, key_text
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
-from freqfast.robustness.report import CorruptionReport
+from freqfast.robustness.result import CorruptionResult
 
 __all__ = ["check_fit", "evaluate_cells", "evaluate_source"]
 
@@ -25,7 +25,7 @@ def evaluate_cells(
     cells: Iterable[Cell],
     total: int,
     progress: Progress | None = None,
-) -> CorruptionReport:
+) -> CorruptionResult:
     """Outcomes of a classifier on each cell.
 
     Args:
@@ -42,7 +42,7 @@ def evaluate_cells(
         (outcomes[cell.corruption, cell.severity],) = _measure([classifier], cell)
         if progress:
             progress(done, total, key_text((cell.corruption, cell.severity)))
-    return CorruptionReport(outcomes)
+    return CorruptionResult(outcomes)
 
 
 def evaluate_source(
@@ -50,7 +50,7 @@ def evaluate_source(
     source: CellSource,
     shard: tuple[int, int] = (1, 1),
     progress: Progress | None = None,
-) -> list[CorruptionReport]:
+) -> list[CorruptionResult]:
     """Evaluate models on a source of images, each of which is read once for all models.
 
     Shard ``i`` of ``n`` has every n-th cell, from the i-th on. Cells stay whole, so that batches, and with them the
@@ -92,7 +92,7 @@ def evaluate_source(
         for of_model, found in zip(outcomes, _measure(classifiers, cell, step), strict=True):
             of_model[key] = found
     return [
-        CorruptionReport(of_model, provenance=_provenance(classifier, source))
+        CorruptionResult(of_model, provenance=_provenance(classifier, source))
         for classifier, of_model in zip(classifiers, outcomes, strict=True)
     ]
 

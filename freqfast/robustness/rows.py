@@ -8,7 +8,7 @@ from typing import Any
 from freqfast.corruptions import FAMILIES
 from freqfast.files import write_text
 from freqfast.robustness.comparison import Comparison
-from freqfast.robustness.report import CorruptionReport
+from freqfast.robustness.result import CorruptionResult
 
 __all__ = ["cell_rows", "write_csv"]
 
@@ -16,7 +16,7 @@ COLUMNS = ("corruption", "severity", "family", "images", "right", "accuracy", "l
 PAIRED = ("difference", "only_model", "only_baseline", "p")
 
 
-def cell_rows(report: CorruptionReport, comparison: Comparison | None = None) -> list[dict[str, Any]]:
+def cell_rows(report: CorruptionResult, comparison: Comparison | None = None) -> list[dict[str, Any]]:
     """One row a cell, the clean one (severity 0) first if it was measured.
 
     Args:
@@ -48,7 +48,7 @@ def cell_rows(report: CorruptionReport, comparison: Comparison | None = None) ->
     return rows
 
 
-def write_csv(path: str | Path, report: CorruptionReport, comparison: Comparison | None = None) -> None:
+def write_csv(path: str | Path, report: CorruptionResult, comparison: Comparison | None = None) -> None:
     """Write `cell_rows` as CSV, whole or not at all."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS + (PAIRED if comparison else ()), lineterminator="\n")

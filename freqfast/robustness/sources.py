@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from freqfast.corruptions import CORRUPTIONS, runnable
-from freqfast.corruptions.archive import hash_images
-from freqfast.corruptions.manifest import Manifest, read_manifest
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES, named_place
-from freqfast.data.cifar10c import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.loading import load_place
 from freqfast.progress import Progress
+from freqfast.robustness.archive.manifest import Manifest, read_manifest
+from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
+from freqfast.robustness.archive.reading import stored_source
+from freqfast.robustness.archive.writing import hash_images
 from freqfast.robustness.cells import CellSource, corrupted_source
-from freqfast.robustness.stored import stored_source
 
 __all__ = ["find_source", "on_the_fly_source"]
 

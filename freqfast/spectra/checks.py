@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from freqfast.bands import Bands, band_counts
+from freqfast.spectral.bands import Bands, band_counts
 
 __all__ = [
     "Scalar",

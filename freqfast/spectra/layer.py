@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast.bands import Bands
 from freqfast.spectra.checks import (
     Scalar,
     check_array,
@@ -17,7 +16,8 @@ from freqfast.spectra.checks import (
     check_text,
     set_fields,
 )
-from freqfast.spectrum import frequencies
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import frequencies
 
 __all__ = ["Spectra", "SpectraHistory"]
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from freqfast.bands import Bands, BandsLike, band_shares
-from freqfast.modulation import SpectralConv2d, effective_weight
 from freqfast.progress import Progress
 from freqfast.spectra.checks import Scalar
 from freqfast.spectra.layer import Spectra, SpectraHistory
-from freqfast.spectrum import GRID, check_weight, frequencies, power_spectrum
-from freqfast.surgery import find_conv, unwrap
+from freqfast.spectral.bands import Bands, BandsLike, band_shares
+from freqfast.spectral.modulation import SpectralConv2d, effective_weight
+from freqfast.spectral.spectrum import GRID, check_weight, frequencies, power_spectrum
+from freqfast.spectral.surgery import find_conv, unwrap
 
 __all__ = ["measure_layers", "measure_spectra", "spatial_layers"]
 

@@ -2,8 +2,8 @@
 
 A study's folder holds
 
-- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.run`, with ``bar.json`` where the study asks for it, see
-  `freqfast.study.bar`; beside one that failed, ``seed-<n>.error``;
+- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.runs.directory`, with ``bar.json`` where the study asks
+  for it, see `freqfast.study.bar`; beside one that failed, ``seed-<n>.error``;
 - ``results.json``: see `write_results`;
 - ``figures``: what `freqfast.report` draws of it;
 - ``jobs``: what submitit keeps of the jobs, their logs too, where they ran on a cluster.

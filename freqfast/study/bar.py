@@ -12,7 +12,7 @@ from freqfast.files import write_text
 from freqfast.progress import Progress
 
 if TYPE_CHECKING:
-    from freqfast.run import Run
+    from freqfast.runs.directory import Run
 
 __all__ = ["evaluate_bar", "lacks_bar", "read_bar"]
 
@@ -46,8 +46,9 @@ def evaluate_bar(
     """
     from freqfast.corruptions import BAR
     from freqfast.data import load_data
-    from freqfast.robustness import Classifier, evaluate_cells
-    from freqfast.training.environment import data_hash
+    from freqfast.models.classifier import Classifier
+    from freqfast.robustness import evaluate_cells
+    from freqfast.runs.environment import data_hash
     from freqfast.training.outcome import source_of_run
 
     started = time.monotonic()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from freqfast.recipe import Recipe, apply_overrides, check_value, differing_fields, find_recipe
+from freqfast.runs.recipe import Recipe, apply_overrides, check_value, differing_fields, find_recipe
 
 __all__ = ["Arm", "PlannedRun", "Study", "load_study", "run_name"]
 

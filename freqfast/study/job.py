@@ -8,8 +8,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from freqfast.compute.memory import keep_freed_memory
 from freqfast.files import write_text
-from freqfast.memory import keep_freed_memory
 from freqfast.progress import Progress, RunStoppedError, Stop, stopping
 from freqfast.study.bar import evaluate_bar, lacks_bar
 from freqfast.study.definition import PlannedRun

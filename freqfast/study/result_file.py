@@ -6,7 +6,7 @@ from pathlib import Path
 
 from freqfast._version import __version__
 from freqfast.files import write_text
-from freqfast.recipe import Recipe
+from freqfast.runs.recipe import Recipe
 from freqfast.study.results import ResultRow, StudyResults
 from freqfast.study.table import summarise
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from freqfast.recipe import Recipe, differing_fields
+from freqfast.runs.recipe import Recipe, differing_fields
 from freqfast.study.bar import lacks_bar, read_bar
 from freqfast.study.definition import PlannedRun, Study, run_name
 
@@ -151,7 +151,7 @@ def stale(run: PlannedRun, recipe: Recipe) -> str | None:
 
 def gather(study: Study, out: str | Path) -> StudyResults:
     """The results that a study's folder holds, finished or failed."""
-    from freqfast.run import load_run  # torch: not for results that are in a file
+    from freqfast.runs.directory import load_run  # torch: not for results that are in a file
 
     out, order = Path(out), [arm.name for arm in study.arms]
     rows, failures, notes = [], {}, []

@@ -59,7 +59,7 @@ def pending_runs(
 
 
 def _other_recipe(run: PlannedRun, folder: Path) -> str | None:
-    from freqfast.run import read_recipe
+    from freqfast.runs.directory import read_recipe
 
     try:
         return stale(run, read_recipe(folder)) if folder.exists() else None
@@ -114,8 +114,8 @@ def run_study(
     """
     import torch
 
+    from freqfast.compute.precision import resolve_device
     from freqfast.corruptions import unavailable
-    from freqfast.precision import resolve_device
     from freqfast.training import build_callbacks  # brings fastai, which a look at results does without
 
     out = Path(out).absolute()

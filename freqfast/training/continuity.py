@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from freqfast.data import ImageData
-from freqfast.recipe import Recipe, differing_fields
-from freqfast.training.environment import data_place, describe_environment, differences, environment_differences
+from freqfast.runs.environment import data_place, describe_environment, differences, environment_differences
+from freqfast.runs.recipe import Recipe, differing_fields
 
 __all__ = ["compare_start", "require_same_recipe", "require_sound_recipe", "stored_place", "stored_settings"]
 

@@ -20,10 +20,10 @@ from fastai.torch_core import set_seed
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
-from freqfast.models import build_model
+from freqfast.models.resnet import build_model
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.recipe import Recipe, check_value
-from freqfast.surgery import find_conv
+from freqfast.runs.recipe import Recipe, check_value
+from freqfast.spectral.surgery import find_conv
 from freqfast.training.loop import ResumableLearner
 
 __all__ = ["build_callbacks", "build_learner", "fit_recipe", "model_spec"]
@@ -82,7 +82,7 @@ def _load_callback(point: EntryPoint) -> type[Callback]:
 
 
 def model_spec(recipe: Recipe, data: ImageData) -> dict[str, Any]:
-    """Name and options of the recipe's model, for `freqfast.models.build_model` and for checkpoints."""
+    """Name and options of the recipe's model, for `freqfast.models.resnet.build_model` and for checkpoints."""
     return {
         "name": recipe.model,
         "classes": len(data.classes),

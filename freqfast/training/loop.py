@@ -10,9 +10,9 @@ import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.learner import Learner
 
-from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
 from freqfast.files import write_text
 from freqfast.progress import RunStoppedError, Stop
+from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
 from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
 __all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner"]

@@ -10,19 +10,20 @@ from typing import Any
 from fastai.learner import Learner
 
 from freqfast._version import __version__
-from freqfast.bands import frequency_proportion
 from freqfast.corruptions import available
 from freqfast.data import ImageData
 from freqfast.files import write_text
-from freqfast.model_file import write_model
-from freqfast.modulation import effective_weight
+from freqfast.models.classifier import Classifier
+from freqfast.models.file import write_model
 from freqfast.progress import Progress
-from freqfast.recipe import Recipe
-from freqfast.robustness import CellSource, Classifier, corrupted_source, evaluate_cells
-from freqfast.run import SCHEMA
+from freqfast.robustness import CellSource, corrupted_source, evaluate_cells
+from freqfast.runs.directory import SCHEMA
+from freqfast.runs.recipe import Recipe
 from freqfast.spectra import measure_spectra
-from freqfast.spectra_h5 import write_spectra
-from freqfast.surgery import find_conv
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectral.bands import frequency_proportion
+from freqfast.spectral.modulation import effective_weight
+from freqfast.spectral.surgery import find_conv
 from freqfast.training.learner import model_spec
 
 __all__ = ["filter_proportion", "source_of_run", "write_outcome"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from freqfast.progress import Progress, Stop
-from freqfast.run import Run, load_run
-from freqfast.training.environment import environment_differences
+from freqfast.runs.directory import Run, load_run
+from freqfast.runs.environment import environment_differences
 from freqfast.training.runner import run_recipe
 
 __all__ = ["Repetition", "compare_runs", "rerun"]

@@ -12,14 +12,16 @@ from typing import Any
 import torch
 
 from freqfast.callbacks import FitProgress
-from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy
+from freqfast.compute.memory import memory_error
 from freqfast.corruptions import own_corruptions, try_corruptions
 from freqfast.data import ImageData, load_data
 from freqfast.files import lock_folder
-from freqfast.memory import memory_error
 from freqfast.progress import Progress, RunStoppedError, Stop, stopping
-from freqfast.recipe import Recipe
-from freqfast.run import Run, load_run, read_environment, read_recipe
+from freqfast.runs.creation import create_run, remove_leftovers
+from freqfast.runs.directory import Run, load_run, read_environment, read_recipe
+from freqfast.runs.environment import describe_environment, threads
+from freqfast.runs.recipe import Recipe
+from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy
 from freqfast.training.continuity import (
     compare_start,
     require_same_recipe,
@@ -27,8 +29,6 @@ from freqfast.training.continuity import (
     stored_place,
     stored_settings,
 )
-from freqfast.training.directory import create_run, remove_leftovers
-from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
 from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner
 from freqfast.training.outcome import filter_proportion, write_outcome
@@ -48,7 +48,7 @@ def run_recipe(
     stop: Stop = lambda: None,
     like: Run | None = None,
 ) -> Run:
-    """Train, evaluate and export a recipe into a run directory; see `freqfast.run` for what it holds.
+    """Train, evaluate and export a recipe into a run directory; see `freqfast.runs.directory` for what it holds.
 
     Everything that the recipe and the data can get wrong is checked before the directory appears. On the CPU a run
     that was stopped and resumed, however often and wherever, ends with the same bits as one that was not.

@@ -13,7 +13,7 @@ from fastai.learner import Learner, Recorder
 from fastcore.foundation import L
 
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
-from freqfast.modulation import SpectralConv2d
+from freqfast.spectral.modulation import SpectralConv2d
 
 __all__ = [
     "changing_state",
@@ -34,10 +34,10 @@ _COUNTERS = ("train_iter", "pct_train")  # of the Learner
 
 
 def training_state(learn: Learner) -> dict[str, Any]:
-    """All that the next step depends on, for `freqfast.checkpoint.pack`.
+    """All that the next step depends on, for `freqfast.training.checkpoint.pack`.
 
-    Weights and buffers, the optimizer, the Learner's counters, the callbacks (see `freqfast.checkpoint`), and the
-    generators of Python, NumPy, torch and the loaders. Nothing is drawn from these.
+    Weights and buffers, the optimizer, the Learner's counters, the callbacks (see `freqfast.training.checkpoint`), and
+    the generators of Python, NumPy, torch and the loaders. Nothing is drawn from these.
 
     Args:
         learn: A Learner in a fit, between two steps or two epochs.

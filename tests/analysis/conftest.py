@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.robustness import Classifier
+from freqfast.models.classifier import Classifier
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from freqfast.analysis import HeatMap, fourier_heat_map
 from freqfast.analysis.heat_map import fourier_basis
-from freqfast.bands import Bands
-from freqfast.spectrum import frequency_pairs
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import frequency_pairs
 
 SIZES = st.integers(1, 9)
 
@@ -79,7 +79,7 @@ def test_the_signs_are_a_function_of_the_seed(spy, images, labels):
 def test_a_model_that_sees_the_mean_only_is_hurt_by_the_mean_only(images):
     from torch import nn
 
-    from freqfast.robustness import Classifier
+    from freqfast.models.classifier import Classifier
 
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
     classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from freqfast.analysis import filter_quality, radial_profile
 from freqfast.analysis.quality import orthogonality, sparsity, variance_entropy, variance_shares
-from freqfast.spectrum import power_spectrum
+from freqfast.spectral.spectrum import power_spectrum
 
 WEIGHT = np.random.default_rng(0).standard_normal((16, 3, 3, 3))
 

@@ -6,9 +6,9 @@ from torch import nn
 from freqfast.analysis import ablate_bands, frequency_reliance
 from freqfast.analysis.ablation import CONTROLS, without_filters
 from freqfast.analysis.filtering import filtered_images, radial_frequencies
-from freqfast.bands import Bands, band_shares
-from freqfast.modulation import apply_modulation, effective_weight
-from freqfast.robustness import Classifier
+from freqfast.models.classifier import Classifier
+from freqfast.spectral.bands import Bands, band_shares
+from freqfast.spectral.modulation import apply_modulation, effective_weight
 
 
 def oracle_filter(images, keep):

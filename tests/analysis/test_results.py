@@ -13,7 +13,7 @@ from freqfast.analysis import (
     read_analysis,
     write_analysis,
 )
-from freqfast.bands import Bands
+from freqfast.spectral.bands import Bands
 
 EXAMPLES = (
     HeatMap(

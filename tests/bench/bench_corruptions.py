@@ -1,6 +1,6 @@
 """How long the set of 19 corruptions x 5 severities takes, against the per-image definitions; and how close it stays.
 
-    python tests/bench/bench_corruptions.py [N] [--oracle-images M] [--fidelity M] [--frost-dir DIR]
+    python -m tests.bench.bench_corruptions [N] [--oracle-images M] [--fidelity M] [--frost-dir DIR]
 
 Times the set on N images (default 10,000: CIFAR-10's test images where they are at hand, else photo patches repeated),
 and each definition on M images, in one run on one machine. ``--fidelity M`` prints instead, by corruption, the worst
@@ -8,7 +8,6 @@ deviation of the statistics over the severities from the definitions' on M image
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,13 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "corruptions"))
-
-import oracles
-import support
-
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt, unavailable
 from freqfast.corruptions.photographs import find_photographs
+from tests.support import corrupted, corruption_oracles
 
 # The original generator (OpenCV, ImageMagick through files, frost photographs read anew for each image), one core:
 # the sum over the 19 corruptions, for one image at one severity.
@@ -30,7 +25,9 @@ ORIGINAL_MS = 26
 
 
 def run_oracle(images, name, severity, options, rng):
-    return np.stack([getattr(oracles, name)(image, severity, rng, **options.get(name, {})) for image in images])
+    return np.stack(
+        [getattr(corruption_oracles, name)(image, severity, rng, **options.get(name, {})) for image in images]
+    )
 
 
 def timed(work):
@@ -71,14 +68,14 @@ def bench(images, oracle_images, frost_dir, options):
 
 
 def fidelity(images, frost_dir, options):
-    keys = list(support.LIMITS)
+    keys = list(corrupted.LIMITS)
     print(f"{'corruption':18s} " + " ".join(f"{key:>15s}" for key in keys) + f" {'max |levels|':>13s}")
     for name in CORRUPTIONS:
         worst, gap = dict.fromkeys(keys, 0.0), 0
         for severity in SEVERITIES:
             actual = corrupt(images, name, severity, frost_dir=frost_dir)
             expected = run_oracle(images, name, severity, options, np.random.default_rng(severity))
-            found = support.deviations(images, actual, expected)
+            found = corrupted.deviations(images, actual, expected)
             worst = {key: max(worst[key], found[key]) for key in keys}
             gap = max(gap, int(np.abs(actual.astype(int) - expected).max()))
         print(f"{name:18s} " + " ".join(f"{100 * worst[key]:14.2f}%" for key in keys) + f" {gap:13d}", flush=True)
@@ -92,15 +89,15 @@ def main():
     parser.add_argument("--frost-dir", help="default: the installed photographs, else stand-ins")
     args = parser.parse_args()
 
-    images = support.cifar10_test()
+    images = corrupted.cifar10_test()
     source = "CIFAR-10 test images" if images is not None else "photo patches"
-    images = support.photo_patches() if images is None else images
+    images = corrupted.photo_patches() if images is None else images
     count = args.fidelity or args.n
     images = np.resize(images, (count, *images.shape[1:]))
     with tempfile.TemporaryDirectory() as folder:
         stand_ins = unavailable(args.frost_dir)
-        frost_dir = support.write_frost_stand_ins(Path(folder)) if stand_ins else args.frost_dir
-        options = {"frost": {"photographs": support.read_frost(find_photographs(frost_dir)[0].parent)}}
+        frost_dir = corrupted.write_frost_stand_ins(Path(folder)) if stand_ins else args.frost_dir
+        options = {"frost": {"photographs": corrupted.read_frost(find_photographs(frost_dir)[0].parent)}}
         print(
             f"{count} {source}, {torch.get_num_threads()} threads, torch {torch.__version__}"
             + (", stand-ins for the frost photographs" if stand_ins else "")

@@ -1,6 +1,6 @@
 """Throughput of the evaluation under corruption, over the bare model and over RobustBench's loop; and its memory.
 
-    python tests/bench/bench_evaluation.py [--widths 16 64] [--images 1000] [--rounds 7] [--memory [FOLDER]]
+    python -m tests.bench.bench_evaluation [--widths 16 64] [--images 1000] [--rounds 7] [--memory [FOLDER]]
 
 - *evaluation*: `stored_source` and `evaluate_source` on a folder in the published CIFAR-10-C layout, files to outcomes;
   the files are new, so the operating system still holds them in memory.
@@ -12,8 +12,8 @@
 - *memory*: the most that an evaluation holds beyond what the process had with the model loaded and run once; on a
   folder, or by default on 19 corruptions of 10,000 empty images, 2.7 GiB.
 
-All run with freed memory kept, as the command does (`freqfast.memory`). About three minutes on two cores, and one more
-for the memory.
+All run with freed memory kept, as the command does (`freqfast.compute.memory`). About three minutes on two cores, and
+one more for the memory.
 """
 
 import argparse
@@ -27,16 +27,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import interleave, median, now, photo_data, print_setting, print_table, ratio
 from torch import Tensor, nn
 
+from freqfast.compute.memory import keep_freed_memory
+from freqfast.compute.precision import resolve_precision
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES
-from freqfast.corruptions.archive import write_archive
 from freqfast.data import ImageData
-from freqfast.memory import keep_freed_memory
-from freqfast.models import build_model
-from freqfast.precision import resolve_precision
-from freqfast.robustness import Classifier, evaluate_source, stored_source
+from freqfast.models.classifier import Classifier
+from freqfast.models.resnet import build_model
+from freqfast.robustness import evaluate_source
+from freqfast.robustness.archive.reading import stored_source
+from freqfast.robustness.archive.writing import write_archive
+from tests.bench.common import interleave, median, now, photo_data, print_setting, print_table, ratio
 
 NAMES = ("gaussian_noise", "contrast")  # quick to make; to the evaluation all are alike
 MIB = 2**20

@@ -1,6 +1,6 @@
 """Time and size of an export: ResNet-18's first layer, and all spatial layers of torchvision's ResNet-50.
 
-    python tests/bench/bench_export.py [--points 32] [--rounds 7]
+    python -m tests.bench.bench_export [--points 32] [--rounds 7]
 
 - *measure*: model to spectra; *write*: spectra to the file, flushed to the disk; *read*: the file to spectra;
 - *CPU*: processor time of the three together, on which other load on the machine has little influence;
@@ -19,13 +19,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from common import median, now, print_setting, print_table
 from torch import nn
 from torchvision.models import resnet50
 
-from freqfast.models import build_model
+from freqfast.models.resnet import build_model
 from freqfast.spectra import Spectra, measure_layers, spatial_layers
-from freqfast.spectra_h5 import read_layers, validate, write_spectra
+from freqfast.spectra.h5 import read_layers, validate, write_spectra
+from tests.bench.common import median, now, print_setting, print_table
 
 MIB = 2**20
 

@@ -1,6 +1,6 @@
-"""Training and evaluation with freed memory kept (`freqfast.memory`), over the C library's default.
+"""Training and evaluation with freed memory kept (`freqfast.compute.memory`), over the C library's default.
 
-    python tests/bench/bench_memory.py [--widths 16 64] [--batch-size 256] [--rounds 5] [--steps 8]
+    python -m tests.bench.bench_memory [--widths 16 64] [--batch-size 256] [--rounds 5] [--steps 8]
 
 Each measurement is a process of its own, since the C library remembers: the Learner of ``resnet18_cifar10.baseline``
 for one epoch of ``--steps`` batches, timed from the end of its first step, and then `Classifier.predict` on as many
@@ -15,12 +15,12 @@ from dataclasses import replace
 
 import numpy as np
 from bench_training import freqfast_arm
-from common import interleave, median, now, photo_data, print_setting, print_table, ratio
 
-from freqfast.memory import keep_freed_memory
-from freqfast.models import build_model
-from freqfast.recipe import find_recipe
-from freqfast.robustness import Classifier
+from freqfast.compute.memory import keep_freed_memory
+from freqfast.models.classifier import Classifier
+from freqfast.models.resnet import build_model
+from freqfast.runs.recipe import find_recipe
+from tests.bench.common import interleave, median, now, photo_data, print_setting, print_table, ratio
 
 UNIT = 1 if sys.platform == "darwin" else 1024
 

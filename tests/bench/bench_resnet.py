@@ -1,8 +1,8 @@
 """What the shortcuts of our ResNet-18 save on a CPU in bfloat16: the whole, over it without each.
 
-    python tests/bench/bench_resnet.py [--widths 16 32 64] [--batch-size 256] [--rounds 9]
+    python -m tests.bench.bench_resnet [--widths 16 32 64] [--batch-size 256] [--rounds 9]
 
-- *small maps*: convolutions of the last stage by `freqfast.small_maps`.
+- *small maps*: convolutions of the last stage by `freqfast.compute.small_maps`.
 - *apart*: activations and sums into memory of their own; torchvision's blocks change them in place.
 
 A training step is forward, backward and SGD under autocast; inference is the network of `freqfast evaluate`, its
@@ -15,15 +15,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from common import interleave, median, now, print_setting, print_table, ratio
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
-from freqfast.memory import keep_freed_memory
-from freqfast.models import CifarResNet18, build_model, channels_last
-from freqfast.robustness.folding import fold_batch_norm
-from freqfast.small_maps import small_map_convolutions
+from freqfast.compute.memory import keep_freed_memory
+from freqfast.compute.small_maps import small_map_convolutions
+from freqfast.models.folding import fold_batch_norm
+from freqfast.models.resnet import CifarResNet18, build_model, channels_last
+from tests.bench.common import interleave, median, now, print_setting, print_table, ratio
 
 ARMS = {"ours": (True, False), "no small maps": (False, False), "in place": (True, True)}
 OUR_BLOCK = type(CifarResNet18(width=8).layer1[0])

@@ -1,7 +1,7 @@
 """What each callback, or each arm of a study, adds to a training step of ResNet-18.
 
-    python tests/bench/bench_step.py [--width 64] [--batch-size 128] [--rounds 9] [--steps 6] [--all]
-    python tests/bench/bench_step.py --study recipes/studies/small.toml
+    python -m tests.bench.bench_step [--width 64] [--batch-size 128] [--rounds 9] [--steps 6] [--all]
+    python -m tests.bench.bench_step --study recipes/studies/small.toml
 
 Fits one Learner for a few steps at a time, with the callbacks of each arm in turn (added for that fit only) and without
 any; prints a step's time and its ratio to the step without. Arms are single callbacks with the arguments of the
@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from common import StepClock, interleave, median, photo_data, print_setting, print_table, ratio
-
-from freqfast.antialiasing import remove_antialiasing
-from freqfast.equalization import remove_equalization
-from freqfast.recipe import Recipe, find_recipe
+from freqfast.runs.recipe import Recipe, find_recipe
+from freqfast.spectral.antialiasing import remove_antialiasing
+from freqfast.spectral.equalization import remove_equalization
 from freqfast.study import load_study
 from freqfast.training import build_callbacks, build_learner
+from tests.bench.common import StepClock, interleave, median, photo_data, print_setting, print_table, ratio
 
 BASELINE = "without"
 CALLBACKS = {  # recipes whose callbacks are measured, and the ratio aimed at

@@ -1,6 +1,6 @@
 """Training with one thread, and with threads that do not spin, over torch's default, on an idle and on a busy machine.
 
-    python tests/bench/bench_threads.py [--recipe quickstart] [--busy 0 1] [--rounds 5] [--steps 12]
+    python -m tests.bench.bench_threads [--recipe quickstart] [--busy 0 1] [--rounds 5] [--steps 12]
 
 *default* is a thread a core, which spin for a while where they wait for one another; *passive* sets
 ``OMP_WAIT_POLICY=PASSIVE``, *one thread* ``OMP_NUM_THREADS=1``. Beside each run as many processes keep a core busy as
@@ -17,10 +17,10 @@ from dataclasses import replace
 from functools import partial
 
 from bench_training import freqfast_arm
-from common import interleave, median, photo_data, print_setting, print_table, ratio
 
-from freqfast.memory import keep_freed_memory
-from freqfast.recipe import find_recipe
+from freqfast.compute.memory import keep_freed_memory
+from freqfast.runs.recipe import find_recipe
+from tests.bench.common import interleave, median, photo_data, print_setting, print_table, ratio
 
 ARMS = {"default": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}
 SPAWN = multiprocessing.get_context("spawn")

@@ -1,6 +1,6 @@
 """Training throughput of the Learner, over a hand-written PyTorch loop and over stock fastai.
 
-    python tests/bench/bench_training.py [--width 16] [--batch-size 256] [--rounds 7] [--steps 16]
+    python -m tests.bench.bench_training [--width 16] [--batch-size 256] [--rounds 7] [--steps 16]
 
 - *freqfast*: `build_learner` of the recipe ``resnet18_cifar10.baseline``.
 - *PyTorch loop*: the same model, initial weights, optimizer, schedule, precision, memory format, uint8 array, crops,
@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import StepClock, interleave, median, now, photo_data, print_setting, print_table, ratio
 from fastai.data.transforms import Normalize
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -30,11 +29,12 @@ from fastai.vision.data import ImageDataLoaders
 from PIL import Image
 from torch.nn import functional as F
 
+from freqfast.compute.precision import resolve_precision
 from freqfast.data import ImageData
-from freqfast.models import CifarResNet18
-from freqfast.precision import resolve_precision
-from freqfast.recipe import Recipe, find_recipe
+from freqfast.models.resnet import CifarResNet18
+from freqfast.runs.recipe import Recipe, find_recipe
 from freqfast.training import build_learner, fit_recipe
+from tests.bench.common import StepClock, interleave, median, now, photo_data, print_setting, print_table, ratio
 
 
 def freqfast_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], float]:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from fastai.callback.core import Callback
 
+from freqfast.compute.precision import resolve_precision
 from freqfast.data import ImageData, ImageSet, load_data
-from freqfast.precision import resolve_precision
 
 
 def photo_data(train: int, test: int = 8) -> ImageData:

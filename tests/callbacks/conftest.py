@@ -28,8 +28,8 @@ from freqfast.callbacks import (
     SpectrumPerturbation,
     SpectrumRecorder,
 )
-from freqfast.modulation import effective_weight
-from freqfast.surgery import find_conv
+from freqfast.spectral.modulation import effective_weight
+from freqfast.spectral.surgery import find_conv
 
 CLASSES, VALID = 3, 16
 HERE = Path(__file__).parent

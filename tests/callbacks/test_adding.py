@@ -5,9 +5,9 @@ import torch
 from fastai.callback.core import TrainEvalCallback
 from torch import nn
 
-from freqfast.bands import frequency_proportion
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumPerturbation, SpectrumRecorder
-from freqfast.modulation import SpectralConv2d, effective_weight
+from freqfast.spectral.bands import frequency_proportion
+from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 FITS = {

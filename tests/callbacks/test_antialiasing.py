@@ -6,8 +6,8 @@ from fastai.callback import hook  # noqa: F401  (gives Learner summary)
 from fastai.learner import load_learner
 from torch import nn
 
-from freqfast.antialiasing import antialiased_layers
 from freqfast.callbacks import Antialiasing, SpectrumEqualization
+from freqfast.spectral.antialiasing import antialiased_layers
 
 
 @pytest.fixture

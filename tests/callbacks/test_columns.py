@@ -9,10 +9,10 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.metrics import accuracy
 
-from freqfast.bands import Bands, frequency_proportion
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
-from freqfast.modulation import effective_weight
-from freqfast.spectrum import power_spectrum
+from freqfast.spectral.bands import Bands, frequency_proportion
+from freqfast.spectral.modulation import effective_weight
+from freqfast.spectral.spectrum import power_spectrum
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 BOTH = ["epoch", "train_loss", "valid_loss", "accuracy", "low", "high", "time"]

@@ -21,10 +21,10 @@ from freqfast.callbacks import (
     SpectrumEqualization,
     SpectrumPerturbation,
 )
-from freqfast.equalization import SpectrumEqualizer, apply_equalization
-from freqfast.modulation import SpectralConv2d, apply_modulation
-from freqfast.perturbation import perturb_spectrum
-from freqfast.proportion import project_filters
+from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast.spectral.perturbation import perturb_spectrum
+from freqfast.spectral.proportion import project_filters
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 

@@ -13,7 +13,7 @@ from freqfast.callbacks import (
     SpectrumPerturbation,
     SpectrumRecorder,
 )
-from freqfast.equalization import SpectrumEqualizer
+from freqfast.spectral.equalization import SpectrumEqualizer
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 

@@ -7,7 +7,7 @@ from torch import nn
 from freqfast.callbacks import (
     FrequencyProportion,
 )
-from freqfast.modulation import SpectralConv2d
+from freqfast.spectral.modulation import SpectralConv2d
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 EVENTS = [

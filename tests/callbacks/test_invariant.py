@@ -7,8 +7,8 @@ from fastai.optimizer import SGD, Adam, OptimWrapper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freqfast.bands import Bands
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumPerturbation
+from freqfast.spectral.bands import Bands
 
 OPTIMIZERS = {
     "Adam": (Adam, 0.03),

@@ -11,9 +11,9 @@ from torch import nn
 from torchvision.models import resnet18
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumPerturbation, SpectrumRecorder
-from freqfast.models import CifarResNet18
-from freqfast.modulation import SpectralConv2d
-from freqfast.surgery import find_conv
+from freqfast.models.resnet import CifarResNet18
+from freqfast.spectral.modulation import SpectralConv2d
+from freqfast.spectral.surgery import find_conv
 
 
 def vit():

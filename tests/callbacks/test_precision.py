@@ -6,7 +6,7 @@ from fastai.callback.core import Callback, CancelBatchException
 from torch import nn
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation
-from freqfast.precision import resolve_precision
+from freqfast.compute.precision import resolve_precision
 
 
 def autocast_is_on():

@@ -10,7 +10,7 @@ from freqfast.callbacks import (
     FrequencyProportion,
     SpectralModulation,
 )
-from freqfast.modulation import SpectralConv2d, bake_modulation
+from freqfast.spectral.modulation import SpectralConv2d, bake_modulation
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 

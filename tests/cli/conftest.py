@@ -9,8 +9,8 @@ from freqfast.cli.main import main
 from PIL import Image
 
 from freqfast.data.photos import PHOTOS
-from freqfast.model_file import write_model
-from freqfast.models import build_model
+from freqfast.models.file import write_model
+from freqfast.models.resnet import build_model
 
 
 @dataclass

@@ -20,11 +20,11 @@ from freqfast.analysis import (
     read_analysis,
 )
 from freqfast.data import load_data
-from freqfast.model_file import read_model, write_model
-from freqfast.models import build_model
-from freqfast.recipe import Recipe
-from freqfast.robustness import Classifier
-from freqfast.training.environment import data_hash
+from freqfast.models.classifier import Classifier
+from freqfast.models.file import read_model, write_model
+from freqfast.models.resnet import build_model
+from freqfast.runs.environment import data_hash
+from freqfast.runs.recipe import Recipe
 
 MEASURED = ("heatmap", "reliance", "ablation")
 
@@ -264,7 +264,7 @@ def test_damaged_checkpoints_are_refused(refused, run, tree):
 
 
 def test_modulated_filters_count_as_they_are_applied(call, run):
-    from freqfast.modulation import apply_modulation, effective_weight
+    from freqfast.spectral.modulation import apply_modulation, effective_weight
 
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     model = apply_modulation(build_model(**spec))

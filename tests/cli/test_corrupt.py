@@ -6,7 +6,7 @@ from PIL import Image
 
 from freqfast.corruptions import BAR, CORRUPTIONS, corrupt
 from freqfast.data import load_data
-from freqfast.robustness import stored_source
+from freqfast.robustness.archive.reading import stored_source
 
 
 @pytest.fixture

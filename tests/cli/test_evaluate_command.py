@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from freqfast.corruptions import BAR
-from freqfast.model_file import read_model
-from freqfast.robustness import Classifier
+from freqfast.models.classifier import Classifier
+from freqfast.models.file import read_model
 
 MEASURED = ["fog", "contrast"]
 
@@ -180,7 +180,7 @@ def test_a_folder_of_a_data_set_s_name(call, checkpoint, photos_folder):
 
 
 def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
-    from freqfast.recipe import Recipe
+    from freqfast.runs.recipe import Recipe
 
     (place / "run").mkdir()
     checkpoint.rename(place / "run" / "model.safetensors")
@@ -194,9 +194,9 @@ def test_a_run_is_evaluated_on_its_own_data(call, checkpoint, place):
 @pytest.fixture
 def tree_run(place, tree):
     """A run on the tree, as far as an evaluation needs it."""
-    from freqfast.model_file import write_model
-    from freqfast.models import build_model
-    from freqfast.recipe import Recipe
+    from freqfast.models.file import write_model
+    from freqfast.models.resnet import build_model
+    from freqfast.runs.recipe import Recipe
 
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     (place / "run").mkdir()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from freqfast.model_file import write_model
-from freqfast.models import build_model
+from freqfast.models.file import write_model
+from freqfast.models.resnet import build_model
 from freqfast.report.colours import run_style
 
 
@@ -127,13 +127,13 @@ def test_a_baseline_on_other_images_costs_the_comparison_alone(call, checkpoint,
 
 
 def test_a_baseline_s_clean_images_may_be_others(call, checkpoint, place):
-    from freqfast.robustness import CLEAN, CorruptionReport
+    from freqfast.robustness import CLEAN, CorruptionResult
 
     words = ("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--corruption", "fog", "--limit")
     for count in (2, 3):
         call(*words, count, "--out", f"{count}.json")
-    two, three = (CorruptionReport.load(f"{count}.json") for count in (2, 3))
-    CorruptionReport({**two.outcomes, CLEAN: three.outcomes[CLEAN]}).save("run.json")  # more images clean, as in a run
+    two, three = (CorruptionResult.load(f"{count}.json") for count in (2, 3))
+    CorruptionResult({**two.outcomes, CLEAN: three.outcomes[CLEAN]}).save("run.json")  # more images clean, as in a run
     found = call("evaluate", "--merge", "2.json", "--baseline", "run.json")
     assert (found.code, found.err) == (0, "")
     lines = found.out.splitlines()

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.model_file import write_model
-from freqfast.models import build_model
-from freqfast.recipe import Recipe
-from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
+from freqfast.models.file import write_model
+from freqfast.models.resnet import build_model
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.runs.recipe import Recipe
 from freqfast.spectra import measure_spectra
-from freqfast.spectra_h5 import write_spectra
+from freqfast.spectra.h5 import write_spectra
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def make_run(place):
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "data": {}}))
         right, sure, labels = np.arange(100) < 50 + 10 * seed, np.full(100, 0.75), np.ones(100)
         cells = [CLEAN, *product(MAIN, SEVERITIES)]
-        result = CorruptionReport({key: Outcomes.measure(right, sure, labels) for key in cells})
+        result = CorruptionResult({key: Outcomes.measure(right, sure, labels) for key in cells})
         result.save(path / "evaluation.json")
         report = {
             "schema": 1, "recipe": "mine", "seed": seed, "epochs": 1, "precision": "float32", **result.to_dict(),

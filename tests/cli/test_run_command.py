@@ -11,7 +11,7 @@ import pytest
 import typer
 from freqfast.cli.run import parse_settings
 
-from freqfast.run import load_run
+from freqfast.runs.directory import load_run
 
 TINY = ("--set", "width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 BASELINE = ("run", "resnet18_cifar10.baseline")
@@ -21,7 +21,7 @@ LOW = ("run", "resnet18_cifar10.proportion_low")
 @pytest.fixture(autouse=True)
 def _no_commits_meanwhile(monkeypatch):
     """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
-    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
+    monkeypatch.setattr("freqfast.runs.environment._git_state", lambda: None)
 
 
 def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):
@@ -204,7 +204,8 @@ def test_resume_takes_the_run_as_it_is(refused, call, tree, place, quick):
 def test_how_often_to_save(call, tree, place, quick, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        "freqfast.checkpoint.CheckpointFolder.save", lambda self, epoch, batch, state: saved.append((epoch, batch))
+        "freqfast.training.checkpoint.CheckpointFolder.save",
+        lambda self, epoch, batch, state: saved.append((epoch, batch)),
     )
     words = (*BASELINE, "--data", tree, *TINY[:-1], 4, "--out")
     assert call(*words, "a", "--save-epochs", 2).code == 0

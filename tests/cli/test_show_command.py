@@ -10,9 +10,9 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from freqfast.bands import Bands
 from freqfast.spectra import SpectraHistory, measure_layers, measure_spectra
-from freqfast.spectra_h5 import read_spectra, write_spectra
+from freqfast.spectra.h5 import read_spectra, write_spectra
+from freqfast.spectral.bands import Bands
 
 
 def blur_and_edge():

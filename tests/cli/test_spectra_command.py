@@ -2,9 +2,9 @@ import h5py
 import numpy as np
 import pytest
 
-from freqfast.model_file import read_model
+from freqfast.models.file import read_model
 from freqfast.spectra import SpectraHistory, measure_spectra
-from freqfast.spectra_h5 import read_layers, read_spectra, validate, write_spectra
+from freqfast.spectra.h5 import read_layers, read_spectra, validate, write_spectra
 
 
 def test_export_opens_in_plain_h5py(call, checkpoint, place):

@@ -13,6 +13,7 @@ from scipy import ndimage
 from skimage.draw import line_aa
 
 from freqfast.corruptions import BAR, SEVERITIES, BatchRandom, corrupt
+from tests.support import corrupted
 
 # By severity, as the generator's parameter file has them.
 STRENGTHS = {
@@ -173,8 +174,8 @@ def transverse_chromatic_abberation(image, strength, draw):
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", BAR)
-def test_matches_its_definition(name, severity, photos, support):
-    images = support.with_flat(photos[:3])
+def test_matches_its_definition(name, severity, photos):
+    images = corrupted.with_flat(photos[:3])
     expected = [
         globals()[name](image, STRENGTHS[name][severity - 1], Draws(name, severity, k))
         for k, image in enumerate(images)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from tests.support import corrupted
 
 DETERMINISTIC = (
     "gaussian_blur",
@@ -18,28 +19,28 @@ RANDOM = tuple(name for name in CORRUPTIONS if name not in DETERMINISTIC)
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_deterministic_matches_its_definition_to_one_level(name, severity, photos, oracle, support):
-    images = support.with_flat(photos[:60])
+def test_deterministic_matches_its_definition_to_one_level(name, severity, photos, oracle):
+    images = corrupted.with_flat(photos[:60])
     gap = np.abs(corrupt(images, name, severity).astype(int) - oracle(images, name, severity, None))
     assert gap.max() <= 1
     assert (gap[:60] > 0).mean() < 0.03  # of flat regions, float rounding decides between neighbouring levels
 
 
 @pytest.mark.parametrize("name", ["gaussian_blur", "pixelate", "jpeg_compression"])
-def test_some_match_to_the_bit(name, photos, oracle, support):
-    images = support.with_flat(photos[:30])
+def test_some_match_to_the_bit(name, photos, oracle):
+    images = corrupted.with_flat(photos[:30])
     for severity in SEVERITIES:
         assert np.array_equal(corrupt(images, name, severity), oracle(images, name, severity, None))
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", RANDOM)
-def test_random_agrees_within_its_standard_error(name, severity, photos, oracle, support, frost_dir):
+def test_random_agrees_within_its_standard_error(name, severity, photos, oracle, frost_dir):
     """The mean over images of every statistic, paired by image; 4.5 standard errors and half a percent of slack."""
     images = photos[:60]
     actual = corrupt(images, name, severity, seed=1, frost_dir=frost_dir)
     expected = oracle(images, name, severity, np.random.default_rng(2))
-    a, e = support.image_statistics(images, actual), support.image_statistics(images, expected)
+    a, e = corrupted.image_statistics(images, actual), corrupted.image_statistics(images, expected)
     for key in a:
         gap = a[key] - e[key]
         error = gap.std(axis=0, ddof=1) / np.sqrt(len(images))
@@ -50,18 +51,18 @@ def test_random_agrees_within_its_standard_error(name, severity, photos, oracle,
 @pytest.mark.slow
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_statistics_hold_on_cifar10(name, severity, cifar10, oracle, support, frost_dir):
+def test_statistics_hold_on_cifar10(name, severity, cifar10, oracle, frost_dir):
     # The spectra of what one angle, one crop or one warp an image does are heavy-tailed: they need many images.
     images = cifar10 if name in ("motion_blur", "snow", "frost", "elastic_transform") else cifar10[:2000]
     actual = corrupt(images, name, severity, frost_dir=frost_dir)
     expected = oracle(images, name, severity, np.random.default_rng(0))
-    found = support.deviations(images, actual, expected)
-    assert all(found[key] <= limit for key, limit in support.LIMITS.items()), found
+    found = corrupted.deviations(images, actual, expected)
+    assert all(found[key] <= limit for key, limit in corrupted.LIMITS.items()), found
 
 
 @pytest.fixture(scope="module")
-def cifar10(support):
-    images = support.cifar10_test()
+def cifar10():
+    images = corrupted.cifar10_test()
     if images is None:
         pytest.skip("no cifar10.tgz in FREQFAST_DATA or ../shared/data")
     return images

@@ -9,6 +9,7 @@ import torch
 from freqfast.corruptions import SEVERITIES
 from freqfast.corruptions.photographs import find_photographs
 from freqfast.corruptions.registry import find_corruption
+from tests.support import corrupted
 
 # Name: how many levels apart, and what share of the values may differ at all (float rounding before a truncation).
 TOLERANCES = {
@@ -76,11 +77,11 @@ class Replay:
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", TOLERANCES)
-def test_same_draws_same_image(name, severity, photos, oracles, support, frost_dir):
-    images = support.with_flat(photos[:22])
+def test_same_draws_same_image(name, severity, photos, oracles, frost_dir):
+    images = corrupted.with_flat(photos[:22])
     function, options = find_corruption(name, frost_dir), {}
     if name == "frost":
-        options = {"photographs": support.read_frost(find_photographs(frost_dir)[0].parent)}
+        options = {"photographs": corrupted.read_frost(find_photographs(frost_dir)[0].parent)}
     definition = partial(getattr(oracles, name), **options)
     expected, rows = [], []
     for k, image in enumerate(images):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
-from freqfast.checkpoint import CheckpointPolicy
-from freqfast.recipe import Recipe
-from freqfast.training import environment, outcome, run_recipe
+from freqfast.runs import environment
+from freqfast.runs.recipe import Recipe
+from freqfast.training import outcome, run_recipe
+from freqfast.training.checkpoint import CheckpointPolicy
 
 if __name__ == "__main__":
     os.environ["FREQFAST_CACHE"], out, tree, recipe, limit = sys.argv[1:]

@@ -1,4 +1,3 @@
-import importlib.util
 import multiprocessing
 import runpy
 import sys
@@ -6,14 +5,8 @@ from pathlib import Path
 
 import pytest
 
-# The fixtures of the training tests, loaded by path since the tests are no package.
-_spec = importlib.util.spec_from_file_location("training_conftest", Path(__file__).parents[1] / "training/conftest.py")
-_shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_shared)
-_no_data_around, tree, two_corruptions = (
-    getattr(_shared, name) for name in ("_no_data_around", "tree", "two_corruptions")
-)
-TINY, outcome = _shared.tiny.TINY, _shared.tiny.outcome
+from tests.support.tiny import TINY, outcome
+from tests.training.conftest import _no_data_around, tree, two_corruptions  # noqa: F401
 
 
 @pytest.fixture
@@ -46,7 +39,7 @@ def fork(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def start(fork, tree):
+def start(fork, tree):  # noqa: F811
     """Starts or goes on with a run of the tiny recipe."""
     return lambda out, recipe=TINY, limit=0: fork("child.py", out, tree, recipe.to_toml(), limit)
 

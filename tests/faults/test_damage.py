@@ -8,12 +8,12 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from tiny import TINY, outcome
 
-from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, read_checkpoint
-from freqfast.run import load_run, read_recipe
-from freqfast.spectra_h5 import read_spectra
+from freqfast.runs.directory import load_run, read_recipe
+from freqfast.spectra.h5 import read_spectra
 from freqfast.training import RunStoppedError, run_recipe
+from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, read_checkpoint
+from tests.support.tiny import TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 

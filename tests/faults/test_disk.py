@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 
 import pytest
-from tiny import FILES, TINY, outcome
 
-from freqfast.checkpoint import CheckpointPolicy
-from freqfast.run import load_run
+from freqfast.runs.directory import load_run
 from freqfast.training import RunStoppedError, run_recipe
+from freqfast.training.checkpoint import CheckpointPolicy
+from tests.support.tiny import FILES, TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 OFTEN = CheckpointPolicy(minutes=0, share=1)

@@ -15,9 +15,9 @@ import sys
 import time
 
 import pytest
-from tiny import TINY, outcome
 
 from freqfast.training import run_recipe
+from tests.support.tiny import TINY, outcome
 
 pytestmark = pytest.mark.faults
 KILLS = 50

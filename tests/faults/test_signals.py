@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from tiny import outcome
+
+from tests.support.tiny import outcome
 
 pytestmark = pytest.mark.faults
 WORDS = ("run", "resnet18_cifar10.modulation_perturbation", "--device", "cpu", "--save-minutes", 0)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from PIL import Image
-from tiny import TINY, outcome
 
-from freqfast.checkpoint import CheckpointPolicy
 from freqfast.data import load_data
 from freqfast.training import RunStoppedError, run_recipe
+from freqfast.training.checkpoint import CheckpointPolicy
+from tests.support.tiny import TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 
@@ -91,7 +91,7 @@ def test_a_clock_that_jumps(tree, tmp_path, monkeypatch, reference):
     now, jumps = time.time, iter([0, 1e9, -1e9, 5e8, -3600, 1e8] * 10_000)
     monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
     saved = []
-    save = "freqfast.checkpoint.CheckpointFolder.save"
+    save = "freqfast.training.checkpoint.CheckpointFolder.save"
     monkeypatch.setattr(save, lambda self, epoch, batch, state: saved.append((epoch, batch)))
     run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(minutes=60, share=1))
     assert saved == [(1, 0), (2, 0)]

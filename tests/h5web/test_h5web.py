@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from freqfast.bands import band_shares
 from freqfast.spectra import SpectraHistory, measure_layers
-from freqfast.spectra_h5 import write_spectra
-from freqfast.spectrum import power_spectrum
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectral.bands import band_shares
+from freqfast.spectral.spectrum import power_spectrum
 
 HERE = Path(__file__).parent
 PLOT = (570, 190, 1070, 690)  # inside the axes, in pixels of the picture

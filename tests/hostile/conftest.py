@@ -1,6 +1,5 @@
 """Sound files of every kind, and the one check that every hostile one of them goes through."""
 
-import importlib.util
 import resource
 import shutil
 import sys
@@ -12,22 +11,11 @@ from pathlib import Path
 import pytest
 from freqfast.cli.main import main
 
+from tests.hostile import handmade_images, handmade_texts, handmade_weights  # noqa: F401
+from tests.hostile import sound as sound_files
+
 HERE = Path(__file__).parent
 outcomes = Counter()
-
-
-def _load(name):
-    """The tests are no package, so what they share is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_load("mutate")
-sound_files = _load("sound")
-for name in ("handmade", "handmade_weights", "handmade_images", "handmade_texts"):
-    _load(name)
 
 
 def pytest_collection_modifyitems(items):

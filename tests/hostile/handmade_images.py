@@ -8,8 +8,9 @@ import tarfile
 import zlib
 
 import numpy as np
-from handmade import CORRUPT, Payload, case, write
 from PIL import Image
+
+from tests.hostile.handmade import CORRUPT, Payload, case, write
 
 # Archives and trees of images
 

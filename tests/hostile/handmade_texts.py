@@ -4,7 +4,8 @@ import pickle
 
 import h5py
 import numpy as np
-from handmade import MERGE, SHOW, STUDY, Payload, case, write
+
+from tests.hostile.handmade import MERGE, SHOW, STUDY, Payload, case, write
 
 # Results, studies
 

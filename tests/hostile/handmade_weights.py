@@ -8,8 +8,9 @@ import zipfile
 
 import numpy as np
 import torch
-from handmade import ARCHIVE, MODEL, PTH, Payload, case, write
-from mutate import with_header
+
+from tests.hostile.handmade import ARCHIVE, MODEL, PTH, Payload, case, write
+from tests.hostile.mutate import with_header
 
 # Weights
 

@@ -36,15 +36,16 @@ proportions = { low = 1.0 }
 
 def make_all(folder):
     """All of them, in a folder."""
-    from freqfast.bands import Bands
-    from freqfast.corruptions.archive import write_archive
-    from freqfast.model_file import read_model, write_model
-    from freqfast.models import build_model
-    from freqfast.modulation import apply_modulation
-    from freqfast.robustness import Classifier, evaluate_source
-    from freqfast.robustness.stored import stored_source
+    from freqfast.models.classifier import Classifier
+    from freqfast.models.file import read_model, write_model
+    from freqfast.models.resnet import build_model
+    from freqfast.robustness import evaluate_source
+    from freqfast.robustness.archive.reading import stored_source
+    from freqfast.robustness.archive.writing import write_archive
     from freqfast.spectra import measure_layers
-    from freqfast.spectra_h5 import write_spectra
+    from freqfast.spectra.h5 import write_spectra
+    from freqfast.spectral.bands import Bands
+    from freqfast.spectral.modulation import apply_modulation
 
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
@@ -98,9 +99,9 @@ def make_batches(folder):
 
 def make_runs(folder, tree):
     """A finished run and one that was stopped after its first checkpoint."""
-    from freqfast.checkpoint import CheckpointPolicy
-    from freqfast.recipe import Recipe
+    from freqfast.runs.recipe import Recipe
     from freqfast.training import RunStoppedError, run_recipe
+    from freqfast.training.checkpoint import CheckpointPolicy
 
     recipe = Recipe(
         "noise",

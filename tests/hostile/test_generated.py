@@ -4,10 +4,11 @@ A change may be harmless, such as a wrong bit in a weight: then the command ends
 form is ``pytest -m "slow and hostile" tests/hostile``.
 """
 
-import mutate
 import pytest
-from handmade import ARCHIVE, CORRUPT
-from handmade import PTH as WEIGHTS
+
+from tests.hostile import mutate
+from tests.hostile.handmade import ARCHIVE, CORRUPT
+from tests.hostile.handmade import PTH as WEIGHTS
 
 # What is spoilt: the sound file or folder, the file in it, how, and the command; {} stands for the copy.
 TARGETS = {

@@ -1,7 +1,8 @@
 """Hostile files made by hand, through the commands: every one is refused."""
 
-import handmade
 import pytest
+
+from tests.hostile import handmade
 
 
 def give(world, attack, name):

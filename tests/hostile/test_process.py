@@ -4,8 +4,9 @@ import resource
 import subprocess
 import sys
 
-import handmade
 import pytest
+
+from tests.hostile import handmade
 
 MEMORY = 6 * 2**30  # bytes of address space; the libraries alone map 2 to 3 GiB
 SAMPLE = [
@@ -63,7 +64,7 @@ def test_too_little_memory_is_one_line_and_exit_code_1(world, checked):
 
 _HUNGRY = """
 import resource, sys
-import torch, freqfast.analysis, freqfast.run
+import torch, freqfast.analysis, freqfast.runs.directory
 from freqfast.cli.main import main
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)
@@ -75,7 +76,7 @@ main()
 @pytest.mark.skipif(sys.platform != "linux", reason="needs fork")
 def test_a_file_that_hangs_hdf5_is_refused(world, attack, monkeypatch):
     """A heap of texts, which has no checksum, that libhdf5 never comes to the end of."""
-    from freqfast.spectra_h5 import trial
+    from freqfast.spectra.h5 import trial
 
     monkeypatch.setattr(trial, "_SECONDS", 1.0)
     path = world.copy("spectra.h5")

@@ -1,26 +1,22 @@
 import json
-import sys
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from freqfast.analysis import Ablation, HeatMap, Reliance, analysis_file, write_analysis
-from freqfast.bands import Bands, band_shares
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.model_file import write_model
-from freqfast.models import build_model
-from freqfast.modulation import apply_modulation
-from freqfast.recipe import Recipe
-from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
+from freqfast.models.file import write_model
+from freqfast.models.resnet import build_model
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.runs.recipe import Recipe
 from freqfast.spectra import SpectraHistory, measure_spectra
-from freqfast.spectra_h5 import write_spectra
-from freqfast.spectrum import power_spectrum
-
-sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package: parsed_page.py is imported by its own name
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectral.bands import Bands, band_shares
+from freqfast.spectral.modulation import apply_modulation
+from freqfast.spectral.spectrum import power_spectrum
 
 
 def history_of(weight, epochs=3):
@@ -62,7 +58,7 @@ def measured():
     def measured(fractions, images=1000, images_crc32=0):
         sure, labels = np.full(images, 0.75), np.ones(images)
         right = {key: np.arange(images) < round(images * fraction) for key, fraction in fractions.items()}
-        return CorruptionReport({key: Outcomes.measure(r, sure, labels, images_crc32) for key, r in right.items()})
+        return CorruptionResult({key: Outcomes.measure(r, sure, labels, images_crc32) for key, r in right.items()})
 
     return measured
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from parsed_page import Page
 
 from freqfast.analysis import filter_quality
 from freqfast.corruptions import BAR, CORRUPTIONS
-from freqfast.recipe import apply_overrides, find_recipe
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import load_entries
 from freqfast.report.page import render_page
 from freqfast.robustness import CLEAN, Provenance
+from freqfast.runs.recipe import apply_overrides, find_recipe
+from tests.support.parsed_page import Page
 
 
 def parsed(command):

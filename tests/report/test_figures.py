@@ -15,7 +15,6 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from freqfast.analysis import filter_quality, radial_profile
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.modulation import SpectralConv2d, apply_modulation, gain_frequencies
 from freqfast.report.analysis import ablation_dots, analysis_figure, heat_maps, quality_dots, reliance_curves
 from freqfast.report.colours import band_colour, run_style
 from freqfast.report.gains import DB_PER_NEPER, learned_gains
@@ -24,6 +23,7 @@ from freqfast.report.runs import clean_against_mean15
 from freqfast.report.training import proportion_history
 from freqfast.robustness import CLEAN
 from freqfast.spectra import measure_spectra
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, gain_frequencies
 
 NASTY = "_run $x^2$ <b>"
 

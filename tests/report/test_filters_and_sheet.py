@@ -9,10 +9,10 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from torch import nn
 
-from freqfast.bands import Bands
 from freqfast.corruptions import EXTRA, FAMILIES, corrupt
 from freqfast.report import band_colour, contact_sheet, filter_grid, most_colourful
 from freqfast.spectra import measure_spectra
+from freqfast.spectral.bands import Bands
 
 
 @pytest.fixture

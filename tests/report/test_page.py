@@ -7,17 +7,18 @@ from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
-from parsed_page import Page
 
 from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.models.classifier import Classifier
 from freqfast.report import page_figures
 from freqfast.report.entries import load_entries, unique_labels
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
-from freqfast.robustness import CLEAN, Classifier, CorruptionReport, Provenance
-from freqfast.run import load_run
+from freqfast.robustness import CLEAN, CorruptionResult, Provenance
+from freqfast.runs.directory import load_run
 from freqfast.spectra import measure_spectra
-from freqfast.spectra_h5 import write_spectra
+from freqfast.spectra.h5 import write_spectra
+from tests.support.parsed_page import Page
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_outcomes_of_another_model_are_refused(make_run, modulation):
     run = load_run(path)
     model = Classifier(run.model, run.stored.mean, run.stored.std)
     made = Provenance("a", model.weights_sha256, model.mean, model.std, "float32", "c", None, 0, (0, 9), "0", (CLEAN,))
-    found = CorruptionReport.load(path / "evaluation.json")
+    found = CorruptionResult.load(path / "evaluation.json")
     replace(found, provenance=made).save(path / "evaluation.json")
     assert load_entries([path])[0].result.provenance == made
     replace(found, provenance=replace(made, weights_sha256="0")).save(path / "evaluation.json")

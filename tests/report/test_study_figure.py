@@ -6,9 +6,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from freqfast.recipe import Recipe
 from freqfast.report.labels import place_labels
 from freqfast.report.study import by_family, clean_against_robust
+from freqfast.runs.recipe import Recipe
 from freqfast.study import Arm, ArmSummary, Estimate, Study
 
 

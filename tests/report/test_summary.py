@@ -4,7 +4,7 @@ from scipy import stats
 
 from freqfast.corruptions import FAMILIES, MAIN, SEVERITIES
 from freqfast.report.summary import difference, measure
-from freqfast.robustness import CLEAN, CorruptionReport, Outcomes
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 
 IMAGES = 40
 
@@ -14,7 +14,7 @@ def evaluation(seed, crc=0):
     rng = np.random.default_rng(seed)
     hard = rng.random(IMAGES)  # the same image is hard in all cells
     cells = [CLEAN, *((name, severity) for name in MAIN for severity in SEVERITIES)]
-    return CorruptionReport(
+    return CorruptionResult(
         {key: Outcomes.measure(rng.random(IMAGES) < hard, np.full(IMAGES, 0.7), np.ones(IMAGES), crc) for key in cells}
     )
 
@@ -58,6 +58,6 @@ def test_intervals_end_where_accuracies_do():
         for name in MAIN
         for severity in SEVERITIES
     }
-    report = CorruptionReport(cells)
+    report = CorruptionResult(cells)
     assert measure(report, "mean15")[1:] == report.mean15_interval
     assert report.mean15_interval[1] == 1

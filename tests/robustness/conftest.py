@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.robustness import Classifier, CorruptionReport, Outcomes
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import CorruptionResult, Outcomes
 from freqfast.robustness.keys import CLEAN
+from tests.support.networks import small_network
 
 # The names as the published archive has them; written out here, since the tests must not believe the package.
 MAIN = (
@@ -38,16 +40,6 @@ def all_names():
 
 
 @pytest.fixture(scope="session")
-def noise():
-    """Images of noise."""
-
-    def make(count, seed=0, size=8):
-        return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-
-    return make
-
-
-@pytest.fixture(scope="session")
 def grey():
     """Images of one level each."""
 
@@ -59,13 +51,7 @@ def grey():
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10)
-    )
-    model[1].running_mean.normal_(0, 0.3)
-    model[1].running_var.uniform_(0.5, 2)
-    return model
+    return small_network()
 
 
 class Brightness(nn.Module):
@@ -112,7 +98,7 @@ def reported(outcomes):
         }
         if clean is not None:
             cells[CLEAN] = outcomes(np.arange(20) < clean)
-        return CorruptionReport(cells)
+        return CorruptionResult(cells)
 
     return make
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from freqfast.corruptions import BAR
-from freqfast.robustness import CLEAN, CorruptionReport, compare
+from freqfast.robustness import CLEAN, CorruptionResult, compare
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def pair(outcomes, all_names):
 
     def made(skill):
         ease = {CLEAN: 0.3}
-        return CorruptionReport(
+        return CorruptionResult(
             {key: outcomes(rng.random(40) < skill + ease.get(key, 0) - 0.5 * difficulty) for key in cells}
         )
 
@@ -74,7 +74,7 @@ def test_what_both_have_in_full_has_a_paired_difference(pair, main_names, all_na
 
 def test_a_part_of_a_set_has_a_paired_difference_over_what_both_have(pair, by_image):
     ours, theirs = pair
-    some = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("clean", "fog", "snow")})
+    some = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("clean", "fog", "snow")})
     found = compare(ours, some).differences
     assert list(found) == ["clean", "corrupted"]
     keys = [(name, s) for name in ("snow", "fog") for s in range(1, 6)]
@@ -84,7 +84,7 @@ def test_a_part_of_a_set_has_a_paired_difference_over_what_both_have(pair, by_im
 def test_the_bar_set_has_a_paired_difference(outcomes, by_image):
     rng = np.random.default_rng(0)
     keys = [(name, s) for name in BAR for s in range(1, 6)]
-    ours, theirs = (CorruptionReport({key: outcomes(rng.random(30) < 0.5) for key in keys}) for _ in range(2))
+    ours, theirs = (CorruptionResult({key: outcomes(rng.random(30) < 0.5) for key in keys}) for _ in range(2))
     found = compare(ours, theirs)
     assert list(found.differences) == ["mean_bar"]
     assert (found.differences["mean_bar"].value, *found.differences["mean_bar"].interval) == by_image(
@@ -97,7 +97,7 @@ def test_the_bar_set_has_a_paired_difference(outcomes, by_image):
 
 
 def test_a_single_image_has_no_interval(outcomes):
-    ours, theirs = (CorruptionReport({("fog", 1): outcomes([right])}) for right in (1, 0))
+    ours, theirs = (CorruptionResult({("fog", 1): outcomes([right])}) for right in (1, 0))
     assert compare(ours, theirs).to_dict()["differences"] == {"corrupted": {"difference": 1.0, "interval": None}}
 
 
@@ -129,16 +129,16 @@ def test_to_dict_is_json(pair):
 
 def test_what_was_not_measured_in_full_has_no_summary(pair):
     ours, theirs = pair
-    some = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("fog", "snow")})
+    some = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("fog", "snow")})
     found = compare(ours, some)
     assert (found.mce, found.relative_mce, found.mean15_difference, found.mean15_interval) == (None,) * 4
     assert len(found.cells) == 10
-    without_clean = CorruptionReport({key: cell for key, cell in theirs.outcomes.items() if key != CLEAN})
+    without_clean = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key != CLEAN})
     assert compare(ours, without_clean).relative_mce is None
     assert compare(ours, without_clean).mce is not None
     reverse = compare(some, theirs)
     assert (reverse.mce, reverse.relative_mce, reverse.mean15_difference, reverse.mean15_interval) == (None,) * 4
-    ours_without_clean = CorruptionReport({key: cell for key, cell in ours.outcomes.items() if key != CLEAN})
+    ours_without_clean = CorruptionResult({key: cell for key, cell in ours.outcomes.items() if key != CLEAN})
     assert compare(ours_without_clean, theirs).relative_mce is None
 
 
@@ -161,8 +161,8 @@ def test_a_corruption_that_costs_the_baseline_nothing_leaves_no_relative_error(r
 def test_other_clean_images_are_not_paired(pair, outcomes):
     """A run is measured on all test images clean, and on fewer under corruption."""
     ours, theirs = pair
-    more = CorruptionReport(theirs.outcomes | {CLEAN: outcomes(np.arange(60) < 54)})
-    reordered = CorruptionReport(theirs.outcomes | {CLEAN: outcomes(np.arange(40) < 36, images_crc32=1)})
+    more = CorruptionResult(theirs.outcomes | {CLEAN: outcomes(np.arange(60) < 54)})
+    reordered = CorruptionResult(theirs.outcomes | {CLEAN: outcomes(np.arange(40) < 36, images_crc32=1)})
     found = compare(ours, theirs)
     for baseline in (more, reordered):
         apart = compare(ours, baseline)
@@ -174,11 +174,11 @@ def test_other_clean_images_are_not_paired(pair, outcomes):
 
 
 def test_other_images_are_refused(outcomes):
-    ours = CorruptionReport({("fog", 2): outcomes([1, 0], images_crc32=1)})
+    ours = CorruptionResult({("fog", 2): outcomes([1, 0], images_crc32=1)})
     message = (
         r"base was measured on other images of fog 2 \(2, checksum 00000002\) than the model \(2, checksum 00000001\)"
     )
     with pytest.raises(ValueError, match=message):
-        compare(ours, CorruptionReport({("fog", 2): outcomes([1, 0], images_crc32=2)}), "base")
+        compare(ours, CorruptionResult({("fog", 2): outcomes([1, 0], images_crc32=2)}), "base")
     with pytest.raises(ValueError, match="base was measured on none of these corruptions"):
-        compare(ours, CorruptionReport({CLEAN: outcomes([1, 0])}), "base")
+        compare(ours, CorruptionResult({CLEAN: outcomes([1, 0])}), "base")

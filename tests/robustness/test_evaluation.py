@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.corruptions.archive import write_archive
 from freqfast.data.images import ImageSet
+from freqfast.models.classifier import Classifier
 from freqfast.robustness import (
     CLEAN,
     Cell,
     CellSource,
-    Classifier,
-    CorruptionReport,
+    CorruptionResult,
     corrupted_source,
     evaluate_cells,
     evaluate_source,
-    stored_source,
 )
+from freqfast.robustness.archive.reading import stored_source
+from freqfast.robustness.archive.writing import write_archive
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
 
@@ -100,7 +100,7 @@ def test_shards_merge_to_the_whole_in_any_order(bright, source, shards):
     parts = [(str(i), evaluate_source([bright], source, (i, shards))[0]) for i in range(1, shards + 1)]
     assert all(set(part.outcomes) < set(whole.outcomes) for _, part in parts if shards > 1)
     for order in (parts, parts[::-1]):
-        merged = CorruptionReport.merge(order)
+        merged = CorruptionResult.merge(order)
         assert merged == whole
         assert list(merged.outcomes) == list(whole.outcomes)
         assert merged.to_dict() == whole.to_dict()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freqfast.robustness import stored_source
+from freqfast.robustness.archive.reading import stored_source
 
 
 class Payload:

@@ -13,7 +13,9 @@ SCRIPT = """
 import resource, sys
 import numpy as np
 from torch import nn
-from freqfast.robustness import Classifier, evaluate_source, stored_source
+from freqfast.robustness import evaluate_source
+from freqfast.models.classifier import Classifier
+from freqfast.robustness.archive.reading import stored_source
 
 model = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(12, 10))
 classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, "cpu", "float32")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from freqfast.corruptions import CORRUPTIONS, corrupt, unavailable
-from freqfast.corruptions.archive import write_archive
-from freqfast.data import cache, cifar10, cifar10c, load_data
+from freqfast.data import cache, cifar10, load_data
 from freqfast.data.images import ImageData, ImageSet
+from freqfast.robustness.archive import published as cifar10c
+from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.sources import find_source, on_the_fly_source
 
 CLASSES = ("airplane", "automobile")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from freqfast.data.images import ImageSet
-from freqfast.robustness import Classifier, CorruptionReport, corrupted_source, evaluate_source
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.rows import cell_rows, write_csv
 
 
@@ -23,45 +24,45 @@ def parts(bright, source):
 def test_what_is_saved_is_loaded(bright, source, tmp_path):
     (report,) = evaluate_source([bright], source)
     report.save(tmp_path / "r.json")
-    assert CorruptionReport.load(tmp_path / "r.json") == report
+    assert CorruptionResult.load(tmp_path / "r.json") == report
     assert json.loads((tmp_path / "r.json").read_text())["schema"] == "freqfast-evaluation-1"
-    bare = CorruptionReport({})
+    bare = CorruptionResult({})
     bare.save(tmp_path / "r.json")
-    assert CorruptionReport.load(tmp_path / "r.json") == bare
+    assert CorruptionResult.load(tmp_path / "r.json") == bare
 
 
 def test_merged_files_are_those_of_the_whole(bright, source, parts, tmp_path):
     evaluate_source([bright], source)[0].save(tmp_path / "whole.json")
-    CorruptionReport.merge(parts[::-1]).save(tmp_path / "merged.json")
+    CorruptionResult.merge(parts[::-1]).save(tmp_path / "merged.json")
     assert (tmp_path / "whole.json").read_bytes() == (tmp_path / "merged.json").read_bytes()
 
 
 def test_shards_that_do_not_belong_together(bright, source, parts):
     other = Classifier(bright.model, (0.5,) * 3, (1,) * 3, precision="float32")
     with pytest.raises(ValueError, match=r"1\.json and x are not of one evaluation, they differ in mean \("):
-        CorruptionReport.merge([parts[0], ("x", evaluate_source([other], source, (2, 3))[0])])
+        CorruptionResult.merge([parts[0], ("x", evaluate_source([other], source, (2, 3))[0])])
     reseeded = replace(source, seed=5)
     with pytest.raises(ValueError, match=r"they differ in seed \(0, 5\)"):
-        CorruptionReport.merge([parts[0], ("x", evaluate_source([bright], reseeded, (2, 3))[0])])
+        CorruptionResult.merge([parts[0], ("x", evaluate_source([bright], reseeded, (2, 3))[0])])
     fewer = replace(source, severities=(1, 2))
     with pytest.raises(ValueError, match=r"they differ in cells \(11 cells, 5 cells\)"):
-        CorruptionReport.merge([parts[0], ("x", evaluate_source([bright], fewer, (2, 3))[0])])
+        CorruptionResult.merge([parts[0], ("x", evaluate_source([bright], fewer, (2, 3))[0])])
 
 
 def test_names_may_differ(parts):
     moved = replace(parts[1][1], provenance=replace(parts[1][1].provenance, model="elsewhere", source="there"))
-    assert CorruptionReport.merge([parts[0], ("2", moved), parts[2]]) == CorruptionReport.merge(parts)
+    assert CorruptionResult.merge([parts[0], ("2", moved), parts[2]]) == CorruptionResult.merge(parts)
 
 
 def test_overlaps_and_gaps_are_named(parts):
     with pytest.raises(ValueError, match=r"1\.json and again both hold clean, contrast 3, pixelate 1 and 1 more; name"):
-        CorruptionReport.merge([*parts, ("again", parts[0][1])])
+        CorruptionResult.merge([*parts, ("again", parts[0][1])])
     with pytest.raises(ValueError, match=r"the results lack contrast 1, contrast 4, pixelate 2 and 1 more of the"):
-        CorruptionReport.merge([parts[0], parts[2]])
+        CorruptionResult.merge([parts[0], parts[2]])
     with pytest.raises(ValueError, match="no results to merge"):
-        CorruptionReport.merge([])
+        CorruptionResult.merge([])
     with pytest.raises(ValueError, match="bare does not say what it is an evaluation of"):
-        CorruptionReport.merge([parts[0], ("bare", CorruptionReport({}))])
+        CorruptionResult.merge([parts[0], ("bare", CorruptionResult({}))])
 
 
 def edit(content, path, value):
@@ -103,7 +104,7 @@ def test_unsound_files_are_named(bright, source, tmp_path, path, value, reason):
     edit(content, path, value)
     file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"r\.json is not a sound result of freqfast evaluate \(") as caught:
-        CorruptionReport.load(file)
+        CorruptionResult.load(file)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -112,9 +113,9 @@ def test_unsound_files_are_named(bright, source, tmp_path, path, value, reason):
 def test_what_is_no_result_file(tmp_path, content):
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"r\.json is not a sound result"):
-        CorruptionReport.load(tmp_path / "r.json")
+        CorruptionResult.load(tmp_path / "r.json")
     with pytest.raises(FileNotFoundError, match=r"absent is no file; name a result that"):
-        CorruptionReport.load(tmp_path / "absent")
+        CorruptionResult.load(tmp_path / "absent")
 
 
 def test_a_full_disk_leaves_the_former_file(parts, tmp_path, monkeypatch):

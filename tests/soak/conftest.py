@@ -1,11 +1,8 @@
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package: compose.py is imported by its own name
-
-import compose
+from tests.support import compose
 
 HERE = Path(__file__).parent
 

@@ -11,16 +11,16 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from compose import build_model, compose, layer_name, make_callback, make_learner, outcomes
 from fastai.callback.core import Callback
 from fastai.learner import load_learner
 from torch import nn
 
-from freqfast.antialiasing import antialiased_layers, remove_antialiasing
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
-from freqfast.equalization import SpectrumEqualizer, remove_equalization
-from freqfast.modulation import SpectralConv2d, bake_modulation, effective_weight
-from freqfast.surgery import find_conv
+from freqfast.spectral.antialiasing import antialiased_layers, remove_antialiasing
+from freqfast.spectral.equalization import SpectrumEqualizer, remove_equalization
+from freqfast.spectral.modulation import SpectralConv2d, bake_modulation, effective_weight
+from freqfast.spectral.surgery import find_conv
+from tests.support.compose import build_model, compose, layer_name, make_callback, make_learner, outcomes
 
 REFUSALS = re.compile(r"^layer '\S+' is a \w+ with a forward of its own, so its weight is not what it applies; .*")
 pytestmark = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.recipe import Recipe
+from freqfast.runs.recipe import Recipe
 from freqfast.study import Arm, ResultRow, Study
 
 STUDY = """

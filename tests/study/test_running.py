@@ -10,12 +10,12 @@ from PIL import Image
 
 from freqfast.corruptions import BAR, corrupt
 from freqfast.data import load_data
-from freqfast.robustness import Classifier
-from freqfast.run import load_run
+from freqfast.models.classifier import Classifier
+from freqfast.runs.creation import create_run
+from freqfast.runs.directory import load_run
 from freqfast.study import gather, load_study, merge, pending_runs, run_study, summarise
 from freqfast.study.job import Job
 from freqfast.training import RunStoppedError
-from freqfast.training.directory import create_run
 
 RUNS = ["baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1"]
 BROKEN = """

@@ -5,13 +5,13 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from tiny import TINY
 
-from freqfast.bands import Bands
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation, SpectrumRecorder
-from freqfast.modulation import SpectralConv2d
-from freqfast.recipe import find_recipe, list_recipes
+from freqfast.runs.recipe import find_recipe, list_recipes
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.training import build_callbacks, build_learner, fit_recipe
+from tests.support.tiny import TINY
 
 
 @pytest.mark.parametrize("name", list_recipes())

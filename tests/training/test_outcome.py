@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import TINY
 
 from freqfast.corruptions import corrupt
 from freqfast.data import load_data
 from freqfast.robustness import CLEAN
 from freqfast.training.outcome import source_of_run
+from tests.support.tiny import TINY
 
 
 @pytest.mark.parametrize(("holdout", "seed"), [(0, 0), (8, 1)])

@@ -3,15 +3,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import FILES, TINY
 
-from freqfast.checkpoint import CheckpointPolicy
 from freqfast.data import load_data
-from freqfast.recipe import Recipe
-from freqfast.run import load_run
+from freqfast.runs.creation import create_run
+from freqfast.runs.directory import load_run
+from freqfast.runs.recipe import Recipe
 from freqfast.training import run_recipe
-from freqfast.training.directory import create_run
+from freqfast.training.checkpoint import CheckpointPolicy
 from freqfast.training.loop import FitKeeper
+from tests.support.tiny import FILES, TINY
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_an_interrupted_run_looks_unfinished(tree, tmp_path, error, at):
     assert Recipe.from_toml((tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")) == TINY
 
 
-@pytest.mark.parametrize("step", ["freqfast.files.os.rename", "freqfast.training.directory.write_text"])
+@pytest.mark.parametrize("step", ["freqfast.files.os.rename", "freqfast.runs.creation.write_text"])
 def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, monkeypatch, step):
     def fail(*args):
         raise KeyboardInterrupt

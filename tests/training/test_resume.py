@@ -12,15 +12,15 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
-from tiny import TINY, outcome, stop_at
 
-from freqfast.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.data import load_data
-from freqfast.recipe import Recipe
-from freqfast.run import load_run
+from freqfast.runs.directory import load_run
+from freqfast.runs.recipe import Recipe
 from freqfast.training import RunStoppedError, build_learner, fit_recipe, run_recipe
+from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.training.loop import FitKeeper
 from freqfast.training.state import device_generator, restore_training, set_device_generator, training_state
+from tests.support.tiny import TINY, outcome, stop_at
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
 OFTEN = CheckpointPolicy(minutes=0, share=1)
@@ -134,7 +134,8 @@ def test_policy(tree, tmp_path, monkeypatch):
     """Which positions are saved: the end always, epochs and minutes as asked, within the share of the time."""
     saved = []
     monkeypatch.setattr(
-        "freqfast.checkpoint.CheckpointFolder.save", lambda self, epoch, batch, state: saved.append((epoch, batch))
+        "freqfast.training.checkpoint.CheckpointFolder.save",
+        lambda self, epoch, batch, state: saved.append((epoch, batch)),
     )
     recipe = replace(TINY, epochs=3, callbacks={})
     for number, (policy, expected) in enumerate(
@@ -180,14 +181,14 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
         def after_batch(self):
             seen.append((self.learn.auto_precision.chosen, torch.get_num_threads()))
 
-    monkeypatch.setattr("freqfast.precision._cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: True)
     monkeypatch.chdir(tree.parent)
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", tree.name, "cpu", stop=stop_at(1))
     monkeypatch.chdir("/")
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert (environment["precision"], environment["threads"]) == ("bfloat16", 1)
-    monkeypatch.setattr("freqfast.precision._cpu_has_bfloat16", lambda: False)  # another machine
+    monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: False)  # another machine
     monkeypatch.setattr("freqfast.training.runner.DivergenceWatch", _both(Spy))
     torch.set_num_threads(2)
     with warnings.catch_warnings():

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from tiny import TINY
 
-from freqfast.checkpoint import CheckpointFolder
-from freqfast.run import read_recipe
+from freqfast.runs.directory import read_recipe
 from freqfast.training import run_recipe
+from freqfast.training.checkpoint import CheckpointFolder
+from tests.support.tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
 

@@ -9,16 +9,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import FILES, TINY, outcome
 
 from freqfast import effective_weight
 from freqfast.corruptions import CORRUPTIONS, available
 from freqfast.data import load_data
-from freqfast.modulation import SpectralConv2d
-from freqfast.recipe import Recipe
-from freqfast.robustness import CorruptionReport
-from freqfast.spectra_h5 import read_spectra
-from freqfast.training import build_learner, environment, fit_recipe, run_recipe
+from freqfast.robustness import CorruptionResult
+from freqfast.runs import environment
+from freqfast.runs.recipe import Recipe
+from freqfast.spectra.h5 import read_spectra
+from freqfast.spectral.modulation import SpectralConv2d
+from freqfast.training import build_learner, fit_recipe, run_recipe
+from tests.support.tiny import FILES, TINY, outcome
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_exactly_the_files_of_a_run(finished):
 
 def test_outcomes_image_by_image_agree_with_the_report(finished):
     folder, run, _ = finished
-    found = CorruptionReport.load(folder / "evaluation.json").to_dict()
+    found = CorruptionResult.load(folder / "evaluation.json").to_dict()
     assert {name: run.report[name] for name in found} == found
     assert found["intervals"]["clean"][0] <= found["clean"] <= found["intervals"]["clean"][1]
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import FILES, TINY
 
 from freqfast.data import load_data
 from freqfast.plugins import plugin_versions
-from freqfast.recipe import Recipe
+from freqfast.runs.environment import describe_environment
+from freqfast.runs.recipe import Recipe
 from freqfast.training import build_callbacks, run_recipe
-from freqfast.training.environment import describe_environment
+from tests.support.tiny import FILES, TINY
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from freqfast.corruptions.streams import BatchRandom
-from freqfast.spectrum import frequencies
+from freqfast.spectral.spectrum import frequencies
 
 
 def blue_noise_sample(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:

@@ -1,0 +1,1 @@
+"""How fast a network runs on this device: precision, memory and small feature maps."""

@@ -1,0 +1,1 @@
+"""A corrupted test set on disk: written, read, and the published one."""

@@ -1,0 +1,1 @@
+"""Runs: the recipe that defines one, and the directory that it leaves."""

@@ -1,0 +1,72 @@
+"""Filter spectra in HDF5: write, read, validate. Opens with a picture in silx, h5web and HDFView, by name in xarray.
+
+Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the same group, ``?`` what may be absent::
+
+    {
+      "@NX_class": "NXroot", "@default": "entry", "@freqfast_schema": 1,
+      "@creator": "freqfast", "@creator_version": "...", "@file_name": "...", "@file_time": "ISO 8601 with zone",
+      "@HDF5_Version": "...", "@h5py_version": "...",
+      "entry": {
+        "@NX_class": "NXentry", "@default": "spectra",
+        "spectra": {
+          "@NX_class": "NXdata", "@signal": "power", "@axes": ["filter", "fy", "fx"],
+          "@auxiliary_signals": ["response_db"],
+          "@layer": "name of the convolution in its model",
+          "power":             "float32[filter, fy, fx]; sums to the filter's squared L2 norm",
+          "response_db":       "float32[filter, fy, fx]; power gain in dB: 0 at unit gain, ends 120 below the peak",
+          "phase?":            "float32[filter, channel, fy, fx]; radians, about the kernel's centre; up to 4 channels",
+          "weight":            "float32[filter, channel, ky, kx]; the filters as applied in eval mode",
+          "shares":            "float32[filter, band]; each filter's energy by band, sums to 1 (0 without energy)",
+          "classes":           "int64[filter]; index of the band with the largest share",
+          "energy":            "float64[filter]; squared L2 norm",
+          "band_lower":        "float64[band]; cycles/pixel, included",
+          "band_upper":        "float64[band]; cycles/pixel, excluded but for the last",
+          "proportion":        "float64[band]; share of the filters",
+          "energy_proportion": "float64[band]; share of the layer's energy",
+          "target?":           "float64[band]; proportion that training enforced",
+          "log_gain?":         "float32[filter, gain_fy, gain_fx], without filter where all filters share gains",
+          "filter": "int64", "channel": "int64", "ky": "int64", "kx": "int64", "band": "UTF-8 name",
+          "fy": "float64, cycles/pixel", "fx": "same as fy",
+          "gain_fy?": "float64, cycles/pixel, the kernel's DFT grid", "gain_fx?": "float64, cycles/pixel"
+        },
+        "training?": {
+          "@NX_class": "NXdata", "@signal": "power", "@axes": ["epoch", "filter", "fy", "fx"],
+          "@default_slice": ["last record", "0", ".", "."],
+          "@layer": "name of the convolution in its model",
+          "power":       "float32[epoch, filter, fy, fx]",
+          "weight":      "float32[epoch, filter, channel, ky, kx]",
+          "shares":      "float32[epoch, filter, band]",
+          "classes":     "int64[epoch, filter]",
+          "proportion":  "float64[epoch, band]",
+          "log_gain?":   "float32[epoch, filter, gain_fy, gain_fx], without filter where all filters share gains",
+          "epoch": "int64, epochs trained", "filter": "int64", "channel": "int64", "ky": "int64", "kx": "int64",
+          "band": "UTF-8 name", "fy": "float64, cycles/pixel", "fx": "same as fy",
+          "gain_fy?": "float64, cycles/pixel, the kernel's DFT grid", "gain_fx?": "float64, cycles/pixel"
+        },
+        "layers?": {
+          "@NX_class": "NXcollection",
+          "<name of the first layer>": "the group /entry/spectra itself, by a hard link",
+          "<name of each other layer>": "NXdata like /entry/spectra"
+        },
+        "provenance": {"@NX_class": "NXcollection", "@<name>": "UTF-8 text, int64 or float64"}
+      }
+    }
+
+Every dataset has a ``@long_name``, with its unit in it; axes in cycles/pixel have these as ``@units``, too; ``power``
+and ``response_db`` have the ``@interpretation`` image. ``training`` belongs to the layer of ``spectra``; ``layers``
+lists all layers, in the model's order, where there are several. Readers ignore names that they do not know, so
+additions keep the schema's number; any other change raises it.
+
+Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
+before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts are
+outside them, and libhdf5 can hang on, or be crashed by, what is made to do it. `check_readable` finds that out in a
+process of its own; the commands call it first, and so should who reads a stranger's file from Python.
+"""
+
+from freqfast.spectra.h5.reading import read_layers, read_spectra
+from freqfast.spectra.h5.schema import SCHEMA
+from freqfast.spectra.h5.trial import check_readable
+from freqfast.spectra.h5.validation import validate
+from freqfast.spectra.h5.writing import write_spectra
+
+__all__ = ["SCHEMA", "check_readable", "read_layers", "read_spectra", "validate", "write_spectra"]

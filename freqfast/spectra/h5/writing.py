@@ -1,0 +1,191 @@
+"""Spectra to HDF5."""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from torch import nn
+
+from freqfast._version import __version__
+from freqfast.files import replacing
+from freqfast.spectra import Spectra, measure_spectra
+from freqfast.spectra.h5.schema import CPP, DIMS, LIBVER, LONG_NAMES, MAX_BYTES, SCHEMA
+from freqfast.spectral.spectrum import frequencies
+
+__all__ = ["export_image", "write_spectra"]
+
+_CHUNK_BYTES = 2**18
+_TEXT = h5py.string_dtype()
+
+
+def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spectra] | nn.Module) -> None:
+    """Write spectra to an HDF5 file of freqfast's schema. An interruption leaves the old file or the new one, whole.
+
+    Args:
+        path: The file, replaced if it exists.
+        spectra: What to write: one layer's, or those of several layers of one model, of which viewers open the first
+            (see `freqfast.spectra.measure_layers`). A model is measured first: its first spatial convolution.
+
+    Raises:
+        ValueError: If the model has no spatial convolution, an array is larger than 2 GiB, or the layers do not go
+            into one file.
+        OSError: If the folder does not exist or cannot be written.
+    """
+    if isinstance(spectra, nn.Module):
+        spectra = measure_spectra(spectra)
+    layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
+    _check_layers(layers)
+    # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written.
+    image = export_image(layers, Path(path).name)
+    try:
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(image.getbuffer())
+    except OSError as error:
+        if error.errno is None:  # says it all already
+            raise
+        raise type(error)(f"cannot write {path}: {error.strerror}; choose another path") from None
+
+
+def _check_layers(layers: Sequence[Spectra]) -> None:
+    """Refuse layers that one file cannot hold."""
+    names = [spectra.layer for spectra in layers]
+    if not layers or len(set(names)) < len(names):
+        raise ValueError(f"a file holds one or more layers of different names, got {names}")
+    if "NX_class" in layers[0].provenance:
+        raise ValueError("provenance must not be named NX_class, which tells readers the kind of a group; rename it")
+    for spectra in layers[1:]:
+        if spectra.history is not None:
+            raise ValueError(f"only the first layer can have a history, got one for {spectra.layer!r}; reorder them")
+        if spectra.provenance != layers[0].provenance:
+            raise ValueError(
+                f"layers of one file must share their provenance, {names[0]!r} and {spectra.layer!r} do not"
+            )
+    for name in names if len(names) > 1 else ():
+        if not name or "/" in name:
+            raise ValueError(f"layer {name!r} cannot name an HDF5 group; rename it or write it to a file of its own")
+
+
+def export_image(layers: Sequence[Spectra], name: str) -> io.BytesIO:
+    """A file of spectra in memory, of one or more layers, under the name that it will have."""
+    # Not HDF5's own image of a file: in HDF5 1.14 that has a wrong checksum, which no reader accepts.
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=LIBVER) as file:
+        _fill(file, layers, name)
+    return image
+
+
+def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
+    file.attrs.update(
+        NX_class="NXroot",
+        default="entry",
+        creator="freqfast",
+        creator_version=__version__,
+        file_name=os.fsencode(name).decode(errors="replace"),
+        file_time=datetime.now().astimezone().isoformat(timespec="seconds"),
+        HDF5_Version=h5py.version.hdf5_version,
+        h5py_version=h5py.version.version,
+        freqfast_schema=SCHEMA,
+    )
+    entry = file.create_group("entry")
+    entry.attrs.update(NX_class="NXentry", default="spectra")
+    entry.create_group("provenance").attrs.update(NX_class="NXcollection", **layers[0].provenance)
+    first = _write_layer(entry, "spectra", layers[0])
+    if (history := layers[0].history) is not None:
+        names = ("power", "weight", "shares", "classes", "proportion", "log_gain")
+        by_epoch = {name: getattr(history, name) for name in names}
+        training = _nxdata(entry, "training", by_epoch, {"epoch": history.epochs, **_scales(layers[0])})
+        last = str(len(history.epochs) - 1)
+        training.attrs.update(layer=layers[0].layer, default_slice=np.array([last, "0", ".", "."], dtype=_TEXT))
+    if len(layers) > 1:
+        collection = entry.create_group("layers", track_order=True)  # the model's order, not the alphabet's
+        collection.attrs["NX_class"] = "NXcollection"
+        collection[layers[0].layer] = first  # a second name for the same group
+        for spectra in layers[1:]:
+            _write_layer(collection, spectra.layer, spectra)
+
+
+def _write_layer(parent: h5py.Group, name: str, spectra: Spectra) -> h5py.Group:
+    edges, target = spectra.bands.edges, spectra.target
+    arrays = {
+        "power": spectra.power,
+        "response_db": spectra.response_db,
+        "phase": spectra.phase,
+        "weight": spectra.weight,
+        "shares": spectra.shares,
+        "classes": spectra.classes,
+        "energy": spectra.energy,
+        "band_lower": np.array(edges[:-1]),
+        "band_upper": np.array(edges[1:]),
+        "proportion": spectra.proportion,
+        "energy_proportion": spectra.energy_proportion,
+        "target": None if target is None else np.array(list(target.values())),
+        "log_gain": spectra.log_gain,
+    }
+    group = _nxdata(parent, name, arrays, _scales(spectra))
+    group.attrs.update(layer=spectra.layer, auxiliary_signals=np.array(["response_db"], dtype=_TEXT))
+    group["response_db"].attrs["interpretation"] = "image"
+    return group
+
+
+def _scales(spectra: Spectra) -> dict[str, np.ndarray]:
+    """The axes that the datasets of a layer have in common, by dimension."""
+    filters, channels, kh, kw = spectra.weight.shape
+    counts = {"filter": filters, "channel": channels, "ky": kh, "kx": kw}
+    return {
+        **{name: np.arange(size) for name, size in counts.items()},
+        "fy": spectra.frequencies,
+        "fx": spectra.frequencies,
+        "band": np.array(spectra.bands.names, dtype=_TEXT),
+        "gain_fy": frequencies(kh).numpy(),
+        "gain_fx": frequencies(kw).numpy(),
+    }
+
+
+def _nxdata(
+    parent: h5py.Group, name: str, arrays: Mapping[str, np.ndarray | None], scales: Mapping[str, np.ndarray]
+) -> h5py.Group:
+    """An NXdata group whose signal is the power, with an HDF5 dimension scale on every dimension of every dataset."""
+    group = parent.create_group(name)
+    present = {key: array for key, array in arrays.items() if array is not None}
+    lead = ("epoch",) if "epoch" in scales else ()
+    dims = {key: lead + DIMS[key] for key in present}
+    if "log_gain" in present and present["log_gain"].shape[len(lead)] == 1:  # the filters share it: no such axis
+        present["log_gain"] = present["log_gain"].squeeze(len(lead))
+        dims["log_gain"] = lead + DIMS["log_gain"][1:]
+    group.attrs.update(NX_class="NXdata", signal="power", axes=np.array(dims["power"], dtype=_TEXT))
+    for dim in dict.fromkeys(dim for used in dims.values() for dim in used):
+        _describe(group.create_dataset(dim, data=scales[dim], track_times=False)).make_scale(dim)
+    for key, array in present.items():
+        dataset = _describe(group.create_dataset(key, data=array, **_storage(key, array, dims[key])))
+        for axis, dim in enumerate(dims[key]):
+            dataset.dims[axis].attach_scale(group[dim])
+    group["power"].attrs["interpretation"] = "image"
+    return group
+
+
+def _describe(dataset: h5py.Dataset) -> h5py.Dataset:
+    name = dataset.name.rsplit("/", 1)[-1]
+    dataset.attrs["long_name"] = LONG_NAMES.get(name, name)
+    if dataset.attrs["long_name"].endswith(f"({CPP})"):
+        dataset.attrs["units"] = CPP
+    return dataset
+
+
+def _storage(name: str, array: np.ndarray, dims: tuple[str, ...]) -> dict[str, Any]:
+    """How to store an array: small ones contiguous, others in compressed blocks of filters."""
+    if array.nbytes > MAX_BYTES:
+        raise ValueError(
+            f"{name} takes {array.nbytes:,} bytes, at most {MAX_BYTES:,} fit; record fewer epochs or points"
+        )
+    if array.ndim < 3:
+        return {"track_times": False}
+    axis = dims.index("filter") if "filter" in dims else 0
+    row = array[(0,) * (axis + 1)].nbytes
+    block = max(1, min(array.shape[axis], _CHUNK_BYTES // row))
+    chunks = (*(1,) * axis, block, *array.shape[axis + 1 :])
+    return {"track_times": False, "chunks": chunks, "compression": "gzip", "shuffle": True}

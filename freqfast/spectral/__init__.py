@@ -1,0 +1,1 @@
+"""The method, in pure torch: spectra, bands, proportions, modulation, perturbation and their relatives."""

@@ -1,0 +1,164 @@
+"""Equalization: the first convolution meets every sample with the radial power spectrum of the training set.
+
+The first convolution is linear, so filtering a sample by ``H_s(f)`` before it is the same as modulating the filters'
+spectra by ``H_s(f)`` for that sample: a spectral modulation that the sample's own power spectrum decides. Noise, blur
+and loss of contrast each move that spectrum in a characteristic way, and are moved back, as far as power goes.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from freqfast.spectral.spectrum import MAX_FREQUENCY
+from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook
+from freqfast.spectral.tensors import at_least_float32, constant, full_precision
+
+__all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
+
+LOWEST_FREQUENCY = 1 / 32
+"""Centre of the lowest bin in cycles/pixel; what lies below (in images larger than 32 pixels) is treated like it."""
+
+FLOOR = 1e-5
+"""Power density added to each bin's before its logarithm: about that of 8-bit rounding in pixels of unit variance."""
+
+MOMENTUM = 0.01
+"""Weight of a new batch in the running reference, once a hundred have been seen; until then it is the plain mean."""
+
+
+@constant
+def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Overlapping triangular bins in radial frequency over the half plane of a real DFT, ``F = height * (width//2+1)``.
+
+    Returns:
+        ``pool (F, B)``, whose columns average a half plane's power over each bin, DC left out; and ``spread (B, F)``,
+        which interpolates values of the bins linearly to all frequencies, zero at DC.
+    """
+    fy = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")[:, None]
+    fx = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
+    rho = torch.hypot(fy, fx).flatten()
+    step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
+    position = ((rho - LOWEST_FREQUENCY) / step).clamp(0, bins - 1)
+    distance = (position[:, None] - torch.arange(bins, device="cpu")).abs()
+    distance[rho == 0] = math.inf
+    weight = (1 - distance).clamp(min=0)
+    # The half plane holds each frequency for two, but for its first (and even middle) column.
+    alone = (torch.arange(len(fx), device="cpu") * 2) % width == 0
+    counted = weight * torch.where(alone, 1.0, 2.0).double().expand(height, -1).reshape(-1, 1)
+    # In an image too small to have a frequency in some bin the nearest one stands in: a larger image may have some.
+    nearest = nn.functional.one_hot(distance.argmin(0), len(rho)).T
+    counted = counted + (counted.sum(0) == 0) * nearest
+    pool = counted / counted.sum(0)
+    return pool.float().to(device), weight.T.float().contiguous().to(device)
+
+
+class SpectrumEqualizer(nn.Module):
+    """Scales each sample's spectrum so that its radial power becomes the training set's geometric mean.
+
+    With ``P_s(rho)`` a sample's power at radial frequency rho, averaged over channels and over overlapping bins, and
+    ``R(rho)`` the running mean of ``log P_s`` over the training batches, the sample's DFT is multiplied by
+    ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios. It
+    acts on what the network is given, normalised by constants (as usual) or not.
+
+    The training batches are taken as the network meets them: where `SpectrumPerturbation` changes a part of each, it is
+    their spectrum that becomes the reference.
+
+    The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044), who modulate the proportions of
+    frequencies by learned constants.
+
+    Args:
+        bins: Number of bins in radial frequency, from 1/32 to 0.707 cycles/pixel; one bin equalizes contrast alone.
+        exponent: Share of the deviation (in log power) that is taken back; 1 is all of it, 0 none.
+
+    Attributes:
+        reference: ``(bins,)`` buffer, the mean log power density; zero before training.
+        batches: Buffer, the number of training batches that it is the mean of. While 0 the module changes nothing
+            but roundings.
+
+    Raises:
+        ValueError: If there is no bin, or the exponent lies outside [0, 1].
+    """
+
+    reference: Tensor
+    batches: Tensor
+
+    def __init__(self, bins: int = 12, exponent: float = 1.0) -> None:
+        super().__init__()
+        if bins < 1:
+            raise ValueError(f"bins must be at least 1, got {bins}")
+        if not (math.isfinite(exponent) and 0 <= exponent <= 1):
+            raise ValueError(f"exponent must lie in [0, 1], got {exponent}")
+        self.bins, self.exponent = bins, exponent
+        self.register_buffer("reference", torch.zeros(bins))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Equalize ``(N, C, H, W)``, or ``(C, H, W)``; in training mode the batch joins the reference first."""
+        if images.ndim == 3:
+            return self(images[None])[0]
+        if not images.numel():
+            return images
+        with full_precision(images.device):
+            pixels = at_least_float32(images)
+            height, width = images.shape[2:]
+            pool, spread = (part.to(pixels.dtype) for part in _radial_bins(height, width, self.bins, images.device))
+            spectrum = torch.fft.rfft2(pixels, norm="ortho")
+            power = torch.view_as_real(spectrum).square().sum(-1).mean(1)
+            level = (power.flatten(1) @ pool + FLOOR).log()
+            if self.training:
+                self._follow(level.detach())
+            change = (self.reference.to(level.dtype) - level) * (self.exponent / 2) * (self.batches > 0)
+            gain = (change @ spread).exp().view(len(images), 1, height, -1)
+            equalized = torch.fft.irfft2(spectrum * gain, s=(height, width), norm="ortho").to(images.dtype)
+        if images.is_contiguous(memory_format=torch.channels_last):
+            equalized = equalized.contiguous(memory_format=torch.channels_last)
+        return equalized
+
+    @torch.no_grad()
+    def _follow(self, level: Tensor) -> None:
+        self.batches += 1
+        weight = (1 / self.batches).clamp(min=MOMENTUM).to(level.dtype)
+        self.reference += ((level.mean(0) - self.reference) * weight).to(self.reference.dtype)
+
+    def extra_repr(self) -> str:
+        """Bins and exponent."""
+        return f"bins={self.bins}, exponent={self.exponent:g}"
+
+
+def _equalize_input(conv: nn.Module, inputs: tuple) -> tuple:
+    """Forward pre-hook; a function of the module, so that models stay picklable."""
+    return (conv.equalizer(inputs[0]), *inputs[1:])  # type: ignore[operator]
+
+
+def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 12, exponent: float = 1.0) -> nn.Module:
+    """Put a `SpectrumEqualizer` before a model's convolution, in place; the names of all parameters stay.
+
+    Args:
+        model: Any model with a spatial convolution, plain or spectral.
+        layer: Name of the convolution; the first spatial one by default.
+        bins: See `SpectrumEqualizer`.
+        exponent: See `SpectrumEqualizer`.
+
+    Returns:
+        The same model. But for roundings its outputs do not change until it is trained (or run in training mode).
+
+    Raises:
+        ValueError: If the layer is neither a plain convolution nor a `SpectralConv2d`, or has an equalizer already, or
+            an argument is out of range.
+    """
+    name, conv = find_conv(model, layer)
+    if hasattr(conv, "equalizer"):
+        raise ValueError(f"layer {name!r} has an equalizer already; call remove_equalization first to start afresh")
+    equalizer = SpectrumEqualizer(bins, exponent).to(conv.weight.device).train(conv.training)
+    conv.add_module("equalizer", equalizer)
+    add_pre_hook(conv, _equalize_input, first=True)  # before a low-pass, whichever came first
+    return model
+
+
+def remove_equalization(model: nn.Module) -> nn.Module:
+    """Take every `SpectrumEqualizer` out of a model, in place, with what it learned."""
+    for conv in model.modules():
+        if isinstance(getattr(conv, "equalizer", None), SpectrumEqualizer):
+            del conv.equalizer
+            remove_pre_hook(conv, _equalize_input)
+    return model

@@ -1,0 +1,260 @@
+"""Spectral modulation: a convolution that learns how much of each spatial frequency its filters pass.
+
+A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, tied for the frequencies ``(u, v)`` and
+``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) that is a diagonal matrix,
+hence two small matrix products and no FFT: differentiable, exact to invert, and the same in every dtype.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from freqfast.spectral.spectrum import frequency_pairs
+from freqfast.spectral.surgery import find_conv, unwrap
+from freqfast.spectral.tensors import at_least_float32, check_not_negative, constant, full_precision, in_float64
+
+__all__ = [
+    "SpectralConv2d",
+    "apply_modulation",
+    "assign_effective_weight",
+    "bake_modulation",
+    "effective_weight",
+    "gain_frequencies",
+]
+
+
+@lru_cache(maxsize=64)
+def _free_frequencies(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Free DFT frequencies of a kernel, ``(F, 2)`` integers (u, v), and the ``(kH, kW)`` map from bins to them."""
+    pairs = list(frequency_pairs(*kernel_size))
+    index = np.empty(kernel_size, np.int64)
+    for i, (bin_, negative) in enumerate(pairs):
+        index[bin_] = index[negative] = i
+    return np.array([bin_ for bin_, _ in pairs]), index
+
+
+def gain_frequencies(kernel_size: tuple[int, int]) -> Tensor:
+    """Frequencies ``(fy, fx)`` of a kernel's log gains, ``(F, 2)`` in cycles/pixel (one of each +/- pair)."""
+    pairs, _ = _free_frequencies(kernel_size)
+    size = np.array(kernel_size)
+    return torch.from_numpy((pairs / size + 0.5) % 1 - 0.5)
+
+
+@constant
+def _real_fourier_basis(
+    kernel_size: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Orthonormal cosines and sines ``(k, k)`` in columns, and the index ``(k,)`` of each column's free frequency."""
+    kh, kw = kernel_size
+    pairs, _ = _free_frequencies(kernel_size)
+    y, x = (axis.ravel() for axis in np.mgrid[:kh, :kw])
+    columns, owners = [], []
+    for i, (u, v) in enumerate(pairs):
+        phase = 2 * np.pi * (u * y / kh + v * x / kw)
+        alone = (2 * u) % kh == 0 and (2 * v) % kw == 0  # its own negative: no sine
+        for wave in (np.cos(phase),) if alone else (np.cos(phase), np.sin(phase)):
+            columns.append(wave / np.linalg.norm(wave))
+            owners.append(i)
+    basis = torch.from_numpy(np.stack(columns, 1)).to(device, dtype)
+    return basis, torch.tensor(owners, device=device)
+
+
+def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
+    """Multiply the kernels' spectra by ``exp(log_gain / 2)``.
+
+    Written as the weight plus a change, so that a gain of zero gives the weight bit for bit.
+
+    Args:
+        weight: ``(O, I, kH, kW)``.
+        log_gain: ``(O, F)`` or ``(1, F)``.
+    """
+    size = (int(weight.shape[2]), int(weight.shape[3]))  # torch.jit.trace has tensors there
+    basis, owners = _real_fourier_basis(size, weight.dtype, weight.device)
+    change = torch.expm1(log_gain.to(weight.dtype) / 2)[:, None, owners]
+    return weight + (((weight.flatten(2) @ basis) * change) @ basis.mT).view_as(weight)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A 2-D convolution whose filters pass each spatial frequency by a learnable power gain.
+
+    The filters that it applies in eval mode are ``Re IDFT(DFT(weight) * exp(log_gain / 2))`` on the kernel's own DFT
+    grid. In training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal:
+    perturbation in the power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is
+    ours). One draw serves a whole batch, and raises the power by ``exp(sigma^2 / 2)`` in the mean, 1.13 times for 0.5:
+    that much too large are the running variances that a BatchNorm behind it keeps for eval mode, and they vary with the
+    last draws.
+
+    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise is a function of `seed` and of
+    the number of draws so far alone, the same on every device and, given the seed, on every rank. Each forward pass in
+    training mode counts as a draw, also one that activation checkpointing repeats: leave the layer out of that.
+
+    Args:
+        *args: As for `torch.nn.Conv2d`.
+        per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
+        sigma: Standard deviation of the perturbation, in units of the log power gain (nepers of power); 0 for none.
+        seed: Seed of the perturbation; None draws one from torch's generator.
+        **kwargs: As for `torch.nn.Conv2d`.
+
+    Attributes:
+        log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first; `gain_frequencies` tells the F frequencies.
+
+    Raises:
+        ValueError: If the kernel is 1x1, or sigma negative or not finite.
+        RuntimeError: In training mode as a replica of `torch.nn.DataParallel`, all of which would draw the same noise.
+    """
+
+    log_gain: nn.Parameter
+    applies_effective_weight = True  # tells `find_conv` that this forward is understood
+
+    def __init__(
+        self,
+        *args: object,
+        per_filter: bool = True,
+        sigma: float = 0.0,
+        seed: int | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._init_modulation(per_filter, sigma, seed)
+
+    def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None) -> None:
+        check_not_negative(sigma=sigma)
+        if max(self.kernel_size) < 2:
+            raise ValueError("a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel")
+        free = len(_free_frequencies(self._size)[0])
+        rows = self.out_channels if per_filter else 1
+        zeros = torch.zeros(rows, free, dtype=self.weight.dtype, device=self.weight.device)
+        self.seed = int(torch.randint(2**31, (), device="cpu")) if seed is None else int(seed)
+        self.sigma = float(sigma)
+        self.draws = 0
+        self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew and set the gains to zero, as a layer that was made on the meta device needs."""
+        super().reset_parameters()
+        if "log_gain" in self._parameters:  # not yet while the convolution is made
+            nn.init.zeros_(self.log_gain)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return (self.kernel_size[0], self.kernel_size[1])
+
+    @torch.compiler.disable  # whose graphs cannot hold a generator, and would be made anew for each count of draws
+    def _perturbation(self) -> Tensor:
+        """The next draw of ``sigma * eps``, shaped like the log gains."""
+        if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws
+            raise RuntimeError(
+                "nn.DataParallel's replicas would draw the same perturbation in every step; use "
+                "DistributedDataParallel, or sigma=0"
+            )
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.draws) % 2**63)
+        self.draws += 1
+        eps = torch.randn(self.log_gain.shape, generator=generator, dtype=torch.float32, device="cpu")
+        return self.sigma * eps.to(self.log_gain.device, self.log_gain.dtype)
+
+    def modulated_weight(self, perturbed: bool = False) -> Tensor:
+        """Filters that the layer applies, ``(O, I, kH, kW)``, differentiable in weight and gains."""
+        with full_precision(self.weight.device):
+            gain = self.log_gain + self._perturbation() if perturbed and self.sigma else self.log_gain
+            return _modulate(at_least_float32(self.weight), at_least_float32(gain)).to(self.weight.dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve, ``(N, I, H, W)`` to ``(N, O, H', W')``, with the modulated filters."""
+        return self._conv_forward(input, self.modulated_weight(perturbed=self.training), self.bias)
+
+    def log_gain_grid(self) -> Tensor:
+        """Log power gains on the kernel's DFT grid, increasing frequency, ``(O or 1, kH, kW)``, without gradient."""
+        _, index = _free_frequencies(self._size)
+        return torch.fft.fftshift(self.log_gain.detach()[:, torch.from_numpy(index)], dim=(-2, -1))
+
+    def extra_repr(self) -> str:
+        """The convolution's own description and the modulation's."""
+        return f"{super().extra_repr()}, per_filter={len(self.log_gain) > 1}, sigma={self.sigma:g}"
+
+
+def apply_modulation(
+    model: nn.Module,
+    layer: str | None = None,
+    per_filter: bool = True,
+    sigma: float = 0.5,
+    seed: int | None = None,
+) -> nn.Module:
+    """Turn a model's convolution into a `SpectralConv2d`, in place: the module and its parameters keep their identity.
+
+    Args:
+        model: Any model with a spatial convolution.
+        layer: Name of the convolution; the first spatial one by default.
+        per_filter: One gain per filter and frequency rather than one per frequency.
+        sigma: Standard deviation of the perturbation in training mode (log power gain).
+        seed: Seed of the perturbation; None draws one from torch's generator.
+
+    Returns:
+        The same model. In eval mode its outputs do not change until the gains are trained.
+
+    Raises:
+        ValueError: If the layer is not a plain convolution, is modulated already or shares its weight with another, or
+            sigma is negative or not finite.
+    """
+    name, conv = find_conv(model, layer)
+    if isinstance(conv, SpectralConv2d):
+        raise ValueError(f"layer {name!r} is modulated already; call bake_modulation first to start afresh")
+    for other, module in unwrap(model).named_modules():
+        if module is not conv and module._parameters.get("weight") is conv.weight:
+            raise ValueError(f"layer {name!r} shares its weight with {other!r}, which baking would change; untie them")
+    plain = type(conv)
+    conv.__class__ = SpectralConv2d
+    try:
+        conv._init_modulation(per_filter, sigma, seed)  # type: ignore[operator]
+    except Exception:
+        conv.__class__ = plain
+        raise
+    return model
+
+
+@torch.no_grad()
+def bake_modulation(model: nn.Module) -> nn.Module:
+    """Fold every modulation into ordinary `torch.nn.Conv2d` weights, in place: the same outputs in eval mode.
+
+    Args:
+        model: Any model; one without modulation comes back as it is.
+
+    Returns:
+        The same model, without any `SpectralConv2d` in it.
+    """
+    for conv in model.modules():
+        if isinstance(conv, SpectralConv2d):
+            conv.weight.copy_(effective_weight(conv))
+            del conv.log_gain, conv.sigma, conv.seed, conv.draws
+            conv.__class__ = nn.Conv2d  # type: ignore[assignment]
+    return model
+
+
+@torch.no_grad()
+def effective_weight(layer: nn.Conv2d) -> Tensor:
+    """The filters that a convolution applies in eval mode: a copy, ``(O, I, kH, kW)``, without gradient.
+
+    Args:
+        layer: A plain or spectral convolution.
+    """
+    if isinstance(layer, SpectralConv2d):
+        return layer.modulated_weight()
+    return layer.weight.detach().clone()
+
+
+@torch.no_grad()
+def assign_effective_weight(layer: nn.Conv2d, target: Tensor) -> None:
+    """Change a convolution's weight so that it applies the filters of `target`; filters that it applies already stay.
+
+    Args:
+        layer: A plain or spectral convolution; a modulation's gains stay, the weight goes through their inverse.
+        target: ``(O, I, kH, kW)``.
+    """
+    if isinstance(layer, SpectralConv2d):
+        changed = (target != effective_weight(layer)).flatten(1).any(1)[:, None, None, None]
+        inverse = _modulate(in_float64(target), -in_float64(layer.log_gain.detach()))
+        inverse = inverse.to(layer.weight.dtype).to(layer.weight.device)
+        layer.weight.copy_(torch.where(changed, inverse, layer.weight))
+    else:
+        layer.weight.copy_(target)

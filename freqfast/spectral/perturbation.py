@@ -1,0 +1,136 @@
+"""Perturbation of the spectrum that each sample meets.
+
+The first convolution is linear, so multiplying its filters' spectrum by ``H(f)`` for one sample equals filtering that
+sample by ``H``. This form also adds power, not only scales it, and draws anew for every sample.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqfast.spectral.tensors import at_least_float32, check_not_negative, constant, full_precision
+
+__all__ = ["perturb_spectrum"]
+
+
+def perturb_spectrum(
+    images: Tensor,
+    gain: float = 0.0,
+    tilt: float = 2.0,
+    shaping: float = 1.0,
+    jitter: float = 0.0,
+    noise: float = 0.08,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Perturb each image's spectrum by random factors and added power, each of a strength drawn for the image.
+
+    With rho the radial frequency in cycles/pixel, an image's DFT is multiplied by the product of
+
+    - an overall amplitude gain ``exp(-u)``, ``u ~ U(0, gain)``, for half of the images; it spares the mean (DC), so it
+      acts like a loss of contrast;
+    - a radial tilt ``exp(-3 t (2 rho)^2)``, ``t ~ U(0, tilt)``: high frequencies attenuated for four images of five,
+      boosted (``t -> -0.15 t``) for the fifth;
+    - shaping by a smooth random response ``exp(s g(f))``, ``s ~ U(0, shaping)``, the same for all channels, where
+
+          g(f) = sum_n a_n (cos(2 pi n . f) - 1) / |n|  /  sqrt(sum_n 1 / |n|^2),  a_n ~ N(0, 1),
+
+      over the shifts n of up to two pixels along each axis, one of each pair n and -n. It keeps the mean and
+      all phases, and blurs or sharpens by a random short kernel, mostly more along some directions than others;
+    - log-normal jitter ``exp(s eps)``, independent for each frequency and channel, ``s ~ U(0, jitter)``, which spares
+      the mean (frequencies along the vertical axis, and those of the highest ``fx``, get the mean of two factors);
+
+    and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
+    spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
+
+    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044) to perturb the power spectrum; the distributions are
+    ours.
+
+    Args:
+        images: ``(N, C, H, W)`` float pixels in [0, 1].
+        gain: Largest loss of log amplitude; 0 for none.
+        tilt: Largest tilt; 0 for none.
+        shaping: Largest scale of the smooth response's log amplitude; 0 for none.
+        jitter: Largest standard deviation of the log amplitude; 0 for none.
+        noise: Largest standard deviation of the added noise, in pixel values; 0 for none.
+        generator: Source of randomness on the images' device; None for torch's own.
+
+    Returns:
+        New images, same shape and dtype (half types are computed in float32).
+
+    Raises:
+        ValueError: If the images are not 4-D floating point, or a strength is negative or not finite.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"
+        )
+    check_not_negative(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
+    if not images.numel():
+        return images.clone()
+    count, channels, height, width = images.shape
+    pixels = at_least_float32(images)
+
+    def uniform() -> Tensor:
+        return torch.rand(count, 1, 1, 1, device=images.device, generator=generator, dtype=torch.float32)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, channels, *shape, device=images.device, generator=generator, dtype=torch.float32)
+
+    rho, times = _half_plane(height, width, images.device)
+    spectrum = torch.fft.rfft2(pixels)
+
+    if tilt:
+        t = tilt * uniform()
+        log_amplitude = -12 * torch.where(uniform() < 0.8, t, -0.15 * t) * rho.square()
+    else:
+        log_amplitude = torch.zeros_like(rho)
+    if shaping:
+        log_amplitude = log_amplitude + shaping * uniform() * _smooth_responses(pixels, generator)
+    if jitter:
+        log_amplitude = log_amplitude + jitter * uniform() * normal(*rho.shape) * (rho > 0)
+    if gain:
+        log_amplitude = log_amplitude - gain * uniform() * (uniform() < 0.5) * (rho > 0)
+    spectrum = spectrum * log_amplitude.exp()
+
+    if noise:
+        shape = (rho + 0.03).pow(-uniform())
+        power = (shape.square() * times).sum((-2, -1), keepdim=True) / (height * width)
+        level = noise * uniform().pow(1.5) * power.rsqrt()
+        spectrum = spectrum + torch.fft.rfft2(normal(height, width)) * (level * shape)
+    return torch.fft.irfft2(spectrum, s=(height, width)).clamp(0, 1).to(images.dtype)
+
+
+def _smooth_responses(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Log amplitudes ``(N, 1, H, W // 2 + 1)`` that vary smoothly with the frequency: see `perturb_spectrum`."""
+    height, width = pixels.shape[2:]
+    waves = _waves(height, width, pixels.device)
+    weights = torch.randn(len(pixels), len(waves), device=pixels.device, generator=generator, dtype=torch.float32)
+    with full_precision(pixels.device):
+        return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
+
+
+@constant
+def _waves(height: int, width: int, device: torch.device) -> Tensor:
+    """What smooth responses are sums of, zero at DC, ``(12, H, W // 2 + 1)``."""
+    fy, fx = _frequencies(height, width, device)
+    shifts = [(y, x) for y in range(-2, 3) for x in range(3) if (x, y) > (0, 0)]
+    waves = torch.stack([((2 * torch.pi * (y * fy + x * fx)).cos() - 1) / math.hypot(y, x) for y, x in shifts])
+    return waves / math.sqrt(sum(1 / (y * y + x * x) for y, x in shifts))
+
+
+@constant
+def _half_plane(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Radial frequency ``(H, W // 2 + 1)`` in a real image's DFT, and how many of the whole each column stands for."""
+    times = torch.full((width // 2 + 1,), 2.0, device=device, dtype=torch.float32)
+    times[0] = 1.0
+    if width % 2 == 0:
+        times[-1] = 1.0
+    return torch.hypot(*_frequencies(height, width, device)), times
+
+
+def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """``fy (H, 1)`` and ``fx (W // 2 + 1,)`` of a real image's DFT, in cycles/pixel."""
+    options: dict[str, Any] = {"device": device, "dtype": torch.float32}  # whatever torch's default is
+    return torch.fft.fftfreq(height, **options)[:, None], torch.fft.rfftfreq(width, **options)

@@ -1,0 +1,139 @@
+"""Weights to power spectra: the grid of frequencies, the spectrum, and energies as quadratic forms of the kernel.
+
+Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape ``(O, I, kH, kW)``; its O filters are
+the rows that everything in freqfast speaks of.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqfast.spectral.tensors import at_least_float32
+
+__all__ = [
+    "check_weight",
+    "energy_matrix",
+    "frequencies",
+    "frequency_pairs",
+    "power_spectrum",
+    "radial_frequency",
+]
+
+GRID = 32
+"""Points per axis of the grid on which spectra are taken, unless a kernel needs more."""
+
+MAX_FREQUENCY = 0.5**0.5
+"""The highest radial frequency that a pixel grid carries, in cycles/pixel: the corner of the spectrum."""
+
+
+def frequencies(n: int = GRID) -> Tensor:
+    """Frequencies of an n-point DFT in increasing order.
+
+    Args:
+        n: Number of points.
+
+    Returns:
+        ``(n,)`` float64 tensor in cycles/pixel, from -0.5 (or just above it when n is odd) up to below 0.5.
+
+    Examples:
+        >>> frequencies(4).tolist()
+        [-0.5, -0.25, 0.0, 0.25]
+    """
+    return torch.fft.fftshift(torch.fft.fftfreq(n, dtype=torch.float64, device="cpu"))
+
+
+def radial_frequency(n: int = GRID) -> Tensor:
+    """Radial frequency ``hypot(fy, fx)`` at each point of the grid, ``(n, n)`` float64, in cycles/pixel."""
+    f = frequencies(n)
+    return torch.hypot(f[:, None], f[None, :])
+
+
+def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """DFT bins ``(u, v)`` and their negatives ``(-u, -v)``, each pair once: little more than half of the plane."""
+    for u in range(height):
+        for v in range(width):
+            negative = (-u % height, -v % width)
+            if (u, v) <= negative:
+                yield (u, v), negative
+
+
+def check_weight(weight: Tensor) -> None:
+    """Refuse what is not the weight of a spatial 2-D convolution.
+
+    Args:
+        weight: ``(O, I, kH, kW)`` floating point; I is the number of input channels of one group.
+
+    Raises:
+        ValueError: If the shape is not 4-D, the kernel is 1x1, the dtype is not real floating point, or a value is NaN
+            or infinite.
+    """
+    if weight.ndim != 4:
+        raise ValueError(f"weight must have shape (O, I, kH, kW), got {tuple(weight.shape)}; pass a Conv2d's weight")
+    if not weight.is_floating_point():
+        raise ValueError(f"weight must be real floating point, got {weight.dtype}; convert it with weight.float()")
+    if weight.shape[2:].numel() < 2:
+        raise ValueError(
+            f"a {weight.shape[2]}x{weight.shape[3]} kernel has a flat spectrum, so it has no frequency band; "
+            "choose a layer with a larger kernel"
+        )
+    if not torch.isfinite(weight).all():
+        bad = (~torch.isfinite(weight)).flatten(1).any(1).sum().item()
+        raise ValueError(
+            f"weight holds NaN or infinite values in {bad} of {len(weight)} filters; "
+            "load a sound checkpoint or lower the learning rate"
+        )
+
+
+def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
+    """Power spectrum of each filter, summed over its input channels.
+
+    Each ``kH x kW`` kernel is zero-padded to ``n x n``; then ``power[o, fy, fx] = sum_i |F_i(fy, fx)|^2 / n^2``, so
+    that a filter's power sums to its squared L2 norm (Parseval).
+
+    Args:
+        weight: ``(O, I, kH, kW)``.
+        n: Points per axis; at least the kernel's size.
+
+    Returns:
+        ``(O, n, n)``, axes ``(filter, fy, fx)`` in the order of `frequencies`; dtype of `weight`, or float32 for half
+        types, whose range or precision is too small for it.
+
+    Raises:
+        ValueError: If the weight is unfit (see `check_weight`) or n is smaller than the kernel.
+    """
+    check_weight(weight)
+    if n < max(weight.shape[2:]):
+        raise ValueError(f"n must be at least the kernel's size {max(weight.shape[2:])}, got {n}")
+    spectrum = torch.fft.fft2(at_least_float32(weight), s=(n, n))
+    power = spectrum.abs().square().sum(1) / n**2
+    return torch.fft.fftshift(power, dim=(-2, -1))
+
+
+@lru_cache(maxsize=64)
+def energy_matrix(kernel_size: tuple[int, int], low: float, high: float) -> np.ndarray:
+    """Quadratic form of a kernel's energy in one radial interval of frequencies.
+
+    For a kernel ``w`` flattened to ``k = kH * kW`` values, ``w' A w`` is the sum of its power spectrum over
+    ``low <= rho < high``. The matrices of intervals that tile the spectrum add up to the identity.
+
+    Args:
+        kernel_size: ``(kH, kW)``.
+        low: Lower radial frequency in cycles/pixel, included.
+        high: Upper radial frequency in cycles/pixel, excluded.
+
+    Returns:
+        ``(k, k)`` float64, symmetric, read-only. The grid has ``max(32, 2 * max(kH, kW))`` points per axis.
+    """
+    n = max(GRID, 2 * max(kernel_size))
+    rho = radial_frequency(n).numpy()
+    fy, fx = np.nonzero((rho >= low) & (rho < high))
+    f = frequencies(n).numpy()
+    y, x = (axis.ravel() for axis in np.mgrid[: kernel_size[0], : kernel_size[1]])
+    phase = 2 * np.pi * (np.outer(f[fy], y) + np.outer(f[fx], x))
+    cos, sin = np.cos(phase), np.sin(phase)
+    matrix: np.ndarray = (cos.T @ cos + sin.T @ sin) / n**2
+    matrix.setflags(write=False)
+    return matrix

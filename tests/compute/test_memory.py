@@ -1,0 +1,79 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from freqfast.compute.memory import keep_freed_memory, memory_error
+
+GLIBC = "import ctypes; from ctypes import CDLL; CDLL(None).gnu_get_libc_version"
+
+# Trains a little network with activations of 4 MB, and prints the page faults of the last steps and the weights' sum.
+TRAINING = """
+import resource, sys, torch
+from freqfast.compute.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3))
+images = torch.randn(64, 3, 32, 32)
+for step in range(8):
+    if step == 3:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    model(images).square().mean().backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 0.1 * parameter.grad
+            parameter.grad = None
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print([parameter.double().sum().item().hex() for parameter in model.parameters()])
+"""
+
+
+def train(what):
+    done = subprocess.run([sys.executable, "-c", TRAINING, what], capture_output=True, text=True, check=True)
+    faults, weights = done.stdout.splitlines()
+    return int(faults), weights
+
+
+@pytest.mark.skipif(
+    subprocess.run([sys.executable, "-c", GLIBC], capture_output=True).returncode != 0,
+    reason="the C library is not glibc",
+)
+def test_steps_fault_no_pages_in_and_results_stay():
+    faults, weights = train("default")
+    faults_kept, weights_kept = train("keep")
+    assert faults_kept < 0.1 * faults
+    assert weights_kept == weights
+
+
+@pytest.mark.parametrize("error", [OSError("no library"), TypeError("no name"), AttributeError("no mallopt")])
+def test_without_glibc_nothing_happens(monkeypatch, error):
+    def refuse(name):
+        raise error
+
+    monkeypatch.setattr("ctypes.CDLL", refuse)
+    assert keep_freed_memory() is False
+
+
+def after(reason, error):
+    """An exception as it is when it is raised while another is handled."""
+    try:
+        try:
+            raise reason
+        except BaseException:
+            raise error from None
+    except BaseException as found:
+        return found
+
+
+def test_a_lack_of_memory_is_known_by_kind_or_words_and_through_what_came_of_it():
+    lack = RuntimeError("DefaultCPUAllocator: can't allocate memory:\n you tried")
+    assert memory_error(MemoryError()) == "MemoryError"
+    assert memory_error(lack) == "DefaultCPUAllocator: can't allocate memory: you tried"
+    assert memory_error(torch.OutOfMemoryError("CUDA out of memory")) == "CUDA out of memory"
+    assert memory_error(after(MemoryError("of it"), ValueError("x.png cannot be read"))) == "of it"
+    assert memory_error(after(after(MemoryError("of it"), KeyError(1)), OSError(5, "x"))) == "of it"
+    for other in (ValueError("out of memory.png"), OSError("out of memory.png"), RuntimeError("stop"), None):
+        assert memory_error(other) is None

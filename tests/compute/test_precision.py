@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from freqfast.compute import precision
+from freqfast.compute.precision import default_device, resolve_device, resolve_precision
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float32"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps", torch.device("cpu")])
+def test_what_the_user_asks_for_is_taken(name, device):
+    assert resolve_precision(name, device) == name
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_on_a_cpu_follows_its_instructions(monkeypatch, native, expected):
+    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: native)
+    assert resolve_precision("auto", "cpu") == expected
+    assert resolve_precision("auto", torch.device("cpu", 0)) == expected
+    assert resolve_precision("auto", "mps") == "float32"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_auto_on_cuda_follows_its_generation(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    assert resolve_precision("auto", "cuda:0") == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True, "bf16": False}, False)],
+)
+def test_cpu_is_asked_for_native_bfloat16(monkeypatch, found, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert precision._cpu_has_bfloat16() is expected
+
+
+def test_older_torch_is_asked_too(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert precision._cpu_has_bfloat16()
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert not precision._cpu_has_bfloat16()
+
+
+def test_this_cpu_as_the_kernel_describes_it():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = set(file.read().split())
+    except OSError:
+        pytest.skip("no /proc/cpuinfo here")
+    if "flags" not in flags:
+        pytest.skip("no x86")
+    assert precision._cpu_has_bfloat16() == bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
+@pytest.mark.parametrize("name", ["", "float16", "Auto", "bf16"])
+def test_unknown_precision_lists_those_that_exist(name):
+    with pytest.raises(ValueError, match=f"auto, bfloat16, float32, got '{name}'"):
+        resolve_precision(name, "cpu")
+
+
+def test_devices_that_are_here():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device(torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "meta", "mps:7"])
+def test_devices_that_are_not_are_named_on_one_line(name):
+    with pytest.raises(ValueError, match=f"device '{name}' is not available here: .* \\(available: cpu") as caught:
+        resolve_device(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:x"])
+def test_unknown_devices_are_told_those_that_are_here(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(ValueError, match=f"device '{name}' is not available here: ") as caught:
+        resolve_device(name)
+    told = "devices are cpu, cuda, cuda:N and mps (available: cpu, cuda:0, cuda:1, mps)"
+    assert str(caught.value).endswith(f"is not available here: {told}")
+
+
+@pytest.mark.parametrize(("found", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_evaluation_goes_to_a_gpu_where_there_is_one(monkeypatch, found, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    assert default_device() == torch.device(expected)

@@ -1,0 +1,154 @@
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from freqfast.models.folding import fold_batch_norm
+from freqfast.models.resnet import build_model
+from freqfast.spectral.antialiasing import apply_antialiasing
+from freqfast.spectral.equalization import apply_equalization
+
+
+def lived_in(model):
+    """A model in eval mode with statistics and affine parameters as training leaves them, far from 0 and 1."""
+    for norm in model.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None:
+            nn.init.normal_(norm.running_mean)
+            nn.init.uniform_(norm.running_var, 0.2, 3)
+            if norm.affine:
+                nn.init.normal_(norm.weight)
+                nn.init.normal_(norm.bias)
+    return model.eval()
+
+
+def norms(model):
+    """How many BatchNorms still do something."""
+    return sum(isinstance(module, nn.BatchNorm2d) and "forward" not in vars(module) for module in model.modules())
+
+
+@torch.no_grad()
+def assert_same(model, left, size=32):
+    """The folded model computes what the model does, and has as many BatchNorms left as it should."""
+    model = model.double()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    folded = fold_batch_norm(model)
+    images = torch.randn(3, 3, size, size, dtype=torch.float64)
+    torch.testing.assert_close(folded(images), model(images), rtol=1e-9, atol=1e-9)
+    assert norms(folded) == left
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+
+
+class Block(nn.Module):
+    """A convolution and a BatchNorm; what `forward` does with them is the test's."""
+
+    def __init__(self, forward=None, **options):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3, **options)
+        self.other = nn.BatchNorm2d(3)
+        self.course = forward or (lambda self, x: self.norm(self.conv(x)))
+
+    def forward(self, x):
+        return self.course(self, x)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: build_model("resnet18", width=8),
+        lambda: torchvision.models.resnet50(num_classes=5),
+        lambda: torchvision.models.mobilenet_v3_small(num_classes=5),
+        lambda: torchvision.models.vgg11_bn(num_classes=5),
+        lambda: timm.create_model("resnet18", num_classes=5),
+        lambda: nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.BatchNorm2d(6, affine=False)),
+        Block,
+    ],
+)
+def test_the_function_stays_and_every_batch_norm_goes(build):
+    torch.manual_seed(0)
+    model = lived_in(build())
+    assert_same(model, left=int(isinstance(model, Block)), size=64)  # its `other` is never called
+
+
+def several_users(self, x):
+    y = self.conv(x)
+    return self.norm(y) + y
+
+
+def called_twice(self, x):
+    return self.other(self.conv(self.norm(self.conv(x))))
+
+
+def weight_read(self, x):
+    return self.norm(self.conv(x)) * self.conv.weight.norm()
+
+
+def course_of_its_input(self, x):
+    return self.norm(self.conv(x)) if x.mean() > 0 else self.other(self.conv(x))
+
+
+def something_between(self, x):
+    return self.norm(self.conv(x).relu())
+
+
+@pytest.mark.parametrize("forward", [several_users, called_twice, weight_read, course_of_its_input, something_between])
+def test_what_something_else_depends_on_stays(forward):
+    torch.manual_seed(0)
+    assert_same(lived_in(Block(forward)), left=2)
+
+
+def test_statistics_of_the_batch_stay():
+    torch.manual_seed(0)
+    assert_same(lived_in(Block(track_running_stats=False)), left=2)
+
+
+def test_a_batch_norm_that_still_trains_stays():
+    torch.manual_seed(0)
+    model = lived_in(Block())
+    model.norm.train()
+    assert norms(fold_batch_norm(model)) == 2
+
+
+def test_other_names_and_lists_reach_the_same_modules():
+    torch.manual_seed(0)
+    model = lived_in(Block(lambda self, x: self.norm(self.convs[0](x))))
+    model.convs = [model.conv]
+    assert_same(model, left=1)
+    model = lived_in(Block(lambda self, x: self.alias(self.conv(x))))
+    model.alias = model.norm
+    assert_same(model, left=1)
+
+
+def test_twice_is_as_good_as_once():
+    torch.manual_seed(0)
+    assert_same(fold_batch_norm(lived_in(Block())), left=1)
+
+
+@pytest.mark.parametrize("where", ["conv", "norm"])
+def test_what_is_hooked_stays(where):
+    torch.manual_seed(0)
+    model = lived_in(Block())
+    getattr(model, where).register_forward_hook(lambda module, inputs, output: output.abs())
+    assert_same(model, left=2)
+
+
+def test_a_hook_of_the_whole_model_still_runs():
+    torch.manual_seed(0)
+    model = lived_in(Block())
+    model.register_forward_hook(lambda module, inputs, output: output + 1)
+    assert_same(model, left=1)
+
+
+def test_low_passes_before_convolutions_stay():
+    torch.manual_seed(0)
+    model = apply_antialiasing(build_model("resnet18", width=8))
+    assert_same(lived_in(model), left=0, size=16)
+
+
+def test_the_equalizer_before_a_convolution_stays():
+    torch.manual_seed(0)
+    model = build_model("resnet18", width=8)
+    apply_equalization(model)
+    model.train()
+    model(torch.randn(8, 3, 16, 16))
+    assert_same(lived_in(model), left=0, size=16)

@@ -1,0 +1,140 @@
+import hashlib
+import shutil
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from freqfast.data.cifar10 import CLASSES
+from freqfast.robustness import evaluate_cells
+from freqfast.robustness.archive.manifest import Manifest, StoredFile, write_manifest
+from freqfast.robustness.archive.reading import stored_source
+
+
+def test_cells_of_a_folder(archive):
+    source = stored_source(str(archive))
+    names, cells = source.corruptions, source.cells()
+    assert names == ("shot_noise", "fog", "saturate")  # in the order of the benchmark's tables
+    cells = list(cells)
+    assert [(c.corruption, c.severity) for c in cells] == [(name, s) for name in names for s in (1, 2, 3, 4, 5)]
+    assert cells[1].images[:, 0, 0, 0].tolist() == [96, 97, 98, 99]
+    assert cells[9].images[:, 3, 3, 2].tolist() == [80, 81, 82, 83]
+    assert all(c.labels.tolist() == [3, 1, 2, 0] and c.labels.dtype == np.int64 for c in cells)
+
+
+def test_files_are_mapped_not_read(archive):
+    cells = stored_source(archive).cells()
+    assert isinstance(next(cells).images, np.memmap)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (4, 4), (99, 4)])
+def test_limit_takes_the_start_of_every_block(archive, limit, expected):
+    for cell in stored_source(archive, limit).cells():
+        assert len(cell.images) == len(cell.labels) == expected
+        assert cell.images[0, 0, 0, 0] % 8 == 0
+        assert cell.labels[0] == 3
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limit_must_be_positive(archive, limit):
+    with pytest.raises(ValueError, match=f"limit must be at least 1, got {limit}"):
+        stored_source(archive, limit)
+
+
+@pytest.mark.parametrize("dtype", ["<i8", ">i4", "u1", "<u2", "<i4"])
+def test_integer_labels_of_any_kind(archive, dtype):
+    np.save(archive / "labels.npy", np.tile([3, 1, 2, 0], 5).astype(dtype))
+    assert next(stored_source(archive).cells()).labels.tolist() == [3, 1, 2, 0]
+
+
+def test_fortran_order(archive, bright_of_ten):
+    np.save(archive / "fog.npy", np.asfortranarray(np.load(archive / "fog.npy")))
+    cells = stored_source(archive).cells()
+    assert [c.images[1, 2, 2, 2] for c in cells if c.corruption == "fog"] == [49, 57, 65, 73, 81]
+    evaluate_cells(bright_of_ten, stored_source(archive).cells(), 15)
+
+
+def test_other_files_are_passed_over(archive):
+    (archive / "notes.npy").write_bytes(b"not an array")
+    (archive / "readme.txt").write_text("hello")
+    assert len(stored_source(archive).corruptions) == 3
+
+
+def test_a_manifest_says_which_severities_there_are(archive):
+    manifest = Manifest("mine", 5, "", None, 0, (1, 2, 4, 5), {"fog.npy": StoredFile("", 0, (), "", None)})
+    write_manifest(archive, manifest)  # twenty images: four blocks of five now
+    np.save(archive / "labels.npy", np.tile(np.arange(5), 4))
+    source = stored_source(archive)
+    names, cells = source.corruptions, source.cells()
+    assert names == ("shot_noise", "fog", "saturate")
+    assert [(c.severity, len(c.images), c.images[0, 0, 0, 0]) for c in cells if c.corruption == "shot_noise"] == [
+        (1, 5, 88), (2, 5, 97), (4, 5, 106), (5, 5, 115)
+    ]  # fmt: skip
+    write_manifest(archive, replace(manifest, severities=(1, 2, 3)))
+    with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 3 of them, got"):
+        stored_source(archive)
+
+
+def test_a_manifest_is_where_the_source_comes_from(archive):
+    manifest = Manifest("mine", 4, "", None, 7, (1, 2, 3, 4, 5), classes=tuple("abcd"))
+    write_manifest(archive, manifest)
+    source = stored_source(archive, 2, ["fog"])
+    assert (source.corruptions, source.seed, source.classes) == (("fog",), 7, tuple("abcd"))
+    assert source.sha256 == hashlib.sha256((archive / "manifest.json").read_bytes()).hexdigest()
+    assert source.labels.tolist() == [3, 1]
+    (archive / "manifest.json").unlink()
+    source = stored_source(archive)
+    assert source.name == str(archive)
+    assert (source.seed, source.classes) == (None, None)
+    write_manifest(archive, replace(manifest, classes=None))
+    assert stored_source(archive).classes is None
+
+
+def test_cifar10_is_known_by_its_labels(tmp_path):
+    np.save(tmp_path / "fog.npy", np.zeros((50_000, 1, 1, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", np.tile(np.random.default_rng(0).permutation(np.arange(10_000) % 10), 5))
+    assert stored_source(tmp_path, 3).classes == CLASSES
+    np.save(tmp_path / "labels.npy", np.tile(np.arange(10_000) % 9, 5))
+    assert stored_source(tmp_path).classes is None
+
+
+def test_a_corruption_that_is_not_there(archive):
+    with pytest.raises(FileNotFoundError, match="holds no snow; it holds shot_noise, fog, saturate"):
+        stored_source(archive, None, ["fog", "snow"])
+
+
+def test_one_file_is_mapped_at_a_time(archive):
+    alive = []
+    for cell in stored_source(archive).cells():
+        alive.append(weakref.ref(cell.images.base if isinstance(cell.images.base, np.ndarray) else cell.images))
+        del cell
+        assert sum(reference() is not None for reference in alive[:-5]) == 0
+
+
+def test_missing_places_are_named(archive, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent is not a folder; name one that holds labels\.npy"):
+        stored_source(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match=r"labels\.npy is not a folder"):
+        stored_source(archive / "labels.npy")
+    (archive / "labels.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"labels\.npy is missing"):
+        stored_source(archive)
+
+
+def test_no_corruption_at_all(tmp_path):
+    np.save(tmp_path / "labels.npy", np.zeros(5, np.int64))
+    with pytest.raises(
+        FileNotFoundError, match=r"holds none of the corruptions looked for; the first is gaussian_noise\.npy"
+    ):
+        stored_source(tmp_path)
+
+
+def test_folders_without_manifest_are_told_apart_by_their_images(archive, tmp_path):
+    copy = shutil.copytree(archive, tmp_path / "copy")
+    assert stored_source(archive).sha256 == stored_source(copy, limit=2).sha256
+    fog = np.load(copy / "fog.npy")
+    fog[8] += 1  # the first image of severity 3
+    np.save(copy / "fog.npy", fog)
+    assert stored_source(archive).sha256 != stored_source(copy).sha256
+    assert stored_source(archive, required=["saturate"]).sha256 == stored_source(copy, None, ["saturate"]).sha256

@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+
+from freqfast.corruptions import BAR
+from freqfast.robustness import CLEAN, CorruptionResult
+
+
+def test_means_by_hand(reported, all_names):
+    report = reported(lambda i, s: i + (s > 1) * 1, all_names, clean=18)
+    # Severities 1..5 add 0, 1, 1, 1, 1: 0.8 on average; corruptions 0..14 average to 7, and 0..18 to 9.
+    assert report.mean15 == pytest.approx(7.8 / 20)
+    assert report.mean19 == pytest.approx(9.8 / 20)
+    assert report.mean() == report.mean19
+    assert report.mean(["fog"]) == pytest.approx(9.8 / 20)
+    assert report.families == pytest.approx(
+        {"noise": 1.8 / 20, "blur": 5.3 / 20, "weather": 9.3 / 20, "digital": 13.3 / 20}
+    )
+    assert (report.missing, report.images, report.clean) == ([], 20, 0.9)
+
+
+def test_extra_corruptions_stay_out_of_mean15_and_families(reported, all_names):
+    report = reported(lambda i, s: 20 * (i < 15), all_names)
+    assert report.mean15 == 1.0
+    assert report.mean19 == pytest.approx(15 / 19)
+    assert set(report.families.values()) == {1.0}
+
+
+def test_the_second_set_has_its_own_mean(reported, main_names):
+    report = reported(lambda i, s: 5 if i < 15 else i - 9, (*main_names, *BAR))
+    assert report.mean_bar == pytest.approx(np.mean(range(6, 16)) / 20)
+    assert report.mean15 == pytest.approx(5 / 20)
+    assert reported(lambda i, s: i, BAR[1:]).mean_bar is None
+
+
+@pytest.mark.parametrize("absent", [("fog", None), ("fog", 3)])
+def test_a_mean_of_what_was_not_measured_is_none(reported, all_names, absent):
+    name, severity = absent
+    cells = reported(lambda i, s: 10, all_names).outcomes
+    report = CorruptionResult({key: cells[key] for key in cells if key != absent and (severity or key[0] != name)})
+    assert report.mean15 is None
+    assert report.mean15_interval is None
+    assert report.mean19 is None
+    assert report.mean() == 0.5
+    assert set(report.families) == {"noise", "blur", "digital"}
+    assert report.missing == ([name] if severity is None else [])
+
+
+def test_empty_report(all_names):
+    report = CorruptionResult({})
+    assert report.mean() is None
+    assert report.mean([]) is None
+    assert report.mean_ece is None
+    assert report.families == {}
+    assert report.missing == list(all_names)
+    assert report.images == 0
+    json.dumps(report.to_dict())
+
+
+def test_to_dict_is_json_with_fractions(outcomes):
+    cells = {CLEAN: outcomes([1, 1, 1, 1]), ("fog", 1): outcomes([1, 1, 0, 0]), ("fog", 2): outcomes([1, 0, 0, 0])}
+    found = CorruptionResult(cells).to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["accuracy"] == {"fog": {"1": 0.5, "2": 0.25}}
+    assert (found["clean"], found["corrupted"], found["images"]) == (1.0, 0.375, 4)
+    assert (found["mean15"], found["mean19"], found["mean_bar"], found["families"]) == (None, None, None, {})
+    assert len(found["missing"]) == 18
+    assert found["ece"] == {"clean": 0.25, "corrupted": 0.375, "cells": {"fog": {"1": 0.25, "2": 0.5}}}
+    assert set(found["intervals"]) == {"clean", "mean15", "accuracy"}
+    assert found["intervals"]["mean15"] is None
+    low, high = found["intervals"]["accuracy"]["fog"]["1"]
+    assert 0 < low < 0.5 < high < 1
+
+
+def test_clean_is_what_the_outcomes_say(outcomes):
+    assert CorruptionResult({CLEAN: outcomes([1, 0])}).clean == 0.5
+    assert CorruptionResult({CLEAN: outcomes([1, 0])}).to_dict()["intervals"]["clean"] is not None
+    assert CorruptionResult({}).clean is CorruptionResult({}).to_dict()["intervals"]["clean"] is None
+
+
+def test_the_unit_of_the_interval_is_the_image(outcomes, main_names):
+    """Twenty images that are each right in all cells or in none are worth 20 observations, not 1,500."""
+    rng = np.random.default_rng(0)
+    right = rng.random(20) < 0.6
+    same = CorruptionResult({(name, s): outcomes(right) for name in main_names for s in range(1, 6)})
+    half = 1.959964 * right.std(ddof=1) / np.sqrt(20)
+    assert same.mean15_interval == pytest.approx((right.mean() - half, right.mean() + half))
+    apart = CorruptionResult({(n, s): outcomes(rng.permutation(right)) for n in main_names for s in range(1, 6)})
+    assert np.diff(apart.mean15_interval) < np.diff(same.mean15_interval) / 4
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says(outcomes, main_names):
+    """Images of unequal difficulty, common to all cells; 95 % within what 300 trials allow."""
+    rng = np.random.default_rng(0)
+    names, hits = main_names, 0
+    for _ in range(300):
+        chance = rng.choice([0.2, 0.5, 0.9], 50)
+        cells = {(n, s): outcomes(rng.random(50) < chance) for n in names for s in range(1, 6)}
+        low, high = CorruptionResult(cells).mean15_interval
+        hits += low < (0.2 + 0.5 + 0.9) / 3 < high
+    assert 0.91 < hits / 300 < 0.98

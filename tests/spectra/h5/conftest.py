@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.spectra import SpectraHistory, measure_spectra
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectral.bands import Bands, band_shares
+from freqfast.spectral.modulation import apply_modulation
+from freqfast.spectral.spectrum import power_spectrum
+
+
+def _make_spectra(filters=6, channels=3, kernel=(3, 3), bands=None, n=16, epochs=0, gains=None, seed=0, **options):
+    """Spectra of random filters; gains is "filter", "layer" or None."""
+    torch.manual_seed(seed)
+    bands = bands or Bands.equal_area(2)
+    model = nn.Sequential(nn.Conv2d(channels, filters, kernel))
+    if gains:
+        apply_modulation(model, per_filter=gains == "filter", seed=0)
+        nn.init.normal_(model[0].log_gain)
+    history = None
+    if epochs:
+        weights = [torch.randn(filters, channels, *kernel) for _ in range(epochs)]
+        history = SpectraHistory(
+            epochs=range(3, 3 + epochs),
+            power=[power_spectrum(w, n).numpy() for w in weights],
+            weight=[w.numpy() for w in weights],
+            shares=[band_shares(w, bands).numpy() for w in weights],
+            log_gain=[model[0].log_gain_grid().numpy() + i for i in range(epochs)] if gains else None,
+        )
+    return measure_spectra(model, bands=bands, n=n, history=history, **options)
+
+
+def _assert_same(a, b):
+    """Two dataclasses hold the same values of the same types, bit for bit."""
+    assert type(a) is type(b)
+    for name, value in vars(a).items():
+        other = getattr(b, name)
+        if isinstance(value, np.ndarray):
+            assert (value.dtype, value.shape) == (other.dtype, other.shape), name
+            assert value.tobytes() == other.tobytes(), name
+        elif isinstance(value, SpectraHistory):
+            _assert_same(value, other)
+        elif isinstance(
+            value, dict
+        ):  # a file does not keep the order of its attributes; repr takes NaN as equal to NaN
+            assert repr(sorted(value.items())) == repr(sorted(other.items())), name
+        else:
+            assert repr(value) == repr(other), name
+
+
+@pytest.fixture(scope="session")
+def make_spectra():
+    return _make_spectra
+
+
+@pytest.fixture(scope="session")
+def assert_same():
+    return _assert_same
+
+
+@pytest.fixture
+def spectra():
+    """Spectra with everything that a file of one layer can hold."""
+    return _make_spectra(
+        epochs=3,
+        gains="filter",
+        target={"low": 0.75, "high": 0.25},
+        provenance={"recipe": "π\n" * 40_000, "seed": -(2**63), "lr": 0.1, "loss": float("nan"), "empty": ""},
+    )
+
+
+@pytest.fixture
+def path(tmp_path, spectra):
+    """A sound file of these spectra."""
+    write_spectra(tmp_path / "spectra.h5", spectra)
+    return tmp_path / "spectra.h5"
+
+
+@pytest.fixture
+def layers(make_spectra):
+    """Spectra of three layers, the first with a history; their names are not in the alphabet's order."""
+    layers = [
+        _make_spectra(kernel=(5, 5), epochs=2, seed=1),
+        _make_spectra(channels=6, filters=3, seed=2),
+        _make_spectra(channels=3, filters=2, kernel=(3, 1), n=9, seed=3),
+    ]
+    for spectra, name in zip(layers, ("stem", "block.1.conv", "block.0.conv"), strict=True):
+        object.__setattr__(spectra, "layer", name)
+    return layers
+
+
+@pytest.fixture
+def several(tmp_path, layers):
+    """A sound file of these layers."""
+    write_spectra(tmp_path / "layers.h5", layers)
+    return tmp_path / "layers.h5"

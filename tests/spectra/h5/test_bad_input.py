@@ -1,0 +1,124 @@
+import h5py
+import numpy as np
+import pytest
+
+from freqfast.spectra.h5 import read_spectra, validate
+
+
+def replace(name, **options):
+    """An edit that puts another dataset in place of one."""
+
+    def edit(file):
+        del file[name]
+        file.create_dataset(name, **options)
+
+    return edit
+
+
+def fill(name, value):
+    return lambda file: file[name].write_direct(np.full_like(file[name], value))
+
+
+def relink(name, link):
+    def edit(file):
+        file.move(name, "entry/elsewhere")
+        file[name] = link
+
+    return edit
+
+
+def stored_outside(file):
+    del file["entry/spectra/fy"]
+    file.create_dataset("entry/spectra/fy", (16,), "f8", external=[("/etc/passwd", 0, 128)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((16,), "f8")
+    layout[:] = h5py.VirtualSource("other.h5", "data", (16,))
+    del file["entry/spectra/fy"]
+    file.create_virtual_dataset("entry/spectra/fy", layout)
+
+
+UNREADABLE = {
+    "newer": (lambda f: f.attrs.__setitem__("freqfast_schema", 2), "schema 2 is newer than 1.*upgrade freqfast"),
+    "odd schema": (lambda f: f.attrs.__setitem__("freqfast_schema", "1"), "must be a positive integer"),
+    "schema array": (lambda f: f.attrs.__setitem__("freqfast_schema", [1]), "must be a scalar"),
+    "foreign": (lambda f: f.attrs.__delitem__("freqfast_schema"), "no export of freqfast"),
+    "no entry": (lambda f: f.__delitem__("entry"), "/entry is missing"),
+    "no spectra": (lambda f: f.__delitem__("entry/spectra"), "/entry/spectra is missing"),
+    "no power": (lambda f: f.__delitem__("entry/spectra/power"), "/entry/spectra/power is missing"),
+    "no layer": (lambda f: f["entry/spectra"].attrs.__delitem__("layer"), "no attribute 'layer'"),
+    "group for power": (
+        lambda f: (f.__delitem__("entry/spectra/power"), f.create_group("entry/spectra/power")),
+        "not a",
+    ),
+    "NaN": (fill("entry/spectra/power", np.nan), "power holds NaN or infinite values in 6 of 6"),
+    "infinite history": (fill("entry/training/weight", np.inf), "history.weight holds NaN"),
+    "NaN target": (fill("entry/spectra/target", np.nan), "proportions must be finite"),
+    "bands apart": (fill("entry/spectra/band_lower", 0.2), "must adjoin"),
+    "fx unlike fy": (fill("entry/spectra/fx", 0), "must be equal"),
+    "text power": (replace("entry/spectra/power", data="none"), "must hold numbers"),
+    "numeric bands": (replace("entry/spectra/band", data=[1, 2]), "must hold up to 1024 names"),
+    "three targets": (replace("entry/spectra/target", data=[0.5, 0.5, 0.0]), "must have 2 values"),
+    "absurd": (
+        replace("entry/spectra/power", shape=(10**6, 10**4, 10**4), dtype="f4", chunks=(1, 8, 8)),
+        "absurd shape",
+    ),
+    "never stored": (
+        replace("entry/spectra/power", shape=(6, 4000, 4000), dtype="f4", chunks=(1, 8, 8)),
+        "absurd shape",
+    ),
+    "vast chunk": (
+        replace("entry/spectra/fy", shape=(16,), maxshape=(None,), dtype="f8", chunks=(2**28 + 1,)),
+        "absurd shape",
+    ),
+    "no dataspace": (replace("entry/spectra/fy", data=h5py.Empty("f8")), "is empty"),
+    "soft link": (relink("entry/spectra", h5py.SoftLink("/entry/elsewhere")), "is a link to somewhere else"),
+    "external link": (relink("entry/training", h5py.ExternalLink("o.h5", "/")), "/entry/training is a link"),
+    "external storage": (stored_outside, "stored in another file"),
+    "virtual dataset": (virtual, "stored in another file"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_refuses_in_one_line(path, case):
+    edit, message = UNREADABLE[case]
+    with h5py.File(path, "a") as file:
+        edit(file)
+    with pytest.raises(ValueError, match=message) as error:
+        read_spectra(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "; " in str(error.value)
+    assert "\n" not in str(error.value)
+    assert validate(path) == [str(error.value)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "not an HDF5 file"), (b"PK\3\4 a zip", "not an HDF5 file"), (None, "truncated")]
+)
+def test_refuses_files_that_are_no_hdf5(path, content, message):
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(ValueError, match=message) as error:
+        read_spectra(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert validate(path) == [str(error.value)]
+
+
+@pytest.mark.parametrize("use", [read_spectra, validate])
+def test_refuses_absent_files_and_folders(tmp_path, use):
+    with pytest.raises(FileNotFoundError, match=r"absent\.h5 does not exist"):
+        use(tmp_path / "absent.h5")
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_spectra(tmp_path)
+
+
+def test_refuses_damaged_values(path):
+    with h5py.File(path) as file:
+        chunk = file["entry/training/power"].id.get_chunk_info(1)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="truncated or damaged") as error:
+        read_spectra(path)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,132 @@
+import subprocess
+import sys
+
+import h5py
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet50
+
+from freqfast.spectra import measure_layers, measure_spectra, spatial_layers
+from freqfast.spectra.h5 import read_layers, read_spectra, reading, validate, write_spectra
+
+
+def test_layers_return_in_their_order(several, layers, assert_same):
+    for a, b in zip(read_layers(several), layers, strict=True):
+        assert_same(a, b)
+    assert_same(read_spectra(several), layers[0])
+    for spectra in layers:
+        assert_same(read_spectra(several, spectra.layer), spectra)
+
+
+def test_one_layer_is_a_list_of_one(path, spectra, assert_same):
+    (read,) = read_layers(path)
+    assert_same(read, spectra)
+    assert_same(read_spectra(path, spectra.layer), spectra)
+    with h5py.File(path) as file:
+        assert "layers" not in file["entry"]
+
+
+def test_every_layer_is_a_group_in_the_models_order(several):
+    with h5py.File(several) as file:
+        assert list(file["entry/layers"]) == ["stem", "block.1.conv", "block.0.conv"]
+        assert file["entry/layers/stem"] == file["entry/spectra"]
+        for name, group in file["entry/layers"].items():
+            assert (group.attrs["NX_class"], group.attrs["signal"], group.attrs["layer"]) == ("NXdata", "power", name)
+
+
+def test_all_layers_of_a_torchvision_resnet50(tmp_path):
+    model = resnet50(weights=None)
+    layers = measure_layers(model, n=8)
+    assert len(layers) == 17  # the stem and the middle one of each of 16 blocks: 1x1 convolutions are not spatial
+    assert sum(len(spectra.power) for spectra in layers) == 3840
+    write_spectra(tmp_path / "resnet50.h5", layers[:5])
+    assert [s.layer for s in read_layers(tmp_path / "resnet50.h5")] == spatial_layers(model)[:5]
+    assert validate(tmp_path / "resnet50.h5") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a, b: [], "one or more layers of different names"),
+        (lambda a, b: [a, a], "different names"),
+        (lambda a, b: [b, a], "only the first layer can have a history"),
+        (lambda a, b: [a, renamed(b, "a/b")], "cannot name an HDF5 group"),
+        (lambda a, b: [a, renamed(b, "")], "cannot name an HDF5 group"),
+        (lambda a, b: [a, measure_spectra(nn.Conv2d(3, 2, 3), provenance={"seed": 1})], "share their provenance"),
+    ],
+)
+def test_refuses_layers_that_do_not_go_together(tmp_path, layers, change, message):
+    with pytest.raises(ValueError, match=message):
+        write_spectra(tmp_path / "layers.h5", change(*layers[:2]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def renamed(spectra, name):
+    object.__setattr__(spectra, "layer", name)
+    return spectra
+
+
+def test_unknown_layers_are_named(several, path):
+    with pytest.raises(ValueError, match=r"has no layer 'conv'; its layers are stem, block\.1\.conv, block\.0\.conv"):
+        read_spectra(several, "conv")
+    with pytest.raises(ValueError, match=r"has no layer '\.\./entry'"):
+        read_spectra(path, "../entry")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda f: f.__delitem__("entry/layers/stem"), "/entry/layers lacks 'stem'"),
+        (lambda f: f["entry/layers"].__setitem__("twin", f["entry/layers/block.1.conv"]), "twin holds another layer"),
+        (lambda f: f["entry/layers"].__setitem__("far", h5py.ExternalLink("o.h5", "/")), "far is a link"),
+        (lambda f: f["entry/layers"].create_group("empty"), "empty has no attribute 'layer'"),
+        (lambda f: f.__delitem__("entry/layers/block.0.conv/weight"), "block.0.conv/weight is missing"),
+    ],
+)
+def test_refuses_unsound_layers_in_one_line(several, edit, message):
+    with h5py.File(several, "a") as file:
+        edit(file)
+    with pytest.raises(ValueError, match=message) as error:
+        read_layers(several)
+    assert "\n" not in str(error.value)
+    assert validate(several) == [str(error.value)]
+
+
+def test_the_first_layer_does_not_depend_on_the_others(several, layers, assert_same):
+    with h5py.File(several, "a") as file:
+        del file["entry/layers/block.0.conv/weight"]
+    assert_same(read_spectra(several), layers[0])
+
+
+def test_silent_layers_have_finite_responses(tmp_path):
+    model = nn.Conv2d(3, 4, 3)
+    nn.init.zeros_(model.weight)
+    write_spectra(tmp_path / "silent.h5", model)
+    assert validate(tmp_path / "silent.h5") == []
+    assert torch.isfinite(torch.from_numpy(read_spectra(tmp_path / "silent.h5").response_db)).all()
+
+
+@pytest.mark.parametrize("group", ["entry/spectra", "entry/training"])
+def test_all_that_is_read_counts_for_the_limit(path, monkeypatch, group):
+    monkeypatch.setattr(reading, "MAX_BYTES", 2**26)
+    with h5py.File(path, "a") as file:
+        del file[group]["weight"]
+        file[group].create_dataset("weight", shape=2**24, dtype="f4", chunks=2**22, compression="gzip")[:] = 0
+    for read in (read_layers, read_spectra):
+        with pytest.raises(ValueError, match=r"its layers declare 67,\d+,\d+ bytes for the"):
+            read(path)
+    (fault,) = validate(path)
+    assert "its layers declare" in fault
+
+
+def test_a_file_that_is_being_written_is_not_called_damaged(path):
+    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        for read in (read_layers, read_spectra, validate):
+            with pytest.raises(BlockingIOError, match="is open in a program that writes it") as error:
+                read(path)
+            assert "damaged" not in str(error.value)
+        writer.communicate(b"\n")
+    assert validate(path) == []

@@ -1,0 +1,60 @@
+import h5py
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from freqfast.spectra import measure_spectra
+from freqfast.spectra.h5 import read_spectra, validate, write_spectra
+from freqfast.spectral.bands import Bands
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    filters=st.integers(1, 5),
+    channels=st.integers(1, 3),
+    kernel=st.tuples(st.integers(1, 5), st.integers(2, 4)),
+    bands=st.integers(1, 4),
+    n=st.integers(5, 9),
+    epochs=st.integers(0, 2),
+    gains=st.sampled_from([None, "layer", "filter"]),
+    names=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=4, unique=True),
+    provenance=st.dictionaries(
+        st.text("abc é/.", min_size=1), st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text("ab\nπ")
+    ),
+)
+def test_round_trip_is_exact(tmp_path_factory, make_spectra, assert_same, bands, names, provenance, **options):
+    spectra = make_spectra(
+        bands=Bands.equal_area(bands, names[:bands]), target={names[0]: 1}, provenance=provenance, **options
+    )
+    path = tmp_path_factory.mktemp("round") / "spectra.h5"
+    write_spectra(path, spectra)
+    assert_same(read_spectra(path), spectra)
+    assert validate(path) == []
+
+
+def test_everything_returns(path, spectra, assert_same):
+    assert_same(read_spectra(path), spectra)
+    assert_same(read_spectra(str(path)), spectra)
+    assert validate(path) == []
+
+
+def test_a_model_is_measured(tmp_path, assert_same):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    write_spectra(tmp_path / "model.h5", model)
+    assert_same(read_spectra(tmp_path / "model.h5"), measure_spectra(model))
+
+
+def test_a_bare_convolution_has_an_empty_name(tmp_path):
+    write_spectra(tmp_path / "conv.h5", nn.Conv2d(3, 4, 3))
+    assert read_spectra(tmp_path / "conv.h5").layer == ""
+
+
+def test_same_spectra_make_the_same_bytes(tmp_path, spectra):
+    contents = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_spectra(tmp_path / folder / "spectra.h5", spectra)
+        with h5py.File(tmp_path / folder / "spectra.h5") as file:
+            stamp = file.attrs["file_time"].encode()
+        contents.append((tmp_path / folder / "spectra.h5").read_bytes().replace(stamp, b"-" * len(stamp)))
+    assert contents[0] == contents[1]

@@ -1,0 +1,145 @@
+import json
+import re
+from datetime import datetime
+
+import h5py
+import numpy as np
+
+import freqfast.spectra.h5
+from freqfast.spectra.h5 import SCHEMA, write_spectra
+
+
+def test_plain_h5py_sees_the_schema(path, spectra):
+    with h5py.File(path) as file:
+        assert {k: file.attrs[k] for k in ("NX_class", "default", "creator", "file_name", "freqfast_schema")} == {
+            "NX_class": "NXroot",
+            "default": "entry",
+            "creator": "freqfast",
+            "file_name": "spectra.h5",
+            "freqfast_schema": 1,
+        }
+        assert datetime.fromisoformat(file.attrs["file_time"]).tzinfo is not None
+        assert (file.attrs["HDF5_Version"], file.attrs["h5py_version"]) == (h5py.version.hdf5_version, h5py.__version__)
+        group = file[file.attrs["default"]][file["entry"].attrs["default"]]
+        assert (file["entry"].attrs["NX_class"], group.attrs["NX_class"]) == ("NXentry", "NXdata")
+        assert list(group.attrs["axes"]) == ["filter", "fy", "fx"]
+        signal = group[group.attrs["signal"]]
+        assert signal.attrs["interpretation"] == "image"
+        assert (signal.compression, signal.shuffle, signal.chunks) == ("gzip", True, (6, 16, 16))
+        for name in ("fy", "fx"):
+            assert group[name].attrs["units"] == "cycles/pixel"
+            assert group[name].attrs["long_name"] == f"{name} (cycles/pixel)"
+        assert dict(file["entry/provenance"].attrs)["seed"] == -(2**63)
+        training = file["entry/training"]
+        assert list(training.attrs["axes"]) == ["epoch", "filter", "fy", "fx"]
+        assert list(training.attrs["default_slice"]) == ["2", "0", ".", "."]
+        np.testing.assert_array_equal(training["epoch"], [3, 4, 5])
+
+
+def kind_of(dataset):
+    """A dataset as the description writes it: its dtype and, unless it is an axis, its dimensions."""
+    dtype = "UTF-8 name" if h5py.check_string_dtype(dataset.dtype) else str(dataset.dtype)
+    if dataset.is_scale:
+        return dtype
+    return f"{dtype}[{', '.join(dim[0].name.rsplit('/', 1)[-1] for dim in dataset.dims)}]"
+
+
+def compare(described, group):
+    """The names, dtypes and dimensions of a group are those that the description has."""
+    names = {name.rstrip("?"): value for name, value in described.items() if not name.startswith(("@", "<"))}
+    assert set(group) == set(names), group.name
+    attributes = {name.strip("@?"): value for name, value in described.items() if name.startswith("@")}
+    if "<name>" not in attributes:
+        assert set(group.attrs) == set(attributes), group.name
+        for name in ("NX_class", "default", "signal", "axes", "auxiliary_signals", "freqfast_schema"):
+            assert np.array_equal(group.attrs.get(name, 0), attributes.get(name, 0)), name
+    for name, value in names.items():
+        if isinstance(value, dict):
+            compare(value, group[name])
+        elif value.startswith("same as"):
+            assert kind_of(group[name]) == kind_of(group[value.split()[-1]])
+        else:
+            assert re.match(re.escape(kind_of(group[name])) + r"($|[;,])", value), (name, kind_of(group[name]))
+
+
+def described():
+    """The description in the module's docstring."""
+    text = freqfast.spectra.h5.__doc__
+    return json.loads(text[text.index("{") : text.rindex("}\n") + 1])
+
+
+def test_the_description_is_that_of_the_file(path):
+    schema = described()
+    assert schema["@freqfast_schema"] == SCHEMA
+    del schema["entry"]["layers?"]  # of a file of one layer
+    with h5py.File(path) as file:
+        compare(schema, file)
+
+
+def test_the_description_is_that_of_the_layers(several):
+    schema = described()["entry"]
+    with h5py.File(several) as file:
+        assert file["entry/layers"].attrs["NX_class"] == schema["layers?"]["@NX_class"]
+        for group in file["entry/layers"].values():
+            absent = {name for name in schema["spectra"] if name.endswith("?") and name.strip("@?") not in group}
+            expected = {k: v for k, v in schema["spectra"].items() if k not in absent or k.startswith("@")}
+            compare(expected, group)
+
+
+def test_what_follows_from_the_spectra_is_there(path, spectra):
+    with h5py.File(path) as file:
+        group, training = file["entry/spectra"], file["entry/training"]
+        assert list(group.attrs["auxiliary_signals"]) == ["response_db"]
+        for name in ("response_db", "phase", "classes", "energy", "proportion", "energy_proportion"):
+            np.testing.assert_array_equal(group[name], getattr(spectra, name))
+        for name in ("classes", "proportion"):
+            np.testing.assert_array_equal(training[name], getattr(spectra.history, name))
+        assert group["response_db"].attrs["long_name"] == "frequency response (dB)"
+
+
+def test_no_phase_of_layers_that_see_no_image(tmp_path, make_spectra):
+    write_spectra(tmp_path / "deep.h5", make_spectra(channels=5))
+    with h5py.File(tmp_path / "deep.h5") as file:
+        assert "phase" not in file["entry/spectra"]
+
+
+def test_the_format_checks_its_own_metadata(path):
+    content = path.read_bytes()
+    assert content[:8] == b"\x89HDF\r\n\x1a\n"
+    assert content[8] == 3  # the superblock's version; from 2 on everything but text has checksums
+
+
+def test_text_is_scalar_and_every_dimension_has_one_scale(path):
+    own = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
+    datasets = []
+
+    def visit(name, item):
+        for key in set(item.attrs) - own - {"axes", "auxiliary_signals", "default_slice"}:
+            if isinstance(item.attrs[key], str):
+                kind = h5py.check_string_dtype(item.attrs.get_id(key).dtype)
+                assert (item.attrs.get_id(key).shape, kind) == ((), ("utf-8", None)), (name, key)
+        if isinstance(item, h5py.Dataset) and not item.is_scale:
+            datasets.append(name)
+            for axis, dim in enumerate(item.dims):
+                (scale,) = dim.values()
+                assert scale.parent == item.parent
+                assert scale.shape == (item.shape[axis],)
+
+    with h5py.File(path) as file:
+        visit("/", file)
+        file.visititems(visit)
+    assert len(datasets) == 19
+
+
+def test_parseval_holds_in_the_file(path):
+    with h5py.File(path) as file:
+        for name in ("entry/spectra", "entry/training"):
+            power, weight = file[name]["power"][()], file[name]["weight"][()]
+            np.testing.assert_allclose(power.sum((-2, -1)), np.square(weight).sum((-3, -2, -1)), rtol=1e-5)
+
+
+def test_large_layers_are_chunked_by_filters(tmp_path, make_spectra):
+    write_spectra(tmp_path / "large.h5", make_spectra(filters=300, n=32, epochs=1))
+    with h5py.File(tmp_path / "large.h5") as file:
+        assert file["entry/spectra/power"].chunks == (64, 32, 32)
+        assert file["entry/training/power"].chunks == (1, 64, 32, 32)

@@ -1,0 +1,279 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.spectra import Spectra, SpectraHistory, measure_layers, measure_spectra, spatial_layers
+from freqfast.spectral.bands import Bands, band_shares, classify_filters, frequency_proportion
+from freqfast.spectral.modulation import apply_modulation, bake_modulation
+
+
+def conv(*shape, seed=0):
+    """A convolution whose weight has this shape (filters, channels, height, width)."""
+    torch.manual_seed(seed)
+    return nn.Conv2d(shape[1], shape[0], shape[2:], bias=False)
+
+
+def fields(filters=4, n=8, channels=2, kernel=(3, 3), bands=2, **changes):
+    """Arguments of a sound `Spectra`."""
+    rng, bands = np.random.default_rng(0), Bands.of(bands)
+    shares = rng.random((filters, len(bands)))
+    return {
+        "power": rng.random((filters, n, n)),
+        "frequencies": np.fft.fftshift(np.fft.fftfreq(n)),
+        "weight": rng.standard_normal((filters, channels, *kernel)),
+        "shares": shares / shares.sum(1, keepdims=True),
+        "bands": bands,
+        "layer": "conv1",
+    } | changes
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (4, 1, 7, 5), (2, 2, 1, 2), (3, 3, 16, 16)])
+def test_measures_what_numpy_measures(shape):
+    layer = conv(*shape)
+    spectra = measure_spectra(nn.Sequential(nn.Identity(), layer), n=33)
+    weight = layer.weight.detach().numpy().astype(np.float64)
+    power = np.fft.fftshift(np.square(abs(np.fft.fft2(weight, s=(33, 33)))).sum(1) / 33**2, axes=(-2, -1))
+    np.testing.assert_allclose(spectra.power, power, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(spectra.power.sum((1, 2)), np.square(weight).sum((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_array_equal(spectra.frequencies, np.fft.fftshift(np.fft.fftfreq(33)))
+    assert (spectra.layer, spectra.target, spectra.log_gain, spectra.history) == ("1", None, None, None)
+    assert {a.dtype for a in (spectra.power, spectra.weight, spectra.shares)} == {np.dtype(np.float32)}
+
+
+def test_properties_agree_with_the_functions_of_bands():
+    weight, bands = conv(40, 3, 5, 5).weight.detach(), Bands.equal_area(3)
+    spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
+    assert spectra.bands == bands
+    np.testing.assert_array_equal(spectra.classes, classify_filters(torch.from_numpy(spectra.shares)).numpy())
+    np.testing.assert_allclose(spectra.proportion, frequency_proportion(weight, bands).numpy())
+
+
+def test_energy_proportion_is_the_power_between_the_edges():
+    spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
+    rho = np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
+    band = np.searchsorted(spectra.bands.edges[1:-1], rho, side="right")
+    power = [spectra.power[:, band == b].sum() for b in range(3)]
+    expected = np.array(power) / spectra.power.sum()
+    np.testing.assert_allclose(spectra.energy_proportion, expected, rtol=1e-5)
+    twice = {name: np.stack([getattr(spectra, name)] * 2) for name in ("power", "weight", "shares")}
+    twice["weight"][1, 0] *= 3  # one filter of nine times the energy
+    first, second = SpectraHistory(np.arange(2), **twice).energy_proportion
+    np.testing.assert_allclose(first, expected, rtol=1e-5)
+    energy = np.square(twice["weight"][1]).sum((1, 2, 3))
+    np.testing.assert_allclose(second, np.average(spectra.shares, axis=0, weights=energy), rtol=1e-5)
+
+
+def test_filters_are_those_that_the_layer_applies():
+    model = apply_modulation(nn.Sequential(conv(4, 3, 3, 3)), seed=0)
+    nn.init.normal_(model[0].log_gain)
+    modulated = measure_spectra(model)
+    assert modulated.log_gain.shape == (4, 3, 3)
+    baked = measure_spectra(bake_modulation(model))
+    assert baked.log_gain is None
+    np.testing.assert_array_equal(modulated.weight, baked.weight)
+
+
+def test_shared_gains_have_one_row():
+    model = apply_modulation(nn.Sequential(conv(4, 3, 3, 3)), per_filter=False, seed=0)
+    assert measure_spectra(model).log_gain.shape == (1, 3, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_dtypes_are_measured_in_float32(dtype):
+    spectra = measure_spectra(conv(4, 3, 3, 3).to(dtype))
+    np.testing.assert_allclose(spectra.power.sum((1, 2)), spectra.energy, rtol=1e-5)
+
+
+def test_a_silent_filter_has_no_shares_and_no_say():
+    layer = conv(4, 3, 3, 3)
+    layer.weight.data.zero_()
+    spectra = measure_spectra(layer)
+    assert not spectra.shares.any()
+    assert not spectra.energy_proportion.any()
+
+
+def test_target_gets_every_band():
+    spectra = Spectra(**fields(bands=3, target={"high": 1}))
+    assert spectra.target == {"low": 0.0, "mid": 0.0, "high": 1.0}
+
+
+def test_history_accepts_lists_of_records():
+    spectra = measure_spectra(conv(4, 3, 3, 3))
+    history = SpectraHistory([0, 1], [spectra.power] * 2, [spectra.weight] * 2, [spectra.shares] * 2)
+    assert history.power.shape == (2, 4, 32, 32)
+    assert measure_spectra(conv(4, 3, 3, 3), history=history).history is history
+    with pytest.raises(ValueError, match="at each epoch"):
+        measure_spectra(conv(5, 3, 3, 3), history=history)
+
+
+def test_provenance_becomes_plain_scalars():
+    values = {"seed": np.int64(3), "lr": np.float32(0.5), "recipe": "a\nb é", "loss": float("nan")}
+    plain = Spectra(**fields(provenance=values)).provenance
+    assert [type(v) for v in plain.values()] == [int, float, str, float]
+    assert plain["recipe"] == "a\nb é"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"power": np.zeros((4, 8, 7))}, "power must have shape"),
+        ({"power": np.zeros((0, 8, 8))}, "none of them 0"),
+        ({"power": np.full((4, 8, 8), -1.0)}, "not be negative"),
+        ({"power": np.full((4, 8, 8), np.nan)}, "power holds NaN or infinite values in 4 of 4"),
+        ({"power": np.full((4, 8, 8), 1e300)}, "power holds NaN or infinite"),
+        ({"power": np.zeros((4, 8, 8), complex)}, "real numbers"),
+        ({"frequencies": np.arange(8)}, "8-point DFT"),
+        ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
+        ({"shares": np.zeros((4, 3))}, "band=2"),
+        ({"shares": np.ones((4, 2))}, "sum to 1"),
+        ({"log_gain": np.zeros((4, 3, 5))}, "kx=3"),
+        ({"log_gain": np.zeros((2, 3, 3))}, "filter=4"),
+        ({"target": {"low": 0.5}}, "sum to 1"),
+        ({"target": {"medium": 1}}, "unknown band 'medium'"),
+        ({"layer": "a\0b"}, "NUL"),
+        ({"layer": None}, "must be text"),
+        ({"bands": Bands((0, 0.4, 1), ("a", "\ud800"))}, "surrogates"),
+        ({"provenance": {"flag": True}}, "'flag' must be text"),
+        ({"provenance": {"values": [1]}}, r"got \[1\]; convert it with str"),
+        ({"provenance": {"big": 2**63}}, "64-bit"),
+        ({"provenance": {"": 1}}, "non-empty"),
+    ],
+)
+def test_refuses_what_are_no_spectra(changes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        Spectra(**fields(**changes))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": [1, 1]}, "must increase"),
+        ({"epochs": [-1, 0]}, "must increase"),
+        ({"epochs": [0.0, 1.0]}, "integers"),
+        ({"epochs": [0, 1, 2]}, "epoch=3"),
+        ({"weight": [np.zeros((4, 2, 3, 3)), np.zeros((4, 2, 5, 5))]}, "different shapes"),
+        ({"shares": np.full((2, 4, 2), np.inf)}, "history.shares holds NaN or infinite values in 2 of 2"),
+        ({"log_gain": np.zeros((1, 4, 3, 3))}, "epoch=2"),
+    ],
+)
+def test_refuses_what_is_no_history(changes, message):
+    one = fields()
+    records = {"epochs": [0, 1], **{k: np.stack([one[k]] * 2) for k in ("power", "weight", "shares")}}
+    with pytest.raises(ValueError, match=message):
+        SpectraHistory(**records | changes)
+
+
+def test_refuses_models_without_spectra():
+    with pytest.raises(ValueError, match="no spatial Conv2d"):
+        measure_spectra(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="at least the kernel's size 7"):
+        measure_spectra(conv(2, 3, 7, 7), n=5)
+    huge = conv(2, 3, 3, 3).double()
+    huge.weight.data.fill_(1e200)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        measure_spectra(huge)
+
+
+# What follows from the spectra
+
+
+def kernel_spectra(*kernel, n=8):
+    """Spectra of one filter of one channel."""
+    layer = nn.Conv2d(1, 1, np.shape(kernel), bias=False)
+    layer.weight.data = torch.tensor(kernel, dtype=torch.float32)[None, None]
+    return measure_spectra(layer, n=n)
+
+
+def test_response_in_db():
+    delta = kernel_spectra((0, 0, 0), (0, 10, 0), (0, 0, 0))
+    np.testing.assert_allclose(delta.response_db, 20, atol=1e-4)  # ten times the amplitude at every frequency
+    mean = kernel_spectra((0.5, 0.5))
+    f = mean.frequencies
+    amplitude = abs(np.cos(np.pi * f))
+    amplitude[f == -0.5] = 1e-6  # 120 dB below the peak it ends
+    np.testing.assert_allclose(mean.response_db[0], np.broadcast_to(20 * np.log10(amplitude), (8, 8)), atol=1e-3)
+    assert np.isfinite(kernel_spectra((0, 0), (0, 0)).response_db).all()
+
+
+def test_phase_of_even_and_odd_kernels():
+    assert not kernel_spectra((1, 2, 1), (2, 4, 2), (1, 2, 1)).phase.any()
+    laplace = kernel_spectra((0, 1, 0), (1, -4, 1), (0, 1, 0))
+    np.testing.assert_allclose(np.delete(laplace.phase.ravel(), 4 * 8 + 4), np.pi, rtol=1e-6)  # all but the mean
+    step = kernel_spectra((-1, 0, 1))  # its response is -2i sin(2 pi fx)
+    sine = np.sin(2 * np.pi * np.arange(-4, 4) / 8)
+    wanted = np.where(abs(sine) > 1e-9, -np.sign(sine) * np.pi / 2, 0)
+    np.testing.assert_allclose(step.phase[0, 0], np.broadcast_to(wanted, (8, 8)), atol=1e-6)
+
+
+def test_phase_does_not_depend_on_scale():
+    layer = conv(2, 3, 3, 3)
+    layer.weight.data[1] = 1e-8 * layer.weight.data[0]
+    phase = measure_spectra(layer, n=8).phase
+    np.testing.assert_allclose(np.exp(1j * phase[1]), np.exp(1j * phase[0]), atol=1e-5)
+
+
+def test_phase_and_power_give_the_kernel_back():
+    spectra = measure_spectra(conv(2, 1, 3, 5), n=16)
+    response = np.sqrt(spectra.power * 16.0**2) * np.exp(1j * spectra.phase[:, 0])
+    grid = np.fft.ifft2(np.fft.ifftshift(response, axes=(1, 2))).real
+    np.testing.assert_allclose(np.roll(grid, (1, 2), (1, 2))[:, :3, :5], spectra.weight[:, 0], atol=1e-5)
+
+
+def test_only_images_have_a_phase():
+    assert measure_spectra(conv(2, 4, 3, 3)).phase.shape == (2, 4, 32, 32)
+    assert measure_spectra(conv(2, 5, 3, 3)).phase is None
+
+
+def test_shown_on_one_line():
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
+    spectra = Spectra(**fields(shares=shares, kernel=(5, 3)))
+    assert repr(spectra) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75)"
+    history = SpectraHistory([0, 3], [spectra.power] * 2, [spectra.weight] * 2, [shares] * 2)
+    assert repr(history) == "SpectraHistory(2 records of epochs 0 to 3, 4 filters)"
+    recorded = Spectra(**fields(shares=shares, kernel=(5, 3), history=history))
+    assert repr(recorded) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75, 2 records)"
+
+
+def test_history_has_classes_and_proportions():
+    shares = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]])
+    history = SpectraHistory([0, 1], np.ones((2, 2, 4, 4)), np.ones((2, 2, 1, 2, 2)), shares)
+    np.testing.assert_array_equal(history.classes, [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(history.proportion, [[0.5, 0.5], [1, 0]])
+
+
+# Several layers
+
+
+def test_all_spatial_layers():
+    model = nn.Sequential(conv(4, 3, 7, 7), nn.ReLU(), conv(4, 4, 1, 1), nn.Sequential(conv(6, 4, 3, 3)))
+    seen = []
+    measured = measure_layers(model, bands=3, progress=lambda *words: seen.append(words))
+    assert [s.layer for s in measured] == spatial_layers(model) == ["0", "3.0"]
+    assert seen == [(1, 2, "0"), (2, 2, "3.0")]
+    one = measure_spectra(model, "3.0", bands=3)
+    np.testing.assert_array_equal(measured[1].power, one.power)
+    assert measured[1].bands == one.bands
+    assert [s.layer for s in measure_layers(model, ["3.0"])] == ["3.0"]
+
+
+def test_many_channels_are_measured_as_numpy_measures_them():
+    layer = conv(3, 50, 3, 2)
+    weight = layer.weight.detach().numpy().astype(np.float64)
+    power = np.fft.fftshift(np.square(abs(np.fft.fft2(weight, s=(32, 32)))).sum(1) / 32**2, axes=(-2, -1))
+    spectra = measure_spectra(layer)
+    np.testing.assert_allclose(spectra.power, power, rtol=1e-5)
+    np.testing.assert_allclose(spectra.shares, band_shares(layer.weight.detach().double()), rtol=1e-5)
+
+
+def test_refuses_layers():
+    model = nn.Sequential(conv(2, 3, 3, 3), nn.ReLU())
+    with pytest.raises(ValueError, match=r"different names, at least one, got \['0', '0'\]"):
+        measure_layers(model, ["0", "0"])
+    with pytest.raises(ValueError, match="at least one"):
+        measure_layers(model, [])
+    with pytest.raises(ValueError, match="'1' is a ReLU"):
+        measure_layers(model, ["0", "1"])
+    with pytest.raises(ValueError, match="no spatial Conv2d"):
+        measure_layers(nn.Linear(2, 2))

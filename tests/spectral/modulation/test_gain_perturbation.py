@@ -1,0 +1,128 @@
+"""The noise on the gains while a modulated convolution trains."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from freqfast.spectral.modulation import (
+    SpectralConv2d,
+    effective_weight,
+)
+from tests.support.modulated import images, numpy_modulated, spectral
+
+
+def test_perturbation_is_for_training_only():
+    conv, x = SpectralConv2d(3, 8, 3, sigma=1.0, seed=0), images(2, 3, 8, 8)
+    plain = F.conv2d(x, conv.weight, conv.bias)
+    assert torch.equal(conv.eval()(x), plain)
+    assert conv.draws == 0
+    assert not torch.allclose(conv.train()(x), plain)
+    assert conv.draws == 1
+    assert torch.equal(effective_weight(conv), conv.weight)  # also while training
+
+
+def test_perturbation_is_drawn_afresh_and_reproducible_from_its_seed():
+    x = images(2, 3, 8, 8)
+    weight = SpectralConv2d(3, 8, 3).state_dict()
+
+    def three_steps(seed):
+        torch.manual_seed(seed + 100)  # the global generator has no part in it
+        conv = SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed)
+        conv.load_state_dict(weight)
+        return [conv(x) for _ in range(3)]
+
+    first, again, other = three_steps(0), three_steps(0), three_steps(1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[1], first[2])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_perturbation_leaves_the_global_generator_alone_and_draws_its_seed_from_it():
+    seeds = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        conv = SpectralConv2d(3, 8, 3, sigma=0.5)
+        seeds.append(conv.seed)
+        state = torch.get_rng_state()
+        conv(images(1, 3, 8, 8))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert seeds[0] == seeds[1]
+    assert SpectralConv2d(3, 8, 3, sigma=0.5).seed != seeds[0]
+
+
+def test_perturbation_does_not_follow_the_default_device_or_dtype():
+    expected = SpectralConv2d(3, 8, 3, sigma=0.5, seed=3)._perturbation()
+    conv = SpectralConv2d(3, 8, 3, sigma=0.5, seed=3)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            assert torch.equal(conv._perturbation(), expected)
+    finally:
+        torch.set_default_dtype(default)
+
+
+@pytest.mark.parametrize("per_filter", [True, False])
+def test_perturbation_is_gaussian_in_the_log_power_gain(per_filter):
+    conv = SpectralConv2d(1, 64, 3, per_filter=per_filter, sigma=0.5, seed=0)
+    draws = torch.stack([conv._perturbation() for _ in range(400)])
+    assert draws.shape == (400, 64 if per_filter else 1, 5)
+    count = draws.numel()
+    assert draws.mean().abs() < 4 * 0.5 / math.sqrt(count)
+    assert draws.std().item() == pytest.approx(0.5, rel=4 / math.sqrt(2 * count))
+    neighbours = torch.corrcoef(torch.stack([draws[:-1].flatten(), draws[1:].flatten()]))[0, 1]
+    assert neighbours.abs() < 4 / math.sqrt(count)
+
+
+def test_perturbation_scales_the_power_by_its_exponential():
+    conv = SpectralConv2d(3, 8, 3, sigma=0.7, seed=5, dtype=torch.float64)
+    weight = conv.modulated_weight(perturbed=True)
+    twin = SpectralConv2d(3, 8, 3, sigma=0.7, seed=5, dtype=torch.float64)
+    twin.load_state_dict(conv.state_dict())
+    with torch.no_grad():
+        twin.log_gain += twin._perturbation()
+    np.testing.assert_allclose(weight.detach().numpy(), numpy_modulated(twin), atol=1e-12)
+
+
+def replicas_of(conv, count=2):
+    """As `nn.DataParallel` makes them in each forward pass, each on a device of its own."""
+    replicas = [conv._replicate_for_data_parallel() for _ in range(count)]
+    for replica in replicas:
+        for name, parameter in conv.named_parameters():
+            setattr(replica, name, parameter.clone())
+    return replicas
+
+
+def test_data_parallel_replicas_are_refused_where_they_would_draw():
+    x = images(2, 3, 8, 8)
+    conv = spectral(3, 8, 3, sigma=0.5)
+    for replica in replicas_of(conv):
+        with pytest.raises(RuntimeError, match=r"replicas would draw the same .* use DistributedDataParallel"):
+            replica(x)
+    for harmless in (conv.eval(), spectral(3, 8, 3, sigma=0.0).train()):
+        for replica in replicas_of(harmless):
+            assert torch.equal(replica(x), harmless(x))
+    assert conv.train()(x).shape == (2, 8, 6, 6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_perturbation_is_the_same_on_cuda():
+    on_cpu, on_cuda = (spectral(3, 8, 3, sigma=0.5, gain=0.5, bias=False) for _ in range(2))
+    on_cuda.seed, on_cuda = on_cpu.seed, on_cuda.cuda()
+    torch.testing.assert_close(on_cuda.modulated_weight(True).cpu(), on_cpu.modulated_weight(True))
+
+
+def test_neighbouring_seeds_share_no_draw():
+    """Runs of a study have seeds 0, 1, 2, ...: the noise of one must not be another's, some steps later."""
+    convs = [SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed) for seed in range(4)]
+    draws = torch.stack([conv._perturbation() for conv in convs for _ in range(6)]).flatten(1)
+    assert len(torch.unique(draws, dim=0)) == 24
+
+
+@pytest.mark.parametrize("seed", [2**62, -(2**62), -1])
+def test_any_seed_draws(seed):
+    assert SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed)._perturbation().isfinite().all()

@@ -1,0 +1,214 @@
+"""The weight that a modulated convolution applies, and the module."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from freqfast.spectral.modulation import (
+    SpectralConv2d,
+    apply_modulation,
+    effective_weight,
+    gain_frequencies,
+)
+from tests.support.modulated import CONVOLUTIONS, KERNEL_SIZES, images, numpy_modulated, spectral
+
+
+@pytest.mark.parametrize("per_filter", [True, False])
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+def test_modulated_weight_is_the_definition(kernel_size, per_filter):
+    conv = spectral(3, 6, kernel_size, per_filter=per_filter, dtype=torch.float64)
+    np.testing.assert_allclose(conv.modulated_weight().detach().numpy(), numpy_modulated(conv), rtol=0, atol=1e-12)
+    assert torch.equal(effective_weight(conv), conv.modulated_weight())
+
+
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+def test_one_gain_for_each_pair_of_opposite_frequencies(kernel_size):
+    kh, kw = kernel_size
+    f = gain_frequencies(kernel_size)
+    alone = sum((2 * u) % kh == 0 and (2 * v) % kw == 0 for u in range(kh) for v in range(kw))
+    assert len(f) == (kh * kw + alone) / 2
+    assert (f >= -0.5).all()
+    assert (f < 0.5).all()
+    bins = {(round(y * kh) % kh, round(x * kw) % kw) for y, x in f.tolist()}
+    opposite = {(-u % kh, -v % kw) for u, v in bins}
+    assert len(bins) == len(f)
+    assert bins | opposite == {(u, v) for u in range(kh) for v in range(kw)}
+    assert SpectralConv2d(1, 2, kernel_size).log_gain.shape == (2, len(f))
+    assert SpectralConv2d(1, 2, kernel_size, per_filter=False).log_gain.shape == (1, len(f))
+
+
+@pytest.mark.parametrize("kernel_size", [(3, 3), (4, 4), (2, 5)])
+def test_log_gain_grid_is_the_power_ratio_by_increasing_frequency(kernel_size):
+    conv = spectral(3, 6, kernel_size, dtype=torch.float64)
+
+    def power(weight):
+        return np.fft.fftshift(np.abs(np.fft.fft2(weight.detach().numpy())) ** 2, axes=(-2, -1))
+
+    ratio = np.log(power(effective_weight(conv)) / power(conv.weight))
+    grid = conv.log_gain_grid()
+    assert not grid.requires_grad
+    for channel in range(3):
+        np.testing.assert_allclose(ratio[:, channel], grid.numpy(), atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+def test_zero_gain_is_the_weight_bit_for_bit(kernel_size, dtype):
+    conv = SpectralConv2d(3, 6, kernel_size, dtype=dtype)
+    assert torch.equal(conv.modulated_weight(), conv.weight)
+    assert conv.modulated_weight().dtype == dtype
+
+
+@pytest.mark.parametrize("options", [o for o in CONVOLUTIONS.values() if "dilation" not in o], ids=str)
+def test_zero_gain_equals_the_plain_convolution(options):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(4, 8, 3, **options)
+    x = images(2, 4, 9, 9)
+    expected = plain(x)
+    apply_modulation(plain, sigma=0.0)
+    assert isinstance(plain, SpectralConv2d)
+    assert torch.equal(plain.train()(x), expected)
+    assert torch.equal(plain.eval()(x), expected)
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_forward_convolves_with_the_modulated_weight(options):
+    conv = spectral(4, 8, 3, dtype=torch.float64, **options)
+    x = images(2, 4, 9, 9, dtype=torch.float64)
+    plain = nn.Conv2d(4, 8, 3, dtype=torch.float64, **options)
+    weight = torch.from_numpy(numpy_modulated(conv))
+    plain.load_state_dict({"weight": weight} | ({"bias": conv.bias} if conv.bias is not None else {}))
+    torch.testing.assert_close(conv(x), plain(x))
+
+
+def test_channels_last():
+    conv, x = spectral(3, 8, 3, padding=1), images(2, 3, 8, 8)
+    expected = conv(x)
+    conv, x = conv.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(conv(x), expected)
+    assert conv(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("per_filter", [True, False])
+def test_gradients_of_weight_and_gain(per_filter):
+    conv = spectral(2, 3, (3, 2), per_filter=per_filter, dtype=torch.float64)
+
+    def modulated(weight, log_gain):
+        return torch.func.functional_call(
+            _Modulated(conv), {"conv.weight": weight, "conv.log_gain": log_gain}, (), strict=False
+        )
+
+    inputs = [conv.weight.detach().clone().requires_grad_(), conv.log_gain.detach().clone().requires_grad_()]
+    assert torch.autograd.gradcheck(modulated, inputs)
+
+
+class _Modulated(nn.Module):
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+
+    def forward(self):
+        return self.conv.modulated_weight()
+
+
+def test_gains_train():
+    conv = SpectralConv2d(3, 8, 3, sigma=0.5, seed=0)
+    optimizer = torch.optim.SGD(conv.parameters(), lr=0.1)
+    conv(images(2, 3, 8, 8)).square().mean().backward()
+    optimizer.step()
+    assert (conv.log_gain != 0).any()
+    assert conv.weight.grad.abs().sum() > 0
+
+
+def test_a_first_call_in_inference_mode_does_not_spoil_training():
+    conv = SpectralConv2d(2, 3, (3, 6))  # a kernel size of its own, so that nothing is cached yet
+    with torch.inference_mode():
+        conv.eval()(images(1, 2, 8, 8))
+    conv.train()(images(1, 2, 8, 8)).sum().backward()
+    assert conv.log_gain.grad is not None
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_autocast_modulates_in_float32(training):
+    conv = spectral(3, 8, 3, padding=1).train(training)
+    x = images(2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x)
+        weight = conv.modulated_weight()
+    assert out.dtype == torch.bfloat16
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, conv.modulated_weight())
+    torch.testing.assert_close(out.float(), conv(x), atol=0.05, rtol=0.05)
+    out.float().sum().backward()
+    assert torch.isfinite(conv.log_gain.grad).all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_forward_on_a_device_that_knows_no_autocast(training):
+    conv = SpectralConv2d(3, 8, 3, sigma=0.5, device="meta").train(training)
+    out = conv(images(2, 3, 8, 8).to("meta"))
+    assert (out.shape, out.device.type) == ((2, 8, 6, 6), "meta")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_modulate_in_float32(dtype):
+    conv = spectral(3, 8, 3).to(dtype)
+    expected = torch.from_numpy(numpy_modulated(conv)).to(dtype)
+    torch.testing.assert_close(conv.modulated_weight(), expected, atol=1e-3, rtol=1e-2)
+    assert conv.modulated_weight().dtype == dtype
+
+
+# The module
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_state_dict_keys(bias):
+    conv = SpectralConv2d(3, 8, 3, bias=bias)
+    assert list(conv.state_dict()) == ["weight", *(["bias"] if bias else []), "log_gain"]
+    assert isinstance(conv, nn.Conv2d)
+
+
+def test_state_dict_restores_the_function():
+    conv, other, x = spectral(3, 8, 3).eval(), spectral(3, 8, 3, seed=1).eval(), images(2, 3, 8, 8)
+    assert not torch.equal(other(x), conv(x))
+    other.load_state_dict(conv.state_dict())
+    assert torch.equal(other(x), conv(x))
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_go_on_with_the_same_noise_and_share_nothing(copier):
+    conv, x = spectral(3, 8, 3, sigma=0.5), images(2, 3, 8, 8)
+    conv(x)
+    twin = copier(conv)
+    assert torch.equal(twin(x), conv(x))
+    with torch.no_grad():
+        twin.log_gain.add_(1.0)
+    assert not torch.equal(twin.eval()(x), conv.eval()(x))
+
+
+def test_repr_tells_the_modulation():
+    text = repr(SpectralConv2d(3, 8, 3, per_filter=False, sigma=0.25))
+    assert text.startswith("SpectralConv2d(3, 8, kernel_size=(3, 3)")
+    assert "per_filter=False, sigma=0.25" in text
+
+
+def test_a_layer_from_the_meta_device():
+    with torch.device("meta"):
+        conv = SpectralConv2d(3, 8, 3)
+    conv.to_empty(device="cpu")
+    conv.log_gain.data.fill_(7)
+    conv.reset_parameters()
+    assert conv.weight.isfinite().all()
+    assert torch.equal(conv.log_gain, torch.zeros_like(conv.log_gain))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_traced_by_torchscript():
+    conv, images = SpectralConv2d(3, 4, 3).eval(), torch.randn(2, 3, 8, 8)
+    conv.log_gain.data.normal_()
+    expected = conv(images)
+    torch.testing.assert_close(torch.jit.trace(conv, images)(images), expected)

@@ -1,0 +1,127 @@
+"""The projection is the closest point that meets the purity."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.proportion import project_filters
+from tests.support.projected import HARD, TWO, all_to, random_weight
+
+
+def smooth_weight(seed, filters, size, noise):
+    """Gaussian blobs with a little noise: nearly nothing in the high band, as in a trained 7x7 stem."""
+    y = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    width = torch.linspace(0.6, 2.5, filters, dtype=torch.float64)[:, None, None]
+    blobs = torch.exp(-(y[:, None] ** 2 + y**2) / (2 * width**2))[:, None]
+    return blobs + noise * random_weight(seed, filters, 1, size, size)
+
+
+def assert_globally_closest(original, projected, bands, target, purity, tolerance=1e-6):
+    """A certificate of global optimality for one quadratic constraint (the S-lemma).
+
+    With ``M = A - purity``, x on the cone's surface is the closest point to a if and only if some ``mu >= 0`` gives
+    ``(1 - mu M) x = a`` with ``1 - mu M`` positive semidefinite.
+    """
+    kernel_size = tuple(original.shape[2:])
+    forms = bands.energy_matrices(kernel_size) - purity * np.eye(math.prod(kernel_size))
+    for a, x, b in zip(original.flatten(2).numpy(), projected.flatten(2).numpy(), np.asarray(target), strict=True):
+        size = np.linalg.norm(a)
+        m = forms[b]
+        if (np.einsum("ip,pq,iq", a, m, a)) >= 0:
+            np.testing.assert_array_equal(x, a)
+            continue
+        pull = x @ m
+        mu = ((x - a) * pull).sum() / (pull * pull).sum()
+        assert mu >= 0
+        assert np.linalg.norm(x - a - mu * pull) <= tolerance * size
+        assert np.linalg.eigvalsh(np.eye(len(m)) - mu * m).min() >= -tolerance
+        assert abs(np.einsum("ip,pq,iq", x, m, x)) <= tolerance * size**2
+
+
+@pytest.mark.parametrize("purity", [0.6, 0.9])
+@pytest.mark.parametrize(("kernel_size", "channels"), [((2, 2), 1), ((3, 3), 2), ((5, 5), 1), ((2, 4), 1), ((1, 5), 2)])
+def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, channels, purity):
+    weight, target = random_weight(5, 2, channels, *kernel_size), torch.tensor([0, 1])
+    purity = min(purity, 0.5 + 0.9 * (TWO.reachable(kernel_size).min() - 0.5))
+    projected = project_filters(weight, target, TWO, purity, preserve_norm=False)
+    forms = TWO.energy_matrices(kernel_size) - purity * np.eye(math.prod(kernel_size))
+    rng = np.random.default_rng(0)
+    for a, x, b in zip(weight.numpy(), projected.numpy(), target.tolist(), strict=True):
+        a = a.ravel()
+        m = np.kron(np.eye(channels), forms[b])
+        best = np.inf
+        for start in [a, *rng.normal(size=(2, a.size))]:
+            found = minimize(
+                lambda w, a=a: ((w - a) ** 2).sum(),
+                start,
+                jac=lambda w, a=a: 2 * (w - a),
+                constraints={"type": "ineq", "fun": lambda w, m=m: w @ m @ w, "jac": lambda w, m=m: 2 * m @ w},
+                method="SLSQP",
+                options={"ftol": 1e-10, "maxiter": 100},
+            )
+            if found.x @ m @ found.x >= -1e-9:
+                best = min(best, found.fun)
+        distance = ((x.ravel() - a) ** 2).sum()
+        assert distance == pytest.approx(best, rel=1e-5, abs=1e-9)
+
+
+@settings(max_examples=100)
+@given(
+    kernel=st.sampled_from([(3, 3), (5, 5), (7, 7), (2, 2), (2, 5), (1, 4)]),
+    channels=st.integers(1, 3),
+    how_pure=st.floats(0.01, 0.99),
+    magnitudes=st.integers(0, 6),
+    seed=st.integers(0, 2**31),
+)
+def test_projection_is_certified_closest(kernel, channels, how_pure, magnitudes, seed):
+    """Also where the energies along the eigenvectors span many magnitudes, which is hard on the multiplier's search."""
+    purity = 0.5 + how_pure * (TWO.reachable(kernel).min() - 0.5)
+    band = seed % 2
+    vectors = torch.from_numpy(np.linalg.eigh(TWO.energy_matrices(kernel)[band])[1])
+    spread = 10 ** (-magnitudes * torch.rand(math.prod(kernel), generator=torch.Generator().manual_seed(seed)).double())
+    weight = ((random_weight(seed, 4, channels, *kernel).flatten(2) * spread) @ vectors.T).unflatten(2, kernel)
+    projected = project_filters(weight, all_to(band, 4), TWO, purity, preserve_norm=False)
+    assert_globally_closest(weight, projected, TWO, all_to(band, 4), purity)
+
+
+@pytest.mark.parametrize("purity", [0.6, 0.9])
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-4, 1e-2])
+@pytest.mark.parametrize("size", [5, 7])
+@pytest.mark.parametrize("count", [2, 3])
+def test_smooth_stems_sent_to_the_high_band_are_certified_closest(count, size, noise, purity):
+    bands, target = Bands.equal_area(count), all_to(count - 1, 16)
+    weight = smooth_weight(6, 16, size, noise)
+    projected = project_filters(weight, target, bands, purity, preserve_norm=False)
+    assert_globally_closest(weight, projected, bands, target, purity)
+
+
+@pytest.mark.parametrize("band", [0, 1])
+@pytest.mark.parametrize("name", HARD)
+def test_structured_kernels_are_certified_closest(name, band):
+    weight = HARD[name].expand(1, 2, 3, 3)
+    projected = project_filters(weight, all_to(band, 1), TWO, 0.9, preserve_norm=False)
+    assert_globally_closest(weight, projected, TWO, all_to(band, 1), 0.9)
+
+
+def test_closest_point_of_a_cone_is_orthogonal_to_the_way_there():
+    weight = random_weight(7, 32, 3, 3, 3)
+    projected = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
+    along = ((weight - projected) * projected).flatten(1).sum(1)
+    torch.testing.assert_close(along, torch.zeros(32, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_preserve_norm_only_rescales():
+    weight = random_weight(8, 32, 3, 3, 3)
+    kept = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=True)
+    closest = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
+    norm = weight.flatten(1).norm(dim=1)
+    torch.testing.assert_close(kept.flatten(1).norm(dim=1), norm)
+    assert (closest.flatten(1).norm(dim=1) <= norm * (1 + 1e-12)).all()
+    ratio = (norm / closest.flatten(1).norm(dim=1))[:, None, None, None]
+    torch.testing.assert_close(kept, closest * ratio)

@@ -1,0 +1,119 @@
+"""What a projection leaves alone, and what it does not depend on."""
+
+import pytest
+import torch
+from torch import nn
+
+from freqfast.spectral.bands import assign_bands, band_shares, frequency_proportion
+from freqfast.spectral.proportion import project_filters
+from tests.support.projected import THREE, TWO, purity_of, random_weight
+
+# What it leaves alone
+
+
+def test_filters_inside_and_filters_without_energy_come_back_bit_for_bit():
+    weight = random_weight(2, 16, 3, 3, 3, dtype=torch.float32)
+    inside = project_filters(weight, torch.arange(16) % 2, TWO, 0.95)
+    weight[:8] = inside[:8]
+    weight[8] = 0
+    projected = project_filters(weight, torch.arange(16) % 2, TWO, 0.9)
+    assert torch.equal(projected[:9], weight[:9])
+    assert (projected[9:] != weight[9:]).flatten(1).any(1).sum() > 4
+
+
+def test_the_input_is_left_alone_and_the_result_has_no_history():
+    weight = nn.Parameter(random_weight(3, 8, 3, 3, 3))
+    before = weight.detach().clone()
+    projected = project_filters(weight, {"high": 1.0}, TWO)
+    assert torch.equal(weight, before)
+    assert not projected.requires_grad
+    untouched = project_filters(projected, {"high": 1.0}, TWO)
+    assert untouched.data_ptr() != projected.data_ptr()
+
+
+def test_each_filter_is_projected_by_itself():
+    weight, target = random_weight(4, 12, 3, 5, 5), torch.arange(12) % 2
+    together = project_filters(weight, target, TWO)
+    alone = torch.cat([project_filters(weight[o : o + 1], target[o : o + 1], TWO) for o in range(12)])
+    torch.testing.assert_close(together, alone)
+
+
+# What it does not depend on
+
+
+@pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
+def test_scale_by_a_power_of_two_commutes_bit_for_bit(exponent):
+    weight, target = random_weight(9, 16, 3, 3, 3, dtype=torch.float32), torch.arange(16) % 2
+    scale = 2.0**exponent
+    assert torch.equal(project_filters(weight * scale, target, TWO), project_filters(weight, target, TWO) * scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_tiny_and_huge_filters_are_projected_beside_ordinary_ones(scale, dtype):
+    weight, target = random_weight(10, 16, 3, 3, 3, dtype=dtype), torch.arange(16) // 2 % 2
+    mixed = weight.clone()
+    mixed[::2] *= scale
+    projected = project_filters(mixed, target, TWO)
+    assert torch.isfinite(projected).all()
+    assert (purity_of(projected, TWO, target) >= 0.9 - 1e-9).all()
+    assert torch.equal(projected[1::2], project_filters(weight, target, TWO)[1::2])
+
+
+def test_radial_bands_know_no_direction():
+    weight, target = random_weight(11, 16, 2, 5, 5), torch.arange(16) % 2
+    projected = project_filters(weight, target, TWO)
+    for turn in (lambda w: w.transpose(2, 3), lambda w: w.flip(2), lambda w: w.rot90(1, (2, 3))):
+        torch.testing.assert_close(project_filters(turn(weight), target, TWO), turn(projected))
+
+
+def test_order_of_filters_and_channels_does_not_matter():
+    weight, target = random_weight(12, 16, 3, 3, 3), torch.arange(16) % 2
+    projected = project_filters(weight, target, TWO)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(project_filters(weight[order], target[order], TWO), projected[order])
+    torch.testing.assert_close(project_filters(weight.flip(1), target, TWO), projected.flip(1))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_grouped_convolutions(groups):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 12, 3, groups=groups)
+    projected = project_filters(conv.weight, {"low": 0.5, "high": 0.5})
+    assert projected.shape == (12, 6 // groups, 3, 3)
+    assert frequency_proportion(projected).tolist() == [0.5, 0.5]
+
+
+def test_memory_format_does_not_matter():
+    weight = random_weight(13, 16, 3, 3, 3, dtype=torch.float32)
+    projected = project_filters(weight.to(memory_format=torch.channels_last), {"high": 1.0}, TWO)
+    torch.testing.assert_close(projected, project_filters(weight, {"high": 1.0}, TWO))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.int64, torch.uint8])
+def test_targets_of_any_integer_type(dtype):
+    weight, target = random_weight(14, 8, 3, 3, 3), torch.arange(8) % 2
+    expected = project_filters(weight, target, TWO)
+    assert torch.equal(project_filters(weight, target.to(dtype), TWO), expected)
+
+
+def test_mapping_is_the_assignment_that_keeps_the_most_energy():
+    weight = random_weight(15, 16, 3, 3, 3)
+    target = assign_bands(band_shares(weight, THREE), [8, 0, 8])
+    assert torch.equal(
+        project_filters(weight, {"low": 0.5, "high": 0.5}, THREE), project_filters(weight, target, THREE)
+    )
+
+
+def test_a_band_without_filters_does_not_limit_the_purity():
+    weight = random_weight(16, 8, 3, 3, 3)
+    projected = project_filters(weight, {"low": 1.0}, THREE, 0.9)  # the middle band could reach 0.54 only
+    assert frequency_proportion(projected, THREE).tolist() == [1, 0, 0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_cpus_result():
+    weight = random_weight(17, 64, 3, 7, 7, dtype=torch.float32)
+    on_cuda = project_filters(weight.cuda(), {"low": 0.5, "high": 0.5}, TWO)
+    assert on_cuda.is_cuda
+    torch.testing.assert_close(on_cuda.cpu(), project_filters(weight, {"low": 0.5, "high": 0.5}, TWO))

@@ -1,0 +1,152 @@
+"""What a projected layer is, and which arguments are refused."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_shares, frequency_proportion
+from freqfast.spectral.proportion import project_filters
+from tests.support.projected import HARD, SOBEL, THREE, TWO, all_to, purity_of, random_weight
+
+KERNEL_SIZES = [(3, 3), (2, 2), (4, 4), (5, 5), (7, 7), (16, 16), (1, 3), (3, 1), (2, 5), (5, 4)]
+ROUNDING = {torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float32: 1e-6, torch.float64: 1e-13}
+
+
+@pytest.mark.parametrize("preserve_norm", [True, False])
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+@pytest.mark.parametrize("dtype", ROUNDING)
+def test_every_filter_meets_its_purity(kernel_size, dtype, preserve_norm):
+    weight = random_weight(0, 24, 3, *kernel_size, dtype=dtype)
+    target = torch.arange(24) % 2
+    purity = 0.5 + 0.8 * (TWO.reachable(kernel_size).min() - 0.5)
+    projected = project_filters(weight, target, TWO, purity, preserve_norm)
+    assert projected.dtype == dtype
+    assert projected.shape == weight.shape
+    assert (purity_of(projected, TWO, target) >= purity - 1e-9).all()
+
+
+@pytest.mark.parametrize("preserve_norm", [True, False])
+@pytest.mark.parametrize("purity", [0.51, 0.75, 0.9, 0.96])
+@pytest.mark.parametrize("band", [0, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", HARD)
+def test_structured_kernels_meet_their_purity_in_either_band(name, dtype, band, purity, preserve_norm):
+    weight = HARD[name].to(dtype).expand(4, 3, 3, 3)
+    projected = project_filters(weight, all_to(band, 4), TWO, purity, preserve_norm)
+    assert (purity_of(projected, TWO, all_to(band, 4)) >= purity - 1e-9).all()
+    assert torch.equal(project_filters(projected, all_to(band, 4), TWO, purity, preserve_norm), projected)
+
+
+def test_the_hard_case_is_among_them():
+    """A Sobel kernel has nothing on the high band's top eigenvector: the multiplier's equation has no root."""
+    top = np.linalg.eigh(TWO.energy_matrices((3, 3))[1])[1][:, -1]
+    assert abs(SOBEL.flatten().numpy() @ top) < 1e-12
+
+
+def test_the_hard_case_with_a_coefficient_of_exactly_zero():
+    weight = torch.ones(1, 3, 1, 2)  # its one other eigenvector is (1, -1)
+    projected = project_filters(weight, all_to(1, 1), TWO, 0.6)
+    assert purity_of(projected, TWO, [1])[0] >= 0.6
+    assert projected.norm() == pytest.approx(weight.norm())
+    assert torch.equal(project_filters(projected, all_to(1, 1), TWO, 0.6), projected)
+
+
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+@pytest.mark.parametrize("dtype", ROUNDING)
+def test_projecting_twice_is_bit_identical(kernel_size, dtype):
+    weight = random_weight(1, 24, 3, *kernel_size, dtype=dtype)
+    purity = 0.5 + 0.8 * (TWO.reachable(kernel_size).min() - 0.5)
+    for target in (torch.arange(24) % 2, {"low": 0.25, "high": 0.75}):
+        once = project_filters(weight, target, TWO, purity)
+        assert torch.equal(project_filters(once, target, TWO, purity), once)
+
+
+@settings(max_examples=100)
+@given(
+    kernel=st.sampled_from([(3, 3), (5, 5), (7, 7), (2, 3), (1, 5), (4, 4)]),
+    channels=st.integers(1, 4),
+    filters=st.integers(1, 40),
+    parts=st.lists(st.integers(0, 10), min_size=3, max_size=3).filter(any),
+    count=st.sampled_from([2, 3]),
+    how_pure=st.floats(0.01, 0.999),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    preserve_norm=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_proportion_is_exact_after_projection(
+    kernel, channels, filters, parts, count, how_pure, dtype, preserve_norm, seed
+):
+    bands = Bands.equal_area(count)
+    reachable = bands.reachable(kernel)
+    parts = [part if limit > 0.51 else 0 for part, limit in zip(parts, reachable, strict=False)]
+    if not any(parts):
+        parts[0] = 1
+    purity = 0.5 + how_pure * (min(r for part, r in zip(parts, reachable, strict=True) if part) - 0.5)
+    proportions = {name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}
+    weight = random_weight(seed, filters, channels, *kernel, dtype=dtype)
+
+    projected = project_filters(weight, proportions, bands, purity, preserve_norm)
+
+    counts = band_counts(proportions, bands, filters)
+    assert (frequency_proportion(projected, bands) * filters).round().int().tolist() == counts
+    target = assign_bands(band_shares(weight.double(), bands), counts)
+    assert (purity_of(projected, bands, target) >= purity - 1e-5).all()
+    assert torch.equal(project_filters(projected, proportions, bands, purity, preserve_norm), projected)
+    if preserve_norm:
+        torch.testing.assert_close(projected.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1))
+
+
+@given(
+    kernel=st.sampled_from([(3, 3), (5, 5), (2, 3)]),
+    values=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0]), min_size=25, max_size=25),
+    band=st.integers(0, 1),
+)
+def test_kernels_of_few_integers_meet_their_purity(kernel, values, band):
+    size = math.prod(kernel)
+    weight = torch.tensor(values[:size]).view(1, 1, *kernel)
+    projected = project_filters(weight, all_to(band, 1), TWO, 0.85)
+    if not any(values[:size]):
+        assert torch.equal(projected, weight)
+        return
+    assert purity_of(projected, TWO, [band])[0] >= 0.85 - 1e-9
+    assert torch.equal(project_filters(projected, all_to(band, 1), TWO, 0.85), projected)
+
+
+# Errors
+
+GOOD = torch.ones(4, 3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.ones(4, 3, 1, 1), {"low": 1.0}, TWO), "a 1x1 kernel has a flat spectrum"),
+        ((torch.full((4, 3, 3, 3), math.nan), {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
+        ((GOOD * math.inf, {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
+        ((torch.ones(4, 3, 3), {"low": 1.0}, TWO), r"weight must have shape \(O, I, kH, kW\), got \(4, 3, 3\)"),
+        ((GOOD.int(), {"low": 1.0}, TWO), "real floating point, got torch.int32"),
+        ((GOOD, {"low": 1.0}, TWO, 0.5), "purity must lie between 0.5 and 0.99.* 3x3 kernel .* band 'low'.*got 0.5;"),
+        ((GOOD, {"low": 1.0}, TWO, 1.2), "got 1.2; lower it"),
+        ((GOOD, {"low": 1.0}, TWO, math.nan), "got nan"),
+        ((GOOD, {"low": 0.5, "high": 0.5}, TWO, 0.98), "between 0.5 and 0.97.* band 'high'.*got 0.98"),
+        ((GOOD, {"mid": 1.0}, THREE, 0.9), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
+        ((torch.ones(4, 3, 1, 2), {"mid": 1.0}, THREE, 0.9), "1x2 kernel can reach in band 'mid'"),
+        ((GOOD, {"low": 0.8, "high": 0.4}, TWO), r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
+        ((GOOD, {"low": 1.5, "high": -0.5}, TWO), "finite and not negative, got low=1.5, high=-0.5"),
+        ((GOOD, {"low": 0.5, "medium": 0.5}, TWO), "unknown band 'medium'; the bands are low, high"),
+        ((GOOD, torch.tensor([0, 1, 0]), TWO), r"each of the 4 filters, got shape \(3,\)"),
+        ((GOOD, torch.tensor([0.0, 1, 0, 1]), TWO), "one integer band index .* of torch.float32"),
+        ((GOOD, torch.tensor([True, False, True, False]), TWO), "one integer band index .* of torch.bool"),
+        ((GOOD, torch.tensor([0, 1, 2, 1]), TWO), r"must lie in 0..1, got \[0, 1, 2\]"),
+        ((GOOD, torch.tensor([0, -1, 1, 1]), TWO), r"must lie in 0..1, got \[-1, 0, 1\]"),
+        ((GOOD, {"low": 1.0}, "low"), "bands must be a Bands.*got 'low'"),
+    ],
+)
+def test_errors_name_the_value(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        project_filters(*arguments)
+    assert "\n" not in str(caught.value)

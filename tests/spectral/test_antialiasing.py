@@ -1,0 +1,201 @@
+import copy
+import io
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch import nn
+
+from freqfast.models.file import read_model, write_model
+from freqfast.models.resnet import build_model
+from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, low_pass, remove_antialiasing
+from freqfast.spectral.equalization import apply_equalization
+
+STRIDED = [f"layer{i}.0.{part}" for i in (2, 3, 4) for part in ("conv1", "downsample.0")]
+
+
+def wave(fx, fy, size=48):
+    """A cosine of a frequency in cycles/pixel, ``(1, 1, size, size)``, and a clipping of borders for what follows."""
+    y, x = torch.meshgrid(torch.arange(size).double(), torch.arange(size).double(), indexing="ij")
+    return torch.cos(2 * math.pi * (fx * x + fy * y))[None, None]
+
+
+def inner(images, margin=8):
+    return images[..., margin:-margin, margin:-margin]
+
+
+@pytest.mark.parametrize("stride", [(2, 2), (1, 2), (3, 2), (4, 4)])
+def test_against_scipy(stride):
+    images = torch.randn(2, 3, 11, 13, dtype=torch.float64)
+    expected = images.numpy()
+    for axis, s in zip((2, 3), stride, strict=True):
+        # A triangle is a box convolved with itself.
+        triangle = np.convolve(np.full(s, 1 / s), np.full(s, 1 / s))
+        expected = ndimage.convolve1d(expected, triangle, axis, mode="constant")
+    np.testing.assert_allclose(low_pass(images, stride).numpy(), expected, atol=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(fx=st.floats(0.01, 0.49), fy=st.floats(0.01, 0.49), stride=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_waves_pass_by_the_stated_response(fx, fy, stride):
+    response = math.prod(
+        (math.sin(math.pi * s * f) / (s * math.sin(math.pi * f))) ** 2 for s, f in zip(stride, (fy, fx), strict=True)
+    )
+    image = wave(fx, fy)
+    torch.testing.assert_close(inner(low_pass(image, stride)), response * inner(image), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_what_a_stride_would_fold_onto_dc_is_gone(stride):
+    image = wave(1 / stride, 0)
+    assert inner(image)[..., ::stride, ::stride].std() < 1e-9  # alone, it looks like a constant
+    assert inner(image)[..., ::stride, ::stride].abs().max() > 0.5
+    assert inner(low_pass(image, (stride, stride))).abs().max() < 1e-9
+
+
+def test_a_stride_of_one_changes_nothing():
+    images = torch.randn(2, 3, 5, 7)
+    assert torch.equal(low_pass(images, (1, 1)), images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_dtype_memory_format_and_unbatched(dtype):
+    images = torch.randn(2, 4, 8, 8)
+    out = low_pass(images.to(dtype, memory_format=torch.channels_last), (2, 2))
+    assert out.dtype == dtype
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(out.float(), low_pass(images, (2, 2)), atol=0.03, rtol=0.03)
+    torch.testing.assert_close(low_pass(images[0], (2, 2)), low_pass(images, (2, 2))[0])
+
+
+def test_gradients_reach_the_input():
+    images = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(low_pass, (images, (2, 3)))
+
+
+def test_applied_to_resnet18():
+    model = build_model("resnet18", width=8)
+    keys, weights = set(model.state_dict()), copy.deepcopy(model.state_dict())
+    before = model.eval()(torch.ones(1, 3, 32, 32))
+    assert apply_antialiasing(model) is model
+    assert antialiased_layers(model) == STRIDED
+    assert set(model.state_dict()) == keys
+    assert not torch.equal(model(torch.ones(1, 3, 32, 32)), before)
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+
+
+def test_the_convolution_meets_the_low_passed_input():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 1, stride=2), nn.Conv2d(2, 2, 3))
+    images = torch.randn(2, 3, 16, 16)
+    apply_antialiasing(net)
+    assert antialiased_layers(net) == ["2"]  # not the first, whose filters are what they are
+    hidden = net[1](net[0](images))
+    expected = net[3](nn.functional.conv2d(low_pass(hidden, (2, 2)), net[2].weight, net[2].bias, stride=2))
+    torch.testing.assert_close(net(images), expected)
+
+
+def test_shifts_by_a_pixel_change_less():
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(ndimage.gaussian_filter(rng.normal(size=(16, 3, 40, 40)), (0, 0, 1, 1))).float() * 4
+    plain = build_model("resnet18", width=8).eval()
+    smooth = apply_antialiasing(copy.deepcopy(plain))
+
+    def change(model):
+        with torch.no_grad():
+            one, two = model(images[..., 4:36, 4:36]), model(images[..., 5:37, 4:36])
+        return float((one - two).norm() / (one - one.mean(0)).norm())
+
+    assert change(smooth) < 0.8 * change(plain)
+
+
+def test_removed():
+    model = build_model("resnet18", width=8).eval()
+    images = torch.randn(2, 3, 16, 16)
+    before = model(images)
+    remove_antialiasing(apply_antialiasing(model))
+    assert torch.equal(model(images), before)
+    assert antialiased_layers(model) == []
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_copies_are_independent_and_picklable():
+    model = apply_antialiasing(build_model("resnet18", width=8)).eval()
+    images = torch.randn(2, 3, 16, 16)
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), torch.load(buffer, weights_only=False)):
+        assert torch.equal(other(images), model(images))
+        remove_antialiasing(other)
+        assert antialiased_layers(model) == STRIDED
+
+
+@pytest.mark.parametrize("equalized", [False, True])
+@pytest.mark.parametrize("layers", [None, ["layer3.0.conv1"]])
+def test_a_checkpoint_keeps_it(tmp_path, layers, equalized):
+    spec = {"name": "resnet18", "width": 8, "classes": 3}
+    model = apply_antialiasing(build_model(**spec), layers)
+    if equalized:
+        apply_equalization(model, "layer3.0.conv1")
+    images = torch.randn(4, 3, 16, 16)
+    model(images)
+    write_model(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
+    found = read_model(tmp_path / "model.safetensors").model
+    assert antialiased_layers(found) == (layers or STRIDED)
+    torch.testing.assert_close(found(images), model.eval()(images))
+
+
+def test_an_equalizer_of_the_same_layer_comes_first():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3, stride=2))
+    one = apply_antialiasing(apply_equalization(copy.deepcopy(net), "1"))
+    two = apply_equalization(apply_antialiasing(copy.deepcopy(net)), "1")
+    images = torch.randn(4, 3, 16, 16)
+    for model in (one, two):
+        model(images)
+        model.eval()
+    hidden = low_pass(one[1].equalizer(one[0](images)), one[1].stride)
+    expected = nn.functional.conv2d(hidden, net[1].weight, net[1].bias, stride=2)
+    torch.testing.assert_close(one(images), expected)
+    torch.testing.assert_close(two(images), expected)
+
+
+def test_wrapped_models():
+    model = build_model("resnet18", width=8)
+    apply_antialiasing(torch.compile(nn.DataParallel(model), backend="eager"))
+    assert antialiased_layers(nn.DataParallel(model)) == STRIDED
+
+
+def test_bad_layers():
+    model = build_model("resnet18", width=8)
+    for layers in (["conv1"], ["layer2.0"], ["nothing"], "layer2.0"):
+        with pytest.raises(ValueError, match="is no Conv2d with a stride"):
+            apply_antialiasing(model, layers)
+    assert antialiased_layers(model) == []
+    apply_antialiasing(model, "layer2.0.conv1")
+    remove_antialiasing(model)
+    apply_antialiasing(model, ["layer2.0.conv1", "layer2.0.conv1"])
+    assert len(model.layer2[0].conv1._forward_pre_hooks) == 1
+    with pytest.raises(ValueError, match=r"layer 'layer2\.0\.conv1' has a low-pass already; call remove_antialiasing"):
+        apply_antialiasing(model)
+    assert antialiased_layers(model) == ["layer2.0.conv1"]
+    with pytest.raises(ValueError, match="Sequential has no Conv2d with a stride beyond its first convolution"):
+        apply_antialiasing(nn.Sequential(nn.Conv2d(3, 2, 3, stride=2), nn.Conv2d(2, 2, 3)))
+
+
+def test_a_stride_along_one_axis_counts():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=(1, 2)), nn.Conv2d(4, 4, 3, stride=(2, 1)))
+    assert antialiased_layers(apply_antialiasing(net)) == ["1", "2"]
+
+
+def test_a_refused_list_of_layers_changes_none():
+    model = build_model("resnet18", width=8)
+    with pytest.raises(ValueError, match="layer 'conv1' is no Conv2d with a stride"):
+        apply_antialiasing(model, ["layer2.0.conv1", "conv1"])
+    assert antialiased_layers(model) == []

@@ -1,0 +1,308 @@
+import itertools
+import math
+import pickle
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freqfast.spectral.bands import (
+    Bands,
+    assign_bands,
+    band_counts,
+    band_shares,
+    classify_filters,
+    frequency_proportion,
+)
+
+KERNEL_SIZES = [(3, 3), (2, 2), (5, 5), (4, 4), (16, 16), (1, 3), (5, 1), (2, 5)]
+TWO, THREE = Bands.equal_area(2), Bands.equal_area(3)
+LOW = torch.ones(1, 1, 3, 3)
+HIGH = torch.tensor([[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]])[None, None]
+
+
+def random_weight(seed, *shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def numpy_shares(weight, bands):
+    """The definition, by NumPy's FFT on the grid that DESIGN prescribes."""
+    n = max(32, 2 * max(weight.shape[2:]))
+    power = (np.abs(np.fft.fft2(weight.double().numpy(), s=(n, n))) ** 2).sum(1)
+    f = np.fft.fftfreq(n)
+    band = np.searchsorted(bands.edges[1:-1], np.hypot(f[:, None], f[None]), side="right")
+    energy = np.stack([power[:, band == b].sum(1) for b in range(len(bands))], 1)
+    return energy / energy.sum(1, keepdims=True)
+
+
+# Bands
+
+
+def test_equal_area_names_and_edges():
+    assert TWO.names == ("low", "high")
+    assert THREE.names == ("low", "mid", "high")
+    assert Bands.equal_area(4).names == ("band0", "band1", "band2", "band3")
+    assert Bands.equal_area(2, ["coarse", "fine"]).names == ("coarse", "fine")
+    assert Bands.equal_area() == TWO
+    assert TWO.edges == pytest.approx((0, 0.399, math.sqrt(0.5)), abs=5e-4)
+    assert THREE.edges == pytest.approx((0, 0.326, 0.461, math.sqrt(0.5)), abs=5e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 20])
+def test_equal_area_bands_hold_equal_numbers_of_points_of_a_fine_grid(count):
+    f = (np.arange(2000) + 0.5) / 2000 - 0.5
+    rho = np.hypot(f[:, None], f[None]).ravel()
+    points, _ = np.histogram(rho, bins=Bands.equal_area(count).edges)
+    assert len(points) == count
+    np.testing.assert_allclose(points / rho.size, 1 / count, atol=1e-4)
+
+
+@pytest.mark.parametrize("bands", [TWO, THREE])
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+def test_white_noise_favours_no_band(bands, kernel_size):
+    expected_energy = np.trace(bands.energy_matrices(kernel_size), axis1=1, axis2=2) / math.prod(kernel_size)
+    np.testing.assert_allclose(expected_energy, 1 / len(bands), atol=0.02)  # as near as a grid of 32 points allows
+
+
+def test_reachable_shares_of_a_3x3_kernel():
+    assert TWO.reachable((3, 3)) == pytest.approx([0.99, 0.97], abs=0.005)
+    assert THREE.reachable((3, 3))[1] == pytest.approx(0.54, abs=0.005)
+    assert Bands.equal_area(1).reachable((3, 3)) == pytest.approx([1.0])
+
+
+@given(kernel=st.sampled_from([(3, 3), (2, 2), (5, 5), (1, 3)]), channels=st.integers(1, 3), seed=st.integers(0, 2**31))
+def test_no_filter_exceeds_the_reachable_share(kernel, channels, seed):
+    shares = band_shares(random_weight(seed, 16, channels, *kernel), THREE).numpy()
+    assert (shares <= THREE.reachable(kernel) + 1e-12).all()
+
+
+def test_bands_are_values():
+    assert Bands([0, 0.25, 0.8], ["a", "b"]) == Bands((0.0, 0.25, 0.8), ("a", "b"))
+    assert len({TWO, Bands.equal_area(2), THREE}) == 2
+    assert pickle.loads(pickle.dumps(THREE)) == THREE
+    assert len(THREE) == 3
+    assert [THREE.index(name) for name in THREE.names] == [0, 1, 2]
+    with pytest.raises(AttributeError):
+        TWO.names = ("a", "b")
+
+
+def test_bands_of_what_a_recipe_can_write():
+    assert Bands.of(None) == TWO
+    assert Bands.of(3) == THREE
+    assert Bands.of(THREE) is THREE
+    written = {"edges": [0, 0.2, 0.75], "names": ["smooth", "rough"]}
+    assert Bands.of(written) == Bands((0, 0.2, 0.75), ("smooth", "rough"))
+    assert Bands.of({"edges": [0, 0.75], "names": "all"}) == Bands((0, 0.75), "all") == Bands((0, 0.75), ("all",))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Bands((0, 0.3, 0.8), ("a",)), "one more than names, got 3 edges for 1 names"),
+        (lambda: Bands((0.0,), ()), "one more than names"),
+        (lambda: Bands((0.1, 0.3, 0.8), ("a", "b")), r"run from 0 to sqrt\(0.5\) = 0.7071 .* got 0.1 to 0.8"),
+        (lambda: Bands((0, 0.3, 0.5), ("a", "b")), "got 0 to 0.5"),
+        (lambda: Bands((0, 0.3, math.nan), ("a", "b")), "got 0 to nan"),
+        (lambda: Bands((0, 0.3, 0.3, 0.8), ("a", "b", "c")), "increase strictly, got"),
+        (lambda: Bands((0, math.nan, 0.8), ("a", "b")), "increase strictly, got"),
+        (lambda: Bands((0, 0.72, 0.8), ("a", "b")), "is empty, got edges"),
+        (lambda: Bands((0, 0.3, 0.8), ("a", "a")), "different non-empty strings, got"),
+        (lambda: Bands((0, 0.3, 0.8), ("a", "")), "different non-empty strings, got"),
+        (lambda: Bands.equal_area(0), "positive integer, got 0"),
+        (lambda: Bands.equal_area(2.0), "positive integer, got 2.0"),
+        (lambda: Bands.equal_area(True), "positive integer, got True"),
+        (lambda: Bands.equal_area(3, ["a", "b"]), "4 edges for 2 names"),
+        (lambda: Bands.of("low"), "got 'low'"),
+        (lambda: Bands.of({"edges": [0, 1]}), "edges and names, got"),
+        (lambda: Bands((-0.1, 0.3, 0.8), ("a", "b")), "got -0.1 to 0.8"),
+        (lambda: Bands((0, 0.3, 0.7), ("a", "b")), "got 0 to 0.7$"),
+        (lambda: Bands((0, 0.3, 0.8), ("a", 3)), "different non-empty strings, got"),
+        (lambda: Bands.of({"edges": [0, 1], "names": ["a"], "purity": 0.9}), "edges and names, got"),
+        (lambda: TWO.index("mid"), "unknown band 'mid'; the bands are low, high"),
+    ],
+)
+def test_wrong_bands_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# Shares and proportions
+
+
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+@pytest.mark.parametrize("bands", [TWO, THREE, Bands((0, 0.25, 0.8), ("a", "b"))])
+def test_band_shares_are_numpys(kernel_size, bands):
+    weight = random_weight(0, 8, 3, *kernel_size)
+    np.testing.assert_allclose(band_shares(weight, bands).numpy(), numpy_shares(weight, bands), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float32, 1e-6), (torch.float64, 1e-12)],
+)
+def test_band_shares_in_every_dtype(dtype, tolerance):
+    weight = random_weight(1, 8, 3, 3, 3, dtype=dtype)
+    shares = band_shares(weight)
+    assert shares.dtype == dtype
+    np.testing.assert_allclose(shares.double().numpy(), numpy_shares(weight, TWO), atol=tolerance)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, -3.0])
+def test_band_shares_do_not_depend_on_scale(scale):
+    weight = random_weight(2, 8, 3, 3, 3, dtype=torch.float32)
+    torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
+
+
+def test_band_shares_sum_to_one_and_are_zero_without_energy():
+    weight = random_weight(3, 4, 3, 3, 3)
+    weight[2] = 0
+    assert band_shares(weight, THREE).sum(1).tolist() == pytest.approx([1, 1, 0, 1])
+
+
+def test_an_edge_belongs_to_the_upper_band():
+    # A 32x32 constant-in-y wave of frequency 0.25 has all its energy exactly on the edge.
+    wave = torch.cos(2 * math.pi * 0.25 * torch.arange(32, dtype=torch.float64)).expand(1, 1, 32, 32)
+    bands = Bands((0, 0.25, 0.8), ("below", "above"))
+    n = 64  # the grid for a kernel of 32; zero-padding spreads the wave, so compare with its spectrum point by point
+    power = np.abs(np.fft.fft2(wave[0, 0].numpy(), s=(n, n))) ** 2
+    f = np.fft.fftfreq(n)
+    below = power[np.hypot(f[:, None], f[None]) < 0.25].sum() / power.sum()
+    assert band_shares(wave, bands)[0].tolist() == pytest.approx([below, 1 - below])
+    assert below < 0.4  # with the edge's own points it would be more than a half
+
+
+def test_filters_belong_to_their_largest_share_and_ties_to_the_lower_band():
+    shares = torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2], [0.1, 0.45, 0.45]])
+    assert classify_filters(shares).tolist() == [1, 0, 1]
+
+
+def test_frequency_proportion_counts_filters_whatever_their_energy():
+    weight = torch.cat([LOW, LOW, LOW, 10 * HIGH]).double()
+    assert frequency_proportion(weight).tolist() == [0.75, 0.25]
+    assert frequency_proportion(weight, THREE).shape == (3,)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_do_not_round_a_narrow_majority_away(dtype):
+    weight = random_weight(4, 2000, 1, 3, 3, dtype=dtype)
+    assert torch.equal(frequency_proportion(weight), frequency_proportion(weight.double()))
+
+
+@pytest.mark.parametrize("function", [band_shares, frequency_proportion])
+def test_unfit_weights_are_refused(function):
+    with pytest.raises(ValueError, match="1x1 kernel"):
+        function(torch.ones(4, 3, 1, 1))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        function(torch.full((4, 3, 3, 3), math.nan))
+
+
+# Counts
+
+
+@pytest.mark.parametrize(
+    ("proportions", "filters", "counts"),
+    [
+        ({"low": 0.5, "high": 0.5}, 7, [4, 0, 3]),
+        ({"low": 1 / 3, "mid": 1 / 3, "high": 1 / 3}, 64, [22, 21, 21]),
+        ({"low": 0.75, "high": 0.25}, 64, [48, 0, 16]),
+        ({"high": 0.29, "low": 0.71}, 100, [71, 0, 29]),  # 0.29 * 100 is 28.999... in binary
+        ({"low": 0.1, "mid": 0.2, "high": 0.7}, 10, [1, 2, 7]),
+        ({"mid": 1}, 5, [0, 5, 0]),
+        ({"low": 0.4, "mid": 0.3, "high": 0.3}, 1, [1, 0, 0]),
+        ({"low": 0.45, "mid": 0.1, "high": 0.45}, 2, [1, 0, 1]),
+        ({"low": 0.15, "mid": 0.2, "high": 0.65}, 4, [1, 1, 2]),  # 0.6 and 2.6: equal remainders, not so in binary
+        ({"low": 0.1, "mid": 0.7, "high": 0.2}, 2, [0, 2, 0]),
+    ],
+)
+def test_band_counts_by_largest_remainder(proportions, filters, counts):
+    assert band_counts(proportions, THREE, filters) == counts
+
+
+@given(parts=st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any), filters=st.integers(1, 512))
+def test_band_counts_match_largest_remainder_in_exact_arithmetic(parts, filters):
+    bands = Bands.equal_area(4)
+    exact = [Fraction(part, sum(parts)) * filters for part in parts]
+    counts = band_counts(
+        {name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}, bands, filters
+    )
+    expected = [math.floor(x) for x in exact]
+    order = sorted(range(4), key=lambda b: (expected[b] - exact[b], b))
+    for b in order[: filters - sum(expected)]:
+        expected[b] += 1
+    assert sum(counts) == filters
+    assert counts == expected
+
+
+@pytest.mark.parametrize(
+    ("proportions", "message"),
+    [
+        ({"low": 0.8, "high": 0.4}, r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
+        ({"low": 0.5}, "proportions must sum to 1, got 0.5"),
+        ({}, "proportions must sum to 1, got 0"),
+        ({"low": 1.5, "high": -0.5}, "finite and not negative, got low=1.5, high=-0.5"),
+        ({"low": math.nan, "high": 0.5}, "finite and not negative, got low=nan"),
+        ({"low": math.inf}, "finite and not negative, got low=inf"),
+        ({"low": 0.5, "middle": 0.5}, "unknown band 'middle'; the bands are low, high"),
+    ],
+)
+def test_wrong_proportions_are_refused(proportions, message):
+    with pytest.raises(ValueError, match=message):
+        band_counts(proportions, TWO, 64)
+
+
+# Assignment
+
+
+@given(
+    counts=st.lists(st.integers(0, 2), min_size=2, max_size=3).filter(any),
+    seed=st.integers(0, 2**31),
+)
+def test_assignment_keeps_the_most_energy_of_all_assignments(counts, seed):
+    filters, bands = sum(counts), len(counts)
+    logits = torch.randn(filters, bands, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    shares = (2 * logits).softmax(1)
+    assigned = assign_bands(shares, counts)
+    assert assigned.dtype == torch.int64
+    assert torch.bincount(assigned, minlength=bands).tolist() == counts
+    slots = np.repeat(np.arange(bands), counts)
+    best = max(shares[range(filters), order].sum().item() for order in set(itertools.permutations(slots.tolist())))
+    assert shares[range(filters), assigned].sum().item() == pytest.approx(best, abs=1e-12)
+
+
+@given(seed=st.integers(0, 2**31))
+def test_filters_that_meet_the_counts_keep_their_bands(seed):
+    shares = band_shares(random_weight(seed, 32, 3, 3, 3))
+    classes = classify_filters(shares)
+    assert torch.equal(assign_bands(shares, torch.bincount(classes, minlength=2).tolist()), classes)
+
+
+def test_assignment_reads_shares_that_require_grad():
+    shares = torch.tensor([[0.9, 0.1], [0.2, 0.8]], requires_grad=True)
+    assert assign_bands(shares, [1, 1]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("counts", [[1, 1], [2, 3], []])
+def test_an_assignment_of_other_than_all_filters_is_refused(counts):
+    with pytest.raises(ValueError, match=f"counts must sum to the 4 filters, got {', '.join(map(str, counts))}"):
+        assign_bands(torch.rand(4, 2), counts)
+
+
+def test_the_last_edge_may_be_written_with_four_digits():
+    assert Bands((0, 0.4, 0.7071), ("a", "b")).edges[-1] == 0.7071
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_band_shares_of_float64_do_not_depend_on_scale(scale):
+    weight = random_weight(2, 8, 3, 3, 3)
+    torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
+
+
+def test_proportions_sum_to_one_but_for_roundings():
+    third = 0.3333333  # as a recipe writes it
+    assert band_counts({"low": third, "mid": third, "high": third}, THREE, 9) == [3, 3, 3]
+    for share in (0.333, 0.334):
+        with pytest.raises(ValueError, match="proportions must sum to 1"):
+            band_counts({"low": share, "mid": share, "high": share}, THREE, 9)

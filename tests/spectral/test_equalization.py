@@ -1,0 +1,305 @@
+import copy
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from freqfast.models.file import read_model, write_model
+from freqfast.models.resnet import build_model
+from freqfast.spectral.equalization import (
+    FLOOR,
+    LOWEST_FREQUENCY,
+    SpectrumEqualizer,
+    apply_equalization,
+    remove_equalization,
+)
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+
+SIZES = [(32, 32), (16, 24), (9, 7), (64, 64)]
+
+
+def images(count=4, size=(32, 32), seed=0, slope=1.0):
+    """Noise whose amplitude falls as ``rho ** -slope``, with a mean."""
+    rng = np.random.default_rng(seed)
+    rho = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.fftfreq(size[1]))
+    rho[0, 0] = 1
+    noise = np.fft.ifft2(np.fft.fft2(rng.normal(size=(count, 3, *size))) * rho**-slope).real
+    return torch.from_numpy(0.3 + 0.4 * noise / noise.std()).float()
+
+
+def trained(batch, **options):
+    equalizer = SpectrumEqualizer(**options)
+    equalizer(batch)
+    return equalizer.eval()
+
+
+def numpy_levels(image, bins):
+    """Log power density by bin of one image (3, H, W): full plane, frequency by frequency."""
+    height, width = image.shape[1:]
+    power = (np.abs(np.fft.fft2(image.astype(np.float64))) ** 2).mean(0) / (height * width)
+    centres = np.linspace(LOWEST_FREQUENCY, np.sqrt(0.5), bins) if bins > 1 else np.array([LOWEST_FREQUENCY])
+    sums, weights, places = np.zeros(bins), np.zeros(bins), []
+    for y, fy in enumerate(np.fft.fftfreq(height)):
+        for x, fx in enumerate(np.fft.fftfreq(width)):
+            if y or x:
+                share = hat(np.hypot(fy, fx), centres)
+                sums += share * power[y, x]
+                weights += share
+                places.append((np.hypot(fy, fx), power[y, x]))
+    for empty in np.flatnonzero(weights == 0):  # has the power of the frequency that is nearest to it
+        sums[empty], weights[empty] = min(places, key=lambda place: abs(place[0] - centres[empty]))[1], 1
+    return np.log(sums / weights + FLOOR), centres
+
+
+def hat(rho, centres):
+    """Weights of linear interpolation between the centres, constant outside."""
+    return np.array([np.interp(rho, centres, row) for row in np.eye(len(centres))])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("bins", "exponent"), [(12, 1.0), (5, 0.5), (1, 1.0), (2, 0.25)])
+def test_against_numpy_frequency_by_frequency(size, bins, exponent):
+    reference, sample = images(6, size, seed=1), images(2, size, seed=2, slope=0.3)
+    equalizer = trained(reference, bins=bins, exponent=exponent)
+    target = np.mean([numpy_levels(image.numpy(), bins)[0] for image in reference], 0)
+    np.testing.assert_allclose(equalizer.reference.numpy(), target, atol=1e-4)
+    for image, got in zip(sample, equalizer(sample), strict=True):
+        level, centres = numpy_levels(image.numpy(), bins)
+        spectrum = np.fft.fft2(image.numpy().astype(np.float64))
+        for y, fy in enumerate(np.fft.fftfreq(size[0])):
+            for x, fx in enumerate(np.fft.fftfreq(size[1])):
+                if y or x:
+                    change = hat(np.hypot(fy, fx), centres) @ (target - level)
+                    spectrum[:, y, x] *= np.exp(exponent * change / 2)
+        np.testing.assert_allclose(got.numpy(), np.fft.ifft2(spectrum).real, atol=2e-4)
+
+
+def test_the_radial_power_becomes_the_reference():
+    equalizer = trained(images(32, seed=1))
+    sample = images(8, seed=2, slope=0.0) * 0.5
+    before, after = (
+        np.array([numpy_levels(image.numpy(), 12)[0] for image in x]) - equalizer.reference.numpy()
+        for x in (sample, equalizer(sample))
+    )
+    assert np.abs(before).mean() > 1
+    # Within a bin the gain is a slope, not a step, so the bins come near to the reference and not on it.
+    assert np.abs(after).mean() < 0.1
+
+
+@settings(max_examples=25, deadline=None)
+@given(scale=st.floats(0.2, 5), shift=st.floats(-1, 1), bins=st.sampled_from([1, 12]))
+def test_contrast_makes_no_difference_and_the_mean_stays(scale, shift, bins):
+    equalizer = trained(images(8, seed=3), bins=bins)
+    sample = images(2, seed=4)
+    centred = sample - sample.mean((2, 3), keepdim=True)
+    a, b = equalizer(sample), equalizer(centred * scale + shift)
+    torch.testing.assert_close(a.mean((2, 3)), sample.mean((2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(b.mean((2, 3)), torch.full((2, 3), shift), atol=1e-5, rtol=0)
+    # The floor is the only thing that knows the scale.
+    torch.testing.assert_close(a - a.mean((2, 3), keepdim=True), b - b.mean((2, 3), keepdim=True), atol=0.02, rtol=0)
+
+
+def test_phases_and_colours_stay():
+    equalizer, sample = trained(images(8, seed=5)), images(2, seed=6, slope=0.2)
+    ratio = torch.fft.fft2(equalizer(sample)) / torch.fft.fft2(sample)
+    gain = ratio.real.mean(1, keepdim=True)
+    torch.testing.assert_close(ratio.imag, torch.zeros_like(ratio.imag), atol=2e-3, rtol=0)
+    torch.testing.assert_close(ratio.real, gain.expand_as(ratio.real), atol=2e-3, rtol=2e-3)
+    assert gain.min() > 0
+
+
+@pytest.mark.parametrize("equalizer", [SpectrumEqualizer().eval(), trained(images(), exponent=0.0)])
+def test_changes_nothing_before_training_or_without_exponent(equalizer):
+    sample = images(3, seed=7)
+    torch.testing.assert_close(equalizer(sample), sample, atol=1e-5, rtol=0)
+
+
+def test_the_reference_is_the_plain_mean_of_a_hundred_batches_then_a_running_one():
+    equalizer, one = SpectrumEqualizer(bins=3), images(2, (8, 8))
+    levels = []
+    for step in range(110):
+        batch = one * (1 + step)
+        equalizer(batch)
+        levels.append(np.mean([numpy_levels(image.numpy(), 3)[0] for image in batch], 0))
+        if step == 99:
+            np.testing.assert_allclose(equalizer.reference.numpy(), np.mean(levels, 0), atol=1e-4)
+    expected = np.mean(levels[:100], 0)
+    for level in levels[100:]:
+        expected = 0.99 * expected + 0.01 * level
+    np.testing.assert_allclose(equalizer.reference.numpy(), expected, atol=1e-4)
+    assert equalizer.batches == 110
+    before = equalizer.reference.clone()
+    equalizer.eval()(one * 1000)
+    assert torch.equal(equalizer.reference, before)
+
+
+def test_a_flat_image_stays_finite():
+    equalizer = trained(images(8))
+    out = equalizer(torch.zeros(1, 3, 32, 32))
+    assert out.isfinite().all()
+    assert out.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.005), (torch.float64, 1e-5)]
+)
+def test_every_dtype_and_memory_format(dtype, tolerance):
+    equalizer, sample = trained(images(8, seed=8)), images(2, seed=9)
+    exact = equalizer(sample)
+    given_ = sample.to(dtype, memory_format=torch.channels_last)
+    out = equalizer(given_)
+    assert out.dtype == dtype
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(out.float(), exact, atol=tolerance, rtol=tolerance)
+    whole = copy.deepcopy(equalizer).to(dtype)(given_)  # buffers of that dtype as well, as in half-precision inference
+    torch.testing.assert_close(whole.float(), exact, atol=2 * tolerance, rtol=2 * tolerance)
+
+
+def test_autocast_leaves_it_in_float32():
+    equalizer, sample = trained(images(8)), images(2, seed=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(equalizer(sample), equalizer.eval()(sample))
+        assert equalizer(sample).dtype == torch.float32
+
+
+def test_forward_on_a_device_that_knows_no_autocast():
+    equalizer = SpectrumEqualizer(bins=3).to("meta")
+    for mode in (True, False):
+        out = equalizer.train(mode)(images(2, (16, 24)).to("meta"))
+        assert (out.shape, out.dtype, out.device.type) == ((2, 3, 16, 24), torch.float32, "meta")
+
+
+def test_an_image_without_a_batch():
+    batched, single, sample = SpectrumEqualizer(), SpectrumEqualizer(), images(1)
+    for mode in (True, False):
+        assert torch.equal(single.train(mode)(sample[0]), batched.train(mode)(sample)[0])
+    assert torch.equal(single.reference, batched.reference)
+    assert single.batches == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(0, 3, 32, 32), (0, 3, 16, 24)])
+def test_a_batch_of_none(shape, training):
+    equalizer = trained(images()).train(training)
+    before = copy.deepcopy(equalizer.state_dict())
+    out = equalizer(torch.zeros(shape, dtype=torch.bfloat16))
+    assert (out.shape, out.dtype) == (shape, torch.bfloat16)
+    assert all(torch.equal(value, before[key]) for key, value in equalizer.state_dict().items())
+
+
+def test_gradients_reach_the_input():
+    equalizer, sample = trained(images(4, (8, 8)), bins=3).double(), images(1, (8, 8), seed=1).double().requires_grad_()
+    assert torch.autograd.gradcheck(equalizer, (sample,), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": 0}, "bins must be at least 1, got 0"),
+        ({"exponent": 1.5}, r"exponent must lie in \[0, 1\], got 1.5"),
+        ({"exponent": float("nan")}, "got nan"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        SpectrumEqualizer(**options)
+
+
+def model(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_applied_to_a_model(spectral):
+    net, batch = model(), images(8)
+    if spectral:
+        apply_modulation(net, sigma=0.0)
+    keys = set(net.state_dict())
+    before = net.eval()(batch)
+    apply_equalization(net, bins=6)
+    assert set(net.state_dict()) - keys == {"0.equalizer.reference", "0.equalizer.batches"}
+    assert type(net[0]) is (SpectralConv2d if spectral else nn.Conv2d)
+    assert not net[0].equalizer.training
+    torch.testing.assert_close(net(batch), before, atol=1e-4, rtol=1e-4)
+    net.train()(batch)
+    net.eval()
+    expected = net[1:](net[0]._conv_forward(net[0].equalizer(batch), net[0].weight, net[0].bias))
+    torch.testing.assert_close(net(batch), expected)
+    assert (net(batch) - before).abs().max() > 1e-2
+
+
+def test_models_stay_picklable_and_copies_independent():
+    net, batch = apply_equalization(model()), images(4)
+    net(batch)
+    net.eval()
+    buffer = io.BytesIO()
+    torch.save(net, buffer)
+    buffer.seek(0)
+    copies = copy.deepcopy(net), pickle.loads(pickle.dumps(net)), torch.load(buffer, weights_only=False)
+    for other in copies:
+        assert torch.equal(other(batch), net(batch))
+        other[0].equalizer.reference.zero_()
+        assert not torch.equal(other(batch), net(batch))
+    fresh = apply_equalization(model(seed=1))
+    fresh.load_state_dict(net.state_dict())
+    assert torch.equal(fresh.eval()(batch), net(batch))
+
+
+def test_removed():
+    net, batch = model(), images(4)
+    before = net.eval()(batch)
+    apply_equalization(net).train()(batch)
+    net.load_state_dict(dict(net.state_dict(), **model().state_dict()))
+    remove_equalization(net)
+    assert torch.equal(net.eval()(batch), before)
+    assert not net[0]._forward_pre_hooks
+    assert "0.equalizer.reference" not in net.state_dict()
+
+
+def test_refuses_a_second_one_and_takes_another_layer():
+    net = apply_equalization(model())
+    with pytest.raises(ValueError, match="layer '0' has an equalizer already; call remove_equalization"):
+        apply_equalization(net)
+    apply_equalization(net, layer="3")
+    assert hasattr(net[3], "equalizer")
+
+
+@pytest.mark.parametrize("layer", [None, "layer2.0.conv1"])
+def test_a_checkpoint_keeps_it(tmp_path, layer):
+    spec = {"name": "resnet18", "width": 8, "classes": 3}
+    batch = images(size=(16, 16))
+    model = apply_equalization(build_model(**spec), layer, bins=5, exponent=0.5)
+    model(batch)  # the reference follows
+    write_model(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
+    found = read_model(tmp_path / "model.safetensors").model
+    torch.testing.assert_close(found(batch), model.eval()(batch))
+    (equalizer,) = (module for module in found.modules() if isinstance(module, SpectrumEqualizer))
+    assert (equalizer.bins, equalizer.exponent, int(equalizer.batches)) == (5, 0.5, 1)
+
+
+def test_a_checkpoint_describes_one_layer(tmp_path):
+    model = apply_equalization(apply_equalization(build_model("resnet18", width=8)), "layer2.0.conv1")
+    with pytest.raises(ValueError, match="2 layers are equalized, a model file can describe one"):
+        write_model(tmp_path / "model.safetensors", model, {"name": "resnet18"}, "a", [0.0] * 3, [1.0] * 3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("bins", "small", "large"), [(12, 8, 32), (24, 16, 64), (64, 32, 64)])
+def test_a_larger_image_loses_no_frequency_that_the_smaller_ones_had_not(bins, small, large):
+    noise = images(400, (small, small), slope=0), images(100, (large, large), seed=1, slope=0)
+    before, after = (
+        torch.fft.fft2(x).abs().square().mean((0, 1)) for x in (noise[1], trained(noise[0], bins=bins)(noise[1]))
+    )
+    gain = (after / before).flatten()[1:]
+    assert gain.min() > 1 / 3
+    assert gain.max() < 3
+
+
+def test_constants_that_the_references_of_stored_models_depend_on():
+    assert (LOWEST_FREQUENCY, FLOOR) == (1 / 32, 1e-5)

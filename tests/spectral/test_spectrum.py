@@ -1,0 +1,267 @@
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from freqfast.spectral.bands import assign_bands, band_shares, frequency_proportion
+from freqfast.spectral.equalization import _radial_bins
+from freqfast.spectral.modulation import SpectralConv2d, assign_effective_weight, effective_weight
+from freqfast.spectral.proportion import project_filters
+from freqfast.spectral.spectrum import check_weight, energy_matrix, frequencies, power_spectrum, radial_frequency
+
+KERNEL_SIZES = [(3, 3), (2, 2), (5, 5), (7, 7), (4, 4), (16, 16), (1, 3), (3, 1), (1, 7), (2, 5), (5, 4)]
+
+
+def random_weight(seed, *shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def numpy_power(weight, n):
+    """The definition, by NumPy: zero-pad, DFT, sum over input channels, divide by n^2, increasing frequency."""
+    transform = np.fft.fft2(weight.double().numpy(), s=(n, n))
+    return np.fft.fftshift((np.abs(transform) ** 2).sum(1) / n**2, axes=(-2, -1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 31, 32, 33])
+def test_frequencies_are_numpys_in_increasing_order(n):
+    f = frequencies(n)
+    assert f.dtype == torch.float64
+    assert f.shape == (n,)
+    np.testing.assert_array_equal(f.numpy(), np.fft.fftshift(np.fft.fftfreq(n)))
+    assert (f.diff() > 0).all()
+    assert f.min() >= -0.5
+    assert f.max() < 0.5
+
+
+def test_default_grid_has_32_points():
+    assert frequencies().shape == (32,)
+    assert radial_frequency().shape == (32, 32)
+    assert power_spectrum(torch.ones(1, 1, 3, 3)).shape == (1, 32, 32)
+
+
+def test_radial_frequency_runs_from_the_mean_to_the_corner():
+    rho = radial_frequency(32)
+    assert rho[16, 16] == 0
+    assert rho.max() == rho[0, 0] == math.sqrt(0.5)
+
+
+def test_frequencies_do_not_follow_the_default_device():
+    energy_matrix.cache_clear()
+    with torch.device("meta"):
+        assert frequencies(4).tolist() == [-0.5, -0.25, 0.0, 0.25]
+        assert energy_matrix((3, 3), 0.0, math.inf).shape == (9, 9)
+
+
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+@pytest.mark.parametrize("n", [32, 33])
+def test_power_spectrum_is_numpys(kernel_size, n):
+    weight = random_weight(0, 4, 3, *kernel_size)
+    power = power_spectrum(weight, n)
+    assert power.shape == (4, n, n)
+    torch.testing.assert_close(power, torch.from_numpy(numpy_power(weight, n)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_power_spectrum_in_every_dtype(dtype):
+    weight = (1e-3 * random_weight(1, 4, 3, 5, 5)).to(dtype)  # whose power a float16 cannot hold
+    power = power_spectrum(weight)
+    in_double = dtype == torch.float64
+    assert power.dtype == (torch.float64 if in_double else torch.float32)
+    expected, tolerance = torch.from_numpy(numpy_power(weight, 32)), 1e-12 if in_double else 1e-5
+    torch.testing.assert_close(power.double(), expected, rtol=tolerance, atol=tolerance * float(expected.max()))
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 9), st.integers(1, 9)).filter(lambda k: max(k) > 1),
+    extra=st.integers(0, 24),
+    channels=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+)
+def test_power_sums_to_squared_norm(kernel, extra, channels, seed):
+    weight = random_weight(seed, 3, channels, *kernel)
+    power = power_spectrum(weight, max(kernel) + extra)
+    torch.testing.assert_close(power.sum((1, 2)), weight.square().sum((1, 2, 3)))
+
+
+@pytest.mark.parametrize("at", [(0, 0), (1, 1), (2, 0)])
+def test_delta_kernel_is_flat(at):
+    weight = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    weight[0, 0][at] = 2.0
+    torch.testing.assert_close(power_spectrum(weight), torch.full((1, 32, 32), 4 / 32**2, dtype=torch.float64))
+
+
+def test_constant_kernel_has_all_power_at_zero_frequency():
+    power = power_spectrum(torch.ones(1, 1, 8, 8, dtype=torch.float64), n=8)
+    expected = torch.zeros(1, 8, 8, dtype=torch.float64)
+    expected[0, 4, 4] = 64
+    torch.testing.assert_close(power, expected)
+
+
+def test_axes_are_filter_fy_fx():
+    x = torch.arange(16, dtype=torch.float64)
+    horizontal_wave = torch.cos(2 * math.pi * 0.25 * x).expand(1, 1, 16, 16)
+    power = power_spectrum(horizontal_wave, n=16)[0]
+    peaks = (power > 1e-6).nonzero().tolist()
+    f = frequencies(16)
+    assert [(f[i].item(), f[j].item()) for i, j in peaks] == [(0.0, -0.25), (0.0, 0.25)]
+
+
+def test_power_is_the_sum_over_input_channels():
+    weight = random_weight(2, 4, 3, 5, 5)
+    by_channel = sum(power_spectrum(weight[:, i : i + 1]) for i in range(3))
+    torch.testing.assert_close(power_spectrum(weight), by_channel)
+
+
+def test_power_is_symmetric_about_zero_frequency():
+    power = power_spectrum(random_weight(3, 2, 3, 5, 4), n=33)
+    torch.testing.assert_close(power, power.flip(1, 2))
+
+
+def test_power_spectrum_leaves_its_input_and_has_a_gradient():
+    weight = random_weight(4, 2, 2, 3, 3).requires_grad_()
+    before = weight.detach().clone()
+    assert torch.autograd.gradcheck(lambda w: power_spectrum(w, n=4), weight)
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.25), (0.25, 0.4), (0.4, math.inf)])
+def test_energy_matrix_is_the_power_inside_an_interval(kernel_size, low, high):
+    n = max(32, 2 * max(kernel_size))
+    weight = random_weight(5, 6, 1, *kernel_size)
+    f = np.fft.fftshift(np.fft.fftfreq(n))
+    rho = np.hypot(f[:, None], f[None])
+    expected = numpy_power(weight, n)[:, (rho >= low) & (rho < high)].sum(1)
+    w = weight.flatten(1).numpy()
+    np.testing.assert_allclose(
+        np.einsum("op,pq,oq->o", w, energy_matrix(kernel_size, low, high), w), expected, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
+def test_energy_matrices_are_symmetric_positive_and_tile_the_identity(kernel_size):
+    matrices = [energy_matrix(kernel_size, *e) for e in ((0.0, 0.2), (0.2, 0.5), (0.5, math.inf))]
+    for matrix in matrices:
+        np.testing.assert_allclose(matrix, matrix.T, atol=1e-15)
+        assert np.linalg.eigvalsh(matrix).min() > -1e-12
+    np.testing.assert_allclose(sum(matrices), np.eye(math.prod(kernel_size)), atol=1e-12)
+
+
+def test_energy_matrix_includes_the_lower_edge_and_excludes_the_upper():
+    # The trace counts grid points: each adds the squared norm of a unit wave over n^2, which is k / n^2.
+    rho = radial_frequency(32)
+    for low, high in ((0.0, 0.25), (0.25, 0.5)):
+        count = ((rho >= low) & (rho < high)).sum().item()
+        assert np.trace(energy_matrix((3, 3), low, high)) == pytest.approx(9 * count / 32**2)
+    assert (rho == 0.25).sum() > 0  # the grid has points right on that edge
+
+
+def test_energy_matrix_is_shared_and_so_cannot_be_written():
+    with pytest.raises(ValueError, match="read-only"):
+        energy_matrix((3, 3), 0.0, 0.25)[0, 0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.zeros(3, 3, 3), r"weight must have shape \(O, I, kH, kW\), got \(3, 3, 3\)"),
+        (torch.zeros(1, 1, 1, 3, 3), r"got \(1, 1, 1, 3, 3\)"),
+        (torch.zeros(2, 3, 3, 3, dtype=torch.int64), "real floating point, got torch.int64"),
+        (torch.zeros(2, 3, 3, 3, dtype=torch.complex64), "real floating point, got torch.complex64"),
+        (torch.zeros(2, 3, 1, 1), "1x1 kernel has a flat spectrum"),
+        (torch.full((2, 3, 3, 3), math.nan), "NaN or infinite values in 2 of 2 filters"),
+        (torch.tensor([0.0, math.inf, 0.0, -math.inf]).view(4, 1, 1, 1).expand(4, 1, 3, 3), "in 2 of 4 filters"),
+    ],
+)
+def test_unfit_weights_are_refused(weight, message):
+    for function in (check_weight, power_spectrum):
+        with pytest.raises(ValueError, match=message) as caught:
+            function(weight)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kernel_size", [(5, 3), (3, 5)])
+def test_grid_smaller_than_the_kernel_is_refused(kernel_size):
+    with pytest.raises(ValueError, match=re.escape("n must be at least the kernel's size 5, got 4")):
+        power_spectrum(torch.zeros(1, 1, *kernel_size), n=4)
+
+
+# Devices without float64
+
+MPS, CPU = torch.device("mps"), torch.device("cpu")
+
+
+class OnMps(torch.Tensor):
+    """A tensor as if on Apple's GPU."""
+
+
+class WithoutFloat64(TorchFunctionMode):
+    """That device: no float64, and no meeting of its tensors with those of the CPU but in a copy."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        given = (args, kwargs or {})
+        leaves = tree_leaves(given)
+        here = any(isinstance(leaf, OnMps) for leaf in leaves)
+        if func == torch.Tensor.device.__get__:
+            return MPS if here else CPU
+        if func is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        if func is torch.Tensor.numpy and here:
+            raise TypeError("can't convert mps:0 device type tensor to numpy")
+        if here and func is not torch.Tensor.copy_:
+            for leaf in leaves:
+                if isinstance(leaf, torch.Tensor) and leaf.ndim and not isinstance(leaf, OnMps):
+                    raise RuntimeError("Expected all tensors to be on the same device, but found mps:0 and cpu")
+        args, kwargs = tree_map_only(torch.device, lambda _: CPU, given)
+        result = func(*args, **kwargs)
+        if not isinstance(result, torch.Tensor):
+            return result
+        places = [leaf for leaf in leaves if isinstance(leaf, torch.device)]
+        on_mps = places[0] == MPS if places else here
+        if on_mps and result.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
+        return result.as_subclass(OnMps if on_mps else torch.Tensor)
+
+
+def assign_projected(weight):
+    conv = SpectralConv2d(3, 16, 3, seed=0).requires_grad_(False)
+    conv.log_gain = torch.nn.Parameter(conv.log_gain.new_full((16, 5), 0.5).as_subclass(type(weight)), False)
+    conv.weight = torch.nn.Parameter(weight.clone(), False)
+    assign_effective_weight(conv, project_filters(effective_weight(conv), {"low": 0.25, "high": 0.75}))
+    return conv.weight
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        band_shares,
+        frequency_proportion,
+        lambda weight: project_filters(weight, {"low": 0.25, "high": 0.75}),
+        lambda weight: project_filters(weight, torch.arange(16) % 2),
+        lambda weight: assign_bands(band_shares(weight), [4, 12]),
+        assign_projected,
+        power_spectrum,
+        lambda weight: torch.cat([part.flatten() for part in _radial_bins(10, 6, 7, weight.device)]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_device_without_float64(function, dtype):
+    weight = random_weight(6, 16, 3, 3, 3, dtype=dtype)
+    expected = function(weight)
+    with WithoutFloat64():
+        found = function(weight.as_subclass(OnMps))
+    assert torch.equal(found.as_subclass(torch.Tensor), expected)
+    assert found.dtype == expected.dtype
+
+
+def test_a_filter_with_one_bad_value_counts_as_bad():
+    weight = torch.zeros(4, 9)
+    weight[[0, 2, 3], [1, 5, 7]] = torch.tensor([math.nan, math.inf, -math.inf])
+    with pytest.raises(ValueError, match="NaN or infinite values in 3 of 4 filters"):
+        check_weight(weight.view(4, 1, 3, 3))

@@ -1,0 +1,254 @@
+import copy
+import pickle
+import warnings
+
+import pytest
+import timm
+import torch
+import torchvision
+from fastai.vision.models.xresnet import xresnet18
+from timm.layers import Conv2dSame, ScaledStdConv2d, StdConv2d
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+from torch.utils.hooks import RemovableHandle
+
+from freqfast.spectral.antialiasing import apply_antialiasing, remove_antialiasing
+from freqfast.spectral.equalization import apply_equalization, remove_equalization
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, effective_weight
+from freqfast.spectral.surgery import find_conv, unwrap
+
+TORCHVISION = (
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "maxvit_t", "mnasnet0_5",
+    "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50",
+    "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "vgg11", "vgg16_bn", "vit_b_16",
+    "wide_resnet50_2",
+)  # fmt: skip
+TIMM = {
+    "resnet18": ("conv1", (7, 7)),
+    "resnet26d": ("conv1.0", (3, 3)),
+    "vit_tiny_patch16_224": ("patch_embed.proj", (16, 16)),
+    "convnext_atto": ("stem.0", (4, 4)),
+    "mobilenetv3_small_050": ("conv_stem", (3, 3)),
+    "densenet121": ("features.conv0", (7, 7)),
+    "mixer_s32_224": ("stem.proj", (32, 32)),
+    "swin_tiny_patch4_window7_224": ("patch_embed.proj", (4, 4)),
+    "regnetx_002": ("stem.conv", (3, 3)),
+}
+
+
+def first_spatial_conv_executed(model, size):
+    """The oracle: what a batch meets first, seen by hooks during a forward pass on the meta device."""
+    executed = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1:
+            module.register_forward_hook(lambda module, *_: executed.append(module))
+    with torch.device("meta"), torch.no_grad():
+        model.eval().to("meta")(torch.empty(2, 3, size, size))
+    return executed[0]
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision_models(name):
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):  # regnet reads tensors while it is built
+        model = torchvision.models.get_model(name, weights=None)
+    found, conv = find_conv(model)
+    assert model.get_submodule(found) is conv
+    assert conv is first_spatial_conv_executed(model, 224)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_torchvision_inceptions(name):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torchvision.models.get_model(name, weights=None, init_weights=False)
+    assert find_conv(model)[1] is first_spatial_conv_executed(model, 299)
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm_models(name):
+    model = timm.create_model(name, pretrained=False)
+    found, conv = find_conv(model)
+    assert (found, conv.kernel_size) == TIMM[name]
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_b0", "resnetv2_50", "dm_nfnet_f0"])
+def test_timm_models_whose_stem_has_a_forward_of_its_own_are_refused(name):
+    model = timm.create_model(name, pretrained=False)
+    stem = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    if type(stem) is nn.Conv2d:
+        assert find_conv(model)[1] is stem
+        return
+    with pytest.raises(ValueError, match=f"is a {type(stem).__name__} with a forward of its own"):
+        find_conv(model)
+    assert type(stem) is not SpectralConv2d
+
+
+def test_fastai_xresnet():
+    assert find_conv(xresnet18())[0] == "0.0"
+
+
+def test_pointwise_convolutions_are_passed_over():
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, (1, 3)), nn.Conv2d(8, 8, 3))
+    assert find_conv(model) == ("1", model[1])
+
+
+def test_a_named_layer():
+    model = torchvision.models.resnet18(weights=None)
+    assert find_conv(model, "layer1.0.conv2") == ("layer1.0.conv2", model.layer1[0].conv2)
+    assert find_conv(model.conv1, "") == ("", model.conv1)
+    assert find_conv(model.conv1) == ("", model.conv1)
+
+
+# Wrappers
+
+
+def small_model():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+
+
+@pytest.fixture
+def single_process_group(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_unwrap_leaves_a_model_alone():
+    model = small_model()
+    assert unwrap(model) is model
+
+
+def test_unwrap_data_parallel_and_compile_in_any_order():
+    model = small_model()
+    for wrapped in (
+        nn.DataParallel(model),
+        torch.compile(model),
+        torch.compile(nn.DataParallel(model)),
+        nn.DataParallel(torch.compile(model)),
+    ):
+        assert unwrap(wrapped) is model
+        assert find_conv(wrapped) == ("0", model[0])
+        assert find_conv(wrapped, "0") == ("0", model[0])
+
+
+def test_unwrap_distributed(single_process_group):
+    model = small_model()
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    assert unwrap(wrapped) is model
+    assert find_conv(wrapped) == ("0", model[0])
+
+
+def test_a_module_attribute_called_module_is_no_wrapper():
+    model = small_model()
+    model.module = nn.Conv2d(3, 3, 3)
+    assert unwrap(model) is model
+
+
+# Refusals
+
+
+class OwnForward(nn.Conv2d):
+    def forward(self, input):
+        return super().forward(2 * input)
+
+
+class OwnConvForward(nn.Conv2d):
+    def _conv_forward(self, input, weight, bias):
+        return super()._conv_forward(input, 2 * weight, bias)
+
+
+@pytest.mark.parametrize("kind", [Conv2dSame, StdConv2d, ScaledStdConv2d, OwnForward, OwnConvForward])
+def test_convolutions_with_a_forward_of_their_own_are_refused(kind):
+    model = nn.Sequential(kind(3, 8, 3))
+    for layer in (None, "0"):
+        with pytest.raises(ValueError, match=f"layer '0' is a {kind.__name__} with a forward of its own"):
+            find_conv(model, layer)
+    with pytest.raises(ValueError, match="name a plain Conv2d with layer="):
+        apply_modulation(model)
+    assert type(model[0]) is kind
+
+
+def test_a_subclass_with_the_plain_forward_is_accepted():
+    class Named(nn.Conv2d):
+        pass
+
+    model = nn.Sequential(Named(3, 8, 3))
+    assert find_conv(model) == ("0", model[0])
+
+
+def test_a_spectral_convolution_is_found_again():
+    model = apply_modulation(small_model())
+    assert find_conv(model) == ("0", model[0])
+    assert effective_weight(find_conv(model)[1]).shape == (8, 3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "reparametrise",
+    [
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        lambda conv: prune.random_unstructured(conv, "weight", amount=0.5),
+    ],
+    ids=["weight_norm", "spectral_norm", "prune"],
+)
+def test_reparametrised_weights_are_refused(reparametrise):
+    model = small_model()
+    reparametrise(model[0])
+    for layer in (None, "0"):
+        with pytest.raises(ValueError, match="the weight of layer '0' is reparametrised; remove"):
+            find_conv(model, layer)
+
+
+def test_dilated_convolutions_are_refused():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, dilation=(1, 2)), nn.Conv2d(8, 8, 3))
+    with pytest.raises(ValueError, match=r"layer '0' has a dilation of \(1, 2\), .* name a layer without with layer="):
+        find_conv(model)
+    assert find_conv(model, "1")[1] is model[1]
+
+
+def test_uninitialised_layers_are_refused_until_a_batch_has_run():
+    model = nn.Sequential(nn.LazyConv2d(8, 3))
+    with pytest.raises(ValueError, match="layer '0' is not initialised yet; run one batch"):
+        find_conv(model)
+    model(torch.zeros(1, 3, 8, 8))
+    assert find_conv(model)[0] == "0"
+
+
+def test_models_without_a_spatial_convolution_are_refused():
+    for model in (nn.Sequential(nn.Linear(3, 3)), nn.Sequential(nn.Conv2d(3, 8, 1)), nn.Conv1d(3, 8, 3)):
+        with pytest.raises(ValueError, match=f"{type(model).__name__} has no spatial Conv2d; name one with layer="):
+            find_conv(model)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("stem", "layer 'stem' is not in the model, not a Conv2d; the first ones are 0"),
+        ("1", "layer '1' is a ReLU, not a Conv2d; the first ones are 0"),
+        ("", "layer '' is a Sequential, not a Conv2d"),
+    ],
+)
+def test_wrong_layer_names_are_refused(layer, message):
+    model = small_model()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=message):
+        find_conv(model, layer)
+    assert model.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_our_hooks_outlive_pickling_and_what_is_registered_after_it(pruned, monkeypatch):
+    model, images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2)), torch.randn(2, 3, 16, 16)
+    apply_antialiasing(apply_equalization(model))
+    model(images)
+    content = pickle.dumps(model.eval())
+    monkeypatch.setattr(RemovableHandle, "next_id", 0)  # as in another process
+    copy = pickle.loads(content)
+    for layer in copy:
+        if pruned:
+            prune.l1_unstructured(layer, "weight", amount=0)
+        else:
+            layer.register_forward_pre_hook(lambda module, args: None)
+    torch.testing.assert_close(copy(images), model(images))
+    remove_antialiasing(remove_equalization(copy))
+    assert all(len(layer._forward_pre_hooks) == 1 for layer in copy)
