@@ -19,12 +19,37 @@ __all__ = [
     "lock_folder",
     "name_folder",
     "new_folder",
+    "read_file",
     "remove_temporaries",
     "remove_unfinished",
     "replacing",
     "unnamed_folder",
     "write_text",
 ]
+
+
+def read_file(path: str | Path, max_bytes: int) -> bytes:
+    """The content of a regular file whose size is judged first. Nothing else is opened, and nothing waited for.
+
+    Args:
+        path: The file, or a link to one.
+        max_bytes: The largest size that is read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder, a device, a pipe or a socket, or too large.
+        OSError: If it cannot be read.
+    """
+    # Without waiting: a pipe that nobody writes into is opened at once, and then refused.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{path} is no regular file")
+        if found.st_size > max_bytes:
+            raise ValueError(
+                f"{path} has {found.st_size:,} bytes, more than the {max_bytes:,} that are read of such a file"
+            )
+        return file.read(max_bytes)
 
 
 @contextmanager

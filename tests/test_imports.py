@@ -22,6 +22,7 @@ PUBLIC_NAMES = (
 # The floors of the package, from the ground up: a part imports from floors below its own, and nothing from its own.
 FLOORS = (
     {"_version", "progress", "files", "plugins"},
+    {"records"},
     {"spectral", "compute"},
     {"models", "data", "corruptions", "spectra"},
     {"robustness", "callbacks", "runs", "analysis"},

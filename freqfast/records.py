@@ -1,0 +1,263 @@
+"""Typed records: dataclasses written as TOML or JSON, and read back checked key by key.
+
+Whatever freqfast keeps as text is a dataclass that this module reads and writes: recipes, studies, environments,
+reports, evaluations, manifests, analyses, result files, and the headers of model files and checkpoints. pydantic checks
+the values: it understands every annotation, also those of other packages' callbacks, and comes with fastai.
+
+Numbers, text and truth values are taken as they are: no text counts as a number, no number as text, and an integer
+passes as a float. A list in a file may fill a tuple, and text a `Path`: TOML and JSON have neither.
+
+>>> from dataclasses import dataclass
+>>> @dataclass(frozen=True)
+... class Point:
+...     x: float
+...     y: float = 0.0
+>>> record_from({"x": 1}, Point)
+Point(x=1.0, y=0.0)
+>>> record_from({"x": "1"}, Point, where="point.json")
+Traceback (most recent call last):
+ValueError: point.json: x must be a valid number, got '1'
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, PydanticUserError, TypeAdapter, ValidationError
+
+from freqfast.files import read_file, write_text
+
+__all__ = [
+    "MAX_BYTES",
+    "Floats",
+    "Integers",
+    "check_fields",
+    "check_value",
+    "differences",
+    "plain",
+    "read_record",
+    "record_from",
+    "record_from_json",
+    "record_to_json",
+    "write_record",
+]
+
+MAX_BYTES = 2**24
+"""The largest file that is read as a record, unless its reader says otherwise: 16 MiB."""
+
+T = TypeVar("T")
+
+
+def read_record(path: str | Path, kind: type[T], *, max_bytes: int = MAX_BYTES, ignore_unknown: bool = False) -> T:
+    """Read a record from a ``.toml`` file, or from a file of JSON.
+
+    Args:
+        path: The file.
+        kind: A dataclass. One with a field ``schema`` is read only where the file has that field's default.
+        max_bytes: A larger file is refused before it is read.
+        ignore_unknown: Pass over keys that the dataclass has not, as newer versions may write them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no regular file, too large, neither TOML nor JSON, or a value does not fit; the message
+            names the file and the key.
+    """
+    content = read_file(path, max_bytes)
+    values = _from_toml(content, path) if Path(path).suffix == ".toml" else _from_json(content, path)
+    return record_from(values, kind, str(path), ignore_unknown=ignore_unknown)
+
+
+def write_record(path: str | Path, record: Any) -> None:
+    """Write a record as TOML if the name ends so, else as JSON; whole or not at all.
+
+    Raises:
+        OSError: If the file cannot be written; a former file of that name stays.
+    """
+    values = plain(record)
+    write_text(path, tomli_w.dumps(values) if Path(path).suffix == ".toml" else json.dumps(values, indent=2) + "\n")
+
+
+def record_from(values: Any, kind: type[T], where: str = "", *, ignore_unknown: bool = False) -> T:
+    """A record from the values that TOML or JSON give.
+
+    Args:
+        values: A table of its fields.
+        kind: The dataclass.
+        where: What messages call the source, such as the file's name.
+        ignore_unknown: See `read_record`.
+
+    Raises:
+        ValueError: If a key is missing or unknown, or a value does not fit; the message names it.
+    """
+    before = f"{where}: " if where else ""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{before}it must hold a table of keys, got {_short(values)}")
+    schema = next((f.default for f in fields(kind) if f.name == "schema"), None)  # type: ignore[arg-type]
+    if schema is not None and values.get("schema") != schema:
+        raise ValueError(
+            f"{before}schema {_short(values.get('schema'))} is not the one that this version reads ({schema!r})"
+        )
+    try:
+        return _validated(kind, values, extra="ignore" if ignore_unknown else "forbid")
+    except ValueError as error:
+        raise ValueError(f"{before}{error}") from None
+
+
+def record_from_json(text: str | bytes, kind: type[T], where: str = "", *, ignore_unknown: bool = False) -> T:
+    """A record from JSON text, such as the header of another file; see `record_from`.
+
+    Raises:
+        ValueError: As `record_from`; or if the text is no JSON.
+    """
+    content = text.encode() if isinstance(text, str) else text
+    return record_from(_from_json(content, where or "the text"), kind, where, ignore_unknown=ignore_unknown)
+
+
+def record_to_json(record: Any) -> str:
+    """A record as JSON on one line, which `record_from_json` reads back."""
+    return json.dumps(plain(record))
+
+
+def plain(record: Any) -> Any:
+    """A record as values that JSON has: tables, lists, numbers, text, truth values and None."""
+    return _adapter(type(record)).dump_python(record, mode="json")
+
+
+def check_value(name: str, value: Any, annotation: Any) -> Any:
+    """A recipe's value for an argument: a list as a tuple and text as a path, where the annotation means these.
+
+    Args:
+        name: What messages call the argument.
+        value: What TOML or JSON can hold.
+        annotation: A type. What pydantic cannot check is taken as it is.
+
+    Raises:
+        ValueError: If the value does not fit.
+    """
+    try:
+        return _validated(annotation, value)
+    except (PydanticUserError, NameError, TypeError):  # an annotation that is for type checkers alone
+        return value
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(f"{name} {text}" if text.startswith("must ") else f"{name}.{text}") from None
+
+
+def check_fields(record: Any) -> None:
+    """Check a frozen dataclass's values against its annotations, and put an integer's float where a float is meant.
+
+    For the ``__post_init__`` of records that are made in Python code too.
+
+    Raises:
+        ValueError: Naming the first field whose value does not fit.
+    """
+    for field in fields(record):
+        try:
+            value = _adapter(field.type).validate_python(getattr(record, field.name), strict=True)
+        except ValidationError as error:
+            raise ValueError(_told(error, (field.name,))) from None
+        object.__setattr__(record, field.name, value)
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The entries in which two records, or tables of values, differ.
+
+    Yields:
+        The dotted key with both values, None where there is no such entry.
+    """
+    old, new = (plain(side) if is_dataclass(side) else side for side in (old, new))
+    for key in dict.fromkeys((*old, *new)):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield prefix + key, a, b
+
+
+def _from_json(content: bytes, where: str | Path) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not valid JSON: {error}") from None
+
+
+def _from_toml(content: bytes, where: str | Path) -> Any:
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # also text that is no UTF-8, numbers too long, tables too deep
+        raise ValueError(f"{where} is not valid TOML: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    is_record = isinstance(annotation, type) and is_dataclass(annotation)
+    return TypeAdapter(annotation, config=None if is_record else ConfigDict(arbitrary_types_allowed=True))
+
+
+def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
+    """Values as the annotation means them, taken as JSON takes them: a list for a tuple, but no text for a number.
+
+    Raises:
+        ValueError: On one line, beginning with the key.
+    """
+    try:
+        text = json.dumps(values)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"it holds what JSON cannot ({error})") from None
+    try:
+        return _adapter(annotation).validate_json(text, strict=True, extra=extra)
+    except ValidationError as error:
+        raise ValueError(_told(error)) from None
+
+
+def _told(error: ValidationError, place: tuple[str, ...] = ()) -> str:
+    """The first fault that pydantic found, as one line that begins with the key."""
+    fault = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in (*place, *fault["loc"]) if part != "[key]")
+    if fault["type"] == "missing" and isinstance(fault["loc"][-1], str):
+        return f"{key} is missing"
+    if fault["type"] == "missing":
+        return f"must have more items, got {_short(fault['input'])}"
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"unknown key {key!r}"
+    if fault["type"] == "value_error":  # raised by a record itself
+        inside = ".".join(key.split(".")[len(place) :])
+        return f"{inside}: {fault['ctx']['error']}" if inside else str(fault["ctx"]["error"])
+    text = fault["msg"].replace("Input should be", "must be")
+    return f"{key} {text}, got {_short(fault['input'])}".strip()
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _to_floats(value: Any) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"must hold numbers, got {_short(value)}") from None
+    return array
+
+
+def _to_integers(value: Any) -> NDArray[np.int64]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"must hold integers, got {_short(value)}")
+    return array.astype(np.int64)
+
+
+_as_list = PlainSerializer(lambda array: array.tolist())
+
+Floats = Annotated[NDArray[np.float64], PlainValidator(_to_floats), _as_list]
+"""An array of numbers of any shape, nested lists in a file."""
+
+Integers = Annotated[NDArray[np.int64], PlainValidator(_to_integers), _as_list]
+"""An array of integers of any shape, nested lists in a file."""
