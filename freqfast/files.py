@@ -40,6 +40,8 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
         ValueError: If it is a folder, a device, a pipe or a socket, or too large.
         OSError: If it cannot be read.
     """
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder, not a file")
     # Without waiting: a pipe that nobody writes into is opened at once, and then refused.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         found = os.fstat(file.fileno())
