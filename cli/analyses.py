@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from freqfast.analysis import Analysis
     from freqfast.data.images import ImageData
     from freqfast.models.sources import SourcedModel
+    from freqfast.runs.directory import RunDirectory
 
 __all__ = ["ablation", "heatmap", "quality", "reliance"]
 
@@ -200,7 +201,7 @@ def _load(
     refuse_classes(context, model)
     source = options.load(model)
     if (run := find_run(model)) is not None:
-        refuse(context, f"what is kept in {run} must be of its own normalisation", {"mean", "std"})
+        refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
     find_conv(source.model, layer)
     return source
 
@@ -209,14 +210,15 @@ def _measure(
     source: "SourcedModel", options: ModelOptions, data: str | None, images: int, analyse: Callable[..., Any]
 ) -> Any:
     """What an analysis finds on test images; all but the data has been checked before the data is sought."""
+    from freqfast.data.images import data_hash
     from freqfast.robustness.evaluation import check_fit
     from freqfast.runs.directory import find_run
-    from freqfast.runs.environment import data_hash
 
     classifier = options.classifier(source)
     with interruptible(), progress_bar() as progress:
         loaded = _load_data(source, data, progress)
-        sample = loaded.hold_out(_holdout(find_run(source.name))).test.head(images)
+        run = find_run(source.name)
+        sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(images)
         check_fit(classifier, sample.images[:2], sample.labels, loaded.name, loaded.classes)
         found = analyse(classifier, sample.images, sample.labels, progress=progress)
     return replace(found, data=loaded.name, data_sha256=data_hash(loaded))
@@ -226,19 +228,13 @@ def _load_data(source: "SourcedModel", data: str | None, progress: Progress) -> 
     """The data that is named, else that of the model's run, else CIFAR-10; of the model's classes, where it has any."""
     from freqfast.data.loading import load_place
     from freqfast.models.sources import check_classes
-    from freqfast.runs.directory import find_run, run_data
+    from freqfast.runs.directory import find_run
+    from freqfast.runs.run import run_data
 
     place = data or run_data(find_run(source.name))
     loaded = load_place(place, progress)
     check_classes(source.name, source.classes, place or loaded.name, loaded.classes)
     return loaded
-
-
-def _holdout(run: Path | None) -> int:
-    """How many images a run held out of training, to be evaluated on these in the test images' place."""
-    from freqfast.runs.directory import read_recipe
-
-    return read_recipe(run).holdout if run is not None and (run / "recipe.toml").is_file() else 0
 
 
 def _deliver(
@@ -256,7 +252,7 @@ def _deliver(
         if output is not None:
             from freqfast.report.analysis import analysis_figure
 
-            save_figure(output, analysis_figure({(run or Path(source.name)).resolve().name: found}))
+            save_figure(output, analysis_figure({(run.path if run else Path(source.name)).resolve().name: found}))
     finally:
         if as_json:
             print(json.dumps(found.to_dict(), indent=2))
@@ -268,19 +264,18 @@ def _deliver(
             say(f"written: {path}")
 
 
-def _keep(run: Path, found: "Analysis") -> Path | None:
+def _keep(run: "RunDirectory", found: "Analysis") -> Path | None:
     """Write what was found into a run, unless on other data than the run's; where it is not kept a line says why."""
-    from freqfast.analysis import ImageAnalysis, analysis_file, write_analysis
-    from freqfast.runs.directory import read_environment
+    from freqfast.analysis import ImageAnalysis, write_analysis
 
     own = None
-    with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run
-        own = read_environment(run)["data"]["sha256"]
+    with suppress(OSError, ValueError):  # of a corrupt environment
+        own = run.read_environment().data.sha256
     if isinstance(found, ImageAnalysis) and own is not None and found.data_sha256 != own:
         hashes = f"SHA-256 {str(found.data_sha256)[:12]}..., the run's {str(own)[:12]}..."
-        print_error(f"not kept in the run: {found.data} is other data than that of {run} ({hashes})")
+        print_error(f"not kept in the run: {found.data} is other data than that of {run.path} ({hashes})")
         return None
-    path = analysis_file(run, found.kind)
+    path = run.analysis(found.kind)
     try:
         path.parent.mkdir(exist_ok=True)
         write_analysis(path, found)

@@ -185,7 +185,8 @@ def _report_evaluated(
 
     from freqfast.models.sources import check_classes
     from freqfast.robustness import evaluate_source
-    from freqfast.runs.directory import find_run, run_data
+    from freqfast.runs.directory import find_run
+    from freqfast.runs.run import run_data
 
     refuse_classes(context, models[0])
     refuse_frost_dir(images.frost_dir, images.names)

@@ -18,6 +18,7 @@ import typer
 from freqfast.cli.errors import one_line, print_error
 
 from freqfast.progress import RunStoppedError, Stop
+from freqfast.runs.directory import RunDirectory
 
 __all__ = ["interruptible", "long_command", "one_line_warnings"]
 
@@ -98,7 +99,7 @@ def one_line_warnings() -> Iterator[None]:
 
 
 def _stopped_at_once(run: Path) -> str:
-    left = f"; go on with `freqfast run --resume {shlex.quote(str(run))}`" if (run / "recipe.toml").is_file() else ""
+    left = f"; go on with `freqfast run --resume {shlex.quote(str(run))}`" if RunDirectory(run).is_started else ""
     return one_line(f"stopped at once{left}")
 
 

@@ -13,7 +13,7 @@ def recipes() -> None:
 
     An entry point that cannot be imported is named on stderr.
     """
-    from freqfast.runs.recipe import list_recipes
+    from freqfast.runs.registry import list_recipes
 
     for name, recipe in list_recipes().items():
         say(Text.assemble((one_line(name), "bold"), f"  {recipe.data}"))

@@ -25,7 +25,7 @@ def rerun(
 
     A repetition that was interrupted goes on; one that is finished is only compared.
     """
-    from freqfast.runs.directory import load_run
+    from freqfast.runs.run import load_run
 
     load_run(run)
     out = run.resolve().with_name(f"{run.resolve().name}-rerun") if out is None else out

@@ -2,16 +2,19 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.output import console, percent, progress_bar, proportion_text, say
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from freqfast.runs.report import RunReport
 
 __all__ = ["run"]
 
@@ -52,18 +55,18 @@ def run(
     Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
     run on the CPU.
     """
-    from freqfast.runs.recipe import apply_overrides, load_recipe
+    from freqfast.runs.directory import RunDirectory
+    from freqfast.runs.recipe import apply_overrides
+    from freqfast.runs.registry import load_recipe
 
     changes = parse_settings(settings or [])
     for key, value in (("epochs", epochs), ("seed", seed)):
         if value is not None and changes.setdefault(key, value) != value:
             raise ValueError(f"--{key} {value} and --set {key}={changes[key]} contradict each other; leave one out")
     if resume is not None:
-        from freqfast.runs.directory import read_recipe
-
         if changes or out is not None:
             raise ValueError(f"--resume goes on with {resume} as it was started; leave --out, --set and the like out")
-        out, chosen = resume, read_recipe(resume)
+        out, chosen = resume, RunDirectory(resume).read_recipe()
         if recipe is not None and recipe != chosen.name:
             raise ValueError(f"{resume} is a run of {chosen.name!r}, not of {recipe!r}; leave the recipe out")
     elif recipe is None:
@@ -74,10 +77,10 @@ def run(
             # To the microsecond, since a loop may start several at once.
             out = Path("runs") / f"{chosen.name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         elif out.exists():
-            hint = f"; to go on with it use --resume {out}" if (out / "recipe.toml").is_file() else ""
+            hint = f"; to go on with it use --resume {out}" if RunDirectory(out).is_started else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
-    finished = (out / "report.json").is_file()
+    finished = RunDirectory(out).is_finished
     with long_command(out) as stop:
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
@@ -119,18 +122,18 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _summary(report: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{report['recipe']}, {report['epochs']} epochs, seed {report['seed']}", show_header=False)
-    table.add_row("clean accuracy", f"{percent(report['clean'])} %")
-    count = len(report["accuracy"])
-    table.add_row(
-        "corrupted accuracy", f"{percent(report['corrupted'])} % ({count} corruptions, {report['images']} images each)"
-    )
-    if report["mean15"] is not None:
-        table.add_row("mean15", f"{percent(report['mean15'])} %")
-    for when in ("before", "after"):
-        table.add_row(f"frequency proportion {when}", proportion_text(report["bands"], report["proportion"][when]))
-    if report["proportion"]["target"]:
-        table.add_row("target proportion", proportion_text(report["bands"], report["proportion"]["target"]))
-    table.add_row("seconds", f"{report['seconds']['fit']:.0f} training, {report['seconds']['evaluate']:.0f} evaluation")
+def _summary(report: "RunReport") -> Table:
+    table = Table(title=f"{report.recipe}, {report.epochs} epochs, seed {report.seed}", show_header=False)
+    table.add_row("clean accuracy", f"{percent(report.clean)} %")
+    measured = f"{len(report.accuracy)} corruptions, {report.images} images each"
+    table.add_row("corrupted accuracy", f"{percent(report.corrupted)} % ({measured})")
+    if report.mean15 is not None:
+        table.add_row("mean15", f"{percent(report.mean15)} %")
+    proportion = report.proportion
+    table.add_row("frequency proportion before", proportion_text(report.bands, proportion.before))
+    table.add_row("frequency proportion after", proportion_text(report.bands, proportion.after))
+    if proportion.target:
+        table.add_row("target proportion", proportion_text(report.bands, proportion.target))
+    seconds = report.seconds
+    table.add_row("seconds", f"{seconds.fit:.0f} training, {seconds.evaluate:.0f} evaluation")
     return table

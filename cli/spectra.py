@@ -44,19 +44,20 @@ def spectra(
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
     from freqfast.models.sources import load_model
+    from freqfast.runs.directory import RunDirectory
     from freqfast.spectra import measure_layers, spatial_layers
     from freqfast.spectra.h5 import write_spectra
     from freqfast.spectral.bands import Bands
 
     refuse_classes(context, model)
-    run = Path(model)
+    run = RunDirectory(model)
     check_output(output, ("h5", "hdf5", "nxs"))
     with interruptible(), progress_bar() as progress:
         source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # it sees no pixels
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
-        provenance = _digest(run / "model.safetensors" if run.is_dir() else weights or run) | {"source": model}
+        provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    record = run / "spectra.h5"
+    record = run.spectra
     measured = _with_record(measured, record, output.exists() and record.exists() and output.samefile(record))
     write_spectra(output, measured)
     first = measured[0]

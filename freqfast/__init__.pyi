@@ -5,9 +5,9 @@ from .callbacks import SpectralModulation as SpectralModulation
 from .callbacks import SpectrumEqualization as SpectrumEqualization
 from .callbacks import SpectrumPerturbation as SpectrumPerturbation
 from .callbacks import SpectrumRecorder as SpectrumRecorder
-from .runs.directory import load_run as load_run
 from .runs.recipe import Recipe as Recipe
-from .runs.recipe import find_recipe as find_recipe
+from .runs.registry import find_recipe as find_recipe
+from .runs.run import load_run as load_run
 from .spectra import measure_spectra as measure_spectra
 from .spectra.h5 import read_spectra as read_spectra
 from .spectra.h5 import write_spectra as write_spectra

@@ -46,6 +46,7 @@ __all__ = [
     "record_from",
     "record_from_json",
     "record_to_json",
+    "toml_values",
     "write_record",
 ]
 
@@ -70,7 +71,7 @@ def read_record(path: str | Path, kind: type[T], *, max_bytes: int = MAX_BYTES, 
             names the file and the key.
     """
     content = read_file(path, max_bytes)
-    values = _from_toml(content, path) if Path(path).suffix == ".toml" else _from_json(content, path)
+    values = toml_values(content, path) if Path(path).suffix == ".toml" else _from_json(content, path)
     return record_from(values, kind, str(path), ignore_unknown=ignore_unknown)
 
 
@@ -127,7 +128,7 @@ def record_to_json(record: Any) -> str:
 
 def plain(record: Any) -> Any:
     """A record as values that JSON has: tables, lists, numbers, text, truth values and None."""
-    return _adapter(type(record)).dump_python(record, mode="json")
+    return _adapter(type(record)).dump_python(record, mode="json", warnings="error")
 
 
 def check_value(name: str, value: Any, annotation: Any) -> Any:
@@ -166,6 +167,22 @@ def check_fields(record: Any) -> None:
         object.__setattr__(record, field.name, value)
 
 
+def toml_values(content: bytes, where: str | Path) -> dict[str, Any]:
+    """The values of TOML text.
+
+    Args:
+        content: The text, UTF-8.
+        where: What messages call it, such as the file's name.
+
+    Raises:
+        ValueError: If it is no TOML.
+    """
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # also text that is no UTF-8, numbers too long, tables too deep
+        raise ValueError(f"{where} is not valid TOML: {error}") from None
+
+
 def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The entries in which two records, or tables of values, differ.
 
@@ -186,13 +203,6 @@ def _from_json(content: bytes, where: str | Path) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not valid JSON: {error}") from None
-
-
-def _from_toml(content: bytes, where: str | Path) -> Any:
-    try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # also text that is no UTF-8, numbers too long, tables too deep
-        raise ValueError(f"{where} is not valid TOML: {error}") from None
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from freqfast import Recipe
 quickstart = Recipe(
     description="small ResNet-18 on photo patches, three callbacks, one to four minutes on two cores",
     data="photos",
-    width=16,
+    model_options={"width": 16},
     epochs=8,
     batch_size=128,
     lr=0.2,

@@ -1,8 +1,8 @@
 """ResNet-18 on CIFAR-10, one idea at a time and several together against one baseline: same budget, augmentation, seed.
 
-The budget (8 epochs of one-cycle SGD, peak 0.4) is short, so that every arm fits on a CPU with ``--set width=16``; the
-network is the standard one of width 64. The proportions bracket the claim of Jia, Bao and Ma (2019, arXiv:1911.12044):
-all filters low, half and half, all high.
+The budget (8 epochs of one-cycle SGD, peak 0.4) is short, so that every arm fits on a CPU with
+``--set model.width=16``; the network is the standard one of width 64. The proportions bracket the claim of Jia, Bao and
+Ma (2019, arXiv:1911.12044): all filters low, half and half, all high.
 """
 
 from dataclasses import replace

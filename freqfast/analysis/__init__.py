@@ -12,7 +12,6 @@ from freqfast.analysis.results import (
     ImageAnalysis,
     Quality,
     Reliance,
-    analysis_file,
     read_analysis,
     write_analysis,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "Quality",
     "Reliance",
     "ablate_bands",
-    "analysis_file",
     "filter_quality",
     "fourier_heat_map",
     "frequency_reliance",

@@ -20,7 +20,6 @@ __all__ = [
     "ImageAnalysis",
     "Quality",
     "Reliance",
-    "analysis_file",
     "read_analysis",
     "write_analysis",
 ]
@@ -222,11 +221,6 @@ class Quality(Analysis):
 
 ANALYSES: dict[str, type[Analysis]] = {kind.kind: kind for kind in (HeatMap, Reliance, Ablation, Quality)}
 """The classes by the name that commands, files and reports use."""
-
-
-def analysis_file(run: str | Path, kind: str) -> Path:
-    """Where in a run directory an analysis is kept, for the report page to find: ``analysis/<kind>.json``."""
-    return Path(run) / "analysis" / f"{kind}.json"
 
 
 def write_analysis(path: str | Path, found: Analysis) -> None:

@@ -1,12 +1,13 @@
 """Labelled images in memory."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-__all__ = ["ImageData", "ImageSet", "mixed_order", "rgb_levels"]
+__all__ = ["ImageData", "ImageSet", "data_hash", "mixed_order", "rgb_levels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,3 +164,13 @@ def rgb_levels(image: Image.Image) -> np.ndarray:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"it has more than 8 bits a channel (Pillow's mode {image.mode}); convert it to 8 bits first")
     return np.asarray(image.convert("RGB"))
+
+
+def data_hash(data: ImageData) -> str:
+    """SHA-256 of the decoded images, the labels and the classes' names, whatever files they came from."""
+    digest = hashlib.sha256(repr(data.classes).encode())
+    for part in (data.train, data.test):
+        digest.update(repr(part.images.shape).encode())
+        digest.update(part.images.data)
+        digest.update(part.labels.astype("<i8").data)
+    return digest.hexdigest()

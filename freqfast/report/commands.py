@@ -9,7 +9,8 @@ import tomli_w
 from freqfast.analysis import Ablation, Analysis, HeatMap, Quality
 from freqfast.corruptions import SETS
 from freqfast.robustness import CLEAN, Provenance
-from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields, find_recipe
+from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields
+from freqfast.runs.registry import find_recipe
 
 __all__ = ["analysis_command", "evaluate_command", "run_command"]
 
@@ -97,6 +98,8 @@ def _overrides(recipe: Recipe, registered: Recipe) -> Iterator[tuple[str, Any]]:
                     for option, value in options.items()
                     if option not in before or before[option] != value
                 )
+        elif name == "model_options":
+            yield from ((f"model.{option}", value) for option, value in recipe.model_options.items())
         else:
             yield name, getattr(recipe, name)
 

@@ -4,19 +4,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from freqfast.analysis import ANALYSES, Analysis, analysis_file, filter_quality, read_analysis
+from freqfast.analysis import ANALYSES, Analysis, filter_quality, read_analysis
 from freqfast.models.classifier import hash_weights
 from freqfast.robustness import CorruptionResult
-from freqfast.runs.directory import Run, load_run
+from freqfast.runs.environment import DataOrigin
+from freqfast.runs.run import Run, load_run
 from freqfast.spectra import Spectra
 from freqfast.spectra.h5 import check_readable, read_spectra
 
 __all__ = ["Entry", "load_entries", "unique_labels"]
-
-EVALUATION = "evaluation.json"
-"""Where a run keeps its outcomes image by image; ``freqfast evaluate --out`` may put others there."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +35,9 @@ class Entry:
     analyses: Mapping[str, Analysis] = field(default_factory=dict)
 
     @property
-    def data(self) -> Mapping[str, Any]:
-        """What is known of its data: name, path (None where it was found by its name alone) and SHA-256."""
-        return {"name": self.run.recipe.data, "path": None} | self.run.environment["data"]
+    def data(self) -> DataOrigin:
+        """Its data: name, path (None where it was found by its name alone) and SHA-256."""
+        return self.run.environment.data
 
 
 def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
@@ -57,7 +54,7 @@ def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
 
 def _load(path: str | Path, label: str) -> Entry:
     run = load_run(path)
-    outcomes = run.path / EVALUATION
+    outcomes = run.directory.evaluation
     if not outcomes.is_file() and run.recipe.holdout:
         again = shlex.join(["freqfast", "rerun", str(path)])
         raise FileNotFoundError(
@@ -69,10 +66,10 @@ def _load(path: str | Path, label: str) -> Entry:
     result = CorruptionResult.load(outcomes)
     if result.provenance is not None and result.provenance.weights_sha256 != hash_weights(run.model):
         raise ValueError(f"{outcomes} is of another model than the run's; make it again with `freqfast evaluate`")
-    file = run.path / "spectra.h5"
+    file = run.directory.spectra
     check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
-    analyses = {kind: read_analysis(found) for kind in ANALYSES if (found := analysis_file(run.path, kind)).is_file()}
+    analyses = {kind: read_analysis(found) for kind in ANALYSES if (found := run.directory.analysis(kind)).is_file()}
     if spectra is not None and "quality" not in analyses:
         analyses["quality"] = filter_quality(spectra.weight, spectra.layer)
     return Entry(label, run, result, spectra, analyses)

@@ -14,20 +14,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from freqfast._version import __version__
-from freqfast.analysis import analysis_file
 from freqfast.files import write_text
 from freqfast.progress import Progress
 from freqfast.report.commands import analysis_command, evaluate_command, run_command
-from freqfast.report.entries import EVALUATION, Entry, load_entries
+from freqfast.report.entries import Entry, load_entries
 from freqfast.report.inline import inline_figure
 from freqfast.report.page_figures import page_figures
 from freqfast.report.summary import MEASURES, corruption_families, difference, measure
-from freqfast.runs.recipe import differing_fields
+from freqfast.runs.recipe import Recipe, differing_fields
 
 __all__ = ["render_page", "write_page"]
 
 
-_BUDGET = ("data", "model", "width", "kernel_size", "epochs", "batch_size", "test_images", "holdout")
+_BUDGET = ("data", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
 """Fields of a recipe that runs must share for their accuracies to compare."""
 _SHOWN = ("clean", *MEASURES)
 
@@ -109,15 +108,19 @@ def _facts(entry: Entry) -> dict[str, str]:
     return {
         "recipe": recipe.name,
         "what it is for": recipe.description,
-        "data": str(entry.data["name"]),
-        "model": f"{recipe.model}, width {recipe.width}",
+        "data": str(entry.data.name),
+        "model": _model(recipe),
         "epochs": str(recipe.epochs),
         "seed": str(recipe.seed),
-        "precision": report["precision"],
-        "device": str(environment.get("gpu") or environment.get("device", "unknown")),
-        "training": f"{report['seconds']['fit'] / 60:.1f} min",
-        "freqfast": str(report.get("version", "unknown")),
+        "precision": report.precision,
+        "device": environment.gpu or environment.device,
+        "training": f"{report.seconds.fit / 60:.1f} min",
+        "freqfast": report.version,
     }
+
+
+def _model(recipe: Recipe) -> str:
+    return ", ".join([recipe.model, *(f"{name} {value}" for name, value in recipe.model_options.items())])
 
 
 def _cautions(entries: Sequence[Entry]) -> list[str]:
@@ -130,7 +133,7 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
                 f"{entry.label} and {first.label} differ in {', '.join(differing)}: their difference is not of the "
                 "filters alone."
             )
-        mine, theirs = (e.data.get("sha256") for e in (entry, first))
+        mine, theirs = (e.data.sha256 for e in (entry, first))
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
     return [*cautions, *_few_seeds(entries)]
@@ -219,20 +222,20 @@ def _commands(entries: Sequence[Entry], output: str) -> tuple[str, str | None]:
     """The commands that make the runs, their analyses and the page, and what to know of them."""
     lines, lacking = [], []
     for entry in entries:
-        command = run_command(entry.run.recipe, str(entry.run.path), entry.data["path"])
+        command = run_command(entry.run.recipe, str(entry.run.path), entry.data.path)
         if command is None:
             lacking.append(entry.label)
         else:
             lines.append(command)
     for entry in entries:
-        path, data, provenance = entry.run.path, entry.data["path"], entry.result.provenance
+        path, data, provenance = entry.run.path, entry.data.path, entry.result.provenance
         if provenance is not None:  # not the run's own
-            lines.append(evaluate_command(str(path), provenance, str(path / EVALUATION), data))
-        kept = (found for kind, found in entry.analyses.items() if analysis_file(path, kind).is_file())
+            lines.append(evaluate_command(str(path), provenance, str(entry.run.directory.evaluation), data))
+        kept = (found for kind, found in entry.analyses.items() if entry.run.directory.analysis(kind).is_file())
         lines += [analysis_command(str(path), found, data) for found in kept]
     lines.append(shlex.join(["freqfast", "report", *(str(entry.run.path) for entry in entries), "-o", output]))
     notes = []
-    if any(entry.run.recipe.data == "cifar10" and entry.data["path"] is None for entry in entries):
+    if any(entry.run.recipe.data == "cifar10" and entry.data.path is None for entry in entries):
         notes.append("With --data PATH where CIFAR-10 is neither in the cache nor named by FREQFAST_DATA.")
     if lacking:
         notes.append(f"No command makes {', '.join(lacking)}: their recipes are not among those installed here.")

@@ -1,180 +1,174 @@
-"""The run directory: what `freqfast run` leaves, and how to read it back.
+"""The run directory: the name of every file in it, how it is made, and how its records are read.
 
 A run directory holds
 
-- ``recipe.toml``: the recipe as resolved, see `freqfast.Recipe`;
-- ``environment.json``: what a rerun needs besides: versions, the checkout's commit, processor, threads, device, the
-  precision that was chosen, and of the data its path and the SHA-256 of the decoded arrays;
-- ``metrics.csv``: a row per epoch, fastai's columns and the frequency proportion;
+- ``recipe.toml``: the recipe with all its values, see `freqfast.Recipe`;
+- ``environment.json``: what a rerun needs besides, see `freqfast.runs.environment.Environment`;
+- ``metrics.csv``: a row for each epoch, fastai's columns and the frequency proportion;
 - ``model.safetensors``: the trained model, see `freqfast.models.file`;
-- ``spectra.h5``: see `freqfast.spectra.h5`;
+- ``spectra.h5``: the spectra of its first layer, see `freqfast.spectra.h5`;
 - ``evaluation.json``: whether each image was classified correctly, by corruption and severity, so that runs can be
-  compared image by image; see `freqfast.robustness.storage`;
-- ``report.json``, written last, so that its presence marks a finished run::
+  compared image by image; see `freqfast.robustness`;
+- ``report.json``: what the run found, see `freqfast.runs.report.RunReport`. It is written last: a run that has it is
+  finished;
+- ``analysis/<name>.json``: what the analyses of the trained model found, see `freqfast.analysis`;
+- ``bar.json``: accuracy on CIFAR-10-C-bar, where a study measured it, see `freqfast.study`.
 
-    {"schema": 1, "version": "...", "recipe": "name", "seed": 0, "epochs": 8, "precision": "bfloat16",
-     "clean": fraction, "corrupted": fraction (mean over all that were measured),
-     "mean15": fraction or null, "mean19": the same, "mean_bar": the same, "families": {family: fraction},
-     "accuracy": {corruption: {severity: fraction}}, "images": images in each cell, "missing": [corruptions],
-     "intervals": {"clean": [low, high], "mean15": ..., "accuracy": ...}, "ece": {"clean": ..., ...},
-     "bands": [names], "proportion": {"before": [fractions by band], "after": [...], "target": [...] or null},
-     "seconds": {"fit": s, "evaluate": s}}
+An unfinished run has the first two from the moment at which it appears, and ``checkpoints/``: the last two checkpoints
+of its training, see `freqfast.training.checkpoint`. A finished run keeps none: they are twice as large as the model and
+tell nothing that the report does not.
 
-An unfinished run has the first two, which were in it when it appeared, whatever of the others it came to, and
-
-- ``checkpoints/``: the last two checkpoints of the training, see `freqfast.training.checkpoint`. ``freqfast run
-  --resume`` goes on from the last sound one, or from the start where there is none. A finished run keeps none: they are
-  twice as large as the model and tell nothing that the report does not.
-
-The process that works on a run holds a lock on the directory itself (see `freqfast.runs.creation`), which the
-system lifts when the process ends, however it ends.
+The process that works on a run holds a lock on the directory, which the system lifts when the process ends.
 """
 
-import json
-import math
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import chain
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from torch import nn
-
-from freqfast.models.file import StoredModel, read_model
+from freqfast.files import lock_folder, name_folder, remove_temporaries, unnamed_folder
+from freqfast.records import read_record, write_record
+from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.report import RunReport
 
-__all__ = ["Run", "find_run", "load_run", "read_environment", "read_recipe", "run_data"]
-
-SCHEMA = 1
+__all__ = ["RunDirectory", "find_run"]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
+class RunDirectory:
+    """A run directory, finished, unfinished or yet to be made.
+
+    Args:
+        path: The directory.
 
     Attributes:
-        path: The run directory.
-        recipe: What was run.
-        stored: The trained model, its classes and its normalisation.
-        report: The content of ``report.json``.
-        environment: The content of ``environment.json``.
+        path: The directory.
+        recipe, environment, metrics, model, spectra, evaluation, report, c_bar: Its files.
+        checkpoints: Its folder of checkpoints.
+
+    Examples:
+        >>> RunDirectory("runs/a").model.as_posix()
+        'runs/a/model.safetensors'
+        >>> RunDirectory("runs/a").is_finished
+        False
     """
 
-    path: Path
-    recipe: Recipe
-    stored: StoredModel = field(repr=False)
-    report: Mapping[str, Any] = field(repr=False)
-    environment: Mapping[str, Any] = field(repr=False)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.toml"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.csv"
+        self.model = self.path / "model.safetensors"
+        self.spectra = self.path / "spectra.h5"
+        self.evaluation = self.path / "evaluation.json"
+        self.report = self.path / "report.json"
+        self.c_bar = self.path / "bar.json"
+        self.checkpoints = self.path / "checkpoints"
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    def analysis(self, name: str) -> Path:
+        """What an analysis found, by the analysis's name."""
+        return self.path / "analysis" / f"{name}.json"
 
     @property
-    def model(self) -> nn.Module:
-        """The trained model, in eval mode."""
-        return self.stored.model
+    def is_started(self) -> bool:
+        """Whether there is a run, finished or not."""
+        return self.recipe.is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is a finished run."""
+        return self.report.is_file()
+
+    def read_recipe(self) -> Recipe:
+        """The run's recipe.
+
+        Raises:
+            FileNotFoundError: If this is no run directory.
+            ValueError: If the file is corrupt.
+        """
+        if not self.is_started:
+            raise FileNotFoundError(f"{self.path} is no run directory: {self.recipe.name} is missing")
+        return Recipe.read(self.recipe)
+
+    def read_environment(self) -> Environment:
+        """The run's environment.
+
+        Raises:
+            FileNotFoundError: If this is no run directory.
+            ValueError: If the file is corrupt.
+        """
+        return read_record(self.environment, Environment, ignore_unknown=True)
+
+    def read_report(self) -> RunReport:
+        """What the run found.
+
+        Raises:
+            FileNotFoundError: If this is no finished run.
+            ValueError: If the file is corrupt.
+        """
+        try:
+            return read_record(self.report, RunReport, ignore_unknown=True)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.path} is not a finished run: {self.report.name} is missing") from None
+        except ValueError as error:
+            raise ValueError(f"{error}; remove the file and resume the run, which then trains anew") from None
+
+    @contextmanager
+    def created(self, recipe: Recipe, environment: Environment) -> Iterator[None]:
+        """Make the directory appear with recipe and environment already inside, locked while the block lasts.
+
+        Raises:
+            FileExistsError: If there is something of that name.
+            OSError: If no directory can be made there.
+        """
+        with ExitStack() as stack:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                unnamed = RunDirectory(stack.enter_context(unnamed_folder(self.path)))
+            except OSError as error:
+                reason = error.strerror or error
+                raise type(error)(error.errno, f"{self.path} cannot be made ({reason}); choose another out") from None
+            write_record(unnamed.recipe, recipe)
+            digest = hashlib.sha256(unnamed.recipe.read_bytes()).hexdigest()
+            write_record(unnamed.environment, replace(environment, recipe_sha256=digest))
+            try:
+                name_folder(unnamed.path, self.path)
+            except OSError:
+                if self.path.exists():  # since the caller looked
+                    raise FileExistsError(f"{self.path} exists already; choose another out or remove it") from None
+                raise
+            yield
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the directory from other processes, without what a killed one left half-written.
+
+        Raises:
+            FileNotFoundError: If there is no such directory.
+            BlockingIOError: If another process works on it.
+        """
+        with lock_folder(self.path):
+            for folder in (self.path, self.checkpoints):
+                remove_temporaries(folder)
+            yield
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of a finished run."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
-def load_run(path: str | Path) -> Run:
-    """Read a finished run's directory.
+def find_run(path: str | Path) -> RunDirectory | None:
+    """The run that is named by its directory or by the model file in it; None if there is none.
 
-    Raises:
-        FileNotFoundError: If it is no run directory, or the run did not finish.
-        ValueError: If a file in it is damaged.
+    Examples:
+        >>> find_run("no/such/run") is None
+        True
     """
     path = Path(path)
-    for name in ("recipe.toml", "environment.json", "report.json"):
-        if not (path / name).is_file():
-            raise FileNotFoundError(f"{path} is not a finished run: {name} is missing")
-    environment = read_environment(path)
-    data = environment.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("path"), str | None):
-        raise ValueError(
-            f"{path / 'environment.json'} is not sound: data must be an object with a path, got {data!r:.80}"
-        )
-    return Run(
-        path=path,
-        recipe=read_recipe(path),
-        stored=read_model(path),
-        report=_read_report(path / "report.json"),
-        environment=environment,
-    )
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    report = _read_json(path)
-    try:
-        means = {name: report[name] for name in ("clean", "corrupted", "mean15") if report[name] is not None}
-        cells = [value for by_severity in report["accuracy"].values() for value in by_severity.values()]
-        if not all(0 <= value <= 1 for value in (*means.values(), *cells)):
-            raise ValueError(f"accuracies must be fractions, got {means}")
-        proportion = report["proportion"]
-        lists = [proportion["before"], proportion["after"], proportion["target"] or proportion["after"]]
-        if any(len(values) != len(report["bands"]) for values in lists):
-            raise ValueError("it must have a proportion for each band")
-        seconds = (report["seconds"]["fit"], report["seconds"]["evaluate"])
-        numbers = (*seconds, report["seed"], report["epochs"], report["images"], *chain(*lists))
-        texts = (report["recipe"], report["precision"])
-        if not all(map(math.isfinite, numbers)) or not all(isinstance(text, str) for text in texts):
-            raise ValueError("a number, the recipe's name or the precision is no such thing")
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(
-            f"{path} is not sound: {reason}; to make it again remove it and resume the run, which then trains anew"
-        ) from None
-    return report
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """The recipe of a run directory, finished or not.
-
-    Raises:
-        FileNotFoundError: If it is no run directory.
-        ValueError: If the file is damaged.
-    """
-    path = Path(path) / "recipe.toml"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} is no run directory: recipe.toml is missing")
-    try:
-        return Recipe.from_toml(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def read_environment(path: str | Path) -> dict[str, Any]:
-    """The environment of a run directory, finished or not.
-
-    Raises:
-        FileNotFoundError: If it is no run directory.
-        ValueError: If the file is damaged.
-    """
-    return _read_json(Path(path) / "environment.json")
-
-
-def find_run(path: str | Path) -> Path | None:
-    """The run directory that is named by its own path or by its model file's; None where there is none."""
-    path = Path(path)
-    folder = path.parent if path.name == "model.safetensors" else path
-    return folder if (folder / "recipe.toml").is_file() else None
-
-
-def run_data(run: str | Path | None) -> str | None:
-    """Where a run's data is: its path if that still exists, else the data's name; None without a run."""
-    if run is None:
-        return None
-    try:
-        name = read_recipe(run).data
-    except (OSError, ValueError):
-        return None
-    with suppress(OSError, ValueError, LookupError, TypeError):  # of a damaged run
-        if Path(path := read_environment(run)["data"]["path"]).exists():
-            return str(path)
-    return name
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(value).__name__}")
-    return value
+    folder = RunDirectory(path.parent if path == RunDirectory(path.parent).model else path)
+    return folder if folder.is_started else None

@@ -1,47 +1,39 @@
-"""Recipes: a run's whole definition as one frozen value, found by name and overridden by dotted keys."""
+"""Recipes: everything that defines a run, as one frozen record, and the overriding of its values by dotted keys."""
 
-import tomllib
-import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
-from importlib.metadata import EntryPoint
-from types import ModuleType
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
 
 import tomli_w
-import typeguard
+from pydantic import Field
 
-from freqfast.plugins import find_plugins, import_object, load_plugin
+from freqfast.files import read_file
+from freqfast.plugins import find_plugins
+from freqfast.records import MAX_BYTES, check_fields, plain, record_from, toml_values
 
-__all__ = ["Recipe", "apply_overrides", "check_value", "differing_fields", "find_recipe", "list_recipes", "load_recipe"]
+__all__ = ["Recipe", "apply_overrides", "differing_fields"]
 
-_RANGES = {  # both ends included
-    "width": (
-        8,
-        1024,
-    ),  # less corrupts memory, see freqfast.models.resnet; 1024 make a model of 11 GB: a slip of the pen
-    "kernel_size": (1, 31),
-    "epochs": (1, 2**31 - 1),
-    "batch_size": (1, 2**31 - 1),
-    "seed": (0, 2**31 - 1),
-    "test_images": (0, 2**31 - 1),
-    "holdout": (0, 2**31 - 1),
-}
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+_MOVED = {"width": 64, "kernel_size": 3}
+"""Keys of version 0.1 that are options of the model now, with their defaults."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that defines a run; a recipe module fills one in.
+    """Everything that defines a run. A recipe module fills one in.
 
     Training is SGD with Nesterov momentum under fastai's one-cycle schedule.
 
     Args:
         description: What the run is for, one line.
-        data: Name of the data: "cifar10" or "photos".
-        model: Name of the model, a key of `freqfast.models.resnet.MODELS`.
-        width: Filters of the first layer, at least 8.
-        kernel_size: Size of the first layer's kernels.
+        data: Name of the data: "cifar10", "photos", or an entry point of the group ``freqfast.data``.
+        model: Name of the model: "resnet18", an entry point of the group ``freqfast.models``, ``timm:NAME`` or
+            ``torchvision:NAME``.
+        model_options: The model's arguments, such as ``{"width": 16, "kernel_size": 5}`` for "resnet18".
         epochs: Epochs of training.
         batch_size: Samples per step.
         lr: Peak learning rate.
@@ -60,100 +52,93 @@ class Recipe:
     Raises:
         ValueError: If a value has the wrong type or is out of range. Names (data, model, precision, callbacks) are
             looked up when a run starts.
+
+    Examples:
+        >>> recipe = Recipe("half low", callbacks={"frequency_proportion": {"proportions": {"low": 0.5, "high": 0.5}}})
+        >>> recipe.epochs, recipe.lr
+        (8, 0.4)
+        >>> Recipe("too short", epochs=0)
+        Traceback (most recent call last):
+        ValueError: epochs must be greater than or equal to 1, got 0
     """
 
     description: str
     data: str = "cifar10"
     model: str = "resnet18"
-    width: int = 64
-    kernel_size: int = 3
-    epochs: int = 8
-    batch_size: int = 256
-    lr: float = 0.4
-    pct_start: float = 0.25
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Positive = 8
+    batch_size: Positive = 256
+    lr: Amount = 0.4
+    pct_start: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    momentum: Amount = 0.9
+    weight_decay: Amount = 5e-4
     precision: str = "auto"
-    seed: int = 0
-    test_images: int = 1000
-    holdout: int = 0
+    seed: Count = 0
+    test_images: Count = 1000
+    holdout: Count = 0
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Check types and ranges, so that a wrong value fails before anything runs."""
-        for f in fields(self):
-            object.__setattr__(self, f.name, check_value(f.name, getattr(self, f.name), f.type))
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must lie in {low}..{high}, got {getattr(self, name)}")
-        for name in ("lr", "momentum", "weight_decay"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
-        if not 0 < self.pct_start < 1:
-            raise ValueError(f"pct_start must lie between 0 and 1, got {self.pct_start}")
+        """Check types and ranges, so that a wrong value fails before anything runs, and keep what TOML gives back."""
+        check_fields(self)
         try:
-            text = self.to_toml()
-            text.encode()
-            callbacks = tomllib.loads(text)["callbacks"]
+            values = toml_values(self.to_toml().encode(), "the recipe")
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"the recipe cannot be written as TOML: {error}; leave such a value out") from None
-        object.__setattr__(self, "callbacks", callbacks)
+        for name in ("model_options", "callbacks"):
+            object.__setattr__(self, name, values[name])
 
     def to_toml(self) -> str:
         """The recipe as TOML text, which `from_toml` reads back."""
-        return tomli_w.dumps(asdict(self))
+        return tomli_w.dumps(plain(self))
 
     @classmethod
-    def from_toml(cls, text: str) -> "Recipe":
-        """A recipe from TOML text.
+    def from_toml(cls, text: str | bytes, where: str = "the recipe") -> "Recipe":
+        """A recipe from TOML text, also of version 0.1.
+
+        Args:
+            text: The text.
+            where: What messages call it, such as the file's name.
 
         Raises:
-            ValueError: If the text is not TOML, a key is unknown, or a value does not fit.
+            ValueError: If the text is not TOML, a key is missing or unknown, or a value does not fit.
         """
-        try:
-            table = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # also numbers too long and tables too deep to read
-            raise ValueError(f"the recipe is not valid TOML: {error}") from None
-        if unknown := sorted(set(table) - {f.name for f in fields(cls)}):
-            raise ValueError(f"unknown recipe key {unknown[0]!r}; the keys are {_keys()}")
-        if "description" not in table:
-            raise ValueError('the recipe has no description; add the line description = "..."')
-        return cls(**table)
+        content = text.encode() if isinstance(text, str) else text
+        return cls.from_values(toml_values(content, where), where)
 
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], where: str = "the recipe") -> "Recipe":
+        """A recipe from a table of its fields, also of version 0.1.
 
-def _keys() -> str:
-    return ", ".join(f.name for f in fields(Recipe))
+        Raises:
+            ValueError: If a key is missing or unknown, or a value does not fit.
+        """
+        if isinstance(values, Mapping) and "model_options" not in values:
+            moved = {key: values[key] for key in _MOVED if key in values and values[key] != _MOVED[key]}
+            values = {key: value for key, value in values.items() if key not in _MOVED} | {"model_options": moved}
+        return record_from(values, cls, where)
 
+    @classmethod
+    def read(cls, path: str | Path) -> "Recipe":
+        """A recipe from a TOML file.
 
-def check_value(name: str, value: Any, annotation: Any) -> Any:
-    """A value that fits a type annotation; an integer passes as a float, nothing else is converted.
-
-    Raises:
-        ValueError: If it does not fit.
-    """
-    kind = getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation)
-    if isinstance(value, bool) and annotation in (int, float):
-        raise ValueError(f"{name} must be of type {kind}, got {value!r}")
-    try:
-        typeguard.check_type(value, annotation, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS)
-    except typeguard.TypeCheckError:
-        raise ValueError(f"{name} must be of type {kind}, got {value!r}") from None
-    try:
-        return float(value) if annotation is float else value
-    except OverflowError:
-        raise ValueError(f"{name} must be of type float, got an integer too large for one") from None
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: As `from_toml`.
+        """
+        return cls.from_toml(read_file(path, MAX_BYTES), str(path))
 
 
 def differing_fields(a: Recipe, b: Recipe) -> list[str]:
-    """Names of the fields in which two recipes differ, those aside that only tell what they are for.
-
-    Args:
-        a: A recipe.
-        b: Another.
+    """Names of the fields in which two recipes differ, except those that only tell what they are for.
 
     Returns:
-        Empty where both define the same run, whatever they are called.
+        An empty list if both define the same run, whatever they are called.
+
+    Examples:
+        >>> differing_fields(Recipe("one", name="a"), Recipe("another", epochs=3))
+        ['epochs']
     """
     names = [f.name for f in fields(Recipe) if f.name not in ("name", "description")]
     return [name for name in names if getattr(a, name) != getattr(b, name)]
@@ -164,104 +149,46 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
     Args:
         recipe: Where to start.
-        settings: Values by dotted key: a field (``width``) or a callback's argument (``frequency_proportion.purity``).
+        settings: Values by dotted key: a field (``epochs``), an option of the model (``model.width``), or an argument
+            of a callback that the recipe has (``frequency_proportion.purity``).
 
     Returns:
-        A new recipe; the arguments of callbacks are checked when the run builds them.
+        A new recipe. Options of the model and arguments of callbacks are checked when a run builds them.
 
     Raises:
-        ValueError: If a key names neither a field nor a callback of the recipe, or a value has the wrong type.
+        ValueError: If a key names none of these, or a value has the wrong type.
+
+    Examples:
+        >>> small = apply_overrides(Recipe("small"), {"epochs": 1, "model.width": 16})
+        >>> small.epochs, small.model_options
+        (1, {'width': 16})
     """
-    names = {f.name for f in fields(recipe)} - {"callbacks", "name"}
-    changes: dict[str, Any] = {}
-    callbacks = {name: dict(options) for name, options in recipe.callbacks.items()}
+    names = [f.name for f in fields(recipe) if f.name != "name"]
+    values = {name: getattr(recipe, name) for name in names}
+    values["model_options"] = dict(recipe.model_options)
+    values["callbacks"] = {name: dict(options) for name, options in recipe.callbacks.items()}
     for key, value in settings.items():
         head, _, rest = key.removeprefix("callbacks.").partition(".")
         if key in names:
-            changes[key] = value
-        elif rest and head in callbacks:
-            table = callbacks[head]
-            *path, last = rest.split(".")
-            for part in path:
-                if not isinstance(inner := table.get(part, {}), Mapping):
-                    raise ValueError(f"{key!r} looks inside {part!r}, which is {inner!r} and no table")
-                table[part] = table = dict(inner)
-            table[last] = value
+            values[key] = value
+        elif rest and head == "model":
+            _set(values["model_options"], rest, value, key)
+        elif rest and head in values["callbacks"]:
+            _set(values["callbacks"][head], rest, value, key)
         else:
-            known = [*sorted(names), *(f"{name}.ARGUMENT" for name in callbacks)]
+            known = [*sorted(names), "model.OPTION", *(f"{name}.ARGUMENT" for name in recipe.callbacks)]
             added = head in find_plugins("callbacks")
             hint = "; a study file, or a recipe of your own, can add callbacks" if added else ""
             raise ValueError(f"unknown key {key!r}; this recipe has {', '.join(known)}{hint}")
-    return replace(recipe, **changes, callbacks=callbacks)
+    return replace(recipe, **values)
 
 
-def _recipes_of(point: EntryPoint) -> dict[str, Recipe]:
-    """Recipes that an entry point offers: itself, or every recipe in its module as ``entry.attribute``."""
-    found, name = load_plugin("recipes", point), point.name
-    if isinstance(found, Recipe):
-        return {name: replace(found, name=name)}
-    if isinstance(found, ModuleType):
-        public = {f"{name}.{attr}": value for attr, value in vars(found).items() if not attr.startswith("_")}
-        return {key: replace(value, name=key) for key, value in public.items() if isinstance(value, Recipe)}
-    raise ValueError(
-        f"entry point {name!r} of group freqfast.recipes is a {type(found).__name__}, not a Recipe or module"
-    )
-
-
-def _all_recipes() -> tuple[dict[str, Recipe], list[str]]:
-    """All recipes by name, and why some entry points offer none."""
-    recipes: dict[str, Recipe] = {}
-    problems = []
-    for point in find_plugins("recipes").values():
-        try:
-            recipes |= _recipes_of(point)
-        except ValueError as error:
-            problems.append(str(error))
-    return recipes, problems
-
-
-def list_recipes() -> dict[str, Recipe]:
-    """All recipes by name, from the entry points ``freqfast.recipes``.
-
-    Warns of each entry point that cannot be imported or is no recipe.
-
-    Raises:
-        ValueError: If the installed packages' metadata cannot be read.
-    """
-    recipes, problems = _all_recipes()
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
-    return recipes
-
-
-def find_recipe(name: str) -> Recipe:
-    """The registered recipe of this name. Other entry points than its own are not imported.
-
-    Raises:
-        ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
-            no recipe.
-    """
-    points = find_plugins("recipes")
-    for entry in (name, name.rpartition(".")[0]):
-        if entry in points and name in (recipes := _recipes_of(points[entry])):
-            return recipes[name]
-    names = list(_all_recipes()[0])
-    close = [other for other in names if other.endswith(f".{name}")] or get_close_matches(name, names)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(names)}{hint}")
-
-
-def load_recipe(spec: str) -> Recipe:
-    """A recipe that a user names: a registered one, or ``package.module:recipe``.
-
-    The latter is imported and so runs code, by design: never for a name that comes from a file.
-
-    Raises:
-        ValueError: As `find_recipe`; or if the module cannot be imported or has no such recipe.
-    """
-    if ":" not in spec:
-        return find_recipe(spec)
-    found = import_object(spec)
-    if not isinstance(found, Recipe):
-        raise ValueError(f"{spec} is a {type(found).__name__}, not a Recipe")
-    return replace(found, name=spec)
+def _set(table: dict[str, Any], path: str, value: Any, key: str) -> None:
+    """Set a value at a dotted path inside a table; tables on the way are copied, not changed."""
+    *above, last = path.split(".")
+    for part in above:
+        inner = table.get(part, {})
+        if not isinstance(inner, Mapping):
+            raise ValueError(f"{key!r} looks inside {part!r}, which is {inner!r} and no table")
+        table[part] = table = dict(inner)
+    table[last] = value

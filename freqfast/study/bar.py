@@ -12,7 +12,7 @@ from freqfast.files import write_text
 from freqfast.progress import Progress
 
 if TYPE_CHECKING:
-    from freqfast.runs.directory import Run
+    from freqfast.runs.run import Run
 
 __all__ = ["evaluate_bar", "lacks_bar", "read_bar"]
 
@@ -46,21 +46,21 @@ def evaluate_bar(
     """
     from freqfast.corruptions import BAR
     from freqfast.data import load_data
+    from freqfast.data.images import data_hash
     from freqfast.models.classifier import Classifier
     from freqfast.robustness import evaluate_cells
-    from freqfast.runs.environment import data_hash
     from freqfast.training.outcome import source_of_run
 
     started = time.monotonic()
-    data = load_data(run.recipe.data, data_path or run.environment["data"]["path"], progress)
-    if data_hash(data) != run.environment["data"]["sha256"]:
+    data = load_data(run.recipe.data, data_path or run.environment.data.path, progress)
+    if data_hash(data) != run.environment.data.sha256:
         raise ValueError(f"{run.path} was trained on other data than this; name its own")
     classifier = Classifier(
         run.model,
         run.stored.mean,
         run.stored.std,
-        device or run.environment["device"],
-        run.report["precision"],
+        device or run.environment.device,
+        run.report.precision,
         name=str(run.path),
     )
     source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), BAR), clean=None)

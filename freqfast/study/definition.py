@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from freqfast.runs.recipe import Recipe, apply_overrides, check_value, differing_fields, find_recipe
+from freqfast.records import check_value
+from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields
+from freqfast.runs.registry import find_recipe
 
 __all__ = ["Arm", "PlannedRun", "Study", "load_study", "run_name"]
 

@@ -3,16 +3,21 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from freqfast._version import __version__
 from freqfast.files import write_text
+from freqfast.records import plain, record_from
+from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.report import RunReport
 from freqfast.study.results import ResultRow, StudyResults
 from freqfast.study.table import summarise
 
 __all__ = ["published_path", "read_results", "write_results"]
 
 SCHEMA = 1
+_KEPT = ("mean15", "mean19", "mean_bar")  # of a report, even if not measured
 
 
 def published_path(study_file: str | Path) -> Path:
@@ -43,13 +48,20 @@ def write_results(path: str | Path, results: StudyResults) -> None:
         "description": study.description,
         "baseline": study.baseline,
         "table": [asdict(summary) for summary in summarise(study, results.rows, results.failures)],
-        "runs": [{"arm": row.arm, "seed": row.seed} | asdict(row) for row in (*results.rows, *results.left_out)],
+        "runs": [_plain(row) for row in (*results.rows, *results.left_out)],
         "failures": dict(results.failures),
         "notes": list(results.notes),
     }
     write_text(
         path, "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in content.items()) + "\n}\n"
     )
+
+
+def _plain(row: ResultRow) -> dict[str, Any]:
+    values = plain(row)
+    values["report"] = {key: value for key, value in values["report"].items() if value is not None or key in _KEPT}
+    del values["environment"]["data"]["path"], values["environment"]["command"]
+    return {"arm": row.arm, "seed": row.seed} | values
 
 
 def _lines(value: object) -> str:
@@ -72,7 +84,12 @@ def read_results(path: str | Path) -> tuple[ResultRow, ...]:
         if content["schema"] > SCHEMA:
             raise ValueError(f"its schema {content['schema']} is newer than this version reads ({SCHEMA})")
         rows = tuple(
-            ResultRow(str(row["arm"]), Recipe(**row["recipe"]), dict(row["report"]), dict(row["environment"]))
+            ResultRow(
+                str(row["arm"]),
+                Recipe.from_values(row["recipe"]),
+                record_from(row["report"], RunReport, "report", ignore_unknown=True),
+                record_from(row["environment"], Environment, "environment", ignore_unknown=True),
+            )
             for row in content["runs"]
         )
     except KeyError as error:

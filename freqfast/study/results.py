@@ -1,13 +1,16 @@
 """What a study's runs gave: gathered from run directories, and merged with what other machines published."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from freqfast.records import plain, record_from
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe, differing_fields
+from freqfast.runs.report import RunReport
 from freqfast.study.bar import lacks_bar, read_bar
 from freqfast.study.definition import PlannedRun, Study, run_name
 
@@ -29,27 +32,12 @@ class ResultRow:
             accuracy on CIFAR-10-C-bar by corruption and severity, where that was measured.
         environment: The content of its ``environment.json``, but for the data's path.
 
-    Raises:
-        ValueError: If the report lacks what is needed, or a number is not finite.
     """
 
     arm: str
     recipe: Recipe
-    report: Mapping[str, Any]
-    environment: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        """Check what is used of the report, which may come from a file that others wrote."""
-        try:
-            values = (*self.measures().values(), self.seconds_per_epoch)
-            if not isinstance(self.precision, str):
-                raise TypeError(f"precision {self.precision!r} is no name")
-            if not isinstance(self.data, str | None):
-                raise TypeError(f"sha256 {self.data!r} of the data is no text")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{self.name} has an unsound report: {type(error).__name__} {error}") from None
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"{self.name} reports values that are not finite")
+    report: RunReport
+    environment: Environment
 
     @property
     def seed(self) -> int:
@@ -64,31 +52,31 @@ class ResultRow:
     @property
     def precision(self) -> str:
         """What it was computed in; "auto" chooses by the machine."""
-        return self.report["precision"]
+        return self.report.precision
 
     @property
     def data(self) -> str | None:
         """SHA-256 of the images that it was trained and judged on, in their order; None if it was not kept."""
-        return self.environment.get("data", {}).get("sha256")
+        return self.environment.data.sha256
 
     @property
     def hardware(self) -> tuple[Any, ...]:
         """What seconds depend on: they compare between runs only where this is the same."""
-        return tuple(self.environment.get(key) for key in ("processor", "platform", "gpu", "device", "threads"))
+        return tuple(getattr(self.environment, key) for key in ("processor", "platform", "gpu", "device", "threads"))
 
     @property
     def seconds_per_epoch(self) -> float:
         """Seconds of training per epoch."""
-        return float(self.report["seconds"]["fit"]) / self.recipe.epochs
+        return self.report.seconds.fit / self.recipe.epochs
 
     def measures(self) -> dict[str, float]:
         """The accuracies that were measured, fractions by name: clean, the means, the families of corruptions."""
-        found = {name: self.report.get(name) for name in _MEASURES} | dict(self.report.get("families", {}))
-        return {name: float(value) for name, value in found.items() if value is not None}
+        found = {name: getattr(self.report, name) for name in _MEASURES} | dict(self.report.families)
+        return {name: value for name, value in found.items() if value is not None}
 
     def same_numbers(self, other: "ResultRow") -> bool:
         """Whether another row reports the same, seconds aside, where both measured something."""
-        ours, theirs = ({k: v for k, v in row.report.items() if k not in _NOT_COMPARED} for row in (self, other))
+        ours, theirs = ({k: v for k, v in plain(row.report).items() if k not in _NOT_COMPARED} for row in (self, other))
         return _agree(ours, theirs)
 
 
@@ -99,10 +87,14 @@ def _agree(a: object, b: object) -> bool:
     return a is None or b is None or a == b
 
 
-def _united(a: Any, b: Any) -> Any:
-    """What either of two reports has, tables entry by entry; the first one's where both have it."""
+def _united(a: RunReport, b: RunReport) -> RunReport:
+    """What either of two reports has; the first one's where both have it."""
+    return record_from(_union(plain(a), plain(b)), RunReport)
+
+
+def _union(a: Any, b: Any) -> Any:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return {key: _united(a.get(key), b.get(key)) for key in (*a, *(key for key in b if key not in a))}
+        return {key: _union(a.get(key), b.get(key)) for key in (*a, *(key for key in b if key not in a))}
     return b if a is None else a
 
 
@@ -151,20 +143,21 @@ def stale(run: PlannedRun, recipe: Recipe) -> str | None:
 
 def gather(study: Study, out: str | Path) -> StudyResults:
     """The results that a study's folder holds, finished or failed."""
-    from freqfast.runs.directory import load_run  # torch: not for results that are in a file
+    from freqfast.runs.run import load_run  # torch: not for results that are in a file
 
     out, order = Path(out), [arm.name for arm in study.arms]
     rows, failures, notes = [], {}, []
     for run in sorted(study.runs(), key=lambda run: order.index(run.arm)):
         folder = run_folder(out, run)
         try:
-            if (folder / "report.json").exists():
+            if RunDirectory(folder).is_finished:
                 found = load_run(folder)
                 if difference := stale(run, found.recipe):
                     raise ValueError(f"{folder} {difference}; remove it, or name the arm anew")
-                report = _brief(found.report) | (read_bar(folder) if study.bar else {})
-                row = ResultRow(run.arm, found.recipe, report, _portable(found.environment))
-                if missing := found.report.get("missing"):
+                report = replace(found.report, intervals=None, ece=None, **(read_bar(folder) if study.bar else {}))
+                data = replace(found.environment.data, path=None)
+                row = ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None))
+                if missing := found.report.missing:
                     notes.append(f"{row.name} was not measured under {', '.join(missing)}, so it has no mean15")
                 rows.append(row)
                 if not (study.bar and lacks_bar(folder)):
@@ -174,17 +167,6 @@ def gather(study: Study, out: str | Path) -> StudyResults:
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
     return StudyResults(study, tuple(rows), failures, tuple(notes))
-
-
-def _brief(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report without what is ten times as long as the rest and not of use to compare arms."""
-    return {key: value for key, value in report.items() if key not in ("intervals", "ece")}
-
-
-def _portable(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """An environment without where the data lay."""
-    data = {key: value for key, value in environment.get("data", {}).items() if key != "path"}
-    return dict(environment) | {"data": data}
 
 
 def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:

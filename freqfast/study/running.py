@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqfast.progress import Progress, Stop
+from freqfast.runs.directory import RunDirectory
 from freqfast.study.bar import lacks_bar
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import import_submitit, local_executor, slurm_executor
@@ -53,16 +54,14 @@ def pending_runs(
         folder = run_folder(Path(out), run)
         if problem := _other_recipe(run, folder):
             errors[run.name] = f"{folder} {problem}; remove it, or name the arm anew"
-        elif run.name not in skip and (not (folder / "report.json").exists() or (study.bar and lacks_bar(folder))):
+        elif run.name not in skip and (not RunDirectory(folder).is_finished or (study.bar and lacks_bar(folder))):
             left.append(run)
     return left, errors
 
 
 def _other_recipe(run: PlannedRun, folder: Path) -> str | None:
-    from freqfast.runs.directory import read_recipe
-
     try:
-        return stale(run, read_recipe(folder)) if folder.exists() else None
+        return stale(run, RunDirectory(folder).read_recipe()) if folder.exists() else None
     except (ValueError, OSError) as error:
         return f"cannot be continued: {error}"
 

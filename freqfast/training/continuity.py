@@ -1,121 +1,97 @@
-"""What must be as it was for a run to go on: its recipe, its settings, its data."""
+"""What a run needs in order to go on: the recipe, the data and the settings of its start."""
 
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from freqfast.data import ImageData
-from freqfast.runs.environment import data_place, describe_environment, differences, environment_differences
+from freqfast.records import differences
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.environment import Environment, environment_differences
 from freqfast.runs.recipe import Recipe, differing_fields
 
-__all__ = ["compare_start", "require_same_recipe", "require_sound_recipe", "stored_place", "stored_settings"]
+__all__ = ["check_data", "check_recipe", "stored_place", "warn_of_changes"]
 
 
-def stored_settings(environment: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """What a run takes over from the environment of another, or of its own start.
+def stored_place(environment: Environment, path: Path) -> str | None:
+    """Where the data of a run was found at its start.
 
     Args:
-        environment: As in ``environment.json``.
-        out: The run directory that it is of.
+        environment: The environment of the start.
+        path: The run directory.
 
     Returns:
-        Values for "device", "threads", "precision", and of the data "path" (or None) and "sha256".
-
-    Raises:
-        ValueError: If it is not all there.
-    """
-    try:
-        settings = {key: environment[key] for key in ("device", "threads", "precision")}
-        return settings | {"path": environment["data"]["path"], "sha256": environment["data"]["sha256"]}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{out / 'environment.json'} lacks {error}, so this run cannot be repeated exactly") from None
-
-
-def stored_place(settings: Mapping[str, Any], out: Path) -> str | None:
-    """Where the data was, for a run that is to go on or to be repeated; None where the user had named no place.
+        None if no place was named.
 
     Raises:
         FileNotFoundError: If nothing is there any more.
-        ValueError: If that is no path.
     """
-    place = settings["path"]
-    if place is not None and not isinstance(place, str):
-        raise ValueError(f"{out / 'environment.json'} has {place!r} for the path of the data; put the old file back")
+    place = environment.data.path
     if place is not None and not os.path.exists(place):
-        raise FileNotFoundError(f"{place}, the data of {out}, does not exist; say where it is now by --data")
+        raise FileNotFoundError(f"{place}, the data of {path}, does not exist; say by data_path where it is now")
     return place
 
 
-def require_same_recipe(given: Recipe, stored: Recipe, out: Path) -> None:
-    """Refuse to go on with another recipe; its name and description only tell what it is for, and may differ.
+def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
+    """The recipe of an unfinished run, if it may go on with the one that is given.
+
+    Names and descriptions only tell what a recipe is for, and may differ; the run keeps its own.
 
     Raises:
-        ValueError: Naming the first key that differs.
+        ValueError: If a value differs, naming the first, or ``recipe.toml`` was changed since the start.
     """
+    stored = directory.read_recipe()
     names = differing_fields(stored, given)
     old, new = ({name: getattr(recipe, name) for name in names} for recipe in (stored, given))
     for key, then, now in differences(old, new):
         raise ValueError(
-            f"{out} was started with {key} {then!r}, the recipe given has {now!r}; "
+            f"{directory.path} was started with {key} {then!r}, the recipe given has {now!r}; "
             "give the same recipe or another run directory"
         )
-
-
-def require_sound_recipe(environment: Mapping[str, Any], out: Path) -> None:
-    """Refuse a ``recipe.toml`` that is not the one of the start.
-
-    Raises:
-        ValueError: If it was changed, or rotted.
-    """
-    if hashlib.sha256((out / "recipe.toml").read_bytes()).hexdigest() != environment.get("recipe_sha256"):
+    if directory.is_finished:
+        return stored
+    digest = hashlib.sha256(directory.recipe.read_bytes()).hexdigest()
+    if digest != directory.read_environment().recipe_sha256:
         raise ValueError(
-            f"{out / 'recipe.toml'} has changed since the run was started (its SHA-256 is not the one in "
-            "environment.json); put the old text back, or start a new run"
+            f"{directory.recipe} has changed since the run was started (its SHA-256 is not the one in "
+            f"{directory.environment.name}); put the old text back, or start a new run"
         )
+    return stored
 
 
-def compare_start(
-    environment: Mapping[str, Any],
-    recipe: Recipe,
-    data: ImageData,
-    data_path: str | Path | None,
-    device: torch.device | str,
-    out: Path,
-) -> None:
-    """Refuse other data than that of the start; warn of another environment.
+def check_data(start: Environment, now: Environment, data: ImageData, directory: RunDirectory) -> None:
+    """Refuse other data than that of the start.
 
     Args:
-        environment: The one of the start.
-        recipe: With the precision of the start.
+        start: The environment of the start.
+        now: The environment as it is now.
         data: The data as loaded now.
-        data_path: Where it was found, as the user says or the start did.
-        device: Where to go on.
-        out: The run directory.
+        directory: The run directory.
 
     Raises:
         ValueError: If the data has changed; it names the files that were written since.
     """
-    now = describe_environment(recipe, data, data_path, device)
-    then = environment["data"]["sha256"]
-    if now["data"]["sha256"] != then:
-        place = data_place(recipe.data, data_path)
-        files = [] if place is None else list(_written_since((out / "environment.json").stat().st_ctime, place))
-        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-        raise ValueError(
-            f"the data {place or data.name} has changed since {out} was started (SHA-256 of its arrays "
-            f"{now['data']['sha256'][:12]}..., then {str(then)[:12]}...)"
-            + (f"; written since: {', '.join(files[:3])}{more}" if files else "")
-            + "; put the old data back or start a new run"
-        )
-    if changes := environment_differences(environment, now):
+    if now.data.sha256 == start.data.sha256:
+        return
+    place = now.data.path
+    files = [] if place is None else list(_written_since(directory.environment.stat().st_ctime, Path(place)))
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    raise ValueError(
+        f"the data {place or data.name} has changed since {directory.path} was started (SHA-256 of its arrays "
+        f"{now.data.sha256[:12]}..., then {start.data.sha256[:12]}...)"
+        + (f"; written since: {', '.join(files[:3])}{more}" if files else "")
+        + "; put the old data back or start a new run"
+    )
+
+
+def warn_of_changes(start: Environment, now: Environment, path: Path) -> None:
+    """Warn if a run goes on in another environment than that of its start."""
+    if changes := environment_differences(start, now):
         warnings.warn(
-            f"not the environment that {out} was started in, so its result may differ: {'; '.join(changes)}",
-            stacklevel=3,
+            f"not the environment that {path} was started in, so its result may differ: {'; '.join(changes)}",
+            stacklevel=4,
         )
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import typing
-from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -22,7 +21,8 @@ from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.resnet import build_model
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.runs.recipe import Recipe, check_value
+from freqfast.records import check_value
+from freqfast.runs.recipe import Recipe
 from freqfast.spectral.surgery import find_conv
 from freqfast.training.loop import ResumableLearner
 
@@ -46,9 +46,7 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         for key in options:
             if key not in parameters:
                 raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
-        values = {key: _as_meant(value, hints.get(key, Any)) for key, value in options.items()}
-        for key, value in values.items():
-            check_value(f"{name}.{key}", value, hints.get(key, Any))
+        values = {key: check_value(f"{name}.{key}", value, hints.get(key, Any)) for key, value in options.items()}
         try:
             callbacks.append(kind(**values))
         except Exception as error:
@@ -64,16 +62,6 @@ def _type_hints(kind: type[Callback]) -> dict[str, Any]:
         return {}
 
 
-def _as_meant(value: Any, hint: Any) -> Any:
-    """A recipe's value, a list as a tuple and text as a path where only these are meant: TOML has neither."""
-    kinds = {typing.get_origin(one) or one for one in (hint, *typing.get_args(hint))}
-    if isinstance(value, list) and tuple in kinds and not kinds & {list, Sequence}:
-        return tuple(value)
-    if isinstance(value, str) and Path in kinds and str not in kinds:
-        return Path(value)
-    return value
-
-
 def _load_callback(point: EntryPoint) -> type[Callback]:
     kind = load_plugin("callbacks", point)
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
@@ -86,8 +74,7 @@ def model_spec(recipe: Recipe, data: ImageData) -> dict[str, Any]:
     return {
         "name": recipe.model,
         "classes": len(data.classes),
-        "width": recipe.width,
-        "kernel_size": recipe.kernel_size,
+        **recipe.model_options,
     }
 
 

@@ -1,24 +1,22 @@
 """What a trained Learner leaves in its run directory: model, spectra, and last the report."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from fastai.learner import Learner
 
 from freqfast._version import __version__
 from freqfast.corruptions import available
 from freqfast.data import ImageData
-from freqfast.files import write_text
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import write_model
 from freqfast.progress import Progress
-from freqfast.robustness import CellSource, corrupted_source, evaluate_cells
-from freqfast.runs.directory import SCHEMA
+from freqfast.records import record_from, write_record
+from freqfast.robustness import CellSource, CorruptionResult, corrupted_source, evaluate_cells
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.report import RunReport
 from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import write_spectra
 from freqfast.spectral.bands import frequency_proportion
@@ -40,7 +38,7 @@ def write_outcome(
     learn: Learner,
     recipe: Recipe,
     data: ImageData,
-    out: Path,
+    directory: RunDirectory,
     before: list[float],
     seconds: float,
     progress: Progress | None = None,
@@ -51,7 +49,7 @@ def write_outcome(
         learn: The trained Learner.
         recipe: Its recipe.
         data: Its data; the test images are evaluated on.
-        out: The run directory.
+        directory: The run directory.
         before: The frequency proportion before training.
         seconds: What the training took.
         progress: Called as ``progress(done, total, message)``.
@@ -59,7 +57,7 @@ def write_outcome(
     started = time.monotonic()
     recorder, enforced = learn.spectrum_recorder, getattr(learn, "frequency_proportion", None)
     target = None if enforced is None else dict(enforced.proportions)
-    write_model(out / "model.safetensors", learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
+    write_model(directory.model, learn.model, model_spec(recipe, data), data.classes, data.mean, data.std)
     spectra = measure_spectra(
         learn.model,
         layer=recorder.layer,
@@ -69,18 +67,28 @@ def write_outcome(
         history=recorder.history(),
         provenance={"recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs, "freqfast": __version__},
     )
-    write_spectra(out / "spectra.h5", spectra)
-    report = _evaluate(recipe, learn, data, out, progress)
-    report |= {
+    write_spectra(directory.spectra, spectra)
+    result = _evaluate(recipe, learn, data, progress)
+    result.save(directory.evaluation)
+    proportion = {
+        "before": before,
+        "after": filter_proportion(learn),
+        "target": None if target is None else [target.get(name, 0.0) for name in recorder.bands.names],
+    }
+    values = {
+        "schema": 1,
+        "version": __version__,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "precision": learn.auto_precision.precision,  # as chosen for the training
+        **result.to_dict(),
         "bands": list(recorder.bands.names),
-        "proportion": {
-            "before": before,
-            "after": filter_proportion(learn),
-            "target": target and [target.get(name, 0.0) for name in recorder.bands.names],
-        },
+        "proportion": proportion,
         "seconds": {"fit": seconds, "evaluate": time.monotonic() - started},
     }
-    write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
+    report = record_from(values, RunReport)
+    write_record(directory.report, report)
 
 
 def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> CellSource:
@@ -96,23 +104,11 @@ def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -
     return replace(source, clean=data.test)
 
 
-def _evaluate(recipe: Recipe, learn: Learner, data: ImageData, out: Path, progress: Progress | None) -> dict[str, Any]:
+def _evaluate(recipe: Recipe, learn: Learner, data: ImageData, progress: Progress | None) -> CorruptionResult:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here.
 
-    The corruptions' seed is the same for every run, so that runs are compared on the same images; the outcomes image by
-    image, by which the comparison is a paired one, go to ``evaluation.json``.
+    The corruptions' seed is the same for every run, so that runs are compared on the same images.
     """
-    precision = learn.auto_precision.precision  # as chosen for the training
-    classifier = Classifier(learn.model, data.mean, data.std, precision=precision)
+    classifier = Classifier(learn.model, data.mean, data.std, precision=learn.auto_precision.precision)
     source = source_of_run(recipe, data, available())
-    result = evaluate_cells(classifier, source.cells(), len(source.keys), progress)
-    result.save(out / "evaluation.json")
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "recipe": recipe.name,
-        "seed": recipe.seed,
-        "epochs": recipe.epochs,
-        "precision": precision,
-        **result.to_dict(),
-    }
+    return evaluate_cells(classifier, source.cells(), len(source.keys), progress)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from freqfast.progress import Progress, Stop
-from freqfast.runs.directory import Run, load_run
 from freqfast.runs.environment import environment_differences
+from freqfast.runs.run import Run, load_run
 from freqfast.training.runner import run_recipe
 
 __all__ = ["Repetition", "compare_runs", "rerun"]
@@ -62,7 +62,7 @@ def rerun(
     """
     first = load_run(path)
     if Path(out).resolve() == first.path.resolve():
-        raise ValueError(f"{out} is the run itself; choose another --out")
+        raise ValueError(f"{out} is the run itself; choose another out")
     second = run_recipe(first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first)
     return compare_runs(first, second)
 
@@ -76,15 +76,13 @@ def compare_runs(first: Run, second: Run) -> Repetition:
     a, b = first.model.state_dict(), second.model.state_dict()
     if {n: t.shape for n, t in a.items()} != {n: t.shape for n, t in b.items()}:
         raise ValueError(f"{first.path} and {second.path} hold models of different shapes; compare runs of one recipe")
+    pairs = {name: (getattr(first.report, name), getattr(second.report, name)) for name in ACCURACIES}
+    accuracy = {name: pair for name, pair in pairs.items() if None not in pair}
     return Repetition(
         first=first,
         second=second,
         weights_equal=all(torch.equal(a[name], b[name]) for name in a),
         weights_distance=max(float((a[name].double() - b[name].double()).abs().max()) for name in a),
-        accuracy={
-            name: (first.report[name], second.report[name])
-            for name in ACCURACIES
-            if None not in (first.report.get(name), second.report.get(name))
-        },
+        accuracy=accuracy,
         environment=tuple(environment_differences(first.environment, second.environment)),
     )

@@ -1,13 +1,10 @@
 """Recipe to run directory, in one go or in several."""
 
 import os
-import shlex
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,20 +12,14 @@ from freqfast.callbacks import FitProgress
 from freqfast.compute.memory import memory_error
 from freqfast.corruptions import own_corruptions, try_corruptions
 from freqfast.data import ImageData, load_data
-from freqfast.files import lock_folder
 from freqfast.progress import Progress, RunStoppedError, Stop, stopping
-from freqfast.runs.creation import create_run, remove_leftovers
-from freqfast.runs.directory import Run, load_run, read_environment, read_recipe
-from freqfast.runs.environment import describe_environment, threads
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import Run, load_run
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy
-from freqfast.training.continuity import (
-    compare_start,
-    require_same_recipe,
-    require_sound_recipe,
-    stored_place,
-    stored_settings,
-)
+from freqfast.training.continuity import check_data, check_recipe, stored_place, warn_of_changes
+from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, fit_recipe
 from freqfast.training.loop import DivergenceWatch, FitKeeper, ResumableLearner
 from freqfast.training.outcome import filter_proportion, write_outcome
@@ -47,6 +38,7 @@ def run_recipe(
     policy: CheckpointPolicy | None = None,
     stop: Stop = lambda: None,
     like: Run | None = None,
+    command: str | None = None,
 ) -> Run:
     """Train, evaluate and export a recipe into a run directory; see `freqfast.runs.directory` for what it holds.
 
@@ -63,6 +55,7 @@ def run_recipe(
         policy: When to save checkpoints; after each epoch and every ten minutes by default.
         stop: Asked after each step for the number of a signal that wants the run to stop; None if none does.
         like: A run whose data path, device, number of threads and precision a new run takes over.
+        command: The shell command that starts the run, to be kept with it.
 
     Raises:
         FileExistsError: If `out` exists and `resume` is off.
@@ -72,17 +65,18 @@ def run_recipe(
             of another package is faulty, all checkpoints are damaged, or the training diverges.
         RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
     """
-    out, work = Path(out), _Work(policy or CheckpointPolicy(), progress, stop)
+    directory = RunDirectory(out)
+    work = _Work(policy or CheckpointPolicy(), progress, stop)
     if not os.path.lexists(out):
         try:
-            return _start(recipe, out, data_path, device, like, work)
+            return _start(recipe, directory, data_path, device, like, command, work)
         except FileExistsError:
-            if not (resume and out.exists()):  # else another process has started it in the meantime
+            if not (resume and directory.path.exists()):  # else another process has started it in the meantime
                 raise
     elif not resume:
-        raise FileExistsError(f"{out} exists already; choose another --out or remove it")
-    with lock_folder(out):
-        return _go_on(recipe, out, data_path, device, work)
+        raise FileExistsError(f"{out} exists already; choose another out or remove it")
+    with directory.locked():
+        return _go_on(recipe, directory, data_path, device, work)
 
 
 @dataclass(frozen=True)
@@ -101,48 +95,52 @@ class _Work:
 
 def _start(
     recipe: Recipe,
-    out: Path,
+    directory: RunDirectory,
     data_path: str | Path | None,
     device: torch.device | str | None,
     like: Run | None,
+    command: str | None,
     work: _Work,
 ) -> Run:
-    settings: dict[str, Any] = {}
+    count, chosen = torch.get_num_threads(), recipe
     if like is not None:
-        settings = stored_settings(like.environment, like.path)
-        data_path = data_path or stored_place(settings, like.path)
+        model = like.environment
+        data_path = data_path or stored_place(model, like.path)
+        device = device or model.device
+        count, chosen = model.threads, replace(recipe, precision=model.precision)
     data = load_data(recipe.data, data_path, progress=work.watched)
-    with threads(settings.get("threads", torch.get_num_threads())):
-        chosen = replace(recipe, precision=settings.get("precision", recipe.precision))
-        environment = describe_environment(chosen, data, data_path, device or settings.get("device"))
-        learn, data = _build(recipe, data, environment, environment["device"], out)
-        with create_run(out, recipe, environment):
-            return _complete(learn, recipe, data, out, work, stored_settings(environment, out))
+    with threads(count):
+        environment = describe_environment(chosen, data, data_path, device, command)
+        learn, data = _build(recipe, data, environment, directory)
+        with directory.created(recipe, environment):
+            return _complete(learn, recipe, data, directory, environment, work)
 
 
 def _go_on(
-    given: Recipe, out: Path, data_path: str | Path | None, device: torch.device | str | None, work: _Work
+    given: Recipe,
+    directory: RunDirectory,
+    data_path: str | Path | None,
+    device: torch.device | str | None,
+    work: _Work,
 ) -> Run:
-    recipe = read_recipe(out)  # whose name and description the run keeps
-    require_same_recipe(given, recipe, out)
-    remove_leftovers(out)
-    if (out / "report.json").is_file():
-        return _finished(out)
-    environment = read_environment(out)
-    require_sound_recipe(environment, out)
-    settings = stored_settings(environment, out)
-    data_path = data_path or stored_place(settings, out)
-    with _how_to_go_on(out):
+    recipe = check_recipe(given, directory)
+    if directory.is_finished:
+        return _finished(directory)
+    start = directory.read_environment()
+    data_path = data_path or stored_place(start, directory.path)
+    with _how_to_go_on(directory):
         data = load_data(recipe.data, data_path, progress=work.watched)
-    with threads(settings["threads"]):
-        place = device or settings["device"]
-        compare_start(environment, replace(recipe, precision=settings["precision"]), data, data_path, place, out)
-        learn, data = _build(recipe, data, environment, place, out)
-        return _complete(learn, recipe, data, out, work, settings)
+    with threads(start.threads):
+        chosen = replace(recipe, precision=start.precision)
+        now = describe_environment(chosen, data, data_path, device or start.device)
+        check_data(start, now, data, directory)
+        warn_of_changes(start, now, directory.path)
+        learn, data = _build(recipe, data, replace(start, device=now.device), directory)
+        return _complete(learn, recipe, data, directory, start, work)
 
 
 def _build(
-    recipe: Recipe, data: ImageData, environment: Mapping[str, Any], device: torch.device | str, out: Path
+    recipe: Recipe, data: ImageData, environment: Environment, directory: RunDirectory
 ) -> tuple[ResumableLearner, ImageData]:
     """The Learner of a run, in the precision that was chosen at its start, and the data that it is evaluated on."""
     data = data.hold_out(recipe.holdout)
@@ -150,60 +148,60 @@ def _build(
         try_corruptions(own_corruptions(), data.test.images)
     except ValueError as error:
         raise ValueError(f"{error}; mend it, or uninstall its package, for runs are evaluated on it") from error
-    return build_learner(replace(recipe, precision=environment["precision"]), data, device, path=out), data
+    chosen = replace(recipe, precision=environment.precision)
+    return build_learner(chosen, data, environment.device, path=directory.path), data
 
 
 def _complete(
     learn: ResumableLearner,
     recipe: Recipe,
     data: ImageData,
-    out: Path,
+    directory: RunDirectory,
+    environment: Environment,
     work: _Work,
-    settings: Mapping[str, Any],
 ) -> Run:
     """From wherever the run is to its end."""
     before = filter_proportion(learn)
-    start = {key: settings[key] for key in ("threads", "precision", "sha256")}
-    keeper = FitKeeper(CheckpointFolder(out / "checkpoints"), work.policy, out / "metrics.csv", start, work.stop)
+    start = {
+        "threads": environment.threads,
+        "precision": environment.precision,
+        "sha256": environment.data.sha256,
+    }
+    keeper = FitKeeper(CheckpointFolder(directory.checkpoints), work.policy, directory.metrics, start, work.stop)
     keeper.load()
     watch = DivergenceWatch()
     learn.keeper = keeper
-    with _how_to_go_on(out), _one_line(recipe, out, keeper):
+    with _how_to_go_on(directory), _explained(recipe, directory, keeper):
         extra = [watch] if work.progress is None else [watch, FitProgress(work.progress)]
         with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
             fit_recipe(learn, recipe)
         if watch.found is not None:
             raise FloatingPointError(watch.found)
-        with _weights_kept(out):
-            write_outcome(learn, recipe, data, out, before, keeper.seconds, work.watched)
-    return _finished(out)
+        with _weights_kept():
+            write_outcome(learn, recipe, data, directory, before, keeper.seconds, work.watched)
+    return _finished(directory)
 
 
-def _finished(out: Path) -> Run:
-    run = load_run(out)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+def _finished(directory: RunDirectory) -> Run:
+    run = load_run(directory.path)
+    directory.remove_checkpoints()
     return run
 
 
 @contextmanager
-def _how_to_go_on(out: Path) -> Iterator[None]:
-    """Add to the message of a run that stopped what is left of it, and how to go on."""
+def _how_to_go_on(directory: RunDirectory) -> Iterator[None]:
+    """Add to the message of a run that stopped what is left of it."""
     try:
         yield
     except RunStoppedError as error:
-        there = (out / "recipe.toml").is_file()
-        left = f"go on with {_resume(out)}" if there else f"{out} is gone, and the run with it"
+        left = "it can be resumed" if directory.is_started else f"{directory.path} is gone, and the run with it"
         raise RunStoppedError(f"{error}; {left}", error.signum) from error.__cause__
 
 
-def _resume(out: Path) -> str:
-    return f"`freqfast run --resume {shlex.quote(str(out))}`"
-
-
 @contextmanager
-def _weights_kept(out: Path) -> Iterator[None]:
+def _weights_kept() -> Iterator[None]:
     """Say of an error after the training that the training is not lost."""
-    hint = f"the trained weights are kept; once this is mended, {_resume(out)} goes on with the evaluation"
+    hint = "the trained weights are kept; once this is mended, resume the run, which goes on with the evaluation"
     try:
         yield
     except ValueError as error:
@@ -214,7 +212,7 @@ def _weights_kept(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
+def _explained(recipe: Recipe, directory: RunDirectory, keeper: FitKeeper) -> Iterator[None]:
     """Say in one line what stopped a run."""
     try:
         yield
@@ -222,12 +220,12 @@ def _one_line(recipe: Recipe, out: Path, keeper: FitKeeper) -> Iterator[None]:
         last = f"the last good checkpoint is {keeper.folder.files()[-1]}" if keeper.saved else "nothing was saved yet"
         raise ValueError(
             f"the training diverged {error}; {last}. Lower lr ({recipe.lr:g}) or lengthen its rise (pct_start, "
-            f"{recipe.pct_start:g}), and start a new run: {out} stays unfinished"
+            f"{recipe.pct_start:g}), and start a new run: {directory.path} stays unfinished"
         ) from None
     except RunStoppedError:
         raise
     except OSError as error:
-        text = f"{error.filename or out}: {error.strerror}" if error.strerror else str(error)
+        text = f"{error.filename or directory.path}: {error.strerror}" if error.strerror else str(error)
         raise RunStoppedError(" ".join(text.split())) from error
     except Exception as error:
         if (reason := memory_error(error)) is None:

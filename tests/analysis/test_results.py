@@ -8,11 +8,11 @@ from freqfast.analysis import (
     Ablation,
     HeatMap,
     Reliance,
-    analysis_file,
     filter_quality,
     read_analysis,
     write_analysis,
 )
+from freqfast.runs.directory import RunDirectory
 from freqfast.spectral.bands import Bands
 
 EXAMPLES = (
@@ -48,7 +48,7 @@ def test_files_of_before_the_data_was_kept(found, tmp_path):
 
 def test_every_kind_has_an_example_and_a_place():
     assert {found.kind: type(found) for found in EXAMPLES} == ANALYSES
-    assert analysis_file("runs/a", "heatmap").as_posix() == "runs/a/analysis/heatmap.json"
+    assert RunDirectory("runs/a").analysis("heatmap").as_posix() == "runs/a/analysis/heatmap.json"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from bench_training import freqfast_arm
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.models.classifier import Classifier
 from freqfast.models.resnet import build_model
-from freqfast.runs.recipe import find_recipe
+from freqfast.runs.registry import find_recipe
 from tests.bench.common import interleave, median, now, photo_data, print_setting, print_table, ratio
 
 UNIT = 1 if sys.platform == "darwin" else 1024
@@ -29,10 +29,12 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     """Images per second in training and in evaluation, and the peak in MiB."""
     if keep and not keep_freed_memory():
         sys.exit("this machine's C library is not glibc: there is nothing to measure")
-    recipe = replace(find_recipe("resnet18_cifar10.baseline"), width=width, batch_size=batch_size, epochs=1)
+    recipe = replace(
+        find_recipe("resnet18_cifar10.baseline"), model_options={"width": width}, batch_size=batch_size, epochs=1
+    )
     data = photo_data(batch_size * steps, batch_size * steps)
     training = freqfast_arm(recipe, data, "cpu")()
-    model = build_model("resnet18", classes=len(data.classes), width=width)
+    model = build_model("resnet18", classes=len(data.classes), model_options={"width": width})
     classifier = Classifier(model, data.mean, data.std, batch_size=batch_size)
     classifier.predict(data.test.images[: 2 * batch_size])
     start = now("cpu")

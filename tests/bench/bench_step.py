@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from freqfast.runs.recipe import Recipe, find_recipe
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.registry import find_recipe
 from freqfast.spectral.antialiasing import remove_antialiasing
 from freqfast.spectral.equalization import remove_equalization
 from freqfast.study import load_study
@@ -96,7 +97,7 @@ def main() -> None:
 def single_callbacks(and_all: bool) -> Mapping[str, Recipe]:
     """The recipe without callbacks and those with one each, and one with them all together where that is wanted."""
     found = {name: find_recipe(f"resnet18_cifar10.{recipe}") for name, (recipe, _) in CALLBACKS.items()}
-    plain = replace(found[BASELINE], width=64, batch_size=128)
+    plain = replace(found[BASELINE], model_options={"width": 64}, batch_size=128)
     found[BASELINE] = plain
     if and_all:
         together = {key: options for recipe in found.values() for key, options in recipe.callbacks.items()}

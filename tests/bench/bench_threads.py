@@ -19,7 +19,7 @@ from functools import partial
 from bench_training import freqfast_arm
 
 from freqfast.compute.memory import keep_freed_memory
-from freqfast.runs.recipe import find_recipe
+from freqfast.runs.registry import find_recipe
 from tests.bench.common import interleave, median, photo_data, print_setting, print_table, ratio
 
 ARMS = {"default": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}

@@ -32,7 +32,8 @@ from torch.nn import functional as F
 from freqfast.compute.precision import resolve_precision
 from freqfast.data import ImageData
 from freqfast.models.resnet import CifarResNet18
-from freqfast.runs.recipe import Recipe, find_recipe
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.registry import find_recipe
 from freqfast.training import build_learner, fit_recipe
 from tests.bench.common import StepClock, interleave, median, now, photo_data, print_setting, print_table, ratio
 

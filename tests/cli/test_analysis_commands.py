@@ -13,7 +13,6 @@ from PIL import Image
 
 from freqfast.analysis import (
     ablate_bands,
-    analysis_file,
     filter_quality,
     fourier_heat_map,
     frequency_reliance,
@@ -23,6 +22,7 @@ from freqfast.data import load_data
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import read_model, write_model
 from freqfast.models.resnet import build_model
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import data_hash
 from freqfast.runs.recipe import Recipe
 
@@ -37,7 +37,7 @@ def run(tmp_path, tree):
     torch.manual_seed(0)
     spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
     write_model(path / "model.safetensors", build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
-    (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8).to_toml())
+    (path / "recipe.toml").write_text(Recipe(name="mine", description="", model_options={"width": 8}).to_toml())
     return path
 
 
@@ -64,7 +64,7 @@ def test_an_analysis_is_printed_kept_and_drawn(call, place, run, tree, kind, wor
     data = {"data": "images", "data_sha256": data_hash(load_data("cifar10", tree))}
     found = expected(kind, run, tree, **options).to_dict() | data
     assert json.loads(result.out) == found
-    assert read_analysis(analysis_file(run, kind)).to_dict() == found
+    assert read_analysis(RunDirectory(run).analysis(kind)).to_dict() == found
     assert (place / "figure.svg").read_text().startswith("<?xml")
 
 
@@ -152,18 +152,20 @@ def test_what_does_not_fit_a_model_that_is_not_ours(refused, run, tree, zoo):
 
 @pytest.mark.parametrize("kind", [*MEASURED, "quality"])
 def test_a_run_s_model_file_is_the_run(call, run, tree, kind):
-    (run / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, holdout=6).to_toml())
+    (run / "recipe.toml").write_text(
+        Recipe(name="mine", description="", model_options={"width": 8}, holdout=6).to_toml()
+    )
     (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree)}}))
     found = json.loads(call(kind, run / "model.safetensors", "--json").out)
     assert found.get("images") == (None if kind == "quality" else 6)
-    assert found == read_analysis(analysis_file(run, kind)).to_dict()
+    assert found == read_analysis(RunDirectory(run).analysis(kind)).to_dict()
 
 
 def test_other_data_than_the_run_s_is_not_kept(call, run, tree):
     own = data_hash(load_data("cifar10", tree))
     (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree), "sha256": own}}))
     assert call("reliance", run).err == ""
-    kept = analysis_file(run, "reliance").read_bytes()
+    kept = RunDirectory(run).analysis("reliance").read_bytes()
     Image.new("RGB", (16, 16)).save(next((tree / "test" / "dark").iterdir()))
     other = data_hash(load_data("cifar10", tree))
     result = call("reliance", run, "--data", tree)
@@ -173,7 +175,7 @@ def test_other_data_than_the_run_s_is_not_kept(call, run, tree):
         f"{run} (SHA-256 {other[:12]}..., the run's {own[:12]}...)\n",
     )
     assert "on whole images" in result.out
-    assert analysis_file(run, "reliance").read_bytes() == kept
+    assert RunDirectory(run).analysis("reliance").read_bytes() == kept
 
 
 def test_images_are_the_first_of_the_test_images(call, run, tree):
@@ -182,7 +184,9 @@ def test_images_are_the_first_of_the_test_images(call, run, tree):
 
 
 def test_held_out_images_are_used_where_the_recipe_held_some_out(call, run, tree):
-    (run / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, holdout=6).to_toml())
+    (run / "recipe.toml").write_text(
+        Recipe(name="mine", description="", model_options={"width": 8}, holdout=6).to_toml()
+    )
     assert json.loads(call("reliance", run, "--data", tree, "--json").out)["images"] == 6
 
 
@@ -202,7 +206,7 @@ def test_a_figure_that_fails_costs_nothing_else(call, run, monkeypatch):
     result = call("quality", run, "-o", "figure.png")
     assert (result.code, result.err) == (1, "freqfast: figure.png cannot be written (No space left on device)\n")
     assert "sparsity" in result.out
-    assert analysis_file(run, "quality").is_file()
+    assert RunDirectory(run).analysis("quality").is_file()
 
 
 def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):

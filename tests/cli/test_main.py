@@ -165,7 +165,7 @@ def test_ctrl_c_is_no_traceback(call, monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("freqfast.runs.recipe.list_recipes", interrupt)
+    monkeypatch.setattr("freqfast.runs.registry.list_recipes", interrupt)
     result = call("recipes")
     assert result.code in (1, 130)
     assert result.out == ""

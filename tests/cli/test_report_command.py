@@ -26,7 +26,9 @@ def make_run(place):
         model = build_model(**spec)
         write_model(path / "model.safetensors", model, spec, "abcdefghij", (0.5,) * 3, (0.25,) * 3)
         write_spectra(path / "spectra.h5", measure_spectra(model))
-        (path / "recipe.toml").write_text(Recipe(name="mine", description="", width=8, seed=seed).to_toml())
+        (path / "recipe.toml").write_text(
+            Recipe(name="mine", description="", model_options={"width": 8}, seed=seed).to_toml()
+        )
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "data": {}}))
         right, sure, labels = np.arange(100) < 50 + 10 * seed, np.full(100, 0.75), np.ones(100)
         cells = [CLEAN, *product(MAIN, SEVERITIES)]

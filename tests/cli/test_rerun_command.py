@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-TINY = ("--set", "width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 
 
 @pytest.fixture(autouse=True)
 def _no_commits_meanwhile(monkeypatch):
     """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
-    monkeypatch.setattr("freqfast.runs.environment._git_state", lambda: None)
+    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 import typer
 from freqfast.cli.run import parse_settings
 
-from freqfast.runs.directory import load_run
+from freqfast.runs.run import load_run
 
-TINY = ("--set", "width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 BASELINE = ("run", "resnet18_cifar10.baseline")
 LOW = ("run", "resnet18_cifar10.proportion_low")
 
@@ -21,7 +21,7 @@ LOW = ("run", "resnet18_cifar10.proportion_low")
 @pytest.fixture(autouse=True)
 def _no_commits_meanwhile(monkeypatch):
     """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
-    monkeypatch.setattr("freqfast.runs.environment._git_state", lambda: None)
+    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
 
 
 def test_a_run_from_the_words_to_the_table(call, tree, place, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 import freqfast.training  # noqa: F401 - here, for the warnings of what it imports are no part of the one line
 
-TINY = ("--set", "width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
 BASELINE = ("run", "resnet18_cifar10.baseline")
 LOW = ("run", "resnet18_cifar10.proportion_low")
 
@@ -22,10 +22,10 @@ LOW = ("run", "resnet18_cifar10.proportion_low")
         (("--set", "frequency_proportion.purity=true"), "purity must be of type float, got True"),
         (("--set", "frequency_proportion.proportions.low.x=1"), "looks inside 'low'"),
         (("--set", "frequency_proportion.proportions={low=0.5}"), "proportions must sum to 1, got 0.5"),
-        (("--set", "width=4.0"), "width must be of type int, got 4.0"),
-        (("--set", "width=true"), "width must be of type int, got True"),
-        (("--set", "width=0"), "width must lie in 8..1024, got 0"),
-        (("--set", f"width={10**30}"), "width must lie in 8..1024"),
+        (("--set", "model.width=4.0"), "width must be of type int, got 4.0"),
+        (("--set", "model.width=true"), "width must be of type int, got True"),
+        (("--set", "model.width=0"), "width must lie in 8..1024, got 0"),
+        (("--set", f"model.width={10**30}"), "width must lie in 8..1024"),
         (("--set", f"lr={10**400}"), "lr must be of type float"),
         (("--set", "lr=nan"), "lr must be finite"),
         (("--set", "lr=-1"), "lr must be finite and not negative, got -1"),
@@ -33,10 +33,10 @@ LOW = ("run", "resnet18_cifar10.proportion_low")
         (("--set", "precision='half'"), "precision must be one of auto, bfloat16, float32"),
         (("--set", "width"), "--set width: write KEY=VALUE"),
         (("--set", "=3"), "--set =3: write KEY=VALUE"),
-        (("--set", "width="), "--set width=: write KEY=VALUE"),
-        (("--set", "width=4\nepochs=9"), "write KEY=VALUE"),
-        (("--set", "width=" + "[" * 3000), "write KEY=VALUE"),
-        (("--set", "width=" + "9" * 5000), "write KEY=VALUE"),
+        (("--set", "model.width="), "--set width=: write KEY=VALUE"),
+        (("--set", "model.width=4\nepochs=9"), "write KEY=VALUE"),
+        (("--set", "model.width=" + "[" * 3000), "write KEY=VALUE"),
+        (("--set", "model.width=" + "9" * 5000), "write KEY=VALUE"),
         (("--set", "name='x'"), "unknown key 'name'"),
         (("--set", "data='imagenet'"), "unknown data 'imagenet'"),
         (("--epochs", "0"), "epochs must lie in"),

@@ -203,8 +203,8 @@ def test_tensors_of_other_devices_are_left_alone():
         (nn.Conv2d(256, 512, 3, device="meta"), True, False),
         (nn.Conv2d(128, 256, 5), True, False),
         (nn.Conv2d(128, 256, 3, groups=2), True, False),
-        (build_model("resnet18", width=16), True, False),
-        (build_model("resnet18", width=32), True, True),
+        (build_model("resnet18", model_options={"width": 16}), True, False),
+        (build_model("resnet18", model_options={"width": 32}), True, True),
         (nn.Flatten(), True, False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else str(value),
@@ -223,7 +223,7 @@ def test_autocast_leaves_float64_alone_and_so_does_it():
 
 
 def test_a_resnet_under_autocast_has_the_same_gradients():
-    model = build_model("resnet18", width=32)
+    model = build_model("resnet18", model_options={"width": 32})
     images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
     gradients = []
     for context in (small_map_convolutions(model), torch.enable_grad()):
@@ -239,7 +239,7 @@ def test_a_resnet_under_autocast_has_the_same_gradients():
 
 
 def test_a_learner_in_bfloat16_uses_it(photos):
-    recipe = Recipe("three steps", width=32, epochs=1, batch_size=16, precision="bfloat16")
+    recipe = Recipe("three steps", model_options={"width": 32}, epochs=1, batch_size=16, precision="bfloat16")
     taken = []
 
     class Watch(Callback):
@@ -267,7 +267,7 @@ def test_a_classifier_in_bfloat16_uses_it_and_gives_what_its_network_gives(photo
         return small_map_conv2d(*args, **kwargs)
 
     monkeypatch.setattr("freqfast.compute.small_maps.small_map_conv2d", counted)
-    model = build_model("resnet18", width=64).eval()
+    model = build_model("resnet18", model_options={"width": 64}).eval()
     classifier = Classifier(model, photos.mean, photos.std, precision="bfloat16")
     images = photos.test.images
     with torch.inference_mode():

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import torch
 
-from freqfast.runs import environment
 from freqfast.runs.recipe import Recipe
-from freqfast.training import outcome, run_recipe
+from freqfast.training import environment, outcome, run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
 
 if __name__ == "__main__":

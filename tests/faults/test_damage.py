@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from freqfast.runs.directory import load_run, read_recipe
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
 from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, read_checkpoint
@@ -90,7 +91,7 @@ def test_checkpoints_damaged_anywhere(checkpoints, tmp_path, tell):
 def refused(tmp_path):
     """What resume says; None if it goes on."""
     try:
-        run_recipe(read_recipe(tmp_path / "run"), tmp_path / "run", resume=True)
+        run_recipe(RunDirectory(tmp_path / "run").read_recipe(), tmp_path / "run", resume=True)
     except (ValueError, FileNotFoundError) as error:  # the latter where it is the path of the data
         assert "\n" not in str(error)  # noqa: PT017
         return str(error)

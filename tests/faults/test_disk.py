@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from freqfast.runs.directory import load_run
+from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
 from tests.support.tiny import FILES, TINY, outcome

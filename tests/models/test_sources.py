@@ -10,8 +10,9 @@ from torch import nn
 from freqfast.models.file import write_model
 from freqfast.models.resnet import build_model
 from freqfast.models.sources import check_classes, load_model
-from freqfast.runs.directory import find_run, run_data
+from freqfast.runs.directory import find_run
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import run_data
 
 HALF = (0.5, 0.5, 0.5)
 

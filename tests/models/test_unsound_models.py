@@ -57,7 +57,7 @@ def test_metadata_that_lacks_a_key(save, key):
         ({"model": None}, "cannot be loaded"),
         ({"model": SPEC | {"depth": 50}}, "depth"),
         ({"model": SPEC | {"width": "2"}}, "width"),
-        ({"model": SPEC | {"width": 0}}, "width=0"),
+        ({"model": SPEC | {"width": 0}}, "model.width=0"),
         ({"model": SPEC | {"width": 16}}, "size mismatch"),
         ({"model": SPEC | {"width": 10**6}}, "size mismatch"),
         ({"model": SPEC | {"width": 10**9}}, "overflow"),

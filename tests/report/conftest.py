@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from freqfast.analysis import Ablation, HeatMap, Reliance, analysis_file, write_analysis
+from freqfast.analysis import Ablation, HeatMap, Reliance, write_analysis
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models.file import write_model
 from freqfast.models.resnet import build_model
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra.h5 import write_spectra
@@ -94,8 +95,8 @@ def make_run(tmp_path_factory, measured):
         (path / "report.json").write_text(json.dumps(content))
         if analyses:
             for found in examples(rng):
-                analysis_file(path, found.kind).parent.mkdir(exist_ok=True)
-                write_analysis(analysis_file(path, found.kind), found)
+                RunDirectory(path).analysis(found.kind).parent.mkdir(exist_ok=True)
+                write_analysis(RunDirectory(path).analysis(found.kind), found)
         return path
 
     return make_run

@@ -14,7 +14,8 @@ from freqfast.report.commands import analysis_command, evaluate_command, run_com
 from freqfast.report.entries import load_entries
 from freqfast.report.page import render_page
 from freqfast.robustness import CLEAN, Provenance
-from freqfast.runs.recipe import apply_overrides, find_recipe
+from freqfast.runs.recipe import apply_overrides
+from freqfast.runs.registry import find_recipe
 from tests.support.parsed_page import Page
 
 

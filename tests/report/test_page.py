@@ -15,7 +15,7 @@ from freqfast.report.entries import load_entries, unique_labels
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
 from freqfast.robustness import CLEAN, CorruptionResult, Provenance
-from freqfast.runs.directory import load_run
+from freqfast.runs.run import load_run
 from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import write_spectra
 from tests.support.parsed_page import Page

@@ -7,8 +7,8 @@ import pytest
 from freqfast.models.file import write_model
 from freqfast.models.resnet import build_model
 from freqfast.models.sources import load_model
-from freqfast.runs.directory import load_run
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import load_run
 from tests.support.sound_model import CLASSES, MEAN, SPEC, STD
 
 REPORT = {
@@ -22,7 +22,7 @@ REPORT = {
 def run(tmp_path):
     folder = tmp_path
     write_model(folder / "model.safetensors", build_model(**SPEC), SPEC, CLASSES, MEAN, STD)
-    (folder / "recipe.toml").write_text(Recipe("größer", width=8).to_toml(), encoding="utf-8")
+    (folder / "recipe.toml").write_text(Recipe("größer", model_options={"width": 8}).to_toml(), encoding="utf-8")
     (folder / "environment.json").write_text('{"threads": 2, "data": {}}')
     (folder / "report.json").write_text(json.dumps(REPORT))
     return folder
@@ -31,7 +31,7 @@ def run(tmp_path):
 def test_load_run(run):
     found = load_run(str(run))
     assert found.path == run
-    assert found.recipe == Recipe("größer", width=8)
+    assert found.recipe == Recipe("größer", model_options={"width": 8})
     assert found.report == REPORT
     assert found.environment == {"threads": 2, "data": {}}
     assert found.model is found.stored.model

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from freqfast.runs.recipe import Recipe, apply_overrides, find_recipe, list_recipes, load_recipe
+from freqfast.runs.recipe import Recipe, apply_overrides
+from freqfast.runs.registry import find_recipe, list_recipes, load_recipe
 
 BUILT_IN = {
     "quickstart",
@@ -72,13 +73,13 @@ def test_cifar10_recipes_differ_only_in_their_callbacks():
 def test_recipe_of_a_third_party(install):
     install(
         "thirdparty_lab",
-        "from freqfast import Recipe\none = Recipe('first')\ntwo = Recipe('second', width=8)\n"
+        "from freqfast import Recipe\none = Recipe('first')\ntwo = Recipe('second', epochs=3)\n"
         "_private = Recipe('not to be listed')\nnumber = 3\n",
         "lab = thirdparty_lab",
         "single = thirdparty_lab:two",
     )
     assert set(list_recipes()) == BUILT_IN | {"lab.one", "lab.two", "single"}
-    assert find_recipe("single") == Recipe("second", width=8, name="single")
+    assert find_recipe("single") == Recipe("second", epochs=3, name="single")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,11 @@ def test_recipe_of_a_third_party(install):
         ("def (", "bad = thirdparty_bad", "syntax"),
         ("", "bad = thirdparty_bad:absent", "absent"),
         ("", "bad = thirdparty_absent", "thirdparty_absent"),
-        ("from freqfast import Recipe\nr = Recipe('x', width=0)", "bad = thirdparty_bad:r", "width must lie in"),
+        (
+            "from freqfast import Recipe\nr = Recipe('x', epochs=0)",
+            "bad = thirdparty_bad:r",
+            "epochs must be greater than or equal to 1",
+        ),
         ("number = 3", "bad = thirdparty_bad:number", "is a int, not a Recipe or module"),
     ],
 )
@@ -144,11 +149,11 @@ def test_what_may_have_been_meant(name, meant):
 
 def test_a_recipe_named_by_its_module(tmp_path, monkeypatch):
     (tmp_path / "stripes_recipes.py").write_text(
-        "from freqfast import Recipe\nmine = Recipe('stripes', width=8)\nother = 3\n"
+        "from freqfast import Recipe\nmine = Recipe('stripes', epochs=3)\nother = 3\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert load_recipe("stripes_recipes:mine") == Recipe("stripes", width=8, name="stripes_recipes:mine")
+    assert load_recipe("stripes_recipes:mine") == Recipe("stripes", epochs=3, name="stripes_recipes:mine")
     for name, message in (
         ("stripes_recipes:other", "stripes_recipes:other is a int, not a Recipe"),
         ("stripes_recipes:absent", "stripes_recipes has no absent"),

@@ -1,6 +1,6 @@
 import pytest
 
-from freqfast.runs.recipe import find_recipe
+from freqfast.runs.registry import find_recipe
 from freqfast.study import load_study
 
 PERTURBED = "resnet18_cifar10.proportion_perturbation"

@@ -11,11 +11,12 @@ from PIL import Image
 from freqfast.corruptions import BAR, corrupt
 from freqfast.data import load_data
 from freqfast.models.classifier import Classifier
-from freqfast.runs.creation import create_run
-from freqfast.runs.directory import load_run
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.run import load_run
 from freqfast.study import gather, load_study, merge, pending_runs, run_study, summarise
 from freqfast.study.job import Job
 from freqfast.training import RunStoppedError
+from tests.support.runs import ENVIRONMENT
 
 RUNS = ["baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1"]
 BROKEN = """
@@ -242,7 +243,7 @@ def test_a_run_that_another_process_starts_at_the_same_time_is_left_alone(write,
 
         def start(done, total, message):  # while this one reads its data
             if not job.folder.exists():
-                other.enter_context(create_run(job.folder, run.recipe, {}))
+                other.enter_context(RunDirectory(job.folder).created(run.recipe, ENVIRONMENT))
 
         assert "in use by another process" in job.perform(start)
         assert sorted(os.listdir(job.folder)) == ["environment.json", "recipe.toml"]

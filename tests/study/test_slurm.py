@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from freqfast.runs.directory import load_run
+from freqfast.runs.run import load_run
 from freqfast.study import gather, load_study, run_study
 from freqfast.training import RunStoppedError
 

@@ -15,7 +15,7 @@ FILES = [
 ]  # fmt: skip
 TINY = Recipe(
     "two classes of stripes, wide and narrow",
-    width=8,
+    model_options={"width": 8},
     epochs=2,
     batch_size=16,
     lr=0.05,

@@ -7,7 +7,7 @@ from tests.support import tiny
 @pytest.fixture(autouse=True)
 def _no_data_around(tmp_path, monkeypatch):
     """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
-    monkeypatch.setattr("freqfast.runs.environment._git_state", lambda: None)
+    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
     monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FREQFAST_DATA", raising=False)
 

@@ -7,7 +7,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation, SpectrumRecorder
-from freqfast.runs.recipe import find_recipe, list_recipes
+from freqfast.runs.registry import find_recipe, list_recipes
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.training import build_callbacks, build_learner, fit_recipe
@@ -16,7 +16,7 @@ from tests.support.tiny import TINY
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_built_in_recipe_makes_a_learner_that_trains(small, name):
-    recipe = replace(find_recipe(name), width=8, batch_size=8, epochs=1, precision="float32")
+    recipe = replace(find_recipe(name), model_options={"width": 8}, batch_size=8, epochs=1, precision="float32")
     learn = build_learner(recipe, small, "cpu")
     assert isinstance(learn, Learner)
     kinds = [type(cb).__name__ for cb in learn.cbs]

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from freqfast.data import load_data
-from freqfast.runs.creation import create_run
-from freqfast.runs.directory import load_run
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import load_run
 from freqfast.training import run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
 from freqfast.training.loop import FitKeeper
+from tests.support.runs import ENVIRONMENT
 from tests.support.tiny import FILES, TINY
 
 
@@ -126,7 +127,7 @@ def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, mon
 def test_what_a_killed_process_left_of_a_directory_goes(tmp_path):
     pytest.importorskip("fcntl")
     (tmp_path / ".run.killed.tmp").mkdir()
-    with create_run(tmp_path / "run", TINY, {}):
+    with RunDirectory(tmp_path / "run").created(TINY, ENVIRONMENT):
         assert os.listdir(tmp_path) == ["run"]
 
 
@@ -134,7 +135,7 @@ def test_what_a_killed_process_left_of_a_directory_goes(tmp_path):
 def test_others_may_do_with_the_directory_what_they_may_with_any(tmp_path, mask):
     old = os.umask(mask)
     try:
-        with create_run(tmp_path / "run", TINY, {}):
+        with RunDirectory(tmp_path / "run").created(TINY, ENVIRONMENT):
             pass
         (tmp_path / "plain").mkdir()
     finally:

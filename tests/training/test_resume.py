@@ -14,8 +14,8 @@ from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 
 from freqfast.data import load_data
-from freqfast.runs.directory import load_run
 from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, build_learner, fit_recipe, run_recipe
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.training.loop import FitKeeper
@@ -233,7 +233,7 @@ def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
         return [made[-1], Callback()]
 
     monkeypatch.setattr("freqfast.training.learner.build_callbacks", build)
-    recipe = Recipe("x", width=8, epochs=2, batch_size=16, precision="float32", test_images=2)
+    recipe = Recipe("x", model_options={"width": 8}, epochs=2, batch_size=16, precision="float32", test_images=2)
     run_recipe(recipe, tmp_path / "whole", tree)
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", tree, stop=stop_at(1))

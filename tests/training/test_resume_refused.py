@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from freqfast.runs.directory import read_recipe
+from freqfast.runs.directory import RunDirectory
 from freqfast.training import run_recipe
 from freqfast.training.checkpoint import CheckpointFolder
 from tests.support.tiny import TINY
@@ -83,7 +83,7 @@ def test_a_recipe_that_was_written_into_is_refused(unfinished):
     path = unfinished / "recipe.toml"
     path.write_text(path.read_text().replace("lr = 0.05", "lr = 0.06"))
     with pytest.raises(ValueError, match=r"recipe\.toml has changed since the run was started .*put the old text back"):
-        run_recipe(read_recipe(unfinished), unfinished, resume=True)
+        run_recipe(RunDirectory(unfinished).read_recipe(), unfinished, resume=True)
 
 
 def test_another_environment_is_told(unfinished):

@@ -14,11 +14,10 @@ from freqfast import effective_weight
 from freqfast.corruptions import CORRUPTIONS, available
 from freqfast.data import load_data
 from freqfast.robustness import CorruptionResult
-from freqfast.runs import environment
 from freqfast.runs.recipe import Recipe
 from freqfast.spectra.h5 import read_spectra
 from freqfast.spectral.modulation import SpectralConv2d
-from freqfast.training import build_learner, fit_recipe, run_recipe
+from freqfast.training import build_learner, environment, fit_recipe, run_recipe
 from tests.support.tiny import FILES, TINY, outcome
 
 
@@ -118,7 +117,7 @@ def test_git_state_is_that_of_the_code_that_runs(tmp_path, monkeypatch):
     assert len(state.pop("commit")) == 40
     assert state == {"modified": False}
     (package / "__init__.py").write_text("1")
-    assert environment._git_state()["modified"] is True
+    assert environment._git_state().modified is True
     (tmp_path / "other").mkdir()  # installed inside another project's checkout
     (tmp_path / "other" / "__init__.py").write_text("")
     monkeypatch.setattr("freqfast.__file__", str(tmp_path / "other" / "__init__.py"))

@@ -1,0 +1,84 @@
+"""Recipes by name: those that installed packages register, and those that a user names by their module."""
+
+import warnings
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+from freqfast.plugins import find_plugins, import_object, load_plugin
+from freqfast.runs.recipe import Recipe
+
+__all__ = ["find_recipe", "list_recipes", "load_recipe"]
+
+
+def _recipes_of(point: EntryPoint) -> dict[str, Recipe]:
+    """Recipes that an entry point offers: itself, or every recipe in its module as ``entry.attribute``."""
+    found, name = load_plugin("recipes", point), point.name
+    if isinstance(found, Recipe):
+        return {name: replace(found, name=name)}
+    if isinstance(found, ModuleType):
+        public = {f"{name}.{attr}": value for attr, value in vars(found).items() if not attr.startswith("_")}
+        return {key: replace(value, name=key) for key, value in public.items() if isinstance(value, Recipe)}
+    raise ValueError(
+        f"entry point {name!r} of group freqfast.recipes is a {type(found).__name__}, not a Recipe or module"
+    )
+
+
+def _all_recipes() -> tuple[dict[str, Recipe], list[str]]:
+    """All recipes by name, and why some entry points offer none."""
+    recipes: dict[str, Recipe] = {}
+    problems = []
+    for point in find_plugins("recipes").values():
+        try:
+            recipes |= _recipes_of(point)
+        except ValueError as error:
+            problems.append(str(error))
+    return recipes, problems
+
+
+def list_recipes() -> dict[str, Recipe]:
+    """All recipes by name, from the entry points ``freqfast.recipes``.
+
+    Warns of each entry point that cannot be imported or is no recipe.
+
+    Raises:
+        ValueError: If the installed packages' metadata cannot be read.
+    """
+    recipes, problems = _all_recipes()
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return recipes
+
+
+def find_recipe(name: str) -> Recipe:
+    """The registered recipe of this name. Other entry points than its own are not imported.
+
+    Raises:
+        ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
+            no recipe.
+    """
+    points = find_plugins("recipes")
+    for entry in (name, name.rpartition(".")[0]):
+        if entry in points and name in (recipes := _recipes_of(points[entry])):
+            return recipes[name]
+    names = list(_all_recipes()[0])
+    close = [other for other in names if other.endswith(f".{name}")] or get_close_matches(name, names)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(names)}{hint}")
+
+
+def load_recipe(spec: str) -> Recipe:
+    """A recipe that a user names: a registered one, or ``package.module:recipe``.
+
+    The latter is imported and so runs code, by design: never for a name that comes from a file.
+
+    Raises:
+        ValueError: As `find_recipe`; or if the module cannot be imported or has no such recipe.
+    """
+    if ":" not in spec:
+        return find_recipe(spec)
+    found = import_object(spec)
+    if not isinstance(found, Recipe):
+        raise ValueError(f"{spec} is a {type(found).__name__}, not a Recipe")
+    return replace(found, name=spec)

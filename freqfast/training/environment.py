@@ -1,0 +1,121 @@
+"""The environment of a run that starts here and now."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from fastai.torch_core import default_device
+
+import freqfast
+from freqfast._version import __version__
+from freqfast.compute.precision import resolve_device, resolve_precision
+from freqfast.data import ImageData
+from freqfast.data.cifar10 import named_place
+from freqfast.data.images import data_hash
+from freqfast.plugins import plugin_versions
+from freqfast.runs.environment import Cuda, DataOrigin, Environment, Git
+from freqfast.runs.recipe import Recipe
+
+__all__ = ["data_place", "describe_environment", "threads"]
+
+_PACKAGES = (
+    "fastai",
+    "fastcore",
+    "h5py",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "torchvision",
+)
+
+
+def describe_environment(
+    recipe: Recipe,
+    data: ImageData,
+    data_path: str | Path | None,
+    device: torch.device | str | None,
+    command: str | None = None,
+) -> Environment:
+    """The environment of a run that starts here and now.
+
+    Args:
+        recipe: Whose precision is decided here, once for the run.
+        data: The data as loaded, before any of it is held out.
+        data_path: Where it was found, as the user said.
+        device: Where to train; fastai's default device if None.
+        command: The shell command that starts the run, if one does.
+
+    Raises:
+        ValueError: If the device is not there or the precision unknown.
+    """
+    place = torch.device(default_device()) if device is None else resolve_device(device)
+    on_gpu, found = place.type == "cuda", data_place(recipe.data, data_path)
+    return Environment(
+        freqfast=__version__,
+        git=_git_state(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=_processor(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        gpu=torch.cuda.get_device_name(place) if on_gpu else None,
+        cuda=Cuda(torch.version.cuda, torch.backends.cudnn.version()) if on_gpu else None,
+        device=str(place),
+        threads=torch.get_num_threads(),
+        precision=resolve_precision(recipe.precision, place),
+        packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
+        data=DataOrigin(data.name, data_hash(data), None if found is None else str(found)),
+        command=command,
+    )
+
+
+def data_place(name: str, data_path: str | Path | None) -> Path | None:
+    """Where the user says that the data is, by its full path; None where nothing is said."""
+    given = named_place(data_path) if name == "cifar10" else data_path
+    return Path(given).expanduser().resolve() if given else None
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute on a number of threads for a while. Sums are split among them, so their number is part of the result."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _processor() -> str:
+    """The CPU's name, where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except (OSError, ValueError):
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git_state() -> Git | None:
+    """Commit of the checkout that this package runs from, and whether its files were changed; None outside of one."""
+    folder = Path(freqfast.__file__).parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # looking must not write to the checkout
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)  # noqa: S603
+        return result.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # else it is another project's checkout around site-packages
+        return Git(git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "-uno", ".")))
+    except (OSError, subprocess.SubprocessError):
+        return None
