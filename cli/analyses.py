@@ -1,37 +1,44 @@
-"""`freqfast heatmap`, `reliance`, `ablation` and `quality`."""
+"""A command for each analysis, `freqfast heatmap` and so on, and for those that other packages register."""
 
+import inspect
 import json
-from collections.abc import Callable, Sequence
+import warnings
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from freqfast.cli.errors import print_error
-from freqfast.cli.evaluate_options import KINDS, Classes, Device, Mean, ModelOptions, Precision, Std, Weights
 from freqfast.cli.files import FORMATS, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import refuse, refuse_classes
-from freqfast.cli.output import console, percent, progress_bar, say
-from rich.table import Table
+from freqfast.cli.options import (
+    KINDS,
+    Classes,
+    Device,
+    Mean,
+    ModelOptions,
+    Precision,
+    Std,
+    Weights,
+    check_model,
+    refuse,
+)
+from freqfast.cli.output import CleanTable, console, progress_bar, say, typed_command
+from typer.core import TyperCommand, TyperGroup
 
-from freqfast.progress import Progress
+from freqfast.analysis.registry import list_analyses
 
 if TYPE_CHECKING:
-    from freqfast.analysis import Analysis
-    from freqfast.data.images import ImageData
+    from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
+    from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
     from freqfast.runs.directory import RunDirectory
 
-__all__ = ["ablation", "heatmap", "quality", "reliance"]
+__all__ = ["AnalysisCommand", "Commands"]
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS)]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -41,6 +48,10 @@ Data = Annotated[
     ),
 ]
 Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
 ExactPrecision = Annotated[
     Literal["auto", "bfloat16", "float32"],
     typer.Option(
@@ -48,18 +59,81 @@ ExactPrecision = Annotated[
         rich_help_panel="Model",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of what is random.")]
-BandCount = Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")]
-Layer = Annotated[str | None, typer.Option(help="Name of the convolution; the first spatial one by default.")]
+_FOR_IMAGES = ("data", "images", "mean", "std", "device", "precision")
 
 
-def heatmap(
+class Commands(TyperGroup):
+    """The commands of freqfast. Those of other packages' analyses are looked for when they are listed or called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, ours first."""
+        try:
+            names = list_analyses()
+        except ValueError as error:
+            warnings.warn(str(error), stacklevel=2)
+            names = {}
+        return list(dict.fromkeys([*self.commands, *names]))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by its name; None if there is none."""
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        line = list_analyses().get(cmd_name)
+        return None if line is None else AnalysisCommand(cmd_name, help=line)
+
+
+class AnalysisCommand(TyperCommand):
+    """The command of an analysis, whose module is imported when its words are parsed, not when commands are listed."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the words as the analysis's own command does."""
+        return _command(str(self.name), str(self.help)).make_context(info_name, args, parent, **extra)
+
+
+def _command(name: str, line: str) -> Any:
+    """The command of an analysis: the options of its function between those that all have."""
+    from freqfast.analysis import find_analysis
+
+    analysis = find_analysis(name)
+    shared = dict(inspect.signature(_analyse).parameters)
+    for key in ("analysis", "own", *(() if analysis.needs_images else _FOR_IMAGES)):
+        del shared[key]
+    if analysis.needs_images and analysis.precision == "float32":
+        shared["precision"] = shared["precision"].replace(default="float32", annotation=ExactPrecision)
+    first = [shared.pop(key) for key in ("context", "model", "data", "images") if key in shared]
+    own = [_as_option(parameter) for parameter in analysis.options.values()]
+
+    def command(**values: Any) -> None:
+        _analyse(analysis, own={key: values.pop(key) for key in analysis.options}, **values)
+
+    command.__signature__ = inspect.Signature([*first, *own, *shared.values()])  # type: ignore[attr-defined]
+    command.__annotations__ = {}  # typer reads the signature
+    kept = f"Of a run, kept in its directory as analysis/{name}.json, for `freqfast report`."
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    app.command(name, help=f"{line}\n\n{analysis.description} {kept}")(command)
+    return typer.main.get_command(app)
+
+
+def _as_option(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter of an analysis as an option; of several types it has that of its default value."""
+    from pydantic.fields import FieldInfo
+
+    kind, *metadata = get_args(parameter.annotation)
+    if get_origin(kind) in (Union, UnionType) and parameter.default is not None:
+        kind = type(parameter.default)
+    field = next(item for item in metadata if isinstance(item, FieldInfo))
+    limits = {key: getattr(item, key) for item in field.metadata for key in ("ge", "le") if hasattr(item, key)}
+    option = typer.Option(help=field.description, min=limits.get("ge"), max=limits.get("le"))
+    return parameter.replace(annotation=Annotated[kind, option], kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _analyse(
+    analysis: "Analysis",
     context: typer.Context,
     model: Model,
+    own: dict[str, Any],
     data: Data = None,
     images: Images = 1000,
-    norm: Annotated[float, typer.Option(help="L2 norm of the perturbation of each channel, pixels in [0, 1].")] = 4.0,
-    seed: Seed = 0,
     output: Output = None,
     as_json: AsJson = False,
     weights: Weights = None,
@@ -69,216 +143,95 @@ def heatmap(
     device: Device = None,
     precision: Precision = "auto",
 ) -> None:
-    """Fourier heat map: the error when a wave of each spatial frequency is added to the test images.
-
-    After Yin et al. (2019). Of a run, kept in its directory as analysis/heatmap.json, for `freqfast report`.
-    """
-    from freqfast.analysis import fourier_heat_map
-    from freqfast.analysis.heat_map import check_norm
-    from freqfast.spectral.bands import Bands
-
-    check_norm(norm)  # before the data is sought
-    bands = Bands.equal_area(2)
-
-    analyse = partial(fourier_heat_map, norm=norm, seed=seed)
-    options = ModelOptions(weights, mean, std, classes, device, precision)
-    source = _load(context, model, options, output)
-    found = _measure(source, options, data, images, analyse)
-    errors = zip(bands.names, found.band_error(bands), strict=True)
-    lines = [
-        f"error without perturbation: {percent(found.clean_error)} %",
-        f"mean error at L2 norm {found.norm:g}: {percent(float(found.error.mean()))} %",
-        *(f"mean error at {name} frequencies: {percent(float(error))} %" for name, error in errors),
-    ]
-    _deliver(source, found, lines, output, as_json)
-
-
-def reliance(
-    context: typer.Context,
-    model: Model,
-    data: Data = None,
-    images: Images = 1000,
-    output: Output = None,
-    as_json: AsJson = False,
-    weights: Weights = None,
-    mean: Mean = None,
-    std: Std = None,
-    classes: Classes = 10,
-    device: Device = None,
-    precision: ExactPrecision = "float32",
-) -> None:
-    """Frequency reliance: accuracy on low-, high- and band-pass filtered test images.
-
-    Of a run, kept in its directory as analysis/reliance.json, for `freqfast report`.
-    """
-    from freqfast.analysis import frequency_reliance
-
-    options = ModelOptions(weights, mean, std, classes, device, precision)
-    source = _load(context, model, options, output)
-    found = _measure(source, options, data, images, frequency_reliance)
-    table = Table(title="accuracy in percent by cut-off in cycles/pixel")
-    for name in ("cut-off", "below it kept", "from it on kept", "one step kept"):
-        table.add_column(name, justify="right")
-    for row in zip(found.cutoffs, found.low, found.high, found.band, strict=True):
-        table.add_row(f"{row[0]:.2f}", *(percent(float(value)) for value in row[1:]))
-    _deliver(source, found, [table, f"on whole images: {percent(found.clean)} %"], output, as_json)
-
-
-def ablation(
-    context: typer.Context,
-    model: Model,
-    data: Data = None,
-    images: Images = 1000,
-    bands: BandCount = 2,
-    layer: Layer = None,
-    seed: Seed = 0,
-    output: Output = None,
-    as_json: AsJson = False,
-    weights: Weights = None,
-    mean: Mean = None,
-    std: Std = None,
-    classes: Classes = 10,
-    device: Device = None,
-    precision: ExactPrecision = "float32",
-) -> None:
-    """Band ablation: accuracy without a band's filters, and without the band in every filter's response.
-
-    Nothing is retrained, and BatchNorm is not recalibrated. Of a run, kept in its directory as analysis/ablation.json.
-    """
-    from freqfast.analysis import ablate_bands
-
-    analyse = partial(ablate_bands, bands=bands, layer=layer, seed=seed)
-    options = ModelOptions(weights, mean, std, classes, device, precision)
-    source = _load(context, model, options, output, layer)
-    found = _measure(source, options, data, images, analyse)
-    table = Table(title=f"accuracy in percent without a band, layer {found.layer}")
-    for name in ("band", "filters", "without them", "as many at random", "without its frequencies"):
-        table.add_column(name, justify="left" if name == "band" else "right")
-    for b, name in enumerate(found.bands.names):
-        values = (found.filters[b], found.control[b], found.response[b])
-        table.add_row(name, str(found.counts[b]), *(percent(float(value)) for value in values))
-    _deliver(source, found, [table, f"whole model: {percent(found.clean)} %"], output, as_json)
-
-
-def quality(
-    context: typer.Context,
-    model: Model,
-    layer: Layer = None,
-    output: Output = None,
-    as_json: AsJson = False,
-    weights: Weights = None,
-    classes: Classes = 10,
-) -> None:
-    """Filter quality: sparsity, variance entropy and orthogonality (Gavrikov and Keuper, 2022); needs no data.
-
-    Of a run, kept in its directory as analysis/quality.json, for `freqfast report`.
-    """
-    from freqfast.analysis import filter_quality
-    from freqfast.spectral.modulation import effective_weight
-    from freqfast.spectral.surgery import find_conv
-
-    options = ModelOptions(weights, "0,0,0", "1,1,1", classes, None, "float32")  # it sees no pixels
-    source = _load(context, model, options, output, layer)
-    name, conv = find_conv(source.model, layer)
-    found = filter_quality(effective_weight(conv).float().cpu().numpy(), name)
-    lines = [
-        f"layer {found.layer}: {found.kernels} kernels",
-        f"sparsity: {percent(found.sparsity)} %",
-        f"variance entropy: {found.variance_entropy:.3f} (Gaussian kernels: {found.random_entropy:.3f})",
-        f"orthogonality: {found.orthogonality:.3f}",
-    ]
-    _deliver(source, found, lines, output, as_json)
-
-
-def _load(
-    context: typer.Context, model: str, options: ModelOptions, output: Path | None, layer: str | None = None
-) -> "SourcedModel":
-    """The model that is named, once it is known to have the layer, and its figure a place."""
+    """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
+    from freqfast.models.classifier import hash_weights
+    from freqfast.records import plain
     from freqfast.runs.directory import find_run
     from freqfast.spectral.surgery import find_conv
 
+    analysis.check_options(own)
     check_output(output, FORMATS)
-    refuse_classes(context, model)
+    check_model(context, model)
+    if not analysis.needs_images:  # it sees no pixels
+        mean, std, precision = "0,0,0", "1,1,1", "float32"
+    options = ModelOptions(weights, mean, std, classes, device, precision)
     source = options.load(model)
     if (run := find_run(model)) is not None:
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
-    find_conv(source.model, layer)
-    return source
-
-
-def _measure(
-    source: "SourcedModel", options: ModelOptions, data: str | None, images: int, analyse: Callable[..., Any]
-) -> Any:
-    """What an analysis finds on test images; all but the data has been checked before the data is sought."""
-    from freqfast.data.images import data_hash
-    from freqfast.robustness.evaluation import check_fit
-    from freqfast.runs.directory import find_run
-
-    classifier = options.classifier(source)
-    with interruptible(), progress_bar() as progress:
-        loaded = _load_data(source, data, progress)
-        run = find_run(source.name)
-        sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(images)
-        check_fit(classifier, sample.images[:2], sample.labels, loaded.name, loaded.classes)
-        found = analyse(classifier, sample.images, sample.labels, progress=progress)
-    return replace(found, data=loaded.name, data_sha256=data_hash(loaded))
-
-
-def _load_data(source: "SourcedModel", data: str | None, progress: Progress) -> "ImageData":
-    """The data that is named, else that of the model's run, else CIFAR-10; of the model's classes, where it has any."""
-    from freqfast.data.loading import load_place
-    from freqfast.models.sources import check_classes
-    from freqfast.runs.directory import find_run
-    from freqfast.runs.run import run_data
-
-    place = data or run_data(find_run(source.name))
-    loaded = load_place(place, progress)
-    check_classes(source.name, source.classes, place or loaded.name, loaded.classes)
-    return loaded
-
-
-def _deliver(
-    source: "SourcedModel", found: "Analysis", lines: Sequence[str | Table], output: Path | None, as_json: bool
-) -> None:
-    """Keep what was found in the run directory, if there is one, draw it and print it.
-
-    A figure that fails costs nothing else, nor does a reader who has gone.
-    """
-    from freqfast.runs.directory import find_run
-
-    run = find_run(source.name)
+    find_conv(source.model, own.get("layer"))
+    if analysis.needs_images:  # all but the data has been checked before the data is sought
+        found = _measure(analysis, options.classifier(source), source, data, images, own)
+    else:
+        found = analysis.run(model=source.model, **own)
+    found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
     kept = None if run is None else _keep(run, found)
+    label = (run.path if run else Path(model)).resolve().name
     try:
         if output is not None:
-            from freqfast.report.analysis import analysis_figure
-
-            save_figure(output, analysis_figure({(run.path if run else Path(source.name)).resolve().name: found}))
+            save_figure(output, analysis.figure({label: found}, None))
     finally:
         if as_json:
-            print(json.dumps(found.to_dict(), indent=2))
+            print(json.dumps(plain(found), indent=2))
         else:
-            for line in lines:
-                console.print(line, soft_wrap=isinstance(line, str))
+            _print(analysis.summarise(found))
     if not as_json:
         for path in filter(None, (kept, output)):
             say(f"written: {path}")
 
 
-def _keep(run: "RunDirectory", found: "Analysis") -> Path | None:
+def _measure(
+    analysis: "Analysis", classifier: "Classifier", source: "SourcedModel", data: str | None, images: int, own: Any
+) -> "ImageResult":
+    """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
+    from freqfast.data.images import data_hash
+    from freqfast.data.loading import load_place
+    from freqfast.robustness.evaluation import check_fit
+    from freqfast.runs.directory import find_run
+    from freqfast.runs.run import run_data
+
+    run = find_run(source.name)
+    place = data or run_data(run)
+    with interruptible(), progress_bar() as progress:
+        loaded = load_place(place, progress)
+        sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(images)
+        check_fit(classifier, sample.images[:2], sample.labels, place or loaded.name, loaded.classes)
+        found: ImageResult = analysis.run(
+            classifier=classifier, images=sample.images, labels=sample.labels, progress=progress, **own
+        )
+    return replace(found, data=loaded.name, data_sha256=data_hash(loaded))
+
+
+def _print(parts: "Summary") -> None:
+    """Print lines, and tables with their numbers to the right."""
+    for part in parts:
+        if isinstance(part, str):
+            say(part)
+            continue
+        table = CleanTable(part.title)
+        for name, *cells in zip(part.header, *part.rows, strict=True):
+            numbers = all(cell.replace(".", "", 1).isdigit() for cell in cells)
+            table.add_column(name, justify="right" if numbers else "left")
+        for row in part.rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _keep(run: "RunDirectory", found: "AnalysisResult") -> Path | None:
     """Write what was found into a run, unless on other data than the run's; where it is not kept a line says why."""
-    from freqfast.analysis import ImageAnalysis, write_analysis
+    from freqfast.analysis import ImageResult
+    from freqfast.records import write_record
 
     own = None
     with suppress(OSError, ValueError):  # of a corrupt environment
         own = run.read_environment().data.sha256
-    if isinstance(found, ImageAnalysis) and own is not None and found.data_sha256 != own:
+    if isinstance(found, ImageResult) and own is not None and found.data_sha256 != own:
         hashes = f"SHA-256 {str(found.data_sha256)[:12]}..., the run's {str(own)[:12]}..."
         print_error(f"not kept in the run: {found.data} is other data than that of {run.path} ({hashes})")
         return None
-    path = run.analysis(found.kind)
+    path = run.analysis(found.analysis)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_analysis(path, found)
+        write_record(path, found)
     except OSError as error:  # what was found is worth more than the file
         print_error(f"not kept in the run: {error}")
         return None

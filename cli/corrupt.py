@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from freqfast.cli.files import FORMATS, check_output, save_figure
+from freqfast.cli.files import FORMATS, check_exists, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import given, refuse, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
+
+from freqfast.plugins import find_plugins
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,28 +62,29 @@ def corrupt(
     if show is None:
         refuse(context, "without --show no image is drawn", {"image"})
     check_output(show, FORMATS)
+    if source not in ("cifar10", "photos", *find_plugins("data")):
+        check_exists(source, "cifar10, photos, or an archive or a folder of images")
 
     from freqfast.corruptions import SETS, SEVERITIES, runnable
     from freqfast.data.loading import load_place
     from freqfast.robustness.archive.writing import check_request, write_archive
 
     refuse_frost_dir(frost_dir, corruption or SETS[which])
-    # What is named must be there.
-    named = tuple(corruption or SETS[which])
-    names, notes = (named, []) if corruption else runnable(named, frost_dir)
+    # Corruptions that are named must run here, of a set those that can.
+    names, notes = (tuple(corruption), []) if corruption else runnable(SETS[which], frost_dir)
     severities = tuple(severity or SEVERITIES)
     check_request(names, severities, limit, frost_dir)  # before the data is fetched and decoded
     left = "; the same call goes on from the last whole file" if out is not None else ""
     with interruptible(f"interrupted{left}"), progress_bar() as progress:
         data = load_place(source, progress)
-        test = data.test
+        images = data.test.images[:limit]
         if show is not None:
-            _draw(show, test.images[:limit], image, names, severities, seed, frost_dir)
+            _draw(show, images, image, names, severities, seed, frost_dir)
+            say(f"{show}: contact sheet of {data.name}")
         if out is not None:
             done = write_archive(
                 out,
-                test.images,
-                test.labels,
+                data.test,
                 names,
                 severities,
                 seed,
@@ -91,15 +94,12 @@ def corrupt(
                 frost_dir=frost_dir,
                 progress=progress,
             )
-    if show is not None:
-        say(f"{show}: contact sheet of {data.name}")
-    if out is not None:
-        for name, fault in done.damaged.items():
-            say(f"{out / name} was damaged ({fault}) and has been made anew")
-        say(
-            f"{out}: {len(test.images[:limit])} images of {data.name}, corruptions: {len(set(names))}, severities: "
-            f"{len(set(severities))}; files written: {len(done.written)}, verified: {len(done.verified)}",
-        )
+            for name, fault in done.damaged.items():
+                say(f"{out / name} was damaged ({fault}) and has been made anew")
+            say(
+                f"{out}: {len(images)} images of {data.name}, corruptions: {len(set(names))}, severities: "
+                f"{len(set(severities))}; files written: {len(done.written)}, verified: {len(done.verified)}",
+            )
     for note in notes:
         say(note)
 

@@ -1,26 +1,53 @@
-"""How the commands say what went wrong: one line on stderr, whatever an exception or a hostile file put into it."""
+"""Messages on stderr, one line each, whatever an exception or a hostile file put into them."""
 
 import errno
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from freqfast.compute.memory import memory_error
 
-__all__ = ["environment_fails", "one_line", "print_error"]
+__all__ = ["environment_fails", "one_line", "one_line_warnings", "print_error"]
 
 _LONGEST = 2000  # characters; a message may quote a value of any length
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE}
 
 
 def one_line(text: object) -> str:
-    """A text that a file or a package gave, on one line and without control characters that a terminal would obey."""
-    words = " ".join(str(text).split())
-    line = "".join(character if character.isprintable() else "?" for character in words)
+    r"""A text on one line, without characters that command a terminal or reorder what it shows.
+
+    All that comes from a file, a package or the user goes through it before it is printed. White space becomes a space,
+    other characters without a shape "?": control characters (C0 and C1, and with them all escape sequences) and those
+    for bidirectional text. Of a very long text the middle is left out.
+
+    Examples:
+        >>> one_line("a\n b \x1b[2J \u202e c")
+        'a  b ?[2J ? c'
+    """
+    line = "".join(
+        character if character.isprintable() else " " if character.isspace() else "?" for character in str(text)
+    )
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 400]} [...] {line[-400:]}"
 
 
 def print_error(text: object) -> None:
     """Print a message of the program's own on stderr."""
-    print(f"freqfast: {one_line(text)}", file=sys.stderr)
+    words = " ".join(str(text).split())
+    print(f"freqfast: {one_line(words)}", file=sys.stderr)
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Print Python's warnings as the program's own messages."""
+
+    def show(message: Warning | str, *where: Any) -> None:
+        print_error(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def environment_fails(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Where the commands leave files: whether that can work, found out before the work, and how figures are saved."""
+"""Files that commands are given and write: looked at before the work begins, and figures saved whole."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,10 +10,20 @@ from freqfast.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "check_output", "save_figure", "write"]
+__all__ = ["FORMATS", "check_exists", "check_output", "save_figure", "write"]
 
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
+
+
+def check_exists(path: str | Path, kind: str) -> None:
+    """Refuse a path where nothing is, before the packages that would read it are imported.
+
+    Raises:
+        FileNotFoundError: If nothing is there; it says which kind of thing to name.
+    """
+    if not os.path.lexists(path):
+        raise FileNotFoundError(f"{path} does not exist; name {kind}")
 
 
 def check_output(
@@ -32,10 +42,7 @@ def check_output(
 
     Raises:
         ValueError: If its name ends otherwise.
-        FileExistsError: If something else is there.
-        IsADirectoryError: If it is a folder.
-        FileNotFoundError: If its folder does not exist.
-        PermissionError: If nothing can be written there.
+        OSError: If it is a folder, something else is there, or nothing can be written there.
     """
     if path is None:
         return
@@ -54,13 +61,22 @@ def check_output(
             raise FileExistsError(f"{path} is there and is no {kind}; choose another path or remove it") from None
 
 
-def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:
-    """Save a figure, whole or not at all, in the format that its name's ending tells.
+def write(path: Path | None, make: Callable[[Path], None]) -> None:
+    """Make a file if one is wanted.
 
-    Args:
-        path: The file.
-        figure: The figure.
-        dpi: Dots per inch of a bitmap, or "figure" for the figure's own.
+    Raises:
+        OSError: If it cannot be written; the message names the file.
+    """
+    if path is None:
+        return
+    try:
+        make(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None
+
+
+def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:
+    """Save a figure, whole or not at all, in the format of the name's ending; dpi may be "figure" for its own.
 
     Raises:
         OSError: If it cannot be written; the message names the file.
@@ -71,13 +87,3 @@ def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:
             figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi)
 
     write(path, save)
-
-
-def write(path: Path | None, make: Callable[[Path], None]) -> None:
-    """Make a file if one is wanted; where that fails the message names it."""
-    if path is None:
-        return
-    try:
-        make(path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written ({error.strerror or error})") from None

@@ -4,11 +4,10 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from freqfast.cli.analyses import ablation, heatmap, quality, reliance
+from freqfast.cli.analyses import AnalysisCommand, Commands
 from freqfast.cli.corrupt import corrupt
-from freqfast.cli.errors import environment_fails, print_error
+from freqfast.cli.errors import environment_fails, one_line_warnings, print_error
 from freqfast.cli.evaluate import evaluate
-from freqfast.cli.interrupts import one_line_warnings
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
 from freqfast.cli.rerun import rerun
@@ -17,35 +16,26 @@ from freqfast.cli.show import show
 from freqfast.cli.spectra import spectra
 from freqfast.cli.study import study
 
-from freqfast._version import __version__
+from freqfast import __version__
+from freqfast.analysis.registry import OURS
 from freqfast.compute.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="freqfast",
+    cls=Commands,
     help="The frequency content of a CNN's first layer: run recipes, evaluate robustness, export filter spectra.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (
-    recipes,
-    run,
-    rerun,
-    evaluate,
-    corrupt,
-    spectra,
-    show,
-    study,
-    heatmap,
-    reliance,
-    ablation,
-    quality,
-    report,
-):
+for command in (recipes, run, rerun, evaluate, corrupt, spectra, show, study):
     app.command()(command)
+for name, (_, line) in OURS.items():
+    app.command(name, cls=AnalysisCommand, help=line)(lambda: None)  # the analysis has the function
+app.command()(report)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,11 +1,92 @@
-"""Options that do not go together."""
+"""Options that several commands have, and options that do not go together."""
 
 from collections.abc import Iterable, Set
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
+from freqfast.cli.files import check_exists
 
-__all__ = ["given", "refuse", "refuse_classes", "refuse_frost_dir"]
+if TYPE_CHECKING:
+    from freqfast.models.classifier import Classifier
+    from freqfast.models.sources import SourcedModel
+
+__all__ = [
+    "KINDS",
+    "Classes",
+    "Device",
+    "Mean",
+    "ModelOptions",
+    "Precision",
+    "Std",
+    "Weights",
+    "check_model",
+    "given",
+    "refuse",
+    "refuse_frost_dir",
+]
+
+_KINDS = "a run directory, our .safetensors, timm:NAME, torchvision:NAME or package.module:callable"
+KINDS = f"{_KINDS[0].upper()}{_KINDS[1:]} (imported and called: it runs code, so name what you trust)."
+_model_option = partial(typer.Option, rich_help_panel="Model")
+Weights = Annotated[Path | None, _model_option(help="State dict of a model that is not ours: .safetensors, .pth.")]
+Mean = Annotated[str | None, _model_option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].")]
+Std = Annotated[str | None, _model_option(metavar="R,G,B", help="Standard deviations, likewise.")]
+Classes = Annotated[int, _model_option(min=1, help="Logits of a timm or torchvision model.")]
+Device = Annotated[
+    str | None, _model_option(help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one.")
+]
+Precision = Annotated[
+    Literal["auto", "bfloat16", "float32"],
+    _model_option(help="auto: bfloat16 where the device computes it natively."),
+]
+
+
+class ModelOptions(NamedTuple):
+    """The options by which a model is read and run."""
+
+    weights: Path | None
+    mean: str | None
+    std: str | None
+    classes: int
+    device: str | None
+    precision: str
+
+    def load(self, model: str) -> "SourcedModel":
+        """The model that is named."""
+        from freqfast.models.sources import load_model
+
+        return load_model(model, self.weights, _triple("mean", self.mean), _triple("std", self.std), self.classes)
+
+    def classifier(self, source: "SourcedModel") -> "Classifier":
+        """A model, the baseline too, ready to classify images."""
+        from freqfast.compute.precision import default_device
+        from freqfast.models.classifier import Classifier
+
+        device = self.device or default_device()
+        return Classifier(
+            source.model, source.mean, source.std, device, self.precision, name=source.name, classes=source.classes
+        )
+
+
+def _triple(name: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise ValueError(f"--{name} {text}: write three numbers such as 0.49,0.48,0.45")
+    return values
+
+
+def given(context: typer.Context, names: Set[str]) -> list[str]:
+    """The options of these parameters that were given, be it with their default value, in the order of the help."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    found = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return [parameter.opts[0] for parameter in context.command.params if parameter.name in found]
 
 
 def refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
@@ -18,25 +99,23 @@ def refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
         raise ValueError(f"{reason}; leave out {', '.join(found)}")
 
 
-def given(context: typer.Context, names: Set[str]) -> list[str]:
-    """Which of these parameters were given, be it with their default value: the options, in the order of the help."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    found = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-    return [parameter.opts[0] for parameter in context.command.params if parameter.name in found]
-
-
-def refuse_classes(context: typer.Context, model: str) -> None:
-    """Raise if a number of classes was given for a model that is not built with one.
+def check_model(context: typer.Context, model: str) -> None:
+    """Raise if a model is not there, or is not built with the number of classes that was given.
 
     Raises:
-        ValueError: If so.
+        FileNotFoundError: If it is not there.
+        ValueError: If it has its classes.
     """
-    if not model.startswith(("timm:", "torchvision:")):
+    if ":" not in model:
+        check_exists(model, _KINDS)
+    from freqfast.models.sources import model_kind  # torch: only once the model is known to be there
+
+    if model_kind(model) != "library":
         refuse(context, f"{model} is built with the classes that it has", {"classes"})
 
 
 def refuse_frost_dir(frost_dir: Path | None, corruptions: Iterable[str]) -> None:
-    """Raise if the frost photographs are named where none of the corruptions needs them.
+    """Raise if the frost photographs are named but none of the corruptions needs them.
 
     Raises:
         ValueError: If so.

@@ -1,99 +1,95 @@
-"""How the commands draw progress and tables."""
+"""What the commands print: lines, tables, percentages and progress."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from freqfast.cli.errors import one_line
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-__all__ = ["console", "corruption_table", "percent", "progress_bar", "proportion_text", "say"]
+__all__ = ["CleanTable", "console", "percent", "progress_bar", "proportion_text", "say", "typed_command"]
 
-_WIDE = 70  # columns: five severities and their mean
-console = Console(markup=False, highlight=False)  # a path may hold [brackets]
+
+def _new_console(**options: Any) -> Console:
+    """A console that prints text as it is: names and paths may hold [brackets] and :colons:."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+console = _new_console()
 
 
 def say(text: str | Text) -> None:
-    """Print a text whose lines the terminal wraps, so that a log has each on one."""
-    console.print(text, soft_wrap=True)
+    """Print a text as one line of a log, which a terminal wraps. A `Text` must be made of parts on one line."""
+    console.print(text if isinstance(text, Text) else one_line(text), soft_wrap=True)
+
+
+class CleanTable(Table):
+    """A table whose title and cells go through `one_line`; a cell may also be a picture."""
+
+    def __init__(self, title: object, *columns: Column, **options: Any) -> None:
+        super().__init__(*columns, title=one_line(title), **options)
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row."""
+        super().add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A live bar on stderr, fed by ``progress(done, total, message)``; a new total starts it anew.
+    """A live progress bar on stderr, fed by ``progress(done, total, message)``; a new total starts it anew.
 
-    Where stderr is no terminal nothing is drawn, so that a log holds messages only.
+    Time left comes from all of the time so far, since steps may be minutes apart. What is printed meanwhile appears
+    above the bar. Where stderr is no terminal nothing is drawn, so that a log holds messages only.
     """
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=10, table_column=Column(min_width=10)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
-    stderr = Console(stderr=True)
+    stderr = _new_console(stderr=True)
     stderr.quiet = not stderr.is_terminal  # or rich 14.1 ends a disabled bar with an empty line
-    with Progress(*columns, console=stderr, transient=True, disable=stderr.quiet) as bar:
-        task = bar.add_task("starting", total=None)
+    with Progress(*columns, console=stderr, transient=True, disable=stderr.quiet, speed_estimate_period=1e9) as live:
+        task = live.add_task("starting", total=None)
         stage: int | None = None
 
         def progress(done: int, total: int, message: str) -> None:
             nonlocal stage
             if total != stage:
-                bar.reset(task, total=total)
+                live.reset(task, total=total)
                 stage = total
-            bar.update(task, completed=done, description=message)
+            live.update(task, completed=done, description=one_line(message))
 
         yield progress
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction as percent with two decimals; a dash for what was not measured."""
+    """A fraction as percent with two decimals; a dash for what was not measured.
+
+    Examples:
+        >>> percent(0.98765), percent(None)
+        ('98.77', '-')
+    """
     return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def proportion_text(names: Sequence[str], fractions: Sequence[float]) -> str:
-    """A frequency proportion such as ``low 0.75, high 0.25``."""
+    """A frequency proportion in words.
+
+    Examples:
+        >>> proportion_text(["low", "high"], [0.75, 0.25])
+        'low 0.75, high 0.25'
+    """
     return ", ".join(f"{name} {fraction:.3g}" for name, fraction in zip(names, fractions, strict=True))
 
 
-def corruption_table(accuracy: Mapping[str, Mapping[Any, float]]) -> Table:
-    """Accuracy in percent, corruptions by severities, with each row's mean.
-
-    On a narrow terminal the means stand alone. Where the terminal has colours, cells are shaded from dark (0 %) to
-    light (100 %); the numbers alone say all.
-    """
-    table = Table(title="accuracy under corruption, percent")
-    table.add_column("corruption")
-    severities = sorted({str(s) for by in accuracy.values() for s in by}) if console.width >= _WIDE else []
-    for severity in severities:
-        table.add_column(severity, justify="right")
-    table.add_column("mean", justify="right")
-    for name, by in accuracy.items():
-        values = {str(s): a for s, a in by.items()}
-        mean = sum(values.values()) / len(values)
-        table.add_row(name, *(_heat(values.get(s)) for s in severities), _heat(mean))
-    return table
-
-
-# The colour map cividis at 0, 25, 50, 75 and 100 %: it looks alike with and without red-green vision, and its
-# lightness grows evenly.
-_CIVIDIS = ((0, 34, 78), (61, 77, 107), (125, 124, 120), (188, 174, 108), (254, 232, 56))
-
-
-def _heat(fraction: float | None) -> Text:
-    """A percentage on the colour of its size, in the one of black and white that has more contrast to it."""
-    if fraction is None:
-        return Text(percent(None))
-    place = min(max(fraction, 0.0), 1.0) * (len(_CIVIDIS) - 1)
-    start = min(int(place), len(_CIVIDIS) - 2)
-    low, high = _CIVIDIS[start], _CIVIDIS[start + 1]
-    red, green, blue = (round(a + (b - a) * (place - start)) for a, b in zip(low, high, strict=True))
-    weighted = zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
-    luminance = sum(weight * (value / 255) ** 2.2 for weight, value in weighted)
-    # Written out, since a terminal's own "white" is a light grey.
-    ink = "rgb(255,255,255)" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "rgb(0,0,0)"
-    return Text(percent(fraction), style=f"{ink} on rgb({red},{green},{blue})")
+def typed_command() -> str:
+    """The shell command that started this program, to be kept with what it makes."""
+    return shlex.join(["freqfast", *sys.argv[1:]])

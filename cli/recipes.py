@@ -16,5 +16,5 @@ def recipes() -> None:
     from freqfast.runs.registry import list_recipes
 
     for name, recipe in list_recipes().items():
-        say(Text.assemble((one_line(name), "bold"), f"  {recipe.data}"))
+        say(Text.assemble((one_line(name), "bold"), f"  {one_line(recipe.data)}"))
         console.print(Padding(one_line(recipe.description), (0, 0, 0, 4), expand=False))

@@ -1,12 +1,14 @@
 """`freqfast report`."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.output import progress_bar, say
+from freqfast.cli.output import progress_bar, say, typed_command
 
 from freqfast.files import write_text
 
@@ -32,7 +34,23 @@ def report(
     from freqfast.report.page import render_page
 
     with interruptible(), progress_bar() as progress:
-        page = render_page(load_entries(runs), progress, str(output))
+        try:
+            entries = load_entries(runs)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}{_way_out(runs)}") from None
+        page = render_page(entries, progress, typed_command())
         write(output, lambda path: write_text(path, page))
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
     say(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB")
+
+
+def _way_out(runs: Sequence[Path]) -> str:
+    """The command that writes the evaluation of the first finished run without one, to be added to a message."""
+    from freqfast.runs.directory import RunDirectory
+
+    for run in map(RunDirectory, runs):
+        if run.is_finished and not run.evaluation.is_file():
+            words = ["evaluate", str(run.path), "--on-the-fly", "--out", str(run.evaluation)]
+            held_out = run.read_recipe().holdout
+            return f"; `{shlex.join(['freqfast', *(['rerun', str(run.path)] if held_out else words)])}` writes it"
+    return ""

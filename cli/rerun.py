@@ -4,10 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.errors import one_line
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.output import console, percent, progress_bar, say
-from rich.table import Table
+from freqfast.cli.output import CleanTable, console, percent, progress_bar, say
 
 if TYPE_CHECKING:
     from freqfast.training import Repetition
@@ -25,24 +23,25 @@ def rerun(
 
     A repetition that was interrupted goes on; one that is finished is only compared.
     """
-    from freqfast.runs.run import load_run
+    from freqfast.runs.directory import RunDirectory
 
-    load_run(run)
+    RunDirectory(run).read_recipe()  # before the packages that train are imported
+    RunDirectory(run).read_report()
     out = run.resolve().with_name(f"{run.resolve().name}-rerun") if out is None else out
 
-    with long_command(out) as stop:
+    with long_command(out, "the same command goes on") as stop:
         from freqfast import training
 
         with progress_bar() as progress:
             found = training.rerun(run, out, data, device, progress, stop=stop)
         console.print(_table(found))
         for difference in found.environment:
-            say(f"environment: {one_line(difference)}")
+            say(f"environment: {difference}")
         say(f"run directory: {out}")
 
 
-def _table(found: "Repetition") -> Table:
-    table = Table(title=f"{found.first.path.name}, repeated", show_header=False)
+def _table(found: "Repetition") -> CleanTable:
+    table = CleanTable(f"{found.first.path.name}, repeated", show_header=False)
     distance = f"largest difference {found.weights_distance:.3g}"
     table.add_row("weights", "equal, bit for bit" if found.weights_equal else distance)
     for name, (first, second) in found.accuracy.items():

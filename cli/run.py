@@ -1,17 +1,16 @@
 """`freqfast run`."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.output import console, percent, progress_bar, proportion_text, say
-from rich.table import Table
+from freqfast.cli.output import CleanTable, console, percent, progress_bar, proportion_text, say, typed_command
 
 if TYPE_CHECKING:
     from freqfast.runs.report import RunReport
@@ -39,7 +38,9 @@ def run(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a value (TOML), as in frequency_proportion.purity=0.8."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a value (TOML), as in model.width=16 or frequency_proportion.purity=0.8.",
         ),
     ] = None,
     save_epochs: Annotated[
@@ -69,9 +70,9 @@ def run(
         out, chosen = resume, RunDirectory(resume).read_recipe()
         if recipe is not None and recipe != chosen.name:
             raise ValueError(f"{resume} is a run of {chosen.name!r}, not of {recipe!r}; leave the recipe out")
-    elif recipe is None:
-        raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
     else:
+        if recipe is None:
+            raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
         chosen = apply_overrides(load_recipe(recipe), changes)
         if out is None:
             # To the microsecond, since a loop may start several at once.
@@ -81,18 +82,25 @@ def run(
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
     finished = RunDirectory(out).is_finished
-    with long_command(out) as stop:
+    with long_command(out, f"go on with `freqfast run --resume {shlex.quote(str(out))}`") as stop:
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy
 
-        # Who names a number of epochs gets it, whatever it costs.
         policy = CheckpointPolicy(minutes=save_minutes)
-        if save_epochs is not None:
-            policy = replace(policy, epochs=save_epochs, share=1)
+        if save_epochs is not None:  # who names a number of epochs gets it, whatever it costs
+            policy = CheckpointPolicy(epochs=save_epochs, minutes=save_minutes, share=1)
         with progress_bar() as progress:
             result = run_recipe(
-                chosen, out, data, device, progress, resume=resume is not None, policy=policy, stop=stop
+                chosen,
+                out,
+                data,
+                device,
+                progress,
+                resume=resume is not None,
+                policy=policy,
+                stop=stop,
+                command=typed_command(),
             )
         if finished:
             say(f"{out} is finished already")
@@ -107,6 +115,10 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         ValueError: If a setting is not of this form.
+
+    Examples:
+        >>> parse_settings(["epochs=2", "model.width=16", "precision='float32'"])
+        {'epochs': 2, 'model.width': 16, 'precision': 'float32'}
     """
     values: dict[str, Any] = {}
     for setting in settings:
@@ -117,13 +129,13 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             table = {}
         if not equals or not key.strip() or set(table) != {"value"}:
             word = f"{key}='\"{literal}\"'" if re.fullmatch(r"[A-Za-z][\w.]*", literal) else "precision='\"float32\"'"
-            raise ValueError(f"--set {setting}: write KEY=VALUE with a TOML value, such as width=16 or {word}")
+            raise ValueError(f"--set {setting}: write KEY=VALUE with a TOML value, such as epochs=2 or {word}")
         values[key.strip()] = table["value"]
     return values
 
 
-def _summary(report: "RunReport") -> Table:
-    table = Table(title=f"{report.recipe}, {report.epochs} epochs, seed {report.seed}", show_header=False)
+def _summary(report: "RunReport") -> CleanTable:
+    table = CleanTable(f"{report.recipe}, {report.epochs} epochs, seed {report.seed}", show_header=False)
     table.add_row("clean accuracy", f"{percent(report.clean)} %")
     measured = f"{len(report.accuracy)} corruptions, {report.images} images each"
     table.add_row("corrupted accuracy", f"{percent(report.corrupted)} % ({measured})")

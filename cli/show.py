@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.errors import one_line
-from freqfast.cli.output import console, percent, say
-from freqfast.cli.terminal import BandBar, band_mark
+from freqfast.cli.files import check_exists
+from freqfast.cli.output import CleanTable, console, percent, say
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from freqfast.spectra import Spectra
 
 __all__ = ["show"]
+
+_FEW = 3  # bands that have columns of their own beside the bar; more do not fit 80 columns, and --json has them
 
 
 def show(
@@ -26,6 +29,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
 ) -> None:
     """Show exported spectra: the filters with their bands and energy, and the layer's proportion by band."""
+    check_exists(path, "an HDF5 file that `freqfast spectra` or a run wrote")
+
     from freqfast.spectra.h5 import check_readable, read_layers, read_spectra
 
     check_readable(path)
@@ -38,14 +43,7 @@ def show(
         return
     _print_head(path, shown)
     if number is not None:
-        from freqfast.cli.spectrum_picture import spectrum_text
-
-        shares = ", ".join(
-            f"{name} {percent(share)} %" for name, share in zip(_names(shown), shown.shares[number], strict=True)
-        )
-        text = f"filter {number}: {_class(shown, number)}, energy {shown.energy[number]:.4g}; {shares}\n"
-        say(text)
-        console.print(spectrum_text(shown, number, console))
+        _print_filter(shown, number)
         return
     if len(layers) > 1:
         console.print(_layer_table(layers))
@@ -54,94 +52,108 @@ def show(
 
 
 def _print_head(path: Path, spectra: "Spectra") -> None:
-    """Lines that the terminal wraps, so that a log has each fact on one."""
+    from freqfast.cli.pictures import band_mark
+
     filters, channels, height, width = spectra.weight.shape
     n = len(spectra.frequencies)
-    text = Text(
-        f"{path}: layer {_layer(spectra)}, {filters} filters of {channels}x{height}x{width}, spectra of {n}x{n} points"
-    )
-    facts = [f"{one_line(name)} {one_line(value)}" for name, value in sorted(spectra.provenance.items())]
+    kernels = f"{filters} filters of {channels}x{height}x{width}"
+    say(f"{path}: layer {_layer(spectra)}, {kernels}, spectra of {n}x{n} points")
+    facts = [f"{name} {value}" for name, value in sorted(spectra.provenance.items())]
     if spectra.history is not None:
         facts.append(f"{len(spectra.history.epochs)} records up to epoch {spectra.history.epochs[-1]}")
     if facts:
-        text.append("\n" + "; ".join(facts))
-    text.append("\nbands in cycles/pixel:")
-    for i, name in enumerate(_names(spectra)):
+        say("; ".join(facts))
+    text = Text("bands in cycles/pixel:")
+    for i, name in enumerate(spectra.bands.names):
         lower, upper = spectra.bands.edges[i : i + 2]
         text.append(", " if i else " ").append_text(band_mark(name, i, 1, console))
-        text.append(f" {name} {lower:.3f} to {upper:.3f}")
+        text.append(f" {one_line(name)} {lower:.3f} to {upper:.3f}")
     say(text)
 
 
-def _names(spectra: "Spectra") -> list[str]:
-    return [one_line(name) for name in spectra.bands.names]
+def _print_filter(spectra: "Spectra", number: int) -> None:
+    from freqfast.cli.pictures import spectrum_text
+
+    shares = zip(spectra.bands.names, spectra.shares[number], strict=True)
+    told = ", ".join(f"{name} {percent(share)} %" for name, share in shares)
+    say(f"filter {number}: {_class(spectra, number)}, energy {spectra.energy[number]:.4g}; {told}")
+    say("")
+    console.print(spectrum_text(spectra, number, console))
 
 
 def _layer(spectra: "Spectra") -> str:
-    return one_line(spectra.layer) or "(the model itself)"
+    return spectra.layer or "(the model itself)"
 
 
 def _class(spectra: "Spectra", number: int) -> str:
     """Name of a filter's band."""
-    return _names(spectra)[spectra.classes[number]] if spectra.energy[number] else "silent"
+    return spectra.bands.names[spectra.classes[number]] if spectra.energy[number] else "silent"
 
 
-def _table(title: str) -> Table:
+def _table(title: str) -> CleanTable:
     """An empty table, without lines between the columns where the terminal is narrow."""
     if console.width >= 70:
-        return Table(title=title, title_justify="left")
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=0)
+        return CleanTable(title, title_justify="left")
+    return CleanTable(title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=0)
 
 
-def _layer_table(layers: "list[Spectra]") -> Table:
-    """The layers of the file; bars show their frequency proportion."""
-    names = _names(layers[0])
+def _layer_table(layers: "list[Spectra]") -> CleanTable:
+    """The layers of the file with their frequency proportion."""
     table = _table("layers, proportion of the filters by band in percent")
     short = max(len(_layer(spectra)) for spectra in layers) <= 14
     table.add_column("layer", overflow="fold", no_wrap=short)  # where there is no room, the bars give way first
     table.add_column("weight", no_wrap=True)
     table.add_column("proportion")
-    for name in names if len(names) <= 3 else ():
-        table.add_column(name, justify="right", no_wrap=True)
+    _add_band_columns(table, layers[0])
     for spectra in layers:
-        cells = [f"{100 * share:.0f}" for share in spectra.proportion] if len(names) <= 3 else []
-        bar = BandBar(names, spectra.proportion, 16)
-        table.add_row(_layer(spectra), "x".join(map(str, spectra.weight.shape)), bar, *cells)
+        shape = "x".join(map(str, spectra.weight.shape))
+        table.add_row(_layer(spectra), shape, *_band_cells(spectra, spectra.proportion, width=16, digits=0))
     return table
 
 
-def _proportion_table(spectra: "Spectra") -> Table:
+def _proportion_table(spectra: "Spectra") -> CleanTable:
     """Share of the filters by band, the enforced one beside it, and the share of energy."""
     table = _table(f"frequency proportion of {_layer(spectra)}, percent")
     table.add_column("band", overflow="fold")
     for name in ("filters", "proportion", "target", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
-    targets = [None] * len(spectra.bands) if spectra.target is None else list(spectra.target.values())
-    for i, name in enumerate(_names(spectra)):
+    for i, name in enumerate(spectra.bands.names):
         table.add_row(
             name,
             str(int((spectra.classes == i).sum())),
             percent(spectra.proportion[i]),
-            percent(targets[i]),
+            percent(None if spectra.target is None else spectra.target[name]),
             percent(spectra.energy_proportion[i]),
         )
     return table
 
 
-def _filter_table(spectra: "Spectra") -> Table:
+def _filter_table(spectra: "Spectra") -> CleanTable:
     """Each filter's band, energy and energy by band."""
-    names = _names(spectra)
     table = _table(f"filters of {_layer(spectra)}, energy by band in percent")
     table.add_column("filter", justify="right", no_wrap=True)
     table.add_column("class", no_wrap=True)
     table.add_column("energy", justify="right", no_wrap=True)
     table.add_column("shares")
-    for name in names if len(names) <= 3 else ():  # more do not fit 80 columns; --json has them
-        table.add_column(name, justify="right", no_wrap=True)
+    _add_band_columns(table, spectra)
     for i, shares in enumerate(spectra.shares):
-        cells = [f"{100 * share:.1f}" for share in shares] if len(names) <= 3 else []
-        table.add_row(str(i), _class(spectra, i), f"{spectra.energy[i]:.4g}", BandBar(names, shares, 24), *cells)
+        cells = _band_cells(spectra, shares, width=24, digits=1)
+        table.add_row(str(i), _class(spectra, i), f"{spectra.energy[i]:.4g}", *cells)
     return table
+
+
+def _add_band_columns(table: CleanTable, spectra: "Spectra") -> None:
+    """Columns beside the bar of `_band_cells`."""
+    for name in spectra.bands.names if len(spectra.bands) <= _FEW else ():
+        table.add_column(one_line(name), justify="right", no_wrap=True)
+
+
+def _band_cells(spectra: "Spectra", shares: "np.ndarray", width: int, digits: int) -> list[Any]:
+    """Shares of the bands as a bar and, if they are few, in percent."""
+    from freqfast.cli.pictures import BandBar
+
+    numbers = [f"{100 * share:.{digits}f}" for share in shares] if len(shares) <= _FEW else []
+    return [BandBar(spectra.bands.names, shares, width), *numbers]
 
 
 def _content(path: Path, layers: "list[Spectra]", number: int | None) -> dict[str, Any]:

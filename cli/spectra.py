@@ -10,7 +10,7 @@ import typer
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import check_output
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import refuse_classes
+from freqfast.cli.options import KINDS, Classes, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say
 
 if TYPE_CHECKING:
@@ -21,13 +21,7 @@ __all__ = ["spectra"]
 
 def spectra(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A run directory, a model.safetensors, timm:, torchvision: or package.module:callable.",
-        ),
-    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS)],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file to write.")],
     layers: Annotated[
         str | None,
@@ -39,33 +33,34 @@ def spectra(
     ] = None,
     points: Annotated[int, typer.Option(max=512, help="Points per axis of the spectra.")] = 32,
     bands: Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")] = 2,
-    weights: Annotated[Path | None, typer.Option(help="State dict for a timm or torchvision model.")] = None,
-    classes: Annotated[int, typer.Option(min=1, help="Classes of a timm or torchvision model.")] = 1000,
+    weights: Weights = None,
+    classes: Classes = 1000,
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
+    check_model(context, model)
+    check_output(output, ("h5", "hdf5", "nxs"))
+
     from freqfast.models.sources import load_model
     from freqfast.runs.directory import RunDirectory
     from freqfast.spectra import measure_layers, spatial_layers
     from freqfast.spectra.h5 import write_spectra
     from freqfast.spectral.bands import Bands
 
-    refuse_classes(context, model)
     run = RunDirectory(model)
-    check_output(output, ("h5", "hdf5", "nxs"))
     with interruptible(), progress_bar() as progress:
         source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # it sees no pixels
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
         provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    record = run.spectra
-    measured = _with_record(measured, record, output.exists() and record.exists() and output.samefile(record))
+    replaces_record = output.exists() and run.spectra.exists() and output.samefile(run.spectra)
+    measured = _with_record(measured, run.spectra, replaces_record)
     write_spectra(output, measured)
     first = measured[0]
-    say(
-        f"{output}: {len(first.power)} filters of layer {first.layer}, "
-        f"{proportion_text(first.bands.names, first.proportion.tolist())}"
-        + (f"; {len(measured)} layers, {sum(len(s.power) for s in measured)} filters in all" if measured[1:] else ""),
-    )
+    told = f"{output}: {len(first.power)} filters of layer {first.layer}, "
+    told += proportion_text(first.bands.names, first.proportion.tolist())
+    if len(measured) > 1:
+        told += f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"
+    say(told)
 
 
 def _digest(path: Path) -> dict[str, str]:

@@ -1,27 +1,26 @@
 """`freqfast study`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.errors import one_line, print_error
-from freqfast.cli.files import check_output, save_figure
-from freqfast.cli.interrupts import interruptible, long_command
+from freqfast.cli.files import check_exists, check_output, save_figure
+from freqfast.cli.interrupts import long_command
 from freqfast.cli.options import refuse
-from freqfast.cli.output import console, say
-from freqfast.cli.slurm import parse_slurm
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column
+from freqfast.cli.output import console, progress_bar, say
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from freqfast.study import PlannedRun, StudyResults
+    from freqfast.study import StudyResults
+    from freqfast.study.definition import PlannedRun
 
 __all__ = ["study"]
+
+_SHORT_KEYS = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 
 
 def study(
@@ -73,36 +72,30 @@ def study(
     Leaves runs/ARM/seed-N, results.json and figures in the folder. A run that fails does not stop the others; the same
     command again runs what is left. With a result file, --table needs neither the runs nor the data.
     """
-    from freqfast.study import (
-        StudyResults,
-        gather,
-        load_study,
-        merge,
-        published_path,
-        read_results,
-        run_study,
-        write_results,
-    )
-
+    check_exists(file, "a study file (.toml)")
     if slurm:
         refuse(context, "Slurm itself says how many runs go on at a time", {"jobs"})
-    plan = load_study(file)
-    if against:
-        plan.runs([against])  # refuses what is no arm
-    kept = results or published_path(file)
-    published = read_results(kept) if kept.exists() else ()
-    check_output(results)
     out = out or Path("runs") / file.stem
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; choose another --out")
+    check_output(results)
+
+    from freqfast.study import StudyResults, gather, load_study, merge, published_path, read_results, run_study
+
+    plan = load_study(file)
+    asked = {run.name for run in plan.runs(arm or (), seed or ())}  # refuses names that the study has not
+    if against:
+        plan.runs([against])
+    kept = results or published_path(file)
+    published = read_results(kept) if kept.exists() else ()
     errors = {}
-    if table:
-        plan.runs(arm or (), seed or ())  # refuses names that it has not
-    else:
+    if not table:
         parameters = parse_slurm(slurm) if slurm else None
         known = merge(published, StudyResults(plan, ())).finished
-        at_once = interruptible("stopped at once; the same command goes on from the last checkpoints")
-        with long_command(out) as stop, at_once, _progress() as (progress, ended):
+        with (
+            long_command(out, "the same command goes on", has_children=True) as stop,
+            progress_bar() as progress,
+        ):
             errors = run_study(
                 plan,
                 out,
@@ -115,60 +108,78 @@ def study(
                 threads=threads,
                 slurm=parameters,
                 progress=progress,
-                ended=ended,
+                ended=_print_end,
                 stop=stop,
             )
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
     found = merge(published, gather(plan, out))
-    written = [out / "results.json"] if out.is_dir() else []
-    if results is not None:
-        written.append(results)
     try:
-        for path in written:
-            write_results(path, found)
-        if out.is_dir():
-            written += _draw(out / "figures", found)
+        written = _write(found, out, results)
     finally:
         if against:
             found = replace(found, study=replace(plan, baseline=against))
-        _show(found, markdown)  # last: a reader who has gone costs no file
+        _print(found, markdown)
     if not markdown:
         for path in written:
             say(str(path))
-    asked = {run.name for run in plan.runs(arm or (), seed or ())}
     failed = [name for name in {**errors, **found.failures} if name in asked]
     if failed and not table:
         print_error(f"{len(failed)} of the runs failed: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[int, int, str], None], Callable[["PlannedRun", str | None], None]]]:
-    """A live bar on stderr over all epochs of all runs, and a line for each run that ends.
+def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
+    """Parameters of a Slurm job array from ``KEY=VALUE,KEY=VALUE`` texts.
 
-    Time left comes from the whole of the time so far, since epochs may be minutes apart.
+    Keys are those of `submitit.SlurmExecutor`, which are Slurm's (``partition``, ``account``, ``mem``, ``gres``,
+    ``time`` in minutes, ``array_parallelism``), and ``gpus`` and ``cpus``, those of each run.
+
+    Raises:
+        ImportError: If submitit is not installed.
+        ValueError: If a text is not of this form or a key is unknown.
     """
-    columns = (
-        BarColumn(bar_width=10, table_column=Column(min_width=10)),
-        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("left"),
-        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-    )
-    stderr = Console(stderr=True, markup=False, highlight=False)
-    live = stderr.is_terminal
-    drawn = stderr if live else Console(quiet=True)  # or rich 14.1 ends a disabled bar with an empty line
-    with Progress(*columns, console=drawn, transient=True, disable=not live, speed_estimate_period=1e9) as bar:
-        task = bar.add_task("starting", total=None)
+    from freqfast.study.executors import import_submitit
 
-        def progress(done: int, total: int, message: str) -> None:
-            bar.update(task, completed=done, total=total, description=message)
+    # submitit has no public way to ask for the names without a cluster.
+    known = import_submitit("--slurm").SlurmExecutor._valid_parameters()
+    known -= {"additional_parameters", "setup", "teardown"}
+    found: dict[str, Any] = {}
+    for part in ",".join(texts).split(","):
+        key, equals, value = part.strip().partition("=")
+        name = _SHORT_KEYS.get(key, key).replace("-", "_")
+        if not (key and equals and value):
+            raise ValueError(f"--slurm {part!r}: write KEY=VALUE,KEY=VALUE, such as partition=gpu,gpus=1")
+        if name not in known:
+            raise ValueError(f"--slurm has no parameter {key!r}; it has {', '.join(sorted({*known, *_SHORT_KEYS}))}")
+        if name in found:
+            raise ValueError(f"--slurm sets {name} twice")
+        found[name] = _slurm_value(value)
+    if "time" in found and not (isinstance(found["time"], int) and found["time"] > 0):
+        raise ValueError(f"--slurm time must be whole minutes, got {found['time']!r}")
+    return found
 
-        def ended(run: "PlannedRun", error: str | None) -> None:
-            stderr.print(f"{run.name}: {'finished' if error is None else one_line(error)}", soft_wrap=True)
 
-        yield progress, ended
+def _slurm_value(text: str) -> int | bool | str:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _print_end(run: "PlannedRun", error: str | None) -> None:
+    print(f"{run.name}: {'finished' if error is None else one_line(error)}", file=sys.stderr)
+
+
+def _write(found: "StudyResults", out: Path, results: Path | None) -> list[Path]:
+    """Write the result files and, into the study's folder if it exists, the figures; gives their paths."""
+    from freqfast.study import write_results
+
+    written = [out / "results.json"] if out.is_dir() else []
+    if results is not None:
+        written.append(results)
+    for path in written:
+        write_results(path, found)
+    return written + (_draw(out / "figures", found) if out.is_dir() else [])
 
 
 def _draw(folder: Path, results: "StudyResults") -> list[Path]:
@@ -192,15 +203,15 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     return [folder / f"{name}.png" for name in figures]
 
 
-def _show(results: "StudyResults", markdown: bool) -> None:
-    """Print the table, on a terminal in parts that fit it, and, but with Markdown, what failed or was left out."""
+def _print(results: "StudyResults", markdown: bool) -> None:
+    """Print the table, on a terminal in parts that fit it, and, except in Markdown, what failed or was left out."""
     from freqfast.study import results_table, summarise, tables
 
     summaries = summarise(results.study, results.rows, results.failures)
     if markdown:
         print(results_table(summaries), end="")
         return
-    say(one_line(results.study.title))
+    say(results.study.title)
     say(f"percent, ± half of the 95 % interval over n seeds; diff: to {results.study.baseline}, paired")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):
@@ -210,9 +221,9 @@ def _show(results: "StudyResults", markdown: bool) -> None:
                 say(line)
     say(f"{len(results.finished)} of {len(results.study.runs())} runs are finished")
     for name, error in results.failures.items():
-        say(f"{name} failed: {one_line(error)}")
+        say(f"{name} failed: {error}")
     for note in results.notes:
-        say(one_line(note))
+        say(note)
 
 
 def _parts(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[list[str]]:

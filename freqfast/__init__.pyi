@@ -1,4 +1,16 @@
-from ._version import __version__ as __version__
+from . import analysis as analysis
+from . import callbacks as callbacks
+from . import compute as compute
+from . import corruptions as corruptions
+from . import data as data
+from . import models as models
+from . import report as report
+from . import robustness as robustness
+from . import runs as runs
+from . import spectra as spectra
+from . import spectral as spectral
+from . import study as study
+from . import training as training
 from .callbacks import Antialiasing as Antialiasing
 from .callbacks import FrequencyProportion as FrequencyProportion
 from .callbacks import SpectralModulation as SpectralModulation
@@ -28,3 +40,5 @@ from .spectral.proportion import project_filters as project_filters
 from .spectral.spectrum import frequencies as frequencies
 from .spectral.spectrum import power_spectrum as power_spectrum
 from .training import run_recipe as run_recipe
+
+__version__: str

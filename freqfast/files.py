@@ -1,4 +1,4 @@
-"""Files and folders that others read appear whole or not at all; one process at a time may work on a folder."""
+"""Writing files and folders whole or not at all, reading regular files only, and locking a folder for one process."""
 
 import errno
 import glob
@@ -21,15 +21,31 @@ __all__ = [
     "new_folder",
     "read_file",
     "remove_temporaries",
-    "remove_unfinished",
     "replacing",
-    "unnamed_folder",
+    "require_file",
     "write_text",
 ]
 
 
+def require_file(path: str | Path) -> None:
+    """Check that a path names a regular file, or a link to one, so that opening it never waits.
+
+    Raises:
+        FileNotFoundError: If nothing is there.
+        ValueError: If it is a folder, a device, a pipe or a socket.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{path} does not exist") from None
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{path} is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path} is no regular file")
+
+
 def read_file(path: str | Path, max_bytes: int) -> bytes:
-    """The content of a regular file whose size is judged first. Nothing else is opened, and nothing waited for.
+    """The content of a regular file, whose size is checked first. A pipe is refused, never waited for.
 
     Args:
         path: The file, or a link to one.
@@ -40,9 +56,8 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
         ValueError: If it is a folder, a device, a pipe or a socket, or too large.
         OSError: If it cannot be read.
     """
-    if os.path.isdir(path):
-        raise ValueError(f"{path} is a folder, not a file")
-    # Without waiting: a pipe that nobody writes into is opened at once, and then refused.
+    require_file(path)
+    # Non-blocking: a pipe that took the file's place meanwhile is opened at once, and then refused.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
@@ -51,38 +66,47 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
             raise ValueError(
                 f"{path} has {found.st_size:,} bytes, more than the {max_bytes:,} that are read of such a file"
             )
-        return file.read(max_bytes)
+        return file.read(found.st_size)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes the final name when the block ends well.
 
-    Its content reaches the disk before the name does. When the block raises, the temporary file goes and a former file
-    of that name stays.
+    Its content reaches the disk before the name does. If the block raises, the temporary file is removed and a former
+    file of that name stays. Where the name is a link, the file that it leads to is replaced.
 
     Args:
         path: The final name; its folder must exist.
 
     Raises:
+        FileExistsError: If there is something of that name that is no regular file, such as a folder or a device.
         FileNotFoundError: If the folder does not exist.
+
+    Examples:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(f"{folder}/report.txt") as temporary:
+        ...         _ = temporary.write_text("whole")
+        ...     print(os.listdir(folder))
+        ['report.txt']
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"folder {path.parent} does not exist; create it or choose another path")
+    if os.path.lexists(path) and not path.is_file():
+        raise FileExistsError(f"cannot write {path}: it is no regular file; choose another path")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     try:
         yield Path(name)
-        _as_new(name)
-        _sync(name)
+        _set_usual_mode(name)
+        _flush(name)
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
         raise
-    with suppress(OSError):  # the name is there; some systems cannot flush a folder
-        _sync(path.parent)
+    _flush_folder(path.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -93,7 +117,9 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder in the same folder that takes the final name when the block ends well; else it goes.
+    """A temporary folder beside `path`, locked, that takes this name when the block ends well; else it is removed.
+
+    The block may call `name_folder` earlier; the lock stays. What a killed process left of the same name is removed.
 
     Args:
         path: The final name; its folder must exist.
@@ -101,77 +127,50 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         OSError: If no folder can be made there, or there is something of that name at the end.
     """
-    with unnamed_folder(path) as temporary:
-        yield temporary
-        name_folder(temporary, path)
-
-
-@contextmanager
-def unnamed_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder, locked, that the block may name by `name_folder`; it goes at the end if it did not.
-
-    What a killed process left of an earlier one of that name goes first.
-
-    Args:
-        path: The final name; its folder must exist.
-
-    Raises:
-        OSError: If no folder can be made there.
-    """
     path = Path(path)
-    remove_unfinished(path)
+    remove_temporaries(path.parent, path.name)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
         with lock_folder(temporary):
             yield temporary
+            if temporary.exists():
+                name_folder(temporary, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # there if it did not get its name
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def name_folder(temporary: Path, path: str | Path) -> None:
-    """Give a temporary folder its final name and the permissions of any new one; a lock on it stays.
+    """Give a temporary folder its final name and the permissions of any new folder.
 
     Raises:
         OSError: If there is something of that name.
     """
-    _as_new(temporary)
+    _set_usual_mode(temporary)
     os.rename(temporary, path)
-    with suppress(OSError):  # the name is there; some systems cannot flush a folder
-        _sync(Path(path).parent)
+    _flush_folder(Path(path).parent)
 
 
-def remove_unfinished(path: str | Path) -> None:
-    """Remove what `unnamed_folder` left of a folder where its process was killed; a living one has it locked.
+def remove_temporaries(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder.
 
-    Where the file system has no locks, all stays.
+    Folders of processes that live are locked and stay, as do all where the file system has no locks. Files are removed
+    whoever writes them: call it only where no other process writes.
 
     Args:
-        path: The final name.
+        folder: The folder; it need not exist.
+        name: The final name of what was to be written; any if None.
     """
-    path = Path(path)
-    for left in _temporaries(path.parent, path.name):
+    for left in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp"):
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+            continue
         with suppress(OSError), lock_folder(left) as locked:
             if locked:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def remove_temporaries(folder: Path, name: str | None = None) -> None:
-    """Remove what `replacing` left in a folder where its process was killed; no other may write there now.
-
-    Args:
-        folder: The folder; it need not exist.
-        name: The final name of the files; any if None.
-    """
-    for left in _temporaries(folder, name):
-        left.unlink(missing_ok=True)
-
-
-def _temporaries(folder: Path, name: str | None) -> Iterator[Path]:
-    return folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp")
-
-
-def _as_new(path: str | Path) -> None:
-    """Give a private temporary file or folder the permissions of any new one: those that the umask leaves."""
+def _set_usual_mode(path: str | Path) -> None:
+    """Give a private temporary file or folder the permissions that the umask leaves any new one."""
     umask = os.umask(0)
     os.umask(umask)
     mode = os.stat(path).st_mode
@@ -179,11 +178,11 @@ def _as_new(path: str | Path) -> None:
     os.chmod(path, stat.S_IMODE(mode) | usual & ~umask)  # a shared folder's setgid, which is inherited, stays
 
 
-def _sync(path: str | Path) -> None:
+def _flush(path: str | Path) -> None:
     """Flush a file or folder to the disk.
 
     Raises:
-        OSError: If that fails; network file systems tell only here that the disk or a quota is full.
+        OSError: If that fails; network file systems report only here that the disk or a quota is full.
     """
     handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)  # Windows flushes what is writable
     try:
@@ -195,11 +194,17 @@ def _sync(path: str | Path) -> None:
         os.close(handle)
 
 
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder; they are there already, and some systems cannot flush a folder."""
+    with suppress(OSError):
+        _flush(folder)
+
+
 @contextmanager
 def lock_folder(path: str | Path) -> Iterator[bool]:
-    """Keep a folder from other processes while the block lasts. Where the file system has no locks, do nothing.
+    """Lock a folder for the block: no other process, and no other block of this one, can lock it.
 
-    The system lifts the lock when the process ends, however it ends; it is the folder's, whatever its name.
+    The lock stays with a folder that is renamed, and ends with the process. A file system may have no locks.
 
     Args:
         path: The folder.
@@ -209,7 +214,7 @@ def lock_folder(path: str | Path) -> Iterator[bool]:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        BlockingIOError: If another process, or another block of this one, works on it.
+        BlockingIOError: If it is locked already.
     """
     if fcntl is None:
         yield False

@@ -1,4 +1,4 @@
-"""Code of others: what installed packages register for freqfast, and what a user names by its module."""
+"""Code of other packages: what they register for freqfast, and what a user names by its module."""
 
 import importlib
 import sys
@@ -7,52 +7,61 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-__all__ = ["find_plugins", "import_object", "load_plugin", "plugin_versions", "working_directory_importable"]
+__all__ = ["GROUPS", "find_plugins", "import_object", "load_plugin", "plugin_versions", "working_directory_importable"]
+
+GROUPS = {
+    "recipes": "recipe",  # a `freqfast.Recipe`, or a module of them
+    "callbacks": "callback",  # a class of fastai callbacks, for a recipe's `callbacks`
+    "corruptions": "corruption",  # a function, see `freqfast.corruptions.Corruption`
+    "models": "model",  # a function that builds a network, for a recipe's `model`
+    "data": "data",  # a function that loads a data set, see `freqfast.data.DataSource`, for a recipe's `data`
+    "analyses": "analysis",  # an analysis of a trained model, see `freqfast.analysis`
+}
+"""The groups of entry points: what a package registers under ``freqfast.<group>``, and what messages call one."""
 
 
-def _registered(kind: str) -> list[EntryPoint]:
+def _registered(group: str) -> list[EntryPoint]:
     try:
-        return sorted(entry_points(group=f"freqfast.{kind}"), key=lambda point: point.name)
-    except Exception as error:  # one package's damaged entry_points.txt makes the standard library raise anything
+        return sorted(entry_points(group=f"freqfast.{group}"), key=lambda point: point.name)
+    except Exception as error:  # one package's corrupt entry_points.txt makes the standard library raise anything
         raise ValueError(
             f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
             "remove that package"
         ) from None
 
 
-def find_plugins(kind: str) -> dict[str, EntryPoint]:
+def find_plugins(group: str) -> dict[str, EntryPoint]:
     """The entry points of a group by their names, sorted; nothing is imported.
 
     Args:
-        kind: "recipes", "callbacks" or "corruptions".
+        group: One of `GROUPS`.
 
     Raises:
         ValueError: If the installed packages' metadata cannot be read.
     """
-    return {point.name: point for point in _registered(kind)}
+    return {point.name: point for point in _registered(group)}
 
 
 def plugin_versions() -> dict[str, str]:
-    """Versions of the installed packages that register anything for freqfast, itself left out, by their names.
+    """Versions of the installed packages that register anything for freqfast, by their names; freqfast is left out.
 
     Raises:
         ValueError: If the installed packages' metadata cannot be read.
     """
-    kinds = ("recipes", "callbacks", "corruptions")
-    packages = {point.dist for kind in kinds for point in _registered(kind) if point.dist is not None}
+    packages = {point.dist for group in GROUPS for point in _registered(group) if point.dist is not None}
     versions = {str(package.name): str(package.version) for package in packages}
     versions.pop("freqfast", None)
     return dict(sorted(versions.items()))
 
 
-def load_plugin(kind: str, point: EntryPoint) -> Any:
+def load_plugin(group: str, point: EntryPoint) -> Any:
     """Import what an entry point names.
 
     Raises:
-        ValueError: If it cannot be imported, whatever its package raises, or several packages register its name.
+        ValueError: If the import raises anything, or several packages register this name.
     """
-    what = f"{kind.removesuffix('s')} entry point {point.name!r}"
-    packages = sorted(str(other.dist and other.dist.name) for other in _registered(kind) if other.name == point.name)
+    what = f"{GROUPS[group]} entry point {point.name!r}"
+    packages = sorted(str(other.dist and other.dist.name) for other in _registered(group) if other.name == point.name)
     if len(packages) > 1:
         raise ValueError(f"{what} is registered by {' and by '.join(packages)}; uninstall all but one of them")
     try:
@@ -62,12 +71,16 @@ def load_plugin(kind: str, point: EntryPoint) -> Any:
 
 
 def import_object(text: str) -> Any:
-    """What ``package.module:name`` names. It runs the module's code, by design.
+    """Import what ``package.module:name`` names. This runs the module's code.
 
     Modules of the working directory are found too, after those that are installed.
 
     Raises:
-        ValueError: If the module cannot be imported, whatever it raises, or has no such name.
+        ValueError: If importing the module raises anything, or it has no such name.
+
+    Examples:
+        >>> import_object("math:tau")
+        6.283185307179586
     """
     module, _, name = text.partition(":")
     with working_directory_importable():

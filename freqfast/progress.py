@@ -1,4 +1,4 @@
-"""How long work tells what it has done and is asked to stop, without knowing who shows it or who asks."""
+"""How long-running work reports its progress, and how it is asked to stop."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,18 @@ Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, message)``."""
 
 Stop = Callable[[], int | None]
-"""Asked for the number of a signal that wants the work to stop; None if none does."""
+"""Returns the number of a signal if the work is to stop, else None."""
 
 
 class RunStoppedError(OSError):
-    """A run that cannot go on for a reason outside it (a signal, the disk, memory), and can be resumed.
+    """Raised when a run has to stop for a reason outside it (a signal, the disk, memory); it can be resumed.
 
     Attributes:
         signum: The signal that stopped it, if one did.
+
+    Examples:
+        >>> RunStoppedError("interrupted after 3 epochs", signum=2).signum
+        2
     """
 
     def __init__(self, message: str, signum: int | None = None) -> None:
@@ -24,12 +28,16 @@ class RunStoppedError(OSError):
 
 
 def stopping(progress: Progress | None, stop: Stop) -> Progress:
-    """A progress function at which work can stop at once, since it is repeated when the run goes on.
+    """A progress function for work that may stop at any report, because a resumed run repeats it.
 
     Args:
-        progress: Called as ``progress(done, total, message)`` in its turn.
-        stop: Asked each time for the number of a signal that wants the run to stop; None if none does. If one does, the
-            function raises `RunStoppedError`.
+        progress: Called with each report.
+        stop: Called before each report; if it returns a signal, the function raises `RunStoppedError`.
+
+    Examples:
+        >>> report = stopping(print, stop=lambda: None)
+        >>> report(1, 2, "decoding")
+        1 2 decoding
     """
 
     def report(done: int, total: int, message: str) -> None:

@@ -128,7 +128,8 @@ def record_to_json(record: Any) -> str:
 
 def plain(record: Any) -> Any:
     """A record as values that JSON has: tables, lists, numbers, text, truth values and None."""
-    return _adapter(type(record)).dump_python(record, mode="json", warnings="error")
+    kind: Any = type(record)
+    return _writer(kind).dump_python((record,), mode="json", by_alias=True, warnings="error")[0]
 
 
 def check_value(name: str, value: Any, annotation: Any) -> Any:
@@ -161,7 +162,8 @@ def check_fields(record: Any) -> None:
     """
     for field in fields(record):
         try:
-            value = _adapter(field.type).validate_python(getattr(record, field.name), strict=True)
+            annotation: Any = field.type
+            value = _adapter(annotation).validate_python(getattr(record, field.name), strict=True)
         except ValidationError as error:
             raise ValueError(_told(error, (field.name,))) from None
         object.__setattr__(record, field.name, value)
@@ -211,6 +213,12 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation, config=None if is_record else ConfigDict(arbitrary_types_allowed=True))
 
 
+@lru_cache(maxsize=256)
+def _writer(kind: Any) -> TypeAdapter[Any]:
+    # Infinities and NaN stay as they are. pydantic takes this setting for a tuple, but not for a dataclass itself.
+    return TypeAdapter(tuple[kind], config=ConfigDict(ser_json_inf_nan="constants"))
+
+
 def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
     """Values as the annotation means them, taken as JSON takes them: a list for a tuple, but no text for a number.
 
@@ -234,7 +242,7 @@ def _told(error: ValidationError, place: tuple[str, ...] = ()) -> str:
     if fault["type"] == "missing" and isinstance(fault["loc"][-1], str):
         return f"{key} is missing"
     if fault["type"] == "missing":
-        return f"must have more items, got {_short(fault['input'])}"
+        return f"{key.rpartition('.')[0]} must have more items, got {_short(fault['input'])}".strip()
     if fault["type"] == "unexpected_keyword_argument":
         return f"unknown key {key!r}"
     if fault["type"] == "value_error":  # raised by a record itself

@@ -1,4 +1,4 @@
-"""Models with our layers under torch.compile, torch.export: what depends on sizes alone is a constant in one graph."""
+"""Models with our layers under torch.compile and torch.export: what depends on sizes alone is a constant there."""
 
 from functools import partial
 
@@ -8,16 +8,17 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from freqfast.spectral.antialiasing import apply_antialiasing, low_pass
+from freqfast.spectral.antialiasing import apply_antialiasing, ideal_low_pass, low_pass
 from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.perturbation import perturb_spectrum
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's compiler
+CHANGES = [apply_antialiasing, partial(apply_antialiasing, kind="flc"), apply_equalization, apply_modulation]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_compiled():
+def _reset_compiler():
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
@@ -47,7 +48,7 @@ def small_model(change):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("change", [apply_antialiasing, apply_equalization, apply_modulation])
+@pytest.mark.parametrize("change", CHANGES)
 def test_one_graph_whose_operators_are_those_of_the_forward_pass(change, training, compiled, graphs):
     model, images = small_model(change).train(training), torch.randn(2, 3, 16, 16)
     if change is apply_modulation:
@@ -66,7 +67,7 @@ def test_one_graph_whose_operators_are_those_of_the_forward_pass(change, trainin
     torch.__version__ < "2.10",
     reason="before torch 2.10 the graph after a split is made anew with each tensor it takes",
 )
-def test_perturbed_gains_split_the_graph_once_and_for_all(compiled, graphs):
+def test_perturbed_gains_split_the_graph_but_compile_no_more_later(compiled, graphs):
     model, images = small_model(lambda model: apply_modulation(model, sigma=0.5, seed=0)), torch.randn(2, 3, 16, 16)
     step = compiled(model.train())
     first = step(images)
@@ -91,7 +92,14 @@ class Recorded(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "forward", [partial(low_pass, stride=(2, 2)), SpectrumEqualizer(), SpectralConv2d(3, 4, 3), perturb_spectrum]
+    "forward",
+    [
+        partial(low_pass, stride=(2, 2)),
+        partial(ideal_low_pass, stride=(2, 2)),
+        SpectrumEqualizer(),
+        SpectralConv2d(3, 4, 3),
+        perturb_spectrum,
+    ],
 )
 def test_a_second_pass_makes_no_tensor_out_of_numbers(forward):
     """Each would be a copy from the host, which a GPU waits for."""
@@ -104,9 +112,9 @@ def test_a_second_pass_makes_no_tensor_out_of_numbers(forward):
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("change", [apply_antialiasing, apply_equalization, apply_modulation])
-def test_what_an_export_traces_stays_in_it(change, strict):
-    size = 18 + 2 * strict  # as float64 one that no other test has had constants made for
+@pytest.mark.parametrize("change", CHANGES)
+def test_exported_models_equal_and_leave_no_traced_constants(change, strict):
+    size = 18 + 2 * strict  # a size that no other test uses, so that its constants are not cached
     model, images = small_model(change).eval().double(), torch.randn(2, 3, size, size).double()
     exported = torch.export.export(model, (images,), strict=strict).module()
     found = model(images)
@@ -114,15 +122,15 @@ def test_what_an_export_traces_stays_in_it(change, strict):
     torch.testing.assert_close(exported(images), found)
 
 
-def test_sizes_alone_of_a_model_leave_it_whole():
+def test_a_pass_of_fake_tensors_leaves_no_constants():
     model = small_model(apply_equalization).eval()
     with FakeTensorMode(allow_non_fake_inputs=True):
         assert model(torch.empty(2, 3, 22, 22)).shape == (2, 4, 10, 10)
     assert type(model(torch.randn(2, 3, 22, 22))) is torch.Tensor
 
 
-@pytest.mark.parametrize("change", [apply_antialiasing, apply_equalization, apply_modulation])
-def test_a_model_that_was_compiled_before(change, compiled):
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_takes_effect_in_a_model_that_is_compiled_already(change, compiled):
     model, images = small_model(lambda model: model), torch.randn(8, 3, 16, 16)
     fast = compiled(model)
     fast(images)

@@ -1,16 +1,43 @@
-"""The README's promises that can be checked without running them whole."""
+"""What the README and the documentation promise, as far as it can be checked without running them whole."""
 
+import inspect
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
+from freqfast.cli.main import app
+
+import freqfast
+from freqfast.corruptions import MAIN
+from freqfast.models.build import build_model
+from freqfast.study import read_results
+from freqfast.study.statistics import paired_difference
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RECIPES_README = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+DOCS = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes" / "README.md", *DOCS]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
 SHELL = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-PYTHON = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+PYTHON = [
+    (name, block)
+    for name, text in TEXTS.items()
+    for block in re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+]
+COMMAND_LINES = {
+    line for text in TEXTS.values() for line in re.findall(r"(?<![\w/])freqfast \w+ [^`#&\n]*--[^`#&\n]*", text)
+}
+
+
+@cache
+def options_of(name):
+    """The options that a command has."""
+    command = typer.main.get_command(app).commands[name]
+    command = command.make_context(name, [], resilient_parsing=True).command
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_first_two_blocks_are_the_two_commands_one_line_each():
@@ -20,49 +47,77 @@ def test_first_two_blocks_are_the_two_commands_one_line_each():
     assert shlex.split(tests)[-1] == "pytest"
 
 
-@pytest.mark.parametrize("block", PYTHON)
-def test_python_blocks_compile(block):
-    compile(block, "README.md", "exec")
+def test_readme_is_short():
+    assert len(README.splitlines()) <= 120
+
+
+@pytest.mark.parametrize(("name", "block"), PYTHON, ids=[f"{name}-{i}" for i, (name, _) in enumerate(PYTHON)])
+def test_python_blocks_compile(name, block):
+    compile(block, name, "exec")
 
 
 def test_plain_pytorch_block_runs(tmp_path, monkeypatch):
-    from freqfast.models.resnet import build_model
-
     monkeypatch.chdir(tmp_path)
-    block = next(block for block in PYTHON if "project_filters" in block)
+    block = next(block for name, block in PYTHON if name == "README.md" and "project_filters" in block)
     exec(block, {"model": build_model("resnet18", width=8)})
     assert (tmp_path / "filters.h5").stat().st_size > 1000
 
 
-def test_names_every_command_and_no_other():
-    from freqfast.cli.main import app
-
-    commands = {command.callback.__name__ for command in app.registered_commands}
+def test_readme_names_every_command_and_no_other():
     named = set(re.findall(r"^freqfast (\w+)", README, flags=re.MULTILINE))
-    assert named == commands
+    assert named == set(typer.main.get_command(app).commands)
 
 
-@pytest.mark.parametrize("line", re.findall(r"(?<![\w/])freqfast \w+ [^`#&\n]*--[^`#&\n]*", README + RECIPES_README))
-def test_options_that_it_shows_exist(line):
-    import typer
-    from freqfast.cli.main import app
-
-    name, options = line.split()[1], re.findall(r"--[a-z]\w*(?:-\w+)*", line)
-    command = typer.main.get_command(app).commands[name]
-    assert set(options) <= {option for parameter in command.params for option in parameter.opts}
+@pytest.mark.parametrize("line", sorted(COMMAND_LINES))
+def test_options_of_commands_exist(line):
+    options = re.findall(r"(?<!\S)--[a-z]\w*(?:-\w+)*", line)
+    assert set(options) <= options_of(line.split()[1])
 
 
-def headings(page):
-    """The anchors that GitHub gives a page's headings."""
-    lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_that_a_page_names_alone_exist(path):
+    known = set().union(*(options_of(name) for name in typer.main.get_command(app).commands))
+    named = re.findall(r"`(--[a-z]\w*(?:-\w+)*)", TEXTS[str(path.relative_to(ROOT))])
+    assert set(named) <= known | {"--help"}
 
 
-@pytest.mark.parametrize("page", ["README.md", "recipes/README.md"])
+def anchors(page):
+    """What a link may name on a page: the anchors that GitHub gives its headings, and MyST's own targets."""
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    headings = {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+    return headings | set(re.findall(r"^\(([\w-]+)\)=$", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=TEXTS)
 def test_links_and_pictures_exist(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        file, _, heading = target.partition("#")
-        path = (ROOT / page).parent / file if file else ROOT / page
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        file, _, anchor = target.replace("\n", " ").partition("#")
+        path = page.parent / file if file else page
         assert path.exists(), target
-        assert not heading or heading in headings(path), target
+        assert not anchor or anchor in anchors(path), target
+
+
+def test_reference_has_every_public_name():
+    text = "".join(text for name, text in TEXTS.items() if name.startswith("docs/reference/python/"))
+    names = {name for name in freqfast.__all__ if not inspect.ismodule(getattr(freqfast, name))}
+    assert {name for name in names if not re.search(rf"\b{name}\b", text)} <= {"__version__"}
+
+
+def test_headline_numbers_are_those_of_the_result_file():
+    rows = read_results(ROOT / "recipes" / "studies" / "small.results.json")
+    mean7 = (*MAIN[7:11], *MAIN[12:])  # all but noises, blurs and contrast
+
+    def difference(corruptions):
+        accuracy = {
+            row.name: sum(sum(row.report.accuracy[name].values()) / 5 for name in corruptions) / len(corruptions)
+            for row in rows
+        }
+        best, baseline = (
+            {row.seed: 100 * accuracy[row.name] for row in rows if row.arm == arm}
+            for arm in ("antialiasing-equalization-shaping", "baseline")
+        )
+        found = paired_difference(best, baseline)
+        return f"{found.mean:.1f} ± {found.half_width:.1f}"
+
+    assert f"gains {difference(MAIN)} points of mean15 and {difference(mean7)} of mean7" in README

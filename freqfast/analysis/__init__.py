@@ -1,35 +1,14 @@
-"""Analyses that tell what a model's spectra mean: pure functions that return dataclasses of NumPy arrays."""
+"""Analyses of trained models: what their spectra mean for what they classify.
 
-from freqfast.analysis.ablation import ablate_bands
-from freqfast.analysis.heat_map import fourier_heat_map
-from freqfast.analysis.quality import filter_quality
-from freqfast.analysis.reliance import frequency_reliance
-from freqfast.analysis.results import (
-    ANALYSES,
-    Ablation,
-    Analysis,
-    HeatMap,
-    ImageAnalysis,
-    Quality,
-    Reliance,
-    read_analysis,
-    write_analysis,
-)
-from freqfast.spectra.profile import radial_profile
+An analysis is a module: its function (pure: it returns a record of NumPy arrays), its result, its figure and the words
+beside it, put together in an `Analysis`. `find_analysis` finds ours and those of other packages by name. Names load on
+first use: a list of names should not cost torch.
 
-__all__ = [
-    "ANALYSES",
-    "Ablation",
-    "Analysis",
-    "HeatMap",
-    "ImageAnalysis",
-    "Quality",
-    "Reliance",
-    "ablate_bands",
-    "filter_quality",
-    "fourier_heat_map",
-    "frequency_reliance",
-    "radial_profile",
-    "read_analysis",
-    "write_analysis",
-]
+>>> import freqfast.analysis
+>>> freqfast.analysis.filter_quality([[[[0, 1, 0]]], [[[1, 0, 0]]]]).orthogonality
+1.0
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

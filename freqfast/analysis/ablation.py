@@ -1,23 +1,81 @@
 """Band ablation: accuracy when the first layer's filters of a band, or a band of all its responses, are removed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 
-from freqfast.analysis.filtering import accuracy, filtered_images, radial_frequencies
-from freqfast.analysis.results import Ablation
+from freqfast.analysis.definition import (
+    Analysis,
+    Fraction,
+    Fractions,
+    ImageResult,
+    Layer,
+    Seed,
+    Table,
+    check_shapes,
+)
+from freqfast.analysis.filtering import accuracy, filtered_images
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress
+from freqfast.records import Integers
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
+from freqfast.spectral.spectrum import radial_frequencies
 from freqfast.spectral.surgery import find_conv
 
-__all__ = ["ablate_bands", "without_filters"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ABLATION", "Ablation", "ablate_bands", "draw_ablation", "without_filters"]
 
 CONTROLS = 5
 """How many random choices of filters the control averages."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ablation(ImageResult):
+    """Accuracy without a band, by band.
+
+    Attributes:
+        bands: The bands.
+        layer: Name of the convolution whose filters were removed.
+        counts: Filters of each band, ``(B,)``.
+        filters: Accuracy without the band's filters, ``(B,)``.
+        control: Accuracy without as many filters at random, mean of several draws, ``(B,)``.
+        response: Accuracy with the band taken out of every filter's response, ``(B,)``.
+        clean: Accuracy of the whole model.
+        seed: Seed of the random choices.
+
+    Examples:
+        >>> found = Ablation(
+        ...     bands=Bands.equal_area(2), layer="conv1", counts=[3, 1], filters=[0.1, 0.8], control=[0.2, 0.7],
+        ...     response=[0.3, 0.6], clean=0.9, images=7,
+        ... )
+        >>> found.filters - found.control
+        array([-0.1,  0.1])
+    """
+
+    analysis: Literal["ablation"] = "ablation"
+    bands: Bands
+    layer: str
+    counts: Integers
+    filters: Fractions
+    control: Fractions
+    response: Fractions
+    clean: Fraction
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        check_shapes(self, (len(self.bands),), "counts", "filters", "control", "response")
+        if self.counts.min() < 0:
+            raise ValueError(f"counts must not be negative, got {self.counts.tolist()}")
 
 
 def without_filters(
@@ -48,9 +106,9 @@ def ablate_bands(
     classifier: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
-    bands: BandsLike = None,
-    layer: str | None = None,
-    seed: int = 0,
+    bands: Annotated[BandsLike, Field(ge=1, le=16, description="Number of bands of equal area.")] = 2,
+    layer: Layer = None,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Ablation:
     """Accuracy without each band's filters, and without each band in the response of every filter.
@@ -75,8 +133,18 @@ def ablate_bands(
         seed: Seed of the random choices.
         progress: Called as ``progress(done, total, message)`` after each accuracy.
 
+    Returns:
+        The accuracies by band.
+
     Raises:
         ValueError: If the model has no such convolution or the bands do not fit.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> found = ablate_bands(classifier, np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64))
+        >>> found.bands.names, found.layer, found.counts.sum()
+        (('low', 'high'), '0', np.int64(4))
     """
     bands = Bands.of(bands)
     name, conv = find_conv(classifier.model, layer)
@@ -93,21 +161,19 @@ def ablate_bands(
             progress(done, total, "band ablation")
         return found
 
+    def measure_without(rows: np.ndarray) -> float:
+        return measure(without_filters(classifier, rows, layer), images)
+
     clean = measure(classifier, images)
-    filters = [measure(without_filters(classifier, rows, layer), images) for rows in members]
-    control = [
-        np.mean(
-            [
-                measure(without_filters(classifier, rng.choice(len(classes), len(rows), replace=False), layer), images)
-                for _ in range(CONTROLS)
-            ]
-        )
-        for rows in members
-    ]
-    rho = radial_frequencies(*images.shape[1:3])
+    filters = [measure_without(rows) for rows in members]
+    control = []
+    for rows in members:
+        draws = (rng.choice(len(classes), len(rows), replace=False) for _ in range(CONTROLS))
+        control.append(np.mean([measure_without(draw) for draw in draws]))
+    rho = radial_frequencies(*images.shape[1:3], half=True)
     upper = (*bands.edges[1:-1], np.inf)
-    stops = [(rho < low) | (rho >= high) for low, high in zip(bands.edges, upper, strict=False)]
-    response = [measure(classifier, pixels) for pixels in filtered_images(images, stops)]
+    outside = [(rho < low) | (rho >= high) for low, high in zip(bands.edges, upper, strict=False)]
+    response = [measure(classifier, pixels) for pixels in filtered_images(images, outside)]
     return Ablation(
         bands=bands,
         layer=name,
@@ -119,3 +185,73 @@ def ablate_bands(
         images=len(images),
         seed=seed,
     )
+
+
+def draw_ablation(found: Mapping[str, Ablation], bands: Bands | None = None) -> "Figure":
+    """Accuracy without each band: its filters, as many filters at random, its frequencies; one panel a run.
+
+    Args:
+        found: What `ablate_bands` found, by label.
+        bands: Not used: a result has its own.
+    """
+    from freqfast.analysis.colours import band_colour
+    from freqfast.analysis.panels import COLUMN, dress, panels, wrap
+
+    lines = 3 * max(len(one.bands) for one in found.values())
+    height = len(found) * (0.17 * lines + 0.55) + 0.5
+    figure, grid = panels(len(found), 1, COLUMN, height, sharex=True)
+    for axes, (label, one) in zip(grid[:, 0], found.items(), strict=True):
+        names: list[str] = []
+        for b, band in enumerate(one.bands.names):
+            count = f"{one.counts[b]} of {one.counts.sum()}"
+            views = [(f"without {band} frequencies", one.response, "s", "full")]
+            if one.counts[b]:
+                views = [
+                    (f"without {band} filters ({count})", one.filters, "o", "full"),
+                    (f"{count} at random", one.control, "o", "none"),
+                    *views,
+                ]
+            colour = band_colour(band, b)
+            for text, values, marker, fill in views:
+                value, line = 100 * values[b], len(names)
+                axes.plot([value, 100 * one.clean], [line] * 2, color=colour, linewidth=0.8)
+                axes.plot(value, line, marker=marker, fillstyle=fill, color=colour, markersize=5, linestyle="none")
+                names.append(text)
+        axes.axvline(100 * one.clean, linewidth=0.8, color=axes.spines["left"].get_edgecolor())
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(0, 100)
+        dress(axes, f"{wrap([label])[0]}\nwhole model (line): {100 * one.clean:.1f} %", grid="x")
+    grid[-1, 0].set_xlabel("accuracy (%)", fontsize=8)
+    return figure
+
+
+def _describe(label: str, found: Ablation) -> str:
+    return "; ".join(
+        f"{label} without {name} filters {100 * found.filters[b]:.1f} %, without {name} frequencies "
+        f"{100 * found.response[b]:.1f} %"
+        for b, name in enumerate(found.bands.names)
+    )
+
+
+def _summarise(found: Ablation) -> list[str | Table]:
+    by_band = zip(found.bands.names, found.counts, found.filters, found.control, found.response, strict=True)
+    table = Table(
+        f"accuracy in percent without a band, layer {found.layer}",
+        ("band", "filters", "without them", "as many at random", "without its frequencies"),
+        [(name, str(count), *(f"{100 * value:.2f}" for value in values)) for name, count, *values in by_band],
+    )
+    return [table, f"whole model: {100 * found.clean:.2f} %"]
+
+
+ABLATION = Analysis(
+    run=ablate_bands,
+    result=Ablation,
+    figure=draw_ablation,
+    title="Band ablation",
+    caption="Nothing is trained or recalibrated after the removal; BatchNorm keeps its statistics.",
+    describe=_describe,
+    summarise=_summarise,
+    description="Nothing is retrained, and BatchNorm is not recalibrated.",
+    precision="float32",
+)

@@ -4,17 +4,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
 from freqfast.models.classifier import Classifier
 
-__all__ = ["accuracy", "filtered_images", "radial_frequencies"]
-
-
-def radial_frequencies(height: int, width: int) -> NDArray[np.float64]:
-    """Radial frequency at each bin of a real 2-D DFT, ``(height, width // 2 + 1)``, in cycles/pixel."""
-    rho: NDArray[np.float64] = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    return rho
+__all__ = ["accuracy", "filtered_images"]
 
 
 def filtered_images(images: np.ndarray, keeps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -25,7 +18,7 @@ def filtered_images(images: np.ndarray, keeps: Iterable[np.ndarray]) -> Iterator
 
     Args:
         images: ``(N, H, W, 3)`` pixels from 0 to 255.
-        keeps: Masks ``(H, W // 2 + 1)`` over `radial_frequencies`: True for what stays.
+        keeps: Masks ``(H, W // 2 + 1)`` over `freqfast.spectral.spectrum.radial_frequencies`: True for what stays.
 
     Yields:
         float32 ``(N, H, W, 3)``.

@@ -1,18 +1,81 @@
 """The Fourier heat map: a classifier's error under each 2-D Fourier basis perturbation."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
+from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Seed
 from freqfast.analysis.filtering import accuracy
-from freqfast.analysis.results import MAX_NORM, HeatMap
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress
-from freqfast.spectral.spectrum import frequency_pairs
+from freqfast.records import check_value
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
 
-__all__ = ["check_norm", "fourier_basis", "fourier_heat_map"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["HEAT_MAP", "HeatMap", "draw_heat_maps", "fourier_basis", "fourier_heat_map"]
 
 CIFAR10_NORM = 4.0
 """The L2 norm of the perturbation of each channel that the paper uses for 32x32 images, pixels in [0, 1]."""
+
+
+def _check_norm(norm: float) -> float:
+    if not 0 < norm <= 1e6:
+        raise ValueError(f"must be positive and at most 1,000,000, got {norm}; the paper takes 4 for CIFAR-10")
+    return norm
+
+
+Norm = Annotated[
+    float,
+    AfterValidator(_check_norm),
+    Field(description="L2 norm of the perturbation of each channel, pixels in [0, 1]."),
+]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeatMap(ImageResult):
+    """The Fourier heat map.
+
+    Attributes:
+        error: Error under the perturbation at each frequency, ``(H, W)``, axes ``(fy, fx)`` in the order of
+            `freqfast.frequencies`: the lowest in the middle.
+        clean_error: Error without perturbation.
+        norm: L2 norm of the perturbation of each channel, pixels in [0, 1].
+        seed: Seed of the signs.
+
+    Examples:
+        >>> found = HeatMap(error=[[0.5, 0.25], [0.75, 0.5]], clean_error=0.1, norm=4.0, seed=0, images=100)
+        >>> found.band_error(Bands.equal_area(2))
+        array([0.5, 0.5])
+    """
+
+    analysis: Literal["heatmap"] = "heatmap"
+    error: Fractions
+    clean_error: Fraction
+    norm: Norm
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if self.error.ndim != 2 or not self.error.size:
+            raise ValueError(f"error must have two dimensions, none of them 0, got shape {self.error.shape}")
+
+    def band_error(self, bands: Bands) -> NDArray[np.float64]:
+        """Mean error over the frequencies of each band, ``(B,)``; NaN for a band without any."""
+        rho = np.fft.fftshift(radial_frequencies(*self.error.shape))
+        band = np.digitize(rho, bands.edges[1:-1]).ravel()
+        total = np.bincount(band, self.error.ravel(), len(bands))
+        count = np.bincount(band, minlength=len(bands))
+        means: NDArray[np.float64] = np.where(count, total / np.maximum(count, 1), np.nan)
+        return means
 
 
 def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64]:
@@ -35,25 +98,12 @@ def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64
     return basis
 
 
-def check_norm(norm: float) -> None:
-    """Refuse a norm that no perturbation has.
-
-    Raises:
-        ValueError: If it is not positive or more than a million.
-    """
-    if not 0 < norm <= MAX_NORM:
-        raise ValueError(
-            f"norm must be positive and at most {MAX_NORM:,.0f}, got {norm}; the paper takes {CIFAR10_NORM:g} for "
-            "CIFAR-10"
-        )
-
-
 def fourier_heat_map(
     classifier: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
-    norm: float = CIFAR10_NORM,
-    seed: int = 0,
+    norm: Norm = CIFAR10_NORM,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> HeatMap:
     """Error of a classifier under every Fourier basis perturbation (Yin et al., 2019, arXiv:1906.08988).
@@ -67,13 +117,25 @@ def fourier_heat_map(
         images: uint8 ``(N, H, W, 3)``.
         labels: ``(N,)``.
         norm: L2 norm of the perturbation of each channel, for pixels in [0, 1]. The paper takes 4 for 32x32 images.
-        seed: Seed of the signs, which are those of the image, channel and frequency whatever the others are.
+        seed: Seed of the signs. The sign of an image, channel and frequency does not depend on the other ones.
         progress: Called as ``progress(done, total, message)`` after each pair of frequencies.
 
+    Returns:
+        The errors, on the plane of frequencies.
+
     Raises:
-        ValueError: If the norm is none, see `check_norm`, or there are no images.
+        ValueError: If the norm is not positive or more than a million, or there are no images.
+
+    Examples:
+        >>> from torch import nn
+        >>> mean_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # sees the lowest frequency only
+        >>> classifier = Classifier(mean_colour, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> images = 200 * np.eye(3, dtype=np.uint8)[:, None, None, :].repeat(4, 1).repeat(4, 2)  # red, green, blue
+        >>> found = fourier_heat_map(classifier, images, np.arange(3), norm=8.0, seed=2)
+        >>> found.clean_error, np.argwhere(found.error)
+        (0.0, array([[2, 2]]))
     """
-    check_norm(norm)
+    norm = check_value("norm", float(norm), Norm)
     count, height, width = images.shape[:3]
     error = np.empty((height, width))
     pixels = np.asarray(images, np.float32)
@@ -92,3 +154,65 @@ def fourier_heat_map(
         seed=seed,
         images=count,
     )
+
+
+def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> "Figure":
+    """Fourier heat maps side by side on one scale of colours, with circles at the edges of the bands.
+
+    Args:
+        found: Heat maps by label, such as the runs' names.
+        bands: The bands whose edges are drawn; two of equal area by default.
+    """
+    from matplotlib.patches import Circle
+
+    from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent
+
+    columns = min(2, len(found))
+    rows = math.ceil(len(found) / columns)
+    figure, grid = panels(rows, columns, columns * COLUMN, 2.75 * rows)
+    for axes in grid.flat[len(found) :]:
+        axes.set_visible(False)
+    top = max(float(one.error.max()) for one in found.values())
+    style = {"cmap": "inferno", "vmin": 0, "vmax": 100 * top, "interpolation": "nearest", "origin": "lower"}
+    for axes, (label, one) in zip(grid.flat, found.items(), strict=False):
+        image = axes.imshow(100 * one.error, extent=plane_extent(*one.error.shape), **style)
+        for edge in Bands.of(bands).edges[1:-1]:
+            axes.add_patch(Circle((0, 0), edge, fill=False, edgecolor="white", linewidth=0.8, linestyle="--"))
+        title = f"{label}\nmean {100 * one.error.mean():.1f} %, unperturbed {100 * one.clean_error:.1f} %"
+        dress(axes, title, "fx (cycles/pixel)", "fy (cycles/pixel)" if axes in grid[:, 0] else "", grid="")
+    bar = figure.colorbar(image, ax=grid, shrink=0.85, pad=0.02)
+    norms = sorted({one.norm for one in found.values()})
+    bar.set_label(f"error (%), L2 norm {', '.join(f'{norm:g}' for norm in norms)}", fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def _describe(label: str, found: HeatMap) -> str:
+    return (
+        f"{label}: mean error {100 * found.error.mean():.1f} %, at most {100 * found.error.max():.1f} %, "
+        f"{100 * found.clean_error:.1f} % unperturbed"
+    )
+
+
+def _summarise(found: HeatMap) -> list[str]:
+    bands = Bands.equal_area(2)
+    by_band = zip(bands.names, found.band_error(bands), strict=True)
+    return [
+        f"error without perturbation: {100 * found.clean_error:.2f} %",
+        f"mean error at L2 norm {found.norm:g}: {100 * found.error.mean():.2f} %",
+        *(f"mean error at {name} frequencies: {100 * error:.2f} %" for name, error in by_band),
+    ]
+
+
+HEAT_MAP = Analysis(
+    run=fourier_heat_map,
+    result=HeatMap,
+    figure=draw_heat_maps,
+    title="Fourier heat map",
+    caption="Error when a wave of one spatial frequency is added to every image; the lowest frequencies are in the "
+    "middle, dashed circles are the edges of the bands. After Yin et al. (2019, arXiv:1906.08988).",
+    describe=_describe,
+    summarise=_summarise,
+    description="After Yin et al. (2019).",
+    side_by_side=True,
+)

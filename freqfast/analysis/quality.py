@@ -1,15 +1,66 @@
 """Filter quality: how sparse, how varied and how orthogonal a layer's kernels are."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+from torch import nn
 
-from freqfast.analysis.results import Quality
+from freqfast.analysis.definition import Analysis, AnalysisResult, Count, Fraction, Fractions, Layer
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.modulation import effective_weight
+from freqfast.spectral.surgery import find_conv
 
-__all__ = ["filter_quality", "orthogonality", "sparsity", "variance_entropy", "variance_shares"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "QUALITY",
+    "Quality",
+    "draw_quality",
+    "filter_quality",
+    "model_quality",
+    "orthogonality",
+    "sparsity",
+    "variance_entropy",
+    "variance_shares",
+]
 
 NEAR_ZERO = 0.01
 """A kernel counts as near zero below this share of the layer's largest absolute weight."""
 _RANDOM_LAYERS = 50
+Entropy = Annotated[float, Field(ge=0, le=10)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quality(AnalysisResult):
+    """Quality of a layer's filters.
+
+    Attributes:
+        layer: The layer's name.
+        kernels: Number of kernels, ``O * I``.
+        sparsity: Share of the kernels that are near zero.
+        variance: Share of the variance along each principal component, ``(kH * kW,)``.
+        variance_entropy: Its entropy to base 10.
+        random_entropy: That of layers of the same shape with Gaussian weights, on average.
+        orthogonality: One minus the mean absolute cosine between two filters.
+
+    Examples:
+        >>> filter_quality(np.eye(9).reshape(9, 1, 3, 3)).orthogonality
+        1.0
+    """
+
+    analysis: Literal["quality"] = "quality"
+    layer: str
+    kernels: Count
+    sparsity: Fraction
+    variance: Fractions
+    variance_entropy: Entropy
+    random_entropy: Entropy
+    orthogonality: Fraction
 
 
 def sparsity(weight: np.ndarray) -> float:
@@ -88,8 +139,16 @@ def filter_quality(weight: ArrayLike, layer: str = "") -> Quality:
         weight: ``(O, I, kH, kW)``, the filters as applied.
         layer: The layer's name.
 
+    Returns:
+        The measures.
+
     Raises:
         ValueError: If the weight has another shape, is empty, or holds NaN or infinite values.
+
+    Examples:
+        >>> found = filter_quality(np.eye(9).reshape(9, 1, 3, 3), "conv1")  # each kernel is one pixel
+        >>> found.kernels, found.sparsity, found.orthogonality
+        (9, 0.0, 1.0)
     """
     values = np.asarray(weight, dtype=np.float64)
     if values.ndim != 4 or not values.size:
@@ -97,17 +156,91 @@ def filter_quality(weight: ArrayLike, layer: str = "") -> Quality:
     if not np.isfinite(values).all():
         raise ValueError("weight holds NaN or infinite values; load a sound checkpoint")
     rng = np.random.default_rng(0)
+    random_layers = (rng.standard_normal(values.shape) for _ in range(_RANDOM_LAYERS))
     return Quality(
         layer=layer,
         kernels=values.shape[0] * values.shape[1],
         sparsity=sparsity(values),
         variance=variance_shares(values),
         variance_entropy=variance_entropy(values),
-        random_entropy=float(
-            np.mean([variance_entropy(rng.standard_normal(values.shape)) for _ in range(_RANDOM_LAYERS)])
-        ),
+        random_entropy=float(np.mean([variance_entropy(one) for one in random_layers])),
         orthogonality=orthogonality(values),
     )
+
+
+def model_quality(model: nn.Module, layer: Layer = None) -> Quality:
+    """Quality of the filters that a model's convolution applies, see `filter_quality`.
+
+    Args:
+        model: The model.
+        layer: Name of the convolution; the first spatial one by default.
+
+    Raises:
+        ValueError: If the model has no such convolution.
+    """
+    name, conv = find_conv(model, layer)
+    return filter_quality(effective_weight(conv).float().cpu().numpy(), name)
+
+
+def draw_quality(found: Mapping[str, Quality], bands: Bands | None = None) -> "Figure":
+    """Sparsity, variance entropy and orthogonality of the layers' filters, one panel each.
+
+    Args:
+        found: What `filter_quality` found, by label.
+        bands: Not used.
+    """
+    from freqfast.analysis.colours import run_style
+    from freqfast.analysis.panels import COLUMN, dress, panels, wrap
+
+    labels = wrap(list(found))
+    height = 3 * (0.2 * len(found) + 0.25 * max(label.count("\n") for label in labels) + 0.75)
+    figure, grid = panels(3, 1, COLUMN, height)
+    views = {
+        "sparsity": ("Sparsity: kernels near zero", "share of kernels (%)", 100),
+        "variance_entropy": ("Variance entropy; bar: Gaussian kernels", "entropy (decimal digits)", 1),
+        "orthogonality": ("Orthogonality of the filters", "1 - mean |cosine| of two filters", 1),
+    }
+    for axes, (name, (title, unit, most)) in zip(grid[:, 0], views.items(), strict=True):
+        scale = 100 if name == "sparsity" else 1
+        values = [scale * getattr(one, name) for one in found.values()]
+        for i, value in enumerate(values):
+            style = run_style(i)
+            axes.plot(value, i, color=style["color"], marker=style["marker"], markersize=5)
+        axes.set_yticks(range(len(found)), labels, parse_math=False)
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.set_xlim(left=0, right=max(most, 1.05 * max(values)))
+        dress(axes, title, unit, grid="x")
+    entropy = grid[1, 0]
+    for i, one in enumerate(found.values()):
+        entropy.plot([one.random_entropy] * 2, [i - 0.35, i + 0.35], color=entropy.spines["left"].get_edgecolor())
+    return figure
+
+
+def _describe(label: str, found: Quality) -> str:
+    return (
+        f"{label}: sparsity {100 * found.sparsity:.1f} %, variance entropy {found.variance_entropy:.2f} (Gaussian "
+        f"kernels {found.random_entropy:.2f}), orthogonality {found.orthogonality:.2f}"
+    )
+
+
+def _summarise(found: Quality) -> list[str]:
+    return [
+        f"layer {found.layer}: {found.kernels} kernels",
+        f"sparsity: {100 * found.sparsity:.2f} %",
+        f"variance entropy: {found.variance_entropy:.3f} (Gaussian kernels: {found.random_entropy:.3f})",
+        f"orthogonality: {found.orthogonality:.3f}",
+    ]
+
+
+QUALITY = Analysis(
+    run=model_quality,
+    result=Quality,
+    figure=draw_quality,
+    title="Filter quality",
+    caption="Measures of Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331 and 2204.02481).",
+    describe=_describe,
+    summarise=_summarise,
+)
 
 
 def _kernels(weight: np.ndarray) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
-"""Keep strides from folding high frequencies onto low ones."""
+"""Low-pass the input of strided convolutions."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from fastai.learner import Learner
 
@@ -13,21 +14,33 @@ __all__ = ["Antialiasing"]
 class Antialiasing(InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner, in any way, puts a `freqfast.spectral.antialiasing.low_pass` before each; it has no
-    parameters. It is part of the network from then on: removing the callback leaves it there
-    (`freqfast.remove_antialiasing` takes it out). A model that has any of them already keeps those,
-    whatever `layers` says.
+    Adding it to a Learner, in any way, puts a low-pass before each; it has no parameters. It is part of the network
+    from then on: removing the callback leaves it there (`freqfast.remove_antialiasing` removes it). A model that has
+    any already keeps those, whatever `layers` and `kind` say. The kinds are
+
+    - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
+    - "flc", a `freqfast.spectral.antialiasing.ideal_low_pass` of the whole spectrum: FLC pooling (Grabinski et al.,
+      2022, arXiv:2204.00491), published for every stride. There the convolution acts on the smaller map, without a
+      stride; here it keeps its stride and acts on the low-passed large one. For 1x1 kernels that is the same.
+
+    One pass per image.
 
     Args:
-        layers: Names of the convolutions; by default all with a stride but for the first spatial one of the model.
+        layers: Names of the convolutions; by default every strided one except the model's first spatial convolution.
+        kind: "triangle" or "flc".
 
     Raises:
-        ValueError: When added to a Learner: if a layer is no convolution with a stride, or there is none.
+        ValueError: When added to a Learner: if a layer is not a strided convolution, there is none, or the kind is
+            unknown.
+
+    Examples:
+        >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
+        ['layer2.0.conv1']
     """
 
-    def __init__(self, layers: Sequence[str] | None = None) -> None:
-        self.layers = layers
+    def __init__(self, layers: Sequence[str] | None = None, kind: Literal["triangle", "flc"] = "triangle") -> None:
+        self.layers, self.kind = layers, kind
 
     def _install(self, learn: Learner) -> None:
         if not antialiased_layers(learn.model):  # the model of another Learner, or a loaded one, has them
-            apply_antialiasing(learn.model, self.layers)
+            apply_antialiasing(learn.model, self.layers, self.kind)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from fastai.learner import Learner
+from fastai.learner import Learner, Recorder
 
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.bands import Bands, frequency_proportion
@@ -19,12 +19,12 @@ class BandColumns(LayerCallback):
     change. Subclasses set `bands` and `layer`, and refuse in `_install` a model that lacks the layer.
     """
 
-    # After Recorder (50), which makes the header in before_fit and the row in after_validate; before ProgressCallback
-    # and CSVLogger (60), which read them.
-    order = 55
+    # After Recorder, which makes the header in before_fit and the row in after_validate; before ProgressCallback and
+    # CSVLogger, which read them ten later.
+    order = Recorder.order + 5
     bands: Bands
     _trained = False
-    _shown = False  # and stays so in a fit that it is added to in the middle: the header is written
+    _shown = False  # also when added in the middle of a fit: its header is written already
 
     def _install(self, learn: Learner) -> None:
         self._shown = False
@@ -38,11 +38,11 @@ class BandColumns(LayerCallback):
             recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]
 
     def before_epoch(self) -> None:
-        """Forget the last epoch."""
+        """Reset what `before_train` notes."""
         self._trained = False
 
     def before_train(self) -> None:
-        """Remember that this epoch trains; `validate` has none."""
+        """Note that this epoch trains, which those of `validate` do not."""
         self._trained = True
 
     def after_validate(self) -> None:

@@ -1,4 +1,4 @@
-"""Equalize the spectrum that each sample meets, before the first convolution."""
+"""Equalize the power spectrum of each sample before the first convolution."""
 
 from fastai.learner import Learner
 
@@ -13,9 +13,9 @@ class SpectrumEqualization(LayerCallback):
 
     Adding it to a Learner, in any way, puts a `freqfast.spectral.equalization.SpectrumEqualizer` before the
     convolution, which follows the training batches and has no parameters. It is part of the network from then on:
-    removing the callback leaves it there (`freqfast.remove_equalization` takes it out). A layer that has one already,
-    as in a loaded model, keeps it as it is. Since the convolution then has a part of its own, fastai's
-    `Learner.summary` passes it over.
+    removing the callback leaves it there (`freqfast.remove_equalization` removes it). A layer that has one already, as
+    in a loaded model, keeps it as it is. Since the convolution then has a submodule, fastai's `Learner.summary` leaves
+    it out.
 
     Args:
         bins: Number of bins in radial frequency.
@@ -25,13 +25,17 @@ class SpectrumEqualization(LayerCallback):
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
             nor a `SpectralConv2d`, or has a `SpectrumEqualization` already.
+
+    Examples:
+        >>> SpectrumEqualization(bins=4).exponent
+        1.0
     """
 
     def __init__(self, bins: int = 12, exponent: float = 1.0, layer: str | None = None) -> None:
-        SpectrumEqualizer(bins, exponent)  # refuses what is out of range
+        SpectrumEqualizer(bins, exponent)  # raises if an argument is out of range
         self.bins, self.exponent, self.layer = bins, exponent, layer
 
     def _install(self, learn: Learner) -> None:
         conv = self._claim(learn)
-        if not hasattr(conv, "equalizer"):  # the model of another Learner, or a loaded one, goes on with its reference
+        if not hasattr(conv, "equalizer"):  # else it is another Learner's or loaded: it goes on with its reference
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)

@@ -10,15 +10,15 @@ __all__ = ["InstallingCallback", "LayerCallback"]
 
 
 class InstallingCallback(Callback):
-    """Changes the model when it is added to a Learner, in whatever way, and may change it back when removed.
+    """Changes the model when it is added to a Learner, in any way, and may change it back when removed.
 
-    What runs in all ways of adding (the constructor, `add_cb`, `fit(cbs=...)`) is the assignment of `learn`, which
-    comes before an optimizer exists; `after_create` does not fire in the last two.
+    All ways of adding (the constructor, `add_cb`, `fit(cbs=...)`) assign `learn`, before an optimizer exists; the event
+    `after_create` does not happen in the last two.
     """
 
     @property
     def learn(self) -> Learner:
-        """The Learner, None while on none; setting it installs, setting None or another one uninstalls."""
+        """The Learner, or None. Setting it installs; setting None or another one uninstalls first."""
         return self.__dict__.get("_learn")
 
     @learn.setter
@@ -29,7 +29,7 @@ class InstallingCallback(Callback):
             try:
                 self._install(learn)
             except Exception:
-                if old is not None:  # on which it stays
+                if old is not None:  # where it stays
                     self._install(old)
                 raise
         self.__dict__["_learn"] = learn
@@ -38,7 +38,7 @@ class InstallingCallback(Callback):
         raise NotImplementedError
 
     def _uninstall(self, learn: Learner) -> None:
-        """Leave what the trained network needs, by default all."""
+        """Take back what the trained network does not need: by default nothing."""
 
 
 class LayerCallback(InstallingCallback):
@@ -57,10 +57,10 @@ class LayerCallback(InstallingCallback):
         return hasattr(self.learn, "lr_finder")
 
     def _claim(self, learn: Learner) -> nn.Conv2d:
-        """The convolution in a Learner, unless another callback of the class works on it already.
+        """The convolution in a Learner.
 
         Raises:
-            ValueError: If there is no such layer, or it is taken (as happens when a notebook's cell runs twice).
+            ValueError: If there is none, or another callback of the class works on it (a notebook's cell ran twice).
         """
         _, conv = find_conv(learn.model, self.layer)
         kind = type(self)

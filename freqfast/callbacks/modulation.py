@@ -1,13 +1,14 @@
 """Learn a spectral modulation of the first convolution during fit."""
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any
 
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer, OptimWrapper
 
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
-from freqfast.spectral.surgery import find_conv
+from freqfast.spectral.surgery import find_conv, insert_parameter, remove_parameter
 from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectralModulation"]
@@ -32,6 +33,11 @@ class SpectralModulation(LayerCallback):
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is neither a plain
             convolution nor a `SpectralConv2d`, or has a `SpectralModulation` already.
+
+    Examples:
+        >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)
+        >>> modulation.sigma
+        0.3
     """
 
     _gain: object = None
@@ -51,33 +57,26 @@ class SpectralModulation(LayerCallback):
             apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed)
         self._gain = conv.log_gain
         if opt := _optimizer(learn):
-            # A group of its own would break the schedules that were made for the existing groups. Saved states go by
-            # position, so the gains come after the layer's other parameters, as in an optimizer made from now on.
-            for group in opt.param_lists:
-                if (at := _position(group, conv.weight)) is not None and _position(group, conv.log_gain) is None:
-                    bias_at = _position(group, conv.bias)
-                    group.insert(max(at, -1 if bias_at is None else bias_at) + 1, conv.log_gain)
-                    opt.state.setdefault(conv.log_gain, {})  # a plain dict once fastai has loaded a state
+            if insert_parameter(opt.param_lists, conv, conv.log_gain):
+                opt.state.setdefault(conv.log_gain, {})  # a plain dict once fastai has loaded a state
             _forget_slow_weights(opt)
 
     def _uninstall(self, learn: Learner) -> None:
         _, conv = find_conv(learn.model, self.layer)
-        gain = conv.log_gain if isinstance(conv, SpectralConv2d) else self._gain  # which another Learner folded already
+        gain = conv.log_gain if isinstance(conv, SpectralConv2d) else self._gain  # another Learner has folded it
         if opt := _optimizer(learn):
-            for group in opt.param_lists:
-                if (at := _position(group, gain)) is not None:
-                    del group[at]
+            remove_parameter(opt.param_lists, gain)
             _forget_slow_weights(opt)
             for state in (opt.state, getattr(opt, "opt", opt).state):  # OptimWrapper's own and torch's
                 state.pop(gain, None)
         self._gain = None
         bake_modulation(conv)
 
-    def before_fit(self) -> None:
-        """Remember how much noise was drawn before a learning-rate finder's throw-away steps.
+    def _modulated(self) -> SpectralConv2d:
+        """The layer, which must be modulated still.
 
         Raises:
-            ValueError: If the layer is plain again, as another Learner leaves it that had the model too.
+            ValueError: If it is plain: another Learner had the model too and folded the gains into the weights.
         """
         conv = self.conv
         if not isinstance(conv, SpectralConv2d):
@@ -85,13 +84,28 @@ class SpectralModulation(LayerCallback):
                 "the layer has no modulation any more: another Learner of this model, or bake_modulation, folded it "
                 "into the weights; remove this SpectralModulation and add a new one to begin another"
             )
+        return conv
+
+    def before_fit(self) -> None:
+        """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""
+        conv = self._modulated()
         self._draws_before = conv.draws if self.is_finding_lr else None
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's draws back."""
         if self._draws_before is not None:
-            cast(SpectralConv2d, self.conv).draws = self._draws_before
+            self._modulated().draws = self._draws_before
             self._draws_before = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the layer's noise depends on: its seed and the number of draws so far."""
+        conv = self._modulated()
+        return {"seed": conv.seed, "draws": conv.draws}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the noise of `state_dict`."""
+        conv = self._modulated()
+        conv.seed, conv.draws = state["seed"], state["draws"]
 
 
 def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:
@@ -104,8 +118,3 @@ def _forget_slow_weights(opt: Optimizer | OptimWrapper) -> None:
     """Have fastai's `Lookahead` (``ranger``) copy its slow weights anew: it finds them by their position."""
     if hasattr(opt, "slow_weights"):
         opt.slow_weights = None
-
-
-def _position(group: list, parameter: object) -> int | None:
-    """Where a parameter group holds a parameter, by identity."""
-    return next((i for i, p in enumerate(group) if p is parameter), None)

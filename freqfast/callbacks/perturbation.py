@@ -1,10 +1,8 @@
-"""Perturb the spectrum that each training sample meets."""
-
-from collections.abc import Sequence
+"""Perturb the spectrum of training samples."""
 
 from torch import Tensor
 
-from freqfast.callbacks.pixels import PixelCallback
+from freqfast.callbacks.pixels import ChannelValues, PixelCallback
 from freqfast.spectral.perturbation import perturb_spectrum
 from freqfast.spectral.tensors import check_not_negative
 
@@ -14,10 +12,9 @@ __all__ = ["SpectrumPerturbation"]
 class SpectrumPerturbation(PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
-    It acts on pixels in [0, 1], so it undoes and redoes the DataLoaders' normalisation for the samples that it takes.
     The result is rounded to the 256 levels of an image file, so that `SpectrumEqualization` cannot undo all of a tilt.
-    The default strengths are those of the recipe ``resnet18_cifar10.best``; without equalization a loss of contrast is
-    not taken back by itself, and ``gain=1.6`` helps.
+    The default strengths are those of the recipe ``resnet18_cifar10.best``, with equalization; without it a loss of
+    contrast is not taken back, and ``gain=1.6`` helps. See `PixelCallback` for the range of pixels.
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
@@ -32,6 +29,10 @@ class SpectrumPerturbation(PixelCallback):
     Raises:
         ValueError: If a strength is negative or not finite, the share lies outside (0, 1], or mean comes without std;
             in fit, if the images are not in [0, 1] and no normalisation is known.
+
+    Examples:
+        >>> SpectrumPerturbation(share=0.5, gain=1.6).strengths["gain"]
+        1.6
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class SpectrumPerturbation(PixelCallback):
         shaping: float = 1.0,
         jitter: float = 0.0,
         noise: float = 0.08,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: ChannelValues = None,
+        std: ChannelValues = None,
     ) -> None:
         check_not_negative(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
         super().__init__(share, mean, std)

@@ -1,22 +1,26 @@
-"""What the callbacks that change training images share: which samples, when, and on which scale of pixels."""
+"""The base of callbacks that change training images: which samples, when, and in which range of pixels."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from fastai.callback.core import Callback
 from fastai.data.transforms import Normalize
+from fastai.learner import CastToTensor
 from torch import Tensor
 
-__all__ = ["PixelCallback"]
+__all__ = ["ChannelValues", "PixelCallback"]
+
+ChannelValues: TypeAlias = Sequence[float] | None
+"""A number for each channel, or None for what the DataLoaders have."""
 
 
 class PixelCallback(Callback):
     """Replaces a random share of each training batch by `change` of its pixels in [0, 1], in steps of 1/255.
 
-    It undoes and redoes the DataLoaders' normalisation for the samples that it takes. The steps are those of an image
-    file: contrast or detail that is attenuated below them is lost for good, as it is in a degraded photograph.
+    It undoes and redoes the DataLoaders' normalisation for those samples. The steps are those of an image file:
+    contrast or detail that is attenuated below them is lost, as it is in a degraded photograph.
 
     Args:
         share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random where that is no
@@ -30,10 +34,10 @@ class PixelCallback(Callback):
     """
 
     run_valid = False
-    # After MixUp and CutMix (0), so that a mixture is changed as one; before CastToTensor (9) and autocast (10).
-    order = 8
+    # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
+    order = CastToTensor.order - 1
 
-    def __init__(self, share: float, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
+    def __init__(self, share: float, mean: ChannelValues = None, std: ChannelValues = None) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share must lie in (0, 1], got {share}")
         if (mean is None) != (std is None):
@@ -41,15 +45,20 @@ class PixelCallback(Callback):
         self.share = share
         self.pixel_mean, self.pixel_std = mean, std
 
+    @property
+    def passes_per_image(self) -> int:
+        """How many images pass through the network for each image of a batch."""
+        return 1
+
     def change(self, pixels: Tensor) -> Tensor:
-        """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels, for a subclass to give."""
+        """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""
         raise NotImplementedError
 
     def before_fit(self) -> None:
-        """Refuse a second one of the class, as there is when a notebook's cell runs twice.
+        """Check that it is the only one of its class.
 
         Raises:
-            ValueError: If there is another one.
+            ValueError: If it is not: a notebook's cell ran twice.
         """
         kind = type(self)
         if any(type(other) is kind and other is not self for other in self.learn.cbs):
@@ -59,15 +68,19 @@ class PixelCallback(Callback):
 
     def before_batch(self) -> None:
         """Replace a random share of the batch."""
+        self.replace(self.share, self.change)
+
+    def replace(self, share: float, change: Callable[[Tensor], Tensor]) -> None:
+        """Replace a random share of the batch by a change of its pixels in [0, 1]."""
         batch = self.learn.xb[0]
         images = batch.as_subclass(Tensor)
         mean, std = self._normalisation(images)
         if self.learn.train_iter == 0 and len(images):
             self._check_range(images * std + mean)
-        rows = torch.randperm(len(images), device=images.device)[: round_at_random(self.share * len(images))]
+        rows = torch.randperm(len(images), device=images.device)[: round_at_random(share * len(images))]
         if len(rows) == 0:
             return
-        changed = (self.change(images[rows] * std + mean) * 255).round() / 255
+        changed = (change(images[rows] * std + mean) * 255).round() / 255
         images = images.clone()
         images[rows] = ((changed - mean) / std).to(images.dtype)
         self.learn.xb = (images.as_subclass(type(batch)), *self.learn.xb[1:])
@@ -99,6 +112,6 @@ class PixelCallback(Callback):
 
 
 def round_at_random(x: float) -> int:
-    """The whole number below or above, such that the mean is x; torch's generator draws only for what is between."""
+    """The whole number below or above, such that the mean is x; draws from torch's generator unless x is whole."""
     whole = math.floor(x)
     return whole + (x > whole and torch.rand((), device="cpu").item() < x - whole)

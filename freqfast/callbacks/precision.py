@@ -1,4 +1,4 @@
-"""Mixed precision on any device; fastai's own is for CUDA only."""
+"""Mixed precision on any device; fastai's is for CUDA only."""
 
 import warnings
 
@@ -17,18 +17,25 @@ class AutoPrecision(Callback):
     """Runs the model's forward pass under bfloat16 autocast where that pays, on the CPU too.
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast
-    covers the forward call itself and is left however that call ends, so that an exception or Ctrl-C cannot leave it
-    switched on. On a CPU, convolutions with small output maps are made faster, see `freqfast.compute.small_maps`. The
-    threads of `nn.DataParallel` would leave bfloat16 for float16, so with it the precision is float32, with a warning.
+    covers the forward call alone, so that an exception or Ctrl-C cannot leave it switched on. On a CPU, convolutions
+    with small output maps are made faster, see `freqfast.compute.small_maps`. The threads of `nn.DataParallel` would
+    use float16, so with it the precision is float32, with a warning.
 
     Args:
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.
 
     Attributes:
         chosen: "bfloat16" or "float32", decided at each fit.
+
+    Raises:
+        ValueError: If the precision is none of the three.
+
+    Examples:
+        >>> AutoPrecision("float32").precision
+        'float32'
     """
 
-    # The last to see a batch, so that nothing can fail between its preparation and the forward call.
+    # The last callback before the forward call, so that no other can fail between the two.
     order = 1000
 
     def __init__(self, precision: str = "auto") -> None:
@@ -47,26 +54,21 @@ class AutoPrecision(Callback):
             self.chosen = "float32"
 
     def before_batch(self) -> None:
-        """Send the next forward call through autocast."""
+        """Run the next forward call in bfloat16."""
         if self.chosen == "bfloat16":
-            _AutocastOnce(self.learn.model)
+            _autocast_next_call(self.learn.model)
 
 
-class _AutocastOnce:
-    """A model's forward under autocast, with float32 outputs, for one call: it first puts the model's own back."""
+def _autocast_next_call(model: nn.Module) -> None:
+    """Replace a model's forward for one call, which puts it back and runs it under autocast, with float32 outputs."""
+    own = model.__dict__.get("forward")  # of compiled models, and of those that users have patched
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.forward = model.forward
-        # Compiled models, and such as users have patched, keep a forward in the instance itself.
-        self.in_instance = "forward" in model.__dict__
-        model.__dict__["forward"] = self
+    def forward(*args: object, **kwargs: object) -> object:
+        del model.__dict__["forward"]
+        if own is not None:
+            model.__dict__["forward"] = own
+        device = next(model.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16), small_map_convolutions(model):
+            return to_float(model.forward(*args, **kwargs))
 
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        if self.in_instance:
-            self.model.__dict__["forward"] = self.forward
-        else:
-            del self.model.__dict__["forward"]
-        device = next(self.model.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16), small_map_convolutions(self.model):
-            return to_float(self.forward(*args, **kwargs))
+    model.__dict__["forward"] = forward

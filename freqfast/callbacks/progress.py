@@ -1,6 +1,7 @@
-"""Feed a fit's progress to a plain function, for whoever draws it."""
+"""Report a fit's progress to a function."""
 
 from fastai.callback.core import Callback
+from fastai.learner import Recorder
 
 from freqfast.progress import Progress
 
@@ -12,10 +13,14 @@ class FitProgress(Callback):
 
     Args:
         progress: The function; its message tells the epoch and the smoothed loss.
+
+    Examples:
+        >>> FitProgress(lambda done, total, message: print(f"{done}/{total} {message}"))
+        FitProgress
     """
 
     run_valid = False
-    order = 60  # after Recorder (50), which smooths the loss
+    order = Recorder.order + 10  # after Recorder, which smooths the loss
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress

@@ -1,8 +1,9 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 from fastai.learner import Learner
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from freqfast.callbacks.columns import BandColumns
 from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
-from freqfast.spectral.proportion import project_filters
+from freqfast.spectral.proportion import project_filters, project_onto_subspace
 
 __all__ = ["FrequencyProportion"]
 
@@ -18,37 +19,53 @@ __all__ = ["FrequencyProportion"]
 class FrequencyProportion(BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
-    Before the first step each filter is assigned to a band such that their shares there add up to the most; from then
-    on every filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band.
-    Where `SpectralModulation` is on as well, the proportion holds for the filters that the layer applies. After Jia,
-    Bao and Ma (2019, arXiv:1911.12044).
+    Before the first step filters are assigned to bands such that the sum of their shares there is largest; from then
+    on every filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band, or
+    with `rank` onto the closest one made of its band's leading eigenvectors, see `project_onto_subspace`. With
+    `SpectralModulation`, the proportion holds for the filters that the layer applies. After Jia, Bao and Ma (2019,
+    arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
         bands: The bands; two of equal area (low, high) by default. See `Bands.of` for the short forms.
-        purity: Share of energy that a filter must have in its band, above 0.5.
+        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default. With `rank` it follows
+            from that: the smallest eigenvalue, 0.895 for three in the low band of 3x3 kernels.
+        rank: Number of eigenvectors that filters are made of, in place of a purity.
         layer: Name of the convolution; the first spatial one by default.
         preserve_norm: Keep each filter's norm when it is projected.
 
     Attributes:
         assignment: ``(O,)`` band indices of the current or last fit; None before the first.
+        purity: The purity that filters have; with `rank` known once added to a Learner.
 
     Raises:
-        ValueError: If a band is unknown or the proportions do not sum to 1; when added to a Learner, if the purity or
-            the layer does not fit its model, or the layer has a `FrequencyProportion` already.
+        ValueError: If a band is unknown, the proportions do not sum to 1, or both purity and rank are given; when added
+            to a Learner, if the purity, the rank or the layer does not fit its model, or the layer has a
+            `FrequencyProportion` already.
+
+    Examples:
+        >>> from fastai.basics import DataLoaders, Learner, nn
+        >>> enforce = FrequencyProportion({"low": 0.75, "high": 0.25}, rank=3)
+        >>> learn = Learner(DataLoaders([], []), nn.Conv2d(3, 8, 3), nn.MSELoss(), cbs=enforce)
+        >>> round(learn.frequency_proportion.purity, 3)
+        0.835
     """
 
     def __init__(
         self,
         proportions: Mapping[str, float],
         bands: BandsLike = None,
-        purity: float = 0.9,
+        purity: float | None = None,
         layer: str | None = None,
         preserve_norm: bool = True,
+        rank: int | None = None,
     ) -> None:
+        if purity is not None and rank is not None:
+            raise ValueError(f"purity and rank exclude each other, got {purity} and {rank}; pass one of them")
         self.proportions = dict(proportions)
         self.bands = Bands.of(bands)
-        self.purity = purity
+        self.purity = 0.9 if purity is None and rank is None else purity
+        self.rank = rank
         self.layer = layer
         self.preserve_norm = preserve_norm
         self.assignment: Tensor | None = None
@@ -56,7 +73,12 @@ class FrequencyProportion(BandColumns):
 
     def _install(self, learn: Learner) -> None:
         super()._install(learn)
-        project_filters(effective_weight(self._claim(learn)), self.proportions, self.bands, self.purity)
+        weight = effective_weight(self._claim(learn))
+        self._projected(weight, self.proportions)  # raises if a weight of this shape cannot be projected
+        if self.rank is not None:
+            counts = band_counts(self.proportions, self.bands, len(weight))
+            bounds = self.bands.reachable((weight.shape[2], weight.shape[3]), self.rank)
+            self.purity = float(bounds[np.array(counts) > 0].min())
 
     def before_fit(self) -> None:
         """Remember the assignment from before a learning-rate finder's throw-away steps."""
@@ -77,16 +99,21 @@ class FrequencyProportion(BandColumns):
         self._project()
 
     def _assign(self) -> None:
-        # For filters that are enforced already this is the assignment that they have, so a second fit keeps it.
+        # Filters that are enforced already keep their bands, so a second fit keeps the assignment.
         shares = band_shares(effective_weight(self.conv), self.bands)
         self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+
+    def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
+        if self.rank is not None:
+            return project_onto_subspace(weight, target, self.bands, self.rank, self.preserve_norm)
+        return project_filters(weight, target, self.bands, cast(float, self.purity), self.preserve_norm)
 
     def _project(self) -> None:
         conv = self.conv
         weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
-        if not weight.isfinite().all():  # diverged: for a learning-rate finder or TerminateOnNaNCallback to notice
+        if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
             return
-        projected = project_filters(weight, cast(Tensor, self.assignment), self.bands, self.purity, self.preserve_norm)
+        projected = self._projected(weight, cast(Tensor, self.assignment))
         if not torch.equal(projected, weight):
             assign_effective_weight(conv, projected.to(conv.weight.device))
 
@@ -94,3 +121,11 @@ class FrequencyProportion(BandColumns):
         """Take a learning-rate finder's assignment back."""
         if self.is_finding_lr:
             self.assignment = self._assigned_before
+
+    def state_dict(self) -> dict[str, Any]:
+        """The assignment of filters to bands, which lasts through a fit."""
+        return {"assignment": self.assignment}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the assignment of `state_dict`."""
+        self.assignment = state["assignment"]

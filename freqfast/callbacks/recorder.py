@@ -1,9 +1,12 @@
 """Record the first convolution's spectra by epoch."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from fastai.learner import Learner
 
 from freqfast.callbacks.columns import BandColumns
+from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.spectra import SpectraHistory
 from freqfast.spectral.bands import Bands, BandsLike, band_shares
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
@@ -12,12 +15,14 @@ from freqfast.spectral.surgery import find_conv
 
 __all__ = ["SpectrumRecorder"]
 
+_RECORDS = ("epochs", "weights", "power", "shares", "log_gain")
+
 
 class SpectrumRecorder(BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
-    Epochs count on over several fits; a learning-rate finder's are not recorded, nor is one that ends with weights that
-    are not finite. `freqfast.write_spectra` stores what it holds.
+    Epochs count on over several fits; those of a learning-rate finder, and any that ends with weights that are not
+    finite, are left out. `freqfast.write_spectra` stores the records.
 
     Args:
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
@@ -33,16 +38,17 @@ class SpectrumRecorder(BandColumns):
 
     Raises:
         ValueError: When added to a Learner: if there is no such layer, its kernel is 1x1, or n is smaller than it.
+
+    Examples:
+        >>> recorder = SpectrumRecorder(bands=3)
+        >>> recorder.bands.names, recorder.epochs
+        (('low', 'mid', 'high'), [])
     """
 
-    order = 56  # after FrequencyProportion (55), whatever the order of adding: training starts from what it enforces
+    # After FrequencyProportion, whatever the order of adding: training starts from the filters that it enforces.
+    order = FrequencyProportion.order + 1
 
-    def __init__(
-        self,
-        bands: BandsLike = None,
-        n: int = GRID,
-        layer: str | None = None,
-    ) -> None:
+    def __init__(self, bands: BandsLike = None, n: int = GRID, layer: str | None = None) -> None:
         self.bands, self.points, self.layer = Bands.of(bands), n, layer
         self.epochs: list[int] = []
         self.weights: list[np.ndarray] = []
@@ -68,7 +74,7 @@ class SpectrumRecorder(BandColumns):
     def _record(self, epoch: int) -> None:
         conv = self.conv
         weight = effective_weight(conv).float().cpu()
-        if not weight.isfinite().all():  # diverged: for the losses to show, or TerminateOnNaNCallback to notice
+        if not weight.isfinite().all():  # diverged: the losses show it
             return
         self.epochs.append(epoch)
         self.weights.append(weight.numpy())
@@ -78,7 +84,7 @@ class SpectrumRecorder(BandColumns):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
 
     def history(self) -> SpectraHistory:
-        """What was recorded, stacked by epoch; gains that the filters shared in some epochs are given to each filter.
+        """The records, stacked by epoch; gains that the filters shared in some epochs are repeated for each filter.
 
         Raises:
             ValueError: If nothing was recorded yet.
@@ -92,3 +98,12 @@ class SpectrumRecorder(BandColumns):
             shares=np.stack(self.shares),
             log_gain=np.stack(np.broadcast_arrays(*self.log_gain)) if len(self.log_gain) == len(self.epochs) else None,
         )
+
+    def state_dict(self) -> dict[str, list]:
+        """The records so far, by the names of the attributes."""
+        return {name: list(getattr(self, name)) for name in _RECORDS}
+
+    def load_state_dict(self, state: Mapping[str, list]) -> None:
+        """Go on from the records of `state_dict`."""
+        for name in _RECORDS:
+            setattr(self, name, list(state[name]))

@@ -1,4 +1,4 @@
-"""Memory: kept in the process when it is freed, so that a CPU does not pay for it anew; and known by its lack."""
+"""Memory: keep what is freed in the process, so that a CPU need not get it anew; recognise errors that mean a lack."""
 
 import ctypes
 
@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
     `tests/bench/bench_memory.py` shows what that costs. Results stay the same to the last bit; the process keeps the
     most memory that it has had at once. It holds for the whole process.
 
-    Commands and the runs of a study call it. Call it before training with the callbacks in a process of your own.
+    The command line and the runs of a study call it. Call it before you train with the callbacks in your own process.
 
     Returns:
         Whether the C library took it: True with glibc (Linux), False elsewhere, where nothing is changed.
@@ -30,17 +30,21 @@ def keep_freed_memory() -> bool:
 
 
 def memory_error(error: BaseException | None) -> str | None:
-    """What an exception says of memory that could not be had, on one line; None if it is about something else.
+    """The message, on one line, of an exception that means a lack of memory; None if it means something else.
 
-    An exception that came of another, such as one that says which file it met, is about what the other is about.
+    The causes of the exception count too: an error about a file may have come of a lack of memory.
+
+    Examples:
+        >>> memory_error(RuntimeError("CUDA out of memory"))
+        'CUDA out of memory'
     """
     while error is not None:
         text = " ".join(str(error).split())
         # Libraries have exceptions of their own, and torch for the CPU no kind of its own, so the words must tell. In
-        # these kinds, which our own messages are of, they may be a file's; what they come of is asked next.
+        # the kinds that our own messages are of, the words may be those of a file's name.
         may_quote = isinstance(error, (ValueError, OSError, ImportError))
-        said = not may_quote and ("allocate memory" in text or "out of memory" in text)
-        if said or isinstance(error, MemoryError):
+        says_so = not may_quote and ("allocate memory" in text or "out of memory" in text)
+        if says_so or isinstance(error, MemoryError):
             return text or type(error).__name__
         error = error.__cause__ or error.__context__
     return None

@@ -1,4 +1,4 @@
-"""Which devices there are, and which precision pays on which."""
+"""Which devices are available, and which precision is faster on each."""
 
 import torch
 
@@ -8,22 +8,22 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 
 
 def default_device() -> torch.device:
-    """Where to evaluate if nobody says: on a CUDA GPU where there is one, else on the CPU."""
+    """The device to evaluate on by default: a CUDA GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def resolve_device(device: torch.device | str) -> torch.device:
-    """A device by name, once it is known to be here.
+    """A device by name, checked to be available.
 
     Args:
         device: Such as "cpu", "cuda:0" or "mps".
 
     Raises:
-        ValueError: If there is no such device.
+        ValueError: If it is not available.
     """
     try:
         found = torch.device(device)
-    except RuntimeError:  # which recites all that torch can be built for
+    except RuntimeError:  # recites every kind of device that torch can be built for
         raise _not_here(device, "devices are cpu, cuda, cuda:N and mps") from None
     try:
         torch.zeros(1, device=found).item()
@@ -57,10 +57,9 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
     if precision != "auto":
         return precision
     kind = torch.device(device).type
-    native = (kind == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)) or (
-        kind == "cpu" and _cpu_has_bfloat16()
-    )
-    return "bfloat16" if native else "float32"
+    on_cuda = kind == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    on_cpu = kind == "cpu" and _cpu_has_bfloat16()
+    return "bfloat16" if on_cuda or on_cpu else "float32"
 
 
 def _cpu_has_bfloat16() -> bool:

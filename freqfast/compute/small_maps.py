@@ -1,4 +1,4 @@
-"""Convolutions with small output maps, as in a ResNet's last stage, made faster on a CPU in bfloat16."""
+"""Faster convolutions with small output maps, as in a ResNet's last stage, on a CPU in bfloat16."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -12,37 +12,37 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["SmallMapConvolutions", "small_map_conv2d", "small_map_convolutions"]
 
-# From which sizes on the detour pays, measured with oneDNN 3 on AMX.
+# The sizes for which it is faster, measured with oneDNN 3 on AMX.
 LARGEST_MAP = 16  # pixels: 4x4 does, 8x8 does not
 SMALLEST_TRAINED = 2**18  # elements of the weight: 128 to 256 channels do, 128 to 128 hardly
 SMALLEST = 2**20  # without gradients: 256 to 512 channels do, 256 to 256 do not
 
 
 def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
-    """`SmallMapConvolutions` where a model lies on a CPU and has convolutions large enough for it, else nothing.
-
-        with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(model):
-            loss = loss_func(model(images), labels)
-        loss.backward()
+    """`SmallMapConvolutions` if a model is on a CPU and has convolutions large enough for it, else no context.
 
     Args:
         model: The model that runs in the context.
+
+    Examples:
+        >>> model = nn.Conv2d(256, 512, 3, padding=1)
+        >>> with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(model):
+        ...     output = model(torch.zeros(2, 256, 4, 4))
+        >>> type(output.grad_fn).__name__
+        '_StackedConvolutionBackward'
     """
     device = next((p.device.type for p in model.parameters()), None)
-    large = any(
-        m.kernel_size == (3, 3) and 9 * m.out_channels * m.in_channels // m.groups >= _smallest()
-        for m in model.modules()
-        if isinstance(m, nn.Conv2d)
-    )
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    large = any(9 * m.out_channels * m.in_channels // m.groups >= _smallest() for m in convs)
     return SmallMapConvolutions() if device == "cpu" and large else nullcontext()
 
 
 class SmallMapConvolutions(TorchFunctionMode):
     """A context in which 3x3 convolutions in bfloat16 on a CPU with small output maps go through `small_map_conv2d`.
 
-    It takes those of at most 16 output pixels and at least 2^18 weights (2^20 where gradients are off) that run in
-    bfloat16, by autocast or by their tensors' type; their results are those of `torch.nn.functional.conv2d` up to
-    rounding. All other functions, and other devices, it leaves alone.
+    Those have at most 16 output pixels and at least 2^18 weights (2^20 where gradients are off), and run in bfloat16 by
+    autocast or by their tensors' type; their results are those of `torch.nn.functional.conv2d` up to rounding. Other
+    functions and devices are not changed.
     """
 
     def __torch_function__(
@@ -52,7 +52,7 @@ class SmallMapConvolutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Take a convolution's place."""
+        """Replace the convolution."""
         return (_conv2d if func is torch.conv2d else func)(*args, **(kwargs or {}))
 
 
@@ -99,10 +99,10 @@ def _computes_in_bfloat16(input: Tensor, weight: Tensor) -> bool:
 def small_map_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
     """`torch.nn.functional.conv2d` with 3x3 kernels and padding 1, for many channels and a small output map.
 
-    A library that convolves image by image reads all weights anew for each, and writes all their gradients: of 512
-    times 512 kernels, 5 MB for 16 pixels. Here the batch's images are stacked to a single high one, with rows of
-    zeros between them that stand for the padding, so that the weights stay in the cache; and the weights' gradient
-    is one matrix product over the pixels of the whole batch.
+    A library that convolves image by image reads all weights anew for each, and writes all their gradients: 5 MB for
+    16 pixels with 512 times 512 kernels. Here the batch's images are stacked to a single high one, with rows of zeros
+    between them as padding, so that the weights stay in the cache; and the weights' gradient is one matrix product over
+    the pixels of the whole batch.
 
     Args:
         input: ``(N, C, H, W)``, height and width multiples of the stride; channels-last is the fast format.
@@ -121,7 +121,7 @@ def small_map_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     if input.shape[2] % stride or input.shape[3] % stride:
         raise ValueError(f"height and width must be multiples of the stride {stride}, got {tuple(input.shape[2:])}")
     if not len(input) or (stride > 1 and input.shape[3] == stride):
-        # For a single column of output from a high image, oneDNN 3.12 reads memory that is none of the image's.
+        # For a single column of output from a high image, oneDNN 3.12 reads memory beyond the image.
         return F.conv2d(input, weight, bias, stride, padding=1).contiguous(memory_format=torch.channels_last)
     return _StackedConvolution.apply(input, weight, bias, stride)
 
@@ -167,7 +167,7 @@ def _input_gradient(grad: Tensor, input: Tensor, weight: Tensor, stride: int) ->
 
 
 def _weight_gradient(grad: Tensor, input: Tensor, stride: int) -> Tensor:
-    """Pixels by output channels, transposed, times pixels by what the kernel sees of the input there."""
+    """Pixels by output channels, transposed, times pixels by the input values under the kernel."""
     padded = F.pad(input.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     windows = padded.unfold(1, 3, stride).unfold(2, 3, stride).permute(0, 1, 2, 4, 5, 3)  # (N, H', W', 3, 3, C)
     seen = windows.reshape(-1, 9 * input.shape[1])

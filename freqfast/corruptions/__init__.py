@@ -1,15 +1,8 @@
-"""The 19 corruptions of CIFAR-10-C, and the 10 of CIFAR-10-C-bar, for any test set: batched, seeded and faithful.
-
->>> import numpy as np
->>> from freqfast.corruptions import corrupt
->>> images = np.full((2, 32, 32, 3), 128, dtype=np.uint8)
->>> corrupt(images, "brightness", severity=4)[0, 0, 0]
-array([179, 179, 179], dtype=uint8)
-"""
+"""The 19 corruptions of CIFAR-10-C and the 10 of CIFAR-10-C-bar, seeded, for batches of images of any size."""
 
 from freqfast.corruptions.batch import corrupt, try_corruptions
 from freqfast.corruptions.registry import (
-    BAR,
+    C_BAR,
     CORRUPTIONS,
     EXTRA,
     FAMILIES,
@@ -19,15 +12,15 @@ from freqfast.corruptions.registry import (
     SEVERITIES,
     Corruption,
     available,
-    own_corruptions,
+    plugin_corruptions,
     runnable,
     unavailable,
 )
 from freqfast.corruptions.streams import BatchRandom
 
 __all__ = [
-    "BAR",
     "CORRUPTIONS",
+    "C_BAR",
     "EXTRA",
     "FAMILIES",
     "MAIN",
@@ -38,7 +31,7 @@ __all__ = [
     "Corruption",
     "available",
     "corrupt",
-    "own_corruptions",
+    "plugin_corruptions",
     "runnable",
     "try_corruptions",
     "unavailable",

@@ -1,4 +1,4 @@
-"""``corrupt``: any of the corruptions on a whole array of images."""
+"""Corrupting a whole array of images by any of the corruptions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -52,21 +52,26 @@ def corrupt(
     Args:
         images: uint8, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, NumPy array or tensor on a device that has float64; a shape
             that fits both is read as ``(N, H, W, 3)``. Not modified; a read-only or memory-mapped array is fine.
-        name: one of ``CORRUPTIONS``, or a name registered under the entry point ``freqfast.corruptions``.
+        name: One of ``CORRUPTIONS`` or ``C_BAR``, or an entry point of the group ``freqfast.corruptions``.
         severity: 1 to 5.
-        seed: any integer.
+        seed: Any integer.
         index: ``(N,)`` integers that identify the images, by default ``0 .. N - 1``. To corrupt a part of a data set as
             the whole would be, pass the part's positions.
-        frost_dir: a directory that holds the frost photographs; by default those of the installed distribution
+        frost_dir: A directory that holds the frost photographs; by default those of the installed distribution
             ``imagecorruptions-imaug`` (the extra ``frost``). Only ``frost`` looks at it.
 
     Returns:
         New images of the same type, layout and device.
 
     Raises:
-        TypeError: ``images`` is not an array of 8-bit levels.
-        ValueError: a shape, name, severity or index that makes no sense, or the corruption's function fails.
-        FileNotFoundError: ``frost`` without its photographs.
+        TypeError: If `images` is not an array of 8-bit levels.
+        ValueError: If a shape, name, severity or index does not fit, or the corruption's function fails.
+        FileNotFoundError: If ``frost`` lacks its photographs.
+
+    Examples:
+        >>> images = np.full((2, 32, 32, 3), 128, dtype=np.uint8)
+        >>> corrupt(images, "brightness", severity=4)[0, 0, 0]
+        array([179, 179, 179], dtype=uint8)
     """
     channels_last = _is_channels_last(images)
     if isinstance(severity, bool) or severity not in SEVERITIES:
@@ -99,14 +104,17 @@ def corrupt(
 
 
 def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
-    """Corrupt the first image by each of the corruptions at each severity, so that a faulty one shows before long work.
+    """Corrupt the first image by each of the corruptions at each severity, to find a faulty one before long work.
 
     Args:
         names: As `corrupt` takes them.
         images: uint8 ``(N, H, W, 3)``.
 
     Raises:
-        ValueError: One of them fails, or returns other than uint8 of the same shape.
+        ValueError: If one of them fails, or returns anything but uint8 of the same shape.
+
+    Examples:
+        >>> try_corruptions(["fog", "snow"], np.zeros((1, 32, 32, 3), dtype=np.uint8))
     """
     for name in names:
         for severity in SEVERITIES:
@@ -114,7 +122,7 @@ def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
 
 
 def _is_channels_last(images: object) -> bool:
-    """The layout of ``images``, once they are known to be 8-bit RGB images of a workable size."""
+    """Whether images are ``(N, H, W, 3)``; raises if they are not 8-bit RGB images of a usable size."""
     if not isinstance(images, (np.ndarray, Tensor)):
         raise TypeError(f"images must be a NumPy array or a tensor, got {type(images).__name__}")
     if images.dtype not in (np.uint8, torch.uint8):
@@ -150,10 +158,10 @@ def _chunks(images: NDArray[np.uint8] | Tensor) -> list[slice]:
 
 
 def _on_threads(work: Callable[[slice], None], parts: list[slice]) -> None:
-    """Do all parts, one to a thread at a time, with as many threads as torch is set to.
+    """Do all parts, each on one of as many threads as torch is set to.
 
-    A chunk is too small to be cut further: left to torch, each of its many operations would end in a barrier, where a
-    busy machine loses ten times what it does in quiet.
+    torch's own threads would cut each of the many operations on a chunk, and wait for one another after each: on a busy
+    machine that costs ten times as much as on an idle one.
     """
     threads = torch.get_num_threads()
     if min(threads, len(parts)) <= 1:

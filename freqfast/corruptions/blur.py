@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.filters import correlate, defocus_kernel, gaussian_filter, motion_filter
+from freqfast.corruptions.filters import correlate, defocus_kernel, gaussian_filter, mean_zoom, motion_filter
 from freqfast.corruptions.pixels import to_levels, to_unit
 from freqfast.corruptions.streams import BatchRandom
-from freqfast.corruptions.zoom import mean_zoom
 
 
 def gaussian_blur(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:

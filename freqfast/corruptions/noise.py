@@ -95,8 +95,7 @@ _LAWS = {"gaussian": _gaussian_law, "shot": _shot_law, "impulse": _impulse_law, 
 def _alias_table(law: NDArray[np.float64]) -> NDArray[np.int32]:
     """Walker's alias table of every row of ``law`` ``(256, 256)``, flattened.
 
-    A cell packs the threshold (signed, in the upper 24 bits) with the alias (lower 8 bits), so that one look-up
-    brings both.
+    A cell packs the threshold (signed, in the upper 24 bits) with the alias (lower 8 bits): one look-up gives both.
     """
     mass = law / law.sum(axis=1, keepdims=True) * 256
     share = np.ones_like(mass)

@@ -1,4 +1,4 @@
-"""The frost photographs: where they lie, and how they are read. They are not part of freqfast."""
+"""Finding and reading the photographs of frost; they are not part of freqfast."""
 
 import hashlib
 import warnings
@@ -19,10 +19,10 @@ NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 
 
 def find_photographs(frost_dir: str | Path | None = None) -> tuple[Path, ...]:
-    """The five photographs, in ``frost_dir`` or in the installed distribution (which is not imported).
+    """Paths of the five photographs, in a folder or in the installed distribution, which is not imported.
 
     Raises:
-        FileNotFoundError: one is missing; the message says what to do.
+        FileNotFoundError: If one is missing; the message says what to do.
     """
     if frost_dir is not None:
         paths = tuple(Path(frost_dir) / name for name in NAMES)
@@ -41,17 +41,13 @@ def find_photographs(frost_dir: str | Path | None = None) -> tuple[Path, ...]:
     if len(found) < len(NAMES):
         raise FileNotFoundError(
             f"frost needs its photographs: pip install 'freqfast[frost]' brings them (in {DISTRIBUTION}), "
-            f"or name a directory that holds {NAMES[0]} .. {NAMES[-1]}"
+            f"or frost_dir names a directory that holds {NAMES[0]} .. {NAMES[-1]}"
         )
     return found
 
 
 def photographs_sha256(frost_dir: str | Path | None = None) -> str:
-    """Hash of the five photographs' files, one after the other.
-
-    Raises:
-        FileNotFoundError: As for `find_photographs`.
-    """
+    """Hash of the five photographs' files; raises as `find_photographs`."""
     digest = hashlib.sha256()
     for path in find_photographs(frost_dir):
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,4 +1,4 @@
-"""What corruptions share: levels to the unit interval and back, as the published data has it, and where pixels are."""
+"""Conversion between levels and the unit interval, as the published data has it, and the coordinates of pixels."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""Which corruptions there are, what they are called, and where their functions lie."""
+"""The names of the corruptions, their sets and families, and where their functions are.
+
+A new corruption is a function `Corruption` and an entry here, or an entry point ``freqfast.corruptions`` elsewhere.
+"""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -8,6 +11,7 @@ from typing import TypeAlias, cast
 
 from torch import Tensor
 
+from freqfast.corruptions.photographs import find_photographs
 from freqfast.corruptions.streams import BatchRandom
 from freqfast.plugins import find_plugins, load_plugin
 
@@ -18,76 +22,84 @@ Image ``k`` of the batch may draw only from row ``k`` of what ``rng`` gives, and
 images: ``corrupt`` cuts batches as it likes. The images are the function's own to overwrite.
 """
 
-MAIN = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-)
+# Name: family and module. The main ones of CIFAR-10-C, in the order of the benchmark's tables.
+_MAIN = {
+    "gaussian_noise": ("noise", "noise"),
+    "shot_noise": ("noise", "noise"),
+    "impulse_noise": ("noise", "noise"),
+    "defocus_blur": ("blur", "blur"),
+    "glass_blur": ("blur", "blur"),
+    "motion_blur": ("blur", "blur"),
+    "zoom_blur": ("blur", "blur"),
+    "snow": ("weather", "weather"),
+    "frost": ("weather", "weather"),
+    "fog": ("weather", "weather"),
+    "brightness": ("weather", "weather"),
+    "contrast": ("digital", "digital"),
+    "elastic_transform": ("digital", "elastic"),
+    "pixelate": ("digital", "digital"),
+    "jpeg_compression": ("digital", "digital"),
+}
+_EXTRA = {
+    "speckle_noise": ("noise", "noise"),
+    "gaussian_blur": ("blur", "blur"),
+    "spatter": ("weather", "spatter"),
+    "saturate": ("digital", "digital"),
+}
+# Name: module. The published order and spelling.
+_C_BAR = {
+    "blue_noise_sample": "c_bar.spectral",
+    "checkerboard_cutout": "c_bar.covers",
+    "inverse_sparkles": "c_bar.covers",
+    "pinch_and_twirl": "c_bar.warps",
+    "ripple": "c_bar.warps",
+    "brownish_noise": "c_bar.spectral",
+    "circular_motion_blur": "c_bar.lenses",
+    "lines": "c_bar.covers",
+    "sparkles": "c_bar.covers",
+    "transverse_chromatic_abberation": "c_bar.lenses",
+}
+_MODULES = {name: module for name, (_, module) in (_MAIN | _EXTRA).items()} | _C_BAR
+
+MAIN = tuple(_MAIN)
 """The 15 corruptions that papers average over, in the order of the benchmark's tables."""
 
-EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+EXTRA = tuple(_EXTRA)
 """The other 4 of the published archive, meant for validation."""
 
 CORRUPTIONS = MAIN + EXTRA
 """All 19, main ones first."""
 
 FAMILIES = {
-    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
-    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
-    "weather": ("snow", "frost", "fog", "brightness", "spatter"),
-    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
+    family: tuple(name for name, (its_family, _) in (_MAIN | _EXTRA).items() if its_family == family)
+    for family in ("noise", "blur", "weather", "digital")
 }
 """The families of Hendrycks and Dietterich (2019), each extra one with the family that it validates."""
 
-BAR = (
-    "blue_noise_sample",
-    "checkerboard_cutout",
-    "inverse_sparkles",
-    "pinch_and_twirl",
-    "ripple",
-    "brownish_noise",
-    "circular_motion_blur",
-    "lines",
-    "sparkles",
-    "transverse_chromatic_abberation",
-)
-"""The 10 of CIFAR-10-C-bar, in the published order and spelling: made to be unlike the 19, hence a check on results."""
+C_BAR = tuple(_C_BAR)
+"""The 10 of CIFAR-10-C-bar: made to be unlike the 19, hence a check on results."""
 
-SETS = {"c": CORRUPTIONS, "bar": BAR}
+SETS = {"c": CORRUPTIONS, "bar": C_BAR}
 """The built-in corruptions by benchmark: CIFAR-10-C, on which everything runs by default, and CIFAR-10-C-bar."""
 
 MEANS: dict[str, tuple[str, ...]] = {
     "mean15": MAIN,
     "mean19": CORRUPTIONS,
-    "mean_bar": BAR,
+    "mean_bar": C_BAR,
     **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
 }
 """What each mean is over, by its name: a family's is over its main ones."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-_MODULES = {
-    **{name: family for family, names in FAMILIES.items() for name in names},
-    "spatter": "spatter",  # this one and the next are too long for their family's module
-    "elastic_transform": "elastic",
-    **dict.fromkeys(BAR, "bar"),
-}
 
+def plugin_corruptions() -> tuple[str, ...]:
+    """Names that installed packages register as entry points ``freqfast.corruptions``, sorted.
 
-def own_corruptions() -> tuple[str, ...]:
-    """Names that installed packages register under the entry point ``freqfast.corruptions``, sorted."""
+    Examples:
+        >>> "fog" in plugin_corruptions()  # is one of ours
+        False
+    """
     return tuple(name for name in find_plugins("corruptions") if name not in _MODULES)
 
 
@@ -96,11 +108,16 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
 
     Only ``frost`` can be missing: its photographs are not ours to ship.
 
+    Args:
+        frost_dir: Folder of the photographs; by default those of an installed package.
+
     Raises:
         FileNotFoundError: If the photographs are not in a folder that is named.
-    """
-    from freqfast.corruptions.photographs import find_photographs
 
+    Examples:
+        >>> set(unavailable()) <= {"frost"}
+        True
+    """
     try:
         find_photographs(frost_dir)
     except FileNotFoundError as error:
@@ -111,33 +128,45 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
 
 
 def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
-    """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out."""
+    """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out.
+
+    Args:
+        names: Corruptions.
+        frost_dir: See `unavailable`.
+
+    Raises:
+        FileNotFoundError: As `unavailable`.
+
+    Examples:
+        >>> runnable(["snow", "fog"])
+        (('snow', 'fog'), [])
+    """
     reasons = {name: reason for name, reason in unavailable(frost_dir).items() if name in names}
-    notes = [f"{name} is left out: {reason} (--frost-dir)" for name, reason in reasons.items()]
+    notes = [f"{name} is left out: {reason}" for name, reason in reasons.items()]
     return tuple(name for name in names if name not in reasons), notes
 
 
 def available() -> tuple[str, ...]:
     """What models are evaluated on here by default: those of the 19 that can run, in order, then the registered ones.
 
-    ``corrupt`` accepts the names in ``BAR`` as well.
+    Examples:
+        >>> available()[:2]
+        ('gaussian_noise', 'shot_noise')
     """
-    return runnable(CORRUPTIONS)[0] + own_corruptions()
+    return runnable(CORRUPTIONS)[0] + plugin_corruptions()
 
 
 def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruption:
-    """The function behind ``name``.
+    """The function of a corruption.
 
     Raises:
-        ValueError: there is no such corruption, or the package that registers it cannot be imported.
-        FileNotFoundError: ``frost`` was asked for and its photographs are not here.
+        ValueError: If there is no such corruption, or the package that registers it cannot be imported.
+        FileNotFoundError: If the photographs of ``frost`` are asked for and missing.
     """
     if name in _MODULES:
         module = importlib.import_module(f"freqfast.corruptions.{_MODULES[name]}")
         function = getattr(module, name)
         if name == "frost":
-            from freqfast.corruptions.photographs import find_photographs
-
             function = partial(function, photographs=find_photographs(frost_dir))
         return cast(Corruption, function)
     if (point := find_plugins("corruptions").get(name)) is not None:
@@ -145,5 +174,5 @@ def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruptio
         if not callable(found):
             raise ValueError(f"corruption entry point {name!r} ({point.value}) is no function")
         return cast(Corruption, found)
-    known = ", ".join((*CORRUPTIONS, *BAR, *own_corruptions()))
+    known = ", ".join((*CORRUPTIONS, *C_BAR, *plugin_corruptions()))
     raise ValueError(f"no corruption is called {name!r}; there are {known}")

@@ -1,9 +1,9 @@
-"""Counter-based random numbers: one independent stream for each image of a batch, on any device.
+"""Counter-based random numbers: one independent stream for each image of a batch, the same on any device.
 
 A generator with a state would make an image's noise depend on the images drawn before it. Here a number is a hash
-of (key of the image, position in its stream), so that a batch is drawn in a few vectorised operations and an
-image's bytes depend on nothing but its own key. The hash is SplitMix64 (Steele, Lea and Flood, "Fast splittable
-pseudorandom number generators", OOPSLA 2014), which passes BigCrush.
+of (key of the image, position in its stream): a batch is drawn in a few vectorised operations, and an image's numbers
+depend on its own key alone. The hash is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", OOPSLA 2014), which passes BigCrush.
 """
 
 import hashlib
@@ -60,6 +60,11 @@ class BatchRandom:
 
     Args:
         keys: ``(n,)`` int64, one key an image; see :meth:`for_images`.
+
+    Examples:
+        >>> rng = BatchRandom.for_images(seed=0, name="fog", severity=1, index=torch.arange(3))
+        >>> rng.uniform(0.0, 1.0, shape=(32, 32)).shape
+        torch.Size([3, 32, 32])
     """
 
     def __init__(self, keys: Tensor) -> None:

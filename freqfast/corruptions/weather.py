@@ -5,11 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.filters import motion_filter
+from freqfast.corruptions.filters import motion_filter, zoom
 from freqfast.corruptions.photographs import shrunk_photographs
 from freqfast.corruptions.pixels import to_levels, to_unit
 from freqfast.corruptions.streams import BatchRandom
-from freqfast.corruptions.zoom import zoom
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
 

@@ -1,6 +1,6 @@
-"""Data: CIFAR-10 in any of its layouts, the embedded photographs, in-memory DataLoaders."""
+"""Labelled images in memory, where they come from, and DataLoaders of them."""
 
 from freqfast.data.images import ImageData, ImageSet
-from freqfast.data.loading import load_data
+from freqfast.data.loading import DataSource, load_data
 
-__all__ = ["ImageData", "ImageSet", "load_data"]
+__all__ = ["DataSource", "ImageData", "ImageSet", "load_data"]

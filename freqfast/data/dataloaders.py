@@ -50,7 +50,7 @@ class ArrayDataset:
         return len(self.images)
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
-        """Images uint8 ``(B, 3, H, W)``, channels last in memory, and labels ``(B,)`` where there are any."""
+        """Images uint8 ``(B, 3, H, W)``, channels last in memory, and labels ``(B,)`` unless there are none."""
         index = torch.as_tensor(rows, device=self.images.device)
         images = TensorImage(self.images[index].permute(0, 3, 1, 2))
         return (images,) if self.labels is None else (images, TensorCategory(self.labels[index]))
@@ -64,7 +64,7 @@ class ArrayDataset:
 
     @contextmanager
     def set_split_idx(self, split_idx: int) -> Iterator["ArrayDataset"]:
-        """Treat the images as training (0) or validation (1) images for a while; test-time augmentation does."""
+        """Treat the images as training (0) or validation (1) images inside the block, for test-time augmentation."""
         old, self.split_idx = self.split_idx, split_idx
         try:
             yield self
@@ -100,7 +100,7 @@ class ArrayDataset:
 
 
 def _levels(item: Any, number: int) -> np.ndarray:
-    """The RGB levels of an image that is none of ours."""
+    """The RGB levels of an image in any form that fastai knows."""
     try:
         return rgb_levels(PILImage.create(item, mode=None))  # as it is: fastai would make RGB of it
     except (UnidentifiedImageError, ValueError) as error:
@@ -112,7 +112,7 @@ def _levels(item: Any, number: int) -> np.ndarray:
 class CropFlip(Transform):
     """Random crop of the reflection-padded image and random horizontal flip, for a whole uint8 batch at once.
 
-    Both are moves of pixels, so one gather does them. Draws from torch's generator.
+    Both move pixels, so one gather does them. Draws from torch's generator.
     """
 
     split_idx, order = 0, 1  # training batches only, before they become floats
@@ -153,7 +153,7 @@ class InMemoryDL(TfmdDL):
     """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without workers or per-item work."""
 
     def __init__(self, dataset: ArrayDataset, bs: int = 64, num_workers: int = 0, **kwargs: Any) -> None:
-        super().__init__(dataset, bs=bs, num_workers=0, **kwargs)  # whatever was asked for: there is nothing to share
+        super().__init__(dataset, bs=bs, num_workers=0, **kwargs)  # never workers: there is no work for them
 
     def create_batches(self, samps: Iterable[int]) -> Iterator[tuple[Tensor, ...]]:
         """Batches of the sampled rows."""
@@ -178,7 +178,7 @@ class InMemoryDL(TfmdDL):
         return super().show_results(*args, **kwargs)
 
     def _one_pass(self) -> None:
-        """What a batch consists of, which fastai finds by drawing one; an exported data set has none to draw."""
+        """The types of a batch; fastai draws a batch to find them, but an exported data set is empty."""
         self._n_inp, self._types = 1, {tuple: [TensorImage, TensorCategory]}
 
 

@@ -1,4 +1,4 @@
-"""Large downloads that go on where they stopped."""
+"""Large downloads that continue where they stopped."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -6,7 +6,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from freqfast._version import __version__
+from freqfast import __version__
 from freqfast.progress import Progress
 
 __all__ = ["fetch"]
@@ -16,10 +16,10 @@ _TIMEOUT = 60  # seconds of silence
 
 
 def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> None:
-    """Download a file of known size; what is there of it stays, and is gone on after.
+    """Download a file of known size, continuing after the part of it that is already there.
 
-    A connection that breaks is taken up again as long as each one brings something. Several processes may fetch the
-    same file to the same place: they write the same bytes. Whether these are right is for the caller to find out.
+    A connection that breaks is opened again as long as each one gives some bytes. Several processes may fetch the same
+    file to the same place, since they write the same bytes. The caller checks the content.
 
     Args:
         url: Where the file is, by HTTP.
@@ -28,7 +28,7 @@ def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> 
         progress: Called as ``progress(done, total, message)``, in bytes.
 
     Raises:
-        OSError: If the server does not answer, refuses, or stops before the end; or if the disk does.
+        OSError: If the server does not answer, refuses, or stops before the end; or if the file cannot be written.
     """
     path.touch()
     while (done := path.stat().st_size) < size:
@@ -38,16 +38,16 @@ def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> 
 
 
 def _receive(url: str, path: Path, done: int, size: int, progress: Progress | None) -> None:
-    """Write what one connection brings."""
+    """Write what one connection sends."""
     headers = {"User-Agent": f"freqfast/{__version__}", "Range": f"bytes={done}-"}
     try:
         response = urlopen(Request(url, headers=headers), timeout=_TIMEOUT)  # noqa: S310 (the URL is the package's own)
     except HTTPException as error:
-        raise OSError(f"the server's answer is none: {error!r}") from None
+        raise OSError(f"the server's answer is not valid HTTP: {error!r}") from None
     with response, path.open("r+b") as file:
-        if response.status != 206:  # this server knows no ranges: it sends all from the start
-            if response.length != size:  # nor the file: it may be a page that asks to log in
-                raise OSError(f"the server sends something else than a file of {size:,} bytes")
+        if response.status != 206:  # this server does not know ranges: it sends all from the start
+            if response.length != size:  # it may be a page that asks to log in
+                raise OSError(f"the server does not send a file of {size:,} bytes")
             done = 0
         file.seek(done)
         for block in _blocks(response):
@@ -60,7 +60,7 @@ def _receive(url: str, path: Path, done: int, size: int, progress: Progress | No
 
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
-    """What comes until the connection ends, in whatever way."""
+    """What the connection sends until it ends or breaks."""
     with suppress(OSError, HTTPException):
         while block := response.read(_BLOCK):
             yield block

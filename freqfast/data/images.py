@@ -1,4 +1,4 @@
-"""Labelled images in memory."""
+"""Labelled images in memory, as one array of pixels and one of labels."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -20,13 +20,17 @@ class ImageSet:
 
     Raises:
         ValueError: If a shape or type is another.
+
+    Examples:
+        >>> images = ImageSet(np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 1, 0]))
+        >>> images.head(2).labels
+        array([0, 1])
     """
 
     images: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        """Check shapes and types."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
             raise ValueError(
                 f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of shape {self.images.shape}"
@@ -42,11 +46,11 @@ class ImageSet:
         return len(self.images)
 
     def head(self, count: int | None) -> "ImageSet":
-        """The first images, or all; sets are kept in mixed order, so these are a fair sample of the classes."""
+        """The first images, or all if None; sets are in mixed order, so these are a fair sample of the classes."""
         return ImageSet(self.images[:count], self.labels[:count])
 
     def take(self, rows: np.ndarray) -> "ImageSet":
-        """A copy of these rows, in their order."""
+        """A copy of the images and labels in these rows, in their order."""
         return ImageSet(self.images[rows], self.labels[rows])
 
 
@@ -57,12 +61,20 @@ class ImageData:
     Attributes:
         name: What it is called.
         classes: Class names, in the order of the labels.
-        train: Training images.
-        test: Test images.
-        published: Rows ``(N,)`` of `test` in the order in which the data was published; None where that is not known.
+        train: Training images, in mixed order; see `mixed_order`.
+        test: Test images, likewise.
+        published: Rows ``(N,)`` of `test` in the order in which the data was published; None if that is unknown.
 
     Raises:
         ValueError: If a set is empty, a label names no class, or the images differ in size.
+
+    Examples:
+        >>> images = ImageSet(np.full((4, 32, 32, 3), 51, np.uint8), np.array([0, 1, 1, 0]))
+        >>> data = ImageData("grey", ("cat", "dog"), train=images, test=images)
+        >>> data.mean
+        (0.2, 0.2, 0.2)
+        >>> len(data.hold_out(1).train)
+        3
     """
 
     name: str
@@ -72,7 +84,6 @@ class ImageData:
     published: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        """Check that labels name classes and that both sets have images of one size."""
         for part, images in (("training", self.train), ("test", self.test)):
             if len(images) == 0:
                 raise ValueError(f"{self.name} has no {part} images")
@@ -88,12 +99,7 @@ class ImageData:
             )
 
     def hold_out(self, count: int) -> "ImageData":
-        """The same data with its last training images held out in the test images' place, to choose on.
-
-        Training sets are kept in mixed order, so the images held out are a fair sample of the classes.
-
-        Args:
-            count: How many; 0 for none, which leaves the data as it is.
+        """The same data with its last `count` training images held out: they replace the test images, to choose on.
 
         Raises:
             ValueError: If there are not so many, or none would be left to train on.
@@ -103,12 +109,12 @@ class ImageData:
         if not 0 < count < len(self.train):
             raise ValueError(f"holdout must lie in 0..{len(self.train) - 1}, got {count}")
         cut = len(self.train) - count
-        train, held = (ImageSet(self.train.images[s], self.train.labels[s]) for s in (slice(cut), slice(cut, None)))
-        return replace(self, train=train, test=held, published=None)
+        held = ImageSet(self.train.images[cut:], self.train.labels[cut:])
+        return replace(self, train=self.train.head(cut), test=held, published=None)
 
     @property
     def published_test(self) -> ImageSet:
-        """The test images in the order in which they were published; in their own where that is not known."""
+        """The test images in the order in which they were published; in their own order if that is unknown."""
         return self.test if self.published is None else self.test.take(self.published)
 
     @property
@@ -123,7 +129,7 @@ class ImageData:
 
     @cached_property
     def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Exact channel moments from histograms, some images at a time: no large copy in a wider type."""
+        """Means and deviations from histograms of some images at a time: exact, without a large copy."""
         counts = np.zeros((3, 256), np.int64)
         for start in range(0, len(self.train), 1024):
             pixels = self.train.images[start : start + 1024]
@@ -137,15 +143,9 @@ class ImageData:
 
 
 def mixed_order(labels: np.ndarray) -> np.ndarray:
-    """A random order in which every stretch, the beginning above all, holds the classes in their proportions.
+    """Rows ``(N,)`` of labels ``(N,)`` in a random order, the same in every call, that mixes the classes evenly.
 
-    It is the same in every call.
-
-    Args:
-        labels: ``(N,)``.
-
-    Returns:
-        Row numbers ``(N,)``.
+    Any part of it, above all the first rows, has the classes in nearly the proportions of the whole.
     """
     rng = np.random.default_rng(0)
     position = np.empty(len(labels))

@@ -1,51 +1,88 @@
-"""The one door through which all data comes."""
+"""Loading data by name: the built-in data sets, and those that other packages register."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
-from freqfast.data.cifar10 import load_cifar10
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
+from freqfast.data.stored import load_stored
+from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress
 
-__all__ = ["DATASETS", "load_data", "load_place"]
+__all__ = ["DataSource", "data_names", "load_data", "load_place"]
 
-DATASETS = ("cifar10", "photos")
+DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
+"""``(place, progress) -> data``: loads a data set from the place that the user names, or from where it is by default.
+
+It may call ``progress(done, total, message)``. It raises FileNotFoundError if the place holds no such data, and
+ValueError if the data is corrupt or it takes no place.
+"""
+
+_BUILT_IN: dict[str, DataSource] = {"cifar10": load_stored, "photos": load_photos}
 
 
-def load_data(name: str, path: str | Path | None = None, progress: Progress | None = None) -> ImageData:
+def data_names() -> tuple[str, ...]:
+    """Names of the data sets: the built-in ones, then those that packages register as ``freqfast.data``, sorted."""
+    return (*_BUILT_IN, *(name for name in find_plugins("data") if name not in _BUILT_IN))
+
+
+def load_data(name: str, place: str | Path | None = None, progress: Progress | None = None) -> ImageData:
     """Load a data set by name.
 
     Args:
-        name: "cifar10" (or any image-folder tree in its place) or "photos".
-        path: Where CIFAR-10 is; see `freqfast.data.cifar10.load_cifar10` for what it may name and where else is looked.
+        name: "cifar10" (which takes an image tree in its place too, see `freqfast.data.stored.load_stored`), "photos",
+            or the name of an entry point ``freqfast.data``, which is a `DataSource`.
+        place: Where the data is; by default the data set looks for itself.
         progress: Called as ``progress(done, total, message)`` while files are fetched and decoded.
 
+    Returns:
+        Training and test images in memory.
+
     Raises:
-        ValueError: If the name is unknown or the data is not sound.
-        FileNotFoundError: If the path holds no data.
+        ValueError: If the name is unknown, the data is corrupt, or an entry point fails.
+        FileNotFoundError: If the place holds no such data.
+
+    Examples:
+        >>> from freqfast.data import load_data
+        >>> load_data("photos").train.images.shape
+        (5120, 32, 32, 3)
     """
-    if name == "cifar10":
-        if path is not None and str(path) in DATASETS and not Path(path).exists():
-            raise FileNotFoundError(
-                f'{path} is the name of a data set, not a place; a recipe takes it by data = "{path}"'
-            )
-        return load_cifar10(path, progress)
-    if name == "photos":
-        if path is not None:
-            raise ValueError(f"the photos come with the packages, so --data {path} has no use here; leave it out")
-        return load_photos()
-    raise ValueError(f"unknown data {name!r}; the data sets are {', '.join(DATASETS)}")
+    if place is not None and str(place) in data_names() and not Path(place).exists():
+        raise FileNotFoundError(
+            f'{place} is the name of a data set, not a place; a recipe takes it by data = "{place}"'
+        )
+    path = None if place is None else Path(place)
+    if (load := _BUILT_IN.get(name)) is not None:
+        return load(path, progress)
+    return _load_registered(name, path, progress)
 
 
 def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:
-    """Load data by its name, "cifar10" or "photos", or by where it is; see `load_data`.
+    """Load a data set by its name or by where it is; see `load_data`.
 
-    A `Path` is always a place, a string so only if it is no name: write "./cifar10" for a folder of that name.
+    A `Path` is always a place, a string only if it is no name: write "./cifar10" for a folder of that name.
 
     Raises:
-        FileNotFoundError: If the path holds no data.
-        ValueError: If the data is not sound.
+        FileNotFoundError: If the place holds no data.
+        ValueError: If the data is corrupt.
     """
-    if isinstance(place, str) and place in DATASETS:
+    if isinstance(place, str) and place in data_names():
         return load_data(place, None, progress)
     return load_data("cifar10", place, progress)
+
+
+def _load_registered(name: str, place: Path | None, progress: Progress | None) -> ImageData:
+    """The data of another package's `DataSource`; see `load_data`."""
+    if (point := find_plugins("data").get(name)) is None:
+        raise ValueError(f"unknown data {name!r}; the data sets are {', '.join(data_names())}")
+    load = load_plugin("data", point)
+    try:
+        data = load(place, progress)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(f"data {name!r} cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(data, ImageData):
+        raise ValueError(f"data entry point {name!r} ({point.value}) must return ImageData, got {type(data).__name__}")
+    return data

@@ -1,4 +1,4 @@
-"""The embedded data: patches of ten photographs that scikit-image and scikit-learn ship in their wheels."""
+"""Patches of ten photographs that scikit-image and scikit-learn ship in their wheels: data without a download."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from freqfast.data.images import ImageData, ImageSet, mixed_order
+from freqfast.progress import Progress
 
 __all__ = ["load_photos"]
 
@@ -27,18 +28,25 @@ SIZE = 32
 TRAIN_PER_CLASS, TEST_PER_CLASS = 512, 100
 
 
-@cache
-def load_photos() -> ImageData:
-    """Ten classes, one a photograph: 512 training and 100 test patches of 32x32 pixels each.
+def load_photos(place: Path | None = None, progress: Progress | None = None) -> ImageData:
+    """Ten classes, one for each photograph: 512 training and 100 test patches of 32x32 pixels each.
 
-    Each photograph is cut into horizontal stripes, every fourth of which is for testing, so that no pixel serves in
-    both sets. The patches' places are random, drawn from a fixed seed: every call gives the same images. These are real
+    Each photograph is cut into horizontal stripes, every fourth of which is for testing, so that no pixel is in both
+    sets. The patches' places are random, drawn from a fixed seed: every call gives the same images. These are real
     pixels with natural spectra; the task (which photograph is this patch from?) is for trying the tool, not for
     results.
 
     Raises:
         FileNotFoundError: If an installed package lacks one of the photographs.
+        ValueError: If a place is given.
     """
+    if place is not None:
+        raise ValueError(f"the photos come with the packages, so a place ({place}) has no use here; leave it out")
+    return _load()
+
+
+@cache
+def _load() -> ImageData:
     rng = np.random.default_rng(0)
     train: list[np.ndarray] = []
     test: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""The pickled batches of CIFAR-10, read without running anything that they ask for."""
+"""Reading the pickled batches of CIFAR-10 without running code that a pickle names."""
 
 import io
 import pickle
@@ -6,20 +6,21 @@ import pickletools
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["read_batch"]
 
 _STEPS = 10**6  # of unpickling, and entries of its memo; 10,000 images with their file names take 30,000 and 10,000
 
 
-def read_batch(content: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Images, labels and file names of a batch in the published layout.
+def read_batch(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
+    """Read a batch in the published layout.
 
-    Builtin containers are unpickled, and arrays of uint8 and integers, from their raw bytes and without NumPy's own
-    unpickling, which trusts what a type says of itself; all else is refused.
+    Builtin containers are unpickled, and arrays of uint8 and integers; all else is refused. Arrays are made from their
+    raw bytes, without NumPy's own unpickling, which trusts a type's description of itself.
 
     Returns:
-        uint8 ``(N, 32, 32, 3)``, C-contiguous; int64 ``(N,)``; and N names of files, or none if the batch has no such.
+        Images, uint8 ``(N, 32, 32, 3)``; labels ``(N,)``; and N names of files, or none if the batch does not name all.
 
     Raises:
         Exception: Of any kind, since hostile bytes can make unpickling raise anything.
@@ -39,7 +40,7 @@ def read_batch(content: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def _names(found: object, count: int) -> list[str]:
-    """As many names as there are images; none where the batch has something else."""
+    """The names of files, if there is one for each image."""
     if not isinstance(found, list) or len(found) != count:
         return []
     names = [name.decode("latin-1") if isinstance(name, bytes) else name for name in found]
@@ -55,13 +56,12 @@ def _check_steps(content: bytes) -> None:
 
 
 class _Type:
-    """Stands in for ``numpy.dtype``, as which hostile states could pass off bytes as pointers."""
+    """Takes the place of ``numpy.dtype``, which hostile states could make read bytes as pointers."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
-        text = code.decode("ascii") if isinstance(code, bytes) else str(code)
-        if text.lstrip("<|") not in ("u1", "i4", "i8"):
-            raise pickle.UnpicklingError(f"it holds an array of type {text[:20]!r}")
-        self.code = text
+        self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
+        if self.code.lstrip("<|") not in ("u1", "i4", "i8"):
+            raise pickle.UnpicklingError(f"it holds an array of type {self.code[:20]!r}")
 
     def __setstate__(self, state: tuple) -> None:
         if state[1] in (">", b">"):
@@ -69,7 +69,7 @@ class _Type:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray`` and for the function that pickles make one by."""
+    """Takes the place of ``numpy.ndarray``, and of the function that pickles make one by."""
 
     values: np.ndarray
 
@@ -83,18 +83,13 @@ class _Array:
         self.values = np.frombuffer(content, kind.code).reshape(shape, order="F" if is_fortran else "C")
 
 
-_STAND_INS: dict[tuple[str, str], type] = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Type,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-}
-
-
 class _ArraysOnly(pickle.Unpickler):
     """Unpickles builtin containers and arrays, and refuses to look up anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _STAND_INS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
-        return _STAND_INS[module, name]
+        found = f"{module}.{name}"
+        if found == "numpy.dtype":
+            return _Type
+        if found in ("numpy.ndarray", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"):
+            return _Array
+        raise pickle.UnpicklingError(f"it asks for {found}, which no CIFAR-10 batch needs")

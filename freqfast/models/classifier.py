@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from freqfast.compute.precision import resolve_device, resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
+from freqfast.models.build import channels_last
 from freqfast.models.folding import fold_batch_norm
-from freqfast.models.resnet import channels_last
 from freqfast.spectral.modulation import bake_modulation
 
 __all__ = ["Classifier", "batches", "hash_weights"]
@@ -30,9 +30,16 @@ class Classifier:
         precision: See `freqfast.compute.precision.resolve_precision`.
         batch_size: Images at a time.
         name: What to call the model in messages and results.
+        classes: Class names, in the order of the logits, where known.
 
     Raises:
-        ValueError: If the device is not here or the precision unknown.
+        ValueError: If the device is not available or the precision unknown.
+
+    Examples:
+        >>> model = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+        >>> classifier = Classifier(model, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), precision="float32")
+        >>> classifier.predict(np.full((2, 8, 8, 3), (10, 30, 20), np.uint8))
+        array([1, 1])
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class Classifier:
         precision: str = "auto",
         batch_size: int = 250,
         name: str = "the model",
+        classes: Sequence[str] | None = None,
     ) -> None:
         parameter = next(model.parameters(), torch.empty(0))
         self.device = parameter.device if device is None else resolve_device(device)
@@ -51,6 +59,7 @@ class Classifier:
         self.dtype = getattr(torch, self.precision)
         self.batch_size = batch_size
         self.name = name
+        self.classes = None if classes is None else tuple(classes)
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.weights_sha256 = hash_weights(model)
         self.model = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
@@ -87,7 +96,7 @@ class Classifier:
         try:
             with small_map_convolutions(self._network):
                 found = self._network(self._normalise(torch.from_numpy(batch)))
-        except Exception as error:  # a model of anybody's may raise anything
+        except Exception as error:  # a model may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(batch):

@@ -1,193 +1,278 @@
 """The model file ``model.safetensors``: a network's weights, and what it takes to build and use it.
 
-The metadata holds under ``freqfast`` a JSON object ``{"schema": 1, "version", "model": {"name", options}, "modulation":
-null | {"layer", "per_filter", "sigma", "seed"}, "equalization": null | {"layer", "bins", "exponent"}, "antialiasing":
-[layers], "classes": [...], "mean": [r, g, b], "std": [r, g, b]}``. Other tools read the weights as they are.
+Its metadata holds a `Header`, as JSON under ``freqfast``. Other tools read the weights as they are.
 """
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BeforeValidator, Field, PlainSerializer
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from freqfast._version import __version__
-from freqfast.files import replacing
-from freqfast.models.resnet import build_model, channels_last
+from freqfast import __version__
+from freqfast.files import replacing, require_file
+from freqfast.models.build import MODELS, ModelSpec, channels_last
+from freqfast.models.state_dicts import misfit, require_finite
+from freqfast.records import record_from_json, record_to_json
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing
 from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import unwrap
 
-__all__ = ["StoredModel", "check_normalisation", "read_model", "write_model"]
+__all__ = ["MODEL_FILE", "StoredModel", "check_normalisation", "check_readable", "read_model", "write_model"]
 
-SCHEMA = 1
+MODEL_FILE = "model.safetensors"
+"""Name of a run's model file."""
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model with what it takes to use it.
+    """A model with what it takes to build and use it.
 
     Attributes:
-        model: The model, in eval mode, on the CPU.
-        spec: Name and options by which `freqfast.models.resnet.build_model` builds it.
+        model: The model, in float32, with or without modulation, equalization and anti-aliasing; from a file it comes
+            in eval mode, on the CPU.
+        spec: What it is built from.
         classes: Class names, in the order of the logits.
         mean: Channel means of the normalisation, for pixels in [0, 1].
         std: Its standard deviations.
     """
 
     model: nn.Module = field(repr=False)
-    spec: Mapping[str, Any]
-    classes: tuple[str, ...]
+    spec: ModelSpec
+    classes: Sequence[str]
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """Arguments of `apply_modulation`."""
+
+    layer: str
+    per_filter: bool
+    sigma: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Equalization:
+    """Arguments of `apply_equalization`."""
+
+    layer: str
+    bins: Annotated[int, Field(lt=2**31)]
+    exponent: float
+
+
+def _spec_from_table(table: Any) -> Any:
+    if not isinstance(table, Mapping):
+        return table
+    options = {key: value for key, value in table.items() if key != "name"}
+    return {"name": table.get("name"), "options": options}
+
+
+def _spec_as_table(spec: ModelSpec) -> dict[str, Any]:
+    return {"name": spec.name, **spec.options}
+
+
+_FlatSpec = Annotated[ModelSpec, BeforeValidator(_spec_from_table), PlainSerializer(_spec_as_table)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a model file says of its model: a `StoredModel` without the weights, and what was put into the model.
+
+    Attributes:
+        model: In the file a table of the name and the options.
+        antialiasing: The layers with a triangle before their stride.
+        flc_pooling: Those with an ideal low-pass; none in files of version 0.1.
+    """
+
+    schema: Literal[1] = 1
+    version: str = __version__
+    model: _FlatSpec
+    modulation: Modulation | None
+    equalization: Equalization | None
+    antialiasing: tuple[str, ...]
+    flc_pooling: tuple[str, ...] = ()
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Check the normalisation, and that there is a class for each logit."""
+        check_normalisation(self.mean, self.std)
+        logits = self.model.options.get("classes", len(self.classes))
+        if len(self.classes) != logits:
+            raise ValueError(f"it names {len(self.classes)} classes for a model of {logits}")
 
-def write_model(
-    path: str | Path,
-    model: nn.Module,
-    spec: Mapping[str, Any],
-    classes: Sequence[str],
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> None:
+
+def write_model(path: str | Path, stored: StoredModel) -> None:
     """Write a model's weights and description, whole or not at all.
 
     Args:
         path: The file; its folder must exist.
-        model: A model that `spec` builds, in float32, with or without modulation; DistributedDataParallel and
-            torch.compile wrappers are looked through.
-        spec: ``{"name": ..., option: value, ...}`` for `freqfast.models.resnet.build_model`.
-        classes: Class names.
-        mean: Channel means of the normalisation, for pixels in [0, 1].
-        std: Its standard deviations.
+        stored: The model; DistributedDataParallel and torch.compile wrappers are looked through.
 
     Raises:
-        ValueError: If more than one layer is modulated, or more than one equalized, or the weights are not float32.
+        ValueError: If more than one layer is modulated, or more than one equalized, the weights are not float32, or the
+            normalisation or the number of classes makes no sense.
     """
-    model = unwrap(model)
-    if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
-        raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
-    spectral = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
-    if len(spectral) > 1:
-        raise ValueError(f"{len(spectral)} layers are modulated, a model file can describe one; bake the others")
-    modulation = None
-    for name, conv in spectral:
-        modulation = {
-            "layer": name,
-            "per_filter": len(conv.log_gain) == conv.out_channels,
-            "sigma": conv.sigma,
-            "seed": conv.seed,
-        }
-    equalizers = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectrumEqualizer)]
-    if len(equalizers) > 1:
-        raise ValueError(f"{len(equalizers)} layers are equalized, a model file can describe one; remove the others")
-    equalization = None
-    for name, equalizer in equalizers:
-        layer = name.removesuffix(".equalizer")
-        equalization = {"layer": layer, "bins": equalizer.bins, "exponent": equalizer.exponent}
-    header = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "model": dict(spec),
-        "modulation": modulation,
-        "equalization": equalization,
-        "antialiasing": antialiased_layers(model),
-        "classes": list(classes),
-        "mean": [float(x) for x in mean],
-        "std": [float(x) for x in std],
-    }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    content = _content(stored)
     with replacing(path) as temporary:
-        temporary.write_bytes(save(tensors, {"freqfast": json.dumps(header)}))
+        temporary.write_bytes(content)
+
+
+def check_readable(stored: StoredModel) -> None:
+    """Write a model file and read it back, before hours go into training a model that could not be kept.
+
+    Args:
+        stored: The model as it is trained, with all that callbacks have put into it.
+
+    Raises:
+        ValueError: If that fails; the message names the first parameter or buffer that the model is not built with.
+
+    Examples:
+        >>> spec = ModelSpec("resnet18", {"classes": 2, "width": 8})
+        >>> stored = StoredModel(spec.build(), spec, "ab", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        >>> check_readable(stored)
+        >>> stored.model.scale = nn.Parameter(torch.ones(1))
+        >>> check_readable(stored)
+        Traceback (most recent call last):
+        ValueError: the model could not be read back from its file: 1 unexpected, the first is scale
+    """
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / MODEL_FILE
+            path.write_bytes(_content(stored))
+            _read(path)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the model could not be read back from its file: {reason}") from None
 
 
 def read_model(path: str | Path) -> StoredModel:
-    """Read a model from its file, or from the run directory that holds it. Nothing in it is executed.
+    """Read a model from its file, or from the run directory that holds it.
+
+    Nothing in the file is executed; a model of another package is built by that package's code. Names, shapes and types
+    of the weights are compared with the model's before their values are read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, was not written by freqfast, or its weights do not fit its description.
+        ValueError: If the file is corrupt, was not written by freqfast, or its weights do not fit its description.
+        ImportError: If its model is one of timm's, which is not installed.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / "model.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; name a run directory or a model.safetensors")
+    path = path / MODEL_FILE if path.is_dir() else path
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except Exception as error:  # an unknown data type, say, is a KeyError
-        raise ValueError(
-            f"{path} is not a sound safetensors file ({error}); name a run directory or a model.safetensors"
-        ) from None
-    if "freqfast" not in metadata:
-        raise ValueError(
-            f"{path} has no freqfast metadata, so its model is unknown; use a file that `freqfast run` wrote"
-        )
+        require_file(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; name a run directory or a {MODEL_FILE}") from None
     try:
-        header = json.loads(metadata["freqfast"])
-        if header["schema"] > SCHEMA:
-            raise ValueError(f"schema {header['schema']} is newer than this version reads ({SCHEMA}); update freqfast")
-        spec, modulation = dict(header["model"]), header["modulation"]
-        equalization, antialiasing = header["equalization"], header["antialiasing"]
-        mean, std = (tuple(float(x) for x in header[key]) for key in ("mean", "std"))
-        classes = tuple(str(name) for name in header["classes"])
-        with torch.device("meta"):  # sizes are checked against the file before any memory is taken
-            model = build_model(**spec)
-            if modulation is not None:
-                apply_modulation(model, **modulation)
-            if equalization is not None:
-                apply_equalization(model, **equalization)
-            apply_antialiasing(model, antialiasing)
-        check_normalisation(mean, std)
-        logits = spec.get("classes", len(classes))
-        if not classes or len(classes) != logits:
-            raise ValueError(f"it names {len(classes)} classes for a model of {logits}")
-        _check_tensors(tensors, model.state_dict())
-        model.load_state_dict(tensors, assign=True)
-    except KeyError as error:
-        raise ValueError(f"{path} cannot be loaded: its metadata lacks {error}") from None
-    except (TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
+        return _read(path)
+    except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
-    channels_last(model).eval()
-    return StoredModel(model, spec, classes, mean, std)
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuse a normalisation that pixels do not survive, or that no pixels in [0, 1] have.
+    """Check that pixels in [0, 1] can have this mean and standard deviation.
 
     Raises:
-        ValueError: If mean and std are not three finite numbers each, mean in [0, 1] and std in (0, 1].
+        ValueError: If they cannot, or there are not three numbers each.
     """
-    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-        raise ValueError(f"mean and std must be three finite numbers each, std positive, got {mean} and {std}")
-    if not 0 <= min(mean) <= max(mean) <= 1 or max(std) > 1:
+    in_range = all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std)
+    if not (len(mean) == len(std) == 3 and in_range):
+        got = " and ".join(",".join(f"{value:g}" for value in values) for values in (mean, std))
         raise ValueError(
-            f"mean must lie in [0, 1] and std in (0, 1], as pixels do, got {_triple(mean)} and {_triple(std)}; divide "
+            f"mean must be three numbers in [0, 1] and std three in (0, 1], as pixels have them, got {got}; divide "
             "those of pixels from 0 to 255 by 255"
         )
 
 
-def _triple(values: Sequence[float]) -> str:
-    return ",".join(f"{value:g}" for value in values)
+def _content(stored: StoredModel) -> bytes:
+    """The bytes of a model file."""
+    model = unwrap(stored.model)
+    if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
+        raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
+    modulated = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
+    equalized = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectrumEqualizer)]
+    for found, what in ((modulated, "modulated"), (equalized, "equalized")):
+        if len(found) > 1:
+            raise ValueError(f"{len(found)} layers are {what}, a model file can describe one")
+    modulation = equalization = None
+    for name, conv in modulated:
+        modulation = Modulation(name, len(conv.log_gain) == conv.out_channels, conv.sigma, conv.seed)
+    for name, equalizer in equalized:
+        equalization = Equalization(name.removesuffix(".equalizer"), equalizer.bins, float(equalizer.exponent))
+    header = Header(
+        model=stored.spec,
+        modulation=modulation,
+        equalization=equalization,
+        antialiasing=tuple(antialiased_layers(model, "triangle")),
+        flc_pooling=tuple(antialiased_layers(model, "flc")),
+        classes=tuple(stored.classes),
+        mean=tuple(map(float, stored.mean)),
+        std=tuple(map(float, stored.std)),
+    )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return save(tensors, {"freqfast": record_to_json(header)})
 
 
-def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """What `load_state_dict` lets pass where it assigns: another type, and values that are no numbers.
+def _read(path: Path) -> StoredModel:
+    """See `read_model`; messages do not name the file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (mapped; nothing is read)
+    except Exception as error:  # an unknown data type, say, is a KeyError
+        raise ValueError(f"it is not a sound safetensors file ({error})") from None
+    if "freqfast" not in metadata:
+        raise ValueError("it has no freqfast metadata, so its model is unknown")
+    header = record_from_json(metadata["freqfast"], Header)
+    model = _rebuild(header, tensors)
+    return StoredModel(channels_last(model).eval(), header.model, header.classes, header.mean, header.std)
 
-    Raises:
-        ValueError: If a tensor has another type than the model's or a value that is not finite.
+
+def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The described model with these weights.
+
+    They are compared with a model that takes no memory. Not every other package's model can be built so, and it may
+    hold computed values that are not in its state dict; it is therefore built on the CPU as well.
     """
-    for name in tensors.keys() & expected.keys():
-        if tensors[name].dtype != expected[name].dtype:
-            raise ValueError(f"{name} is {tensors[name].dtype}, but the model has {expected[name].dtype}")
-        if not tensors[name].isfinite().all():
-            raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is damaged")
+    ours = header.model.name in MODELS
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                model = _assemble(header)
+        except Exception:
+            if ours:
+                raise
+            model = _assemble(header)
+        expected = model.state_dict()
+        if faults := misfit(tensors, expected):
+            raise ValueError(faults)
+        if not ours:
+            model = _assemble(header)
+    for name, tensor in tensors.items():
+        if tensor.dtype != expected[name].dtype:
+            raise ValueError(f"{name} is {tensor.dtype}, but the model has {expected[name].dtype}")
+    require_finite(tensors)
+    model.load_state_dict(tensors, assign=True)
+    return model
+
+
+def _assemble(header: Header) -> nn.Module:
+    """The described model with fresh weights."""
+    model = header.model.build()
+    if header.modulation is not None:
+        apply_modulation(model, **asdict(header.modulation))
+    if header.equalization is not None:
+        apply_equalization(model, **asdict(header.equalization))
+    apply_antialiasing(model, header.antialiasing)
+    return apply_antialiasing(model, header.flc_pooling, "flc")

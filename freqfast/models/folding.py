@@ -15,8 +15,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
     and its bias shifted, and BatchNorm passes its input on. Which one follows which convolution is read from the graph
     that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a forward hook or several
-    users, one that is called twice or whose weight is read elsewhere. So does a model that cannot be traced, as its
-    course depends on its input.
+    users, one that is called twice or whose weight is read elsewhere. So does a model that cannot be traced, since its
+    control flow depends on its input.
 
     Args:
         model: In eval mode; it is not changed.
@@ -27,7 +27,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     model = deepcopy(model)
     try:
         graph = fx.Tracer().trace(model)
-    except Exception:  # a model of anybody's may raise anything when its inputs are no tensors
+    except Exception:  # a model may raise anything when its inputs are no tensors
         return model
     modules = dict(model.named_modules(remove_duplicate=False))
     calls = Counter(id(modules[str(node.target)]) for node in graph.nodes if node.op == "call_module")

@@ -1,13 +1,12 @@
-"""The CIFAR ResNet-18, and the specifications by which a checkpoint's metadata names its model."""
+"""The ResNet-18 for images of CIFAR-10's size."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-__all__ = ["MODELS", "CifarResNet18", "build_model", "channels_last"]
+__all__ = ["CifarResNet18"]
 
 
 class CifarResNet18(nn.Module):
@@ -21,6 +20,10 @@ class CifarResNet18(nn.Module):
 
     Raises:
         ValueError: If a number is too small, or the kernel size is even or too large.
+
+    Examples:
+        >>> CifarResNet18(classes=5, width=8)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 5])
     """
 
     def __init__(self, classes: int = 10, width: int = 64, kernel_size: int = 3) -> None:
@@ -70,31 +73,3 @@ class _Block(BasicBlock):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return self.relu(out + (x if self.downsample is None else self.downsample(x)))
-
-
-MODELS: dict[str, Callable[..., nn.Module]] = {"resnet18": CifarResNet18}
-"""Model builders by the name that recipes and checkpoints use."""
-
-
-def build_model(name: str, **options: int) -> nn.Module:
-    """Build a model by its specification, with fresh weights in channels-last memory format.
-
-    Args:
-        name: A key of `MODELS`.
-        **options: Its arguments, such as ``width``.
-
-    Raises:
-        ValueError: If the name is unknown or an option does not fit.
-    """
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
-    try:
-        model = MODELS[name](**options)
-    except TypeError as error:
-        raise ValueError(f"model {name!r} cannot be built with {options}: {error}") from None
-    return channels_last(model)
-
-
-def channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights in channels-last memory format, the fast one for images."""
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Weights that others saved: state dicts, read from safetensors files and from what `torch.save` wrote."""
+"""State dicts that others saved, in safetensors files and in those of `torch.save`, and whether they fit a model."""
 
 import pickle
 import warnings
@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from fastcore.foundation import L
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["load_state"]
+from freqfast.files import require_file
+
+__all__ = ["fill_model", "load_state", "misfit", "require_finite"]
 
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
 
@@ -21,8 +23,28 @@ _OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__redu
 """What fastai's `Learner.save` writes besides tensors: a list of hyperparameters, some of them NumPy's numbers."""
 
 
+def fill_model(model: nn.Module, path: str | Path, name: str = "the model") -> None:
+    """Load a file of weights, see `load_state`, into a model; names and shapes are compared before values are read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As `load_state`; or if the weights do not fit the model, or a value is not finite.
+    """
+    state = load_state(path)
+    if faults := misfit(state, model.state_dict()):
+        raise ValueError(f"{path} does not fit {name}: {faults} (classes sets the number of logits)")
+    try:
+        require_finite(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    model.load_state_dict(state)
+
+
 def load_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict; nothing in it is executed.
+    """The tensors of a state dict; nothing in its file is executed.
+
+    Values are read when they are used: until then a large file takes no memory, unless `torch.save` wrote it in the
+    format that PyTorch had before version 1.6.
 
     Args:
         path: A safetensors file, or one that `torch.save` wrote of a state dict, which may lie under "state_dict",
@@ -30,24 +52,19 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, holds more than tensors, or a tensor is not dense, real and finite.
+        ValueError: If it is corrupt, holds more than tensors, or a tensor is not dense and real.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; name a file of weights, .safetensors, .pth or .pt")
-    state: Any
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            _check_zip(path)
-            # Warnings are of a pickle's protocol, say; what matters is an error.
-            with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_OPTIMIZER_TYPES):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files make both raise nearly anything
+        require_file(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; name a file of weights, .safetensors, .pth or .pt") from None
+    try:
+        state: Any = load_file(path) if path.suffix == ".safetensors" else _load_pickled(path)
+    except Exception as error:  # corrupt files make both raise nearly anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         if isinstance(error, pickle.UnpicklingError):  # where PyTorch's own words advise to allow it
-            reason = "it is damaged or holds more than tensors"
+            reason = "it is corrupt or holds more than tensors"
         raise ValueError(
             f"{path} cannot be read as weights ({reason}); save model.state_dict(), best as safetensors: "
             "files that must be unpickled are refused"
@@ -61,24 +78,52 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
     state = {str(key): value for key, value in state.items()}
     for name, tensor in state.items():
-        _check_values(path, name, tensor)
+        special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
+        if special or tensor.is_complex():
+            raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
 
 
-def _check_values(path: Path, name: str, tensor: Tensor) -> None:
-    special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
-    if special or tensor.is_complex():
-        raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
-    if not tensor.isfinite().all():
-        raise ValueError(f"{path}: {name} holds values that are not finite; its training diverged or it is damaged")
+def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """How tensors differ from a model's state dict in names and shapes; an empty text if they do not.
+
+    Examples:
+        >>> misfit({"scale": torch.ones(3)}, {"scale": torch.ones(2), "bias": torch.ones(1)})
+        '1 missing, the first is bias; 1 of another shape, the first is scale, (3,) for (2,)'
+    """
+    faults = {
+        "missing": [key for key in expected if key not in found],
+        "unexpected": [key for key in found if key not in expected],
+        "of another shape": [
+            f"{key}, {tuple(found[key].shape)} for {tuple(tensor.shape)}"
+            for key, tensor in expected.items()
+            if key in found and found[key].shape != tensor.shape
+        ],
+    }
+    return "; ".join(f"{len(keys)} {what}, the first is {keys[0]}" for what, keys in faults.items() if keys)
 
 
-def _check_zip(path: Path) -> None:
-    """Refuse a zip archive that unpacks to more than its size: `torch.save` compresses nothing."""
-    if zipfile.is_zipfile(path):
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Check that weights are numbers.
+
+    Raises:
+        ValueError: Naming the first tensor with a value that is not finite.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is corrupt")
+
+
+def _load_pickled(path: Path) -> Any:
+    """What `torch.save` wrote, its tensors mapped rather than read where the format allows that."""
+    is_zip = zipfile.is_zipfile(path)
+    if is_zip:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-        if size > path.stat().st_size:
+        if size > path.stat().st_size:  # `torch.save` compresses nothing
             raise ValueError(f"it unpacks to {size:,} bytes, more than it has")
+    # Warnings are of a pickle's protocol, say; what matters is an error.
+    with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_OPTIMIZER_TYPES):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)

@@ -1,14 +1,12 @@
-"""What a report page knows of each run: the run itself, its results, its spectra and the analyses beside them."""
+"""What the report page knows of each run: the run itself, what it measured, its spectra and its analyses."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from freqfast.analysis import ANALYSES, Analysis, filter_quality, read_analysis
+from freqfast.analysis import AnalysisResult, filter_quality, find_analysis, list_analyses
 from freqfast.models.classifier import hash_weights
 from freqfast.robustness import CorruptionResult
-from freqfast.runs.environment import DataOrigin
 from freqfast.runs.run import Run, load_run
 from freqfast.spectra import Spectra
 from freqfast.spectra.h5 import check_readable, read_spectra
@@ -25,27 +23,37 @@ class Entry:
         run: The run.
         result: What it measured.
         spectra: Its first layer's spectra, None if the run has no such file.
-        analyses: What the analyses found, by kind.
+        analyses: What the analyses found, by name.
+
+    Examples:
+        >>> Entry("a run", run=None, result=None).analyses
+        {}
     """
 
     label: str
     run: Run
     result: CorruptionResult
     spectra: Spectra | None = None
-    analyses: Mapping[str, Analysis] = field(default_factory=dict)
-
-    @property
-    def data(self) -> DataOrigin:
-        """Its data: name, path (None where it was found by its name alone) and SHA-256."""
-        return self.run.environment.data
+    analyses: Mapping[str, AnalysisResult] = field(default_factory=dict)
 
 
 def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
-    """Read finished runs with all that is beside them.
+    """Read finished runs with all that is in their directories.
+
+    Args:
+        paths: Run directories.
+
+    Returns:
+        An entry for each. Their labels are the shortest ends of the paths that differ.
 
     Raises:
-        FileNotFoundError: If a path is no finished run, or one without its outcomes.
-        ValueError: If a file is not sound, belongs to another model, or a run is named twice.
+        FileNotFoundError: If a path is no finished run, or its evaluation is missing.
+        ValueError: If a file is corrupt or belongs to another model than the run's, or a run is named twice.
+
+    Examples:
+        >>> load_entries(["no/such/run"])
+        Traceback (most recent call last):
+        FileNotFoundError: no/such/run is no run directory: recipe.toml is missing
     """
     if not paths:
         raise ValueError("name at least one run directory")
@@ -54,25 +62,36 @@ def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
 
 def _load(path: str | Path, label: str) -> Entry:
     run = load_run(path)
-    outcomes = run.directory.evaluation
-    if not outcomes.is_file() and run.recipe.holdout:
-        again = shlex.join(["freqfast", "rerun", str(path)])
-        raise FileNotFoundError(
-            f"{outcomes} is missing, and only a run itself measures the images that it holds out; `{again}` repeats it"
-        )
-    if not outcomes.is_file():
-        command = shlex.join(["freqfast", "evaluate", str(path), "--on-the-fly", "--out", str(outcomes)])
-        raise FileNotFoundError(f"{outcomes} is missing; `{command}` writes it")
-    result = CorruptionResult.load(outcomes)
-    if result.provenance is not None and result.provenance.weights_sha256 != hash_weights(run.model):
-        raise ValueError(f"{outcomes} is of another model than the run's; make it again with `freqfast evaluate`")
+    weights = hash_weights(run.model)
+    file = run.directory.evaluation
+    if not file.is_file():
+        reason = "; only a run itself measures the images that it holds out" if run.recipe.holdout else ""
+        raise FileNotFoundError(f"{file} is missing{reason}")
+    result = CorruptionResult.load(file)
+    if result.provenance is not None:
+        _check_weights(file, result.provenance.weights_sha256, weights)
     file = run.directory.spectra
     check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
-    analyses = {kind: read_analysis(found) for kind in ANALYSES if (found := run.directory.analysis(kind)).is_file()}
+    analyses = {}
+    for name in list_analyses():
+        file = run.directory.analysis(name)
+        if file.is_file():
+            analyses[name] = find_analysis(name).read(file)
+            _check_weights(file, analyses[name].weights_sha256, weights)
     if spectra is not None and "quality" not in analyses:
         analyses["quality"] = filter_quality(spectra.weight, spectra.layer)
     return Entry(label, run, result, spectra, analyses)
+
+
+def _check_weights(file: Path, of_file: str | None, of_run: str) -> None:
+    """Check that a file in a run is of the run's model; files of older versions may not say.
+
+    Raises:
+        ValueError: If it is of another.
+    """
+    if of_file not in (None, of_run):
+        raise ValueError(f"{file} is of another model than the run's; make it again or remove it")
 
 
 def unique_labels(paths: Sequence[str | Path]) -> list[str]:

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqfast.report.colours import band_colour
-from freqfast.report.panels import COLUMN, NotebookFigure
+from freqfast.analysis.colours import band_colour
+from freqfast.analysis.panels import COLUMN, NotebookFigure
 from freqfast.spectra import Spectra
 
 __all__ = ["filter_grid"]
@@ -35,6 +35,16 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         columns: Filters in a row, at most.
         rows: Rows to draw of each band; all by default.
         title: What stands above; by default the layer's name and what is drawn. Empty for nothing.
+
+    Returns:
+        A matplotlib figure.
+
+    Examples:
+        >>> import torch
+        >>> from freqfast import measure_spectra
+        >>> figure = filter_grid(measure_spectra(torch.nn.Conv2d(3, 4, 3)))
+        >>> len(figure.axes)  # of 4 kernels, their 4 spectra and the bar of colours
+        9
     """
     bands = [b for b in range(len(spectra.bands)) if (spectra.classes == b).any()]
     order = {b: np.flatnonzero(spectra.classes == b) for b in bands}

@@ -1,7 +1,6 @@
 """The report page: runs compared on one self-contained HTML page."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -13,15 +12,14 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from freqfast._version import __version__
+from freqfast import __version__
 from freqfast.files import write_text
 from freqfast.progress import Progress
-from freqfast.report.commands import analysis_command, evaluate_command, run_command
 from freqfast.report.entries import Entry, load_entries
 from freqfast.report.inline import inline_figure
+from freqfast.report.measures import MEASURES, corruption_families, difference, measure
 from freqfast.report.page_figures import page_figures
-from freqfast.report.summary import MEASURES, corruption_families, difference, measure
-from freqfast.runs.recipe import Recipe, differing_fields
+from freqfast.runs.recipe import differing_fields
 
 __all__ = ["render_page", "write_page"]
 
@@ -34,9 +32,9 @@ _SHOWN = ("clean", *MEASURES)
 def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progress | None = None) -> None:
     """Compare finished runs on one HTML page that needs nothing else, whole or not at all.
 
-    Analyses that are kept in the run directories (``analysis/*.json``) are shown. Accuracies are those of the outcomes
-    in ``evaluation.json``, by the run itself or by ``freqfast evaluate --out``; on the same images their differences
-    are paired, image by image.
+    Analyses that are kept in the run directories (``analysis/*.json``) are shown. Accuracies are those in
+    ``evaluation.json``, by the run itself or by a later evaluation; on the same images their differences are paired,
+    image by image.
 
     Args:
         runs: Run directories; differences are to the first.
@@ -44,25 +42,30 @@ def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progres
         progress: Called as ``progress(done, total, message)`` after each figure.
 
     Raises:
-        FileNotFoundError: If a path is no finished run, its outcomes are missing or the output's folder does not exist.
-        ValueError: If a file in a run is not sound.
+        FileNotFoundError: If a path is no finished run, or its evaluation or the output's folder is missing.
+        ValueError: If a file in a run is corrupt or belongs to another model than the run's.
+
+    Examples:
+        >>> write_page([], "report.html")
+        Traceback (most recent call last):
+        ValueError: name at least one run directory
     """
-    write_text(output, render_page(load_entries(runs), progress=progress, output=str(output)))
+    write_text(output, render_page(load_entries(runs), progress))
 
 
-def render_page(entries: Sequence[Entry], progress: Progress | None = None, output: str = "report.html") -> str:
+def render_page(entries: Sequence[Entry], progress: Progress | None = None, command: str | None = None) -> str:
     """The page as HTML.
 
     Args:
         entries: The runs.
         progress: Called as ``progress(done, total, message)`` after each figure.
-        output: What the command that makes the page again calls it.
+        command: The shell command that makes the page; None if Python code does.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "breakable": _breakable}
     template = environment.from_string(files("freqfast.report").joinpath("page.html.jinja").read_text("utf-8"))
     first, single = entries[0], len(entries) == 1
-    commands, note = _commands(entries, output)
+    commands, without_command = _commands(entries, command)
     names = [e.label for e in entries]
     return (
         template.render(
@@ -82,7 +85,7 @@ def render_page(entries: Sequence[Entry], progress: Progress | None = None, outp
             by_corruption=_by_corruption(entries),
             parts=_parts(entries, progress),
             commands=commands,
-            commands_note=note,
+            without_command=_listed(without_command) if without_command else None,
             recipes=[{"label": entry.label, "toml": entry.run.recipe.to_toml()} for entry in entries],
         )
         + "\n"
@@ -108,8 +111,8 @@ def _facts(entry: Entry) -> dict[str, str]:
     return {
         "recipe": recipe.name,
         "what it is for": recipe.description,
-        "data": str(entry.data.name),
-        "model": _model(recipe),
+        "data": environment.data.name,
+        "model": ", ".join([recipe.model, *(f"{name} {value}" for name, value in recipe.model_options.items())]),
         "epochs": str(recipe.epochs),
         "seed": str(recipe.seed),
         "precision": report.precision,
@@ -117,10 +120,6 @@ def _facts(entry: Entry) -> dict[str, str]:
         "training": f"{report.seconds.fit / 60:.1f} min",
         "freqfast": report.version,
     }
-
-
-def _model(recipe: Recipe) -> str:
-    return ", ".join([recipe.model, *(f"{name} {value}" for name, value in recipe.model_options.items())])
 
 
 def _cautions(entries: Sequence[Entry]) -> list[str]:
@@ -133,7 +132,7 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
                 f"{entry.label} and {first.label} differ in {', '.join(differing)}: their difference is not of the "
                 "filters alone."
             )
-        mine, theirs = (e.data.sha256 for e in (entry, first))
+        mine, theirs = (e.run.environment.data.sha256 for e in (entry, first))
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
     return [*cautions, *_few_seeds(entries)]
@@ -218,25 +217,19 @@ def _parts(entries: Sequence[Entry], progress: Progress | None) -> list[dict[str
     ]
 
 
-def _commands(entries: Sequence[Entry], output: str) -> tuple[str, str | None]:
-    """The commands that make the runs, their analyses and the page, and what to know of them."""
-    lines, lacking = [], []
+def _commands(entries: Sequence[Entry], page_command: str | None) -> tuple[list[str], list[str]]:
+    """The recorded commands that made the runs, what was measured of them, and the page; and what has none, by run."""
+    commands, without = [], []
     for entry in entries:
-        command = run_command(entry.run.recipe, str(entry.run.path), entry.data.path)
-        if command is None:
-            lacking.append(entry.label)
-        else:
-            lines.append(command)
-    for entry in entries:
-        path, data, provenance = entry.run.path, entry.data.path, entry.result.provenance
-        if provenance is not None:  # not the run's own
-            lines.append(evaluate_command(str(path), provenance, str(entry.run.directory.evaluation), data))
-        kept = (found for kind, found in entry.analyses.items() if entry.run.directory.analysis(kind).is_file())
-        lines += [analysis_command(str(path), found, data) for found in kept]
-    lines.append(shlex.join(["freqfast", "report", *(str(entry.run.path) for entry in entries), "-o", output]))
-    notes = []
-    if any(entry.run.recipe.data == "cifar10" and entry.data.path is None for entry in entries):
-        notes.append("With --data PATH where CIFAR-10 is neither in the cache nor named by FREQFAST_DATA.")
-    if lacking:
-        notes.append(f"No command makes {', '.join(lacking)}: their recipes are not among those installed here.")
-    return "\n".join(lines), " ".join(notes) or None
+        made = {"run": entry.run.environment.command}
+        if entry.result.provenance is not None:  # not the run's own
+            made["evaluation"] = entry.result.provenance.command
+        for name, found in entry.analyses.items():
+            if entry.run.directory.analysis(name).is_file():
+                made[name] = found.command
+        commands += [command for command in made.values() if command is not None]
+        if lacking := [what for what, command in made.items() if command is None]:
+            without.append(f"{entry.label} ({', '.join(lacking)})")
+    if page_command is not None:
+        commands.append(page_command)
+    return commands, without

@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from freqfast.analysis import Ablation, Analysis, HeatMap, ImageAnalysis, Quality, Reliance
-from freqfast.report.analysis import ablation_dots, heat_maps, quality_dots, reliance_curves
+from freqfast.analysis import AnalysisResult, ImageResult, find_analysis, list_analyses
 from freqfast.report.entries import Entry
 from freqfast.report.filters import filter_grid
-from freqfast.report.gains import DB_PER_NEPER, learned_gains
-from freqfast.report.profile import decibel_profile, power_profile
-from freqfast.report.runs import accuracy_by_severity, clean_against_mean15
-from freqfast.report.training import proportion_history
+from freqfast.report.robustness_figures import accuracy_by_severity, clean_against_mean15
+from freqfast.report.spectra_figures import (
+    DB_PER_NEPER,
+    decibel_profile,
+    learned_gains,
+    power_profile,
+    proportion_history,
+)
 from freqfast.spectra import Spectra
-from freqfast.spectral.bands import Bands
 
 __all__ = ["PageFigure", "page_figures"]
 
@@ -115,81 +116,23 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
 
 def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
     bands = next((entry.spectra.bands for entry in entries if entry.spectra is not None), None)
-    for kind, (title, caption, tell, draw) in _ANALYSES.items():
-        found = {entry.label: entry.analyses[kind] for entry in entries if kind in entry.analyses}
+    for name in list_analyses():
+        found = {entry.label: entry.analyses[name] for entry in entries if name in entry.analyses}
         if found:
-            told = _told([tell(label, one) for label, one in found.items()])
-            wide = kind == HeatMap.kind and len(found) > 1  # a panel each
-            yield PageFigure("Analyses", title, caption + _on_images(found), told, partial(draw, found, bands), wide)
+            analysis = find_analysis(name)
+            told = _told([analysis.describe(label, one) for label, one in found.items()])
+            wide = analysis.side_by_side and len(found) > 1
+            draw = partial(analysis.figure, found, bands)
+            yield PageFigure("Analyses", analysis.title, analysis.caption + _on_images(found), told, draw, wide)
 
 
-def _on_images(found: Mapping[str, Analysis]) -> str:
+def _on_images(found: Mapping[str, AnalysisResult]) -> str:
     """A sentence on how many images the runs were analysed on, if on any."""
-    counts = {label: one.images for label, one in found.items() if isinstance(one, ImageAnalysis)}
+    counts = {label: one.images for label, one in found.items() if isinstance(one, ImageResult)}
     if len(set(counts.values())) == 1:
         return f" On {next(iter(counts.values())):,} images."
     told = ", ".join(f"{count:,} images ({label})" for label, count in counts.items())
     return f" On {told}." if told else ""
-
-
-def _tell_heat_map(label: str, one: HeatMap) -> str:
-    return (
-        f"{label}: mean error {_percent(one.error.mean())}, at most {_percent(one.error.max())}, "
-        f"{_percent(one.clean_error)} unperturbed"
-    )
-
-
-def _tell_reliance(label: str, one: Reliance) -> str:
-    half = int(np.argmin(np.abs(one.cutoffs - 0.25)))
-    return (
-        f"{label}: below {one.cutoffs[half]:.2f} cycles/pixel {_percent(one.low[half])}, above "
-        f"{_percent(one.high[half])}, whole {_percent(one.clean)}"
-    )
-
-
-def _tell_ablation(label: str, one: Ablation) -> str:
-    return "; ".join(
-        f"{label} without {name} filters {_percent(one.filters[b])}, without {name} frequencies "
-        f"{_percent(one.response[b])}"
-        for b, name in enumerate(one.bands.names)
-    )
-
-
-def _tell_quality(label: str, one: Quality) -> str:
-    return (
-        f"{label}: sparsity {_percent(one.sparsity)}, variance entropy {one.variance_entropy:.2f} (Gaussian "
-        f"kernels {one.random_entropy:.2f}), orthogonality {one.orthogonality:.2f}"
-    )
-
-
-# By kind of analysis: title, caption, the main numbers of a run by its label, and the figure of all runs.
-_ANALYSES: dict[str, tuple[str, str, Callable[[str, Any], str], Callable[[Any, Bands | None], Figure]]] = {
-    HeatMap.kind: (
-        "Fourier heat map",
-        "Error when a wave of one spatial frequency is added to every image; the lowest frequencies are in the "
-        "middle, dashed circles are the edges of the bands. After Yin et al. (2019, arXiv:1906.08988).",
-        _tell_heat_map,
-        heat_maps,
-    ),
-    Reliance.kind: (
-        "Frequency reliance",
-        "Accuracy on images that keep a part of their spectrum, and always their mean; thin: on whole images.",
-        _tell_reliance,
-        reliance_curves,
-    ),
-    Ablation.kind: (
-        "Band ablation",
-        "Nothing is trained or recalibrated after the removal; BatchNorm keeps its statistics.",
-        _tell_ablation,
-        lambda found, bands: ablation_dots(found),
-    ),
-    Quality.kind: (
-        "Filter quality",
-        "Measures of Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331 and 2204.02481).",
-        _tell_quality,
-        lambda found, bands: quality_dots(found),
-    ),
-}
 
 
 def _told(sentences: Sequence[str]) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqfast.corruptions import BAR, CORRUPTIONS, EXTRA, FAMILIES, SEVERITIES, corrupt
-from freqfast.report.colours import FAMILY_COLOURS
-from freqfast.report.panels import NotebookFigure
+from freqfast.analysis.colours import FAMILY_COLOURS
+from freqfast.analysis.panels import NotebookFigure
+from freqfast.corruptions import C_BAR, CORRUPTIONS, EXTRA, FAMILIES, SEVERITIES, corrupt
 
 __all__ = ["contact_sheet", "most_colourful"]
 
@@ -35,9 +35,17 @@ def contact_sheet(
         index: Position of the image in its data set, so that the sheet shows what the corrupted data set holds.
         frost_dir: Folder of the frost photographs.
 
+    Returns:
+        A matplotlib figure.
+
     Raises:
         ValueError: If a name or severity is unknown, or the image no such array.
         FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
+
+    Examples:
+        >>> figure = contact_sheet(np.full((32, 32, 3), 128, np.uint8), ["fog", "contrast"])
+        >>> len(figure.axes[0].images)  # in each row the clean image and five severities
+        12
     """
     severities = sorted(set(severities))
     blocks = _by_family(corruptions)
@@ -92,6 +100,15 @@ def most_colourful(images: np.ndarray) -> int:
 
     Args:
         images: uint8 ``(N, H, W, 3)``.
+
+    Returns:
+        The index.
+
+    Examples:
+        >>> images = np.full((3, 8, 8, 3), 90, np.uint8)
+        >>> images[2, :4, :, 0] = 250
+        >>> most_colourful(images)
+        2
     """
     red, green, blue = np.moveaxis(images[:100].astype(np.float32), 3, 0)
     opponents = np.stack([red - green, (red + green) / 2 - blue])
@@ -106,8 +123,8 @@ _LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
 
 def _by_family(names: Sequence[str]) -> list[tuple[str, list[str]]]:
     """The corruptions of each family, then those of CIFAR-10-C-bar, then those of other packages."""
-    own = tuple(dict.fromkeys(name for name in names if name not in (*CORRUPTIONS, *BAR)))
-    blocks = {**FAMILIES, "C-bar": BAR, "own": own}
+    own = tuple(dict.fromkeys(name for name in names if name not in (*CORRUPTIONS, *C_BAR)))
+    blocks = {**FAMILIES, "C-bar": C_BAR, "own": own}
     wanted = {block: [name for name in members if name in names] for block, members in blocks.items()}
     return [(block, members) for block, members in wanted.items() if members]
 

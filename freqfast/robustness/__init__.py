@@ -1,9 +1,9 @@
-"""Accuracy under corruption: model and corrupted images in, a report out.
+"""Accuracy under corruption: model and corrupted images in, a result out.
 
-Data flows one way. `sources` finds what a user names and makes a `CellSource` of it (`stored`: a folder; `cells`: a
-test set corrupted on the fly). `evaluation` takes its cells one by one through a `Classifier` and keeps `Outcomes` of
-each, in integers, with the `Provenance` of all. A `CorruptionResult` holds these, computes what follows from them
-(`metrics`), is saved and loaded (`storage`) and merged. `comparison` and `rows` are made of reports.
+Data flows one way. `archive` and `sources` make a `CellSource` (`cells`) of what a user names: a folder of corrupted
+images, or a test set that is corrupted on the fly. `evaluation` takes its cells one by one through a `Classifier` and
+keeps `Outcomes` of each, in integers, with the `Provenance` of all. A `CorruptionResult` holds these, computes what
+follows from them (`metrics`), is saved, loaded and merged. `comparison` puts two results side by side.
 
 >>> from freqfast.robustness.metrics import wilson_interval
 >>> low, high = wilson_interval(right=90, total=100)
@@ -11,13 +11,13 @@ each, in integers, with the `Provenance` of all. A `CorruptionResult` holds thes
 (0.826, 0.945)
 """
 
-from freqfast.robustness.cells import Cell, CellSource, corrupted_source
+from freqfast.robustness.cells import CLEAN, Cell, CellSource
 from freqfast.robustness.comparison import Comparison, compare
 from freqfast.robustness.evaluation import evaluate_cells, evaluate_source
-from freqfast.robustness.keys import CLEAN
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.result import CorruptionResult
+from freqfast.robustness.sources import corrupted_source
 
 __all__ = [
     "CLEAN",

@@ -1,23 +1,62 @@
-"""Where corrupted images come from: a folder, or corruption on the fly."""
+"""Cells, which are the images of one corruption at one severity, their names, and sources of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import numpy as np
+from pydantic import AfterValidator
 
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from freqfast.corruptions.photographs import photographs_sha256
+from freqfast.corruptions import SEVERITIES
 from freqfast.data.images import ImageSet
-from freqfast.robustness.archive.writing import check_request, hash_images
-from freqfast.robustness.keys import CLEAN, Key
 
-__all__ = ["Cell", "CellSource", "corrupted_source"]
+__all__ = ["CLEAN", "Cell", "CellSource", "CheckedKey", "Key", "by_name", "check_key", "key_text"]
+
+T = TypeVar("T")
+
+Key = tuple[str, int]
+"""A corruption and a severity."""
+
+CLEAN: Key = ("clean", 0)
+"""The cell of uncorrupted images."""
+
+
+def key_text(key: Key) -> str:
+    """A cell's name in messages, such as ``fog 3``."""
+    return key[0] if key == CLEAN else f"{key[0]} {key[1]}"
+
+
+def by_name(values: Mapping[Key, T]) -> dict[str, dict[int, T]]:
+    """Values of cells by corruption and then by severity."""
+    found: dict[str, dict[int, T]] = {}
+    for (name, severity), value in values.items():
+        found.setdefault(name, {})[severity] = value
+    return found
+
+
+def check_key(key: Key) -> Key:
+    """Check a cell's name that a file gives.
+
+    Raises:
+        ValueError: If the severity is none of `SEVERITIES`, or the name cannot be printed.
+    """
+    name, severity = key
+    if not name.isprintable() or (key != CLEAN and severity not in SEVERITIES):
+        raise ValueError(f"{name!r:.40} {severity} is no corruption and severity")
+    return key
+
+
+CheckedKey = Annotated[Key, AfterValidator(check_key)]
+"""A `Key` in a record."""
 
 
 class Cell(NamedTuple):
-    """Images of one corruption at one severity."""
+    """Images of one corruption at one severity.
+
+    Examples:
+        >>> Cell("fog", 1, images=np.zeros((2, 32, 32, 3), np.uint8), labels=np.array([0, 1])).images.shape
+        (2, 32, 32, 3)
+    """
 
     corruption: str
     severity: int
@@ -37,11 +76,17 @@ class CellSource:
         severities: Their severities.
         labels: int64 ``(N,)``, those of every cell.
         read: ``(corruption, severity) -> images``, uint8 ``(N, H, W, 3)``.
-        clean: The uncorrupted images, where they can be had, in an order of their own: as many as in every cell, but
-            of a run, which is measured clean on all of its test images, more.
+        clean: The uncorrupted images, where they are at hand. They may be more than those of a cell, as those of a run
+            are, and in another order.
         sha256: Hash of what the images come from; see `Provenance`.
         seed: Seed of the corruptions, where known.
         classes: Class names, in the order of the labels, where known.
+
+    Examples:
+        >>> images = np.zeros((2, 32, 32, 3), np.uint8)
+        >>> source = CellSource("black", ("fog",), (1, 5), np.array([0, 1]), read=lambda corruption, severity: images)
+        >>> source.keys
+        [('fog', 1), ('fog', 5)]
     """
 
     name: str
@@ -67,41 +112,3 @@ class CellSource:
                 yield Cell(*key, self.clean.images, self.clean.labels)
             else:
                 yield Cell(*key, self.read(*key), self.labels)
-
-
-def corrupted_source(
-    images: ImageSet,
-    corruptions: Sequence[str] = CORRUPTIONS,
-    seed: int = 0,
-    *,
-    frost_dir: str | Path | None = None,
-) -> CellSource:
-    """Corrupt images on the fly, at every severity; nothing is written.
-
-    The images are those that `freqfast.robustness.archive.writing.write_archive` writes with the same seed.
-
-    Args:
-        images: The uncorrupted images, which are evaluated as well.
-        corruptions: Names, see `freqfast.corruptions`.
-        seed: Seed of the corruptions.
-        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
-
-    Raises:
-        ValueError: If a corruption is unknown.
-        FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
-    """
-    names = tuple(dict.fromkeys(corruptions))
-    check_request(names, SEVERITIES, None, frost_dir)
-    sha256 = hash_images(images.images, images.labels)
-    if "frost" in names:
-        sha256 += photographs_sha256(frost_dir)
-    return CellSource(
-        "images, corrupted on the fly",
-        names,
-        SEVERITIES,
-        images.labels,
-        lambda corruption, severity: corrupt(images.images, corruption, severity, seed, frost_dir=frost_dir),
-        images,
-        sha256,
-        seed,
-    )

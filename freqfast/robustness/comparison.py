@@ -1,7 +1,8 @@
 """Two models on the same images: paired tests, and corruption errors over the baseline's."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import product
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from freqfast.corruptions import MAIN, MEANS, SEVERITIES
-from freqfast.robustness.keys import CLEAN, Key, key_text
+from freqfast.robustness.cells import CLEAN, Key, by_name, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.result import CorruptionResult
@@ -49,14 +50,10 @@ class Difference:
     value: float
     interval: tuple[float, float] | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The difference as JSON values."""
-        return {"difference": self.value, "interval": self.interval and list(self.interval)}
-
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model beside a baseline on the same images.
+    """A model beside a baseline on the same images; see `compare`.
 
     Attributes:
         baseline: What the baseline is called.
@@ -68,6 +65,11 @@ class Comparison:
         relative_mce: The same of the errors beyond those on the clean images, however many of them were measured; None
             also without clean accuracies, or where a corruption costs the baseline nothing.
         other_clean: Whether the clean accuracies come from other images, or from the same in another order.
+
+    Examples:
+        >>> comparison = Comparison("baseline", {}, {"clean": Difference(0.5, None)}, None, None, other_clean=False)
+        >>> comparison.to_dict()["differences"]
+        {'clean': {'difference': 0.5, 'interval': None}}
     """
 
     baseline: str
@@ -77,75 +79,83 @@ class Comparison:
     relative_mce: float | None
     other_clean: bool
 
-    @property
-    def mean15_difference(self) -> float | None:
-        """mean15 less the baseline's; None unless both were measured in full."""
-        return self.differences["mean15"].value if "mean15" in self.differences else None
-
-    @property
-    def mean15_interval(self) -> tuple[float, float] | None:
-        """Its 95 % interval."""
-        return self.differences["mean15"].interval if "mean15" in self.differences else None
-
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""
-        cells: dict[str, dict[str, Any]] = {}
-        for (name, severity), cell in self.cells.items():
-            if (name, severity) != CLEAN:
-                cells.setdefault(name, {})[str(severity)] = asdict(cell)
-        return {
+        cells = {key: asdict(cell) for key, cell in self.cells.items()}
+        clean = cells.pop(CLEAN, None)
+        mean15 = self.differences.get("mean15")
+        values: dict[str, Any] = {
             "baseline": self.baseline,
             "mce": self.mce,
             "relative_mce": self.relative_mce,
-            "mean15_difference": self.mean15_difference,
-            "mean15_interval": self.mean15_interval and list(self.mean15_interval),
-            "differences": {name: found.to_dict() for name, found in self.differences.items()},
-            "clean": asdict(self.cells[CLEAN]) if CLEAN in self.cells else None,
+            "mean15_difference": mean15 and mean15.value,
+            "mean15_interval": mean15 and mean15.interval,
+            "differences": {
+                name: {"difference": found.value, "interval": found.interval}
+                for name, found in self.differences.items()
+            },
+            "clean": clean,
             "other_clean": self.other_clean,
-            "cells": cells,
+            "cells": by_name(cells),
         }
+        return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 
-def compare(report: CorruptionResult, baseline: CorruptionResult, name: str = "the baseline") -> Comparison:
+def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "the baseline") -> Comparison:
     """Compare a model with a baseline on the cells that both were measured on.
 
     The uncorrupted images may be others: a run is measured on all of them clean, and on fewer under corruption.
 
     Args:
-        report: Results of the model.
+        result: Results of the model.
         baseline: Results of the baseline.
         name: What to call it.
 
     Raises:
         ValueError: If the corrupted images of a cell were not the same, or no such cell is common.
+
+    Examples:
+        >>> confidence, labels = np.array([0.9, 0.6, 0.8]), np.array([1, 0, 0])
+        >>> ours, theirs = (Outcomes.measure(np.array(found), confidence, labels) for found in ([1, 0, 0], [0, 0, 1]))
+        >>> found = compare(CorruptionResult({("fog", 1): ours}), CorruptionResult({("fog", 1): theirs}))
+        >>> found.cells["fog", 1].only_model, found.cells["fog", 1].p
+        (2, 0.5)
     """
-    common = [key for key in report.outcomes if key in baseline.outcomes]
+    common = [key for key in result.outcomes if key in baseline.outcomes]
     if not set(common) - {CLEAN}:
         raise ValueError(f"{name} was measured on none of these corruptions, so there is nothing to compare")
-    same = [key for key in common if _images(report.outcomes[key]) == _images(baseline.outcomes[key])]
+    same = []
     for key in common:
-        if key not in same and key != CLEAN:
-            ours, theirs = report.outcomes[key], baseline.outcomes[key]
+        ours, theirs = result.outcomes[key], baseline.outcomes[key]
+        if (ours.images, ours.images_crc32) == (theirs.images, theirs.images_crc32):
+            same.append(key)
+        elif key != CLEAN:
             raise ValueError(
                 f"{name} was measured on other images of {key_text(key)} ({theirs.images}, checksum "
                 f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
                 "evaluate both on the same source, seed and limit"
             )
+    mce = relative_mce = None
+    if result.is_full(MAIN) and baseline.is_full(MAIN):
+        mce = _mean_over_main(lambda name: corruption_error(_errors(result, name), _errors(baseline, name)))
+        if CLEAN in result.outcomes and CLEAN in baseline.outcomes:
+            clean, theirs_clean = _error(result, CLEAN), _error(baseline, CLEAN)
+            relative_mce = _mean_over_main(
+                lambda name: relative_corruption_error(
+                    _errors(result, name), clean, _errors(baseline, name), theirs_clean
+                )
+            )
     return Comparison(
         name,
-        {key: _paired(report.outcomes[key], baseline.outcomes[key]) for key in same},
-        _differences(report, baseline, same),
-        _mce(report, baseline),
-        _relative_mce(report, baseline),
+        {key: _paired(result.outcomes[key], baseline.outcomes[key]) for key in same},
+        _differences(result, baseline, same),
+        mce,
+        relative_mce,
         CLEAN in common and CLEAN not in same,
     )
 
 
-def _images(outcomes: Outcomes) -> tuple[int, int]:
-    return outcomes.images, outcomes.images_crc32
-
-
-def _differences(report: CorruptionResult, baseline: CorruptionResult, same: Sequence[Key]) -> dict[str, Difference]:
+def _differences(result: CorruptionResult, baseline: CorruptionResult, same: Sequence[Key]) -> dict[str, Difference]:
     """Differences over the cells of each mean, as far as all of them are among those of the same images."""
     corrupted = [key for key in same if key != CLEAN]
     means: dict[str, list[Key]] = {"clean": [CLEAN]}
@@ -155,8 +165,8 @@ def _differences(report: CorruptionResult, baseline: CorruptionResult, same: Seq
         means["corrupted"] = corrupted
     found = {}
     for name, keys in means.items():
-        if len({report.outcomes[key].images for key in keys}) == 1:
-            change = np.sum([_change(report.outcomes[key], baseline.outcomes[key]) for key in keys], axis=0) / len(keys)
+        if len({result.outcomes[key].images for key in keys}) == 1:
+            change = np.sum([_change(result.outcomes[key], baseline.outcomes[key]) for key in keys], axis=0) / len(keys)
             found[name] = Difference(float(change.mean()), mean_interval(change))
     return found
 
@@ -172,30 +182,17 @@ def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
     return PairedCell((ours.right - theirs.right) / ours.images, only_model, only_baseline, p)
 
 
-def _mce(report: CorruptionResult, baseline: CorruptionResult) -> float | None:
-    if not (report.is_full(MAIN) and baseline.is_full(MAIN)):
-        return None
-    return _mean([corruption_error(_errors(report, name), _errors(baseline, name)) for name in MAIN])
-
-
-def _relative_mce(report: CorruptionResult, baseline: CorruptionResult) -> float | None:
-    if not (report.is_full(MAIN) and baseline.is_full(MAIN)) or report.clean is None or baseline.clean is None:
-        return None
-    ours, theirs = _error(report, CLEAN), _error(baseline, CLEAN)
-    return _mean(
-        [relative_corruption_error(_errors(report, name), ours, _errors(baseline, name), theirs) for name in MAIN]
-    )
-
-
-def _errors(report: CorruptionResult, name: str) -> list[Fraction]:
-    return [_error(report, (name, severity)) for severity in SEVERITIES]
-
-
-def _error(report: CorruptionResult, key: Key) -> Fraction:
-    outcomes = report.outcomes[key]
-    return Fraction(outcomes.images - outcomes.right, outcomes.images)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean_over_main(error: Callable[[str], float | None]) -> float | None:
+    """The mean over the main corruptions; None if one of them has no error."""
+    values = [error(name) for name in MAIN]
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if len(known) == len(values) else None
+
+
+def _errors(result: CorruptionResult, name: str) -> list[Fraction]:
+    return [_error(result, (name, severity)) for severity in SEVERITIES]
+
+
+def _error(result: CorruptionResult, key: Key) -> Fraction:
+    outcomes = result.outcomes[key]
+    return Fraction(outcomes.images - outcomes.right, outcomes.images)

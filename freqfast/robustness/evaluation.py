@@ -11,8 +11,7 @@ from torch import Tensor
 
 from freqfast.models.classifier import Classifier, batches
 from freqfast.progress import Progress
-from freqfast.robustness.cells import Cell, CellSource
-from freqfast.robustness.keys import Key, key_text
+from freqfast.robustness.cells import Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.result import CorruptionResult
@@ -34,14 +33,25 @@ def evaluate_cells(
         total: Number of cells, for the progress.
         progress: Called as ``progress(done, total, message)`` after each cell.
 
+    Returns:
+        The outcomes, without provenance.
+
     Raises:
         ValueError: If a label is no class of the model, or an output no number.
+
+    Examples:
+        >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
+        >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> cell = Cell("fog", 1, np.full((2, 8, 8, 3), (10, 30, 20), np.uint8), labels=np.array([1, 2]))
+        >>> evaluate_cells(classifier, [cell], total=1).accuracy
+        {'fog': {1: 0.5}}
     """
     outcomes: dict[Key, Outcomes] = {}
     for done, cell in enumerate(cells, 1):
-        (outcomes[cell.corruption, cell.severity],) = _measure([classifier], cell)
+        key = (cell.corruption, cell.severity)
+        (outcomes[key],) = _measure([classifier], cell)
         if progress:
-            progress(done, total, key_text((cell.corruption, cell.severity)))
+            progress(done, total, key_text(key))
     return CorruptionResult(outcomes)
 
 
@@ -50,6 +60,8 @@ def evaluate_source(
     source: CellSource,
     shard: tuple[int, int] = (1, 1),
     progress: Progress | None = None,
+    *,
+    command: str | None = None,
 ) -> list[CorruptionResult]:
     """Evaluate models on a source of images, each of which is read once for all models.
 
@@ -61,17 +73,26 @@ def evaluate_source(
         source: The images.
         shard: Which part of the cells to evaluate.
         progress: Called as ``progress(done, total, message)`` after each batch, in images.
+        command: The shell command that evaluates, to be kept in the provenance.
 
     Returns:
-        A report for each model, with its provenance.
+        A result for each model, with its provenance.
 
     Raises:
-        ValueError: If a model does not fit the images or their classes, or the shard is none of the evaluation.
+        ValueError: If a model does not fit the images or their classes, or there is no such shard.
+
+    Examples:
+        >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
+        >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> images = np.full((2, 8, 8, 3), (10, 30, 20), np.uint8)
+        >>> source = CellSource("green", ("fog",), (1,), np.array([1, 2]), read=lambda corruption, severity: images)
+        >>> evaluate_source([classifier], source)[0].accuracy
+        {'fog': {1: 0.5}}
     """
     number, shards = shard
     if not 1 <= number <= shards <= len(source.keys):
         raise ValueError(
-            f"shard {number}/{shards} is none: write i/n with 1 <= i <= n, and n at most the number of cells, "
+            f"there is no shard {number}/{shards}: i/n must have 1 <= i <= n, and n at most the number of cells, "
             f"{len(source.keys)}"
         )
     probe = source.clean.images if source.clean else source.read(*source.keys[0])
@@ -92,7 +113,7 @@ def evaluate_source(
         for of_model, found in zip(outcomes, _measure(classifiers, cell, step), strict=True):
             of_model[key] = found
     return [
-        CorruptionResult(of_model, provenance=_provenance(classifier, source))
+        CorruptionResult(of_model, provenance=_provenance(classifier, source, command))
         for classifier, of_model in zip(classifiers, outcomes, strict=True)
     ]
 
@@ -110,13 +131,18 @@ def check_fit(
         classes: Their class names, where known.
 
     Raises:
-        ValueError: If it cannot take such images, or its logits are not as many as there are classes.
+        ValueError: If it was trained on other classes, cannot take such images, or gives another number of logits.
     """
+    trained = classifier.classes
+    if trained is not None and classes is not None and trained != tuple(classes):
+        raise ValueError(
+            f"{classifier.name} was trained on the classes {', '.join(trained)}, but those of {name} are "
+            f"{', '.join(classes)}; name data of its own classes"
+        )
     found = classifier.logits(np.array(images)).shape[1]
     if classes is not None and len(classes) != found:
         raise ValueError(f"{classifier.name} gives {found} logits, but {name} has {len(classes)} classes")
-    if labels.max() >= found:
-        raise ValueError(_misfit(classifier, found, labels))
+    _check_labels(classifier, found, labels)
 
 
 def _measure(
@@ -124,14 +150,13 @@ def _measure(
 ) -> list[Outcomes]:
     """Outcomes of each classifier on the images of a cell, batch by batch."""
     judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in classifiers]
-    highest = int(cell.labels.max())
     checksum = 0
     for done, batch in batches(cell.images, classifiers[0].batch_size):
         checksum = zlib.crc32(batch.data, checksum)
         for classifier, found in zip(classifiers, judged, strict=True):
             logits = classifier.logits(batch)
-            if highest >= logits.shape[1] or int(cell.labels.min()) < 0:
-                raise ValueError(_misfit(classifier, logits.shape[1], cell.labels))
+            if done == len(batch):  # the first one
+                _check_labels(classifier, logits.shape[1], cell.labels)
             found.append(_judge(logits))
         if progress:
             progress(done)
@@ -142,7 +167,7 @@ def _measure(
         if not np.isfinite(confidence).all():
             raise ValueError(
                 f"{classifier.name} gives outputs that are not finite on {key_text((cell.corruption, cell.severity))}; "
-                "check its weights, or try --precision float32"
+                "check its weights, or try precision float32"
             )
         measured.append(Outcomes.measure(classes, confidence, cell.labels, checksum))
     return measured
@@ -155,8 +180,11 @@ def _judge(logits: Tensor) -> tuple[Tensor, Tensor]:
     return classes, (top - logits.logsumexp(1)).exp()
 
 
-def _misfit(classifier: Classifier, logits: int, labels: np.ndarray) -> str:
-    return f"{classifier.name} gives {logits} logits, but the labels run from {labels.min()} to {labels.max()}"
+def _check_labels(classifier: Classifier, logits: int, labels: np.ndarray) -> None:
+    if labels.min() < 0 or labels.max() >= logits:
+        raise ValueError(
+            f"{classifier.name} gives {logits} logits, but the labels run from {labels.min()} to {labels.max()}"
+        )
 
 
 def _label_bytes(labels: np.ndarray) -> bytes:
@@ -164,7 +192,7 @@ def _label_bytes(labels: np.ndarray) -> bytes:
     return labels.astype("<i8").tobytes()
 
 
-def _provenance(classifier: Classifier, source: CellSource) -> Provenance:
+def _provenance(classifier: Classifier, source: CellSource, command: str | None) -> Provenance:
     return Provenance(
         model=classifier.name,
         weights_sha256=classifier.weights_sha256,
@@ -177,4 +205,5 @@ def _provenance(classifier: Classifier, source: CellSource) -> Provenance:
         image_range=(0, len(source.labels)),
         labels_sha256=hashlib.sha256(_label_bytes(source.labels)).hexdigest(),
         cells=tuple(source.keys),
+        command=command,
     )

@@ -40,10 +40,10 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
 def mean_interval(scores: np.ndarray) -> tuple[float, float] | None:
     """95 % interval of a mean over images, by the central limit theorem.
 
-    The unit is the image. All cells show the same images, so that outcomes of one image hang together, and a mean over
-    75 cells of 10,000 images is far from the mean of 750,000 independent trials. What is independent from image to
-    image is each image's own mean over the cells (or, to compare two models, the difference of these means); its
-    standard deviation over the square root of the number of images is the standard error.
+    The unit is the image. All cells show the same images, so the outcomes of one image are correlated, and a mean over
+    75 cells of 10,000 images is far from the mean of 750,000 independent trials. Independent are the images' own means
+    over the cells (or, to compare two models, the differences of these means); their standard deviation over the square
+    root of the number of images is the standard error.
 
     Args:
         scores: ``(N,)``, one number an image: its mean over the cells.
@@ -114,7 +114,7 @@ def mcnemar(correct: np.ndarray, baseline: np.ndarray) -> tuple[int, int, float]
 
     Returns:
         Images that only the model has right, images that only the baseline has right, and the two-sided p-value of the
-        binomial test that both are equally likely. It is for one cell: who looks at many must expect some small ones.
+        binomial test that both are equally likely. It is for one cell: among many cells some are small by chance.
     """
     from scipy.stats import binomtest  # half a second that only a comparison needs
 

@@ -1,13 +1,17 @@
-"""What a model made of the images of one cell, in integers, so that results merge exactly in any order."""
+"""Which images of a cell a model classified correctly, in integers, so that results merge exactly in any order."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
+from pydantic import Base64Bytes, Field
 
 from freqfast.robustness.metrics import expected_calibration_error, wilson_interval
 
-__all__ = ["BINS", "CONFIDENCE_UNIT", "Outcomes"]
+__all__ = ["BINS", "CONFIDENCE_UNIT", "Count", "Outcomes"]
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 BINS = 15
 """Equal-width bins of confidence, as many as Guo et al. (2017, arXiv:1706.04599) use."""
@@ -26,12 +30,17 @@ class Outcomes:
         bins: For each of the 15 bins ``(m/15, (m + 1)/15]`` of confidence: images in it, those of them that are right,
             and the sum of their confidences in units of 2**-24.
         images_crc32: Checksum of the images' bytes, followed by their labels: equal where the images are.
+
+    Examples:
+        >>> found = Outcomes.measure(np.array([0, 1, 1]), np.array([0.9, 0.6, 0.8]), labels=np.array([0, 1, 0]))
+        >>> found.right, found.correct
+        (2, array([ True,  True, False]))
     """
 
-    images: int
-    correct_bits: bytes
-    bins: tuple[tuple[int, int, int], ...]
-    images_crc32: int
+    images: Count
+    correct_bits: Annotated[Base64Bytes, Field(alias="correct")]
+    bins: Annotated[tuple[tuple[Count, Count, Count], ...], Field(min_length=BINS, max_length=BINS)]
+    images_crc32: Count
 
     def __post_init__(self) -> None:
         """Check that the numbers agree with each other.
@@ -40,8 +49,6 @@ class Outcomes:
             ValueError: If they do not.
         """
         counts = np.array(self.bins, dtype=np.int64)
-        if counts.shape != (BINS, 3) or (counts < 0).any():
-            raise ValueError(f"there must be {BINS} bins of three counts each, none negative, got {self.bins}")
         inside, right, confidence = counts.T
         edges = np.arange(BINS + 1) * CONFIDENCE_UNIT
         if (counts > self.images * CONFIDENCE_UNIT).any():  # before products that would wrap

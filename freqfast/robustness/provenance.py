@@ -1,8 +1,10 @@
-"""What an evaluation was of, so that parts of different ones are never taken together."""
+"""What was evaluated on what, so that parts of different evaluations are never merged."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from freqfast.robustness.keys import Key
+from freqfast.records import differences
+from freqfast.robustness.cells import CheckedKey
+from freqfast.robustness.outcomes import Count
 
 __all__ = ["Provenance"]
 
@@ -18,13 +20,21 @@ class Provenance:
         std: Its standard deviations.
         precision: "bfloat16" or "float32".
         source: What the user called the images.
-        source_sha256: Hash of the published archive, of a folder's ``manifest.json``, without one of the first image of
-            each of its cells; or of the uncorrupted images, followed by that of the frost photographs where they are
-            used. None where it is not known.
+        source_sha256: Hash of the published archive; of a folder's ``manifest.json``, or if it has none of the first
+            image of each of its cells; or of the uncorrupted images, followed by that of the frost photographs where
+            they are used. None where it is not known.
         seed: Seed of the corruptions, where known.
         image_range: The first image of each cell, and the one after the last.
         labels_sha256: Hash of their labels as little-endian int64.
         cells: Corruptions and severities of the whole evaluation, in order; `CLEAN` comes first if it is among them.
+        command: The shell command that started the evaluation; None if Python code did.
+
+    Examples:
+        >>> common = dict(weights_sha256="e3b0", mean=(0.5,) * 3, std=(0.25,) * 3, precision="float32", seed=None)
+        >>> common |= dict(source_sha256=None, image_range=(0, 100), labels_sha256="c442", cells=(("fog", 1),))
+        >>> one = Provenance(model="runs/a", source="CIFAR-10-C", **common)
+        >>> one.differences(Provenance(model="a", source="elsewhere", **(common | {"seed": 3})))
+        ['seed (None, 3)']
     """
 
     model: str
@@ -35,20 +45,20 @@ class Provenance:
     source: str
     source_sha256: str | None
     seed: int | None
-    image_range: tuple[int, int]
+    image_range: tuple[Count, Count]
     labels_sha256: str
-    cells: tuple[Key, ...]
+    cells: tuple[CheckedKey, ...]
+    command: str | None = None
 
     def differences(self, other: "Provenance") -> list[str]:
         """In what another evaluation differs; names and paths do not count, since shards may run on many machines."""
-        mine, theirs = asdict(self), asdict(other)
         return [
-            f"{name} ({_short(mine[name])}, {_short(theirs[name])})"
-            for name in mine
-            if name not in ("model", "source") and mine[name] != theirs[name]
+            f"{name} ({_short(mine)}, {_short(theirs)})"
+            for name, mine, theirs in differences(self, other)
+            if name not in ("model", "source", "command")
         ]
 
 
 def _short(value: object) -> str:
-    text = f"{len(value)} cells" if isinstance(value, tuple) and len(value) > 3 else str(value)
+    text = f"{len(value)} cells" if isinstance(value, list) and len(value) > 3 else str(value)
     return text if len(text) <= 40 else f"{text[:12]}..."

@@ -1,35 +1,70 @@
-"""What an evaluation found: outcomes of every cell, and the figures that follow from them."""
+"""What an evaluation found: outcomes of every cell, the figures that follow from them, and their file."""
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, GetPydanticSchema, PlainSerializer
 
-from freqfast.corruptions import BAR, CORRUPTIONS, FAMILIES, MAIN, MEANS, SEVERITIES
-from freqfast.robustness.keys import CLEAN, Key, key_text
+from freqfast import __version__
+from freqfast.corruptions import C_BAR, CORRUPTIONS, FAMILIES, MAIN, MEANS, SEVERITIES
+from freqfast.files import write_text
+from freqfast.records import read_record, record_to_json
+from freqfast.robustness.cells import CLEAN, Key, by_name, check_key, key_text
 from freqfast.robustness.metrics import mean_interval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
-from freqfast.robustness.storage import read_outcomes, write_outcomes
 
 __all__ = ["CorruptionResult"]
+
+MAX_BYTES = 2**26
+"""The largest result file that is read: the outcomes of some five million images in 76 cells."""
+
+_Nested = dict[str, dict[int, Outcomes]]
+
+
+def _by_key(nested: _Nested) -> dict[Key, Outcomes]:
+    keyed = {}
+    for name, cells in nested.items():
+        for severity, outcomes in cells.items():
+            keyed[check_key((name, severity))] = outcomes
+    return keyed
+
+
+_CellOutcomes = Annotated[
+    Mapping[Key, Outcomes],  # in a file by corruption and then by severity
+    GetPydanticSchema(lambda _, handler: handler(Annotated[_Nested, AfterValidator(_by_key)])),
+    PlainSerializer(by_name, return_type=_Nested),
+]
 
 
 @dataclass(frozen=True)
 class CorruptionResult:
     """Outcomes of one model by cell, and what follows from them; accuracies are fractions.
 
+    A file of it is JSON: ``{"schema", "freqfast": version, "provenance", "outcomes": {corruption: {severity: {"images",
+    "correct": base64 of packed bits, "bins", "images_crc32"}}}}``; see `Provenance` and `Outcomes`.
+
     Attributes:
         outcomes: By corruption and severity; those on uncorrupted images under `CLEAN`.
         provenance: What was evaluated on what.
+        freqfast: The version that made it.
+
+    Examples:
+        >>> right = Outcomes.measure(np.array([0, 1]), np.array([0.9, 0.6]), labels=np.array([0, 0]))
+        >>> CorruptionResult({("fog", 1): right}).accuracy
+        {'fog': {1: 0.5}}
     """
 
-    outcomes: Mapping[Key, Outcomes]
-    provenance: Provenance | None = None
+    schema: Literal["freqfast-evaluation-1"] = field(default="freqfast-evaluation-1", kw_only=True, repr=False)
+    freqfast: str = field(default=__version__, kw_only=True, repr=False)
+    provenance: Provenance | None = field(default=None, kw_only=True)
+    outcomes: _CellOutcomes
 
     @property
     def clean(self) -> float | None:
@@ -39,10 +74,7 @@ class CorruptionResult:
     @cached_property
     def accuracy(self) -> dict[str, dict[int, float]]:
         """Accuracy by corruption and severity."""
-        found: dict[str, dict[int, float]] = {}
-        for (name, severity), outcomes in self._corrupted.items():
-            found.setdefault(name, {})[severity] = outcomes.accuracy
-        return found
+        return by_name({key: cell.accuracy for key, cell in self._corrupted.items()})
 
     @property
     def images(self) -> int:
@@ -77,7 +109,7 @@ class CorruptionResult:
     @property
     def mean_bar(self) -> float | None:
         """Mean over the corruptions of CIFAR-10-C-bar (Mintun et al., 2021, arXiv:2102.11273)."""
-        return self.mean(BAR)
+        return self.mean(C_BAR)
 
     @property
     def families(self) -> dict[str, float]:
@@ -126,38 +158,44 @@ class CorruptionResult:
         return _mean(errors) if errors else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values.
+        """The figures as JSON values.
 
         ``clean``, ``corrupted`` (mean over all that was measured), ``mean15``, ``mean19``, ``mean_bar``, ``families``,
         ``accuracy`` (by corruption and severity), ``images``, ``missing``; ``intervals`` (95 %) of ``clean``,
         ``mean15`` and ``accuracy``; ``ece``: ``clean``, ``corrupted`` (mean over the cells) and ``cells``.
         """
         clean = self.outcomes.get(CLEAN)
-        return {
+        figures = {
             "clean": self.clean,
             "corrupted": self.mean(),
             "mean15": self.mean15,
             "mean19": self.mean19,
             "mean_bar": self.mean_bar,
             "families": self.families,
-            "accuracy": self._by_name("accuracy"),
+            "accuracy": self.accuracy,
             "images": self.images,
             "missing": self.missing,
             "intervals": {
-                "clean": clean and list(clean.interval),
-                "mean15": self.mean15_interval and list(self.mean15_interval),
-                "accuracy": self._by_name("interval"),
+                "clean": clean and clean.interval,
+                "mean15": self.mean15_interval,
+                "accuracy": by_name({key: cell.interval for key, cell in self._corrupted.items()}),
             },
-            "ece": {"clean": clean and clean.ece, "corrupted": self.mean_ece, "cells": self._by_name("ece")},
+            "ece": {
+                "clean": clean and clean.ece,
+                "corrupted": self.mean_ece,
+                "cells": by_name({key: cell.ece for key, cell in self._corrupted.items()}),
+            },
         }
+        values: dict[str, Any] = json.loads(json.dumps(figures))  # text for severities, lists for pairs
+        return values
 
     def save(self, path: str | Path) -> None:
-        """Write the outcomes and the provenance to a JSON file, see `freqfast.robustness.storage`; whole or not at all.
+        """Write a file that `load` reads, whole or not at all.
 
         Raises:
             OSError: If the file cannot be written; a former file of that name stays.
         """
-        write_outcomes(path, self.outcomes, self.provenance)
+        write_text(path, record_to_json(self) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "CorruptionResult":
@@ -167,14 +205,14 @@ class CorruptionResult:
             FileNotFoundError: If there is no such file.
             ValueError: If it is no result file, or its numbers contradict each other.
         """
-        return cls(*read_outcomes(path))
+        return read_record(path, cls, max_bytes=MAX_BYTES, ignore_unknown=True)
 
     @classmethod
     def merge(cls, parts: Sequence[tuple[str, "CorruptionResult"]]) -> "CorruptionResult":
         """Put the parts of one evaluation together: the result equals that of the whole, bit for bit.
 
         Args:
-            parts: Reports, each with a name for messages, such as its file's.
+            parts: Results, each with a name for messages, such as its file's.
 
         Raises:
             ValueError: If the parts are of different models or images, overlap, or miss a cell of the evaluation.
@@ -200,6 +238,8 @@ class CorruptionResult:
                 f"the results lack {_some(missing)} of the evaluation's {len(provenance.cells)} cells; name those of "
                 "the other shards too"
             )
+        if len({part._require_provenance(name).command for name, part in parts}) > 1:
+            provenance = replace(provenance, command=None)
         return cls({key: outcomes[key] for key in provenance.cells}, provenance=provenance)
 
     def _require_provenance(self, name: str) -> Provenance:
@@ -210,14 +250,6 @@ class CorruptionResult:
     @property
     def _corrupted(self) -> dict[Key, Outcomes]:
         return {key: outcomes for key, outcomes in self.outcomes.items() if key != CLEAN}
-
-    def _by_name(self, attribute: str) -> dict[str, dict[str, Any]]:
-        """An attribute of the outcomes by corruption and severity, as JSON values."""
-        found: dict[str, dict[str, Any]] = {}
-        for (name, severity), outcomes in self._corrupted.items():
-            value = getattr(outcomes, attribute)
-            found.setdefault(name, {})[str(severity)] = list(value) if isinstance(value, tuple) else value
-        return found
 
 
 def _mean(values: Collection[float]) -> float:

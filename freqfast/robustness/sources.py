@@ -1,4 +1,4 @@
-"""Finding the images that a user names: the published archive, a folder, or a test set to corrupt on the fly."""
+"""Sources of corrupted images: the published archive, a folder, or a test set that is corrupted on the fly."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,19 +6,70 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import CORRUPTIONS, runnable
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.data import cache
-from freqfast.data.cifar10 import CLASSES, named_place
+from freqfast.data.cifar10 import CLASSES
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.loading import load_place
+from freqfast.data.stored import named_place
 from freqfast.progress import Progress
-from freqfast.robustness.archive.manifest import Manifest, read_manifest
+from freqfast.robustness.archive.layout import Manifest, read_manifest
 from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
 from freqfast.robustness.archive.reading import stored_source
-from freqfast.robustness.archive.writing import hash_images
-from freqfast.robustness.cells import CellSource, corrupted_source
+from freqfast.robustness.archive.writing import check_request, hash_images
+from freqfast.robustness.cells import CellSource
 
-__all__ = ["find_source", "on_the_fly_source"]
+__all__ = ["corrupted_source", "find_source"]
+
+
+def corrupted_source(
+    images: ImageSet,
+    corruptions: Sequence[str] = CORRUPTIONS,
+    seed: int = 0,
+    *,
+    frost_dir: str | Path | None = None,
+    name: str = "images",
+    classes: tuple[str, ...] | None = None,
+) -> CellSource:
+    """Corrupt images on the fly, at every severity; nothing is written.
+
+    The images are those that `freqfast.robustness.archive.writing.write_archive` writes with the same seed.
+
+    Args:
+        images: The uncorrupted images, which are evaluated as well.
+        corruptions: Names, see `freqfast.corruptions`.
+        seed: Seed of the corruptions.
+        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
+        name: What to call the images.
+        classes: Class names, in the order of the labels, where known.
+
+    Raises:
+        ValueError: If a corruption is unknown.
+        FileNotFoundError: If ``frost`` is wanted and its photographs are missing.
+
+    Examples:
+        >>> grey = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
+        >>> source = corrupted_source(grey, ["brightness"])
+        >>> source.read("brightness", 4)[0, 0, 0]
+        array([179, 179, 179], dtype=uint8)
+    """
+    names = tuple(dict.fromkeys(corruptions))
+    check_request(names, SEVERITIES, None, frost_dir)
+    sha256 = hash_images(images)
+    if "frost" in names:
+        sha256 += photographs_sha256(frost_dir)
+    return CellSource(
+        f"{name}, corrupted on the fly",
+        names,
+        SEVERITIES,
+        images.labels,
+        lambda corruption, severity: corrupt(images.images, corruption, severity, seed, frost_dir=frost_dir),
+        images,
+        sha256,
+        seed,
+        classes,
+    )
 
 
 def find_source(
@@ -56,8 +107,8 @@ def find_source(
         published = download_cifar10c(progress) if download else find_cifar10c()
         if published is None:
             raise FileNotFoundError(
-                "no corrupted images are named and the published ones are not in the cache; pass --cifar10c PATH (a "
-                f"folder or {ARCHIVE}), --download (2.7 GiB), or --on-the-fly"
+                "no corrupted images are named and the published ones are not in the cache; name a folder or "
+                f"{ARCHIVE}, download them (2.7 GiB), or corrupt a test set on the fly"
             )
     elif Path(path).is_file():
         published = unpack_cifar10c(path, progress)
@@ -69,42 +120,6 @@ def find_source(
     lacking = [name for name in only or () if name not in source.corruptions]
     notes = [f"not in {folder}: {', '.join(lacking)}"] if lacking else []
     return source, notes + ([f"no clean accuracy: {reason}"] if reason else [])
-
-
-def on_the_fly_source(
-    data: str | Path | None = None,
-    required: Sequence[str] | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    *,
-    only: Sequence[str] = CORRUPTIONS,
-    frost_dir: str | Path | None = None,
-    progress: Progress | None = None,
-) -> tuple[CellSource, list[str]]:
-    """A test set to corrupt on the fly; nothing is written but the cache of decoded data.
-
-    Args:
-        data: Where the data set is, see `freqfast.data.load_data`; or its name, "cifar10" or "photos".
-        required: Corruptions to use, each of which must run here; by default all of `only` that can.
-        limit: Use the first images only.
-        seed: Seed of the corruptions.
-        only: Leave out all but these, by default the 19 of CIFAR-10-C; a note says which cannot run.
-        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
-        progress: Called as ``progress(done, total, message)`` while data is fetched and decoded.
-
-    Returns:
-        The source, and notes on what it lacks.
-
-    Raises:
-        FileNotFoundError: If the path holds no data, or the folder named no frost photographs.
-        ValueError: If the data is not sound or a corruption unknown.
-    """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
-    names, notes = (required, []) if required else runnable(only, frost_dir)
-    found = load_place(data, progress)
-    source = corrupted_source(found.test.head(limit), names, seed, frost_dir=frost_dir)
-    return replace(source, name=f"{found.name}, corrupted on the fly", classes=found.classes), notes
 
 
 def _with_clean(
@@ -136,7 +151,7 @@ def _test_images(manifest: Manifest | None, data: str | Path | None, progress: P
     if data is not None or named_place():
         return load_place(data, progress)
     if (found := cache.recall("cifar10")) is None:
-        raise FileNotFoundError("no test images are at hand; name them with --data")
+        raise FileNotFoundError("no test images are at hand; name the data")
     return found
 
 
@@ -145,8 +160,7 @@ def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) ->
     used = len(source.labels)
     if manifest is not None:
         made_from = data.test.head(manifest.images)
-        same = hash_images(made_from.images, made_from.labels) == manifest.images_sha256
-        return made_from.head(used) if same else None
+        return made_from.head(used) if hash_images(made_from) == manifest.images_sha256 else None
     head = data.published_test.head(used)
     if np.array_equal(head.labels, source.labels):
         return head

@@ -21,14 +21,12 @@ tell nothing that the report does not.
 The process that works on a run holds a lock on the directory, which the system lifts when the process ends.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from freqfast.files import lock_folder, name_folder, remove_temporaries, unnamed_folder
+from freqfast.files import lock_folder, name_folder, new_folder, remove_temporaries
 from freqfast.records import read_record, write_record
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
@@ -129,13 +127,12 @@ class RunDirectory:
         with ExitStack() as stack:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                unnamed = RunDirectory(stack.enter_context(unnamed_folder(self.path)))
+                unnamed = RunDirectory(stack.enter_context(new_folder(self.path)))
             except OSError as error:
                 reason = error.strerror or error
                 raise type(error)(error.errno, f"{self.path} cannot be made ({reason}); choose another out") from None
             write_record(unnamed.recipe, recipe)
-            digest = hashlib.sha256(unnamed.recipe.read_bytes()).hexdigest()
-            write_record(unnamed.environment, replace(environment, recipe_sha256=digest))
+            write_record(unnamed.environment, environment)
             try:
                 name_folder(unnamed.path, self.path)
             except OSError:

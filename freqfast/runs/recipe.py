@@ -1,6 +1,7 @@
 """Recipes: everything that defines a run, as one frozen record, and the overriding of its values by dotted keys."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -163,32 +164,31 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         >>> small.epochs, small.model_options
         (1, {'width': 16})
     """
-    names = [f.name for f in fields(recipe) if f.name != "name"]
-    values = {name: getattr(recipe, name) for name in names}
-    values["model_options"] = dict(recipe.model_options)
-    values["callbacks"] = {name: dict(options) for name, options in recipe.callbacks.items()}
+    names = [f.name for f in fields(recipe) if f.name not in ("name", "callbacks")]
+    values = deepcopy({name: getattr(recipe, name) for name in (*names, "callbacks")})
     for key, value in settings.items():
         head, _, rest = key.removeprefix("callbacks.").partition(".")
         if key in names:
-            values[key] = value
+            path = [key]
+        elif key in _MOVED:
+            path = ["model_options", key]
         elif rest and head == "model":
-            _set(values["model_options"], rest, value, key)
-        elif rest and head in values["callbacks"]:
-            _set(values["callbacks"][head], rest, value, key)
+            path = ["model_options", *rest.split(".")]
+        elif rest and head in recipe.callbacks:
+            path = ["callbacks", head, *rest.split(".")]
         else:
             known = [*sorted(names), "model.OPTION", *(f"{name}.ARGUMENT" for name in recipe.callbacks)]
             added = head in find_plugins("callbacks")
             hint = "; a study file, or a recipe of your own, can add callbacks" if added else ""
             raise ValueError(f"unknown key {key!r}; this recipe has {', '.join(known)}{hint}")
+        _set(values, path, deepcopy(value), key)
     return replace(recipe, **values)
 
 
-def _set(table: dict[str, Any], path: str, value: Any, key: str) -> None:
-    """Set a value at a dotted path inside a table; tables on the way are copied, not changed."""
-    *above, last = path.split(".")
-    for part in above:
-        inner = table.get(part, {})
-        if not isinstance(inner, Mapping):
-            raise ValueError(f"{key!r} looks inside {part!r}, which is {inner!r} and no table")
-        table[part] = table = dict(inner)
-    table[last] = value
+def _set(table: dict[str, Any], path: list[str], value: Any, key: str) -> None:
+    """Set a value at a path inside a table."""
+    for part in path[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"{key!r} looks inside {part!r}, which is {table!r} and no table")
+    table[path[-1]] = value

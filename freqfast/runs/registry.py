@@ -57,6 +57,10 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
             no recipe.
+
+    Examples:
+        >>> find_recipe("quickstart").data
+        'photos'
     """
     points = find_plugins("recipes")
     for entry in (name, name.rpartition(".")[0]):

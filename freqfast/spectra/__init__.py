@@ -1,4 +1,9 @@
-"""The spectra of convolutions as plain NumPy arrays: what the exports, figures and reports read."""
+"""The spectra of convolutions as NumPy arrays, which exports, figures and reports read.
+
+- `layer` defines them and what is computed from them; `checks` validates their fields.
+- `measure` computes them from a model; `profile` averages power over radial frequency.
+- `h5` writes them to HDF5 and reads them.
+"""
 
 from freqfast.spectra.layer import Spectra, SpectraHistory
 from freqfast.spectra.measure import measure_layers, measure_spectra, spatial_layers

@@ -1,4 +1,4 @@
-"""Checks of what spectra are made of: arrays that agree in shape, text and numbers that a file can hold."""
+"""Checks of the fields of spectra: arrays that agree in shape, and text and numbers that a file can hold."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -9,16 +9,7 @@ from numpy.typing import ArrayLike
 
 from freqfast.spectral.bands import Bands, band_counts
 
-__all__ = [
-    "Scalar",
-    "check_array",
-    "check_key",
-    "check_log_gain",
-    "check_scalar",
-    "check_target",
-    "check_text",
-    "set_fields",
-]
+__all__ = ["Scalar", "check_array", "check_log_gain", "check_provenance", "check_target", "check_text", "set_fields"]
 
 Scalar = str | int | float
 
@@ -35,15 +26,13 @@ def check_array(name: str, value: ArrayLike, sizes: Mapping[str, int | None], dt
         array = np.asarray(value)
     except ValueError:  # ragged
         raise ValueError(f"{name} must be one array, got records of different shapes") from None
-    wanted = ", ".join(dim if size is None else f"{dim}={size}" for dim, size in sizes.items())
-    fits = array.ndim == len(sizes) and all(
-        s in (None, got) for s, got in zip(sizes.values(), array.shape, strict=True)
-    )
-    if not fits or not array.size:
+    fits = array.ndim == len(sizes) and array.size > 0
+    if not fits or any(size not in (None, got) for size, got in zip(sizes.values(), array.shape, strict=True)):
+        wanted = ", ".join(dim if size is None else f"{dim}={size}" for dim, size in sizes.items())
         raise ValueError(f"{name} must have shape ({wanted}), none of them 0, got {array.shape}")
     if array.dtype.kind not in ("iu" if dtype is np.int64 else "iuf"):
         raise ValueError(f"{name} must hold {'integers' if dtype is np.int64 else 'real numbers'}, got {array.dtype}")
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which the next line names
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is refused below
         array = np.ascontiguousarray(array, dtype)
     if not np.isfinite(array).all():
         bad = (~np.isfinite(array)).reshape(len(array), -1).any(1).sum()
@@ -70,28 +59,27 @@ def check_target(target: Mapping[str, float] | None, bands: Bands, filters: int)
     return {name: float(target.get(name, 0)) for name in bands.names}
 
 
-def check_key(key: object) -> str:
-    """A name in the provenance."""
-    if not isinstance(key, str) or not key:
-        raise ValueError(f"provenance names must be non-empty text, got {key!r}")
-    return check_text("provenance name", key)
+def check_provenance(values: Mapping[str, object]) -> dict[str, Scalar]:
+    """The provenance with plain str, int and float values (NumPy's scalars are converted)."""
+    checked: dict[str, Scalar] = {}
+    for key, value in values.items():
+        if not check_text("a provenance name", key):
+            raise ValueError("provenance names must be non-empty text, got ''")
+        if isinstance(value, str):
+            checked[key] = check_text(f"provenance {key!r}", value)
+        elif isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63:
+            checked[key] = int(value)
+        elif isinstance(value, Real) and not isinstance(value, (bool, Integral)):
+            checked[key] = float(value)
+        else:
+            raise ValueError(
+                f"provenance {key!r} must be text, a 64-bit integer or a float, got {value!r}; convert it with str()"
+            )
+    return checked
 
 
-def check_scalar(key: str, value: object) -> Scalar:
-    """A provenance value as a plain str, int or float (NumPy's scalars are converted)."""
-    if isinstance(value, str):
-        return check_text(f"provenance {key!r}", value)
-    if isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63:
-        return int(value)
-    if isinstance(value, Real) and not isinstance(value, (bool, Integral)):
-        return float(value)
-    raise ValueError(
-        f"provenance {key!r} must be text, a 64-bit integer or a float, got {value!r}; convert it with str()"
-    )
-
-
-def check_text(what: str, text: str) -> str:
-    """Refuse text that a file cannot hold: HDF5 ends a string at its first NUL, and UTF-8 has no surrogates."""
+def check_text(what: str, text: object) -> str:
+    """Raise if a file cannot hold a text: HDF5 ends a string at its first NUL, and UTF-8 has no surrogates."""
     if not isinstance(text, str) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
         raise ValueError(f"{what} must be text without NUL characters or surrogates, got {text!r}")
     return str(text)

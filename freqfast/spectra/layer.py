@@ -1,17 +1,15 @@
-"""What a convolution's spectra are, and what follows from them."""
+"""The spectra of a convolution's filters, and what is computed from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from freqfast.spectra.checks import (
     Scalar,
     check_array,
-    check_key,
     check_log_gain,
-    check_scalar,
+    check_provenance,
     check_target,
     check_text,
     set_fields,
@@ -22,14 +20,37 @@ from freqfast.spectral.spectrum import frequencies
 __all__ = ["Spectra", "SpectraHistory"]
 
 FLOOR_DB = -120.0
-"""Where a response in dB ends, below the layer's peak: float32 weights hold nothing but rounding there."""
+"""The least response in dB, relative to the layer's peak: below it, float32 weights hold only rounding."""
 
 IMAGE_CHANNELS = 4
-"""Up to this many input channels are an image's (grey, RGB, RGBA), so that one channel's phase means something."""
+"""Up to this many input channels are those of an image (grey, RGB, RGBA), for which each channel's phase is kept."""
+
+
+class _Filters:
+    """What is computed from filters and their band shares, by record (E) in a history."""
+
+    weight: np.ndarray
+    shares: np.ndarray
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Index of each filter's band, ``(O,)`` or ``(E, O)`` int64: its largest share, ties to the lower band."""
+        return self.shares.argmax(-1)
+
+    @property
+    def energy(self) -> np.ndarray:
+        """Squared L2 norm of each filter, ``(O,)`` or ``(E, O)`` float64."""
+        return np.square(self.weight, dtype=np.float64).sum((-3, -2, -1))
+
+    @property
+    def proportion(self) -> np.ndarray:
+        """Share of the filters that belong to each band, ``(B,)`` or ``(E, B)`` float64, sums to 1."""
+        bands = np.arange(self.shares.shape[-1])
+        return (self.classes[..., None] == bands).mean(-2)
 
 
 @dataclass(frozen=True, eq=False)
-class SpectraHistory:
+class SpectraHistory(_Filters):
     """Spectra by epoch: E records of the same layer, such as `freqfast.SpectrumRecorder` keeps.
 
     Args:
@@ -41,6 +62,11 @@ class SpectraHistory:
 
     Raises:
         ValueError: If the shapes do not agree, a value is NaN or infinite, or the epochs do not increase.
+
+    Examples:
+        >>> power, weight = np.ones((2, 1, 4, 4)), np.ones((2, 1, 3, 2, 2))
+        >>> SpectraHistory([0, 5], power, weight, shares=[[[0.9, 0.1]], [[0.4, 0.6]]]).proportion.tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
 
     epochs: np.ndarray
@@ -67,29 +93,14 @@ class SpectraHistory:
         return f"SpectraHistory({len(self.epochs)} records of epochs {first} to {last}, {len(self.power[0])} filters)"
 
     @property
-    def classes(self) -> NDArray[np.int64]:
-        """Index of each filter's band at each record, ``(E, O)``."""
-        classes: NDArray[np.int64] = self.shares.argmax(2)
-        return classes
-
-    @property
-    def proportion(self) -> NDArray[np.float64]:
-        """Share of the filters that belong to each band at each record, ``(E, B)``."""
-        bands = np.arange(self.shares.shape[2])
-        proportion: NDArray[np.float64] = (self.classes[:, :, None] == bands).mean(1)
-        return proportion
-
-    @property
-    def energy_proportion(self) -> NDArray[np.float64]:
+    def energy_proportion(self) -> np.ndarray:
         """Share of the layer's whole energy in each band at each record, ``(E, B)``."""
-        energy = np.square(self.weight, dtype=np.float64).sum((2, 3, 4))
-        in_band = np.einsum("eo,eob->eb", energy, self.shares.astype(np.float64))
-        proportion: NDArray[np.float64] = in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
-        return proportion
+        in_band = np.einsum("eo,eob->eb", self.energy, self.shares.astype(np.float64))
+        return in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
 
 
 @dataclass(frozen=True, eq=False)
-class Spectra:
+class Spectra(_Filters):
     """The spectra of one convolution's filters. Frequencies are in cycles/pixel.
 
     Args:
@@ -107,6 +118,11 @@ class Spectra:
 
     Raises:
         ValueError: If shapes do not agree, a value is NaN or infinite, or a field breaks the rules above.
+
+    Examples:
+        >>> bands = Bands.equal_area(2)
+        >>> Spectra(np.ones((1, 4, 4)), frequencies(4), np.ones((1, 3, 2, 2)), [[0.9, 0.1]], bands, layer="conv1")
+        Spectra('conv1': 1 filters of 3x2x2, low 1, high 0)
     """
 
     power: np.ndarray
@@ -156,7 +172,7 @@ class Spectra:
             shares=shares,
             target=check_target(self.target, self.bands, filters),
             log_gain=check_log_gain("log_gain", self.log_gain, {"filter": filters}, weight.shape),
-            provenance={check_key(k): check_scalar(k, v) for k, v in self.provenance.items()},
+            provenance=check_provenance(self.provenance),
         )
 
     def __repr__(self) -> str:
@@ -166,48 +182,28 @@ class Spectra:
         return f"Spectra({self.layer!r}: {filters} filters of {'x'.join(map(str, kernel))}, {bands}{records})"
 
     @property
-    def classes(self) -> NDArray[np.int64]:
-        """Index of each filter's band, ``(O,)``: its largest share, ties to the lower band."""
-        classes: NDArray[np.int64] = self.shares.argmax(1)
-        return classes
-
-    @property
-    def energy(self) -> NDArray[np.float64]:
-        """Squared L2 norm of each filter, ``(O,)``."""
-        squared: NDArray[np.float64] = np.square(self.weight, dtype=np.float64).sum((1, 2, 3))
-        return squared
-
-    @property
-    def proportion(self) -> NDArray[np.float64]:
-        """Share of the filters that belong to each band, ``(B,)``, sums to 1."""
-        proportion: NDArray[np.float64] = np.bincount(self.classes, minlength=len(self.bands)) / len(self.shares)
-        return proportion
-
-    @property
-    def energy_proportion(self) -> NDArray[np.float64]:
+    def energy_proportion(self) -> np.ndarray:
         """Share of the layer's whole energy in each band, ``(B,)``; zeros for a layer without energy."""
         in_band = self.energy @ self.shares.astype(np.float64)
-        proportion: NDArray[np.float64] = in_band / max(in_band.sum(), np.finfo(np.float64).tiny)
-        return proportion
+        return in_band / max(in_band.sum(), np.finfo(np.float64).tiny)
 
     @property
-    def response_db(self) -> NDArray[np.float32]:
-        """Frequency response ``10 log10 sum_i |F_i|^2`` of each filter in dB, ``(O, n, n)``.
+    def response_db(self) -> np.ndarray:
+        """Frequency response ``10 log10 sum_i |F_i|^2`` of each filter in dB, ``(O, n, n)`` float32.
 
-        It is the filter's power gain for white noise in all input channels: 0 dB is unit gain. It ends 120 dB below
-        the layer's peak.
+        It is the filter's power gain for white noise in all input channels: 0 dB is unit gain, and the least is 120 dB
+        below the layer's peak.
         """
         gain = self.power * np.float64(len(self.frequencies) ** 2)
         peak = gain.max() or 1.0
         return (10 * np.log10(np.maximum(gain, peak * 10 ** (FLOOR_DB / 10)))).astype(np.float32)
 
     @property
-    def phase(self) -> NDArray[np.float32] | None:
-        """Phase of each kernel's DFT about the kernel's centre, ``(O, I, n, n)``, from -pi to pi radians.
+    def phase(self) -> np.ndarray | None:
+        """Phase of each kernel's DFT about the kernel's centre, ``(O, I, n, n)`` float32, from -pi to pi radians.
 
         An even kernel has phase 0 or pi, an odd one pi/2 or -pi/2. Where the response is below 1e-6 of the kernel's
-        peak the phase is 0. None for layers of more than four input channels, whose filters are not seen channel by
-        channel.
+        peak the phase is 0. None for layers of more than four input channels, which are not those of an image.
         """
         if self.weight.shape[1] > IMAGE_CHANNELS:
             return None
@@ -218,6 +214,6 @@ class Spectra:
         response = np.einsum("fy,oiyx,gx->oifg", waves[0], self.weight, waves[1], optimize=True)
         size = abs(response)
         peak = size.max((2, 3), keepdims=True)
-        # A part that symmetry makes zero comes out as rounding of either sign, which would tell pi from -pi.
+        # A part that symmetry makes zero comes out as rounding of either sign, which would decide between pi and -pi.
         real, imaginary = (np.where(abs(part) > 1e-12 * peak, part, 0) for part in (response.real, response.imag))
         return np.where(size > 1e-6 * peak, np.arctan2(imaginary, real), 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Spectra from a model."""
+"""Spectra of a model's convolutions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,10 +21,14 @@ def spatial_layers(model: nn.Module) -> list[str]:
 
     Raises:
         ValueError: If there is none.
+
+    Examples:
+        >>> spatial_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3)))
+        ['0', '2']
     """
     modules = unwrap(model).named_modules()
     names = [name for name, m in modules if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1]
-    return names or [find_conv(model)[0]]  # which says that there is none
+    return names or [find_conv(model)[0]]  # raises, for there is none
 
 
 def measure_spectra(
@@ -49,6 +53,11 @@ def measure_spectra(
 
     Raises:
         ValueError: If the model has no such convolution, its weight is not finite, or an argument does not fit.
+
+    Examples:
+        >>> spectra = measure_spectra(nn.Conv2d(3, 8, 5), bands=3, provenance={"seed": 0})
+        >>> spectra.power.shape, spectra.shares.shape
+        ((8, 32, 32), (8, 3))
     """
     name, conv = find_conv(model, layer)
     bands = Bands.of(bands)
@@ -91,6 +100,10 @@ def measure_layers(
 
     Raises:
         ValueError: As for `measure_spectra`, of any of the layers; or if a layer is named twice.
+
+    Examples:
+        >>> [spectra.layer for spectra in measure_layers(nn.Sequential(nn.Conv2d(3, 8, 5), nn.Conv2d(8, 4, 3)))]
+        ['0', '1']
     """
     names = spatial_layers(model) if layers is None else list(layers)
     if not names or len(set(names)) < len(names):
@@ -107,7 +120,7 @@ def _compact(weight: Tensor) -> Tensor:
     """Filters of the same spectra with at most as many input channels as a kernel has values.
 
     A filter's power and band shares depend on its channels only through the sum of the outer products of their kernels,
-    and so the triangular factor of a QR decomposition serves as well: deep layers of 512 channels of 3x3 become 9.
+    which the triangular factor of a QR decomposition has too: 512 channels of 3x3 become 9.
     """
     kernels = weight.flatten(2)
     if kernels.shape[1] <= kernels.shape[2]:

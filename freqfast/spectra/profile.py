@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from freqfast.spectral.spectrum import radial_frequencies
+
 __all__ = ["radial_profile"]
 
 
@@ -16,8 +18,7 @@ def radial_profile(power: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.f
         Radial frequencies ``(R,)`` in cycles/pixel, from 0, and the mean power at them ``(..., R)``.
     """
     n = power.shape[-1]
-    f = np.fft.fftshift(np.fft.fftfreq(n))
-    ring = np.rint(np.hypot(f[:, None], f[None, :]) * n).astype(int).ravel()
+    ring = np.rint(np.fft.fftshift(radial_frequencies(n, n)) * n).astype(int).ravel()
     members = np.bincount(ring)
     flat = np.asarray(power, dtype=np.float64).reshape(-1, n * n)
     sums = np.stack([np.bincount(ring, row, len(members)) for row in flat])

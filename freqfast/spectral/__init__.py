@@ -1,1 +1,35 @@
-"""The method, in pure torch: spectra, bands, proportions, modulation, perturbation and their relatives."""
+"""The method, in pure torch: functions of weights and images, and layers; no fastai.
+
+- `spectrum` makes frequency grids and power spectra; `bands` divides energy among bands and assigns filters to them.
+- `proportion` projects filters onto bands, `decay` penalises energy outside one; `modulation` learns gains.
+- `perturbation`, `equalization`, `recombination` and `waves` change images; `antialiasing` low-passes before strides.
+- `surgery` finds the first convolution and changes models in place; `tensors` has what the others share.
+"""
+
+from freqfast.spectral import (
+    antialiasing,
+    bands,
+    decay,
+    equalization,
+    modulation,
+    perturbation,
+    proportion,
+    recombination,
+    spectrum,
+    surgery,
+    waves,
+)
+
+__all__ = [
+    "antialiasing",
+    "bands",
+    "decay",
+    "equalization",
+    "modulation",
+    "perturbation",
+    "proportion",
+    "recombination",
+    "spectrum",
+    "surgery",
+    "waves",
+]

@@ -1,4 +1,4 @@
-"""Anti-aliasing: a strided convolution meets an input without most of what its stride would fold.
+"""Anti-aliasing: a low-pass before each strided convolution, against the frequencies that its stride would fold.
 
 A stride of two keeps frequencies up to 1/4 cycles/pixel; what its input holds above is folded onto them, so that the
 high frequencies that the first layer passes on come back as low ones further up. A low-pass before it prevents that
@@ -7,13 +7,14 @@ high frequencies that the first layer passes on come back as low ones further up
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from freqfast.spectral.surgery import add_pre_hook, first_spatial_conv, remove_pre_hook, unwrap
 from freqfast.spectral.tensors import constant
 
-__all__ = ["antialiased_layers", "apply_antialiasing", "low_pass", "remove_antialiasing"]
+__all__ = ["antialiased_layers", "apply_antialiasing", "ideal_low_pass", "low_pass", "remove_antialiasing"]
 
 
 def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
@@ -46,41 +47,96 @@ def _triangle(stride: int) -> list[float]:
     return [(stride - abs(offset)) / stride**2 for offset in range(1 - stride, stride)]
 
 
+def ideal_low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
+    """Cut the frequencies that a stride cannot keep out of an image's DFT.
+
+    Along both axes, frequencies below ``1 / (2 s)`` cycles/pixel pass and those above do not, for a stride ``s``; half
+    of what lies exactly there passes. Every s-th pixel of the result is then the inverse DFT of the spectrum cropped to
+    the smaller grid: the FLC pooling of Grabinski et al. (2022, arXiv:2204.00491), but that their crop takes one of the
+    two diagonals at the limit of both axes, and this half of each. As the DFT is periodic, an image continues at its
+    opposite border.
+
+    Args:
+        images: ``(N, C, H, W)``, or ``(C, H, W)``, floating point.
+        stride: That of the convolution, ``(vertical, horizontal)``.
+
+    Returns:
+        Same shape and dtype.
+
+    Examples:
+        >>> ideal_low_pass(torch.tensor([[[3.0, 1.0, 3.0, 1.0]]]), (1, 2))
+        tensor([[[2., 2., 2., 2.]]])
+    """
+    vertical, horizontal = (
+        _ideal_matrix(size, s, images.dtype, images.device) for size, s in zip(images.shape[-2:], stride, strict=True)
+    )
+    rows = images.movedim(-3, -1)  # as convolutions have images in memory
+    passed = (vertical @ rows.flatten(-2)).view(rows.shape)
+    return (horizontal @ passed).movedim(-1, -3)
+
+
+@constant
+def _ideal_matrix(size: int, stride: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The ideal low-pass along one axis, ``(size, size)``."""
+    excess = 2 * stride * np.abs(np.fft.ifftshift(np.arange(size) - size // 2)) - size  # in whole numbers, so exact
+    at_limit = 0.5 if stride > 1 else 1.0  # without a stride both halves lie in the last bin
+    gain = np.where(excess < 0, 1.0, np.where(excess == 0, at_limit, 0.0))
+    matrix = np.fft.ifft(gain[:, None] * np.fft.fft(np.eye(size), axis=0), axis=0).real
+    return torch.from_numpy(matrix).to(device, dtype)
+
+
 def _low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
     """Forward pre-hook; a function of the module, so that models stay picklable."""
     return (low_pass(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
 
 
-def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None) -> nn.Module:
-    """Put a `low_pass` before a model's strided convolutions, in place; parameters and their names stay.
+def _ideal_low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
+    """Forward pre-hook; a function of the module, so that models stay picklable."""
+    return (ideal_low_pass(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
+
+
+_HOOKS = {"triangle": _low_pass_input, "flc": _ideal_low_pass_input}
+
+
+def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, kind: str = "triangle") -> nn.Module:
+    """Put a low-pass before a model's strided convolutions, in place; parameters and their names stay.
 
     Args:
         model: Any model with strided convolutions; DistributedDataParallel and torch.compile wrappers are looked
             through.
-        layers: Names of the convolutions, or the name of one; by default all with a stride but for the first spatial
-            one of the model, whose filters decide themselves what they pass.
+        layers: Names of the convolutions, or the name of one; by default every strided one except the model's first
+            spatial convolution, whose filters decide themselves what they pass.
+        kind: "triangle" for `low_pass`, "flc" for `ideal_low_pass`.
 
     Returns:
         The same model.
 
     Raises:
-        ValueError: If a layer is no convolution with a stride, or has a low-pass already, or there is none.
+        ValueError: If a layer is not a strided convolution or has a low-pass already, if there is none, or if the kind
+            is unknown.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
+        >>> antialiased_layers(apply_antialiasing(model))
+        ['2']
     """
+    if kind not in _HOOKS:
+        raise ValueError(f"kind must be one of {', '.join(_HOOKS)}, got {kind!r}")
     network = unwrap(model)
     modules = dict(network.named_modules())
     if layers is None:
         first, _ = first_spatial_conv(network) or ("", None)
         layers = [name for name, module in modules.items() if _is_strided(module) and name != first]
         if not layers:
-            raise ValueError(f"{type(network).__name__} has no Conv2d with a stride beyond its first convolution")
+            raise ValueError(f"{type(network).__name__} has no strided Conv2d beyond its first convolution")
     layers = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     for name in layers:
         if not _is_strided(modules.get(name)):
-            raise ValueError(f"layer {name!r} is no Conv2d with a stride, so there is nothing to low-pass")
+            raise ValueError(f"layer {name!r} is not a strided Conv2d, so there is nothing to low-pass")
         if _has_low_pass(modules[name]):
             raise ValueError(f"layer {name!r} has a low-pass already; call remove_antialiasing first")
     for name in layers:
-        add_pre_hook(modules[name], _low_pass_input)
+        add_pre_hook(modules[name], _HOOKS[kind])
     return model
 
 
@@ -88,17 +144,28 @@ def _is_strided(module: nn.Module | None) -> bool:
     return isinstance(module, nn.Conv2d) and max(module.stride) > 1
 
 
-def antialiased_layers(model: nn.Module) -> list[str]:
-    """Names of the convolutions that have a `low_pass`."""
-    return [name for name, module in unwrap(model).named_modules() if _has_low_pass(module)]
+def antialiased_layers(model: nn.Module, kind: str | None = None) -> list[str]:
+    """Names of the convolutions that have a low-pass, of any kind or of one."""
+    return [name for name, module in unwrap(model).named_modules() if _has_low_pass(module, kind)]
 
 
-def _has_low_pass(module: nn.Module) -> bool:
-    return _low_pass_input in module._forward_pre_hooks.values()
+def _has_low_pass(module: nn.Module, kind: str | None = None) -> bool:
+    hooks = _HOOKS.values() if kind is None else (_HOOKS[kind],)
+    return any(hook in module._forward_pre_hooks.values() for hook in hooks)
 
 
 def remove_antialiasing(model: nn.Module) -> nn.Module:
-    """Take every `low_pass` out of a model, in place."""
+    """Remove every low-pass from a model, in place.
+
+    Returns:
+        The same model.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
+        >>> antialiased_layers(remove_antialiasing(apply_antialiasing(model)))
+        []
+    """
     for module in model.modules():
-        remove_pre_hook(module, _low_pass_input)
+        for hook in _HOOKS.values():
+            remove_pre_hook(module, hook)
     return model

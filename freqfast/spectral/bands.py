@@ -1,4 +1,4 @@
-"""Bands of spatial frequency: how a filter's energy divides among them, and which filters go to which band."""
+"""Bands of spatial frequency: each filter's share of energy in each band, and the assignment of filters to bands."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Bands:
         names: A name for each band, from low to high frequency.
 
     Raises:
-        ValueError: If the edges or names break these rules.
+        ValueError: If the edges or names are invalid.
 
     Examples:
         >>> Bands.equal_area(2).names
@@ -64,15 +64,13 @@ class Bands:
             raise ValueError(
                 f"edges must be one more than names, got {len(self.edges)} edges for {len(self.names)} names"
             )
-        if self.edges[0] != 0 or not self.edges[-1] >= MAX_FREQUENCY - 1e-4:
+        increasing = all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False))
+        reaches_both_ends = self.edges[0] == 0 and self.edges[-1] >= MAX_FREQUENCY - 1e-4
+        if not (increasing and reaches_both_ends and self.edges[-2] < MAX_FREQUENCY):
             raise ValueError(
-                f"edges must run from 0 to sqrt(0.5) = {MAX_FREQUENCY:.4f} cycles/pixel, got {self.edges[0]:g} to "
-                f"{self.edges[-1]:g}"
+                f"edges must increase strictly from 0 to sqrt(0.5) = {MAX_FREQUENCY:.4f} cycles/pixel or more, with no "
+                f"band above it, got {self.edges}"
             )
-        if not all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)):
-            raise ValueError(f"edges must increase strictly, got {self.edges}")
-        if self.edges[-2] >= MAX_FREQUENCY:
-            raise ValueError(f"the last band lies above sqrt(0.5) cycles/pixel and is empty, got edges {self.edges}")
         if len(set(self.names)) != len(self.names) or not all(isinstance(n, str) and n for n in self.names):
             raise ValueError(f"names must be different non-empty strings, got {self.names}")
 
@@ -80,7 +78,7 @@ class Bands:
     def equal_area(cls, count: int = 2, names: tuple[str, ...] | None = None) -> "Bands":
         """Bands that cover equal areas of the spectrum, so that a white-noise kernel has equal energy in each.
 
-        As far as the grid of 32 points tells areas apart: within 1 % for two bands, 3 % for three to eight.
+        On the grid of 32 points the areas are equal within 1 % for two bands, within 3 % for three to eight.
 
         Args:
             count: Number of bands.
@@ -131,9 +129,21 @@ class Bands:
         upper = (*self.edges[1:-1], math.inf)
         return np.stack([energy_matrix(kernel_size, *e) for e in zip(self.edges, upper, strict=False)])
 
-    def reachable(self, kernel_size: tuple[int, int]) -> np.ndarray:
-        """Largest share of its energy that a kernel of this size can have in each band, ``(B,)``."""
-        return np.linalg.eigvalsh(self.energy_matrices(kernel_size))[:, -1]
+    def reachable(self, kernel_size: tuple[int, int], rank: int = 1) -> np.ndarray:
+        """Largest share of its energy that a kernel of this size can have in each band, ``(B,)``.
+
+        Args:
+            kernel_size: ``(kH, kW)``.
+            rank: For the share that every kernel has at least in the best subspace of this dimension, see
+                `freqfast.spectral.proportion.project_onto_subspace`.
+
+        Examples:
+            >>> Bands.equal_area(2).reachable((3, 3)).round(3).tolist()
+            [0.994, 0.975]
+            >>> Bands.equal_area(2).reachable((3, 3), rank=3).round(3).tolist()
+            [0.895, 0.835]
+        """
+        return np.linalg.eigvalsh(self.energy_matrices(kernel_size))[:, -rank]
 
 
 BandsLike: TypeAlias = Bands | int | Mapping[str, Any] | None
@@ -152,6 +162,10 @@ def band_shares(weight: Tensor, bands: BandsLike = None) -> Tensor:
 
     Raises:
         ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`).
+
+    Examples:
+        >>> band_shares(torch.ones(1, 3, 3, 3)).round(decimals=2)  # a box filter
+        tensor([[0.8900, 0.1100]])
     """
     check_weight(weight)
     bands = Bands.of(bands)
@@ -180,6 +194,11 @@ def frequency_proportion(weight: Tensor, bands: BandsLike = None) -> Tensor:
 
     Raises:
         ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`).
+
+    Examples:
+        >>> mean, difference = torch.ones(1, 1, 1, 2), torch.tensor([[[[1.0, -1.0]]]])
+        >>> frequency_proportion(torch.cat([mean, mean, mean, difference])).tolist()
+        [0.75, 0.25]
     """
     bands = Bands.of(bands)
     classes = classify_filters(band_shares(in_float64(weight), bands))  # half types would round shares to ties
@@ -221,14 +240,14 @@ def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) ->
 
 
 def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
-    """Band for each filter, such that their shares add up to the most, with a given number of filters in each band.
+    """Assign filters to bands, a given number to each, so that the sum of their shares there is largest.
 
     Args:
         shares: ``(O, B)`` energy shares.
         counts: B counts that sum to O.
 
     Returns:
-        ``(O,)`` int64 on the CPU. Filters that already meet the counts keep their bands.
+        ``(O,)`` int64 band indices on the CPU. Filters that already meet the counts keep their bands.
 
     Raises:
         ValueError: If the counts do not sum to O.

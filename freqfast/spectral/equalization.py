@@ -1,8 +1,8 @@
-"""Equalization: the first convolution meets every sample with the radial power spectrum of the training set.
+"""Equalization: before the first convolution, every sample gets the radial power spectrum of the training set.
 
 The first convolution is linear, so filtering a sample by ``H_s(f)`` before it is the same as modulating the filters'
-spectra by ``H_s(f)`` for that sample: a spectral modulation that the sample's own power spectrum decides. Noise, blur
-and loss of contrast each move that spectrum in a characteristic way, and are moved back, as far as power goes.
+spectra by ``H_s(f)`` for that sample. Here the sample's own power spectrum decides ``H_s``: noise, blur and loss of
+contrast each change that spectrum in a characteristic way, and equalization takes the change in power back.
 """
 
 import math
@@ -10,20 +10,20 @@ import math
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectral.spectrum import MAX_FREQUENCY
+from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_frequencies
 from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook
 from freqfast.spectral.tensors import at_least_float32, constant, full_precision
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
 
 LOWEST_FREQUENCY = 1 / 32
-"""Centre of the lowest bin in cycles/pixel; what lies below (in images larger than 32 pixels) is treated like it."""
+"""Centre of the lowest bin in cycles/pixel; lower frequencies (of images larger than 32 pixels) belong to it too."""
 
 FLOOR = 1e-5
-"""Power density added to each bin's before its logarithm: about that of 8-bit rounding in pixels of unit variance."""
+"""Power density added to each bin before the logarithm: about that of 8-bit rounding in pixels of unit variance."""
 
 MOMENTUM = 0.01
-"""Weight of a new batch in the running reference, once a hundred have been seen; until then it is the plain mean."""
+"""Weight of a new batch in the running reference after the first hundred, of which it is the plain mean."""
 
 
 @constant
@@ -34,18 +34,14 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
         ``pool (F, B)``, whose columns average a half plane's power over each bin, DC left out; and ``spread (B, F)``,
         which interpolates values of the bins linearly to all frequencies, zero at DC.
     """
-    fy = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")[:, None]
-    fx = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
-    rho = torch.hypot(fy, fx).flatten()
+    rho = torch.from_numpy(radial_frequencies(height, width, half=True).ravel())
     step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
     position = ((rho - LOWEST_FREQUENCY) / step).clamp(0, bins - 1)
     distance = (position[:, None] - torch.arange(bins, device="cpu")).abs()
     distance[rho == 0] = math.inf
     weight = (1 - distance).clamp(min=0)
-    # The half plane holds each frequency for two, but for its first (and even middle) column.
-    alone = (torch.arange(len(fx), device="cpu") * 2) % width == 0
-    counted = weight * torch.where(alone, 1.0, 2.0).double().expand(height, -1).reshape(-1, 1)
-    # In an image too small to have a frequency in some bin the nearest one stands in: a larger image may have some.
+    counted = weight * torch.from_numpy(half_plane_counts(width)).expand(height, -1).reshape(-1, 1)
+    # If the image is too small to have a frequency in some bin, the nearest one stands in: a larger image may have one.
     nearest = nn.functional.one_hot(distance.argmin(0), len(rho)).T
     counted = counted + (counted.sum(0) == 0) * nearest
     pool = counted / counted.sum(0)
@@ -57,11 +53,9 @@ class SpectrumEqualizer(nn.Module):
 
     With ``P_s(rho)`` a sample's power at radial frequency rho, averaged over channels and over overlapping bins, and
     ``R(rho)`` the running mean of ``log P_s`` over the training batches, the sample's DFT is multiplied by
-    ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios. It
-    acts on what the network is given, normalised by constants (as usual) or not.
-
-    The training batches are taken as the network meets them: where `SpectrumPerturbation` changes a part of each, it is
-    their spectrum that becomes the reference.
+    ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios.
+    Inputs may be normalised by constants (as usual) or not. The reference is that of the training batches as the
+    network gets them, with what `SpectrumPerturbation` has changed in them.
 
     The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044), who modulate the proportions of
     frequencies by learned constants.
@@ -72,11 +66,16 @@ class SpectrumEqualizer(nn.Module):
 
     Attributes:
         reference: ``(bins,)`` buffer, the mean log power density; zero before training.
-        batches: Buffer, the number of training batches that it is the mean of. While 0 the module changes nothing
-            but roundings.
+        batches: Buffer, the number of training batches that it is the mean of. While it is 0, outputs equal inputs but
+            for rounding.
 
     Raises:
         ValueError: If there is no bin, or the exponent lies outside [0, 1].
+
+    Examples:
+        >>> equalizer = SpectrumEqualizer(bins=4)
+        >>> equalizer(torch.rand(8, 3, 16, 16)).shape, int(equalizer.batches)
+        (torch.Size([8, 3, 16, 16]), 1)
     """
 
     reference: Tensor
@@ -140,11 +139,15 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         exponent: See `SpectrumEqualizer`.
 
     Returns:
-        The same model. But for roundings its outputs do not change until it is trained (or run in training mode).
+        The same model. Its outputs stay the same, but for rounding, until it runs in training mode.
 
     Raises:
         ValueError: If the layer is neither a plain convolution nor a `SpectralConv2d`, or has an equalizer already, or
             an argument is out of range.
+
+    Examples:
+        >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)))[0].equalizer
+        SpectrumEqualizer(bins=12, exponent=1)
     """
     name, conv = find_conv(model, layer)
     if hasattr(conv, "equalizer"):
@@ -156,7 +159,16 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
 
 
 def remove_equalization(model: nn.Module) -> nn.Module:
-    """Take every `SpectrumEqualizer` out of a model, in place, with what it learned."""
+    """Remove every `SpectrumEqualizer` from a model, in place, with what it learned.
+
+    Returns:
+        The same model.
+
+    Examples:
+        >>> model = apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)))
+        >>> remove_equalization(model)[0]
+        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+    """
     for conv in model.modules():
         if isinstance(getattr(conv, "equalizer", None), SpectrumEqualizer):
             del conv.equalizer

@@ -1,7 +1,7 @@
 """Spectral modulation: a convolution that learns how much of each spatial frequency its filters pass.
 
-A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, tied for the frequencies ``(u, v)`` and
-``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) that is a diagonal matrix,
+A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, equal for the frequencies ``(u, v)`` and
+``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) this is a diagonal matrix,
 hence two small matrix products and no FFT: differentiable, exact to invert, and the same in every dtype.
 """
 
@@ -37,9 +37,8 @@ def _free_frequencies(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
 
 def gain_frequencies(kernel_size: tuple[int, int]) -> Tensor:
     """Frequencies ``(fy, fx)`` of a kernel's log gains, ``(F, 2)`` in cycles/pixel (one of each +/- pair)."""
-    pairs, _ = _free_frequencies(kernel_size)
-    size = np.array(kernel_size)
-    return torch.from_numpy((pairs / size + 0.5) % 1 - 0.5)
+    bins, _ = _free_frequencies(kernel_size)
+    return torch.from_numpy((bins / np.array(kernel_size) + 0.5) % 1 - 0.5)
 
 
 @constant
@@ -79,16 +78,15 @@ def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
 class SpectralConv2d(nn.Conv2d):
     """A 2-D convolution whose filters pass each spatial frequency by a learnable power gain.
 
-    The filters that it applies in eval mode are ``Re IDFT(DFT(weight) * exp(log_gain / 2))`` on the kernel's own DFT
-    grid. In training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal:
-    perturbation in the power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is
-    ours). One draw serves a whole batch, and raises the power by ``exp(sigma^2 / 2)`` in the mean, 1.13 times for 0.5:
-    that much too large are the running variances that a BatchNorm behind it keeps for eval mode, and they vary with the
-    last draws.
+    In eval mode it applies the filters ``Re IDFT(DFT(weight) * exp(log_gain / 2))``, on the kernel's own DFT grid. In
+    training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal: perturbation in the
+    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours). One draw
+    serves a whole batch. It raises the mean power by ``exp(sigma^2 / 2)``, 1.13 times for 0.5, and with it the running
+    variances that a BatchNorm behind the layer keeps for eval mode; they also vary with the last draws.
 
-    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise is a function of `seed` and of
-    the number of draws so far alone, the same on every device and, given the seed, on every rank. Each forward pass in
-    training mode counts as a draw, also one that activation checkpointing repeats: leave the layer out of that.
+    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise depends only on `seed` and the
+    number of draws so far: it is the same on every device and, given the seed, on every rank. Each forward pass in
+    training mode counts as a draw, even one that activation checkpointing repeats: do not checkpoint this layer.
 
     Args:
         *args: As for `torch.nn.Conv2d`.
@@ -103,6 +101,11 @@ class SpectralConv2d(nn.Conv2d):
     Raises:
         ValueError: If the kernel is 1x1, or sigma negative or not finite.
         RuntimeError: In training mode as a replica of `torch.nn.DataParallel`, all of which would draw the same noise.
+
+    Examples:
+        >>> conv = SpectralConv2d(3, 8, 3, sigma=0.5)
+        >>> conv(torch.zeros(1, 3, 8, 8)).shape, conv.log_gain.shape  # the mean and four pairs of frequencies
+        (torch.Size([1, 8, 6, 6]), torch.Size([8, 5]))
     """
 
     log_gain: nn.Parameter
@@ -196,6 +199,10 @@ def apply_modulation(
     Raises:
         ValueError: If the layer is not a plain convolution, is modulated already or shares its weight with another, or
             sigma is negative or not finite.
+
+    Examples:
+        >>> type(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3)))[0]).__name__
+        'SpectralConv2d'
     """
     name, conv = find_conv(model, layer)
     if isinstance(conv, SpectralConv2d):
@@ -222,6 +229,10 @@ def bake_modulation(model: nn.Module) -> nn.Module:
 
     Returns:
         The same model, without any `SpectralConv2d` in it.
+
+    Examples:
+        >>> bake_modulation(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3))))[0]
+        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
     for conv in model.modules():
         if isinstance(conv, SpectralConv2d):
@@ -233,10 +244,17 @@ def bake_modulation(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def effective_weight(layer: nn.Conv2d) -> Tensor:
-    """The filters that a convolution applies in eval mode: a copy, ``(O, I, kH, kW)``, without gradient.
+    """The filters that a convolution applies in eval mode.
 
     Args:
         layer: A plain or spectral convolution.
+
+    Returns:
+        A copy, ``(O, I, kH, kW)``, without gradient.
+
+    Examples:
+        >>> effective_weight(SpectralConv2d(3, 8, 5)).shape
+        torch.Size([8, 3, 5, 5])
     """
     if isinstance(layer, SpectralConv2d):
         return layer.modulated_weight()

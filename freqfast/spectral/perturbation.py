@@ -1,15 +1,16 @@
-"""Perturbation of the spectrum that each sample meets.
+"""Perturbation of each sample's spectrum.
 
 The first convolution is linear, so multiplying its filters' spectrum by ``H(f)`` for one sample equals filtering that
-sample by ``H``. This form also adds power, not only scales it, and draws anew for every sample.
+sample by ``H``. This form can also add power, not only scale it, and draws anew for every sample.
 """
 
 import math
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from freqfast.spectral.spectrum import frequency_axes, half_plane_counts
 from freqfast.spectral.tensors import at_least_float32, check_not_negative, constant, full_precision
 
 __all__ = ["perturb_spectrum"]
@@ -32,7 +33,7 @@ def perturb_spectrum(
       acts like a loss of contrast;
     - a radial tilt ``exp(-3 t (2 rho)^2)``, ``t ~ U(0, tilt)``: high frequencies attenuated for four images of five,
       boosted (``t -> -0.15 t``) for the fifth;
-    - shaping by a smooth random response ``exp(s g(f))``, ``s ~ U(0, shaping)``, the same for all channels, where
+    - shaping by a smooth random response ``exp(s g(f))``, ``s ~ U(0, shaping)``, the same for all channels, where::
 
           g(f) = sum_n a_n (cos(2 pi n . f) - 1) / |n|  /  sqrt(sum_n 1 / |n|^2),  a_n ~ N(0, 1),
 
@@ -61,6 +62,12 @@ def perturb_spectrum(
 
     Raises:
         ValueError: If the images are not 4-D floating point, or a strength is negative or not finite.
+
+    Examples:
+        >>> images = torch.full((2, 3, 8, 8), 0.5)
+        >>> perturbed = perturb_spectrum(images, generator=torch.Generator().manual_seed(0))
+        >>> perturbed.shape, bool((perturbed != images).any())
+        (torch.Size([2, 3, 8, 8]), True)
     """
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(
@@ -113,7 +120,7 @@ def _smooth_responses(pixels: Tensor, generator: torch.Generator | None) -> Tens
 
 @constant
 def _waves(height: int, width: int, device: torch.device) -> Tensor:
-    """What smooth responses are sums of, zero at DC, ``(12, H, W // 2 + 1)``."""
+    """The waves that smooth responses are sums of, zero at DC, ``(12, H, W // 2 + 1)``."""
     fy, fx = _frequencies(height, width, device)
     shifts = [(y, x) for y in range(-2, 3) for x in range(3) if (x, y) > (0, 0)]
     waves = torch.stack([((2 * torch.pi * (y * fy + x * fx)).cos() - 1) / math.hypot(y, x) for y, x in shifts])
@@ -123,14 +130,11 @@ def _waves(height: int, width: int, device: torch.device) -> Tensor:
 @constant
 def _half_plane(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Radial frequency ``(H, W // 2 + 1)`` in a real image's DFT, and how many of the whole each column stands for."""
-    times = torch.full((width // 2 + 1,), 2.0, device=device, dtype=torch.float32)
-    times[0] = 1.0
-    if width % 2 == 0:
-        times[-1] = 1.0
+    times = torch.from_numpy(half_plane_counts(width)).to(device, torch.float32)
     return torch.hypot(*_frequencies(height, width, device)), times
 
 
 def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """``fy (H, 1)`` and ``fx (W // 2 + 1,)`` of a real image's DFT, in cycles/pixel."""
-    options: dict[str, Any] = {"device": device, "dtype": torch.float32}  # whatever torch's default is
-    return torch.fft.fftfreq(height, **options)[:, None], torch.fft.rfftfreq(width, **options)
+    """``fy (H, 1)`` and ``fx (W // 2 + 1,)`` of a real image's DFT, float32, in cycles/pixel."""
+    fy, fx = frequency_axes(height, width, half=True, dtype=np.float32)
+    return torch.from_numpy(fy).to(device), torch.from_numpy(fx).to(device)

@@ -11,7 +11,7 @@ from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts,
 from freqfast.spectral.spectrum import check_weight
 from freqfast.spectral.tensors import at_least_float32, in_float64
 
-__all__ = ["project_filters"]
+__all__ = ["project_filters", "project_onto_subspace"]
 
 _NEWTON_STEPS = 10  # five mostly do; ten reach float64's precision whatever the energies; see `_divisors`
 
@@ -147,6 +147,11 @@ def project_filters(
     Raises:
         ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`), the purity cannot be
             reached, or the target is not valid.
+
+    Examples:
+        >>> weight = project_filters(torch.randn(4, 3, 3, 3), {"low": 0.75, "high": 0.25}, purity=0.8)
+        >>> band_shares(weight).max(1).values >= 0.799
+        tensor([True, True, True, True])
     """
     check_weight(weight)
     bands = Bands.of(bands)
@@ -176,3 +181,78 @@ def project_filters(
         moved = _times_own(moved, vectors.transpose(1, 2), bands_of[outside]) * size[outside]
         projected[outside] = moved.to(work.dtype).unflatten(2, kernel_size)
     return projected.to(weight.dtype).to(weight.device)
+
+
+@torch.no_grad()
+def project_onto_subspace(
+    weight: Tensor,
+    target: Mapping[str, float] | Tensor,
+    bands: BandsLike = None,
+    rank: int = 3,
+    preserve_norm: bool = True,
+) -> Tensor:
+    """Closest weight of the same norms whose kernels consist of their bands' leading eigenvectors alone.
+
+    Where `project_filters` asks for a share of the energy, this leaves each kernel ``rank`` shapes to be made of: the
+    eigenvectors of its band's energy matrix with the largest eigenvalues. The share of energy that a filter then has in
+    its band is at least the smallest of those eigenvalues, see `Bands.reachable`.
+
+    Filters in the subspace already, up to the rounding of their dtype, come back bit for bit.
+
+    Args:
+        weight: ``(O, I, kH, kW)``, as for `project_filters`.
+        target: Proportions by band name, or ``(O,)`` integer band indices, as for `project_filters`.
+        bands: The bands; two of equal area by default.
+        rank: Number of eigenvectors. The last must have more than half of its energy in the band, and eigenvectors of
+            equal eigenvalues stay together: 1, 3 or 4 for low 3x3 kernels, where 2 would prefer some direction.
+        preserve_norm: Rescale each projected filter to the norm it had. One that is orthogonal to the subspace becomes
+            the leading eigenvector in the first channel; without rescaling it becomes zero.
+
+    Returns:
+        A new weight of the same shape, dtype and device. Projecting it again changes nothing.
+
+    Raises:
+        ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`), the rank out of range, or
+            the target not valid.
+
+    Examples:
+        >>> weight = project_onto_subspace(torch.randn(4, 3, 3, 3), {"low": 1.0}, rank=3)
+        >>> (band_shares(weight)[:, 0] > 0.894).all()
+        tensor(True)
+        >>> torch.linalg.matrix_rank(weight.flatten(0, 1).flatten(1), rtol=1e-5)
+        tensor(3)
+    """
+    check_weight(weight)
+    bands = Bands.of(bands)
+    kernel_size = (weight.shape[2], weight.shape[3])
+    bands_of = _target_bands(weight, bands, target)
+    _check_rank(rank, bands, kernel_size, sorted(set(bands_of.tolist())))
+
+    work = at_least_float32(weight)
+    kernels = in_float64(work).flatten(2)
+    size = kernels.abs().amax((1, 2), keepdim=True)  # keeps squares of tiny and huge filters within range
+    kernels = kernels / torch.where(size > 0, size, 1.0)
+    vectors = _eigenbasis(bands, kernel_size)[1][:, :, -rank:].to(kernels.device)
+    inside = _times_own(kernels, vectors @ vectors.mT, bands_of.to(kernels.device))
+    norm, kept = (x.square().sum((1, 2), keepdim=True).sqrt() for x in (kernels, inside))
+    rounding = (16 * torch.finfo(work.dtype).eps + torch.finfo(weight.dtype).eps / 2) * norm
+    moved = ((kernels - inside).square().sum((1, 2), keepdim=True).sqrt() > rounding)[..., None]
+    if preserve_norm:
+        leading = torch.zeros_like(inside)
+        leading[:, 0] = vectors[bands_of, :, -1]
+        inside = torch.where(kept > 1e-12 * norm, inside * (norm / kept), leading * norm)
+    projected = (inside * size).to(work.dtype).view_as(work)
+    return torch.where(moved.to(work.device), projected.to(work.device), work).to(weight.dtype)
+
+
+def _check_rank(rank: int, bands: Bands, kernel_size: tuple[int, int], used: list[int]) -> None:
+    """Allow ranks whose eigenvectors belong to the band, and that do not part eigenvectors of equal eigenvalues."""
+    values = _eigenbasis(bands, kernel_size)[0][used].flip(1)
+    ends = (values > 0.5) & (values - torch.nn.functional.pad(values[:, 1:], (0, 1)) > 1e-9)
+    ranks = (ends.all(0).nonzero()[:, 0] + 1).tolist()
+    if rank not in ranks:
+        size = "x".join(map(str, kernel_size))
+        raise ValueError(
+            f"rank must be one of {', '.join(map(str, ranks))} (the shapes of a {size} kernel that have most of their "
+            f"energy in band {' and '.join(bands.names[b] for b in used)}), got {rank}"
+        )

@@ -1,7 +1,6 @@
-"""Weights to power spectra: the grid of frequencies, the spectrum, and energies as quadratic forms of the kernel.
+"""Frequency grids, the power spectrum of filters, and their energy in a band as a quadratic form of the kernel.
 
-Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape ``(O, I, kH, kW)``; its O filters are
-the rows that everything in freqfast speaks of.
+Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape ``(O, I, kH, kW)``: O filters.
 """
 
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from freqfast.spectral.tensors import at_least_float32
@@ -17,9 +17,11 @@ __all__ = [
     "check_weight",
     "energy_matrix",
     "frequencies",
+    "frequency_axes",
     "frequency_pairs",
+    "half_plane_counts",
     "power_spectrum",
-    "radial_frequency",
+    "radial_frequencies",
 ]
 
 GRID = 32
@@ -42,13 +44,44 @@ def frequencies(n: int = GRID) -> Tensor:
         >>> frequencies(4).tolist()
         [-0.5, -0.25, 0.0, 0.25]
     """
-    return torch.fft.fftshift(torch.fft.fftfreq(n, dtype=torch.float64, device="cpu"))
+    return torch.from_numpy(np.fft.fftshift(frequency_axes(n, n)[1]))
 
 
-def radial_frequency(n: int = GRID) -> Tensor:
-    """Radial frequency ``hypot(fy, fx)`` at each point of the grid, ``(n, n)`` float64, in cycles/pixel."""
-    f = frequencies(n)
-    return torch.hypot(f[:, None], f[None, :])
+def frequency_axes(
+    height: int, width: int, *, half: bool = False, dtype: type[np.floating] = np.float64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of the rows and columns of an image's DFT, in its order: zero first. All grids are made of them.
+
+    Args:
+        height: Rows H.
+        width: Columns W.
+        half: Only the columns that the DFT of a real image has, those that are not negative.
+        dtype: In which they are computed.
+
+    Returns:
+        ``fy (H, 1)`` and ``fx (W,)``, or ``fx (W // 2 + 1,)``, in cycles/pixel.
+    """
+    rows, columns = (np.fft.ifftshift(np.arange(n) - n // 2) for n in (height, width))
+    if half:
+        columns = np.arange(width // 2 + 1)
+    return rows[:, None].astype(dtype) * dtype(1 / height), columns.astype(dtype) * dtype(1 / width)
+
+
+def radial_frequencies(height: int, width: int, *, half: bool = False) -> NDArray[np.float64]:
+    """Radial frequency ``hypot(fy, fx)`` on the grid of `frequency_axes`, ``(H, W)`` or ``(H, W // 2 + 1)``.
+
+    Examples:
+        >>> radial_frequencies(2, 2).round(3).tolist()
+        [[0.0, 0.5], [0.5, 0.707]]
+    """
+    rho: NDArray[np.float64] = np.hypot(*frequency_axes(height, width, half=half))
+    return rho
+
+
+def half_plane_counts(width: int) -> NDArray[np.float64]:
+    """How many columns of the DFT each one of its half stands for, ``(W // 2 + 1,)``: 2, or 1 if it is its own pair."""
+    columns = np.arange(width // 2 + 1)
+    return np.where(2 * columns % width == 0, 1.0, 2.0)
 
 
 def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -61,7 +94,7 @@ def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], 
 
 
 def check_weight(weight: Tensor) -> None:
-    """Refuse what is not the weight of a spatial 2-D convolution.
+    """Raise if a tensor is not the weight of a spatial 2-D convolution.
 
     Args:
         weight: ``(O, I, kH, kW)`` floating point; I is the number of input channels of one group.
@@ -103,6 +136,12 @@ def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
 
     Raises:
         ValueError: If the weight is unfit (see `check_weight`) or n is smaller than the kernel.
+
+    Examples:
+        >>> delta = torch.zeros(1, 1, 3, 3)
+        >>> delta[..., 1, 1] = 8
+        >>> power_spectrum(delta, n=4)[0, 0]  # flat: 64 over 16 frequencies
+        tensor([4., 4., 4., 4.])
     """
     check_weight(weight)
     if n < max(weight.shape[2:]):
@@ -128,7 +167,7 @@ def energy_matrix(kernel_size: tuple[int, int], low: float, high: float) -> np.n
         ``(k, k)`` float64, symmetric, read-only. The grid has ``max(32, 2 * max(kH, kW))`` points per axis.
     """
     n = max(GRID, 2 * max(kernel_size))
-    rho = radial_frequency(n).numpy()
+    rho = np.fft.fftshift(radial_frequencies(n, n))
     fy, fx = np.nonzero((rho >= low) & (rho < high))
     f = frequencies(n).numpy()
     y, x = (axis.ravel() for axis in np.mgrid[: kernel_size[0], : kernel_size[1]])

@@ -1,14 +1,22 @@
-"""Finding the first convolution of a model, through the wrappers that models come in, and hooks that last."""
+"""Changes to models: find a convolution in any wrapper, add hooks that survive pickling and parameters that train."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-__all__ = ["add_pre_hook", "find_conv", "first_spatial_conv", "remove_pre_hook", "unwrap"]
+__all__ = [
+    "add_pre_hook",
+    "find_conv",
+    "first_spatial_conv",
+    "insert_parameter",
+    "remove_parameter",
+    "remove_pre_hook",
+    "unwrap",
+]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -22,31 +30,12 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
-def _refusal(name: str, conv: nn.Conv2d) -> str | None:
-    """Why the filters of this convolution are not simply its weight; None where they are."""
-    if isinstance(conv, nn.modules.lazy.LazyModuleMixin) and conv.has_uninitialized_params():
-        return f"layer {name!r} is not initialised yet; run one batch through the model first"
-    if is_parametrized(conv, "weight") or "weight" not in conv._parameters:
-        return f"the weight of layer {name!r} is reparametrised; remove the parametrisation first"
-    plain = nn.Conv2d
-    own_forward = type(conv).forward is not plain.forward or type(conv)._conv_forward is not plain._conv_forward
-    if own_forward and not getattr(conv, "applies_effective_weight", False):
-        return (
-            f"layer {name!r} is a {type(conv).__name__} with a forward of its own, so its weight is not what it "
-            "applies; name a plain Conv2d with layer="
-        )
-    if max(conv.dilation) > 1:
-        return (
-            f"layer {name!r} has a dilation of {conv.dilation}, so its filters are its weight with zeros in between, "
-            "whose spectrum is another one; name a layer without with layer="
-        )
-    return None
-
-
 def first_spatial_conv(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
     """The first convolution larger than 1x1 in the order in which the modules were registered, and its name."""
-    convs = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
-    return next(((name, conv) for name, conv in convs if max(conv.kernel_size) > 1), None)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1:
+            return name, module
+    return None
 
 
 def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2d]:
@@ -63,6 +52,10 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
     Raises:
         ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight
             than a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight, a dilation).
+
+    Examples:
+        >>> find_conv(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, 3)))
+        ('1', Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1)))
     """
     model = unwrap(model)
     if layer is None:
@@ -81,20 +74,39 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
                 f"layer {layer!r} is {what}, not a Conv2d; the first ones are {', '.join(convs[:3]) or 'absent'}"
             )
         name, conv = layer, modules[layer]
-    if reason := _refusal(name, conv):
-        raise ValueError(reason)
+    _check_plain(name, conv)
     return name, conv
 
 
-def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None:
-    """Put a forward pre-hook on a module that outlives pickling, and that graphs compiled before it do not miss.
+def _check_plain(name: str, conv: nn.Conv2d) -> None:
+    """Raise if the filters that a convolution applies are not simply its weight."""
+    if isinstance(conv, nn.modules.lazy.LazyModuleMixin) and conv.has_uninitialized_params():
+        raise ValueError(f"layer {name!r} is not initialised yet; run one batch through the model first")
+    if is_parametrized(conv, "weight") or "weight" not in conv._parameters:
+        raise ValueError(f"the weight of layer {name!r} is reparametrised; remove the parametrisation first")
+    plain, kind = nn.Conv2d, type(conv)
+    own_forward = kind.forward is not plain.forward or kind._conv_forward is not plain._conv_forward
+    if own_forward and not getattr(conv, "applies_effective_weight", False):
+        raise ValueError(
+            f"layer {name!r} is a {kind.__name__} with a forward of its own, so its weight is not what it "
+            "applies; name a plain Conv2d with layer="
+        )
+    if max(conv.dilation) > 1:
+        raise ValueError(
+            f"layer {name!r} has a dilation of {conv.dilation}: its filters are its weight with zeros in between, "
+            "which have another spectrum; name a layer without dilation with layer="
+        )
 
-    PyTorch numbers hooks from 0 in each process, so that in a model that was pickled whole the next one to be
-    registered takes the place of one that came along; under a name it stays. And a compiled graph watches for no hooks.
+
+def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None:
+    """Register a forward pre-hook that survives pickling and takes effect in models that are compiled already.
+
+    PyTorch numbers hooks from 0 in each process, so in a model that was pickled whole the next hook would replace a
+    pickled one of the same number; ours has a name instead. Compiled graphs do not notice new hooks, so they are reset.
 
     Args:
         module: The module.
-        hook: A function of the module and its positional arguments, which gives the new ones.
+        hook: A function of the module and its positional arguments that returns the new arguments.
         first: Before the hooks that are there, rather than after them.
     """
     hooks: Any = module._forward_pre_hooks  # an OrderedDict
@@ -107,6 +119,30 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
 
 
 def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
-    """Take a forward pre-hook off a module, found by its function: earlier versions gave it a number."""
+    """Remove a forward pre-hook by its function, whatever its key: earlier versions gave it a number."""
     for key in [key for key, found in module._forward_pre_hooks.items() if found is hook]:
         del module._forward_pre_hooks[key]
+
+
+def insert_parameter(groups: Iterable[list], module: nn.Module, new: object) -> bool:
+    """Add a module's new parameter to an optimizer's groups, after the module's others in the group of its weight.
+
+    A group of its own would break schedules that were made for the existing groups. The position matters too, since
+    optimizers save their state by it: an optimizer that is made from now on has the parameter there.
+
+    Returns:
+        Whether it was added: not if a group holds it already, or none holds the weight.
+    """
+    for group in groups:
+        positions = {id(parameter): i for i, parameter in enumerate(group)}
+        if id(module.weight) in positions and id(new) not in positions:
+            group.insert(1 + max(positions.get(id(own), -1) for own in module.parameters(recurse=False)), new)
+            return True
+    return False
+
+
+def remove_parameter(groups: Iterable[list], old: object) -> None:
+    """Remove a parameter from an optimizer's groups, if it is there: see `insert_parameter`."""
+    for group in groups:
+        for at in [i for i, parameter in enumerate(group) if parameter is old]:
+            del group[at]

@@ -1,26 +1,187 @@
-"""submitit's executors: processes on this machine, or Slurm job arrays."""
+"""What carries out a study's jobs: this process, processes on this machine, or Slurm job arrays."""
 
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from freqfast.progress import Progress, Stop
+from freqfast.study.job import Job
 
 if TYPE_CHECKING:
     import submitit
 
-__all__ = ["cancel", "import_submitit", "launching", "local_executor", "slurm_executor", "submit"]
+__all__ = ["InlineExecutor", "SubmititExecutor", "import_submitit", "local_executor", "slurm_executor"]
 
 _YEAR_MIN = 365 * 24 * 60
 _SLURM_DEFAULTS = {"job_name": "freqfast", "time": 24 * 60}
 _CANCEL_S = 20
+_LOST = "its process ended without a result; it may have been killed"
 
 
-def import_submitit(wanted_for: str) -> Any:
+class InlineExecutor:
+    """Performs each job in this process as it is started.
+
+    Args:
+        progress: See `Job.perform`.
+        stop: See there.
+
+    Attributes:
+        free: How many jobs may be started now.
+    """
+
+    free = 1
+
+    def __init__(self, progress: Progress, stop: Stop) -> None:
+        self._progress, self._stop = progress, stop
+        self._ended: list[tuple[Job, str | None]] = []
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Perform jobs.
+
+        Raises:
+            RunStoppedError: If `stop` gave a signal.
+        """
+        self._ended += [(job, job.perform(self._progress, self._stop)) for job in jobs]
+
+    def ended(self) -> list[tuple[Job, str | None]]:
+        """The jobs that have ended since the last call, with their errors or None."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Do nothing: all jobs have ended."""
+
+
+class SubmititExecutor:
+    """Has submitit perform jobs, in processes on this machine or on a cluster; see `InlineExecutor`.
+
+    Args:
+        executor: The executor of submitit.
+        slots: For each job that may run at a time, the GPUs that it sees; None if it sees what this process does.
+        threads: Threads of each job; as many as libraries take if None.
+    """
+
+    def __init__(self, executor: "submitit.Executor", slots: Sequence[str | None], threads: int | None) -> None:
+        from submitit import LocalExecutor
+
+        self._executor, self._threads = executor, threads
+        self._is_local = isinstance(executor, LocalExecutor)
+        self._slots = list(slots)  # the free ones
+        self._running: list[tuple[Job, str | None, submitit.Job]] = []  # with its slot
+
+    @property
+    def free(self) -> int:
+        """How many jobs may be started now."""
+        return len(self._slots)
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Submit jobs.
+
+        Raises:
+            ValueError: If Slurm does not take them, with its reason. Nothing of them is left then.
+        """
+        from submitit.core.utils import FailedJobError
+
+        slots = [self._slots.pop(0) for _ in jobs]
+        placed = [replace(job, gpus=slot) for job, slot in zip(jobs, slots, strict=True)]
+        try:
+            with _starting_processes(self._threads):
+                handles = self._executor.map_array(LocalTask() if self._is_local else SlurmTask(), placed)
+        except FailedJobError as error:
+            shutil.rmtree(self._executor.folder, ignore_errors=True)
+            reason = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line)
+            raise ValueError(f"Slurm does not take the jobs: {reason}") from None
+        self._running += zip(jobs, slots, handles, strict=True)
+
+    def ended(self) -> list[tuple[Job, str | None]]:
+        """The jobs that have ended since the last call, with their errors or None."""
+        found = []
+        for entry in [entry for entry in self._running if entry[2].done()]:
+            self._running.remove(entry)
+            job, slot, handle = entry
+            self._slots.append(slot)
+            lost = handle.exception()  # of the process itself; what a run raises is its result
+            found.append((job, handle.result() if lost is None else job.write_failure(_LOST, str(lost))))
+        return found
+
+    def close(self) -> None:
+        """End jobs that still run; wait for those on this machine, and remove submitit's files of them."""
+        handles, deadline = [handle for _, _, handle in self._running], time.monotonic() + _CANCEL_S
+        if not self._is_local:
+            for handle in handles:
+                handle.cancel(check=False)
+            return
+        while (alive := [handle for handle in handles if not handle.done()]) and time.monotonic() < deadline:
+            for handle in alive:  # again, for one that was not listening yet
+                os.kill(int(handle.job_id), signal.SIGTERM)
+            time.sleep(0.5)
+        shutil.rmtree(self._executor.folder, ignore_errors=True)
+
+
+def local_executor(folder: Path, slots: Sequence[str | None], threads: int | None) -> SubmititExecutor:
+    """An executor whose jobs are processes on this machine; submitit keeps its files in a new folder in `folder`.
+
+    Raises:
+        ImportError: If submitit is not installed.
+    """
+    executor = import_submitit("running several runs at a time").LocalExecutor(_new_folder(folder))
+    executor.update_parameters(timeout_min=_YEAR_MIN)
+    return SubmititExecutor(executor, slots, threads)
+
+
+def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Mapping[str, Any]) -> SubmititExecutor:
+    """An executor that submits so many jobs at once as a Slurm job array, with parameters of `submitit.SlurmExecutor`.
+
+    Raises:
+        ImportError: If submitit is not installed.
+        ValueError: If this machine has no Slurm.
+    """
+    try:
+        executor = import_submitit("submitting to Slurm").SlurmExecutor(_new_folder(folder))
+    except RuntimeError:
+        raise ValueError("there is no srun here; call from a machine that submits to Slurm") from None
+    executor.update_parameters(**_SLURM_DEFAULTS | dict(parameters))
+    return SubmititExecutor(executor, [None] * jobs, threads)
+
+
+class LocalTask:
+    """What submitit calls in a process on this machine."""
+
+    signum: int | None = None
+
+    def __call__(self, job: Job) -> str | None:
+        """Perform a job; SIGTERM, which its controller passes on, makes the run save and stop."""
+        signal.signal(signal.SIGTERM, self._note)
+        return job.perform(stop=lambda: self.signum)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+
+
+class SlurmTask:
+    """What submitit calls on a cluster's node. Pre-empted or out of time, the job goes back into the queue."""
+
+    def __call__(self, job: Job) -> str | None:
+        """Perform a job."""
+        return job.perform()
+
+    def checkpoint(self, job: Job) -> "submitit.helpers.DelayedSubmission":
+        """The same again, since a run goes on from its last checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, job)
+
+
+def import_submitit(purpose: str) -> Any:
     """The package submitit, which is optional.
 
     Raises:
@@ -29,96 +190,30 @@ def import_submitit(wanted_for: str) -> Any:
     try:
         import submitit
     except ImportError:
-        raise ImportError(f"{wanted_for} needs submitit; install it with: pip install 'freqfast[cluster]'") from None
+        raise ImportError(f"{purpose} needs submitit; install it with: pip install 'freqfast[cluster]'") from None
     return submitit
 
 
-def local_executor(folder: Path) -> "submitit.LocalExecutor":
-    """An executor whose jobs are processes on this machine, started as they are submitted.
-
-    Raises:
-        ImportError: If submitit is not installed.
-    """
-    executor = import_submitit("--jobs").LocalExecutor(folder)
-    executor.update_parameters(timeout_min=_YEAR_MIN)
-    return executor
-
-
-def slurm_executor(folder: Path, parameters: Mapping[str, Any]) -> "submitit.SlurmExecutor":
-    """An executor that submits Slurm job arrays.
-
-    Args:
-        folder: Where jobs and logs lie, seen by all nodes.
-        parameters: Those of `submitit.SlurmExecutor`.
-
-    Raises:
-        ImportError: If submitit is not installed.
-        ValueError: If this machine has no Slurm.
-    """
-    try:
-        executor = import_submitit("--slurm").SlurmExecutor(folder)
-    except RuntimeError:
-        raise ValueError("--slurm: there is no srun here; call from a machine that submits to Slurm") from None
-    executor.update_parameters(**_SLURM_DEFAULTS | dict(parameters))
-    return executor
-
-
-def submit(
-    executor: "submitit.Executor", task: Callable[[Any], Any], arguments: Sequence[Any], threads: int | None
-) -> list["submitit.Job"]:
-    """Submit a call of a task for each argument, to use so many threads; see `launching`.
-
-    Raises:
-        ValueError: If Slurm does not take them, with its reason. Nothing of them is left then.
-    """
-    from submitit.core.utils import FailedJobError
-
-    try:
-        with launching(threads):
-            return list(executor.map_array(task, arguments))
-    except FailedJobError as error:
-        shutil.rmtree(executor.folder, ignore_errors=True)
-        reason = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line)
-        raise ValueError(f"--slurm: Slurm does not take the jobs: {reason}") from None
+def _new_folder(parent: Path) -> Path:
+    """A new folder for submitit, which names files by process: numbers that come again."""
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent, prefix=time.strftime("%Y%m%d-%H%M%S-")))
 
 
 @contextmanager
-def launching(threads: int | None) -> Iterator[None]:
-    """Around the start of child processes: they use so many threads, and Ctrl-C at the terminal is not for them.
+def _starting_processes(threads: int | None) -> Iterator[None]:
+    """Let child processes that the block starts use so many threads, and Ctrl-C at the terminal not reach them.
 
-    They are told to end by `cancel`, so that what they print of it goes to their logs.
+    `SubmititExecutor.close` tells them to end, so that what they print of it goes to their logs.
     """
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if threads is not None else ()
-    before = {name: os.environ.get(name) for name in names}
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    before, in_main = dict(os.environ), threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+    if threads is not None:
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)))
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if main:
+        os.environ.clear()
+        os.environ.update(before)
+        if in_main:
             signal.signal(signal.SIGINT, handler)
-
-
-def cancel(jobs: Sequence["submitit.Job"]) -> None:
-    """End jobs and, for processes on this machine, wait for their end."""
-    local = [job for job in jobs if _is_local(job)]
-    for job in jobs:
-        if job not in local:
-            job.cancel(check=False)
-    deadline = time.monotonic() + _CANCEL_S
-    while (alive := [job for job in local if not job.done()]) and time.monotonic() < deadline:
-        for job in alive:  # again, for one that was not listening yet
-            os.kill(int(job.job_id), signal.SIGTERM)
-        time.sleep(0.5)
-
-
-def _is_local(job: "submitit.Job") -> bool:
-    from submitit import LocalJob
-
-    return isinstance(job, LocalJob)

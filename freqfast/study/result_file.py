@@ -1,67 +1,86 @@
 """The result file of a study: small JSON, to be kept beside the study file."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from freqfast._version import __version__
+from freqfast import __version__
 from freqfast.files import write_text
-from freqfast.records import plain, record_from
-from freqfast.runs.environment import Environment
-from freqfast.runs.recipe import Recipe
-from freqfast.runs.report import RunReport
+from freqfast.records import plain, read_record
 from freqfast.study.results import ResultRow, StudyResults
-from freqfast.study.table import summarise
+from freqfast.study.table import ArmSummary, summarise
 
 __all__ = ["published_path", "read_results", "write_results"]
 
-SCHEMA = 1
 _KEPT = ("mean15", "mean19", "mean_bar")  # of a report, even if not measured
 
 
+@dataclass(frozen=True, kw_only=True)
+class _ResultFile:
+    schema: Literal[1] = 1
+    freqfast: str = __version__
+    title: str = ""
+    description: str = ""
+    baseline: str = ""
+    table: tuple[ArmSummary, ...] = ()
+    runs: tuple[ResultRow, ...]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
 def published_path(study_file: str | Path) -> Path:
-    """The result file that is kept beside a study file: ``low.toml`` has ``low.results.json``."""
+    """The result file that is kept beside a study file.
+
+    Args:
+        study_file: Path of the study file.
+
+    Examples:
+        >>> published_path("low.toml").name
+        'low.results.json'
+    """
     return Path(study_file).with_suffix(".results.json")
 
 
 def write_results(path: str | Path, results: StudyResults) -> None:
     """Write a result file, whole or not at all.
 
-    Its layout::
+    It holds the study's title, description and baseline; under ``table`` the summary of each arm; under ``runs`` each
+    `ResultRow` (those that the study leaves out after the others); and failures and notes. Arms and runs have a line
+    each, so that a version control's differences show what is new.
 
-        {"schema": 1, "freqfast": version, "title": ..., "description": ..., "baseline": arm,
-         "table": [{"arm", "description", "seeds", "means": {measure: {"mean", "half_width", "n"}}, "differences",
-                    "relative_time", "failed"}],
-         "runs": [{"arm", "seed", "recipe", "report", "environment"}],
-         "failures": {run: error}, "notes": [...]}
+    Args:
+        path: The file.
+        results: What to write.
 
-    Accuracies are fractions. Arms and runs have a line each, so that a version control's differences show what is new.
-    Runs that the study leaves out are kept after the others. See `ResultRow` for a run's ``report`` and
-    ``environment``.
+    Raises:
+        OSError: If the file cannot be written; a former file of that name stays.
     """
     study = results.study
-    content = {
-        "schema": SCHEMA,
-        "freqfast": __version__,
-        "title": study.title,
-        "description": study.description,
-        "baseline": study.baseline,
-        "table": [asdict(summary) for summary in summarise(study, results.rows, results.failures)],
-        "runs": [_plain(row) for row in (*results.rows, *results.left_out)],
-        "failures": dict(results.failures),
-        "notes": list(results.notes),
-    }
+    content = _ResultFile(
+        title=study.title,
+        description=study.description,
+        baseline=study.baseline,
+        table=tuple(summarise(study, results.rows, results.failures)),
+        runs=(*results.rows, *results.left_out),
+        failures=results.failures,
+        notes=results.notes,
+    )
+    values = plain(content)
+    values["runs"] = [_short(run) for run in values["runs"]]
     write_text(
-        path, "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in content.items()) + "\n}\n"
+        path, "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in values.items()) + "\n}\n"
     )
 
 
-def _plain(row: ResultRow) -> dict[str, Any]:
-    values = plain(row)
-    values["report"] = {key: value for key, value in values["report"].items() if value is not None or key in _KEPT}
-    del values["environment"]["data"]["path"], values["environment"]["command"]
-    return {"arm": row.arm, "seed": row.seed} | values
+def _short(run: dict[str, Any]) -> dict[str, Any]:
+    """A row without what is not measured and what tells of the machine's folders, and with its seed."""
+    report = {key: value for key, value in run["report"].items() if value is not None or key in _KEPT}
+    environment = {key: value for key, value in run["environment"].items() if key != "command"}
+    del environment["data"]["path"]
+    seed = run["recipe"]["seed"]
+    return {"arm": run["arm"], "seed": seed, "recipe": run["recipe"], "report": report, "environment": environment}
 
 
 def _lines(value: object) -> str:
@@ -74,26 +93,16 @@ def _lines(value: object) -> str:
 def read_results(path: str | Path) -> tuple[ResultRow, ...]:
     """The rows of a result file.
 
+    Args:
+        path: The file.
+
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not such a file, or a newer version's.
+        ValueError: If it is no result file, or a newer version's; the message names file and key.
+
+    Examples:
+        >>> read_results("absent.results.json")
+        Traceback (most recent call last):
+        FileNotFoundError: absent.results.json does not exist
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] > SCHEMA:
-            raise ValueError(f"its schema {content['schema']} is newer than this version reads ({SCHEMA})")
-        rows = tuple(
-            ResultRow(
-                str(row["arm"]),
-                Recipe.from_values(row["recipe"]),
-                record_from(row["report"], RunReport, "report", ignore_unknown=True),
-                record_from(row["environment"], Environment, "environment", ignore_unknown=True),
-            )
-            for row in content["runs"]
-        )
-    except KeyError as error:
-        raise ValueError(f"{path} is no result file of a study: it lacks {error}") from None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is no result file of a study: {error}") from None
-    return rows
+    return read_record(path, _ResultFile, ignore_unknown=True).runs

@@ -1,24 +1,30 @@
-"""What a study's runs gave: gathered from run directories, and merged with what other machines published."""
+"""What is known of a study: gathered from run directories, and merged with what other machines published."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator
 
 from freqfast.records import plain, record_from
-from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment
-from freqfast.runs.recipe import Recipe, differing_fields
+from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
-from freqfast.study.bar import lacks_bar, read_bar
-from freqfast.study.definition import PlannedRun, Study, run_name
+from freqfast.study.c_bar import read_c_bar
+from freqfast.study.definition import PlannedRun, Study
+from freqfast.study.folder import StudyFolder
 
-__all__ = ["ResultRow", "StudyResults", "failure_file", "gather", "merge", "run_folder", "stale"]
+__all__ = ["ResultRow", "StudyResults", "gather", "merge"]
 
 _MEASURES = ("clean", "mean15", "mean19", "mean_bar")
 # Of a report: what two runs of the same recipe may differ in, and what follows from how much was measured.
 _NOT_COMPARED = ("recipe", "version", "seconds", "corrupted", "missing")
+
+
+def _as_recipe(value: Any) -> Recipe:
+    return value if isinstance(value, Recipe) else Recipe.from_values(value)
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,13 @@ class ResultRow:
     Attributes:
         arm: Name of its arm.
         recipe: What was run.
-        report: The content of its ``report.json``, but for intervals and calibration of each cell; with ``bar``, the
-            accuracy on CIFAR-10-C-bar by corruption and severity, where that was measured.
-        environment: The content of its ``environment.json``, but for the data's path.
-
+        report: What it found, without intervals and calibration; with ``bar``, the accuracy on CIFAR-10-C-bar by
+            corruption and severity, if that was measured.
+        environment: Where it ran, without the data's path and the command.
     """
 
     arm: str
-    recipe: Recipe
+    recipe: Annotated[Recipe, PlainValidator(_as_recipe), PlainSerializer(plain)]  # in a file of any version
     report: RunReport
     environment: Environment
 
@@ -46,22 +51,17 @@ class ResultRow:
 
     @property
     def name(self) -> str:
-        """How messages call it, see `run_name`."""
-        return run_name(self.arm, self.seed)
+        """How messages call it, such as ``low/seed-0``."""
+        return PlannedRun(self.arm, self.recipe).name
 
     @property
-    def precision(self) -> str:
-        """What it was computed in; "auto" chooses by the machine."""
-        return self.report.precision
-
-    @property
-    def data(self) -> str | None:
-        """SHA-256 of the images that it was trained and judged on, in their order; None if it was not kept."""
+    def data(self) -> str:
+        """SHA-256 of the images that it was trained and judged on, in their order."""
         return self.environment.data.sha256
 
     @property
     def hardware(self) -> tuple[Any, ...]:
-        """What seconds depend on: they compare between runs only where this is the same."""
+        """What seconds depend on: they compare between runs only if this is the same."""
         return tuple(getattr(self.environment, key) for key in ("processor", "platform", "gpu", "device", "threads"))
 
     @property
@@ -78,24 +78,6 @@ class ResultRow:
         """Whether another row reports the same, seconds aside, where both measured something."""
         ours, theirs = ({k: v for k, v in plain(row.report).items() if k not in _NOT_COMPARED} for row in (self, other))
         return _agree(ours, theirs)
-
-
-def _agree(a: object, b: object) -> bool:
-    """Whether two values of reports are equal, tables in what both have; None is not measured."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return all(_agree(a[key], b[key]) for key in a.keys() & b.keys())
-    return a is None or b is None or a == b
-
-
-def _united(a: RunReport, b: RunReport) -> RunReport:
-    """What either of two reports has; the first one's where both have it."""
-    return record_from(_union(plain(a), plain(b)), RunReport)
-
-
-def _union(a: Any, b: Any) -> Any:
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return {key: _union(a.get(key), b.get(key)) for key in (*a, *(key for key in b if key not in a))}
-    return b if a is None else a
 
 
 @dataclass(frozen=True)
@@ -119,109 +101,135 @@ class StudyResults:
     @property
     def finished(self) -> tuple[str, ...]:
         """Names of the runs that have all that the study asks for."""
-        return tuple(row.name for row in self.rows if not self.study.bar or "mean_bar" in row.measures())
-
-
-def run_folder(out: Path, run: PlannedRun) -> Path:
-    """The run directory of a run below a study's folder."""
-    return out / "runs" / run.name
-
-
-def failure_file(out: Path, run: PlannedRun) -> Path:
-    """Where a failed run leaves its error, one line, and below it the traceback."""
-    return run_folder(out, run).with_suffix(".error")
-
-
-def stale(run: PlannedRun, recipe: Recipe) -> str | None:
-    """How a recipe differs from what the study says of the run; None if it does not."""
-    names = differing_fields(run.recipe, recipe)
-    if not names:
-        return None
-    changes = (f"{name} {getattr(recipe, name)!r}, not {getattr(run.recipe, name)!r}" for name in names)
-    return f"was made with another recipe ({'; '.join(changes)})"
+        return tuple(row.name for row in self.rows if not self.study.c_bar or "mean_bar" in row.measures())
 
 
 def gather(study: Study, out: str | Path) -> StudyResults:
-    """The results that a study's folder holds, finished or failed."""
-    from freqfast.runs.run import load_run  # torch: not for results that are in a file
+    """The results that a study's folder holds, finished or failed.
 
-    out, order = Path(out), [arm.name for arm in study.arms]
-    rows, failures, notes = [], {}, []
-    for run in sorted(study.runs(), key=lambda run: order.index(run.arm)):
-        folder = run_folder(out, run)
+    Args:
+        study: The study.
+        out: Its folder.
+
+    Examples:
+        >>> from freqfast.study import Arm, Study
+        >>> study = Study(title="t", description="", baseline="a", arms=(Arm("a", Recipe("one"), seeds=(0,)),))
+        >>> gather(study, "no such folder").rows
+        ()
+    """
+    folder, rows, failures, notes = StudyFolder(out), [], {}, []
+    for run in (run for arm in study.arms for run in arm.runs):
         try:
-            if RunDirectory(folder).is_finished:
-                found = load_run(folder)
-                if difference := stale(run, found.recipe):
-                    raise ValueError(f"{folder} {difference}; remove it, or name the arm anew")
-                report = replace(found.report, intervals=None, ece=None, **(read_bar(folder) if study.bar else {}))
-                data = replace(found.environment.data, path=None)
-                row = ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None))
-                if missing := found.report.missing:
-                    notes.append(f"{row.name} was not measured under {', '.join(missing)}, so it has no mean15")
+            row = _read_row(run, folder, study.c_bar)
+            if row is not None:
                 rows.append(row)
-                if not (study.bar and lacks_bar(folder)):
-                    continue
-            if failure_file(out, run).exists():
-                failures[run.name] = failure_file(out, run).read_text(encoding="utf-8").partition("\n")[0]
+                if missing := row.report.missing:
+                    notes.append(f"{run.name} was not measured under {', '.join(missing)}, so it has no mean15")
+            is_complete = row is not None and not (study.c_bar and row.report.bar is None)
+            if not is_complete and folder.failure(run).exists():
+                failures[run.name] = folder.failure(run).read_text(encoding="utf-8").partition("\n")[0]
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
     return StudyResults(study, tuple(rows), failures, tuple(notes))
 
 
+def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | None:
+    """A run's row; None if it is not finished.
+
+    Raises:
+        ValueError: If the directory is of another recipe, or a file in it is corrupt.
+    """
+    from freqfast.runs.run import load_run  # torch: not for results that are in a file
+
+    directory = folder.run(run)
+    if not directory.is_finished:
+        return None
+    found = load_run(directory.path)
+    if difference := run.difference(found.recipe):
+        raise ValueError(f"{directory.path} {difference}; remove it, or rename the arm")
+    report = replace(found.report, intervals=None, ece=None)
+    if c_bar and (measured := read_c_bar(directory)) is not None:
+        report = replace(report, mean_bar=measured.mean_bar, bar=measured.accuracy)
+    data = replace(found.environment.data, path=None)
+    return ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None))
+
+
 def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """Local results and, for runs that are not finished here, those published before.
 
-    Published rows of other recipes than the study now defines, or of arms or seeds that it has not, are left out with a
-    note. Of a run of both the one here counts, with a note if they differ; if they agree in what both measured and the
-    published one measured more, it counts, with what only the one here measured. Runs in different precisions or on
-    different data get a note too.
+    Published rows that the study does not define are left out with a note. Of a run of both the one here counts, with a
+    note if they differ; if they agree in what both measured and the published one measured more, it counts, with what
+    only the one here measured. Runs in different precisions or on different data get a note too.
+
+    Args:
+        published: Rows of a result file.
+        local: Results of this machine.
+
+    Examples:
+        >>> merge((), StudyResults(Study("Nothing", "", "", ()), ())).rows
+        ()
     """
-    rows = {(row.arm, row.seed): row for row in local.rows}
-    arms = {arm.name: arm for arm in local.study.arms}
-    notes, left_out = [], []
+    planned = {run.name: run for run in local.study.runs()}
+    rows = {row.name: row for row in local.rows}
+    notes, left_out = list(local.notes), []
     for row in published:
-        name, here = row.name, rows.get((row.arm, row.seed))
-        if row.arm not in arms:
-            notes.append(f"published {name} is left out: the study has no such arm")
-            left_out.append(row)
-        elif row.seed not in arms[row.arm].seeds:
-            notes.append(f"published {name} is left out: the arm has no such seed")
-            left_out.append(row)
-        elif difference := stale(PlannedRun(row.arm, replace(arms[row.arm].recipe, seed=row.seed)), row.recipe):
-            notes.append(f"published {name} is left out: it {difference}")
+        here = rows.get(row.name)
+        if problem := _not_of_study(row, planned.get(row.name)):
+            notes.append(f"published {row.name} is left out: {problem}")
             if here is None:
                 left_out.append(row)
         elif here is None:
-            rows[row.arm, row.seed] = row
-        elif here.same_numbers(row) and row.measures().keys() - here.measures().keys():
-            rows[row.arm, row.seed] = replace(row, report=_united(row.report, here.report))
+            rows[row.name] = row
         elif not here.same_numbers(row):
-            ours, theirs = here.measures(), row.measures()
-            changes = (
-                f"{key} {100 * theirs[key]:.2f}, here {100 * ours[key]:.2f}"
-                for key in theirs
-                if key in ours and ours[key] != theirs[key]
-            )
-            in_other = f" ({row.precision} there, {here.precision} here)" if row.precision != here.precision else ""
-            notes.append(f"published {name} differs{in_other}: {'; '.join(changes) or 'not in the means'}")
-    order = {name: i for i, name in enumerate(arms)}
-    if len(precisions := Counter(row.precision for row in rows.values())) > 1:
+            notes.append(f"published {row.name} differs{_difference(row, here)}")
+        elif row.measures().keys() - here.measures().keys():
+            union = _union(plain(row.report), plain(here.report))
+            rows[row.name] = replace(row, report=record_from(union, RunReport))
+    order = [run.name for arm in local.study.arms for run in arm.runs]
+    found = replace(local, rows=tuple(rows[name] for name in order if name in rows), left_out=tuple(left_out))
+    failures = {name: error for name, error in local.failures.items() if name not in found.finished}
+    return replace(found, failures=failures, notes=(*notes, *_notes_on_mixtures(found.rows)))
+
+
+def _not_of_study(row: ResultRow, planned: PlannedRun | None) -> str | None:
+    return "the study has no such arm or seed" if planned is None else planned.difference(row.recipe)
+
+
+def _difference(published: ResultRow, here: ResultRow) -> str:
+    theirs, ours = published.measures(), here.measures()
+    changes = [
+        f"{key} {100 * theirs[key]:.2f}, here {100 * ours[key]:.2f}"
+        for key in theirs
+        if key in ours and ours[key] != theirs[key]
+    ]
+    before, now = published.report.precision, here.report.precision
+    precisions = f" ({before} there, {now} here)" if before != now else ""
+    return f"{precisions}: {'; '.join(changes) or 'not in the means'}"
+
+
+def _notes_on_mixtures(rows: Sequence[ResultRow]) -> list[str]:
+    notes = []
+    if len(precisions := Counter(row.report.precision for row in rows)) > 1:
         counts = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
         notes.append(
             f"the runs differ in precision ({counts}), so differences between them may come from that; "
             "set precision in the study's settings"
         )
-    if len(orders := Counter(row.data for row in rows.values())) > 1:
-        counts = ", ".join(f"{count} of {data[:12] if data else 'unknown'}" for data, count in orders.items())
-        notes.append(
-            f"the runs are of different data ({counts}), and only those of the same are compared: take one for all, "
-            "by --data"
-        )
-    found = replace(local, rows=tuple(sorted(rows.values(), key=lambda row: (order[row.arm], row.seed))))
-    return replace(
-        found,
-        failures={name: error for name, error in local.failures.items() if name not in found.finished},
-        notes=(*local.notes, *notes),
-        left_out=tuple(left_out),
-    )
+    if len(hashes := Counter(row.data for row in rows)) > 1:
+        counts = ", ".join(f"{count} of {data[:12]}" for data, count in hashes.items())
+        notes.append(f"the runs are of different data ({counts}), and only those of the same are compared")
+    return notes
+
+
+def _agree(a: object, b: object) -> bool:
+    """Whether two values of reports are equal, tables in what both have; None is not measured."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return all(_agree(a[key], b[key]) for key in a.keys() & b.keys())
+    return a is None or b is None or a == b
+
+
+def _union(a: Any, b: Any) -> Any:
+    """What either of two values of reports has; the first one's where both have it."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return {key: _union(a.get(key), b.get(key)) for key in dict.fromkeys((*a, *b))}
+    return b if a is None else a

@@ -1,69 +1,56 @@
 """Run what a study still lacks: in this process, in processes on this machine, or as a Slurm job array."""
 
 import os
-import shutil
-import tempfile
 import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.progress import Progress, Stop
-from freqfast.runs.directory import RunDirectory
-from freqfast.study.bar import lacks_bar
+from freqfast.progress import Progress, RunStoppedError, Stop
 from freqfast.study.definition import PlannedRun, Study
-from freqfast.study.executors import import_submitit, local_executor, slurm_executor
-from freqfast.study.job import Job, LocalTask, SlurmTask
-from freqfast.study.queue import Ended, Watch, run_all, run_here
-from freqfast.study.results import run_folder, stale
+from freqfast.study.executors import InlineExecutor, SubmititExecutor, local_executor, slurm_executor
+from freqfast.study.folder import StudyFolder
+from freqfast.study.job import Job
 
 if TYPE_CHECKING:
     from freqfast.data import ImageData
 
-__all__ = ["pending_runs", "run_study"]
+__all__ = ["Account", "pending_runs", "perform_all", "run_study"]
+
+Ended = Callable[[PlannedRun, str | None], None]
+"""Called as a run ends, with its error or None."""
+
+_POLL_S = 0.5
+_SHOWN = 2  # running jobs that a message names
 
 
 def pending_runs(
-    study: Study,
-    out: str | Path,
-    arms: Sequence[str] = (),
-    seeds: Sequence[int] = (),
-    skip: Collection[str] = (),
+    study: Study, out: str | Path, arms: Sequence[str] = (), seeds: Sequence[int] = (), skip: Collection[str] = ()
 ) -> tuple[list[PlannedRun], dict[str, str]]:
-    """What is left to run in a study's folder.
-
-    Args:
-        study: The study.
-        out: Its folder, which need not exist.
-        arms: Names of the only arms wanted; all if empty.
-        seeds: The only seeds wanted; all if empty.
-        skip: Names of runs that count as finished wherever they were run.
+    """What is left to run in a study's folder; see `run_study`.
 
     Returns:
         The runs, and errors by name of those that cannot run since their directory is another recipe's.
-
-    Raises:
-        ValueError: If the study has no such arm or seed.
     """
-    left, errors = [], {}
+    folder, left, errors = StudyFolder(out), [], {}
     for run in study.runs(arms, seeds):
-        folder = run_folder(Path(out), run)
-        if problem := _other_recipe(run, folder):
-            errors[run.name] = f"{folder} {problem}; remove it, or name the arm anew"
-        elif run.name not in skip and (not RunDirectory(folder).is_finished or (study.bar and lacks_bar(folder))):
+        directory = folder.run(run)
+        problem = None
+        try:
+            if directory.path.exists():
+                problem = run.difference(directory.read_recipe())
+        except (ValueError, OSError) as error:
+            problem = f"cannot be continued: {error}"
+        is_complete = directory.is_finished and (directory.c_bar.exists() or not study.c_bar)
+        if problem is not None:
+            errors[run.name] = f"{directory.path} {problem}; remove it, or rename the arm"
+        elif run.name not in skip and not is_complete:
             left.append(run)
     return left, errors
-
-
-def _other_recipe(run: PlannedRun, folder: Path) -> str | None:
-    try:
-        return stale(run, RunDirectory(folder).read_recipe()) if folder.exists() else None
-    except (ValueError, OSError) as error:
-        return f"cannot be continued: {error}"
 
 
 def run_study(
@@ -93,11 +80,11 @@ def run_study(
         arms: Names of the only arms to run; all if empty.
         seeds: The only seeds to run; all if empty.
         skip: Names of runs (``arm/seed-0``) that count as finished wherever they were run.
-        data_path: Where CIFAR-10 is; see `freqfast.data.load_data`.
-        device: Where to train. By default each run has a GPU to itself in turn where there are some, else the CPU.
+        data_path: Where the data is; see `freqfast.data.load_data`.
+        device: Where to train. By default each run has a GPU to itself in turn if there are some, else the CPU.
         jobs: Runs at a time, each a process of submitit's; a single one, without submitit, runs in this process.
         threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
-            many as the run has CPUs, where `slurm` says.
+            many as the run has CPUs, if `slurm` says so.
         slurm: Parameters of a Slurm job array, those of `submitit.SlurmExecutor`, in place of processes here.
         progress: Called as ``progress(epochs done, epochs to do, message)``.
         ended: Called as a run ends, with its error or None.
@@ -110,6 +97,10 @@ def run_study(
         ValueError: If an arm, a seed, a recipe, the data, the device or a parameter does not fit.
         ImportError: If submitit is needed and not installed.
         RunStoppedError: If it was stopped. What ran has been saved.
+
+    Examples:
+        >>> run_study(Study("Nothing", "", "", ()), "absent")
+        {}
     """
     import torch
 
@@ -117,19 +108,17 @@ def run_study(
     from freqfast.corruptions import unavailable
     from freqfast.training import build_callbacks  # brings fastai, which a look at results does without
 
-    out = Path(out).absolute()
-    left, errors = pending_runs(study, out, arms, seeds, skip)
+    folder = StudyFolder(Path(out).absolute())
+    left, errors = pending_runs(study, folder.path, arms, seeds, skip)
     for arm in study.arms:  # what needs no data, before any is fetched
         with _naming(arm.name):
             build_callbacks(arm.recipe)
-    in_processes = jobs > 1 or find_spec("submitit") is not None
-    if slurm is not None or in_processes:
-        import_submitit("--jobs" if slurm is None else "--slurm")
-    if threads is None and slurm is not None:
-        threads = slurm.get("cpus_per_task")
-    elif threads is None and jobs > 1:
-        threads = max(1, torch.get_num_threads() // jobs)
-    todo = [Job(run, out, data_path and Path(data_path).absolute(), device, threads, bar=study.bar) for run in left]
+    if slurm is not None:
+        threads = threads or slurm.get("cpus_per_task")
+    elif jobs > 1:
+        threads = threads or max(1, torch.get_num_threads() // jobs)
+    data_path = data_path and Path(data_path).absolute()
+    todo = [Job(run, folder, data_path, device, threads, c_bar=study.c_bar) for run in left]
     if not todo:
         return errors
     if device is not None and slurm is None:
@@ -137,25 +126,106 @@ def run_study(
     for reason in unavailable().values():
         warnings.warn(f"no run will have a mean15: {reason}", stacklevel=2)
     _check_arms(todo, progress)
-    watch = Watch(todo, errors, progress, ended, stop)
+    account = Account(todo, progress, ended, stop)
+    executor: InlineExecutor | SubmititExecutor
     if slurm is not None:
-        run_all(slurm_executor(_job_folder(out), slurm), SlurmTask(), todo, [None] * len(todo), threads, watch)
-    elif in_processes:
-        folder, gpus = _job_folder(out), _gpus(device)
-        slots = [gpus[i % len(gpus)] for i in range(jobs)]
-        try:
-            run_all(local_executor(folder), LocalTask(), todo, slots, threads, watch)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        executor = slurm_executor(folder.jobs, len(todo), threads, slurm)
+    elif jobs > 1 or find_spec("submitit") is not None:
+        gpus = _gpus(device)
+        executor = local_executor(folder.jobs, [gpus[i % len(gpus)] for i in range(jobs)], threads)
     else:
-        run_here(todo, watch, stop)
-    return errors
+        executor = InlineExecutor(lambda done, total, message: account.report(message), stop)
+    perform_all(executor, todo, account)
+    return errors | account.errors
 
 
-def _job_folder(out: Path) -> Path:
-    """A new folder for submitit, which names files by process: numbers that come again."""
-    (out / "jobs").mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=out / "jobs", prefix=time.strftime("%Y%m%d-%H%M%S-")))
+class Account:
+    """Counts a study's jobs and reports on them; see `run_study` for `progress`, `ended` and `stop`.
+
+    Attributes:
+        running: The jobs that run now.
+        errors: Errors by name of the runs that ended with one.
+    """
+
+    def __init__(
+        self,
+        todo: Sequence[Job],
+        progress: Progress | None = None,
+        ended: Ended | None = None,
+        stop: Stop = lambda: None,
+    ) -> None:
+        self.running: list[Job] = []
+        self.errors: dict[str, str] = {}
+        self._progress, self._ended, self._stop = progress, ended, stop
+        self._runs, self._epochs = len(todo), sum(job.run.recipe.epochs for job in todo)
+        self._ended_runs = self._ended_epochs = 0
+
+    def end(self, job: Job, error: str | None) -> None:
+        """Note that a job has ended."""
+        self.running.remove(job)
+        self._ended_runs += 1
+        self._ended_epochs += job.run.recipe.epochs
+        if error is not None:
+            self.errors[job.run.name] = error
+        if self._ended is not None:
+            self._ended(job.run, error)
+
+    def stop_if_asked(self) -> None:
+        """Ask whether the study shall stop.
+
+        Raises:
+            RunStoppedError: If it shall.
+        """
+        if (signum := self._stop()) is not None:
+            raise RunStoppedError("interrupted", signum)
+
+    def stopped(self, signum: int | None) -> RunStoppedError:
+        """The error that says how far the study is."""
+        left = self._runs - self._ended_runs
+        return RunStoppedError(f"interrupted with {left} of {self._runs} runs left; it can be resumed", signum)
+
+    def report(self, message: str = "") -> None:
+        """Report how far the running jobs are, by the epochs in their tables of metrics.
+
+        Args:
+            message: What the first of them does; by default its epoch.
+        """
+        if self._progress is None:
+            return
+        done = [job.epochs_done() for job in self.running]
+        texts = [f"{job.run.name} epoch {count}" for job, count in zip(self.running, done, strict=True)]
+        if message:
+            texts = [f"{self.running[0].run.name}: {message}"]
+        elif len(texts) > _SHOWN:
+            texts[_SHOWN:] = [f"{len(texts) - _SHOWN} more"]
+        counted = f"{self._ended_runs} of {self._runs} runs"
+        self._progress(self._ended_epochs + sum(done), self._epochs, f"{counted}; {', '.join(texts)}")
+
+
+def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job], account: Account) -> None:
+    """Keep as many jobs running as an executor takes, until all have ended.
+
+    Raises:
+        RunStoppedError: If the study shall stop; jobs that run are ended.
+    """
+    waiting = list(todo)
+    try:
+        while waiting or account.running:
+            account.stop_if_asked()
+            batch = waiting[: executor.free]
+            del waiting[: len(batch)]
+            account.running += batch
+            if batch:
+                executor.start(batch)
+            for job, error in executor.ended():
+                account.end(job, error)
+            if account.running:
+                account.report()
+                time.sleep(_POLL_S)
+    except RunStoppedError as error:
+        raise account.stopped(error.signum) from None
+    finally:
+        executor.close()
 
 
 def _check_arms(todo: Sequence[Job], progress: Progress | None) -> None:
@@ -174,7 +244,7 @@ def _check_arms(todo: Sequence[Job], progress: Progress | None) -> None:
     for arm, job in {job.run.arm: job for job in todo}.items():
         recipe = job.run.recipe
         with _naming(arm):
-            build_learner(recipe, data(recipe.data, job.own_data_path, recipe.holdout), "cpu")
+            build_learner(recipe, data(recipe.data, job.data_path, recipe.holdout), "cpu")
 
 
 @contextmanager
@@ -187,7 +257,7 @@ def _naming(arm: str) -> Iterator[None]:
 
 
 def _gpus(device: str | None) -> list[str | None]:
-    """What runs side by side are to see: one GPU each, or all of them where a certain device is named."""
+    """What runs side by side are to see: one GPU each, or all of them if a certain device is named."""
     import torch
 
     count = torch.cuda.device_count()

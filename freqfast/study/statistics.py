@@ -20,6 +20,10 @@ class Estimate:
         mean: The mean.
         half_width: Half of its 95 % interval, so that the interval is ``mean ± half_width``; None from one value.
         n: How many values it comes from.
+
+    Examples:
+        >>> Estimate(mean=0.15, half_width=0.016, n=3).n
+        3
     """
 
     mean: float

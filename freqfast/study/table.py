@@ -1,9 +1,9 @@
 """The tables of a study: arms by measures, with intervals and differences to the baseline."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from freqfast.study.definition import Study, run_name
+from freqfast.study.definition import Arm, Study
 from freqfast.study.results import ResultRow
 from freqfast.study.statistics import Estimate, estimate, paired_difference
 
@@ -27,6 +27,10 @@ class ArmSummary:
         relative_time: Seconds of training per epoch over the baseline's, from the seeds that ran on the same hardware
             as the baseline's; None if there are none, and for the baseline itself.
         failed: The seeds of its runs that failed.
+
+    Examples:
+        >>> ArmSummary("low", "", (0,), {"clean": Estimate(0.9, None, 1)}, {}, None).failed
+        ()
     """
 
     arm: str
@@ -45,30 +49,39 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
         study: The study.
         rows: The finished runs.
         failures: Names of the runs that failed.
+
+    Examples:
+        >>> summarise(Study("Nothing", "", "", ()), ())
+        []
     """
     baseline = [row for row in rows if row.arm == study.baseline]
     summaries = []
     for arm in study.arms:
         own = sorted((row for row in rows if row.arm == arm.name), key=lambda row: row.seed)
-        failed = tuple(seed for seed in sorted(arm.seeds) if run_name(arm.name, seed) in failures)
-        if not own and not failed:
-            continue
-        names = list(dict.fromkeys(name for row in own for name in row.measures()))
-        means = {name: estimate(_by_seed(own, name).values()) for name in names}
-        pairs = [row for row in baseline if any((row.seed, row.data) == (one.seed, one.data) for one in own)]
-        differences = {name: paired_difference(_by_seed(own, name), _by_seed(pairs, name)) for name in names}
-        summaries.append(
-            ArmSummary(
-                arm.name,
-                arm.recipe.description,
-                tuple(row.seed for row in own),
-                {name: value for name, value in means.items() if value is not None},
-                {k: v for k, v in differences.items() if v is not None} if arm.name != study.baseline else {},
-                _relative_time(own, baseline) if arm.name != study.baseline else None,
-                failed,
-            )
-        )
+        failed = tuple(run.seed for run in arm.runs if run.name in failures)
+        if own or failed:
+            summaries.append(_summary(arm, own, baseline if arm.name != study.baseline else [], failed))
     return summaries
+
+
+def _summary(arm: Arm, rows: Sequence[ResultRow], baseline: Sequence[ResultRow], failed: tuple[int, ...]) -> ArmSummary:
+    same_data = [row for row in baseline if any((row.seed, row.data) == (own.seed, own.data) for own in rows)]
+    means, differences = {}, {}
+    for name in dict.fromkeys(name for row in rows for name in row.measures()):
+        values = _by_seed(rows, name)
+        if (mean := estimate(values.values())) is not None:
+            means[name] = mean
+        if (difference := paired_difference(values, _by_seed(same_data, name))) is not None:
+            differences[name] = difference
+    return ArmSummary(
+        arm=arm.name,
+        description=arm.recipe.description,
+        seeds=tuple(row.seed for row in rows),
+        means=means,
+        differences=differences,
+        relative_time=_relative_time(rows, baseline),
+        failed=failed,
+    )
 
 
 def _by_seed(rows: Sequence[ResultRow], measure: str) -> dict[int, float]:
@@ -78,13 +91,9 @@ def _by_seed(rows: Sequence[ResultRow], measure: str) -> dict[int, float]:
 
 def _relative_time(rows: Sequence[ResultRow], baseline: Sequence[ResultRow]) -> Estimate | None:
     """Ratio of seconds per epoch over the seeds that both ran on the same hardware."""
-    others = {row.seed: row for row in baseline}
-    pairs = [(row, others[row.seed]) for row in rows if row.seed in others]
-    return estimate(
-        row.seconds_per_epoch / other.seconds_per_epoch
-        for row, other in pairs
-        if row.hardware == other.hardware and other.seconds_per_epoch > 0
-    )
+    others = {(row.seed, row.hardware): row.seconds_per_epoch for row in baseline}
+    pairs = [(row.seconds_per_epoch, others.get((row.seed, row.hardware), 0)) for row in rows]
+    return estimate(seconds / other for seconds, other in pairs if other > 0)
 
 
 Cells = tuple[list[str], list[list[str]]]
@@ -94,33 +103,43 @@ Cells = tuple[list[str], list[list[str]]]
 def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
     """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
 
-    Percent with one decimal, ± half of the 95 % interval, and from how many seeds where those are not all n; each
-    measure is followed by its paired difference to the baseline; a dash for what is not known. Measures that no arm has
-    are left out. Time is in multiples of the baseline's.
+    Percent with one decimal, ± half of the 95 % interval, and from how many seeds if those are not all n; each measure
+    is followed by its paired difference to the baseline; a dash for what is not known. Measures that no arm has are
+    left out. Time is in multiples of the baseline's.
+
+    Args:
+        summaries: The arms, see `summarise`.
+
+    Examples:
+        >>> clean = Estimate(0.9, 0.01, 3)
+        >>> tables([ArmSummary("low", "", (0, 1, 2), {"clean": clean}, {}, None)])
+        [(['arm', 'n', 'clean', 'diff', 'time'], [['low', '3', '90.0 ±1.0', '-', '-']])]
     """
-    measured = list(dict.fromkeys(name for summary in summaries for name in summary.means))
+    measured = dict.fromkeys(name for summary in summaries for name in summary.means)
+    headlines = [name for name in HEADLINES if name in measured]
     families = [name for name in measured if name not in (*HEADLINES, "mean19")]
-    arm, n = ("arm", lambda summary: summary.arm), ("n", _count)
-    time = ("time", lambda s: _written(s.relative_time, s, "{:.2f}"))
-    found = [_cells([arm, n, *_columns(name for name in HEADLINES if name in measured), time], summaries)]
+    arm = ("arm", [summary.arm for summary in summaries])
+    count = ("n", [_count(summary) for summary in summaries])
+    time = ("time", [_written(summary.relative_time, summary, "{:.2f}") for summary in summaries])
+    found = [_table([arm, count, *_columns(summaries, headlines), time])]
     if families:
-        found.append(_cells([arm, *_columns(families)], summaries))
+        found.append(_table([arm, *_columns(summaries, families)]))
     return found
 
 
-Column = tuple[str, Callable[[ArmSummary], str]]
+Column = tuple[str, list[str]]
 
 
-def _columns(measures: Iterable[str]) -> list[Column]:
-    columns: list[Column] = []
+def _columns(summaries: Sequence[ArmSummary], measures: Sequence[str]) -> Iterator[Column]:
     for name in measures:
-        columns.append((name, lambda s, name=name: _written(s.means.get(name), s, "{:.1f}", 100)))  # type: ignore[misc]
-        columns.append(("diff", lambda s, name=name: _written(s.differences.get(name), s, "{:+.1f}", 100)))  # type: ignore[misc]
-    return columns
+        yield name, [_written(summary.means.get(name), summary, "{:.1f}", 100) for summary in summaries]
+        yield "diff", [_written(summary.differences.get(name), summary, "{:+.1f}", 100) for summary in summaries]
 
 
-def _cells(columns: Sequence[Column], summaries: Sequence[ArmSummary]) -> Cells:
-    return [label for label, _ in columns], [[text(summary) for _, text in columns] for summary in summaries]
+def _table(columns: Sequence[Column]) -> Cells:
+    header = [label for label, _ in columns]
+    rows = zip(*(cells for _, cells in columns), strict=True)
+    return header, [list(row) for row in rows]
 
 
 def _count(summary: ArmSummary) -> str:
@@ -137,7 +156,16 @@ def _written(value: Estimate | None, summary: ArmSummary, digits: str, times: fl
 
 
 def results_table(summaries: Sequence[ArmSummary]) -> str:
-    """A study's tables as Markdown."""
+    """A study's tables as Markdown.
+
+    Args:
+        summaries: The arms, see `summarise`.
+
+    Examples:
+        >>> print(results_table([]), end="")
+        | arm | n | time |
+        | --- | --: | --: |
+    """
     return "\n".join(_markdown(*cells) for cells in tables(summaries))
 
 

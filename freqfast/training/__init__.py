@@ -5,18 +5,16 @@ with checkpoints, and evaluates; `rerun` repeats a run and compares.
 """
 
 from freqfast.progress import RunStoppedError
-from freqfast.training.learner import build_callbacks, build_learner, fit_recipe, model_spec
-from freqfast.training.rerun import Repetition, compare_runs, rerun
-from freqfast.training.runner import run_recipe
+from freqfast.training.learner import build_callbacks, build_learner, fit_recipe
+from freqfast.training.rerun import Repetition, rerun
+from freqfast.training.run import run_recipe
 
 __all__ = [
     "Repetition",
     "RunStoppedError",
     "build_callbacks",
     "build_learner",
-    "compare_runs",
     "fit_recipe",
-    "model_spec",
     "rerun",
     "run_recipe",
 ]

@@ -1,9 +1,10 @@
-"""Checkpoints of a training: whole or absent, verified before use, and free of pickle.
+"""Checkpoints of a training: written whole or not at all, verified before use, and free of pickle.
 
 A checkpoint is one safetensors file, ``<epoch>-<batch>.<SHA-256 of the file>.safetensors``: position ``(3, 0)`` is the
 end of the third epoch, ``(3, 40)`` forty batches into the fourth. It is written under a temporary name, flushed and
-renamed; the name holds the hash, so both appear at once. A folder keeps the last two, for the case that the last one
-rots. Tensors and arrays are tensors of the file; all else is JSON in its metadata under ``freqfast``.
+renamed; the name holds the hash, so both appear at once. A folder keeps the last two, in case the last is corrupt. The
+file's tensors are those of the training's state. Its metadata holds a `CheckpointHeader` under ``freqfast`` and the
+rest of the state as JSON under ``state``.
 
 **A callback takes part** by two methods of its class, with the names and the meaning that they have in torch:
 
@@ -11,13 +12,13 @@ rots. Tensors and arrays are tensors of the file; all else is JSON in its metada
   dictionaries, tensors and NumPy arrays, nested at will (a tuple comes back as a list, a tensor on the CPU);
 - ``load_state_dict(state)`` takes that back.
 
-It is called between two steps or two epochs, and `load_state_dict` after the ``before_fit`` handlers; in the middle of
-an epoch once more, after its ``before_epoch`` and ``before_train`` handlers, which have run again. So what these
-handlers set up need not be stored: settings from the recipe, references to layers. What must be: whatever earlier
-steps left behind, counts, averages, assignments, and the state of every generator that is the callback's own
-(``generator.get_state()`` is a tensor). Python's, NumPy's, torch's and the loaders' generators are stored by the
-training (`freqfast.training.state`), as are weights, buffers and the optimizer. A callback without the two methods is
-taken to have no such state.
+The first is called between two steps or two epochs. The second is called after the ``before_fit`` handlers, and in the
+middle of an epoch once more, after its ``before_epoch`` and ``before_train`` handlers, which have run again. So what
+these handlers set up need not be stored: settings from the recipe, references to layers. What must be stored is
+whatever earlier steps left behind: counts, averages, assignments, and the state of every generator that is the
+callback's own (``generator.get_state()`` is a tensor). Python's, NumPy's, torch's and the loaders' generators are
+stored by the training (`freqfast.training.state`), as are weights, buffers and the optimizer. A callback without the
+two methods is taken to have no such state.
 """
 
 import hashlib
@@ -26,20 +27,58 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from pydantic import Field
 from safetensors.torch import load, save
 from torch import Tensor
 
-from freqfast.files import replacing
+from freqfast.files import read_file, replacing
+from freqfast.records import check_fields, record_from_json, record_to_json
 
-__all__ = ["CheckpointFolder", "CheckpointPolicy", "pack", "unpack"]
+__all__ = ["CheckpointFolder", "CheckpointHeader", "CheckpointPolicy", "Origin", "pack", "unpack"]
 
-SCHEMA = 1
-_KEPT = 2  # the last, and one for the case that it rots
+_KEPT = 2
+_MAX_BYTES = 2**40
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint was made by: only a run of the same origin goes on from it.
+
+    Attributes:
+        recipe_sha256: Hash of the run's ``recipe.toml``.
+        data_sha256: Hash of its data.
+        threads: Its number of CPU threads.
+        precision: "bfloat16" or "float32".
+    """
+
+    recipe_sha256: str
+    data_sha256: str
+    threads: int
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointHeader:
+    """What a checkpoint tells besides the state of the training.
+
+    Attributes:
+        origin: What it was made by.
+        epoch: Epochs that are done.
+        batch: Batches of the next epoch that are done.
+        seconds: What the training took so far.
+        metrics: The rows of ``metrics.csv`` so far.
+    """
+
+    schema: Literal[2] = 2
+    origin: Origin
+    epoch: int
+    batch: int
+    seconds: float
+    metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,18 +95,13 @@ class CheckpointPolicy:
         ValueError: If a value is out of range.
     """
 
-    epochs: int = 1
-    minutes: float = 10.0
-    share: float = 0.01
+    epochs: Annotated[int, Field(ge=1)] = 1
+    minutes: Annotated[float, Field(ge=0)] = 10.0
+    share: Annotated[float, Field(gt=0, le=1)] = 0.01
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.epochs < 1:
-            raise ValueError(f"checkpoints need at least one epoch between them, got {self.epochs}")
-        if not self.minutes >= 0:
-            raise ValueError(f"minutes between checkpoints must not be negative, got {self.minutes}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"the share of time for checkpoints must lie in (0, 1], got {self.share}")
+        check_fields(self)
 
 
 class CheckpointFolder:
@@ -79,89 +113,80 @@ class CheckpointFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._sound: list[Path] | None = None
 
     def files(self) -> list[Path]:
         """The checkpoints, oldest first."""
         return sorted(self.path.glob("[0-9]*.safetensors"))
 
-    def save(self, epoch: int, batch: int, state: Mapping[str, Any]) -> Path:
+    def save(self, header: CheckpointHeader, state: Mapping[str, Any]) -> None:
         """Write a checkpoint and remove those that are no longer among the last.
 
         Args:
-            epoch: Epochs that are done.
-            batch: Batches of the next epoch that are done.
-            state: Anything that `pack` takes.
+            header: What it tells of itself.
+            state: What `pack` takes, by name.
 
         Raises:
             OSError: If it cannot be written; the earlier ones stay.
+            TypeError: If a value is none that `pack` takes.
         """
         tensors: dict[str, Tensor] = {}
-        text = json.dumps({"schema": SCHEMA, "state": pack(state, tensors)})
-        content = save(tensors, {"freqfast": text})
+        text = json.dumps(pack(state, tensors))
+        content = save(tensors, {"freqfast": record_to_json(header), "state": text})
         self.path.mkdir(exist_ok=True)
-        path = self.path / f"{epoch:06d}-{batch:08d}.{hashlib.sha256(content).hexdigest()}.safetensors"
+        path = self.path / f"{header.epoch:06d}-{header.batch:08d}.{hashlib.sha256(content).hexdigest()}.safetensors"
         with replacing(path) as temporary:
             temporary.write_bytes(content)
-        kept = self.files() if self._sound is None else self._sound
-        self._sound = [*(file for file in kept if file != path), path][-_KEPT:]
-        for file in self.files():
-            if file not in self._sound:
-                file.unlink(missing_ok=True)
-        return path
+        for file in self.files()[:-_KEPT]:
+            file.unlink(missing_ok=True)
 
-    def load(self) -> dict[str, Any] | None:
-        """The last state that was saved, or the one before, with a warning, where that one is damaged.
+    def load(self) -> tuple[CheckpointHeader, dict[str, Any]] | None:
+        """Header and state of the last checkpoint; a corrupt one is removed, with a warning, for the one before.
 
         Returns:
-            The state; None where there are no checkpoints.
+            None if there are no checkpoints.
 
         Raises:
-            ValueError: If all are damaged.
+            ValueError: If there are checkpoints and none can be read.
         """
-        files, last = self.files(), ""
-        for i in reversed(range(len(files))):
+        files, unreadable = self.files(), []
+        for file in reversed(files):
             try:
-                state = read_checkpoint(files[i])
+                found = read_checkpoint(file)
             except ValueError as error:
-                last = str(error)
-                if i:
-                    warnings.warn(f"{error}; going on from the one before, {files[i - 1].name}", stacklevel=2)
+                unreadable.append((file, error))
                 continue
-            self._sound = files[: i + 1]  # so that the next to be saved does not displace a sound one
-            return state
+            for other, reason in unreadable:
+                warnings.warn(f"{reason}; going on from the one before, {file.name}", stacklevel=2)
+                other.unlink()
+            return found
         if files:
             raise ValueError(
-                f"all checkpoints in {self.path} are damaged ({last}); "
+                f"no checkpoint in {self.path} can be read ({unreadable[0][1]}); "
                 "remove that folder to begin this run again from its first epoch"
             )
         return None
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, verified. Nothing in it is executed.
+def read_checkpoint(path: Path) -> tuple[CheckpointHeader, dict[str, Any]]:
+    """Header and state of a checkpoint, verified. Nothing in it is executed.
 
     Raises:
-        ValueError: If the file cannot be read, is not what its name says, or not a checkpoint of ours.
+        ValueError: If the file cannot be read, its content does not have the hash in its name, or it is no checkpoint
+            of this version.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, _MAX_BYTES)
     except OSError as error:
         raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != path.name.split(".")[1]:
-        raise ValueError(f"checkpoint {path} is damaged (its SHA-256 is not the one in its name)")
+        raise ValueError(f"checkpoint {path} is corrupt (its SHA-256 is not the one in its name)")
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        found = json.loads(header["__metadata__"]["freqfast"])
-        if found["schema"] > SCHEMA:
-            raise ValueError(f"schema {found['schema']} is newer than this version reads ({SCHEMA}); update freqfast")
-        state = unpack(found["state"], tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, RecursionError, AssertionError) as error:
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        header = record_from_json(metadata["freqfast"], CheckpointHeader)
+        return header, dict(unpack(json.loads(metadata["state"]), tensors))
+    except Exception as error:  # safetensors, torch and json raise many kinds for what they cannot read
         raise ValueError(f"checkpoint {path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"checkpoint {path} holds no dictionary")
-    return state
 
 
 def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:

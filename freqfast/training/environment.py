@@ -1,5 +1,6 @@
 """The environment of a run that starts here and now."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -12,30 +13,21 @@ import torch
 from fastai.torch_core import default_device
 
 import freqfast
-from freqfast._version import __version__
+from freqfast import __version__
 from freqfast.compute.precision import resolve_device, resolve_precision
 from freqfast.data import ImageData
-from freqfast.data.cifar10 import named_place
 from freqfast.data.images import data_hash
+from freqfast.data.stored import named_place
 from freqfast.plugins import plugin_versions
 from freqfast.runs.environment import Cuda, DataOrigin, Environment, Git
 from freqfast.runs.recipe import Recipe
 
-__all__ = ["data_place", "describe_environment", "threads"]
+__all__ = ["describe_environment", "threads"]
 
 _PACKAGES = (
-    "fastai",
-    "fastcore",
-    "h5py",
-    "numpy",
-    "pillow",
-    "safetensors",
-    "scikit-image",
-    "scikit-learn",
-    "scipy",
-    "torch",
+    "fastai", "fastcore", "h5py", "numpy", "pillow", "safetensors", "scikit-image", "scikit-learn", "scipy", "torch",
     "torchvision",
-)
+)  # fmt: skip
 
 
 def describe_environment(
@@ -43,22 +35,24 @@ def describe_environment(
     data: ImageData,
     data_path: str | Path | None,
     device: torch.device | str | None,
+    precision: str,
     command: str | None = None,
 ) -> Environment:
     """The environment of a run that starts here and now.
 
     Args:
-        recipe: Whose precision is decided here, once for the run.
+        recipe: What is run.
         data: The data as loaded, before any of it is held out.
         data_path: Where it was found, as the user said.
         device: Where to train; fastai's default device if None.
+        precision: "auto", which is decided here, once for the run, "bfloat16" or "float32".
         command: The shell command that starts the run, if one does.
 
     Raises:
         ValueError: If the device is not there or the precision unknown.
     """
     place = torch.device(default_device()) if device is None else resolve_device(device)
-    on_gpu, found = place.type == "cuda", data_place(recipe.data, data_path)
+    on_gpu = place.type == "cuda"
     return Environment(
         freqfast=__version__,
         git=_git_state(),
@@ -70,17 +64,18 @@ def describe_environment(
         cuda=Cuda(torch.version.cuda, torch.backends.cudnn.version()) if on_gpu else None,
         device=str(place),
         threads=torch.get_num_threads(),
-        precision=resolve_precision(recipe.precision, place),
+        precision=resolve_precision(precision, place),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
-        data=DataOrigin(data.name, data_hash(data), None if found is None else str(found)),
+        data=DataOrigin(data.name, data_hash(data), _full_path(recipe.data, data_path)),
+        recipe_sha256=hashlib.sha256(recipe.to_toml().encode()).hexdigest(),
         command=command,
     )
 
 
-def data_place(name: str, data_path: str | Path | None) -> Path | None:
-    """Where the user says that the data is, by its full path; None where nothing is said."""
+def _full_path(name: str, data_path: str | Path | None) -> str | None:
+    """Where the user says that the data is, by its full path; None if nothing is said."""
     given = named_place(data_path) if name == "cifar10" else data_path
-    return Path(given).expanduser().resolve() if given else None
+    return str(Path(given).expanduser().resolve()) if given else None
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""Recipe to Learner."""
+"""The Learner that a recipe defines."""
 
 import inspect
 import typing
+from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -19,63 +19,62 @@ from fastai.torch_core import set_seed
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
-from freqfast.models.resnet import build_model
+from freqfast.models.build import ModelSpec
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.records import check_value
 from freqfast.runs.recipe import Recipe
+from freqfast.spectral.bands import frequency_proportion
+from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.surgery import find_conv
 from freqfast.training.loop import ResumableLearner
 
-__all__ = ["build_callbacks", "build_learner", "fit_recipe", "model_spec"]
+__all__ = ["build_callbacks", "build_learner", "filter_proportion", "fit_recipe", "model_spec"]
 
 
 def build_callbacks(recipe: Recipe) -> list[Callback]:
     """The callbacks that a recipe names, built with its arguments, from the entry points ``freqfast.callbacks``.
 
+    Args:
+        recipe: The recipe.
+
     Raises:
         ValueError: If a callback or an argument is unknown, or a value has the wrong type or range.
+
+    Examples:
+        >>> build_callbacks(Recipe("noise", callbacks={"gaussian_noise": {"share": 0.5}}))
+        [GaussianNoise]
     """
     points = find_plugins("callbacks")
     callbacks = []
     for name, options in recipe.callbacks.items():
         if name not in points:
             raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(sorted(points))}")
-        kind = _load_callback(points[name])
-        hints = _type_hints(kind)
-        parameters = inspect.signature(kind).parameters
-        for key in options:
-            if key not in parameters:
-                raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
-        values = {key: check_value(f"{name}.{key}", value, hints.get(key, Any)) for key, value in options.items()}
-        try:
-            callbacks.append(kind(**values))
-        except Exception as error:
-            raise ValueError(f"{name}: {error or type(error).__name__}") from None
+        kind = load_plugin("callbacks", points[name])
+        if not (isinstance(kind, type) and issubclass(kind, Callback)):
+            raise ValueError(f"callback entry point {name!r} ({points[name].value}) is no class of fastai callbacks")
+        callbacks.append(_built(name, kind, options))
     return callbacks
 
 
-def _type_hints(kind: type[Callback]) -> dict[str, Any]:
-    """What a callback's arguments may be; nothing where its annotations are for type checkers alone."""
+def _built(name: str, kind: type[Callback], options: Mapping[str, Any]) -> Callback:
+    parameters = inspect.signature(kind).parameters
     try:
-        return typing.get_type_hints(kind.__init__)
-    except Exception:  # such as of a name that is imported under TYPE_CHECKING
-        return {}
+        hints = typing.get_type_hints(kind.__init__)
+    except Exception:  # such as of a name that is imported for type checkers alone
+        hints = {}
+    for key in options:
+        if key not in parameters:
+            raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
+    values = {key: check_value(f"{name}.{key}", value, hints.get(key, Any)) for key, value in options.items()}
+    try:
+        return kind(**values)
+    except Exception as error:
+        raise ValueError(f"{name}: {error or type(error).__name__}") from None
 
 
-def _load_callback(point: EntryPoint) -> type[Callback]:
-    kind = load_plugin("callbacks", point)
-    if not (isinstance(kind, type) and issubclass(kind, Callback)):
-        raise ValueError(f"callback entry point {point.name!r} ({point.value}) is no class of fastai callbacks")
-    return kind
-
-
-def model_spec(recipe: Recipe, data: ImageData) -> dict[str, Any]:
-    """Name and options of the recipe's model, for `freqfast.models.resnet.build_model` and for checkpoints."""
-    return {
-        "name": recipe.model,
-        "classes": len(data.classes),
-        **recipe.model_options,
-    }
+def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:
+    """What the recipe's model is built from, for data of so many classes."""
+    return ModelSpec(recipe.model, {"classes": len(data.classes), **recipe.model_options})
 
 
 def build_learner(
@@ -91,10 +90,17 @@ def build_learner(
 
     Raises:
         ValueError: If a callback does not fit the model.
+
+    Examples:
+        >>> from freqfast.data import load_data
+        >>> recipe = Recipe("small", data="photos", model_options={"width": 16}, precision="float32")
+        >>> learn = build_learner(recipe, load_data("photos"), "cpu")
+        >>> [cb for cb in learn.cbs if cb.name in ("auto_precision", "spectrum_recorder")]
+        [AutoPrecision, SpectrumRecorder]
     """
     callbacks = build_callbacks(recipe)
     set_seed(recipe.seed)
-    model = build_model(**model_spec(recipe, data))
+    model = model_spec(recipe, data).build()
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
     if recorder is None:
@@ -120,7 +126,22 @@ def build_learner(
 
 
 def fit_recipe(learn: Learner, recipe: Recipe) -> None:
-    """Train a Learner by the recipe's schedule."""
+    """Train a Learner by the recipe's schedule: fastai's one cycle.
+
+    Args:
+        learn: A Learner that `build_learner` made of the recipe.
+        recipe: The recipe.
+
+    Examples:
+        >>> from freqfast.data import load_data
+        >>> data = load_data("photos").hold_out(5110)
+        >>> recipe = Recipe("ten images", data="photos", model_options={"width": 16}, epochs=1, batch_size=5)
+        >>> learn = build_learner(recipe, data, "cpu")
+        >>> with learn.no_bar(), learn.no_logging():
+        ...     fit_recipe(learn, recipe)
+        >>> len(learn.recorder.losses)
+        2
+    """
     learn.fit_one_cycle(
         recipe.epochs,
         lr_max=recipe.lr,
@@ -128,3 +149,10 @@ def fit_recipe(learn: Learner, recipe: Recipe) -> None:
         moms=(recipe.momentum,) * 3,
         wd=recipe.weight_decay,
     )
+
+
+def filter_proportion(learn: Learner) -> list[float]:
+    """The frequency proportion of the recorded layer as it stands, by band."""
+    recorder = learn.spectrum_recorder
+    _, conv = find_conv(learn.model, recorder.layer)
+    return frequency_proportion(effective_weight(conv), recorder.bands).tolist()

@@ -1,9 +1,7 @@
 """A fit that can stop between any two steps and go on in another process, exactly."""
 
-import random
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,14 +10,23 @@ from fastai.learner import Learner
 
 from freqfast.files import write_text
 from freqfast.progress import RunStoppedError, Stop
-from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, unpack
+from freqfast.records import differences
+from freqfast.runs.directory import RunDirectory
+from freqfast.training.checkpoint import (
+    CheckpointFolder,
+    CheckpointHeader,
+    CheckpointPolicy,
+    Origin,
+    pack,
+    unpack,
+)
 from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
 __all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner"]
 
 
 class ResumableLearner(Learner):
-    """A Learner that shows a `FitKeeper` the moments between two steps and between two epochs.
+    """A Learner that hands its loops over epochs and batches to a `FitKeeper`.
 
     fastai's own ways to begin in the middle (`fit(start_epoch=)`, `SkipToEpoch`) fire the skipped epochs' events and
     do not advance the generators. Here the loop begins at the epoch and the batch where it stopped: `before_fit` has
@@ -48,73 +55,63 @@ class ResumableLearner(Learner):
 
 
 class FitKeeper:
-    """Saves a fit as it goes, begins it where it was saved, and writes its table of metrics.
+    """Begins a fit at its last checkpoint, saves it as it goes, and writes its table of metrics.
 
     Args:
-        folder: Where checkpoints are.
+        directory: The run directory.
+        origin: What a checkpoint in it must be of.
         policy: When to save.
-        metrics: The CSV file of metrics: a header and a row for each epoch, rewritten whole.
-        start: Settings from the start of the run, which a checkpoint must agree with.
         stop: Asked after each batch and epoch for the number of a signal that wants the run to stop; None if none does.
+        check: Called before the first step, when all callbacks have prepared the model; may raise.
 
     Attributes:
+        folder: The checkpoints.
         position: Epochs done and batches of the next one done.
         saved: The last position that was saved or loaded; None before there is one.
         seconds: Time that the fit has taken, over all processes that worked on it.
+
+    Raises:
+        ValueError: If there are checkpoints and none can be read, or the last is of another run.
     """
 
     def __init__(
         self,
-        folder: CheckpointFolder,
+        directory: RunDirectory,
+        origin: Origin,
         policy: CheckpointPolicy,
-        metrics: Path,
-        start: Mapping[str, Any],
         stop: Stop = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.folder, self.policy, self.metrics, self.start, self.stop = folder, policy, metrics, dict(start), stop
+        self.folder = CheckpointFolder(directory.checkpoints)
         self.position = (0, 0)
         self.saved: tuple[int, int] | None = None
         self.seconds = 0.0
-        self._state: dict[str, Any] | None = None
-        self._rows: list[str] = []
-        self._order: list[Any] = []
-        self._trained: dict[str, Any] = {}
-        self._cost = 0.0
+        self._metrics, self._origin, self._policy = directory.metrics, origin, policy
+        self._stop, self._check = stop, check
+        self._rows: list[str] = []  # of the table of metrics
+        self._state: Mapping[str, Any] | None = None  # to go on from
+        self._order: Any = None  # of the loader's generator when the epoch began
+        self._trained: dict[str, Any] = {}  # what validation may change, as the epoch's steps left it
+        self._cost = 0.0  # seconds that the last save took
         self._saved_at = self._since = time.monotonic()  # never the wall clock, which may jump
+        if (found := self.folder.load()) is not None:
+            self._begin_at(*found)
 
-    def load(self) -> None:
-        """Read the last sound checkpoint, if there is one, for the fit to begin there.
-
-        Raises:
-            ValueError: If there are checkpoints and all are damaged, or they are of a run with other settings.
-        """
-        state = self.folder.load()
-        if state is None:
-            return
-        try:
-            done, batches = map(int, state["position"])
-            self.seconds, self._rows = float(state["seconds"]), [str(row) for row in state["metrics"]]
-            set_generator(random.Random(), state["order"])  # noqa: S311 (only to see that it is one's state)
-            then = {str(key): value for key, value in state["start"].items()}
-            self._state = {**state, "training": dict(state["training"])}
-            self.position = self.saved = (done, batches)
-        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    def _begin_at(self, header: CheckpointHeader, state: Mapping[str, Any]) -> None:
+        for name, then, now in differences(header.origin, self._origin):
             raise ValueError(
-                f"the last checkpoint in {self.folder.path} holds no training ({' '.join(str(error).split())}); "
-                "remove that folder to begin this run again from its first epoch"
-            ) from None
-        for key, value in then.items():
-            if self.start.get(key) != value:
-                raise ValueError(
-                    f"the checkpoints in {self.folder.path} are of a run with {key} {value}, but its environment.json "
-                    f"says {self.start.get(key)}; put that file back, or start a new run"
-                )
+                f"the checkpoints in {self.folder.path} are of another run ({name} {then}, here {now}); put this "
+                "run's own back, or remove that folder to begin this run again from its first epoch"
+            )
+        self.position = self.saved = (header.epoch, header.batch)
+        self.seconds, self._rows, self._state = header.seconds, list(header.metrics), state
 
     def epochs(self, learn: Learner) -> Iterator[int]:
         """The epochs that are left; comes back after each, when all its callbacks are done."""
+        self._check()
         self._since = self._saved_at = time.monotonic()
         if self._state is not None:
-            restore_training(learn, self._state["training"])
+            restore_training(learn, self._state)
         self._write_metrics(learn)
         for epoch in range(self.position[0], learn.n_epoch):
             yield epoch
@@ -122,30 +119,32 @@ class FitKeeper:
             self.position = (epoch + 1, 0)
             self._rows.append(",".join(map(str, learn.recorder.log)))
             self._write_metrics(learn)
-            last = epoch + 1 == learn.n_epoch
-            if last or ((epoch + 1) % self.policy.epochs == 0 and self._affordable()):
+            is_last = epoch + 1 == learn.n_epoch
+            if is_last or ((epoch + 1) % self._policy.epochs == 0 and self._affordable()):
                 self._save(learn)
             self._stop_if_asked(learn)
-        self._tick()
+        self._count_seconds()
 
     def batches(self, learn: Learner) -> Iterator[tuple[int, Any]]:
         """The epoch's batches that are left; comes back after each, when all its callbacks are done."""
         epoch, done = self.position
         state, self._state = self._state, None
-        if done and state is not None:
+        if done == 0:
+            state = None  # restored already, before the epoch began
+        if state is not None:
             set_generator(learn.dl.rng, state["order"])
         self._order = learn.dl.rng.getstate()
         batches = enumerate(learn.dl)
-        if done and state is not None:
+        if state is not None:
             # The epoch's order, and with it what has been seen, comes from drawing its first batches again. Whatever
             # that drew, and whatever the epoch's first handlers did, is undone by restoring the rest afterwards.
             for _ in range(done):
                 next(batches)
-            restore_training(learn, state["training"])
+            restore_training(learn, state)
         for i, batch in batches:
             yield i, batch
             self.position = (epoch, i + 1)
-            if self._elapsed() >= 60 * self.policy.minutes and self._affordable():
+            if self._elapsed() >= 60 * self._policy.minutes and self._affordable():
                 self._save(learn)
             self._stop_if_asked(learn)
         # Whatever validation changes is changed again when the run goes on, so it must start from here.
@@ -157,14 +156,19 @@ class FitKeeper:
             yield i, batch
             self._stop_if_asked(learn, self._trained)
 
+    def place(self) -> str:
+        """The position in words."""
+        epoch, batch = self.position
+        return f"in epoch {epoch + 1}, after batch {batch}" if batch else f"after {epoch} epochs"
+
     def _affordable(self) -> bool:
-        return self._elapsed() * self.policy.share >= self._cost * (1 - self.policy.share)
+        return self._elapsed() * self._policy.share >= self._cost * (1 - self._policy.share)
 
     def _elapsed(self) -> float:
         """Seconds since the last checkpoint."""
         return time.monotonic() - self._saved_at
 
-    def _tick(self) -> None:
+    def _count_seconds(self) -> None:
         now = time.monotonic()
         self.seconds += now - self._since
         self._since = now
@@ -172,34 +176,26 @@ class FitKeeper:
     def _save(self, learn: Learner, earlier: Mapping[str, Any] | None = None) -> None:
         _check_finite(learn)
         start = time.monotonic()
-        self._tick()
-        state = {
-            "position": self.position,
-            "seconds": self.seconds,
-            "metrics": self._rows,
-            "order": self._order,
-            "start": self.start,
-            "training": training_state(learn) | dict(earlier or {}),
-        }
-        self.folder.save(*self.position, state)
+        self._count_seconds()
+        epoch, batch = self.position
+        header = CheckpointHeader(
+            origin=self._origin, epoch=epoch, batch=batch, seconds=self.seconds, metrics=tuple(self._rows)
+        )
+        state = training_state(learn) | {"order": self._order} | dict(earlier or {})
+        self.folder.save(header, state)
         self.saved = self.position
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - start
 
     def _stop_if_asked(self, learn: Learner, earlier: Mapping[str, Any] | None = None) -> None:
-        signum = self.stop()
+        signum = self._stop()
         if signum is not None:
             if self.saved != self.position:
                 self._save(learn, earlier)
             raise RunStoppedError(f"interrupted {self.place()}", signum)
 
-    def place(self) -> str:
-        """The position in words."""
-        epoch, batch = self.position
-        return f"in epoch {epoch + 1}, after batch {batch}" if batch else f"after {epoch} epochs"
-
     def _write_metrics(self, learn: Learner) -> None:
-        write_text(self.metrics, "\n".join([",".join(learn.recorder.metric_names), *self._rows]) + "\n")
+        write_text(self._metrics, "\n".join([",".join(learn.recorder.metric_names), *self._rows]) + "\n")
 
 
 class DivergenceWatch(Callback):

@@ -1,4 +1,4 @@
-"""Repeat a run and tell what came out differently."""
+"""Repeat a run and compare."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import torch
 from freqfast.progress import Progress, Stop
 from freqfast.runs.environment import environment_differences
 from freqfast.runs.run import Run, load_run
-from freqfast.training.runner import run_recipe
+from freqfast.training.run import run_recipe
 
-__all__ = ["Repetition", "compare_runs", "rerun"]
+__all__ = ["Repetition", "rerun"]
 
 ACCURACIES = ("clean", "corrupted", "mean15", "mean19")
 
@@ -56,26 +56,27 @@ def rerun(
         progress: Called as ``progress(done, total, message)``.
         stop: See `run_recipe`.
 
+    Returns:
+        Both runs, and how they differ.
+
     Raises:
         FileNotFoundError: If the run is not there or not finished.
         ValueError: As `run_recipe`.
+
+    Examples:
+        >>> rerun("no/such/run", "repeated")
+        Traceback (most recent call last):
+        FileNotFoundError: no/such/run is no run directory: recipe.toml is missing
     """
     first = load_run(path)
     if Path(out).resolve() == first.path.resolve():
         raise ValueError(f"{out} is the run itself; choose another out")
     second = run_recipe(first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first)
-    return compare_runs(first, second)
+    return _compared(first, second)
 
 
-def compare_runs(first: Run, second: Run) -> Repetition:
-    """Compare two finished runs of one recipe.
-
-    Raises:
-        ValueError: If their models differ in shape.
-    """
+def _compared(first: Run, second: Run) -> Repetition:
     a, b = first.model.state_dict(), second.model.state_dict()
-    if {n: t.shape for n, t in a.items()} != {n: t.shape for n, t in b.items()}:
-        raise ValueError(f"{first.path} and {second.path} hold models of different shapes; compare runs of one recipe")
     pairs = {name: (getattr(first.report, name), getattr(second.report, name)) for name in ACCURACIES}
     accuracy = {name: pair for name, pair in pairs.items() if None not in pair}
     return Repetition(

@@ -1,4 +1,4 @@
-"""What a training consists of between two steps, taken out of a Learner and put back into one."""
+"""The state of a training between two steps: taken from a Learner, and put back into one that is built alike."""
 
 import random
 import time
@@ -12,9 +12,6 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner, Recorder
 from fastcore.foundation import L
 
-from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
-from freqfast.spectral.modulation import SpectralConv2d
-
 __all__ = [
     "changing_state",
     "device_generator",
@@ -24,12 +21,6 @@ __all__ = [
     "training_state",
 ]
 
-# State of callbacks that have no state_dict of their own: the attributes that outlive an epoch.
-_ATTRIBUTES: dict[type[Callback], tuple[str, ...]] = {
-    ParamScheduler: ("hps",),
-    FrequencyProportion: ("assignment",),
-    SpectrumRecorder: ("epochs", "weights", "power", "shares", "log_gain"),
-}
 _COUNTERS = ("train_iter", "pct_train")  # of the Learner
 
 
@@ -48,86 +39,76 @@ def training_state(learn: Learner) -> dict[str, Any]:
 def changing_state(learn: Learner) -> dict[str, Any]:
     """The part of `training_state` that may change without a step: all but weights, buffers and the optimizer."""
     return {
-        "noise": {name: [conv.seed, conv.draws] for name, conv in _spectral(learn)},
         "learner": {name: getattr(learn, name) for name in _COUNTERS},
-        "callbacks": {key: _callback_state(cb) for key, cb in _stateful(learn)},
+        "callbacks": {key: _state_of(cb) for key, cb in _callbacks_with_state(learn)},
         "random": _random_state(learn),
     }
 
 
 def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
-    """Put a Learner where `training_state` was taken; it must be built alike, and in a fit.
+    """Put a Learner into the state that `training_state` took; it must be built alike, and in a fit.
 
     Raises:
         ValueError: If the state is of another training.
     """
     try:
         learn.model.load_state_dict(state["model"])  # copies: layouts in memory stay as the model was built
-        for name, conv in _spectral(learn):
-            conv.seed, conv.draws = state["noise"][name]
         learn.opt.load_state_dict(state["optimizer"])
         for name in _COUNTERS:
             setattr(learn, name, state["learner"][name])
-        callbacks = dict(_stateful(learn))
+        callbacks = dict(_callbacks_with_state(learn))
         if callbacks.keys() != state["callbacks"].keys():
             raise ValueError(f"it is of the callbacks {', '.join(state['callbacks'])}; here are {', '.join(callbacks)}")
         for key, cb in callbacks.items():
-            _restore_callback(cb, state["callbacks"][key])
+            _restore(cb, state["callbacks"][key])
         _restore_random(learn, state["random"])
-    except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
-        raise ValueError(f"the checkpoint does not fit this training: {' '.join(str(error).split())}") from None
+    except Exception as error:  # other packages' callbacks may raise anything
+        raise ValueError(f"the checkpoint does not fit this training: {' '.join(str(error).split())}") from error
 
 
-def _spectral(learn: Learner) -> Iterator[tuple[str, SpectralConv2d]]:
-    return ((name, m) for name, m in learn.model.named_modules() if isinstance(m, SpectralConv2d))
-
-
-def _stateful(learn: Learner) -> Iterator[tuple[str, Callback]]:
-    """Callbacks with a state, by the name of their class and, where there are several, a number."""
+def _callbacks_with_state(learn: Learner) -> Iterator[tuple[str, Callback]]:
+    """Callbacks with a state, by the name of their class and, if there are several, a number."""
     seen: dict[str, int] = {}
     for cb in learn.cbs:
-        kind = type(cb)
-        # Asked of the class, since an instance passes on what it does not have to the Learner, and that to the model.
-        if isinstance(cb, (Recorder, *_ATTRIBUTES)) or (
-            hasattr(kind, "state_dict") and hasattr(kind, "load_state_dict")
-        ):
-            seen[kind.__name__] = number = seen.get(kind.__name__, 0) + 1
-            yield kind.__name__ + (f"#{number}" if number > 1 else ""), cb
+        if _has_methods(cb) or isinstance(cb, (Recorder, ParamScheduler)):
+            kind = type(cb).__name__
+            seen[kind] = number = seen.get(kind, 0) + 1
+            yield kind + (f"#{number}" if number > 1 else ""), cb
 
 
-def _callback_state(cb: Callback) -> Any:
-    if hasattr(type(cb), "state_dict"):
+def _has_methods(cb: Callback) -> bool:
+    # Asked of the class, since an instance passes on what it does not have to the Learner, and that to the model.
+    return hasattr(type(cb), "state_dict") and hasattr(type(cb), "load_state_dict")
+
+
+def _state_of(cb: Callback) -> Any:
+    if _has_methods(cb):
         return cb.state_dict()
-    if isinstance(cb, Recorder):
-        smooth = cb.smooth_loss
-        return {
-            "lrs": cb.lrs,
-            "losses": torch.stack(cb.losses) if cb.losses else None,
-            "iters": cb.iters,
-            "values": [list(row) for row in cb.values],
-            "smooth": [smooth.count, smooth.val],
-            "epoch_seconds": time.time() - getattr(cb, "start_epoch", time.time()),
-        }
-    return {name: getattr(cb, name) for name in _attributes(cb)}
+    if isinstance(cb, ParamScheduler):
+        return cb.hps
+    return {
+        "lrs": cb.lrs,
+        "losses": torch.stack(cb.losses) if cb.losses else None,
+        "iters": cb.iters,
+        "values": [list(row) for row in cb.values],
+        "smooth": [cb.smooth_loss.count, cb.smooth_loss.val],
+        "epoch_seconds": time.time() - getattr(cb, "start_epoch", time.time()),
+    }
 
 
-def _restore_callback(cb: Callback, state: Any) -> None:
-    if hasattr(type(cb), "load_state_dict"):
+def _restore(cb: Callback, state: Any) -> None:
+    if _has_methods(cb):
         cb.load_state_dict(state)
-    elif isinstance(cb, Recorder):
-        cb.lrs, cb.iters, cb.values = state["lrs"], state["iters"], [L(*row) for row in state["values"]]
-        cb.losses = [] if state["losses"] is None else list(state["losses"].unbind())
-        cb.smooth_loss.count, cb.smooth_loss.val = state["smooth"]  # on the CPU, wherever the model is
-        if cb.smooth_loss.count:
-            cb.learn.smooth_loss = cb.smooth_loss.value
-        cb.start_epoch = time.time() - state["epoch_seconds"]
-    else:
-        for name in _attributes(cb):
-            setattr(cb, name, state[name])
-
-
-def _attributes(cb: Callback) -> tuple[str, ...]:
-    return next(names for kind, names in _ATTRIBUTES.items() if isinstance(cb, kind))
+        return
+    if isinstance(cb, ParamScheduler):
+        cb.hps = state
+        return
+    cb.lrs, cb.iters, cb.values = state["lrs"], state["iters"], [L(*row) for row in state["values"]]
+    cb.losses = [] if state["losses"] is None else list(state["losses"].unbind())
+    cb.smooth_loss.count, cb.smooth_loss.val = state["smooth"]  # on the CPU, wherever the model is
+    if cb.smooth_loss.count:
+        cb.learn.smooth_loss = cb.smooth_loss.value
+    cb.start_epoch = time.time() - state["epoch_seconds"]
 
 
 def _random_state(learn: Learner) -> dict[str, Any]:
@@ -150,7 +131,7 @@ def _restore_random(learn: Learner, state: Mapping[str, Any]) -> None:
 
 
 def device_generator(learn: Learner) -> tuple[str, torch.Tensor | None]:
-    """The kind of device that batches live on, and the state of its generator where it has one of its own."""
+    """The kind of device that batches live on, and the state of its generator if it has one of its own."""
     device = torch.device(learn.dls.device or "cpu")
     if device.type == "cuda":
         return device.type, torch.cuda.get_rng_state(device)

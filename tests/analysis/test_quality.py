@@ -2,14 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from freqfast.analysis import filter_quality, radial_profile
+from freqfast.analysis import filter_quality
 from freqfast.analysis.quality import orthogonality, sparsity, variance_entropy, variance_shares
-from freqfast.spectral.spectrum import power_spectrum
 
 WEIGHT = np.random.default_rng(0).standard_normal((16, 3, 3, 3))
 
@@ -24,7 +22,7 @@ def test_sparsity_counts_kernels_under_a_hundredth_of_the_largest_weight():
     assert sparsity(np.zeros((2, 2, 3, 3))) == 1
 
 
-def test_variance_shares_are_those_of_a_principal_component_analysis():
+def test_variance_shares_equal_principal_component_analysis():
     ratios = PCA(svd_solver="full").fit(WEIGHT.reshape(-1, 9)).explained_variance_ratio_
     np.testing.assert_allclose(variance_shares(WEIGHT), ratios, atol=1e-12)
     assert variance_entropy(WEIGHT) == pytest.approx(-sum(r * np.log10(r) for r in ratios))
@@ -37,7 +35,7 @@ def test_few_kernels_leave_components_without_variance():
     np.testing.assert_allclose(shares[2:], 0, atol=1e-12)
 
 
-def test_variance_entropy_at_its_ends():
+def test_smallest_and_largest_variance_entropy():
     line = np.linspace(-1, 1, 12).reshape(12, 1, 1, 1) * WEIGHT[:1, :1]
     assert variance_entropy(line) == pytest.approx(0, abs=1e-9)
     pairs = np.concatenate([np.eye(9), -np.eye(9)]).reshape(18, 1, 3, 3)
@@ -45,7 +43,7 @@ def test_variance_entropy_at_its_ends():
     assert variance_entropy(np.full((4, 2, 3, 3), 0.1)) == 0
 
 
-def test_orthogonality_is_one_less_the_mean_cosine_of_pairs():
+def test_orthogonality_is_one_minus_the_mean_cosine_of_pairs():
     filters = WEIGHT.reshape(16, -1)
     cosines = [abs(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in itertools.combinations(filters, 2)]
     assert orthogonality(WEIGHT) == pytest.approx(1 - np.mean(cosines))
@@ -67,7 +65,7 @@ def test_measures_do_not_depend_on_scale_sign_or_order(scale, seed):
     assert a.random_entropy == b.random_entropy
 
 
-def test_the_reference_is_what_gaussian_kernels_have():
+def test_gaussian_kernels_have_the_random_entropy():
     found = filter_quality(WEIGHT, "conv1")
     assert found.variance_entropy == pytest.approx(found.random_entropy, abs=0.04)
     assert (found.layer, found.kernels, len(found.variance)) == ("conv1", 48, 9)
@@ -78,29 +76,6 @@ def test_the_reference_is_what_gaussian_kernels_have():
     ("weight", "message"),
     [(np.zeros((3, 3)), "got \\(3, 3\\)"), (np.zeros((0, 1, 3, 3)), "none of them 0"), (WEIGHT * np.nan, "NaN")],
 )
-def test_unfit_weights(weight, message):
+def test_invalid_weights(weight, message):
     with pytest.raises(ValueError, match=message):
         filter_quality(weight)
-
-
-# Profiles
-
-
-def test_a_delta_s_profile_is_flat_and_a_profile_keeps_the_energy():
-    delta = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
-    delta[:, :, 1, 1] = 1
-    rho, profile = radial_profile(power_spectrum(delta).numpy())
-    assert rho[0] == 0
-    assert rho[-1] == pytest.approx(0.5**0.5, abs=1 / 64)
-    np.testing.assert_allclose(profile, 1 / 32**2)
-    assert profile.shape == (2, len(rho))
-
-
-def test_a_profile_is_the_mean_over_rings():
-    power = np.random.default_rng(0).random((3, 8, 8))
-    rho, profile = radial_profile(power)
-    f = np.fft.fftshift(np.fft.fftfreq(8))
-    radius = np.hypot(f[:, None], f[None])
-    for i, r in enumerate(rho):
-        ring = (radius > r - 1 / 16) & (radius <= r + 1 / 16)
-        np.testing.assert_allclose(profile[:, i], power[:, ring].mean(1))

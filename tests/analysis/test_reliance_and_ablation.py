@@ -3,12 +3,13 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.analysis import ablate_bands, frequency_reliance
+from freqfast.analysis import ablate_bands, ablation, frequency_reliance
 from freqfast.analysis.ablation import CONTROLS, without_filters
-from freqfast.analysis.filtering import filtered_images, radial_frequencies
+from freqfast.analysis.filtering import filtered_images
 from freqfast.models.classifier import Classifier
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import apply_modulation, effective_weight
+from freqfast.spectral.spectrum import radial_frequencies
 
 
 def oracle_filter(images, keep):
@@ -22,33 +23,20 @@ def oracle_filter(images, keep):
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 6), (5, 9)])
-def test_filtered_images_keep_what_they_shall(size):
+def test_filtered_images_keep_the_mean_and_the_frequencies_of_the_mask(size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
-    rho = radial_frequencies(*size)
-    masks = [rho < 0.2, rho >= 0.3, (rho >= 0.1) & (rho < 0.4), rho < 0, rho >= 0]
-    rules = [
-        lambda r: r < 0.2,
-        lambda r: r >= 0.3,
-        lambda r: (r >= 0.1) & (r < 0.4),
-        lambda r: r < 0,
-        lambda r: r >= 0,
-    ]
-    for found, rule in zip(filtered_images(images, masks), rules, strict=True):
+    rho = radial_frequencies(*size, half=True)
+    rules = [lambda r: r < 0.2, lambda r: r >= 0.3, lambda r: (r >= 0.1) & (r < 0.4), lambda r: r < 0, lambda r: r >= 0]
+    for found, rule in zip(filtered_images(images, [rule(rho) for rule in rules]), rules, strict=True):
         np.testing.assert_allclose(found, oracle_filter(images, rule), atol=1e-3)
         np.testing.assert_allclose(found.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(found, images, atol=1e-3)
 
 
-def test_low_and_high_add_up_to_the_image_and_one_more_mean(images):
-    rho = radial_frequencies(8, 8)
-    low, high = filtered_images(images, [rho < 0.3, rho >= 0.3])
-    np.testing.assert_allclose(low + high - images.mean((1, 2), keepdims=True), images, atol=1e-3)
-
-
 # Reliance
 
 
-def test_reliance_is_the_accuracy_on_images_by_the_oracle(classifier, images, labels, oracle):
+def test_reliance_equals_the_accuracy_on_images_by_the_full_dft(classifier, images, labels, oracle):
     cutoffs = (0.0, 0.2, 0.45)
     found = frequency_reliance(classifier, images, labels, cutoffs)
     for i, c in enumerate(cutoffs):
@@ -67,15 +55,15 @@ def test_high_passed_images_have_their_mean(spy, images, labels):
         np.testing.assert_allclose(seen.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
 
 
-def test_the_default_steps_are_a_twentieth(classifier, images, labels):
-    told = []
-    found = frequency_reliance(classifier, images, labels, progress=lambda *args: told.append(args[:2]))
+def test_default_cutoffs(classifier, images, labels):
+    progress = []
+    found = frequency_reliance(classifier, images, labels, progress=lambda *told: progress.append(told[:2]))
     np.testing.assert_allclose(found.cutoffs, np.arange(15) / 20)
-    assert told == [(i, 45) for i in range(1, 46)]
+    assert progress == [(i, 45) for i in range(1, 46)]
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0.3, 0.2), (0.2, 0.2), (-0.1,), (0.8,), (float("nan"),)])
-def test_wrong_cutoffs(classifier, images, labels, cutoffs):
+def test_invalid_cutoffs(classifier, images, labels, cutoffs):
     with pytest.raises(ValueError, match="cut-offs must increase from 0 or more to below sqrt"):
         frequency_reliance(classifier, images, labels, cutoffs)
 
@@ -83,7 +71,7 @@ def test_wrong_cutoffs(classifier, images, labels, cutoffs):
 # Ablation
 
 
-def test_removed_filters_respond_nowhere_and_the_model_stays(classifier, images):
+def test_removed_filters_respond_nowhere_and_the_model_is_not_changed(classifier, images):
     before = classifier.model[0].weight.clone()
     less = without_filters(classifier, [1, 5])
     response = less.model[0](torch.randn(2, 3, 8, 8))
@@ -93,7 +81,7 @@ def test_removed_filters_respond_nowhere_and_the_model_stays(classifier, images)
     assert (without_filters(classifier, []).predict(images) == classifier.predict(images)).all()
 
 
-def test_ablation_is_that_of_plain_torch(classifier, model, images, labels, oracle):
+def test_ablation_equals_plain_torch(classifier, model, images, labels, oracle):
     bands = Bands((0, 0.3, 0.5**0.5), ("low", "high"))
     found = ablate_bands(classifier, images, labels, bands)
     classes = band_shares(model[0].weight.detach(), bands).argmax(1)
@@ -111,27 +99,45 @@ def test_ablation_is_that_of_plain_torch(classifier, model, images, labels, orac
     assert found.layer == "0"
 
 
-def test_the_control_removes_as_many_at_random(classifier, images, labels, monkeypatch):
-    from freqfast.analysis import ablation
-
+@pytest.fixture
+def removed(monkeypatch):
+    """The filters that are removed, call by call."""
     removed = []
-    plain = ablation.without_filters
-    monkeypatch.setattr(
-        ablation, "without_filters", lambda c, rows, layer: removed.append(rows) or plain(c, rows, layer)
-    )
+
+    def spy(classifier, rows, layer):
+        removed.append(tuple(rows.tolist()))
+        return without_filters(classifier, rows, layer)
+
+    monkeypatch.setattr(ablation, "without_filters", spy)
+    return removed
+
+
+def test_the_control_removes_as_many_filters_at_random(classifier, images, labels, removed):
     found = ablate_bands(classifier, images, labels)
-    controls = [removed[2 + CONTROLS * b :][:CONTROLS] for b in range(2)]
-    for b in range(2):
-        assert {len(set(rows.tolist())) for rows in controls[b]} == {found.counts[b]}
-        expected = [float((plain(classifier, rows).predict(images) == labels).mean()) for rows in controls[b]]
-        assert found.control[b] == pytest.approx(np.mean(expected))
     assert len(removed) == 2 + 2 * CONTROLS
+    for b in range(2):
+        draws = removed[2 + CONTROLS * b :][:CONTROLS]
+        assert {len(set(rows)) for rows in draws} == {found.counts[b]}
+        expected = [(without_filters(classifier, rows).predict(images) == labels).mean() for rows in draws]
+        assert found.control[b] == pytest.approx(np.mean(expected))
 
 
-def test_filtering_the_image_takes_the_band_out_of_every_response_but_at_the_border(model):
-    """What the docstring claims, by a layer with circular padding, where it holds everywhere."""
+def test_the_seed_determines_the_control(classifier, images, labels, removed):
+    progress = []
+    for seed in (0, 0, 1):
+        found = ablate_bands(classifier, images, labels, seed=seed, progress=lambda *told: progress.append(told[:2]))
+        assert found.seed == seed
+    first, again, other = removed[:12], removed[12:24], removed[24:]  # 2 bands, and 5 draws for each
+    assert first == again
+    assert (first[:2], len(other)) == (other[:2], 12)
+    assert first != other
+    assert progress == [(i, 15) for i in range(1, 16)] * 3
+
+
+def test_filtering_the_image_removes_the_band_from_every_response():
+    """By a layer with circular padding, where it holds at the border too."""
     images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    rho = radial_frequencies(8, 8)
+    rho = radial_frequencies(8, 8, half=True)
     (stopped,) = filtered_images(images, [rho < 0.3])
     conv = nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular", bias=False)
     with torch.no_grad():
@@ -140,7 +146,7 @@ def test_filtering_the_image_takes_the_band_out_of_every_response_but_at_the_bor
     torch.testing.assert_close(found, torch.fft.irfft2(spectrum, s=(8, 8)), atol=2e-3, rtol=1e-4)
 
 
-def test_a_modulated_layer_is_ablated_as_it_is_applied(model, images, labels):
+def test_a_modulated_layer_is_classified_by_its_effective_weight(model, images, labels):
     apply_modulation(model, sigma=0)
     with torch.no_grad():
         model[0].log_gain.normal_()
@@ -150,33 +156,13 @@ def test_a_modulated_layer_is_ablated_as_it_is_applied(model, images, labels):
     assert found.counts.tolist() == torch.bincount(classes, minlength=2).tolist()
 
 
-def test_bands_without_filters_change_nothing(classifier, images, labels):
+def test_a_band_without_filters(classifier, images, labels):
     found = ablate_bands(classifier, images, labels, {"edges": (0, 0.01, 0.5**0.5), "names": ("none", "all")})
     assert found.counts.tolist() == [0, 8]
     assert found.filters[0] == found.control[0] == found.response[0] == found.clean
     assert found.filters[1] == found.control[1]
 
 
-def test_wrong_layers(classifier, images, labels):
+def test_invalid_layer(classifier, images, labels):
     with pytest.raises(ValueError, match="layer '5' is a Linear, not a Conv2d"):
         ablate_bands(classifier, images, labels, layer="5")
-
-
-def test_the_control_is_a_function_of_the_seed(classifier, images, labels, monkeypatch):
-    from freqfast.analysis import ablation
-
-    plain, removed = ablation.without_filters, []
-    monkeypatch.setattr(
-        ablation,
-        "without_filters",
-        lambda c, rows, layer: removed.append(tuple(rows.tolist())) or plain(c, rows, layer),
-    )
-    told = []
-    for seed in (0, 0, 1):
-        found = ablate_bands(classifier, images, labels, seed=seed, progress=lambda *args: told.append(args[:2]))
-        assert found.seed == seed
-    first, again, other = removed[:12], removed[12:24], removed[24:]  # 2 bands, and 5 draws for each
-    assert first == again
-    assert (first[:2], len(other)) == (other[:2], 12)
-    assert first != other
-    assert told == [(i, 15) for i in range(1, 16)] * 3

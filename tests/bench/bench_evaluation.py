@@ -33,12 +33,12 @@ from freqfast.compute.memory import keep_freed_memory
 from freqfast.compute.precision import resolve_precision
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES
 from freqfast.data import ImageData
+from freqfast.models.build import build_model
 from freqfast.models.classifier import Classifier
-from freqfast.models.resnet import build_model
 from freqfast.robustness import evaluate_source
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import write_archive
-from tests.bench.common import interleave, median, now, photo_data, print_setting, print_table, ratio
+from tests.bench.common import Arguments, interleave, median, now, photo_data, print_setting, print_table, ratio
 
 NAMES = ("gaussian_noise", "contrast")  # quick to make; to the evaluation all are alike
 MIB = 2**20
@@ -145,7 +145,7 @@ def measure_memory(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--widths", type=int, nargs="*", default=[16, 64], help="filters of the first layer")
     parser.add_argument("--images", type=int, default=1000, help="images of each of the ten cells")
     parser.add_argument("--batch-size", type=int, default=250)
@@ -154,9 +154,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--memory", nargs="?", const="", metavar="FOLDER", help="measure memory as well")
-    args = parser.parse_args()
-    if args.rounds < 1 or args.images < 1:
-        parser.error("at least 1 round of 1 image")
+    args = parser.read()
 
     keep_freed_memory()
     data = photo_data(args.images, args.images)
@@ -164,7 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if args.widths:
-            write_archive(folder, data.test.images, data.test.labels, NAMES)
+            write_archive(folder, data.test, NAMES)
         for width in args.widths:
             torch.manual_seed(0)
             model = build_model("resnet18", classes=len(data.classes), width=width)

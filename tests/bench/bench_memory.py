@@ -7,20 +7,29 @@ for one epoch of ``--steps`` batches, timed from the end of its first step, and 
 batches. *peak* is the most memory that the process had. Some minutes on two cores, much of it to start up.
 """
 
-import argparse
 import multiprocessing
 import resource
 import sys
 from dataclasses import replace
 
 import numpy as np
-from bench_training import freqfast_arm
 
 from freqfast.compute.memory import keep_freed_memory
+from freqfast.models.build import build_model
 from freqfast.models.classifier import Classifier
-from freqfast.models.resnet import build_model
 from freqfast.runs.registry import find_recipe
-from tests.bench.common import interleave, median, now, photo_data, print_setting, print_table, ratio
+from tests.bench.common import (
+    LEAST_STEPS,
+    Arguments,
+    freqfast_arm,
+    interleave,
+    median,
+    now,
+    photo_data,
+    print_setting,
+    print_table,
+    ratio,
+)
 
 UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -34,7 +43,7 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     )
     data = photo_data(batch_size * steps, batch_size * steps)
     training = freqfast_arm(recipe, data, "cpu")()
-    model = build_model("resnet18", classes=len(data.classes), model_options={"width": width})
+    model = build_model("resnet18", classes=len(data.classes), width=width)
     classifier = Classifier(model, data.mean, data.std, batch_size=batch_size)
     classifier.predict(data.test.images[: 2 * batch_size])
     start = now("cpu")
@@ -44,14 +53,12 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__, LEAST_STEPS)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5, help="processes of each arm that are measured")
     parser.add_argument("--steps", type=int, default=8, help="batches of a measurement; the first is not measured")
-    args = parser.parse_args()
-    if args.rounds < 1 or args.steps < 5:  # torch's one-cycle schedule divides by zero where its rise is one step
-        parser.error("at least 1 round of 5 steps")
+    args = parser.read()
 
     rows = []
     for width in args.widths:

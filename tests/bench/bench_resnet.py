@@ -10,7 +10,6 @@ BatchNorm folded and its weights in bfloat16. Random images of CIFAR-10's shape,
 ten minutes on one core.
 """
 
-import argparse
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -21,9 +20,10 @@ from torchvision.models.resnet import BasicBlock
 
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.compute.small_maps import small_map_convolutions
+from freqfast.models.build import build_model, channels_last
 from freqfast.models.folding import fold_batch_norm
-from freqfast.models.resnet import CifarResNet18, build_model, channels_last
-from tests.bench.common import interleave, median, now, print_setting, print_table, ratio
+from freqfast.models.resnet import CifarResNet18
+from tests.bench.common import Arguments, interleave, median, now, print_setting, print_table, ratio
 
 ARMS = {"ours": (True, False), "no small maps": (False, False), "in place": (True, True)}
 OUR_BLOCK = type(CifarResNet18(width=8).layer1[0])
@@ -69,13 +69,11 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="filters of the first layer")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=9, help="steps and passes of each arm that are measured")
-    args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error("at least 1 round")
+    args = parser.read()
 
     keep_freed_memory()
     images = torch.randn(args.batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)

@@ -9,18 +9,17 @@ recipes, or those of a study, at its width and batch size. About five minutes on
 look.
 """
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from freqfast.runs.recipe import Recipe
+from freqfast.runs.recipe import Recipe, apply_overrides
 from freqfast.runs.registry import find_recipe
 from freqfast.spectral.antialiasing import remove_antialiasing
 from freqfast.spectral.equalization import remove_equalization
 from freqfast.study import load_study
 from freqfast.training import build_callbacks, build_learner
-from tests.bench.common import StepClock, interleave, median, photo_data, print_setting, print_table, ratio
+from tests.bench.common import Arguments, StepClock, interleave, median, photo_data, print_setting, print_table, ratio
 
 BASELINE = "without"
 CALLBACKS = {  # recipes whose callbacks are measured, and the ratio aimed at
@@ -34,7 +33,7 @@ CALLBACKS = {  # recipes whose callbacks are measured, and the ratio aimed at
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__, 2)
     parser.add_argument("--width", type=int, help="filters of the first layer; 64, or as the study has it")
     parser.add_argument("--batch-size", type=int, help="128, or as the study has it")
     parser.add_argument("--rounds", type=int, default=9, help="fits of each arm that are measured")
@@ -44,9 +43,7 @@ def main() -> None:
     which.add_argument("--study", type=Path, metavar="FILE", help="measure the arms of a study instead")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
-    args = parser.parse_args()
-    if args.rounds < 1 or args.steps < 2:
-        parser.error("at least 1 round of 2 steps")
+    args = parser.read()
 
     aims = {name: aim for name, (_, aim) in CALLBACKS.items()}
     if args.study is not None:
@@ -54,12 +51,9 @@ def main() -> None:
         baseline, arms = study.baseline, {arm.name: arm.recipe for arm in study.arms}
     else:
         baseline, arms = BASELINE, single_callbacks(args.all)
-    plain = replace(
-        arms[baseline], **{key: getattr(args, key) for key in ("width", "batch_size") if getattr(args, key) is not None}
-    )
-    learn = build_learner(
-        replace(plain, precision=args.precision), photo_data(plain.batch_size * args.steps), args.device
-    )
+    changes = {"model.width": args.width, "batch_size": args.batch_size, "precision": args.precision}
+    plain = apply_overrides(arms[baseline], {key: value for key, value in changes.items() if value is not None})
+    learn = build_learner(plain, photo_data(plain.batch_size * args.steps), args.device)
     clock = StepClock(args.device)
 
     def step_seconds(recipe: Recipe) -> float:
@@ -75,7 +69,7 @@ def main() -> None:
     print_setting(
         args.device,
         args.precision,
-        width=plain.width,
+        **plain.model_options,
         batch_size=plain.batch_size,
         rounds=args.rounds,
         measured_steps_a_round=args.steps - 1,

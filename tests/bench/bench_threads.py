@@ -8,7 +8,6 @@
 ``--steps`` batches of the recipe, timed from the end of its first step. Some minutes on two cores.
 """
 
-import argparse
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -16,11 +15,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
-from bench_training import freqfast_arm
-
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.runs.registry import find_recipe
-from tests.bench.common import interleave, median, photo_data, print_setting, print_table, ratio
+from tests.bench.common import (
+    LEAST_STEPS,
+    Arguments,
+    freqfast_arm,
+    interleave,
+    median,
+    photo_data,
+    print_setting,
+    print_table,
+    ratio,
+)
 
 ARMS = {"default": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}
 SPAWN = multiprocessing.get_context("spawn")
@@ -65,14 +72,12 @@ def images_per_second(environment: dict[str, str], busy: int, name: str, steps: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__, LEAST_STEPS)
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--busy", type=int, nargs="+", default=[0, 1], help="cores that other programs use")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each arm that are measured")
     parser.add_argument("--steps", type=int, default=12, help="batches of a measurement; the first is not measured")
-    args = parser.parse_args()
-    if args.rounds < 1 or args.steps < 5:  # torch's one-cycle schedule divides by zero where its rise is one step
-        parser.error("at least 1 round of 5 steps")
+    args = parser.read()
     for variable in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         os.environ.pop(variable, None)
 

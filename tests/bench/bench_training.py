@@ -12,7 +12,6 @@ An arm's round is one epoch of ``--steps`` batches without validation, timed fro
 and a half minutes on two cores.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,28 +33,26 @@ from freqfast.data import ImageData
 from freqfast.models.resnet import CifarResNet18
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
-from freqfast.training import build_learner, fit_recipe
-from tests.bench.common import StepClock, interleave, median, now, photo_data, print_setting, print_table, ratio
-
-
-def freqfast_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], float]:
-    """Images per second of our Learner."""
-    learn = build_learner(recipe, data, device)
-    clock = StepClock(device)
-    learn.add_cb(clock)
-
-    def images_per_second() -> float:
-        with learn.no_bar(), learn.no_logging():
-            fit_recipe(learn, recipe)
-        return recipe.batch_size * clock.steps_per_second()
-
-    return images_per_second
+from freqfast.training import fit_recipe
+from tests.bench.common import (
+    LEAST_STEPS,
+    Arguments,
+    StepClock,
+    freqfast_arm,
+    interleave,
+    median,
+    now,
+    photo_data,
+    print_setting,
+    print_table,
+    ratio,
+)
 
 
 def loop_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], float]:
     """Images per second of a training loop as one writes it by hand."""
     torch.manual_seed(recipe.seed)
-    model = CifarResNet18(len(data.classes), recipe.width).to(device, memory_format=torch.channels_last)
+    model = CifarResNet18(len(data.classes), **recipe.model_options).to(device, memory_format=torch.channels_last)
     images = torch.from_numpy(data.train.images).to(device)
     labels = torch.from_numpy(data.train.labels).to(device)
     mean = torch.tensor(data.mean, device=device).view(1, 3, 1, 1)
@@ -111,7 +108,7 @@ def stock_arm(recipe: Recipe, data: ImageData, device: str, folder: Path) -> Cal
     )
     torch.manual_seed(recipe.seed)
     clock = StepClock(device)
-    model = CifarResNet18(len(data.classes), recipe.width)
+    model = CifarResNet18(len(data.classes), **recipe.model_options)
     learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), opt_func=SGD, metrics=accuracy, cbs=clock)
 
     def images_per_second() -> float:
@@ -123,20 +120,18 @@ def stock_arm(recipe: Recipe, data: ImageData, device: str, folder: Path) -> Cal
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__, LEAST_STEPS)
     parser.add_argument("--width", type=int, default=16, help="filters of the first layer")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7, help="epochs of each arm that are measured")
     parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; the first is not measured")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto", help="of freqfast and the loop")
-    args = parser.parse_args()
-    if args.rounds < 1 or args.steps < 5:  # torch's one-cycle schedule divides by zero where its rise is one step
-        parser.error("at least 1 round of 5 steps")
+    args = parser.read()
 
     recipe = replace(
         find_recipe("resnet18_cifar10.baseline"),
-        width=args.width,
+        model_options={"width": args.width},
         batch_size=args.batch_size,
         precision=args.precision,
         epochs=1,

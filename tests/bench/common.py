@@ -1,5 +1,9 @@
-"""What the benchmarks share: data of CIFAR-10's shape, clocks, interleaved rounds, and one table."""
+"""Shared by the benchmarks: arguments, data of CIFAR-10's shape, clocks, interleaved rounds, and one table.
 
+Each is run from the root, such as ``python -m tests.bench.bench_step``.
+"""
+
+import argparse
 import platform
 import sys
 import time
@@ -12,6 +16,27 @@ from fastai.callback.core import Callback
 
 from freqfast.compute.precision import resolve_precision
 from freqfast.data import ImageData, ImageSet, load_data
+from freqfast.runs.recipe import Recipe
+from freqfast.training import build_learner, fit_recipe
+
+
+class Arguments(argparse.ArgumentParser):
+    """Options of a benchmark, described by its docstring; ``--rounds`` and ``--steps`` are checked."""
+
+    def __init__(self, description: str | None, least_steps: int = 1) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self.least_steps = least_steps
+
+    def read(self) -> argparse.Namespace:
+        """The options given."""
+        args = self.parse_args()
+        if args.rounds < 1 or getattr(args, "steps", self.least_steps) < self.least_steps:
+            self.error(f"at least 1 round of {self.least_steps} steps")
+        return args
+
+
+LEAST_STEPS = 5
+"""Of an epoch under torch's one-cycle schedule, which divides by zero where its rise is one step."""
 
 
 def photo_data(train: int, test: int = 8) -> ImageData:
@@ -57,6 +82,20 @@ class StepClock(Callback):
     def steps_per_second(self) -> float:
         """Steps over the time of them all: batches that workers prepare come in bursts, which a median would hide."""
         return (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+
+
+def freqfast_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], float]:
+    """Images per second of the recipe's Learner; each call trains for the recipe's epochs."""
+    learn = build_learner(recipe, data, device)
+    clock = StepClock(device)
+    learn.add_cb(clock)
+
+    def images_per_second() -> float:
+        with learn.no_bar(), learn.no_logging():
+            fit_recipe(learn, recipe)
+        return recipe.batch_size * clock.steps_per_second()
+
+    return images_per_second
 
 
 def interleave(arms: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:

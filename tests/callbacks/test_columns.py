@@ -1,18 +1,16 @@
 """Band proportions in fastai's table, CSV files and records; spectra by epoch."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.progress import CSVLogger
 from fastai.metrics import accuracy
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
 from freqfast.spectral.bands import Bands, frequency_proportion
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.spectrum import power_spectrum
+from tests.support import learners
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 BOTH = ["epoch", "train_loss", "valid_loss", "accuracy", "low", "high", "time"]
@@ -23,18 +21,17 @@ BOTH = ["epoch", "train_loss", "valid_loss", "accuracy", "low", "high", "time"]
     [
         lambda: [FrequencyProportion(PROPORTIONS)],
         lambda: [SpectrumRecorder()],
-        lambda: [SpectrumRecorder(), FrequencyProportion(PROPORTIONS)],
         lambda: [SpectralModulation(), FrequencyProportion(PROPORTIONS), SpectrumRecorder()],
     ],
 )
 @pytest.mark.parametrize("way", ["Learner", "fit"])
-def test_one_column_a_band_with_its_proportion(make, way, make_learner, tools):
+def test_each_band_has_a_column_with_its_proportion(make, way, make_learner):
     cbs, logged = make(), []
     learn = make_learner(cbs if way == "Learner" else None, metrics=accuracy)
     learn.logger = logged.append
     last = []
-    spy = tools.StepSpy(lambda: None)
-    spy.after_epoch = lambda: last.append(frequency_proportion(effective_weight(tools.conv(learn))).tolist())
+    spy = learners.StepSpy(lambda: None)
+    spy.after_epoch = lambda: last.append(frequency_proportion(effective_weight(learners.conv(learn))).tolist())
     learn.fit(2, 0.1, cbs=[spy] if way == "Learner" else [*cbs, spy])
     assert list(learn.recorder.metric_names) == BOTH
     assert [row[-2:] for row in map(list, learn.recorder.values)] == last
@@ -44,17 +41,7 @@ def test_one_column_a_band_with_its_proportion(make, way, make_learner, tools):
         assert last == [[0.25, 0.75]] * 2
 
 
-def test_columns_in_the_csv_file(make_learner, tmp_path):
-    learn = make_learner([CSVLogger(), FrequencyProportion(PROPORTIONS), SpectrumRecorder()], metrics=accuracy)
-    learn.fit(2, 0.1)
-    with (tmp_path / "history.csv").open() as file:
-        header, *rows = csv.reader(file)
-    assert header == BOTH
-    assert [row[4:6] for row in rows] == [["0.25", "0.75"]] * 2
-    assert [row[0] for row in rows] == ["0", "1"]
-
-
-def test_what_validate_returns_does_not_change(make_learner):
+def test_validate_returns_the_same(make_learner):
     plain, ours = make_learner(metrics=accuracy), make_learner(metrics=accuracy)
     callback = FrequencyProportion(PROPORTIONS)
     ours.add_cbs([callback, SpectrumRecorder()])
@@ -74,7 +61,7 @@ def test_a_fit_without_our_callbacks_has_no_columns(make_learner):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_bands_of_two_kinds_do_not_mix(reverse, make_learner):
+def test_the_first_callbacks_bands_are_shown(reverse, make_learner):
     cbs = [FrequencyProportion(PROPORTIONS), SpectrumRecorder(bands=3)]
     learn = make_learner(cbs[::-1] if reverse else cbs)
     learn.fit(1)
@@ -84,7 +71,7 @@ def test_bands_of_two_kinds_do_not_mix(reverse, make_learner):
     assert cbs[1].shares[0].shape == (8, 3)
 
 
-def test_names_of_ones_own(make_learner):
+def test_bands_with_other_names(make_learner):
     bands = Bands((0, 0.3, 0.8), ("smooth", "fine"))
     learn = make_learner(FrequencyProportion({"smooth": 0.5, "fine": 0.5}, bands), metrics=accuracy)
     learn.recorder.add_time, learn.recorder.train_metrics = False, True
@@ -95,7 +82,7 @@ def test_names_of_ones_own(make_learner):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_the_record_of_spectra(reverse, make_learner, tools):
+def test_the_recorder_keeps_spectra_of_every_epoch(reverse, make_learner):
     cbs = [SpectralModulation(), FrequencyProportion(PROPORTIONS), SpectrumRecorder()]
     learn = make_learner(cbs[::-1] if reverse else cbs)
     recorder = cbs[2]
@@ -110,13 +97,13 @@ def test_the_record_of_spectra(reverse, make_learner, tools):
     assert history.log_gain.shape == (4, 8, 3, 3)
     # Training starts from the enforced filters, in whatever order the callbacks were added.
     assert np.bincount(history.shares[0].argmax(1)).tolist() == [2, 6]
-    last = effective_weight(tools.conv(learn))
+    last = effective_weight(learners.conv(learn))
     assert np.array_equal(history.weight[-1], last.cpu().numpy())
     assert np.array_equal(history.power[-1], power_spectrum(last).cpu().numpy())
     assert not np.array_equal(history.weight[0], history.weight[1])  # copies, not views of what trains on
 
 
-def test_the_record_of_a_plain_layer(make_learner):
+def test_the_recorder_on_a_plain_layer(make_learner):
     learn = make_learner(SpectrumRecorder(n=8))
     with pytest.raises(ValueError, match="nothing was recorded yet"):
         learn.spectrum_recorder.history()
@@ -127,7 +114,7 @@ def test_the_record_of_a_plain_layer(make_learner):
 
 @pytest.mark.parametrize("shown_before", [False, True])
 @pytest.mark.parametrize("make", [SpectrumRecorder, lambda: FrequencyProportion(PROPORTIONS)])
-def test_one_that_is_added_in_the_middle_of_a_fit_has_no_columns_yet(make, shown_before, make_learner, tools):
+def test_a_callback_added_in_the_middle_of_a_fit_has_no_columns_in_it(make, shown_before, make_learner):
     learn, callback = make_learner(), make()
     if shown_before:
         make_learner(seed=1).fit(1, cbs=callback)
@@ -144,43 +131,70 @@ def test_one_that_is_added_in_the_middle_of_a_fit_has_no_columns_yet(make, shown
     if isinstance(callback, SpectrumRecorder):
         assert callback.epochs == ([0, 1, 2, 3] if shown_before else [1, 2, 3])
     else:
-        tools.assert_enforced(learn, callback, [2, 6])
+        learners.assert_enforced(learn, callback, [2, 6])
     learn.fit(1, 0.05)
     assert list(learn.recorder.metric_names) == [*header[:-1], "low", "high", "time"]
     assert len(learn.recorder.values[-1]) == 4
 
 
 @pytest.mark.parametrize("fitted_before", [False, True])
-def test_a_proportion_that_is_added_in_the_middle_of_an_epoch_holds_from_the_next_step(
-    fitted_before, make_learner, tools
-):
+def test_a_proportion_added_in_the_middle_of_an_epoch_holds_from_the_next_step(fitted_before, make_learner):
     learn, callback = make_learner(), FrequencyProportion(PROPORTIONS)
     if fitted_before:
         learn.fit(1, cbs=callback)
         with torch.no_grad():
-            tools.conv(learn).weight.normal_()
+            learners.conv(learn).weight.normal_()
 
     class Add(Callback):
         def before_step(self):
             if self.learn.train_iter == 1:
                 self.learn.add_cb(callback)
 
-    spy = tools.StepSpy(lambda: learn.train_iter < 1 or tools.assert_enforced(learn, callback, [2, 6]))
+    spy = learners.StepSpy(lambda: learn.train_iter < 1 or learners.assert_enforced(learn, callback, [2, 6]))
     learn.fit(2, 0.05, cbs=[Add(), spy])
     assert spy.calls == 10
 
 
 @pytest.mark.parametrize(("diverging", "recorded"), [(1, [0]), (2, [0, 1])])
-def test_epochs_that_end_without_finite_weights_are_not_recorded(diverging, recorded, make_learner, tools):
+def test_epochs_that_end_without_finite_weights_are_not_recorded(diverging, recorded, make_learner):
     learn = make_learner(SpectrumRecorder())
 
     def diverge():
         if learn.epoch + 1 == diverging:
             with torch.no_grad():
-                tools.conv(learn).weight[0] = float("nan")
+                learners.conv(learn).weight[0] = float("nan")
 
-    learn.fit(3, 0.05, cbs=tools.StepSpy(diverge))
+    learn.fit(3, 0.05, cbs=learners.StepSpy(diverge))
     assert learn.spectrum_recorder.epochs == recorded
     assert np.isfinite(learn.spectrum_recorder.history().power).all()
     shown = np.array([row[-2:] for row in map(list, learn.recorder.values)])
     assert np.isnan(shown).all(1).tolist() == [epoch >= diverging for epoch in (1, 2, 3)]
+
+
+def test_recorded_epochs_begin_at_start_epoch(make_learner):
+    recorder = SpectrumRecorder()
+    make_learner(recorder).fit(4, 0.05, start_epoch=2)
+    assert recorder.history().epochs.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_recorded_gains_by_filter_and_shared(first, make_learner):
+    recorder = SpectrumRecorder()
+    learn = make_learner(recorder)
+    for per_filter in (first, not first):
+        learn.fit(1, 0.05, cbs=SpectralModulation(per_filter=per_filter))
+    gains = recorder.history().log_gain
+    filters = len(recorder.weights[0])
+    assert gains.shape == (3, filters, 3, 3)
+    assert recorder.log_gain[1].shape[0] == (filters if first else 1)
+    shared = gains[2] if first else gains[1]
+    assert np.ptp(shared, axis=0).max() == 0
+
+
+def test_recorded_gains_of_some_epochs_only_are_left_out(make_learner):
+    recorder = SpectrumRecorder()
+    learn = make_learner(recorder)
+    learn.fit(1, 0.05)
+    learn.fit(1, 0.05, cbs=SpectralModulation())
+    assert (len(recorder.log_gain), recorder.epochs) == (1, [0, 1, 2])
+    assert recorder.history().log_gain is None

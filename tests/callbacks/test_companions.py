@@ -1,5 +1,6 @@
-"""freqfast's callbacks beside fastai's."""
+"""freqfast's callbacks together with fastai's."""
 
+import csv
 from inspect import Parameter, signature
 
 import pytest
@@ -9,9 +10,6 @@ from fastai.callback.mixup import CutMix, MixUp
 from fastai.callback.progress import CSVLogger
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback, TerminateOnNaNCallback
 from fastai.callback.training import GradientAccumulation, GradientClip, ShortEpochCallback
-from fastai.data.transforms import Normalize
-from fastai.vision.augment import RandomErasing, aug_transforms
-from fastai.vision.core import imagenet_stats
 from freqfast.recipes.resnet18_cifar10 import best
 
 from freqfast.callbacks import (
@@ -25,41 +23,33 @@ from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.perturbation import perturb_spectrum
 from freqfast.spectral.proportion import project_filters
+from tests.support import learners
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 
 
 @pytest.fixture
-def enforced(make_learner, tools, everything):
+def enforced(make_learner, everything):
     """A Learner with all our callbacks and some of fastai's; after each step, which it counts, the proportion holds."""
 
     def make(*others, **options):
         cbs = everything()
         learn = make_learner([*others, *cbs], **options)
-        learn.add_cb(tools.StepSpy(lambda: tools.assert_enforced(learn, cbs[1], [2, 6])))
+        learn.add_cb(learners.StepSpy(lambda: learners.assert_enforced(learn, cbs[1], [2, 6])))
         return learn
 
     return make
 
 
-@pytest.mark.parametrize("mix", [MixUp, CutMix])
-def test_mixup_and_cutmix(mix, enforced, tools):
-    learn = enforced(mix())
+def test_cutmix_and_a_short_epoch(enforced):
+    learn = enforced(CutMix(), ShortEpochCallback(pct=0.4))
     learn.fit_one_cycle(2, 0.03)
-    assert learn.step_spy.calls == 10
+    assert learn.step_spy.calls == 6
     assert torch.isfinite(torch.tensor(learn.recorder.values[-1])).all()
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
 
 
-def test_gradient_accumulation_steps_less_often(enforced, tools):
-    learn = enforced(GradientAccumulation(32))
-    learn.fit_one_cycle(2, 0.03)
-    assert learn.step_spy.calls == 5  # 10 batches of 16
-    tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
-    tools.assert_consistent(learn)
-
-
-def test_gradient_clipping_takes_the_gains_in(enforced, tools):
+def test_gradient_clipping_includes_the_gains(enforced):
     norms = []
 
     class Norm(Callback):
@@ -67,7 +57,7 @@ def test_gradient_clipping_takes_the_gains_in(enforced, tools):
 
         def before_step(self):
             grads = [p.grad.norm() for p in self.learn.model.parameters()]
-            norms.append((float(torch.stack(grads).norm()), tools.conv(self.learn).log_gain.grad is not None))
+            norms.append((float(torch.stack(grads).norm()), learners.conv(self.learn).log_gain.grad is not None))
 
     learn = enforced(GradientClip(1e-3), Norm())
     learn.fit(1, 0.03)
@@ -75,7 +65,7 @@ def test_gradient_clipping_takes_the_gains_in(enforced, tools):
     assert all(norm <= 1e-3 * 1.0001 and has_gain for norm, has_gain in norms)
 
 
-def test_save_model_brings_the_best_back(enforced, tools, capsys):
+def test_save_model_restores_the_best_epoch(enforced, capsys):
     learn = enforced()
 
     def before_validate(self):
@@ -86,87 +76,33 @@ def test_save_model_brings_the_best_back(enforced, tools, capsys):
     losses = [float(row[1]) for row in learn.recorder.values]
     assert losses[-1] > min(losses)
     assert learn.validate()[0] == pytest.approx(min(losses), rel=1e-3)
-    tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
-    tools.assert_consistent(learn)
+    learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
+    learners.assert_consistent(learn)
     learn.fit(1)
 
 
-@pytest.mark.parametrize("every_epoch", [False, True])
-def test_save_model_in_one_fit_with_the_modulation(every_epoch, make_learner, tools, capsys, everything):
-    learn = make_learner()
-    learn.fit(2, cbs=[*everything(), SaveModelCallback(every_epoch=every_epoch)])
-    tools.assert_consistent(learn)
-    learn.fit(1)
-
-
-def test_early_stopping_on_a_loss_and_on_a_band(enforced, tools, capsys):
+def test_early_stopping_on_a_loss_and_on_a_band(enforced, capsys):
     learn = enforced()
     learn.fit(9, 1e-9, cbs=EarlyStoppingCallback(min_delta=10.0, patience=1))
     assert len(learn.recorder.values) == 2
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
     # The proportion of a band is a column like any metric, so it can be watched (here it never improves).
     learn.fit(9, 0.03, cbs=EarlyStoppingCallback(monitor="high", patience=2))
     assert len(learn.recorder.values) == 3
-    tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
+    learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
 
 
-def test_a_fit_that_diverges_ends_as_fastai_ends_it(enforced, tools):
+def test_a_fit_that_diverges_is_ended_by_fastai(enforced):
     learn = enforced()
     learn.remove_cb(learn.step_spy)
     learn.fit(3, 1e30, cbs=TerminateOnNaNCallback())
     assert learn.epoch == 0
-    assert not torch.isfinite(tools.conv(learn).weight).all()
+    assert not torch.isfinite(learners.conv(learn).weight).all()
     with pytest.raises(ValueError, match="weight holds NaN or infinite values"):
         learn.fit(1)  # says so at once, rather than train on
 
 
-def test_columns_of_a_fit_that_diverges(make_learner):
-    learn = make_learner(FrequencyProportion(PROPORTIONS))
-    learn.fit(1, 1e30)
-    assert torch.tensor(learn.recorder.values[-1][-2:]).isnan().all()
-
-
-def test_a_short_epoch(enforced, tools):
-    learn = enforced(ShortEpochCallback(pct=0.4))
-    learn.fit(2, 0.03)
-    assert learn.step_spy.calls == 6
-    tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
-
-
-def test_predictions_fetched_in_every_epoch(enforced, tools):
-    fetch = FetchPredsCallback()
-    learn = enforced(fetch)
-    learn.fit(2, 0.03)
-    assert fetch.preds[0].shape == (16, 3)
-    assert [len(row) for row in learn.recorder.values] == [4, 4]
-    assert learn.spectrum_recorder.epochs == [0, 1, 2]
-
-
-def test_augmentation_that_leaves_the_range_of_pixels(enforced, make_dls):
-    tfms = [*aug_transforms(size=16), Normalize.from_stats(*imagenet_stats, cuda=False), RandomErasing(p=1.0)]
-    learn = enforced(dls=make_dls(tfms))
-    learn.fit(1, 0.03)
-    assert learn.step_spy.calls == 5
-
-
-def test_a_start_in_a_later_epoch(enforced, tools):
-    learn = enforced()
-    learn.fit_one_cycle(3, 0.03, start_epoch=1)
-    assert learn.step_spy.calls == 10
-    assert learn.spectrum_recorder.epochs == [1, 2, 3]
-
-
-def test_tta_between_fits(enforced, tools):
-    learn = enforced()
-    learn.fit(1)
-    before = tools.snapshot(learn)
-    preds, _ = learn.tta(n=2)
-    assert preds.shape == (16, 3)
-    tools.assert_same(before, tools.snapshot(learn))
-    learn.fit(1)
-
-
-def test_all_together(enforced, tools, tmp_path, capsys):
+def test_all_together(enforced, tmp_path, capsys):
     progress = []
     others = [
         MixUp(),
@@ -177,6 +113,7 @@ def test_all_together(enforced, tools, tmp_path, capsys):
         CSVLogger(),
         TerminateOnNaNCallback(),
         FitProgress(lambda *step: progress.append(step)),
+        fetch := FetchPredsCallback(),
     ]
     learn = enforced(*others)
     learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
@@ -187,9 +124,14 @@ def test_all_together(enforced, tools, tmp_path, capsys):
     assert {total for _, total, _ in progress} == {5, 10}
     assert "epoch 2/2, loss " in progress[-1][2]
     assert learn.spectrum_recorder.epochs == [0, 1, 2, 3]
-    tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
-    tools.assert_consistent(learn)
-    assert type(tools.conv(learn)) is SpectralConv2d
+    assert fetch.preds[0].shape == (16, 3)
+    with (tmp_path / "history.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert header == ["epoch", "train_loss", "valid_loss", "low", "high", "time"]
+    assert [row[3:5] for row in rows] == [["0.25", "0.75"]] * 2
+    learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
+    learners.assert_consistent(learn)
+    assert type(learners.conv(learn)) is SpectralConv2d
 
 
 @pytest.mark.parametrize(
@@ -202,11 +144,15 @@ def test_all_together(enforced, tools, tmp_path, capsys):
         (FrequencyProportion, project_filters),
     ],
 )
-def test_defaults_are_those_of_what_the_callback_calls(callback, function):
+def test_defaults_are_those_of_the_functions_that_the_callbacks_call(callback, function):
     ours, theirs = (signature(each).parameters for each in (callback, function))
-    shared = [name for name in ours if name in theirs and ours[name].default is not Parameter.empty and name != "bands"]
-    assert len(shared) > 1
+    shared = [name for name in ours if name in theirs and ours[name].default not in (Parameter.empty, None)]
+    assert shared
     assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
+
+
+def test_the_default_purity_is_that_of_the_projection():
+    assert FrequencyProportion({"low": 1.0}).purity == signature(project_filters).parameters["purity"].default
 
 
 def test_the_default_perturbation_is_that_of_the_recipe_best():

@@ -4,10 +4,9 @@ import pytest
 from fastai.callback.core import Callback
 from torch import nn
 
-from freqfast.callbacks import (
-    FrequencyProportion,
-)
+from freqfast.callbacks import FrequencyProportion
 from freqfast.spectral.modulation import SpectralConv2d
+from tests.support import learners
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 EVENTS = [
@@ -28,35 +27,36 @@ class Failing(Callback):
             raise self.error
 
 
-@pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize(
-    ("error", "way", "order"), [(RuntimeError("stop"), "fit", -20), (KeyboardInterrupt(), "Learner", 999)]
-)
-def test_at_every_event(event, error, way, order, make_learner, tools, everything):
+WAYS = [(RuntimeError("stop"), "fit", -20), (KeyboardInterrupt(), "Learner", 999)]
+
+
+@pytest.mark.parametrize(("number", "event"), enumerate(EVENTS))
+def test_at_every_event(number, event, make_learner, everything):
+    error, way, order = WAYS[number % 2]
     cbs, failing = everything(), Failing(event, error, order)
     learn = make_learner(cbs if way == "Learner" else None)
     with pytest.raises(type(error)):
         learn.fit(3, 0.1, cbs=[failing] if way == "Learner" else [*cbs, failing])
 
     assert [cb in learn.cbs for cb in cbs] == [way == "Learner"] * 5
-    assert type(tools.conv(learn)) is (SpectralConv2d if way == "Learner" else nn.Conv2d)
+    assert type(learners.conv(learn)) is (SpectralConv2d if way == "Learner" else nn.Conv2d)
     assert "forward" not in vars(learn.model)
-    # Whoever stops the fit between a step and the projection after it, and no one else, finds that step unprojected.
+    # Only a fit that stops between a step and the projection after it has filters that are not projected.
     if event not in ("before_fit", "after_step") or (event == "after_step" and order > 55):
-        tools.assert_enforced(learn, cbs[1], [2, 6])
+        learners.assert_enforced(learn, cbs[1], [2, 6])
     if learn.opt is not None:
-        tools.assert_consistent(learn)
+        learners.assert_consistent(learn)
 
     learn.validate()
-    spy = tools.StepSpy(lambda: tools.assert_enforced(learn, learn.frequency_proportion, [2, 6]))
+    spy = learners.StepSpy(lambda: learners.assert_enforced(learn, learn.frequency_proportion, [2, 6]))
     learn.fit_one_cycle(1, 0.1, cbs=[spy] if way == "Learner" else [*everything(), spy])
     assert spy.calls == 5
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
     recorder = cbs[3]
     assert recorder.epochs == list(range(len(recorder.power)))
 
 
-def test_in_the_optimizer_and_in_the_loss(make_learner, tools, everything):
+def test_in_the_optimizer_and_in_the_loss(make_learner, everything):
     def fail(*_):
         raise KeyboardInterrupt
 
@@ -68,15 +68,15 @@ def test_in_the_optimizer_and_in_the_loss(make_learner, tools, everything):
         with pytest.raises(KeyboardInterrupt):
             learn.fit(1)
         setattr(owner, name, own)
-        tools.assert_consistent(learn)
-        tools.assert_enforced(learn, learn.frequency_proportion, [2, 6])
+        learners.assert_consistent(learn)
+        learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
     learn.fit(1)
 
 
-def test_an_error_of_the_callback_itself_is_one_clear_one(make_learner, tools):
+def test_an_error_of_the_callback_itself(make_learner):
     learn = make_learner()
     learn.create_opt()
     with pytest.raises(ValueError, match="purity must lie between"):
         learn.fit(1, cbs=FrequencyProportion(PROPORTIONS, purity=2.0))
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
     learn.fit(1)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumPerturbation
 from freqfast.spectral.bands import Bands
+from tests.support import learners
 
 OPTIMIZERS = {
     "Adam": (Adam, 0.03),
@@ -41,7 +42,7 @@ def enforcements(draw):
     perturbed=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_after_every_step(enforced, optimizer, modulation, perturbed, seed, make_learner, make_model, tools):
+def test_after_every_step(enforced, optimizer, modulation, perturbed, seed, make_learner, make_model):
     kernel_size, filters, callback = enforced
     cbs = [callback]
     if modulation:
@@ -50,18 +51,8 @@ def test_after_every_step(enforced, optimizer, modulation, perturbed, seed, make
         cbs.append(SpectrumPerturbation())
     opt_func, lr = OPTIMIZERS[optimizer]
     learn = make_learner(cbs, make_model(kernel_size, filters, seed), seed=seed, opt_func=opt_func)
-    spy = tools.StepSpy(lambda: tools.assert_enforced(learn, callback))
+    spy = learners.StepSpy(lambda: learners.assert_enforced(learn, callback))
     learn.fit(1, lr, cbs=spy)
     learn.fit_one_cycle(1, lr, cbs=spy)
     assert spy.calls == 10
-    tools.assert_consistent(learn)
-
-
-@few
-@given(parts=st.lists(st.integers(0, 9), min_size=2, max_size=2).filter(any), filters=st.integers(1, 64))
-def test_the_counts_of_the_attribute_are_those_of_the_filters(parts, filters, make_learner, make_model, tools):
-    callback = FrequencyProportion({"low": parts[0] / sum(parts), "high": parts[1] / sum(parts)})
-    learn = make_learner(callback, make_model(filters=filters))
-    learn.fit(1)
-    shares = tools.shares(tools.conv(learn).weight, callback.bands.edges)
-    assert callback.assignment.tolist() == shares.argmax(1).tolist()
+    learners.assert_consistent(learn)

@@ -1,16 +1,16 @@
-"""The gains and the optimizer: each parameter once, in the right group and place, whatever happened before."""
+"""The gains in the optimizer: once, in the right group and place, whatever happened before."""
 
 from functools import partial
 
 import pytest
 import torch
-from fastai.callback.schedule import ParamScheduler
 from fastai.optimizer import SGD, Adam, OptimWrapper, ranger
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation
+from tests.support import learners
 
 PROPORTIONS = {"low": 0.5, "high": 0.5}
 OPTIMIZERS = {
@@ -29,97 +29,86 @@ def names_by_group(learn):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_gains_train_in_any_optimizer(name, make_learner, tools):
+def test_the_gains_train_in_any_optimizer(name, make_learner):
     callback = FrequencyProportion(PROPORTIONS)
     learn = make_learner([SpectralModulation(), callback], opt_func=OPTIMIZERS[name])
-    spy = tools.StepSpy(lambda: tools.assert_enforced(learn, callback, [4, 4]))
+    spy = learners.StepSpy(lambda: learners.assert_enforced(learn, callback, [4, 4]))
     learn.fit_one_cycle(2, 0.03, cbs=spy)
-    assert float(tools.conv(learn).log_gain.detach().abs().max()) > 1e-3
-    tools.assert_consistent(learn)
+    assert float(learners.conv(learn).log_gain.detach().abs().max()) > 1e-3
+    learners.assert_consistent(learn)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("fitted", [False, True])
-def test_late_gains_take_the_place_that_they_have_from_the_start(name, fitted, make_learner):
+def test_gains_that_are_added_later_have_the_same_place(name, make_learner):
     early, late = (make_learner(opt_func=OPTIMIZERS[name]) for _ in range(2))
     early.add_cb(SpectralModulation())
     early.create_opt()
-    late.create_opt()
-    if fitted:
-        late.fit(1)
+    late.fit(1)
     late.add_cb(SpectralModulation())
     assert names_by_group(late) == names_by_group(early)
     assert names_by_group(late)[0][:3] == ["0.0.weight", "0.0.bias", "0.0.log_gain"]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_state_of_late_gains_saves_loads_and_exports(name, make_learner, tools):
+def test_state_of_gains_that_are_added_later_saves_loads_and_exports(name, make_learner):
     late = make_learner(opt_func=OPTIMIZERS[name])
     late.fit(1)
     late.add_cb(SpectralModulation())
     late.fit(1)
     late.save("late")
     fresh = make_learner(SpectralModulation(), opt_func=OPTIMIZERS[name], seed=1).load("late")
-    tools.assert_same(tools.snapshot(late), tools.snapshot(fresh))
+    learners.assert_same(learners.snapshot(late), learners.snapshot(fresh))
     late.export()  # makes a new optimizer and loads the old one's state into it
     for learn in (fresh, late):
         learn.fit(1)
-        tools.assert_consistent(learn)
+        learners.assert_consistent(learn)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_nothing_of_the_gains_stays_behind(name, make_learner, tools):
+def test_removed_gains_leave_no_trace(name, make_learner):
     learn = make_learner(opt_func=OPTIMIZERS[name])
     learn.fit(1, cbs=SpectralModulation())
     learn.save("after")  # torch refuses to save a state of parameters that no group holds
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
     states = [learn.opt.state, getattr(learn.opt, "opt", learn.opt).state]
     known = {id(p) for p in learn.model.parameters()}
     assert all(id(p) in known for state in states for p in state)
     learn.load("after")
     learn.fit(1, cbs=SpectralModulation())  # once loaded, fastai's state is a plain dict
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
 
 
-def test_an_optimizer_that_was_built_by_hand(make_learner, make_model, tools):
+def test_an_optimizer_that_was_built_by_hand(make_learner, make_model):
     model = make_model()
     optimizer = OptimWrapper(opt=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
     learn = make_learner(SpectralModulation(), model, opt_func=optimizer)
     learn.fit(1, 0.1)
-    assert float(tools.conv(learn).log_gain.detach().abs().max()) > 0
-    tools.assert_consistent(learn)
+    assert float(learners.conv(learn).log_gain.detach().abs().max()) > 0
+    learners.assert_consistent(learn)
     learn.remove_cb(SpectralModulation)
     learn.fit(1, 0.1)
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
 
 
-def test_learning_rates_by_group(make_learner, tools):
+def test_learning_rates_by_group(make_learner):
     learn = make_learner([SpectralModulation(), FrequencyProportion(PROPORTIONS)])
     seen = []
-    spy = tools.StepSpy(lambda: seen.append([h["lr"] for h in learn.opt.hypers]))
+    spy = learners.StepSpy(lambda: seen.append([h["lr"] for h in learn.opt.hypers]))
     learn.fit(1, slice(1e-5, 1e-2), cbs=spy)
     assert seen[0] == pytest.approx([1e-5, 1e-2])
     learn.fit_one_cycle(1, slice(1e-5, 1e-2), cbs=spy)
     assert all(len(rates) == 2 for rates in seen)
-    tools.assert_consistent(learn)
+    learners.assert_consistent(learn)
 
 
-def test_a_schedule_goes_on_when_the_callback_joins_and_leaves(make_learner, tools):
-    learn = make_learner()
-    learn.fit_one_cycle(1, slice(1e-4, 1e-2))
-    learn.fit_one_cycle(1, slice(1e-4, 1e-2), cbs=SpectralModulation())
-    assert len(learn.opt.param_lists) == len(learn.opt.hypers) == 2
-    assert ParamScheduler not in [type(cb) for cb in learn.cbs]
-
-
-def test_a_frozen_layer_keeps_its_gains_and_the_proportion(make_learner, tools):
+def test_a_frozen_layer_keeps_its_gains_and_the_proportion(make_learner):
     callback = FrequencyProportion(PROPORTIONS)
     learn = make_learner(callback)
     learn.freeze()
     learn.add_cb(SpectralModulation())
-    conv = tools.conv(learn)
+    conv = learners.conv(learn)
     assert not conv.log_gain.requires_grad
-    learn.fit(1, 0.1, cbs=tools.StepSpy(lambda: tools.assert_enforced(learn, callback, [4, 4])))
+    learn.fit(1, 0.1, cbs=learners.StepSpy(lambda: learners.assert_enforced(learn, callback, [4, 4])))
     assert not conv.log_gain.any()
     enforced = conv.weight.detach().clone()
     learn.fit(1, 0.1)
@@ -127,10 +116,10 @@ def test_a_frozen_layer_keeps_its_gains_and_the_proportion(make_learner, tools):
     learn.unfreeze()
     learn.fit(1, 0.1)
     assert conv.log_gain.any()
-    tools.assert_enforced(learn, callback, [4, 4])
+    learners.assert_enforced(learn, callback, [4, 4])
 
 
-def test_a_splitter_that_leaves_the_layer_out(make_learner, tools):
+def test_a_splitter_that_leaves_the_layer_out(make_learner):
     learn = make_learner(splitter=lambda model: [list(model[1].parameters())])
     learn.create_opt()
     learn.add_cb(SpectralModulation())
@@ -179,11 +168,11 @@ def act(learn, action):
 
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(OPTIMIZERS)), actions=st.lists(st.sampled_from(ACTIONS), min_size=3, max_size=9))
-def test_any_sequence_of_actions(name, actions, make_learner, tools):
+def test_any_sequence_of_actions(name, actions, make_learner):
     learn = make_learner(opt_func=OPTIMIZERS[name])
     for action in [*actions, "fit", "remove modulation", "fit"]:
         act(learn, action)
-        tools.assert_consistent(learn)
+        learners.assert_consistent(learn)
         if action == "fit" and hasattr(learn, "frequency_proportion"):
-            tools.assert_enforced(learn, learn.frequency_proportion, [4, 4])
-    assert type(tools.conv(learn)) is nn.Conv2d
+            learners.assert_enforced(learn, learn.frequency_proportion, [4, 4])
+    assert type(learners.conv(learn)) is nn.Conv2d

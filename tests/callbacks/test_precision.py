@@ -1,4 +1,4 @@
-"""bfloat16 autocast: on for the forward call, off whatever happens."""
+"""bfloat16 autocast: on during the forward call, off after it in any case."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch import nn
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation
 from freqfast.compute.precision import resolve_precision
+from tests.support import learners
 
 
 def autocast_is_on():
@@ -14,7 +15,7 @@ def autocast_is_on():
 
 
 def probe(model, seen, fail=None):
-    """Note what happens inside the head's forward call; raise there if told to."""
+    """Note the dtype and autocast inside the head's forward call; raise `fail` there."""
 
     def note(module, inputs):
         seen.append((inputs[0].dtype, autocast_is_on(), module.training))
@@ -24,7 +25,7 @@ def probe(model, seen, fail=None):
     return model[1][2].register_forward_pre_hook(note)
 
 
-def test_the_forward_pass_runs_in_bfloat16(make_learner, tools):
+def test_the_forward_pass_runs_in_bfloat16(make_learner):
     learn = make_learner([AutoPrecision("bfloat16"), SpectralModulation(), FrequencyProportion({"low": 1.0})])
     seen, dtypes = [], []
     probe(learn.model, seen)
@@ -44,7 +45,7 @@ def test_the_forward_pass_runs_in_bfloat16(make_learner, tools):
     assert {training for *_, training in seen} == {True, False}
     assert set(dtypes) == {torch.float32}
     assert {p.dtype for p in learn.model.parameters()} == {torch.float32}
-    tools.assert_enforced(learn, learn.frequency_proportion, [8, 0])
+    learners.assert_enforced(learn, learn.frequency_proportion, [8, 0])
     assert "forward" not in vars(learn.model)
 
 
@@ -58,35 +59,27 @@ def test_bfloat16_trains_like_float32(make_learner):
     assert losses[1] != losses[0]
 
 
-def test_data_parallel_is_left_in_float32(make_learner, make_model, tools):
-    model = tools.data_parallel(make_model())
+def test_data_parallel_is_left_in_float32(make_learner, make_model):
+    model = learners.data_parallel(make_model())
     learn = make_learner(AutoPrecision("bfloat16"), model, splitter=lambda m: list(m.parameters()))
     with pytest.warns(UserWarning, match=r"nn\.DataParallel's threads know no bfloat16, .* DistributedDataParallel"):
         learn.fit(1)
     assert learn.auto_precision.chosen == "float32"
 
 
-def test_float32_changes_nothing(make_learner, tools):
-    plain, ours = make_learner(), make_learner(AutoPrecision("float32"))
-    plain.fit(1)
-    ours.fit(1)
-    tools.assert_same(tools.snapshot(plain), tools.snapshot(ours))
-
-
-def test_auto_takes_what_the_device_has(make_learner, tools):
+def test_auto_is_resolved_for_the_device(make_learner):
     learn = make_learner(AutoPrecision())
     learn.fit(1)
-    assert learn.auto_precision.chosen == resolve_precision("auto", tools.device)
+    assert learn.auto_precision.chosen == resolve_precision("auto", learners.DEVICE)
 
 
-def test_an_unknown_precision():
+def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="precision must be one of auto, bfloat16, float32, got 'fp16'"):
         AutoPrecision("fp16")
 
 
-@pytest.mark.parametrize("way", ["Learner", "fit"])
-@pytest.mark.parametrize("error", [RuntimeError("in forward"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
-def test_an_exception_in_forward_leaves_nothing_on(error, way, make_learner, tools):
+@pytest.mark.parametrize(("error", "way"), [(RuntimeError("in forward"), "Learner"), (KeyboardInterrupt(), "fit")])
+def test_an_exception_in_forward_leaves_nothing_on(error, way, make_learner):
     callback, seen = AutoPrecision("bfloat16"), []
     learn = make_learner(callback if way == "Learner" else None)
     handle = probe(learn.model, seen, error)
@@ -96,12 +89,11 @@ def test_an_exception_in_forward_leaves_nothing_on(error, way, make_learner, too
     assert not autocast_is_on()
     assert "forward" not in vars(learn.model)
     handle.remove()
-    assert learn.model(torch.zeros(2, 3, 16, 16, device=tools.device)).dtype == torch.float32
+    assert learn.model(torch.zeros(2, 3, 16, 16, device=learners.DEVICE)).dtype == torch.float32
     learn.fit(1)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("before"), KeyboardInterrupt(), CancelBatchException()])
-@pytest.mark.parametrize("order", [0, 999])
+@pytest.mark.parametrize(("error", "order"), [(RuntimeError("before"), 999), (CancelBatchException(), 0)])
 def test_an_exception_before_the_forward_call(error, order, make_learner):
     learn = make_learner(AutoPrecision("bfloat16"))
 
@@ -117,16 +109,6 @@ def test_an_exception_before_the_forward_call(error, order, make_learner):
             learn.fit(1, cbs=failing)
     assert "forward" not in vars(learn.model)
     assert not autocast_is_on()
-
-
-def test_predictions_of_every_kind_are_float32(make_learner):
-    learn = make_learner(AutoPrecision("bfloat16"))
-    learn.fit(1)
-    preds, _, decoded = learn.get_preds(with_decoded=True)
-    assert preds.dtype == torch.float32
-    assert decoded.shape == (16,)
-    assert len(learn.validate()) == 1
-    assert "forward" not in vars(learn.model)
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler
@@ -150,7 +132,7 @@ def test_forward_of_a_compiled_model_and_of_a_patched_one(make_learner, make_mod
     assert calls == [True] * 6
 
 
-def test_outputs_that_are_not_one_tensor(make_learner):
+def test_outputs_of_several_tensors(make_learner):
     class Two(nn.Module):
         def __init__(self, model):
             super().__init__()
@@ -166,3 +148,13 @@ def test_outputs_that_are_not_one_tensor(make_learner):
 
     model = Two(make_learner().model)
     make_learner(AutoPrecision("bfloat16"), model, loss_func=loss, splitter=lambda m: list(m.parameters())).fit(1)
+
+
+@pytest.mark.skipif(learners.DEVICE != "cpu", reason="small maps are made faster on a CPU")
+def test_convolutions_with_small_maps_are_replaced(make_learner, make_model):
+    model, outputs = make_model(), []
+    model[0].extend([nn.AdaptiveAvgPool2d(4), nn.Conv2d(8, 256, 3, padding=1), nn.Conv2d(256, 256, 3, padding=1)])
+    model[1][2] = nn.Linear(4 * 256, learners.CLASSES)
+    model[0][5].register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    make_learner(AutoPrecision("bfloat16"), model).fit(1)
+    assert type(outputs[0].grad_fn).__name__ == "_StackedConvolutionBackward"

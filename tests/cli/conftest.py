@@ -1,3 +1,5 @@
+"""The command line from its words to its exit code, in a directory of its own."""
+
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from PIL import Image
 
 from freqfast.data.photos import PHOTOS
 from freqfast.models.file import write_model
-from freqfast.models.resnet import build_model
+from tests.support.sound_model import stored_model
 
 
 @dataclass
@@ -83,14 +85,35 @@ def full_disk():
     return full_disk
 
 
+def write_small_model(path, classes, seed=0):
+    """A model file of a small ResNet-18."""
+    torch.manual_seed(seed)
+    write_model(path, stored_model(classes))
+    return path
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
     """A model of the photographs."""
-    torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
-    path = tmp_path / "model.safetensors"
-    write_model(path, build_model(**spec), spec, tuple(PHOTOS), (0.5,) * 3, (0.25,) * 3)
-    return path
+    return write_small_model(tmp_path / "model.safetensors", PHOTOS)
+
+
+@pytest.fixture
+def rival(tmp_path):
+    """Another model of ten classes."""
+    return write_small_model(tmp_path / "rival.safetensors", "abcdefghij", seed=1)
+
+
+@pytest.fixture
+def no_commits(monkeypatch):
+    """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
+    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs measure two corruptions only."""
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
 
 
 @pytest.fixture

@@ -1,44 +1,56 @@
-"""`freqfast heatmap`, `reliance`, `ablation` and `quality`: on a run and on a bare checkpoint, and what they refuse."""
+"""The commands of the analyses: on a run and on a bare model, what they refuse, and those of other packages."""
 
 import errno
 import json
 import re
-import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from freqfast.analysis import (
-    ablate_bands,
-    filter_quality,
-    fourier_heat_map,
-    frequency_reliance,
-    read_analysis,
-)
+from freqfast.analysis import ablate_bands, filter_quality, fourier_heat_map, frequency_reliance, read_analysis
 from freqfast.data import load_data
-from freqfast.models.classifier import Classifier
-from freqfast.models.file import read_model, write_model
-from freqfast.models.resnet import build_model
+from freqfast.data.images import data_hash
+from freqfast.models.classifier import Classifier, hash_weights
+from freqfast.models.file import read_model
+from freqfast.records import plain, write_record
 from freqfast.runs.directory import RunDirectory
-from freqfast.runs.environment import data_hash
+from freqfast.runs.environment import DataOrigin
 from freqfast.runs.recipe import Recipe
+from freqfast.spectral.modulation import effective_weight
+from tests.support.finished import write_network, write_run
+from tests.support.packages import install  # noqa: F401
+from tests.support.runs import ENVIRONMENT
 
-MEASURED = ("heatmap", "reliance", "ablation")
+ALL = ("heatmap", "reliance", "ablation", "quality")
 
 
 @pytest.fixture
-def run(tmp_path, tree):
+def run(tmp_path):
     """A run on the tree, as far as an analysis needs it."""
     path = tmp_path / "a run [bold]"
     path.mkdir()
-    torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
-    write_model(path / "model.safetensors", build_model(**spec), spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
-    (path / "recipe.toml").write_text(Recipe(name="mine", description="", model_options={"width": 8}).to_toml())
+    write_network(path / "model.safetensors", ("dark", "light"))
+    write_recipe(path)
     return path
+
+
+def write_recipe(run, **settings):
+    write_record(run / "recipe.toml", Recipe("a run", name="mine", model_options={"width": 8}, **settings))
+
+
+def write_environment(run, tree, sha256="unknown"):
+    data = DataOrigin("images", sha256, str(tree))
+    write_record(run / "environment.json", replace(ENVIRONMENT, data=data))
+
+
+def without_command(found):
+    """What was found but for what the command adds of itself and its model."""
+    values = found if isinstance(found, dict) else plain(found)
+    return {key: value for key, value in values.items() if key not in ("command", "weights_sha256")}
 
 
 def expected(kind, run, tree, **options):
@@ -54,21 +66,23 @@ def expected(kind, run, tree, **options):
     ("kind", "words", "options"),
     [
         ("heatmap", ("--norm", 2, "--seed", 5), {"norm": 2.0, "seed": 5}),
-        ("reliance", (), {}),
+        ("reliance", ("--images", 8), {}),
         ("ablation", ("--bands", 3, "--seed", 1), {"bands": 3, "seed": 1}),
     ],
 )
 def test_an_analysis_is_printed_kept_and_drawn(call, place, run, tree, kind, words, options):
     result = call(kind, run, "--data", tree, *words, "--json", "-o", "figure.svg")
     assert result.code == 0, result.err
-    data = {"data": "images", "data_sha256": data_hash(load_data("cifar10", tree))}
-    found = expected(kind, run, tree, **options).to_dict() | data
-    assert json.loads(result.out) == found
-    assert read_analysis(RunDirectory(run).analysis(kind)).to_dict() == found
+    found = json.loads(result.out)
+    assert plain(read_analysis(RunDirectory(run).analysis(kind))) == found
+    origin = {"data": "images", "data_sha256": data_hash(load_data("cifar10", tree))}
+    assert without_command(found) == without_command(expected(kind, run, tree, **options)) | origin
+    assert found["weights_sha256"] == hash_weights(read_model(run).model)
+    assert found["command"].startswith(f"freqfast {kind} '{run}' --data {tree}")
     assert (place / "figure.svg").read_text().startswith("<?xml")
 
 
-def test_tables_and_sentences_tell_the_main_numbers(call, run, tree):
+def test_tables_and_lines_show_the_main_numbers(call, run, tree):
     for kind, words in (
         ("heatmap", ("error without perturbation", "mean error at L2 norm 4", "at low frequencies", "heatmap.json")),
         ("reliance", ("below it kept", "0.65", "on whole images", "reliance.json")),
@@ -82,15 +96,8 @@ def test_tables_and_sentences_tell_the_main_numbers(call, run, tree):
 def test_quality_needs_no_data(call, run):
     result = call("quality", run, "--layer", "layer1.0.conv1", "--json")
     weight = read_model(run).model.state_dict()["layer1.0.conv1.weight"]
-    assert json.loads(result.out) == filter_quality(weight.numpy(), "layer1.0.conv1").to_dict()
+    assert without_command(json.loads(result.out)) == without_command(filter_quality(weight.numpy(), "layer1.0.conv1"))
     assert "variance entropy" in call("quality", run).out
-
-
-def test_a_bare_checkpoint_is_analysed_and_nothing_is_kept(call, place, run, tree):
-    shutil.copy(run / "model.safetensors", place / "model.safetensors")
-    result = call("ablation", "model.safetensors", "--data", tree, "-o", "figure.png")
-    assert result.code == 0, result.err
-    assert sorted(path.name for path in place.iterdir()) == ["figure.png", "model.safetensors"]
 
 
 ZOO = """
@@ -115,21 +122,16 @@ def zoo(place, monkeypatch):
     sys.modules.pop("analysed_zoo", None)
 
 
-HALVES = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+NORMALISATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 
 
-@pytest.mark.parametrize("kind", MEASURED)
-def test_every_model_is_analysed_and_of_others_nothing_is_kept(call, place, tree, zoo, kind):
-    result = call(kind, f"{zoo}:trained", *HALVES, "--data", tree, "-o", "figure.svg", "--json")
+def test_a_model_that_is_not_a_run_is_analysed_and_nothing_is_kept(call, place, tree, zoo):
+    result = call("reliance", f"{zoo}:trained", *NORMALISATION, "--data", tree, "-o", "figure.svg", "--json")
     assert result.code == 0, result.err
-    found = json.loads(result.out)
-    assert (found["images"], found["data"]) == (8, "images")
     assert {path.name for path in place.iterdir()} == {"figure.svg", f"{zoo}.py"}
-    model = sys.modules[zoo].trained
-    classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+    classifier = Classifier(sys.modules[zoo].trained, (0.5,) * 3, (0.25,) * 3, precision="float32")
     test = load_data("cifar10", tree).test
-    clean = float((classifier.predict(test.images) == test.labels).mean())
-    assert found.get("clean", 1 - found.get("clean_error", 1)) == pytest.approx(clean)
+    assert json.loads(result.out)["clean"] == (classifier.predict(test.images) == test.labels).mean()
 
 
 def test_weights_fill_a_model_that_is_not_ours(call, place, zoo):
@@ -137,33 +139,31 @@ def test_weights_fill_a_model_that_is_not_ours(call, place, zoo):
     layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.Identity(), torch.nn.Flatten(), torch.nn.Linear(16, 2))
     torch.save(torch.nn.Sequential(*layers).state_dict(), place / "w.pth")
     found = json.loads(call("quality", f"{zoo}:net", "--weights", "w.pth", "--json").out)
-    assert found == filter_quality(layers[0].weight.detach().numpy(), "0").to_dict()
+    assert without_command(found) == without_command(filter_quality(layers[0].weight.detach().numpy(), "0"))
 
 
-def test_what_does_not_fit_a_model_that_is_not_ours(refused, run, tree, zoo):
-    line = refused("reliance", f"{zoo}:many", *HALVES, "--data", "photos")
+def test_options_that_do_not_fit_the_model(refused, run, tree, zoo):
+    line = refused("reliance", f"{zoo}:many", *NORMALISATION, "--data", "photos")
     assert "analysed_zoo:many gives 7 logits, but photos has 10 classes" in line
     line = refused("reliance", f"{zoo}:net", "--data", tree)
-    assert "the normalisation of analysed_zoo:net is not known; pass --mean R,G,B" in line
-    line = refused("reliance", run, *HALVES, "--data", tree)
+    assert "the normalisation of analysed_zoo:net is not known; pass mean and std" in line
+    line = refused("reliance", run, *NORMALISATION, "--data", tree)
     assert "must be of its own normalisation; leave out --mean, --std" in line
     assert "is built with the classes that it has; leave out --classes" in refused("quality", run, "--classes", 2)
 
 
-@pytest.mark.parametrize("kind", [*MEASURED, "quality"])
-def test_a_run_s_model_file_is_the_run(call, run, tree, kind):
-    (run / "recipe.toml").write_text(
-        Recipe(name="mine", description="", model_options={"width": 8}, holdout=6).to_toml()
-    )
-    (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree)}}))
+@pytest.mark.parametrize("kind", ALL)
+def test_the_model_file_of_a_run_stands_for_the_run(call, run, tree, kind):
+    write_recipe(run, holdout=6)
+    write_environment(run, tree, data_hash(load_data("cifar10", tree)))
     found = json.loads(call(kind, run / "model.safetensors", "--json").out)
     assert found.get("images") == (None if kind == "quality" else 6)
-    assert found == read_analysis(RunDirectory(run).analysis(kind)).to_dict()
+    assert found == plain(read_analysis(RunDirectory(run).analysis(kind)))
 
 
-def test_other_data_than_the_run_s_is_not_kept(call, run, tree):
+def test_results_on_other_data_than_the_run_are_not_kept(call, run, tree):
     own = data_hash(load_data("cifar10", tree))
-    (run / "environment.json").write_text(json.dumps({"data": {"name": "images", "path": str(tree), "sha256": own}}))
+    write_environment(run, tree, own)
     assert call("reliance", run).err == ""
     kept = RunDirectory(run).analysis("reliance").read_bytes()
     Image.new("RGB", (16, 16)).save(next((tree / "test" / "dark").iterdir()))
@@ -178,19 +178,7 @@ def test_other_data_than_the_run_s_is_not_kept(call, run, tree):
     assert RunDirectory(run).analysis("reliance").read_bytes() == kept
 
 
-def test_images_are_the_first_of_the_test_images(call, run, tree):
-    found = json.loads(call("reliance", run, "--data", tree, "--images", 3, "--json").out)
-    assert found["images"] == 3
-
-
-def test_held_out_images_are_used_where_the_recipe_held_some_out(call, run, tree):
-    (run / "recipe.toml").write_text(
-        Recipe(name="mine", description="", model_options={"width": 8}, holdout=6).to_toml()
-    )
-    assert json.loads(call("reliance", run, "--data", tree, "--json").out)["images"] == 6
-
-
-def test_what_was_found_is_printed_where_it_cannot_be_kept(call, run, tree):
+def test_a_result_that_cannot_be_kept_is_printed(call, run, tree):
     (run / "analysis").write_text("in the way")
     result = call("quality", run)
     assert result.code == 0
@@ -198,7 +186,7 @@ def test_what_was_found_is_printed_where_it_cannot_be_kept(call, run, tree):
     assert "not kept in the run" in result.err
 
 
-def test_a_figure_that_fails_costs_nothing_else(call, run, monkeypatch):
+def test_a_result_is_kept_and_printed_though_its_figure_fails(call, run, monkeypatch):
     def fail(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -220,71 +208,78 @@ def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", [*MEASURED, "quality"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("absent",), "absent does not exist; name a run directory, a .safetensors file of ours, timm:NAME"),
-        (("RUN", "-o", "figure.jpg"), "cannot write figure.jpg: its name must end in .png or .svg or .pdf"),
-        (("RUN", "-o", "nowhere/figure.png"), "folder nowhere does not exist"),
-        (("RUN", "-o", "."), r"\. is a folder; name a file"),
+        (("heatmap", "absent"), "absent does not exist; name a run directory"),
+        (("reliance", "RUN", "-o", "a.jpg"), "cannot write a.jpg: its name must end in .png or .svg or .pdf"),
+        (("quality", "RUN", "-o", "nowhere/a.png"), "folder nowhere does not exist"),
+        (("quality", "RUN", "-o", "."), ". is a folder; name a file"),
+        (("heatmap", "RUN", "--norm", "0"), "norm must be positive and at most 1,000,000, got 0"),
+        (("heatmap", "RUN", "--norm", "nan"), "norm must be positive and at most 1,000,000, got nan"),
+        (("ablation", "RUN", "--layer", "conv9"), "conv9"),
+        (("reliance", "RUN", "--images", "0"), "--images"),
+        (("ablation", "RUN", "--bands", "17"), "--bands"),
+        (("heatmap", "RUN", "--device", "cuda:99"), "cuda"),
+        (("reliance", "RUN", "--precision", "half"), "half"),
+        (("reliance", "RUN", "--data", "photos"), "on the classes dark, light, but those of photos are astronaut"),
     ],
 )
-def test_what_every_analysis_refuses(refused, run, kind, words, message):
-    line = refused(kind, *(run if word == "RUN" else word for word in words))
-    assert re.search(message, line), line
+def test_invalid_arguments(refused, run, words, message):
+    assert message in refused(*(run if word == "RUN" else word for word in words))
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("heatmap", "--norm", "0"), "norm must be positive and at most 1,000,000, got 0"),
-        (("heatmap", "--norm", "nan"), "norm must be positive and at most 1,000,000, got nan"),
-        (("heatmap", "--norm", "2e6"), "norm must be positive and at most 1,000,000, got 2000000"),
-        (("ablation", "--layer", "conv9"), "conv9"),
-        (("reliance", "--images", "0"), "--images"),
-        (("ablation", "--bands", "17"), "--bands"),
-        (("heatmap", "--device", "cuda:99"), "cuda"),
-        (("reliance", "--precision", "half"), "half"),
-    ],
-)
-def test_unfit_values_are_named(refused, run, tree, words, message):
-    assert message in refused(*words, run, "--data", tree)
-
-
-def test_data_of_other_classes_is_refused(refused, run):
-    line = refused("reliance", run, "--data", "photos")
-    assert "was trained on the classes dark, light, but those of photos are astronaut" in line
-
-
-def test_a_folder_of_a_data_set_s_name(call, place, run, tree):
+def test_a_folder_with_the_name_of_a_data_set(call, place, run, tree):
     tree.rename(place / "photos")
     assert json.loads(call("reliance", run, "--data", "./photos", "--json").out)["images"] == 8
 
 
-def test_damaged_checkpoints_are_refused(refused, run, tree):
-    (run / "model.safetensors").write_bytes(b"x" * 100)
-    assert "is not a sound safetensors file" in refused("quality", run)
+def test_quality_is_that_of_the_modulated_filters(call, run):
+    write_network(run / "model.safetensors", ("dark", "light"), modulation=True, gains=True)
+    conv = read_model(run).model.conv1
+    found = json.loads(call("quality", run, "--json").out)["orthogonality"]
+    assert found == filter_quality(effective_weight(conv).numpy()).orthogonality
+    assert not np.isclose(found, filter_quality(conv.weight.detach().numpy()).orthogonality)
 
 
-def test_modulated_filters_count_as_they_are_applied(call, run):
-    from freqfast.spectral.modulation import apply_modulation, effective_weight
-
-    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 2}
-    model = apply_modulation(build_model(**spec))
-    with torch.no_grad():
-        model.conv1.log_gain.normal_()
-    write_model(run / "model.safetensors", model, spec, ("dark", "light"), (0.5,) * 3, (0.25,) * 3)
-    found = json.loads(call("quality", run, "--json").out)
-    weight = effective_weight(model.conv1).detach().numpy()
-    assert found["orthogonality"] == pytest.approx(filter_quality(weight).orthogonality)
-    assert not np.isclose(found["orthogonality"], filter_quality(model.conv1.weight.detach().numpy()).orthogonality)
-
-
-def test_a_reader_who_has_gone_costs_no_figure(call, place, run, monkeypatch):
-    def gone(*args, **options):
+def test_a_closed_pipe_loses_no_figure(call, place, run, monkeypatch):
+    def closed(*args, **options):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("freqfast.cli.analyses.console.print", gone)
+    monkeypatch.setattr("freqfast.cli.output.console.print", closed)
     call("quality", run, "-o", "figure.png")
     assert [path.name for path in place.iterdir()] == ["figure.png"]
+
+
+def test_an_analysis_of_another_package(call, place, tree, install, monkeypatch):  # noqa: F811
+    """One module and its entry point: listed without import, run with its options, kept and drawn."""
+    install("analyses", "from tests.support.ripple import ripple", ripple="ripple")
+    run = write_run(place / "run", classes=("dark", "light"))
+    write_environment(run, tree, data_hash(load_data("cifar10", tree)))
+    monkeypatch.delitem(sys.modules, "tests.support.ripple", raising=False)
+    words = call("--help").out
+    assert re.search(r"ripple +An analysis by other-analyses\.", words)
+    assert words.index("ripple") > words.index("report")
+    assert "tests.support.ripple" not in sys.modules
+    assert "How deep." in call("ripple", "--help").out
+    assert "--depth" in call("ripple", run, "--depth", "0").err
+    result = call("ripple", "run", "--depth", "4", "-o", "figure.png")
+    assert result.out.startswith("ripples: 0.25\nwritten: run/analysis/ripple.json\n"), result.err
+    found = read_analysis(run / "analysis" / "ripple.json")
+    assert (found.share, found.images, found.data) == (0.25, 8, "images")
+    assert call("report", "run").code == 0
+    page = (place / "report.html").read_text()
+    assert 'alt="run: 0.25 ripples."' in page
+    assert "freqfast ripple " in page
+
+
+def test_corrupt_entry_points_leave_our_commands(call, run, monkeypatch):
+    def fail(**options):
+        raise TypeError("corrupt")
+
+    monkeypatch.setattr("freqfast.plugins.entry_points", fail)
+    result = call("--help")
+    assert "heatmap" in result.out
+    assert "the entry points of an installed package cannot be read (TypeError: corrupt)" in result.err
+    assert call("quality", run).code == 0
+    assert call("ripple", run).code == 2

@@ -1,26 +1,18 @@
-"""Where files may be left, found out before the work."""
+"""Files that commands are given and write, looked at before the work."""
 
 import os
 from pathlib import Path
 
 import pytest
-from freqfast.cli.files import FORMATS, check_output
+from freqfast.cli.files import FORMATS, check_exists, check_output
 
 
-def test_files_that_can_be_written(place):
+def test_outputs_that_can_be_written(place):
     for name in ("new.PNG", "a.b.svg"):
         check_output(Path(name), FORMATS)
     (place / "former").write_text("")
     check_output(Path("former"))
     check_output(None, FORMATS)
-
-
-def test_a_folder_without_room_for_new_files(place, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) == Path("sub")))
-    (place / "sub").mkdir()
-    check_output(place / "x.json")
-    with pytest.raises(PermissionError, match="folder sub cannot be written to; choose another path"):
-        check_output(Path("sub/x.json"))
 
 
 @pytest.mark.parametrize(
@@ -31,10 +23,18 @@ def test_a_folder_without_room_for_new_files(place, monkeypatch):
         ("file/x.png", FileNotFoundError, "folder file does not exist"),
         ("x", ValueError, r"cannot write x: its name must end in \.png or \.svg or \.pdf"),
         ("x.png.gz", ValueError, r"cannot write x\.png\.gz: its name"),
+        ("sub/x.png", PermissionError, "folder sub cannot be written to; choose another path"),
     ],
 )
-def test_others(place, name, error, message):
+def test_outputs_that_cannot_be_written(place, monkeypatch, name, error, message):
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) == Path("sub")))
     (place / "sub").mkdir()
     (place / "file").write_text("")
     with pytest.raises(error, match=message):
         check_output(Path(name), FORMATS)
+
+
+def test_a_missing_input_is_named(place):
+    check_exists(place, "a folder")
+    with pytest.raises(FileNotFoundError, match="absent does not exist; name a folder"):
+        check_exists("absent", "a folder")

@@ -1,95 +1,109 @@
-"""Signals that come while no Python code runs, as in the backward pass of a large model; in a process of its own."""
+"""Signals, in processes of their own."""
 
 import signal
 import subprocess
 import sys
 import time
+from textwrap import indent
 
 import pytest
 import typer
 from freqfast.cli.interrupts import interruptible
 
+ASKED = "freqfast: finishing the step and saving; once more to stop at once"
 BUSY_S = 60
-SCRIPT = """
+AS_COMMAND = "import sys, typer\ntry:\n{}except typer.Exit as done:\n    sys.exit(done.exit_code)"
+LONG_COMMAND = f"""
 import hashlib, signal, sys, time
 from pathlib import Path
 from freqfast.cli.interrupts import long_command
+from freqfast.progress import RunStoppedError
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
-with long_command(Path("a b")) as stop:
-    began = time.monotonic()
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000)
-    rounds = int(float(sys.argv[1]) * 100_000 / (time.monotonic() - began))
+with long_command(Path("."), "go on so", has_children=sys.argv[1] == "children") as stop:
     print("ready", flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", rounds)  # answers no signal
-    print("asked", stop())
+    while stop() is None:
+        time.sleep(0.01)
+    if sys.argv[1] == "obey":
+        raise RunStoppedError("interrupted", stop())
+    print("asked", stop(), flush=True)
+    if sys.argv[1] == "busy":
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes without any Python
+    time.sleep({BUSY_S})
 """
-
-
-@pytest.fixture
-def busy(tmp_path):
-    """Starts a long command that does one thing, without Python, for so many seconds."""
-    (tmp_path / "a b").mkdir()
-    (tmp_path / "a b" / "recipe.toml").write_text("")
-    started = []
-
-    def busy(seconds):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(seconds)],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        started.append(process)
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.1)
-        return process
-
-    yield busy
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_is_told_and_the_second_obeyed_at_once(busy, number, code):
-    process, began = busy(BUSY_S), time.monotonic()
-    process.send_signal(number)
-    assert process.stderr.readline() == "\n"
-    assert process.stderr.readline() == "freqfast: finishing the step and saving; once more to stop at once\n"
-    time.sleep(0.5)
-    process.send_signal(number)
-    assert process.wait(BUSY_S) == code
-    assert time.monotonic() - began < BUSY_S / 3
-    told = process.stderr.read().strip()
-    assert told == "freqfast: stopped at once; go on with `freqfast run --resume 'a b'`"
-
-
-def test_one_is_one_however_late_python_hears_of_it(busy):
-    """Also one that comes twice, to the process and to its group."""
-    process = busy(2)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (0, "asked 15\n")
-    assert err == "\nfreqfast: finishing the step and saving; once more to stop at once\n"
-
-
-def test_sigterm_ends_other_commands_in_order(place):
-    script = """
+INTERRUPTIBLE = f"""
 import time
 from freqfast.cli.interrupts import interruptible
 from freqfast.files import replacing
 with interruptible("interrupted; nothing is kept"), replacing("file") as temporary:
     temporary.write_text("half")
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep({BUSY_S})
 """
-    with subprocess.Popen([sys.executable, "-c", script], cwd=place, stdout=-1, stderr=-1, text=True) as process:
+
+
+@pytest.fixture
+def start(place):
+    """Starts a script, up to its first line."""
+    started = []
+
+    def start(script, *words):
+        code = AS_COMMAND.format(indent(script, "    "))
+        process = subprocess.Popen([sys.executable, "-c", code, *words], cwd=place, stdout=-1, stderr=-1, text=True)
+        started.append(process)
         assert process.stdout.readline() == "ready\n"
-        process.terminate()
-        assert process.communicate(timeout=60)[1].splitlines()[0] == "freqfast: interrupted; nothing is kept"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_first_signal_is_told_to_the_work(start, number, code):
+    process = start(LONG_COMMAND, "obey")
+    process.send_signal(number)
+    process.send_signal(number)  # as `timeout` does, to the process and to its group: one request
+    err = process.communicate(timeout=BUSY_S)[1]
+    assert process.returncode == code
+    assert err == f"\n{ASKED}\nfreqfast: interrupted; go on so\n"
+
+
+def ask_twice(process, first, second):
+    process.send_signal(first)
+    assert process.stderr.readline() == "\n"
+    assert process.stderr.readline() == f"{ASKED}\n"
+    assert process.stdout.readline() == f"asked {first}\n"
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(second)
+    err = process.communicate(timeout=BUSY_S)[1]
+    assert time.monotonic() - began < BUSY_S / 3
+    return err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_the_process_even_while_no_python_runs(start, number):
+    process = start(LONG_COMMAND, "busy")
+    assert ask_twice(process, signal.SIGTERM, number) == ""
+    assert process.returncode == -number
+
+
+def test_second_signal_lets_a_command_end_its_child_processes(start):
+    process = start(LONG_COMMAND, "children")
+    assert ask_twice(process, signal.SIGTERM, signal.SIGTERM) == "freqfast: stopped at once; go on so\n"
+    assert process.returncode == 143
+
+
+def test_sigterm_ends_other_commands_in_order(start, place):
+    process = start(INTERRUPTIBLE)
+    process.terminate()
+    assert process.communicate(timeout=60)[1].splitlines()[0] == "freqfast: interrupted; nothing is kept"
+    assert process.returncode == 143
     assert list(place.iterdir()) == []
 
 
-def test_interruptible_gives_the_handler_back():
+def test_interruptible_restores_the_former_handler():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(typer.Exit) as ended, interruptible():
         signal.raise_signal(signal.SIGTERM)

@@ -1,56 +1,74 @@
+"""What is printed: lines, tables and progress, whatever a file puts into them."""
+
 import io
+import json
+import sys
+import unicodedata
 
 import numpy as np
 import pytest
-from freqfast.cli import output
+from freqfast.cli import evaluation_report, output
 from rich.console import Console
 from rich.style import Style
 
+from freqfast.runs.recipe import Recipe
+from freqfast.spectra import measure_spectra
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectral.bands import Bands
+from tests.cli.test_show_command import blur_and_edge
+
+EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e[/bold]\n:smile:"
+SHOWN = "[/bold] :smile:"  # the end of it: no markup, no emoji, on one line
+
+
+def is_harmless(text):
+    return not any(unicodedata.category(c) in ("Cc", "Cf") and c != "\n" for c in text)
+
+
+def print_recipe(call, place, monkeypatch):
+    monkeypatch.setattr("freqfast.runs.registry.list_recipes", lambda: {EVIL: Recipe(EVIL, data=EVIL)})
+    return call("recipes")
+
+
+def print_spectra(call, place, monkeypatch):
+    bands = Bands((0, 0.3, 0.8), (EVIL, "high"))
+    write_spectra("s.h5", measure_spectra(blur_and_edge(), bands=bands, provenance={EVIL: EVIL}))
+    return call("show", "s.h5")
+
+
+def print_filter(call, place, monkeypatch):
+    print_spectra(call, place, monkeypatch)
+    return call("show", "s.h5", "--filter", 0)
+
+
+def print_result(call, place, monkeypatch):
+    archive, checkpoint = place.parent / "archive [of bold] images", place.parent / "model.safetensors"
+    call("evaluate", checkpoint, "--cifar10c", archive, "--corruption", "fog", "--out", "r.json")
+    content = json.loads((place / "r.json").read_text())
+    content["provenance"] |= {"model": EVIL, "source": EVIL}
+    (place / "r.json").write_text(json.dumps(content))
+    return call("evaluate", "--merge", "r.json", "--baseline", "r.json")
+
+
+def print_archive(call, place, monkeypatch):
+    out = EVIL.replace("/", "")
+    return call("corrupt", "photos", "--out", out, "--limit", 1, "--corruption", "contrast", "--show", f"{out}.png")
+
+
+def print_error(call, place, monkeypatch):
+    return call("show", EVIL)
+
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(None, "-"), (0.0, "0.00"), (1.0, "100.00"), (0.98765, "98.77"), (1 / 3, "33.33")]
+    "print_evil", [print_recipe, print_spectra, print_filter, print_result, print_archive, print_error]
 )
-def test_percent(fraction, text):
-    assert output.percent(fraction) == text
-
-
-def test_proportion_text():
-    assert output.proportion_text(["low", "high"], [0.75, 0.25]) == "low 0.75, high 0.25"
-    with pytest.raises(ValueError, match="zip"):
-        output.proportion_text(["low"], [0.5, 0.5])
-
-
-def drawn(table):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(table)
-    return [[cell.strip() for cell in line.strip("│┃").split("│")] for line in console.file.getvalue().splitlines()]
-
-
-def test_corruption_table_leaves_dashes_where_nothing_was_measured():
-    rows = drawn(output.corruption_table({"fog": {1: 0.5, 3: 0.25}, "snow": {"3": 1.0}}))
-    assert ["fog", "50.00", "25.00", "37.50"] in rows
-    assert ["snow", "-", "100.00", "100.00"] in rows
-
-
-def test_heat_can_be_read_everywhere():
-    """By WCAG's contrast ratio, written out here; 4.5 is its demand."""
-
-    def luminance(colour):
-        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.array(colour) / 255]
-        return np.dot((0.2126, 0.7152, 0.0722), linear) + 0.05
-
-    lightness = []
-    for percentage in range(101):
-        (cell,) = output.corruption_table({"fog": {1: percentage / 100}}).columns[1].cells
-        style = Style.parse(str(cell.style))
-        ink, ground = (luminance(colour.get_truecolor()) for colour in (style.color, style.bgcolor))
-        assert max(ink, ground) / min(ink, ground) > 4.5
-        lightness.append(ground)
-    assert lightness == sorted(lightness)
-
-
-def test_corruption_table_of_nothing():
-    assert drawn(output.corruption_table({}))
+def test_text_of_others_is_printed_as_it_reads(print_evil, call, place, checkpoint, archive, monkeypatch):
+    monkeypatch.setattr(output.console, "width", 300)
+    result = print_evil(call, place, monkeypatch)
+    printed = result.out + result.err
+    assert "Traceback" not in printed
+    assert is_harmless(printed)
+    assert SHOWN.replace("/", "") in printed.replace("/", "")
 
 
 class Terminal(io.StringIO):
@@ -58,18 +76,23 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_drawn_on_a_terminal_and_goes(monkeypatch):
+def test_progress_is_drawn_on_a_terminal_and_removed(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("NO_COLOR", raising=False)
     stderr = Terminal()
     monkeypatch.setattr("sys.stderr", stderr)
     with output.progress_bar() as progress:
         for total in (3, 5):
             for done in range(1, total + 1):
-                progress(done, total, f"stage of {total}")
+                progress(done, total, f"stage of {total} {EVIL}")
+        sys.stderr.write("a run has ended\n")
     text = stderr.getvalue()
     assert "stage of 5" in text
+    assert SHOWN in text
+    assert "\x1b[2J" not in text
     assert "5/5" in text
+    assert "a run has ended\n" in text
     assert text.endswith("\x1b[2K")  # the line is cleared
 
 
@@ -79,6 +102,34 @@ def test_a_log_holds_no_progress(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_means_stand_alone_on_a_narrow_terminal(monkeypatch):
-    monkeypatch.setattr(output.console, "width", 40)
-    assert ["fog", "37.50"] in drawn(output.corruption_table({"fog": {1: 0.5, 3: 0.25}}))
+def drawn(table):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table)
+    return [[cell.strip() for cell in line.strip("│┃").split("│")] for line in console.file.getvalue().splitlines()]
+
+
+def test_corruption_table(monkeypatch):
+    accuracy = {"fog": {1: 0.5, 3: 0.25}, "snow": {3: 1.0}}
+    rows = drawn(evaluation_report.corruption_table(accuracy))
+    assert ["fog", "50.00", "25.00", "37.50"] in rows
+    assert ["snow", "-", "100.00", "100.00"] in rows
+    monkeypatch.setattr(output.console, "width", 40)  # the means stand alone
+    assert ["fog", "37.50"] in drawn(evaluation_report.corruption_table(accuracy))
+    assert drawn(evaluation_report.corruption_table({}))
+
+
+def test_shaded_cells_are_legible():
+    """By WCAG's contrast ratio, written out here; 4.5 is its demand."""
+
+    def luminance(colour):
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.array(colour) / 255]
+        return np.dot((0.2126, 0.7152, 0.0722), linear) + 0.05
+
+    lightness = []
+    for percentage in range(101):
+        (cell,) = evaluation_report.corruption_table({"fog": {1: percentage / 100}}).columns[1].cells
+        style = Style.parse(str(cell.style))
+        ink, ground = (luminance(colour.get_truecolor()) for colour in (style.color, style.bgcolor))
+        assert max(ink, ground) / min(ink, ground) > 4.5
+        lightness.append(ground)
+    assert lightness == sorted(lightness)

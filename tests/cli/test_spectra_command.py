@@ -1,3 +1,5 @@
+"""`freqfast spectra`."""
+
 import h5py
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ def test_export_opens_in_plain_h5py(call, checkpoint, place):
 
 
 def test_layer_points_and_bands(call, checkpoint, place):
+    (place / "out.h5").write_text("a former file is replaced")
     words = ("--layer", "layer2.0.conv1", "--points", 16, "--bands", 3)
     result = call("spectra", checkpoint, "--output", "out.h5", *words)
     assert result.code == 0, result.err
@@ -56,83 +59,17 @@ def run(checkpoint, tmp_path):
     return tmp_path / "run"
 
 
-def test_an_interrupt_is_one_line(call, checkpoint, place, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("freqfast.spectra.measure.power_spectrum", interrupt)
-    result = call("spectra", checkpoint, "-o", "out.h5")
-    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted\n")
-    assert list(place.iterdir()) == []
-
-
-def test_a_note_tells_the_terminal_nothing(call, run):
-    hostile = run.rename(run.with_name("\x1b[2J"))
-    (hostile / "spectra.h5").write_bytes(b"damaged")
-    result = call("spectra", hostile, "-o", "out.h5")
-    assert result.code == 0
-    assert result.err.startswith("freqfast: exported without the run's target and history: ")
-    assert "\x1b" not in result.err
-
-
-def test_a_runs_record_goes_along(call, run, place):
+def test_a_run_s_record_goes_along(call, run, place):
     assert call("spectra", run, "-o", "out.h5", "--layers", "all").code == 0
     first, second, *_ = read_layers(place / "out.h5")
     assert first.target == {"low": 0.25, "high": 0.75}
     assert first.history.epochs.tolist() == [0, 1]
     assert (second.target, second.history) == (None, None)
     assert {"recipe", "seed", "sha256", "source"} == set(first.provenance)
-    assert call("spectra", run, "-o", "finer.h5", "--points", 64).code == 0
-    finer = read_spectra("finer.h5")
-    assert (finer.target, finer.history) == ({"low": 0.25, "high": 0.75}, None)
-    assert call("spectra", run, "-o", "bands.h5", "--bands", 3).code == 0
-    assert read_spectra("bands.h5").target is None
-
-
-def test_a_damaged_record_is_named_and_replaced(call, run):
-    (run / "spectra.h5").write_bytes(b"damaged")
-    result = call("spectra", run, "-o", run / "spectra.h5")
-    assert result.code == 0
-    assert "exported without the run's target and history" in result.err
-    assert "not an HDF5 file" in result.err
-    assert validate(run / "spectra.h5") == []
-
-
-def test_a_former_export_is_replaced(call, checkpoint, place):
-    (place / "out.h5").write_text("old")
-    assert call("spectra", checkpoint, "-o", "out.h5").code == 0
-    assert h5py.is_hdf5(place / "out.h5")
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--layer", "nosuch"), "layer 'nosuch' is not in the model"),
-        (("--layers", "conv1,nosuch"), "layer 'nosuch' is not in the model"),
-        (("--layers", "conv1,conv1"), "layers must be different names"),
-        (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
-        (("--points", "2"), "n must be at least the kernel's size 3, got 2"),
-        (("--points", "-4"), "n must be at least the kernel's size 3, got -4"),
-        (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),
-        (("--classes", "10"), "is built with the classes that it has; leave out --classes"),
-    ],
-)
-def test_wrong_options(refused, checkpoint, words, message):
-    assert message in refused("spectra", checkpoint, "-o", "out.h5", *words)
-
-
-def test_unwritable_output_is_named(refused, checkpoint, place):
-    assert "folder absent does not exist" in refused("spectra", checkpoint, "-o", "absent/out.h5")
-    (place / "folder").mkdir()
-    assert "folder" in refused("spectra", checkpoint, "-o", "folder")
-    (place / "file").write_text("in the way")
-    assert "file does not exist" in refused("spectra", checkpoint, "-o", "file/out.h5")
-
-
-def test_missing_and_damaged_checkpoints_are_named(refused, checkpoint):
-    assert "absent does not exist" in refused("spectra", "absent", "-o", "out.h5")
-    checkpoint.write_bytes(b"\x80\x04N.")
-    assert "is not a sound safetensors file" in refused("spectra", checkpoint, "-o", "out.h5")
+    for option, value, target in (("--points", 64, first.target), ("--bands", 3, None)):
+        assert call("spectra", run, "-o", "other.h5", option, value).code == 0
+        other = read_spectra("other.h5")
+        assert (other.target, other.history) == (target, None)
 
 
 @pytest.mark.parametrize("words", [("--bands", 3), ("--points", 64), ("--layer", "layer4.0.conv1")])
@@ -145,3 +82,39 @@ def test_a_run_s_record_is_not_lost(call, refused, run, words):
         "spectra", run, "-o", record, *words
     )
     assert record.read_bytes() == before
+
+
+def test_a_damaged_record_is_named_and_replaced(call, run):
+    hostile = run.rename(run.with_name("\x1b[2J"))
+    (hostile / "spectra.h5").write_bytes(b"damaged")
+    result = call("spectra", hostile, "-o", hostile / "spectra.h5")
+    assert result.code == 0
+    assert result.err.startswith("freqfast: exported without the run's target and history: ")
+    assert "\x1b" not in result.err
+    assert validate(hostile / "spectra.h5") == []
+
+
+def test_an_interrupt_is_one_line(call, checkpoint, place, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freqfast.spectra.measure.power_spectrum", interrupt)
+    result = call("spectra", checkpoint, "-o", "out.h5")
+    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted\n")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--layer", "nosuch"), "layer 'nosuch' is not in the model"),
+        (("--layers", "conv1,conv1"), "layers must be different names"),
+        (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
+        (("--points", "2"), "at least the kernel's size 3, got 2"),
+        (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),
+        (("-o", "absent/out.h5"), "folder absent does not exist"),
+        (("--classes", "10"), "is built with the classes that it has; leave out --classes"),
+    ],
+)
+def test_wrong_options(refused, checkpoint, words, message):
+    assert message in refused("spectra", checkpoint, "-o", "out.h5", *words)

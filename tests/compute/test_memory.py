@@ -41,34 +41,28 @@ def train(what):
     subprocess.run([sys.executable, "-c", GLIBC], capture_output=True).returncode != 0,
     reason="the C library is not glibc",
 )
-def test_steps_fault_no_pages_in_and_results_stay():
+def test_training_faults_in_no_pages_and_gives_the_same_weights():
     faults, weights = train("default")
     faults_kept, weights_kept = train("keep")
-    assert faults_kept < 0.1 * faults
     assert weights_kept == weights
+    if not faults:
+        pytest.skip("this system counts no page faults")
+    assert faults_kept < 0.1 * faults
 
 
-@pytest.mark.parametrize("error", [OSError("no library"), TypeError("no name"), AttributeError("no mallopt")])
-def test_without_glibc_nothing_happens(monkeypatch, error):
-    def refuse(name):
-        raise error
-
-    monkeypatch.setattr("ctypes.CDLL", refuse)
+@pytest.mark.parametrize("cdll", [lambda name: object(), lambda name: 1 + None])
+def test_without_glibc_nothing_happens(monkeypatch, cdll):
+    monkeypatch.setattr("ctypes.CDLL", cdll)
     assert keep_freed_memory() is False
 
 
 def after(reason, error):
     """An exception as it is when it is raised while another is handled."""
-    try:
-        try:
-            raise reason
-        except BaseException:
-            raise error from None
-    except BaseException as found:
-        return found
+    error.__context__ = reason
+    return error
 
 
-def test_a_lack_of_memory_is_known_by_kind_or_words_and_through_what_came_of_it():
+def test_a_lack_of_memory_is_recognised_by_kind_message_and_cause():
     lack = RuntimeError("DefaultCPUAllocator: can't allocate memory:\n you tried")
     assert memory_error(MemoryError()) == "MemoryError"
     assert memory_error(lack) == "DefaultCPUAllocator: can't allocate memory: you tried"

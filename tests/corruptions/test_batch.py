@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import freqfast.corruptions.batch as batch
-from freqfast.corruptions import BAR, CORRUPTIONS, SEVERITIES, corrupt
+from freqfast.corruptions import C_BAR, CORRUPTIONS, SEVERITIES, corrupt, try_corruptions
 
-BUILT_IN = CORRUPTIONS + BAR
+BUILT_IN = CORRUPTIONS + C_BAR
 RANDOM = (
     "gaussian_noise",
     "glass_blur",
@@ -19,7 +19,7 @@ RANDOM = (
     "fog",
     "elastic_transform",
     "spatter",
-    *(name for name in BAR if name not in ("circular_motion_blur", "transverse_chromatic_abberation")),  # 1 and 6 ways
+    *(name for name in C_BAR if name not in ("circular_motion_blur", "transverse_chromatic_abberation")),
 )
 
 
@@ -36,42 +36,26 @@ def test_type_layout_and_input_are_kept(name, photos, frost_dir):
     last = corrupt(images, name, 3, frost_dir=frost_dir)
     first = corrupt(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), name, 3, frost_dir=frost_dir)
     tensor = corrupt(torch.from_numpy(images), name, 3, frost_dir=frost_dir)
-    assert isinstance(last, np.ndarray)
-    assert isinstance(first, np.ndarray)
-    assert isinstance(tensor, torch.Tensor)
-    assert last.dtype == first.dtype == np.uint8
-    assert tensor.dtype == torch.uint8
-    assert last.shape == images.shape
+    assert (type(last), last.dtype, last.shape) == (np.ndarray, np.uint8, images.shape)
+    assert (type(tensor), tensor.dtype) == (torch.Tensor, torch.uint8)
     assert np.array_equal(first.transpose(0, 2, 3, 1), last)
     assert np.array_equal(tensor.numpy(), last)
     assert np.array_equal(images, before)
-    assert not np.array_equal(last, images)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_an_image_depends_on_nothing_but_itself_and_its_index(name, photos, frost_dir, small_chunks):
+def test_an_image_depends_only_on_itself_and_its_index(name, photos, frost_dir, small_chunks):
+    """Neither on the other images of the batch nor on the number of threads."""
     images = photos[:20]
     whole = corrupt(images, name, 2, seed=5, frost_dir=frost_dir)
     order = np.random.default_rng(0).permutation(20)
+    torch.set_num_threads(3)
     shuffled = corrupt(images[order], name, 2, seed=5, index=order, frost_dir=frost_dir)
+    assert torch.get_num_threads() == 3
     assert np.array_equal(shuffled, whole[order])
     for k in (0, 13):
         alone = corrupt(images[k : k + 1], name, 2, seed=5, index=[k], frost_dir=frost_dir)
         assert np.array_equal(alone[0], whole[k])
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_same_bytes_for_any_number_of_threads(name, photos, frost_dir, small_chunks):
-    before = torch.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            results.append(corrupt(photos[:40], name, 4, frost_dir=frost_dir))
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    assert all(np.array_equal(result, results[0]) for result in results)
 
 
 def test_concurrent_calls_do_not_disturb_each_other(photos, small_chunks):
@@ -82,7 +66,7 @@ def test_concurrent_calls_do_not_disturb_each_other(photos, small_chunks):
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_seed_severity_and_index_each_change_the_draw(name, photos, frost_dir):
+def test_seed_and_index_change_the_draw(name, photos, frost_dir):
     images = np.repeat(photos[:1], 2, axis=0)
     first, second = corrupt(images, name, 5, frost_dir=frost_dir)
     other_seed = corrupt(images[:1], name, 5, seed=1, frost_dir=frost_dir)[0]
@@ -93,11 +77,11 @@ def test_seed_severity_and_index_each_change_the_draw(name, photos, frost_dir):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_all_severities_differ(name, photos, frost_dir):
     results = {corrupt(photos[:2], name, severity, frost_dir=frost_dir).tobytes() for severity in SEVERITIES}
-    assert len(results) == 5
+    assert len(results | {photos[:2].tobytes()}) == 6
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-@pytest.mark.parametrize("shape", [(8, 8), (33, 47), (96, 64)])
+@pytest.mark.parametrize("shape", [(8, 8), (33, 47)])
 def test_other_sizes(name, shape, frost_dir):
     images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
     assert corrupt(images, name, 5, frost_dir=frost_dir).shape == images.shape
@@ -105,14 +89,14 @@ def test_other_sizes(name, shape, frost_dir):
 
 @pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform", "inverse_sparkles"])
 def test_shares_of_the_image_scale_with_it(name, photos):
-    """Of a picture of twice the pixels, as much changes."""
+    """An image of twice the pixels changes as much."""
     images = photos[:100]
     large = images.repeat(2, axis=1).repeat(2, axis=2)
     change, change_large = (np.abs(corrupt(x, name, 5).astype(float) - x).mean() for x in (images, large))
     assert change_large == pytest.approx(change, rel=0.15)
 
 
-def test_pixelate_has_a_share_of_the_pixels():
+def test_pixelate_keeps_a_share_of_the_pixels():
     ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[None, None, :, None], (1, 64, 64, 3))
     coarse = corrupt(ramp, "pixelate", 5)[0, 0, :, 0]
     assert len(np.unique(coarse)) == int(64 * 0.65)
@@ -138,24 +122,44 @@ def test_any_seed_and_index(photos, seed, index):
     assert len({image.tobytes() for image in noisy}) == 3
 
 
+IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
+
+
 @pytest.mark.parametrize(
     ("images", "name", "severity", "options", "error", "message"),
     [
-        (np.zeros((1, 32, 32, 3)), "fog", 1, {}, TypeError, "float64; scale"),
+        (IMAGE.astype(float), "fog", 1, {}, TypeError, "float64; scale"),
         ([[1]], "fog", 1, {}, TypeError, "got list"),
-        (np.zeros((32, 32, 3), np.uint8), "fog", 1, {}, ValueError, r"got shape \(32, 32, 3\)"),
-        (np.zeros((1, 32, 32, 4), np.uint8), "fog", 1, {}, ValueError, "got shape"),
-        (np.zeros((1, 4, 32, 3), np.uint8), "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 4 x 32"),
-        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 0, {}, ValueError, "got 0"),
-        (np.zeros((1, 32, 32, 3), np.uint8), "fog", True, {}, ValueError, "got True"),
-        (np.zeros((1, 32, 32, 3), np.uint8), "fogg", 1, {}, ValueError, "'fogg'; there are gaussian_noise"),
-        (np.zeros((2, 32, 32, 3), np.uint8), "fog", 1, {"index": [1]}, ValueError, r"shape \(2,\)"),
-        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [0.5]}, ValueError, "integers"),
-        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [2**64]}, ValueError, "integers"),
-        (np.zeros((1, 32, 32, 3), np.uint8), "fog", 1, {"index": [True]}, ValueError, "integers"),
+        (IMAGE[0], "fog", 1, {}, ValueError, r"got shape \(32, 32, 3\)"),
+        (IMAGE[:, :4], "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 4 x 32"),
+        (IMAGE, "fog", 0, {}, ValueError, "got 0"),
+        (IMAGE, "fog", True, {}, ValueError, "got True"),
+        (IMAGE, "fogg", 1, {}, ValueError, "'fogg'; there are gaussian_noise"),
+        (IMAGE, "fog", 1, {"index": [1, 2]}, ValueError, r"shape \(1,\)"),
+        (IMAGE, "fog", 1, {"index": [0.5]}, ValueError, "integers"),
+        (IMAGE, "fog", 1, {"index": [2**64]}, ValueError, "integers"),
     ],
 )
-def test_bad_input_is_one_clear_line(images, name, severity, options, error, message):
+def test_wrong_input_is_one_clear_line(images, name, severity, options, error, message):
     with pytest.raises(error, match=message) as caught:
         corrupt(images, name, severity, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def bad(images, severity): return images", r"^corruption 'bad' failed at severity 1 \(TypeError: "),
+        ("def bad(images, severity, rng): return images[:, :, ::2]", "^corruption 'bad' turned uint8 .* into .*uint8"),
+        (
+            "def bad(images, severity, rng): return images.numpy()",
+            "must return a tensor, got ndarray",
+        ),
+        ("def bad(images, severity, rng): return images // (5 - severity)", "failed at severity 5"),
+        ("bad = 3", r"^corruption entry point 'bad' \(other_corruptions:bad\) is no function$"),
+    ],
+)
+def test_faulty_corruption_of_another_package(install, source, message):
+    install("corruptions", source, bad="bad")
+    with pytest.raises(ValueError, match=message):
+        try_corruptions(["fog", "bad"], IMAGE)

@@ -1,15 +1,13 @@
-"""The random corruptions, given the very numbers that their definitions drew: equal, not only alike."""
-
-from functools import partial
+"""The random corruptions, given the same random numbers as their definitions, give the same images."""
 
 import numpy as np
 import pytest
 import torch
 
 from freqfast.corruptions import SEVERITIES
-from freqfast.corruptions.photographs import find_photographs
 from freqfast.corruptions.registry import find_corruption
 from tests.support import corrupted
+from tests.support.corruption_oracles import define
 
 # Name: how many levels apart, and what share of the values may differ at all (float rounding before a truncation).
 TOLERANCES = {
@@ -24,7 +22,7 @@ TOLERANCES = {
 
 
 class Recorder:
-    """A NumPy generator that keeps every number that it gave, and the two parameters of its law, ``(3, count)``."""
+    """A NumPy generator that records every number drawn, with the two parameters of its law: ``(3, count)``."""
 
     def __init__(self, seed):
         self.generator = np.random.default_rng(seed)
@@ -42,7 +40,7 @@ class Recorder:
 
 
 class Replay:
-    """The recorded draws of a batch, ``(n, 3, count)``, as a BatchRandom gives them; the laws must be the same."""
+    """Gives recorded draws of a batch, ``(n, 3, count)``, in place of a BatchRandom, and checks their laws."""
 
     device = torch.device("cpu")
 
@@ -77,20 +75,16 @@ class Replay:
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", TOLERANCES)
-def test_same_draws_same_image(name, severity, photos, oracles, frost_dir):
+def test_same_draws_give_the_same_image(name, severity, photos, frost_dir):
     images = corrupted.with_flat(photos[:22])
-    function, options = find_corruption(name, frost_dir), {}
-    if name == "frost":
-        options = {"photographs": corrupted.read_frost(find_photographs(frost_dir)[0].parent)}
-    definition = partial(getattr(oracles, name), **options)
-    expected, rows = [], []
-    for k, image in enumerate(images):
-        recorder = Recorder(k)
-        expected.append(definition(image, severity, recorder))
-        rows.append(np.concatenate(recorder.given, axis=1))
-    replay = Replay(np.stack(rows))
+    recorders = [Recorder(k) for k in range(len(images))]
+    expected = [
+        define(image[None], name, severity, recorder, frost_dir)[0]
+        for image, recorder in zip(images, recorders, strict=True)
+    ]
+    replay = Replay(np.stack([np.concatenate(recorder.given, axis=1) for recorder in recorders]))
     planar = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    actual = function(planar, severity, replay).permute(0, 2, 3, 1).numpy()
+    actual = find_corruption(name, frost_dir)(planar, severity, replay).permute(0, 2, 3, 1).numpy()
     assert replay.rows.shape[2] == 0  # nothing drawn is left
     gap = np.abs(actual.astype(int) - np.stack(expected))
     levels, share = TOLERANCES[name]

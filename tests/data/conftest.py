@@ -1,32 +1,20 @@
 """Every test has a cache of its own and no data in its environment."""
 
-import os
 import pickle
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.data import cifar10
-from tests.support.places import cache_folder, disk, once  # noqa: F401 (fixtures)
-
-NAMED_BY_USER = os.environ.get("FREQFAST_DATA")
-BESIDE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.fixture
-def real_cifar10():
-    place = Path(NAMED_BY_USER) if NAMED_BY_USER else BESIDE_PROJECT
-    if not place.exists():
-        pytest.skip("no real CIFAR-10: set FREQFAST_DATA")
-    return place
+from freqfast.data import cache, cifar10, load_data
+from tests.support.packages import install  # noqa: F401 (a fixture)
+from tests.support.places import cache_folder  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
 def make_tree(tmp_path):
-    """Writes an image-folder tree; images are noise, so that each is unlike any other."""
+    """Writes an image tree; images are noise, so that each is unlike any other."""
 
     def make(
         folder=tmp_path / "tree", splits=("train", "test"), classes=("ant", "bee"), count=3, size=(8, 6), suffix=".png"
@@ -57,7 +45,7 @@ def pack():
 
 @pytest.fixture
 def batches(tmp_path):
-    """A cifar-10-batches-py folder, 20 images a batch with names that tell nothing, and the planes that it holds."""
+    """A cifar-10-batches-py folder, 20 images a batch whose files have one name, and the planes that it holds."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -68,3 +56,17 @@ def batches(tmp_path):
         batch = {b"data": planes[name].reshape(20, 3072), b"labels": labels[name], b"filenames": [b"x.png"] * 20}
         (folder / name).write_bytes(pickle.dumps(batch, protocol=4))
     return folder, planes, labels
+
+
+@pytest.fixture
+def refused():
+    """Checks that data is refused with one line that names it, and that nothing of it is kept."""
+
+    def refused(path, match):
+        with pytest.raises(ValueError, match=match) as caught:
+            load_data("cifar10", path)
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert not cache.folder().exists()
+
+    return refused

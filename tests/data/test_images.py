@@ -1,12 +1,9 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqfast.data import ImageData, ImageSet, load_data
+from freqfast.data import ImageData, ImageSet
 from freqfast.data.images import mixed_order
 
 
@@ -59,7 +56,7 @@ def test_the_last_training_images_are_held_out():
         (np.zeros((4, 4, 2, 3), np.uint8).transpose(2, 0, 1, 3), np.zeros(2, np.int64), "C-contiguous"),
     ],
 )
-def test_unsound_set_is_refused(images, labels, message):
+def test_invalid_set_is_refused(images, labels, message):
     with pytest.raises(ValueError, match=message):
         ImageSet(images, labels)
 
@@ -74,7 +71,7 @@ def test_unsound_set_is_refused(images, labels, message):
         (image_set(), image_set(size=(5, 4)), "one size"),
     ],
 )
-def test_unsound_data_is_refused(train, test, message):
+def test_invalid_data_is_refused(train, test, message):
     with pytest.raises(ValueError, match=message):
         ImageData("noise", ("a", "b"), train, test)
 
@@ -89,28 +86,3 @@ def test_mixed_order_keeps_proportions_in_every_prefix(counts, data):
     found = np.bincount(labels[order[:length]], minlength=len(counts))
     # Before position p in (0, 1) class c has p * counts[c] images, give or take one.
     assert np.abs(found - length * np.array(counts) / len(labels)).max() <= 2
-
-
-def test_unknown_name_lists_those_that_exist():
-    with pytest.raises(ValueError, match="unknown data 'imagenet'; the data sets are cifar10, photos"):
-        load_data("imagenet")
-
-
-def test_the_name_of_a_data_set_is_no_place(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="photos is the name of a data set, not a place"):
-        load_data("cifar10", "photos")
-    (tmp_path / "photos").mkdir()
-    with pytest.raises(FileNotFoundError, match="photos holds no data set"):
-        load_data("cifar10", "photos")
-
-
-def test_photos_take_no_path(tmp_path):
-    with pytest.raises(ValueError, match="leave it out"):
-        load_data("photos", tmp_path)
-
-
-def test_import_is_light():
-    code = "import sys, freqfast.data; print({'torch', 'fastai', 'sklearn', 'skimage'} & set(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "set()"

@@ -12,7 +12,7 @@ def offline(monkeypatch):
         raise AssertionError("the photographs must need no network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    photos.load_photos.cache_clear()
+    photos._load.cache_clear()
 
 
 def test_shapes_and_balance():
@@ -28,7 +28,7 @@ def test_shapes_and_balance():
 
 def test_every_call_gives_the_same_images():
     first = load_data("photos")
-    photos.load_photos.cache_clear()
+    photos._load.cache_clear()
     again = load_data("photos")
     assert first is not again
     for part in ("train", "test"):
@@ -36,19 +36,8 @@ def test_every_call_gives_the_same_images():
         np.testing.assert_array_equal(getattr(first, part).labels, getattr(again, part).labels)
 
 
-@pytest.mark.parametrize(("height", "width"), [(300, 451), (427, 640), (872, 1000), (1411, 1411), (160, 64)])
-def test_no_pixel_serves_training_and_test(height, width):
-    used = np.zeros((2, height, width), bool)
-    rng = np.random.default_rng(1)
-    for testing in (False, True) * 50:
-        for y, x in zip(*photos._corners(height, width, 30, testing, rng), strict=True):
-            used[int(testing), y : y + 32, x : x + 32] = True
-    assert not (used[0] & used[1]).any()
-    assert used.any((1, 2)).all()
-
-
-def test_no_test_patch_row_occurs_in_training():
-    # On the pixels themselves: a row of a photograph that both sets held would show up here. Flat rows occur anywhere.
+def test_no_row_of_a_test_patch_is_in_a_training_patch():
+    """A row of a photograph that both sets had would show up; flat rows occur anywhere."""
     data = load_data("photos")
     rows = {}
     for part in ("train", "test"):
@@ -62,4 +51,9 @@ def test_no_test_patch_row_occurs_in_training():
 def test_missing_photograph_is_named(monkeypatch):
     monkeypatch.setitem(photos.PHOTOS, "astronaut", "skimage/data/no_such.png")
     with pytest.raises(FileNotFoundError, match=r"no_such\.png is missing; reinstall"):
-        photos.load_photos()
+        load_data("photos")
+
+
+def test_photos_take_no_place(tmp_path):
+    with pytest.raises(ValueError, match=r"a place .* has no use here; leave it out"):
+        load_data("photos", tmp_path)

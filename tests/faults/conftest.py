@@ -1,10 +1,9 @@
 import multiprocessing
-import runpy
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.faults import processes
 from tests.support.tiny import TINY, outcome
 from tests.training.conftest import _no_data_around, tree, two_corruptions  # noqa: F401
 
@@ -22,17 +21,14 @@ def tell(capsys):
 
 @pytest.fixture(scope="session")
 def fork(tmp_path_factory):
-    """Starts a script in a process of its own, which a server that has imported everything forks in no time."""
+    """Starts a function of `processes` in a process that a server forks quickly: it has imported everything."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["freqfast.cli.main", "freqfast.training"])
+    server.set_forkserver_preload(["freqfast.cli.main", "freqfast.training", "tests.faults.processes"])
     cache = str(tmp_path_factory.mktemp("cache"))
 
-    def fork(script, *words):
-        path = str(Path(__file__).with_name(script))
-        process = server.Process(target=runpy.run_path, args=(path, None, "__main__"))
-        with pytest.MonkeyPatch.context() as patch:  # the server's processes start with this one's arguments
-            patch.setattr(sys, "argv", [path, cache, *map(str, words)])
-            process.start()
+    def fork(function, *words):
+        process = server.Process(target=function, args=(cache, *words))
+        process.start()
         return process
 
     return fork
@@ -41,7 +37,7 @@ def fork(tmp_path_factory):
 @pytest.fixture(scope="session")
 def start(fork, tree):  # noqa: F811
     """Starts or goes on with a run of the tiny recipe."""
-    return lambda out, recipe=TINY, limit=0: fork("child.py", out, tree, recipe.to_toml(), limit)
+    return lambda out, recipe=TINY, limit=0: fork(processes.train, out, tree, recipe.to_toml(), limit)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import time
 import pytest
 
 from freqfast.training import run_recipe
+from tests.faults import processes
 from tests.support.tiny import TINY, outcome
 
 pytestmark = pytest.mark.faults
@@ -49,7 +50,7 @@ def test_three_kills(start, tree, tmp_path, duration, reference, two_corruptions
 
 
 def command(fork, place, *words):
-    return fork("command.py", place / "log", "whole", *words)
+    return fork(processes.command, place / "log", False, *words)
 
 
 def start_or_resume(out):

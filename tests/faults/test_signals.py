@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.faults import processes
 from tests.support.tiny import outcome
 
 pytestmark = pytest.mark.faults
@@ -20,7 +21,7 @@ def run(fork, tree):
 
     def run(out, streams):
         sets = [word for setting in SETTINGS for word in ("--set", setting)]
-        return fork("command.py", streams, "quick", *WORDS, *sets, "--data", tree, "--out", out)
+        return fork(processes.command, streams, True, *WORDS, *sets, "--data", tree, "--out", out)
 
     return run
 
@@ -50,16 +51,15 @@ def test_stopped_by_a_signal(run, fork, tmp_path, undisturbed, number, code):
     asked, told = (tmp_path / "log").read_text().strip().splitlines()
     assert asked == "freqfast: finishing the step and saving; once more to stop at once"
     assert told.startswith("freqfast: interrupted ")
-    assert told.endswith(f"; go on with `freqfast run --resume {tmp_path / 'run'}`")
     for _ in range(2):  # the second time it is finished
-        again = fork("command.py", tmp_path / "log", "quick", "run", "--resume", tmp_path / "run")
+        again = fork(processes.command, tmp_path / "log", True, "run", "--resume", tmp_path / "run")
         again.join()
         assert again.exitcode == 0
     assert outcome(tmp_path / "run") == undisturbed
     assert f"{tmp_path / 'run'} is finished already" in (tmp_path / "log").read_text()
 
 
-def test_a_terminal_that_is_closed(run, tmp_path, undisturbed):
+def test_closed_terminal(run, tmp_path, undisturbed):
     """The process leads the terminal's session, so that the system sends it SIGHUP and fails its writing."""
     ours, theirs = pty.openpty()
     process = run(tmp_path / "run", os.ttyname(theirs))
@@ -71,7 +71,7 @@ def test_a_terminal_that_is_closed(run, tmp_path, undisturbed):
     assert outcome(tmp_path / "run") == undisturbed
 
 
-def test_a_pipe_that_breaks(run, tmp_path, undisturbed):
+def test_broken_pipe(run, tmp_path, undisturbed):
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     process = run(tmp_path / "run", tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""Faults of what surrounds a run: another run, its data, the clock, the memory."""
+"""Faults around a run: another process, its data, the clock, the memory."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from fastai.callback.core import Callback
 from PIL import Image
 
 from freqfast.data import load_data
-from freqfast.training import RunStoppedError, run_recipe
-from freqfast.training.checkpoint import CheckpointPolicy
-from tests.support.tiny import TINY, outcome
+from freqfast.training import RunStoppedError, run, run_recipe
+from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy
+from tests.support.tiny import TINY, outcome, stop_at
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 
 
-def test_a_second_run_is_refused_and_a_dead_ones_lock_is_none(start, tree, tmp_path, reference):
+def test_second_run_is_refused_until_the_first_is_dead(start, tree, tmp_path, reference):
     out = tmp_path / "run"
     process = start(out, replace(TINY, epochs=500))
     while not (out / "metrics.csv").exists():
@@ -33,19 +33,16 @@ def test_a_second_run_is_refused_and_a_dead_ones_lock_is_none(start, tree, tmp_p
         run_recipe(TINY, out, tree, "cpu", resume=True)
 
 
-def test_two_that_start_at_once(tree, tmp_path, monkeypatch):
-    """The directory that appeared first stays as it is."""
-    import freqfast.training.runner as runner
+def test_directory_that_appears_in_the_meantime_stays_as_it_is(tree, tmp_path, monkeypatch):
+    prepare = run.prepare_run
 
-    build = runner._build
-
-    def build_late(*args):
+    def prepare_late(*args):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "theirs").write_text("")
-        return build(*args)
+        return prepare(*args)
 
-    monkeypatch.setattr(runner, "_build", build_late)
-    with pytest.raises(FileExistsError, match="run exists already; choose another --out"):
+    monkeypatch.setattr(run, "prepare_run", prepare_late)
+    with pytest.raises(FileExistsError, match="run exists already; choose another out"):
         run_recipe(TINY, tmp_path / "run", tree, "cpu")
     assert os.listdir(tmp_path / "run") == ["theirs"]
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
@@ -53,9 +50,8 @@ def test_two_that_start_at_once(tree, tmp_path, monkeypatch):
 
 def stopped(tree, out):
     load_data("cifar10", tree)
-    calls = iter(range(10))
     with pytest.raises(RunStoppedError):
-        run_recipe(TINY, out, tree, "cpu", stop=lambda: 15 if next(calls) == 2 else None)
+        run_recipe(TINY, out, tree, "cpu", stop=stop_at(3))
 
 
 def test_data_that_changes_is_refused_by_name(tree, tmp_path, reference):
@@ -76,25 +72,22 @@ def test_data_that_changes_is_refused_by_name(tree, tmp_path, reference):
     assert outcome(tmp_path / "run") == reference
 
 
-def test_data_that_moves_is_found(tree, tmp_path, reference):
+def test_data_that_moves_is_taken_from_its_new_place(tree, tmp_path, reference):
     mine = shutil.copytree(tree, tmp_path / "mine")
     stopped(mine, tmp_path / "run")
     mine.rename(tmp_path / "moved")
-    with pytest.raises(FileNotFoundError, match=r"mine, the data of \S+run, does not exist; .* by --data$"):
+    with pytest.raises(FileNotFoundError, match=r"mine, where the run's data was, does not exist; say by data_path"):
         run_recipe(TINY, tmp_path / "run", resume=True)
     run_recipe(TINY, tmp_path / "run", tmp_path / "moved", resume=True)
     assert outcome(tmp_path / "run") == reference
 
 
-def test_a_clock_that_jumps(tree, tmp_path, monkeypatch, reference):
-    """The wall clock, that is; intervals are taken from the one that cannot."""
-    now, jumps = time.time, iter([0, 1e9, -1e9, 5e8, -3600, 1e8] * 10_000)
+def test_wall_clock_that_jumps_changes_nothing(tree, tmp_path, monkeypatch, reference):
+    now, jumps, saved = time.time, iter([0, 1e9, -1e9, 5e8, -3600, 1e8] * 10_000), []
     monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
-    saved = []
-    save = "freqfast.training.checkpoint.CheckpointFolder.save"
-    monkeypatch.setattr(save, lambda self, epoch, batch, state: saved.append((epoch, batch)))
+    monkeypatch.setattr(CheckpointFolder, "save", lambda self, header, state: saved.append(header.epoch))
     run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(minutes=60, share=1))
-    assert saved == [(1, 0), (2, 0)]
+    assert saved == [1, 2]
     assert outcome(tmp_path / "run") == reference
 
 
@@ -118,10 +111,10 @@ def ask_bare():
 def test_out_of_memory(tree, tmp_path, monkeypatch, reference, event, ask):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("freqfast.training.runner.FitProgress", lambda _: Greedy(event, ask))
+        patch.setattr(run, "FitProgress", lambda _: Greedy(event, ask))
         with pytest.raises(
             RunStoppedError,
-            match=r"^out of memory after 1 epochs \(.*(emory|allocate).*\); .* batch_size below 16; go on",
+            match=r"^out of memory after 1 epochs \(.*(emory|allocate).*\); .* batch_size below 16; it can be resumed$",
         ) as caught:
             run_recipe(TINY, out, tree, "cpu", lambda *_: None)
     assert "\n" not in str(caught.value)

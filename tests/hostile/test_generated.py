@@ -7,12 +7,12 @@ form is ``pytest -m "slow and hostile" tests/hostile``.
 import pytest
 
 from tests.hostile import mutate
-from tests.hostile.handmade import ARCHIVE, CORRUPT
-from tests.hostile.handmade import PTH as WEIGHTS
+from tests.hostile.cases import ARCHIVE, CORRUPT, FROST, MERGE, MODEL, SHOW, STUDY, WEIGHTS
+from tests.hostile.sound import rename_checkpoint
 
 # What is spoilt: the sound file or folder, the file in it, how, and the command; {} stands for the copy.
 TARGETS = {
-    "model": ("model.safetensors", "", mutate.safetensors, ["quality", "{}"]),
+    "model": ("model.safetensors", "", mutate.safetensors, MODEL),
     "weights": ("weights.safetensors", "", mutate.safetensors, WEIGHTS),
     "pth": ("weights.pth", "", mutate.binary, WEIGHTS),
     "legacy pth": ("legacy.pth", "", mutate.binary, WEIGHTS),
@@ -23,33 +23,29 @@ TARGETS = {
         "archive",
         "manifest.json",
         mutate.json_text,
-        ["corrupt", "{tree}", "--corruption", "contrast", "--out", "{}"],
+        ("corrupt", "{tree}", "--corruption", "contrast", "--out", "{}"),
     ),
-    "result": ("result.json", "", mutate.json_text, ["evaluate", "--merge", "{}"]),
-    "spectra": ("spectra.h5", "", mutate.binary, ["show", "{}"]),
-    "study": ("study.toml", "", mutate.toml_text, ["study", "{}", "--table"]),
+    "result": ("result.json", "", mutate.json_text, MERGE),
+    "spectra": ("spectra.h5", "", mutate.binary, SHOW),
+    "study": ("study.toml", "", mutate.toml_text, STUDY),
     "tar": ("tree.tgz", "", mutate.binary, CORRUPT),
-    "image": ("tree", "train/a/0.png", mutate.binary, CORRUPT),
+    "image": ("tree", "train/wide/0.png", mutate.binary, CORRUPT),
     "batch": ("cifar-10-batches-py", "data_batch_2", mutate.binary, CORRUPT),
-    "frost": (
-        "frost",
-        "frost3.png",
-        mutate.binary,
-        ["corrupt", "{tree}", "--corruption", "frost", "--out", "out", "--limit", "1", "--frost-dir", "{}"],
-    ),
+    "frost": ("frost", "frost3.png", mutate.binary, FROST),
 }
+REPORT = ("report", "{}", "-o", "page.html")
 RUN_TARGETS = {
-    "recipe": ("stopped", "recipe.toml", mutate.toml_text, ["run", "--resume", "{}", "--data", "absent"]),
-    "environment": ("stopped", "environment.json", mutate.json_text, ["run", "--resume", "{}"]),
-    "checkpoint": ("stopped", "checkpoints", mutate.safetensors, ["run", "--resume", "{}"]),
-    "report": ("run", "report.json", mutate.json_text, ["report", "{}", "-o", "page.html"]),
-    "environment of report": ("run", "environment.json", mutate.json_text, ["report", "{}", "-o", "page.html"]),
-    "model of rerun": ("run", "model.safetensors", mutate.safetensors, ["rerun", "{}", "--data", "absent"]),
-    "record": ("run", "spectra.h5", mutate.binary, ["spectra", "{}", "-o", "s.h5"]),
+    "recipe": ("stopped", "recipe.toml", mutate.toml_text, ("run", "--resume", "{}", "--data", "absent")),
+    "environment": ("stopped", "environment.json", mutate.json_text, ("run", "--resume", "{}")),
+    "checkpoint": ("stopped", "checkpoints", mutate.safetensors, ("run", "--resume", "{}")),
+    "report": ("run", "report.json", mutate.json_text, REPORT),
+    "environment of report": ("run", "environment.json", mutate.json_text, REPORT),
+    "model of rerun": ("run", "model.safetensors", mutate.safetensors, ("rerun", "{}", "--data", "absent")),
+    "record": ("run", "spectra.h5", mutate.binary, ("spectra", "{}", "-o", "s.h5")),
 }
 
 
-def spoil(world, attack, kind, target, seed, rename=None):
+def spoil(world, attack, kind, target, seed):
     """Run the command on a copy of the sound file that the seed spoils."""
     item, inner, change, words = target
     path = world.copy(item)
@@ -65,60 +61,33 @@ def spoil(world, attack, kind, target, seed, rename=None):
     while spoilt == content:
         spoilt = change(content, rng)
     file.write_bytes(spoilt)
-    if rename:
-        rename(file)
-    places = {"{}": path, "{model}": world.sound / "model.safetensors", "{tree}": world.sound / "tree"}
-    return attack(*(places.get(word, word) for word in words), harmless=True)
+    if kind == "checkpoint":
+        rename_checkpoint(file)
+    attack(*world.words(lambda world: path, words), harmless=True)
 
 
-@pytest.mark.parametrize("seed", range(1))
+def seeds(count, fast):
+    """Seeds, of which all but the first few are slow."""
+    return [pytest.param(seed, marks=[pytest.mark.slow] if seed >= fast else []) for seed in range(count)]
+
+
+@pytest.mark.parametrize("seed", seeds(60, fast=1))
 @pytest.mark.parametrize("kind", TARGETS)
 def test_spoilt(kind, seed, world, attack):
     spoil(world, attack, kind, TARGETS[kind], seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 60))
-@pytest.mark.parametrize("kind", TARGETS)
-def test_spoilt_more(kind, seed, world, attack):
-    spoil(world, attack, kind, TARGETS[kind], seed)
-
-
-@pytest.fixture(scope="session")
-def runs(sound, tmp_path_factory):
-    """Runs beside the other sound files."""
-    import sound as makers
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
-        makers.make_runs(sound, sound / "tree")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("kind", RUN_TARGETS)
 def test_spoilt_runs(kind, seed, runs, world, attack, monkeypatch):
-    import sound as makers
-
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
-    rename = makers.rename_checkpoint if kind == "checkpoint" else None
-    spoil(world, attack, kind, RUN_TARGETS[kind], seed, rename)
+    spoil(world, attack, kind, RUN_TARGETS[kind], seed)
 
 
-def attack_setting(attack, seed):
+@pytest.mark.parametrize("seed", seeds(200, fast=4))
+def test_settings(seed, attack):
     rng = mutate.generator("setting", seed)
     settings = [word for _ in range(rng.choice([1, 1, 3])) for word in ("--set", mutate.setting(rng))]
     name = rng.choice(["quickstart", "resnet18_cifar10.baseline", "resnet18_cifar10.proportion_low"])
     attack("run", name, "--data", "absent", "--out", "out", *settings)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_settings(seed, attack):
-    attack_setting(attack, seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4, 200))
-def test_more_settings(seed, attack):
-    attack_setting(attack, seed)

@@ -5,31 +5,32 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from freqfast.models.file import write_model
-from freqfast.models.resnet import build_model
-from tests.support.sound_model import CLASSES, MEAN, SPEC, STD, sound_header
+from tests.support.packages import install  # noqa: F401 (a fixture)
+from tests.support.sound_model import stored_header, stored_model
 
 
 @pytest.fixture
-def model():
+def stored():
+    """A small ResNet-18, with statistics as after some training, and its description."""
     torch.manual_seed(0)
-    model = build_model(**SPEC)
-    for module in model.modules():  # as after some training
+    stored = stored_model(("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3))
+    for module in stored.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    return model.eval()
+    stored.model.eval()
+    return stored
 
 
 @pytest.fixture
-def save(tmp_path, model):
-    """A sound checkpoint; its path, and a way to write it again with another header or other tensors."""
+def save(tmp_path, stored):
+    """A way to write a model file with another header or other tensors; `path` is a sound one, of `tensors`."""
     path = tmp_path / "model.safetensors"
-    write_model(path, model, SPEC, CLASSES, MEAN, STD)
+    write_model(path, stored)
     sound = load_file(path)
 
     def again(tensors=None, metadata=None, **changes):
-        header = sound_header(path) if metadata is None and path.exists() else {}
-        header |= changes
+        header = stored_header(path) | changes
         text = json.dumps({key: value for key, value in header.items() if value is not ...})
         save_file(sound | (tensors or {}), path, {"freqfast": text} if metadata is None else metadata)
         return path

@@ -1,82 +1,120 @@
 """Models are read back as they were written."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
-from freqfast.models.file import read_model, write_model
+from freqfast.models.build import ModelSpec
+from freqfast.models.file import StoredModel, check_readable, read_model, write_model
 from freqfast.spectral.equalization import apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
-from tests.support.sound_model import CLASSES, MEAN, SPEC, STD, sound_header
+from tests.support.sound_model import OPTIONS, stored_header
+
+ZOO = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, needs_values=False):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, classes)
+        self.register_buffer("scale", torch.full((4,), 2.0), persistent=False)
+        self.shift = torch.linspace(0, 1, 4)
+        if needs_values:
+            self.steps = int(self.scale.sum().item())
+
+    def forward(self, images):
+        return self.fc(self.conv(images).mean((2, 3)) * self.scale + self.shift)
+"""
 
 
-@pytest.mark.parametrize("modulated", [None, True, False])
-def test_round_trip(tmp_path, model, modulated):
-    if modulated is not None:
-        apply_modulation(model, per_filter=modulated, sigma=0.25, seed=7)
-        torch.nn.init.normal_(model.conv1.log_gain)
+@pytest.mark.parametrize(("layer", "per_filter"), [(None, True), ("conv1", True), ("layer2.0.conv1", False)])
+def test_round_trip(tmp_path, stored, layer, per_filter):
+    model = stored.model
+    if layer:
+        apply_modulation(model, layer, per_filter, sigma=0.25, seed=7)
+        nn.init.normal_(model.get_submodule(layer).log_gain)
     images = torch.randn(4, 3, 16, 16)
-    write_model(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
+    write_model(tmp_path / "m.safetensors", stored)
     found = read_model(str(tmp_path / "m.safetensors"))
     with torch.no_grad():
         assert torch.equal(found.model(images), model.eval()(images))
-    assert (found.spec, found.classes, found.mean, found.std) == (SPEC, CLASSES, MEAN, STD)
+    assert replace(found, model=model) == stored
     assert not found.model.training
-    assert all(p.requires_grad for p in found.model.parameters())
-    assert all(p.device.type == "cpu" for p in found.model.parameters())
+    assert all(p.requires_grad and p.device.type == "cpu" for p in found.model.parameters())
     assert found.model.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    if modulated is not None:
-        conv = found.model.conv1
+    if layer:
+        conv = found.model.get_submodule(layer)
         assert isinstance(conv, SpectralConv2d)
-        assert (len(conv.log_gain), conv.sigma, conv.seed) == (8 if modulated else 1, 0.25, 7)
+        assert (len(conv.log_gain), conv.sigma, conv.seed) == (8 if per_filter else 1, 0.25, 7)
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
-def test_modulation_of_another_layer(tmp_path, model):
-    apply_modulation(model, layer="layer2.0.conv1")
-    write_model(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
-    assert isinstance(read_model(tmp_path / "m.safetensors").model.layer2[0].conv1, SpectralConv2d)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("timm:resnet10t", {}),
+        ("torchvision:squeezenet1_1", {"dropout": 0.25}),
+        ("zoo_net", {}),
+        ("zoo_net", {"needs_values": True}),  # so that it cannot be built without memory
+    ],
+)
+def test_models_of_other_packages(tmp_path, install, name, options):
+    install("models", ZOO, zoo_net="Net")
+    spec = ModelSpec(name, {"classes": 2, **options})
+    model = apply_modulation(spec.build()).eval()
+    stored = StoredModel(model, spec, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    write_model(tmp_path / "m.safetensors", stored)
+    torch.manual_seed(0)
+    found = read_model(tmp_path / "m.safetensors")
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))  # reading draws no random numbers
+    assert found.spec == spec
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(found.model(images), model(images))
+    model.extra = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="2 unexpected, the first is extra"):
+        check_readable(stored)
 
 
-def test_two_modulated_layers_are_refused(tmp_path, model):
-    apply_modulation(apply_modulation(model, layer="layer2.0.conv1"))
+def test_what_a_model_file_cannot_hold(tmp_path, stored):
+    apply_modulation(apply_modulation(stored.model, layer="layer2.0.conv1"))
     with pytest.raises(ValueError, match="2 layers are modulated"):
-        write_model(tmp_path / "m.safetensors", model, SPEC, CLASSES, MEAN, STD)
+        write_model(tmp_path / "m.safetensors", stored)
+    with pytest.raises(ValueError, match="the model could not be read back from its file: 2 layers are modulated"):
+        check_readable(stored)
+    stored.model.bfloat16()
+    with pytest.raises(ValueError, match=r"conv1.weight is torch.bfloat16, .* call model.float\(\) first"):
+        write_model(tmp_path / "m.safetensors", stored)
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("wrap", [torch.compile, torch.nn.DataParallel])
-def test_a_wrapper_is_looked_through(tmp_path, model, wrap):
-    apply_equalization(apply_modulation(model))
-    write_model(tmp_path / "m.safetensors", wrap(model), SPEC, CLASSES, MEAN, STD)
-    found = read_model(tmp_path / "m.safetensors").model
-    assert found.state_dict().keys() == model.state_dict().keys()
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
+def test_a_wrapper_is_looked_through(tmp_path, stored, wrap):
+    apply_equalization(apply_modulation(stored.model))
+    wrapped = replace(stored, model=wrap(stored.model))
+    check_readable(wrapped)
+    write_model(tmp_path / "m.safetensors", wrapped)
+    assert read_model(tmp_path / "m.safetensors").model.state_dict().keys() == stored.model.state_dict().keys()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_weights_of_another_type_are_refused(tmp_path, model, dtype):
-    with pytest.raises(ValueError, match=rf"conv1.weight is {dtype}, .* call model.float\(\) first"):
-        write_model(tmp_path / "m.safetensors", model.to(dtype), SPEC, CLASSES, MEAN, STD)
-    assert os.listdir(tmp_path) == []
-
-
-def test_anyone_can_read_the_header(save):
-    header = sound_header(save.path)
+def test_other_tools_can_read_the_header(save):
+    header = stored_header(save.path)
     assert header["schema"] == 1
-    assert header["model"] == SPEC
-    assert header["modulation"] is None
-    assert header["classes"] == list(CLASSES)
-    assert (header["mean"], header["std"]) == (list(MEAN), list(STD))
+    assert header["model"] == {"name": "resnet18", "classes": 3, **OPTIONS}
+    assert (header["modulation"], header["classes"]) == (None, ["ant", "bee", "größe"])
+    assert (header["mean"], header["std"]) == ([0.1, 0.2, 0.3], [1.0, 0.5, 1 / 3])
+    assert read_model(save.path.parent).classes == ("ant", "bee", "größe")  # a directory stands for its model
 
 
-def test_a_directory_stands_for_its_model(save):
-    assert read_model(save.path.parent).spec == SPEC
-
-
-def test_a_failed_write_keeps_the_former_file(save, model):
+def test_a_failed_write_keeps_the_former_file(save, stored):
     before = save.path.read_bytes()
-    with pytest.raises(TypeError):
-        write_model(save.path, model, SPEC | {"width": object()}, CLASSES, MEAN, STD)
+    with pytest.raises(ValueError, match="Unable to serialize"):
+        write_model(save.path, replace(stored, spec=ModelSpec("resnet18", {"width": object()})))
     assert save.path.read_bytes() == before
     assert os.listdir(save.path.parent) == [save.path.name]

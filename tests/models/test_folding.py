@@ -4,10 +4,15 @@ import torch
 import torchvision
 from torch import nn
 
+from freqfast.models.build import build_model
 from freqfast.models.folding import fold_batch_norm
-from freqfast.models.resnet import build_model
 from freqfast.spectral.antialiasing import apply_antialiasing
 from freqfast.spectral.equalization import apply_equalization
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
 
 
 def lived_in(model):
@@ -65,7 +70,6 @@ class Block(nn.Module):
     ],
 )
 def test_the_function_stays_and_every_batch_norm_goes(build):
-    torch.manual_seed(0)
     model = lived_in(build())
     assert_same(model, left=int(isinstance(model, Block)), size=64)  # its `other` is never called
 
@@ -92,25 +96,18 @@ def something_between(self, x):
 
 
 @pytest.mark.parametrize("forward", [several_users, called_twice, weight_read, course_of_its_input, something_between])
-def test_what_something_else_depends_on_stays(forward):
-    torch.manual_seed(0)
+def test_convolutions_with_other_users_stay(forward):
     assert_same(lived_in(Block(forward)), left=2)
 
 
-def test_statistics_of_the_batch_stay():
-    torch.manual_seed(0)
+def test_batch_norms_that_are_not_constant_stay():
     assert_same(lived_in(Block(track_running_stats=False)), left=2)
-
-
-def test_a_batch_norm_that_still_trains_stays():
-    torch.manual_seed(0)
     model = lived_in(Block())
     model.norm.train()
     assert norms(fold_batch_norm(model)) == 2
 
 
 def test_other_names_and_lists_reach_the_same_modules():
-    torch.manual_seed(0)
     model = lived_in(Block(lambda self, x: self.norm(self.convs[0](x))))
     model.convs = [model.conv]
     assert_same(model, left=1)
@@ -119,36 +116,20 @@ def test_other_names_and_lists_reach_the_same_modules():
     assert_same(model, left=1)
 
 
-def test_twice_is_as_good_as_once():
-    torch.manual_seed(0)
+def test_folding_twice_is_folding_once():
     assert_same(fold_batch_norm(lived_in(Block())), left=1)
 
 
-@pytest.mark.parametrize("where", ["conv", "norm"])
-def test_what_is_hooked_stays(where):
-    torch.manual_seed(0)
+@pytest.mark.parametrize(("where", "left"), [("conv", 2), ("norm", 2), ("", 1)])
+def test_hooks_still_run(where, left):
     model = lived_in(Block())
-    getattr(model, where).register_forward_hook(lambda module, inputs, output: output.abs())
-    assert_same(model, left=2)
+    model.get_submodule(where).register_forward_hook(lambda module, inputs, output: output.abs() + 1)
+    assert_same(model, left)
 
 
-def test_a_hook_of_the_whole_model_still_runs():
-    torch.manual_seed(0)
-    model = lived_in(Block())
-    model.register_forward_hook(lambda module, inputs, output: output + 1)
-    assert_same(model, left=1)
-
-
-def test_low_passes_before_convolutions_stay():
-    torch.manual_seed(0)
-    model = apply_antialiasing(build_model("resnet18", width=8))
-    assert_same(lived_in(model), left=0, size=16)
-
-
-def test_the_equalizer_before_a_convolution_stays():
-    torch.manual_seed(0)
-    model = build_model("resnet18", width=8)
-    apply_equalization(model)
+@pytest.mark.parametrize("apply", [apply_antialiasing, apply_equalization])
+def test_layers_before_a_convolution_stay(apply):
+    model = apply(build_model("resnet18", width=8))
     model.train()
     model(torch.randn(8, 3, 16, 16))
     assert_same(lived_in(model), left=0, size=16)

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import pickle
+import resource
 import struct
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from freqfast.models.file import read_model
-from tests.support.sound_model import SPEC, sound_header
+from tests.support.sound_model import OPTIONS, stored_header
+
+SPEC = {"name": "resnet18", "classes": 3, **OPTIONS}
 
 
 def refused(path, message, error=ValueError):
@@ -23,65 +27,41 @@ def refused(path, message, error=ValueError):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_file_and_folder(tmp_path):
+def test_files_that_are_no_models(tmp_path):
     refused(tmp_path / "absent.safetensors", "does not exist; name a run directory", FileNotFoundError)
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors does not exist"):
-        read_model(tmp_path)
+    refused(tmp_path, r"model\.safetensors does not exist", FileNotFoundError)
+    os.mkfifo(tmp_path / "pipe")
+    refused(tmp_path / "pipe", "is no regular file")  # and nobody waits for a writer
+    save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
+    refused(tmp_path / "plain.safetensors", "no freqfast metadata, so its model is unknown")
 
 
-def test_no_metadata(save):
-    refused(save(metadata={"format": "pt"}), "no freqfast metadata, .* use a file that `freqfast run` wrote")
-    refused(save(metadata={"format": "pt"}), "its model is unknown")
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "null", '"text"', "{}", '{"schema": 1}', "[" * 100_000, '{"schema": "1"}'], ids=repr
-)
-def test_metadata_that_is_no_description(save, text):
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000])
+def test_invalid_description(save, text):
     refused(save(metadata={"freqfast": text}), "cannot be loaded: ")
-
-
-@pytest.mark.parametrize("key", ["schema", "model", "modulation", "classes", "mean", "std"])
-def test_metadata_that_lacks_a_key(save, key):
-    refused(save(**{key: ...}), f"its metadata lacks '{key}'")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 2}, r"schema 2 is newer than this version reads \(1\); update freqfast"),
-        ({"schema": None}, "cannot be loaded"),
+        ({"schema": 2}, r"schema 2 is not the one that this version reads \(1\)"),
+        ({"mean": ...}, "mean is missing"),
         ({"model": {"name": "os.system"}}, "unknown model 'os.system'"),
-        ({"model": {"name": ["resnet18"]}}, "cannot be loaded"),
-        ({"model": {}}, "cannot be loaded"),
-        ({"model": None}, "cannot be loaded"),
+        ({"model": {}}, "model.name must be a valid string, got None"),
+        ({"model": None}, "model must be an object"),
         ({"model": SPEC | {"depth": 50}}, "depth"),
-        ({"model": SPEC | {"width": "2"}}, "width"),
-        ({"model": SPEC | {"width": 0}}, "model.width=0"),
-        ({"model": SPEC | {"width": 16}}, "size mismatch"),
-        ({"model": SPEC | {"width": 10**6}}, "size mismatch"),
-        ({"model": SPEC | {"width": 10**9}}, "overflow"),
+        ({"model": SPEC | {"width": 16}}, r"of another shape, the first is conv1.weight, \(8, 3, 3, 3\) for \(16,"),
         ({"model": SPEC | {"width": 10**30}}, "cannot be built"),
-        ({"model": SPEC | {"kernel_size": 10**7 + 1}}, "kernel_size odd, at most 31"),
-        ({"model": SPEC | {"classes": 10**9}}, "for a model of 1000000000"),
-        ({"modulation": {"layer": "conv1"}}, "log_gain"),
-        ({"modulation": {"layer": "nosuch"}}, "nosuch"),
-        ({"modulation": {"layer": "fc"}}, "not a Conv2d"),
-        ({"modulation": {"layer": None, "code": "x"}}, "code"),
-        ({"modulation": {"layer": None, "sigma": -1}}, "sigma"),
-        ({"modulation": {"layer": None, "sigma": math.nan}}, "sigma"),
-        ({"modulation": []}, "cannot be loaded"),
-        ({"modulation": "conv1"}, "cannot be loaded"),
-        ({"classes": 3}, "cannot be loaded"),
-        ({"classes": []}, "names 0 classes"),
-        ({"classes": ["a", "b"]}, "names 2 classes for a model of 3"),
-        ({"mean": [0.5, 0.5]}, "three finite numbers"),
-        ({"mean": [0.5, 0.5, math.nan]}, "three finite numbers"),
-        ({"mean": ["a", "b", "c"]}, "cannot be loaded"),
-        ({"mean": [10**400] * 3}, "cannot be loaded"),
-        ({"std": [1, 1, 0]}, "std positive"),
-        ({"std": [1, 1, math.inf]}, "three finite numbers"),
-        ({"std": None}, "cannot be loaded"),
+        ({"model": SPEC | {"classes": 10**9}}, "names 3 classes for a model of 1000000000"),
+        ({"model": {"name": "timm:resnet18", "classes": 3, "pretrained": True}}, "pretrained is refused"),
+        ({"model": {"name": "torchvision:resnet18", "classes": 3}}, "of another shape, the first is conv1.weight"),
+        ({"modulation": {"layer": "conv1"}}, "modulation.per_filter is missing"),
+        ({"modulation": {"layer": "fc", "per_filter": True, "sigma": 1, "seed": 0}}, "not a Conv2d"),
+        ({"modulation": {"layer": "conv1", "per_filter": True, "sigma": 1, "seed": 0}}, "log_gain"),
+        ({"equalization": {"layer": "conv1", "bins": 10**30, "exponent": 1}}, "equalization.bins must be"),
+        ({"classes": []}, "classes Tuple should have at least 1 item"),
+        ({"mean": [0.5, 0.5, math.nan]}, "mean must be three numbers"),
+        ({"std": [1, 1, 0]}, r"std three in \(0, 1\]"),
     ],
     ids=str,
 )
@@ -89,75 +69,50 @@ def test_unsound_metadata(save, changes, message):
     refused(save(**changes), message)
 
 
-def test_absurd_width_takes_no_memory(save):
-    resource = pytest.importorskip("resource")
-    path = save(model=SPEC | {"width": 30_000})  # 1e13 bytes of weights, were they made
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused(path, "size mismatch")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
-
-
-def test_missing_and_extra_tensors(save):
+def test_missing_and_unexpected_tensors(save):
     path = save(tensors={"evil": torch.zeros(3)})
-    refused(path, "evil")
+    refused(path, "1 unexpected, the first is evil")
     tensors = {name: tensor for name, tensor in save.tensors.items() if name != "fc.bias"}
-    text = json.dumps(sound_header(path))
+    text = json.dumps(stored_header(path))
     save_file(tensors, path, {"freqfast": text})
-    refused(path, "fc.bias")
-    save_file({}, path, {"freqfast": text})
-    refused(path, "conv1.weight")
+    refused(path, "1 missing, the first is fc.bias")
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int64, torch.bool, torch.float8_e4m3fn], ids=str)
-def test_weights_of_another_type(save, dtype):
-    refused(save(tensors={"conv1.weight": save.tensors["conv1.weight"].to(dtype)}), f"conv1.weight is {dtype}")
+def test_weights_of_another_type_or_not_finite(save):
+    weight, variance = save.tensors["conv1.weight"], save.tensors["layer4.1.bn2.running_var"].clone()
+    refused(save(tensors={"conv1.weight": weight.double()}), "conv1.weight is torch.float64, but the model has")
+    variance[-1] = -math.inf
+    refused(save(tensors={"layer4.1.bn2.running_var": variance}), "running_var holds values that are not finite")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["conv1.weight", "layer4.1.bn2.running_var"])
-def test_weights_that_are_not_finite(save, name, value):
-    tensor = save.tensors[name].clone()
-    tensor.view(-1)[-1] = value
-    refused(save(tensors={name: tensor}), f"{name} holds values that are not finite")
+def write_raw(path, tensors, description="{}", size=64):
+    """A safetensors file with any header, and zeros that take no room on the disk."""
+    header = json.dumps({"__metadata__": {"freqfast": description}} | tensors).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + size)
+    return path
 
 
-def test_every_length_that_a_cut_file_can_have(save):
+def test_corrupt_headers(tmp_path, save):
     content = save.path.read_bytes()
-    for length in (*range(40), 1000, len(content) // 2, len(content) - 1):
-        save.path.write_bytes(content[:length])
+    for corrupt in (b"", content[:39], content[:-1], b"\xff" * 8 + content[8:], struct.pack("<Q", 2**40) + content[8:]):
+        save.path.write_bytes(corrupt)
         refused(save.path, "is not a sound safetensors file")
+    for change in ({"shape": [10**15]}, {"data_offsets": [0, 10**12]}, {"dtype": "F99"}):
+        tensor = {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]} | change
+        refused(write_raw(save.path, {"conv1.weight": tensor}), "is not a sound safetensors file")
 
 
-@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 100_000_001])
-def test_header_of_absurd_length(save, length):
-    save.path.write_bytes(struct.pack("<Q", length) + save.path.read_bytes()[8:])
-    refused(save.path, "is not a sound safetensors file")
-
-
-def raw(tensors):
-    header = json.dumps({"__metadata__": {"freqfast": "{}"}} | tensors).encode()
-    return struct.pack("<Q", len(header)) + header + bytes(64)
-
-
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        {"dtype": "F32", "shape": [10**15], "data_offsets": [0, 64]},
-        {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 64]},
-        {"dtype": "F32", "shape": [16], "data_offsets": [0, 10**12]},
-        {"dtype": "F32", "shape": [-16], "data_offsets": [0, 64]},
-        {"dtype": "F99", "shape": [16], "data_offsets": [0, 64]},
-        {"dtype": "F4", "shape": [128], "data_offsets": [0, 64]},
-        {"dtype": "F32", "shape": [16], "data_offsets": [64, 0]},
-        {"dtype": "F32"},
-        3,
-    ],
-    ids=str,
-)
-def test_header_of_absurd_tensors(tmp_path, tensor):
-    path = tmp_path / "m.safetensors"
-    path.write_bytes(raw({"conv1.weight": tensor}))
-    refused(path, "is not a sound safetensors file|cannot be loaded")
+@pytest.mark.parametrize("width", [8, 30_000])  # of 30,000 filters the weights would be 1e13 bytes
+def test_sizes_are_judged_before_memory_is_taken(save, width):
+    description = json.dumps(stored_header(save.path) | {"model": SPEC | {"width": width}})
+    count = 2**30  # 4 GiB
+    huge = {"conv1.weight": {"dtype": "F32", "shape": [count, 1, 1, 1], "data_offsets": [0, 4 * count]}}
+    path = write_raw(save.path, huge, description, 4 * count)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(path, "missing, the first is .*of another shape, the first is conv1.weight")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 class Payload:
@@ -168,10 +123,9 @@ class Payload:
         return (Path.touch, (Path(self.target),))
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))])
-def test_a_pickle_of_that_name_is_not_executed(tmp_path, write):
+def test_a_pickle_of_that_name_is_not_executed(tmp_path):
     path = tmp_path / "model.safetensors"
-    write(Payload(tmp_path / "ran"), path)
+    path.write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
     refused(path, "is not a sound safetensors file")
     assert not (tmp_path / "ran").exists()
 

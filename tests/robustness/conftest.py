@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import CorruptionResult, Outcomes
-from freqfast.robustness.keys import CLEAN
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from tests.support.networks import small_network
 
 # The names as the published archive has them; written out here, since the tests must not believe the package.
@@ -89,8 +88,8 @@ def outcomes():
 
 
 @pytest.fixture(scope="session")
-def reported(outcomes):
-    """A report with a chosen number of right answers of 20 in each cell."""
+def resulting(outcomes):
+    """A result with a chosen number of right answers of 20 in each cell."""
 
     def make(right_of, names, severities=range(1, 6), clean=None):
         cells = {

@@ -12,7 +12,6 @@ from freqfast.models.classifier import Classifier
 from freqfast.robustness import (
     CLEAN,
     Cell,
-    CellSource,
     CorruptionResult,
     corrupted_source,
     evaluate_cells,
@@ -20,6 +19,7 @@ from freqfast.robustness import (
 )
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import write_archive
+from freqfast.robustness.evaluation import check_fit
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
 
@@ -29,26 +29,20 @@ def test_evaluate_cells(bright, grey):
         Cell("fog", 1, grey(0, 255), np.array([0, 1])),
         Cell("fog", 5, grey(0, 255), np.array([0, 0])),
         Cell("snow", 2, grey(0, 255), np.array([1, 0])),
+        Cell(*CLEAN, grey(0, 255), np.array([0, 0])),
     ]
     calls = []
-    report = evaluate_cells(bright, iter(cells), 3, lambda *call: calls.append(call))
-    assert report.accuracy == {"fog": {1: 1.0, 5: 0.5}, "snow": {2: 0.0}}
-    assert (report.images, report.clean) == (2, None)
-    assert calls == [(1, 3, "fog 1"), (2, 3, "fog 5"), (3, 3, "snow 2")]
-
-
-def test_a_clean_cell_is_the_clean_accuracy(bright, grey):
-    cells = [Cell(*CLEAN, grey(0, 255), np.array([0, 0])), Cell("fog", 1, grey(0, 255), np.array([0, 1]))]
-    report = evaluate_cells(bright, cells, 2)
-    assert report.clean == 0.5
-    assert report.accuracy == {"fog": {1: 1.0}}
+    result = evaluate_cells(bright, iter(cells), 4, lambda *call: calls.append(call))
+    assert result.accuracy == {"fog": {1: 1.0, 5: 0.5}, "snow": {2: 0.0}}
+    assert (result.images, result.clean) == (2, 0.5)
+    assert calls == [(1, 4, "fog 1"), (2, 4, "fog 5"), (3, 4, "snow 2"), (4, 4, "clean")]
 
 
 def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
     images, labels = noise(60), np.arange(60) % 10
     classifier = Classifier(model, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), precision="float32", batch_size=7)
-    report = evaluate_cells(classifier, [Cell("fog", 1, images, labels)], 1)
-    found = report.outcomes["fog", 1]
+    result = evaluate_cells(classifier, [Cell("fog", 1, images, labels)], 1)
+    found = result.outcomes["fog", 1]
     pixels = torch.from_numpy(((images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]).transpose(0, 3, 1, 2))
     with torch.no_grad():
         probability = model.double().eval()(pixels).softmax(1)
@@ -65,7 +59,7 @@ def test_labels_beyond_the_logits_are_named(bright, grey):
             evaluate_cells(bright, [Cell("fog", 1, grey(0, 255), np.array(labels))], 1)
 
 
-def test_outputs_that_are_no_numbers_are_named(bright, grey):
+def test_outputs_that_are_not_finite_are_named(bright, grey):
     spoilt = bright.edited(lambda model: model.middle.fill_(np.nan))
     with pytest.raises(ValueError, match="bright gives outputs that are not finite on fog 1"):
         evaluate_cells(spoilt, [Cell("fog", 1, grey(0, 255), np.array([0, 1]))], 1)
@@ -82,19 +76,19 @@ def source(noise):
 
 def test_a_whole_source(bright, source):
     calls = []
-    (report,) = evaluate_source([bright], source, progress=lambda *call: calls.append(call))
+    (result,) = evaluate_source([bright], source, progress=lambda *call: calls.append(call))
     cells = evaluate_cells(bright, source.cells(), 16)
-    assert report.outcomes == cells.outcomes
-    assert list(report.outcomes) == [CLEAN, *((name, s) for name in NAMES for s in (1, 2, 3, 4, 5))]
+    assert result.outcomes == cells.outcomes
+    assert list(result.outcomes) == [CLEAN, *((name, s) for name in NAMES for s in (1, 2, 3, 4, 5))]
     assert calls[-1] == (160, 160, "pixelate 5")
     assert [done for done, _, _ in calls] == sorted(done for done, _, _ in calls)
-    provenance = report.provenance
+    provenance = result.provenance
     assert provenance.weights_sha256 == bright.weights_sha256
-    assert (provenance.seed, provenance.image_range, provenance.cells) == (3, (0, 10), tuple(report.outcomes))
+    assert (provenance.seed, provenance.image_range, provenance.cells) == (3, (0, 10), tuple(result.outcomes))
     assert provenance.labels_sha256 == hashlib.sha256((np.arange(10) % 2).astype("<i8").tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3, 16])
+@pytest.mark.parametrize("shards", [1, 3, 16])
 def test_shards_merge_to_the_whole_in_any_order(bright, source, shards):
     (whole,) = evaluate_source([bright], source)
     parts = [(str(i), evaluate_source([bright], source, (i, shards))[0]) for i in range(1, shards + 1)]
@@ -106,13 +100,14 @@ def test_shards_merge_to_the_whole_in_any_order(bright, source, shards):
         assert merged.to_dict() == whole.to_dict()
 
 
-@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 17), (1, 0)])
-def test_shards_that_are_none(bright, source, shard):
-    with pytest.raises(ValueError, match=rf"shard {shard[0]}/{shard[1]} is none: .* the number of cells, 16"):
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 17)])
+def test_shards_out_of_range(bright, source, shard):
+    message = rf"there is no shard {shard[0]}/{shard[1]}: .* the number of cells, 16"
+    with pytest.raises(ValueError, match=message):
         evaluate_source([bright], source, shard)
 
 
-def test_two_models_see_every_image_once_and_score_as_alone(bright, source):
+def test_two_models_read_every_image_once(bright, source):
     other = Classifier(type(bright.model)(), (0.1,) * 3, (1, 1, 1), precision="float32")
     reads = []
 
@@ -127,7 +122,7 @@ def test_two_models_see_every_image_once_and_score_as_alone(bright, source):
 
 
 def test_stored_and_on_the_fly_images_are_the_same(bright, source, noise, tmp_path):
-    write_archive(tmp_path / "c", source.clean.images, source.labels, NAMES, seed=3)
+    write_archive(tmp_path / "c", source.clean, NAMES, seed=3)
     stored = evaluate_source([bright], stored_source(tmp_path / "c"))[0]
     made = evaluate_source([bright], source)[0]
     assert stored.outcomes == {key: value for key, value in made.outcomes.items() if key != CLEAN}
@@ -147,16 +142,9 @@ def test_models_that_do_not_fit_fail_before_any_work(bright, source, noise):
         evaluate_source([large], unread)
 
 
-def test_only_one_cell_is_held_at_a_time():
-    alive = []
-
-    def read(name, severity):
-        assert sum(reference() is not None for reference in alive) <= 1
-        import weakref
-
-        images = np.zeros((4, 8, 8, 3), np.uint8)
-        alive.append(weakref.ref(images))
-        return images
-
-    source = CellSource("zeros", NAMES, (1, 2, 3), np.zeros(4, np.int64), read)
-    assert sum(1 for _ in source.cells()) == 9
+def test_models_of_other_classes_are_refused(bright, source):
+    bright.classes = ("dark", "light")
+    for classes in (None, ("dark", "light")):
+        check_fit(bright, source.clean.images, source.labels, "data", classes)
+    with pytest.raises(ValueError, match="bright was trained on the classes dark, light, but those of data are light,"):
+        check_fit(bright, source.clean.images, source.labels, "data", ("light", "dark"))

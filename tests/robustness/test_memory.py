@@ -21,9 +21,9 @@ model = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(12, 10))
 classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, "cpu", "float32")
 classifier.predict(np.zeros((250, 32, 32, 3), np.uint8))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-report = evaluate_source([classifier], stored_source(sys.argv[1]))[0]
+result = evaluate_source([classifier], stored_source(sys.argv[1]))[0]
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(report.outcomes), (after - before) * (1 if sys.platform == "darwin" else 1024))
+print(len(result.outcomes), (after - before) * (1 if sys.platform == "darwin" else 1024))
 """
 
 

@@ -49,30 +49,10 @@ def test_ece_is_that_of_the_definition(predictions):
         assert Outcomes.measure(classes, confidence, labels).ece == pytest.approx(ece, abs=1e-6)
 
 
-def test_ece_by_hand():
-    # Ten images at confidence 0.75 of which eight are right, ten at 0.25 of which one is right.
-    confidence = np.repeat([0.75, 0.25], 10)
-    correct = np.r_[np.arange(10) < 8, np.arange(10) < 1]
-    assert Outcomes.measure(correct, confidence, np.ones(20)).ece == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
-
-
 def test_certainty_is_in_the_last_bin_and_edges_belong_below():
     found = Outcomes.measure(np.zeros(3), np.array([1.0, 0.2, 1e-9]), np.zeros(3))
-    assert [bin_[0] for bin_ in found.bins] == [
-        1,
-        0,
-        1,
-        *[0] * 11,
-        1,
-    ]  # 0.2 in units of 2**-24 is just below 3/15 + 1 ulp
-
-
-@pytest.mark.parametrize("count", [1, 7, 8, 9, 10_000])
-def test_one_bit_an_image(count):
-    correct = np.random.default_rng(count).random(count) < 0.5
-    found = Outcomes.measure(correct, np.full(count, 0.9), np.ones(count))
-    assert len(found.correct_bits) == -(-count // 8)
-    np.testing.assert_array_equal(found.correct, correct)
+    counts = [inside for inside, _, _ in found.bins]
+    assert counts == [1, 0, 1, *[0] * 11, 1]  # 0.2 in units of 2**-24 is just below 3/15 + 1 ulp
 
 
 def test_contradictions_are_refused():
@@ -84,7 +64,6 @@ def test_contradictions_are_refused():
         ({"images": 9}, "9 images, but bits for 8 and 3 in bins"),
         ({"correct_bits": b""}, "bits for 0"),
         ({"correct_bits": b"\xff"}, "the bins count 2 right images"),
-        ({"bins": sound.bins[:-1]}, "there must be 15 bins"),
         ({"bins": tuple(map(tuple, swapped))}, "do not lie in it"),
         ({"images": 0, "correct_bits": b"", "bins": ((0, 0, 0),) * BINS}, "0 images"),
     ]:

@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from freqfast.corruptions import CORRUPTIONS, corrupt, unavailable
+from freqfast.corruptions import corrupt
 from freqfast.data import cache, cifar10, load_data
 from freqfast.data.images import ImageData, ImageSet
+from freqfast.robustness import CLEAN, corrupted_source
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.writing import write_archive
-from freqfast.robustness.sources import find_source, on_the_fly_source
+from freqfast.robustness.sources import find_source
 
 CLASSES = ("airplane", "automobile")
 
@@ -22,14 +23,14 @@ def data(noise):
 
 @pytest.fixture
 def made(data, tmp_path):
-    write_archive(tmp_path / "made", data.test.images, data.test.labels, ["contrast"], source="cifar10")
+    write_archive(tmp_path / "made", data.test, ["contrast"], source="cifar10")
     return tmp_path / "made"
 
 
-def test_clean_images_are_found_by_the_manifest_s_hash(made, data):
+def test_clean_images_are_known_by_the_hash_in_the_manifest(made, data):
     source, notes = find_source(made)
     assert source.clean is None
-    assert notes == ["no clean accuracy: no test images are at hand; name them with --data"]
+    assert notes == ["no clean accuracy: no test images are at hand; name the data"]
     cache.store("any", data)
     source, notes = find_source(made, limit=4)
     np.testing.assert_array_equal(source.clean.images, data.test.images[:4])
@@ -65,7 +66,7 @@ def test_without_a_manifest_images_come_in_the_published_order(made, data):
     np.testing.assert_array_equal(source.clean.images, data.test.images[[4, 1, 5]])
 
 
-def test_data_that_is_named_must_be_sound(made, tmp_path, monkeypatch):
+def test_missing_data(made, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         find_source(made, data="absent")
     monkeypatch.setenv("FREQFAST_DATA", "gone")
@@ -74,17 +75,17 @@ def test_data_that_is_named_must_be_sound(made, tmp_path, monkeypatch):
     assert notes == ["no clean accuracy: FREQFAST_DATA=gone does not exist; name an archive or a folder of images"]
 
 
-def test_photos_are_always_at_hand(tmp_path):
+def test_photos_are_always_found(tmp_path):
     test = load_data("photos").test
-    write_archive(tmp_path / "p", test.images, test.labels, ["contrast"], source="photos", limit=5)
+    write_archive(tmp_path / "p", test, ["contrast"], source="photos", limit=5)
     source, notes = find_source(tmp_path / "p")
     np.testing.assert_array_equal(source.clean.images, test.images[:5])
     assert notes == []
     assert find_source(tmp_path / "p", data="photos")[0].clean is not None
 
 
-def test_the_published_images_are_looked_for_in_the_cache(made):
-    with pytest.raises(FileNotFoundError, match=r"pass --cifar10c PATH .*, --download .*, or --on-the-fly"):
+def test_published_images_are_found_in_the_cache(made):
+    with pytest.raises(FileNotFoundError, match=r"name a folder or CIFAR-10-C.tar, download them .*, or corrupt a"):
         find_source()
     cache.folder().mkdir()
     made.rename(cache.folder() / cifar10c.FOLDER)
@@ -94,33 +95,26 @@ def test_the_published_images_are_looked_for_in_the_cache(made):
         assert source.corruptions == ("contrast",)
 
 
-# On the fly
+def test_images_corrupted_on_the_fly_are_those_of_corrupt(noise):
+    images, names = ImageSet(noise(3, size=32), np.arange(3)), ("gaussian_noise", "pixelate")
+    source = corrupted_source(images, [*names, "pixelate"], seed=4, name="mine", classes=tuple("abc"))
+    assert (source.name, source.classes, source.seed) == ("mine, corrupted on the fly", tuple("abc"), 4)
+    assert source.keys == [CLEAN, *((name, severity) for name in names for severity in (1, 2, 3, 4, 5))]
+    clean, *cells = source.cells()
+    assert clean.images is images.images
+    for cell in cells:
+        expected = corrupt(images.images, cell.corruption, cell.severity, seed=4)
+        np.testing.assert_array_equal(cell.images, expected)
+        np.testing.assert_array_equal(cell.labels, images.labels)
 
 
-def test_on_the_fly_images_are_those_of_corrupt():
-    test = load_data("photos").test
-    source, notes = on_the_fly_source("photos", ["contrast", "gaussian_noise", "contrast"], limit=7, seed=3)
-    assert source.corruptions == ("contrast", "gaussian_noise")
-    assert (source.classes, source.seed, notes) == (load_data("photos").classes, 3, [])
-    assert source.name == "photos, corrupted on the fly"
-    np.testing.assert_array_equal(source.clean.images, test.images[:7])
-    np.testing.assert_array_equal(source.read("gaussian_noise", 2), corrupt(test.images[:7], "gaussian_noise", 2, 3))
+def test_frost_photographs_are_part_of_the_hash(noise, frost_dir):
+    images = ImageSet(noise(1, size=32), np.zeros(1, np.int64))
+    with_frost = corrupted_source(images, ["fog", "frost"], frost_dir=frost_dir)
+    assert with_frost.sha256.startswith(corrupted_source(images, ["fog"]).sha256)
+    assert len(with_frost.sha256) == 128
 
 
-def test_what_cannot_run_is_left_out_with_a_note(monkeypatch):
-    monkeypatch.setattr("freqfast.corruptions.registry.unavailable", lambda place: {"frost": "no photographs"})
-    source, notes = on_the_fly_source("photos", limit=1)
-    assert source.corruptions == tuple(name for name in CORRUPTIONS if name != "frost")
-    assert notes == ["frost is left out: no photographs (--frost-dir)"]
-
-
-def test_wrong_settings():
-    with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
-        on_the_fly_source("photos", limit=0)
+def test_unknown_corruption_is_named(noise):
     with pytest.raises(ValueError, match="no corruption is called 'rain'"):
-        on_the_fly_source("photos", ["rain"])
-    with pytest.raises(FileNotFoundError, match="absent does not exist"):
-        on_the_fly_source("absent")
-    if unavailable():
-        with pytest.raises(FileNotFoundError, match="frost"):
-            on_the_fly_source("photos", ["frost"])
+        corrupted_source(ImageSet(noise(1, size=32), np.zeros(1, np.int64)), ["rain"])

@@ -1,5 +1,9 @@
+"""Result files, and the merging of what they hold."""
+
+import base64
 import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +12,6 @@ import pytest
 from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
-from freqfast.robustness.rows import cell_rows, write_csv
 
 
 @pytest.fixture
@@ -21,11 +24,19 @@ def parts(bright, source):
     return [(f"{i}.json", evaluate_source([bright], source, (i, 3))[0]) for i in (1, 2, 3)]
 
 
-def test_what_is_saved_is_loaded(bright, source, tmp_path):
-    (report,) = evaluate_source([bright], source)
-    report.save(tmp_path / "r.json")
-    assert CorruptionResult.load(tmp_path / "r.json") == report
-    assert json.loads((tmp_path / "r.json").read_text())["schema"] == "freqfast-evaluation-1"
+def test_round_trip(bright, source, tmp_path):
+    (result,) = evaluate_source([bright], source)
+    result.save(tmp_path / "r.json")
+    assert CorruptionResult.load(tmp_path / "r.json") == result
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert list(content) == ["schema", "freqfast", "provenance", "outcomes"]
+    cell = result.outcomes["contrast", 1]
+    assert content["outcomes"]["contrast"]["1"] == {
+        "images": 9, "correct": base64.b64encode(cell.correct_bits).decode(),
+        "bins": [list(bin_) for bin_ in cell.bins], "images_crc32": cell.images_crc32,
+    }  # fmt: skip
+    (tmp_path / "r.json").write_text(json.dumps(content | {"of a later version": 1}))
+    assert CorruptionResult.load(tmp_path / "r.json") == result
     bare = CorruptionResult({})
     bare.save(tmp_path / "r.json")
     assert CorruptionResult.load(tmp_path / "r.json") == bare
@@ -39,14 +50,14 @@ def test_merged_files_are_those_of_the_whole(bright, source, parts, tmp_path):
 
 def test_shards_that_do_not_belong_together(bright, source, parts):
     other = Classifier(bright.model, (0.5,) * 3, (1,) * 3, precision="float32")
-    with pytest.raises(ValueError, match=r"1\.json and x are not of one evaluation, they differ in mean \("):
-        CorruptionResult.merge([parts[0], ("x", evaluate_source([other], source, (2, 3))[0])])
-    reseeded = replace(source, seed=5)
-    with pytest.raises(ValueError, match=r"they differ in seed \(0, 5\)"):
-        CorruptionResult.merge([parts[0], ("x", evaluate_source([bright], reseeded, (2, 3))[0])])
-    fewer = replace(source, severities=(1, 2))
-    with pytest.raises(ValueError, match=r"they differ in cells \(11 cells, 5 cells\)"):
-        CorruptionResult.merge([parts[0], ("x", evaluate_source([bright], fewer, (2, 3))[0])])
+    for classifier, of, difference in (
+        (other, source, r"mean \(.*\)"),
+        (bright, replace(source, seed=5), r"seed \(0, 5\)"),
+        (bright, replace(source, severities=(1, 2)), r"cells \(11 cells, 5 cells\)"),
+    ):
+        message = rf"1\.json and x are not of one evaluation, they differ in {difference}"
+        with pytest.raises(ValueError, match=message):
+            CorruptionResult.merge([parts[0], ("x", evaluate_source([classifier], of, (2, 3))[0])])
 
 
 def test_names_may_differ(parts):
@@ -65,57 +76,61 @@ def test_overlaps_and_gaps_are_named(parts):
         CorruptionResult.merge([parts[0], ("bare", CorruptionResult({}))])
 
 
-def edit(content, path, value):
-    *parents, last = path
-    for key in parents:
-        content = content[key]
-    content[last] = value
-
-
-CELL = ("outcomes", "contrast", "1")
-
-
 @pytest.mark.parametrize(
-    ("path", "value", "reason"),
+    ("path", "value", "message"),
     [
-        (("schema",), "freqfast-evaluation-2", "schema"),
-        (("outcomes",), [], "AttributeError"),
-        ((*CELL, "images"), 10**6, "1000000 images"),
-        ((*CELL, "images"), 9.0, "is no count"),
-        ((*CELL, "images"), True, "is no count"),
-        ((*CELL, "correct"), "!!!!", "base64"),
-        ((*CELL, "bins", 0), [1, 1], "not enough values"),
-        ((*CELL, "bins", 0), [10**30, 0, 0], "OverflowError"),
-        ((*CELL, "bins"), None, "TypeError"),
-        (("outcomes", "contrast", "one"), {}, "invalid literal for int"),
-        (("outcomes", "contrast", "6"), {}, "'contrast' 6 is no corruption and severity"),
-        (("outcomes", "\x1b[2J"), {"1": {}}, "'\\x1b[2J' 1 is no corruption"),
-        (("provenance", "mean"), "abc", "could not convert"),
-        (("provenance", "model"), 5, "model is 5"),
-        (("provenance", "cells"), [["fog"]], "not enough values"),
-        (("provenance", "cells"), [["fog", 0]], "'fog' 0 is no corruption"),
-        (("provenance",), {"model": "x"}, "KeyError"),
+        ("schema", "freqfast-evaluation-2", "schema 'freqfast-evaluation-2' is not the one"),
+        ("outcomes", [], "outcomes must be an object"),
+        ("outcomes.contrast.1.images", 10**6, "outcomes.contrast.1: 1000000 images, but bits for 16"),
+        ("outcomes.contrast.1.images", 9.0, "outcomes.contrast.1.images must be a valid integer, got 9.0"),
+        ("outcomes.contrast.1.images", True, "outcomes.contrast.1.images must be a valid integer, got True"),
+        ("outcomes.contrast.1.correct", "abc", "outcomes.contrast.1.correct Base64 decoding error"),
+        ("outcomes.contrast.1.correct", "!!!!", "outcomes.contrast.1: 9 images, but bits for 0"),
+        ("outcomes.contrast.1.bins", [[1, 0, 0]], "outcomes.contrast.1.bins Tuple should have at least 15 items"),
+        ("outcomes.contrast.1.bins", [[10**30, 0, 0]] * 15, "outcomes.contrast.1.bins.0.0 must be less than"),
+        ("outcomes.contrast.one", {}, "outcomes.contrast.one must be a valid integer"),
+        ("outcomes.rain", {"6": None}, "outcomes.rain.6 must be an object"),
+        ("provenance.mean", "abc", "provenance.mean must be a valid array"),
+        ("provenance.cells", [["fog"]], "provenance.cells.0 must have more items"),
+        ("provenance.cells", [["fog", 0]], "provenance.cells.0: 'fog' 0 is no corruption and severity"),
+        ("provenance.cells", [["\x1b[2J", 1]], r"provenance.cells.0: '\\x1b\[2J' 1 is no corruption"),
+        ("provenance", {"model": "x"}, "provenance.weights_sha256 is missing"),
     ],
 )
-def test_unsound_files_are_named(bright, source, tmp_path, path, value, reason):
-    (report,) = evaluate_source([bright], source)
-    report.save(file := tmp_path / "r.json")
-    content = json.loads(file.read_text())
-    edit(content, path, value)
+def test_unsound_files_are_named(bright, source, tmp_path, path, value, message):
+    (result,) = evaluate_source([bright], source)
+    result.save(file := tmp_path / "r.json")
+    content = inner = json.loads(file.read_text())
+    *parents, last = path.split(".")
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"r\.json is not a sound result of freqfast evaluate \(") as caught:
+    with pytest.raises(ValueError, match=rf"r\.json: {message}") as caught:
         CorruptionResult.load(file)
-    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"schema": NaN}'])
-def test_what_is_no_result_file(tmp_path, content):
-    (tmp_path / "r.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"r\.json is not a sound result"):
-        CorruptionResult.load(tmp_path / "r.json")
-    with pytest.raises(FileNotFoundError, match=r"absent is no file; name a result that"):
+def test_unknown_cells(bright, source, tmp_path):
+    (result,) = evaluate_source([bright], source)
+    cell = result.outcomes["contrast", 1]
+    for key in (("contrast", 6), ("\x1b[2J", 1)):
+        CorruptionResult({key: cell}).save(tmp_path / "r.json")
+        with pytest.raises(ValueError, match=r"outcomes: .* is no corruption and severity"):
+            CorruptionResult.load(tmp_path / "r.json")
+
+
+def test_files_that_are_no_results(tmp_path):
+    file = tmp_path / "r.json"
+    for content in (b"", b"[1]", b"{}", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"r\.json"):
+            CorruptionResult.load(file)
+    with pytest.raises(FileNotFoundError, match="absent does not exist"):
         CorruptionResult.load(tmp_path / "absent")
+    os.truncate(file, 2**32)
+    with pytest.raises(ValueError, match=r"r\.json has 4,294,967,296 bytes, more than"):
+        CorruptionResult.load(file)
 
 
 def test_a_full_disk_leaves_the_former_file(parts, tmp_path, monkeypatch):
@@ -130,24 +145,3 @@ def test_a_full_disk_leaves_the_former_file(parts, tmp_path, monkeypatch):
         parts[1][1].save(file)
     assert file.read_bytes() == before
     assert list(tmp_path.glob(".*")) == []
-
-
-# Rows
-
-
-def test_rows_are_cells(bright, source, tmp_path):
-    (report,) = evaluate_source([bright], source)
-    rows = cell_rows(report)
-    assert [(row["corruption"], row["severity"]) for row in rows] == source.keys
-    assert [row["family"] for row in rows[::5]] == ["", "digital", "digital"]
-    for row in rows:
-        assert (
-            row["right"] / row["images"]
-            == row["accuracy"]
-            == report.outcomes[row["corruption"], row["severity"]].accuracy
-        )
-        assert row["low"] <= row["accuracy"] <= row["high"]
-    write_csv(tmp_path / "r.csv", report)
-    lines = (tmp_path / "r.csv").read_text().splitlines()
-    assert lines[0] == "corruption,severity,family,images,right,accuracy,low,high,ece"
-    assert len(lines) == 12

@@ -1,103 +1,159 @@
-"""Runs are read back as they were written."""
+"""Run directories: how they appear, and how they are read back."""
 
 import json
+import os
+from dataclasses import replace
 
 import pytest
 
 from freqfast.models.file import write_model
-from freqfast.models.resnet import build_model
-from freqfast.models.sources import load_model
+from freqfast.records import plain, write_record
+from freqfast.runs.directory import RunDirectory, find_run
+from freqfast.runs.environment import DataOrigin, environment_differences
 from freqfast.runs.recipe import Recipe
-from freqfast.runs.run import load_run
-from tests.support.sound_model import CLASSES, MEAN, SPEC, STD
+from freqfast.runs.run import load_run, run_data
+from tests.support.runs import ENVIRONMENT, REPORT
+from tests.support.sound_model import stored_model
 
-REPORT = {
-    "recipe": "größer", "seed": 0, "epochs": 1, "precision": "float32", "images": 4,
-    "clean": 0.5, "corrupted": 0.25, "mean15": None, "accuracy": {"fog": {"1": 0.25}}, "bands": ["low", "high"],
-    "proportion": {"before": [0.5, 0.5], "after": [1.0, 0.0], "target": None}, "seconds": {"fit": 1.0, "evaluate": 2.0},
-}  # fmt: skip
+RECIPE = Recipe("größer", model_options={"width": 8})
 
 
 @pytest.fixture
 def run(tmp_path):
-    folder = tmp_path
-    write_model(folder / "model.safetensors", build_model(**SPEC), SPEC, CLASSES, MEAN, STD)
-    (folder / "recipe.toml").write_text(Recipe("größer", model_options={"width": 8}).to_toml(), encoding="utf-8")
-    (folder / "environment.json").write_text('{"threads": 2, "data": {}}')
-    (folder / "report.json").write_text(json.dumps(REPORT))
-    return folder
+    """A finished run's directory, written by hand."""
+    directory = RunDirectory(tmp_path / "run")
+    with directory.created(RECIPE, ENVIRONMENT):
+        pass
+    write_model(directory.model, stored_model("abc"))
+    write_record(directory.report, REPORT)
+    return directory
 
 
 def test_load_run(run):
-    found = load_run(str(run))
-    assert found.path == run
-    assert found.recipe == Recipe("größer", model_options={"width": 8})
-    assert found.report == REPORT
-    assert found.environment == {"threads": 2, "data": {}}
+    found = load_run(str(run.path))
+    assert (found.path, found.recipe, found.report, found.environment) == (run.path, RECIPE, REPORT, ENVIRONMENT)
     assert found.model is found.stored.model
-
-
-def test_a_notebook_shows_neither_network_nor_environment(run):
-    found = load_run(run)
-    assert repr(found) == f"Run(path={run!r}, recipe={found.recipe!r})"
-    for shown in (repr(found.stored), repr(load_model(run, mean=(0.5,) * 3, std=(0.5,) * 3))):
-        assert "mean=(" in shown
-        assert "Conv2d" not in shown
-        assert len(shown) < 500
+    assert repr(found) == f"Run(directory={run!r}, recipe={RECIPE!r})"  # neither the network nor the environment
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json", "model.safetensors"])
-def test_unfinished_run_is_named(run, name):
-    (run / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{name}") as caught:
-        load_run(run)
-    assert str(run) in str(caught.value)
+def test_missing_file_is_named(run, name):
+    (run.path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name.replace(".", r"\.")) as caught:
+        load_run(run.path)
+    assert str(run.path) in str(caught.value)
 
 
-def test_no_run_at_all(tmp_path):
+def test_no_run(tmp_path):
     for place in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match=r"is not a finished run: recipe\.toml is missing"):
+        with pytest.raises(FileNotFoundError, match=r"is no run directory: recipe\.toml is missing"):
             load_run(place)
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json"])
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[1]", b"[" * 100_000, b"\x00"], ids=lambda c: repr(c[:3]))
-def test_damaged_file_is_named(run, name, content):
-    (run / name).write_bytes(content)
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[1]", b"[" * 100_000], ids=["not UTF-8", "list", "deep"])
+def test_corrupt_file_is_named(run, name, content):
+    (run.path / name).write_bytes(content)
     with pytest.raises(ValueError, match=name) as caught:
-        load_run(run)
-    assert str(run / name) in str(caught.value)
+        load_run(run.path)
+    assert str(run.path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"clean": "x"}, "'<=' not supported"),
-        ({"clean": 1.5}, "accuracies must be fractions"),
-        ({"mean15": float("nan")}, "accuracies must be fractions"),
-        ({"accuracy": {"fog": 3}}, "'int' object has no attribute"),
-        ({"accuracy": {"fog": {"1": None}}}, "not supported between"),
-        ({"bands": ["low"]}, "it must have a proportion for each band"),
-        ({"proportion": {"before": [], "after": []}}, "it lacks 'target'"),
-        ({"seconds": None}, "not subscriptable"),
-        ({"seconds": {"fit": 1.0}}, "it lacks 'evaluate'"),
-        ({"recipe": None}, "a number, the recipe's name or the precision is no such thing"),
-        ({"precision": None}, "a number, the recipe's name or the precision is no such thing"),
-        ({"epochs": float("inf")}, "a number, the recipe's name or the precision is no such thing"),
+        ({"clean": "x"}, "clean must be a valid number, got 'x'"),
+        ({"clean": 1.5}, "clean must be less than or equal to 1, got 1.5"),
+        ({"mean15": float("nan")}, "mean15 must be"),
+        ({"accuracy": {"fog": 3}}, "accuracy.fog must be an object, got 3"),
+        ({"accuracy": {"fog": {"1": None}}}, "accuracy.fog.1 must be a valid number, got None"),
+        ({"bands": ["low"]}, "proportion.before must have a share for each of the 1 bands"),
+        ({"seconds": {"fit": 1.0}}, "seconds.evaluate is missing"),
+        ({"epochs": float("inf")}, "epochs must be"),
+        ({"schema": 2}, "schema 2 is not the one that this version reads"),
     ],
 )
-def test_a_report_of_wrong_values_is_one_line(run, change, reason):
-    (run / "report.json").write_text(json.dumps(REPORT | change))
+def test_invalid_report_names_the_key(run, change, reason):
+    run.report.write_text(json.dumps(plain(REPORT) | change))
     with pytest.raises(ValueError, match=reason) as caught:
-        load_run(run)
-    assert str(caught.value).startswith(f"{run / 'report.json'} is not sound: ")
-    assert "\n" not in str(caught.value)
+        load_run(run.path)
+    assert str(caught.value).startswith(f"{run.report}: ")
+    assert str(caught.value).endswith("; remove the file and resume the run, which then trains anew")
 
 
-def test_an_environment_without_data_is_one_line(run):
-    (run / "environment.json").write_text('{"data": null}')
-    with pytest.raises(
-        ValueError, match=r"environment\.json is not sound: data must be an object with a path, got None"
-    ):
-        load_run(run)
+def test_records_of_newer_versions_are_read(run):
+    for path in (run.report, run.environment):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"new": 1}))
+    assert (load_run(run.path).report, load_run(run.path).environment) == (REPORT, ENVIRONMENT)
+
+
+def test_recipe_of_version_0_1_is_read(run):
+    text = RECIPE.to_toml().replace("[model_options]\nwidth = 8\n", "")
+    run.recipe.write_text(f"width = 8\nkernel_size = 3\n{text}", encoding="utf-8")
+    assert run.read_recipe() == RECIPE
+
+
+def test_find_run(run, tmp_path):
+    assert find_run(run.path).path == find_run(run.model).path == run.path
+    assert find_run(tmp_path) is find_run(run.report) is None
+
+
+def test_run_data_is_the_place_if_it_exists_else_the_name(run, tmp_path):
+    assert run_data(None) is None
+    assert run_data(run) == RECIPE.data
+    for place, found in ((str(tmp_path), str(tmp_path)), ("/gone", RECIPE.data)):
+        write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", place)))
+        assert run_data(run) == found
+    run.environment.write_text("{")
+    assert run_data(run) == RECIPE.data
+    run.recipe.unlink()
+    assert run_data(run) is None
+
+
+def test_environment_differences_leave_out_what_changes_no_result():
+    other = replace(ENVIRONMENT, threads=2, command="other", recipe_sha256="1", packages={"torch": "3"})
+    assert environment_differences(ENVIRONMENT, other) == ["threads: 1, now 2", "packages.torch: None, now 3"]
+
+
+# How a directory appears
+
+
+def test_created_directory_is_locked_while_the_block_lasts(tmp_path):
+    directory = RunDirectory(tmp_path / "deep" / "run")
+    with directory.created(RECIPE, ENVIRONMENT):
+        assert directory.is_started
+        assert not directory.is_finished
+        with pytest.raises(BlockingIOError, match="in use by another process"), directory.locked():
+            pass
+    with directory.locked():
+        assert sorted(os.listdir(directory.path)) == ["environment.json", "recipe.toml"]
+    with pytest.raises(FileExistsError, match="run exists already; choose another out"):  # noqa: SIM117
+        with directory.created(RECIPE, ENVIRONMENT):
+            pass
+
+
+def test_remains_of_a_killed_process_are_removed(tmp_path):
+    pytest.importorskip("fcntl")
+    (tmp_path / ".run.killed.tmp").mkdir()
+    with RunDirectory(tmp_path / "run").created(RECIPE, ENVIRONMENT):
+        assert os.listdir(tmp_path) == ["run"]
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o002])
+def test_permissions_are_those_of_any_new_directory(tmp_path, mask):
+    old = os.umask(mask)
+    try:
+        with RunDirectory(tmp_path / "run").created(RECIPE, ENVIRONMENT):
+            pass
+        (tmp_path / "plain").mkdir()
+    finally:
+        os.umask(old)
+    assert (tmp_path / "run").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="run cannot be made"):  # noqa: SIM117
+        with RunDirectory(tmp_path / "file" / "run").created(RECIPE, ENVIRONMENT):
+            pass

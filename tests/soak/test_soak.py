@@ -1,8 +1,8 @@
-"""The callbacks in strangers' hands: Learners composed at random, each by its seed (the number in the test's name).
+"""The callbacks in Learners composed at random, each from its seed (the number in the test's name).
 
-Nothing may raise but a refusal of a layer, in one line. After every step the proportion holds for the filters that
-are applied; every parameter is in the optimizer once; what is baked gives what was not; and once everything is taken
-off, the model has the keys that it had. The full form is ``pytest -m "slow and soak" tests/soak``.
+Nothing may raise except a refusal of a layer, on one line. After every step the proportion holds for the filters that
+are applied; every parameter is in the optimizer once; a baked model has the outputs of the modulated one; and once all
+callbacks are removed, the model has its first keys. The full form is ``pytest -m "slow and soak" tests/soak``.
 """
 
 import re
@@ -21,6 +21,7 @@ from freqfast.spectral.equalization import SpectrumEqualizer, remove_equalizatio
 from freqfast.spectral.modulation import SpectralConv2d, bake_modulation, effective_weight
 from freqfast.spectral.surgery import find_conv
 from tests.support.compose import build_model, compose, layer_name, make_callback, make_learner, outcomes
+from tests.support.projected import numpy_shares
 
 REFUSALS = re.compile(r"^layer '\S+' is a \w+ with a forward of its own, so its weight is not what it applies; .*")
 pytestmark = [
@@ -30,19 +31,8 @@ pytestmark = [
 ]
 
 
-def shares(weight, edges):
-    """Band energy shares by NumPy's FFT alone, ``(O, B)``: a second way to the numbers of `freqfast.band_shares`."""
-    n = max(32, 2 * max(weight.shape[2:]))
-    power = np.abs(np.fft.fft2(weight.detach().numpy().astype(np.float64), s=(n, n))) ** 2
-    f = np.fft.fftfreq(n)
-    rho = np.hypot(f[:, None], f[None, :])
-    inside = [(rho >= low) & (rho < high) for low, high in zip(edges, (*edges[1:-1], np.inf), strict=False)]
-    energy = np.stack([(power.sum(1) * band).sum((1, 2)) for band in inside], 1)
-    return energy / energy.sum(1, keepdims=True)
-
-
 class Spy(Callback):
-    """Checks the proportion after each step, later than all other callbacks."""
+    """Checks the proportion after each step, after all other callbacks."""
 
     order = 2000
 
@@ -54,7 +44,7 @@ class Spy(Callback):
         for enforcing in [cb for cb in self.learn.cbs if isinstance(cb, FrequencyProportion)]:
             weight = effective_weight(find_conv(self.learn.model, self.layer)[1])
             assert weight.isfinite().all()
-            found = shares(weight, enforcing.bands.edges)
+            found = numpy_shares(weight, enforcing.bands)
             counts = np.bincount(found.argmax(1), minlength=len(enforcing.bands))
             exact = np.array([enforcing.proportions[name] for name in enforcing.bands.names]) * len(weight)
             assert (abs(counts - exact) < 1).all(), (counts, exact)

@@ -41,16 +41,11 @@ def test_measures_what_numpy_measures(shape):
     assert {a.dtype for a in (spectra.power, spectra.weight, spectra.shares)} == {np.dtype(np.float32)}
 
 
-def test_properties_agree_with_the_functions_of_bands():
-    weight, bands = conv(40, 3, 5, 5).weight.detach(), Bands.equal_area(3)
+def test_properties_agree_with_the_functions_of_bands_and_the_power():
     spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
-    assert spectra.bands == bands
+    assert spectra.bands == Bands.equal_area(3)
     np.testing.assert_array_equal(spectra.classes, classify_filters(torch.from_numpy(spectra.shares)).numpy())
-    np.testing.assert_allclose(spectra.proportion, frequency_proportion(weight, bands).numpy())
-
-
-def test_energy_proportion_is_the_power_between_the_edges():
-    spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
+    np.testing.assert_allclose(spectra.proportion, frequency_proportion(conv(40, 3, 5, 5).weight, 3).numpy())
     rho = np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
     band = np.searchsorted(spectra.bands.edges[1:-1], rho, side="right")
     power = [spectra.power[:, band == b].sum() for b in range(3)]
@@ -79,13 +74,12 @@ def test_shared_gains_have_one_row():
     assert measure_spectra(model).log_gain.shape == (1, 3, 3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_other_dtypes_are_measured_in_float32(dtype):
-    spectra = measure_spectra(conv(4, 3, 3, 3).to(dtype))
+def test_half_types_are_measured_in_float32():
+    spectra = measure_spectra(conv(4, 3, 3, 3).half())
     np.testing.assert_allclose(spectra.power.sum((1, 2)), spectra.energy, rtol=1e-5)
 
 
-def test_a_silent_filter_has_no_shares_and_no_say():
+def test_a_filter_without_energy_has_no_shares_and_does_not_count():
     layer = conv(4, 3, 3, 3)
     layer.weight.data.zero_()
     spectra = measure_spectra(layer)
@@ -121,18 +115,14 @@ def test_provenance_becomes_plain_scalars():
         ({"power": np.zeros((0, 8, 8))}, "none of them 0"),
         ({"power": np.full((4, 8, 8), -1.0)}, "not be negative"),
         ({"power": np.full((4, 8, 8), np.nan)}, "power holds NaN or infinite values in 4 of 4"),
-        ({"power": np.full((4, 8, 8), 1e300)}, "power holds NaN or infinite"),
         ({"power": np.zeros((4, 8, 8), complex)}, "real numbers"),
         ({"frequencies": np.arange(8)}, "8-point DFT"),
         ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
-        ({"shares": np.zeros((4, 3))}, "band=2"),
         ({"shares": np.ones((4, 2))}, "sum to 1"),
         ({"log_gain": np.zeros((4, 3, 5))}, "kx=3"),
         ({"log_gain": np.zeros((2, 3, 3))}, "filter=4"),
         ({"target": {"low": 0.5}}, "sum to 1"),
-        ({"target": {"medium": 1}}, "unknown band 'medium'"),
         ({"layer": "a\0b"}, "NUL"),
-        ({"layer": None}, "must be text"),
         ({"bands": Bands((0, 0.4, 1), ("a", "\ud800"))}, "surrogates"),
         ({"provenance": {"flag": True}}, "'flag' must be text"),
         ({"provenance": {"values": [1]}}, r"got \[1\]; convert it with str"),
@@ -140,7 +130,7 @@ def test_provenance_becomes_plain_scalars():
         ({"provenance": {"": 1}}, "non-empty"),
     ],
 )
-def test_refuses_what_are_no_spectra(changes, message):
+def test_invalid_spectra_are_refused(changes, message):
     with pytest.raises(ValueError, match=message) as error:
         Spectra(**fields(**changes))
     assert "\n" not in str(error.value)
@@ -158,14 +148,14 @@ def test_refuses_what_are_no_spectra(changes, message):
         ({"log_gain": np.zeros((1, 4, 3, 3))}, "epoch=2"),
     ],
 )
-def test_refuses_what_is_no_history(changes, message):
+def test_invalid_histories_are_refused(changes, message):
     one = fields()
     records = {"epochs": [0, 1], **{k: np.stack([one[k]] * 2) for k in ("power", "weight", "shares")}}
     with pytest.raises(ValueError, match=message):
         SpectraHistory(**records | changes)
 
 
-def test_refuses_models_without_spectra():
+def test_models_without_spectra_are_refused():
     with pytest.raises(ValueError, match="no spatial Conv2d"):
         measure_spectra(nn.Linear(2, 2))
     with pytest.raises(ValueError, match="at least the kernel's size 7"):
@@ -207,13 +197,6 @@ def test_phase_of_even_and_odd_kernels():
     np.testing.assert_allclose(step.phase[0, 0], np.broadcast_to(wanted, (8, 8)), atol=1e-6)
 
 
-def test_phase_does_not_depend_on_scale():
-    layer = conv(2, 3, 3, 3)
-    layer.weight.data[1] = 1e-8 * layer.weight.data[0]
-    phase = measure_spectra(layer, n=8).phase
-    np.testing.assert_allclose(np.exp(1j * phase[1]), np.exp(1j * phase[0]), atol=1e-5)
-
-
 def test_phase_and_power_give_the_kernel_back():
     spectra = measure_spectra(conv(2, 1, 3, 5), n=16)
     response = np.sqrt(spectra.power * 16.0**2) * np.exp(1j * spectra.phase[:, 0])
@@ -226,7 +209,7 @@ def test_only_images_have_a_phase():
     assert measure_spectra(conv(2, 5, 3, 3)).phase is None
 
 
-def test_shown_on_one_line():
+def test_repr_is_one_line():
     shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
     spectra = Spectra(**fields(shares=shares, kernel=(5, 3)))
     assert repr(spectra) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75)"
@@ -267,7 +250,7 @@ def test_many_channels_are_measured_as_numpy_measures_them():
     np.testing.assert_allclose(spectra.shares, band_shares(layer.weight.detach().double()), rtol=1e-5)
 
 
-def test_refuses_layers():
+def test_invalid_layers_are_refused():
     model = nn.Sequential(conv(2, 3, 3, 3), nn.ReLU())
     with pytest.raises(ValueError, match=r"different names, at least one, got \['0', '0'\]"):
         measure_layers(model, ["0", "0"])

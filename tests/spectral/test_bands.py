@@ -17,25 +17,11 @@ from freqfast.spectral.bands import (
     classify_filters,
     frequency_proportion,
 )
+from tests.support.projected import THREE, TWO, numpy_shares, random_weight
 
-KERNEL_SIZES = [(3, 3), (2, 2), (5, 5), (4, 4), (16, 16), (1, 3), (5, 1), (2, 5)]
-TWO, THREE = Bands.equal_area(2), Bands.equal_area(3)
+KERNEL_SIZES = [(3, 3), (2, 2), (5, 5), (16, 16), (1, 3), (5, 1), (2, 5)]
 LOW = torch.ones(1, 1, 3, 3)
 HIGH = torch.tensor([[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]])[None, None]
-
-
-def random_weight(seed, *shape, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
-def numpy_shares(weight, bands):
-    """The definition, by NumPy's FFT on the grid that DESIGN prescribes."""
-    n = max(32, 2 * max(weight.shape[2:]))
-    power = (np.abs(np.fft.fft2(weight.double().numpy(), s=(n, n))) ** 2).sum(1)
-    f = np.fft.fftfreq(n)
-    band = np.searchsorted(bands.edges[1:-1], np.hypot(f[:, None], f[None]), side="right")
-    energy = np.stack([power[:, band == b].sum(1) for b in range(len(bands))], 1)
-    return energy / energy.sum(1, keepdims=True)
 
 
 # Bands
@@ -51,8 +37,8 @@ def test_equal_area_names_and_edges():
     assert THREE.edges == pytest.approx((0, 0.326, 0.461, math.sqrt(0.5)), abs=5e-4)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 20])
-def test_equal_area_bands_hold_equal_numbers_of_points_of_a_fine_grid(count):
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_equal_area_bands_have_equal_numbers_of_points_of_a_fine_grid(count):
     f = (np.arange(2000) + 0.5) / 2000 - 0.5
     rho = np.hypot(f[:, None], f[None]).ravel()
     points, _ = np.histogram(rho, bins=Bands.equal_area(count).edges)
@@ -73,12 +59,6 @@ def test_reachable_shares_of_a_3x3_kernel():
     assert Bands.equal_area(1).reachable((3, 3)) == pytest.approx([1.0])
 
 
-@given(kernel=st.sampled_from([(3, 3), (2, 2), (5, 5), (1, 3)]), channels=st.integers(1, 3), seed=st.integers(0, 2**31))
-def test_no_filter_exceeds_the_reachable_share(kernel, channels, seed):
-    shares = band_shares(random_weight(seed, 16, channels, *kernel), THREE).numpy()
-    assert (shares <= THREE.reachable(kernel) + 1e-12).all()
-
-
 def test_bands_are_values():
     assert Bands([0, 0.25, 0.8], ["a", "b"]) == Bands((0.0, 0.25, 0.8), ("a", "b"))
     assert len({TWO, Bands.equal_area(2), THREE}) == 2
@@ -95,7 +75,8 @@ def test_bands_of_what_a_recipe_can_write():
     assert Bands.of(THREE) is THREE
     written = {"edges": [0, 0.2, 0.75], "names": ["smooth", "rough"]}
     assert Bands.of(written) == Bands((0, 0.2, 0.75), ("smooth", "rough"))
-    assert Bands.of({"edges": [0, 0.75], "names": "all"}) == Bands((0, 0.75), "all") == Bands((0, 0.75), ("all",))
+    assert Bands.of({"edges": [0, 0.75], "names": "all"}) == Bands((0, 0.75), ("all",))
+    assert Bands((0, 0.4, 0.7071), ("a", "b")).edges[-1] == 0.7071  # the square root of 0.5 with four digits
 
 
 @pytest.mark.parametrize(
@@ -103,12 +84,13 @@ def test_bands_of_what_a_recipe_can_write():
     [
         (lambda: Bands((0, 0.3, 0.8), ("a",)), "one more than names, got 3 edges for 1 names"),
         (lambda: Bands((0.0,), ()), "one more than names"),
-        (lambda: Bands((0.1, 0.3, 0.8), ("a", "b")), r"run from 0 to sqrt\(0.5\) = 0.7071 .* got 0.1 to 0.8"),
-        (lambda: Bands((0, 0.3, 0.5), ("a", "b")), "got 0 to 0.5"),
-        (lambda: Bands((0, 0.3, math.nan), ("a", "b")), "got 0 to nan"),
-        (lambda: Bands((0, 0.3, 0.3, 0.8), ("a", "b", "c")), "increase strictly, got"),
-        (lambda: Bands((0, math.nan, 0.8), ("a", "b")), "increase strictly, got"),
-        (lambda: Bands((0, 0.72, 0.8), ("a", "b")), "is empty, got edges"),
+        (lambda: Bands((0.1, 0.3, 0.8), ("a", "b")), r"from 0 to sqrt\(0.5\) = 0.7071 .* got \(0.1, 0.3, 0.8\)"),
+        (lambda: Bands((-0.1, 0.3, 0.8), ("a", "b")), "got .-0.1, 0.3"),
+        (lambda: Bands((0, 0.3, 0.7), ("a", "b")), "got .0.0, 0.3, 0.7"),
+        (lambda: Bands((0, 0.3, math.nan), ("a", "b")), "got .0.0, 0.3, nan"),
+        (lambda: Bands((0, 0.3, 0.3, 0.8), ("a", "b", "c")), "increase strictly .* got .0.0, 0.3, 0.3"),
+        (lambda: Bands((0, math.nan, 0.8), ("a", "b")), "got .0.0, nan"),
+        (lambda: Bands((0, 0.72, 0.8), ("a", "b")), "no band above it, got .0.0, 0.72"),
         (lambda: Bands((0, 0.3, 0.8), ("a", "a")), "different non-empty strings, got"),
         (lambda: Bands((0, 0.3, 0.8), ("a", "")), "different non-empty strings, got"),
         (lambda: Bands.equal_area(0), "positive integer, got 0"),
@@ -117,14 +99,12 @@ def test_bands_of_what_a_recipe_can_write():
         (lambda: Bands.equal_area(3, ["a", "b"]), "4 edges for 2 names"),
         (lambda: Bands.of("low"), "got 'low'"),
         (lambda: Bands.of({"edges": [0, 1]}), "edges and names, got"),
-        (lambda: Bands((-0.1, 0.3, 0.8), ("a", "b")), "got -0.1 to 0.8"),
-        (lambda: Bands((0, 0.3, 0.7), ("a", "b")), "got 0 to 0.7$"),
         (lambda: Bands((0, 0.3, 0.8), ("a", 3)), "different non-empty strings, got"),
         (lambda: Bands.of({"edges": [0, 1], "names": ["a"], "purity": 0.9}), "edges and names, got"),
         (lambda: TWO.index("mid"), "unknown band 'mid'; the bands are low, high"),
     ],
 )
-def test_wrong_bands_are_refused(make, message):
+def test_invalid_bands_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -150,9 +130,9 @@ def test_band_shares_in_every_dtype(dtype, tolerance):
     np.testing.assert_allclose(shares.double().numpy(), numpy_shares(weight, TWO), atol=tolerance)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e30, -3.0])
-def test_band_shares_do_not_depend_on_scale(scale):
-    weight = random_weight(2, 8, 3, 3, 3, dtype=torch.float32)
+@pytest.mark.parametrize(("scale", "dtype"), [(1e30, torch.float32), (-3.0, torch.float32), (1e-200, torch.float64)])
+def test_band_shares_do_not_depend_on_scale(scale, dtype):
+    weight = random_weight(2, 8, 3, 3, 3, dtype=dtype)
     torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
 
 
@@ -160,18 +140,6 @@ def test_band_shares_sum_to_one_and_are_zero_without_energy():
     weight = random_weight(3, 4, 3, 3, 3)
     weight[2] = 0
     assert band_shares(weight, THREE).sum(1).tolist() == pytest.approx([1, 1, 0, 1])
-
-
-def test_an_edge_belongs_to_the_upper_band():
-    # A 32x32 constant-in-y wave of frequency 0.25 has all its energy exactly on the edge.
-    wave = torch.cos(2 * math.pi * 0.25 * torch.arange(32, dtype=torch.float64)).expand(1, 1, 32, 32)
-    bands = Bands((0, 0.25, 0.8), ("below", "above"))
-    n = 64  # the grid for a kernel of 32; zero-padding spreads the wave, so compare with its spectrum point by point
-    power = np.abs(np.fft.fft2(wave[0, 0].numpy(), s=(n, n))) ** 2
-    f = np.fft.fftfreq(n)
-    below = power[np.hypot(f[:, None], f[None]) < 0.25].sum() / power.sum()
-    assert band_shares(wave, bands)[0].tolist() == pytest.approx([below, 1 - below])
-    assert below < 0.4  # with the edge's own points it would be more than a half
 
 
 def test_filters_belong_to_their_largest_share_and_ties_to_the_lower_band():
@@ -192,11 +160,9 @@ def test_half_types_do_not_round_a_narrow_majority_away(dtype):
 
 
 @pytest.mark.parametrize("function", [band_shares, frequency_proportion])
-def test_unfit_weights_are_refused(function):
+def test_invalid_weights_are_refused(function):
     with pytest.raises(ValueError, match="1x1 kernel"):
         function(torch.ones(4, 3, 1, 1))
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        function(torch.full((4, 3, 3, 3), math.nan))
 
 
 # Counts
@@ -207,14 +173,10 @@ def test_unfit_weights_are_refused(function):
     [
         ({"low": 0.5, "high": 0.5}, 7, [4, 0, 3]),
         ({"low": 1 / 3, "mid": 1 / 3, "high": 1 / 3}, 64, [22, 21, 21]),
-        ({"low": 0.75, "high": 0.25}, 64, [48, 0, 16]),
         ({"high": 0.29, "low": 0.71}, 100, [71, 0, 29]),  # 0.29 * 100 is 28.999... in binary
         ({"low": 0.1, "mid": 0.2, "high": 0.7}, 10, [1, 2, 7]),
-        ({"mid": 1}, 5, [0, 5, 0]),
-        ({"low": 0.4, "mid": 0.3, "high": 0.3}, 1, [1, 0, 0]),
-        ({"low": 0.45, "mid": 0.1, "high": 0.45}, 2, [1, 0, 1]),
+        ({"low": 0.3333333, "mid": 0.3333333, "high": 0.3333333}, 9, [3, 3, 3]),  # as a recipe writes it
         ({"low": 0.15, "mid": 0.2, "high": 0.65}, 4, [1, 1, 2]),  # 0.6 and 2.6: equal remainders, not so in binary
-        ({"low": 0.1, "mid": 0.7, "high": 0.2}, 2, [0, 2, 0]),
     ],
 )
 def test_band_counts_by_largest_remainder(proportions, filters, counts):
@@ -242,13 +204,13 @@ def test_band_counts_match_largest_remainder_in_exact_arithmetic(parts, filters)
         ({"low": 0.8, "high": 0.4}, r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
         ({"low": 0.5}, "proportions must sum to 1, got 0.5"),
         ({}, "proportions must sum to 1, got 0"),
+        ({"low": 0.499, "high": 0.5}, "proportions must sum to 1, got 0.999"),
         ({"low": 1.5, "high": -0.5}, "finite and not negative, got low=1.5, high=-0.5"),
         ({"low": math.nan, "high": 0.5}, "finite and not negative, got low=nan"),
-        ({"low": math.inf}, "finite and not negative, got low=inf"),
         ({"low": 0.5, "middle": 0.5}, "unknown band 'middle'; the bands are low, high"),
     ],
 )
-def test_wrong_proportions_are_refused(proportions, message):
+def test_invalid_proportions_are_refused(proportions, message):
     with pytest.raises(ValueError, match=message):
         band_counts(proportions, TWO, 64)
 
@@ -284,25 +246,6 @@ def test_assignment_reads_shares_that_require_grad():
     assert assign_bands(shares, [1, 1]).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("counts", [[1, 1], [2, 3], []])
-def test_an_assignment_of_other_than_all_filters_is_refused(counts):
-    with pytest.raises(ValueError, match=f"counts must sum to the 4 filters, got {', '.join(map(str, counts))}"):
-        assign_bands(torch.rand(4, 2), counts)
-
-
-def test_the_last_edge_may_be_written_with_four_digits():
-    assert Bands((0, 0.4, 0.7071), ("a", "b")).edges[-1] == 0.7071
-
-
-@pytest.mark.parametrize("scale", [1e-200, 1e200])
-def test_band_shares_of_float64_do_not_depend_on_scale(scale):
-    weight = random_weight(2, 8, 3, 3, 3)
-    torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
-
-
-def test_proportions_sum_to_one_but_for_roundings():
-    third = 0.3333333  # as a recipe writes it
-    assert band_counts({"low": third, "mid": third, "high": third}, THREE, 9) == [3, 3, 3]
-    for share in (0.333, 0.334):
-        with pytest.raises(ValueError, match="proportions must sum to 1"):
-            band_counts({"low": share, "mid": share, "high": share}, THREE, 9)
+def test_counts_must_sum_to_all_filters():
+    with pytest.raises(ValueError, match="counts must sum to the 4 filters, got 2, 3"):
+        assign_bands(torch.rand(4, 2), [2, 3])

@@ -1,5 +1,4 @@
 import copy
-import io
 import pickle
 
 import numpy as np
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from freqfast.models.file import read_model, write_model
-from freqfast.models.resnet import build_model
 from freqfast.spectral.equalization import (
     FLOOR,
     LOWEST_FREQUENCY,
@@ -19,8 +17,9 @@ from freqfast.spectral.equalization import (
     remove_equalization,
 )
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from tests.support.sound_model import stored_model
 
-SIZES = [(32, 32), (16, 24), (9, 7), (64, 64)]
+CASES = [((32, 32), 12, 1.0), ((16, 24), 5, 0.5), ((9, 7), 1, 1.0), ((64, 64), 2, 0.25), ((9, 7), 12, 1.0)]
 
 
 def images(count=4, size=(32, 32), seed=0, slope=1.0):
@@ -61,8 +60,7 @@ def hat(rho, centres):
     return np.array([np.interp(rho, centres, row) for row in np.eye(len(centres))])
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("bins", "exponent"), [(12, 1.0), (5, 0.5), (1, 1.0), (2, 0.25)])
+@pytest.mark.parametrize(("size", "bins", "exponent"), CASES)
 def test_against_numpy_frequency_by_frequency(size, bins, exponent):
     reference, sample = images(6, size, seed=1), images(2, size, seed=2, slope=0.3)
     equalizer = trained(reference, bins=bins, exponent=exponent)
@@ -79,18 +77,6 @@ def test_against_numpy_frequency_by_frequency(size, bins, exponent):
         np.testing.assert_allclose(got.numpy(), np.fft.ifft2(spectrum).real, atol=2e-4)
 
 
-def test_the_radial_power_becomes_the_reference():
-    equalizer = trained(images(32, seed=1))
-    sample = images(8, seed=2, slope=0.0) * 0.5
-    before, after = (
-        np.array([numpy_levels(image.numpy(), 12)[0] for image in x]) - equalizer.reference.numpy()
-        for x in (sample, equalizer(sample))
-    )
-    assert np.abs(before).mean() > 1
-    # Within a bin the gain is a slope, not a step, so the bins come near to the reference and not on it.
-    assert np.abs(after).mean() < 0.1
-
-
 @settings(max_examples=25, deadline=None)
 @given(scale=st.floats(0.2, 5), shift=st.floats(-1, 1), bins=st.sampled_from([1, 12]))
 def test_contrast_makes_no_difference_and_the_mean_stays(scale, shift, bins):
@@ -100,17 +86,8 @@ def test_contrast_makes_no_difference_and_the_mean_stays(scale, shift, bins):
     a, b = equalizer(sample), equalizer(centred * scale + shift)
     torch.testing.assert_close(a.mean((2, 3)), sample.mean((2, 3)), atol=1e-5, rtol=0)
     torch.testing.assert_close(b.mean((2, 3)), torch.full((2, 3), shift), atol=1e-5, rtol=0)
-    # The floor is the only thing that knows the scale.
+    # Only the floor depends on the scale.
     torch.testing.assert_close(a - a.mean((2, 3), keepdim=True), b - b.mean((2, 3), keepdim=True), atol=0.02, rtol=0)
-
-
-def test_phases_and_colours_stay():
-    equalizer, sample = trained(images(8, seed=5)), images(2, seed=6, slope=0.2)
-    ratio = torch.fft.fft2(equalizer(sample)) / torch.fft.fft2(sample)
-    gain = ratio.real.mean(1, keepdim=True)
-    torch.testing.assert_close(ratio.imag, torch.zeros_like(ratio.imag), atol=2e-3, rtol=0)
-    torch.testing.assert_close(ratio.real, gain.expand_as(ratio.real), atol=2e-3, rtol=2e-3)
-    assert gain.min() > 0
 
 
 @pytest.mark.parametrize("equalizer", [SpectrumEqualizer().eval(), trained(images(), exponent=0.0)])
@@ -119,7 +96,7 @@ def test_changes_nothing_before_training_or_without_exponent(equalizer):
     torch.testing.assert_close(equalizer(sample), sample, atol=1e-5, rtol=0)
 
 
-def test_the_reference_is_the_plain_mean_of_a_hundred_batches_then_a_running_one():
+def test_the_reference_is_the_mean_of_a_hundred_batches_then_a_running_mean():
     equalizer, one = SpectrumEqualizer(bins=3), images(2, (8, 8))
     levels = []
     for step in range(110):
@@ -145,9 +122,7 @@ def test_a_flat_image_stays_finite():
     assert out.abs().max() < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.005), (torch.float64, 1e-5)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float64, 1e-5)])
 def test_every_dtype_and_memory_format(dtype, tolerance):
     equalizer, sample = trained(images(8, seed=8)), images(2, seed=9)
     exact = equalizer(sample)
@@ -169,9 +144,8 @@ def test_autocast_leaves_it_in_float32():
 
 def test_forward_on_a_device_that_knows_no_autocast():
     equalizer = SpectrumEqualizer(bins=3).to("meta")
-    for mode in (True, False):
-        out = equalizer.train(mode)(images(2, (16, 24)).to("meta"))
-        assert (out.shape, out.dtype, out.device.type) == ((2, 3, 16, 24), torch.float32, "meta")
+    out = equalizer(images(2, (16, 24)).to("meta"))
+    assert (out.shape, out.dtype, out.device.type) == ((2, 3, 16, 24), torch.float32, "meta")
 
 
 def test_an_image_without_a_batch():
@@ -182,13 +156,11 @@ def test_an_image_without_a_batch():
     assert single.batches == 1
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("shape", [(0, 3, 32, 32), (0, 3, 16, 24)])
-def test_a_batch_of_none(shape, training):
-    equalizer = trained(images()).train(training)
+def test_empty_batch():
+    equalizer = trained(images()).train()
     before = copy.deepcopy(equalizer.state_dict())
-    out = equalizer(torch.zeros(shape, dtype=torch.bfloat16))
-    assert (out.shape, out.dtype) == (shape, torch.bfloat16)
+    out = equalizer(torch.zeros((0, 3, 16, 24), dtype=torch.bfloat16))
+    assert (out.shape, out.dtype) == ((0, 3, 16, 24), torch.bfloat16)
     assert all(torch.equal(value, before[key]) for key, value in equalizer.state_dict().items())
 
 
@@ -205,7 +177,7 @@ def test_gradients_reach_the_input():
         ({"exponent": float("nan")}, "got nan"),
     ],
 )
-def test_bad_arguments(options, message):
+def test_invalid_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         SpectrumEqualizer(**options)
 
@@ -238,11 +210,7 @@ def test_models_stay_picklable_and_copies_independent():
     net, batch = apply_equalization(model()), images(4)
     net(batch)
     net.eval()
-    buffer = io.BytesIO()
-    torch.save(net, buffer)
-    buffer.seek(0)
-    copies = copy.deepcopy(net), pickle.loads(pickle.dumps(net)), torch.load(buffer, weights_only=False)
-    for other in copies:
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert torch.equal(other(batch), net(batch))
         other[0].equalizer.reference.zero_()
         assert not torch.equal(other(batch), net(batch))
@@ -270,28 +238,28 @@ def test_refuses_a_second_one_and_takes_another_layer():
     assert hasattr(net[3], "equalizer")
 
 
-@pytest.mark.parametrize("layer", [None, "layer2.0.conv1"])
-def test_a_checkpoint_keeps_it(tmp_path, layer):
-    spec = {"name": "resnet18", "width": 8, "classes": 3}
+def test_model_file_keeps_it(tmp_path):
+    stored = stored_model("abc")
     batch = images(size=(16, 16))
-    model = apply_equalization(build_model(**spec), layer, bins=5, exponent=0.5)
+    model = apply_equalization(stored.model, "layer2.0.conv1", bins=5, exponent=0.5)
     model(batch)  # the reference follows
-    write_model(tmp_path / "model.safetensors", model, spec, "abc", [0.0] * 3, [1.0] * 3)
+    write_model(tmp_path / "model.safetensors", stored)
     found = read_model(tmp_path / "model.safetensors").model
     torch.testing.assert_close(found(batch), model.eval()(batch))
     (equalizer,) = (module for module in found.modules() if isinstance(module, SpectrumEqualizer))
     assert (equalizer.bins, equalizer.exponent, int(equalizer.batches)) == (5, 0.5, 1)
 
 
-def test_a_checkpoint_describes_one_layer(tmp_path):
-    model = apply_equalization(apply_equalization(build_model("resnet18", width=8)), "layer2.0.conv1")
+def test_model_file_describes_one_layer(tmp_path):
+    stored = stored_model("abc")
+    apply_equalization(apply_equalization(stored.model), "layer2.0.conv1")
     with pytest.raises(ValueError, match="2 layers are equalized, a model file can describe one"):
-        write_model(tmp_path / "model.safetensors", model, {"name": "resnet18"}, "a", [0.0] * 3, [1.0] * 3)
+        write_model(tmp_path / "model.safetensors", stored)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("bins", "small", "large"), [(12, 8, 32), (24, 16, 64), (64, 32, 64)])
-def test_a_larger_image_loses_no_frequency_that_the_smaller_ones_had_not(bins, small, large):
+def test_larger_images_lose_no_frequency_that_smaller_ones_lack(bins, small, large):
     noise = images(400, (small, small), slope=0), images(100, (large, large), seed=1, slope=0)
     before, after = (
         torch.fft.fft2(x).abs().square().mean((0, 1)) for x in (noise[1], trained(noise[0], bins=bins)(noise[1]))

@@ -46,18 +46,10 @@ def test_gain_scales_all_but_the_mean():
     assert kstest(drawn / 1.6, "uniform").pvalue > 0.01
 
 
-def test_gain_is_a_loss_of_contrast():
-    images = pale_images(8, channels=3)
-    out = perturb_spectrum(images, **OFF | {"gain": 1.6}, generator=seeded())
-    mean = images.mean((2, 3), keepdim=True)
-    contrast = (out - mean).flatten(1).norm(dim=1) / (images - mean).flatten(1).norm(dim=1)
-    torch.testing.assert_close(out, mean + (images - mean) * contrast.view(-1, 1, 1, 1))
-
-
 # Tilt
 
 
-@pytest.mark.parametrize("size", [(16, 16), (15, 17), (8, 21)])
+@pytest.mark.parametrize("size", [(16, 16), (15, 18)])
 def test_tilt_is_a_gaussian_in_radial_frequency(size):
     images = pale_images(500, 2, *size)
     ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"tilt": 0.7}, generator=seeded()))
@@ -71,27 +63,16 @@ def test_tilt_is_a_gaussian_in_radial_frequency(size):
     assert kstest(boosted / -0.105, "uniform").pvalue > 0.01
 
 
-def test_strengths_reach_their_limits_and_no_further():
-    images = pale_images(5000, 1, 4, 4)
-
-    def log_ratio(**strength):
-        return np.log(amplitude_ratio(images, perturb_spectrum(images, **OFF | strength, generator=seeded())))[:, 0]
-
-    tilts = -log_ratio(tilt=0.7)[:, 2, 2] / (3 * 2)  # the corner: (2 rho)^2 = 2
-    assert tilts.max() == pytest.approx(0.7, rel=2e-3)
-    assert tilts.min() == pytest.approx(-0.15 * 0.7, rel=1e-2)
-    losses = -log_ratio(gain=1.6)[:, 2, 2]
-    assert losses.max() == pytest.approx(1.6, rel=2e-3)
-    assert losses.min() == pytest.approx(0, abs=1e-5)
-
-
 # Shaping
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 17)])
 def test_shaping_is_the_stated_series(size):
     images = pale_images(800, 2, *size)
-    ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"shaping": 0.5}, generator=seeded()))
+    shaped = perturb_spectrum(images, **OFF | {"shaping": 0.5}, generator=seeded())
+    ratio = np.fft.fft2(shaped.numpy()) / np.fft.fft2(images.numpy())
+    np.testing.assert_allclose(np.angle(ratio), 0, atol=1e-6)  # phases stay
+    ratio = ratio.real
     np.testing.assert_allclose(ratio[:, 0], ratio[:, 1], rtol=1e-4)  # the same for all channels
     log = np.log(ratio[:, 0]).reshape(800, -1)
     np.testing.assert_allclose(log[:, 0], 0, atol=1e-9)  # the mean stays
@@ -109,27 +90,13 @@ def test_shaping_is_the_stated_series(size):
     assert np.abs(np.corrcoef(weights / strength) - np.eye(12)).max() < 0.2
 
 
-def test_shaping_moves_nothing():
-    images = pale_images(4)
-    before, after = (
-        np.fft.fft2(x.numpy()) for x in (images, perturb_spectrum(images, **OFF | {"shaping": 1.0}, generator=seeded()))
-    )
-    np.testing.assert_allclose(np.angle(after / before), 0, atol=1e-6)
-
-
 # Jitter
-
-
-def test_jitter_spares_the_mean():
-    images = pale_images(64, 3, 16, 16)
-    out = perturb_spectrum(images, **OFF | {"jitter": 0.1}, generator=seeded())
-    torch.testing.assert_close(out.mean((2, 3)), images.mean((2, 3)))
-    assert (out - images).abs().mean() > 1e-4
 
 
 def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
     images = pale_images(200, 2, 16, 16)
     ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"jitter": 0.1}, generator=seeded()))
+    np.testing.assert_allclose(ratio[..., 0, 0], 1, atol=1e-9)  # the mean stays
     log = np.log(ratio[..., 1:8])  # the columns that stand for themselves alone: 224 frequencies, 2 channels
     strength = log.std((1, 2, 3))
     assert kstest(strength / 0.1, "uniform").pvalue > 0.01
@@ -143,19 +110,9 @@ def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
 # Noise
 
 
-def test_noise_has_the_stated_spread():
-    images = torch.full((600, 3, 32, 32), 0.5)
-    added = perturb_spectrum(images, **OFF | {"noise": 0.08}, generator=seeded()) - images
-    level = added.square().mean((1, 2, 3)).sqrt()  # about zero: the noise has a mean of its own
-    assert level.max() < 0.08 * 1.3
-    # noise * U^1.5: its median is noise * 0.5^1.5 and its mean noise / 2.5
-    assert level.mean().item() == pytest.approx(0.08 / 2.5, rel=0.1)
-    assert level.median().item() == pytest.approx(0.08 * 0.5**1.5, rel=0.15)
-
-
-@pytest.mark.parametrize("size", [(24, 40), (31, 33), (16, 2), (2, 16), (16, 1), (1, 16)])
+@pytest.mark.parametrize("size", [(24, 40), (31, 33), (2, 16), (16, 1)])
 def test_noise_has_the_stated_spread_at_any_slope_and_size(size):
-    """Over many images, the mean of power over level^2 is one: the normalisation counts each frequency rightly."""
+    """Over many images, the mean of power over level^2 is one: the normalisation counts each frequency correctly."""
     images = torch.full((10**6 // (size[0] * size[1] + 200), 3, *size), 0.5, dtype=torch.float64)
     added = perturb_spectrum(images, **OFF | {"noise": 0.05}, generator=seeded()) - images
     # E[level^2] = noise^2 E[U^3] = noise^2 / 4
@@ -175,13 +132,6 @@ def test_noise_falls_with_a_random_slope():
     assert kstest(np.clip(slope, 0, 1), "uniform").pvalue > 0.01
 
 
-def test_noise_differs_by_channel_and_image():
-    images = torch.full((4, 3, 16, 16), 0.5)
-    added = (perturb_spectrum(images, **OFF | {"noise": 0.1}, generator=seeded()) - images).flatten(0, 1).flatten(1)
-    correlation = torch.corrcoef(added) - torch.eye(12)
-    assert correlation.abs().max() < 0.6
-
-
 # All together
 
 
@@ -196,6 +146,7 @@ def test_noise_differs_by_channel_and_image():
 def test_zero_strengths_are_the_identity(count, channels, height, width, seed):
     images = torch.rand(count, channels, height, width, generator=seeded(seed))
     torch.testing.assert_close(perturb_spectrum(images, **OFF), images, atol=1e-6, rtol=0)
+    torch.testing.assert_close(perturb_spectrum(images.double(), **OFF), images.double(), atol=1e-14, rtol=0)
 
 
 @settings(max_examples=50)
@@ -205,7 +156,7 @@ def test_zero_strengths_are_the_identity(count, channels, height, width, seed):
     strengths=st.fixed_dictionaries({name: st.floats(0, 5) for name in OFF}),
     seed=st.integers(0, 2**31),
 )
-def test_pixels_stay_pixels(height, width, strengths, seed):
+def test_result_is_finite_in_the_range_of_pixels_and_the_input_stays(height, width, strengths, seed):
     images = torch.rand(3, 3, height, width, generator=seeded(seed))
     before = images.clone()
     out = perturb_spectrum(images, **strengths, generator=seeded(seed))
@@ -216,21 +167,14 @@ def test_pixels_stay_pixels(height, width, strengths, seed):
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_batch_of_none(dtype):
-    images = torch.zeros(0, 3, 16, 16, dtype=dtype)
+def test_empty_batch():
+    images = torch.zeros(0, 3, 16, 16, dtype=torch.bfloat16)
     out = perturb_spectrum(images, jitter=0.2)
-    assert (out.shape, out.dtype) == (images.shape, dtype)
+    assert (out.shape, out.dtype) == (images.shape, torch.bfloat16)
     assert out is not images
 
 
-def test_clamping_reaches_both_ends():
-    out = perturb_spectrum(torch.rand(8, 3, 16, 16, generator=seeded()), noise=3.0, generator=seeded())
-    assert out.min() == 0
-    assert out.max() == 1
-
-
-def test_generator_alone_decides():
+def test_result_depends_on_the_generator_alone():
     images = torch.rand(8, 3, 16, 16, generator=seeded())
     strengths = {"gain": 1.0, "tilt": 0.5, "shaping": 0.5, "jitter": 0.3, "noise": 0.1}
     state = torch.get_rng_state()
@@ -244,15 +188,9 @@ def test_generator_alone_decides():
     assert torch.equal(perturb_spectrum(images, **strengths), from_global)
 
 
-def test_each_image_has_its_own_strengths():
-    images = torch.rand(1, 3, 16, 16, generator=seeded()).expand(6, 3, 16, 16)
-    out = perturb_spectrum(images, **OFF | {"tilt": 0.7}, generator=seeded())
-    assert len({tuple(image.flatten().tolist()) for image in out}) == 6
-
-
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
-    [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float32, 1e-6), (torch.float64, 1e-6)],
+    [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float32, 1e-6)],
 )
 def test_every_dtype(dtype, tolerance):
     images = torch.rand(4, 3, 15, 16, generator=seeded(), dtype=torch.float64)
@@ -260,11 +198,6 @@ def test_every_dtype(dtype, tolerance):
     assert out.dtype == dtype
     exact = perturb_spectrum(images.to(dtype).double(), jitter=0.2, generator=seeded())
     torch.testing.assert_close(out.double(), exact, atol=tolerance, rtol=0)
-
-
-def test_float64_keeps_its_precision():
-    images = torch.rand(2, 3, 16, 16, generator=seeded(), dtype=torch.float64)
-    torch.testing.assert_close(perturb_spectrum(images, **OFF), images, atol=1e-14, rtol=0)
 
 
 def test_the_result_has_a_gradient():
@@ -282,28 +215,27 @@ def test_the_result_has_a_gradient():
         (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), r"floating point .*, got torch.uint8 of \(2, 3, 16, 16\)"),
     ],
 )
-def test_wrong_images_are_refused(images, message):
+def test_invalid_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
         perturb_spectrum(images)
 
 
-@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
-@pytest.mark.parametrize("name", OFF)
-def test_wrong_strengths_are_refused(name, value):
-    message = f"{name} must be finite and not negative, got {value}"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(
+    ("name", "value"), [("gain", -0.1), ("tilt", math.nan), ("shaping", math.inf), ("jitter", -0.1), ("noise", -0.1)]
+)
+def test_invalid_strengths_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got {value}"):
         perturb_spectrum(torch.rand(2, 3, 8, 8), **{name: value})
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_autocast_changes_nothing(dtype):
-    images = pale_images(4, 3, 16, 16).to(dtype)
+def test_autocast_changes_nothing():
+    images = pale_images(4, 3, 16, 16).float()
     expected = perturb_spectrum(images, generator=seeded())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(perturb_spectrum(images, generator=seeded()), expected)
 
 
-def test_torch_s_default_dtype_makes_no_difference(monkeypatch):
+def test_default_dtype_makes_no_difference():
     strengths = {"gain": 1.0, "tilt": 1.0, "shaping": 1.0, "jitter": 0.3, "noise": 0.1}
     images = pale_images(4, 3, 18, 22, torch.float32)  # of a size that no other test has cached
     torch.set_default_dtype(torch.float64)

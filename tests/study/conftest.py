@@ -1,9 +1,11 @@
-import numpy as np
+from dataclasses import replace
+
 import pytest
-from PIL import Image
 
 from freqfast.runs.recipe import Recipe
 from freqfast.study import Arm, ResultRow, Study
+from tests.support.runs import ENVIRONMENT, REPORT
+from tests.support.tiny import make_tree
 
 STUDY = """
 title = "Stripes"
@@ -12,7 +14,7 @@ seeds = [0, 1]
 baseline = "baseline"
 
 [settings]
-width = 8
+"model.width" = 8
 batch_size = 16
 test_images = 2
 epochs = 1
@@ -28,6 +30,7 @@ description = "all filters low"
 [arms.low.callbacks.frequency_proportion]
 proportions = { low = 1.0 }
 """
+RATES = {"baseline": 0.1, "low": 0.2, "high": 0.3}  # in which the arms of the made-up study differ
 
 
 @pytest.fixture(autouse=True)
@@ -54,21 +57,12 @@ def write(tmp_path):
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory):
-    """An image-folder tree of two classes: 32 training and 8 test images."""
-    folder = tmp_path_factory.mktemp("data") / "tree"
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("test", 4)):
-        for i, name in enumerate(("dark", "light")):
-            (folder / split / name).mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.integers(0, 128, (16, 16, 3)) + 100 * i
-                Image.fromarray(pixels.astype(np.uint8)).save(folder / split / name / f"{k}.png")
-    return folder
+    return make_tree(tmp_path_factory.mktemp("data") / "tree")
 
 
 @pytest.fixture
 def here(monkeypatch):
-    """Runs in this process, as where submitit is not installed, and measures two corruptions only."""
+    """Runs in this process, as if submitit were not installed, and measures two corruptions only."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast", "pixelate"))
     monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
@@ -76,29 +70,29 @@ def here(monkeypatch):
 
 @pytest.fixture
 def make_row():
-    """A finished run out of its numbers."""
+    """A finished run out of its numbers; ``report`` and ``environment`` change fields of these records."""
 
-    def make_row(arm, seed, clean, mean15=None, seconds=10.0, processor="x", **recipe):
-        report = {
-            "clean": clean,
-            "mean15": mean15,
-            "mean_bar": None,
-            "precision": "float32",
-            "families": {} if mean15 is None else {"noise": mean15 - 0.1, "blur": mean15 + 0.1},
-            "seconds": {"fit": seconds, "evaluate": 1.0},
-        }
-        return ResultRow(arm, Recipe(arm, seed=seed, lr=recipe_lr(arm), **recipe), report, {"processor": processor})
+    def make_row(arm, seed, clean, mean15=None, seconds=10.0, report=None, environment=None, **recipe):
+        found = replace(
+            REPORT,
+            seed=seed,
+            clean=clean,
+            mean15=mean15,
+            families={} if mean15 is None else {"noise": mean15 - 0.1, "blur": mean15 + 0.1},
+            seconds=replace(REPORT.seconds, fit=seconds),
+        )
+        return ResultRow(
+            arm,
+            Recipe(arm, seed=seed, lr=RATES[arm], **recipe),
+            replace(found, **report or {}),
+            replace(ENVIRONMENT, **environment or {}),
+        )
 
     return make_row
-
-
-def recipe_lr(arm):
-    """Arms of the made-up study differ in this."""
-    return {"baseline": 0.1, "low": 0.2, "high": 0.3}[arm]
 
 
 @pytest.fixture
 def study():
     """A made-up study of three arms."""
-    arms = tuple(Arm(name, Recipe(name, lr=recipe_lr(name)), (0, 1, 2)) for name in ("baseline", "low", "high"))
+    arms = tuple(Arm(name, Recipe(name, lr=rate), (0, 1, 2)) for name, rate in RATES.items())
     return Study("Made up", "", "baseline", arms, {"clean": -0.005, "mean15": 0.13})

@@ -1,4 +1,4 @@
-"""submitit's executors for real, with tasks that are light; Slurm's commands are stand-ins."""
+"""submitit's executors with light tasks; Slurm's commands are stand-ins."""
 
 import os
 import signal
@@ -8,33 +8,36 @@ import time
 import pytest
 import submitit
 
-from freqfast.study import load_study
-from freqfast.study.executors import cancel, launching, local_executor, slurm_executor
-from freqfast.study.job import Job, SlurmTask
-from freqfast.study.queue import Watch, run_all
-from freqfast.study.running import _gpus
+from freqfast.study import load_study, run_study
+from freqfast.study.executors import SlurmTask, _starting_processes, local_executor, slurm_executor
+from freqfast.study.folder import StudyFolder
+from freqfast.study.job import Job
+from freqfast.study.running import Account, _gpus, perform_all
 from freqfast.training import RunStoppedError
 
 
 @pytest.fixture
 def todo(write, tmp_path):
-    return [Job(run, tmp_path / "out") for run in load_study(write()).runs()]
+    return [Job(run, StudyFolder(tmp_path / "out")) for run in load_study(write()).runs()]
 
 
 @pytest.fixture
-def account(todo):
-    """What a `Watch` was told: errors by run, and the runs in the order of their ends."""
-    errors, ended = {}, []
-    watch = Watch(todo, errors, None, lambda run, error: ended.append(run.name), lambda: None)
-    return watch, errors, ended
+def task(monkeypatch):
+    """Has submitit's executors call a function in place of performing jobs."""
+
+    def task(function):
+        for name in ("LocalTask", "SlurmTask"):
+            monkeypatch.setattr(f"freqfast.study.executors.{name}", lambda: function)
+
+    return task
 
 
-def test_jobs_share_the_slots(todo, account, tmp_path):
-    watch, errors, ended = account
-    notes = tmp_path / "notes"
+def test_jobs_share_the_slots(todo, task, tmp_path, monkeypatch):
+    notes, ended, told = tmp_path / "notes", [], []
     notes.mkdir()
 
-    def task(job):
+    @task
+    def perform(job):
         import os
         import time
 
@@ -47,26 +50,27 @@ def test_jobs_share_the_slots(todo, account, tmp_path):
             os._exit(1)
         return "went wrong" if job.run.name == "baseline/seed-1" else None
 
+    account = Account(todo, lambda *call: told.append(call), lambda run, error: ended.append(run.name))
     before = dict(os.environ)
-    submitit.Job._results_timeout_s, timeout = 0, submitit.Job._results_timeout_s
-    try:
-        run_all(local_executor(tmp_path / "jobs"), task, todo, ["0", "1"], 3, watch)
-    finally:
-        submitit.Job._results_timeout_s = timeout
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 0)
+    perform_all(local_executor(tmp_path / "jobs", ["0", "1"], threads=3), todo, account)
     assert dict(os.environ) == before
     assert sorted(ended) == sorted(job.run.name for job in todo)
-    assert errors == {
-        "low/seed-0": "its process ended without a result, killed perhaps",
+    assert account.errors == {
+        "low/seed-0": "its process ended without a result; it may have been killed",
         "baseline/seed-1": "went wrong",
     }
-    told = [path.read_text().split() for path in notes.iterdir() if path.suffix != ".now"]
-    assert all(int(others) <= 1 and gpu in ("0", "1") and threads == "3" for others, gpu, threads in told)
-    assert {gpu for _, gpu, _ in told} == {"0", "1"}
-    assert "killed perhaps" in (todo[0].out / "runs" / "low" / "seed-0.error").read_text()
+    seen = [path.read_text().split() for path in notes.iterdir() if path.suffix != ".now"]
+    assert all(int(others) <= 1 and gpu in ("0", "1") and threads == "3" for others, gpu, threads in seen)
+    assert {gpu for _, gpu, _ in seen} == {"0", "1"}
+    assert "may have been killed" in (tmp_path / "out" / "runs" / "low" / "seed-0.error").read_text()
+    assert told[0] == (0, 4, "0 of 4 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0")
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
-def test_a_stop_ends_the_processes(todo, tmp_path):
-    def task(job):
+def test_stop_ends_the_processes(todo, task, tmp_path):
+    @task
+    def perform(job):
         import signal
         import time
         from pathlib import Path
@@ -81,18 +85,25 @@ def test_a_stop_ends_the_processes(todo, tmp_path):
     def stop():
         return signal.SIGINT if (tmp_path / "started").exists() else None
 
-    watch, start = Watch(todo, {}, None, None, stop), time.monotonic()
+    start = time.monotonic()
     with pytest.raises(RunStoppedError, match="interrupted with 4 of 4 runs left") as caught:
-        run_all(local_executor(tmp_path / "jobs"), task, todo, [None], 1, watch)
+        perform_all(local_executor(tmp_path / "jobs", [None], threads=1), todo, Account(todo, stop=stop))
     assert caught.value.signum == signal.SIGINT
     assert (tmp_path / "saved").exists()
     assert time.monotonic() - start < 60
-    cancel([])
 
 
-def test_ctrl_c_at_the_terminal_is_not_for_the_children():
+def test_more_than_two_running_jobs_are_counted(todo):
+    told = []
+    account = Account(todo, lambda *call: told.append(call))
+    account.running = list(todo)
+    account.report()
+    assert told == [(0, 4, "0 of 4 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0, 2 more")]
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_the_children():
     before = signal.getsignal(signal.SIGINT)
-    with launching(None):
+    with _starting_processes(None):
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -102,11 +113,19 @@ def test_gpus_in_turn(monkeypatch):
     assert _gpus(None) == [None]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert _gpus(None) == ["0", "1"]
-    assert _gpus("cuda") == ["0", "1"]
+    assert _gpus(None) == _gpus("cuda") == ["0", "1"]
     assert _gpus("cuda:1") == ["0,1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
     assert _gpus(None) == ["5", "GPU-7"]
+
+
+@pytest.mark.parametrize(
+    ("options", "purpose"), [({"jobs": 2}, "running several runs at a time"), ({"slurm": {}}, "submitting to Slurm")]
+)
+def test_processes_need_submitit(write, tree, tmp_path, here, monkeypatch, options, purpose):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ImportError, match=rf"{purpose} needs submitit; .*pip install 'freqfast\[cluster\]'"):
+        run_study(load_study(write()), tmp_path / "out", data_path=tree, **options)
 
 
 # Slurm
@@ -114,8 +133,8 @@ def test_gpus_in_turn(monkeypatch):
 
 def test_no_slurm_here(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ValueError, match="--slurm: there is no srun here"):
-        slurm_executor(tmp_path, {})
+    with pytest.raises(ValueError, match=r"^there is no srun here"):
+        slurm_executor(tmp_path, 1, None, {})
 
 
 @pytest.fixture
@@ -147,33 +166,40 @@ def slurm(tmp_path, monkeypatch):
     return tmp_path / "script.sh"
 
 
-def test_a_job_array(slurm, todo, account, tmp_path):
-    watch, errors, ended = account
+def test_job_array(slurm, todo, task, tmp_path):
+    task(lambda job: "went wrong" if job.run.arm == "low" else None)
     parameters = {"partition": "long", "gpus_per_node": 1, "array_parallelism": 2}
-    executor = slurm_executor(tmp_path / "jobs", parameters)
-
-    def task(job):
-        return "went wrong" if job.run.arm == "low" else None
-
-    run_all(executor, task, todo[:2], [None, None], None, watch)
-    assert sorted(ended) == ["baseline/seed-0", "low/seed-0"]
-    assert errors == {"low/seed-0": "went wrong"}
+    account = Account(todo[:2])
+    perform_all(slurm_executor(tmp_path / "jobs", 2, None, parameters), todo[:2], account)
+    assert account.errors == {"low/seed-0": "went wrong"}
     script = slurm.read_text()
     for line in ("partition=long", "gpus-per-node=1", "array=0-1%2", "time=1440", "job-name=freqfast"):
         assert f"#SBATCH --{line}\n" in script
+    assert list(tmp_path.glob("jobs/*/*_submission.sh"))  # logs stay
 
 
-def test_jobs_that_slurm_does_not_take(slurm, todo, account, tmp_path):
+def test_jobs_that_slurm_does_not_take(slurm, todo, tmp_path):
     refusal = "sbatch: error: invalid partition specified: nosuch\nsbatch: error: Batch job submission failed"
     (slurm.parent / "bin" / "sbatch").write_text(f"#!/bin/sh\nprintf {refusal!r} >&2\nexit 1\n")
-    executor = slurm_executor(tmp_path / "jobs", {"partition": "nosuch"})
-    message = "--slurm: Slurm does not take the jobs: invalid partition specified: nosuch; Batch job submission failed"
+    executor = slurm_executor(tmp_path / "jobs", 2, None, {"partition": "nosuch"})
+    message = "Slurm does not take the jobs: invalid partition specified: nosuch; Batch job submission failed"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        run_all(executor, SlurmTask(), todo[:2], [None, None], None, account[0])
-    assert not (tmp_path / "jobs").exists()
+        perform_all(executor, todo[:2], Account(todo[:2]))
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
-def test_a_preempted_job_goes_back_into_the_queue_as_it_was(todo):
+def test_stop_cancels_the_jobs_of_the_queue(slurm, todo, tmp_path):
+    (slurm.parent / "bin" / "sbatch").write_text("#!/bin/sh\necho Submitted batch job 12\n")
+    cancelled = tmp_path / "cancelled"
+    (slurm.parent / "bin" / "scancel").write_text(f"#!/bin/sh\necho $1 >> {cancelled}\n")
+    (slurm.parent / "bin" / "scancel").chmod(0o755)
+    executor, asked = slurm_executor(tmp_path / "jobs", 2, None, {}), iter([None, 2])
+    with pytest.raises(RunStoppedError, match="2 of 2 runs left"):
+        perform_all(executor, todo[:2], Account(todo[:2], stop=lambda: next(asked)))
+    assert cancelled.read_text().split() == ["12_0", "12_1"]
+
+
+def test_preempted_job_goes_back_into_the_queue_as_it_was(todo):
     task = SlurmTask()
     again = task.checkpoint(todo[0])
     assert (again.function, again.args) == (task, (todo[0],))

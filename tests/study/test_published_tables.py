@@ -1,4 +1,4 @@
-"""The tables in README.md and recipes/README.md say what the result files say."""
+"""The published tables say what the result files say."""
 
 import re
 from functools import cache
@@ -10,7 +10,7 @@ import pytest
 from freqfast.study import load_study, published_path, read_results, summarise, tables
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "recipes" / "README.md")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md")))
 STUDIES = [path for path in sorted((ROOT / "recipes" / "studies").glob("*.toml")) if published_path(path).exists()]
 
 

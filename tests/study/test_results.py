@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from freqfast.records import plain
 from freqfast.study import (
     StudyResults,
     merge,
@@ -13,6 +14,7 @@ from freqfast.study import (
     tables,
     write_results,
 )
+from tests.support.runs import ENVIRONMENT
 
 
 @pytest.fixture
@@ -24,6 +26,9 @@ def rows(make_row):
         make_row("low", 1, 0.87, 0.71, seconds=13.0),
         make_row("high", 2, 0.80),
     )
+
+
+# The table
 
 
 def test_summary_by_hand(study, rows):
@@ -38,22 +43,26 @@ def test_summary_by_hand(study, rows):
     assert low.differences["mean15"].half_width == pytest.approx(0, abs=1e-9)
     assert low.relative_time.mean == pytest.approx((1.1 + 1.3) / 2)
     assert low.relative_time.n == 2
-    assert baseline.differences == {}
-    assert baseline.relative_time is None
+    assert (baseline.differences, baseline.relative_time) == ({}, None)
     assert set(high.means) == {"clean"}
-    assert high.differences == {}  # no seed in common with the baseline
-    assert high.relative_time is None
+    assert (high.differences, high.relative_time) == ({}, None)  # no seed in common with the baseline
 
 
-def test_seconds_of_different_machines_are_not_compared(study, make_row):
-    rows = [
-        make_row("baseline", 0, 0.8, processor="fast"),
-        make_row("low", 0, 0.8, seconds=100.0, processor="slow"),
-    ]
+@pytest.mark.parametrize("key", ["processor", "platform", "gpu", "device", "threads"])
+def test_seconds_are_compared_on_the_same_hardware_only(study, make_row, key):
+    def row(arm, value):
+        return make_row(arm, 0, 0.8, environment={"python": str(value), key: value})
+
+    assert summarise(study, [row("baseline", 1), row("low", 2)])[1].relative_time is None
+    assert summarise(study, [row("baseline", 1), row("low", 1)])[1].relative_time.mean == 1
+
+
+def test_baseline_that_took_no_time_has_no_ratio(study, make_row):
+    rows = [make_row("baseline", 0, 0.8, seconds=0.0), make_row("low", 0, 0.8)]
     assert summarise(study, rows)[1].relative_time is None
 
 
-def test_the_table_as_markdown(study, rows):
+def test_table_as_markdown(study, rows):
     assert results_table(summarise(study, rows)) == (
         "| arm | n | clean | diff | mean15 | diff | time |\n"
         "| --- | --: | --: | --: | --: | --: | --: |\n"
@@ -69,12 +78,12 @@ def test_the_table_as_markdown(study, rows):
     )
 
 
-def test_an_estimate_of_fewer_seeds_says_so(study, rows, make_row):
+def test_estimate_of_fewer_seeds_names_their_number(study, rows, make_row):
     (_, (_, low)), *_ = tables(summarise(study, (*rows[:4], make_row("low", 2, 0.89))))
     assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±6.4 (n=2)", "70.5 ±6.4 (n=2)", "+6.0 ±0.0 (n=2)"]
 
 
-def test_failed_runs_are_named_in_the_table(study, rows):
+def test_failed_runs_are_counted(study, rows):
     summaries = summarise(study, rows[:3], ["low/seed-2", "high/seed-0", "high/seed-1"])
     ((_, cells), *_) = tables(summaries)
     assert [row[:2] for row in cells] == [["baseline", "2"], ["low", "1, 1 failed"], ["high", "0, 2 failed"]]
@@ -82,31 +91,38 @@ def test_failed_runs_are_named_in_the_table(study, rows):
     assert summaries[1].failed == (2,)
 
 
-def test_a_second_set_of_corruptions_has_its_columns(study, rows):
-    measured = replace(rows[0], report={**rows[0].report, "mean_bar": 0.7})
-    header, cells = tables(summarise(study, [measured]))[0]
-    assert header[:8] == ["arm", "n", "clean", "diff", "mean15", "diff", "mean_bar", "diff"]
-    assert cells[0][6] == "70.0 -"
+def test_columns_of_other_means(study, make_row):
+    row = make_row("baseline", 0, 0.86, 0.64, report={"mean_bar": 0.7, "mean19": 0.63})
+    first, second = tables(summarise(study, [row]))
+    assert first[0] == ["arm", "n", "clean", "diff", "mean15", "diff", "mean_bar", "diff", "time"]
+    assert first[1][0][6] == "70.0 -"
+    assert second[0] == ["arm", "noise", "diff", "blur", "diff"]  # mean19 is no family of corruptions
 
 
-def test_round_trip(study, rows, tmp_path):
+# The result file
+
+
+def test_result_file_round_trip(study, rows, tmp_path):
     path = published_path(tmp_path / "made.toml")
     assert path == tmp_path / "made.results.json"
-    write_results(path, StudyResults(study, rows, {"high/seed-0": "diverged"}, ("a note",)))
-    assert read_results(path) == rows
+    write_results(path, StudyResults(study, rows, {"high/seed-0": "diverged"}, ("a note",), left_out=rows[:1]))
+    assert read_results(path) == (*rows, rows[0])
     content = json.loads(path.read_text(encoding="utf-8"))
     assert list(content) == [
         "schema", "freqfast", "title", "description", "baseline", "table", "runs", "failures", "notes",
     ]  # fmt: skip
-    assert content["schema"] == 1
+    assert (content["schema"], content["title"], content["baseline"]) == (1, "Made up", "baseline")
     assert content["table"][1]["means"]["clean"] == {
         "mean": pytest.approx(0.86), "half_width": pytest.approx(0.12706, rel=1e-4), "n": 2,
     }  # fmt: skip
-    assert content["runs"][0] | {"recipe": None} == {
-        "arm": "baseline", "seed": 0, "recipe": None, "report": rows[0].report, "environment": {"processor": "x"},
-    }  # fmt: skip
-    assert content["runs"][0]["recipe"]["lr"] == 0.1
-    assert content["failures"] == {"high/seed-0": "diverged"}
+    run = content["runs"][0]
+    assert (list(run), run["arm"], run["seed"]) == (["arm", "seed", "recipe", "report", "environment"], "baseline", 0)
+    assert run["recipe"] == plain(rows[0].recipe)
+    assert run["report"].items() <= plain(rows[0].report).items()
+    assert {"mean19", "mean_bar"} <= run["report"].keys()
+    assert not {"intervals", "ece", "bar"} & run["report"].keys()  # not measured
+    assert "command" not in run["environment"]
+    assert (content["failures"], content["notes"]) == ({"high/seed-0": "diverged"}, ["a note"])
     lines = path.read_text(encoding="utf-8").splitlines()
     assert sum('"arm": "low"' in line for line in lines) == 3  # its summary and its two runs
     write_results(path, StudyResults(study, ()))
@@ -114,59 +130,64 @@ def test_round_trip(study, rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("change", "message"),
     [
-        "", "[]", "3", "{}", '{"schema": 1}', '{"schema": 2, "runs": []}', '{"schema": "1", "runs": []}',
-        '{"schema": 1, "runs": [3]}', '{"schema": 1, "runs": [{"arm": "x"}]}', "[" * 5000,
-        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"wdith": 1}, "report": {}, "environment": {}}]}',
-        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {}, "environment": {}}]}',
-        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": NaN, "precision":'
-        ' "float32", "seconds": {"fit": 1}}, "environment": {}}]}',
-        '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": 0.5, "seconds":'
-        ' {"fit": 1}}, "environment": {}}]}',
-        *(
-            '{"schema": 1, "runs": [{"arm": "x", "recipe": {"description": "x"}, "report": {"clean": 0.5, "precision":'
-            f' "float32", "seconds": {{"fit": 1}}}}, "environment": {{"data": {data}}}}}]}}'
-            for data in ("3", '{"sha256": []}')
-        ),
+        (None, "it must hold a table of keys, got 3"),
+        ({"schema": 2}, "schema 2 is not the one"),
+        ({"runs": 3}, "runs must be"),
+        ({"recipe": {"wdith": 1}}, r"runs\.0\.recipe: .*(wdith|missing)"),
+        ({"report": {}}, r"runs\.0\.report\.recipe is missing"),
+        ({"report": {"clean": float("nan")}}, r"runs\.0\.report\.clean must be"),
+        ({"environment": {"data": 3}}, r"runs\.0\.environment\.data must be"),
     ],
-)  # fmt: skip
-def test_what_is_no_result_file_is_one_line(tmp_path, content):
+)
+def test_invalid_result_file_names_the_key(study, rows, tmp_path, change, message):
     path = tmp_path / "x.results.json"
-    path.write_text(content)
-    with pytest.raises(ValueError, match="is no result file of a study: ") as caught:
+    write_results(path, StudyResults(study, rows[:1]))
+    content = json.loads(path.read_text())
+    for key, value in (change or {}).items():
+        if key in content:
+            content[key] = value
+        else:
+            content["runs"][0][key] = content["runs"][0][key] | value if value else value
+    path.write_text(json.dumps(3 if change is None else content))
+    with pytest.raises(ValueError, match=rf"^{path}: {message}") as caught:
         read_results(path)
     assert "\n" not in str(caught.value)
 
 
+# Merging with what other machines published
+
+
 def test_published_rows_stay_where_this_machine_lacks_them(study, rows):
-    merged = merge(rows[2:], StudyResults(study, rows[:2], {"low/seed-2": "diverged"}))
+    merged = merge(rows[2:], StudyResults(study, rows[:2], {"low/seed-2": "diverged", "low/seed-0": "disk died"}))
     assert merged.rows == rows
-    assert merged.failures == {"low/seed-2": "diverged"}
-    assert merged.notes == ()
-    assert merge(rows, StudyResults(study, rows)).notes == ()
+    assert merged.failures == {"low/seed-2": "diverged"}  # the other is finished elsewhere
+    assert merged.notes == merge(rows, StudyResults(study, rows)).notes == ()
 
 
-def test_seconds_may_differ_numbers_may_not(study, rows, make_row):
-    slower = make_row("baseline", 0, 0.86, 0.64, seconds=99.0)
-    assert merge([slower], StudyResults(study, rows)).notes == ()
-    other = make_row("baseline", 0, 0.85, 0.64)
-    merged = merge([other], StudyResults(study, rows))
-    assert merged.notes == ("published baseline/seed-0 differs: clean 85.00, here 86.00",)
+@pytest.mark.parametrize(
+    ("report", "note"),
+    [
+        ({}, None),
+        ({"version": "0.0"}, None),
+        ({"clean": 0.85}, "published baseline/seed-0 differs: clean 85.00, here 86.00"),
+        ({"accuracy": {"fog": {1: 0.75}}}, "published baseline/seed-0 differs: not in the means"),
+    ],
+)
+def test_numbers_must_agree_seconds_and_versions_need_not(study, rows, make_row, report, note):
+    published = make_row("baseline", 0, 0.86, 0.64, seconds=99.0, report=report)
+    merged = merge([published], StudyResults(study, rows, notes=("a note",)))
+    assert merged.notes == (("a note",) if note is None else ("a note", note))
     assert merged.rows == rows
-    here, there = (
-        replace(rows[2], report={**rows[2].report, "accuracy": {"fog": {"1": value, "2": 0.4}}}) for value in (0.5, 0.6)
-    )
-    assert merge([there], StudyResults(study, (here,))).notes == ("published low/seed-0 differs: not in the means",)
 
 
-def test_runs_in_different_precisions_are_told(study, rows, make_row):
-    published, here = (
-        replace(row, report={**row.report, "precision": precision})
-        for row, precision in ((make_row("baseline", 0, 0.85, 0.64), "bfloat16"), (rows[0], "float32"))
+def test_runs_in_different_precisions_are_noted(study, rows, make_row):
+    published, *others = (
+        make_row(arm, seed, 0.85, 0.64, report={"precision": "bfloat16"})
+        for arm, seed in (("baseline", 0), ("baseline", 1), ("low", 0))
     )
-    others = [replace(row, report={**row.report, "precision": "bfloat16"}) for row in rows[1:3]]
-    assert merge([published, *others], StudyResults(study, (here,))).notes == (
+    assert merge([published, *others], StudyResults(study, rows[:1])).notes == (
         "published baseline/seed-0 differs (bfloat16 there, float32 here): clean 85.00, here 86.00",
         "the runs differ in precision (1 in float32, 2 in bfloat16), so differences between them may come from that; "
         "set precision in the study's settings",
@@ -174,27 +195,26 @@ def test_runs_in_different_precisions_are_told(study, rows, make_row):
     assert merge(others, StudyResults(study, ())).notes == ()
 
 
-def on(row, data):
-    return replace(row, environment={**row.environment, "data": {"sha256": data}})
+def test_runs_on_different_data_are_noted_and_not_compared(study, make_row):
+    def row(arm, seed, clean, data):
+        data = replace(ENVIRONMENT.data, sha256=data * 64)
+        return make_row(arm, seed, clean, clean - 0.2, environment={"data": data})
 
-
-def test_runs_on_different_data_are_told_and_not_compared(study, make_row):
-    rows = [on(make_row("baseline", seed, 0.85, 0.64), "a" * 64) for seed in (0, 1)]
-    rows += [on(make_row("low", 0, 0.86, 0.67), "a" * 64), on(make_row("low", 1, 0.99, 0.99), "b" * 64)]
-    merged = merge(rows, StudyResults(study, ()))
+    rows = [row("baseline", 0, 0.85, "a"), row("baseline", 1, 0.85, "a"), row("low", 0, 0.86, "a")]
+    merged = merge([*rows, row("low", 1, 0.99, "b")], StudyResults(study, ()))
     assert merged.notes == (
-        "the runs are of different data (3 of aaaaaaaaaaaa, 1 of bbbbbbbbbbbb), and only those of the same are "
-        "compared: take one for all, by --data",
+        "the runs are of different data (3 of aaaaaaaaaaaa, 1 of bbbbbbbbbbbb), "
+        "and only those of the same are compared",
     )
     _, low = summarise(study, merged.rows)
     assert (low.means["mean15"].n, low.differences["mean15"].n) == (2, 1)
-    assert low.differences["mean15"].mean == pytest.approx(0.03)
-    assert merge(rows[:3], StudyResults(study, ())).notes == ()
+    assert low.differences["mean15"].mean == pytest.approx(0.01)
+    assert merge(rows, StudyResults(study, ())).notes == ()
 
 
-def test_a_run_without_the_second_set_is_not_finished_where_the_study_asks_for_it(study, rows):
-    asking = replace(study, bar=True)
-    more = replace(rows[0], report={**rows[0].report, "mean_bar": 0.7, "bar": {"lines": {"1": 0.7}}})
+def test_run_is_finished_with_cifar10_c_bar_if_the_study_asks_for_it(study, rows, make_row):
+    asking = replace(study, c_bar=True)
+    more = make_row("baseline", 0, 0.86, 0.64, report={"mean_bar": 0.7, "bar": {"lines": {1: 0.7}}})
     local = StudyResults(asking, rows[:2])
     assert StudyResults(study, rows[:2]).finished == ("baseline/seed-0", "baseline/seed-1")
     assert (local.finished, merge([more], local).finished) == ((), ("baseline/seed-0",))
@@ -202,14 +222,14 @@ def test_a_run_without_the_second_set_is_not_finished_where_the_study_asks_for_i
 
 
 def test_published_rows_of_another_definition_are_left_out(study, rows, make_row):
-    narrow = make_row("high", 0, 0.7, width=8)
+    narrow = make_row("high", 0, 0.7, model_options={"width": 8})
     gone, other = replace(rows[0], arm="gone"), make_row("low", 3, 0.85)
     merged = merge([narrow, gone, other], StudyResults(study, rows))
     assert merged.rows == rows
     assert merged.notes == (
-        "published high/seed-0 is left out: it was made with another recipe (width 8, not 64)",
-        "published gone/seed-0 is left out: the study has no such arm",
-        "published low/seed-3 is left out: the arm has no such seed",
+        "published high/seed-0 is left out: was made with another recipe (model_options {'width': 8}, not {})",
+        "published gone/seed-0 is left out: the study has no such arm or seed",
+        "published low/seed-3 is left out: the study has no such arm or seed",
     )
     renamed = replace(rows[2], recipe=replace(rows[2].recipe, description="better words"))
     assert merge([renamed], StudyResults(study, ())).notes == ()
@@ -217,12 +237,11 @@ def test_published_rows_of_another_definition_are_left_out(study, rows, make_row
     assert merge([narrow], StudyResults(study, (make_row("high", 0, 0.8),))).left_out == ()
 
 
-def test_a_published_row_that_measured_more_stays_where_it_agrees(study, make_row):
+def test_published_row_that_measured_more_counts_if_it_agrees(study, make_row):
     def row(clean, fog, frost=None):
-        found = make_row("baseline", 0, clean, None if frost is None else 0.64)
-        cells = {"fog": {"1": fog}, **({} if frost is None else {"frost": {"1": frost}})}
-        extent = {"accuracy": cells, "corrupted": 0.5 if frost is None else 0.6, "missing": [] if frost else ["frost"]}
-        return replace(found, report={**found.report, **extent})
+        cells = {"fog": {1: fog}} if frost is None else {"fog": {1: fog}, "frost": {1: frost}}
+        extent = {"corrupted": 0.5, "missing": ("frost",)} if frost is None else {"corrupted": 0.6}
+        return make_row("baseline", 0, clean, frost and 0.64, report=extent | {"accuracy": cells})
 
     here = row(0.86, 0.5)
     for more, notes in (
@@ -233,48 +252,10 @@ def test_a_published_row_that_measured_more_stays_where_it_agrees(study, make_ro
         merged = merge([more], StudyResults(study, (here,)))
         assert merged.notes == notes
         assert merged.rows == ((here,) if notes else (more,))
-        reverse = merge([here], StudyResults(study, (more,)))
-        assert (reverse.rows, len(reverse.notes)) == ((more,), len(notes))
+        assert merge([here], StudyResults(study, (more,))).rows == (more,)
 
 
-def test_what_either_measured_is_kept(study, make_row):
-    published, here = make_row("baseline", 0, 0.86, 0.64), make_row("baseline", 0, 0.86)
-    here = replace(here, report={**here.report, "mean_bar": 0.63, "missing": ["frost"]})
+def test_measures_of_both_rows_are_kept(study, make_row):
+    published, here = make_row("baseline", 0, 0.86, 0.64), make_row("baseline", 0, 0.86, report={"mean_bar": 0.63})
     (row,) = merge([published], StudyResults(study, (here,))).rows
     assert row.measures() == published.measures() | {"mean_bar": 0.63}
-
-
-def test_a_run_that_is_finished_elsewhere_has_not_failed(study, rows):
-    local = StudyResults(study, (), {"baseline/seed-0": "disk died", "high/seed-0": "diverged"})
-    assert merge(rows, local).failures == {"high/seed-0": "diverged"}
-
-
-@pytest.mark.parametrize("key", ["processor", "platform", "gpu", "device", "threads"])
-def test_seconds_are_compared_on_the_same_hardware_only(study, make_row, key):
-    def row(arm, value):
-        return replace(make_row(arm, 0, 0.8), environment={"processor": "x", "python": value, key: value})
-
-    assert summarise(study, [row("baseline", "a"), row("low", "b")])[1].relative_time is None
-    assert summarise(study, [row("baseline", "a"), row("low", "a")])[1].relative_time.mean == 1
-
-
-def test_versions_may_differ(study, rows):
-    old, new = (replace(rows[0], report={**rows[0].report, "version": version}) for version in ("0.1", "0.2"))
-    assert merge([old], StudyResults(study, (new,))).notes == ()
-
-
-def test_the_mean_of_all_19_is_no_family_of_corruptions(study, rows):
-    measured = replace(rows[0], report={**rows[0].report, "mean19": 0.63})
-    first, second = tables(summarise(study, [measured]))
-    assert first[0] == ["arm", "n", "clean", "diff", "mean15", "diff", "time"]
-    assert second[0] == ["arm", "noise", "diff", "blur", "diff"]
-
-
-def test_notes_of_this_machine_come_first(study, rows, make_row):
-    merged = merge([make_row("low", 3, 0.85)], StudyResults(study, rows, notes=("a note",)))
-    assert merged.notes == ("a note", "published low/seed-3 is left out: the arm has no such seed")
-
-
-def test_a_baseline_that_took_no_time_has_no_ratio(study, make_row):
-    rows = [make_row("baseline", 0, 0.8, seconds=0.0), make_row("low", 0, 0.8)]
-    assert summarise(study, rows)[1].relative_time is None

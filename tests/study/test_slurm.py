@@ -37,8 +37,8 @@ def test_a_study_from_nothing_to_its_table(study, tree, tmp_path):
     results = gather(study, out)
     assert [row.name for row in results.rows] == ["baseline/seed-0", "low/seed-0"]
     for row in results.rows:
-        assert row.report["mean15"] > 0
-        assert row.environment["threads"] == 1
+        assert row.report.mean15 > 0
+        assert row.environment.threads == 1
     (script,) = out.glob("jobs/*/*_submission.sh")
     assert "#SBATCH --array=0-1" in script.read_text()
 
@@ -58,7 +58,7 @@ def test_a_stop_takes_the_jobs_out_of_the_queue_and_they_go_on(study, tree, tmp_
         time.sleep(1)
     assert not (out / "runs" / "low").exists()
     assert run_study(study, out, data_path=tree, slurm={"cpus_per_task": 2}) == {}
-    assert load_run(row.parent).report["mean15"] > 0
+    assert load_run(row.parent).report.mean15 > 0
 
 
 def test_a_preempted_run_goes_back_into_the_queue_and_on(study, tree, tmp_path):
@@ -75,11 +75,11 @@ def test_a_preempted_run_goes_back_into_the_queue_and_on(study, tree, tmp_path):
     assert told
     (log,) = out.glob("jobs/*/*_0_log.out")
     assert "Requeued job" in log.read_text()
-    assert load_run(row.parent).report["mean15"] > 0
+    assert load_run(row.parent).report.mean15 > 0
 
 
 def test_what_slurm_refuses_is_one_line(study, tree, tmp_path):
-    with pytest.raises(ValueError, match="--slurm: Slurm does not take the jobs: invalid partition") as caught:
+    with pytest.raises(ValueError, match="Slurm does not take the jobs: invalid partition") as caught:
         run_study(study, tmp_path / "out", data_path=tree, slurm={"partition": "nosuch"})
     assert "\n" not in str(caught.value)
     assert list((tmp_path / "out" / "jobs").iterdir()) == []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from freqfast.study import estimate, paired_difference
+from freqfast.study.statistics import estimate, paired_difference
 
 
 def test_interval_by_hand():

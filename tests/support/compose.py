@@ -1,26 +1,20 @@
-"""A Learner composed at random: model, layer, callbacks and their ways of adding, optimizer, precision, actions."""
+"""Learners composed at random: model, layer, callbacks and their ways of adding, optimizer, precision, actions."""
 
-import operator
 import random
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import timm
 import torch
 from fastai.callback import schedule  # noqa: F401  (gives Learner fit_one_cycle, fine_tune and lr_find)
 from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.training import GradientAccumulation, GradientClip
-from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import IndexSplitter, Normalize
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import SGD, Adam, OptimWrapper
 from fastai.torch_core import set_seed
-from fastai.vision.core import imagenet_stats
-from fastai.vision.data import ImageBlock
 from torch import nn
 from torchvision import models
 
@@ -36,6 +30,7 @@ from freqfast.callbacks import (
 from freqfast.models.resnet import CifarResNet18
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.surgery import find_conv
+from tests.support.learners import CLASSES, silent
 
 SMALL = [
     "timm:test_resnet", "timm:test_efficientnet", "timm:test_convnext", "timm:test_byobnet", "timm:test_mambaout",
@@ -50,8 +45,6 @@ LARGER = [
     "torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5", "torchvision:mobilenet_v3_small",
     "torchvision:mobilenet_v2", "torchvision:mnasnet0_5", "torchvision:regnet_y_400mf", "torchvision:resnet18",
 ]  # fmt: skip
-CLASSES, TRAINING, VALID, BATCH = 3, 24, 8, 8
-
 outcomes: Counter = Counter()
 
 
@@ -67,41 +60,9 @@ def build_model(name, seed):
     return timm.create_model(what, num_classes=CLASSES, **sized)
 
 
-@dataclass(repr=False)
-class Row:
-    """An item, not a tuple: a DataBlock formats each that it sets up."""
-
-    image: np.ndarray
-    label: str
-
-
-def make_rows():
-    """Stripes of one frequency a class, in noise."""
-    rng = np.random.default_rng(0)
-    x = np.arange(32)
-    rows = []
-    for i in range(TRAINING + VALID):
-        stripes = np.cos(2 * np.pi * (0.06, 0.2, 0.45)[i % CLASSES] * (x[:, None] + rng.integers(8)))
-        pixels = 128 + 60 * stripes[..., None] + rng.normal(0, 30, (32, 32, 3))
-        rows.append(Row(pixels.clip(0, 255).astype(np.uint8), "abc"[i % CLASSES]))
-    return rows
-
-
-def make_dls(rows):
-    """Real fastai DataLoaders: 3 training batches, one to validate."""
-    block = DataBlock(
-        blocks=(ImageBlock, CategoryBlock),
-        get_x=operator.attrgetter("image"),
-        get_y=operator.attrgetter("label"),
-        splitter=IndexSplitter(range(VALID)),
-        batch_tfms=[Normalize.from_stats(*imagenet_stats, cuda=False)],
-    )
-    return block.dataloaders(rows, bs=BATCH, num_workers=0, device="cpu")
-
-
 @dataclass
 class Composition:
-    """What a seed stands for.
+    """A Learner that is to be made, and what is done with it.
 
     Attributes:
         model: Name of the model.
@@ -208,7 +169,3 @@ def make_learner(composition, model, dls, folder, cbs):
     learn.logger = silent
     set_seed(composition.seed, reproducible=False)
     return learn
-
-
-def silent(_):
-    """A logger that can be pickled."""

@@ -1,7 +1,8 @@
-"""Real images to corrupt, and how far two corrupted sets lie apart; shared by the tests and the benchmarks."""
+"""Real images to corrupt, and how far two corrupted sets lie apart."""
 
 import os
 import tarfile
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def photo_patches():
 
 
 def with_flat(images):
-    """The images, and black and white: what a division by the contrast or the brightest value would fail on."""
+    """The images, and one of black and one of white, on which a division by contrast or brightness would fail."""
     return np.concatenate([images, *(np.full((1, 32, 32, 3), level, dtype=np.uint8) for level in (0, 255))])
 
 
@@ -57,7 +58,9 @@ def write_frost_stand_ins(folder):
     return folder
 
 
+@cache
 def read_frost(folder):
+    """The photographs at full size."""
     return [np.asarray(Image.open(Path(folder) / name).convert("RGB")) for name in FROST_NAMES]
 
 

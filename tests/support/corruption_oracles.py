@@ -1,6 +1,6 @@
-"""Each corruption once more: one image at a time, slow, in the plainest words of NumPy, SciPy, scikit-image and Pillow.
+"""A second, slow definition of each corruption, one image at a time, by NumPy, SciPy, scikit-image and Pillow.
 
-Written from the published parameters and definitions, and from nothing in the package. An oracle takes one uint8
+Written from the published parameters and definitions, without a look at the package. A definition takes one uint8
 ``(32, 32, 3)`` image, a severity and a ``numpy.random.Generator``, and returns a uint8 image.
 """
 
@@ -11,6 +11,14 @@ import skimage.color
 import skimage.filters
 from PIL import Image
 from scipy import ndimage
+
+from tests.support.corrupted import read_frost
+
+
+def define(images, name, severity, rng, frost_dir=None):
+    """The definition of a corruption on each image in turn, ``(N, 32, 32, 3)``."""
+    options = {"photographs": read_frost(frost_dir)} if name == "frost" else {}
+    return np.stack([globals()[name](image, severity, rng, **options) for image in images])
 
 
 def levels(x):

@@ -6,7 +6,7 @@ from torch import nn
 
 from freqfast.spectral.modulation import SpectralConv2d, gain_frequencies
 
-KERNEL_SIZES = [(3, 3), (2, 2), (4, 4), (5, 5), (7, 7), (16, 16), (1, 3), (3, 1), (2, 5), (5, 4)]
+KERNEL_SIZES = [(3, 3), (2, 2), (4, 4), (7, 7), (1, 3), (3, 1), (2, 5)]
 CONVOLUTIONS = {
     "plain": {},
     "strided": {"stride": 2},

@@ -1,4 +1,4 @@
-"""Filters to project, and their purity by NumPy's FFT."""
+"""Filters to project, and their shares of energy by NumPy's FFT."""
 
 import numpy as np
 import torch
@@ -28,13 +28,19 @@ def all_to(band, filters):
     return torch.full((filters,), band)
 
 
-def purity_of(weight, bands, target):
-    """Share of each filter's energy in its target band, by NumPy's FFT on the grid that DESIGN prescribes."""
+def numpy_shares(weight, bands):
+    """Share of each filter's energy in each band, ``(O, B)``, by NumPy's FFT on the grid that DESIGN prescribes."""
     n = max(32, 2 * max(weight.shape[2:]))
+    kernels = weight.detach().cpu().double().numpy()
     # Scaled first: the squares of tiny filters leave the range of numbers.
-    kernels = weight.double().numpy() / np.abs(weight.double().numpy()).max((1, 2, 3), keepdims=True)
+    kernels = kernels / np.abs(kernels).max((1, 2, 3), keepdims=True)
     power = (np.abs(np.fft.fft2(kernels, s=(n, n))) ** 2).sum(1)
     f = np.fft.fftfreq(n)
     band = np.searchsorted(bands.edges[1:-1], np.hypot(f[:, None], f[None]), side="right")
-    inside = band[None] == np.asarray(target)[:, None, None]
-    return (power * inside).sum((1, 2)) / power.sum((1, 2))
+    energy = np.stack([power[:, band == b].sum(1) for b in range(len(bands))], 1)
+    return energy / energy.sum(1, keepdims=True)
+
+
+def purity_of(weight, bands, target):
+    """Share of each filter's energy in its target band."""
+    return numpy_shares(weight, bands)[range(len(weight)), np.asarray(target)]

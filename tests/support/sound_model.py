@@ -1,13 +1,22 @@
-"""What a sound model file holds."""
+"""A small model as a model file holds it."""
 
 import json
 import struct
 
-SPEC = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 3}
-CLASSES, MEAN, STD = ("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3)
+from freqfast.models.build import ModelSpec
+from freqfast.models.file import StoredModel
+
+OPTIONS = {"width": 8, "kernel_size": 3}
 
 
-def sound_header(path):
+def stored_model(classes, mean=(0.5,) * 3, std=(0.25,) * 3):
+    """A ResNet-18 of the smallest width, with random weights."""
+    spec = ModelSpec("resnet18", {**OPTIONS, "classes": len(classes)})
+    return StoredModel(spec.build(), spec, tuple(classes), mean, std)
+
+
+def stored_header(path):
+    """The description in a model file, as JSON values."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["freqfast"])

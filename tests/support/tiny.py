@@ -1,4 +1,4 @@
-"""The smallest run that has everything, for the tests of training and of faults."""
+"""The smallest run that has everything, for tests of training, studies and faults."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from freqfast.runs.recipe import Recipe
+from freqfast.training import fit_recipe
 
 FILES = [
     "environment.json", "evaluation.json", "metrics.csv", "model.safetensors", "recipe.toml", "report.json",
@@ -46,8 +47,14 @@ def make_tree(folder, train=16):
     return folder
 
 
+def fit_quietly(learn, recipe):
+    """Train a Learner without a bar or lines of metrics."""
+    with learn.no_bar(), learn.no_logging():
+        fit_recipe(learn, recipe)
+
+
 def stop_at(count):
-    """A stop function that says SIGTERM at the n-th call."""
+    """A stop function that gives SIGTERM at the n-th call."""
     calls = iter(range(1, 1000))
     return lambda: 15 if next(calls) == count else None
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.support import tiny
+from tests.support.packages import install  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

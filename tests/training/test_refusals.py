@@ -1,4 +1,9 @@
+"""What a run refuses before it starts or goes on, and what it says when the training fails."""
+
+import hashlib
+import json
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,25 +13,21 @@ from freqfast.data import load_data
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
-from freqfast.training import run_recipe
+from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
 from freqfast.training.loop import FitKeeper
-from tests.support.runs import ENVIRONMENT
-from tests.support.tiny import FILES, TINY
+from tests.support.tiny import FILES, TINY, stop_at
+
+pytestmark = pytest.mark.usefixtures("two_corruptions")
 
 
-@pytest.fixture(scope="module")
-def finished(tree, tmp_path_factory):
-    """A finished run's directory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
-        return run_recipe(replace(TINY, epochs=1), tmp_path_factory.mktemp("runs") / "run", tree, "cpu").path
+# Before a new run
 
 
-def test_refuses_to_overwrite(finished, tree, tmp_path):
-    for place in (finished, tmp_path, tree / "train" / "wide" / "0.png"):
+def test_refuses_to_overwrite(unfinished, tree, tmp_path):
+    for place in (unfinished, tmp_path, tree / "train" / "wide" / "0.png"):
         before = sorted(place.rglob("*"))
-        with pytest.raises(FileExistsError, match="exists already; choose another --out or remove it"):
+        with pytest.raises(FileExistsError, match="exists already; choose another out or remove it"):
             run_recipe(TINY, place, tree)
         assert sorted(place.rglob("*")) == before
 
@@ -40,41 +41,41 @@ def enforced(**options):
     return wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, **options}, "spectrum_recorder": {}})
 
 
+def proportion(**options):
+    return wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}} | options})
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
         (wrong(callbacks={"nosuch": {}}), "unknown callback 'nosuch'; the callbacks are .*frequency_proportion"),
         (wrong(callbacks={"frequency_proportion": {}}), "frequency_proportion: .*proportions"),
+        (proportion(puriti=1), "has no argument 'puriti'; its arguments are proportions, bands, purity"),
+        (proportion(proportions="low"), r"frequency_proportion\.proportions must be"),
         (
-            wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "puriti": 1}}),
-            "has no argument 'puriti'; its arguments are proportions, bands, purity",
+            proportion(proportions={"low": "1"}),
+            r"frequency_proportion\.proportions\.low must be a valid number, got '1'",
         ),
-        (wrong(callbacks={"frequency_proportion": {"proportions": "low"}}), "proportions must be of type"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": "1"}}}), "proportions must be of type"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": 0.5}}}), "must sum to 1, got 0.5"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"mid": 1.0}}}), "mid"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": float("nan")}}}), "finite"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "purity": True}}), "purity must be"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "purity": 1.5}}), "purity"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "purity": float("nan")}}), "purity"),
-        (wrong(callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "layer": "x"}}), "layer 'x' is not in"),
+        (proportion(proportions={"low": 0.5}), "must sum to 1, got 0.5"),
+        (proportion(proportions={"mid": 1.0}), "mid"),
+        (proportion(purity=True), "purity must be"),
+        (proportion(purity=float("nan")), "purity"),
+        (proportion(layer="x"), "layer 'x' is not in"),
         (wrong(callbacks={"spectral_modulation": {"sigma": -1}}), "sigma"),
-        (wrong(callbacks={"spectral_modulation": {"sigma": float("nan")}}), "sigma"),
-        (wrong(callbacks={"spectral_modulation": {"sigma": "big"}}), "sigma must be of type float"),
-        (wrong(callbacks={"spectral_modulation": {"seed": 1.5}}), "seed must be of type"),
+        (wrong(callbacks={"spectral_modulation": {"seed": 1.5}}), r"spectral_modulation\.seed must be"),
         (wrong(callbacks={"spectrum_perturbation": {"share": 2.0}}), "share"),
-        (wrong(callbacks={"spectrum_perturbation": {"share": float("nan")}}), "share"),
         (wrong(callbacks={"spectrum_recorder": {"n": 1}}), "n must be at least"),
         (enforced(bands=3), "spectrum_recorder and frequency_proportion differ in bands or layer"),
         (enforced(layer="layer1.0.conv1"), "spectrum_recorder and frequency_proportion differ in bands or layer"),
         (wrong(model="vgg"), "unknown model 'vgg'"),
-        (wrong(kernel_size=4), "kernel_size odd"),
+        (wrong(model_options={"kernel_size": 4}), "kernel_size odd"),
+        (wrong(model_options={"depth": 4}), "depth"),
         (wrong(data="imagenet"), "unknown data 'imagenet'"),
         (wrong(batch_size=33), r"batch_size must lie in 1\.\.32"),
         (wrong(precision="float8"), "precision must be one of"),
     ],
 )
-def test_a_wrong_recipe_leaves_no_directory(tree, tmp_path, recipe, message):
+def test_wrong_recipe_leaves_no_directory(tree, tmp_path, recipe, message):
     with pytest.raises(ValueError, match=message) as caught:
         run_recipe(recipe, tmp_path / "deep" / "run", tree)
     assert "\n" not in str(caught.value)
@@ -93,26 +94,7 @@ def test_wrong_places_leave_no_directory(tree, tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-@pytest.mark.parametrize("at", ["epoch 2/2", "fog"])
-def test_an_interrupted_run_looks_unfinished(tree, tmp_path, error, at):
-    def interrupt(done, total, message):
-        if message.startswith(at):
-            raise error("stop")
-
-    with pytest.raises(error):
-        run_recipe(TINY, tmp_path / "run", tree, progress=interrupt)
-    left = set(os.listdir(tmp_path / "run"))
-    assert "report.json" not in left
-    assert left <= {*FILES, "checkpoints"}  # and no temporary file
-    assert {"recipe.toml", "environment.json"} <= left
-    assert ("model.safetensors" in left) == (at == "fog")
-    with pytest.raises(FileNotFoundError, match=r"is not a finished run: report\.json is missing"):
-        load_run(tmp_path / "run")
-    assert Recipe.from_toml((tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")) == TINY
-
-
-@pytest.mark.parametrize("step", ["freqfast.files.os.rename", "freqfast.runs.creation.write_text"])
+@pytest.mark.parametrize("step", ["freqfast.files.os.rename", "freqfast.runs.directory.write_record"])
 def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, monkeypatch, step):
     def fail(*args):
         raise KeyboardInterrupt
@@ -124,27 +106,138 @@ def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, mon
     assert os.listdir(tmp_path / "runs") == []
 
 
-def test_what_a_killed_process_left_of_a_directory_goes(tmp_path):
-    pytest.importorskip("fcntl")
-    (tmp_path / ".run.killed.tmp").mkdir()
-    with RunDirectory(tmp_path / "run").created(TINY, ENVIRONMENT):
-        assert os.listdir(tmp_path) == ["run"]
+# Before an unfinished run goes on
 
 
-@pytest.mark.parametrize("mask", [0o077, 0o002])
-def test_others_may_do_with_the_directory_what_they_may_with_any(tmp_path, mask):
-    old = os.umask(mask)
-    try:
-        with RunDirectory(tmp_path / "run").created(TINY, ENVIRONMENT):
-            pass
-        (tmp_path / "plain").mkdir()
-    finally:
-        os.umask(old)
-    assert (tmp_path / "run").stat().st_mode == (tmp_path / "plain").stat().st_mode
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.1}, r"was started with lr 0\.05, the recipe given has 0\.1; give the same recipe or another out"),
+        ({"model_options": {"width": 16}, "seed": 3}, r"with model_options\.width 8, the recipe given has 16"),
+        (
+            {"callbacks": {name: TINY.callbacks[name] for name in TINY.callbacks if name != "antialiasing"}},
+            r"was started with callbacks\.antialiasing {}, the recipe given has None",
+        ),
+    ],
+)
+def test_another_recipe(unfinished, changes, message):
+    with pytest.raises(ValueError, match=message):
+        run_recipe(replace(TINY, **changes), unfinished, resume=True)
 
 
-@pytest.mark.parametrize("callbacks", [{}, TINY.callbacks])
-def test_divergence_is_an_error_not_a_finished_run(tree, tmp_path, callbacks):
+def test_no_run_directory(tmp_path, tree):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "file"):
+        with pytest.raises(FileNotFoundError, match=f"{name} is no run directory: recipe.toml is missing"):
+            run_recipe(TINY, tmp_path / name, tree, resume=True)
+
+
+def test_recipe_that_was_edited(unfinished):
+    path = unfinished / "recipe.toml"
+    path.write_text(path.read_text().replace("lr = 0.05", "lr = 0.06"))
+    with pytest.raises(ValueError, match=r"recipe\.toml has changed since the run was started .*put the old text back"):
+        run_recipe(RunDirectory(unfinished).read_recipe(), unfinished, resume=True)
+
+
+def change(folder, **changes):
+    """Write other values into a run's environment.json."""
+    path = folder / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threads": 2}, r"the checkpoints in \S+ are of another run \(threads 1, here 2\); put this run's own back"),
+        ({"precision": "bfloat16"}, "of another run .precision float32, here bfloat16"),
+    ],
+)
+def test_environment_that_was_edited(unfinished, changes, message):
+    change(unfinished, **changes)
+    with pytest.raises(ValueError, match=message):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 1}, {"lr": 0.1}, {"batch_size": 8}, {"epochs": 3}, {"momentum": 0.5}, {"weight_decay": 0.0}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_checkpoints_of_another_run(unfinished, tree, tmp_path, changes):
+    with pytest.raises(RunStoppedError):
+        run_recipe(replace(TINY, **changes), tmp_path / "other", tree, "cpu", stop=stop_at(1))
+    shutil.rmtree(unfinished / "checkpoints")
+    shutil.copytree(tmp_path / "other" / "checkpoints", unfinished / "checkpoints")
+    with pytest.raises(ValueError, match=r"the checkpoints in \S+ are of another run \(recipe_sha256 \w+, here \w+\)"):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+def test_checkpoint_that_does_not_fit_the_learner(unfinished):
+    """Such as another version of a callback's package leaves."""
+    other = replace(TINY, callbacks={})
+    checkpoint = next((unfinished / "checkpoints").iterdir())
+    content = checkpoint.read_bytes()
+    old, new = (hashlib.sha256(recipe.to_toml().encode()).hexdigest() for recipe in (TINY, other))
+    forged = content.replace(old.encode(), new.encode())
+    checkpoint.unlink()
+    name = f"000001-00000001.{hashlib.sha256(forged).hexdigest()}.safetensors"
+    (unfinished / "checkpoints" / name).write_bytes(forged)
+    (unfinished / "recipe.toml").write_text(other.to_toml())
+    change(unfinished, recipe_sha256=new)
+    with pytest.raises(ValueError, match=r"the checkpoint does not fit this training: .*log_gain") as caught:
+        run_recipe(other, unfinished, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_environment_is_a_warning(unfinished):
+    packages = json.loads((unfinished / "environment.json").read_text())["packages"]
+    change(unfinished, packages=packages | {"torch": "2.0.0"})
+    with pytest.warns(UserWarning, match=r"may differ: packages\.torch: 2\.0\.0, now"):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"threads": None}, ValueError, r"environment\.json: threads must be"),
+        ({"data": {}}, ValueError, r"environment\.json: data\.name is missing"),
+        ({"data": {"name": "a", "sha256": "b", "path": 3}}, ValueError, r"environment\.json: data\.path must be"),
+        (
+            {"data": {"name": "a", "sha256": "b", "path": "/gone"}},
+            FileNotFoundError,
+            "^/gone, where the run's data was, does not exist; say by data_path where it is now$",
+        ),
+    ],
+)
+def test_invalid_environment(unfinished, changes, kind, message):
+    change(unfinished, **changes)
+    with pytest.raises(kind, match=message):
+        run_recipe(TINY, unfinished, resume=True)
+
+
+# In the training
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("at", ["epoch 2/2", "pixelate"])
+def test_interrupted_run_is_unfinished(tree, tmp_path, error, at):
+    def interrupt(done, total, message):
+        if message.startswith(at):
+            raise error("stop")
+
+    with pytest.raises(error):
+        run_recipe(TINY, tmp_path / "run", tree, progress=interrupt)
+    left = set(os.listdir(tmp_path / "run"))
+    assert {"recipe.toml", "environment.json"} <= left <= {*FILES, "checkpoints"} - {"report.json"}
+    assert ("model.safetensors" in left) == (at == "pixelate")
+    with pytest.raises(FileNotFoundError, match=r"is not a finished run: report\.json is missing"):
+        load_run(tmp_path / "run")
+    assert Recipe.read(tmp_path / "run" / "recipe.toml") == TINY
+
+
+@pytest.mark.parametrize("callbacks", [{}, TINY.callbacks], ids=["plain", "callbacks"])
+def test_divergence_is_an_error(tree, tmp_path, callbacks):
     message = (
         r"^the training diverged in epoch 1, step 2: its loss is not finite; nothing was saved yet\. "
         r"Lower lr \(1e\+30\) or lengthen its rise .*run stays unfinished$"
@@ -154,30 +247,38 @@ def test_divergence_is_an_error_not_a_finished_run(tree, tmp_path, callbacks):
     assert sorted(os.listdir(tmp_path / "run")) == ["environment.json", "metrics.csv", "recipe.toml"]
 
 
-def test_divergence_names_the_last_good_checkpoint(tree, tmp_path, monkeypatch):
-    steps = iter(range(10))
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (2, "epoch 1, step 2: the loss in validation is not finite; nothing was saved yet"),
+        (
+            3,
+            r"epoch 2, step 3: its loss is not finite; the last good .* is \S+/000001-00000000\.\w{64}\.safetensors",
+        ),
+    ],
+)
+def test_divergence_names_the_step_and_the_last_checkpoint(tree, tmp_path, monkeypatch, call, message):
+    calls = iter(range(10))
 
     def loss(self, *args):
         value = torch.nn.functional.cross_entropy(*args[:2]) if args else None
-        return value * float("nan") if next(steps) == 3 else value
+        return value * float("nan") if next(calls) == call else value
 
     monkeypatch.setattr("fastai.losses.CrossEntropyLossFlat.__call__", loss)
-    with pytest.raises(
-        ValueError, match=r"epoch 2, step 3: its loss .* is \S+/000001-00000000\.\w{64}\.safetensors\. L"
-    ):
+    with pytest.raises(ValueError, match=message):
         run_recipe(TINY, tmp_path / "run", tree)
 
 
 @pytest.mark.parametrize("spoiled", ["weight", "running_var"])
 def test_weights_that_are_not_finite_are_never_saved(tree, tmp_path, monkeypatch, spoiled):
-    """Such as a last step makes, after which no loss tells."""
-    saved = FitKeeper._save
+    """Such as the last step may leave, which no loss shows any more."""
+    save = FitKeeper._save
 
     def spoil(self, learn):
         if learn.epoch == 1:
             with torch.no_grad():
                 getattr(learn.model.bn1, spoiled)[0] = float("inf")
-        saved(self, learn)
+        save(self, learn)
 
     monkeypatch.setattr(FitKeeper, "_save", spoil)
     with pytest.raises(ValueError, match=rf"diverged in epoch 2, step 4: bn1\.{spoiled} is not finite; the last good"):
@@ -185,15 +286,3 @@ def test_weights_that_are_not_finite_are_never_saved(tree, tmp_path, monkeypatch
     (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert kept.name.startswith("000001-00000000.")
     assert not (tmp_path / "run" / "model.safetensors").exists()
-
-
-def test_divergence_in_validation_is_an_error_too(tree, tmp_path, monkeypatch):
-    steps = iter(range(10))
-
-    def loss(self, *args):
-        value = torch.nn.functional.cross_entropy(*args[:2]) if args else None
-        return value * float("nan") if next(steps) == 2 else value  # after the two steps of the first epoch
-
-    monkeypatch.setattr("fastai.losses.CrossEntropyLossFlat.__call__", loss)
-    with pytest.raises(ValueError, match="diverged in epoch 1, step 2: the loss in validation is not finite; nothing"):
-        run_recipe(TINY, tmp_path / "run", tree)

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed is, to the last bit, the run that was not."""
+"""A run that was stopped and resumed equals, to the last bit, the run that was not."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from fastai.torch_core import set_seed
 from freqfast.data import load_data
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
-from freqfast.training import RunStoppedError, build_learner, fit_recipe, run_recipe
+from freqfast.training import RunStoppedError, build_learner, run_recipe
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
-from freqfast.training.loop import FitKeeper
+from freqfast.training.loop import DivergenceWatch, FitKeeper
 from freqfast.training.state import device_generator, restore_training, set_device_generator, training_state
-from tests.support.tiny import TINY, outcome, stop_at
+from tests.support.tiny import TINY, fit_quietly, outcome, stop_at
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
 OFTEN = CheckpointPolicy(minutes=0, share=1)
@@ -28,33 +28,40 @@ OFTEN = CheckpointPolicy(minutes=0, share=1)
 POSITIONS = 10
 
 
+@pytest.fixture(autouse=True)
+def _decoded(_no_data_around, tree):
+    """The data lies in the cache, so that stop functions are not asked while it is decoded."""
+    load_data("cifar10", tree)
+
+
 @pytest.fixture(scope="module")
 def reference(tree, tmp_path_factory):
+    """The outcome and the last checkpoint of a run that was not stopped."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
-        patch.setattr("freqfast.training.runner._finished", load_run)  # keeps the checkpoints
+        patch.setattr("freqfast.runs.directory.RunDirectory.remove_checkpoints", lambda self: None)
         folder = run_recipe(TINY, tmp_path_factory.mktemp("runs") / "reference", tree, "cpu", policy=OFTEN).path
-    state = last_state(folder)
+    last = last_checkpoint(folder)
     for file in (folder / "checkpoints").iterdir():
         file.unlink()
     (folder / "checkpoints").rmdir()
-    return outcome(folder), state
+    return outcome(folder), last
 
 
-def last_state(folder):
-    """Everything in the last checkpoint but what clocks say, for comparison."""
-    state = read_checkpoint(sorted((folder / "checkpoints").iterdir())[-1])
-    state["seconds"] = state["training"]["callbacks"]["Recorder"]["epoch_seconds"] = 0
-    state["metrics"] = [line.rpartition(",")[0] for line in state["metrics"]]
-    return state
+def last_checkpoint(folder):
+    """The last checkpoint's content but for times, for comparison."""
+    header, state = read_checkpoint(sorted((folder / "checkpoints").iterdir())[-1])
+    state["callbacks"]["Recorder"]["epoch_seconds"] = 0
+    metrics = [line.rpartition(",")[0] for line in header.metrics]
+    return replace(header, seconds=0.0, metrics=()), metrics, state
 
 
 def equal(a, b):
     """Equality to the last bit, however deep."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list):
+    if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(equal, a, b))
     if isinstance(a, torch.Tensor):
         return a.stride() == b.stride() and torch.equal(a, b)
@@ -63,24 +70,31 @@ def equal(a, b):
 
 @pytest.mark.parametrize("position", range(1, POSITIONS + 1))
 def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, position):
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
     out = tmp_path / "run"
-    with pytest.raises(RunStoppedError, match=rf"^interrupted .*; go on with `freqfast run --resume {out}`$") as caught:
+    with pytest.raises(RunStoppedError, match=r"^interrupted .*; it can be resumed$") as caught:
         run_recipe(TINY, out, tree, "cpu", stop=stop_at(position))
     assert caught.value.signum == 15
     set_seed(99)  # whatever state the next process is in
-    monkeypatch.setattr("freqfast.training.runner._finished", load_run)
-    run_recipe(TINY, out, resume=True, policy=OFTEN)
-    assert equal(last_state(out), reference[1])  # optimizer, callbacks and generators among it
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("freqfast.runs.directory.RunDirectory.remove_checkpoints", lambda self: None)
+        run_recipe(TINY, out, resume=True, policy=OFTEN)
+    assert equal(last_checkpoint(out), reference[1])  # with optimizer, callbacks and generators
     assert sorted(os.listdir(run_recipe(TINY, out, resume=True).path)) == reference[0]["files"]
     assert outcome(out) == reference[0]
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"holdout": 8}, {"callbacks": {}}], ids=str)
-def test_other_recipes_too(tree, tmp_path, monkeypatch, changes):
-    """In the middle of the first epoch, where the most is under way."""
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
+METHODS = {
+    "frequency_proportion": {"proportions": {"low": 1.0}, "rank": 3},
+    "spectral_decay": {},
+    "antialiasing": {"kind": "flc"},
+    "hybrid_augment": {"single": True, "plus": True, "sigma": [0.4, 1.0]},
+}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"precision": "bfloat16"}, {"holdout": 8, "callbacks": {}}, {"callbacks": METHODS}], ids=str
+)
+def test_other_recipes_stopped_within_the_first_epoch(tree, tmp_path, changes):
     recipe = replace(TINY, batch_size=8, **changes)
     whole = outcome(run_recipe(recipe, tmp_path / "whole", tree, "cpu").path)
     with pytest.raises(RunStoppedError, match="in epoch 1, after batch 2"):
@@ -89,16 +103,14 @@ def test_other_recipes_too(tree, tmp_path, monkeypatch, changes):
     assert outcome(run_recipe(recipe, tmp_path / "run", resume=True).path) == whole
 
 
-def test_other_words_are_the_same_run(unfinished, reference):
-    """What a recipe is called and what it is for may change; those of the start stay in all files."""
+def test_another_name_and_description_are_the_same_run(unfinished, reference):
     run_recipe(replace(TINY, name="other", description="in better words"), unfinished, resume=True)
     assert outcome(unfinished) == reference[0]
-    assert load_run(unfinished).recipe == TINY
+    assert load_run(unfinished).recipe == TINY  # those of the start stay
 
 
-def test_stopped_in_a_validation_that_changes_things(tree, tmp_path, monkeypatch, reference):
-    """A validation that draws random numbers and moves callbacks starts again from where the steps ended."""
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
+def test_stopped_in_a_validation_that_changes_state(tree, tmp_path, monkeypatch, reference):
+    """A validation that draws random numbers and changes callbacks starts again from where the steps ended."""
     validated = FitKeeper.validation_batches
 
     def drawing(self, learn):
@@ -115,8 +127,7 @@ def test_stopped_in_a_validation_that_changes_things(tree, tmp_path, monkeypatch
     assert outcome(tmp_path / "run") == reference[0]
 
 
-def test_stopped_after_every_single_step(tree, tmp_path, monkeypatch, reference):
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
+def test_stopped_after_every_step(tree, tmp_path, reference):
     out = tmp_path / "run"
     for _ in range(8):
         with pytest.raises(RunStoppedError):
@@ -125,47 +136,34 @@ def test_stopped_after_every_single_step(tree, tmp_path, monkeypatch, reference)
     assert outcome(out) == reference[0]
 
 
-def test_another_checkpoint_policy_is_the_same_run(tree, tmp_path, reference):
-    run = run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(epochs=5))
-    assert outcome(run.path) == reference[0]
-
-
-def test_policy(tree, tmp_path, monkeypatch):
-    """Which positions are saved: the end always, epochs and minutes as asked, within the share of the time."""
+def test_saved_positions_follow_the_policy(tree, tmp_path, monkeypatch, reference):
+    """The end always, epochs and minutes as asked, within the share of the time; the result stays the same."""
     saved = []
-    monkeypatch.setattr(
-        "freqfast.training.checkpoint.CheckpointFolder.save",
-        lambda self, epoch, batch, state: saved.append((epoch, batch)),
-    )
-    recipe = replace(TINY, epochs=3, callbacks={})
+    monkeypatch.setattr(CheckpointFolder, "save", lambda self, head, state: saved.append((head.epoch, head.batch)))
     for number, (policy, expected) in enumerate(
         (
             (CheckpointPolicy(share=1), [(1, 0), (2, 0), (3, 0)]),
             (CheckpointPolicy(epochs=2, share=1), [(2, 0), (3, 0)]),
-            (CheckpointPolicy(epochs=9, share=1), [(3, 0)]),
             (CheckpointPolicy(epochs=3, minutes=0, share=1), [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (3, 0)]),
             (CheckpointPolicy(minutes=0, share=1e-9), [(0, 1), (3, 0)]),
         )
     ):
         saved.clear()
-        run_recipe(recipe, tmp_path / str(number), tree, policy=policy)
+        run_recipe(replace(TINY, epochs=3, callbacks={}), tmp_path / str(number), tree, policy=policy)
         assert saved == expected
+    assert (
+        outcome(run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(epochs=5)).path) == reference[0]
+    )
 
 
-@pytest.mark.parametrize("options", [{"epochs": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"share": 0.0}])
-def test_policies_that_make_no_sense(options):
-    with pytest.raises(ValueError, match=f"got {next(iter(options.values()))}"):
-        CheckpointPolicy(**options)
-
-
-def test_a_finished_run_is_read_not_repeated(unfinished):
+def test_finished_run_is_read_not_repeated(unfinished):
     first = run_recipe(TINY, unfinished, resume=True)
     before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")}
     assert run_recipe(TINY, unfinished, resume=True).report == first.report
     assert {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")} == before
 
 
-def test_temporary_files_of_a_killed_process_go(unfinished):
+def test_temporary_files_of_a_killed_process_are_removed(unfinished):
     (unfinished / ".metrics.csv.abc.tmp").write_text("half")
     (unfinished / "checkpoints" / ".000009-00000000.x.tmp").write_text("half")
     run_recipe(TINY, unfinished, resume=True)
@@ -174,10 +172,9 @@ def test_temporary_files_of_a_killed_process_go(unfinished):
 
 def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     """Precision, threads and device are decided once; the data is looked for where it was."""
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
     recipe, seen = replace(TINY, precision="auto"), []
 
-    class Spy(Callback):
+    class Spy(DivergenceWatch):
         def after_batch(self):
             seen.append((self.learn.auto_precision.chosen, torch.get_num_threads()))
 
@@ -189,30 +186,22 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert (environment["precision"], environment["threads"]) == ("bfloat16", 1)
     monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: False)  # another machine
-    monkeypatch.setattr("freqfast.training.runner.DivergenceWatch", _both(Spy))
+    monkeypatch.setattr("freqfast.training.run.DivergenceWatch", Spy)
     torch.set_num_threads(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         run = run_recipe(recipe, tmp_path / "run", resume=True)
     assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
     assert set(seen) == {("bfloat16", 1)}
-    assert (run.recipe.precision, run.report["precision"]) == ("auto", "bfloat16")
+    assert (run.recipe.precision, run.report.precision) == ("auto", "bfloat16")
 
 
-def _both(spy):
-    from freqfast.training.loop import DivergenceWatch
-
-    return type("DivergenceWatch", (spy, DivergenceWatch), {})
-
-
-def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
-    """One with the two methods is stored; one without, and one that merely passes on the model's, are not."""
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
-    found = []
+def test_callbacks_of_others_keep_their_state(tree, tmp_path, monkeypatch):
+    """A callback with the two methods is stored; one without, which merely passes on the model's, is not."""
+    found, made = [], []
 
     class Counting(Callback):
-        def __init__(self, _learn=None):
+        def __init__(self):
             self.steps, self.mean = 0, None
 
         def after_step(self):
@@ -226,11 +215,9 @@ def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
             found.append(state)
             self.steps, self.mean = state["steps"], state["mean"]
 
-    made = []
-
     def build(recipe):
         made.append(Counting())
-        return [made[-1], Callback()]
+        return [made[-1], Counting(), Callback()]
 
     monkeypatch.setattr("freqfast.training.learner.build_callbacks", build)
     recipe = Recipe("x", model_options={"width": 8}, epochs=2, batch_size=16, precision="float32", test_images=2)
@@ -240,14 +227,13 @@ def test_callbacks_of_others_take_part(tree, tmp_path, monkeypatch):
     run_recipe(recipe, tmp_path / "run", resume=True)
     whole, _, resumed = made
     assert (resumed.steps, float(resumed.mean)) == (whole.steps, float(whole.mean)) == (4, float(whole.mean))
-    assert [state["steps"] for state in found] == [1, 1]
+    assert [state["steps"] for state in found] == [1, 1, 1, 1]  # two callbacks, before the epoch and in it
 
 
-def test_the_smoothed_loss_stays_on_the_cpu_wherever_the_model_is(small):
+def test_smoothed_loss_stays_on_the_cpu_wherever_the_model_is(small):
     recipe = replace(TINY, batch_size=8, epochs=1)
     learn = build_learner(recipe, small, "cpu")
-    with learn.no_bar(), learn.no_logging():
-        fit_recipe(learn, recipe)
+    fit_quietly(learn, recipe)
     state, expected = training_state(learn), learn.recorder.smooth_loss.value.clone()
     learn.model.to("meta")
     with warnings.catch_warnings():
@@ -261,7 +247,7 @@ def test_the_smoothed_loss_stays_on_the_cpu_wherever_the_model_is(small):
 
 
 @pytest.mark.parametrize("kind", ["cuda", "mps"])
-def test_the_generator_of_the_device_is_kept(kind, monkeypatch):
+def test_generator_of_the_device_is_kept(kind, monkeypatch):
     generator = torch.Generator().manual_seed(1)
     monkeypatch.setattr(f"torch.{kind}.get_rng_state", lambda *device: generator.get_state())
     monkeypatch.setattr(f"torch.{kind}.set_rng_state", lambda state, *device: generator.set_state(state))
@@ -275,29 +261,28 @@ def test_the_generator_of_the_device_is_kept(kind, monkeypatch):
     assert device_generator(elsewhere) == ("cpu", None)
 
 
-def test_minutes_and_seconds_are_those_of_a_steady_clock(tree, tmp_path, monkeypatch):
+def test_seconds_add_up_on_a_monotonic_clock(tree, tmp_path, monkeypatch):
     """Within an epoch a checkpoint is due after the minutes; what the fit took adds up over the processes."""
     now, saved = [1000.0], []
     monkeypatch.setattr("freqfast.training.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
     save = CheckpointFolder.save
 
-    def spy(self, epoch, batch, state):
-        saved.append((epoch, batch, state["seconds"]))
-        save(self, epoch, batch, state)
+    def spy(self, header, state):
+        saved.append((header.epoch, header.batch, header.seconds))
+        save(self, header, state)
 
     monkeypatch.setattr(CheckpointFolder, "save", spy)
     recipe = replace(TINY, batch_size=4, epochs=1, callbacks={})  # eight steps
 
     def stop_after(count):
-        calls = iter(range(1, 1000))
+        ask = stop_at(count)
 
         def stop():
             now[0] += 45  # seconds a step
-            return 15 if next(calls) == count else None
+            return ask()
 
         return stop
 
-    load_data("cifar10", tree)  # else stop functions are asked while that happens
     policy = CheckpointPolicy(minutes=1.5, share=1)
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", tree, "cpu", stop=stop_after(4), policy=policy)

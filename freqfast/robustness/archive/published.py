@@ -1,4 +1,4 @@
-"""The published archive of CIFAR-10-C (Hendrycks and Dietterich, 2019): checked, unpacked once, or downloaded.
+"""The published archive of CIFAR-10-C (Hendrycks and Dietterich, 2019): downloaded, checked and unpacked once.
 
 Zenodo record 2535967: one tar file of ``CIFAR-10-C/labels.npy`` and 19 files ``CIFAR-10-C/<corruption>.npy``.
 """
@@ -9,21 +9,20 @@ import os
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from freqfast.corruptions import CORRUPTIONS
 from freqfast.data import cache
 from freqfast.data.download import fetch
-from freqfast.files import new_folder, remove_unfinished
+from freqfast.files import new_folder, remove_temporaries, require_file
 from freqfast.progress import Progress
 
-__all__ = ["FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
+__all__ = ["ARCHIVE", "FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
 
 ARCHIVE = "CIFAR-10-C.tar"
 FOLDER = "CIFAR-10-C"
 URL = f"https://zenodo.org/records/2535967/files/{ARCHIVE}"
 SIZE = 2_918_471_680
 SHA256 = "c72763e101c723b7c507b96205f7e938912a5d587376173b825850cf3cb876a7"
-MEMBERS = frozenset(f"{name}.npy" for name in ("labels", *CORRUPTIONS))
 _BLOCK = 2**22  # bytes read at a time
 
 
@@ -55,7 +54,7 @@ def download_cifar10c(progress: Progress | None = None) -> Path:
     except OSError as error:
         raise FileNotFoundError(
             f"CIFAR-10-C cannot be downloaded ({error}); call again to go on after what has come, or fetch {ARCHIVE} "
-            "from Zenodo, record 2535967, and name it with --cifar10c"
+            "from Zenodo, record 2535967, and name that file"
         ) from None
     try:
         folder = find_cifar10c() or unpack_cifar10c(part, progress)  # another process may have been quicker
@@ -67,10 +66,7 @@ def download_cifar10c(progress: Progress | None = None) -> Path:
 
 
 def unpack_cifar10c(path: str | Path, progress: Progress | None = None) -> Path:
-    """Unpack the published archive into the cache, once.
-
-    Its size and hash are checked first. Of a tar file only the content of the 20 expected members is used; their order,
-    owners, modes and times are not.
+    """Unpack the published archive into the cache, once; its size and hash are checked first.
 
     Args:
         path: The archive, which stays as it is.
@@ -85,47 +81,40 @@ def unpack_cifar10c(path: str | Path, progress: Progress | None = None) -> Path:
         OSError: If the cache cannot be written.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; name {ARCHIVE} or a folder of .npy files")
+    require_file(path)
     if (size := path.stat().st_size) != SIZE:
         raise ValueError(f"{path} is not the published {ARCHIVE}: it has {size} bytes, not {SIZE}; fetch it again")
-    digest = hashlib.sha256()
+    progress = progress or (lambda done, total, message: None)
     with path.open("rb") as file:
+        digest = hashlib.sha256()
         while block := file.read(_BLOCK):
             digest.update(block)
-            if progress:
-                progress(file.tell(), SIZE, f"verifying {path.name}")
-    if digest.hexdigest() != SHA256:
-        raise ValueError(
-            f"{path} is not the published {ARCHIVE}: its SHA-256 is {digest.hexdigest()}, not {SHA256}; fetch it again"
-        )
-    return find_cifar10c() or _unpack(path, progress)
+            progress(file.tell(), SIZE, f"verifying {path.name}")
+        if (found := digest.hexdigest()) != SHA256:
+            raise ValueError(
+                f"{path} is not the published {ARCHIVE}: its SHA-256 is {found}, not {SHA256}; fetch it again"
+            )
+        file.seek(0)
+        return find_cifar10c() or _unpack(path, file, progress)
 
 
-def _unpack(path: Path, progress: Progress | None) -> Path:
-    """Copy the members' content into a folder of the cache that appears whole."""
+def _unpack(path: Path, file: BinaryIO, progress: Progress) -> Path:
+    """Copy the content of the 20 files into a folder of the cache that appears whole."""
     folder = cache.folder() / FOLDER
     _make_room(SIZE)
     try:
-        with new_folder(folder) as temporary, tarfile.open(path, "r:") as archive:
-            members = _expected_members(archive)
-            total, done = sum(member.size for member in members.values()), 0
-            for name, member in members.items():
+        with new_folder(folder) as temporary, tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
                 content = archive.extractfile(member)
-                if content is None:
-                    raise tarfile.ReadError(f"{name} has no content")
-                with (temporary / name).open("wb") as file:
+                if content is None:  # the folder
+                    continue
+                name = PurePosixPath(member.name).name
+                with (temporary / name).open("wb") as target:
                     while block := content.read(_BLOCK):
-                        file.write(block)
-                        done += len(block)
-                        if progress:
-                            progress(done, total, f"unpacking {name}")
-                    file.flush()
-                    os.fsync(file.fileno())
-                if (temporary / name).stat().st_size != member.size:
-                    raise tarfile.ReadError(f"{name} is cut short")
-    except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{path} is not a sound {ARCHIVE}: {' '.join(str(error).split())}") from None
+                        target.write(block)
+                        progress(file.tell(), SIZE, f"unpacking {name}")
+                    target.flush()
+                    os.fsync(target.fileno())
     except OSError as error:
         if not folder.is_dir():  # else another process was quicker
             raise OSError(
@@ -143,29 +132,9 @@ def _make_room(size: int) -> None:
     """
     folder = cache.folder()
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder / FOLDER)
+    remove_temporaries(folder, FOLDER)
     if (free := shutil.disk_usage(folder).free) < size:
         raise OSError(
             f"{folder} has {free / 2**30:.1f} GiB free, but CIFAR-10-C needs {size / 2**30:.1f} more; free some or set "
             "FREQFAST_CACHE"
         ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _expected_members(archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
-    """The 20 files by name, once it is known that there is nothing else but their folder.
-
-    Raises:
-        tarfile.ReadError: If a member is not expected, comes twice, is no plain file, or is missing.
-    """
-    found: dict[str, tarfile.TarInfo] = {}
-    for member in archive:
-        parts = PurePosixPath(member.name).parts
-        if parts == (FOLDER,) and member.isdir():
-            continue
-        is_expected = len(parts) == 2 and parts[0] == FOLDER and parts[1] in MEMBERS and parts[1] not in found
-        if not is_expected or not member.isreg() or member.issparse():
-            raise tarfile.ReadError(f"member {member.name[:100]!r} is not one of the 20 files that it should hold once")
-        found[parts[1]] = member
-    if missing := sorted(MEMBERS - found.keys()):
-        raise tarfile.ReadError(f"{len(missing)} members are missing, the first is {FOLDER}/{missing[0]}")
-    return found

@@ -58,14 +58,13 @@ lists all layers, in the model's order, where there are several. Readers ignore 
 additions keep the schema's number; any other change raises it.
 
 Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
-before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts are
-outside them, and libhdf5 can hang on, or be crashed by, what is made to do it. `check_readable` finds that out in a
-process of its own; the commands call it first, and so should who reads a stranger's file from Python.
+before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts have
+none, and a malicious file can hang or crash libhdf5. `check_readable` finds that out in a process of its own: call it
+first to read a stranger's file, as the command line does.
 """
 
-from freqfast.spectra.h5.reading import read_layers, read_spectra
+from freqfast.spectra.h5.reading import check_readable, read_layers, read_spectra
 from freqfast.spectra.h5.schema import SCHEMA
-from freqfast.spectra.h5.trial import check_readable
 from freqfast.spectra.h5.validation import validate
 from freqfast.spectra.h5.writing import write_spectra
 

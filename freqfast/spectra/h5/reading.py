@@ -1,8 +1,12 @@
-"""HDF5 to spectra. Files are untrusted: nothing is read before its place and its size are known to be sane."""
+"""HDF5 to spectra. Files are untrusted: nothing is read before its place and its size are checked."""
 
+import math
+import multiprocessing
 import os
+import signal
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra.h5.schema import DIMS, MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
 
-__all__ = ["child", "dataset_of", "has", "layer_names", "open_export", "read_export", "read_layers", "read_spectra"]
+__all__ = ["check_readable", "check_stored", "open_export", "read_all", "read_layers", "read_spectra"]
+
+_SECONDS = 20.0  # that reading may take, and one more for each MB
 
 
 def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spectra:
@@ -26,25 +32,86 @@ def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spec
     Raises:
         FileNotFoundError: If there is no such file.
         BlockingIOError: If another program has it open for writing.
-        ValueError: If it is not an export of freqfast, of a newer schema, damaged, holds values that are no spectra, or
-            has no such layer.
+        ValueError: If it is not an export of freqfast, of a newer schema, damaged, holds values that are not spectra,
+            or has no such layer.
+
+    Examples:
+        >>> import tempfile, torch, freqfast
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     freqfast.write_spectra(f"{folder}/filters.h5", torch.nn.Conv2d(3, 8, 5))
+        ...     read_spectra(f"{folder}/filters.h5").power.shape
+        (8, 32, 32)
     """
     with open_export(path) as file:
-        names = layer_names(file)
-        if layer not in (None, *names):
-            raise ValueError(f"it has no layer {layer!r}; its layers are {', '.join(names)}")
-        return read_export(file, names[0] if layer is None else layer)
+        groups = _layer_groups(file)
+        if layer not in (None, *groups):
+            raise ValueError(f"it has no layer {layer!r}; its layers are {', '.join(groups)}")
+        name = next(iter(groups)) if layer is None else layer
+        return _read_layer(file, groups[name], name)
 
 
 def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
     """Read all layers of a file, in the order in which they were written.
 
+    Args:
+        path: The file.
+
     Raises:
         FileNotFoundError, BlockingIOError, ValueError: As for `read_spectra`.
+
+    Examples:
+        >>> import tempfile, torch, freqfast
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     freqfast.write_spectra(f"{folder}/filters.h5", torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3)))
+        ...     [spectra.layer for spectra in read_layers(f"{folder}/filters.h5")]
+        ['0']
     """
     with open_export(path) as file:
-        names = layer_names(file)
-        return [read_export(file, name) for name in names]
+        return read_all(file)
+
+
+def read_all(file: h5py.File) -> list[Spectra]:
+    """The spectra of all layers of an open export."""
+    return [_read_layer(file, group, name) for name, group in _layer_groups(file).items()]
+
+
+def check_readable(path: str | os.PathLike[str]) -> None:
+    """Read a file in a forked process, to find out whether reading it here would hang or crash this one.
+
+    libhdf5 does either on some damaged files. Other errors pass: reading the file here will raise them. Reading may
+    take 20 s, and 1 s more for each MB of the file. On systems without fork, nothing is tried.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If reading did not come to an end.
+
+    Examples:
+        >>> check_readable("no such file")
+    """
+    if "fork" not in multiprocessing.get_all_start_methods() or not os.path.isfile(path):
+        return
+    seconds = math.ceil(_SECONDS + os.path.getsize(path) / 1e6)
+    trial = multiprocessing.get_context("fork").Process(target=_try_reading, args=(path, seconds), daemon=True)
+    with warnings.catch_warnings(action="ignore"):  # newer Pythons warn of threads, of which the child uses none
+        trial.start()
+    trial.join()
+    if (trial.exitcode or 0) < 0:  # it ended by a signal
+        hangs = trial.exitcode == -signal.SIGALRM
+        fault = f"does not end within {seconds} s" if hangs else "crashes the HDF5 library"
+        raise ValueError(
+            f"{path}: reading it {fault}, so it is damaged or malicious; write it again with freqfast.write_spectra"
+        )
+
+
+def _try_reading(path: str | os.PathLike[str], seconds: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # for what the C library says of a crash
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)  # the system's handlers also end a process that hangs in C
+    signal.alarm(seconds)
+    with suppress(Exception):
+        read_layers(path)
 
 
 @contextmanager
@@ -58,7 +125,7 @@ def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             raise ValueError("it is not a regular file; pass the path of an HDF5 file")
         with h5py.File(path, "r") as file:
             if "freqfast_schema" not in file.attrs:
-                raise ValueError("it is no export of freqfast, for it has no attribute freqfast_schema")
+                raise ValueError("it is not an export of freqfast: it has no attribute freqfast_schema")
             if not isinstance(schema := _attribute(file, "freqfast_schema"), int) or schema < 1:
                 raise ValueError(f"its freqfast_schema must be a positive integer, got {schema!r}")
             if schema > SCHEMA:
@@ -81,76 +148,61 @@ def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise ValueError(f"{path}: {reason}{way_out}") from error
 
 
-def layer_names(file: h5py.File) -> list[str]:
-    """Names of the layers of an open export, the first one first, once all are known to be of a sane size."""
-    names = _layer_names(file)
-    _check_total(file, names)
-    return names
+def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
+    """The layers' groups by name, the first layer first.
 
-
-def _layer_names(file: h5py.File) -> list[str]:
-    entry = child(file, "entry", h5py.Group)
-    first: str = _attribute(child(entry, "spectra", h5py.Group), "layer")
-    if not has(entry, "layers"):
-        return [first]
-    names = list(child(entry, "layers", h5py.Group))
-    if first not in names:
-        raise ValueError(f"/entry/layers lacks {first!r}, the layer of /entry/spectra")
-    return [first, *(name for name in names if name != first)]
-
-
-def _check_total(file: h5py.File, layers: list[str]) -> None:
-    """Refuse layers that share datasets, or are packed so densely, that memory would hold many times the file."""
+    Raises:
+        ValueError: If they share datasets, or are packed so densely, that memory would hold many times the file.
+    """
+    entry = _child(file, "entry", h5py.Group)
+    first = _child(entry, "spectra", h5py.Group)
+    groups = {_attribute(first, "layer"): first}
+    if _has(entry, "layers"):
+        collection = _child(entry, "layers", h5py.Group)
+        names = list(collection)
+        if not groups.keys() <= set(names):
+            raise ValueError(f"/entry/layers lacks {next(iter(groups))!r}, the layer of /entry/spectra")
+        groups |= {name: _child(collection, name, h5py.Group) for name in names if name not in groups}
+    read = list(groups.values())
+    if _has(entry, "training"):
+        read.append(_child(entry, "training", h5py.Group))
+    places = [(group, name) for group in read for name in (*DIMS, "epoch") if _has(group, name)]
+    declared = sum(check_stored(_child(*place, h5py.Dataset)).nbytes for place in places)
     stored = file.id.get_filesize()
-    entry = child(file, "entry", h5py.Group)
-    first = child(entry, "spectra", h5py.Group)
-    groups = [first, *(child(child(entry, "layers", h5py.Group), name, h5py.Group) for name in layers[1:])]
-    if has(entry, "training"):
-        groups.append(child(entry, "training", h5py.Group))
-    declared = sum(dataset_of(group, name).nbytes for group in groups for name in (*DIMS, "epoch") if has(group, name))
     if declared > max(MAX_BYTES // 4, 100 * stored):
         raise ValueError(f"its layers declare {declared:,} bytes for the {stored:,} that the file has")
+    return groups
 
 
-def read_export(file: h5py.File, layer: str) -> Spectra:
-    """The spectra of one layer of an open export."""
-    entry = child(file, "entry", h5py.Group)
-    group = child(entry, "spectra", h5py.Group)
-    is_first = _attribute(group, "layer") == layer
-    if not is_first:
-        group = child(child(entry, "layers", h5py.Group), layer, h5py.Group)
-        if (name := _attribute(group, "layer")) != layer:  # two names for one group would multiply what is read
-            raise ValueError(f"{group.name} holds another layer, {name!r}")
-    collection = child(entry, "provenance", h5py.Group)
+def _read_layer(file: h5py.File, group: h5py.Group, name: str) -> Spectra:
+    if (own := _attribute(group, "layer")) != name:  # two names for one group would multiply what is read
+        raise ValueError(f"{group.name} holds another layer, {own!r}")
+    entry = file["entry"]
+    collection = _child(entry, "provenance", h5py.Group)
     fy = _array(group, "fy")
     if not np.array_equal(fy, _array(group, "fx")):
         raise ValueError(f"fy and fx of {group.name} must be equal")
     bands = _bands(group)
-    target = _array(group, "target", ndim=1).tolist() if has(group, "target") else None
+    target = _array(group, "target", ndim=1).tolist() if _has(group, "target") else None
     if target is not None and len(target) != len(bands):
         raise ValueError(f"the target must have {len(bands)} values, one for each band, got {len(target)}")
+    history = None
+    if group == entry["spectra"] and _has(entry, "training"):
+        training = _child(entry, "training", h5py.Group)
+        history = SpectraHistory(_array(training, "epoch"), **_filters(training))
     return Spectra(
-        power=_array(group, "power"),
+        **_filters(group),
         frequencies=fy,
-        weight=_array(group, "weight"),
-        shares=_array(group, "shares"),
         bands=bands,
-        layer=layer,
+        layer=name,
         target=None if target is None else dict(zip(bands.names, target, strict=True)),
-        log_gain=_log_gain(group, ndim=3),
-        history=_history(entry) if is_first and has(entry, "training") else None,
-        provenance={name: _attribute(collection, name) for name in collection.attrs if name != "NX_class"},
+        history=history,
+        provenance={key: _attribute(collection, key) for key in collection.attrs if key != "NX_class"},
     )
 
 
-def _history(entry: h5py.Group) -> SpectraHistory:
-    training = child(entry, "training", h5py.Group)
-    arrays = {name: _array(training, name) for name in ("power", "weight", "shares")}
-    return SpectraHistory(_array(training, "epoch"), **arrays, log_gain=_log_gain(training, ndim=4))
-
-
 def _bands(group: h5py.Group) -> Bands:
-    names = dataset_of(group, "band")
+    names = check_stored(_child(group, "band", h5py.Dataset))
     if h5py.check_string_dtype(names.dtype) is None or names.ndim != 1 or names.size > 1024:
         raise ValueError(f"{names.name} must hold up to 1024 names, got {names.dtype}{list(names.shape)}")
     lower, upper = _array(group, "band_lower", ndim=1), _array(group, "band_upper", ndim=1)
@@ -159,28 +211,35 @@ def _bands(group: h5py.Group) -> Bands:
     return Bands((*lower.tolist(), *upper[-1:].tolist()), tuple(names.asstr()[()].tolist()))
 
 
-def has(group: h5py.Group, name: str) -> bool:
+def _filters(group: h5py.Group) -> dict[str, np.ndarray]:
+    """The arrays of a layer, or of its records. Log gains that the filters share get a filter axis of length 1."""
+    arrays = {name: _array(group, name) for name in ("power", "weight", "shares")}
+    if _has(group, "log_gain"):
+        log_gain = _array(group, "log_gain")
+        shared = log_gain.ndim == arrays["power"].ndim - 1
+        arrays["log_gain"] = np.expand_dims(log_gain, -3) if shared else log_gain
+    return arrays
+
+
+def _has(group: h5py.Group, name: str) -> bool:
     """Whether a group has a member or link of this name, sound or not."""
     return group.get(name, getlink=True) is not None
 
 
-def child(group: h5py.Group, name: str, kind: type) -> Any:
+def _child(group: h5py.Group, name: str, kind: type) -> Any:
     """A group or dataset that lies in the file itself, without following any link."""
     where = f"{group.name.rstrip('/')}/{name}"
-    link = group.get(name, getlink=True)
-    if link is None:
+    if not _has(group, name):
         raise ValueError(f"{where} is missing")
-    if not isinstance(link, h5py.HardLink):
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{where} is a link to somewhere else, which is not followed")
-    child = group[name]
-    if not isinstance(child, kind):
+    if not isinstance(group[name], kind):
         raise ValueError(f"{where} is not a {kind.__name__.lower()}")
-    return child
+    return group[name]
 
 
-def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
-    """A dataset whose declared size is in proportion to what the file stores."""
-    dataset = child(group, name, h5py.Dataset)
+def check_stored(dataset: h5py.Dataset) -> h5py.Dataset:
+    """The dataset, if the file itself stores it and its declared size is in proportion to that."""
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{dataset.name} is stored in another file, which is not read")
     if dataset.shape is None:
@@ -193,21 +252,13 @@ def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def _array(group: h5py.Group, name: str, ndim: int | None = None) -> np.ndarray:
-    dataset = dataset_of(group, name)
+    dataset = check_stored(_child(group, name, h5py.Dataset))
     if dataset.dtype.kind not in "iuf" or ndim not in (None, dataset.ndim):
         raise ValueError(
             f"{dataset.name} must hold numbers in {ndim or 'some'} dimensions, got {dataset.dtype}{list(dataset.shape)}"
         )
     array: np.ndarray = dataset[()]
     return array
-
-
-def _log_gain(group: h5py.Group, ndim: int) -> np.ndarray | None:
-    """Log gains with their filter axis, of length 1 where the filters share them."""
-    if not has(group, "log_gain"):
-        return None
-    log_gain = _array(group, "log_gain")
-    return np.expand_dims(log_gain, ndim - 3) if log_gain.ndim == ndim - 1 else log_gain
 
 
 def _attribute(item: h5py.HLObject, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Names, dimensions and limits of the schema, which the package's docstring describes."""
+"""Names, dimensions and limits of the schema that the package's docstring describes."""
 
 SCHEMA = 1
 """Version of the schema that is written here, and the newest that is read."""
@@ -7,8 +7,8 @@ MAX_BYTES = 2**31
 """Largest dataset that is written or read: half a million spectra of 32x32."""
 
 LIBVER = ("v110", "v110")
-"""HDF5's file format of 2016. It puts checksums on what the one before left bare, so that damage is found, not followed
-(libhdf5 crashes or hangs on some of it), and makes small files smaller."""
+"""HDF5's file format of 2016. It has checksums where the one before had none, so that damage is found before libhdf5
+crashes or hangs on it, and small files are smaller."""
 
 CPP = "cycles/pixel"
 DIMS = {
@@ -26,6 +26,9 @@ DIMS = {
     "target": ("band",),
     "log_gain": ("filter", "gain_fy", "gain_fx"),
 }
+
+HISTORY = ("power", "weight", "shares", "classes", "proportion", "log_gain")
+"""The datasets that are written by epoch, too."""
 
 LONG_NAMES = {
     "power": "power per frequency",

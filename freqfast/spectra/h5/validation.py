@@ -1,4 +1,4 @@
-"""Where a file departs from the schema: compared with what the writer makes of the same spectra."""
+"""Departures of a file from the schema, found by comparing it with what the writer makes of the same spectra."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from freqfast.spectra.h5.reading import child, dataset_of, has, layer_names, open_export, read_export
+from freqfast.spectra.h5.reading import check_stored, open_export, read_all
 from freqfast.spectra.h5.writing import export_image
 
 __all__ = ["validate"]
@@ -17,20 +17,31 @@ _FREE = {"creator", "creator_version", "file_name", "file_time", "HDF5_Version",
 
 
 def validate(path: str | os.PathLike[str]) -> list[str]:
-    """Everything in which a file departs from freqfast's schema; an empty list for a sound one.
+    """List every departure of a file from freqfast's schema.
 
-    Of a file that cannot be read, the list says why: it is what `read_layers` refuses.
+    Args:
+        path: The file.
+
+    Returns:
+        One line for each departure, none for a sound file. If the file cannot be read, the error of `read_layers`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         BlockingIOError: If another program has it open for writing.
+
+    Examples:
+        >>> import tempfile, torch, freqfast
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     freqfast.write_spectra(f"{folder}/filters.h5", torch.nn.Conv2d(3, 8, 3))
+        ...     validate(f"{folder}/filters.h5")
+        []
     """
     found: list[str] = []
     try:
         with open_export(path) as file:
-            layers = [read_export(file, name) for name in layer_names(file)]
+            layers = read_all(file)
             with h5py.File(export_image(layers, Path(path).name)) as sound:
-                found += _departures(file, sound, {})
+                found += _departures(file, sound)
         for spectra in layers:
             missing = abs(spectra.power.sum((1, 2), dtype=np.float64) - spectra.energy)
             if bad := int((missing > 1e-4 * spectra.energy).sum()):
@@ -42,83 +53,44 @@ def validate(path: str | os.PathLike[str]) -> list[str]:
     return found
 
 
-def _departures(item: h5py.HLObject, sound: h5py.HLObject, seen: dict[h5py.HLObject, h5py.HLObject]) -> Iterator[str]:
-    """Where a group or dataset differs from what `write_spectra` makes of the same spectra.
-
-    `seen` maps each sound object to the file's: one that has two names there must have them in the file.
-    """
-    if sound in seen:
-        if seen[sound] != item:
-            yield f"{item.name}: must be the same object as {seen[sound].name}"
-        return
-    seen[sound] = item
-    yield from _attribute_departures(item, sound)
-    if isinstance(sound, h5py.Dataset):
-        yield from _dataset_departures(item, sound)
-        return
-    for name in sound:
-        if has(item, name):
-            other = child(item, name, h5py.Group) if isinstance(sound[name], h5py.Group) else dataset_of(item, name)
-            yield from _departures(other, sound[name], seen)
-        else:
-            yield f"{item.name}: {name!r} is missing"
-    for name in sorted(set(item) - set(sound)):
-        if isinstance(added := child(item, name, h5py.HLObject), h5py.Dataset) and not _is_scale(added):
-            yield from _scale_departures(added)
-
-
-def _attribute_departures(item: h5py.HLObject, sound: h5py.HLObject) -> Iterator[str]:
-    for name, value in sound.attrs.items():
-        if name in _HDF5_OWN:
+def _departures(file: h5py.File, sound: h5py.File) -> Iterator[str]:
+    items, expected = _items(file), _items(sound)
+    for path, like in expected.items():
+        if path not in items:
+            yield f"/{path} is missing"
             continue
-        if name not in item.attrs:
-            yield f"{item.name}: attribute {name!r} is missing"
-            continue
-        form, wanted = (
-            (i.attrs.get_id(name).shape, h5py.check_string_dtype(i.attrs.get_id(name).dtype)) for i in (item, sound)
-        )
-        if form != wanted:
-            kind = "variable-length UTF-8 text" if wanted[1] else "a number"
-            yield f"{item.name}: attribute {name!r} must be {kind} of shape {wanted[0]}"
-        elif name not in _FREE and str(item.attrs[name]) != str(value):
-            yield f"{item.name}: attribute {name!r} must be {value!r}, got {item.attrs[name]!r}"
+        item = items[path]
+        has_numbers = isinstance(like, h5py.Dataset) and like.dtype.kind in "iuf"
+        if _kind(item) != _kind(like):
+            yield f"/{path}: must be {_kind(like)}, got {_kind(item)}"
+        elif has_numbers and not np.allclose(check_stored(item)[()], like[()], rtol=1e-6, atol=1e-6):
+            yield f"/{path}: its values do not follow from the spectra"
+        for name in sorted(set(like.attrs) - _HDF5_OWN):
+            wanted, got = (i.attrs.get(name, "nothing") for i in (like, item))
+            if str(got) != str(wanted) and not (name in _FREE and name in item.attrs):
+                yield f"/{path}: attribute {name!r} must be {wanted!r}, got {got!r}"
+    for path, item in items.items():
+        if path not in expected and path in sound:
+            yield f"/{path}: must be another name of an object, not an object of its own"
+        if path not in expected and isinstance(item, h5py.Dataset) and any(len(names) != 1 for names in _scales(item)):
+            yield f"/{path}: must have one dimension scale on every dimension, got {_kind(item)}"
 
 
-def _dataset_departures(dataset: h5py.Dataset, sound: h5py.Dataset) -> Iterator[str]:
-    if (dataset.dtype, dataset.shape) != (sound.dtype, sound.shape):
-        yield f"{dataset.name}: must be {sound.dtype}{sound.shape}, got {dataset.dtype}{dataset.shape}"
-    elif sound.dtype.kind in "iuf" and not np.allclose(dataset[()], sound[()], rtol=1e-6, atol=1e-6):
-        yield f"{dataset.name}: its values do not follow from the spectra"
-    if _is_scale(sound) != _is_scale(dataset):
-        yield f"{dataset.name}: must{'' if _is_scale(sound) else ' not'} be an HDF5 dimension scale"
-    elif not _is_scale(sound):
-        found = list(_scale_departures(dataset))
-        yield from found
-        wanted = _attached(sound)
-        if not found and _attached(dataset) != wanted:
-            yield f"{dataset.name}: its dimension scales must be {wanted}, got {_attached(dataset)}"
+def _items(file: h5py.File) -> dict[str, h5py.HLObject]:
+    """All groups and datasets by path, each once; links are not followed."""
+    items: dict[str, h5py.HLObject] = {"": file}
+    file.visititems(items.__setitem__)
+    return items
 
 
-def _scale_departures(dataset: h5py.Dataset) -> Iterator[str]:
-    if any(len(scales) != 1 for scales in _attached(dataset)):
-        yield f"{dataset.name}: every dimension must have one scale, got {_attached(dataset)}"
+def _kind(item: h5py.HLObject) -> str:
+    return f"{item.dtype}{item.shape} with scales {_scales(item)}" if isinstance(item, h5py.Dataset) else "a group"
 
 
-# HDF5's own functions for scales crash on damaged attributes, so these read the attributes.
-
-
-def _is_scale(dataset: h5py.Dataset) -> bool:
-    return "CLASS" in dataset.attrs and str(dataset.attrs["CLASS"]) == str(np.bytes_("DIMENSION_SCALE"))
-
-
-def _attached(dataset: h5py.Dataset) -> list[list[str]]:
-    """Names of the dimension scales on each dimension."""
-    if "DIMENSION_LIST" not in dataset.attrs:
-        return [[] for _ in dataset.shape]
-    attached = [[dataset.file[scale] for scale in scales] for scales in dataset.attrs["DIMENSION_LIST"]]
-    return [[_leaf(s) if s.parent == dataset.parent else s.name for s in scales] for scales in attached]
-
-
-def _leaf(item: h5py.HLObject) -> str:
-    """An object's name in its group: of a group with two names, HDF5 tells either."""
-    return str(item.name).rsplit("/", 1)[-1]
+def _scales(dataset: h5py.Dataset) -> list[list[str]]:
+    """Names of the dimension scales on each dimension, by the attributes: HDF5's functions crash on damaged ones."""
+    if "CLASS" in dataset.attrs:
+        return [["itself"]]
+    found = [[dataset.file[scale] for scale in scales] for scales in dataset.attrs.get("DIMENSION_LIST", [])]
+    inside = [[s.name.rsplit("/", 1)[-1] if s.parent == dataset.parent else s.name for s in scales] for scales in found]
+    return inside or [[] for _ in dataset.shape]

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 from torch import nn
 
-from freqfast._version import __version__
+from freqfast import __version__
 from freqfast.files import replacing
 from freqfast.spectra import Spectra, measure_spectra
-from freqfast.spectra.h5.schema import CPP, DIMS, LIBVER, LONG_NAMES, MAX_BYTES, SCHEMA
+from freqfast.spectra.h5.schema import CPP, DIMS, HISTORY, LIBVER, LONG_NAMES, MAX_BYTES, SCHEMA
 from freqfast.spectral.spectrum import frequencies
 
 __all__ = ["export_image", "write_spectra"]
@@ -28,13 +28,18 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
 
     Args:
         path: The file, replaced if it exists.
-        spectra: What to write: one layer's, or those of several layers of one model, of which viewers open the first
-            (see `freqfast.spectra.measure_layers`). A model is measured first: its first spatial convolution.
+        spectra: Those of one layer, or of several layers of one model, of which viewers open the first (see
+            `freqfast.spectra.measure_layers`); or a model, whose first spatial convolution is measured.
 
     Raises:
-        ValueError: If the model has no spatial convolution, an array is larger than 2 GiB, or the layers do not go
-            into one file.
+        ValueError: If the model has no spatial convolution, an array is larger than 2 GiB, or one file cannot hold the
+            layers.
         OSError: If the folder does not exist or cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_spectra(f"{folder}/filters.h5", nn.Conv2d(3, 8, 5))
     """
     if isinstance(spectra, nn.Module):
         spectra = measure_spectra(spectra)
@@ -46,13 +51,13 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(image.getbuffer())
     except OSError as error:
-        if error.errno is None:  # says it all already
+        if error.errno is None:  # its message is complete
             raise
         raise type(error)(f"cannot write {path}: {error.strerror}; choose another path") from None
 
 
 def _check_layers(layers: Sequence[Spectra]) -> None:
-    """Refuse layers that one file cannot hold."""
+    """Raise if one file cannot hold the layers."""
     names = [spectra.layer for spectra in layers]
     if not layers or len(set(names)) < len(names):
         raise ValueError(f"a file holds one or more layers of different names, got {names}")
@@ -71,8 +76,8 @@ def _check_layers(layers: Sequence[Spectra]) -> None:
 
 
 def export_image(layers: Sequence[Spectra], name: str) -> io.BytesIO:
-    """A file of spectra in memory, of one or more layers, under the name that it will have."""
-    # Not HDF5's own image of a file: in HDF5 1.14 that has a wrong checksum, which no reader accepts.
+    """A file of one or more layers' spectra in memory; `name` is the one that it will have."""
+    # Not HDF5's own image of a file: with HDF5 1.14 that has a wrong checksum, which no reader accepts.
     image = io.BytesIO()
     with h5py.File(image, "w", libver=LIBVER) as file:
         _fill(file, layers, name)
@@ -96,8 +101,7 @@ def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
     entry.create_group("provenance").attrs.update(NX_class="NXcollection", **layers[0].provenance)
     first = _write_layer(entry, "spectra", layers[0])
     if (history := layers[0].history) is not None:
-        names = ("power", "weight", "shares", "classes", "proportion", "log_gain")
-        by_epoch = {name: getattr(history, name) for name in names}
+        by_epoch = {name: getattr(history, name) for name in HISTORY}
         training = _nxdata(entry, "training", by_epoch, {"epoch": history.epochs, **_scales(layers[0])})
         last = str(len(history.epochs) - 1)
         training.attrs.update(layer=layers[0].layer, default_slice=np.array([last, "0", ".", "."], dtype=_TEXT))
@@ -110,22 +114,10 @@ def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
 
 
 def _write_layer(parent: h5py.Group, name: str, spectra: Spectra) -> h5py.Group:
-    edges, target = spectra.bands.edges, spectra.target
-    arrays = {
-        "power": spectra.power,
-        "response_db": spectra.response_db,
-        "phase": spectra.phase,
-        "weight": spectra.weight,
-        "shares": spectra.shares,
-        "classes": spectra.classes,
-        "energy": spectra.energy,
-        "band_lower": np.array(edges[:-1]),
-        "band_upper": np.array(edges[1:]),
-        "proportion": spectra.proportion,
-        "energy_proportion": spectra.energy_proportion,
-        "target": None if target is None else np.array(list(target.values())),
-        "log_gain": spectra.log_gain,
-    }
+    arrays: dict[str, np.ndarray | None] = {name: getattr(spectra, name, None) for name in DIMS}
+    arrays["band_lower"] = np.array(spectra.bands.edges[:-1])
+    arrays["band_upper"] = np.array(spectra.bands.edges[1:])
+    arrays["target"] = None if spectra.target is None else np.array(list(spectra.target.values()))
     group = _nxdata(parent, name, arrays, _scales(spectra))
     group.attrs.update(layer=spectra.layer, auxiliary_signals=np.array(["response_db"], dtype=_TEXT))
     group["response_db"].attrs["interpretation"] = "image"
@@ -133,7 +125,7 @@ def _write_layer(parent: h5py.Group, name: str, spectra: Spectra) -> h5py.Group:
 
 
 def _scales(spectra: Spectra) -> dict[str, np.ndarray]:
-    """The axes that the datasets of a layer have in common, by dimension."""
+    """The dimension scales of a layer's datasets, by dimension."""
     filters, channels, kh, kw = spectra.weight.shape
     counts = {"filter": filters, "channel": channels, "ky": kh, "kx": kw}
     return {

@@ -50,38 +50,19 @@ def test_predictions_keep_the_order(learn, data, normalised):
     np.testing.assert_array_equal(targets.numpy(), data.train.labels)
 
 
-def as_array(images):
-    return images
-
-
-def as_tensor(images):
-    return torch.as_tensor(images)
-
-
-def as_pillow(images):
-    return [Image.fromarray(image) for image in images]
-
-
-def as_list_of_arrays(images):
-    return list(images)
-
-
-@pytest.mark.parametrize("form", [as_array, as_tensor, as_pillow, as_list_of_arrays])
-def test_test_dl_takes_any_images(learn, data, form):
-    expected, _ = learn.get_preds()
-    loader = learn.dls.test_dl(form(data.test.images[:70]))
+@pytest.mark.parametrize("form", ["array", "tensor", "arrays", "Pillow images", "files"])
+def test_test_dl_takes_any_images(learn, data, tmp_path, form):
+    images = data.test.images[:70]
+    pictures = [Image.fromarray(image) for image in images]
+    paths = [tmp_path / f"{i}.png" for i in range(70)]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.save(path)
+    forms = {"array": images, "tensor": torch.as_tensor(images), "arrays": list(images)}
+    loader = learn.dls.test_dl((forms | {"Pillow images": pictures, "files": paths})[form])
     assert isinstance(loader, InMemoryDL)
     preds, targets = learn.get_preds(dl=loader)
     assert targets is None
-    torch.testing.assert_close(preds, expected[:70])
-
-
-def test_test_dl_takes_files(learn, data, tmp_path):
-    paths = [tmp_path / f"{i}.png" for i in range(3)]
-    for path, image in zip(paths, data.test.images, strict=False):
-        Image.fromarray(image).save(path)
-    preds, _ = learn.get_preds(dl=learn.dls.test_dl(paths))
-    torch.testing.assert_close(preds, learn.get_preds()[0][:3])
+    torch.testing.assert_close(preds, learn.get_preds()[0][:70])
 
 
 @pytest.mark.parametrize(
@@ -95,12 +76,12 @@ def test_test_dl_takes_files(learn, data, tmp_path):
         ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: its format is unknown$"),
     ],
 )
-def test_unsound_test_images(dls, items, message):
+def test_invalid_test_images(dls, items, message):
     with pytest.raises(ValueError, match=message):
         dls.test_dl(items)
 
 
-def test_a_file_of_16_bits_is_named(dls, tmp_path):
+def test_file_of_16_bits_is_named(dls, tmp_path):
     Image.fromarray(np.full((4, 4), 300, np.uint16)).save(path := tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.png cannot be used as an image: it has more than 8 bits a channel"):
         dls.test_dl([path])
@@ -165,7 +146,3 @@ def test_export_holds_no_images_and_predicts(learn, data, tmp_path):
 def test_lr_find_and_mixup(learn):
     learn.lr_find(num_it=10, show_plot=False)
     learn.fit(1, cbs=MixUp())
-
-
-def test_new_empty_of_unlabelled_images(dls):
-    assert len(dls.test_dl(np.zeros((2, 8, 8, 3), np.uint8)).dataset.new_empty()) == 0

@@ -6,14 +6,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import torch
 from freqfast.cli.main import main
 
 from freqfast.data.cifar10 import CLASSES
 from freqfast.models.file import write_model
-from freqfast.models.resnet import build_model
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.reading import stored_source
+from tests.support.sound_model import stored_model
 
 PART = "CIFAR-10-C.tar.part"
 
@@ -39,9 +38,9 @@ class Server(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def served(write, published, monkeypatch):
+def served(published, monkeypatch):
     """The class of the server that has the archive, a new one for each test."""
-    server = type("Server", (Server,), {"content": write(published).read_bytes(), "starts": []})
+    server = type("Server", (Server,), {"content": published.read_bytes(), "starts": []})
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), server) as http:
         threading.Thread(target=http.serve_forever, args=(0.01,)).start()
@@ -63,7 +62,7 @@ def test_download(served, cache_folder):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_that_was_interrupted_goes_on(served, cache_folder, ranges):
+def test_an_interrupted_download_goes_on(served, cache_folder, ranges):
     served.ranges, kept = ranges, 5000
     cache_folder.mkdir()
     (cache_folder / PART).write_bytes(served.content[:kept])
@@ -72,7 +71,7 @@ def test_a_download_that_was_interrupted_goes_on(served, cache_folder, ranges):
     assert os.listdir(cache_folder) == ["CIFAR-10-C"]
 
 
-def test_an_interrupt_keeps_what_came(served, cache_folder, monkeypatch):
+def test_an_interrupted_download_is_kept(served, cache_folder, monkeypatch):
     monkeypatch.setattr("freqfast.data.download._BLOCK", 4096)
 
     def interrupt(done, total, message):
@@ -87,13 +86,13 @@ def test_an_interrupt_keeps_what_came(served, cache_folder, monkeypatch):
     assert served.starts == [0, 8192]
 
 
-def test_connections_that_break_are_taken_up_again(served):
+def test_broken_connections_are_made_again(served):
     served.breaks_after = 20_000
     assert len(stored_source(cifar10c.download_cifar10c()).corruptions) == 19
     assert served.starts == list(range(0, len(served.content), 20_000))
 
 
-def test_a_server_that_brings_nothing_more(served, cache_folder):
+def test_a_server_that_stops(served, cache_folder):
     served.breaks_after, served.ranges = 20_000, False
     with pytest.raises(FileNotFoundError, match=r"the server stopped after 20,000 of .* bytes\); call again to go on"):
         cifar10c.download_cifar10c()
@@ -118,9 +117,9 @@ def test_another_file_of_that_size_is_refused_and_removed(served, cache_folder, 
     assert os.listdir(cache_folder) == []  # nothing that a second call would go on after
 
 
-def test_nobody_answers(monkeypatch, cache_folder, served):
+def test_servers_without_the_file(monkeypatch, cache_folder, served):
     monkeypatch.setattr(cifar10c, "URL", cifar10c.URL.replace("CIFAR-10-C", "moved"))
-    with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \(HTTP Error 404: Not Found\); .* --cifar10c"):
+    with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \(HTTP Error 404: Not Found\); call again"):
         cifar10c.download_cifar10c()
     monkeypatch.setattr(cifar10c, "URL", "http://127.0.0.1:9/CIFAR-10-C.tar")
     with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \(<urlopen error .*Connection refused>\)"):
@@ -128,7 +127,7 @@ def test_nobody_answers(monkeypatch, cache_folder, served):
     assert not (cache_folder / "CIFAR-10-C").exists()
 
 
-def test_a_disk_that_fills_is_gone_on_with(served, disk, once, monkeypatch):
+def test_a_download_goes_on_after_a_full_disk(served, disk, once, monkeypatch):
     disk.place.joinpath("filler").write_bytes(bytes(2**20 - 2 * len(served.content) + 4096))
     with pytest.raises(OSError, match=r"has 0\.0 GiB free, but CIFAR-10-C needs .* more; free some or set FREQFAST_"):
         cifar10c.download_cifar10c()  # room for the archive only
@@ -142,38 +141,25 @@ def test_a_disk_that_fills_is_gone_on_with(served, disk, once, monkeypatch):
     assert served.starts == [0, 20_480]
 
 
-def test_the_command_from_the_server_to_the_table(served, cache_folder, tmp_path, monkeypatch, capsys):
-    torch.manual_seed(0)
-    spec = {"name": "resnet18", "width": 8, "kernel_size": 3, "classes": 10}
-    write_model(tmp_path / "m.safetensors", build_model(**spec), spec, CLASSES, (0.5,) * 3, (0.25,) * 3)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["freqfast", "evaluate", str(tmp_path / "m.safetensors"), *map(str, words)])
-        code = 0
-        try:
+def test_the_command_downloads(served, tmp_path, monkeypatch, capsys):
+    write_model(tmp_path / "m.safetensors", stored_model(CLASSES))
+    archive = str(tmp_path / "CIFAR-10-C.tar")
+    for words in (["--download"], [], ["--cifar10c", archive]):  # from the second time on from the cache
+        monkeypatch.setattr(sys, "argv", ["freqfast", "evaluate", str(tmp_path / "m.safetensors"), *words])
+        with pytest.raises(SystemExit) as done:
             main()
-        except SystemExit as done:
-            code = done.code or 0
-        return code, *capsys.readouterr()
-
-    served.content = served.content[::-1]
-    code, out, err = call("--download")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "its SHA-256 is" in err
-    served.content = served.content[::-1]
-    code, out, err = call("--download")
-    assert (code, err) == (0, "freqfast: no clean accuracy: no test images are at hand; name them with --data\n")
-    assert "│ saturate " in out
-    assert "not measured" not in out
-    assert call() == (0, out, err)  # from the cache
-    assert call("--cifar10c", tmp_path / "CIFAR-10-C.tar") == (0, out, err)  # verified, and there already
-    assert len(served.starts) == 2
+        assert not done.value.code
+        out, err = capsys.readouterr()
+        assert err == "freqfast: no clean accuracy: no test images are at hand; name the data\n"
+        assert "│ saturate " in out
+        assert "not measured" not in out
+    assert len(served.starts) == 1
 
 
-def test_a_page_in_the_file_s_place_costs_nothing_of_what_came(served, cache_folder):
+def test_a_page_instead_of_the_file_leaves_what_came(served, cache_folder):
     cache_folder.mkdir()
     (cache_folder / PART).write_bytes(served.content[:5000])
     served.ranges, content, served.content = False, served.content, b"<html>please log in</html>"
-    with pytest.raises(OSError, match="the server sends something else than a file of"):
+    with pytest.raises(OSError, match="the server does not send a file of"):
         cifar10c.download_cifar10c()
     assert (cache_folder / PART).read_bytes() == content[:5000]

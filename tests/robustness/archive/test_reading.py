@@ -8,11 +8,12 @@ import pytest
 
 from freqfast.data.cifar10 import CLASSES
 from freqfast.robustness import evaluate_cells
-from freqfast.robustness.archive.manifest import Manifest, StoredFile, write_manifest
+from freqfast.robustness.archive.layout import Manifest, StoredFile, write_manifest
 from freqfast.robustness.archive.reading import stored_source
 
 
 def test_cells_of_a_folder(archive):
+    (archive / "notes.npy").write_bytes(b"no corruption's images")
     source = stored_source(str(archive))
     names, cells = source.corruptions, source.cells()
     assert names == ("shot_noise", "fog", "saturate")  # in the order of the benchmark's tables
@@ -23,26 +24,18 @@ def test_cells_of_a_folder(archive):
     assert all(c.labels.tolist() == [3, 1, 2, 0] and c.labels.dtype == np.int64 for c in cells)
 
 
-def test_files_are_mapped_not_read(archive):
-    cells = stored_source(archive).cells()
-    assert isinstance(next(cells).images, np.memmap)
+def test_limit_takes_the_start_of_every_block(archive):
+    for limit, expected in ((1, 1), (3, 3), (99, 4)):
+        for cell in stored_source(archive, limit).cells():
+            assert isinstance(cell.images, np.memmap)  # mapped, not read
+            assert len(cell.images) == len(cell.labels) == expected
+            assert cell.images[0, 0, 0, 0] % 8 == 0
+            assert cell.labels[0] == 3
+    with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
+        stored_source(archive, 0)
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (4, 4), (99, 4)])
-def test_limit_takes_the_start_of_every_block(archive, limit, expected):
-    for cell in stored_source(archive, limit).cells():
-        assert len(cell.images) == len(cell.labels) == expected
-        assert cell.images[0, 0, 0, 0] % 8 == 0
-        assert cell.labels[0] == 3
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_limit_must_be_positive(archive, limit):
-    with pytest.raises(ValueError, match=f"limit must be at least 1, got {limit}"):
-        stored_source(archive, limit)
-
-
-@pytest.mark.parametrize("dtype", ["<i8", ">i4", "u1", "<u2", "<i4"])
+@pytest.mark.parametrize("dtype", ["<i8", ">i4", "u1"])
 def test_integer_labels_of_any_kind(archive, dtype):
     np.save(archive / "labels.npy", np.tile([3, 1, 2, 0], 5).astype(dtype))
     assert next(stored_source(archive).cells()).labels.tolist() == [3, 1, 2, 0]
@@ -53,12 +46,6 @@ def test_fortran_order(archive, bright_of_ten):
     cells = stored_source(archive).cells()
     assert [c.images[1, 2, 2, 2] for c in cells if c.corruption == "fog"] == [49, 57, 65, 73, 81]
     evaluate_cells(bright_of_ten, stored_source(archive).cells(), 15)
-
-
-def test_other_files_are_passed_over(archive):
-    (archive / "notes.npy").write_bytes(b"not an array")
-    (archive / "readme.txt").write_text("hello")
-    assert len(stored_source(archive).corruptions) == 3
 
 
 def test_a_manifest_says_which_severities_there_are(archive):
@@ -76,7 +63,7 @@ def test_a_manifest_says_which_severities_there_are(archive):
         stored_source(archive)
 
 
-def test_a_manifest_is_where_the_source_comes_from(archive):
+def test_the_manifest_describes_the_source(archive):
     manifest = Manifest("mine", 4, "", None, 7, (1, 2, 3, 4, 5), classes=tuple("abcd"))
     write_manifest(archive, manifest)
     source = stored_source(archive, 2, ["fog"])
@@ -99,11 +86,6 @@ def test_cifar10_is_known_by_its_labels(tmp_path):
     assert stored_source(tmp_path).classes is None
 
 
-def test_a_corruption_that_is_not_there(archive):
-    with pytest.raises(FileNotFoundError, match="holds no snow; it holds shot_noise, fog, saturate"):
-        stored_source(archive, None, ["fog", "snow"])
-
-
 def test_one_file_is_mapped_at_a_time(archive):
     alive = []
     for cell in stored_source(archive).cells():
@@ -112,22 +94,19 @@ def test_one_file_is_mapped_at_a_time(archive):
         assert sum(reference() is not None for reference in alive[:-5]) == 0
 
 
-def test_missing_places_are_named(archive, tmp_path):
+def test_missing_files_are_named(archive, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no snow; it holds shot_noise, fog, saturate"):
+        stored_source(archive, None, ["fog", "snow"])
+    message = r"holds none of the corruptions looked for; the first is snow\.npy"
+    with pytest.raises(FileNotFoundError, match=message):
+        stored_source(archive, only=["snow", "frost"])
     with pytest.raises(FileNotFoundError, match=r"absent is not a folder; name one that holds labels\.npy"):
         stored_source(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"labels\.npy is not a folder"):
         stored_source(archive / "labels.npy")
     (archive / "labels.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"labels\.npy is missing"):
+    with pytest.raises(FileNotFoundError, match=r"labels\.npy does not exist"):
         stored_source(archive)
-
-
-def test_no_corruption_at_all(tmp_path):
-    np.save(tmp_path / "labels.npy", np.zeros(5, np.int64))
-    with pytest.raises(
-        FileNotFoundError, match=r"holds none of the corruptions looked for; the first is gaussian_noise\.npy"
-    ):
-        stored_source(tmp_path)
 
 
 def test_folders_without_manifest_are_told_apart_by_their_images(archive, tmp_path):

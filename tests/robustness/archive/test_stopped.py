@@ -10,47 +10,47 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from freqfast.robustness.archive.manifest import read_manifest
+from freqfast.robustness.archive.layout import read_manifest
 from freqfast.robustness.archive.writing import write_archive
 from tests.support.stored import NAMES, data
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_interrupted_in_the_middle_and_continued(folder, tmp_path, images, labels, stop):
+def test_interrupted_in_the_middle_and_continued(folder, tmp_path, images, stop):
     def progress(done, total, message):
         if message == "fog 3":
             raise stop
 
     with pytest.raises(stop):
-        write_archive(folder, images, labels, NAMES, progress=progress)
+        write_archive(folder, images, NAMES, progress=progress)
     assert sorted(p.name for p in folder.iterdir()) == ["labels.npy", "manifest.json", "shot_noise.npy"]
-    done = write_archive(folder, images, labels, NAMES)
+    done = write_archive(folder, images, NAMES)
     assert done.written == ("fog.npy", "contrast.npy")
-    write_archive(tmp_path / "at once", images, labels, NAMES)
+    write_archive(tmp_path / "at once", images, NAMES)
     assert data(folder) == data(tmp_path / "at once")
 
 
-def test_a_full_disk_leaves_whole_files_only(folder, images, labels):
+def test_a_full_disk_leaves_whole_files_only(folder, images):
     """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
     try:
         with pytest.raises(
-            OSError, match=r"shot_noise\.npy cannot be written \(File too large\); what is done"
+            OSError, match=r"shot_noise\.npy cannot be written \(File too large\); what is finished"
         ) as caught:
-            write_archive(folder, images, labels, NAMES)
+            write_archive(folder, images, NAMES)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in folder.iterdir()) == ["labels.npy", "manifest.json"]
-    assert write_archive(folder, images, labels, NAMES).verified == ("labels.npy",)
+    assert write_archive(folder, images, NAMES).verified == ("labels.npy",)
 
 
-def test_no_room_for_the_manifest(folder, images, labels, monkeypatch):
+def test_no_room_for_the_manifest(folder, images, monkeypatch):
     monkeypatch.setattr("os.fsync", refuse := Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match=r"manifest\.json cannot be written \(No space left on device\); what") as caught:
-        write_archive(folder, images, labels, NAMES)
+        write_archive(folder, images, NAMES)
     assert refuse.called
     assert caught.value.errno is None  # the command ends with 2, as for any other full disk
     assert list(folder.iterdir()) == []
@@ -59,40 +59,41 @@ def test_no_room_for_the_manifest(folder, images, labels, monkeypatch):
 KILLED = """
 import os, signal, sys
 import numpy as np
+from freqfast.data.images import ImageSet
 from freqfast.robustness.archive.writing import write_archive
 
 def progress(done, total, message):
     if message == "fog 3":
         os.kill(os.getpid(), signal.SIGKILL)
 
-images, labels = np.load(sys.argv[2]), np.array([3, 0, 9, 1, 3])
-write_archive(sys.argv[1], images, labels, ("shot_noise", "fog", "contrast"), progress=progress)
+images = ImageSet(np.load(sys.argv[2]), np.array([3, 0, 9, 1, 3]))
+write_archive(sys.argv[1], images, ("shot_noise", "fog", "contrast"), progress=progress)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
-def test_killed_in_the_middle_and_continued(folder, tmp_path, images, labels):
-    np.save(tmp_path / "images.npy", images)
+def test_killed_in_the_middle_and_continued(folder, tmp_path, images):
+    np.save(tmp_path / "images.npy", images.images)
     call = [sys.executable, "-c", KILLED, folder, tmp_path / "images.npy"]
     assert subprocess.run(call, check=False).returncode == -signal.SIGKILL
     left = [p.name for p in folder.iterdir() if p.name.startswith(".fog.npy.")]
     assert len(left) == 1
     mine = folder / ".contrast.tmp"
     mine.write_text("mine")
-    done = write_archive(folder, images, labels, NAMES)
+    done = write_archive(folder, images, NAMES)
     assert (done.written, done.verified) == (("fog.npy", "contrast.npy"), ("labels.npy", "shot_noise.npy"))
     assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == [mine.name]
-    write_archive(tmp_path / "at once", images, labels, NAMES)
+    write_archive(tmp_path / "at once", images, NAMES)
     assert data(folder) == data(tmp_path / "at once")
 
 
-def test_stopped_between_manifest_and_name(folder, images, labels, monkeypatch):
+def test_stopped_between_manifest_and_name(folder, images, monkeypatch):
     replace = os.replace
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", lambda a, b: 1 / 0 if "fog" in str(b) else replace(a, b))
         with pytest.raises(ZeroDivisionError):
-            write_archive(folder, images, labels, NAMES)
+            write_archive(folder, images, NAMES)
     assert not (folder / "fog.npy").exists()
     assert "fog.npy" in read_manifest(folder).files
-    done = write_archive(folder, images, labels, NAMES)
+    done = write_archive(folder, images, NAMES)
     assert (done.written, done.damaged) == (("fog.npy", "contrast.npy"), {})

@@ -41,9 +41,7 @@ def _assert_same(a, b):
             assert value.tobytes() == other.tobytes(), name
         elif isinstance(value, SpectraHistory):
             _assert_same(value, other)
-        elif isinstance(
-            value, dict
-        ):  # a file does not keep the order of its attributes; repr takes NaN as equal to NaN
+        elif isinstance(value, dict):  # files do not keep the order of attributes; repr takes NaN as equal to NaN
             assert repr(sorted(value.items())) == repr(sorted(other.items())), name
         else:
             assert repr(value) == repr(other), name

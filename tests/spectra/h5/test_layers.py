@@ -5,9 +5,8 @@ import h5py
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet50
 
-from freqfast.spectra import measure_layers, measure_spectra, spatial_layers
+from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import read_layers, read_spectra, reading, validate, write_spectra
 
 
@@ -35,16 +34,6 @@ def test_every_layer_is_a_group_in_the_models_order(several):
             assert (group.attrs["NX_class"], group.attrs["signal"], group.attrs["layer"]) == ("NXdata", "power", name)
 
 
-def test_all_layers_of_a_torchvision_resnet50(tmp_path):
-    model = resnet50(weights=None)
-    layers = measure_layers(model, n=8)
-    assert len(layers) == 17  # the stem and the middle one of each of 16 blocks: 1x1 convolutions are not spatial
-    assert sum(len(spectra.power) for spectra in layers) == 3840
-    write_spectra(tmp_path / "resnet50.h5", layers[:5])
-    assert [s.layer for s in read_layers(tmp_path / "resnet50.h5")] == spatial_layers(model)[:5]
-    assert validate(tmp_path / "resnet50.h5") == []
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -56,7 +45,7 @@ def test_all_layers_of_a_torchvision_resnet50(tmp_path):
         (lambda a, b: [a, measure_spectra(nn.Conv2d(3, 2, 3), provenance={"seed": 1})], "share their provenance"),
     ],
 )
-def test_refuses_layers_that_do_not_go_together(tmp_path, layers, change, message):
+def test_layers_of_different_models_are_refused(tmp_path, layers, change, message):
     with pytest.raises(ValueError, match=message):
         write_spectra(tmp_path / "layers.h5", change(*layers[:2]))
     assert list(tmp_path.iterdir()) == []
@@ -67,7 +56,7 @@ def renamed(spectra, name):
     return spectra
 
 
-def test_unknown_layers_are_named(several, path):
+def test_unknown_layers_are_refused(several, path):
     with pytest.raises(ValueError, match=r"has no layer 'conv'; its layers are stem, block\.1\.conv, block\.0\.conv"):
         read_spectra(several, "conv")
     with pytest.raises(ValueError, match=r"has no layer '\.\./entry'"):
@@ -84,7 +73,7 @@ def test_unknown_layers_are_named(several, path):
         (lambda f: f.__delitem__("entry/layers/block.0.conv/weight"), "block.0.conv/weight is missing"),
     ],
 )
-def test_refuses_unsound_layers_in_one_line(several, edit, message):
+def test_invalid_layers_are_refused_on_one_line(several, edit, message):
     with h5py.File(several, "a") as file:
         edit(file)
     with pytest.raises(ValueError, match=message) as error:
@@ -108,7 +97,7 @@ def test_silent_layers_have_finite_responses(tmp_path):
 
 
 @pytest.mark.parametrize("group", ["entry/spectra", "entry/training"])
-def test_all_that_is_read_counts_for_the_limit(path, monkeypatch, group):
+def test_all_declared_sizes_count_for_the_limit(path, monkeypatch, group):
     monkeypatch.setattr(reading, "MAX_BYTES", 2**26)
     with h5py.File(path, "a") as file:
         del file[group]["weight"]

@@ -11,34 +11,33 @@ def fill(name, value):
 
 
 DEPARTURES = {
-    "no units": (lambda f: f["entry/spectra/fy"].attrs.__delitem__("units"), "fy: attribute 'units' is missing"),
+    "no units": (
+        lambda f: f["entry/spectra/fy"].attrs.__delitem__("units"),
+        "/entry/spectra/fy: attribute 'units' must be 'cycles/pixel', got 'nothing'",
+    ),
     "text array": (
         lambda f: f.attrs.__setitem__("default", ["entry"]),
-        "/: attribute 'default' must be variable-length",
+        "/: attribute 'default' must be 'entry', got array",
     ),
     "fixed text": (
         lambda f: f["entry/spectra/power"].attrs.__setitem__("interpretation", np.bytes_("image")),
-        "power: attribute 'interpretation' must be variable-length",
-    ),
-    "other signal": (
-        lambda f: f["entry/spectra"].attrs.__setitem__("signal", "weight"),
-        "must be 'power', got 'weight'",
+        "/entry/spectra/power: attribute 'interpretation' must be 'image', got np.bytes_",
     ),
     "no scale": (
         lambda f: f["entry/spectra/power"].dims[0].detach_scale(f["entry/spectra/filter"]),
-        "power: every dimension must have one scale",
+        "must be float32(6, 16, 16) with scales [['filter'], ['fy'], ['fx']], got float32(6, 16, 16) with scales [[]",
     ),
     "two scales": (
         lambda f: f["entry/training/shares"].dims[1].attach_scale(f["entry/training/fy"]),
-        "shares: every dimension must have one scale",
+        "got float32(3, 6, 2) with scales [['epoch'], ['filter', 'fy'], ['band']]",
     ),
     "extra without scale": (
         lambda f: f["entry/spectra"].create_dataset("extra", data=[1, 2]),
-        "extra: every dimension",
+        "extra: must have one dimension scale on every dimension",
     ),
     "classes": (fill("entry/spectra/classes", 1), "classes: its values do not follow"),
-    "proportion": (fill("entry/spectra/proportion", 0.1), "proportion: its values do not follow"),
-    "no classes": (lambda f: f.__delitem__("entry/spectra/classes"), "'classes' is missing"),
+    "no classes": (lambda f: f.__delitem__("entry/spectra/classes"), "/entry/spectra/classes is missing"),
+    "no proportion": (lambda f: f.__delitem__("entry/training/proportion"), "/entry/training/proportion is missing"),
 }
 
 
@@ -47,8 +46,8 @@ def test_validate_lists_departures(path, case):
     edit, message = DEPARTURES[case]
     with h5py.File(path, "a") as file:
         edit(file)
-    (violation,) = validate(path)
-    assert message in violation
+    (departure,) = validate(path)
+    assert message in departure
     assert isinstance(read_spectra(path), Spectra)
 
 
@@ -61,22 +60,15 @@ def test_power_is_compared_with_the_weight_and_the_response_with_the_power(path)
     assert "in 6 filters it does not sum to the squared L2 norm" in found[1]
 
 
-def test_additions_are_no_departure(path):
+def test_additions_are_not_departures(path):
     with h5py.File(path, "a") as file:
         file["entry"].create_group("notes").attrs["NX_class"] = "NXcollection"
         file.attrs["note"] = "mine"
     assert validate(path) == []
 
 
-@pytest.mark.parametrize("name", ["spectra/energy", "spectra/response_db", "spectra/phase", "training/proportion"])
-def test_what_follows_from_the_rest_must_be_there_too(path, name):
-    with h5py.File(path, "a") as file:
-        del file[f"entry/{name}"]
-    group, leaf = name.split("/")
-    assert validate(path) == [f"/entry/{group}: {leaf!r} is missing"]
-
-
 def test_every_layer_is_validated(several):
+    assert validate(several) == []
     with h5py.File(several, "a") as file:
         fill("entry/layers/block.0.conv/power", 1)(file)
         fill("entry/layers/block.1.conv/proportion", 0.1)(file)
@@ -85,8 +77,4 @@ def test_every_layer_is_validated(several):
     found = "\n".join(validate(several))
     assert "block.1.conv/proportion: its values do not follow" in found
     assert "power of layer 'block.0.conv': in 2 filters it does not sum" in found
-    assert "must be the same object as" in found
-
-
-def test_every_layer_of_a_sound_file_is(several):
-    assert validate(several) == []
+    assert "/entry/spectra: must be another name of an object, not an object of its own" in found

@@ -27,12 +27,11 @@ def test_an_interrupted_write_leaves_the_old_file(path, spectra, monkeypatch, er
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-@pytest.mark.parametrize("kills", [20, pytest.param(400, marks=pytest.mark.slow)])
-def test_a_killed_write_leaves_a_whole_file(tmp_path, make_spectra, kills):
+def test_a_killed_write_leaves_a_whole_file(tmp_path, make_spectra):
     path = tmp_path / "spectra.h5"
     versions = [make_spectra(epochs=4, seed=seed) for seed in (0, 1)]
     write_spectra(path, versions[0])
-    for _ in range(kills):
+    for _ in range(20):
         child = os.fork()
         if child == 0:
             try:
@@ -50,7 +49,7 @@ def test_a_killed_write_leaves_a_whole_file(tmp_path, make_spectra, kills):
     assert validate(path) == []
 
 
-def test_folders_that_do_not_serve(tmp_path, spectra):
+def test_invalid_folders_are_refused(tmp_path, spectra):
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         write_spectra(tmp_path / "absent" / "spectra.h5", spectra)
     (tmp_path / "file").touch()
@@ -73,13 +72,13 @@ def test_forbidden_places(path, spectra):
         path.parent.chmod(0o700)
 
 
-def test_too_large_to_read_is_too_large_to_write(tmp_path, spectra, monkeypatch):
+def test_arrays_that_are_too_large_to_read_are_not_written(tmp_path, spectra, monkeypatch):
     monkeypatch.setattr(writing, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1,000 fit"):
         write_spectra(tmp_path / "spectra.h5", spectra)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reserved_provenance_name(tmp_path, make_spectra):
+def test_a_reserved_provenance_name_is_refused(tmp_path, make_spectra):
     with pytest.raises(ValueError, match="NX_class"):
         write_spectra(tmp_path / "spectra.h5", make_spectra(provenance={"NX_class": "NXroot"}))

@@ -1,24 +1,17 @@
-"""The weight that a layer applies, modulated or not, is read and set."""
+"""`effective_weight` and `assign_effective_weight`, of plain and of modulated layers."""
 
 import math
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from freqfast.spectral.bands import Bands, band_shares
-from freqfast.spectral.modulation import (
-    SpectralConv2d,
-    assign_effective_weight,
-    effective_weight,
-)
-from freqfast.spectral.proportion import project_filters
+from freqfast.spectral.modulation import SpectralConv2d, assign_effective_weight, effective_weight
 from tests.support.modulated import spectral
 
 
-def test_effective_weight_is_a_copy_without_history():
+def test_effective_weight_is_a_copy_without_gradient():
     for conv in (nn.Conv2d(3, 8, 3), SpectralConv2d(3, 8, 3)):
         weight = effective_weight(conv)
         assert not weight.requires_grad
@@ -45,20 +38,7 @@ def test_assigned_effective_weight_is_applied(kernel, per_filter, largest, seed)
     assert torch.equal(conv.log_gain, gains)
 
 
-@pytest.mark.parametrize("per_filter", [True, False])
-@pytest.mark.parametrize("largest", [0.0, 1.0, 4.0])
-def test_enforced_purity_holds_for_what_a_modulated_layer_applies(largest, per_filter):
-    bands = Bands.equal_area(2)
-    conv = spectral(3, 64, 3, per_filter=per_filter)
-    with torch.no_grad():
-        conv.log_gain.uniform_(-largest, largest)
-    target = torch.arange(64) % 2
-    assign_effective_weight(conv, project_filters(effective_weight(conv), target, bands, 0.9))
-    shares = band_shares(effective_weight(conv).double(), bands)[torch.arange(64), target]
-    assert shares.min() >= 0.9 - 1e-5
-
-
-def test_filters_applied_already_keep_their_weight_bit_for_bit():
+def test_filters_that_are_applied_already_keep_their_weight_bit_for_bit():
     conv = spectral(3, 8, 3)
     before = conv.weight.detach().clone()
     target = effective_weight(conv)

@@ -1,4 +1,4 @@
-"""The weight that a modulated convolution applies, and the module."""
+"""`SpectralConv2d`: the filters that it applies, and its behaviour as a module."""
 
 import copy
 import pickle
@@ -8,12 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.spectral.modulation import (
-    SpectralConv2d,
-    apply_modulation,
-    effective_weight,
-    gain_frequencies,
-)
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, effective_weight, gain_frequencies
 from tests.support.modulated import CONVOLUTIONS, KERNEL_SIZES, images, numpy_modulated, spectral
 
 
@@ -56,17 +51,15 @@ def test_log_gain_grid_is_the_power_ratio_by_increasing_frequency(kernel_size):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
-def test_zero_gain_is_the_weight_bit_for_bit(kernel_size, dtype):
-    conv = SpectralConv2d(3, 6, kernel_size, dtype=dtype)
+def test_zero_gain_is_the_weight_bit_for_bit(dtype):
+    conv = SpectralConv2d(3, 6, (2, 5), dtype=dtype)
     assert torch.equal(conv.modulated_weight(), conv.weight)
     assert conv.modulated_weight().dtype == dtype
 
 
-@pytest.mark.parametrize("options", [o for o in CONVOLUTIONS.values() if "dilation" not in o], ids=str)
-def test_zero_gain_equals_the_plain_convolution(options):
+def test_zero_gain_equals_the_plain_convolution():
     torch.manual_seed(0)
-    plain = nn.Conv2d(4, 8, 3, **options)
+    plain = nn.Conv2d(4, 8, 3, stride=2, padding=1, padding_mode="reflect", groups=2)
     x = images(2, 4, 9, 9)
     expected = plain(x)
     apply_modulation(plain, sigma=0.0)
@@ -96,32 +89,13 @@ def test_channels_last():
 @pytest.mark.parametrize("per_filter", [True, False])
 def test_gradients_of_weight_and_gain(per_filter):
     conv = spectral(2, 3, (3, 2), per_filter=per_filter, dtype=torch.float64)
+    x = images(1, 2, 4, 4, dtype=torch.float64)
 
-    def modulated(weight, log_gain):
-        return torch.func.functional_call(
-            _Modulated(conv), {"conv.weight": weight, "conv.log_gain": log_gain}, (), strict=False
-        )
+    def convolve(weight, log_gain):
+        return torch.func.functional_call(conv, {"weight": weight, "log_gain": log_gain}, (x,))
 
     inputs = [conv.weight.detach().clone().requires_grad_(), conv.log_gain.detach().clone().requires_grad_()]
-    assert torch.autograd.gradcheck(modulated, inputs)
-
-
-class _Modulated(nn.Module):
-    def __init__(self, conv):
-        super().__init__()
-        self.conv = conv
-
-    def forward(self):
-        return self.conv.modulated_weight()
-
-
-def test_gains_train():
-    conv = SpectralConv2d(3, 8, 3, sigma=0.5, seed=0)
-    optimizer = torch.optim.SGD(conv.parameters(), lr=0.1)
-    conv(images(2, 3, 8, 8)).square().mean().backward()
-    optimizer.step()
-    assert (conv.log_gain != 0).any()
-    assert conv.weight.grad.abs().sum() > 0
+    assert torch.autograd.gradcheck(convolve, inputs)
 
 
 def test_a_first_call_in_inference_mode_does_not_spoil_training():
@@ -132,9 +106,8 @@ def test_a_first_call_in_inference_mode_does_not_spoil_training():
     assert conv.log_gain.grad is not None
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_autocast_modulates_in_float32(training):
-    conv = spectral(3, 8, 3, padding=1).train(training)
+def test_autocast_modulates_in_float32():
+    conv = spectral(3, 8, 3, padding=1)
     x = images(2, 3, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
         out = conv(x)
@@ -147,9 +120,8 @@ def test_autocast_modulates_in_float32(training):
     assert torch.isfinite(conv.log_gain.grad).all()
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_forward_on_a_device_that_knows_no_autocast(training):
-    conv = SpectralConv2d(3, 8, 3, sigma=0.5, device="meta").train(training)
+def test_forward_on_a_device_that_knows_no_autocast():
+    conv = SpectralConv2d(3, 8, 3, sigma=0.5, device="meta")
     out = conv(images(2, 3, 8, 8).to("meta"))
     assert (out.shape, out.device.type) == ((2, 8, 6, 6), "meta")
 
@@ -165,15 +137,9 @@ def test_half_types_modulate_in_float32(dtype):
 # The module
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_state_dict_keys(bias):
-    conv = SpectralConv2d(3, 8, 3, bias=bias)
-    assert list(conv.state_dict()) == ["weight", *(["bias"] if bias else []), "log_gain"]
-    assert isinstance(conv, nn.Conv2d)
-
-
-def test_state_dict_restores_the_function():
+def test_state_dict_restores_the_outputs():
     conv, other, x = spectral(3, 8, 3).eval(), spectral(3, 8, 3, seed=1).eval(), images(2, 3, 8, 8)
+    assert list(conv.state_dict()) == ["weight", "bias", "log_gain"]
     assert not torch.equal(other(x), conv(x))
     other.load_state_dict(conv.state_dict())
     assert torch.equal(other(x), conv(x))
@@ -190,7 +156,7 @@ def test_copies_go_on_with_the_same_noise_and_share_nothing(copier):
     assert not torch.equal(twin.eval()(x), conv.eval()(x))
 
 
-def test_repr_tells_the_modulation():
+def test_repr_has_the_modulation():
     text = repr(SpectralConv2d(3, 8, 3, per_filter=False, sigma=0.25))
     assert text.startswith("SpectralConv2d(3, 8, kernel_size=(3, 3)")
     assert "per_filter=False, sigma=0.25" in text

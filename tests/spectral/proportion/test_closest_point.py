@@ -44,9 +44,10 @@ def assert_globally_closest(original, projected, bands, target, purity, toleranc
         assert abs(np.einsum("ip,pq,iq", x, m, x)) <= tolerance * size**2
 
 
-@pytest.mark.parametrize("purity", [0.6, 0.9])
-@pytest.mark.parametrize(("kernel_size", "channels"), [((2, 2), 1), ((3, 3), 2), ((5, 5), 1), ((2, 4), 1), ((1, 5), 2)])
-def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, channels, purity):
+@pytest.mark.parametrize(
+    ("kernel_size", "channels", "purity"), [((2, 2), 1, 0.6), ((3, 3), 2, 0.9), ((5, 5), 1, 0.6), ((1, 5), 2, 0.9)]
+)
+def test_slsqp_finds_no_closer_point_from_several_starts(kernel_size, channels, purity):
     weight, target = random_weight(5, 2, channels, *kernel_size), torch.tensor([0, 1])
     purity = min(purity, 0.5 + 0.9 * (TWO.reachable(kernel_size).min() - 0.5))
     projected = project_filters(weight, target, TWO, purity, preserve_norm=False)
@@ -80,7 +81,7 @@ def test_no_closer_point_is_found_by_slsqp_from_several_starts(kernel_size, chan
     seed=st.integers(0, 2**31),
 )
 def test_projection_is_certified_closest(kernel, channels, how_pure, magnitudes, seed):
-    """Also where the energies along the eigenvectors span many magnitudes, which is hard on the multiplier's search."""
+    """Even if the energies along the eigenvectors span many magnitudes, which makes the multiplier hard to find."""
     purity = 0.5 + how_pure * (TWO.reachable(kernel).min() - 0.5)
     band = seed % 2
     vectors = torch.from_numpy(np.linalg.eigh(TWO.energy_matrices(kernel)[band])[1])
@@ -90,11 +91,9 @@ def test_projection_is_certified_closest(kernel, channels, how_pure, magnitudes,
     assert_globally_closest(weight, projected, TWO, all_to(band, 4), purity)
 
 
-@pytest.mark.parametrize("purity", [0.6, 0.9])
+@pytest.mark.parametrize(("count", "size", "purity"), [(2, 5, 0.6), (2, 7, 0.9), (3, 5, 0.9), (3, 7, 0.6)])
 @pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-4, 1e-2])
-@pytest.mark.parametrize("size", [5, 7])
-@pytest.mark.parametrize("count", [2, 3])
-def test_smooth_stems_sent_to_the_high_band_are_certified_closest(count, size, noise, purity):
+def test_smooth_filters_sent_to_the_high_band_are_certified_closest(count, size, noise, purity):
     bands, target = Bands.equal_area(count), all_to(count - 1, 16)
     weight = smooth_weight(6, 16, size, noise)
     projected = project_filters(weight, target, bands, purity, preserve_norm=False)
@@ -109,19 +108,11 @@ def test_structured_kernels_are_certified_closest(name, band):
     assert_globally_closest(weight, projected, TWO, all_to(band, 1), 0.9)
 
 
-def test_closest_point_of_a_cone_is_orthogonal_to_the_way_there():
-    weight = random_weight(7, 32, 3, 3, 3)
-    projected = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
-    along = ((weight - projected) * projected).flatten(1).sum(1)
-    torch.testing.assert_close(along, torch.zeros(32, dtype=torch.float64), atol=1e-12, rtol=0)
-
-
 def test_preserve_norm_only_rescales():
     weight = random_weight(8, 32, 3, 3, 3)
     kept = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=True)
     closest = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
     norm = weight.flatten(1).norm(dim=1)
-    torch.testing.assert_close(kept.flatten(1).norm(dim=1), norm)
-    assert (closest.flatten(1).norm(dim=1) <= norm * (1 + 1e-12)).all()
     ratio = (norm / closest.flatten(1).norm(dim=1))[:, None, None, None]
+    assert (ratio >= 1 - 1e-12).all()
     torch.testing.assert_close(kept, closest * ratio)

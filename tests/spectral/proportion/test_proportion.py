@@ -1,4 +1,4 @@
-"""What a projected layer is, and which arguments are refused."""
+"""Projected filters have their purity and the proportion; invalid arguments are refused."""
 
 import math
 
@@ -12,57 +12,53 @@ from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_share
 from freqfast.spectral.proportion import project_filters
 from tests.support.projected import HARD, SOBEL, THREE, TWO, all_to, purity_of, random_weight
 
-KERNEL_SIZES = [(3, 3), (2, 2), (4, 4), (5, 5), (7, 7), (16, 16), (1, 3), (3, 1), (2, 5), (5, 4)]
-ROUNDING = {torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float32: 1e-6, torch.float64: 1e-13}
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-@pytest.mark.parametrize("preserve_norm", [True, False])
-@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
-@pytest.mark.parametrize("dtype", ROUNDING)
-def test_every_filter_meets_its_purity(kernel_size, dtype, preserve_norm):
+@pytest.mark.parametrize("kernel_size", [(3, 3), (4, 4), (7, 7), (16, 16), (1, 3), (2, 5)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_filter_has_its_purity_and_projecting_twice_changes_nothing(kernel_size, dtype):
     weight = random_weight(0, 24, 3, *kernel_size, dtype=dtype)
     target = torch.arange(24) % 2
     purity = 0.5 + 0.8 * (TWO.reachable(kernel_size).min() - 0.5)
-    projected = project_filters(weight, target, TWO, purity, preserve_norm)
-    assert projected.dtype == dtype
-    assert projected.shape == weight.shape
-    assert (purity_of(projected, TWO, target) >= purity - 1e-9).all()
+    for preserve_norm in (True, False):
+        projected = project_filters(weight, target, TWO, purity, preserve_norm)
+        assert projected.dtype == dtype
+        assert projected.shape == weight.shape
+        assert (purity_of(projected, TWO, target) >= purity - 1e-9).all()
+        assert torch.equal(project_filters(projected, target, TWO, purity, preserve_norm), projected)
 
 
-@pytest.mark.parametrize("preserve_norm", [True, False])
-@pytest.mark.parametrize("purity", [0.51, 0.75, 0.9, 0.96])
+@pytest.mark.parametrize(
+    ("purity", "dtype", "preserve_norm"),
+    [
+        (0.51, torch.float32, True),
+        (0.75, torch.float64, False),
+        (0.9, torch.float32, False),
+        (0.96, torch.float64, True),
+    ],
+)
 @pytest.mark.parametrize("band", [0, 1])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", HARD)
-def test_structured_kernels_meet_their_purity_in_either_band(name, dtype, band, purity, preserve_norm):
+def test_structured_kernels_have_their_purity_in_either_band(name, band, purity, dtype, preserve_norm):
     weight = HARD[name].to(dtype).expand(4, 3, 3, 3)
     projected = project_filters(weight, all_to(band, 4), TWO, purity, preserve_norm)
     assert (purity_of(projected, TWO, all_to(band, 4)) >= purity - 1e-9).all()
     assert torch.equal(project_filters(projected, all_to(band, 4), TWO, purity, preserve_norm), projected)
 
 
-def test_the_hard_case_is_among_them():
-    """A Sobel kernel has nothing on the high band's top eigenvector: the multiplier's equation has no root."""
+def test_the_sobel_kernel_is_a_hard_case():
+    """It has nothing on the high band's top eigenvector: the multiplier's equation has no root."""
     top = np.linalg.eigh(TWO.energy_matrices((3, 3))[1])[1][:, -1]
     assert abs(SOBEL.flatten().numpy() @ top) < 1e-12
 
 
-def test_the_hard_case_with_a_coefficient_of_exactly_zero():
+def test_hard_case_with_a_coefficient_of_exactly_zero():
     weight = torch.ones(1, 3, 1, 2)  # its one other eigenvector is (1, -1)
     projected = project_filters(weight, all_to(1, 1), TWO, 0.6)
     assert purity_of(projected, TWO, [1])[0] >= 0.6
     assert projected.norm() == pytest.approx(weight.norm())
     assert torch.equal(project_filters(projected, all_to(1, 1), TWO, 0.6), projected)
-
-
-@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
-@pytest.mark.parametrize("dtype", ROUNDING)
-def test_projecting_twice_is_bit_identical(kernel_size, dtype):
-    weight = random_weight(1, 24, 3, *kernel_size, dtype=dtype)
-    purity = 0.5 + 0.8 * (TWO.reachable(kernel_size).min() - 0.5)
-    for target in (torch.arange(24) % 2, {"low": 0.25, "high": 0.75}):
-        once = project_filters(weight, target, TWO, purity)
-        assert torch.equal(project_filters(once, target, TWO, purity), once)
 
 
 @settings(max_examples=100)
@@ -105,7 +101,7 @@ def test_proportion_is_exact_after_projection(
     values=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0]), min_size=25, max_size=25),
     band=st.integers(0, 1),
 )
-def test_kernels_of_few_integers_meet_their_purity(kernel, values, band):
+def test_kernels_of_small_integers_have_their_purity(kernel, values, band):
     size = math.prod(kernel)
     weight = torch.tensor(values[:size]).view(1, 1, *kernel)
     projected = project_filters(weight, all_to(band, 1), TWO, 0.85)
@@ -125,19 +121,13 @@ GOOD = torch.ones(4, 3, 3, 3)
     ("arguments", "message"),
     [
         ((torch.ones(4, 3, 1, 1), {"low": 1.0}, TWO), "a 1x1 kernel has a flat spectrum"),
-        ((torch.full((4, 3, 3, 3), math.nan), {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
         ((GOOD * math.inf, {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
-        ((torch.ones(4, 3, 3), {"low": 1.0}, TWO), r"weight must have shape \(O, I, kH, kW\), got \(4, 3, 3\)"),
-        ((GOOD.int(), {"low": 1.0}, TWO), "real floating point, got torch.int32"),
         ((GOOD, {"low": 1.0}, TWO, 0.5), "purity must lie between 0.5 and 0.99.* 3x3 kernel .* band 'low'.*got 0.5;"),
         ((GOOD, {"low": 1.0}, TWO, 1.2), "got 1.2; lower it"),
         ((GOOD, {"low": 1.0}, TWO, math.nan), "got nan"),
         ((GOOD, {"low": 0.5, "high": 0.5}, TWO, 0.98), "between 0.5 and 0.97.* band 'high'.*got 0.98"),
         ((GOOD, {"mid": 1.0}, THREE, 0.9), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
-        ((torch.ones(4, 3, 1, 2), {"mid": 1.0}, THREE, 0.9), "1x2 kernel can reach in band 'mid'"),
         ((GOOD, {"low": 0.8, "high": 0.4}, TWO), r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
-        ((GOOD, {"low": 1.5, "high": -0.5}, TWO), "finite and not negative, got low=1.5, high=-0.5"),
-        ((GOOD, {"low": 0.5, "medium": 0.5}, TWO), "unknown band 'medium'; the bands are low, high"),
         ((GOOD, torch.tensor([0, 1, 0]), TWO), r"each of the 4 filters, got shape \(3,\)"),
         ((GOOD, torch.tensor([0.0, 1, 0, 1]), TWO), "one integer band index .* of torch.float32"),
         ((GOOD, torch.tensor([True, False, True, False]), TWO), "one integer band index .* of torch.bool"),

@@ -1,0 +1,205 @@
+"""What `freqfast evaluate` reports of a result: words, a table, JSON, CSV and a figure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqfast.cli.files import save_figure, write
+from freqfast.cli.output import CleanTable, console, percent, say
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from freqfast.robustness import Comparison, CorruptionResult
+
+__all__ = ["corruption_table", "present"]
+
+_MEANS = ("mean15", "mean19", "mean_bar")
+_LABELS = {"mean_bar": "mean over CIFAR-10-C-bar", "corrupted": "mean over all that both have"}
+_WIDE = 70  # columns: five severities and their mean
+# The colour map cividis at 0, 25, 50, 75 and 100 %: it looks alike with and without red-green vision, and its
+# lightness grows evenly.
+_CIVIDIS = ((0, 34, 78), (61, 77, 107), (125, 124, 120), (188, 174, 108), (254, 232, 56))
+
+
+def present(
+    result: "CorruptionResult",
+    rival: "CorruptionResult | None",
+    baseline: str,
+    chosen: Sequence[str] | None,
+    as_json: bool,
+    out: Path | None,
+    csv: Path | None,
+    figure: Path | None,
+) -> None:
+    """Write the files that are wanted, then print, so that a closed pipe costs no file.
+
+    Hours of work may be in the result, so whatever fails, all is done that can be done without it. If corruptions were
+    chosen, only those of them that were not measured are said to be missing.
+
+    Raises:
+        ValueError: If the baseline was measured on other images; all else is written and printed.
+        OSError: If a file cannot be written; the report is printed.
+    """
+    from freqfast.cli.rows import write_csv
+
+    from freqfast.robustness import compare
+
+    try:
+        comparison = None if rival is None else compare(result, rival, baseline)
+    except ValueError:
+        present(result, None, "", chosen, as_json, out, csv, figure)
+        raise
+    try:
+        write(out, result.save)
+        write(csv, lambda path: write_csv(path, result, comparison))
+        if figure is not None:
+            _draw(figure, result, rival, baseline)
+    finally:
+        _print(result, comparison, chosen, as_json)
+
+
+def _draw(path: Path, result: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
+    from freqfast.report.robustness_figures import accuracy_by_severity
+
+    results = {} if rival is None else {_heading(f"{Path(baseline).name} (baseline)", rival): rival}
+    name = _heading(Path(result.provenance.model if result.provenance else "model").name, result)
+    figure = accuracy_by_severity(results | {name: result})
+    if rival is None:
+        figure.suptitle(name, fontsize=8, parse_math=False)
+    save_figure(path, figure)
+
+
+def _heading(name: str, result: "CorruptionResult") -> str:
+    """A model's name and its main figures."""
+    means = {"clean": result.clean, "mean15": result.mean15}
+    told = ", ".join(f"{label} {percent(value)} %" for label, value in means.items() if value is not None)
+    return f"{name}: {told}" if told else name
+
+
+def _print(
+    result: "CorruptionResult", comparison: "Comparison | None", chosen: Sequence[str] | None, as_json: bool
+) -> None:
+    if as_json:
+        print(json.dumps(_as_dict(result, comparison), indent=2))
+        return
+    of = result.provenance
+    what = f"{of.model} on {of.source}, " if of else ""
+    say(f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell")
+    console.print(corruption_table(result.accuracy))
+    asked = _asked(result, chosen)
+    for line in _result_lines(result, asked):
+        say(line)
+    if comparison is not None:
+        for line in _comparison_lines(comparison):
+            say(line)
+    if missing := [name for name in asked if name not in result.accuracy]:
+        say(f"not measured: {', '.join(missing)}")
+
+
+def _as_dict(result: "CorruptionResult", comparison: "Comparison | None") -> dict[str, Any]:
+    """The result as JSON values, with its provenance (less the list of cells) and the comparison, if any."""
+    content = result.to_dict()
+    if result.provenance is not None:
+        content["provenance"] = {name: value for name, value in asdict(result.provenance).items() if name != "cells"}
+    if comparison is not None:
+        content["comparison"] = comparison.to_dict()
+    return content
+
+
+def _asked(result: "CorruptionResult", chosen: Sequence[str] | None) -> Sequence[str]:
+    """The corruptions that were to be measured: those chosen, else the sets of which any were."""
+    from freqfast.corruptions import SETS
+
+    if chosen is not None:
+        return chosen
+    return [name for names in SETS.values() if result.accuracy.keys() & names for name in names]
+
+
+def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]:
+    """Means with their intervals, a line each."""
+    from freqfast.corruptions import MEANS
+    from freqfast.robustness import CLEAN
+
+    clean = result.outcomes.get(CLEAN)
+    means = [name for name in _MEANS if result.is_full(MEANS[name]) or set(MEANS[name]) <= set(asked)]
+    lines = [_mean_line("clean", result.clean, clean.interval if clean else None)]
+    for name in means:
+        lines.append(_mean_line(_LABELS.get(name, name), result.mean(MEANS[name]), result.interval(MEANS[name])))
+    if result.accuracy:
+        if all(result.mean() != result.mean(MEANS[name]) for name in means):
+            lines.append(_mean_line("mean over all measured", result.mean()))
+        lines.append(_mean_line("calibration error (ECE), mean over all measured", result.mean_ece))
+    if families := result.families:
+        told = ", ".join(f"{family} {percent(value)} %" for family, value in families.items())
+        lines.append(f"by family: {told}")
+    return lines
+
+
+def _mean_line(label: str, value: float | None, interval: tuple[float, float] | None = None) -> str:
+    return f"{label}: {percent(value)}{'' if value is None else ' %'}{_span(interval)}"
+
+
+def _comparison_lines(comparison: "Comparison") -> list[str]:
+    from freqfast.robustness import CLEAN
+
+    lines = [f"against {comparison.baseline}:"]
+    if comparison.other_clean:
+        lines.append("  clean: not paired, since it was measured on other images there, or in another order")
+    for name, found in comparison.differences.items():
+        label = _LABELS.get(name, name)
+        lines.append(f"  {label}: {100 * found.value:+.2f} points{_span(found.interval, '+.2f')}")
+    if comparison.mce is not None:
+        lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
+    if comparison.relative_mce is not None:
+        lines.append(f"  relative mCE: {percent(comparison.relative_mce)} % of the errors that corruption costs it")
+    elif comparison.mce is not None:
+        has_clean = CLEAN in comparison.cells or comparison.other_clean
+        without = "a corruption costs the baseline nothing" if has_clean else "no clean accuracy"
+        lines.append(f"  relative mCE: - ({without})")
+    significant = [cell.difference for cell in comparison.cells.values() if cell.p < 0.05]
+    better = sum(difference > 0 for difference in significant)
+    worse = sum(difference < 0 for difference in significant)
+    lines.append(f"  McNemar by cell, p < 0.05: better in {better}, worse in {worse} of {len(comparison.cells)}")
+    return lines
+
+
+def _span(interval: tuple[float, float] | None, form: str = ".2f") -> str:
+    if interval is None:
+        return ""
+    low, high = (format(100 * bound, form) for bound in interval)
+    return f" (95 %: {low} to {high})"
+
+
+def corruption_table(accuracy: Mapping[str, Mapping[int, float]]) -> CleanTable:
+    """Accuracy in percent, corruptions by severities, with each row's mean.
+
+    On a narrow terminal the means stand alone. Where the terminal has colours, cells are shaded from dark (0 %) to
+    light (100 %); the numbers alone say all.
+    """
+    table = CleanTable("accuracy under corruption, percent")
+    table.add_column("corruption")
+    severities = sorted({severity for by in accuracy.values() for severity in by}) if console.width >= _WIDE else []
+    for severity in severities:
+        table.add_column(str(severity), justify="right")
+    table.add_column("mean", justify="right")
+    for name, by in accuracy.items():
+        mean = sum(by.values()) / len(by)
+        table.add_row(name, *(_heat(by.get(severity)) for severity in severities), _heat(mean))
+    return table
+
+
+def _heat(fraction: float | None) -> Text:
+    """A percentage on the colour of its size, in the one of black and white that has more contrast to it."""
+    if fraction is None:
+        return Text(percent(None))
+    place = min(max(fraction, 0.0), 1.0) * (len(_CIVIDIS) - 1)
+    start = min(int(place), len(_CIVIDIS) - 2)
+    low, high = _CIVIDIS[start], _CIVIDIS[start + 1]
+    red, green, blue = (round(a + (b - a) * (place - start)) for a, b in zip(low, high, strict=True))
+    weighted = zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
+    luminance = sum(weight * (value / 255) ** 2.2 for weight, value in weighted)
+    # Written out, since a terminal's own "white" is a light grey.
+    ink = "rgb(255,255,255)" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "rgb(0,0,0)"
+    return Text(percent(fraction), style=f"{ink} on rgb({red},{green},{blue})")

@@ -1,0 +1,16 @@
+from .ablation import Ablation as Ablation
+from .ablation import ablate_bands as ablate_bands
+from .colours import band_colour as band_colour
+from .definition import Analysis as Analysis
+from .definition import AnalysisResult as AnalysisResult
+from .definition import ImageResult as ImageResult
+from .definition import Table as Table
+from .heat_map import HeatMap as HeatMap
+from .heat_map import fourier_heat_map as fourier_heat_map
+from .quality import Quality as Quality
+from .quality import filter_quality as filter_quality
+from .registry import find_analysis as find_analysis
+from .registry import list_analyses as list_analyses
+from .registry import read_analysis as read_analysis
+from .reliance import Reliance as Reliance
+from .reliance import frequency_reliance as frequency_reliance

@@ -1,0 +1,109 @@
+"""Parts that all figures share: panels, titles and labels, legends, and the bands behind a frequency axis."""
+
+import io
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from freqfast.analysis.colours import band_colour, run_style
+from freqfast.spectral.bands import Bands
+from freqfast.spectral.spectrum import MAX_FREQUENCY
+
+__all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "plane_extent", "runs_below", "shade_bands", "wrap"]
+
+COLUMN = 3.5
+"""Width of a figure in one column of a paper, in inches."""
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows as the last value of a cell, without ``%matplotlib inline``; no pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options: object) -> tuple[Figure, np.ndarray]:
+    """A figure of panels and its axes ``(rows, columns)``.
+
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        width: Width in inches.
+        height: Height in inches.
+        **options: For `matplotlib.figure.Figure.subplots`.
+    """
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)  # type: ignore[call-overload]
+
+
+def dress(axes: Axes, title: str = "", x: str = "", y: str = "", grid: str = "both") -> None:
+    """Title, axis labels with their units, and a quiet frame."""
+    axes.set_title(title, fontsize=8, loc="left", parse_math=False)
+    axes.set_xlabel(x, fontsize=8)
+    axes.set_ylabel(y, fontsize=8)
+    axes.tick_params(labelsize=7)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if grid:
+        axes.grid(axis=grid, alpha=0.25, linewidth=0.6)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def plane_extent(height: int, width: int) -> tuple[float, float, float, float]:
+    """Edges in cycles/pixel of a picture of the frequency plane, for ``imshow(extent=..., origin="lower")``.
+
+    Args:
+        height: Frequencies along fy, in the order of `freqfast.frequencies`.
+        width: Frequencies along fx.
+    """
+    bottom, left = -(height // 2) - 0.5, -(width // 2) - 0.5
+    return left / width, (left + width) / width, bottom / height, (bottom + height) / height
+
+
+def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
+    """Each band's stretch of a radial frequency axis in its colour, with its name at the top."""
+    for i, (name, low, high) in enumerate(zip(bands.names, bands.edges, bands.edges[1:], strict=False)):
+        high = min(high, MAX_FREQUENCY)
+        axes.axvspan(low, high, color=band_colour(name, i), alpha=0.12, linewidth=0)
+        if names:
+            middle = (low + high) / 2
+            axes.text(middle, 0.98, name, transform=axes.get_xaxis_transform(), fontsize=7, ha="center", va="top")
+    axes.set_xlim(0, MAX_FREQUENCY)
+
+
+def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
+    """A legend of runs below the panels, in as many columns as there is room for; one run needs none.
+
+    Args:
+        figure: The figure.
+        labels: The runs' names, in their order.
+        **style: Over the runs' own, for `matplotlib.lines.Line2D`.
+    """
+    if len(labels) < 2:
+        return
+    handles = [Line2D([], [], **({"markersize": 3} | run_style(i) | style)) for i in range(len(labels))]  # type: ignore[arg-type]
+    columns = max(1, int(figure.get_size_inches()[0] / (0.065 * max(map(len, labels)) + 0.55)))
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, fontsize=7, frameon=False, handlelength=3
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def wrap(labels: Sequence[str], width: int = 22) -> list[str]:
+    """Labels broken at their underscores, dots, slashes and spaces, so that long names of runs fit beside a panel."""
+    wrapped = []
+    for label in labels:
+        lines = [""]
+        for word in re.split(r"(?<=[_./ ])", label):
+            if len(lines[-1]) + len(word) > width and lines[-1]:
+                lines.append("")
+            lines[-1] += word
+        wrapped.append("\n".join(lines))
+    return wrapped

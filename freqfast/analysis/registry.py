@@ -1,0 +1,99 @@
+"""Analyses by name: ours, and those that other packages register. Their names are known without importing them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from freqfast.plugins import find_plugins, import_object, load_plugin
+
+if TYPE_CHECKING:
+    from freqfast.analysis.definition import Analysis, AnalysisResult
+
+__all__ = ["OURS", "find_analysis", "list_analyses", "read_analysis"]
+
+
+class _Entry(NamedTuple):
+    place: str
+    line: str
+
+
+OURS = {
+    "heatmap": _Entry(
+        "freqfast.analysis.heat_map:HEAT_MAP",
+        "Fourier heat map: the error when a wave of each spatial frequency is added to the test images.",
+    ),
+    "reliance": _Entry(
+        "freqfast.analysis.reliance:RELIANCE",
+        "Frequency reliance: accuracy on low-, high- and band-pass filtered test images.",
+    ),
+    "ablation": _Entry(
+        "freqfast.analysis.ablation:ABLATION",
+        "Band ablation: accuracy without a band's filters, and without the band in every filter's response.",
+    ),
+    "quality": _Entry(
+        "freqfast.analysis.quality:QUALITY",
+        "Filter quality: sparsity, variance entropy and orthogonality (Gavrikov and Keuper, 2022); needs no data.",
+    ),
+}
+"""Our analyses by name: where each is defined, and a line on it."""
+
+
+def list_analyses() -> dict[str, str]:
+    """Names of the analyses with a line on each, ours first. Nothing is imported.
+
+    Raises:
+        ValueError: If the installed packages' metadata cannot be read.
+
+    Examples:
+        >>> list(list_analyses())[:4]
+        ['heatmap', 'reliance', 'ablation', 'quality']
+    """
+    others = {name: point.dist for name, point in find_plugins("analyses").items() if name not in OURS}
+    lines = {name: f"An analysis by {package.name}." if package else "" for name, package in others.items()}
+    return {name: entry.line for name, entry in OURS.items()} | lines
+
+
+def find_analysis(name: str) -> "Analysis":
+    """The analysis that has a name.
+
+    Raises:
+        ValueError: If there is none, or what a package registers cannot be imported or is no `Analysis` of this name.
+
+    Examples:
+        >>> find_analysis("quality").title
+        'Filter quality'
+    """
+    from freqfast.analysis.definition import Analysis
+
+    if name in OURS:
+        return import_object(OURS[name].place)  # type: ignore[no-any-return]
+    points = find_plugins("analyses")
+    if name not in points:
+        raise ValueError(f"unknown analysis {name!r}; the analyses are {', '.join(list_analyses())}")
+    found = load_plugin("analyses", points[name])
+    if not isinstance(found, Analysis) or found.name != name:
+        what = f"the analysis {found.name!r}" if isinstance(found, Analysis) else f"a {type(found).__name__}"
+        raise ValueError(f"analysis entry point {name!r} must be an Analysis of this name, got {what}")
+    return found
+
+
+def read_analysis(path: str | Path) -> "AnalysisResult":
+    """Read what an analysis found from its file, ``analysis/<name>.json`` in a run directory.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no such file, or corrupt; the message names the file and the key.
+
+    Examples:
+        >>> read_analysis("absent.json")
+        Traceback (most recent call last):
+        FileNotFoundError: absent.json does not exist
+    """
+    from freqfast.analysis.definition import AnalysisResult
+    from freqfast.records import read_record
+
+    name = read_record(path, AnalysisResult, ignore_unknown=True).analysis
+    try:
+        analysis = find_analysis(name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return analysis.read(path)

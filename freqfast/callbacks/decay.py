@@ -1,0 +1,56 @@
+"""Penalise the energy of the first convolution's filters outside a band."""
+
+from fastai.callback.training import GradientAccumulation
+from fastai.learner import Learner
+
+from freqfast.callbacks.installing import LayerCallback
+from freqfast.spectral.bands import Bands, BandsLike
+from freqfast.spectral.decay import energy_outside
+from freqfast.spectral.modulation import SpectralConv2d
+from freqfast.spectral.tensors import check_not_negative
+
+__all__ = ["SpectralDecay"]
+
+
+class SpectralDecay(LayerCallback):
+    """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
+
+    The soft rival of `FrequencyProportion`: weight decay, of twice the strength, of these frequencies alone. The
+    strength is to be swept: after 78 steps of the recipe ``resnet18_cifar10.baseline`` at width 16, one seed, the mean
+    share outside the low band is 0.23 without, 0.07 at 0.01 and 0.01 at 0.1. That networks with smooth first filters
+    are more robust was seen by Wang et al. (2020, arXiv:1905.13545); this penalty is ours. The loss that is shown is
+    without it. Nothing stays in the network; one pass per image.
+
+    Args:
+        strength: Factor of the energy; 0 for none.
+        band: Name of the band that is left alone.
+        bands: The bands; two of equal area (low, high) by default. See `Bands.of` for the short forms.
+        layer: Name of the convolution; the first spatial one by default.
+
+    Raises:
+        ValueError: If the strength is negative or not finite, or the band is unknown; when added to a Learner, if the
+            layer does not fit, or has a `SpectralDecay` already.
+
+    Examples:
+        >>> SpectralDecay(0.1, band="low").bands.names
+        ('low', 'high')
+    """
+
+    run_valid = False
+    order = GradientAccumulation.order - 1  # which scales what is there of the loss
+
+    def __init__(
+        self, strength: float = 0.01, band: str = "low", bands: BandsLike = None, layer: str | None = None
+    ) -> None:
+        check_not_negative(strength=strength)
+        self.strength, self.band, self.bands, self.layer = strength, band, Bands.of(bands), layer
+        self.bands.index(band)
+
+    def _install(self, learn: Learner) -> None:
+        self._claim(learn)
+
+    def after_loss(self) -> None:
+        """Add the penalty."""
+        conv = self.conv
+        weight = conv.modulated_weight() if isinstance(conv, SpectralConv2d) else conv.weight
+        self.learn.loss_grad = self.learn.loss_grad + self.strength * energy_outside(weight, self.band, self.bands)

@@ -1,0 +1,176 @@
+"""Train on images recombined from two: amplitude and phase (APR), low and high frequencies (HybridAugment)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from freqfast.callbacks.operations import random_operation
+from freqfast.callbacks.pixels import ChannelValues
+from freqfast.callbacks.views import ViewsCallback
+from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
+
+__all__ = ["AmplitudePhaseRecombination", "HybridAugment"]
+
+
+class _Recombination(ViewsCallback):
+    """Recombines images with others of their batch, with altered copies of themselves, or with both."""
+
+    def __init__(
+        self,
+        pair: bool = True,
+        single: bool = False,
+        share: float = 0.6,
+        clean_too: bool = True,
+        mean: ChannelValues = None,
+        std: ChannelValues = None,
+    ) -> None:
+        if not (pair or single):
+            raise ValueError("pair and single are both off, so nothing would be recombined; switch one on")
+        super().__init__(share, int(pair and clean_too), mean, std)
+        self.pair, self.single = pair, single
+
+    def change_alone(self, pixels: Tensor) -> Tensor:
+        """New pixels in [0, 1] for ``(N, C, H, W)`` pixels, each image recombined with copies of itself."""
+        raise NotImplementedError
+
+    def before_batch(self) -> None:
+        """Apply the single form to the batch, then the pair form."""
+        if self.single:
+            self.replace(1.0, self.change_alone)
+        if self.pair:
+            super().before_batch()
+
+
+class AmplitudePhaseRecombination(_Recombination):
+    """Combines the phases of images with the amplitude spectra of others, as `recombine_amplitude_phase` does: APR.
+
+    After Chen et al. (2021, arXiv:2108.08487), who had
+
+    - the pair form (APR-P) take the amplitude of another image of the batch, for a whole batch with probability 0.6,
+      and trained on the batch and its recombined copy: two passes per image;
+    - the single form (APR-S) apply one random operation of AugMix at severity 3 to every image, and recombine half of
+      the images with a copy after a second operation, in either direction: one pass per image.
+
+    Labels are those of the phases. Here the share of a batch replaces the probability, the two losses are averaged
+    rather than added, so that learning rates mean what they mean elsewhere, pixels are clamped to [0, 1] and rounded to
+    steps of 1/255, and the single form comes after crop and flip rather than before. Nothing stays in the network.
+
+    Args:
+        pair: Recombine images with others of their batch.
+        single: Recombine images with copies of themselves, before the pair form.
+        share: Share of each batch that is recombined in pairs, in (0, 1].
+        clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
+        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
+        std: Its standard deviations.
+
+    Raises:
+        ValueError: If neither form is on; otherwise as `ViewsCallback`.
+
+    Examples:
+        >>> AmplitudePhaseRecombination().passes_per_image
+        2
+        >>> AmplitudePhaseRecombination(pair=False, single=True).passes_per_image
+        1
+    """
+
+    def change(self, pixels: Tensor) -> Tensor:
+        """Give ``(N, C, H, W)`` pixels in [0, 1] the amplitudes of others of them."""
+        return recombine_amplitude_phase(pixels, _shuffled(pixels)).clamp(0, 1)
+
+    def change_alone(self, pixels: Tensor) -> Tensor:
+        """Recombine half of ``(N, C, H, W)`` pixels in [0, 1] with copies of themselves."""
+        return _with_copies(pixels, recombine_amplitude_phase)
+
+
+class HybridAugment(_Recombination):
+    """Combines the low frequencies of images with the high ones of others: HybridAugment and HybridAugment++.
+
+    After Yucel et al. (2023, arXiv:2307.11823). Low frequencies are those that `gaussian_low_pass` leaves, high ones
+    are the rest; labels are those of the low ones. Published is a 3x3 kernel of sigma 0.5 with
+
+    - the pair form: the high frequencies of another image of the batch, for a whole batch with probability 0.6, and
+      training on the batch and its mixed copy: two passes per image;
+    - the single form: one random operation of AugMix at severity 3 on every image, and half of the images mixed with a
+      copy after a second operation, in either direction: one pass per image;
+    - both together, with the best of their results;
+    - HybridAugment++: before they are mixed, the low frequencies undergo the same form of amplitude and phase
+      recombination, see `AmplitudePhaseRecombination`.
+
+    This departs from it as `AmplitudePhaseRecombination` does. Nothing stays in the network.
+
+    Args:
+        pair: Mix images with others of their batch.
+        single: Mix images with copies of themselves, before the pair form.
+        plus: HybridAugment++.
+        sigma: Standard deviation of the blur, in pixels; for two numbers drawn uniformly between them for each image.
+        share: Share of each batch that is mixed in pairs, and of their low parts that are recombined, in (0, 1].
+        clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
+        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
+        std: Its standard deviations.
+
+    Raises:
+        ValueError: If neither form is on, or sigma is not positive; otherwise as `ViewsCallback`.
+
+    Examples:
+        >>> HybridAugment(plus=True, single=True).passes_per_image
+        2
+        >>> HybridAugment(sigma=(0.4, 1.5)).change(torch.rand(4, 3, 16, 16)).shape
+        torch.Size([4, 3, 16, 16])
+    """
+
+    def __init__(
+        self,
+        pair: bool = True,
+        single: bool = False,
+        plus: bool = False,
+        sigma: float | tuple[float, float] = 0.5,
+        share: float = 0.6,
+        clean_too: bool = True,
+        mean: ChannelValues = None,
+        std: ChannelValues = None,
+    ) -> None:
+        super().__init__(pair, single, share, clean_too, mean, std)
+        low, high = sigma if isinstance(sigma, Sequence) else (sigma, sigma)
+        if not 0 < low <= high < float("inf"):
+            raise ValueError(f"sigma must be a positive number of pixels, or two in increasing order, got {sigma}")
+        self.plus, self.sigma = plus, (low, high)
+
+    def change(self, pixels: Tensor) -> Tensor:
+        """Give ``(N, C, H, W)`` pixels in [0, 1] the high frequencies of others of them."""
+        return self._mix(pixels, _shuffled(pixels), self._recombine_low).clamp(0, 1)
+
+    def change_alone(self, pixels: Tensor) -> Tensor:
+        """Mix half of ``(N, C, H, W)`` pixels in [0, 1] with copies of themselves."""
+        return _with_copies(pixels, lambda low_of, high_of: self._mix(low_of, high_of, self._recombine_low_alone))
+
+    def _mix(self, low_of: Tensor, high_of: Tensor, recombine_low: Callable[[Tensor], Tensor]) -> Tensor:
+        smallest, largest = self.sigma
+        sigma = smallest + (largest - smallest) * torch.rand(len(low_of), device=low_of.device)
+        low, high = gaussian_low_pass(low_of, sigma), high_of - gaussian_low_pass(high_of, sigma)
+        return (recombine_low(low) if self.plus else low) + high
+
+    def _recombine_low(self, low: Tensor) -> Tensor:
+        return torch.where(_chosen(low, self.share), recombine_amplitude_phase(low, _shuffled(low)), low)
+
+    @staticmethod
+    def _recombine_low_alone(low: Tensor) -> Tensor:
+        return _with_copies(low, recombine_amplitude_phase)
+
+
+def _with_copies(pixels: Tensor, recombine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Each image after a random operation; half of them recombined with a copy after another one, either way round."""
+    once = random_operation(pixels)
+    twice = random_operation(once)
+    turned = _chosen(pixels, 0.5)
+    recombined = recombine(torch.where(turned, twice, once), torch.where(turned, once, twice))
+    return torch.where(_chosen(pixels, 0.5), recombined, once).clamp(0, 1)
+
+
+def _shuffled(pixels: Tensor) -> Tensor:
+    return pixels[torch.randperm(len(pixels), device=pixels.device)]
+
+
+def _chosen(pixels: Tensor, share: float) -> Tensor:
+    """Random images, ``(N, 1, 1, 1)`` bool, each with the probability of the share."""
+    return torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < share

@@ -1,0 +1,87 @@
+"""The base of callbacks that pass changed copies of each training image through the network beside the image."""
+
+from collections.abc import Sequence
+
+import torch
+from fastai.callback.training import GradientAccumulation
+from torch import Tensor
+
+from freqfast.callbacks.pixels import ChannelValues, PixelCallback
+from freqfast.spectral.tensors import at_least_float32
+
+__all__ = ["ViewsCallback"]
+
+
+class ViewsCallback(PixelCallback):
+    """Passes views of each training batch through the network beside the batch, all in one forward pass.
+
+    A view is the batch with a share of it replaced by `change`, drawn anew for each. Predictions, metrics and the loss
+    that is shown are those of the batch itself; training descends on `combine` of all. Without views, the batch itself
+    is changed, as by any `PixelCallback`.
+
+    Args:
+        share: Share of each view that is replaced, in (0, 1].
+        views: Number of views.
+        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
+        std: Its standard deviations.
+
+    Raises:
+        ValueError: As `PixelCallback`; in fit, also if another callback of the Learner adds views.
+    """
+
+    # After MixUp and CutMix (0), before GradientAccumulation scales the loss, and before what changes single samples.
+    order = GradientAccumulation.order - 1
+    _views: Sequence[Tensor] = ()
+
+    def __init__(self, share: float, views: int, mean: ChannelValues = None, std: ChannelValues = None) -> None:
+        super().__init__(share, mean, std)
+        self.views = views
+
+    @property
+    def passes_per_image(self) -> int:
+        """The batch and its views."""
+        return 1 + self.views
+
+    def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """What training descends on: the mean of the losses of the batch and its views.
+
+        Args:
+            loss: The batch's loss.
+            views: Each view's predictions.
+        """
+        losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
+        return torch.stack([loss, *losses]).mean()
+
+    def before_fit(self) -> None:
+        """Check that no other callback adds views, as each takes its own apart."""
+        super().before_fit()
+        for other in self.learn.cbs:
+            if other is not self and self.views and isinstance(other, ViewsCallback) and other.views:
+                raise ValueError(
+                    f"{type(self).__name__} and {type(other).__name__} both add views of each batch; leave one out, or "
+                    "have it change the batch itself"
+                )
+
+    def before_batch(self) -> None:
+        """Append the views to the batch, or change the batch."""
+        if not self.views:
+            super().before_batch()
+            return
+        batch = self.learn.xb
+        parts = [batch]
+        for _ in range(self.views):
+            self.learn.xb = batch
+            super().before_batch()
+            parts.append(self.learn.xb)
+        self.learn.xb = tuple(torch.cat(inputs) for inputs in zip(*parts, strict=True))
+
+    def after_pred(self) -> None:
+        """Leave the batch's own predictions to the loss and the metrics."""
+        if self.views:
+            self.learn.pred, *self._views = self.learn.pred.chunk(1 + self.views)
+
+    def after_loss(self) -> None:
+        """Replace what training descends on."""
+        if self.views:
+            views, self._views = [at_least_float32(view) for view in self._views], ()
+            self.learn.loss_grad = self.combine(self.learn.loss_grad, views)

@@ -1,0 +1,52 @@
+"""Train on images with planar waves added to them (AFA)."""
+
+from torch import Tensor
+
+from freqfast.callbacks.pixels import ChannelValues
+from freqfast.callbacks.views import ViewsCallback
+from freqfast.spectral.tensors import check_not_negative
+from freqfast.spectral.waves import add_planar_waves
+
+__all__ = ["FourierBasisAugmentation"]
+
+
+class FourierBasisAugmentation(ViewsCallback):
+    """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.
+
+    After the AFA of Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who train on each batch and on a copy of it
+    with waves, and average the two losses: two passes per image. Their copies pass through BatchNorms of their own,
+    which are not used in inference; here both share those of the network, so that any network can be trained and
+    nothing stays in it. Their repository names a mean strength of 10 (for ImageNet, at the same root mean square).
+
+    Args:
+        share: Share of each batch, or of its copy, that is changed, in (0, 1].
+        strength: Mean of the L2 norm of a wave, for an image of 32x32; see `add_planar_waves`.
+        clean_too: Train on each batch beside its copy, at two passes per image, rather than on changed batches.
+        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
+        std: Its standard deviations.
+
+    Raises:
+        ValueError: If the strength is negative or not finite; otherwise as `ViewsCallback`.
+
+    Examples:
+        >>> FourierBasisAugmentation().passes_per_image
+        2
+        >>> FourierBasisAugmentation(share=0.5, clean_too=False).passes_per_image
+        1
+    """
+
+    def __init__(
+        self,
+        share: float = 1.0,
+        strength: float = 10.0,
+        clean_too: bool = True,
+        mean: ChannelValues = None,
+        std: ChannelValues = None,
+    ) -> None:
+        check_not_negative(strength=strength)
+        super().__init__(share, int(clean_too), mean, std)
+        self.strength = strength
+
+    def change(self, pixels: Tensor) -> Tensor:
+        """Add the waves to ``(N, C, H, W)`` pixels in [0, 1]."""
+        return add_planar_waves(pixels, self.strength)

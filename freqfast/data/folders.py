@@ -1,0 +1,104 @@
+"""Image trees: ``train/<class>/*`` and ``test/<class>/*`` (or ``valid``, or ``val``), decoded into arrays.
+
+Classes are in alphabetical order, as CIFAR-10's are. A tree is sorted by class, so its images are put into a fixed
+mixed order.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
+from freqfast.data.members import DataFile
+from freqfast.progress import Progress
+
+__all__ = ["TEST_SPLITS", "decode_tree", "is_tree_image"]
+
+TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of the content: Pillow runs programs for some others
+_PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory, and may be a bomb
+_PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, else so many per byte of the files
+
+
+def is_tree_image(parts: tuple[str, ...]) -> bool:
+    """Whether a path is ``.../train/<class>/<image>``, or the like in a test split."""
+    return len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and parts[-1].lower().endswith(_SUFFIXES)
+
+
+def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> ImageData:
+    """The images of a tree, both sets in mixed order.
+
+    Raises:
+        ValueError: If a split or a class has no images, or an image is corrupt, too large, or of another size.
+    """
+    if len(roots := sorted({"/".join(file.parts[:-3]) for file in files})) > 1:
+        raise ValueError(f"it holds several data sets ({', '.join(roots[:3])}); keep one")
+    splits = {file.parts[-3] for file in files}
+    test_split = next((split for split in TEST_SPLITS if split in splits), None)
+    if "train" not in splits or test_split is None:
+        raise ValueError("there are no images under both train/<class>/ and test/<class>/")
+    files = [file for file in files if file.parts[-3] in ("train", test_split)]
+    classes = sorted({file.parts[-2] for file in files})
+    train_rows, train_labels = _mixed_rows(files, "train", classes)
+    test_rows, test_labels = _mixed_rows(files, test_split, classes)
+    if untrained := set(range(len(classes))) - set(train_labels.tolist()):
+        raise ValueError(f"class {classes[min(untrained)]!r} has test images, but none under train/")
+    images = _decode_images(files, np.argsort(np.concatenate([train_rows, test_rows])), progress)
+    count = len(train_rows)
+    return ImageData(
+        "images", tuple(classes), ImageSet(images[:count], train_labels), ImageSet(images[count:], test_labels)
+    )
+
+
+def _mixed_rows(
+    files: Sequence[DataFile], split: str, classes: list[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers of a split's files, in mixed order, and their labels."""
+    numbers = [number for number, file in enumerate(files) if file.parts[-3] == split]
+    numbers.sort(key=lambda number: files[number].parts)
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = np.array([label_of[files[number].parts[-2]] for number in numbers], np.int64)
+    order = mixed_order(labels)
+    return np.array(numbers)[order], labels[order]
+
+
+def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress: Progress | None) -> NDArray[np.uint8]:
+    """All images, ``(N, H, W, 3)``, each in its row of `rows` ``(N,)``; threads gain nothing on small images."""
+    first = _decode_image(files[0])
+    stored, unpacked = sum(file.size for file in files), len(files) * first.size
+    if unpacked > _PACKED_LIMIT + _PACKED_RATIO * stored:
+        raise ValueError(
+            f"its files of {stored:,} bytes would unpack to {unpacked:,} bytes of pixels, which photographs do not; "
+            "shrink the images to the size of the network's input first"
+        )
+    images = np.empty((len(files), *first.shape), np.uint8)
+    for done, (file, row) in enumerate(zip(files, rows, strict=True), start=1):
+        pixels = _decode_image(file)
+        if pixels.shape != first.shape:
+            raise ValueError(
+                f"{file.name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {files[0].name} has "
+                f"{first.shape[1]}x{first.shape[0]}; resize the images to one size first"
+            )
+        images[row] = pixels
+        if progress and (done % 500 == 0 or done == len(files)):
+            progress(done, len(files), "decoding images")
+    return images
+
+
+def _decode_image(file: DataFile) -> NDArray[np.uint8]:
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file.read()), formats=_FORMATS) as image:
+            if image.width * image.height > _PIXEL_LIMIT:
+                raise ValueError(f"{image.width}x{image.height} pixels are too many for a data set held in memory")
+            return rgb_levels(image)
+    except UnidentifiedImageError:  # whose message has the address of an object
+        raise ValueError(
+            f"{file.name} cannot be used as an image: its content is none of {', '.join(_FORMATS)}"
+        ) from None
+    except Exception as error:  # Pillow raises many kinds for corrupt files
+        raise ValueError(f"{file.name} cannot be used as an image: {error}") from None

@@ -1,0 +1,97 @@
+"""Data sets that lie in files: found, decoded once into the cache, and loaded from there.
+
+A data set is CIFAR-10 as published (`freqfast.data.cifar10`) or an image tree (`freqfast.data.folders`), as a folder or
+as a tar archive.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from freqfast.data import cache
+from freqfast.data.cifar10 import ARCHIVE, BATCHES, decode_batches, download_cifar10, is_cifar10
+from freqfast.data.folders import TEST_SPLITS, decode_tree, is_tree_image
+from freqfast.data.images import ImageData
+from freqfast.data.members import open_files
+from freqfast.progress import Progress
+
+__all__ = ["load_stored", "named_place"]
+
+_FOLDERS = ("cifar-10-batches-py", "cifar10")
+_ARCHIVES = (ARCHIVE, "cifar10.tgz")
+
+
+def load_stored(place: Path | None = None, progress: Progress | None = None) -> ImageData:
+    """Load the data set at a place, by default CIFAR-10.
+
+    Args:
+        place: An archive, a data set's folder, or the folder that holds either. Without it the environment variable
+            FREQFAST_DATA is used, then what lies in the cache (an archive, or the CIFAR-10 that was decoded last), then
+            a download (163 MiB, checked by its MD5).
+        progress: Called as ``progress(done, total, message)``.
+
+    Returns:
+        The data, called "cifar10" if it has that set's classes and sizes, else "images".
+
+    Raises:
+        FileNotFoundError: If the place or FREQFAST_DATA names no such data; no other place is tried then.
+        ValueError: If the data is corrupt; the message names the file.
+    """
+    source = _named_source(place) or _locate(cache.folder())
+    if source is None:
+        if (data := cache.recall("cifar10")) is not None:
+            return data
+        source = download_cifar10(progress)
+    key = cache.fingerprint(source)
+    if (data := cache.load(key)) is None:
+        try:
+            data = _decode(source, progress)
+        except ValueError as error:
+            raise ValueError(f"{source}: {' '.join(str(error).split())}") from None  # one line, whoever worded it
+        cache.store(key, data)
+    return data
+
+
+def named_place(place: str | Path | None = None) -> str | None:
+    """Where the user says that the data is: by a path, else by the environment variable FREQFAST_DATA; None if not."""
+    return str(place) if place else os.environ.get("FREQFAST_DATA") or None
+
+
+def _named_source(place: Path | None) -> Path | None:
+    """The archive or data set's folder that the user names, if any."""
+    if (given := named_place(place)) is None:
+        return None
+    origin = "" if place else "FREQFAST_DATA="
+    named = Path(given).expanduser()
+    if not named.exists():
+        raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
+    if (found := _locate(named)) is None:
+        raise FileNotFoundError(
+            f"{origin}{given} holds no data set: name an archive ({' or '.join(_ARCHIVES)}), the folder "
+            "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or what holds one of these"
+        )
+    return found
+
+
+def _locate(place: Path) -> Path | None:
+    """The place itself, or the data set that lies in it."""
+    candidates = [place, *(place / name for name in (*_FOLDERS, *_ARCHIVES))]
+    return next((candidate for candidate in candidates if candidate.is_file() or _is_dataset(candidate)), None)
+
+
+def _is_dataset(folder: Path) -> bool:
+    is_tree = (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)
+    return is_tree or any((folder / name).is_file() for name in BATCHES)
+
+
+def _decode(source: Path, progress: Progress | None) -> ImageData:
+    with open_files(source, _is_wanted, progress) as files:
+        batches = [file for file in files if file.parts[-1] in BATCHES]
+        data = decode_batches(batches) if batches else decode_tree(files, progress)
+    return replace(data, name="cifar10") if is_cifar10(data) else data
+
+
+def _is_wanted(parts: tuple[str, ...]) -> bool:
+    if not parts or parts[-1].startswith("."):  # such as macOS's ._name.png
+        return False
+    return is_tree_image(parts) or parts[-1] in BATCHES

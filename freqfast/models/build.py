@@ -1,0 +1,142 @@
+"""A model by its name and options: ours, one that an installed package registers, timm's or torchvision's."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from freqfast.models.resnet import CifarResNet18
+from freqfast.plugins import find_plugins, load_plugin
+
+__all__ = ["LIBRARIES", "MODELS", "ModelSpec", "build_model", "call_builder", "channels_last", "library_models"]
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"resnet18": CifarResNet18}
+"""Our own models by name."""
+
+LIBRARIES = ("timm", "torchvision")
+"""Libraries whose models are named ``LIBRARY:NAME``."""
+
+# Options of the libraries that download or unpickle; a name and options may come from a file.
+_LOADS_WEIGHTS = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "weights"}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is built from: the arguments of `build_model`.
+
+    Examples:
+        >>> spec = ModelSpec("resnet18", {"classes": 10, "width": 8})
+        >>> spec.build().conv1
+        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that name and options fit into one table."""
+        if "name" in self.options:
+            raise ValueError(f"model {self.name!r} cannot have an option called 'name'")
+
+    def build(self) -> nn.Module:
+        """The model with fresh weights."""
+        return build_model(self.name, **self.options)
+
+
+def build_model(name: str, **options: Any) -> nn.Module:
+    """Build a model with fresh weights, in channels-last memory format.
+
+    Args:
+        name: A key of `MODELS`; the name of an entry point in the group ``freqfast.models``, a function or class that
+            returns a module; ``timm:NAME``; or ``torchvision:NAME``.
+        **options: Arguments of the model. A trainer hands over ``classes``, the number of logits: our models and entry
+            points take it under this name, timm and torchvision get it as ``num_classes``.
+
+    Returns:
+        A network that maps images ``(N, 3, H, W)`` to logits ``(N, classes)``.
+
+    Raises:
+        ValueError: If the name is unknown, or the model cannot be built with these options.
+        ImportError: If timm is asked for and not installed.
+
+    Examples:
+        >>> build_model("torchvision:squeezenet1_1", classes=5).classifier[1].out_channels
+        5
+    """
+    what = f"model {name!r}" + (f" with {options}"[:200] if options else "")
+    library, _, entry = name.partition(":")
+    if library in LIBRARIES:
+        if refused := sorted(options.keys() & _LOADS_WEIGHTS):
+            raise ValueError(f"{what}: {refused[0]} is refused, since a model is built with fresh weights")
+        if "classes" in options:
+            options["num_classes"] = options.pop("classes")
+        builder = _library_builder(library, entry)
+    elif name in MODELS:
+        builder = MODELS[name]
+    elif name in (points := find_plugins("models")):
+        builder = load_plugin("models", points[name])
+    else:
+        known = ", ".join((*MODELS, *points, "timm:NAME", "torchvision:NAME"))
+        raise ValueError(f"unknown model {name!r}; the models are {known}")
+    return channels_last(call_builder(what, partial(builder, **options)))
+
+
+def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
+    """What a function that builds a model returns.
+
+    Args:
+        what: What messages call the model.
+        build: The function.
+
+    Raises:
+        ValueError: If it raises anything, or returns no module.
+    """
+    try:
+        model = build()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:150]
+        raise ValueError(f"{what} cannot be built ({type(error).__name__}: {reason})") from None
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{what} must be a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
+def channels_last(model: nn.Module) -> nn.Module:
+    """The model with its weights in channels-last memory format, the fast one for images."""
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def library_models(library: str) -> Iterable[str]:
+    """Names of the models that timm or torchvision has; none if timm is not installed."""
+    if library == "torchvision":
+        from torchvision import models
+
+        return models.list_models(module=models)
+    try:
+        import timm
+    except ImportError:
+        return ()
+    return timm.list_models()
+
+
+def _library_builder(library: str, name: str) -> Callable[..., nn.Module]:
+    """The function that builds a library's model, once the library is known to have it."""
+    if library == "timm":
+        try:
+            import timm
+        except ImportError:
+            raise ImportError(f"timm:{name} needs timm, which is not installed; pip install timm") from None
+        known, build = timm.is_model(name), timm.create_model
+    else:
+        from torchvision import models
+
+        known, build = name in library_models(library), models.get_model
+    if not known:
+        close = get_close_matches(name, list(library_models(library)), 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see its list of models"
+        raise ValueError(f"{library} has no model {name!r}; {hint}")
+    return partial(build, name)

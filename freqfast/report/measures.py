@@ -1,0 +1,103 @@
+"""The accuracies of runs with their intervals, and the differences from the first run."""
+
+import math
+from collections.abc import Iterable
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from freqfast.corruptions import C_BAR, FAMILIES, MEANS, SEVERITIES
+from freqfast.robustness import CLEAN, CorruptionResult
+from freqfast.robustness.metrics import mean_interval
+
+__all__ = ["MEASURES", "Measured", "corruption_families", "difference", "measure"]
+
+MEASURES = tuple(name for name in MEANS if name != "mean_bar")
+"""The means over what every run is evaluated on; ``clean`` is the measure besides."""
+
+
+class Measured(NamedTuple):
+    """A fraction, or a difference of two, with its 95 % interval where one can be given."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def half(self) -> float | None:
+        """Half of the interval's width."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def corruption_families(results: Iterable[CorruptionResult]) -> dict[str, list[str]]:
+    """The corruptions that any of the results has, by family; "bar" and those of other packages, "own", come last."""
+    measured = dict.fromkeys(name for result in results for name in result.accuracy)
+    known = {**FAMILIES, "bar": C_BAR}
+    own = measured.keys() - {name for names in known.values() for name in names}
+    known["own"] = tuple(name for name in measured if name in own)
+    found = {family: [name for name in names if name in measured] for family, names in known.items()}
+    return {family: names for family, names in found.items() if names}
+
+
+def measure(result: CorruptionResult, name: str) -> Measured | None:
+    """An accuracy with its 95 % interval: Wilson's of clean images, that of a mean with the image as its unit.
+
+    Args:
+        result: What the run measured.
+        name: ``clean`` or a name in `freqfast.corruptions.MEANS`.
+
+    Returns:
+        None where it was not measured.
+    """
+    value = result.clean if name == "clean" else result.mean(MEANS[name])
+    if value is None:
+        return None
+    if name == "clean":
+        interval = result.outcomes[CLEAN].interval if CLEAN in result.outcomes else None
+    else:
+        interval = result.interval(MEANS[name])
+    return Measured(value, *(interval or (None, None)))
+
+
+def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> tuple[Measured | None, bool]:
+    """A run's accuracy less the first run's, and whether the interval is a paired one.
+
+    Paired on the same images: the interval of the mean of the images' own differences. Else the two intervals'
+    half-widths add in quadrature.
+
+    Args:
+        result: What the run measured.
+        first: What the first run measured.
+        name: ``clean`` or a name in `freqfast.corruptions.MEANS`.
+
+    Returns:
+        The difference, None where either was not measured; whether its interval is paired.
+    """
+    ours, theirs = measure(result, name), measure(first, name)
+    if ours is None or theirs is None:
+        return None, False
+    change = ours.value - theirs.value
+    if (paired := _paired(result, first, name)) is not None:
+        return Measured(change, *paired), True
+    if ours.half is None or theirs.half is None:
+        return Measured(change, None, None), False
+    half = math.hypot(ours.half, theirs.half)
+    return Measured(change, change - half, change + half), False
+
+
+def _scores(result: CorruptionResult, name: str) -> np.ndarray | None:
+    """Each image's (mean) correctness ``(N,)``, where it is known."""
+    if name != "clean":
+        return result.image_scores(MEANS[name])
+    return result.outcomes[CLEAN].correct.astype(np.float64) if CLEAN in result.outcomes else None
+
+
+def _paired(result: CorruptionResult, first: CorruptionResult, name: str) -> tuple[float, float] | None:
+    """Interval of the mean difference image by image; None unless both know the same images."""
+    ours, theirs = _scores(result, name), _scores(first, name)
+    if ours is None or theirs is None or len(ours) != len(theirs):
+        return None
+    keys = [CLEAN] if name == "clean" else product(MEANS[name], SEVERITIES)
+    same = all(result.outcomes[key].images_crc32 == first.outcomes[key].images_crc32 for key in keys)
+    return mean_interval(ours - theirs) if same else None

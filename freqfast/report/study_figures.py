@@ -1,0 +1,187 @@
+"""Figures of a study: clean accuracy against robustness, and accuracy by family of corruptions."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
+
+from freqfast.analysis.colours import FAMILY_COLOURS, band_colour
+from freqfast.analysis.panels import NotebookFigure, dress, panels
+from freqfast.report.labels import place_labels
+from freqfast.study import ArmSummary, Study
+
+__all__ = ["by_family", "clean_against_robust"]
+
+_ARM, _BASELINE, _TARGET = (band_colour("", index) for index in (0, 4, 2))
+_NAMED = 8  # with more arms than this, points bear numbers and a legend tells the names
+_FONT = 7.5  # points, of labels and legend
+_LINE = 0.16  # inches, of the legend
+_TITLES = {"mean_bar": "CIFAR-10-C-bar"}
+_OTHER = "#606060"  # of what is no family of CIFAR-10-C
+
+
+def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure: str = "mean15") -> Figure:
+    """Clean accuracy (x) against accuracy under corruption (y) in percent, arms as points with 95 % intervals.
+
+    Upwards and to the right is better; the baseline is a square. Where the study has a target, the region that reaches
+    it is shaded.
+
+    Args:
+        study: The study.
+        summaries: Its arms, see `freqfast.study.summarise`.
+        measure: What to draw upwards.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If no arm has both measures.
+
+    Examples:
+        >>> from freqfast import Recipe
+        >>> from freqfast.study import Arm, Estimate
+        >>> study = Study("One arm", "", "baseline", (Arm("baseline", Recipe("plain"), (0,)),))
+        >>> means = {"clean": Estimate(0.9, None, 1), "mean15": Estimate(0.7, None, 1)}
+        >>> figure = clean_against_robust(study, [ArmSummary("baseline", "", (0,), means, {}, 1.0)])
+        >>> figure.axes[0].get_xlabel()
+        'clean accuracy, percent'
+    """
+    shown = [summary for summary in summaries if {"clean", measure} <= summary.means.keys()]
+    if not shown:
+        raise ValueError(f"no arm has clean accuracy and {measure}, so there is nothing to draw")
+    lines = -(-len(shown) // 2) if len(shown) > _NAMED else 0
+    below = 0.5 + _LINE * lines + (0.1 if lines else 0)  # inches
+    figure = NotebookFigure(figsize=(5.4, 3.7 + below), dpi=200)
+    height = figure.get_size_inches()[1]
+    axes = figure.add_axes((0.1, below / height, 0.87, 1 - (below + 0.3) / height))
+
+    points, drawn = [], []
+    for summary in shown:
+        (x, half_x), (y, half_y) = (
+            (100 * value.mean, 100 * (value.half_width or 0))
+            for value in (summary.means["clean"], summary.means[measure])
+        )
+        baseline = summary.arm == study.baseline
+        axes.errorbar(
+            x,
+            y,
+            xerr=half_x or None,
+            yerr=half_y or None,
+            fmt="s" if baseline else "o",
+            color=_BASELINE if baseline else _ARM,
+            markersize=5.5 if baseline else 4.5,
+            elinewidth=0.8,
+            capsize=1.5,
+            zorder=3,
+        )
+        points.append((x, y))
+        drawn += [Bbox.from_extents(x - half_x, y, x + half_x, y), Bbox.from_extents(x, y - half_y, x, y + half_y)]
+    _frame(axes, drawn)
+    note = _shade_target(axes, study, shown, measure)
+    axes.set_xlabel("clean accuracy, percent", fontsize=9)
+    axes.set_ylabel(f"{measure}, percent", fontsize=9)
+    axes.set_title(study.title, fontsize=9, parse_math=False)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+    names = [summary.arm for summary in shown]
+    labels = [str(i + 1) for i in range(len(names))] if lines else names
+    place_labels(axes, points, labels, [*(_with_marker(axes, box) for box in drawn), *note], _FONT)
+    for i, name in enumerate(names if lines else ()):
+        column, line = divmod(i, lines)
+        bottom = (below - 0.5 - _LINE * line - 0.05) / height
+        figure.text(0.1 + 0.45 * column, bottom, f"{i + 1}  {name}", fontsize=_FONT, va="center")
+    return figure
+
+
+def _frame(axes: Axes, drawn: Sequence[Bbox]) -> None:
+    """Limits with room for labels around what is drawn, at least a point of percent wide."""
+    whole = Bbox.union(list(drawn))
+    for low, high, setter in ((whole.x0, whole.x1, axes.set_xlim), (whole.y0, whole.y1, axes.set_ylim)):
+        margin = max(0.12 * (high - low), 0.5)
+        setter(low - margin, high + margin)
+
+
+def _with_marker(axes: Axes, box: Bbox) -> Bbox:
+    """A bar with the room that marker and line take, in data coordinates."""
+    pixels = box.transformed(axes.transData).padded(2.5 * axes.figure.dpi / 72)
+    return pixels.transformed(axes.transData.inverted())
+
+
+def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> list[Bbox]:
+    """Shade where clean accuracy and mean15 reach the study's target, measured from the baseline.
+
+    Returns:
+        Where the note is that says so, in data coordinates, if there is one.
+    """
+    baseline = next((summary for summary in shown if summary.arm == study.baseline), None)
+    if not study.target or baseline is None or measure != "mean15":
+        return []
+    x, y = (100 * (baseline.means[name].mean + study.target[name]) for name in ("clean", "mean15"))
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    axes.set_xlim(left, right := max(right, x + 0.5))
+    axes.set_ylim(bottom, top := max(top, y + 0.5))
+    axes.add_patch(Rectangle((x, y), right - x, top - y, facecolor=_TARGET, alpha=0.12, linewidth=0, zorder=0))
+    text = f"{100 * study.target['mean15']:+g} at {100 * study.target['clean']:+g} or better"
+    note = axes.annotate(
+        text, (right, top), (-4, -4), textcoords="offset points", fontsize=7, ha="right", va="top", color="0.35"
+    )
+    return [note.get_window_extent().transformed(axes.transData.inverted())]
+
+
+def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
+    """Accuracy in percent under each family of corruptions, arms as rows with 95 % intervals.
+
+    A dashed line marks the baseline. A gain that a single family makes is a gain against that kind of corruption, not
+    robustness at large. Corruptions of CIFAR-10-C-bar have a panel of their own where they were measured.
+
+    Args:
+        study: The study.
+        summaries: Its arms, see `freqfast.study.summarise`.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If no arm was measured under a whole family.
+
+    Examples:
+        >>> study = Study("Nothing measured yet", "", "baseline", ())
+        >>> by_family(study, [])
+        Traceback (most recent call last):
+        ValueError: no arm has accuracies by family of corruptions, so there is nothing to draw
+    """
+    measured = {name for summary in summaries for name in summary.means}
+    names = [name for name in (*FAMILY_COLOURS, *_TITLES) if name in measured]
+    shown = [summary for summary in summaries if summary.means.keys() & set(names)]
+    if not names:
+        raise ValueError("no arm has accuracies by family of corruptions, so there is nothing to draw")
+    longest = max(len(summary.arm) for summary in shown)
+    width, height = 0.065 * longest + 0.3 + 1.35 * len(names), 0.7 + 0.17 * len(shown)
+    figure, axes = panels(1, len(names), width, height, sharey=True)
+    figure.suptitle(study.title, fontsize=9, parse_math=False)
+    for name, panel in zip(names, axes[0], strict=True):
+        for row, summary in enumerate(shown):
+            if (value := summary.means.get(name)) is None:
+                continue
+            baseline = summary.arm == study.baseline
+            panel.errorbar(
+                100 * value.mean,
+                row,
+                xerr=100 * (value.half_width or 0) or None,
+                fmt="s" if baseline else "o",
+                color=FAMILY_COLOURS.get(name, _OTHER),
+                markersize=4,
+                elinewidth=0.9,
+                capsize=1.5,
+            )
+            if baseline:
+                panel.axvline(100 * value.mean, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
+        dress(panel, _TITLES.get(name, name), "percent")
+    first = axes[0, 0]
+    first.set_yticks(range(len(shown)), [summary.arm for summary in shown], parse_math=False)
+    first.set_ylim(len(shown) - 0.5, -0.5)
+    return figure

@@ -1,0 +1,114 @@
+"""The files in a folder of corrupted images, and its manifest: what they were made from, and the hashes of the files.
+
+A folder holds ``<corruption>.npy``, uint8 ``(S * N, H, W, 3)``: one block of the ``N`` images for each of the ``S``
+severities, the least first; ``labels.npy``, their labels, block by block; and ``manifest.json``. The published archive
+has all five severities and no manifest.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from freqfast import __version__
+from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES
+from freqfast.records import read_record, write_record
+
+__all__ = ["LABELS", "MANIFEST", "Manifest", "StoredFile", "block", "images_file", "read_manifest", "write_manifest"]
+
+LABELS = "labels.npy"
+MANIFEST = "manifest.json"
+
+
+def images_file(corruption: str) -> str:
+    """Name of the file that holds the images of a corruption."""
+    return f"{corruption}.npy"
+
+
+def block(severities: Sequence[int], severity: int, count: int) -> slice:
+    """The rows of a severity in a file of ``count`` images a severity.
+
+    Examples:
+        >>> block((1, 3, 5), 3, count=100)
+        slice(100, 200, None)
+    """
+    start = tuple(severities).index(severity) * count
+    return slice(start, start + count)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What the manifest says of a file.
+
+    Attributes:
+        sha256: Hash of the whole file.
+        bytes: Its size.
+        shape: Shape of the array in it.
+        freqfast: The version that wrote it.
+        photographs: Hash of the photographs that it was made with; None but for frost.
+    """
+
+    sha256: str
+    bytes: int
+    shape: tuple[int, ...]
+    freqfast: str
+    photographs: str | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of corrupted images was made from, and the files that are finished.
+
+    Attributes:
+        source: Name of the data set.
+        images: Number of images, ``N``.
+        images_sha256: Hash of their bytes, followed by their labels as little-endian int64.
+        limit: How many images were asked for; None for the whole test set.
+        seed: Seed of the corruptions.
+        severities: The severities that every file holds, ascending.
+        files: By file name; that of the labels is among them.
+        classes: Names of the classes, in the order of the labels; None where they are not known.
+        freqfast: The version that wrote it last.
+
+    Raises:
+        ValueError: If the severities are not some of `SEVERITIES` in ascending order.
+    """
+
+    schema: Literal["freqfast-corruptions-1"] = field(default="freqfast-corruptions-1", kw_only=True)
+    freqfast: str = field(default=__version__, kw_only=True)
+    source: str
+    images: Annotated[int, Field(ge=1)]
+    images_sha256: str
+    limit: int | None
+    seed: int
+    severities: tuple[int, ...]
+    files: Mapping[Annotated[str, Field(pattern=r"^[^/\\]+\.npy$")], StoredFile] = field(default_factory=dict)
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the severities."""
+        if not self.severities or list(self.severities) != sorted(set(self.severities) & set(SEVERITIES)):
+            raise ValueError(f"severities must be some of 1, 2, 3, 4 and 5, ascending, got {self.severities}")
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """The corruptions that are finished, the published ones first and in their order."""
+        names = [file.removesuffix(".npy") for file in self.files if file != LABELS]
+        return tuple(sorted(names, key=lambda name: (*CORRUPTIONS, name).index(name)))
+
+
+def read_manifest(folder: str | Path) -> Manifest | None:
+    """The manifest of a folder of corrupted images; None if it has none, as the published archive.
+
+    Raises:
+        ValueError: If there is a ``manifest.json`` that `write_manifest` did not write.
+    """
+    path = Path(folder) / MANIFEST
+    return read_record(path, Manifest, ignore_unknown=True) if path.exists() else None
+
+
+def write_manifest(folder: str | Path, manifest: Manifest) -> None:
+    """Write the manifest into its folder, whole or not at all."""
+    write_record(Path(folder) / MANIFEST, replace(manifest, freqfast=__version__))

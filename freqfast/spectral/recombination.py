@@ -1,0 +1,68 @@
+"""Images that take their spectrum from two others: amplitude and phase, or low and high frequencies."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from freqfast.spectral.tensors import at_least_float32
+
+__all__ = ["gaussian_low_pass", "recombine_amplitude_phase"]
+
+
+def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
+    """Combine the phases of images with the amplitude spectra of others.
+
+    The DFT is taken over channels, rows and columns together, after Chen et al. (2021, arXiv:2108.08487).
+
+    Args:
+        phase_of: ``(N, C, H, W)`` floating point.
+        amplitude_of: Same shape.
+
+    Returns:
+        New images, same shape and dtype (half types are computed in float32), which may leave the range of pixels. An
+        image with its own amplitude comes back up to rounding.
+
+    Examples:
+        >>> images = torch.rand(2, 3, 8, 8)
+        >>> torch.allclose(recombine_amplitude_phase(images, images), images, atol=1e-5)
+        True
+    """
+    axes = (1, 2, 3)
+    phase = torch.fft.rfftn(at_least_float32(phase_of), dim=axes).angle()
+    amplitude = torch.fft.rfftn(at_least_float32(amplitude_of), dim=axes).abs()
+    combined = torch.fft.irfftn(torch.polar(amplitude, phase), s=phase_of.shape[1:], dim=axes)
+    return combined.to(phase_of.dtype)
+
+
+def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
+    """Blur images by a Gaussian, cut at three standard deviations but at least a 3x3 kernel; borders are reflected.
+
+    What it takes away, ``images - gaussian_low_pass(images, sigma)``, are their high frequencies.
+
+    Args:
+        images: ``(N, C, H, W)`` floating point.
+        sigma: Standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel.
+
+    Returns:
+        New images, same shape and dtype.
+
+    Raises:
+        RuntimeError: If the kernel reaches over a whole image.
+
+    Examples:
+        >>> image = torch.zeros(1, 1, 5, 5)
+        >>> image[..., 2, 2] = 1
+        >>> gaussian_low_pass(image, 0.5)[0, 0, 2].round(decimals=3)
+        tensor([0.0000, 0.0840, 0.6190, 0.0840, 0.0000])
+    """
+    count, channels, height, width = images.shape
+    sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device).view(-1, 1).expand(count, 1)
+    reach = (3 * sigma).clamp_min(1)
+    radius = int(reach.max())
+    offsets = torch.arange(-radius, radius + 1, device=images.device)
+    taps = (-0.5 * (offsets / sigma).square()).exp() * (offsets.abs() <= reach)
+    kernels = (taps / taps.sum(1, keepdim=True)).repeat_interleave(channels, 0)[:, None]
+    padded = functional.pad(images, (radius,) * 4, mode="reflect")
+    planes = padded.reshape(1, -1, height + 2 * radius, width + 2 * radius)  # each with a kernel of its own
+    rows = functional.conv2d(planes, kernels[..., None], groups=planes.shape[1])
+    return functional.conv2d(rows, kernels[:, :, None], groups=planes.shape[1]).view_as(images)

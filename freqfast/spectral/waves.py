@@ -1,0 +1,48 @@
+"""Planar waves that are added to images: single frequencies that no other augmentation brings."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from freqfast.spectral.tensors import at_least_float32
+
+__all__ = ["add_planar_waves"]
+
+
+def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Generator | None = None) -> Tensor:
+    """Add one planar wave of random frequency, direction and amplitude to each channel of each image.
+
+    With n the longer side, x and y pixels from the centre, ``f`` drawn from 1/n, 2/n, ..., 1 cycles/pixel (those above
+    1/2 are seen at 1 - f) and ``w ~ U(0, pi)``, the wave is ``sin(2 pi f (x cos w + y sin w) - pi / 4)``, scaled to an
+    L2 norm over the image that is exponentially distributed. The result is clamped to [0, 1].
+
+    After Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), whose pixels lie n / (n - 1) apart.
+
+    Args:
+        images: ``(N, C, H, W)`` float pixels in [0, 1].
+        strength: Mean of the wave's L2 norm in an image of 32x32; it grows with the square root of the image's area, so
+            that its root mean square is ``strength / 32`` pixel values in the mean whatever the size.
+        generator: Source of randomness on the images' device; None for torch's own.
+
+    Returns:
+        New images, same shape and dtype (half types are computed in float32).
+
+    Examples:
+        >>> images = torch.full((2, 3, 32, 32), 0.5)
+        >>> waves = add_planar_waves(images, 1.0, torch.Generator().manual_seed(0)) - images
+        >>> waves.flatten(2).norm(dim=2).shape
+        torch.Size([2, 3])
+    """
+    count, channels, height, width = images.shape
+    shape, device, longer = (count, channels, 1, 1), images.device, max(height, width)
+    frequency = torch.randint(1, longer + 1, shape, device=device, generator=generator) / longer
+    angle = torch.pi * torch.rand(shape, device=device, generator=generator)
+    norm = (
+        torch.empty(shape, device=device).exponential_(generator=generator) * strength * math.sqrt(height * width) / 32
+    )
+    y = torch.arange(height, device=device)[:, None] - (height - 1) / 2
+    x = torch.arange(width, device=device) - (width - 1) / 2
+    wave = (2 * torch.pi * frequency * (x * angle.cos() + y * angle.sin()) - torch.pi / 4).sin()
+    wave = wave * (norm / wave.norm(dim=(2, 3), keepdim=True))
+    return (at_least_float32(images) + wave).clamp(0, 1).to(images.dtype)

@@ -1,0 +1,95 @@
+"""Runs evaluated on the corruptions of CIFAR-10-C-bar, by which no choice was made."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freqfast import __version__
+from freqfast.progress import Progress
+from freqfast.records import read_record, record_from, write_record
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.report import Fraction
+
+if TYPE_CHECKING:
+    from freqfast.runs.run import Run
+
+__all__ = ["CBarAccuracy", "evaluate_c_bar", "read_c_bar"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CBarAccuracy:
+    """What ``bar.json`` in a run directory holds. Accuracies are fractions.
+
+    Attributes:
+        mean_bar: Mean over the corruptions.
+        accuracy: By corruption and severity.
+        images: Images in each of these cells.
+        seconds: What the evaluation took.
+        version: Version of freqfast.
+    """
+
+    mean_bar: Fraction
+    accuracy: Mapping[str, Mapping[int, Fraction]]
+    images: int
+    seconds: float
+    version: str
+
+
+def evaluate_c_bar(
+    run: "Run",
+    data_path: str | Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Evaluate a finished run on CIFAR-10-C-bar, on the images of its report, and write the result to its directory.
+
+    Args:
+        run: The run.
+        data_path: Where its data is; by default where it was.
+        device: Where to evaluate; by default where it was trained.
+        progress: Called as ``progress(done, total, message)``.
+
+    Raises:
+        ValueError: If the data is not the run's.
+    """
+    from freqfast.corruptions import C_BAR
+    from freqfast.data import load_data
+    from freqfast.data.images import data_hash
+    from freqfast.models.classifier import Classifier
+    from freqfast.robustness import evaluate_cells
+    from freqfast.training.outcome import source_of_run
+
+    started = time.monotonic()
+    data = load_data(run.recipe.data, data_path or run.environment.data.path, progress)
+    if data_hash(data) != run.environment.data.sha256:
+        raise ValueError(f"{run.path} was trained on other data than this; name its own")
+    stored = run.stored
+    classifier = Classifier(
+        stored.model,
+        stored.mean,
+        stored.std,
+        device or run.environment.device,
+        run.report.precision,
+        name=str(run.path),
+    )
+    source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), C_BAR), clean=None)
+    found = evaluate_cells(classifier, source.cells(), len(source.keys), progress).to_dict()
+    values = {key: found[key] for key in ("mean_bar", "accuracy", "images")}
+    values |= {"seconds": time.monotonic() - started, "version": __version__}
+    write_record(run.directory.c_bar, record_from(values, CBarAccuracy))
+
+
+def read_c_bar(directory: RunDirectory) -> CBarAccuracy | None:
+    """What `evaluate_c_bar` found of a run; None if it did not run.
+
+    Raises:
+        ValueError: If the file is corrupt.
+    """
+    try:
+        return read_record(directory.c_bar, CBarAccuracy, ignore_unknown=True)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{error}; remove the file and run the study again") from None

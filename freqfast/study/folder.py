@@ -1,0 +1,36 @@
+"""The study's folder: the name of everything in it."""
+
+from pathlib import Path
+
+from freqfast.runs.directory import RunDirectory
+from freqfast.study.definition import PlannedRun
+
+__all__ = ["StudyFolder"]
+
+
+class StudyFolder:
+    """A study's folder, which need not exist.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        path: The folder.
+        results: The result file, see `freqfast.study.write_results`.
+        figures: What `freqfast.report` draws of it.
+        jobs: What submitit keeps of jobs, their logs too if they ran on a cluster.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.results = self.path / "results.json"
+        self.figures = self.path / "figures"
+        self.jobs = self.path / "jobs"
+
+    def run(self, run: PlannedRun) -> RunDirectory:
+        """The directory of a run: ``runs/<arm>/seed-<n>``."""
+        return RunDirectory(self.path / "runs" / run.name)
+
+    def failure(self, run: PlannedRun) -> Path:
+        """Where a failed run leaves its error, one line, and below it the traceback: ``runs/<arm>/seed-<n>.error``."""
+        return self.run(run).path.with_suffix(".error")

@@ -1,0 +1,172 @@
+"""What a run needs before its first step: data, environment and Learner, and the checks of a run that goes on."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from freqfast.corruptions import plugin_corruptions, try_corruptions
+from freqfast.data import ImageData, load_data
+from freqfast.models.file import StoredModel, check_readable
+from freqfast.progress import Progress
+from freqfast.records import differences
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.environment import Environment, environment_differences
+from freqfast.runs.recipe import Recipe, differing_fields
+from freqfast.training.environment import describe_environment, threads
+from freqfast.training.learner import build_learner, filter_proportion, model_spec
+from freqfast.training.loop import ResumableLearner
+
+__all__ = ["PreparedRun", "check_recipe", "prepare_run"]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to train.
+
+    Attributes:
+        recipe: What is run.
+        directory: Where; not there yet if the run is new.
+        environment: That of its start, but for the device, which is the one of now.
+        data: Its data; what is held out stands in the place of the test images.
+        learn: Its Learner, untrained.
+        before: The frequency proportion of the untrained model.
+    """
+
+    recipe: Recipe
+    directory: RunDirectory
+    environment: Environment
+    data: ImageData
+    learn: ResumableLearner
+    before: list[float]
+
+    @property
+    def stored(self) -> StoredModel:
+        """The model as its file holds it."""
+        data = self.data
+        return StoredModel(self.learn.model, model_spec(self.recipe, data), data.classes, data.mean, data.std)
+
+
+def prepare_run(
+    recipe: Recipe,
+    directory: RunDirectory,
+    start: Environment | None = None,
+    data_path: str | Path | None = None,
+    device: torch.device | str | None = None,
+    command: str | None = None,
+    progress: Progress | None = None,
+) -> PreparedRun:
+    """Load a run's data and build its Learner; of a run that goes on, check that the data is that of its start.
+
+    Args:
+        recipe: What is run.
+        directory: Where.
+        start: The environment whose data path, device, threads and precision are taken: that of the run's own start if
+            the directory exists, else that of a run to repeat, or None.
+        data_path: Where the data is, in place of the one in `start`.
+        device: Where to train, in place of the one in `start`.
+        command: The shell command that starts the run.
+        progress: Called as ``progress(done, total, message)``.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+        ValueError: If the recipe, the data or the device does not fit, or a corruption of another package fails.
+    """
+    if start is not None:
+        data_path = data_path or _place_of(start)
+        device = device or start.device
+    data = load_data(recipe.data, data_path, progress)
+    with threads(torch.get_num_threads() if start is None else start.threads):
+        precision = recipe.precision if start is None else start.precision
+        environment = describe_environment(recipe, data, data_path, device, precision, command)
+        if start is not None and directory.is_started:
+            _check_data(start, environment, directory)
+            if changes := environment_differences(start, environment):
+                warnings.warn(
+                    f"not the environment that {directory.path} was started in, so its result may differ: "
+                    f"{'; '.join(changes)}",
+                    stacklevel=3,
+                )
+            environment = replace(start, device=environment.device)
+        data = data.hold_out(recipe.holdout)
+        try:
+            try_corruptions(plugin_corruptions(), data.test.images)
+        except ValueError as error:
+            raise ValueError(f"{error}; repair it or uninstall its package: runs are evaluated on it") from error
+        chosen = replace(recipe, precision=environment.precision)
+        learn = build_learner(chosen, data, environment.device, path=directory.path)
+        prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn))
+        check_readable(prepared.stored)
+    return prepared
+
+
+def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
+    """The recipe of a run, if it may go on with the one that is given.
+
+    Names and descriptions only tell what a recipe is for, and may differ; the run keeps its own.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If a value differs, naming the first, or the recipe's file was changed since the start.
+    """
+    stored = directory.read_recipe()
+    names = differing_fields(stored, given)
+    old, new = ({name: getattr(recipe, name) for name in names} for recipe in (stored, given))
+    for key, then, now in differences(old, new):
+        raise ValueError(
+            f"{directory.path} was started with {key} {then!r}, the recipe given has {now!r}; "
+            "give the same recipe or another out"
+        )
+    digest = hashlib.sha256(directory.recipe.read_bytes()).hexdigest()
+    if not directory.is_finished and digest != directory.read_environment().recipe_sha256:
+        raise ValueError(
+            f"{directory.recipe} has changed since the run was started (its SHA-256 is not the one in "
+            f"{directory.environment.name}); put the old text back, or start a new run"
+        )
+    return stored
+
+
+def _place_of(start: Environment) -> str | None:
+    """Where the data of a run was found at its start; None if no place was named.
+
+    Raises:
+        FileNotFoundError: If nothing is there any more.
+    """
+    place = start.data.path
+    if place is not None and not os.path.exists(place):
+        raise FileNotFoundError(f"{place}, where the run's data was, does not exist; say by data_path where it is now")
+    return place
+
+
+def _check_data(start: Environment, now: Environment, directory: RunDirectory) -> None:
+    """Refuse other data than that of the start.
+
+    Raises:
+        ValueError: If the data has changed; it names the files that were written since.
+    """
+    if now.data.sha256 == start.data.sha256:
+        return
+    place = now.data.path
+    files = [] if place is None else list(_written_since(directory.environment.stat().st_ctime, Path(place)))
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    raise ValueError(
+        f"the data {place or now.data.name} has changed since {directory.path} was started (SHA-256 of its arrays "
+        f"{now.data.sha256[:12]}..., then {start.data.sha256[:12]}...)"
+        + (f"; written since: {', '.join(files[:3])}{more}" if files else "")
+        + "; put the old data back or start a new run"
+    )
+
+
+def _written_since(moment: float, place: Path) -> Iterator[str]:
+    """Files of a data set that were written, moved or replaced since, by the time that no program can set back."""
+    if place.is_file():
+        yield place.name
+        return
+    for folder, _, names in os.walk(place):
+        for path in (Path(folder) / name for name in sorted(names)):
+            if path.lstat().st_ctime > moment:
+                yield str(path.relative_to(place))

@@ -1,0 +1,161 @@
+"""Recipe to run directory, in one go or in several."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+
+from freqfast.callbacks import FitProgress
+from freqfast.compute.memory import memory_error
+from freqfast.models.file import check_readable
+from freqfast.progress import Progress, RunStoppedError, Stop, stopping
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import Run, load_run
+from freqfast.training.checkpoint import CheckpointPolicy, Origin
+from freqfast.training.environment import threads
+from freqfast.training.learner import fit_recipe
+from freqfast.training.loop import DivergenceWatch, FitKeeper
+from freqfast.training.outcome import write_outcome
+from freqfast.training.preparation import PreparedRun, check_recipe, prepare_run
+
+__all__ = ["run_recipe"]
+
+
+def run_recipe(
+    recipe: Recipe,
+    out: str | Path,
+    data_path: str | Path | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+    resume: bool = False,
+    *,
+    policy: CheckpointPolicy | None = None,
+    stop: Stop = lambda: None,
+    like: Run | None = None,
+    command: str | None = None,
+) -> Run:
+    """Train, evaluate and export a recipe into a run directory; see `freqfast.runs.directory` for what it holds.
+
+    Everything that the recipe and the data can get wrong is checked before the directory appears. On the CPU a run
+    that was stopped and resumed, however often and wherever, ends with the same bits as one that was not.
+
+    Args:
+        recipe: What to run.
+        out: The run directory.
+        data_path: Where the data is; see `freqfast.data.load_data`. A resumed run looks where it was at the start.
+        device: Where to train; fastai's default device if None, for a resumed run the one of its start.
+        progress: Called as ``progress(done, total, message)``.
+        resume: Go on with `out` if it is unfinished, read it if it is finished; otherwise it must not exist.
+        policy: When to save checkpoints; after each epoch and every ten minutes by default.
+        stop: Asked after each step for the number of a signal that wants the run to stop; None if none does.
+        like: A run whose data path, device, number of threads and precision a new run takes over.
+        command: The shell command that starts the run, to be kept with it.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        FileExistsError: If `out` exists and `resume` is off, or another process makes it in the meantime.
+        FileNotFoundError: If `out` exists and is no run directory, or the data is not there.
+        BlockingIOError: If another process works on `out`.
+        ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with), a corruption
+            of another package fails, no checkpoint can be read, or the training diverges.
+        RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
+
+    Examples:
+        >>> run_recipe(Recipe("small", data="photos", epochs=1), ".")
+        Traceback (most recent call last):
+        FileExistsError: . exists already; choose another out or remove it
+    """
+    directory, watched = RunDirectory(out), stopping(progress, stop)
+    exists = os.path.lexists(out)
+    if exists and not resume:
+        raise FileExistsError(f"{out} exists already; choose another out or remove it")
+    start = None if like is None else like.environment
+    with ExitStack() as lock:
+        if exists:
+            lock.enter_context(directory.locked())
+            recipe = check_recipe(recipe, directory)
+            if directory.is_finished:
+                return _finished(directory)
+            start = directory.read_environment()
+        prepared = prepare_run(recipe, directory, start, data_path, device, command, watched)
+        if not exists:
+            lock.enter_context(directory.created(recipe, prepared.environment))
+        policy = policy or CheckpointPolicy()
+        keeper = FitKeeper(directory, _origin(prepared), policy, stop, lambda: check_readable(prepared.stored))
+        with _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
+            _fit(prepared, keeper, progress)
+            write_outcome(prepared, keeper.seconds, watched)
+        return _finished(directory)
+
+
+def _origin(prepared: PreparedRun) -> Origin:
+    environment = prepared.environment
+    return Origin(
+        recipe_sha256=environment.recipe_sha256,
+        data_sha256=environment.data.sha256,
+        threads=environment.threads,
+        precision=environment.precision,
+    )
+
+
+def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None) -> None:
+    """Train from the last checkpoint to the end.
+
+    Raises:
+        FloatingPointError: If the training diverges.
+    """
+    learn, watch = prepared.learn, DivergenceWatch()
+    learn.keeper = keeper
+    extra = [watch] if progress is None else [watch, FitProgress(progress)]
+    with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
+        fit_recipe(learn, prepared.recipe)
+    if watch.found is not None:
+        raise FloatingPointError(watch.found)
+
+
+def _finished(directory: RunDirectory) -> Run:
+    run = load_run(directory.path)
+    directory.remove_checkpoints()
+    return run
+
+
+@contextmanager
+def _one_line_errors(prepared: PreparedRun, keeper: FitKeeper) -> Iterator[None]:
+    """Say in one line what stopped a run, and what is left of it."""
+    recipe, directory = prepared.recipe, prepared.directory
+    try:
+        yield
+    except FloatingPointError as error:
+        last = f"the last good checkpoint is {keeper.folder.files()[-1]}" if keeper.saved else "nothing was saved yet"
+        raise ValueError(
+            f"the training diverged {error}; {last}. Lower lr ({recipe.lr:g}) or lengthen its rise (pct_start, "
+            f"{recipe.pct_start:g}), and start a new run: {directory.path} stays unfinished"
+        ) from None
+    except RunStoppedError as error:
+        raise _stopped(str(error), directory, error.signum) from error
+    except OSError as error:
+        text = f"{error.filename or directory.path}: {error.strerror}" if error.strerror else str(error)
+        raise _stopped(text, directory) from error
+    except Exception as error:
+        if (reason := memory_error(error)) is not None:
+            text = (
+                f"out of memory {keeper.place()} ({reason:.300}); end other programs, or start anew with a batch_size"
+            )
+            raise _stopped(f"{text} below {recipe.batch_size}", directory) from error
+        if keeper.saved != (recipe.epochs, 0):
+            raise
+        hint = "the trained weights are kept; once this is repaired, the run can be resumed and is evaluated"
+        if isinstance(error, ValueError):
+            raise ValueError(f"{error}; {hint}") from error
+        error.add_note(hint)
+        raise
+
+
+def _stopped(reason: str, directory: RunDirectory, signum: int | None = None) -> RunStoppedError:
+    left = "it can be resumed" if directory.is_started else f"{directory.path} is gone, and the run with it"
+    return RunStoppedError(f"{' '.join(reason.split())}; {left}", signum)

@@ -1,0 +1,97 @@
+"""Results as files, and analyses by name, ours and those of other packages."""
+
+import json
+
+import numpy as np
+import pytest
+
+from freqfast.analysis import ImageResult, filter_quality, find_analysis, list_analyses, read_analysis
+from freqfast.records import plain, write_record
+from tests.support.finished import image_results
+
+RESULTS = {found.analysis: found for found in image_results()}
+RESULTS["quality"] = filter_quality(np.random.default_rng(0).standard_normal((2, 3, 3, 3)), "conv1")
+
+
+def test_every_analysis_has_a_result_of_its_name():
+    assert list(list_analyses()) == list(RESULTS)
+    for name, found in RESULTS.items():
+        analysis = find_analysis(name)
+        assert (analysis.name, analysis.result) == (name, type(found))
+        assert analysis.needs_images == isinstance(found, ImageResult)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_file_is_read_as_it_was_written(name, tmp_path):
+    path = tmp_path / "found.json"
+    write_record(path, RESULTS[name])
+    again = read_analysis(path)
+    assert type(again) is type(RESULTS[name])
+    assert plain(again) == plain(RESULTS[name]) == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_files_of_older_versions_are_read(name, tmp_path):
+    newer = ("data", "data_sha256", "weights_sha256", "command")
+    values = {key: value for key, value in plain(RESULTS[name]).items() if key not in newer}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(values))
+    found = read_analysis(path)
+    assert {key: value for key, value in plain(found).items() if key not in newer} == values
+    assert all(getattr(found, key, None) is None for key in newer)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("heatmap", {"error": [[0.1, 1.2]]}, "error: must lie in 0..1, got 0.1 to 1.2"),
+        ("heatmap", {"error": [[0.1, "x"]]}, "error: must hold numbers"),
+        ("heatmap", {"error": []}, "error must have two dimensions"),
+        ("heatmap", {"error": [[float("nan")]]}, "error: must lie in 0..1"),
+        ("heatmap", {"images": 0}, "images must be greater than or equal to 1, got 0"),
+        ("heatmap", {"data": 3}, "data must be a valid string, got 3"),
+        ("heatmap", {"surprise": 1}, "unknown key 'surprise'"),
+        ("reliance", {"cutoffs": [0.3, 0.1, 0.2]}, "cut-offs must increase"),
+        ("reliance", {"low": [0.1]}, r"low must have shape \(3,\), got \(1,\)"),
+        ("ablation", {"bands": {"edges": [0, 1], "names": ["a", "b"]}}, "bands: edges must be one more than names"),
+        ("ablation", {"counts": [-1, 2]}, "counts must not be negative"),
+        ("quality", {"schema": 2}, "schema 2 is not the one that this version reads"),
+        ("quality", {"analysis": "reliance"}, "unknown key|is missing"),
+        ("quality", {"analysis": "astrology"}, "unknown analysis 'astrology'; the analyses are heatmap, reliance"),
+    ],
+)
+def test_corrupt_files_are_one_clear_line(name, change, message, tmp_path):
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(plain(RESULTS[name]) | change))
+    with pytest.raises(ValueError, match=message) as error:
+        read_analysis(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_what_another_package_registers_must_be_an_analysis_of_that_name(install):
+    source = "from freqfast.analysis.quality import QUALITY as taken\nnumber = 3\n"
+    install("analyses", source, taken="taken", number="number", heatmap="number")
+    assert list(list_analyses().items())[4:] == [
+        (name, "An analysis by other-analyses.") for name in ("number", "taken")
+    ]
+    for name, got in (("taken", "the analysis 'quality'"), ("number", "a int")):
+        message = f"analysis entry point '{name}' must be an Analysis of this name, got {got}"
+        with pytest.raises(ValueError, match=message):
+            find_analysis(name)
+    assert find_analysis("heatmap").title == "Fourier heat map"  # ours come first
+
+
+def test_options_are_the_parameters_with_a_description():
+    options = {name: list(find_analysis(name).options) for name in RESULTS}
+    assert options == {
+        "heatmap": ["norm", "seed"], "reliance": [], "ablation": ["bands", "layer", "seed"], "quality": ["layer"],
+    }  # fmt: skip
+
+
+def test_results_say_the_main_numbers():
+    told = {name: find_analysis(name).describe("a run", found) for name, found in RESULTS.items()}
+    assert "a run: mean error " in told["heatmap"]
+    assert "below 0.20 cycles/pixel" in told["reliance"]
+    assert "without low filters" in told["ablation"]
+    assert "variance entropy" in told["quality"]

@@ -1,0 +1,167 @@
+"""Views of each batch beside the batch: what passes through the network, what is learned from, what is shown."""
+
+import numpy as np
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.mixup import MixUp
+from fastai.callback.training import GradientAccumulation
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from freqfast.callbacks import AugMix, AutoPrecision, FourierBasisAugmentation, GaussianNoise, HybridAugment
+from freqfast.callbacks.references import jensen_shannon
+from freqfast.callbacks.views import ViewsCallback
+
+
+class Darker(ViewsCallback):
+    """A view whose pixels are half of the batch's."""
+
+    def __init__(self, share=1.0, views=1, **options):
+        super().__init__(share, views, **options)
+
+    def change(self, pixels):
+        return pixels / 2
+
+
+class Steps(Callback):
+    """Keeps what each training batch brings: input, all predictions, targets, the loss and what is descended on."""
+
+    run_valid = False
+    order = ViewsCallback.order + 0.5
+
+    def __init__(self):
+        self.kept = []
+
+    def before_fit(self):
+        self.hook = self.learn.model.register_forward_hook(
+            lambda model, inputs, output: setattr(self, "output", output)
+        )
+
+    def before_batch(self):
+        self.images = self.learn.xb[0].as_subclass(Tensor).clone()
+
+    def after_loss(self):
+        learn = self.learn
+        targets = learn.yb[0].as_subclass(Tensor)
+        losses = [loss.detach().clone() for loss in (learn.loss, learn.loss_grad)]  # fastai scales them in place
+        self.kept.append((self.images, self.output.detach(), learn.pred.detach(), targets, *losses))
+
+    def after_fit(self):
+        self.hook.remove()
+
+
+def steps_of(learn, *cbs):
+    steps = Steps()
+    learn.fit(1, 0.01, cbs=[*cbs, steps])
+    return steps.kept
+
+
+@pytest.mark.parametrize("views", [0, 1, 2])
+def test_the_batch_and_its_views_pass_together(views, make_learner):
+    darker = Darker(views=views)
+    kept = steps_of(make_learner(), darker)
+    assert darker.passes_per_image == 1 + views
+    clean = steps_of(make_learner())[0][0]  # the first batch, before anything was drawn
+    parts = kept[0][0].chunk(1 + views)
+    assert len(kept[0][1]) == 16 * (1 + views)
+    if views:
+        assert torch.equal(parts[0], clean)
+    for changed in parts[1:] or parts:
+        assert (changed != clean).flatten(1).any(1).all()
+    assert [len(targets) for _, _, _, targets, _, _ in kept] == [16] * 5
+
+
+def test_a_view_changes_a_share(make_learner):
+    for images, *_ in steps_of(make_learner(), Darker(share=0.25)):
+        clean, view = images.chunk(2)
+        assert int((clean != view).flatten(1).any(1).sum()) == 4
+
+
+def test_the_mean_of_the_losses_is_descended_on_and_that_of_the_batch_is_shown(make_learner):
+    for _, output, pred, targets, loss, descended in steps_of(make_learner(), Darker(views=2)):
+        losses = [cross_entropy(part, targets) for part in output.chunk(3)]
+        torch.testing.assert_close(descended, sum(losses) / 3)
+        torch.testing.assert_close(loss, losses[0])
+        assert torch.equal(pred, output[:16])
+
+
+def test_the_consistency_of_augmix_is_added(make_learner):
+    for _, output, _, targets, loss, descended in steps_of(make_learner(), AugMix(jsd=12.0)):
+        parts = output.chunk(3)
+        torch.testing.assert_close(descended, cross_entropy(parts[0], targets) + 12 * jensen_shannon(parts))
+        torch.testing.assert_close(loss, cross_entropy(parts[0], targets))
+
+
+def test_the_gradient_is_that_of_the_descended_loss(make_learner):
+    learn = make_learner(Darker())
+    steps = Steps()
+    gradients = []
+
+    def before_step(self):
+        gradients.append(self.learn.model[1][2].bias.grad.clone())
+
+    learn.fit(1, 0.0, cbs=[steps, Callback(before_step=before_step)])
+    for (_, output, _, targets, *_), gradient in zip(steps.kept, gradients, strict=True):
+        residuals = output.softmax(1) - torch.nn.functional.one_hot(targets, 3).repeat(2, 1)
+        torch.testing.assert_close(gradient, residuals.mean(0))
+
+
+def test_gradient_accumulation_scales_all_of_it(make_learner):
+    seen = []
+
+    def before_backward(self):
+        seen.append(float(self.learn.loss_grad.detach()))
+
+    steps = Steps()
+    make_learner().fit(
+        1, 0.0, cbs=[Darker(), GradientAccumulation(32), steps, Callback(before_backward=before_backward)]
+    )
+    for (*_, descended), scaled in zip(steps.kept, seen, strict=True):
+        assert scaled == pytest.approx(float(descended) / 2)
+
+
+def test_mixup_mixes_first_and_keeps_its_loss(make_learner):
+    learn = make_learner()
+    for images, output, pred, *_ in steps_of(learn, Darker(), MixUp()):
+        assert len(images) == len(output) == 2 * len(pred) == 32
+    assert learn.loss_func(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long)) == pytest.approx(np.log(3))
+
+
+def test_what_changes_single_samples_comes_after(make_learner):
+    learn, noise = make_learner(), GaussianNoise(share=0.5)
+    for images, *_ in steps_of(learn, noise, Darker(views=0)):
+        assert len(images) == 16
+    assert noise.order > Darker.order
+
+
+def test_bfloat16(make_learner):
+    for _, _, pred, _, _, descended in steps_of(make_learner(AutoPrecision("bfloat16")), AugMix(jsd=1.0)):
+        assert pred.dtype == descended.dtype == torch.float32
+
+
+def test_models_of_several_inputs(make_learner, make_model):
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = make_model()
+
+        def forward(self, images, scale):
+            return self.model(images) * scale
+
+    def before_batch(self):
+        self.learn.xb = (self.learn.xb[0], torch.arange(len(self.learn.xb[0]), dtype=torch.float32)[:, None])
+
+    learn = make_learner(model=Two(), splitter=lambda model: [list(model.parameters())])
+    adds = Callback(before_batch=before_batch)
+    adds.order = -5
+    for _, output, pred, *_ in steps_of(learn, adds, Darker()):
+        assert float(output[0].abs().max()) == float(output[16].abs().max()) == 0
+        assert len(pred) == 16
+
+
+def test_two_that_add_views_are_refused(make_learner):
+    learn = make_learner([HybridAugment(), FourierBasisAugmentation()])
+    with pytest.raises(ValueError, match="HybridAugment and FourierBasisAugmentation both add views of each batch"):
+        learn.fit(1)
+    make_learner([HybridAugment(), FourierBasisAugmentation(clean_too=False)]).fit(1)

@@ -1,0 +1,29 @@
+import numpy as np
+from freqfast.cli.rows import cell_rows, write_csv
+
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes, compare
+
+
+def test_rows_are_cells(tmp_path):
+    confidence, labels = np.full(4, 0.75), np.ones(4)
+    cells = {
+        key: Outcomes.measure(np.arange(4) < right, confidence, labels)
+        for key, right in ((CLEAN, 4), (("contrast", 1), 3), (("invert", 2), 1))
+    }
+    result = CorruptionResult(cells)
+    rows = cell_rows(result)
+    assert [(row["corruption"], row["severity"], row["family"]) for row in rows] == [
+        ("clean", 0, ""), ("contrast", 1, "digital"), ("invert", 2, "")
+    ]  # fmt: skip
+    for row in rows:
+        assert row["right"] / row["images"] == row["accuracy"]
+        assert row["accuracy"] == result.outcomes[row["corruption"], row["severity"]].accuracy
+        assert row["low"] <= row["accuracy"] <= row["high"]
+    write_csv(tmp_path / "r.csv", result)
+    lines = (tmp_path / "r.csv").read_text().splitlines()
+    assert lines[0] == "corruption,severity,family,images,right,accuracy,low,high,ece"
+    assert len(lines) == 4
+    write_csv(tmp_path / "r.csv", result, compare(result, CorruptionResult({("contrast", 1): cells[CLEAN]})))
+    lines = (tmp_path / "r.csv").read_text().splitlines()
+    assert lines[0].endswith("ece,difference,only_model,only_baseline,p")
+    assert [line.split(",")[9] for line in lines[1:]] == ["", "-0.25", ""]

@@ -1,0 +1,137 @@
+"""Image trees in folders."""
+
+import io
+import os
+import tarfile
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from freqfast.data import load_data
+from tests.support.trees import add_member, assert_holds_tree, png
+
+
+@pytest.mark.parametrize("splits", [("train", "test", "valid"), ("train", "valid", "val"), ("train", "val")])
+def test_the_first_known_split_is_the_test_set(make_tree, splits):
+    tree = make_tree(splits=splits, classes=("bee", "ant"))
+    data = load_data("cifar10", tree)
+    assert (data.name, data.classes, data.published) == ("images", ("ant", "bee"), None)
+    assert data.train.images.shape == (6, 6, 8, 3)
+    assert_holds_tree(data, tree, splits[1])
+
+
+def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_path, monkeypatch, pack):
+    tree = make_tree(count=40)
+    data = load_data("cifar10", tree)
+    assert np.bincount(data.train.head(20).labels).min() >= 9
+    again = load_data("cifar10", pack(tree, tmp_path / "again.tgz"))
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(getattr(again, part).images, getattr(data, part).images)
+        np.testing.assert_array_equal(getattr(again, part).labels, getattr(data, part).labels)
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("L", ".png"), ("P", ".png"), ("RGBA", ".png"), ("RGB", ".JPG")])
+def test_other_modes_become_rgb(make_tree, mode, suffix):
+    tree = make_tree(suffix=suffix)
+    for path in tree.rglob(f"*{suffix}"):
+        Image.open(path).convert(mode).save(path)
+    assert_holds_tree(load_data("cifar10", tree), tree)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (png()[:45], "train/bee/1.png cannot be used as an image"),
+        (b"", "train/bee/1.png cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP$"),
+        (png(mode="I;16"), r"train/bee/1.png .* more than 8 bits a channel \(Pillow's mode I(;16)?\); convert it to"),
+        (png((9, 6)), "train/bee/1.png has 9x6 pixels, but .* has 8x6"),
+        (png((2000, 2000)), "train/bee/1.png .* 2000x2000 pixels are too many"),
+        (png((20000, 20000), "1"), "train/bee/1.png cannot be used"),
+    ],
+    ids=["cut", "empty", "16 bits", "size", "large", "bomb"],
+)
+def test_unusable_image(make_tree, refused, content, match):
+    tree = make_tree()
+    (tree / "train" / "bee" / "1.png").write_bytes(content)
+    refused(tree, match)
+
+
+def test_incomplete_trees(make_tree, tmp_path, refused):
+    (tmp_path / "bare" / "train").mkdir(parents=True)
+    (tmp_path / "bare" / "test").mkdir()
+    refused(tmp_path / "bare", "no images under both train/<class>/ and test/<class>/")
+    tree = make_tree()
+    (tree / "test" / "wasp").mkdir()
+    (tree / "test" / "wasp" / "0.png").write_bytes(png())
+    refused(tree, "class 'wasp' has test images, but none under train/")
+
+
+def test_linked_class_folders(make_tree, tmp_path):
+    """Class folders may lie elsewhere; a link that leads up, or to the whole disk, is not followed."""
+    tree = make_tree()
+    for split in ("train", "test"):
+        (tree / split / "bee").rename(tmp_path / f"bee of {split}")
+        (tree / split / "bee").symlink_to(tmp_path / f"bee of {split}")
+        (tree / split / "bee" / "up").symlink_to(tree)
+        (tree / split / "bee" / "disk").symlink_to("/")
+        (tree / split / "bee" / "notes.txt").symlink_to("nothing")
+    data = load_data("cifar10", tree)
+    assert (data.classes, len(data.train)) == (("ant", "bee"), 6)
+    (tmp_path / "bee of train" / "1.png").unlink()
+    assert len(load_data("cifar10", tree).train) == 5  # the cache noticed
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to nothing", "link to a device"])
+def test_a_name_that_is_no_regular_file(make_tree, refused, kind):
+    path = (tree := make_tree()) / "train" / "ant" / "9.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "link to a device" else "nothing")
+    refused(tree, "train/ant/9.png is no regular file")
+
+
+@pytest.fixture
+def large_archive(tmp_path):
+    """Writes an uncompressed archive of an image of noise, as often as wanted."""
+
+    def write(size, count):
+        buffer = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(buffer, "PNG")
+        with tarfile.open(tmp_path / "large.tar", "w") as tar:
+            for split in ("train", "test"):
+                for i in range(count):
+                    add_member(tar, f"d/{split}/ant/{i}.png", buffer.getvalue())
+        return tmp_path / "large.tar"
+
+    return write
+
+
+def test_the_memory_taken_is_that_of_the_pixels(large_archive):
+    """The files of an archive are not held beside their pixels, nor the pixels twice."""
+    archive, pixels = large_archive(200, 50), 100 * 200 * 200 * 3
+    tracemalloc.start()
+    load_data("cifar10", archive)
+    assert pixels < tracemalloc.get_traced_memory()[1] < 1.3 * pixels
+    tracemalloc.stop()
+
+
+def test_too_large_images_are_refused_before_their_archive_is_held(large_archive, refused):
+    archive = large_archive(2000, 3)
+    tracemalloc.start()
+    refused(archive, "2000x2000 pixels are too many for a data set held in memory")
+    assert tracemalloc.get_traced_memory()[1] < archive.stat().st_size / 2
+    tracemalloc.stop()
+
+
+def test_files_that_unpack_to_far_more_pixels_than_photographs(make_tree, refused):
+    tree = make_tree(splits=("train", "test"), count=1)
+    black = io.BytesIO()
+    Image.new("RGB", (1000, 1000)).save(black, "PNG")
+    for split in ("train", "test"):
+        for i in range(70):
+            (tree / split / "ant" / f"{i}.png").write_bytes(black.getvalue())
+        (tree / split / "bee" / "0.png").write_bytes(black.getvalue())
+    refused(tree, r"would unpack to 426,000,000 bytes of pixels, which photographs do not; shrink the images")

@@ -1,0 +1,147 @@
+"""Which data a name or a place means, the data sets of other packages, and what the cache spares."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from freqfast.data import ImageData, ImageSet, cache, cifar10, load_data, stored
+from freqfast.data.loading import load_place
+from freqfast.plugins import plugin_versions
+from freqfast.training import run_recipe
+from tests.support.tiny import TINY
+from tests.support.trees import assert_holds_tree
+
+STRIPES = """
+import numpy as np
+from freqfast.data import ImageData, ImageSet
+
+def load(place, progress):
+    images = np.zeros((40, 16, 16, 3), np.uint8)
+    images[::2, ::2] = 255
+    labels = np.arange(40) % 2
+    if progress:
+        progress(40, 40, f"drawing stripes of {place}")
+    return ImageData("stripes", ("across", "none"), ImageSet(images, labels), ImageSet(images[:8], labels[:8]))
+"""
+
+
+# Data sets of other packages
+
+
+def test_data_set_of_another_package(install, tmp_path):
+    """It is one function and one entry point; a recipe is trained on it by name."""
+    install("data", STRIPES, stripes="load")
+    calls = []
+    data = load_data("stripes", "/a/place", lambda *call: calls.append(call))
+    assert data.classes == ("across", "none")
+    assert calls == [(40, 40, "drawing stripes of /a/place")]
+    assert load_place("stripes").name == "stripes"
+    assert plugin_versions()["other-data"] == "1.0"
+    run = run_recipe(replace(TINY, data="stripes", epochs=1, callbacks={}), tmp_path / "run", None, "cpu")
+    assert run.environment.data.name == "stripes"
+    assert run.environment.packages["other-data"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", r"^data entry point 'bad' \(other_data:load\) cannot be imported: .*load"),
+        ("def load(place, progress): return 3", r"^data entry point 'bad' .* must return ImageData, got int$"),
+        ("def load(place, progress): return {}['x']", r"^data 'bad' cannot be loaded \(KeyError: 'x'\)$"),
+        ("def load(place, progress): raise ValueError('line 3 is corrupt')", "^line 3 is corrupt$"),
+    ],
+)
+def test_faulty_data_set_of_another_package(install, source, message):
+    install("data", source, bad="load")
+    with pytest.raises(ValueError, match=message):
+        load_data("bad")
+
+
+def test_other_packages_cannot_replace_a_built_in_data_set(install):
+    install("data", STRIPES, photos="load")
+    assert len(load_data("photos").classes) == 10
+
+
+def test_unknown_name_lists_those_that_exist(install):
+    install("data", STRIPES, stripes="load")
+    with pytest.raises(ValueError, match=r"^unknown data 'imagenet'; the data sets are cifar10, photos, stripes$"):
+        load_data("imagenet")
+
+
+# Names and places
+
+
+def test_name_of_a_data_set_is_no_place(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="photos is the name of a data set, not a place"):
+        load_data("cifar10", "photos")
+    assert load_place("photos").name == "photos"
+    (tmp_path / "photos").mkdir()
+    for place in (Path("photos"), "./photos"):
+        with pytest.raises(FileNotFoundError, match="photos holds no data set"):
+            load_place(place)
+
+
+def test_where_a_tree_is_found(make_tree, tmp_path, monkeypatch, pack):
+    parent, archives = tmp_path / "parent", tmp_path / "archives"
+    tree = make_tree(parent / "cifar10")
+    archives.mkdir()
+    archive = pack(tree, archives / "cifar10.tgz")
+    monkeypatch.setenv("FREQFAST_DATA", str(make_tree(tmp_path / "other", classes=("cat", "dog"))))
+    for place in (tree, parent, str(parent), archives, archive):
+        assert load_data("cifar10", place).classes == ("ant", "bee")
+    assert load_data("cifar10").classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_named_place_without_data_is_an_error(tmp_path, make_tree, monkeypatch, cache_folder, by_environment):
+    make_tree(cache_folder / "cifar10")  # must not be taken instead
+    (tmp_path / "empty").mkdir()
+    for place, message in (("empty", "holds no data set: name an archive"), ("absent", "absent does not exist")):
+        path = tmp_path / place
+        if by_environment:
+            monkeypatch.setenv("FREQFAST_DATA", str(path))
+        with pytest.raises(FileNotFoundError, match=message):
+            load_data("cifar10", None if by_environment else path)
+
+
+# The cache
+
+
+def test_decoded_cifar10_in_the_cache_needs_no_source(monkeypatch):
+    monkeypatch.setattr(stored, "download_cifar10", lambda progress: pytest.fail("must not download"))
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    one = ImageSet(images, np.zeros(1, np.int64))
+    cache.store("key", ImageData("cifar10", cifar10.CLASSES, one, one))
+    assert load_data("cifar10").classes == cifar10.CLASSES
+
+
+def test_a_changed_tree_and_a_corrupt_entry_are_decoded_again(make_tree, cache_folder, monkeypatch):
+    tree = make_tree()
+    first = load_data("cifar10", tree)
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "_decode", lambda *args: pytest.fail("must come from the cache"))
+        np.testing.assert_array_equal(load_data("cifar10", tree).train.images, first.train.images)
+    (corrupt,) = cache_folder.glob("*/train_images.npy")
+    corrupt.write_bytes(b"\x93NUMPY")
+    assert_holds_tree(load_data("cifar10", tree), tree)
+    assert len(corrupt.read_bytes()) > 100
+    (tree / "train" / "ant" / "new.png").write_bytes((tree / "test" / "bee" / "0.png").read_bytes())
+    assert len(load_data("cifar10", tree).train) == 7
+
+
+def test_progress_reaches_its_end(make_tree, tmp_path, pack):
+    calls = []
+    load_data("cifar10", pack(make_tree(), tmp_path / "a.tgz"), progress=lambda *call: calls.append(call))
+    assert calls[0][2] == "reading a.tgz"
+    assert calls[-1] == (12, 12, "decoding images")
+
+
+def test_import_is_light():
+    code = "import sys, freqfast.data; print({'torch', 'fastai', 'sklearn', 'skimage'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

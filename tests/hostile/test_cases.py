@@ -1,0 +1,116 @@
+"""Hostile files made by hand, through the commands: every one is refused in one line, in little memory and time."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.hostile.cases import CASES
+from tests.hostile.conftest import Result, check
+
+MEMORY = 6 * 2**30  # bytes of address space; the libraries alone map 2 to 3 GiB
+OWN_PROCESS = [
+    "pth: pickle",
+    "model: vast width",
+    "tar: zeros without end",
+    "image: 10 gigapixels",
+    "study: nested tables",
+]
+
+
+def every(names, step):
+    """All names; but for every n-th they are slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if i % step else []) for i, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("name", every(CASES, 5))
+def test_case(name, world, attack):
+    attack(*world.words(*CASES[name]))
+
+
+@pytest.mark.parametrize("name", every(OWN_PROCESS, len(OWN_PROCESS)))
+def test_case_in_a_process_of_limited_memory(name, world):
+    words = [sys.executable, "-m", "freqfast", *map(str, world.words(*CASES[name]))]
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))  # noqa: E731
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit)
+    check(Result(done.returncode, done.stdout, done.stderr))
+    assert not world.canary.exists()
+
+
+@pytest.mark.slow
+def test_too_little_memory_is_one_line_and_exit_code_1(world):
+    """A sound request that the machine cannot serve."""
+    words = [sys.executable, "-c", _HUNGRY, "quality", str(world.sound / "model.safetensors")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    check(Result(done.returncode, done.stdout, done.stderr))
+    assert done.returncode == 1
+
+
+_HUNGRY = """
+import resource, sys
+import torch, freqfast.analysis.quality, freqfast.runs.directory
+from freqfast.cli.main import main
+used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)
+freqfast.analysis.quality.filter_quality = lambda *_: torch.empty(2**28)
+main()
+"""
+
+
+def test_a_file_that_hangs_hdf5_is_refused(world, attack, monkeypatch):
+    """A heap of texts, which has no checksum, that libhdf5 never comes to the end of."""
+    from freqfast.spectra.h5 import reading
+
+    monkeypatch.setattr(reading, "_SECONDS", 1.0)
+    path = world.copy("spectra.h5")
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL") + 16
+    content[heap : heap + 2], content[heap + 8 : heap + 16] = bytes(2), bytes(8)  # a free space that takes no room
+    path.write_bytes(content)
+    assert "does not end within" in attack("show", path).err
+
+
+# Records that are no files of text
+
+RECORDS = {
+    "recipe": ("stopped", "recipe.toml", ("run", "--resume", "{}")),
+    "environment": ("stopped", "environment.json", ("run", "--resume", "{}")),
+    "report": ("run", "report.json", ("rerun", "{}")),
+    "evaluation": ("run", "evaluation.json", ("report", "{}", "-o", "page.html")),
+    "analysis": ("run", "analysis/heatmap.json", ("report", "{}", "-o", "page.html")),
+    "manifest": ("archive", "manifest.json", ("evaluate", "{model}", "--cifar10c", "{}")),
+    "result": ("result.json", "", ("evaluate", "--merge", "{}")),
+    "study": ("study.toml", "", ("study", "{}", "--table")),
+    "published results": ("results.json", "", ("study", "{study}", "--table", "--results", "{}")),
+}
+
+
+def make_sparse(path):
+    with path.open("wb") as file:
+        file.truncate(3 * 2**29)
+
+
+ATTACKS = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": lambda path: path.mkdir(),
+    "1.5 GB": make_sparse,
+}
+
+
+@pytest.mark.parametrize("attack_name", ATTACKS)
+@pytest.mark.parametrize("record", RECORDS)
+def test_record_that_is_no_text(record, attack_name, world, attack, request):
+    item, inner, words = RECORDS[record]
+    if item in ("run", "stopped"):
+        request.getfixturevalue("runs")
+    path = world.copy(item)
+    file = path / inner if inner else path
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    ATTACKS[attack_name](file)
+    ignored = record == "analysis"  # a report shows what files there are
+    result = attack(*world.words(lambda world: path, words), harmless=ignored, mebibytes=100, seconds=20)
+    assert result.code == 2 or ignored

@@ -1,0 +1,86 @@
+"""Models by name and options."""
+
+import sys
+
+import pytest
+import torch
+
+from freqfast.models.build import ModelSpec, build_model, library_models
+from freqfast.plugins import plugin_versions
+
+ZOO = """
+from torch import nn
+
+def net(classes, width=4):
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+def number(classes):
+    return classes
+"""
+
+
+def test_weights_are_channels_last_and_drawn_from_torchs_generator():
+    models = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        models.append(build_model("resnet18", width=8))
+    one, same, other = models
+    assert one.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("timm:resnet10t", {"drop_rate": 0.5}),
+        ("torchvision:squeezenet1_1", {"dropout": 0.5}),
+        ("zoo_net", {"width": 6}),
+    ],
+)
+def test_models_of_other_packages(install, name, options):
+    install("models", ZOO, zoo_net="net")
+    model = build_model(name, classes=5, **options).eval()
+    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+    if name == "zoo_net":
+        assert model[0].out_channels == 6
+        assert plugin_versions() == {"other-models": "1.0"}
+    else:
+        assert any(getattr(module, "p", None) == 0.5 for module in model.modules()) or model.drop_rate == 0.5
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18"])
+@pytest.mark.parametrize("option", ["pretrained", "checkpoint_path", "weights"])
+def test_options_that_load_weights_are_refused(name, option):
+    with pytest.raises(ValueError, match=f"model '{name}' with .*: {option} is refused"):
+        build_model(name, **{option: "weights.pth"})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("vgg", {}, "unknown model 'vgg'; the models are resnet18, zoo_number, timm:NAME, torchvision:NAME"),
+        ("timm:resnet10", {}, r"timm has no model 'resnet10'; did you mean .*resnet10t"),
+        ("torchvision:nothing like it", {}, "torchvision has no model 'nothing like it'; see its list of models"),
+        ("resnet18", {"depth": 3}, r"model 'resnet18' with {'depth': 3} cannot be built \(TypeError: .*depth"),
+        ("resnet18", {"width": "16"}, "model 'resnet18' with .* cannot be built"),
+        ("torchvision:resnet18", {"depth": 3}, "model 'torchvision:resnet18' with .* cannot be built"),
+        ("zoo_number", {"classes": 3}, "model 'zoo_number' with .* must be a torch.nn.Module, got int"),
+    ],
+)
+def test_models_that_cannot_be_built(install, name, options, message):
+    install("models", ZOO, zoo_number="number")
+    with pytest.raises(ValueError, match=message):
+        build_model(name, **options)
+
+
+def test_timm_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="timm:resnet18 needs timm, which is not installed; pip install timm"):
+        build_model("timm:resnet18")
+    assert list(library_models("timm")) == []
+
+
+def test_an_option_cannot_be_called_name():
+    with pytest.raises(ValueError, match="model 'zoo_net' cannot have an option called 'name'"):
+        ModelSpec("zoo_net", {"name": "mine"})

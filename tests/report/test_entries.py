@@ -1,0 +1,83 @@
+"""Runs as the report page reads them, and what it refuses."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from freqfast.models.classifier import hash_weights
+from freqfast.records import write_record
+from freqfast.report.entries import load_entries, unique_labels
+from freqfast.robustness import CLEAN, CorruptionResult, Provenance
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.run import load_run
+from tests.support.finished import image_results
+
+
+def test_entries_have_spectra_and_analyses(make_run):
+    [entry] = load_entries([make_run("a", analyses=image_results())])
+    assert entry.spectra.layer == "conv1"
+    assert list(entry.analyses) == ["heatmap", "reliance", "ablation", "quality"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("report.json", '{"schema": 1, "mean15": 2}', "report.json: "),
+        ("evaluation.json", "{}", "evaluation.json"),
+        ("environment.json", "[]", "environment.json"),
+        ("analysis/heatmap.json", "{}", "heatmap.json: schema None is not the one that this version reads"),
+        ("analysis/heatmap.json", '{"schema": 1, "analysis": "reliance"}', "heatmap.json: analysis must be 'heatmap'"),
+        ("spectra.h5", "no HDF5", "spectra.h5"),
+    ],
+)
+def test_corrupt_files(make_run, file, content, message):
+    run = make_run("a", analyses=image_results())
+    (run / file).write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_entries([run])
+
+
+def test_a_missing_evaluation(make_run):
+    for run in (make_run("a"), make_run("held", holdout=5)):
+        (run / "evaluation.json").unlink()
+        reason = "; only a run itself measures the images that it holds out" if run.name == "held" else ""
+        with pytest.raises(FileNotFoundError, match=re.escape(f"{run / 'evaluation.json'} is missing{reason}") + "$"):
+            load_entries([run])
+
+
+@pytest.mark.parametrize("modulation", [False, True])
+def test_an_evaluation_of_another_model(make_run, modulation):
+    path = make_run("a", modulation=modulation)
+    weights = hash_weights(load_run(path).model)
+    made = Provenance("a", weights, (0.5,) * 3, (0.25,) * 3, "float32", "c", None, 0, (0, 9), "0", (CLEAN,))
+    found = CorruptionResult.load(path / "evaluation.json")
+    replace(found, provenance=made).save(path / "evaluation.json")
+    assert load_entries([path])[0].result.provenance == made
+    replace(found, provenance=replace(made, weights_sha256="0")).save(path / "evaluation.json")
+    with pytest.raises(
+        ValueError, match=r"evaluation\.json is of another model than the run's; make it again or remove"
+    ):
+        load_entries([path])
+
+
+def test_an_analysis_of_another_model(make_run):
+    path = make_run("a", analyses=image_results())
+    file, weights = RunDirectory(path).analysis("reliance"), hash_weights(load_run(path).model)
+    write_record(file, replace(image_results()[1], weights_sha256=weights))
+    assert load_entries([path])[0].analyses["reliance"].weights_sha256 == weights
+    write_record(file, replace(image_results()[1], weights_sha256="0"))
+    with pytest.raises(
+        ValueError, match=r"reliance\.json is of another model than the run's; make it again or remove it"
+    ):
+        load_entries([path])
+
+
+def test_labels_are_the_shortest_ends_that_differ(tmp_path):
+    paths = [tmp_path / "x" / "a", tmp_path / "y" / "a", tmp_path / "y" / "b"]
+    assert unique_labels(paths) == ["x/a", "y/a", "y/b"]
+    assert unique_labels(paths[1:]) == ["a", "b"]
+    with pytest.raises(ValueError, match="is named twice; name each run once"):
+        unique_labels([paths[0], tmp_path / "y" / ".." / "x" / "a"])
+    with pytest.raises(ValueError, match="name at least one run directory"):
+        load_entries([])

@@ -1,0 +1,97 @@
+import io
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from PIL import Image
+from torch import nn
+
+from freqfast.analysis import band_colour
+from freqfast.report import filter_grid
+from freqfast.spectra import measure_spectra
+
+
+@pytest.fixture
+def spectra():
+    torch.manual_seed(0)
+    return measure_spectra(nn.Conv2d(3, 12, 3))
+
+
+def shown(figure):
+    return [axes for axes in figure.axes if axes.get_visible() and axes.images]
+
+
+def pairs(figure):
+    """The axes of the filters and of their spectra, with the filters' numbers."""
+    kernels = [axes for axes in shown(figure) if axes.get_title(loc="left")]
+    powers = [axes for axes in shown(figure) if not axes.get_title(loc="left")]
+    numbers = [int(axes.get_title(loc="left").split(":")[0]) for axes in kernels]
+    return kernels, powers, numbers
+
+
+def test_each_filter_stands_beside_its_spectrum(spectra):
+    kernels, powers, numbers = pairs(filter_grid(spectra))
+    assert sorted(numbers) == list(range(12))
+    for kernel, power, number in zip(kernels, powers, numbers, strict=True):
+        weight = spectra.weight[number].transpose(1, 2, 0)
+        picture = np.asarray(kernel.images[0].get_array())
+        np.testing.assert_allclose(picture, 0.5 + 0.5 * weight / abs(weight).max(), atol=1e-6)
+        expected = 10 * np.log10(spectra.power[number] / spectra.power[number].max())
+        np.testing.assert_allclose(np.asarray(power.images[0].get_array()), np.maximum(expected, -120), atol=1e-3)
+        left, right = kernel.get_position(), power.get_position()
+        assert left.y0 == pytest.approx(right.y0)
+        assert 0 < right.x0 - left.x1 < 0.1 * left.width
+
+
+def test_filters_are_ordered_by_band_and_purity_and_framed_in_its_colour(spectra):
+    kernels, powers, filters = pairs(filter_grid(spectra))
+    bands = spectra.classes[filters]
+    assert (np.diff(bands) >= 0).all()
+    for band in range(2):
+        shares = spectra.shares[filters, band][bands == band]
+        assert (np.diff(shares) <= 0).all()
+    for a, band in zip((*kernels, *powers), (*bands, *bands), strict=True):
+        assert to_hex(a.spines["left"].get_edgecolor()) == band_colour(spectra.bands.names[band], band)
+
+
+@pytest.mark.parametrize(("columns", "inches"), [(3, 3.5), (6, 6.88)])
+def test_three_columns_fit_a_column_of_a_paper_and_no_axes_overlap(columns, inches):
+    torch.manual_seed(0)
+    figure = filter_grid(measure_spectra(nn.Conv2d(3, 17, 3)), columns=columns)
+    assert figure.get_size_inches()[0] == pytest.approx(inches)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert all(box.x0 > 0 and box.y0 > 0 and box.x1 < 1 and box.y1 < 1 for box in boxes)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_headings_say_when_only_some_filters_of_a_band_are_drawn(spectra):
+    figure = filter_grid(spectra, columns=2, rows=1)
+    _, _, numbers = pairs(figure)
+    assert len(numbers) == 4
+    texts = [text.get_text() for text in figure.texts]
+    counts = [(spectra.classes == band).sum() for band in range(2)]
+    for name, count in zip(spectra.bands.names, counts, strict=True):
+        assert f"{name}: {count} of 12 filters, the 2 purest" in texts
+
+
+def test_notebooks_show_figures(spectra):
+    """IPython asks an object for its picture by this method."""
+    with Image.open(io.BytesIO(filter_grid(spectra)._repr_png_())) as image:
+        assert image.format == "PNG"
+        assert image.width == 688
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(1, "png"), (3, "svg"), (4, "pdf")])
+def test_saves_in_every_format_for_any_number_of_channels(channels, kind):
+    file = io.BytesIO()
+    filter_grid(measure_spectra(nn.Conv2d(channels, 3, 5)), columns=2).savefig(file, format=kind)
+    assert len(file.getvalue()) > 2000
+
+
+def test_zero_filters_and_empty_bands():
+    conv = nn.Conv2d(3, 4, 3)
+    nn.init.zeros_(conv.weight)
+    figure = filter_grid(measure_spectra(conv), columns=4)
+    assert all(np.isfinite(np.asarray(a.images[0].get_array())).all() for a in shown(figure))

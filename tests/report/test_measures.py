@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from freqfast.corruptions import FAMILIES, MAIN, SEVERITIES
+from freqfast.report.measures import difference, measure
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+
+IMAGES = 40
+
+
+def evaluation(seed, crc=0):
+    """Random outcomes of every cell, image by image."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random(IMAGES)  # the same image is hard in all cells
+    cells = [CLEAN, *((name, severity) for name in MAIN for severity in SEVERITIES)]
+    return CorruptionResult(
+        {key: Outcomes.measure(rng.random(IMAGES) < hard, np.full(IMAGES, 0.7), np.ones(IMAGES), crc) for key in cells}
+    )
+
+
+def test_the_interval_of_a_mean_has_the_image_as_its_unit():
+    result = evaluation(0)
+    names = FAMILIES["noise"][:3]
+    scores = np.mean([result.outcomes[n, s].correct for n in MAIN if n in names for s in SEVERITIES], axis=0)
+    low, high = stats.norm.interval(0.95, scores.mean(), scores.std(ddof=1) / np.sqrt(IMAGES))
+    assert measure(result, "noise") == pytest.approx((scores.mean(), low, high))
+    assert measure(result, "mean15").value == pytest.approx(result.mean15)
+    assert measure(result, "clean") == (result.clean, *result.outcomes[CLEAN].interval)
+    assert measure(result, "mean19") is None
+
+
+def test_differences_are_paired_on_the_same_images():
+    ours, theirs = evaluation(1), evaluation(2)
+    found, paired = difference(ours, theirs, "mean15")
+    assert paired
+    change = ours.image_scores(MAIN) - theirs.image_scores(MAIN)
+    low, high = stats.norm.interval(0.95, change.mean(), change.std(ddof=1) / np.sqrt(IMAGES))
+    assert found == pytest.approx((change.mean(), low, high))
+    assert difference(ours, ours, "clean") == ((0, 0, 0), True)
+    assert difference(ours, ours, "mean19") == (None, False)
+
+
+@pytest.mark.parametrize("name", ["clean", "mean15"])
+def test_differences_on_other_images_are_unpaired(name):
+    ours, theirs = evaluation(1, crc=1), evaluation(2)
+    found, paired = difference(ours, theirs, name)
+    assert not paired
+    a, b = measure(ours, name), measure(theirs, name)
+    assert found.value == pytest.approx(a.value - b.value)
+    assert found.half == pytest.approx(np.hypot(a.high - a.low, b.high - b.low) / 2)
+
+
+def test_intervals_end_at_one():
+    right = np.arange(IMAGES) > 0
+    cells = {
+        (name, severity): Outcomes.measure(right | (severity < 3), np.full(IMAGES, 0.7), np.ones(IMAGES))
+        for name in MAIN
+        for severity in SEVERITIES
+    }
+    result = CorruptionResult(cells)
+    assert measure(result, "mean15")[1:] == result.mean15_interval
+    assert result.mean15_interval[1] == 1

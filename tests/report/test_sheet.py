@@ -1,0 +1,102 @@
+import io
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from freqfast.corruptions import EXTRA, FAMILIES, corrupt
+from freqfast.report import contact_sheet, most_colourful
+
+FROSTLESS = [name for names in FAMILIES.values() for name in names if name != "frost"]
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def sheet(picture):
+    return contact_sheet(picture, FROSTLESS, seed=3, index=7)
+
+
+def cells(figure):
+    """Images of the sheet with their left and upper edges."""
+    (axes,) = figure.axes
+    return [(np.asarray(image.get_array()), *np.array(image.get_extent())[[0, 3]]) for image in axes.images]
+
+
+def test_rows_are_corruptions_and_columns_severities(sheet, picture):
+    shown = [image for image, _, _ in cells(sheet)]
+    assert len(shown) == 18 * 6
+    for row, name in enumerate(FROSTLESS):
+        np.testing.assert_array_equal(shown[6 * row], picture)
+        for s in range(1, 6):
+            np.testing.assert_array_equal(shown[6 * row + s], corrupt(picture[None], name, s, 3, index=[7])[0])
+
+
+def test_cells_stand_in_rows_from_left_to_right_without_overlap(sheet):
+    places = np.array([(x, y) for _, x, y in cells(sheet)]).reshape(18, 6, 2)
+    assert (places[:, :, 1] == places[:, :1, 1]).all()
+    assert (np.diff(places[:, :, 0], axis=1) > 24 * 5).all()
+    assert len({tuple(place) for place in places.reshape(-1, 2)}) == 18 * 6
+    width, height = sheet.get_size_inches() * sheet.dpi
+    assert (places >= 0).all()
+    assert (places[..., 0] + 24 * 5 < width).all()
+    assert (places[..., 1] + 16 * 5 < height).all()
+
+
+def test_rows_are_labelled_and_extra_ones_in_italics(sheet):
+    texts = {text.get_text().replace("\n", "_"): text for text in sheet.axes[0].texts}
+    assert {*FROSTLESS, *FAMILIES} <= set(texts)
+    assert {name for name in FROSTLESS if texts[name].get_style() == "italic"} == set(EXTRA)
+    assert [text.get_text() for text in sheet.axes[0].texts].count("clean") == 4
+
+
+def test_texts_overlap_nothing(sheet):
+    renderer = FigureCanvasAgg(sheet).get_renderer()
+    (axes,) = sheet.axes
+    boxes = [item.get_window_extent(renderer) for item in (*axes.texts, *axes.images)]
+    page = sheet.bbox
+    for i, box in enumerate(boxes[: len(axes.texts)]):
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1
+        assert not any(box.overlaps(other) for j, other in enumerate(boxes) if j != i), axes.texts[i].get_text()
+
+
+def test_pixels_become_squares_of_whole_pixels(sheet, picture):
+    file = io.BytesIO()
+    sheet.savefig(file, format="png")
+    saved = np.asarray(Image.open(file).convert("RGB"))
+    _, left, top = cells(sheet)[0]
+    left, top = round(left), round(top)
+    np.testing.assert_array_equal(saved[top : top + 80, left : left + 120], picture.repeat(5, 0).repeat(5, 1))
+
+
+@pytest.mark.parametrize(("names", "severities"), [(["spatter"], [2]), (["fog", "contrast", "fog"], [5, 1, 5])])
+def test_some_corruptions_and_severities(picture, names, severities):
+    figure = contact_sheet(picture, names, severities)
+    shown = [image for image, _, _ in cells(figure)]
+    names, severities = sorted(set(names), key=FROSTLESS.index), sorted(set(severities))
+    expected = [im for n in names for im in (picture, *(corrupt(picture[None], n, s)[0] for s in severities))]
+    assert len(shown) == len(expected)
+    for one, other in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_invalid_corruptions_severities_and_images(picture):
+    with pytest.raises(ValueError, match="'rain'"):
+        contact_sheet(picture, ["rain"])
+    with pytest.raises(ValueError, match="severity must be"):
+        contact_sheet(picture, ["fog"], [6])
+    with pytest.raises(ValueError, match="images must be"):
+        contact_sheet(picture[..., 0], ["fog"])
+
+
+def test_most_colourful():
+    grey = np.full((101, 8, 8, 3), 90, np.uint8)
+    grey[1, :4] = 250  # contrast is no colour
+    grey[2, :4, :, 0] = 250
+    grey[3] = (20, 200, 20)
+    grey[100, :4] = (0, 255, 0)  # beyond the first hundred
+    assert most_colourful(grey) == 2

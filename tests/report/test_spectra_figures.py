@@ -1,0 +1,113 @@
+"""What the figures of spectra show, read back from their axes."""
+
+import numpy as np
+import pytest
+import torch
+
+from freqfast.analysis.colours import band_colour, run_style
+from freqfast.report.spectra_figures import (
+    DB_PER_NEPER,
+    learned_gains,
+    power_profile,
+    proportion_history,
+    unmodulated_weight,
+)
+from freqfast.spectra import measure_spectra
+from freqfast.spectra.profile import radial_profile
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, gain_frequencies
+from tests.support.figures import NASTY, check_texts_inside, drawn, units
+from tests.support.finished import history_of
+
+
+@pytest.fixture
+def spectra():
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 12, 3)
+    history = history_of(conv.weight.detach().numpy())
+    return measure_spectra(conv, history=history, target={"low": 0.5, "high": 0.5})
+
+
+@pytest.fixture
+def modulated():
+    torch.manual_seed(1)
+    model = apply_modulation(torch.nn.Sequential(torch.nn.Conv2d(3, 12, 3)))
+    with torch.no_grad():
+        model[0].log_gain.normal_()
+    return measure_spectra(model)
+
+
+def test_profile_is_in_decibels_over_a_white_layer(spectra, modulated):
+    figure = power_profile({"plain": spectra, NASTY: modulated})
+    (axes,) = figure.axes
+    curve = drawn(axes, run_style(0)["color"])[0]
+    rho, mean = radial_profile(spectra.power.sum(0))
+    np.testing.assert_allclose(curve.get_xdata(), rho)
+    energy = spectra.power.sum(dtype=float) / 32**2
+    np.testing.assert_allclose(curve.get_ydata(), 10 * np.log10(mean / energy), atol=1e-4)
+    assert len(drawn(axes, run_style(1)["color"])) == 2  # with and without its gains
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["plain", NASTY, f"{NASTY}, without its gains"]
+    assert units(figure) == {"radial frequency (cycles/pixel)", "mean power (dB; white = 0)"}
+
+
+@pytest.mark.parametrize(("size", "per_filter"), [(3, True), ((2, 4), False), (5, True)])
+def test_the_unmodulated_weight_is_the_weight_of_the_layer(size, per_filter):
+    torch.manual_seed(0)
+    conv = SpectralConv2d(3, 4, size, per_filter=per_filter).double()
+    with torch.no_grad():
+        conv.log_gain.normal_()
+        found = unmodulated_weight(conv.modulated_weight().numpy(), conv.log_gain_grid().numpy())
+    np.testing.assert_allclose(found, conv.weight.detach().numpy(), atol=1e-12)
+
+
+def test_proportions_by_epoch(spectra):
+    figure = proportion_history({"a": spectra, "b": spectra})
+    axes = figure.axes[0]
+    for b, name in enumerate(spectra.bands.names):
+        energy, count, target = drawn(axes, band_colour(name, b))
+        np.testing.assert_allclose(count.get_ydata(), 100 * (spectra.classes == b).mean())
+        np.testing.assert_allclose(energy.get_ydata(), 100 * spectra.energy_proportion[b], rtol=1e-5)
+        np.testing.assert_array_equal(count.get_xdata(), [0, 1, 2])
+        assert set(target.get_ydata()) == {50.0}
+    assert units(figure) == {"epoch", "share (%)"}
+
+
+def test_proportions_need_a_history(modulated):
+    with pytest.raises(ValueError, match="no spectra by epoch; train with a SpectrumRecorder"):
+        proportion_history({"a": modulated})
+
+
+def test_gains_are_in_decibels(modulated, spectra):
+    plane, axes, _ = learned_gains(modulated).axes
+    gain = DB_PER_NEPER * modulated.log_gain
+    np.testing.assert_allclose(np.asarray(plane.images[0].get_array()), gain.mean(0), rtol=1e-5)
+    points = np.concatenate([line.get_ydata() for line in axes.lines if line.get_marker() == "o"])
+    assert len(points) == 12 * 5  # a 3x3 kernel has five frequencies and their negatives
+    distance = abs(points[:, None] - gain.ravel())
+    assert max(distance.min(0).max(), distance.min(1).max()) < 1e-4
+    with pytest.raises(ValueError, match="has no learned gains; train with SpectralModulation"):
+        learned_gains(spectra)
+
+
+@pytest.mark.parametrize(("size", "per_filter"), [((3, 3), True), ((4, 4), False), ((2, 2), True), ((2, 5), False)])
+def test_every_gain_is_drawn_once_at_its_frequency(size, per_filter):
+    model = apply_modulation(torch.nn.Sequential(torch.nn.Conv2d(3, 4, size)), per_filter=per_filter)
+    conv = model[0]
+    with torch.no_grad():
+        conv.log_gain.normal_(generator=torch.Generator().manual_seed(0))
+    _, axes, _ = learned_gains(measure_spectra(model)).axes
+    *rows, means = (line for line in axes.lines if line.get_marker() in ("o", "_"))
+    gain, rho = DB_PER_NEPER * conv.log_gain.detach().numpy(), gain_frequencies(size).norm(dim=1).numpy()
+    for row, expected in zip(rows, gain, strict=True):
+        drawn_at, drawn_gain = row.get_xydata()[row.get_ydata().argsort()].T
+        np.testing.assert_allclose(drawn_gain, np.sort(expected), rtol=1e-5)
+        np.testing.assert_allclose(drawn_at, rho[expected.argsort()], atol=0.0121)  # filters stand side by side
+    for radius, mean in means.get_xydata():
+        assert mean == pytest.approx(gain[:, np.isclose(rho, radius, atol=1e-6)].mean(), rel=1e-5)
+
+
+def test_texts_stay_on_the_figure(spectra, modulated):
+    long = "a_run_of_a_rather_long_name"
+    check_texts_inside(power_profile({long: spectra, "modulated": modulated}))
+    check_texts_inside(proportion_history({long: spectra}))
+    check_texts_inside(learned_gains(modulated, long))

@@ -1,0 +1,123 @@
+"""Folders whose files are not what the layout says."""
+
+import os
+import pickle
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from freqfast.robustness.archive.reading import stored_source
+
+
+class Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (Path(self.target),))
+
+
+def npy(header):
+    """A .npy file of format 1.0 with any header."""
+    text = header.encode("latin-1") + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
+
+
+def shaped(shape, kind="|u1"):
+    return npy(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}")
+
+
+CORRUPT = {
+    "empty": b"",
+    "cut header": b"\x93NUMPY\x01\x00",
+    "zip archive": b"PK\x03\x04",
+    "no dictionary": npy("__import__('os')"),
+    "nested": npy("{'descr': " + "[" * 4000),
+    "huge shape": shaped((10**15, 8, 8, 3)),
+    "absurd shape": shaped((10**30, 8, 8, 3)),
+    "negative shape": shaped((-20, 8, 8, 3)),
+    "unknown type": shaped((20, 1, 1, 3), "evil"),
+    "cut": shaped((20, 8, 8, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ["labels", "fog"])
+@pytest.mark.parametrize("kind", CORRUPT)
+def test_corrupt_array_is_named(archive, name, kind):
+    (archive / f"{name}.npy").write_bytes(CORRUPT[kind])
+    with pytest.raises(ValueError, match=rf"{name}\.npy is not a sound \.npy array: ") as caught:
+        stored_source(archive)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["labels", "fog"])
+def test_pickles_are_refused_and_never_run(archive, tmp_path, name):
+    payload, path = Payload(tmp_path / "ran"), archive / f"{name}.npy"
+    for write in (
+        lambda: path.write_bytes(pickle.dumps(payload)),
+        lambda: np.save(path, np.array([payload] * 20, object), allow_pickle=True),
+    ):
+        write()
+        with pytest.raises(ValueError, match=rf"{name}\.npy is not a sound"):
+            stored_source(archive)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["labels", "fog"])
+def test_a_pipe_instead_of_a_file(archive, name):
+    (archive / f"{name}.npy").unlink()
+    os.mkfifo(archive / f"{name}.npy")
+    with pytest.raises(ValueError, match=rf"{name}\.npy is no regular file"):
+        stored_source(archive)
+
+
+def test_labels_beyond_the_images_take_no_memory(archive):
+    count = 5 * 2**30
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({count},), }}"
+    content = npy(header)[:-64]
+    (archive / "labels.npy").write_bytes(content)
+    os.truncate(archive / "labels.npy", len(content) + count)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=rf"must be uint8 of shape \({count}, H, W, 3\) like labels.npy"):
+        stored_source(archive)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((20, 4, 4, 3), np.float32), r"must be uint8 of shape \(20, H, W, 3\) like labels.npy, got float32"),
+        (np.zeros((20, 3, 4, 4), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(20, 3, 4, 4\)"),
+        (np.zeros((19, 4, 4, 3), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(19, 4, 4, 3\)"),
+        (np.zeros((), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(\)"),
+        (np.zeros((20, 4, 4, 3), [("a", "u1")]), "must be uint8 of shape"),
+        (np.zeros((20, 4, 8, 3), np.uint8), r"must hold images of \(4, 4\) like the other files, got \(4, 8\)"),
+        (np.zeros((20, 0, 4, 3), np.uint8), r""),
+    ],
+    ids=lambda a: f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else "",
+)
+def test_images_of_another_shape_or_type(archive, images, message):
+    np.save(archive / "fog.npy", images)
+    with pytest.raises(ValueError, match=rf"fog\.npy .*{message}"):
+        stored_source(archive)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(20), "must hold integers, a multiple of 5 of them, got float64"),
+        (np.zeros((20, 1), np.int64), r"must hold integers, .* got int64 of shape \(20, 1\)"),
+        (np.zeros(19, np.int64), r"must hold integers, a multiple of 5 of them, got int64 of shape \(19,\)"),
+        (np.zeros(0, np.int64), ""),
+        (np.array([0, 1, 2, 3] * 4 + [0, 1, 3, 2]), "must repeat the images' labels 5 times"),
+        (np.tile([0, 1, 2, -1], 5), "must hold class numbers, got -1 to 2"),
+        (np.tile([0, 1, 2, 2**40], 5), "must hold class numbers, got 0 to"),
+    ],
+    ids=lambda a: f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else "",
+)
+def test_unsound_labels(archive, labels, message):
+    np.save(archive / "labels.npy", labels)
+    with pytest.raises(ValueError, match=rf"labels\.npy .*{message}"):
+        stored_source(archive)

@@ -1,0 +1,91 @@
+"""Finished run directories, written by hand: no training."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import torch
+
+from freqfast.analysis import Ablation, HeatMap, Reliance
+from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.models.file import write_model
+from freqfast.records import record_from, write_record
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.runs.directory import RunDirectory
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.report import RunReport
+from freqfast.spectra import SpectraHistory, measure_spectra
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectral.bands import Bands, band_shares
+from freqfast.spectral.modulation import apply_modulation
+from freqfast.spectral.spectrum import power_spectrum
+from tests.support.runs import ENVIRONMENT
+from tests.support.sound_model import stored_model
+
+
+def write_network(path, classes, modulation=False, seed=0, gains=False):
+    """Write the model file of an untrained network, with random gains if wanted, and return the network."""
+    torch.manual_seed(seed)
+    stored = stored_model(classes)
+    if modulation:
+        apply_modulation(stored.model)
+    if gains:
+        torch.nn.init.normal_(stored.model.conv1.log_gain)
+    write_model(path, stored)
+    return stored.model
+
+
+def measured(fractions, images=1000, images_crc32=0):
+    """A result in which a fraction of each cell's images, the first ones, is classified correctly."""
+    sure, labels = np.full(images, 0.75), np.ones(images)
+    right = {key: np.arange(images) < round(images * fraction) for key, fraction in fractions.items()}
+    return CorruptionResult({key: Outcomes.measure(r, sure, labels, images_crc32) for key, r in right.items()})
+
+
+def history_of(weight, epochs=3):
+    """Spectra by epoch of a weight that grows."""
+    weights = [torch.tensor(weight * (1 + epoch)) for epoch in range(epochs)]
+    return SpectraHistory(
+        epochs=np.arange(epochs),
+        power=np.stack([power_spectrum(w).numpy() for w in weights]),
+        weight=np.stack([w.numpy() for w in weights]),
+        shares=np.stack([band_shares(w).numpy() for w in weights]),
+    )
+
+
+def image_results(seed=0):
+    """One result of each of our analyses that needs images."""
+    rng = np.random.default_rng(seed)
+    return (
+        HeatMap(error=rng.random((8, 8)), clean_error=0.2, norm=4.0, seed=0, images=9),
+        Reliance(cutoffs=[0, 0.2, 0.4], low=rng.random(3), high=rng.random(3), band=rng.random(3), clean=0.8, images=9),
+        Ablation(
+            bands=Bands.equal_area(2), layer="conv1", counts=[3, 1], filters=rng.random(2), control=rng.random(2),
+            response=rng.random(2), clean=0.8, images=9,
+        ),
+    )  # fmt: skip
+
+
+def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, result=None, command=None, **settings):
+    """Write a finished run of an untrained network; `settings` are those of the recipe."""
+    path.mkdir()
+    run = RunDirectory(path)
+    recipe = Recipe(**({"description": "a run", "name": "mine", "model_options": {"width": 8}, "epochs": 2} | settings))
+    write_record(run.recipe, recipe)
+    model = write_network(run.model, classes, modulation, recipe.seed)
+    spectra = measure_spectra(model)
+    write_spectra(run.spectra, replace(spectra, history=None if modulation else history_of(spectra.weight)))
+    rng = np.random.default_rng(recipe.seed)
+    result = result or measured({CLEAN: 0.8} | {key: rng.random() for key in product(MAIN, SEVERITIES)})
+    result.save(run.evaluation)
+    write_record(run.environment, replace(ENVIRONMENT, command=command))
+    values = {
+        "schema": 1, "recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs, "precision": "float32",
+        "bands": ["low", "high"], "proportion": {"before": [1, 0], "after": [1, 0], "target": None},
+        "seconds": {"fit": 90.0, "evaluate": 1.0},
+    }  # fmt: skip
+    write_record(run.report, record_from(values | result.to_dict(), RunReport))
+    for found in analyses:
+        run.analysis(found.analysis).parent.mkdir(exist_ok=True)
+        write_record(run.analysis(found.analysis), found)
+    return path

@@ -1,0 +1,190 @@
+"""Callbacks and corruptions that other packages register."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freqfast.data import load_data
+from freqfast.models.build import ModelSpec
+from freqfast.plugins import plugin_versions
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import load_run
+from freqfast.spectra.h5 import read_spectra
+from freqfast.training import RunStoppedError, build_callbacks, run_recipe
+from freqfast.training.environment import describe_environment
+from tests.support.tiny import FILES, TINY, stop_at
+
+
+@pytest.fixture
+def install_callback(install):
+    """Registers a callback as "ours": the body of its class, and what stands before that."""
+    return lambda body, before="": install(
+        "callbacks",
+        f"{before}\nfrom fastai.callback.core import Callback\nclass Ours(Callback):\n{body}\n",
+        ours="Ours",
+    )
+
+
+def built(**options):
+    (callback,) = build_callbacks(Recipe("x", callbacks={"ours": options}))
+    return callback
+
+
+def test_arguments_of_a_callback(install_callback):
+    install_callback(
+        "    def __init__(self, strength: float, names: list[str] | None = None):\n"
+        "        self.strength, self.names = strength, names"
+    )
+    callback = built(strength=2, names=["a"])
+    assert (type(callback).__name__, callback.strength, callback.names) == ("Ours", 2, ["a"])
+    for options, message in (
+        ({"strength": "2"}, "ours.strength must be a valid number, got '2'"),
+        ({"strength": 1, "names": [1]}, r"ours\.names"),
+        ({}, "ours: .*strength"),
+        ({"weakness": 1}, "ours has no argument 'weakness'; its arguments are strength, names"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            built(**options)
+
+
+def test_lists_and_texts_become_what_the_annotation_says(install_callback):
+    install_callback(
+        "    def __init__(self, limits: tuple[float, float] | None, place: Path, steps: Sequence):\n"
+        "        self.arguments = limits, place, steps",
+        "from pathlib import Path\nfrom typing import Sequence",
+    )
+    options = {"limits": (0, 2.5), "place": "there", "steps": [1, 2]}
+    assert built(**options).arguments == ((0, 2.5), Path("there"), [1, 2])
+    with pytest.raises(ValueError, match=r"ours\.limits"):
+        built(**options | {"limits": [0, 1, 2]})
+
+
+def test_annotations_for_type_checkers_alone_are_not_checked(install_callback):
+    install_callback(
+        "    def __init__(self, limits: Sequence): self.limits = limits",
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING: from collections.abc import Sequence",
+    )
+    assert built(limits=[1]).limits == [1]
+    with pytest.raises(ValueError, match="ours has no argument 'limit'"):
+        built(limit=[1])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise RuntimeError('out of order')", "cannot be imported: out of order"),
+        ("", "cannot be imported: .*Ours"),
+        ("Ours = 3", "is no class of fastai callbacks"),
+        ("class Ours: pass", "is no class of fastai callbacks"),
+    ],
+)
+def test_invalid_callback_is_named(install, source, message):
+    install("callbacks", source, ours="Ours")
+    with pytest.raises(ValueError, match=rf"callback entry point 'ours' \(other_callbacks:Ours\) {message}"):
+        built()
+
+
+def test_error_of_a_callback_names_it(install_callback):
+    install_callback("    def __init__(self): raise ValueError('not today')")
+    with pytest.raises(ValueError, match=r"^ours: not today$"):
+        built()
+
+
+def test_versions_of_packages_are_in_the_environment(install_callback):
+    before = plugin_versions()
+    assert "freqfast" not in before  # it is listed by itself
+    install_callback("    pass")
+    assert plugin_versions() == before | {"other-callbacks": "1.0"}
+    found = describe_environment(Recipe("x", data="photos"), load_data("photos"), None, "cpu", "auto")
+    assert found.packages["other-callbacks"] == "1.0"
+    assert found.packages["torch"]
+
+
+@pytest.mark.parametrize(("event", "left"), [("after_create", False), ("before_fit", True)])
+def test_callback_that_adds_a_parameter_is_refused_before_the_first_step(install_callback, tree, tmp_path, event, left):
+    install_callback(
+        f"    def {event}(self): self.learn.model.extra = torch.nn.Parameter(torch.ones(1))\n"
+        "    def before_step(self): raise AssertionError('a step was made')",
+        "import torch",
+    )
+    with pytest.raises(ValueError, match=r"^the model could not be read back from its file: .*extra") as caught:
+        run_recipe(replace(TINY, callbacks={"ours": {}}), tmp_path / "run", tree, "cpu")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "run").exists() == left
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "layer"),
+    [("small", {"channels": 4}, "0"), ("torchvision:resnet18", {}, "conv1"), ("timm:test_resnet", {}, "conv1.0")],
+)
+def test_recipe_of_another_model(install, tree, tmp_path, two_corruptions, model, options, layer):
+    source = (
+        "from torch import nn\n"
+        "def build(classes, channels=8):\n"
+        "    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten()\n"
+        "    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), *pool, nn.Linear(channels, classes))\n"
+    )
+    install("models", source, small="build")
+    callbacks = {"frequency_proportion": {"proportions": {"low": 1.0}}}
+    recipe = replace(TINY, model=model, model_options=options, epochs=1, callbacks=callbacks)
+    load_data("cifar10", tree)  # decoded, so that the stop function is not asked while that happens
+    with pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", tree, "cpu", stop=stop_at(1))
+    run = run_recipe(recipe, tmp_path / "run", tree, "cpu", resume=True)
+    assert run.report.proportion.after == (1.0, 0.0)
+    assert set(run.report.accuracy) == {"pixelate", "contrast"}
+    assert read_spectra(run.path / "spectra.h5").layer == layer
+    assert load_run(run.path).stored.spec == ModelSpec(model, {"classes": 2} | options)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import no_such_package", "corruption entry point 'bad' .* cannot be imported: .*no_such_package"),
+        ("def bad(images, severity, rng): return images.float()", "corruption 'bad' turned uint8 .* into .*float32"),
+        (
+            "def bad(images, severity, rng): return images // [1, 2, 3, 4][severity - 1]",
+            r"corruption 'bad' failed at severity 5 \(IndexError: list index out of range\)",
+        ),
+    ],
+)
+def test_faulty_corruption_is_refused_before_the_training(install, tree, tmp_path, source, message):
+    install("corruptions", source, bad="bad")
+    with pytest.raises(ValueError, match=rf"^{message}.*; repair it or uninstall its package") as caught:
+        run_recipe(TINY, tmp_path / "run", tree, "cpu")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_whose_evaluation_fails_keeps_its_weights_and_goes_on(install, tree, tmp_path, monkeypatch):
+    """Such as a corruption that fails on some images only."""
+    source = (
+        "def bad(images, severity, rng):\n    if len(images) > 1: raise KeyError('many')\n    return 255 - images\n"
+    )
+    install("corruptions", source, bad="bad")
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast", "bad"))
+    recipe, out = replace(TINY, epochs=1), tmp_path / "run"
+    with pytest.raises(ValueError, match=r"corruption 'bad' failed .*many.*; the trained weights are kept; .* resumed"):
+        run_recipe(recipe, out, tree, "cpu")
+    assert (out / "model.safetensors").exists()
+    monkeypatch.setattr(sys.modules["other_corruptions"], "bad", lambda images, severity, rng: 255 - images)
+    trained = (out / "metrics.csv").read_text()
+    run = run_recipe(recipe, out, tree, "cpu", resume=True)
+    assert set(run.report.accuracy) == {"contrast", "bad"}
+    assert (out / "metrics.csv").read_text() == trained  # its clock times too
+    assert sorted(os.listdir(out)) == FILES
+
+
+def test_other_error_in_the_evaluation_notes_that_the_weights_are_kept(tree, tmp_path, monkeypatch):
+    def fail(self, path):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+    monkeypatch.setattr("freqfast.robustness.CorruptionResult.save", fail)
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_recipe(replace(TINY, epochs=1), tmp_path / "run", tree, "cpu")
+    assert "the trained weights are kept" in caught.value.__notes__[0]

@@ -1,0 +1,185 @@
+"""What a run leaves in its directory."""
+
+import csv
+import json
+import os
+import subprocess
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from freqfast import effective_weight
+from freqfast.corruptions import CORRUPTIONS, available, corrupt
+from freqfast.data import load_data
+from freqfast.robustness import CLEAN, CorruptionResult
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.run import load_run
+from freqfast.spectra.h5 import read_spectra
+from freqfast.spectral.modulation import SpectralConv2d
+from freqfast.training import build_learner, environment, rerun, run_recipe
+from freqfast.training.outcome import source_of_run
+from tests.support.tiny import FILES, TINY, fit_quietly, outcome
+
+
+@pytest.fixture(scope="module")
+def finished(tree, tmp_path_factory):
+    """A finished run, made once: what `run_recipe` returned, and the progress it reported."""
+    folder, calls = tmp_path_factory.mktemp("runs"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(folder / "cache"))
+        patch.setattr(environment, "_git_state", lambda: None)
+        run = run_recipe(TINY, folder / "deep" / "run", tree, "cpu", lambda *call: calls.append(call))
+    return run, calls
+
+
+def test_files(finished):
+    run, _ = finished
+    assert sorted(os.listdir(run.path)) == FILES
+    assert os.listdir(run.path.parent) == ["run"]  # no temporary directory stays beside it
+    old = os.umask(0)
+    os.umask(old)
+    assert (run.path / "report.json").stat().st_mode & 0o777 == 0o666 & ~old
+
+
+def test_report(finished):
+    run, _ = finished
+    report = json.loads((run.path / "report.json").read_text())
+    assert report["schema"] == 1
+    assert (report["recipe"], report["seed"], report["epochs"], report["precision"]) == ("tiny", 0, 2, "float32")
+    assert report["bands"] == ["low", "high"]
+    assert report["proportion"]["after"] == report["proportion"]["target"] == [0.75, 0.25]
+    assert sum(report["proportion"]["before"]) == pytest.approx(1)
+    assert set(report["accuracy"]) == set(available())
+    assert report["missing"] == [name for name in CORRUPTIONS if name not in available()]
+    assert report["images"] == 2
+    cells = [accuracy for by in report["accuracy"].values() for accuracy in by.values()]
+    assert {len(by) for by in report["accuracy"].values()} == {5}
+    assert set(cells) <= {0.0, 0.5, 1.0}
+    assert report["corrupted"] == pytest.approx(np.mean(cells))
+    assert report["clean"] in np.arange(9) / 8
+    assert all(seconds > 0 for seconds in report["seconds"].values())
+    assert load_run(run.path).report == run.report
+    found = CorruptionResult.load(run.path / "evaluation.json").to_dict()
+    assert {name: report[name] for name in found} == found
+
+
+def test_metrics(finished):
+    run, _ = finished
+    with (run.path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "train_loss", "valid_loss", "accuracy", "low", "high", "time"]
+    assert [(row["epoch"], float(row["low"]), float(row["high"])) for row in rows] == [
+        ("0", 0.75, 0.25),
+        ("1", 0.75, 0.25),
+    ]
+    assert all(0 <= float(row["accuracy"]) <= 1 and float(row["train_loss"]) > 0 for row in rows)
+
+
+def test_environment(finished):
+    found = finished[0].environment
+    assert (found.device, found.threads, found.precision) == ("cpu", 1, "float32")
+    assert found.packages["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert found.packages["scikit-image"]  # makes the corruptions
+
+
+def test_git_state_is_that_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    package = tmp_path / "freqfast"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr("freqfast.__file__", str(package / "__init__.py"))
+    assert environment._git_state() is None
+    for words in (("init", "-q"), ("add", "freqfast"), ("commit", "-qm", "all")):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True)
+    state = environment._git_state()
+    assert len(state.commit) == 40
+    assert state.modified is False
+    (package / "__init__.py").write_text("1")
+    assert environment._git_state().modified is True
+    (tmp_path / "other").mkdir()  # installed inside another project's checkout
+    (tmp_path / "other" / "__init__.py").write_text("")
+    monkeypatch.setattr("freqfast.__file__", str(tmp_path / "other" / "__init__.py"))
+    assert environment._git_state() is None
+
+
+def test_model_is_the_trained_one(finished, tree):
+    run, _ = finished
+    data = load_data("cifar10", tree)
+    assert run.stored.classes == ("narrow", "wide")
+    assert (run.stored.mean, run.stored.std) == (data.mean, data.std)
+    assert isinstance(run.model.conv1, SpectralConv2d)
+    assert run.model.conv1.log_gain.abs().max() > 0  # trained
+    pixels = (data.test.images / 255 - np.array(data.mean)) / np.array(data.std)
+    predicted = run.model(torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32)).argmax(1).numpy()
+    assert (predicted == data.test.labels).mean() == run.report.clean
+
+
+def test_spectra_are_those_of_the_model(finished):
+    run, _ = finished
+    weight = effective_weight(run.model.conv1).double().numpy()
+    with h5py.File(run.path / "spectra.h5") as file:
+        power = file["entry/spectra/power"][()]
+    assert power.shape == (8, 32, 32)
+    np.testing.assert_allclose(power.sum((1, 2)), (weight**2).sum((1, 2, 3)), rtol=1e-5)
+
+
+def test_progress_covers_fit_and_evaluation(finished):
+    _, calls = finished
+    assert calls[-1][0] == calls[-1][1] == 1 + 5 * len(available())
+    steps = [call for call in calls if call[2].startswith("epoch")]
+    assert [done for done, _, _ in steps] == [1, 2, 3, 4]
+    assert {total for _, total, _ in steps} == {4}
+
+
+def test_rerun_equals_the_run(finished, tmp_path):
+    run, _ = finished
+    assert Recipe.read(run.path / "recipe.toml") == run.recipe == TINY
+    torch.manual_seed(99)  # whatever state the process is in
+    found = rerun(run.path, tmp_path / "again")
+    assert outcome(tmp_path / "again") == outcome(run.path)
+    assert (found.weights_equal, found.weights_distance, found.environment) == (True, 0.0, ())
+    assert found.accuracy["clean"] == (run.report.clean,) * 2
+    assert rerun(run.path, tmp_path / "again").weights_equal  # which is only compared
+    with pytest.raises(ValueError, match="is the run itself; choose another out"):
+        rerun(run.path, run.path)
+
+
+def test_seed_decides_the_weights(tree):
+    data = load_data("cifar10", tree)
+    weights = []
+    for seed in (0, 0, 1):
+        learn = build_learner(replace(TINY, seed=seed, epochs=1), data, "cpu")
+        fit_quietly(learn, replace(TINY, epochs=1))
+        weights.append(effective_weight(learn.model.conv1))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_all_test_images_and_the_recorders_grid(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate",))
+    callbacks = {"spectrum_recorder": {"n": 16, "layer": "layer1.0.conv1"}}
+    run = run_recipe(replace(TINY, test_images=0, epochs=1, callbacks=callbacks), tmp_path / "run", tree)
+    assert run.report.images == 8
+    assert run.report.proportion.target is run.report.mean15 is None
+    assert run.report.families == {}
+    assert run.report.corrupted == pytest.approx(np.mean(list(run.report.accuracy["pixelate"].values())))
+    spectra = read_spectra(run.path / "spectra.h5")
+    assert spectra.layer == "layer1.0.conv1"
+    assert spectra.power.shape == (8, 16, 16)
+    assert spectra.history.power.shape == (2, 8, 16, 16)
+
+
+@pytest.mark.parametrize(("holdout", "test_images", "seed", "corrupted"), [(0, 2, 0, 2), (8, 0, 1, 1000)])
+def test_all_images_are_clean_and_a_sample_is_corrupted(holdout, test_images, seed, corrupted):
+    data = load_data("photos")
+    source = source_of_run(replace(TINY, holdout=holdout, test_images=test_images), data, ("contrast", "shot_noise"))
+    assert source.keys[:2] == [CLEAN, ("contrast", 1)]
+    assert len(source.keys) == 11
+    clean, cell = source.cells([CLEAN, ("shot_noise", 3)])
+    assert clean.images is data.test.images
+    assert len(cell.images) == len(cell.labels) == corrupted
+    np.testing.assert_array_equal(cell.images[:2], corrupt(data.test.images[:2], "shot_noise", 3, seed))
