@@ -173,13 +173,15 @@ def _print_end(run: "PlannedRun", error: str | None) -> None:
 def _write(found: "StudyResults", out: Path, results: Path | None) -> list[Path]:
     """Write the result files and, into the study's folder if it exists, the figures; gives their paths."""
     from freqfast.study import write_results
+    from freqfast.study.folder import StudyFolder
 
-    written = [out / "results.json"] if out.is_dir() else []
+    folder = StudyFolder(out)
+    written = [folder.results] if out.is_dir() else []
     if results is not None:
         written.append(results)
     for path in written:
         write_results(path, found)
-    return written + (_draw(out / "figures", found) if out.is_dir() else [])
+    return written + (_draw(folder.figures, found) if out.is_dir() else [])
 
 
 def _draw(folder: Path, results: "StudyResults") -> list[Path]:

@@ -1,1 +1,1 @@
-"""Runs: the recipe that defines one, and the directory that it leaves."""
+"""Runs: the recipes that define them, and the directories that they leave."""

@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=0, lt=2**31)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _MOVED = {"width": 64, "kernel_size": 3}
-"""Keys of version 0.1 that are options of the model now, with their defaults."""
+"""Keys of version 0.1 that are options of the model "resnet18" now, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,13 @@ def differing_fields(a: Recipe, b: Recipe) -> list[str]:
         >>> differing_fields(Recipe("one", name="a"), Recipe("another", epochs=3))
         ['epochs']
     """
+    one, other = _with_default_options(a), _with_default_options(b)
     names = [f.name for f in fields(Recipe) if f.name not in ("name", "description")]
-    return [name for name in names if getattr(a, name) != getattr(b, name)]
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
+
+
+def _with_default_options(recipe: Recipe) -> Recipe:
+    return replace(recipe, model_options=_MOVED | recipe.model_options) if recipe.model == "resnet18" else recipe
 
 
 def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -154,7 +159,8 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             of a callback that the recipe has (``frequency_proportion.purity``).
 
     Returns:
-        A new recipe. Options of the model and arguments of callbacks are checked when a run builds them.
+        A new recipe. Another ``model`` starts without the options of the one before. Options of the model and arguments
+        of callbacks are checked when a run builds them.
 
     Raises:
         ValueError: If a key names none of these, or a value has the wrong type.
@@ -166,19 +172,22 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """
     names = [f.name for f in fields(recipe) if f.name not in ("name", "callbacks")]
     values = deepcopy({name: getattr(recipe, name) for name in (*names, "callbacks")})
+    if settings.get("model", recipe.model) != recipe.model:
+        values["model_options"] = {}
     for key, value in settings.items():
-        head, _, rest = key.removeprefix("callbacks.").partition(".")
+        head, *inside = key.split(".")
+        callback, *arguments = key.removeprefix("callbacks.").split(".")
         if key in names:
             path = [key]
         elif key in _MOVED:
             path = ["model_options", key]
-        elif rest and head == "model":
-            path = ["model_options", *rest.split(".")]
-        elif rest and head in recipe.callbacks:
-            path = ["callbacks", head, *rest.split(".")]
+        elif head == "model" and all(inside):
+            path = ["model_options", *inside]
+        elif callback in recipe.callbacks and arguments and all(arguments):
+            path = ["callbacks", callback, *arguments]
         else:
             known = [*sorted(names), "model.OPTION", *(f"{name}.ARGUMENT" for name in recipe.callbacks)]
-            added = head in find_plugins("callbacks")
+            added = callback in find_plugins("callbacks")
             hint = "; a study file, or a recipe of your own, can add callbacks" if added else ""
             raise ValueError(f"unknown key {key!r}; this recipe has {', '.join(known)}{hint}")
         _set(values, path, deepcopy(value), key)

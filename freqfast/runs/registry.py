@@ -1,4 +1,4 @@
-"""Recipes by name: those that installed packages register, and those that a user names by their module."""
+"""Find recipes by name: those that installed packages register, and those that a user names by their module."""
 
 import warnings
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Finished runs, read back whole."""
+"""Finished runs, read from their directories."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Studies: arms by seeds to runs, and runs to one table.
+"""Studies: several recipes (arms) under several seeds, compared in one table.
 
 `load_study` reads the study file, `run_study` carries out its runs. `gather` reads the rows of finished runs from the
 study's folder, `merge` adds those of a result file (`read_results`, `write_results`), `summarise` makes a summary of
@@ -17,7 +17,7 @@ from freqfast.study.definition import Arm, Study, load_study
 from freqfast.study.result_file import published_path, read_results, write_results
 from freqfast.study.results import ResultRow, StudyResults, gather, merge
 from freqfast.study.running import run_study
-from freqfast.study.statistics import Estimate
+from freqfast.study.statistics import Estimate, estimate, paired_difference
 from freqfast.study.table import ArmSummary, results_table, summarise, tables
 
 __all__ = [
@@ -27,9 +27,11 @@ __all__ = [
     "ResultRow",
     "Study",
     "StudyResults",
+    "estimate",
     "gather",
     "load_study",
     "merge",
+    "paired_difference",
     "published_path",
     "read_results",
     "results_table",

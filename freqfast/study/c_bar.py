@@ -1,4 +1,4 @@
-"""Runs evaluated on the corruptions of CIFAR-10-C-bar, by which no choice was made."""
+"""Accuracy of a study's runs on CIFAR-10-C-bar, corruptions that no choice was made by."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What carries out a study's jobs: this process, processes on this machine, or Slurm job arrays."""
+"""Executors of a study's jobs: this process, processes on this machine, or Slurm job arrays."""
 
 import os
 import shutil
@@ -128,12 +128,10 @@ class SubmititExecutor:
 
 
 def local_executor(folder: Path, slots: Sequence[str | None], threads: int | None) -> SubmititExecutor:
-    """An executor whose jobs are processes on this machine; submitit keeps its files in a new folder in `folder`.
+    """An executor whose jobs are processes on this machine; submitit keeps its files in a new folder in `folder`."""
+    from submitit import LocalExecutor
 
-    Raises:
-        ImportError: If submitit is not installed.
-    """
-    executor = import_submitit("running several runs at a time").LocalExecutor(_new_folder(folder))
+    executor = LocalExecutor(_new_folder(folder))
     executor.update_parameters(timeout_min=_YEAR_MIN)
     return SubmititExecutor(executor, slots, threads)
 
@@ -142,11 +140,12 @@ def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Map
     """An executor that submits so many jobs at once as a Slurm job array, with parameters of `submitit.SlurmExecutor`.
 
     Raises:
-        ImportError: If submitit is not installed.
         ValueError: If this machine has no Slurm.
     """
+    from submitit import SlurmExecutor
+
     try:
-        executor = import_submitit("submitting to Slurm").SlurmExecutor(_new_folder(folder))
+        executor = SlurmExecutor(_new_folder(folder))
     except RuntimeError:
         raise ValueError("there is no srun here; call from a machine that submits to Slurm") from None
     executor.update_parameters(**_SLURM_DEFAULTS | dict(parameters))

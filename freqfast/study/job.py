@@ -1,4 +1,4 @@
-"""One run of a study, as it is carried out in this process, in a child process, or on a cluster's node."""
+"""One run of a study, as every executor performs it."""
 
 import os
 import traceback

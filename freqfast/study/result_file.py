@@ -56,6 +56,12 @@ def write_results(path: str | Path, results: StudyResults) -> None:
 
     Raises:
         OSError: If the file cannot be written; a former file of that name stays.
+
+    Examples:
+        >>> from freqfast.study import Study
+        >>> write_results("no/such/folder/results.json", StudyResults(Study("Nothing", "", "", ()), ()))
+        Traceback (most recent call last):
+        FileNotFoundError: folder no/such/folder does not exist; create it or choose another path
     """
     study = results.study
     content = _ResultFile(

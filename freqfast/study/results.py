@@ -1,4 +1,4 @@
-"""What is known of a study: gathered from run directories, and merged with what other machines published."""
+"""The results of a study: gathered from run directories, and merged with rows that were published."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -90,6 +90,10 @@ class StudyResults:
         failures: What went wrong, by the run's name.
         notes: What was left out or does not agree, a line each.
         left_out: Published rows that the study does not define (any more) and nothing here replaces.
+
+    Examples:
+        >>> StudyResults(Study("Nothing", "", "", ()), rows=()).finished
+        ()
     """
 
     study: Study

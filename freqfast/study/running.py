@@ -1,4 +1,4 @@
-"""Run what a study still lacks: in this process, in processes on this machine, or as a Slurm job array."""
+"""Run what a study still lacks."""
 
 import os
 import time
@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from freqfast.progress import Progress, RunStoppedError, Stop
 from freqfast.study.definition import PlannedRun, Study
-from freqfast.study.executors import InlineExecutor, SubmititExecutor, local_executor, slurm_executor
+from freqfast.study.executors import (
+    InlineExecutor,
+    SubmititExecutor,
+    import_submitit,
+    local_executor,
+    slurm_executor,
+)
 from freqfast.study.folder import StudyFolder
 from freqfast.study.job import Job
 
@@ -114,8 +120,10 @@ def run_study(
         with _naming(arm.name):
             build_callbacks(arm.recipe)
     if slurm is not None:
+        import_submitit("submitting to Slurm")
         threads = threads or slurm.get("cpus_per_task")
     elif jobs > 1:
+        import_submitit("running several runs at a time")
         threads = threads or max(1, torch.get_num_threads() // jobs)
     data_path = data_path and Path(data_path).absolute()
     todo = [Job(run, folder, data_path, device, threads, c_bar=study.c_bar) for run in left]

@@ -1,4 +1,4 @@
-"""Recipe to Learner to run directory, resumable at every step.
+"""From a recipe to a trained and evaluated run directory; a training can be resumed at every step.
 
 `build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
 with checkpoints, and evaluates; `rerun` repeats a run and compares.

@@ -140,7 +140,9 @@ class CheckpointFolder:
             file.unlink(missing_ok=True)
 
     def load(self) -> tuple[CheckpointHeader, dict[str, Any]] | None:
-        """Header and state of the last checkpoint; a corrupt one is removed, with a warning, for the one before.
+        """Header and state of the last checkpoint.
+
+        If it cannot be read it is removed with a warning, and the one before is taken.
 
         Returns:
             None if there are no checkpoints.

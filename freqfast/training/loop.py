@@ -1,4 +1,4 @@
-"""A fit that can stop between any two steps and go on in another process, exactly."""
+"""A fit that can stop between any two steps and be resumed exactly in another process."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

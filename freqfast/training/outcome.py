@@ -1,4 +1,4 @@
-"""What a trained run leaves in its directory: model, spectra, evaluation and, last, the report."""
+"""Write the results of a trained run: model, spectra, evaluation and, last, the report."""
 
 import time
 from collections.abc import Sequence

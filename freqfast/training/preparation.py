@@ -1,4 +1,4 @@
-"""What a run needs before its first step: data, environment and Learner, and the checks of a run that goes on."""
+"""Prepare a run: load its data, build its Learner, and check that a resumed run is the one that was started."""
 
 import hashlib
 import os
@@ -30,9 +30,9 @@ class PreparedRun:
 
     Attributes:
         recipe: What is run.
-        directory: Where; not there yet if the run is new.
-        environment: That of its start, but for the device, which is the one of now.
-        data: Its data; what is held out stands in the place of the test images.
+        directory: Its directory, which does not exist yet if the run is new.
+        environment: The environment of its start, with the device of now.
+        data: Its data; images that the recipe holds out replace the test images.
         learn: Its Learner, untrained.
         before: The frequency proportion of the untrained model.
     """
@@ -60,7 +60,7 @@ def prepare_run(
     command: str | None = None,
     progress: Progress | None = None,
 ) -> PreparedRun:
-    """Load a run's data and build its Learner; of a run that goes on, check that the data is that of its start.
+    """Load a run's data and build its Learner; for a resumed run, check that the data is that of its start.
 
     Args:
         recipe: What is run.

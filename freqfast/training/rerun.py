@@ -1,4 +1,4 @@
-"""Repeat a run and compare."""
+"""Repeat a finished run and compare the two."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Recipe to run directory, in one go or in several."""
+"""Run a recipe: train it, evaluate it and leave a run directory, or resume such a run."""
 
 import os
 from collections.abc import Iterator

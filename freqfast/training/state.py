@@ -1,4 +1,4 @@
-"""The state of a training between two steps: taken from a Learner, and put back into one that is built alike."""
+"""The state of a training between two steps: read from a Learner, and restored into one that is built alike."""
 
 import random
 import time

@@ -56,19 +56,8 @@ def disk(tmp_path):
         subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.fixture(scope="module")
-def writes(tree, tmp_path_factory):
-    """How many files an undisturbed run writes, one after the other; each goes through a temporary file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
-        names = _watch_writes(patch, lambda number: None)
-        run_recipe(TINY, tmp_path_factory.mktemp("writes") / "run", tree, "cpu", policy=OFTEN)
-    return names
-
-
-def _watch_writes(patch, before):
-    """Has `before` called with the number of each write; gives the list that their names come into."""
+def watch_writes(patch, before=lambda number: None):
+    """Has `before` called with the number of each file that is written; the list that their names come into."""
     names, make = [], tempfile.mkstemp
 
     def mkstemp(**options):
@@ -77,6 +66,17 @@ def _watch_writes(patch, before):
         return make(**options)
 
     patch.setattr("freqfast.files.tempfile.mkstemp", mkstemp)
+    return names
+
+
+@pytest.fixture(scope="module")
+def writes(tree, tmp_path_factory):
+    """The files that an undisturbed run writes, one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+        names = watch_writes(patch)
+        run_recipe(TINY, tmp_path_factory.mktemp("writes") / "run", tree, "cpu", policy=OFTEN)
     return names
 
 
@@ -97,7 +97,7 @@ def fill_up_at(number, tree, disk, reference, at_work):
     """A disk that is full just before the n-th file of a run is written; then there is room again."""
     out = disk("size=16m") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        _watch_writes(patch, lambda written: fill(out.parent) if written == number else None)
+        watch_writes(patch, lambda written: fill(out.parent) if written == number else None)
         with pytest.raises(OSError, match=r"No space left on device") as caught:
             run_recipe(TINY, out, tree, "cpu", policy=OFTEN)
     assert "\n" not in str(caught.value)
@@ -121,21 +121,6 @@ def test_full_disk_at_each_write(tree, disk, reference, writes, tell):
         fill_up_at(number, tree, disk, reference, at_work=number > 2)
         shutil.rmtree(disk("size=16m") / "run")
     tell(f"full disk: survived at {len(writes)} of {len(writes)} writes: {', '.join(writes)}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kib", [4, 8, 12, 64, *range(256, 1700, 64)])
-def test_disk_too_small(tree, disk, reference, kib):
-    """In the middle of whatever write it is; sizes come in pages of 4 KiB."""
-    out = disk(f"size={kib}k") / "run"
-    try:
-        run_recipe(TINY, out, tree, "cpu", policy=OFTEN)
-    except OSError as error:
-        assert "No space left" in str(error)  # noqa: PT017
-        assert "\n" not in str(error)  # noqa: PT017
-        check_nothing_is_half_written(out)
-    disk("size=16m")
-    assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
 
 
 def once(message, action):

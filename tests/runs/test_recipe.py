@@ -1,6 +1,6 @@
 import math
 from contextlib import suppress
-from dataclasses import FrozenInstanceError, asdict, fields
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 from hypothesis import given
@@ -147,6 +147,14 @@ def test_differing_fields_leave_out_name_and_description():
     assert differing_fields(recipe, Recipe("x", epochs=3, model_options={"width": 8})) == ["model_options", "epochs"]
 
 
+def test_options_at_their_defaults_make_no_other_run():
+    """A file of version 0.1 says a width of 64, one of today may leave it out."""
+    plain, written = Recipe("x"), apply_overrides(Recipe("x"), {"model.width": 64})
+    assert differing_fields(written, plain) == []
+    others = replace(written, model="timm:resnet18"), replace(plain, model="timm:resnet18")
+    assert differing_fields(*others) == ["model_options"]
+
+
 # Overrides
 
 START = Recipe("x", name="start", callbacks={"proportion": {"purity": 0.9, "proportions": {"low": 1.0}}, "plain": {}})
@@ -179,8 +187,31 @@ def test_overrides_of_fields_and_options_of_the_model():
     assert apply_overrides(START, {"width": 16}).model_options == {"width": 16}  # as in version 0.1
 
 
+def test_another_model_starts_without_the_options_of_the_one_before():
+    small = replace(START, model_options={"width": 16})
+    assert apply_overrides(small, {"model": "timm:resnet18", "lr": 0.1}).model_options == {}
+    assert apply_overrides(small, {"model.depth": 2, "model": "timm:resnet18"}).model_options == {"depth": 2}
+    assert apply_overrides(small, {"model": "resnet18"}).model_options == {"width": 16}
+
+
 @pytest.mark.parametrize(
-    "key", ["wdith", "", ".", "name", "callbacks", "proportion", "plain.", "epochs.x", "callbacks.x.y", "model."]
+    "key",
+    [
+        "wdith",
+        "",
+        ".",
+        "name",
+        "callbacks",
+        "proportion",
+        "plain.",
+        "epochs.x",
+        "callbacks.x.y",
+        "model.",
+        "model..x",
+        "proportion..x",
+        "callbacks.model.width",
+        "model_options.width",
+    ],
 )
 def test_unknown_key_lists_those_that_exist(key):
     with pytest.raises(ValueError, match="unknown key") as caught:

@@ -1,6 +1,7 @@
-"""The published tables say what the result files say."""
+"""The study files that come with the recipes, their result files, and the tables that are published of them."""
 
 import re
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from freqfast.study import load_study, published_path, read_results, summarise, tables
+from freqfast.training import build_callbacks
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md")))
-STUDIES = [path for path in sorted((ROOT / "recipes" / "studies").glob("*.toml")) if published_path(path).exists()]
+ALL = sorted((ROOT / "recipes" / "studies").glob("*.toml"))
+STUDIES = [path for path in ALL if published_path(path).exists()]
 
 
 def cells(line):
@@ -76,3 +79,26 @@ def test_a_published_table_is_what_a_result_file_gives(page, table):
 def test_every_study_with_results_has_a_published_table(name):
     found = found_by(name)
     assert any(table.keys() <= found.keys() and not departures(table, found) for _, table in PUBLISHED)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_arm_can_be_built(path):
+    study = load_study(path)
+    for arm in study.arms:
+        assert len(build_callbacks(arm.recipe)) == len(arm.recipe.callbacks)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_published_results_are_of_the_study(path):
+    study, rows = load_study(path), read_results(published_path(path))
+    assert rows
+    recipes = {arm.name: arm.recipe for arm in study.arms}
+    for row in rows:
+        assert row.recipe.callbacks == recipes[row.arm].callbacks
+        assert replace(row.recipe, callbacks={}, seed=0) == replace(recipes[row.arm], callbacks={}, seed=0)
+
+
+@pytest.mark.parametrize("name", ["medium", "large", "gpu"])
+def test_the_upper_tiers_are_judged_on_all_test_images(name):
+    (path,) = (path for path in ALL if path.stem == name)
+    assert {(arm.recipe.test_images, arm.recipe.holdout) for arm in load_study(path).arms} == {(0, 0)}
