@@ -147,7 +147,7 @@ def differing_fields(a: Recipe, b: Recipe) -> list[str]:
 
 
 def _with_default_options(recipe: Recipe) -> Recipe:
-    return replace(recipe, model_options=_MOVED | recipe.model_options) if recipe.model == "resnet18" else recipe
+    return replace(recipe, model_options={**_MOVED, **recipe.model_options}) if recipe.model == "resnet18" else recipe
 
 
 def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
