@@ -41,7 +41,7 @@ FLOORS = (
 HOMES = {
     "fastai": {"callbacks", "data", "runs", "training"},
     "fastcore": {"callbacks", "data", "models", "training"},
-    "fastprogress": {"callbacks"},
+    "fastprogress": {"callbacks", "training"},
     "h5py": {"spectra"},
     "h5netcdf": set(),
     "xarray": set(),

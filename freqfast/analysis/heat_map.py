@@ -37,6 +37,7 @@ Norm = Annotated[
     AfterValidator(_check_norm),
     Field(description="L2 norm of the perturbation of each channel, pixels in [0, 1]."),
 ]
+Grid = Annotated[int, Field(ge=2, description="Frequencies along each axis at most; larger images are sampled.")]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,11 +45,12 @@ class HeatMap(ImageResult):
     """The Fourier heat map.
 
     Attributes:
-        error: Error under the perturbation at each frequency, ``(H, W)``, axes ``(fy, fx)`` in the order of
-            `freqfast.frequencies`: the lowest in the middle.
+        error: Error under the perturbation at each frequency, ``(H, W)`` or as many as were sampled, axes ``(fy, fx)``
+            in the order of `freqfast.frequencies`: the lowest in the middle.
         clean_error: Error without perturbation.
         norm: L2 norm of the perturbation of each channel, pixels in [0, 1].
         seed: Seed of the signs.
+        image_size: Height and width of the images in pixels; None if they are not known, as in files of older versions.
 
     Examples:
         >>> found = HeatMap(error=[[0.5, 0.25], [0.75, 0.5]], clean_error=0.1, norm=4.0, seed=0, images=100)
@@ -61,6 +63,7 @@ class HeatMap(ImageResult):
     clean_error: Fraction
     norm: Norm
     seed: Seed
+    image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -104,13 +107,15 @@ def fourier_heat_map(
     labels: np.ndarray,
     norm: Norm = CIFAR10_NORM,
     seed: Seed = 0,
+    grid: Grid = 32,
     progress: Progress | None = None,
 ) -> HeatMap:
     """Error of a classifier under every Fourier basis perturbation (Yin et al., 2019, arXiv:1906.08988).
 
     Each channel of each image has the basis image added with a random sign of its own, scaled to the norm; the sum is
     not clamped, so the perturbation has this norm and this frequency exactly. A frequency and its negative share a
-    basis image and so an error: a 32x32 map takes 514 passes over the images.
+    basis image and so an error: a 32x32 map takes 514 passes over the images. Of images with more frequencies a coarser
+    grid is sampled, the DFT bins that are nearest to those of an image of `grid` pixels a side.
 
     Args:
         classifier: The model.
@@ -118,6 +123,7 @@ def fourier_heat_map(
         labels: ``(N,)``.
         norm: L2 norm of the perturbation of each channel, for pixels in [0, 1]. The paper takes 4 for 32x32 images.
         seed: Seed of the signs. The sign of an image, channel and frequency does not depend on the other ones.
+        grid: Frequencies along each axis at most.
         progress: Called as ``progress(done, total, message)`` after each pair of frequencies.
 
     Returns:
@@ -136,13 +142,16 @@ def fourier_heat_map(
         (0.0, array([[2, 2]]))
     """
     norm = check_value("norm", float(norm), Norm)
+    grid = check_value("grid", grid, Grid)
     count, height, width = images.shape[:3]
-    error = np.empty((height, width))
+    rows, columns = min(height, grid), min(width, grid)
+    error = np.empty((rows, columns))
     pixels = np.asarray(images, np.float32)
-    pairs = list(frequency_pairs(height, width))
+    pairs = list(frequency_pairs(rows, columns))
     for done, ((u, v), negative) in enumerate(pairs, 1):
         signs = 1 - 2 * np.random.default_rng((seed, u, v)).integers(0, 2, (count, 1, 1, 3))
-        wave = (255 * norm * fourier_basis(height, width, u, v)).astype(np.float32)
+        basis = fourier_basis(height, width, round(u * height / rows), round(v * width / columns))
+        wave = (255 * norm * basis).astype(np.float32)
         perturbed = pixels + signs.astype(np.float32) * wave[None, :, :, None]
         error[u, v] = error[negative] = 1 - accuracy(classifier, perturbed, labels)
         if progress:
@@ -153,6 +162,7 @@ def fourier_heat_map(
         norm=norm,
         seed=seed,
         images=count,
+        image_size=(height, width),
     )
 
 
@@ -179,12 +189,21 @@ def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> 
         for edge in Bands.of(bands).edges[1:-1]:
             axes.add_patch(Circle((0, 0), edge, fill=False, edgecolor="white", linewidth=0.8, linestyle="--"))
         title = f"{label}\nmean {100 * one.error.mean():.1f} %, unperturbed {100 * one.clean_error:.1f} %"
-        dress(axes, title, "fx (cycles/pixel)", "fy (cycles/pixel)" if axes in grid[:, 0] else "", grid="")
+        fx, fy = _axis_labels(one)
+        dress(axes, title, fx, fy if axes in grid[:, 0] else "", grid="")
     bar = figure.colorbar(image, ax=grid, shrink=0.85, pad=0.02)
     norms = sorted({one.norm for one in found.values()})
     bar.set_label(f"error (%), L2 norm {', '.join(f'{norm:g}' for norm in norms)}", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     return figure
+
+
+def _axis_labels(found: HeatMap) -> tuple[str, str]:
+    """Labels of the axes fx and fy, with what a cycle/pixel is in an image."""
+    if found.image_size is None:
+        return "fx (cycles/pixel)", "fy (cycles/pixel)"
+    height, width = found.image_size
+    return f"fx (cycles/pixel; x {width} = cycles/image)", f"fy (cycles/pixel; x {height} = cycles/image)"
 
 
 def _describe(label: str, found: HeatMap) -> str:
@@ -197,7 +216,10 @@ def _describe(label: str, found: HeatMap) -> str:
 def _summarise(found: HeatMap) -> list[str]:
     bands = Bands.equal_area(2)
     by_band = zip(bands.names, found.band_error(bands), strict=True)
+    shape, size = found.error.shape, found.image_size
+    sampled = [f"{shape[0]}x{shape[1]} of {size[0]}x{size[1]} frequencies sampled"] if size and size != shape else []
     return [
+        *sampled,
         f"error without perturbation: {100 * found.clean_error:.2f} %",
         f"mean error at L2 norm {found.norm:g}: {100 * found.error.mean():.2f} %",
         *(f"mean error at {name} frequencies: {100 * error:.2f} %" for name, error in by_band),

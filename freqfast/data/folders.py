@@ -16,18 +16,18 @@ from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
 from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
-__all__ = ["TEST_SPLITS", "decode_tree", "is_tree_image"]
+__all__ = ["FORMATS", "SUFFIXES", "TEST_SPLITS", "decode_tree", "is_tree_image"]
 
 TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of the content: Pillow runs programs for some others
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of the content: Pillow runs programs for some others
 _PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory, and may be a bomb
 _PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, else so many per byte of the files
 
 
 def is_tree_image(parts: tuple[str, ...]) -> bool:
     """Whether a path is ``.../train/<class>/<image>``, or the like in a test split."""
-    return len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and parts[-1].lower().endswith(_SUFFIXES)
+    return len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and parts[-1].lower().endswith(SUFFIXES)
 
 
 def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> ImageData:
@@ -92,13 +92,13 @@ def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress:
 
 def _decode_image(file: DataFile) -> NDArray[np.uint8]:
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file.read()), formats=_FORMATS) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
             if image.width * image.height > _PIXEL_LIMIT:
                 raise ValueError(f"{image.width}x{image.height} pixels are too many for a data set held in memory")
             return rgb_levels(image)
     except UnidentifiedImageError:  # whose message has the address of an object
         raise ValueError(
-            f"{file.name} cannot be used as an image: its content is none of {', '.join(_FORMATS)}"
+            f"{file.name} cannot be used as an image: its content is none of {', '.join(FORMATS)}"
         ) from None
     except Exception as error:  # Pillow raises many kinds for corrupt files
         raise ValueError(f"{file.name} cannot be used as an image: {error}") from None

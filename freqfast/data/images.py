@@ -15,7 +15,7 @@ class ImageSet:
     """Images and their labels.
 
     Attributes:
-        images: uint8 ``(N, H, W, 3)``, C-contiguous.
+        images: uint8 ``(N, H, W, 3)``, C-contiguous; or `freqfast.data.image_files.ImageFiles` in its place.
         labels: int64 ``(N,)``.
 
     Raises:
@@ -35,7 +35,7 @@ class ImageSet:
             raise ValueError(
                 f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of shape {self.images.shape}"
             )
-        if not self.images.flags.c_contiguous:
+        if isinstance(self.images, np.ndarray) and not self.images.flags.c_contiguous:
             raise ValueError("images must be C-contiguous; pass numpy.ascontiguousarray(images)")
         if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
             raise ValueError(

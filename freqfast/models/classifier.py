@@ -66,6 +66,7 @@ class Classifier:
         self._prepare()
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
         shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)
+        self._columns: Tensor | None = None
         self._scale = scale.reciprocal().to(self.device, torch.float32)
         self._shift = shift.to(self.device, torch.float32)
 
@@ -74,6 +75,32 @@ class Classifier:
         copy = deepcopy(self)
         change(copy.model)
         copy._prepare()
+        return copy
+
+    def among(self, classes: Sequence[str], trained: Sequence[str] | None = None) -> "Classifier":
+        """Another classifier, which chooses among some of the classes alone; this one stays as it is.
+
+        Args:
+            classes: Names of the classes to choose among, in the order of the new logits.
+            trained: Names of all classes, in the order of the model's logits; by default those that are known.
+
+        Raises:
+            ValueError: If a class is none of them, or their names are not known.
+
+        Examples:
+            >>> brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+            >>> classifier = Classifier(brightest, (0.5,) * 3, (0.25,) * 3, precision="float32", classes="rgb")
+            >>> classifier.among(["g", "b"]).predict(np.full((2, 8, 8, 3), (30, 10, 20), np.uint8))
+            array([1, 1])
+        """
+        trained = self.classes if trained is None else tuple(trained)
+        if trained is None:
+            raise ValueError(f"the classes of {self.name} are not known; name them in the order of its logits")
+        if unknown := [name for name in classes if name not in trained]:
+            raise ValueError(f"{unknown[0]!r} is none of the {len(trained)} classes of {self.name}")
+        copy = deepcopy(self)
+        copy.classes = tuple(classes)
+        copy._columns = torch.tensor([trained.index(name) for name in classes], device=self.device)
         return copy
 
     def _prepare(self) -> None:
@@ -102,7 +129,7 @@ class Classifier:
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(batch):
             got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"{self.name} must give logits of shape ({len(batch)}, classes), got {got}")
-        return found.float()
+        return found.float() if self._columns is None else found.float()[:, self._columns]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Class of each image.

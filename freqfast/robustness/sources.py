@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
@@ -19,6 +19,7 @@ from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifa
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import check_request, hash_images
 from freqfast.robustness.cells import CellSource
+from freqfast.robustness.corrupted import CorruptedImages
 
 __all__ = ["corrupted_source", "find_source"]
 
@@ -37,7 +38,8 @@ def corrupted_source(
     The images are those that `freqfast.robustness.archive.writing.write_archive` writes with the same seed.
 
     Args:
-        images: The uncorrupted images, which are evaluated as well.
+        images: The uncorrupted images, which are evaluated as well; those in files (`freqfast.data.image_files`) are
+            decoded and corrupted batch by batch.
         corruptions: Names, see `freqfast.corruptions`.
         seed: Seed of the corruptions.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
@@ -59,12 +61,18 @@ def corrupted_source(
     sha256 = hash_images(images)
     if "frost" in names:
         sha256 += photographs_sha256(frost_dir)
+
+    def read(corruption: str, severity: int) -> np.ndarray:
+        corrupted = CorruptedImages(images.images, corruption, severity, seed, frost_dir)
+        in_memory = isinstance(images.images, np.ndarray)
+        return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
+
     return CellSource(
         f"{name}, corrupted on the fly",
         names,
         SEVERITIES,
         images.labels,
-        lambda corruption, severity: corrupt(images.images, corruption, severity, seed, frost_dir=frost_dir),
+        read,
         images,
         sha256,
         seed,

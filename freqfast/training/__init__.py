@@ -1,19 +1,24 @@
 """From a recipe to a trained and evaluated run directory; a training can be resumed at every step.
 
 `build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
-with checkpoints, and evaluates; `rerun` repeats a run and compares.
+with checkpoints, and evaluates; `rerun` repeats a run and compares. `evaluate_learner` and `analyse` measure any
+Learner on its own validation set.
 """
 
 from freqfast.progress import RunStoppedError
 from freqfast.training.learner import build_callbacks, build_learner, fit_recipe
 from freqfast.training.rerun import Repetition, rerun
 from freqfast.training.run import run_recipe
+from freqfast.training.validation import LearnerResult, analyse, evaluate_learner
 
 __all__ = [
+    "LearnerResult",
     "Repetition",
     "RunStoppedError",
+    "analyse",
     "build_callbacks",
     "build_learner",
+    "evaluate_learner",
     "fit_recipe",
     "rerun",
     "run_recipe",

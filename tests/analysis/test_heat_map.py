@@ -74,6 +74,17 @@ def test_the_seed_determines_the_signs(spy, images, labels):
     assert (first != other).any()
 
 
+def test_a_coarser_grid_samples_the_nearest_frequencies(spy, labels):
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 12, 15, 3), dtype=np.uint8)
+    found = fourier_heat_map(spy, images, labels, norm=2.0, grid=4)
+    assert (found.error.shape, found.image_size) == ((4, 4), (12, 15))
+    *perturbed, _ = spy.seen
+    for seen, ((u, v), _) in zip(perturbed, frequency_pairs(4, 4), strict=True):
+        power = np.abs(np.fft.fft2((seen - images.astype(np.float64))[0, :, :, 0]))
+        fy, fx = np.unravel_index(power.argmax(), power.shape)
+        assert {(fy, fx), (-fy % 12, -fx % 15)} >= {(3 * u, round(v * 15 / 4))}
+
+
 @pytest.mark.parametrize("norm", [0, -1.0, 1e6 + 1, float("nan"), float("inf")])
 def test_wrong_norms(classifier, images, labels, norm):
     with pytest.raises(ValueError, match="norm must be positive and at most 1,000,000, got"):

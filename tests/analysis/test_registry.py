@@ -85,8 +85,11 @@ def test_what_another_package_registers_must_be_an_analysis_of_that_name(install
 def test_options_are_the_parameters_with_a_description():
     options = {name: list(find_analysis(name).options) for name in RESULTS}
     assert options == {
-        "heatmap": ["norm", "seed"], "reliance": [], "ablation": ["bands", "layer", "seed"], "quality": ["layer"],
-    }  # fmt: skip
+        "heatmap": ["norm", "seed", "grid"],
+        "reliance": [],
+        "ablation": ["bands", "layer", "seed"],
+        "quality": ["layer"],
+    }
 
 
 def test_results_say_the_main_numbers():

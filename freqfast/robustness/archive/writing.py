@@ -141,7 +141,7 @@ def hash_images(images: ImageSet) -> str:
     """SHA-256 of images and labels, as a manifest has it in ``images_sha256``."""
     digest = hashlib.sha256()
     for rows in _chunks(images.images):
-        digest.update(images.images[rows].data)
+        digest.update(np.asarray(images.images[rows]).data)
     digest.update(images.labels.astype("<i8").data)
     return digest.hexdigest()
 
@@ -193,7 +193,7 @@ def _fill(
         nonlocal done
         for severity, some in product(wanted.severities, _chunks(images.images)):
             progress(done, total, f"{name} {severity}")
-            part, index = images.images[some], np.arange(some.start, some.stop)
+            part, index = np.asarray(images.images[some]), np.arange(some.start, some.stop)
             try:
                 yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir)
             except OSError as error:  # of a file of its own, not of the one that is written

@@ -1,0 +1,208 @@
+"""Images in files, decoded when they are used: sets of any size in the memory of a batch."""
+
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from freqfast.data.folders import FORMATS, SUFFIXES, TEST_SPLITS
+from freqfast.data.images import ImageSet, mixed_order, rgb_levels
+from freqfast.files import read_file, require_file
+from freqfast.progress import Progress
+
+__all__ = ["ImageFiles", "find_corrupt_files", "list_images"]
+
+_PIXEL_LIMIT = 2**26  # no camera's photograph has more; a small file can claim any number
+_LIST_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images in files, which stand for an array ``(N, H, W, 3)``: a slice reads nothing, `numpy.asarray` decodes.
+
+    An image is turned upright as its EXIF data says, converted to RGB, scaled so that its shorter side has `resize`
+    pixels (bilinear, antialiased), and cropped in the middle: torchvision's ``Resize`` and ``CenterCrop``.
+
+    Args:
+        paths: The files.
+        resize: Length of the shorter side in pixels; None for as it is.
+        crop: Height and width in pixels; None for whole images, which must have one size.
+
+    Raises:
+        ValueError: When decoded: if a file is no image, has more than 8 bits a channel, is smaller than the crop, or
+            has another size than the first; the message names the file.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "grey.png"
+        ...     Image.new("L", (64, 48), 128).save(path)
+        ...     images = ImageFiles((path,), resize=24, crop=16)
+        ...     print(images.shape, np.asarray(images[:1])[0, 0, 0])
+        (1, 16, 16, 3) [128 128 128]
+    """
+
+    paths: tuple[Path, ...]
+    resize: int | None = None
+    crop: int | None = None
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "ImageFiles":
+        chosen = self.paths[rows] if isinstance(rows, slice) else tuple(self.paths[int(row)] for row in rows)
+        part = replace(self, paths=chosen)
+        if "_size" in self.__dict__:
+            part.__dict__["_size"] = self._size  # so that it is read once, and one size holds for all
+        return part
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(N, H, W, 3)``; reads the first image if there is no crop."""
+        return (len(self.paths), *self._size, 3)
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        if self.crop is not None:
+            return self.crop, self.crop
+        height, width, _ = self._decode(self.paths[0]).shape
+        return height, width
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        """Decode all, on as many threads as torch is set to."""
+        images = np.empty(self.shape, np.uint8)
+
+        def fill(row: int) -> None:
+            pixels = self._decode(self.paths[row])
+            if pixels.shape != images.shape[1:]:
+                size, first = (f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, images.shape[1:]))
+                raise ValueError(f"{self.paths[row]} has {size} pixels, the first image {first}; resize and crop them")
+            images[row] = pixels
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for _ in pool.map(fill, range(len(self.paths))):
+                pass
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+    def _decode(self, path: Path) -> NDArray[np.uint8]:
+        require_file(path)
+        try:
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+                if image.width * image.height > _PIXEL_LIMIT:
+                    raise ValueError(f"{image.width}x{image.height} pixels are more than {_PIXEL_LIMIT:,}")
+                upright: Image.Image = ImageOps.exif_transpose(image)
+                return self._cropped(self._resized(Image.fromarray(rgb_levels(upright))))
+        except UnidentifiedImageError:  # whose message has the address of an object
+            reason = f"its content is none of {', '.join(FORMATS)}"
+        except Exception as error:  # Pillow raises many kinds for corrupt files
+            reason = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be used as an image: {reason}")
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        short = min(image.size)
+        if self.resize is None or short == self.resize:
+            return image
+        width, height = (int(self.resize * side / short) for side in image.size)
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+
+    def _cropped(self, image: Image.Image) -> NDArray[np.uint8]:
+        pixels = np.asarray(image)
+        if self.crop is None:
+            return pixels
+        if min(image.size) < self.crop:
+            raise ValueError(f"its {image.width}x{image.height} pixels are fewer than the crop of {self.crop}")
+        top, left = (round((side - self.crop) / 2) for side in pixels.shape[:2])
+        return pixels[top : top + self.crop, left : left + self.crop]
+
+
+def list_images(
+    folder: str | Path, resize: int | None = None, crop: int | None = None, labels: str | Path | None = None
+) -> tuple[ImageSet, tuple[str, ...]]:
+    """The images of a folder with their labels, in an order that mixes the classes; nothing is decoded.
+
+    The folder has a subfolder for each class, or one of ``test``, ``valid``, ``val`` that has; or it has images and a
+    list of their classes, as the validation sets of Tiny-ImageNet (whose list and ``images`` are found) and ImageNet.
+
+    Args:
+        folder: The folder.
+        resize: See `ImageFiles`.
+        crop: See `ImageFiles`.
+        labels: A text file: on each line an image's name, with or without its suffix, and its class, separated by
+            spaces, a tab or a comma; what follows is not read.
+
+    Returns:
+        The images, as an `ImageFiles` in the place of an array, and the names of the classes, in the order of the
+        labels: sorted.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or list, or no images.
+        ValueError: If a line of the list names no image.
+
+    Examples:
+        >>> list_images("absent")
+        Traceback (most recent call last):
+        FileNotFoundError: absent is no folder; name one with a subfolder of images for each class
+    """
+    root = Path(folder)
+    root = next((root / split for split in TEST_SPLITS if (root / split).is_dir()), root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder; name one with a subfolder of images for each class")
+    annotations = root / "val_annotations.txt"  # of Tiny-ImageNet
+    if labels is None and annotations.is_file():
+        labels = annotations
+    if labels is None:
+        found = sorted((path, path.parent.name) for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    else:
+        found = _listed(root / "images" if (root / "images").is_dir() else root, labels)
+    if not found:
+        raise FileNotFoundError(f"{root} has no images in class folders, nor a list of their classes is named")
+    classes = sorted({name for _, name in found})
+    number_of = {name: number for number, name in enumerate(classes)}
+    numbers = np.array([number_of[name] for _, name in found], np.int64)
+    order = mixed_order(numbers)
+    files = ImageFiles(tuple(found[row][0] for row in order), resize, crop)
+    return ImageSet(files, numbers[order]), tuple(classes)  # type: ignore[arg-type]
+
+
+def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
+    """The images of a list with their classes, sorted."""
+    files = {path.name: path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    files |= {path.stem: path for path in files.values()}
+    found = []
+    for number, line in enumerate(read_file(labels, _LIST_BYTES).decode(errors="replace").splitlines(), 1):
+        name, *rest = re.split(r"[\s,]+", line.strip())
+        if number == 1 and name not in files:
+            continue  # the names of the columns
+        if name and (name not in files or not rest):
+            raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
+        if name:
+            found.append((files[name], rest[0]))
+    return sorted(found)
+
+
+def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:
+    """Decode all images, to find those that cannot be used before long work.
+
+    Returns:
+        What is wrong, by row; the message names the file.
+    """
+    faults = {}
+    for row in range(len(images)):
+        try:
+            np.asarray(images[row : row + 1])
+        except ValueError as error:
+            faults[row] = str(error)
+        if progress:
+            progress(row + 1, len(images), "decoding images")
+    return faults

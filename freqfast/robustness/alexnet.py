@@ -1,0 +1,55 @@
+"""Corruption errors of ImageNet networks over AlexNet's, as papers on ImageNet-C print them."""
+
+import math
+
+from freqfast.corruptions import MAIN
+from freqfast.robustness.result import CorruptionResult
+
+__all__ = ["ALEXNET_CLEAN_ERROR", "ALEXNET_ERROR", "alexnet_mce"]
+
+ALEXNET_ERROR = {
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
+"""AlexNet's error on ImageNet-C by corruption, mean over severities; published with AugMix (Hendrycks et al., 2020)."""
+
+ALEXNET_CLEAN_ERROR = 0.435
+"""Its error on ImageNet's validation set (Hendrycks and Dietterich, 2019, arXiv:1903.12261)."""
+
+
+def alexnet_mce(result: CorruptionResult) -> tuple[float | None, float | None]:
+    """Mean corruption error (mCE) and relative mCE over those of AlexNet (Hendrycks and Dietterich, 2019).
+
+    Args:
+        result: Outcomes on ImageNet-C, or on ImageNet's validation images corrupted with its parameters.
+
+    Returns:
+        Mean over the 15 main corruptions of the error over AlexNet's, and of the errors beyond the clean ones; None
+        where the corruptions, or for the second the uncorrupted images, were not measured in full.
+
+    Examples:
+        >>> alexnet_mce(CorruptionResult({}))
+        (None, None)
+    """
+    if not result.is_full(MAIN):
+        return None, None
+    errors = {name: 1 - math.fsum(by.values()) / len(by) for name, by in result.accuracy.items() if name in MAIN}
+    mce = math.fsum(errors[name] / ALEXNET_ERROR[name] for name in MAIN) / len(MAIN)
+    if result.clean is None:
+        return mce, None
+    clean = 1 - result.clean
+    ratios = [(errors[name] - clean) / (ALEXNET_ERROR[name] - ALEXNET_CLEAN_ERROR) for name in MAIN]
+    return mce, math.fsum(ratios) / len(MAIN)

@@ -1,0 +1,211 @@
+"""Corrupted images as ImageNet-C has them: ``<corruption>/<severity>/<class>/<name>.JPEG``, of any number and size."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES
+from freqfast.data.image_files import ImageFiles, list_images
+from freqfast.data.images import ImageSet
+from freqfast.files import lock_folder, remove_temporaries, replacing
+from freqfast.progress import Progress
+from freqfast.records import differences
+from freqfast.robustness.archive.layout import MANIFEST, Manifest, read_manifest, write_manifest
+from freqfast.robustness.archive.writing import check_request, hash_images
+from freqfast.robustness.cells import CellSource, Key
+from freqfast.robustness.corrupted import CorruptedImages
+
+__all__ = ["is_tree", "tree_source", "write_tree"]
+
+_QUALITY = 85  # of JPEG, as published
+_BATCH = 64
+
+
+def write_tree(
+    folder: str | Path,
+    images: ImageSet,
+    classes: Sequence[str],
+    names: Sequence[str] = CORRUPTIONS,
+    severities: Sequence[int] = SEVERITIES,
+    seed: int = 0,
+    *,
+    source: str = "images",
+    frost_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Corrupt images into a tree of JPEG files of quality 85, as ImageNet-C is published.
+
+    A file appears whole or not at all; those that an earlier call with the same settings left are kept.
+
+    Args:
+        folder: Where to write; made if it is not there.
+        images: The images; those in files are decoded when their turn comes.
+        classes: Names of the classes, those of the folders.
+        names: Corruptions, see `freqfast.corruptions.corrupt`.
+        severities: Which severities, of 1 to 5.
+        seed: Seed of the corruptions.
+        source: Name of the data set, for the manifest.
+        frost_dir: Folder of the frost photographs.
+        progress: Called as ``progress(done, total, message)``, in images.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        ValueError: If a setting makes no sense, is not the one that the folder was begun with, or a class or an image
+            has a name that no file can have.
+        BlockingIOError: If another process writes into the folder.
+        OSError: If a file cannot be written; those that are finished stay.
+    """
+    folder, severities = Path(folder), tuple(sorted(set(severities)))
+    check_request(names, severities, None, frost_dir)
+    paths = _relative_paths(images, classes)
+    wanted = Manifest(
+        source=source,
+        images=len(images),
+        images_sha256=hash_images(images),
+        limit=None,
+        seed=seed,
+        severities=severities,
+        classes=tuple(classes),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    written, cells = 0, list(product(dict.fromkeys(names), severities))
+    with lock_folder(folder):
+        _begin(folder, wanted)
+        for number, (name, severity) in enumerate(cells):
+            cell = folder / name / str(severity)
+            for label in classes:
+                (cell / label).mkdir(parents=True, exist_ok=True)
+                remove_temporaries(cell / label)
+            corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir)
+            for start in range(0, len(images), _BATCH):
+                part = slice(start, start + _BATCH)
+                written += _write_batch(cell, paths[part], corrupted[part])
+                if progress:
+                    done = number * len(images) + min(start + _BATCH, len(images))
+                    progress(done, len(cells) * len(images), f"{name} {severity}")
+    return written
+
+
+def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
+    """``<class>/<name>.JPEG`` of each image."""
+    files = images.images
+    stems = [p.stem for p in files.paths] if isinstance(files, ImageFiles) else [f"{n:08d}" for n in range(len(images))]
+    paths = [f"{classes[label]}/{stem}.JPEG" for label, stem in zip(images.labels, stems, strict=True)]
+    for name in classes:
+        if Path(name).name != name:
+            raise ValueError(f"class {name!r} cannot be a folder's name")
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ValueError(f"two images would be written as {twice}; give them different names")
+    return paths
+
+
+def _begin(folder: Path, wanted: Manifest) -> None:
+    """Write the manifest, or check that the one that is there has the same settings."""
+    there = read_manifest(folder)
+    if there is None:
+        write_manifest(folder, wanted)
+    elif changed := [
+        f"{name} {old!r:.60}, not {new!r:.60}"
+        for name, old, new in differences(replace(there, freqfast=wanted.freqfast), wanted)
+    ]:
+        raise ValueError(f"{folder} was begun with {'; '.join(changed)}; keep its settings or choose another folder")
+
+
+def _write_batch(cell: Path, paths: Sequence[str], images: CorruptedImages) -> int:
+    """Write those files of a batch that are missing; all are corrupted together."""
+    missing = [row for row, path in enumerate(paths) if not (cell / path).exists()]
+    if not missing:
+        return 0
+    pixels = np.asarray(images)
+    for row in missing:
+        with replacing(cell / paths[row]) as temporary:
+            Image.fromarray(pixels[row]).save(temporary, "JPEG", quality=_QUALITY, optimize=True)
+    return len(missing)
+
+
+def is_tree(folder: str | Path) -> bool:
+    """Whether a folder holds corrupted images as ImageNet-C has them."""
+    return next(_cells(Path(folder)), None) is not None
+
+
+def _cells(folder: Path) -> Iterator[Key]:
+    """The corruptions and severities that a folder has, the published corruptions first and in their order."""
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    for name in sorted(there, key=lambda name: (*CORRUPTIONS, name).index(name)):
+        for severity in SEVERITIES:
+            if (folder / name / str(severity)).is_dir():
+                yield name, severity
+
+
+def tree_source(
+    folder: str | Path,
+    limit: int | None = None,
+    required: Sequence[str] | None = None,
+    *,
+    resize: int | None = None,
+    crop: int | None = None,
+) -> CellSource:
+    """Corrupted images as ImageNet-C has them; a batch at a time is decoded.
+
+    Args:
+        folder: The folder, or one of the folders (``noise``, ``blur``, ...) in which ImageNet-C is published.
+        limit: Images of each cell to use, of all classes alike; all by default.
+        required: Corruptions to use, each of which must be there; by default all that are there.
+        resize: Scale the shorter side to so many pixels.
+        crop: Crop so many pixels of both sides in the middle.
+
+    Raises:
+        FileNotFoundError: If the folder has no such images, or lacks one of `required`.
+        ValueError: If a corruption lacks a severity that others have, or a cell has other images than the first.
+    """
+    folder = Path(folder)
+    cells = list(_cells(folder))
+    names = tuple(dict.fromkeys(name for name, _ in cells))
+    if not cells:
+        raise FileNotFoundError(f"{folder} holds no <corruption>/<severity>/<class>/ folders of images")
+    if absent := [name for name in required or () if name not in names]:
+        raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(names)}")
+    names = tuple(required or names)
+    severities = tuple(sorted({severity for name, severity in cells if name in names}))
+    if lacking := [f"{name} {level}" for name, level in product(names, severities) if (name, level) not in cells]:
+        raise ValueError(f"{folder} lacks {lacking[0]}; name the corruptions that it has in full")
+
+    def listed(name: str, severity: int) -> tuple[ImageSet, tuple[str, ...]]:
+        return list_images(folder / name / str(severity), resize, crop)
+
+    first, classes = listed(names[0], severities[0])
+    relative = _names_of(first)
+
+    def read(name: str, severity: int) -> np.ndarray:
+        images, _ = listed(name, severity)
+        if _names_of(images) != relative:
+            raise ValueError(f"{folder / name / str(severity)} holds other images than {names[0]} {severities[0]}")
+        return images.images[:limit]
+
+    manifest = read_manifest(folder)
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
+    for name, severity in product(names, severities):
+        if manifest is None:
+            digest.update(listed(name, severity)[0].images.paths[0].read_bytes())  # type: ignore[attr-defined]
+    return CellSource(
+        str(folder),
+        names,
+        severities,
+        first.labels[:limit],
+        read,
+        sha256=digest.hexdigest(),
+        seed=manifest.seed if manifest else None,
+        classes=classes,
+    )
+
+
+def _names_of(images: ImageSet) -> list[str]:
+    return [f"{path.parent.name}/{path.stem}" for path in images.images.paths]  # type: ignore[attr-defined]

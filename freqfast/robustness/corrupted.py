@@ -1,0 +1,58 @@
+"""Images that are corrupted when they are used, so that a set of any size takes the memory of a batch."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqfast.corruptions import corrupt
+
+__all__ = ["CorruptedImages"]
+
+
+@dataclass(frozen=True, eq=False)
+class CorruptedImages:
+    """Corrupted images, which stand for an array ``(N, H, W, 3)``: a slice makes nothing, `numpy.asarray` corrupts.
+
+    They are those that `corrupt` makes of the whole set.
+
+    Attributes:
+        images: The uncorrupted ones, an array or a `freqfast.data.image_files.ImageFiles`.
+        corruption: Name of the corruption.
+        severity: From 1 to 5.
+        seed: Seed of the corruption.
+        frost_dir: Folder of the frost photographs.
+        first: Position of the first image in the whole set.
+
+    Examples:
+        >>> images = np.full((100, 32, 32, 3), 128, np.uint8)
+        >>> noisy = CorruptedImages(images, "gaussian_noise", 3)
+        >>> bool((np.asarray(noisy[40:50]) == np.asarray(noisy)[40:50]).all())
+        True
+    """
+
+    images: Any
+    corruption: str
+    severity: int
+    seed: int = 0
+    frost_dir: str | Path | None = None
+    first: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> "CorruptedImages":
+        start, stop, _ = rows.indices(len(self))
+        return replace(self, images=self.images[start:stop], first=self.first + start)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(N, H, W, 3)``."""
+        return tuple(self.images.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        images, index = np.asarray(self.images), np.arange(self.first, self.first + len(self))
+        found = corrupt(images, self.corruption, self.severity, self.seed, index=index, frost_dir=self.frost_dir)
+        return found if dtype is None else found.astype(dtype, copy=False)

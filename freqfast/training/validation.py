@@ -1,0 +1,321 @@
+"""Measure a Learner on its own validation set: under corruption, and by the analyses of trained models."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import TfmdDL
+from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.learner import Learner
+from fastai.torch_basics import ItemTransform
+from fastai.torch_core import TensorImage
+from fastprogress.fastprogress import progress_bar
+from torch import Tensor
+
+from freqfast.analysis import AnalysisResult, find_analysis
+from freqfast.corruptions import MAIN, SEVERITIES, available, corrupt
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import CLEAN, Comparison, CorruptionResult, Outcomes, compare
+from freqfast.robustness.cells import Key, key_text
+
+if TYPE_CHECKING:
+    import pandas
+
+    from freqfast.analysis.panels import NotebookFigure
+
+__all__ = ["LearnerResult", "analyse", "evaluate_learner"]
+
+
+@dataclass(frozen=True)
+class LearnerResult:
+    """A Learner's loss and metrics on its validation set, uncorrupted and under each corruption.
+
+    Attributes:
+        metrics: Values by name, ``"loss"`` the first, for each corruption and severity; uncorrupted under `CLEAN`.
+        outcomes: Which images were classified right, if each has one label: accuracies, means and their intervals.
+
+    Examples:
+        >>> found = LearnerResult({("clean", 0): {"loss": 0.1}, ("fog", 1): {"loss": 0.4}, ("fog", 5): {"loss": 0.8}})
+        >>> found.to_frame()["loss"].loc["fog"].tolist()
+        [0.4, 0.8]
+        >>> round(found.mean("loss"), 2)
+        0.6
+    """
+
+    metrics: Mapping[Key, Mapping[str, Any]]
+    outcomes: CorruptionResult | None = field(default=None, kw_only=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the loss and the metrics."""
+        return tuple(next(iter(self.metrics.values())))
+
+    def mean(self, name: str, corruptions: Sequence[str] | None = None) -> Any:
+        """Mean of the loss or of a metric over corruptions and severities.
+
+        Args:
+            name: "loss", or the metric's name.
+            corruptions: Names of corruptions; by default all that were measured.
+
+        Raises:
+            ValueError: If none of them was measured.
+        """
+        values = [
+            values[name]
+            for key, values in self.metrics.items()
+            if key != CLEAN and (corruptions is None or key[0] in corruptions)
+        ]
+        if not values:
+            raise ValueError(f"none of the corruptions {list(corruptions or ())} was measured")
+        return np.mean(values, axis=0).tolist()
+
+    def compare(self, baseline: "LearnerResult", name: str = "the baseline") -> Comparison:
+        """Compare image by image with another Learner on the same validation set; see `freqfast.robustness.compare`.
+
+        Args:
+            baseline: The other Learner's result.
+            name: What to call it.
+
+        Raises:
+            ValueError: If the images were not the same, or have more than one label each.
+        """
+        if self.outcomes is None or baseline.outcomes is None:
+            raise ValueError("images with several labels are not right or wrong; compare the metrics of to_frame()")
+        return compare(self.outcomes, baseline.outcomes, name)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """The loss and the metrics as a table, indexed by corruption and severity."""
+        import pandas as pd
+
+        index = pd.MultiIndex.from_tuples(self.metrics, names=("corruption", "severity"))
+        return pd.DataFrame(list(self.metrics.values()), index=index)
+
+    def plot(self, name: str | None = None) -> "NotebookFigure":
+        """Draw a metric by corruption and severity.
+
+        Args:
+            name: "loss", or the metric's name; by default the first metric.
+        """
+        from freqfast.analysis.panels import NotebookFigure
+
+        name = name or self.names[min(1, len(self.names) - 1)]
+        table = self.to_frame()[name].drop(CLEAN[0], level=0, errors="ignore").unstack()
+        table = table.reindex(list(dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)))
+        figure = NotebookFigure(figsize=(6, 1 + 0.3 * len(table)), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(table.to_numpy(float), aspect="auto", cmap="viridis")
+        axes.set_xticks(range(table.shape[1]), table.columns)
+        axes.set_yticks(range(len(table)), [label.replace("_", " ") for label in table.index])
+        axes.set_xlabel("severity")
+        clean = self.metrics.get(CLEAN)
+        axes.set_title(name if clean is None else f"{name}; uncorrupted {clean[name]:.4g}")
+        figure.colorbar(image, label=name)
+        return figure
+
+    def _repr_html_(self) -> str:
+        """The means as a table, for notebooks."""
+        rows = {"uncorrupted": self.metrics.get(CLEAN)}
+        corrupted = {key[0] for key in self.metrics if key != CLEAN}
+        if corrupted:
+            rows[f"mean over {len(corrupted)} corruptions"] = {name: self.mean(name) for name in self.names}
+        if set(MAIN) < corrupted:
+            rows["mean over the 15 main corruptions"] = {name: self.mean(name, MAIN) for name in self.names}
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.names)
+        body = "".join(
+            f"<tr><th>{label}</th>{''.join(f'<td>{values[name]:.4g}</td>' for name in self.names)}</tr>"
+            for label, values in rows.items()
+            if values is not None
+        )
+        return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def evaluate_learner(
+    learn: Learner,
+    corruptions: Sequence[str] | None = None,
+    severities: Sequence[int] = SEVERITIES,
+    seed: int = 0,
+    *,
+    limit: int | None = None,
+    frost_dir: str | Path | None = None,
+) -> LearnerResult:
+    """Measure a Learner's loss and metrics on its validation set, uncorrupted and under each corruption.
+
+    Corrupted is what the item transforms give, the pixels of 0 to 255 before the batch transforms: resized and
+    cropped, not normalised. The set is read once for each corruption and severity, and one batch of it is in memory.
+    Fastai's bar shows the progress unless the Learner is in `no_bar`.
+
+    Args:
+        learn: The Learner. Its model, callbacks and recorded losses stay as they are.
+        corruptions: Names, see `freqfast.corruptions.corrupt`; by default all of ImageNet-C that can run here.
+        severities: From 1 to 5.
+        seed: Seed of the corruptions, and of the choice of images.
+        limit: Number of images, chosen at random; all by default.
+        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
+
+    Returns:
+        The loss and the metrics; for images with one label also which were right.
+
+    Raises:
+        ValueError: If a corruption or severity is unknown, the limit is no number of images, or the loader gives no
+            pixels of 0 to 255 before its batch transforms.
+
+    Examples:
+        >>> from freqfast.data import load_data
+        >>> from freqfast.runs import recipe
+        >>> from freqfast.training import build_learner
+        >>> small = recipe.Recipe("small", data="photos", model_options={"width": 16}, precision="float32")
+        >>> learn = build_learner(small, load_data("photos"), "cpu")
+        >>> with learn.no_bar():
+        ...     found = evaluate_learner(learn, ["fog"], severities=[1], limit=20)
+        >>> found.names, list(found.metrics)
+        (('loss', 'accuracy'), [('clean', 0), ('fog', 1)])
+    """
+    rows = _rows(learn, limit, seed)
+    keys = [CLEAN, *((name, severity) for name in corruptions or available() for severity in severities)]
+    steps = progress_bar(keys, leave=False) if hasattr(learn, "progress") else keys
+    recorded = dict(vars(learn.recorder))
+    metrics: dict[Key, dict[str, Any]] = {}
+    outcomes: dict[Key, Outcomes] = {}
+    try:
+        for key in steps:
+            if hasattr(steps, "comment"):
+                steps.comment = key_text(key)
+            images, judged = _CorruptedImages(key, rows, seed, frost_dir), _Judgement()
+            with learn.no_bar():
+                values = learn.validate(dl=_valid_loader(learn, rows, [images, *_batch_transforms(learn)]), cbs=judged)
+            metrics[key] = dict(zip(["loss", *(metric.name for metric in learn.metrics)], values, strict=True))
+            if judged.labels:
+                outcomes[key] = judged.outcomes(images.crc32)
+    finally:
+        vars(learn.recorder).update(recorded)
+    return LearnerResult(metrics, outcomes=CorruptionResult(outcomes) if outcomes else None)
+
+
+def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, **options: Any) -> AnalysisResult:
+    """Run an analysis of trained models on a Learner's model and validation images.
+
+    The images are those that the batch transforms give, their `Normalize` aside.
+
+    Args:
+        learn: The Learner; it stays as it is.
+        name: Name of the analysis, such as "heatmap", "reliance", "ablation" or "quality".
+        limit: Number of images, chosen at random; None for all. They are held in memory.
+        seed: Seed of the choice of images.
+        **options: Arguments of the analysis' function, such as ``grid`` and ``norm`` of "heatmap".
+
+    Returns:
+        The result; ``find_analysis(name).figure({"label": result}, None)`` draws it.
+
+    Raises:
+        ValueError: If the analysis or an option is unknown, or the images have not one label each.
+
+    Examples:
+        >>> from torch import nn
+        >>> from freqfast.data import load_data
+        >>> from freqfast.data.dataloaders import dataloaders
+        >>> model = nn.Sequential(nn.Conv2d(3, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> learn = Learner(dataloaders(load_data("photos"), device="cpu"), model)
+        >>> analyse(learn, "reliance", limit=20).images
+        20
+    """
+    analysis = find_analysis(name)
+    if not analysis.needs_images:
+        return analysis.run(model=learn.model, **options)  # type: ignore[no-any-return]
+    normalize = next((f for f in _batch_transforms(learn) if isinstance(f, Normalize)), None)
+    others = [f for f in _batch_transforms(learn) if f is not normalize]
+    images, labels = [], []
+    for batch in _valid_loader(learn, _rows(learn, limit, seed), others):
+        levels = batch[0].as_subclass(Tensor).float()
+        levels = levels if batch[0].dtype == torch.uint8 else (255 * levels).round().clamp(0, 255)
+        images.append(levels.byte().permute(0, 2, 3, 1).cpu().numpy())
+        labels.append(batch[1].cpu().numpy())
+    targets = np.concatenate(labels)
+    if targets.ndim != 1 or targets.dtype.kind not in "iu":
+        raise ValueError(f"images must have one label each, got targets {targets.dtype} of shape {targets.shape}")
+    mean, std = ((0.0,) * 3, (1.0,) * 3) if normalize is None else (normalize.mean.flatten(), normalize.std.flatten())
+    classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
+    return analysis.run(  # type: ignore[no-any-return]
+        classifier=classifier, images=np.ascontiguousarray(np.concatenate(images)), labels=targets, **options
+    )
+
+
+def _rows(learn: Learner, limit: int | None, seed: int) -> np.ndarray:
+    """Rows of the validation set, in order: all, or so many chosen at random."""
+    total = len(learn.dls.valid.dataset)
+    if limit is None:
+        return np.arange(total)
+    if not 1 <= limit <= total:
+        raise ValueError(f"limit must lie in 1..{total}, the number of validation images, got {limit}")
+    return np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
+
+
+def _batch_transforms(learn: Learner) -> list[Any]:
+    loader = learn.dls.valid
+    if not isinstance(loader, TfmdDL):
+        raise ValueError(f"the validation set must be in a fastai TfmdDL, got a {type(loader).__name__}")
+    return list(loader.after_batch.fs)
+
+
+def _valid_loader(learn: Learner, rows: np.ndarray, batch_transforms: list[Any]) -> Any:
+    """The loader of the validation set for some rows alone, in order, with other batch transforms."""
+    return learn.dls.valid.new(
+        shuffle=False, drop_last=False, n=len(rows), get_idxs=rows.tolist, after_batch=batch_transforms
+    )
+
+
+class _CorruptedImages(ItemTransform):
+    """Corrupts the images of each batch in turn, before they become floats; keeps a checksum of them."""
+
+    order = IntToFloatTensor.order - 1
+
+    def __init__(self, key: Key, rows: np.ndarray, seed: int, frost_dir: str | Path | None) -> None:
+        super().__init__()
+        self.key, self.rows, self.seed, self.frost_dir = key, rows, seed, frost_dir
+        self.done, self.crc32 = 0, 0
+
+    def encodes(self, batch: Any) -> Any:
+        images = batch[0]
+        if not isinstance(images, TensorImage) or images.dtype != torch.uint8:
+            kind = getattr(images, "dtype", "")
+            raise ValueError(
+                f"before its batch transforms the loader gives {type(images).__name__} of {kind}; it must give "
+                "TensorImage of uint8, as fastai's ToTensor does, with IntToFloatTensor among the batch transforms"
+            )
+        pixels = images.as_subclass(Tensor)
+        if self.key != CLEAN:
+            index = self.rows[self.done : self.done + len(pixels)]
+            pixels = corrupt(pixels, *self.key, self.seed, index=index, frost_dir=self.frost_dir)
+        self.done += len(pixels)
+        self.crc32 = zlib.crc32(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy(), self.crc32)
+        return (TensorImage(pixels), *batch[1:])
+
+
+class _Judgement(Callback):
+    """Keeps the classes, their probabilities and the labels of images that have one label each."""
+
+    def __init__(self) -> None:
+        self.classes: list[Tensor] = []
+        self.confidence: list[Tensor] = []
+        self.labels: list[Tensor] = []
+
+    def after_pred(self) -> None:
+        logits, labels = self.learn.pred, self.learn.yb[0] if self.learn.yb else None
+        if not (isinstance(logits, Tensor) and logits.ndim == 2 and isinstance(labels, Tensor)):
+            return
+        if labels.shape != logits.shape[:1] or labels.is_floating_point():
+            return
+        confidence, classes = logits.detach().as_subclass(Tensor).float().softmax(1).max(1)
+        self.classes.append(classes.cpu())
+        self.confidence.append(confidence.cpu())
+        self.labels.append(labels.as_subclass(Tensor).cpu())
+
+    def outcomes(self, crc32: int) -> Outcomes:
+        """What was right; the checksum is that of an evaluation of the same images from an array."""
+        classes, confidence, labels = (torch.cat(part).numpy() for part in (self.classes, self.confidence, self.labels))
+        return Outcomes.measure(classes, confidence, labels, zlib.crc32(labels.astype("<i8").tobytes(), crc32))

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce
+
+
+def outcomes(error):
+    """So many of 10,000 images wrong."""
+    predicted = (np.arange(10_000) < round(10_000 * error)).astype(int)
+    return Outcomes.measure(predicted, np.full(10_000, 0.5), np.zeros(10_000, int))
+
+
+def test_alexnet_itself_has_one():
+    cells = {(name, severity): outcomes(ALEXNET_ERROR[name]) for name in MAIN for severity in SEVERITIES}
+    mce, relative = alexnet_mce(CorruptionResult({CLEAN: outcomes(ALEXNET_CLEAN_ERROR), **cells}))
+    assert mce == pytest.approx(1, abs=2e-4)
+    assert relative == pytest.approx(1, abs=1e-3)
+    assert alexnet_mce(CorruptionResult(cells)) == (mce, None)
+
+
+def test_half_of_the_errors():
+    cells = {(name, severity): outcomes(ALEXNET_ERROR[name] / 2) for name in MAIN for severity in SEVERITIES}
+    assert alexnet_mce(CorruptionResult(cells))[0] == pytest.approx(0.5, abs=2e-4)
+    del cells["fog", 3]
+    assert alexnet_mce(CorruptionResult(cells)) == (None, None)

@@ -1,0 +1,155 @@
+"""Evaluation and writing of images in files, which are decoded and corrupted batch by batch."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from freqfast.corruptions import corrupt
+from freqfast.data.image_files import list_images
+from freqfast.data.images import ImageSet
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import corrupted_source, evaluate_source
+from freqfast.robustness.archive.trees import is_tree, tree_source, write_tree
+from freqfast.robustness.archive.writing import write_archive
+from freqfast.robustness.corrupted import CorruptedImages
+
+CLASSES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    for channel, name in enumerate(CLASSES):
+        (root / name).mkdir()
+        for number in range(5):
+            pixels = rng.integers(0, 120, (40, 48, 3), dtype=np.uint8)
+            pixels[..., channel] += np.uint8(30 * number)
+            Image.fromarray(pixels).save(root / name / f"{name}-{number}.png")
+    return root
+
+
+@pytest.fixture
+def files(folder):
+    return list_images(folder, resize=36, crop=32)
+
+
+@pytest.fixture
+def classifier():
+    """Finds the brightest colour; its classes are in the order of the folder's: blue, green, red."""
+    swap = nn.Conv2d(3, 3, 1, bias=False)
+    swap.weight.data = torch.eye(3).flip(0)[:, :, None, None]
+    model = nn.Sequential(swap, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32", batch_size=4)
+
+
+def in_memory(images):
+    return ImageSet(np.asarray(images.images), images.labels)
+
+
+def test_files_give_what_arrays_give(files, classifier):
+    images, classes = files
+    names = ["gaussian_noise", "fog"]
+    streamed, whole = (
+        evaluate_source([classifier], corrupted_source(one, names, seed=2, classes=classes))[0]
+        for one in (images, in_memory(images))
+    )
+    assert streamed.outcomes == whole.outcomes
+    assert streamed.provenance.differences(whole.provenance) == []
+    assert streamed.clean > 0.5
+
+
+def test_a_part_of_lazily_corrupted_images_is_that_of_the_whole(files):
+    images = np.asarray(files[0].images)
+    lazy = CorruptedImages(images, "elastic_transform", 2, seed=1)
+    whole = corrupt(images, "elastic_transform", 2, seed=1)
+    np.testing.assert_array_equal(np.asarray(lazy[3:11][2:4]), whole[5:7])
+
+
+def test_the_published_layout_of_numbers(files, tmp_path):
+    images, classes = files
+    for name, one in (("streamed", images), ("whole", in_memory(images))):
+        write_archive(tmp_path / name, one, ["snow"], [1, 4], classes=classes)
+    streamed, whole = ((tmp_path / name / "snow.npy").read_bytes() for name in ("streamed", "whole"))
+    assert streamed == whole
+
+
+def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
+    images, classes = files
+    out = tmp_path / "tree"
+    assert write_tree(out, images, classes, ["contrast", "pixelate"], [1, 5], source="colours") == 60
+    path = out / "contrast" / "5" / "red" / "red-3.JPEG"
+    with Image.open(path) as image:
+        assert (image.format, image.size) == ("JPEG", (32, 32))
+    row = next(row for row, file in enumerate(images.images.paths) if file.stem == "red-3")
+    expected = corrupt(np.asarray(images.images), "contrast", 5)[row].astype(int)
+    assert np.abs(np.asarray(Image.open(path)).astype(int) - expected).mean() < 8  # JPEG of quality 85
+
+    assert is_tree(out)
+    source = tree_source(out)
+    assert set(source.corruptions) == {"contrast", "pixelate"}
+    assert (source.severities, source.classes) == ((1, 5), classes)
+    np.testing.assert_array_equal(source.labels, images.labels)
+    (found,) = evaluate_source([classifier], source)
+    assert found.accuracy["pixelate"][1] > 0.5
+    (part,) = evaluate_source([classifier], tree_source(out, limit=6, required=["pixelate"]))
+    assert part.images == 6
+
+
+def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
+    images, classes = files
+    out = tmp_path / "tree"
+
+    def stop(done, total, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_tree(out, images, classes, ["fog"], [1, 2], progress=stop)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.JPEG")}
+    assert len(before) == 15
+    assert write_tree(out, images, classes, ["fog"], [1, 2]) == 15
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    with pytest.raises(ValueError, match="was begun with seed 0, not 1; keep its settings or choose another folder"):
+        write_tree(out, images, classes, ["fog"], [1, 2], seed=1)
+
+
+def test_wrong_trees(files, tmp_path):
+    images, classes = files
+    assert not is_tree(tmp_path)
+    assert not is_tree(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match="holds no <corruption>/<severity>/<class>/ folders"):
+        tree_source(tmp_path)
+    write_tree(tmp_path, images, classes, ["fog"], [1, 2])
+    write_tree(tmp_path / "other", images, classes, ["snow"], [1])
+    with pytest.raises(FileNotFoundError, match="holds no frost; it holds fog"):
+        tree_source(tmp_path, required=["frost"])
+    (tmp_path / "fog" / "2" / "red" / "red-1.JPEG").unlink()
+    with pytest.raises(ValueError, match="fog/2 holds other images than fog 1"):
+        tree_source(tmp_path).read("fog", 2)
+    (tmp_path / "snow" / "1" / "red").mkdir(parents=True)
+    with pytest.raises(ValueError, match="lacks snow 2; name the corruptions that it has in full"):
+        tree_source(tmp_path)
+
+
+def test_images_of_one_name(files, tmp_path):
+    images, classes = files
+    twice = ImageSet(images.images[np.array([0, 0])], images.labels[[0, 0]])
+    with pytest.raises(ValueError, match="two images would be written as"):
+        write_tree(tmp_path, twice, classes, ["fog"])
+
+
+def test_some_of_the_classes(classifier, files):
+    """A network of more classes is judged among those that the images have."""
+    images, classes = files
+    rows = np.flatnonzero(images.labels != 1)
+    two = ImageSet(images.images[rows], (images.labels[rows] > 0).astype(np.int64))
+    names = ("blue", "red")
+    among = classifier.among(names, trained=classes)
+    (found,) = evaluate_source([among], corrupted_source(two, ["brightness"], classes=names))
+    logits = classifier.logits(np.asarray(two.images))[:, [0, 2]]
+    assert found.clean == pytest.approx((logits.argmax(1).numpy() == two.labels).mean())
+    with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of the model"):
+        classifier.among(["cyan"], trained=classes)
+    with pytest.raises(ValueError, match="the classes of the model are not known"):
+        classifier.among(["red"])

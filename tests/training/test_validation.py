@@ -1,0 +1,185 @@
+"""A Learner measured on its own validation set: DataLoaders of others, several labels, any metric."""
+
+import numpy as np
+import pytest
+import torch
+from fastai.data.block import DataBlock
+from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, parent_label
+from fastai.learner import Learner
+from fastai.metrics import F1Score, accuracy, accuracy_multi
+from fastai.torch_basics import Transform
+from fastai.torch_core import TensorImage
+from fastai.vision.augment import Resize, aug_transforms
+from fastai.vision.core import imagenet_stats
+from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
+from PIL import Image
+from torch import nn
+
+from freqfast.corruptions import corrupt
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import CLEAN, corrupted_source, evaluate_source
+from freqfast.training import build_learner
+from freqfast.training.validation import analyse, evaluate_learner
+from tests.support import tiny
+
+CLASSES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """JPEG files of three colours, 48x40 pixels."""
+    root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    for part, count in (("train", 4), ("valid", 6)):
+        for channel, name in enumerate(CLASSES):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 160, (40, 48, 3), dtype=np.uint8)
+                pixels[..., channel] += np.uint8(20 * number)
+                Image.fromarray(pixels).save(root / part / name / f"{number}.jpg")
+    return root
+
+
+def brightest_channel(classes=3):
+    """Its logits are the mean of each channel."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
+
+
+@pytest.fixture
+def learn(folder):
+    transforms = [*aug_transforms(size=32), Normalize.from_stats(*imagenet_stats, cuda=False)]
+    loaders = ImageDataLoaders.from_folder(
+        folder, item_tfms=Resize(36), batch_tfms=transforms, bs=4, device="cpu", num_workers=0
+    )
+    model = brightest_channel()
+    model[2].weight.data = torch.eye(3)
+    return Learner(loaders, model, metrics=[accuracy, F1Score(average="macro")])
+
+
+def measure(learn, *arguments, **options):
+    with learn.no_bar(), learn.no_logging():
+        return evaluate_learner(learn, *arguments, **options)
+
+
+def test_uncorrupted_is_what_validate_gives(learn):
+    found = measure(learn, ["contrast"], severities=[5])
+    with learn.no_bar():
+        assert list(found.metrics[CLEAN].values()) == list(learn.validate())
+    assert found.names == ("loss", "accuracy", "f1_score")
+    assert found.outcomes.clean == pytest.approx(found.metrics[CLEAN]["accuracy"])
+    assert found.metrics["contrast", 5]["loss"] != found.metrics[CLEAN]["loss"]
+
+
+def test_corrupted_are_the_pixels_after_the_item_transforms(learn):
+    """The same by hand: items, the corruption of all at once, batch transforms, model."""
+    found = measure(learn, ["gaussian_noise"], severities=[4], seed=3)
+    loader = learn.dls.valid
+    items = [loader.do_item(row) for row in range(len(loader.dataset))]
+    pixels = torch.stack([torch.as_tensor(image) for image, _ in items])
+    assert pixels.dtype == torch.uint8
+    noisy = corrupt(pixels, "gaussian_noise", 4, seed=3)
+    batch = loader.after_batch((type(items[0][0])(noisy), torch.tensor([int(label) for _, label in items])))
+    learn.model.eval()
+    with torch.no_grad():
+        right = learn.model(batch[0].as_subclass(torch.Tensor)).argmax(1) == batch[1]
+    np.testing.assert_array_equal(found.outcomes.outcomes["gaussian_noise", 4].correct, right.numpy())
+
+
+def test_a_part_is_corrupted_as_in_the_whole(learn):
+    whole, part = measure(learn, ["snow"], [3]), measure(learn, ["snow"], [3], limit=7)
+    rows = np.sort(np.random.default_rng(0).choice(18, 7, replace=False))
+    whole, part = (found.outcomes.outcomes["snow", 3].correct for found in (whole, part))
+    np.testing.assert_array_equal(part, whole[rows])
+
+
+def test_arrays_in_memory_give_what_the_evaluation_of_arrays_gives(small):
+    recipe = tiny.TINY
+    learn = build_learner(recipe, small, "cpu")
+    found = measure(learn, ["fog", "pixelate"], [1, 5])
+    classifier = Classifier(learn.model, small.mean, small.std, "cpu", "float32")
+    source = corrupted_source(small.test, ["fog", "pixelate"])
+    (expected,) = evaluate_source([classifier], source)
+    for key, outcomes in found.outcomes.outcomes.items():
+        np.testing.assert_array_equal(outcomes.correct, expected.outcomes[key].correct)
+        assert outcomes.images_crc32 == expected.outcomes[key].images_crc32
+
+
+def test_the_learner_stays_as_it_is(learn):
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, 1e-3)
+    before = {name: value.clone() for name, value in learn.model.state_dict().items()}
+    losses, values, callbacks = list(learn.recorder.losses), list(learn.recorder.values), repr(learn.cbs)
+    measure(learn, ["fog"], [1])
+    assert (learn.recorder.losses, list(learn.recorder.values), repr(learn.cbs)) == (losses, values, callbacks)
+    assert all(torch.equal(value, before[name]) for name, value in learn.model.state_dict().items())
+
+
+def test_two_learners_are_compared_image_by_image(learn, folder):
+    other = Learner(learn.dls, brightest_channel(), metrics=accuracy)
+    ours, theirs = (measure(one, ["contrast"], [1, 2]) for one in (learn, other))
+    difference = ours.compare(theirs).differences["clean"]
+    assert difference.value == pytest.approx(ours.outcomes.clean - theirs.outcomes.clean)
+    assert difference.interval is not None
+
+
+def test_several_labels_have_metrics_alone(folder):
+    block = DataBlock(
+        (ImageBlock, MultiCategoryBlock(vocab=list(CLASSES))),
+        get_items=lambda root: sorted(root.rglob("*.jpg")),
+        get_y=lambda path: [parent_label(path)],
+        splitter=RandomSplitter(seed=0),
+        item_tfms=Resize(32),
+    )
+    learn = Learner(
+        block.dataloaders(folder, bs=4, device="cpu", num_workers=0), brightest_channel(), metrics=accuracy_multi
+    )
+    found = measure(learn, ["brightness"], [1])
+    assert found.outcomes is None
+    assert 0 <= found.metrics["brightness", 1]["accuracy_multi"] <= 1
+    with pytest.raises(ValueError, match="several labels"):
+        found.compare(found)
+
+
+def test_results_in_a_notebook(learn):
+    found = measure(learn, ["fog", "contrast"], [1, 5])
+    frame = found.to_frame()
+    assert frame.loc[("fog", 5), "loss"] == found.metrics["fog", 5]["loss"]
+    assert found.mean("accuracy") == pytest.approx(frame["accuracy"].iloc[1:].mean())
+    assert "mean over 2 corruptions" in found._repr_html_()
+    (axes, _) = found.plot().axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fog", "contrast"]
+    assert axes.get_title().startswith("accuracy")
+    with pytest.raises(ValueError, match="none of the corruptions"):
+        found.mean("loss", ["snow"])
+
+
+@pytest.mark.parametrize("limit", [0, 19])
+def test_wrong_limits(learn, limit):
+    with pytest.raises(ValueError, match=rf"limit must lie in 1..18, the number of validation images, got {limit}"):
+        measure(learn, ["fog"], limit=limit)
+
+
+def test_floats_before_the_batch_transforms_are_refused(folder):
+    to_float = Transform(lambda image: image.float() if isinstance(image, TensorImage) else image)
+    to_float.order = ToTensor.order + 1
+    loaders = ImageDataLoaders.from_folder(folder, item_tfms=[Resize(32), to_float], bs=4, device="cpu", num_workers=0)
+    learn = Learner(loaders, brightest_channel(), metrics=accuracy)
+    with pytest.raises(ValueError, match=r"gives TensorImage of torch.float32; it must give TensorImage of uint8"):
+        measure(learn, ["fog"])
+
+
+@pytest.mark.parametrize(("name", "options"), [("reliance", {}), ("heatmap", {"grid": 4}), ("ablation", {})])
+def test_analyses_of_a_learner(learn, name, options):
+    learn.model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *learn.model)
+    found = analyse(learn, name, limit=6, **options)
+    assert found.images == 6
+    with learn.no_bar():
+        whole = analyse(learn, name, limit=None, **options)
+        expected = learn.validate()[1]
+    clean = 1 - whole.clean_error if name == "heatmap" else whole.clean
+    assert clean == pytest.approx(expected)
+
+
+def test_an_analysis_without_images(learn):
+    learn.model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *learn.model)
+    assert analyse(learn, "quality").analysis == "quality"
