@@ -184,17 +184,15 @@ def _measure(
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
     from freqfast.data.images import data_hash
-    from freqfast.data.loading import load_place
     from freqfast.robustness.evaluation import check_fit
     from freqfast.runs.directory import find_run
-    from freqfast.runs.run import run_data
+    from freqfast.runs.run import load_run_data
 
     run = find_run(source.name)
-    place = data or run_data(run)
     with interruptible(), progress_bar() as progress:
-        loaded = load_place(place, progress)
+        loaded = load_run_data(run, data, progress)
         sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(images)
-        check_fit(classifier, sample.images[:2], sample.labels, place or loaded.name, loaded.classes)
+        check_fit(classifier, sample.images[:2], sample.labels, data or loaded.name, loaded.classes)
         found: ImageResult = analysis.run(
             classifier=classifier, images=sample.images, labels=sample.labels, progress=progress, **own
         )

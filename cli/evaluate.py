@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
     from freqfast.robustness import CellSource, CorruptionResult
+    from freqfast.runs.directory import RunDirectory
 
 __all__ = ["evaluate"]
 
@@ -128,7 +129,6 @@ def evaluate(
     from freqfast.robustness import evaluate_source
     from freqfast.robustness.sources import find_source
     from freqfast.runs.directory import find_run
-    from freqfast.runs.run import run_data
 
     options = ModelOptions(weights, mean, std, classes, device, precision)
     chosen = corruption or (SETS[which] if which else None)
@@ -136,8 +136,9 @@ def evaluate(
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
         sources, rival = _load(options, models[0], baseline)
         if on_the_fly:
-            place = data or run_data(find_run(models[0]))
-            images, notes = _corrupt(place, corruption, chosen or CORRUPTIONS, limit, seed, frost_dir, progress)
+            images, notes = _corrupt(
+                find_run(models[0]), data, corruption, chosen or CORRUPTIONS, limit, seed, frost_dir, progress
+            )
         else:
             only = SETS[which] if which else None
             images, notes = find_source(
@@ -220,6 +221,7 @@ def _load(
 
 
 def _corrupt(
+    run: "RunDirectory | None",
     place: str | None,
     asked: Sequence[str] | None,
     names: Sequence[str],
@@ -230,10 +232,10 @@ def _corrupt(
 ) -> tuple["CellSource", list[str]]:
     """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""
     from freqfast.corruptions import runnable
-    from freqfast.data.loading import load_place
     from freqfast.robustness import corrupted_source
+    from freqfast.runs.run import load_run_data
 
     names, notes = (asked, []) if asked else runnable(names, frost_dir)
-    data = load_place(place, progress)
+    data = load_run_data(run, place, progress)
     images = data.test.head(limit)
     return corrupted_source(images, names, seed, frost_dir=frost_dir, name=data.name, classes=data.classes), notes

@@ -192,9 +192,9 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
 
     summaries = summarise(results.study, results.rows)
     figures = {}
-    for measure in ("mean15", "mean_bar"):
-        if any({"clean", measure} <= summary.means.keys() for summary in summaries):
-            figures[f"clean_{measure}"] = clean_against_robust(results.study, summaries, measure)
+    for name, measures in {"clean_robust": ("mean15", "mean7"), "clean_mean_bar": ("mean_bar",)}.items():
+        if any("clean" in summary.means and summary.means.keys() & set(measures) for summary in summaries):
+            figures[name] = clean_against_robust(results.study, summaries, measures)
     if any(summary.means.keys() & FAMILIES.keys() for summary in summaries):
         figures["families"] = by_family(results.study, summaries)
     if figures:
@@ -207,14 +207,14 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
 
 def _print(results: "StudyResults", markdown: bool) -> None:
     """Print the table, on a terminal in parts that fit it, and, except in Markdown, what failed or was left out."""
-    from freqfast.study import results_table, summarise, tables
+    from freqfast.study import legend, results_table, summarise, tables
 
     summaries = summarise(results.study, results.rows, results.failures)
     if markdown:
         print(results_table(summaries), end="")
         return
     say(results.study.title)
-    say(f"percent, ± half of the 95 % interval over n seeds; diff: to {results.study.baseline}, paired")
+    say(f"percent; diff: to {results.study.baseline}, paired by seed; {legend(summaries)}")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):
         for first, *others in _parts(header, rows, width):

@@ -1,6 +1,6 @@
 """Figures of a study: clean accuracy against robustness, and accuracy by family of corruptions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,28 +16,31 @@ __all__ = ["by_family", "clean_against_robust"]
 
 _ARM, _BASELINE, _TARGET = (band_colour("", index) for index in (0, 4, 2))
 _NAMED = 8  # with more arms than this, points bear numbers and a legend tells the names
+_PANEL = 5.4  # inches, the width of a panel with its labels
 _FONT = 7.5  # points, of labels and legend
 _LINE = 0.16  # inches, of the legend
 _TITLES = {"mean_bar": "CIFAR-10-C-bar"}
 _OTHER = "#606060"  # of what is no family of CIFAR-10-C
 
 
-def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure: str = "mean15") -> Figure:
+def clean_against_robust(
+    study: Study, summaries: Sequence[ArmSummary], measures: Sequence[str] = ("mean15", "mean7")
+) -> Figure:
     """Clean accuracy (x) against accuracy under corruption (y) in percent, arms as points with 95 % intervals.
 
-    Upwards and to the right is better; the baseline is a square. Where the study has a target, the region that reaches
-    it is shaded.
+    A panel for each measure, of the arms that have it. Upwards and to the right is better; the baseline is a square.
+    Where the study has a target, the region that reaches it is shaded.
 
     Args:
         study: The study.
         summaries: Its arms, see `freqfast.study.summarise`.
-        measure: What to draw upwards.
+        measures: What to draw upwards; those that no arm has are left out.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: If no arm has both measures.
+        ValueError: If no arm has clean accuracy and one of the measures.
 
     Examples:
         >>> from freqfast import Recipe
@@ -45,20 +48,35 @@ def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure:
         >>> study = Study("One arm", "", "baseline", (Arm("baseline", Recipe("plain"), (0,)),))
         >>> means = {"clean": Estimate(0.9, None, 1), "mean15": Estimate(0.7, None, 1)}
         >>> figure = clean_against_robust(study, [ArmSummary("baseline", "", (0,), means, {}, 1.0)])
-        >>> figure.axes[0].get_xlabel()
-        'clean accuracy, percent'
+        >>> [axes.get_ylabel() for axes in figure.axes]
+        ['mean15, percent']
     """
-    shown = [summary for summary in summaries if {"clean", measure} <= summary.means.keys()]
-    if not shown:
-        raise ValueError(f"no arm has clean accuracy and {measure}, so there is nothing to draw")
-    lines = -(-len(shown) // 2) if len(shown) > _NAMED else 0
+    drawn = [name for name in measures if any({"clean", name} <= summary.means.keys() for summary in summaries)]
+    if not drawn:
+        raise ValueError(f"no arm has clean accuracy and {' or '.join(measures)}, so there is nothing to draw")
+    shown = [summary for summary in summaries if "clean" in summary.means and summary.means.keys() & set(drawn)]
+    numbers = {summary.arm: str(i + 1) for i, summary in enumerate(shown)} if len(shown) > _NAMED else {}
+    columns = 2 * len(drawn)
+    lines = -(-len(numbers) // columns)
     below = 0.5 + _LINE * lines + (0.1 if lines else 0)  # inches
-    figure = NotebookFigure(figsize=(5.4, 3.7 + below), dpi=200)
-    height = figure.get_size_inches()[1]
-    axes = figure.add_axes((0.1, below / height, 0.87, 1 - (below + 0.3) / height))
+    width, height = _PANEL * len(drawn), 3.7 + below
+    figure = NotebookFigure(figsize=(width, height), dpi=200)
+    figure.suptitle(study.title, fontsize=9, parse_math=False, y=1 - 0.1 / height, va="top")
+    for i, name in enumerate(drawn):
+        place = ((_PANEL * i + 0.62) / width, below / height, (_PANEL - 0.78) / width, 1 - (below + 0.3) / height)
+        arms = [summary for summary in shown if name in summary.means]
+        _draw_panel(figure.add_axes(place), study, arms, name, numbers)
+    for i, (arm, number) in enumerate(numbers.items()):
+        column, line = divmod(i, lines)
+        bottom = (below - 0.5 - _LINE * line - 0.05) / height
+        figure.text((0.62 + column * _PANEL / 2) / width, bottom, f"{number}  {arm}", fontsize=_FONT, va="center")
+    return figure
 
+
+def _draw_panel(axes: Axes, study: Study, arms: Sequence[ArmSummary], measure: str, numbers: Mapping[str, str]) -> None:
+    """Draw the arms by clean accuracy and a measure, each with its name, or with its number if it has one."""
     points, drawn = [], []
-    for summary in shown:
+    for summary in arms:
         (x, half_x), (y, half_y) = (
             (100 * value.mean, 100 * (value.half_width or 0))
             for value in (summary.means["clean"], summary.means[measure])
@@ -79,22 +97,14 @@ def clean_against_robust(study: Study, summaries: Sequence[ArmSummary], measure:
         points.append((x, y))
         drawn += [Bbox.from_extents(x - half_x, y, x + half_x, y), Bbox.from_extents(x, y - half_y, x, y + half_y)]
     _frame(axes, drawn)
-    note = _shade_target(axes, study, shown, measure)
+    note = _shade_target(axes, study, arms, measure)
     axes.set_xlabel("clean accuracy, percent", fontsize=9)
     axes.set_ylabel(f"{measure}, percent", fontsize=9)
-    axes.set_title(study.title, fontsize=9, parse_math=False)
     axes.tick_params(labelsize=8)
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
-
-    names = [summary.arm for summary in shown]
-    labels = [str(i + 1) for i in range(len(names))] if lines else names
+    labels = [numbers.get(summary.arm, summary.arm) for summary in arms]
     place_labels(axes, points, labels, [*(_with_marker(axes, box) for box in drawn), *note], _FONT)
-    for i, name in enumerate(names if lines else ()):
-        column, line = divmod(i, lines)
-        bottom = (below - 0.5 - _LINE * line - 0.05) / height
-        figure.text(0.1 + 0.45 * column, bottom, f"{i + 1}  {name}", fontsize=_FONT, va="center")
-    return figure
 
 
 def _frame(axes: Axes, drawn: Sequence[Bbox]) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from torch import nn
 
+from freqfast.data.images import ImageData
+from freqfast.data.loading import load_data, load_place
 from freqfast.models.file import StoredModel, read_model
+from freqfast.progress import Progress
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
 
-__all__ = ["Run", "load_run", "run_data"]
+__all__ = ["Run", "load_run", "load_run_data"]
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,29 @@ def load_run(path: str | Path) -> Run:
     )
 
 
-def run_data(run: RunDirectory | None) -> str | None:
-    """Where a run's data is: the place where it was found, if that still exists, else its name.
+def load_run_data(
+    run: RunDirectory | None, place: str | Path | None = None, progress: Progress | None = None
+) -> ImageData:
+    """The data set that is named; else that of a run, from where it was if that place still exists; else CIFAR-10.
 
-    Returns:
-        None without a run, or if its recipe cannot be read.
+    Args:
+        run: The run; its data set may be another package's.
+        place: Name or place of a data set, see `freqfast.data.loading.load_place`.
+        progress: Called as ``progress(done, total, message)``.
+
+    Raises:
+        FileNotFoundError: If the place holds no data.
+        ValueError: If the data is corrupt or its name unknown.
+
+    Examples:
+        >>> load_run_data(None, "photos").name
+        'photos'
     """
-    if run is None:
-        return None
-    with suppress(OSError, ValueError):  # of a corrupt environment
-        place = run.read_environment().data.path
-        if place is not None and Path(place).exists():
-            return place
+    if place is not None or run is None:
+        return load_place(place, progress)
+    name, own = "cifar10", None
+    with suppress(OSError, ValueError):  # of a corrupt recipe or environment
+        name = run.read_recipe().data
     with suppress(OSError, ValueError):
-        return run.read_recipe().data
-    return None
+        own = run.read_environment().data.path
+    return load_data(name, own if own and Path(own).exists() else None, progress)

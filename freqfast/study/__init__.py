@@ -17,21 +17,25 @@ from freqfast.study.definition import Arm, Study, load_study
 from freqfast.study.result_file import published_path, read_results, write_results
 from freqfast.study.results import ResultRow, StudyResults, gather, merge
 from freqfast.study.running import run_study
-from freqfast.study.statistics import Estimate, estimate, paired_difference
-from freqfast.study.table import ArmSummary, results_table, summarise, tables
+from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
+from freqfast.study.table import ArmSummary, legend, results_table, summarise, tables
 
 __all__ = [
     "Arm",
     "ArmSummary",
+    "Deviation",
     "Estimate",
     "ResultRow",
+    "Sample",
     "Study",
     "StudyResults",
     "estimate",
     "gather",
+    "legend",
     "load_study",
     "merge",
     "paired_difference",
+    "pooled_deviation",
     "published_path",
     "read_results",
     "results_table",

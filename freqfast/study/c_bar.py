@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from freqfast import __version__
 from freqfast.progress import Progress
-from freqfast.records import read_record, record_from, write_record
+from freqfast.records import read_record, write_record
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.report import Fraction
+from freqfast.study.statistics import image_groups
 
 if TYPE_CHECKING:
     from freqfast.runs.run import Run
@@ -28,6 +29,7 @@ class CBarAccuracy:
         images: Images in each of these cells.
         seconds: What the evaluation took.
         version: Version of freqfast.
+        groups: The mean by groups of images, see `freqfast.study.statistics.image_groups`; () of version 0.1.
     """
 
     mean_bar: Fraction
@@ -35,6 +37,7 @@ class CBarAccuracy:
     images: int
     seconds: float
     version: str
+    groups: tuple[Fraction, ...] = ()
 
 
 def evaluate_c_bar(
@@ -75,10 +78,19 @@ def evaluate_c_bar(
         name=str(run.path),
     )
     source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), C_BAR), clean=None)
-    found = evaluate_cells(classifier, source.cells(), len(source.keys), progress).to_dict()
-    values = {key: found[key] for key in ("mean_bar", "accuracy", "images")}
-    values |= {"seconds": time.monotonic() - started, "version": __version__}
-    write_record(run.directory.c_bar, record_from(values, CBarAccuracy))
+    result = evaluate_cells(classifier, source.cells(), len(source.keys), progress)
+    mean_bar, scores = result.mean_bar, result.image_scores(C_BAR)
+    if mean_bar is None or scores is None:
+        raise ValueError(f"not every corruption of CIFAR-10-C-bar could be measured for {run.path}")
+    found = CBarAccuracy(
+        mean_bar=mean_bar,
+        accuracy=result.accuracy,
+        images=result.images,
+        seconds=time.monotonic() - started,
+        version=__version__,
+        groups=image_groups(scores),
+    )
+    write_record(run.directory.c_bar, found)
 
 
 def read_c_bar(directory: RunDirectory) -> CBarAccuracy | None:

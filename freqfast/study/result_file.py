@@ -86,7 +86,8 @@ def _short(run: dict[str, Any]) -> dict[str, Any]:
     environment = {key: value for key, value in run["environment"].items() if key != "command"}
     del environment["data"]["path"]
     seed = run["recipe"]["seed"]
-    return {"arm": run["arm"], "seed": seed, "recipe": run["recipe"], "report": report, "environment": environment}
+    found = {"arm": run["arm"], "seed": seed, "recipe": run["recipe"], "report": report, "environment": environment}
+    return found | ({"groups": run["groups"]} if run["groups"] else {})
 
 
 def _lines(value: object) -> str:

@@ -1,5 +1,6 @@
 """The results of a study: gathered from run directories, and merged with rows that were published."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,17 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
-from freqfast.records import plain, record_from
+from freqfast.records import plain
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
-from freqfast.runs.report import RunReport
+from freqfast.runs.report import Fraction, RunReport
 from freqfast.study.c_bar import read_c_bar
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.folder import StudyFolder
+from freqfast.study.statistics import image_groups
 
 __all__ = ["ResultRow", "StudyResults", "gather", "merge"]
 
-_MEASURES = ("clean", "mean15", "mean19", "mean_bar")
 # Of a report: what two runs of the same recipe may differ in, and what follows from how much was measured.
 _NOT_COMPARED = ("recipe", "version", "seconds", "corrupted", "missing")
 
@@ -37,12 +39,21 @@ class ResultRow:
         report: What it found, without intervals and calibration; with ``bar``, the accuracy on CIFAR-10-C-bar by
             corruption and severity, if that was measured.
         environment: Where it ran, without the data's path and the command.
+        groups: By measure, its accuracy by groups of the images (`freqfast.study.statistics.image_groups`), from which
+            the chance of the images is told; files of version 0.1 have none.
+
+    Examples:
+        >>> from freqfast.study import read_results
+        >>> row = read_results("recipes/studies/longer.results.json")[0]
+        >>> row.name, round(row.measures()["mean15"], 3)
+        ('baseline/seed-0', 0.68)
     """
 
     arm: str
     recipe: Annotated[Recipe, PlainValidator(_as_recipe), PlainSerializer(plain)]  # in a file of any version
     report: RunReport
     environment: Environment
+    groups: Mapping[str, tuple[Fraction, ...]] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -52,7 +63,7 @@ class ResultRow:
     @property
     def name(self) -> str:
         """How messages call it, such as ``low/seed-0``."""
-        return PlannedRun(self.arm, self.recipe).name
+        return f"{self.arm}/seed-{self.seed}"
 
     @property
     def data(self) -> str:
@@ -71,8 +82,17 @@ class ResultRow:
 
     def measures(self) -> dict[str, float]:
         """The accuracies that were measured, fractions by name: clean, the means, the families of corruptions."""
-        found = {name: getattr(self.report, name) for name in _MEASURES} | dict(self.report.families)
+        from freqfast.corruptions import MEANS
+
+        report = self.report
+        found = {"clean": report.clean, "mean15": report.mean15, "mean7": self._mean(MEANS["mean7"])}
+        found |= {"mean19": report.mean19, "mean_bar": report.mean_bar, **report.families}
         return {name: value for name, value in found.items() if value is not None}
+
+    def _mean(self, corruptions: Sequence[str]) -> float | None:
+        """Mean accuracy over corruptions; None if one was not measured."""
+        cells = [value for name in corruptions for value in self.report.accuracy.get(name, {}).values()]  # 5 severities
+        return math.fsum(cells) / len(cells) if len(cells) == 5 * len(corruptions) else None
 
     def same_numbers(self, other: "ResultRow") -> bool:
         """Whether another row reports the same, seconds aside, where both measured something."""
@@ -105,7 +125,7 @@ class StudyResults:
     @property
     def finished(self) -> tuple[str, ...]:
         """Names of the runs that have all that the study asks for."""
-        return tuple(row.name for row in self.rows if not self.study.c_bar or "mean_bar" in row.measures())
+        return tuple(row.name for row in self.rows if not self.study.c_bar or row.report.mean_bar is not None)
 
 
 def gather(study: Study, out: str | Path) -> StudyResults:
@@ -121,20 +141,24 @@ def gather(study: Study, out: str | Path) -> StudyResults:
         >>> gather(study, "no such folder").rows
         ()
     """
-    folder, rows, failures, notes = StudyFolder(out), [], {}, []
-    for run in (run for arm in study.arms for run in arm.runs):
+    folder, rows, failures = StudyFolder(out), [], {}
+    runs = [run for arm in study.arms for run in arm.runs]
+    for run in runs:
         try:
-            row = _read_row(run, folder, study.c_bar)
-            if row is not None:
-                rows.append(row)
-                if missing := row.report.missing:
-                    notes.append(f"{run.name} was not measured under {', '.join(missing)}, so it has no mean15")
-            is_complete = row is not None and not (study.c_bar and row.report.bar is None)
-            if not is_complete and folder.failure(run).exists():
+            if folder.failure(run).exists():
                 failures[run.name] = folder.failure(run).read_text(encoding="utf-8").partition("\n")[0]
+            if (row := _read_row(run, folder, study.c_bar)) is not None:
+                rows.append(row)
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
-    return StudyResults(study, tuple(rows), failures, tuple(notes))
+    notes = [
+        f"{row.name} was not measured under {', '.join(row.report.missing)}, so it has no mean15"
+        for row in rows
+        if row.report.missing
+    ]
+    found = StudyResults(study, tuple(rows), notes=tuple(notes))
+    left = {run.name for run in runs} - set(found.finished)
+    return replace(found, failures={name: error for name, error in failures.items() if name in left})
 
 
 def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | None:
@@ -143,7 +167,7 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
     Raises:
         ValueError: If the directory is of another recipe, or a file in it is corrupt.
     """
-    from freqfast.runs.run import load_run  # torch: not for results that are in a file
+    from freqfast.runs.run import load_run  # torch, which a name that the study has not shall not wait for
 
     directory = folder.run(run)
     if not directory.is_finished:
@@ -151,19 +175,33 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
     found = load_run(directory.path)
     if difference := run.difference(found.recipe):
         raise ValueError(f"{directory.path} {difference}; remove it, or rename the arm")
-    report = replace(found.report, intervals=None, ece=None)
+    report, groups = replace(found.report, intervals=None, ece=None), _groups(directory)
     if c_bar and (measured := read_c_bar(directory)) is not None:
         report = replace(report, mean_bar=measured.mean_bar, bar=measured.accuracy)
+        groups |= {"mean_bar": measured.groups} if measured.groups else {}
     data = replace(found.environment.data, path=None)
-    return ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None))
+    return ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None), groups)
+
+
+def _groups(directory: RunDirectory) -> dict[str, tuple[float, ...]]:
+    """Each measure of a run by groups of the images; empty where the outcomes by image are gone."""
+    from freqfast.corruptions import MEANS
+    from freqfast.robustness import CLEAN, CorruptionResult
+
+    if not directory.evaluation.exists():
+        return {}
+    result = CorruptionResult.load(directory.evaluation)
+    scores = {name: result.image_scores(corruptions) for name, corruptions in MEANS.items()}
+    scores["clean"] = result.outcomes[CLEAN].correct if CLEAN in result.outcomes else None
+    return {name: image_groups(score) for name, score in scores.items() if score is not None}
 
 
 def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """Local results and, for runs that are not finished here, those published before.
 
     Published rows that the study does not define are left out with a note. Of a run of both the one here counts, with a
-    note if they differ; if they agree in what both measured and the published one measured more, it counts, with what
-    only the one here measured. Runs in different precisions or on different data get a note too.
+    note if they differ; the published one counts where they agree in what both measured and it measured more. Runs in
+    different precisions or on different data get a note too.
 
     Args:
         published: Rows of a result file.
@@ -187,8 +225,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
         elif not here.same_numbers(row):
             notes.append(f"published {row.name} differs{_difference(row, here)}")
         elif row.measures().keys() - here.measures().keys():
-            union = _union(plain(row.report), plain(here.report))
-            rows[row.name] = replace(row, report=record_from(union, RunReport))
+            rows[row.name] = row
     order = [run.name for arm in local.study.arms for run in arm.runs]
     found = replace(local, rows=tuple(rows[name] for name in order if name in rows), left_out=tuple(left_out))
     failures = {name: error for name, error in local.failures.items() if name not in found.finished}
@@ -230,10 +267,3 @@ def _agree(a: object, b: object) -> bool:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return all(_agree(a[key], b[key]) for key in a.keys() & b.keys())
     return a is None or b is None or a == b
-
-
-def _union(a: Any, b: Any) -> Any:
-    """What either of two values of reports has; the first one's where both have it."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return {key: _union(a.get(key), b.get(key)) for key in dict.fromkeys((*a, *b))}
-    return b if a is None else a

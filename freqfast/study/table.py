@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from freqfast.study.definition import Arm, Study
 from freqfast.study.results import ResultRow
-from freqfast.study.statistics import Estimate, estimate, paired_difference
+from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
 
-__all__ = ["ArmSummary", "results_table", "summarise", "tables"]
+__all__ = ["ArmSummary", "legend", "results_table", "summarise", "tables"]
 
-HEADLINES = ("clean", "mean15", "mean_bar")  # measures whose differences to the baseline the table shows
+HEADLINES = ("clean", "mean15", "mean7", "mean_bar")  # of the first table
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class ArmSummary:
         arm: Name of the arm.
         description: What it is.
         seeds: The seeds of its finished runs.
-        means: Mean and interval by measure: "clean", "mean15", "mean19", "mean_bar" and the families of corruptions,
-            those that were measured.
+        means: Mean and interval by measure: "clean", "mean15", "mean7", "mean19", "mean_bar" and the families of
+            corruptions, those that were measured.
         differences: Paired differences to the baseline, by measure, over seeds that ran on the same data as the
             baseline's; none for the baseline itself.
-        relative_time: Seconds of training per epoch over the baseline's, from the seeds that ran on the same hardware
-            as the baseline's; None if there are none, and for the baseline itself.
+        relative_time: Seconds of training per epoch over the baseline's, the mean of the seeds that ran on the same
+            hardware as the baseline's, without an interval; None if there are none, and for the baseline itself.
         failed: The seeds of its runs that failed.
 
     Examples:
@@ -45,6 +45,8 @@ class ArmSummary:
 def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str] = ()) -> list[ArmSummary]:
     """The arms of a study that have finished or failed runs, in its order.
 
+    The deviation between seeds is pooled over the arms, measure by measure; see `freqfast.study.estimate`.
+
     Args:
         study: The study.
         rows: The finished runs.
@@ -55,23 +57,39 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
         []
     """
     baseline = [row for row in rows if row.arm == study.baseline]
+    pooled = _pooled(rows)
     summaries = []
     for arm in study.arms:
         own = sorted((row for row in rows if row.arm == arm.name), key=lambda row: row.seed)
         failed = tuple(run.seed for run in arm.runs if run.name in failures)
         if own or failed:
-            summaries.append(_summary(arm, own, baseline if arm.name != study.baseline else [], failed))
+            others = baseline if arm.name != study.baseline else []
+            summaries.append(_summary(arm, own, others, pooled, failed))
     return summaries
 
 
-def _summary(arm: Arm, rows: Sequence[ResultRow], baseline: Sequence[ResultRow], failed: tuple[int, ...]) -> ArmSummary:
+def _pooled(rows: Sequence[ResultRow]) -> dict[str, Deviation | None]:
+    """The deviation of each measure between seeds of the same arm on the same data."""
+    arms: dict[tuple[str, str], list[ResultRow]] = {}
+    for row in rows:
+        arms.setdefault((row.arm, row.data), []).append(row)
+    return {name: pooled_deviation(_sample(own, name) for own in arms.values()) for name in _measures(rows)}
+
+
+def _summary(
+    arm: Arm,
+    rows: Sequence[ResultRow],
+    baseline: Sequence[ResultRow],
+    pooled: Mapping[str, Deviation | None],
+    failed: tuple[int, ...],
+) -> ArmSummary:
     same_data = [row for row in baseline if any((row.seed, row.data) == (own.seed, own.data) for own in rows)]
     means, differences = {}, {}
-    for name in dict.fromkeys(name for row in rows for name in row.measures()):
-        values = _by_seed(rows, name)
-        if (mean := estimate(values.values())) is not None:
+    for name in _measures(rows):
+        sample = _sample(rows, name)
+        if (mean := estimate(sample, pooled[name])) is not None:
             means[name] = mean
-        if (difference := paired_difference(values, _by_seed(same_data, name))) is not None:
+        if (difference := paired_difference(sample, _sample(same_data, name), pooled[name])) is not None:
             differences[name] = difference
     return ArmSummary(
         arm=arm.name,
@@ -84,16 +102,24 @@ def _summary(arm: Arm, rows: Sequence[ResultRow], baseline: Sequence[ResultRow],
     )
 
 
-def _by_seed(rows: Sequence[ResultRow], measure: str) -> dict[int, float]:
+def _measures(rows: Sequence[ResultRow]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.measures()))
+
+
+def _sample(rows: Sequence[ResultRow], measure: str) -> Sample:
     values = {row.seed: row.measures().get(measure) for row in rows}
-    return {seed: value for seed, value in values.items() if value is not None}
+    return Sample(
+        {seed: value for seed, value in values.items() if value is not None},
+        {row.seed: row.groups[measure] for row in rows if measure in row.groups},
+    )
 
 
 def _relative_time(rows: Sequence[ResultRow], baseline: Sequence[ResultRow]) -> Estimate | None:
     """Ratio of seconds per epoch over the seeds that both ran on the same hardware."""
     others = {(row.seed, row.hardware): row.seconds_per_epoch for row in baseline}
     pairs = [(row.seconds_per_epoch, others.get((row.seed, row.hardware), 0)) for row in rows]
-    return estimate(seconds / other for seconds, other in pairs if other > 0)
+    ratios = [seconds / other for seconds, other in pairs if other > 0]
+    return Estimate(sum(ratios) / len(ratios), None, len(ratios)) if ratios else None
 
 
 Cells = tuple[list[str], list[list[str]]]
@@ -103,9 +129,9 @@ Cells = tuple[list[str], list[list[str]]]
 def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
     """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
 
-    Percent with one decimal, ± half of the 95 % interval, and from how many seeds if those are not all n; each measure
-    is followed by its paired difference to the baseline; a dash for what is not known. Measures that no arm has are
-    left out. Time is in multiples of the baseline's.
+    Percent with one decimal, ± half of the 95 % interval, which one seed has not, and from how many seeds if those are
+    not all n; each measure is followed by its paired difference to the baseline; a dash for what is not known. Measures
+    that no arm has are left out. Time is in multiples of the baseline's.
 
     Args:
         summaries: The arms, see `summarise`.
@@ -133,7 +159,7 @@ Column = tuple[str, list[str]]
 def _columns(summaries: Sequence[ArmSummary], measures: Sequence[str]) -> Iterator[Column]:
     for name in measures:
         yield name, [_written(summary.means.get(name), summary, "{:.1f}", 100) for summary in summaries]
-        yield "diff", [_written(summary.differences.get(name), summary, "{:+.1f}", 100) for summary in summaries]
+        yield "diff", [_written(summary.differences.get(name), summary, "{:+z.1f}", 100) for summary in summaries]
 
 
 def _table(columns: Sequence[Column]) -> Cells:
@@ -151,22 +177,52 @@ def _written(value: Estimate | None, summary: ArmSummary, digits: str, times: fl
     if value is None:
         return "-"
     of = "" if value.n == len(summary.seeds) else f" (n={value.n})"
-    half = "-" if value.half_width is None else "±" + digits.replace("+", "").format(times * value.half_width)
-    return f"{digits.format(times * value.mean)} {half}{of}"
+    half = "" if value.half_width is None else " ±" + digits.replace("+z", "").format(times * value.half_width)
+    return f"{digits.format(times * value.mean)}{half}{of}"
 
 
-def results_table(summaries: Sequence[ArmSummary]) -> str:
-    """A study's tables as Markdown.
+def legend(summaries: Sequence[ArmSummary]) -> str:
+    """What the half-widths of a study's tables count, in a sentence.
 
     Args:
         summaries: The arms, see `summarise`.
 
     Examples:
-        >>> print(results_table([]), end="")
-        | arm | n | time |
-        | --- | --: | --: |
+        >>> legend([ArmSummary("low", "", (0, 1), {"clean": Estimate(0.9, 0.01, 2)}, {}, None)])
+        '± half of a 95 % interval, by the chance of the seeds alone; none from one seed'
     """
-    return "\n".join(_markdown(*cells) for cells in tables(summaries))
+    intervals = [
+        (name, value)
+        for summary in summaries
+        for name, value in (*summary.means.items(), *summary.differences.items())
+        if value.half_width is not None
+    ]
+    if not intervals:
+        return "no intervals: no arm has two seeds"
+    without = list(dict.fromkeys(name for name, value in intervals if not value.counts_images))
+    if not any(value.counts_images for _, value in intervals):
+        counted = "the seeds alone"
+    else:
+        counted = "seeds and images" + (f", in part of the seeds alone for {', '.join(without)}" if without else "")
+    return f"± half of a 95 % interval, by the chance of {counted}; none from one seed"
+
+
+def results_table(summaries: Sequence[ArmSummary]) -> str:
+    """A study's tables as Markdown, and below them the `legend`.
+
+    Args:
+        summaries: The arms, see `summarise`.
+
+    Examples:
+        >>> clean = Estimate(0.9, 0.01, 3)
+        >>> print(results_table([ArmSummary("low", "", (0, 1, 2), {"clean": clean}, {}, None)]), end="")
+        | arm | n | clean | diff | time |
+        | --- | --: | --: | --: | --: |
+        | low | 3 | 90.0 ±1.0 | - | - |
+        <BLANKLINE>
+        ± half of a 95 % interval, by the chance of the seeds alone; none from one seed
+    """
+    return "\n".join([*(_markdown(*cells) for cells in tables(summaries)), legend(summaries) + "\n"])
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

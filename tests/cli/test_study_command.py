@@ -173,8 +173,8 @@ def test_figures_of_what_was_measured(call, file, tree, place):
     path.write_text(json.dumps(json.loads(path.read_text()) | whole))
     result = call(*words, "--table")
     assert result.code == 0, result.err
-    assert "out/figures/clean_mean15.png" in result.out
-    names = [f"{name}.{kind}" for name in ("clean_mean15", "clean_mean_bar", "families") for kind in ("png", "svg")]
+    assert "out/figures/clean_robust.png" in result.out
+    names = [f"{name}.{kind}" for name in ("clean_mean_bar", "clean_robust", "families") for kind in ("png", "svg")]
     assert sorted(path.name for path in (place / "out" / "figures").iterdir()) == names
 
 

@@ -112,7 +112,7 @@ def test_numbers_intervals_and_differences(make_run, no_figures):
     better = {CLEAN: 0.8, **dict.fromkeys(cells, 0.75)}
     two, same = make_run("two", result=measured(better, images_crc32=1)), make_run("same", result=measured(better))
     words = words_of(render_page(load_entries([one, two, same])))
-    assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 not measured" in words
+    assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 50.0 46.9 to 53.1 not measured" in words
     assert "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1" in words  # noqa: RUF001
     assert "same 80.0 77.4 to 82.4 −10.0 −11.9 to −8.1 75.0 72.3 to 77.7 +25.0 +22.3 to +27.7" in words  # noqa: RUF001
     assert "measured on 1,000 images" in words

@@ -11,9 +11,11 @@ from freqfast.records import plain, write_record
 from freqfast.runs.directory import RunDirectory, find_run
 from freqfast.runs.environment import DataOrigin, environment_differences
 from freqfast.runs.recipe import Recipe
-from freqfast.runs.run import load_run, run_data
+from freqfast.runs.run import load_run, load_run_data
+from tests.support.packages import install  # noqa: F401
 from tests.support.runs import ENVIRONMENT, REPORT
 from tests.support.sound_model import stored_model
+from tests.support.tiny import make_tree
 
 RECIPE = Recipe("größer", model_options={"width": 8})
 
@@ -99,16 +101,24 @@ def test_find_run(run, tmp_path):
     assert find_run(tmp_path) is find_run(run.report) is None
 
 
-def test_run_data_is_the_place_if_it_exists_else_the_name(run, tmp_path):
-    assert run_data(None) is None
-    assert run_data(run) == RECIPE.data
-    for place, found in ((str(tmp_path), str(tmp_path)), ("/gone", RECIPE.data)):
+def test_data_of_a_run(run, tmp_path, install):  # noqa: F811
+    """The run's data set, from where it was if that still exists; CIFAR-10 where nothing can be read."""
+    source = (
+        "from freqfast.data import ImageData, load_data\n"
+        "from dataclasses import replace\n"
+        "def load(place, progress): return replace(load_data('photos'), name=f'stripes of {place}')\n"
+    )
+    install("data", source, stripes="load")
+    assert load_run_data(None, "photos").name == load_run_data(run, "photos").name == "photos"
+    write_record(run.recipe, replace(RECIPE, data="stripes"))
+    for place, found in ((str(tmp_path), tmp_path), ("/gone", None), (None, None)):
         write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", place)))
-        assert run_data(run) == found
+        assert load_run_data(run).name == f"stripes of {found}"
     run.environment.write_text("{")
-    assert run_data(run) == RECIPE.data
-    run.recipe.unlink()
-    assert run_data(run) is None
+    assert load_run_data(run).name == "stripes of None"
+    run.recipe.write_text("=")
+    write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", str(make_tree(tmp_path / "tree")))))
+    assert load_run_data(run).classes == load_run_data(None, tmp_path / "tree").classes
 
 
 def test_environment_differences_leave_out_what_changes_no_result():

@@ -1,11 +1,14 @@
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
 from freqfast.records import plain
 from freqfast.study import (
+    Estimate,
     StudyResults,
+    legend,
     merge,
     published_path,
     read_results,
@@ -34,53 +37,91 @@ def rows(make_row):
 def test_summary_by_hand(study, rows):
     baseline, low, high = summarise(study, rows)
     assert (low.arm, low.description, low.seeds) == ("low", "low", (0, 1))
-    assert low.means["clean"].mean == pytest.approx(0.86)
-    assert low.means["clean"].half_width == pytest.approx(12.706205 * 0.01, rel=1e-6)
-    assert low.means["noise"].mean == pytest.approx(0.605)
+    # Deviations on two degrees of freedom (t 4.302653): clean 0.0112 pooled, low's own 0.0141; mean15 0.0071 in both.
+    assert (low.means["clean"].mean, low.means["noise"].mean) == pytest.approx((0.86, 0.605))
+    assert low.means["clean"].half_width == pytest.approx(4.302653 * 0.01, rel=1e-6)
+    assert baseline.means["clean"].half_width == pytest.approx(4.302653 * 0.0125**0.5 / 10 / 2**0.5, rel=1e-6)
     assert low.differences["clean"].mean == pytest.approx(-0.005)
-    assert low.differences["clean"].half_width == pytest.approx(12.706205 * 0.005, rel=1e-6)
+    assert low.differences["clean"].half_width == pytest.approx(4.302653 * 0.0125**0.5 / 10, rel=1e-6)
     assert low.differences["mean15"].mean == pytest.approx(0.06)
-    assert low.differences["mean15"].half_width == pytest.approx(0, abs=1e-9)
-    assert low.relative_time.mean == pytest.approx((1.1 + 1.3) / 2)
-    assert low.relative_time.n == 2
+    assert low.differences["mean15"].half_width == pytest.approx(4.302653 * 0.01 / 2**0.5, rel=1e-6)
+    assert low.relative_time == Estimate(pytest.approx((1.1 + 1.3) / 2), None, 2)
     assert (baseline.differences, baseline.relative_time) == ({}, None)
     assert set(high.means) == {"clean"}
     assert (high.differences, high.relative_time) == ({}, None)  # no seed in common with the baseline
 
 
-@pytest.mark.parametrize("key", ["processor", "platform", "gpu", "device", "threads"])
-def test_seconds_are_compared_on_the_same_hardware_only(study, make_row, key):
-    def row(arm, value):
-        return make_row(arm, 0, 0.8, environment={"python": str(value), key: value})
+@pytest.mark.parametrize(("key", "seconds"), [("processor", 10.0), ("threads", 10.0), ("python", 0.0)])
+def test_time_is_relative_on_the_same_hardware_only(study, make_row, key, seconds):
+    """And to a baseline that took some."""
 
-    assert summarise(study, [row("baseline", 1), row("low", 2)])[1].relative_time is None
+    def row(arm, value, seconds=10.0):
+        return make_row(arm, 0, 0.8, seconds=seconds, environment={key: value})
+
+    assert summarise(study, [row("baseline", 1, seconds), row("low", 2)])[1].relative_time is None
     assert summarise(study, [row("baseline", 1), row("low", 1)])[1].relative_time.mean == 1
-
-
-def test_baseline_that_took_no_time_has_no_ratio(study, make_row):
-    rows = [make_row("baseline", 0, 0.8, seconds=0.0), make_row("low", 0, 0.8)]
-    assert summarise(study, rows)[1].relative_time is None
 
 
 def test_table_as_markdown(study, rows):
     assert results_table(summarise(study, rows)) == (
         "| arm | n | clean | diff | mean15 | diff | time |\n"
         "| --- | --: | --: | --: | --: | --: | --: |\n"
-        "| baseline | 2 | 86.5 ±6.4 | - | 64.5 ±6.4 | - | - |\n"
-        "| low | 2 | 86.0 ±12.7 | -0.5 ±6.4 | 70.5 ±6.4 | +6.0 ±0.0 | 1.20 ±1.27 |\n"
-        "| high | 1 | 80.0 - | - | - | - | - |\n"
+        "| baseline | 2 | 86.5 ±3.4 | - | 64.5 ±2.2 | - | - |\n"
+        "| low | 2 | 86.0 ±4.3 | -0.5 ±4.8 | 70.5 ±2.2 | +6.0 ±3.0 | 1.20 |\n"
+        "| high | 1 | 80.0 | - | - | - | - |\n"
         "\n"
         "| arm | noise | diff | blur | diff |\n"
         "| --- | --: | --: | --: | --: |\n"
-        "| baseline | 54.5 ±6.4 | - | 74.5 ±6.4 | - |\n"
-        "| low | 60.5 ±6.4 | +6.0 ±0.0 | 80.5 ±6.4 | +6.0 ±0.0 |\n"
+        "| baseline | 54.5 ±2.2 | - | 74.5 ±2.2 | - |\n"
+        "| low | 60.5 ±2.2 | +6.0 ±3.0 | 80.5 ±2.2 | +6.0 ±3.0 |\n"
         "| high | - | - | - | - |\n"
+        "\n"
+        "± half of a 95 % interval, by the chance of the seeds alone; none from one seed\n"
     )
+
+
+def test_the_images_are_counted_where_their_outcomes_are_known(study, rows):
+    groups = (0.7, 0.8, 0.9)
+    rows = [replace(row, groups={"clean": groups if row.arm == "low" else (0.8, 0.8, 0.8)}) for row in rows[:4]]
+    alone, counted = summarise(study, [replace(row, groups={}) for row in rows])[1], summarise(study, rows)[1]
+    images = 4.302653 * 0.1 / 3**0.5  # t on two degrees of freedom
+    for of_alone, of_counted in ((alone.means, counted.means), (alone.differences, counted.differences)):
+        expected = math.hypot(of_alone["clean"].half_width, images)
+        assert of_counted["clean"].half_width == pytest.approx(expected, rel=1e-6)
+        assert of_counted["mean15"] == of_alone["mean15"]
+    assert legend([counted]) == (
+        "± half of a 95 % interval, by the chance of seeds and images, in part of the seeds alone for mean15, noise, "
+        "blur; none from one seed"
+    )
+
+
+def test_mean_bar_has_a_column_and_mean19_none(study, make_row):
+    row = make_row("baseline", 0, 0.86, 0.64, report={"mean_bar": 0.7, "mean19": 0.63})
+    (header, _), (families, _) = tables(summarise(study, [row]))
+    assert header == ["arm", "n", "clean", "diff", "mean15", "diff", "mean_bar", "diff", "time"]
+    assert families == ["arm", "noise", "diff", "blur", "diff"]
+
+
+def test_mean7_is_over_what_training_has_no_relative_of(make_row):
+    names = ("snow", "frost", "fog", "brightness", "elastic_transform", "pixelate", "jpeg_compression")
+    accuracy = {name: dict.fromkeys(range(1, 6), 0.1 * i) for i, name in enumerate(names)}
+    accuracy |= {name: dict.fromkeys(range(1, 6), 1.0) for name in ("contrast", "gaussian_noise", "zoom_blur")}
+    row = make_row("baseline", 0, 0.86, report={"accuracy": accuracy})
+    assert row.measures() == {"clean": 0.86, "mean7": pytest.approx(0.3)}
+    del accuracy["fog"][5]
+    assert "mean7" not in make_row("baseline", 0, 0.86, report={"accuracy": accuracy}).measures()
+
+
+def test_a_study_without_its_baseline_has_no_differences(study, rows):
+    assert summarise(study, ()) == []
+    assert legend(summarise(study, rows[::2])) == "no intervals: no arm has two seeds"
+    (low,) = summarise(study, rows[2:4])
+    assert (low.differences, low.relative_time, low.means["clean"].n) == ({}, None, 2)
 
 
 def test_estimate_of_fewer_seeds_names_their_number(study, rows, make_row):
     (_, (_, low)), *_ = tables(summarise(study, (*rows[:4], make_row("low", 2, 0.89))))
-    assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±6.4 (n=2)", "70.5 ±6.4 (n=2)", "+6.0 ±0.0 (n=2)"]
+    assert low[1:6] == ["3", "87.0 ±3.7", "-0.5 ±5.4 (n=2)", "70.5 ±2.2 (n=2)", "+6.0 ±3.0 (n=2)"]
 
 
 def test_failed_runs_are_counted(study, rows):
@@ -91,18 +132,11 @@ def test_failed_runs_are_counted(study, rows):
     assert summaries[1].failed == (2,)
 
 
-def test_columns_of_other_means(study, make_row):
-    row = make_row("baseline", 0, 0.86, 0.64, report={"mean_bar": 0.7, "mean19": 0.63})
-    first, second = tables(summarise(study, [row]))
-    assert first[0] == ["arm", "n", "clean", "diff", "mean15", "diff", "mean_bar", "diff", "time"]
-    assert first[1][0][6] == "70.0 -"
-    assert second[0] == ["arm", "noise", "diff", "blur", "diff"]  # mean19 is no family of corruptions
-
-
 # The result file
 
 
 def test_result_file_round_trip(study, rows, tmp_path):
+    rows = (replace(rows[0], groups={"clean": (0.85, 0.87)}), *rows[1:])
     path = published_path(tmp_path / "made.toml")
     assert path == tmp_path / "made.results.json"
     write_results(path, StudyResults(study, rows, {"high/seed-0": "diverged"}, ("a note",), left_out=rows[:1]))
@@ -113,10 +147,12 @@ def test_result_file_round_trip(study, rows, tmp_path):
     ]  # fmt: skip
     assert (content["schema"], content["title"], content["baseline"]) == (1, "Made up", "baseline")
     assert content["table"][1]["means"]["clean"] == {
-        "mean": pytest.approx(0.86), "half_width": pytest.approx(0.12706, rel=1e-4), "n": 2,
+        "mean": pytest.approx(0.86), "half_width": pytest.approx(0.0430265, rel=1e-4), "n": 2, "counts_images": False,
     }  # fmt: skip
     run = content["runs"][0]
-    assert (list(run), run["arm"], run["seed"]) == (["arm", "seed", "recipe", "report", "environment"], "baseline", 0)
+    assert list(run) == ["arm", "seed", "recipe", "report", "environment", "groups"]
+    assert "groups" not in content["runs"][1]  # as in files of version 0.1
+    assert (run["arm"], run["seed"]) == ("baseline", 0)
     assert run["recipe"] == plain(rows[0].recipe)
     assert run["report"].items() <= plain(rows[0].report).items()
     assert {"mean19", "mean_bar"} <= run["report"].keys()
@@ -130,27 +166,20 @@ def test_result_file_round_trip(study, rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("key", "value", "message"),
     [
-        (None, "it must hold a table of keys, got 3"),
-        ({"schema": 2}, "schema 2 is not the one"),
-        ({"runs": 3}, "runs must be"),
-        ({"recipe": {"wdith": 1}}, r"runs\.0\.recipe: .*(wdith|missing)"),
-        ({"report": {}}, r"runs\.0\.report\.recipe is missing"),
-        ({"report": {"clean": float("nan")}}, r"runs\.0\.report\.clean must be"),
-        ({"environment": {"data": 3}}, r"runs\.0\.environment\.data must be"),
+        ("schema", 2, "schema 2 is not the one"),
+        ("runs", 3, "runs must be"),
+        ("recipe", {"wdith": 1}, r"runs\.0\.recipe: .*(wdith|missing)"),
+        ("report", {}, r"runs\.0\.report\.recipe is missing"),
     ],
 )
-def test_invalid_result_file_names_the_key(study, rows, tmp_path, change, message):
+def test_invalid_result_file_names_the_key(study, rows, tmp_path, key, value, message):
     path = tmp_path / "x.results.json"
     write_results(path, StudyResults(study, rows[:1]))
     content = json.loads(path.read_text())
-    for key, value in (change or {}).items():
-        if key in content:
-            content[key] = value
-        else:
-            content["runs"][0][key] = content["runs"][0][key] | value if value else value
-    path.write_text(json.dumps(3 if change is None else content))
+    (content if key in content else content["runs"][0])[key] = value
+    path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=rf"^{path}: {message}") as caught:
         read_results(path)
     assert "\n" not in str(caught.value)
@@ -183,16 +212,15 @@ def test_numbers_must_agree_seconds_and_versions_need_not(study, rows, make_row,
 
 
 def test_runs_in_different_precisions_are_noted(study, rows, make_row):
-    published, *others = (
-        make_row(arm, seed, 0.85, 0.64, report={"precision": "bfloat16"})
-        for arm, seed in (("baseline", 0), ("baseline", 1), ("low", 0))
-    )
-    assert merge([published, *others], StudyResults(study, rows[:1])).notes == (
+    published = [
+        make_row(*name, 0.85, 0.64, report={"precision": "bfloat16"}) for name in (("baseline", 0), ("baseline", 1))
+    ]
+    assert merge(published, StudyResults(study, rows[:1])).notes == (
         "published baseline/seed-0 differs (bfloat16 there, float32 here): clean 85.00, here 86.00",
-        "the runs differ in precision (1 in float32, 2 in bfloat16), so differences between them may come from that; "
+        "the runs differ in precision (1 in float32, 1 in bfloat16), so differences between them may come from that; "
         "set precision in the study's settings",
     )
-    assert merge(others, StudyResults(study, ())).notes == ()
+    assert merge(published, StudyResults(study, ())).notes == ()
 
 
 def test_runs_on_different_data_are_noted_and_not_compared(study, make_row):
@@ -237,25 +265,14 @@ def test_published_rows_of_another_definition_are_left_out(study, rows, make_row
     assert merge([narrow], StudyResults(study, (make_row("high", 0, 0.8),))).left_out == ()
 
 
-def test_published_row_that_measured_more_counts_if_it_agrees(study, make_row):
-    def row(clean, fog, frost=None):
-        cells = {"fog": {1: fog}} if frost is None else {"fog": {1: fog}, "frost": {1: frost}}
-        extent = {"corrupted": 0.5, "missing": ("frost",)} if frost is None else {"corrupted": 0.6}
-        return make_row("baseline", 0, clean, frost and 0.64, report=extent | {"accuracy": cells})
-
-    here = row(0.86, 0.5)
-    for more, notes in (
-        (row(0.86, 0.5, frost=0.7), ()),
-        (row(0.85, 0.5, frost=0.7), ("published baseline/seed-0 differs: clean 85.00, here 86.00",)),
-        (row(0.86, 0.6, frost=0.7), ("published baseline/seed-0 differs: not in the means",)),
+def test_a_published_row_that_measured_more_counts_if_it_agrees(study, make_row):
+    here = make_row("baseline", 0, 0.86, report={"accuracy": {"fog": {1: 0.5}}, "missing": ("frost",)})
+    for clean, fog, note in (
+        (0.86, 0.5, None),
+        (0.85, 0.5, "clean 85.00, here 86.00"),
+        (0.86, 0.6, "not in the means"),
     ):
+        more = make_row("baseline", 0, clean, 0.64, report={"accuracy": {"fog": {1: fog}, "frost": {1: 0.7}}})
         merged = merge([more], StudyResults(study, (here,)))
-        assert merged.notes == notes
-        assert merged.rows == ((here,) if notes else (more,))
-        assert merge([here], StudyResults(study, (more,))).rows == (more,)
-
-
-def test_measures_of_both_rows_are_kept(study, make_row):
-    published, here = make_row("baseline", 0, 0.86, 0.64), make_row("baseline", 0, 0.86, report={"mean_bar": 0.63})
-    (row,) = merge([published], StudyResults(study, (here,))).rows
-    assert row.measures() == published.measures() | {"mean_bar": 0.63}
+        assert merged.rows == ((here,) if note else (more,))
+        assert merged.notes == ((f"published baseline/seed-0 differs: {note}",) if note else ())

@@ -76,10 +76,3 @@ def test_a_preempted_run_goes_back_into_the_queue_and_on(study, tree, tmp_path):
     (log,) = out.glob("jobs/*/*_0_log.out")
     assert "Requeued job" in log.read_text()
     assert load_run(row.parent).report.mean15 > 0
-
-
-def test_what_slurm_refuses_is_one_line(study, tree, tmp_path):
-    with pytest.raises(ValueError, match="Slurm does not take the jobs: invalid partition") as caught:
-        run_study(study, tmp_path / "out", data_path=tree, slurm={"partition": "nosuch"})
-    assert "\n" not in str(caught.value)
-    assert list((tmp_path / "out" / "jobs").iterdir()) == []

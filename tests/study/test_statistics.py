@@ -4,41 +4,91 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from freqfast.study import estimate, paired_difference
-
-
-def test_few_values():
-    assert estimate([]) is None
-    assert (estimate([0.5]).mean, estimate([0.5]).half_width, estimate([0.5]).n) == (0.5, None, 1)
-    assert estimate([0.5, 0.5]).half_width == 0
-
+from freqfast.study import Deviation, Sample, estimate, paired_difference, pooled_deviation
+from freqfast.study.statistics import image_groups
 
 values = st.lists(st.floats(0, 1), min_size=2, max_size=8)
 
 
-@given(values)
-def test_interval_is_scipys(sample):
-    found = estimate(sample)
-    if np.std(sample) < 1e-9:
-        return
-    low, high = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
-    assert found.mean - found.half_width == pytest.approx(low, abs=1e-9)
-    assert found.mean + found.half_width == pytest.approx(high, abs=1e-9)
+def sample(values):
+    return Sample(dict(enumerate(values)))
+
+
+def test_one_seed_has_no_interval():
+    assert estimate(Sample({})) is None
+    found = estimate(Sample({3: 0.5}, {3: (0.4, 0.6)}), Deviation(0.1, 5))
+    assert (found.mean, found.half_width, found.n) == (0.5, None, 1)
 
 
 @given(values, st.integers(0, 2**32 - 1))
-def test_pairs_are_scipys_and_take_out_what_seeds_share(sample, seed):
-    baseline = np.random.default_rng(seed).random(len(sample))
-    found = paired_difference(dict(enumerate(sample)), dict(enumerate(baseline)))
-    low, high = stats.ttest_rel(sample, baseline).confidence_interval(0.95)
-    assert found.mean - found.half_width == pytest.approx(low, abs=1e-9)
-    assert found.mean + found.half_width == pytest.approx(high, abs=1e-9)
-    shifted = paired_difference(dict(enumerate(baseline + 0.01)), dict(enumerate(baseline)))
-    assert shifted.mean == pytest.approx(0.01)
-    assert shifted.half_width == pytest.approx(0, abs=1e-12)
+def test_without_other_arms_intervals_are_scipys(ours, seed):
+    theirs = np.random.default_rng(seed).random(len(ours))
+    for found, test in (
+        (estimate(sample(ours)), stats.ttest_1samp(ours, 0)),
+        (paired_difference(sample(ours), sample(theirs)), stats.ttest_rel(ours, theirs)),
+    ):
+        if found.half_width > 1e-9:
+            low, high = test.confidence_interval(0.95)
+            assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
+
+
+def test_pooled_deviation_by_hand():
+    arms = [sample([0.80, 0.82]), sample([0.70, 0.73, 0.76]), sample([0.9]), sample([])]
+    # squares about the means: 0.01**2 + 0.01**2 and 0.03**2 + 0.03**2, on 1 + 2 degrees of freedom
+    assert pooled_deviation(arms) == Deviation(pytest.approx(np.sqrt(0.0020 / 3)), 3)
+    assert pooled_deviation(arms[2:]) is None
+
+
+@pytest.mark.parametrize(("own", "counted"), [(0.001, 0.02), (0.05, 0.05)])
+def test_a_deviation_below_the_pooled_one_is_not_believed(own, counted):
+    found = estimate(sample([0.8 - own, 0.8, 0.8 + own]), Deviation(0.02, freedom=15))
+    assert found.half_width == pytest.approx(2.13145 * counted / np.sqrt(3), rel=1e-5)  # a table's t, 15 degrees
+
+
+def test_a_difference_deviates_by_the_root_of_two_as_much():
+    found = paired_difference(sample([0.5, 0.6, 0.7]), sample([0.4, 0.5, 0.6]), Deviation(0.02, freedom=15))
+    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.13145 * 0.02 * np.sqrt(2 / 3)), rel=1e-5)
 
 
 def test_only_common_seeds_count():
-    found = paired_difference({0: 0.5, 1: 0.7, 5: 1.0}, {1: 0.6, 0: 0.5, 2: 0.0})
-    assert found == estimate([0.0, 0.7 - 0.6])
-    assert paired_difference({0: 0.5}, {1: 0.5}) is None
+    ours = Sample({0: 0.5, 1: 0.7, 5: 1.0}, {0: (0.4, 0.6), 1: (0.7, 0.7)})
+    found = ours - Sample({1: 0.6, 0: 0.5, 2: 0.0}, {0: (0.5, 0.5), 1: (0.5, 0.6, 0.7)})
+    assert found.values == {0: 0.0, 1: pytest.approx(0.1)}
+    assert found.groups == {0: pytest.approx([-0.1, 0.1])}  # of seed 1 they are other groups
+    assert not estimate(found).counts_images
+    assert paired_difference(Sample({0: 0.5}), Sample({1: 0.5})) is None
+
+
+def test_images_are_dealt_out_to_groups():
+    by_class = np.repeat([0.0, 1.0], 1000)
+    assert image_groups(by_class) == (0.5,) * 50  # and not 25 of each class
+    scores = np.random.default_rng(0).random(1283)
+    assert image_groups(scores)[7] == pytest.approx(np.mean([scores[i] for i in range(7, 1283, 50)]), abs=1e-5)
+    assert image_groups(np.array([1.0, 0.0])) == (1.0, 0.0)
+
+
+def test_images_that_seeds_share_are_counted_once():
+    """Networks that agree image by image: the interval is that of the mean of one sample of images."""
+    scores = np.random.default_rng(0).random(50)
+    mean = scores.mean()
+    same = Sample(dict.fromkeys(range(4), mean), dict.fromkeys(range(4), tuple(scores)))
+    low, high = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+    found = estimate(same)
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
+    assert found.counts_images
+
+
+@pytest.mark.parametrize(("seeds", "images", "both"), [(0.02, 0.2, 0.2), (0.03, 0.0, 0.3), (0.0, 0.3, 0.0)])
+def test_about_95_of_100_intervals_hold_the_truth(seeds, images, both):
+    """Synthetic arms of three networks: each has its chance, each image its own for an arm, and each pair of these."""
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(300):
+        arms = []
+        for own in images * rng.standard_normal((6, 50)):
+            scores = own + seeds * rng.standard_normal((3, 1)) + both * rng.standard_normal((3, 50))
+            arms.append(Sample(dict(enumerate(scores.mean(axis=1))), dict(enumerate(scores))))
+        pooled = pooled_deviation(arms)
+        found = [estimate(arms[1], pooled), paired_difference(arms[2], arms[0], pooled)]
+        held += [abs(one.mean) <= one.half_width for one in found]
+    assert 0.93 <= np.mean(held) <= 0.985
