@@ -20,6 +20,7 @@ from freqfast.cli.options import (
     Mean,
     ModelOptions,
     Precision,
+    Pretrained,
     Std,
     Weights,
     check_model,
@@ -137,6 +138,7 @@ def _analyse(
     output: Output = None,
     as_json: AsJson = False,
     weights: Weights = None,
+    pretrained: Pretrained = False,
     mean: Mean = None,
     std: Std = None,
     classes: Classes = 10,
@@ -154,7 +156,7 @@ def _analyse(
     check_model(context, model)
     if not analysis.needs_images:  # it sees no pixels
         mean, std, precision = "0,0,0", "1,1,1", "float32"
-    options = ModelOptions(weights, mean, std, classes, device, precision)
+    options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
     source = options.load(model)
     if (run := find_run(model)) is not None:
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})

@@ -17,6 +17,7 @@ from freqfast.cli.options import (
     Mean,
     ModelOptions,
     Precision,
+    Pretrained,
     Std,
     Weights,
     check_model,
@@ -74,6 +75,7 @@ def evaluate(
     seed: Annotated[int, _image_option(help="Seed of --on-the-fly.")] = 0,
     frost_dir: Annotated[Path | None, _image_option(help="Folder of the frost photographs, for --on-the-fly.")] = None,
     weights: Weights = None,
+    pretrained: Pretrained = False,
     mean: Mean = None,
     std: Std = None,
     classes: Classes = 10,
@@ -82,11 +84,12 @@ def evaluate(
     baseline: Annotated[
         str | None,
         _result_option(
-            metavar="RESULT|RUN",
-            help="Compare with it on the same images: a result file (--out), or a run or .safetensors of ours, which "
-            "is then evaluated too.",
+            metavar="RESULT|MODEL",
+            help="Compare with it on the same images: a result file (--out), or a model, which is evaluated too, with "
+            "the options of MODEL; what is ours keeps its own normalisation.",
         ),
     ] = None,
+    baseline_weights: Annotated[Path | None, _result_option(help="The baseline's state dict, as --weights.")] = None,
     out: Annotated[Path | None, _result_option(metavar="FILE.json", help="Write the outcome of every image.")] = None,
     shard: Annotated[
         str | None, _result_option(metavar="I/N", help="Evaluate the I-th of N parts into --out, for a job array.")
@@ -108,7 +111,7 @@ def evaluate(
         for path in models:
             check_exists(path, "a result file (--out)")
     else:
-        _check_models(context, models)
+        _check_models(context, models, baseline)
         _check_images(context, on_the_fly, which)
     if shard is not None:
         later = {"baseline", "as_json", "csv", "figure"}
@@ -130,11 +133,11 @@ def evaluate(
     from freqfast.robustness.sources import find_source
     from freqfast.runs.directory import find_run
 
-    options = ModelOptions(weights, mean, std, classes, device, precision)
+    options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
     chosen = corruption or (SETS[which] if which else None)
     refuse_frost_dir(frost_dir, chosen or CORRUPTIONS)
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
-        sources, rival = _load(options, models[0], baseline)
+        sources, rival = _load(options, models[0], baseline, baseline_weights)
         if on_the_fly:
             images, notes = _corrupt(
                 find_run(models[0]), data, corruption, chosen or CORRUPTIONS, limit, seed, frost_dir, progress
@@ -155,8 +158,8 @@ def evaluate(
         print_error(note)
 
 
-def _check_models(context: typer.Context, models: Sequence[str]) -> None:
-    """Raise unless there is one model, with the options that it takes."""
+def _check_models(context: typer.Context, models: Sequence[str], baseline: str | None) -> None:
+    """Raise unless there is one model, with the options that it and the baseline take."""
     if _is_result(models[0]):
         raise ValueError(f"{models[0]} is a result, not a model; pass --merge to report on it")
     if len(models) > 1:
@@ -164,7 +167,11 @@ def _check_models(context: typer.Context, models: Sequence[str]) -> None:
             f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
             "files together with --merge"
         )
-    check_model(context, models[0])
+    if baseline is None or _is_result(baseline):
+        refuse(context, "--baseline names no model", {"baseline_weights"})
+        check_model(context, models[0])
+    else:
+        check_model(context, models[0], baseline)
 
 
 def _check_images(context: typer.Context, on_the_fly: bool, which: str | None) -> None:
@@ -207,17 +214,26 @@ def _merge(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionResul
 
 
 def _load(
-    options: ModelOptions, model: str, baseline: str | None
+    options: ModelOptions, model: str, baseline: str | None, baseline_weights: Path | None
 ) -> tuple[list["SourcedModel"], "CorruptionResult | None"]:
     """The models to evaluate, with the baseline if that is one, else the baseline's results."""
-    from freqfast.models.sources import load_model
+    from freqfast.models.sources import model_kind
 
-    loaded = options.load(model)
     if baseline is None:
-        return [loaded], None
+        return [options.load(model)], None
     if _is_result(baseline):
-        return [loaded], _load_result(baseline)
-    return [loaded, load_model(baseline)], None
+        return [options.load(model)], _load_result(baseline)
+    both = [(model, options), (baseline, options._replace(weights=baseline_weights))]
+    kinds = [model_kind(name) for name, _ in both]
+    downloads = [kind == "library" and own.weights is None for kind, (_, own) in zip(kinds, both, strict=True)]
+    sources = []
+    for (name, own), kind, download in zip(both, kinds, downloads, strict=True):
+        if kind == "ours" and set(kinds) != {"ours"}:  # the normalisation that is given is the other's
+            own = own._replace(mean=None, std=None)
+        if any(downloads) and not download:
+            own = own._replace(pretrained=False)
+        sources.append(own.load(name))
+    return sources, None
 
 
 def _corrupt(

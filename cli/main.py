@@ -8,6 +8,7 @@ from freqfast.cli.analyses import AnalysisCommand, Commands
 from freqfast.cli.corrupt import corrupt
 from freqfast.cli.errors import environment_fails, one_line_warnings, print_error
 from freqfast.cli.evaluate import evaluate
+from freqfast.cli.finetune import finetune
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
 from freqfast.cli.rerun import rerun
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (recipes, run, rerun, evaluate, corrupt, spectra, show, study):
+for command in (recipes, run, rerun, finetune, evaluate, corrupt, spectra, show, study):
     app.command()(command)
 for name, (_, line) in OURS.items():
     app.command(name, cls=AnalysisCommand, help=line)(lambda: None)  # the analysis has the function

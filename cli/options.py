@@ -19,6 +19,7 @@ __all__ = [
     "Mean",
     "ModelOptions",
     "Precision",
+    "Pretrained",
     "Std",
     "Weights",
     "check_model",
@@ -27,10 +28,13 @@ __all__ = [
     "refuse_frost_dir",
 ]
 
-_KINDS = "a run directory, our .safetensors, timm:NAME, torchvision:NAME or package.module:callable"
+_KINDS = "a run directory, our .safetensors, timm:NAME, torchvision:NAME, package.module:callable or file.py:callable"
 KINDS = f"{_KINDS[0].upper()}{_KINDS[1:]} (imported and called: it runs code, so name what you trust)."
 _model_option = partial(typer.Option, rich_help_panel="Model")
-Weights = Annotated[Path | None, _model_option(help="State dict of a model that is not ours: .safetensors, .pth.")]
+Weights = Annotated[Path | None, _model_option(help="State dict of a model that is not ours: .safetensors, .pth, .th.")]
+Pretrained = Annotated[
+    bool, _model_option("--pretrained", help="The official weights of timm or torchvision, by their own download.")
+]
 Mean = Annotated[str | None, _model_option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].")]
 Std = Annotated[str | None, _model_option(metavar="R,G,B", help="Standard deviations, likewise.")]
 Classes = Annotated[int, _model_option(min=1, help="Logits of a timm or torchvision model.")]
@@ -47,17 +51,19 @@ class ModelOptions(NamedTuple):
     """The options by which a model is read and run."""
 
     weights: Path | None
+    pretrained: bool
     mean: str | None
     std: str | None
     classes: int
-    device: str | None
-    precision: str
+    device: str | None = None
+    precision: str = "float32"
 
     def load(self, model: str) -> "SourcedModel":
         """The model that is named."""
         from freqfast.models.sources import load_model
 
-        return load_model(model, self.weights, _triple("mean", self.mean), _triple("std", self.std), self.classes)
+        mean, std = _triple("mean", self.mean), _triple("std", self.std)
+        return load_model(model, self.weights, mean, std, self.classes, self.pretrained)
 
     def classifier(self, source: "SourcedModel") -> "Classifier":
         """A model, the baseline too, ready to classify images."""
@@ -99,19 +105,22 @@ def refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
         raise ValueError(f"{reason}; leave out {', '.join(found)}")
 
 
-def check_model(context: typer.Context, model: str) -> None:
-    """Raise if a model is not there, or is not built with the number of classes that was given.
+def check_model(context: typer.Context, *models: str) -> None:
+    """Raise if a model is not there, or none is built with the number of classes that was given.
 
     Raises:
-        FileNotFoundError: If it is not there.
-        ValueError: If it has its classes.
+        FileNotFoundError: If one is not there.
+        ValueError: If all have their classes.
     """
-    if ":" not in model:
-        check_exists(model, _KINDS)
-    from freqfast.models.sources import model_kind  # torch: only once the model is known to be there
+    for model in models:
+        if ":" not in model:
+            check_exists(model, _KINDS)
+    from freqfast.models.sources import model_kind  # torch: only once the models are known to be there
 
-    if model_kind(model) != "library":
-        refuse(context, f"{model} is built with the classes that it has", {"classes"})
+    if all(model_kind(model) != "library" for model in models):
+        refuse(context, f"{' and '.join(models)} is built with the classes that it has", {"classes"})
+    elif given(context, {"pretrained"}):
+        refuse(context, "pretrained weights have their classes", {"classes"})
 
 
 def refuse_frost_dir(frost_dir: Path | None, corruptions: Iterable[str]) -> None:

@@ -76,7 +76,7 @@ def run(
         chosen = apply_overrides(load_recipe(recipe), changes)
         if out is None:
             # To the microsecond, since a loop may start several at once.
-            out = Path("runs") / f"{chosen.name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+            out = Path("runs") / f"{Path(chosen.name).name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         elif out.exists():
             hint = f"; to go on with it use --resume {out}" if RunDirectory(out).is_started else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")

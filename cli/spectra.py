@@ -10,7 +10,7 @@ import typer
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import check_output
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import KINDS, Classes, Weights, check_model
+from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def spectra(
     points: Annotated[int, typer.Option(max=512, help="Points per axis of the spectra.")] = 32,
     bands: Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")] = 2,
     weights: Weights = None,
+    pretrained: Pretrained = False,
     classes: Classes = 1000,
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
     check_model(context, model)
     check_output(output, ("h5", "hdf5", "nxs"))
 
-    from freqfast.models.sources import load_model
     from freqfast.runs.directory import RunDirectory
     from freqfast.spectra import measure_layers, spatial_layers
     from freqfast.spectra.h5 import write_spectra
@@ -48,7 +48,8 @@ def spectra(
 
     run = RunDirectory(model)
     with interruptible(), progress_bar() as progress:
-        source = load_model(model, weights, mean=(0, 0, 0), std=(1, 1, 1), classes=classes)  # it sees no pixels
+        options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
+        source = options.load(model)
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
         provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)

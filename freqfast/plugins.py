@@ -5,9 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
-__all__ = ["GROUPS", "find_plugins", "import_object", "load_plugin", "plugin_versions", "working_directory_importable"]
+__all__ = ["GROUPS", "find_plugins", "import_object", "importable", "load_plugin", "plugin_versions"]
 
 GROUPS = {
     "recipes": "recipe",  # a `freqfast.Recipe`, or a module of them
@@ -71,9 +73,9 @@ def load_plugin(group: str, point: EntryPoint) -> Any:
 
 
 def import_object(text: str) -> Any:
-    """Import what ``package.module:name`` names. This runs the module's code.
+    """Import what ``package.module:name`` or ``folder/file.py:name`` names. This runs the module's code.
 
-    Modules of the working directory are found too, after those that are installed.
+    Modules of the working directory, or of the file's folder, are found too, after those that are installed.
 
     Raises:
         ValueError: If importing the module raises anything, or it has no such name.
@@ -83,10 +85,10 @@ def import_object(text: str) -> Any:
         6.283185307179586
     """
     module, _, name = text.partition(":")
-    with working_directory_importable():
+    with importable(module):
         try:
-            found: Any = importlib.import_module(module)
-        except Exception as error:
+            found = _import_file(module) if module.endswith(".py") else importlib.import_module(module)
+        except (Exception, SystemExit) as error:  # a script that reads its own command line ends the process
             reason = " ".join(str(error).split())[:150]
             raise ValueError(f"{text} cannot be imported ({type(error).__name__}: {reason})") from None
     for part in name.split("."):
@@ -96,11 +98,25 @@ def import_object(text: str) -> Any:
     return found
 
 
+def _import_file(path: str) -> Any:
+    """Run a file as a module that is called by its whole path: ``resnet.py`` may be there twice."""
+    name = str(Path(path).resolve())
+    spec: Any = spec_from_file_location(name, name)
+    sys.modules[name] = module = module_from_spec(spec)  # where dataclasses, say, look for it
+    spec.loader.exec_module(module)
+    return module
+
+
 @contextmanager
-def working_directory_importable() -> Iterator[None]:
-    """Let imports find modules of the working directory, after those that are installed."""
-    sys.path.append("")
+def importable(module: str) -> Iterator[None]:
+    """Let imports find what lies beside a module, after what is installed.
+
+    Args:
+        module: A file ``folder/file.py``, or the name of a module, which stands for the working directory.
+    """
+    folder = str(Path(module).resolve().parent) if module.endswith(".py") else ""
+    sys.path.append(folder)
     try:
         yield
     finally:
-        sys.path.remove("")
+        sys.path.remove(folder)

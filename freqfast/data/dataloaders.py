@@ -182,7 +182,12 @@ class InMemoryDL(TfmdDL):
         self._n_inp, self._types = 1, {tuple: [TensorImage, TensorCategory]}
 
 
-def dataloaders(data: ImageData, batch_size: int = 256, device: torch.device | str | None = None) -> DataLoaders:
+def dataloaders(
+    data: ImageData,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> DataLoaders:
     """Make fastai DataLoaders of a data set: ``(TensorImage, TensorCategory)`` batches, normalised, channels last.
 
     Training images are randomly cropped (4 pixels of reflected padding) and flipped.
@@ -191,6 +196,7 @@ def dataloaders(data: ImageData, batch_size: int = 256, device: torch.device | s
         data: The data.
         batch_size: Samples per training batch; validation batches are twice as large.
         device: Where batches live; fastai's default device if None.
+        normalisation: Channel means and standard deviations, for pixels in [0, 1]; by default those of the data.
 
     Raises:
         ValueError: If the training set is smaller than a batch, images are too small to crop, or the device is absent.
@@ -203,6 +209,7 @@ def dataloaders(data: ImageData, batch_size: int = 256, device: torch.device | s
             f"images of {width}x{height} pixels are too small to pad by {PADDING}; use images of at least "
             f"{PADDING + 1}x{PADDING + 1}"
         )
+    mean, std = normalisation or (data.mean, data.std)
     train, valid = (
         InMemoryDL(
             ArrayDataset(part.images, part.labels, data.classes, split_idx),
@@ -211,7 +218,7 @@ def dataloaders(data: ImageData, batch_size: int = 256, device: torch.device | s
             drop_last=split_idx == 0,
             after_batch=[
                 CropFlip(),  # in both loaders: fastai applies it by the split
-                PixelNormalize.from_stats(data.mean, data.std, cuda=False),
+                PixelNormalize.from_stats(mean, std, cuda=False),
             ],
         )
         for split_idx, part in enumerate((data.train, data.test))

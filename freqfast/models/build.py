@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,7 +13,16 @@ from torch import nn
 from freqfast.models.resnet import CifarResNet18
 from freqfast.plugins import find_plugins, load_plugin
 
-__all__ = ["LIBRARIES", "MODELS", "ModelSpec", "build_model", "call_builder", "channels_last", "library_models"]
+__all__ = [
+    "LIBRARIES",
+    "MODELS",
+    "ModelSpec",
+    "build_model",
+    "build_pretrained",
+    "call_builder",
+    "channels_last",
+    "library_models",
+]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"resnet18": CifarResNet18}
 """Our own models by name."""
@@ -83,6 +93,43 @@ def build_model(name: str, **options: Any) -> nn.Module:
         known = ", ".join((*MODELS, *points, "timm:NAME", "torchvision:NAME"))
         raise ValueError(f"unknown model {name!r}; the models are {known}")
     return channels_last(call_builder(what, partial(builder, **options)))
+
+
+def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Build a library's model with the library's own weights, which it downloads or finds in its cache.
+
+    Args:
+        name: ``timm:NAME`` or ``torchvision:NAME``.
+        **options: Arguments of the model.
+
+    Returns:
+        The model with the classes of these weights, and the mean and standard deviation of its normalisation; None
+        where the library does not know them.
+
+    Raises:
+        ValueError: If the library has no such model or no weights for it, or they cannot be downloaded.
+        ImportError: If timm is asked for and not installed.
+    """
+    library, _, entry = name.partition(":")
+    builder = _library_builder(library, entry)
+    try:
+        if library == "timm":
+            model: Any = builder(pretrained=True, **options)
+            stated: Any = SimpleNamespace(**model.pretrained_cfg)
+        else:
+            from torchvision import models
+
+            enumeration: Any = models.get_model_weights(entry)
+            weights = enumeration.DEFAULT
+            model, stated = builder(weights=weights, **options), weights.transforms()
+    except Exception as error:  # of the network, or of whatever the library does
+        reason = " ".join(str(error).split())[:150]
+        raise ValueError(
+            f"the pretrained weights of {name} cannot be loaded ({type(error).__name__}: {reason}); without a "
+            "connection, pass a file of its weights"
+        ) from None
+    mean, std = (getattr(stated, key, None) for key in ("mean", "std"))
+    return channels_last(model), mean and tuple(mean), std and tuple(std)
 
 
 def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:

@@ -1,21 +1,30 @@
-"""Models by specification: our own files, timm's, torchvision's, or what any importable function returns."""
+"""Models by specification: our own files, timm's, torchvision's, or what any function returns that can be imported."""
 
+import ast
+import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
-from freqfast.models.build import LIBRARIES, build_model, call_builder, library_models
+from freqfast.models.build import LIBRARIES, build_model, build_pretrained, call_builder, library_models
 from freqfast.models.file import StoredModel, check_normalisation, read_model
 from freqfast.models.state_dicts import fill_model
-from freqfast.plugins import import_object, working_directory_importable
+from freqfast.plugins import import_object, importable
 
 __all__ = ["KINDS", "SourcedModel", "load_model", "model_kind"]
 
-KINDS = "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME or package.module:callable"
+KINDS = (
+    "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME, package.module:callable or "
+    "file.py:callable"
+)
+
+_OF_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")  # best.pth.tar is a usual name
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,11 @@ def model_kind(spec: str | Path) -> Literal["ours", "library", "code"]:
     """What a specification names: a file or run of ours, a library's model, or code that is imported.
 
     Examples:
-        >>> model_kind("runs/first"), model_kind("timm:resnet18"), model_kind("my_package.zoo:net")
+        >>> model_kind("runs/first"), model_kind("timm:resnet18"), model_kind("./nets.py:make(width=16)")
         ('ours', 'library', 'code')
     """
     library, colon, _ = str(spec).partition(":")
-    if not colon or Path(spec).exists():
+    if not colon or os.path.exists(spec):
         return "ours"
     return "library" if library in LIBRARIES else "code"
 
@@ -56,50 +65,101 @@ def load_model(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     classes: int = 10,
+    pretrained: bool = False,
 ) -> SourcedModel:
     """Build a model by its specification.
 
     Args:
-        spec: A run directory; a ``.safetensors`` file of ours; ``timm:NAME``; ``torchvision:NAME``; or
-            ``package.module:callable``, which is imported and, unless it is a model already, called without arguments:
-            it runs code, by design, and so should name code that you trust. Nothing else here runs code.
-        weights: For a model that is not ours: a state dict, see `freqfast.models.state_dicts.load_state`. timm's and
-            torchvision's need it.
-        mean: Channel means of the normalisation; by default those of our file, or of timm's configuration of the model.
+        spec: A run directory; a ``.safetensors`` file of ours; ``timm:NAME``; ``torchvision:NAME``; or code, as
+            ``package.module:callable`` or ``folder/file.py:callable``, which is imported and, unless it is a model
+            already, called: it runs code, by design, and so should name code that you trust. Nothing else here runs
+            code. All but ours may have arguments, as Python writes them: ``nets.py:make(depth=20)``.
+        weights: For a model that is not ours: a state dict, see `freqfast.models.state_dicts.load_state`.
+        mean: Channel means of the normalisation; by default those of our file, or those that timm or, with
+            ``pretrained``, torchvision states for the model.
         std: Its standard deviations, likewise.
-        classes: Number of logits of a timm or torchvision model.
+        classes: Number of logits of a timm or torchvision model that a file of weights fills.
+        pretrained: Take timm's or torchvision's own weights, downloaded by the library, with their classes.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the specification names no model, or weights or normalisation do not fit or are missing.
+        ValueError: If the specification names no model, or weights or normalisation do not fit, are missing or cannot
+            be downloaded.
         ImportError: If timm is asked for and not installed.
+
+    Warns:
+        UserWarning: If a callable's network is taken as it comes, without weights from a file.
     """
     text, kind = str(spec), model_kind(spec)
+    if pretrained and (kind != "library" or weights is not None):
+        other = f"the weights {weights}" if kind == "library" else f"{text}, which is none of timm's or torchvision's"
+        raise ValueError(f"pretrained weights are timm's or torchvision's own; leave them out for {other}")
     if kind == "ours":
         ours = _load_ours(Path(spec), weights)
         mean, std = mean or ours.mean, std or ours.std
         check_normalisation(mean, std)
         return SourcedModel(text, ours.model, mean, std, ours.classes)
-    model = build_model(text, classes=classes) if kind == "library" else _call(text)
+    named, random = _read_spec(text), False
+    stated: Sequence[Any] = (None, None)
+    if kind == "code":
+        model, random = _from_code(text, named)
+    elif pretrained:
+        model, *stated = build_pretrained(named.model, **named.options(text))
+    elif weights is None:
+        raise ValueError(f"{text} would have random weights; pass a file of trained ones, or take its pretrained ones")
+    else:
+        model = build_model(named.model, **{"classes": classes, **named.options(text)})
+        config = getattr(model, "pretrained_cfg", None) or {} if text.startswith("timm:") else {}
+        stated = (config.get("mean"), config.get("std"))
     if weights is not None:
         fill_model(model, weights, text)
-    elif kind == "library":
-        raise ValueError(f"{text} would have random weights; pass a file of its trained ones as weights")
-    config = getattr(model, "pretrained_cfg", None) or {} if text.startswith("timm:") else {}
-    mean, std = mean or config.get("mean"), std or config.get("std")
+    mean, std = mean or stated[0], std or stated[1]
     if mean is None or std is None:
         raise ValueError(
-            f"the normalisation of {text} is not known; pass mean and std, three numbers each for pixels in [0, 1]"
+            f"the normalisation of {text} is not known; pass mean and std, three numbers each for pixels in [0, 1], or "
+            "mean 0,0,0 and std 1,1,1 if the network normalises by itself"
         )
     check_normalisation(mean, std)
+    if random and weights is None:
+        warnings.warn(f"{text} comes without a file of weights; unless it loads its own, they are random", stacklevel=2)
     return SourcedModel(text, model.eval(), mean, std)
+
+
+class _Named(NamedTuple):
+    """A specification taken apart: what stands before the brackets, and the arguments in them."""
+
+    model: str
+    arguments: list[Any]
+    keywords: dict[str, Any]
+
+    def options(self, text: str) -> dict[str, Any]:
+        """The arguments of a library's model."""
+        if self.arguments:
+            raise ValueError(f"{text}: name the arguments, as in {self.model}(drop_rate=0.1)")
+        return self.keywords
+
+
+def _read_spec(text: str) -> _Named:
+    model, bracket, inside = text.partition("(")
+    if not bracket:
+        return _Named(text, [], {})
+    try:
+        call = ast.parse(f"f({inside}", mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+            raise SyntaxError
+        arguments = [ast.literal_eval(value) for value in call.args]
+        return _Named(model, arguments, {str(word.arg): ast.literal_eval(word.value) for word in call.keywords})
+    except (ValueError, SyntaxError, RecursionError):
+        raise ValueError(f"{text}: write arguments as Python does, such as {model}(20, width=16)") from None
 
 
 def _load_ours(path: Path, weights: str | Path | None) -> StoredModel:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
-    if path.is_file() and path.suffix in (".pth", ".pt", ".ckpt"):
+    if path.is_file() and path.suffix in _OF_WEIGHTS:
         raise ValueError(f"{path} holds weights, but no model; name the model and pass {path} as its weights")
+    if path.is_file() and path.suffix == ".py":
+        raise ValueError(f"{path} is code; name what builds the model in it, as {path}:CALLABLE")
     if weights is not None:
         raise ValueError(f"{path} has its own weights; leave out the weights {weights}")
     return read_model(path)
@@ -111,17 +171,17 @@ def _hint(name: str) -> str:
     return " or ".join(f"{library}:{name}" for library in known) + (" with its weights" if known else "")
 
 
-def _call(text: str) -> nn.Module:
-    """A model, or what a function returns."""
-    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
+def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
+    """A model that code names, or what a function returns, and whether it was a function."""
+    if not re.fullmatch(r"([\w.]+|.+\.py):[\w.]+", named.model):
         raise ValueError(f"{text!r} names no model: name {KINDS}")
     try:
-        found = import_object(text)
+        found = import_object(named.model)
     except ValueError as error:
         raise ValueError(f"{error}; models are {KINDS}") from None
-    if isinstance(found, nn.Module):  # which is callable too
-        return found
+    if isinstance(found, nn.Module) and "(" not in text:  # which is callable too
+        return found, False
     if not callable(found):
         raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
-    with working_directory_importable():
-        return call_builder(text, found)
+    with importable(named.model.partition(":")[0]):
+        return call_builder(text, partial(found, *named.arguments, **named.keywords)), True

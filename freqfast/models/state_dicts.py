@@ -3,52 +3,61 @@
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from fastcore.foundation import L
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from freqfast.files import require_file
+from freqfast.files import replacing, require_file
 
-__all__ = ["fill_model", "load_state", "misfit", "require_finite"]
+__all__ = ["fill_model", "load_state", "misfit", "require_finite", "save_state", "without_prefixes"]
 
-_NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights in their checkpoints
+_NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the weights
+
+_COUNTER = "num_batches_tracked"  # of BatchNorm, which makes one up if a file lacks it
 
 _OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__reduce__()[0]]
 """What fastai's `Learner.save` writes besides tensors: a list of hyperparameters, some of them NumPy's numbers."""
 
 
 def fill_model(model: nn.Module, path: str | Path, name: str = "the model") -> None:
-    """Load a file of weights, see `load_state`, into a model; names and shapes are compared before values are read.
+    """Load a file of weights, see `load_state`, into a model, as a strict `load_state_dict` does.
+
+    So whatever the model's own modules accept will do, such as files from before BatchNorm counted its batches. No
+    value is read of a tensor that the model does not have in this shape. If this fails, the model is of no use.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: As `load_state`; or if the weights do not fit the model, or a value is not finite.
     """
-    state = load_state(path)
-    if faults := misfit(state, model.state_dict()):
-        raise ValueError(f"{path} does not fit {name}: {faults} (classes sets the number of logits)")
+    expected = model.state_dict()
+    state = without_prefixes(load_state(path), expected)
     try:
-        require_finite(state)
+        model.load_state_dict(state)
+    except Exception as error:  # a model may load its weights in a way of its own
+        known = {key: value for key, value in expected.items() if key in state or not key.endswith(_COUNTER)}
+        faults = misfit(state, known) or " ".join(str(error).split())[:300]
+        raise ValueError(f"{path} does not fit {name}: {faults} (classes sets the number of logits)") from None
+    try:
+        require_finite(model.state_dict())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    model.load_state_dict(state)
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a state dict; nothing in its file is executed.
+    """The tensors of a state dict by the names that they have in the file; nothing in it is executed.
 
     Values are read when they are used: until then a large file takes no memory, unless `torch.save` wrote it in the
     format that PyTorch had before version 1.6.
 
     Args:
         path: A safetensors file, or one that `torch.save` wrote of a state dict, which may lie under "state_dict",
-            "model_state_dict" or "model", as in fastai's `Learner.save`. The prefix ``module.`` of DataParallel goes.
+            "model_state_dict", "model" or "net", as in fastai's `Learner.save`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -58,7 +67,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     try:
         require_file(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; name a file of weights, .safetensors, .pth or .pt") from None
+        raise FileNotFoundError(f"{error}; name a file of weights, .safetensors, .pth, .pt or .th") from None
     try:
         state: Any = load_file(path) if path.suffix == ".safetensors" else _load_pickled(path)
     except Exception as error:  # corrupt files make both raise nearly anything
@@ -76,13 +85,45 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         state = nested
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
-    state = {str(key): value for key, value in state.items()}
     for name, tensor in state.items():
         special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
         if special or tensor.is_complex():
             raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def save_state(path: str | Path, model: nn.Module) -> None:
+    """Write a model's state dict as a safetensors file, whole or not at all.
+
+    Args:
+        path: The file; its folder must exist.
+        model: The model.
+    """
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors))
+
+
+def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """A state dict without what wrappers put before the names: DataParallel, torch.compile, Lightning and others.
+
+    ``_orig_mod.`` goes wherever it stands. Then a first part that all names share goes, such as ``module.`` or
+    ``model.``, unless a name of the model begins with it too; again, until none is left.
+
+    Args:
+        state: Tensors by name.
+        names: The names that the model has.
+
+    Examples:
+        >>> list(without_prefixes({"model.module._orig_mod.fc.bias": torch.ones(1)}, ["fc.weight", "fc.bias"]))
+        ['fc.bias']
+    """
+    state, names = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}, tuple(names)
+    while len(heads := {"".join(name.partition(".")[:2]) for name in state}) == 1:
+        (head,) = heads
+        if not head.endswith(".") or any(name.startswith(head) for name in names):
+            break
+        state = {name.removeprefix(head): tensor for name, tensor in state.items()}
     return state
 
 

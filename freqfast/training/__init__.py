@@ -2,10 +2,11 @@
 
 `build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
 with checkpoints, and evaluates; `rerun` repeats a run and compares. `evaluate_learner` and `analyse` measure any
-Learner on its own validation set.
+Learner on its own validation set. `fine_tune` trains an existing network on.
 """
 
 from freqfast.progress import RunStoppedError
+from freqfast.training.fine_tune import fine_tune
 from freqfast.training.learner import build_callbacks, build_learner, fit_recipe
 from freqfast.training.rerun import Repetition, rerun
 from freqfast.training.run import run_recipe
@@ -19,6 +20,7 @@ __all__ = [
     "build_callbacks",
     "build_learner",
     "evaluate_learner",
+    "fine_tune",
     "fit_recipe",
     "rerun",
     "run_recipe",

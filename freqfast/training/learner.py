@@ -20,6 +20,7 @@ from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecor
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.build import ModelSpec
+from freqfast.models.sources import SourcedModel
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.records import check_value
 from freqfast.runs.recipe import Recipe
@@ -78,7 +79,11 @@ def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:
 
 
 def build_learner(
-    recipe: Recipe, data: ImageData, device: torch.device | str | None = None, path: str | Path = "."
+    recipe: Recipe,
+    data: ImageData,
+    device: torch.device | str | None = None,
+    path: str | Path = ".",
+    start: SourcedModel | None = None,
 ) -> ResumableLearner:
     """A Learner as the recipe defines it, seeded, with the recipe's callbacks, a precision and a spectrum recorder.
 
@@ -87,6 +92,8 @@ def build_learner(
         data: Its data, see `freqfast.data.load_data`.
         device: Where to train; fastai's default device if None.
         path: The Learner's folder.
+        start: A trained network, which is trained on, under its own normalisation; by default the recipe's model with
+            fresh weights.
 
     Raises:
         ValueError: If a callback does not fit the model.
@@ -100,7 +107,7 @@ def build_learner(
     """
     callbacks = build_callbacks(recipe)
     set_seed(recipe.seed)
-    model = model_spec(recipe, data).build()
+    model = model_spec(recipe, data).build() if start is None else start.model
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
     if recorder is None:
@@ -115,7 +122,7 @@ def build_learner(
             "enforced; give both the same, or leave spectrum_recorder out"
         )
     return ResumableLearner(
-        dataloaders(data, recipe.batch_size, device=device),
+        dataloaders(data, recipe.batch_size, device, None if start is None else (start.mean, start.std)),
         model,
         loss_func=CrossEntropyLossFlat(),
         opt_func=partial(OptimWrapper, opt=torch.optim.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0),

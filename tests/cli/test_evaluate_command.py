@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from freqfast.corruptions import C_BAR, CORRUPTIONS
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import read_model
+from freqfast.models.sources import load_model
 from freqfast.records import write_record
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import DataOrigin
 from freqfast.runs.recipe import Recipe
 from tests.cli.conftest import write_small_model
+from tests.support.foreign import write_checkpoint, write_script
 from tests.support.runs import ENVIRONMENT
 
 MEASURED = ["fog", "contrast"]
@@ -175,14 +176,61 @@ def test_data_of_other_classes_is_refused_however_many_they_are(call, refused, t
     assert "run was trained on the classes dark, light, but" in line
 
 
-def test_a_foreign_model(call, archive, place):
-    (place / "my_zoo.py").write_text(
-        "from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(768, 10))\n"
-    )
-    state = nn.Sequential(nn.Flatten(), nn.Linear(768, 10)).state_dict()
-    torch.save({"module." + name: value for name, value in state.items()}, "w.pth")
-    words = ("my_zoo:net", "--weights", "w.pth", "--cifar10c", archive)
-    result = call("evaluate", *words, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--json")
+NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+
+
+def test_a_published_network_and_its_baseline(call, refused, archive, checkpoint, place):
+    """A script and a checkpoint as others publish them, against the same script with other weights."""
+    write_script(place)
+    rival = load_model("./foreign_net.py:trained", mean=(0,) * 3, std=(1,) * 3).model
+    write_checkpoint(place / "theirs.th", rival)
+    torch.manual_seed(1)
+    model = type(rival)(6)
+    write_checkpoint(place / "ours.th", model)
+    ours = ("evaluate", "./foreign_net.py:net(6)", "--weights", "ours.th", "--cifar10c", archive)
+    theirs = ("--baseline", "./foreign_net.py:net", "--baseline-weights", "theirs.th")
+    words = (*NORMALISATION, "--precision", "float32", "--json")
+    result = call(*ours, *theirs, *words)
     assert result.code == 0, result.err
-    assert json.loads(result.out)["provenance"]["std"] == [0.25] * 3
-    assert "normalisation of my_zoo:net is not known" in call("evaluate", *words).err
+    found = json.loads(result.out)
+    call(*ours, *words, "--out", "ours.json")
+    call("evaluate", theirs[1], "--weights", "theirs.th", "--cifar10c", archive, *words, "--out", "theirs.json")
+    merged = json.loads(call("evaluate", "--merge", "ours.json", "--baseline", "theirs.json", "--json").out)
+    for key in ("accuracy", "ece"):
+        assert found[key] == merged[key]
+    found["comparison"].pop("baseline"), merged["comparison"].pop("baseline")
+    assert found["comparison"] == merged["comparison"]
+    assert found["provenance"]["std"] == [0.229, 0.224, 0.225]
+    assert "normalisation of ./foreign_net.py:net(6) is not known" in refused(*ours)
+    assert "--baseline names no model; leave out --baseline-weights" in refused(*ours, *theirs[2:])
+
+    # The normalisation that is given is that of the network that is not ours, on either side.
+    for (one, weights), (other, baseline) in (
+        (ours[1:4:2], (checkpoint, ())),
+        ((checkpoint, ()), (theirs[1], theirs[2:])),
+    ):
+        weights = ("--weights", weights) if weights else ()
+        words = (*NORMALISATION, "--cifar10c", archive, "--out", "both.json")
+        result = call("evaluate", one, *weights, "--baseline", other, *baseline, *words)
+        assert result.code == 0, result.err
+        std = json.loads((place / "both.json").read_text())["provenance"]["std"]
+        assert std == ([0.25] * 3 if one == checkpoint else [0.229, 0.224, 0.225])
+
+
+@pytest.mark.filterwarnings("default:.*comes without a file of weights")
+def test_a_callable_without_weights_warns(call, archive, place):
+    write_script(place)
+    result = call("evaluate", "./foreign_net.py:net", "--cifar10c", archive, *NORMALISATION)
+    assert result.code == 0
+    line = result.err.splitlines()[0]
+    assert line.startswith("freqfast: warning: ./foreign_net.py:net comes without a file of weights; unless it loads")
+
+
+def test_pretrained_weights_have_their_classes(refused, archive, checkpoint):
+    words = ("--cifar10c", archive, "--pretrained")
+    line = refused("evaluate", "timm:resnet10t", *words, "--classes", 5)
+    assert "pretrained weights have their classes; leave out --classes" in line
+    line = refused("evaluate", "timm:resnet10t", *words, "--weights", "w.pth")
+    assert "pretrained weights are timm's or torchvision's own; leave them out for the weights w.pth" in line
+    assert "leave them out for" in refused("evaluate", checkpoint, *words)
+    assert "leave them out for" in refused("evaluate", checkpoint, *words, "--baseline", checkpoint)

@@ -54,10 +54,11 @@ def test_default_out_tells_recipe_and_time(call, tree, place, monkeypatch):
     second = datetime(2026, 1, 2, 3, 4, 5)
     times = iter([second.replace(microsecond=1), second.replace(microsecond=2)])
     monkeypatch.setattr("freqfast.cli.run.datetime", SimpleNamespace(now=lambda: next(times)))
-    first, later = call(*BASELINE), call(*BASELINE)
+    (place / "mine.py").write_text("from freqfast.recipes.resnet18_cifar10 import baseline\n")
+    first, later = call(*BASELINE), call("run", f"{place}/mine.py:baseline", *TINY)
     assert (first.code, later.code) == (0, 0)
-    names = [f"resnet18_cifar10.baseline-20260102-030405-00000{i}" for i in (1, 2)]
-    assert sorted(os.listdir(place / "runs")) == names
+    names = ["resnet18_cifar10.baseline-20260102-030405-000001", "mine.py.baseline-20260102-030405-000002"]
+    assert set(os.listdir(place / "runs")) == set(names)
     assert f"run directory: runs/{names[0]}" in first.out
     assert json.loads((place / "runs" / names[0] / "report.json").read_text())["proportion"]["target"] is None
     assert "target proportion" not in first.out

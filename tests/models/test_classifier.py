@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.models.classifier import Classifier, batches
+from freqfast.models.classifier import Classifier
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from tests.support.networks import small_network
 
@@ -71,12 +71,6 @@ def test_inputs_are_channels_last_and_normalised(model, noise):
     classifier.predict(images)
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(seen[0].numpy(), normalised(images), atol=2e-6)
-
-
-def test_batches_count_images(noise):
-    images = noise(10)
-    assert [done for done, _ in batches(images, 4)] == [4, 8, 10]
-    np.testing.assert_array_equal(np.concatenate([batch for _, batch in batches(images, 4)]), images)
 
 
 def test_unknown_device_and_precision(model):

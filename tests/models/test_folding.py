@@ -116,10 +116,6 @@ def test_other_names_and_lists_reach_the_same_modules():
     assert_same(model, left=1)
 
 
-def test_folding_twice_is_folding_once():
-    assert_same(fold_batch_norm(lived_in(Block())), left=1)
-
-
 @pytest.mark.parametrize(("where", "left"), [("conv", 2), ("norm", 2), ("", 1)])
 def test_hooks_still_run(where, left):
     model = lived_in(Block())

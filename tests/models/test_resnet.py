@@ -24,13 +24,6 @@ def test_shapes(width, kernel_size, classes):
     assert model.eval()(torch.zeros(2, 3, 33, 20)).shape == (2, classes)
 
 
-def test_stages_halve_the_size_three_times():
-    model = CifarResNet18(width=8)
-    x = model.conv1(torch.zeros(1, 3, 32, 32))
-    sizes = [(x := stage(x)).shape[1:] for stage in (model.layer1, model.layer2, model.layer3, model.layer4)]
-    assert [tuple(size) for size in sizes] == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
-
-
 @pytest.mark.parametrize("option", [{"classes": 0}, {"width": 7}, {"kernel_size": -3}, {"kernel_size": 4}])
 def test_sizes_out_of_range_are_refused(option):
     """Of widths below 8 oneDNN writes past the end of a buffer."""

@@ -1,4 +1,7 @@
+import os
 import sys
+import urllib.request
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -7,6 +10,7 @@ from torch import nn
 
 from freqfast.models.file import write_model
 from freqfast.models.sources import load_model, model_kind
+from tests.support.foreign import write_checkpoint, write_script
 from tests.support.sound_model import stored_model
 
 HALF = (0.5, 0.5, 0.5)
@@ -32,55 +36,62 @@ def test_a_run_directory_and_its_file(run):
         assert found.classes == tuple("abcdefghij")
         assert not found.model.training
     assert load_model(run, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
-
-
-def test_a_file_of_ours_may_have_any_name(run):
-    (run / "model.safetensors").rename("timm:mine")
+    (run / "model.safetensors").rename("timm:mine")  # a file of ours may have any name
     assert model_kind("timm:mine") == "ours"
     assert load_model("timm:mine").classes == tuple("abcdefghij")
 
 
-def module_named(place, name, text):
-    (place / f"{name}.py").write_text(text)
-    sys.modules.pop(name, None)
-
-
-NET = """
-from torch import nn
-
-def net():
-    return nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
-
-class A:
-    f = staticmethod(net)
-
-trained = net()
-"""
-
-
-def test_functions_and_models_of_the_working_directory(place):
-    module_named(place, "zoo_a", NET)
+@pytest.mark.parametrize(
+    "spec", ["foreign_net", "./foreign_net.py", "sub/foreign_net.py", "{place}/sub/foreign_net.py"]
+)
+@pytest.mark.parametrize("call", ["net", "Net(7, num_classes=3)", "net()", "trained"])
+def test_a_callable_of_the_working_folder_or_of_a_file(place, spec, call):
+    (place / "sub").mkdir()
+    write_script(place / "sub" if "sub/" in spec else place)
     path = list(sys.path)
-    for spec in ("zoo_a:net", "zoo_a:A.f", "zoo_a:trained"):
+    spec = f"{spec.format(place=place)}:{call}"
+    if call == "trained":
         found = load_model(spec, mean=HALF, std=HALF)
-        assert isinstance(found.model, nn.Sequential)
-        assert not found.model.training
-        assert found.name == spec
-    assert found.model is sys.modules["zoo_a"].trained
-    assert sys.path == path
+    else:
+        with pytest.warns(UserWarning, match=r"net.* comes without a file of weights; unless .* they are random"):
+            found = load_model(spec, mean=HALF, std=HALF)
+    assert (found.name, found.model.training, sys.path) == (spec, False, path)
+    assert found.model.linear.weight.shape == ((3, 7) if "7" in call else (10, 4))
+
+
+def test_two_files_of_one_name(place):
+    for name, width in (("a", 4), ("b", 6)):
+        (place / name).mkdir()
+        script = write_script(place / name)
+        script.write_text(script.read_text().replace("width=4", f"width={width}"))
+    a, b = (load_model(f"{name}/foreign_net.py:trained", mean=HALF, std=HALF).model for name in "ab")
+    assert (a.shape.width, b.shape.width) == (4, 6)
+
+
+def test_published_weights_of_years_ago(place):
+    script = write_script(place)
+    model = load_model(f"{script}:trained", mean=HALF, std=HALF).model
+    nn.init.normal_(model.bn1.running_mean)
+    path = write_checkpoint(place / "net-12fca82f.th", model)
+    found = load_model(f"{script}:net", path, HALF, HALF).model
+    for name, value in model.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value)
+    message = r"th does not fit .*net\(5\): 6 of another shape, the first is conv1.weight, \(4, 3, 3, 3\) for \(5,"
+    with pytest.raises(ValueError, match=message):
+        load_model(f"{script}:net(5)", path, HALF, HALF)
 
 
 def test_timm(place):
     timm = pytest.importorskip("timm")
-    torch.manual_seed(1)
     save_file(timm.create_model("resnet10t", num_classes=10).state_dict(), place / "w.safetensors")
-    found = load_model("timm:resnet10t", weights=place / "w.safetensors")
+    found = load_model("timm:resnet10t(drop_rate=0.25)", weights=place / "w.safetensors")
     config = timm.create_model("resnet10t").pretrained_cfg
     assert (found.mean, found.std) == (tuple(config["mean"]), tuple(config["std"]))
     assert found.model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert found.model.drop_rate == 0.25
     with pytest.raises(ValueError, match=r"does not fit timm:resnet10t: 2 of .*fc\.\w+, \(10.*\(classes sets"):
         load_model("timm:resnet10t", weights=place / "w.safetensors", classes=7)
-    with pytest.raises(ValueError, match="timm:resnet10t would have random weights; pass a file of its trained ones"):
+    with pytest.raises(ValueError, match="timm:resnet10t would have random weights; pass a file of trained ones, or"):
         load_model("timm:resnet10t")
 
 
@@ -90,16 +101,67 @@ def test_torchvision(place):
     torch.save(squeezenet1_1(num_classes=5).state_dict(), place / "w.pth")
     found = load_model("torchvision:squeezenet1_1", "w.pth", HALF, HALF, classes=5)
     assert found.model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
-    with pytest.raises(ValueError, match="normalisation of torchvision:squeezenet1_1 is not known; pass mean and std"):
+    message = (
+        "normalisation of torchvision:squeezenet1_1 is not known; pass mean and std, three numbers each for pixels in "
+        r"\[0, 1\], or mean 0,0,0 and std 1,1,1 if the network normalises by itself"
+    )
+    with pytest.raises(ValueError, match=message):
         load_model("torchvision:squeezenet1_1", "w.pth", classes=5)
 
 
-def test_weights_of_another_model(place):
-    module_named(place, "zoo_c", NET)
-    torch.save({"1.weight": torch.zeros(10, 12), "2.bias": torch.zeros(10)}, place / "w.pth")
-    message = r"w\.pth does not fit zoo_c:net: 1 missing, the first is 1\.bias; 1 unexpected, the first is 2\.bias"
-    with pytest.raises(ValueError, match=message):
-        load_model("zoo_c:net", "w.pth", HALF, HALF)
+@pytest.fixture
+def caches(place, monkeypatch):
+    """The folders in which torchvision and timm keep what they download, empty; and no connection."""
+    constants = pytest.importorskip("huggingface_hub").constants
+
+    def offline(*args, **kwargs):
+        raise URLError("no connection")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(place / "torch"))
+    monkeypatch.setattr(torch.hub, "urlopen", offline)
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place / "hf"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    (place / "torch" / "checkpoints").mkdir(parents=True)
+    return place
+
+
+def test_pretrained_weights_of_the_libraries(caches):
+    import timm
+    from torchvision.models import squeezenet1_1
+
+    saved = squeezenet1_1().eval()
+    torch.save(saved.state_dict(), caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    found = load_model("torchvision:squeezenet1_1", pretrained=True)
+    assert (found.mean, found.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert torch.equal(found.model.classifier[1].weight, saved.classifier[1].weight)  # a thousand classes
+
+    saved = timm.create_model("resnet10t")
+    snapshot = caches / "hf" / "models--timm--resnet10t.c3_in1k" / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0")
+    save_file(saved.state_dict(), snapshot / "model.safetensors")
+    found = load_model("timm:resnet10t", pretrained=True, mean=HALF)
+    assert (found.mean, found.std) == (HALF, tuple(saved.pretrained_cfg["std"]))
+    assert torch.equal(found.model.fc.weight, saved.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("spec", "weights", "message"),
+    [
+        ("torchvision:squeezenet1_1", None, r"\(URLError: .*no connection.*\); without a connection, pass a file of"),
+        ("timm:resnet10t", None, r"the pretrained weights of timm:resnet10t cannot be loaded \(\w+: .*; without a con"),
+        ("timm:resnet18(3)", None, r"timm:resnet18\(3\): name the arguments, as in timm:resnet18\(drop_rate=0.1\)"),
+        ("timm:resnet10t", "w.pth", "leave them out for the weights w.pth"),
+        ("a:b", None, "leave them out for a:b, which is none of timm's or torchvision's"),
+        ("torchvision:resnet17", None, "torchvision has no model 'resnet17'; did you mean"),
+    ],
+)
+def test_pretrained_weights_that_cannot_be_had(caches, spec, weights, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(spec, weights, pretrained=True)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +174,25 @@ def test_weights_of_another_model(place):
         ("json:__name__", "json:__name__ is no function or class that returns a model, but str"),
         ("json:JSONDecoder", "json:JSONDecoder must be a torch.nn.Module, got JSONDecoder"),
         ("json:loads", r"json:loads cannot be built \(TypeError: loads\(\) missing"),
+        ("json:loads(3", r"json:loads\(3: write arguments as Python does, such as json:loads\(20, width=16\)"),
+        ("json:loads(f())", "write arguments as Python does"),
+        ("json:loads(1)(2)", "write arguments as Python does"),
         ("a b:c", "'a b:c' names no model: name a run directory"),
+        ("gone.py:net", r"gone\.py:net cannot be imported \(FileNotFoundError"),
+        ("w.py", r"w\.py is code; name what builds the model in it, as w\.py:CALLABLE"),
+        ("w.py:net", r"w\.py:net cannot be imported \(ZeroDivisionError: division by zero\)"),
+        ("exits.py:net", r"exits\.py:net cannot be imported \(SystemExit: 2\)"),
         ("timm:", "timm has no model ''"),
-        ("w.pth", r"w\.pth holds weights, but no model; name the model and pass w\.pth as its weights"),
-        ("zoo_bad:net", r"zoo_bad:net cannot be imported \(ZeroDivisionError: division by zero\)"),
+        ("w.th", r"w\.th holds weights, but no model; name the model and pass w\.th as its weights"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_specifications_that_name_no_model(place, spec, message):
-    if spec.startswith("timm"):
-        pytest.importorskip("timm")
-    (place / "w.pth").write_bytes(b"")
-    module_named(place, "zoo_bad", "1 / 0\n")
+    (place / "w.th").write_bytes(b"")
+    (place / "w.py").write_text("1 / 0\n")
+    (place / "exits.py").write_text("raise SystemExit(2)\n")
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
-        load_model(spec, mean=HALF, std=HALF)
+        load_model(spec, "w.th" if spec.startswith("timm") else None, mean=HALF, std=HALF)
     assert "\n" not in str(caught.value)
 
 
@@ -135,3 +203,21 @@ def test_arguments_that_our_files_refuse(run):
             load_model(run, std=std)
     with pytest.raises(ValueError, match=r"run has its own weights; leave out the weights w\.pth"):
         load_model(run, weights="w.pth")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FREQFAST_AKAMASTER" not in os.environ, reason="needs a checkout of pytorch_resnet_cifar10")
+@pytest.mark.parametrize(
+    ("name", "weights", "error"),
+    [("resnet20", "resnet20-12fca82f.th", 8.27), ("resnet56", "resnet56-4bfd9763.th", 6.61)],
+)
+def test_published_networks_have_their_published_error(name, weights, error):
+    from freqfast.data.loading import load_place
+    from freqfast.models.classifier import Classifier
+
+    folder = os.environ["FREQFAST_AKAMASTER"]
+    imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    found = load_model(f"{folder}/resnet.py:{name}", f"{folder}/pretrained_models/{weights}", *imagenet)
+    test = load_place(None).test
+    classes = Classifier(found.model, found.mean, found.std, precision="float32").predict(test.images)
+    assert 100 * (classes != test.labels).mean() == pytest.approx(error, abs=0.005)

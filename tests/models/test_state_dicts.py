@@ -14,8 +14,9 @@ from fastai.optimizer import Adam, OptimWrapper, ranger
 from safetensors.torch import save_file
 from torch import nn
 
-from freqfast.models.state_dicts import fill_model, load_state
+from freqfast.models.state_dicts import fill_model, load_state, save_state
 from tests.models.test_unsound_models import write_raw
+from tests.support.networks import small_network
 
 
 @pytest.mark.parametrize("optimizer", [Adam, ranger, partial(OptimWrapper, opt=torch.optim.AdamW)])
@@ -36,12 +37,15 @@ def test_weights_of_a_fastai_learner(tmp_path, optimizer):
         ("w.safetensors", (), "module."),
         ("w.pth", (), ""),
         ("w.pt", ("state_dict",), "module.module."),
-        ("w.pth", ("model",), ""),
-        ("w.pth", ("model", "model_state_dict"), "module."),
+        ("w.th", ("model",), "_orig_mod."),
+        ("w.ckpt", ("state_dict",), "model._orig_mod."),
+        ("w.tar", ("model", "model_state_dict"), "_orig_mod.module."),
+        ("w", ("net",), "backbone."),
     ],
 )
 def test_places_and_prefixes_of_state_dicts(tmp_path, name, nested, prefix):
-    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    model, other = small_network(), small_network()
+    nn.init.normal_(model[5].weight)
     stored = {prefix + key: value for key, value in model.state_dict().items()}
     if name.endswith(".safetensors"):
         save_file(stored, tmp_path / name)
@@ -50,7 +54,46 @@ def test_places_and_prefixes_of_state_dicts(tmp_path, name, nested, prefix):
             stored = {key: stored, "epoch": 3, "optimizer": {"lr": 0.1}}
         torch.save(stored, tmp_path / name)
     fill_model(other, tmp_path / name)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_a_written_state_dict_is_read_back(tmp_path):
+    model, other = (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3)) for _ in range(2))
+    model[1].weight = model[0].weight  # which a safetensors file cannot say
+    save_state(tmp_path / "w.safetensors", model)
+    fill_model(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module."])
+def test_names_of_the_model_that_look_like_a_prefix(tmp_path, prefix):
+    model = nn.ModuleDict({prefix[:-1]: nn.Linear(3, 2)})
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    fill_model(model, tmp_path / "w.pth")
+    torch.save(model[prefix[:-1]].state_dict(), tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match=f"2 missing, the first is {prefix}weight; 2 unexpected, the first is weight"):
+        fill_model(model, tmp_path / "bare.pth")
+
+
+def test_batch_norm_without_its_counter(tmp_path):
+    """Files from before PyTorch 0.4.1, in the format of those years."""
+    model, other = small_network(), small_network()
+    state = {key: torch.rand_like(value) for key, value in model.state_dict().items() if value.ndim}
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    fill_model(other, tmp_path / "w.pth")
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in state.items())
+    with pytest.raises(ValueError, match=r"does not fit the net: 4 missing, the first is weight; 8 unexpected, the fi"):
+        fill_model(nn.BatchNorm1d(3), tmp_path / "w.pth", "the net")
+
+
+def test_a_model_with_a_way_of_its_own_to_load(tmp_path):
+    class Odd(nn.Linear):
+        def load_state_dict(self, state, strict=True, assign=False):
+            raise KeyError("vocab")
+
+    torch.save(Odd(3, 2).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth does not fit the model: 'vocab' \(classes"):
+        fill_model(Odd(3, 2), tmp_path / "w.pth")
 
 
 class Payload:
@@ -119,13 +162,32 @@ def test_missing_file_and_pipe(tmp_path):
         load_state(tmp_path / "w.safetensors")
 
 
-def test_shapes_are_judged_before_values_are_read(tmp_path):
+def zeros_of_the_old_format(path, count):
+    """What `torch.save` wrote before PyTorch 1.6, of tensors that take no room on the disk."""
+    few = torch.zeros(1)
+    torch.save({"weight": few}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    one, many = (pickle.dumps(number, 2)[2:-1] for number in (1, count))
+    where = content.index(pickle.dumps("cpu", 2)[2:-3])  # the number of elements stands after the device
+    end = content.index(one, where)
+    assert content[end + len(one) : end + len(one) + 1] == b"N"
+    path.write_bytes(content[:end] + many + content[end + len(one) :])
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "old"])
+def test_lying_files_take_no_memory(tmp_path, kind):
     count = 2**30  # 4 GiB
-    huge = {"weight": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}
-    path = write_raw(tmp_path / "w.safetensors", huge, size=4 * count)
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "safetensors":
+        huge = {"weight": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}
+        write_raw(path, huge, size=4 * count)
+    elif kind == "zip":
+        torch.save({"weight": torch.zeros(1).expand(count)}, path)
+    else:
+        zeros_of_the_old_format(path, count)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     message = (
-        r"does not fit the model: 1 missing, the first is bias; 1 of another shape, the first is weight, \(1073741"
+        "1 missing, the first is bias; 1 of another shape, the first is weight, .1073741|cannot be read as weights"
     )
     with pytest.raises(ValueError, match=message):
         fill_model(nn.Linear(3, 2), path)

@@ -99,12 +99,6 @@ def test_every_cell_is_paired(pair):
         assert cell.p == pytest.approx(table.pvalue if (a ^ b).any() else 1.0)
 
 
-def test_a_model_against_itself(pair):
-    found = compare(pair[0], pair[0])
-    assert (found.mce, found.relative_mce, found.differences["mean15"].value) == (1.0, 1.0, 0.0)
-    assert {cell.p for cell in found.cells.values()} == {1.0}
-
-
 def test_to_dict_is_json(pair):
     found = compare(*pair, "base").to_dict()
     assert json.loads(json.dumps(found, allow_nan=False)) == found

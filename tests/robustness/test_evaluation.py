@@ -17,8 +17,6 @@ from freqfast.robustness import (
     evaluate_cells,
     evaluate_source,
 )
-from freqfast.robustness.archive.reading import stored_source
-from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.evaluation import check_fit
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
@@ -51,12 +49,6 @@ def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
     assert sum(total for _, _, total in found.bins) / 2**24 == pytest.approx(float(confidence.sum()), abs=1e-4)
     np.testing.assert_array_equal(found.correct, classes.numpy() == labels)
     assert found.images_crc32 == zlib.crc32(images.tobytes() + labels.astype("<i8").tobytes())
-
-
-def test_labels_beyond_the_logits_are_named(bright, grey):
-    for labels in ([0, 2], [-1, 0]):
-        with pytest.raises(ValueError, match=rf"bright gives 2 logits, but the labels run from {min(labels)} to"):
-            evaluate_cells(bright, [Cell("fog", 1, grey(0, 255), np.array(labels))], 1)
 
 
 def test_outputs_that_are_not_finite_are_named(bright, grey):
@@ -119,13 +111,6 @@ def test_two_models_read_every_image_once(bright, source):
     assert reads == source.keys[1:]
     assert both == [evaluate_source([each], source)[0] for each in (bright, other)]
     assert both[0].outcomes != both[1].outcomes
-
-
-def test_stored_and_on_the_fly_images_are_the_same(bright, source, noise, tmp_path):
-    write_archive(tmp_path / "c", source.clean, NAMES, seed=3)
-    stored = evaluate_source([bright], stored_source(tmp_path / "c"))[0]
-    made = evaluate_source([bright], source)[0]
-    assert stored.outcomes == {key: value for key, value in made.outcomes.items() if key != CLEAN}
 
 
 def test_models_that_do_not_fit_fail_before_any_work(bright, source, noise):

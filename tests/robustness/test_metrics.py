@@ -72,10 +72,7 @@ def twentieths(*counts):
     return [Fraction(count, 20) for count in counts]
 
 
-def test_perfect_calibration_has_no_error():
+def test_calibration_error_is_of_bins_whose_gaps_do_not_cancel():
     assert expected_calibration_error([(4, 3, 3 * 2**24)], 2**24) == 0
-    assert expected_calibration_error([(4, 3, 4 * 2**24)], 2**24) == 0.25
-
-
-def test_gaps_of_bins_do_not_cancel():
     assert expected_calibration_error([(4, 3, 2 * 2**24), (4, 1, 2 * 2**24)], 2**24) == 0.25
+    assert expected_calibration_error([(4, 3, 4 * 2**24)], 2**24) == 0.25

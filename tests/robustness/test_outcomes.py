@@ -35,20 +35,6 @@ def test_counts_are_those_of_a_loop(predictions):
     assert found.bins == tuple(map(tuple, expected))
 
 
-@given(PREDICTIONS)
-def test_ece_is_that_of_the_definition(predictions):
-    classes, labels, confidence = measured(predictions)
-    ece = 0.0
-    place = np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1)
-    edges = np.abs(confidence.astype(np.float64) * BINS - np.rint(confidence.astype(np.float64) * BINS)) < 1e-4
-    for b in range(BINS):
-        inside = place == b
-        if inside.any():
-            ece += inside.mean() * abs((classes == labels)[inside].mean() - confidence[inside].mean(dtype=np.float64))
-    if not edges[(confidence < 1)].any():  # what lies on an edge may be rounded to its other side
-        assert Outcomes.measure(classes, confidence, labels).ece == pytest.approx(ece, abs=1e-6)
-
-
 def test_certainty_is_in_the_last_bin_and_edges_belong_below():
     found = Outcomes.measure(np.zeros(3), np.array([1.0, 0.2, 1e-9]), np.zeros(3))
     counts = [inside for inside, _, _ in found.bins]

@@ -113,8 +113,3 @@ def test_frost_photographs_are_part_of_the_hash(noise, frost_dir):
     with_frost = corrupted_source(images, ["fog", "frost"], frost_dir=frost_dir)
     assert with_frost.sha256.startswith(corrupted_source(images, ["fog"]).sha256)
     assert len(with_frost.sha256) == 128
-
-
-def test_unknown_corruption_is_named(noise):
-    with pytest.raises(ValueError, match="no corruption is called 'rain'"):
-        corrupted_source(ImageSet(noise(1, size=32), np.zeros(1, np.int64)), ["rain"])

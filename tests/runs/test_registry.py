@@ -13,7 +13,7 @@ ARMS = (
     "equalization_perturbation", "equalization_tilt", "modulation", "modulation_perturbation", "perturbation",
     "proportion_balanced", "proportion_high", "proportion_low", "proportion_perturbation",
 )  # fmt: skip
-BUILT_IN = {"quickstart", *(f"resnet18_cifar10.{arm}" for arm in ARMS)}
+BUILT_IN = {"quickstart", "robust", *(f"resnet18_cifar10.{arm}" for arm in ARMS)}
 
 
 def test_built_in_recipes():
@@ -102,6 +102,7 @@ def test_recipe_by_its_module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert load_recipe("stripes_recipes:mine") == Recipe("stripes", epochs=3, name="stripes_recipes:mine")
+    assert load_recipe(f"{tmp_path}/stripes_recipes.py:mine").epochs == 3
     assert load_recipe("quickstart") == find_recipe("quickstart")
     with pytest.raises(ValueError, match="stripes_recipes:other is a int, not a Recipe"):
         load_recipe("stripes_recipes:other")

@@ -15,21 +15,6 @@ from freqfast.robustness.archive.writing import write_archive
 from tests.support.stored import NAMES, data
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_interrupted_in_the_middle_and_continued(folder, tmp_path, images, stop):
-    def progress(done, total, message):
-        if message == "fog 3":
-            raise stop
-
-    with pytest.raises(stop):
-        write_archive(folder, images, NAMES, progress=progress)
-    assert sorted(p.name for p in folder.iterdir()) == ["labels.npy", "manifest.json", "shot_noise.npy"]
-    done = write_archive(folder, images, NAMES)
-    assert done.written == ("fog.npy", "contrast.npy")
-    write_archive(tmp_path / "at once", images, NAMES)
-    assert data(folder) == data(tmp_path / "at once")
-
-
 def test_a_full_disk_leaves_whole_files_only(folder, images):
     """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
     resource = pytest.importorskip("resource")

@@ -31,11 +31,9 @@ def shaped(shape, kind="|u1"):
 
 CORRUPT = {
     "empty": b"",
-    "cut header": b"\x93NUMPY\x01\x00",
     "zip archive": b"PK\x03\x04",
     "no dictionary": npy("__import__('os')"),
     "nested": npy("{'descr': " + "[" * 4000),
-    "huge shape": shaped((10**15, 8, 8, 3)),
     "absurd shape": shaped((10**30, 8, 8, 3)),
     "negative shape": shaped((-20, 8, 8, 3)),
     "unknown type": shaped((20, 1, 1, 3), "evil"),
@@ -90,9 +88,7 @@ def test_labels_beyond_the_images_take_no_memory(archive):
     [
         (np.zeros((20, 4, 4, 3), np.float32), r"must be uint8 of shape \(20, H, W, 3\) like labels.npy, got float32"),
         (np.zeros((20, 3, 4, 4), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(20, 3, 4, 4\)"),
-        (np.zeros((19, 4, 4, 3), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(19, 4, 4, 3\)"),
         (np.zeros((), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(\)"),
-        (np.zeros((20, 4, 4, 3), [("a", "u1")]), "must be uint8 of shape"),
         (np.zeros((20, 4, 8, 3), np.uint8), r"must hold images of \(4, 4\) like the other files, got \(4, 8\)"),
         (np.zeros((20, 0, 4, 3), np.uint8), r""),
     ],
@@ -108,8 +104,6 @@ def test_images_of_another_shape_or_type(archive, images, message):
     ("labels", "message"),
     [
         (np.zeros(20), "must hold integers, a multiple of 5 of them, got float64"),
-        (np.zeros((20, 1), np.int64), r"must hold integers, .* got int64 of shape \(20, 1\)"),
-        (np.zeros(19, np.int64), r"must hold integers, a multiple of 5 of them, got int64 of shape \(19,\)"),
         (np.zeros(0, np.int64), ""),
         (np.array([0, 1, 2, 3] * 4 + [0, 1, 3, 2]), "must repeat the images' labels 5 times"),
         (np.tile([0, 1, 2, -1], 5), "must hold class numbers, got -1 to 2"),

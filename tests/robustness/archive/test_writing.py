@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqfast.corruptions import CORRUPTIONS, corrupt
+from freqfast.corruptions import corrupt
 from freqfast.data.images import ImageSet
 from freqfast.robustness.archive import writing
 from freqfast.robustness.archive.layout import read_manifest
@@ -47,14 +47,6 @@ def test_manifest(folder, images):
         assert entry["bytes"] == len(content)
         assert tuple(entry["shape"]) == np.load(folder / name).shape
     assert read_manifest(folder).corruptions == ("fog",)
-
-
-def test_all_19_corruptions(folder, images, frost_dir):
-    write_archive(folder, images.head(1), frost_dir=frost_dir)
-    source = stored_source(folder)
-    names, cells = source.corruptions, source.cells()
-    assert names == CORRUPTIONS
-    assert len(list(cells)) == 95
 
 
 def test_chunks_do_not_change_the_files(folder, tmp_path, images, monkeypatch):
@@ -138,13 +130,6 @@ def test_bad_requests_write_nothing(folder, images, change, error, named):
     folder.write_text("mine")
     with pytest.raises(NotADirectoryError, match="is not a folder"):
         write_archive(folder, images, NAMES)
-
-
-def test_numpy_integers(folder, tmp_path, images):
-    write_archive(folder, images, ("fog",), np.arange(2, 4), np.int64(3), limit=np.int64(2))
-    write_archive(tmp_path / "plain", images, ("fog",), (2, 3), 3, limit=2)
-    assert data(folder) == data(tmp_path / "plain")
-    assert read_manifest(folder) == read_manifest(tmp_path / "plain")
 
 
 def test_a_corruption_that_lacks_a_file_is_named(folder, images, monkeypatch):

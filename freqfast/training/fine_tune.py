@@ -1,0 +1,88 @@
+"""Fine-tune a trained network, whoever made it."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from freqfast.callbacks import FitProgress
+from freqfast.data import ImageData
+from freqfast.models.build import channels_last
+from freqfast.models.classifier import Classifier
+from freqfast.models.sources import SourcedModel
+from freqfast.progress import Progress
+from freqfast.robustness.evaluation import check_fit
+from freqfast.runs.recipe import Recipe
+from freqfast.training.learner import build_learner, fit_recipe
+from freqfast.training.loop import DivergenceWatch
+
+__all__ = ["fine_tune"]
+
+
+def fine_tune(
+    source: SourcedModel,
+    recipe: Recipe,
+    data: ImageData,
+    keep: float = 0.3,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+) -> SourcedModel:
+    """Train a network on by a recipe's schedule and callbacks, and average its weights with those of before.
+
+    The recipe ``robust`` makes an existing network robust and puts nothing into it, so its architecture stays. Training
+    on costs clean accuracy; the average takes back much of that cost, and little of the robustness (Wortsman et al.,
+    2022, arXiv:2109.01903).
+
+    Args:
+        source: The network with its normalisation; it is copied, not changed. See `freqfast.models.sources.load_model`.
+        recipe: Schedule, callbacks and seed; its model is not used, nor is its data.
+        data: What to train on, of the classes that the network was trained on, in their order.
+        keep: The share of the weights of before in the average, in [0, 1); statistics of BatchNorm are averaged too,
+            what callbacks put into the network is not.
+        device: Where to train; fastai's default device if None.
+        progress: Called as ``progress(done, total, message)``.
+
+    Returns:
+        The network in eval mode, on the CPU.
+
+    Raises:
+        ValueError: If the share lies elsewhere, the network does not give as many logits as the data has classes, a
+            callback does not fit, or the training diverges.
+
+    Examples:
+        >>> from freqfast import find_recipe
+        >>> from freqfast.data import load_data
+        >>> data, model = load_data("photos").hold_out(5110), torch.nn.Sequential(
+        ...     torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 10)
+        ... )
+        >>> recipe = replace(find_recipe("robust"), epochs=1, batch_size=5)
+        >>> fine_tune(SourcedModel("mine", model, data.mean, data.std), recipe, data, device="cpu").name
+        'mine'
+    """
+    if not 0 <= keep < 1:
+        raise ValueError(f"keep must lie in [0, 1), got {keep}")
+    before = source.model.state_dict()
+    tried = Classifier(
+        source.model, source.mean, source.std, "cpu", "float32", name=source.name, classes=source.classes
+    )
+    check_fit(tried, data.train.images[:2], data.train.labels, data.name, data.classes)
+    start = replace(source, model=channels_last(deepcopy(source.model)))
+    learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
+    extra = [watch] if progress is None else [watch, FitProgress(progress)]
+    with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
+        fit_recipe(learn, recipe)
+    if watch.found is not None:
+        raise ValueError(f"the training diverged {watch.found}; lower lr ({recipe.lr:g})")
+    model = learn.model.cpu()
+    model.load_state_dict(_averaged(model.state_dict(), before, keep))
+    return replace(source, model=model.eval())
+
+
+def _averaged(after: Mapping[str, Tensor], before: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
+    """The state dict of after, moved by a share towards the one of before where both have a name."""
+    return {
+        name: torch.lerp(value, before[name].to(value), keep) if name in before and value.is_floating_point() else value
+        for name, value in after.items()
+    }

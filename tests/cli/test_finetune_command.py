@@ -1,0 +1,63 @@
+"""`freqfast finetune`: what it writes is what `freqfast evaluate` reads."""
+
+import json
+
+import pytest
+import torch
+
+import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
+from freqfast.models.file import read_model
+from freqfast.models.sources import load_model
+from freqfast.models.state_dicts import load_state
+from tests.support.foreign import write_checkpoint, write_script
+
+QUICK = ("--data", "photos", "--set", "epochs=1", "--set", "batch_size=5120")
+NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+
+
+@pytest.fixture
+def published(place):
+    """A script and its weights, as others publish them."""
+    write_script(place)
+    model = load_model("foreign_net.py:trained", mean=(0,) * 3, std=(1,) * 3).model
+    write_checkpoint(place / "theirs.th", model)
+    return model
+
+
+def test_another_s_network(call, published, place):
+    words = ("./foreign_net.py:net", *NORMALISATION)
+    result = call("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
+    assert (result.code, result.out) == (0, "written: robust.safetensors\n"), result.err
+    state = load_state("robust.safetensors")
+    assert state.keys() == published.state_dict().keys()
+    assert not torch.equal(state["conv1.weight"], published.conv1.weight)
+    images = ("--on-the-fly", "--data", "photos", "--limit", 5, "--corruption", "fog", "--json")
+    rival = ("--baseline", words[0], "--baseline-weights", "theirs.th")
+    found = call("evaluate", *words, "--weights", "robust.safetensors", *rival, *images)
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["comparison"]["baseline"] == words[0]
+
+
+def test_a_network_of_ours(call, checkpoint):
+    before = read_model(checkpoint)
+    assert call("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *QUICK).code == 0
+    found = read_model("tuned.safetensors")
+    assert (found.classes, found.mean, found.spec) == (before.classes, before.mean, before.spec)
+    assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("absent", "--out", "robust.pth"), "cannot write robust.pth: its name must end in .safetensors"),
+        (("absent",), "absent does not exist; name a run directory"),
+        (("./foreign_net.py:net", "--weights", "theirs.th"), "is not known; pass mean and std"),
+        (("./foreign_net.py:net(num_classes=3)", *NORMALISATION, "--data", "photos"), "gives 3 logits, but photos has"),
+        (("foreign_net.py:trained", *NORMALISATION, "--recipe", "robst"), "unknown recipe 'robst'; the recipes are"),
+        (("foreign_net.py:trained", *NORMALISATION, "--set", "epochs=0"), "epochs must be greater than or equal to 1"),
+        (("foreign_net.py:trained", *NORMALISATION, "--keep", 1, *QUICK), "keep must lie in [0, 1), got 1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
+def test_what_is_refused(refused, published, words, message):
+    assert message in refused("finetune", "--out", "robust.safetensors", *words)

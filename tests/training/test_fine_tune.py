@@ -1,0 +1,72 @@
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from freqfast.data import ImageSet
+from freqfast.models.sources import SourcedModel
+from freqfast.runs.recipe import Recipe
+from freqfast.runs.registry import find_recipe
+from freqfast.spectral.antialiasing import antialiased_layers
+from freqfast.spectral.equalization import SpectrumEqualizer
+from freqfast.training import fine_tune
+from tests.support.networks import small_network
+
+PLAIN = Recipe("no callbacks", epochs=2, batch_size=8, lr=0.01, precision="float32")
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+@pytest.fixture
+def source():
+    return SourcedModel("theirs", small_network().eval(), MEAN, STD)
+
+
+def test_the_share_that_is_kept(source, small):
+    before = deepcopy(source.model.state_dict())
+    whole, mixed = (fine_tune(source, PLAIN, small, keep, "cpu") for keep in (0, 0.25))
+    for name, value in whole.model.state_dict().items():
+        if value.is_floating_point():
+            assert not torch.equal(value, before[name])
+            value = 0.75 * value + 0.25 * before[name]
+        torch.testing.assert_close(mixed.model.state_dict()[name], value)
+        assert torch.equal(source.model.state_dict()[name], before[name])
+    assert (mixed.name, mixed.mean, mixed.std) == ("theirs", MEAN, STD)
+    assert not mixed.model.training
+
+
+def test_images_are_normalised_as_the_network_was_trained(source, small):
+    seen = []
+    source.model.register_forward_pre_hook(lambda module, args: seen.append(args[0].amax((0, 2, 3))))
+    grey = ImageSet(np.full_like(small.train.images, 51), small.train.labels)
+    fine_tune(source, PLAIN, replace(small, train=grey, test=grey), 0, "cpu")
+    wanted = torch.tensor([(0.2 - mean) / std for mean, std in zip(MEAN, STD, strict=True)])
+    for values in seen:
+        torch.testing.assert_close(torch.Tensor(values), wanted)
+
+
+def test_parts_that_callbacks_put_in_stay(source, small):
+    source.model[0].stride = (2, 2)
+    callbacks = {"spectrum_equalization": {"bins": 1}, "antialiasing": {"layers": ["0"]}, "spectrum_perturbation": {}}
+    found = fine_tune(source, replace(PLAIN, callbacks=callbacks), small, 0.5, "cpu").model
+    assert isinstance(found[0].equalizer, SpectrumEqualizer)
+    assert antialiased_layers(found) == ["0"]
+    assert not hasattr(source.model[0], "equalizer")
+
+
+def test_the_recipe_for_it_puts_nothing_into_the_network(source, small):
+    recipe = replace(find_recipe("robust"), batch_size=8)
+    steps = []
+    found = fine_tune(source, recipe, small, device="cpu", progress=lambda *step: steps.append(step[:2])).model
+    assert found.state_dict().keys() == source.model.state_dict().keys()
+    assert steps[-1] == (2 * recipe.epochs, 2 * recipe.epochs)
+
+
+def test_what_is_refused(source, small):
+    with pytest.raises(ValueError, match=r"keep must lie in \[0, 1\), got 1"):
+        fine_tune(source, PLAIN, small, 1, "cpu")
+    with pytest.raises(ValueError, match="theirs gives 10 logits, but noise has 11 classes"):
+        fine_tune(source, PLAIN, replace(small, classes=tuple("abcdefghijk")), 0, "cpu")
+    with pytest.raises(ValueError, match=r"the training diverged in epoch \d, step \d: .*; lower lr \(1e\+30\)"):
+        fine_tune(source, replace(PLAIN, lr=1e30), small, 0, "cpu")
