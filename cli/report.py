@@ -38,10 +38,15 @@ def report(
             entries = load_entries(runs)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}{_way_out(runs)}") from None
-        page = render_page(entries, progress, typed_command())
+        page = render_page(entries, progress, typed_command(), _analyse)
         write(output, lambda path: write_text(path, page))
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
     say(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB")
+
+
+def _analyse(name: str, run: Path) -> str:
+    """The command that adds an analysis to a run."""
+    return shlex.join(["freqfast", name, str(run)])
 
 
 def _way_out(runs: Sequence[Path]) -> str:

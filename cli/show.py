@@ -87,7 +87,7 @@ def _layer(spectra: "Spectra") -> str:
 
 def _class(spectra: "Spectra", number: int) -> str:
     """Name of a filter's band."""
-    return spectra.bands.names[spectra.classes[number]] if spectra.energy[number] else "silent"
+    return spectra.bands.names[spectra.band_index[number]] if spectra.energy[number] else "silent"
 
 
 def _table(title: str) -> CleanTable:
@@ -120,7 +120,7 @@ def _proportion_table(spectra: "Spectra") -> CleanTable:
     for i, name in enumerate(spectra.bands.names):
         table.add_row(
             name,
-            str(int((spectra.classes == i).sum())),
+            str(int((spectra.band_index == i).sum())),
             percent(spectra.proportion[i]),
             percent(None if spectra.target is None else spectra.target[name]),
             percent(spectra.energy_proportion[i]),
@@ -184,7 +184,7 @@ def _layer_content(spectra: "Spectra", number: int | None) -> dict[str, Any]:
     filters = [
         {
             "filter": i,
-            "class": names[spectra.classes[i]],
+            "class": names[spectra.band_index[i]],
             "energy": float(energy[i]),
             "shares": dict(zip(names, spectra.shares[i].tolist(), strict=True)),
         }

@@ -11,7 +11,7 @@ from freqfast.cli.errors import print_error
 from freqfast.cli.files import check_output
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
-from freqfast.cli.output import progress_bar, proportion_text, say
+from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
 
 if TYPE_CHECKING:
     from freqfast.spectra import Spectra
@@ -52,6 +52,7 @@ def spectra(
         source = options.load(model)
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
         provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
+        provenance["command"] = typed_command()
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     replaces_record = output.exists() and run.spectra.exists() and output.samefile(run.spectra)
     measured = _with_record(measured, run.spectra, replaces_record)

@@ -17,6 +17,8 @@ from .callbacks import SpectralModulation as SpectralModulation
 from .callbacks import SpectrumEqualization as SpectrumEqualization
 from .callbacks import SpectrumPerturbation as SpectrumPerturbation
 from .callbacks import SpectrumRecorder as SpectrumRecorder
+from .corruptions import corrupt as corrupt
+from .robustness.in_memory import evaluate as evaluate
 from .runs.recipe import Recipe as Recipe
 from .runs.registry import find_recipe as find_recipe
 from .runs.run import load_run as load_run

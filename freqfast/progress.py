@@ -1,8 +1,10 @@
 """How long-running work reports its progress, and how it is asked to stop."""
 
+import sys
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["Progress", "RunStoppedError", "Stop", "stopping"]
+__all__ = ["Progress", "RunStoppedError", "Stop", "notebook_progress", "stopping"]
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, message)``."""
@@ -47,3 +49,29 @@ def stopping(progress: Progress | None, stop: Stop) -> Progress:
             progress(done, total, message)
 
     return report
+
+
+def notebook_progress() -> Progress | None:
+    """A function that draws progress as fastai's bar in a notebook; None elsewhere.
+
+    Examples:
+        >>> notebook_progress() is None  # this is no notebook
+        True
+    """
+    return _Bar() if "ipykernel" in sys.modules else None
+
+
+class _Bar:
+    """A bar of fastprogress, a new one whenever other work begins."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        from fastprogress.fastprogress import progress_bar
+
+        if self.bar is None or self.bar.total != total:
+            self.bar = progress_bar(range(total), leave=False)
+            self.bar.update(0)
+        self.bar.comment = message
+        self.bar.update(done)

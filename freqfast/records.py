@@ -4,6 +4,8 @@ Whatever freqfast keeps as text is a dataclass that this module reads and writes
 reports, evaluations, manifests, analyses, result files, and the headers of model files and checkpoints. pydantic checks
 the values: it understands every annotation, also those of other packages' callbacks, and comes with fastai.
 
+`as_html` is what a notebook shows of such records.
+
 Numbers, text and truth values are taken as they are: no text counts as a number, no number as text, and an integer
 passes as a float. A list in a file may fill a tuple, and text a `Path`: TOML and JSON have neither.
 
@@ -21,11 +23,12 @@ ValueError: point.json: x must be a valid number, got '1'
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from html import escape
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
 import tomli_w
@@ -38,6 +41,8 @@ __all__ = [
     "MAX_BYTES",
     "Floats",
     "Integers",
+    "Rows",
+    "as_html",
     "check_fields",
     "check_value",
     "differences",
@@ -54,6 +59,7 @@ MAX_BYTES = 2**24
 """The largest file that is read as a record, unless its reader says otherwise: 16 MiB."""
 
 T = TypeVar("T")
+Rows: TypeAlias = Sequence[Sequence[object]]
 
 
 def read_record(path: str | Path, kind: type[T], *, max_bytes: int = MAX_BYTES, ignore_unknown: bool = False) -> T:
@@ -279,3 +285,25 @@ Floats = Annotated[NDArray[np.float64], PlainValidator(_to_floats), _as_list]
 
 Integers = Annotated[NDArray[np.int64], PlainValidator(_to_integers), _as_list]
 """An array of integers of any shape, nested lists in a file."""
+
+
+def as_html(title: str, *parts: str | Rows) -> str:
+    """A title with lines and tables below it, escaped, for an object's ``_repr_html_``.
+
+    Args:
+        title: What stands above.
+        parts: Text for a line, or the rows of a table, of which the first is its header.
+
+    Examples:
+        >>> as_html("a < b", [("band", "filters"), ("low", 4)]).partition("<table>")[2]
+        '<tr><th>band</th><th>filters</th></tr><tr><td>low</td><td>4</td></tr></table>'
+    """
+    shown = [f"<p>{escape(part)}</p>" if isinstance(part, str) else _table(part) for part in parts]
+    return "".join([f"<p><b>{escape(title)}</b></p>", *shown])
+
+
+def _table(rows: Rows) -> str:
+    lines = []
+    for row, tag in zip(rows, ["th", *["td"] * len(rows)], strict=False):
+        lines.append("".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row))
+    return "".join(["<table>", *(f"<tr>{line}</tr>" for line in lines), "</table>"])

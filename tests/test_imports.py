@@ -17,6 +17,7 @@ PUBLIC_NAMES = (
     "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",
     "apply_equalization", "remove_equalization",
     "Recipe", "find_recipe", "run_recipe", "load_run", "write_spectra", "read_spectra", "__version__",
+    "corrupt", "evaluate",
 )  # fmt: skip
 
 PACKAGES = (
@@ -41,7 +42,7 @@ FLOORS = (
 HOMES = {
     "fastai": {"callbacks", "data", "runs", "training"},
     "fastcore": {"callbacks", "data", "models", "training"},
-    "fastprogress": {"callbacks", "training"},
+    "fastprogress": {"callbacks", "progress", "training"},
     "h5py": {"spectra"},
     "h5netcdf": set(),
     "xarray": set(),

@@ -21,7 +21,7 @@ from freqfast.analysis.definition import (
 )
 from freqfast.analysis.filtering import accuracy, filtered_images
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.records import Integers
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
@@ -131,7 +131,8 @@ def ablate_bands(
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
         layer: Name of the convolution whose filters are removed; the first spatial one by default.
         seed: Seed of the random choices.
-        progress: Called as ``progress(done, total, message)`` after each accuracy.
+        progress: Called as ``progress(done, total, message)`` after each accuracy; by default a bar in a
+            notebook.
 
     Returns:
         The accuracies by band.
@@ -146,6 +147,7 @@ def ablate_bands(
         >>> found.bands.names, found.layer, found.counts.sum()
         (('low', 'high'), '0', np.int64(4))
     """
+    progress = progress or notebook_progress()
     bands = Bands.of(bands)
     name, conv = find_conv(classifier.model, layer)
     classes = classify_filters(band_shares(effective_weight(conv).float().cpu(), bands)).numpy()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
-from freqfast.records import Floats, check_fields, check_value, read_record
+from freqfast.records import Floats, Rows, as_html, check_fields, check_value, read_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +71,17 @@ class AnalysisResult:
     def __post_init__(self) -> None:
         """Check the fields, and make lists arrays where arrays are meant."""
         check_fields(self)
+
+    def _repr_html_(self) -> str | None:
+        from freqfast.analysis.registry import find_analysis, list_analyses
+
+        if self.analysis not in list_analyses():
+            return None
+        parts: list[str | Rows] = []
+        analysis = find_analysis(self.analysis)
+        for part in analysis.summarise(self):
+            parts += [part] if isinstance(part, str) else [part.title, [part.header, *part.rows]]
+        return as_html(analysis.title, *parts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

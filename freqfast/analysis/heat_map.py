@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Seed
 from freqfast.analysis.filtering import accuracy
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.records import check_value
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
@@ -124,7 +124,8 @@ def fourier_heat_map(
         norm: L2 norm of the perturbation of each channel, for pixels in [0, 1]. The paper takes 4 for 32x32 images.
         seed: Seed of the signs. The sign of an image, channel and frequency does not depend on the other ones.
         grid: Frequencies along each axis at most.
-        progress: Called as ``progress(done, total, message)`` after each pair of frequencies.
+        progress: Called as ``progress(done, total, message)`` after each pair of frequencies; by default a bar in a
+            notebook.
 
     Returns:
         The errors, on the plane of frequencies.
@@ -141,6 +142,7 @@ def fourier_heat_map(
         >>> found.clean_error, np.argwhere(found.error)
         (0.0, array([[2, 2]]))
     """
+    progress = progress or notebook_progress()
     norm = check_value("norm", float(norm), Norm)
     grid = check_value("grid", grid, Grid)
     count, height, width = images.shape[:3]
@@ -175,7 +177,7 @@ def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> 
     """
     from matplotlib.patches import Circle
 
-    from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent
+    from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent, wrap
 
     columns = min(2, len(found))
     rows = math.ceil(len(found) / columns)
@@ -188,7 +190,8 @@ def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> 
         image = axes.imshow(100 * one.error, extent=plane_extent(*one.error.shape), **style)
         for edge in Bands.of(bands).edges[1:-1]:
             axes.add_patch(Circle((0, 0), edge, fill=False, edgecolor="white", linewidth=0.8, linestyle="--"))
-        title = f"{label}\nmean {100 * one.error.mean():.1f} %, unperturbed {100 * one.clean_error:.1f} %"
+        means = f"mean {100 * one.error.mean():.1f} %, unperturbed {100 * one.clean_error:.1f} %"
+        title = f"{wrap([label], 34)[0]}\n{means}"
         fx, fy = _axis_labels(one)
         dress(axes, title, fx, fy if axes in grid[:, 0] else "", grid="")
     bar = figure.colorbar(image, ax=grid, shrink=0.85, pad=0.02)

@@ -18,6 +18,8 @@ __all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "plane_extent", "runs_
 COLUMN = 3.5
 """Width of a figure in one column of a paper, in inches."""
 
+_CHARACTER = 0.062  # inches, of text of 7 points, on average
+
 
 class NotebookFigure(Figure):
     """A figure that a notebook shows as the last value of a cell, without ``%matplotlib inline``; no pyplot."""
@@ -78,7 +80,9 @@ def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
 
 
 def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
-    """A legend of runs below the panels, in as many columns as there is room for; one run needs none.
+    """A legend of runs below the panels, for which the figure grows; one run needs none.
+
+    It has as many columns as there is room for, and breaks names that are longer than the figure is wide.
 
     Args:
         figure: The figure.
@@ -88,20 +92,24 @@ def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
     if len(labels) < 2:
         return
     handles = [Line2D([], [], **({"markersize": 3} | run_style(i) | style)) for i in range(len(labels))]  # type: ignore[arg-type]
-    columns = max(1, int(figure.get_size_inches()[0] / (0.065 * max(map(len, labels)) + 0.55)))
+    width, height = figure.get_size_inches()
+    names = wrap(labels, int((width - 0.7) / _CHARACTER))
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    columns = max(1, int(width / (_CHARACTER * longest + 0.6)))
+    figure.set_figheight(height + 0.13 * (1 + sum(1 + name.count("\n") for name in names) / min(columns, len(names))))
     legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, fontsize=7, frameon=False, handlelength=3
+        handles, names, loc="outside lower center", ncols=columns, fontsize=7, frameon=False, handlelength=3
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
 def wrap(labels: Sequence[str], width: int = 22) -> list[str]:
-    """Labels broken at their underscores, dots, slashes and spaces, so that long names of runs fit beside a panel."""
+    """Labels in lines of so many characters, broken after underscores, dots, slashes, hyphens or spaces if possible."""
     wrapped = []
     for label in labels:
         lines = [""]
-        for word in re.split(r"(?<=[_./ ])", label):
+        for word in re.findall(rf"[^_./ -]{{0,{width - 1}}}[_./ -]|[^_./ -]{{1,{width}}}", label):
             if len(lines[-1]) + len(word) > width and lines[-1]:
                 lines.append("")
             lines[-1] += word

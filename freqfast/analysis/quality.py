@@ -190,11 +190,9 @@ def draw_quality(found: Mapping[str, Quality], bands: Bands | None = None) -> "F
         bands: Not used.
     """
     from freqfast.analysis.colours import run_style
-    from freqfast.analysis.panels import COLUMN, dress, panels, wrap
+    from freqfast.analysis.panels import COLUMN, dress, panels, runs_below
 
-    labels = wrap(list(found))
-    height = 3 * (0.2 * len(found) + 0.25 * max(label.count("\n") for label in labels) + 0.75)
-    figure, grid = panels(3, 1, COLUMN, height)
+    figure, grid = panels(3, 1, COLUMN, 3 * (0.14 * len(found) + 0.75))
     views = {
         "sparsity": ("Sparsity: kernels near zero", "share of kernels (%)", 100),
         "variance_entropy": ("Variance entropy; bar: Gaussian kernels", "entropy (decimal digits)", 1),
@@ -206,13 +204,14 @@ def draw_quality(found: Mapping[str, Quality], bands: Bands | None = None) -> "F
         for i, value in enumerate(values):
             style = run_style(i)
             axes.plot(value, i, color=style["color"], marker=style["marker"], markersize=5)
-        axes.set_yticks(range(len(found)), labels, parse_math=False)
+        axes.set_yticks([])
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_xlim(left=0, right=max(most, 1.05 * max(values)))
         dress(axes, title, unit, grid="x")
     entropy = grid[1, 0]
     for i, one in enumerate(found.values()):
         entropy.plot([one.random_entropy] * 2, [i - 0.35, i + 0.35], color=entropy.spines["left"].get_edgecolor())
+    runs_below(figure, list(found), linestyle="none", markersize=5)
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Table, check_shapes
 from freqfast.analysis.filtering import accuracy, filtered_images
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.records import Floats
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import MAX_FREQUENCY, radial_frequencies
@@ -79,7 +79,8 @@ def frequency_reliance(
         images: uint8 ``(N, H, W, 3)``.
         labels: ``(N,)``.
         cutoffs_cpp: Cut-offs in cycles/pixel, increasing from 0 or more to below sqrt(0.5).
-        progress: Called as ``progress(done, total, message)`` after each filter.
+        progress: Called as ``progress(done, total, message)`` after each filter; by default a bar in a
+            notebook.
 
     Returns:
         The accuracies by cut-off.
@@ -95,6 +96,7 @@ def frequency_reliance(
         >>> frequency_reliance(classifier, images, np.arange(3), (0.0, 0.3)).high
         array([1., 1.])
     """
+    progress = progress or notebook_progress()
     cutoffs = np.asarray(cutoffs_cpp, dtype=float)
     _check_cutoffs(cutoffs)
     rho = radial_frequencies(*images.shape[1:3], half=True)

@@ -62,14 +62,14 @@ class FrequencyProportion(BandColumns):
     ) -> None:
         if purity is not None and rank is not None:
             raise ValueError(f"purity and rank exclude each other, got {purity} and {rank}; pass one of them")
-        self.proportions = dict(proportions)
         self.bands = Bands.of(bands)
+        band_counts(proportions, self.bands, 1)
+        self.proportions = dict(proportions)
         self.purity = 0.9 if purity is None and rank is None else purity
         self.rank = rank
         self.layer = layer
         self.preserve_norm = preserve_norm
         self.assignment: Tensor | None = None
-        band_counts(self.proportions, self.bands, 1)
 
     def _install(self, learn: Learner) -> None:
         super()._install(learn)

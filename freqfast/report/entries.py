@@ -1,5 +1,6 @@
 """What the report page knows of each run: the run itself, what it measured, its spectra and its analyses."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,7 @@ def _load(path: str | Path, label: str) -> Entry:
         reason = "; only a run itself measures the images that it holds out" if run.recipe.holdout else ""
         raise FileNotFoundError(f"{file} is missing{reason}")
     result = CorruptionResult.load(file)
-    if result.provenance is not None:
-        _check_weights(file, result.provenance.weights_sha256, weights)
+    result.check_origin(file, weights, run.report.accuracy)
     file = run.directory.spectra
     check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
@@ -78,24 +78,20 @@ def _load(path: str | Path, label: str) -> Entry:
         file = run.directory.analysis(name)
         if file.is_file():
             analyses[name] = find_analysis(name).read(file)
-            _check_weights(file, analyses[name].weights_sha256, weights)
+            if analyses[name].weights_sha256 not in (None, weights):
+                raise ValueError(f"{file} is of another model than the run's; make it again or remove it")
     if spectra is not None and "quality" not in analyses:
         analyses["quality"] = filter_quality(spectra.weight, spectra.layer)
     return Entry(label, run, result, spectra, analyses)
 
 
-def _check_weights(file: Path, of_file: str | None, of_run: str) -> None:
-    """Check that a file in a run is of the run's model; files of older versions may not say.
-
-    Raises:
-        ValueError: If it is of another.
-    """
-    if of_file not in (None, of_run):
-        raise ValueError(f"{file} is of another model than the run's; make it again or remove it")
+_STAMP = re.compile(r"-\d{8}-\d{6}-\d{6}$")  # of the time, at the end of a run's name by default
 
 
 def unique_labels(paths: Sequence[str | Path]) -> list[str]:
-    """The shortest ends of the paths that differ: the folders' names, with folders above them where those are equal.
+    """The shortest ends of the paths that differ: folders' names, with those above them where they are equal.
+
+    The time at the end of a run's name is left out where the rest tells it from the other runs.
 
     Raises:
         ValueError: If two paths are the same folder.
@@ -107,4 +103,6 @@ def unique_labels(paths: Sequence[str | Path]) -> list[str]:
     depth = 1
     while len({path.parts[-depth:] for path in whole}) < len(whole):
         depth += 1
-    return ["/".join(path.parts[-depth:]) for path in whole]
+    full = ["/".join(path.parts[-depth:]) for path in whole]
+    short = [_STAMP.sub("", label) for label in full]
+    return [name if short.count(name) == 1 else label for name, label in zip(short, full, strict=True)]

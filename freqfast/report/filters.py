@@ -46,8 +46,8 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         >>> len(figure.axes)  # of 4 kernels, their 4 spectra and the bar of colours
         9
     """
-    bands = [b for b in range(len(spectra.bands)) if (spectra.classes == b).any()]
-    order = {b: np.flatnonzero(spectra.classes == b) for b in bands}
+    bands = [b for b in range(len(spectra.bands)) if (spectra.band_index == b).any()]
+    order = {b: np.flatnonzero(spectra.band_index == b) for b in bands}
     order = {b: of[np.argsort(-spectra.shares[of, b], kind="stable")] for b, of in order.items()}
     shown = {b: of[: None if rows is None else rows * columns] for b, of in order.items()}
     if title is None:
@@ -75,7 +75,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         name = spectra.bands.names[band]
         colour = band_colour(name, band)
         some = "" if len(members) == len(order[band]) else f", the {len(members)} purest"
-        write(top + 0.06, f"{name}: {len(order[band])} of {len(spectra.classes)} filters{some}", 8)
+        write(top + 0.06, f"{name}: {len(order[band])} of {len(spectra.band_index)} filters{some}", 8)
         top += _HEAD
         for i, number in enumerate(members):
             row, column = divmod(i, columns)

@@ -1,7 +1,7 @@
 """The report page: runs compared on one self-contained HTML page."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
 from itertools import chain, groupby
@@ -13,13 +13,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from freqfast import __version__
+from freqfast.analysis import find_analysis, list_analyses
 from freqfast.files import write_text
 from freqfast.progress import Progress
 from freqfast.report.entries import Entry, load_entries
 from freqfast.report.inline import inline_figure
 from freqfast.report.measures import MEASURES, corruption_families, difference, measure
 from freqfast.report.page_figures import page_figures
-from freqfast.runs.recipe import differing_fields
+from freqfast.runs.recipe import differing_fields, dotted_settings
 
 __all__ = ["render_page", "write_page"]
 
@@ -53,13 +54,19 @@ def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progres
     write_text(output, render_page(load_entries(runs), progress))
 
 
-def render_page(entries: Sequence[Entry], progress: Progress | None = None, command: str | None = None) -> str:
+def render_page(
+    entries: Sequence[Entry],
+    progress: Progress | None = None,
+    command: str | None = None,
+    analyse: Callable[[str, Path], str] | None = None,
+) -> str:
     """The page as HTML.
 
     Args:
         entries: The runs.
         progress: Called as ``progress(done, total, message)`` after each figure.
         command: The shell command that makes the page; None if Python code does.
+        analyse: Gives the shell command that adds an analysis, by its name, to a run directory.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "breakable": _breakable}
@@ -67,23 +74,28 @@ def render_page(entries: Sequence[Entry], progress: Progress | None = None, comm
     first, single = entries[0], len(entries) == 1
     commands, without_command = _commands(entries, command)
     names = [e.label for e in entries]
+    differing, shared = _settings(entries)
+    missing = _missing(entries)
     return (
         template.render(
             title=f"Run {first.label}" if single else f"{len(entries)} runs compared",
-            lead=f"What {first.label} learned and how robust it is."
+            lead=f"What it learned and how robust it is: {first.run.recipe.description}."
             if single
             else f"{_listed(names)}; differences are to {first.label}.",
             version=__version__,
             date=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+            labels=names,
             cautions=_cautions(entries),
-            facts=[{"label": entry.label, "told": _facts(entry)} for entry in entries],
-            worded=("recipe", "what it is for"),
+            differing=differing,
+            shared=shared,
             measures=_SHOWN,
             first_band=next((e.spectra.bands.names[0] for e in entries if e.spectra), "low"),
             results=[_row(entry, None if entry is first else first) for entry in entries],
             method=_method(entries),
             by_corruption=_by_corruption(entries),
             parts=_parts(entries, progress),
+            missing=missing,
+            commands_to_add=[] if analyse is None else [analyse(*one) for ones in missing.values() for one in ones],
             commands=commands,
             without_command=_listed(without_command) if without_command else None,
             recipes=[{"label": entry.label, "toml": entry.run.recipe.to_toml()} for entry in entries],
@@ -106,20 +118,42 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _settings(entries: Sequence[Entry]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """What was run, by name: values for each run of what differs, and the value of what is the same in all."""
+    told = [_facts(entry) for entry in entries]
+    names = dict.fromkeys(name for facts in told for name in facts)
+    heads = [name.partition(".")[0] for name in names]
+    order = sorted(names, key=lambda name: heads.index(name.partition(".")[0]))  # arguments below their callback
+    values = {name: [facts.get(name, "–") for facts in told] for name in order}  # noqa: RUF001
+    differing = {name: of_runs for name, of_runs in values.items() if len(set(of_runs)) > 1}
+    return differing, {name: of_runs[0] for name, of_runs in values.items() if name not in differing}
+
+
 def _facts(entry: Entry) -> dict[str, str]:
-    recipe, report, environment = entry.run.recipe, entry.run.report, entry.run.environment
+    recipe, environment = entry.run.recipe, entry.run.environment
+    settings = {name: _as_text(value) for name, value in dotted_settings(recipe).items()}
     return {
         "recipe": recipe.name,
         "what it is for": recipe.description,
-        "data": environment.data.name,
-        "model": ", ".join([recipe.model, *(f"{name} {value}" for name, value in recipe.model_options.items())]),
-        "epochs": str(recipe.epochs),
-        "seed": str(recipe.seed),
-        "precision": report.precision,
+        **settings,
+        "precision": entry.run.report.precision,
         "device": environment.gpu or environment.device,
-        "training": f"{report.seconds.fit / 60:.1f} min",
-        "freqfast": report.version,
+        "freqfast": entry.run.report.version,
     }
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _missing(entries: Sequence[Entry]) -> dict[str, list[tuple[str, Path]]]:
+    """The analyses that runs lack, by title: the analysis's name and the run directory of each."""
+    lacking = {
+        name: [(name, entry.run.path) for entry in entries if name not in entry.analyses] for name in list_analyses()
+    }
+    return {find_analysis(name).title: ones for name, ones in lacking.items() if ones}
 
 
 def _cautions(entries: Sequence[Entry]) -> list[str]:
@@ -157,10 +191,11 @@ def _few_seeds(entries: Sequence[Entry]) -> list[str]:
 def _row(entry: Entry, first: Entry | None) -> dict[str, Any]:
     cells = []
     for name in _SHOWN:
-        change = None if first is None else difference(entry.result, first.result, name)[0]
-        cells.append({"accuracy": measure(entry.result, name), "change": change})
+        change, paired = (None, False) if first is None else difference(entry.result, first.result, name)
+        cells.append({"accuracy": measure(entry.result, name), "change": change, "paired": paired})
     low = "unknown" if entry.spectra is None else f"{100 * entry.spectra.proportion[0]:.0f} %"
-    return {"label": entry.label, "cells": cells, "low_filters": low}
+    minutes = f"{entry.run.report.seconds.fit / 60:.1f} min"
+    return {"label": entry.label, "cells": cells, "low_filters": low, "training": minutes}
 
 
 def _method(entries: Sequence[Entry]) -> list[str]:
@@ -171,19 +206,11 @@ def _method(entries: Sequence[Entry]) -> list[str]:
         "Intervals of means over corruptions have the image as their unit.",
     ]
     first = entries[0].result
-    paired: list[str] = []
-    unpaired: list[str] = []
-    for entry in entries[1:]:
-        both = any(difference(entry.result, first, name)[1] for name in _SHOWN)
-        (paired if both else unpaired).append(entry.label)
-    if paired:
-        of = "" if not unpaired else f" of {_listed(paired)}"
-        sentences.append(f"The differences{of} are paired, image by image.")
-    if unpaired:
-        sentences.append(
-            f"The differences of {_listed(unpaired)} have unpaired intervals (half-widths added in quadrature), since "
-            f"they were not measured on the same images as {entries[0].label}."
-        )
+    found = [difference(entry.result, first, name) for entry in entries[1:] for name in _SHOWN]
+    if {paired for change, paired in found if change is not None} == {True, False}:
+        sentences.append("Differences marked as paired are taken image by image, on the same images.")
+    if any(change is not None and not paired for change, paired in found):
+        sentences.append("Unpaired ones, of other images, have the two half-widths added in quadrature.")
     return sentences
 
 

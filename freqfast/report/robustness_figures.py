@@ -37,7 +37,7 @@ def clean_against_mean15(results: Mapping[str, CorruptionResult]) -> Figure:
     points = {label: (measure(one, "clean"), measure(one, "mean15")) for label, one in results.items()}
     if not any(x and y for x, y in points.values()):
         raise ValueError("no run has both clean accuracy and mean15, so there is nothing to draw")
-    figure, ((axes,),) = panels(1, 1, COLUMN, 2.9 + 0.16 * len(points))
+    figure, ((axes,),) = panels(1, 1, COLUMN, 2.7)
     for i, (x, y) in enumerate(points.values()):
         if x is None or y is None:
             continue
@@ -86,7 +86,7 @@ def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
     if not rows:
         raise ValueError("no run measured a corruption, so there is nothing to draw")
     columns = max(len(names) for _, names in rows)
-    height = 1.35 * len(rows) + 0.6
+    height = 1.35 * len(rows) + 0.3
     figure, grid = panels(len(rows), columns, max(COLUMN, 1.44 * columns), height, sharex=True, sharey=True)
     for line, (family, names) in zip(grid, rows, strict=True):
         for axes, name in zip(line, names, strict=False):

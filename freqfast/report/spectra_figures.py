@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from freqfast.analysis.colours import band_colour, run_style
-from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent, shade_bands
+from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent, runs_below, shade_bands, wrap
 from freqfast.spectra import Spectra
 from freqfast.spectra.profile import radial_profile
 from freqfast.spectral.modulation import gain_frequencies
@@ -35,7 +35,7 @@ DB_PER_NEPER = 10 / np.log(10)
 def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
     """The layers' power by radial frequency, in dB over a white layer of the same energy.
 
-    A layer with modulation is drawn twice: as it is applied, and thin without its learned gains.
+    A layer with modulation is drawn twice: as it is applied, and by a thin line without its learned gains.
 
     Args:
         spectra: Spectra by label, such as the runs' names; the bands shown are the first one's.
@@ -49,27 +49,20 @@ def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
         'radial frequency (cycles/pixel)'
     """
     figure, ((axes,),) = panels(1, 1, COLUMN, 2.7)
-    lines: dict[str, Line2D] = {}
-    for i, (label, one) in enumerate(spectra.items()):
+    for i, one in enumerate(spectra.values()):
         style = run_style(i)
         every = (i % 3, 3)  # shifted, so that markers of equal curves do not hide each other
-        (line,) = axes.plot(*decibel_profile(one.power), linewidth=1.4, markersize=3, markevery=every, **style)
-        lines[label] = line
+        axes.plot(*decibel_profile(one.power), linewidth=1.4, markersize=3, markevery=every, **style)
         if one.log_gain is not None:
             before = torch.from_numpy(unmodulated_weight(one.weight, one.log_gain))
             power = power_spectrum(before, one.power.shape[-1]).numpy()
-            (line,) = axes.plot(*decibel_profile(power), color=style["color"], linewidth=0.7)
-            lines[f"{label}, without its gains"] = line
+            axes.plot(*decibel_profile(power), color=style["color"], linewidth=0.7)
     shade_bands(axes, next(iter(spectra.values())).bands)
     axes.axhline(0, linewidth=0.6, color=axes.spines["left"].get_edgecolor())
     dress(axes, "Power of the layer's filters", "radial frequency (cycles/pixel)", "mean power (dB; white = 0)")
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, FLOOR_DB), high + 0.12 * (high - max(low, FLOOR_DB)))  # room for the bands' names
-    legend = axes.legend(
-        list(lines.values()), list(lines), fontsize=6.5, loc="lower left", frameon=False, handlelength=3
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    runs_below(figure, list(spectra))
     return figure
 
 
@@ -136,7 +129,7 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
             axes.plot(history.epochs, 100 * history.proportion[:, b], "-o", color=colour, linewidth=1.6, markersize=3)
             if one.target is not None:
                 axes.axhline(100 * one.target[name], color=colour, linestyle=":", linewidth=1.2)
-        dress(axes, label, "epoch", "share (%)" if axes in grid[:, 0] else "")
+        dress(axes, wrap([label], 42)[0], "epoch", "share (%)" if axes in grid[:, 0] else "")
         axes.set_ylim(-4, 104)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     shown = [spectra[label] for label in recorded]
@@ -191,7 +184,7 @@ def learned_gains(spectra: Spectra, title: str = "Learned gains") -> Figure:
     shade_bands(axes, spectra.bands)
     jitter = np.linspace(-0.012, 0.012, rows) if rows > 1 else np.zeros(1)
     for row in range(rows):
-        band = int(spectra.classes[row])
+        band = int(spectra.band_index[row])
         colour = band_colour(spectra.bands.names[band], band) if rows > 1 else "#808080"
         axes.plot(rho + jitter[row], free[row], "o", color=colour, markersize=3, alpha=0.7, mew=0)
     shown, ring = np.unique(np.round(rho, 6), return_inverse=True)

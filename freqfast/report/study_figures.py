@@ -108,11 +108,11 @@ def _draw_panel(axes: Axes, study: Study, arms: Sequence[ArmSummary], measure: s
 
 
 def _frame(axes: Axes, drawn: Sequence[Bbox]) -> None:
-    """Limits with room for labels around what is drawn, at least a point of percent wide."""
+    """Limits with room for labels around what is drawn, a point of percent wide or more, and from 0 to 100."""
     whole = Bbox.union(list(drawn))
     for low, high, setter in ((whole.x0, whole.x1, axes.set_xlim), (whole.y0, whole.y1, axes.set_ylim)):
         margin = max(0.12 * (high - low), 0.5)
-        setter(low - margin, high + margin)
+        setter(max(low - margin, 0), min(high + margin, 100))
 
 
 def _with_marker(axes: Axes, box: Bbox) -> Bbox:
@@ -191,6 +191,8 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
             if baseline:
                 panel.axvline(100 * value.mean, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
         dress(panel, _TITLES.get(name, name), "percent")
+        low, high = panel.get_xlim()
+        panel.set_xlim(max(low, 0), min(high, 100))
     first = axes[0, 0]
     first.set_yticks(range(len(shown)), [summary.arm for summary in shown], parse_math=False)
     first.set_ylim(len(shown) - 0.5, -0.5)

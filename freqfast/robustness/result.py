@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, GetPydanticSchema, PlainSerializer
 from freqfast import __version__
 from freqfast.corruptions import C_BAR, CORRUPTIONS, FAMILIES, MAIN, MEANS, SEVERITIES
 from freqfast.files import write_text
-from freqfast.records import read_record, record_to_json
+from freqfast.records import as_html, read_record, record_to_json
 from freqfast.robustness.cells import CLEAN, Key, by_name, check_key, key_text
 from freqfast.robustness.metrics import mean_interval
 from freqfast.robustness.outcomes import Outcomes
@@ -43,7 +43,7 @@ _CellOutcomes = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CorruptionResult:
     """Outcomes of one model by cell, and what follows from them; accuracies are fractions.
 
@@ -65,6 +65,30 @@ class CorruptionResult:
     freqfast: str = field(default=__version__, kw_only=True, repr=False)
     provenance: Provenance | None = field(default=None, kw_only=True)
     outcomes: _CellOutcomes
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {100 * value:.2f} %" for name, value, _ in self._measures())
+        return f"CorruptionResult({told or 'nothing measured'}; {len(self.outcomes)} cells of {self.images:,} images)"
+
+    def _repr_html_(self) -> str:
+        rows = [("", "accuracy (%)", "95 % interval")]
+        for name, value, interval in self._measures():
+            span = "" if interval is None else " to ".join(f"{100 * end:.2f}" for end in interval)
+            rows.append((name, f"{100 * value:.2f}", span))
+        rows += [(name, f"{100 * _mean(by.values()):.2f}", "") for name, by in self.accuracy.items()]
+        of = self.provenance
+        return as_html(f"{of.model} on {of.source}" if of else "Accuracy", f"{self.images:,} images a cell", rows)
+
+    def _measures(self) -> Iterator[tuple[str, float, tuple[float, float] | None]]:
+        """Accuracy on clean images and over corruptions as far as they were measured, with their intervals."""
+        if (clean := self.outcomes.get(CLEAN)) is not None:
+            yield "clean", clean.accuracy, clean.interval
+        means = {name: self.mean(MEANS[name]) for name in ("mean15", "mean19", "mean_bar")}
+        for name, value in means.items():
+            if value is not None:
+                yield name, value, self.interval(MEANS[name])
+        if self.accuracy and set(means.values()) == {None}:
+            yield "mean of those measured", _mean([_mean(by.values()) for by in self.accuracy.values()]), None
 
     @property
     def clean(self) -> float | None:
@@ -156,6 +180,21 @@ class CorruptionResult:
         """Expected calibration error, mean over all cells of corrupted images."""
         errors = [outcomes.ece for outcomes in self._corrupted.values()]
         return _mean(errors) if errors else None
+
+    def check_origin(self, where: str | Path, weights_sha256: str, accuracy: Mapping[str, Mapping[int, float]]) -> None:
+        """Check that a run's evaluation is of the run's model: by its weights, or where it does not say by accuracies.
+
+        Args:
+            where: What messages call it, such as the file's name.
+            weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`.
+            accuracy: What the run reports, by corruption and severity.
+
+        Raises:
+            ValueError: If it is of another model.
+        """
+        of = self.provenance
+        if (of.weights_sha256 != weights_sha256) if of else (self.accuracy != accuracy):
+            raise ValueError(f"{where} is of another model than the run's; make it again or remove it")
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON values.

@@ -13,7 +13,7 @@ from freqfast.files import read_file
 from freqfast.plugins import find_plugins
 from freqfast.records import MAX_BYTES, check_fields, plain, record_from, toml_values
 
-__all__ = ["Recipe", "apply_overrides", "differing_fields"]
+__all__ = ["Recipe", "apply_overrides", "differing_fields", "dotted_settings"]
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -148,6 +148,30 @@ def differing_fields(a: Recipe, b: Recipe) -> list[str]:
 
 def _with_default_options(recipe: Recipe) -> Recipe:
     return replace(recipe, model_options={**_MOVED, **recipe.model_options}) if recipe.model == "resnet18" else recipe
+
+
+def dotted_settings(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe sets, by the dotted keys that `apply_overrides` takes; the name of a callback itself has True.
+
+    Examples:
+        >>> recipe = Recipe("half low", callbacks={"frequency_proportion": {"proportions": {"low": 0.5, "high": 0.5}}})
+        >>> settings = dotted_settings(recipe)
+        >>> settings["model.width"], settings["frequency_proportion"], settings["frequency_proportion.proportions.low"]
+        (64, True, 0.5)
+    """
+    values = plain(_with_default_options(recipe))
+    options, callbacks = values.pop("model_options"), values.pop("callbacks")
+    del values["name"], values["description"]
+    nested = [("model", options), *callbacks.items()]
+    found = values | dict.fromkeys(callbacks, True)
+    while nested:
+        place, table = nested.pop(0)
+        for key, value in table.items():
+            if isinstance(value, dict):
+                nested.append((f"{place}.{key}", value))
+            else:
+                found[f"{place}.{key}"] = value
+    return found
 
 
 def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:

@@ -61,6 +61,8 @@ class RunReport:
         proportion: Its frequency proportion.
         seconds: What the run took.
         bar: Accuracy by corruption and severity of CIFAR-10-C-bar, where a study measured it.
+        weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`; None in files of
+            version 0.1.
 
     Raises:
         ValueError: If a value has the wrong type or is out of range, or a proportion does not fit the bands.
@@ -87,6 +89,7 @@ class RunReport:
     proportion: Proportions
     seconds: Seconds
     bar: Mapping[str, Mapping[int, Fraction]] | None = None
+    weights_sha256: str | None = None
 
     def __post_init__(self) -> None:
         """Check the proportions against the bands."""

@@ -1,15 +1,17 @@
 """Finished runs, read from their directories."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from freqfast.data.images import ImageData
 from freqfast.data.loading import load_data, load_place
+from freqfast.models.classifier import hash_weights
 from freqfast.models.file import StoredModel, read_model
 from freqfast.progress import Progress
+from freqfast.records import as_html
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
@@ -18,7 +20,7 @@ from freqfast.runs.report import RunReport
 __all__ = ["Run", "load_run", "load_run_data"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run.
 
@@ -32,9 +34,28 @@ class Run:
 
     directory: RunDirectory
     recipe: Recipe
-    stored: StoredModel = field(repr=False)
-    report: RunReport = field(repr=False)
-    environment: Environment = field(repr=False)
+    stored: StoredModel
+    report: RunReport
+    environment: Environment
+
+    def __repr__(self) -> str:
+        told = [f"{name} {value}" for name, value in self._figures().items()]
+        return f"Run({str(self.path)!r}: {', '.join([self.recipe.name or 'a recipe', *told])})"
+
+    def _repr_html_(self) -> str:
+        described = f"{self.recipe.name}: {self.recipe.description}"
+        return as_html(f"Run {self.path}", described, [tuple(self._figures()), tuple(self._figures().values())])
+
+    def _figures(self) -> dict[str, str]:
+        """What tells this run from others, and what it found."""
+        report = self.report
+        accuracies = {"clean": report.clean, "mean15": report.mean15, "mean19": report.mean19}
+        shares = zip(report.bands, report.proportion.after, strict=True)
+        return {
+            "seed": str(report.seed),
+            **{name: f"{100 * value:.2f} %" for name, value in accuracies.items() if value is not None},
+            **{f"{name} filters": f"{100 * share:.0f} %" for name, share in shares},
+        }
 
     @property
     def path(self) -> Path:
@@ -55,7 +76,7 @@ def load_run(path: str | Path) -> Run:
 
     Raises:
         FileNotFoundError: If it is no run directory, or the run is not finished.
-        ValueError: If a file in it is corrupt.
+        ValueError: If a file in it is corrupt, or the report is of another model.
 
     Examples:
         >>> load_run("no/such/run")
@@ -63,13 +84,16 @@ def load_run(path: str | Path) -> Run:
         FileNotFoundError: no/such/run is no run directory: recipe.toml is missing
     """
     directory = RunDirectory(path)
-    return Run(
+    run = Run(
         directory=directory,
         recipe=directory.read_recipe(),
         report=directory.read_report(),
         environment=directory.read_environment(),
         stored=read_model(directory.model),
     )
+    if run.report.weights_sha256 not in (None, hash_weights(run.model)):
+        raise ValueError(f"{directory.report} is of another model than {directory.model}; put back the run's own")
+    return run
 
 
 def load_run_data(

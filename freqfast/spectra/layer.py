@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from freqfast.records import as_html
 from freqfast.spectra.checks import (
     Scalar,
     check_array,
@@ -33,7 +35,7 @@ class _Filters:
     shares: np.ndarray
 
     @property
-    def classes(self) -> np.ndarray:
+    def band_index(self) -> np.ndarray:
         """Index of each filter's band, ``(O,)`` or ``(E, O)`` int64: its largest share, ties to the lower band."""
         return self.shares.argmax(-1)
 
@@ -46,7 +48,7 @@ class _Filters:
     def proportion(self) -> np.ndarray:
         """Share of the filters that belong to each band, ``(B,)`` or ``(E, B)`` float64, sums to 1."""
         bands = np.arange(self.shares.shape[-1])
-        return (self.classes[..., None] == bands).mean(-2)
+        return (self.band_index[..., None] == bands).mean(-2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +182,14 @@ class Spectra(_Filters):
         bands = ", ".join(f"{name} {share:.3g}" for name, share in zip(self.bands.names, self.proportion, strict=True))
         records = "" if self.history is None else f", {len(self.history.epochs)} records"
         return f"Spectra({self.layer!r}: {filters} filters of {'x'.join(map(str, kernel))}, {bands}{records})"
+
+    def _repr_html_(self) -> str:
+        shares: dict[str, ArrayLike] = {"filters (%)": self.proportion, "energy (%)": self.energy_proportion}
+        if self.target is not None:
+            shares["target (%)"] = list(self.target.values())
+        rows = zip(self.bands.names, *(100 * np.asarray(values) for values in shares.values()), strict=True)
+        table = [("band", *shares), *((name, *(f"{value:.1f}" for value in values)) for name, *values in rows)]
+        return as_html(repr(self), table)
 
     @property
     def energy_proportion(self) -> np.ndarray:

@@ -165,7 +165,7 @@ def remove_antialiasing(model: nn.Module) -> nn.Module:
         >>> antialiased_layers(remove_antialiasing(apply_antialiasing(model)))
         []
     """
-    for module in model.modules():
+    for module in unwrap(model).modules():
         for hook in _HOOKS.values():
             remove_pre_hook(module, hook)
     return model

@@ -150,7 +150,7 @@ BandsLike: TypeAlias = Bands | int | Mapping[str, Any] | None
 """What stands for bands; see `Bands.of`."""
 
 
-def band_shares(weight: Tensor, bands: BandsLike = None) -> Tensor:
+def band_shares(weight: Tensor | np.ndarray, bands: BandsLike = None) -> Tensor:
     """Share of each filter's energy in each band.
 
     Args:
@@ -167,7 +167,7 @@ def band_shares(weight: Tensor, bands: BandsLike = None) -> Tensor:
         >>> band_shares(torch.ones(1, 3, 3, 3)).round(decimals=2)  # a box filter
         tensor([[0.8900, 0.1100]])
     """
-    check_weight(weight)
+    weight = check_weight(weight)
     bands = Bands.of(bands)
     kernels = in_float64(at_least_float32(weight)).flatten(2)
     # Shares do not depend on scale; scaling keeps the energies of tiny and huge filters within range.
@@ -182,7 +182,7 @@ def classify_filters(shares: Tensor) -> Tensor:
     return shares.argmax(1)
 
 
-def frequency_proportion(weight: Tensor, bands: BandsLike = None) -> Tensor:
+def frequency_proportion(weight: Tensor | np.ndarray, bands: BandsLike = None) -> Tensor:
     """Share of a layer's filters that belong to each band.
 
     Args:
@@ -200,7 +200,7 @@ def frequency_proportion(weight: Tensor, bands: BandsLike = None) -> Tensor:
         >>> frequency_proportion(torch.cat([mean, mean, mean, difference])).tolist()
         [0.75, 0.25]
     """
-    bands = Bands.of(bands)
+    weight, bands = check_weight(weight), Bands.of(bands)
     classes = classify_filters(band_shares(in_float64(weight), bands))  # half types would round shares to ties
     return torch.bincount(classes, minlength=len(bands)).double() / len(weight)
 
@@ -217,15 +217,23 @@ def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) ->
         B counts in the order of the bands; equal remainders go to the lower band first.
 
     Raises:
+        TypeError: If the proportions are no mapping, or a share is no number.
         ValueError: If a band is unknown, a share is negative or not finite, or they do not sum to 1.
 
     Examples:
         >>> band_counts({"low": 0.5, "high": 0.5}, Bands.equal_area(2), 7)
         [4, 3]
     """
+    if not isinstance(proportions, Mapping):
+        example = '{"low": 0.75, "high": 0.25}'
+        raise TypeError(f"proportions must be a mapping such as {example}, got {type(proportions).__name__}")
     shares = [0.0] * len(bands)
     for name, share in proportions.items():
-        shares[bands.index(name)] = float(share)
+        band = bands.index(name)
+        try:
+            shares[band] = float(share)
+        except (TypeError, ValueError):
+            raise TypeError(f"the proportion of {name} must be a number, got {share!r}") from None
     listed = ", ".join(f"{name}={share:g}" for name, share in zip(bands.names, shares, strict=True))
     if not all(math.isfinite(share) and share >= 0 for share in shares):
         raise ValueError(f"proportions must be finite and not negative, got {listed}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_frequencies
-from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook
+from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook, unwrap
 from freqfast.spectral.tensors import at_least_float32, constant, full_precision
 
 __all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
@@ -169,7 +169,7 @@ def remove_equalization(model: nn.Module) -> nn.Module:
         >>> remove_equalization(model)[0]
         Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
-    for conv in model.modules():
+    for conv in unwrap(model).modules():
         if isinstance(getattr(conv, "equalizer", None), SpectrumEqualizer):
             del conv.equalizer
             remove_pre_hook(conv, _equalize_input)

@@ -234,7 +234,7 @@ def bake_modulation(model: nn.Module) -> nn.Module:
         >>> bake_modulation(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3))))[0]
         Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
-    for conv in model.modules():
+    for conv in unwrap(model).modules():
         if isinstance(conv, SpectralConv2d):
             conv.weight.copy_(effective_weight(conv))
             del conv.log_gain, conv.sigma, conv.seed, conv.draws
@@ -252,10 +252,15 @@ def effective_weight(layer: nn.Conv2d) -> Tensor:
     Returns:
         A copy, ``(O, I, kH, kW)``, without gradient.
 
+    Raises:
+        TypeError: If it is no convolution.
+
     Examples:
         >>> effective_weight(SpectralConv2d(3, 8, 5)).shape
         torch.Size([8, 3, 5, 5])
     """
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"layer must be a torch.nn.Conv2d, got {type(layer).__name__}; pass a model's convolution")
     if isinstance(layer, SpectralConv2d):
         return layer.modulated_weight()
     return layer.weight.detach().clone()

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from freqfast.spectral.spectrum import frequency_axes, half_plane_counts
-from freqfast.spectral.tensors import at_least_float32, check_not_negative, constant, full_precision
+from freqfast.spectral.tensors import as_tensor, at_least_float32, check_not_negative, constant, full_precision
 
 __all__ = ["perturb_spectrum"]
 
 
 def perturb_spectrum(
-    images: Tensor,
+    images: Tensor | np.ndarray,
     gain: float = 0.0,
     tilt: float = 2.0,
     shaping: float = 1.0,
@@ -69,6 +69,7 @@ def perturb_spectrum(
         >>> perturbed.shape, bool((perturbed != images).any())
         (torch.Size([2, 3, 8, 8]), True)
     """
+    images = as_tensor("images", images)
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(
             f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"

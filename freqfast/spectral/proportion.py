@@ -38,7 +38,12 @@ def _check_purity(purity: float, bands: Bands, kernel_size: tuple[int, int], use
 def _target_bands(weight: Tensor, bands: Bands, target: Mapping[str, float] | Tensor) -> Tensor:
     if isinstance(target, Mapping):
         return assign_bands(band_shares(in_float64(weight), bands), band_counts(target, bands, len(weight)))
-    target = torch.as_tensor(target).cpu()
+    try:
+        target = torch.as_tensor(target).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"target must be proportions by band name or band indices, got {type(target).__name__}"
+        ) from None
     if target.shape != (len(weight),) or target.is_floating_point() or target.dtype == torch.bool:
         raise ValueError(
             f"target must hold one integer band index for each of the {len(weight)} filters, got shape "
@@ -119,7 +124,7 @@ def _project_rows(a: Tensor, values: Tensor, purity: float) -> Tensor:
 
 @torch.no_grad()
 def project_filters(
-    weight: Tensor,
+    weight: Tensor | np.ndarray,
     target: Mapping[str, float] | Tensor,
     bands: BandsLike = None,
     purity: float = 0.9,
@@ -153,7 +158,7 @@ def project_filters(
         >>> band_shares(weight).max(1).values >= 0.799
         tensor([True, True, True, True])
     """
-    check_weight(weight)
+    weight = check_weight(weight)
     bands = Bands.of(bands)
     kernel_size = (weight.shape[2], weight.shape[3])
     bands_of = _target_bands(weight, bands, target)
@@ -185,7 +190,7 @@ def project_filters(
 
 @torch.no_grad()
 def project_onto_subspace(
-    weight: Tensor,
+    weight: Tensor | np.ndarray,
     target: Mapping[str, float] | Tensor,
     bands: BandsLike = None,
     rank: int = 3,
@@ -222,7 +227,7 @@ def project_onto_subspace(
         >>> torch.linalg.matrix_rank(weight.flatten(0, 1).flatten(1), rtol=1e-5)
         tensor(3)
     """
-    check_weight(weight)
+    weight = check_weight(weight)
     bands = Bands.of(bands)
     kernel_size = (weight.shape[2], weight.shape[3])
     bands_of = _target_bands(weight, bands, target)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from freqfast.spectral.tensors import at_least_float32
+from freqfast.spectral.tensors import as_tensor, at_least_float32
 
 __all__ = [
     "check_weight",
@@ -93,16 +93,18 @@ def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], 
                 yield (u, v), negative
 
 
-def check_weight(weight: Tensor) -> None:
-    """Raise if a tensor is not the weight of a spatial 2-D convolution.
+def check_weight(weight: Tensor | np.ndarray) -> Tensor:
+    """The weight of a spatial 2-D convolution as a tensor.
 
     Args:
         weight: ``(O, I, kH, kW)`` floating point; I is the number of input channels of one group.
 
     Raises:
+        TypeError: If it is no tensor or NumPy array.
         ValueError: If the shape is not 4-D, the kernel is 1x1, the dtype is not real floating point, or a value is NaN
             or infinite.
     """
+    weight = as_tensor("weight", weight, "; of a model, pass effective_weight of one of its convolutions")
     if weight.ndim != 4:
         raise ValueError(f"weight must have shape (O, I, kH, kW), got {tuple(weight.shape)}; pass a Conv2d's weight")
     if not weight.is_floating_point():
@@ -118,9 +120,10 @@ def check_weight(weight: Tensor) -> None:
             f"weight holds NaN or infinite values in {bad} of {len(weight)} filters; "
             "load a sound checkpoint or lower the learning rate"
         )
+    return weight
 
 
-def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
+def power_spectrum(weight: Tensor | np.ndarray, n: int = GRID) -> Tensor:
     """Power spectrum of each filter, summed over its input channels.
 
     Each ``kH x kW`` kernel is zero-padded to ``n x n``; then ``power[o, fy, fx] = sum_i |F_i(fy, fx)|^2 / n^2``, so
@@ -143,7 +146,7 @@ def power_spectrum(weight: Tensor, n: int = GRID) -> Tensor:
         >>> power_spectrum(delta, n=4)[0, 0]  # flat: 64 over 16 frequencies
         tensor([4., 4., 4., 4.])
     """
-    check_weight(weight)
+    weight = check_weight(weight)
     if n < max(weight.shape[2:]):
         raise ValueError(f"n must be at least the kernel's size {max(weight.shape[2:])}, got {n}")
     spectrum = torch.fft.fft2(at_least_float32(weight), s=(n, n))

@@ -20,7 +20,13 @@ __all__ = [
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside (Distributed)DataParallel and torch.compile wrappers."""
+    """The model inside (Distributed)DataParallel and torch.compile wrappers.
+
+    Raises:
+        TypeError: If it is no `torch.nn.Module`.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module

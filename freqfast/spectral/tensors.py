@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "check_not_negative", "constant", "full_precision", "in_float64"]
+__all__ = ["as_tensor", "at_least_float32", "check_not_negative", "constant", "full_precision", "in_float64"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -33,6 +34,19 @@ def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     marked: Callable[_P, _T] = torch.compiler.assume_constant_result(look_up)
     return marked
+
+
+def as_tensor(name: str, value: Tensor | np.ndarray, way_out: str = "") -> Tensor:
+    """A tensor as it is, a NumPy array as a tensor of its own.
+
+    Raises:
+        TypeError: If it is neither, naming what stands for it and the way out.
+    """
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value, order="C"))
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a tensor or a NumPy array, got {type(value).__name__}{way_out}")
+    return value
 
 
 def in_float64(x: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class CBarAccuracy:
         seconds: What the evaluation took.
         version: Version of freqfast.
         groups: The mean by groups of images, see `freqfast.study.statistics.image_groups`; () of version 0.1.
+        weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`; None of version 0.1.
     """
 
     mean_bar: Fraction
@@ -38,6 +39,7 @@ class CBarAccuracy:
     seconds: float
     version: str
     groups: tuple[Fraction, ...] = ()
+    weights_sha256: str | None = None
 
 
 def evaluate_c_bar(
@@ -89,6 +91,7 @@ def evaluate_c_bar(
         seconds=time.monotonic() - started,
         version=__version__,
         groups=image_groups(scores),
+        weights_sha256=classifier.weights_sha256,
     )
     write_record(run.directory.c_bar, found)
 

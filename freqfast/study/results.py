@@ -167,6 +167,7 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
     Raises:
         ValueError: If the directory is of another recipe, or a file in it is corrupt.
     """
+    from freqfast.models.classifier import hash_weights
     from freqfast.runs.run import load_run  # torch, which a name that the study has not shall not wait for
 
     directory = folder.run(run)
@@ -175,22 +176,30 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
     found = load_run(directory.path)
     if difference := run.difference(found.recipe):
         raise ValueError(f"{directory.path} {difference}; remove it, or rename the arm")
-    report, groups = replace(found.report, intervals=None, ece=None), _groups(directory)
+    report, weights = replace(found.report, intervals=None, ece=None), hash_weights(found.model)
+    groups = _groups(directory, weights, report)
     if c_bar and (measured := read_c_bar(directory)) is not None:
+        if measured.weights_sha256 not in (None, weights):
+            raise ValueError(f"{directory.c_bar} is of another model than the run's; remove it and run the study again")
         report = replace(report, mean_bar=measured.mean_bar, bar=measured.accuracy)
         groups |= {"mean_bar": measured.groups} if measured.groups else {}
     data = replace(found.environment.data, path=None)
     return ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None), groups)
 
 
-def _groups(directory: RunDirectory) -> dict[str, tuple[float, ...]]:
-    """Each measure of a run by groups of the images; empty where the outcomes by image are gone."""
+def _groups(directory: RunDirectory, weights: str, report: RunReport) -> dict[str, tuple[float, ...]]:
+    """Each measure of a run by groups of the images; empty where the outcomes by image are gone.
+
+    Raises:
+        ValueError: If these are of another model.
+    """
     from freqfast.corruptions import MEANS
     from freqfast.robustness import CLEAN, CorruptionResult
 
     if not directory.evaluation.exists():
         return {}
     result = CorruptionResult.load(directory.evaluation)
+    result.check_origin(directory.evaluation, weights, report.accuracy)
     scores = {name: result.image_scores(corruptions) for name, corruptions in MEANS.items()}
     scores["clean"] = result.outcomes[CLEAN].correct if CLEAN in result.outcomes else None
     return {name: image_groups(score) for name, score in scores.items() if score is not None}

@@ -1,5 +1,6 @@
 """Write the results of a trained run: model, spectra, evaluation and, last, the report."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,11 +8,12 @@ from dataclasses import replace
 from freqfast import __version__
 from freqfast.corruptions import available
 from freqfast.data import ImageData
-from freqfast.models.classifier import Classifier
+from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import write_model
 from freqfast.progress import Progress
 from freqfast.records import record_from, write_record
 from freqfast.robustness import CellSource, CorruptionResult, corrupted_source, evaluate_cells
+from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
 from freqfast.spectra import measure_spectra
@@ -42,7 +44,7 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress | No
         n=recorder.points,
         target=target,
         history=recorder.history(),
-        provenance={"recipe": recipe.name, "seed": recipe.seed, "epochs": recipe.epochs, "freqfast": __version__},
+        provenance=_provenance(recipe, prepared.environment),
     )
     write_spectra(directory.spectra, spectra)
     result = _evaluate(prepared, progress)
@@ -61,9 +63,26 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress | No
             "after": filter_proportion(learn),
             "target": None if target is None else [target.get(name, 0.0) for name in recorder.bands.names],
         },
+        "weights_sha256": hash_weights(prepared.stored.model),
         "seconds": {"fit": seconds, "evaluate": time.monotonic() - started},
     }
     write_record(directory.report, record_from(values, RunReport))
+
+
+def _provenance(recipe: Recipe, environment: Environment) -> dict[str, str | int]:
+    """Where a run's spectra come from, as attributes of their file: tables as JSON."""
+    values: dict[str, str | int] = {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "model": recipe.model,
+        "model_options": json.dumps(recipe.model_options),
+        "callbacks": json.dumps(recipe.callbacks),
+        "data": environment.data.name,
+        "data_sha256": environment.data.sha256,
+        "freqfast": __version__,
+    }
+    return values if environment.command is None else values | {"command": environment.command}
 
 
 def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> CellSource:

@@ -10,7 +10,7 @@ import torch
 from freqfast.callbacks import FitProgress
 from freqfast.compute.memory import memory_error
 from freqfast.models.file import check_readable
-from freqfast.progress import Progress, RunStoppedError, Stop, stopping
+from freqfast.progress import Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import Run, load_run
@@ -47,7 +47,7 @@ def run_recipe(
         out: The run directory.
         data_path: Where the data is; see `freqfast.data.load_data`. A resumed run looks where it was at the start.
         device: Where to train; fastai's default device if None, for a resumed run the one of its start.
-        progress: Called as ``progress(done, total, message)``.
+        progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
         resume: Go on with `out` if it is unfinished, read it if it is finished; otherwise it must not exist.
         policy: When to save checkpoints; after each epoch and every ten minutes by default.
         stop: Asked after each step for the number of a signal that wants the run to stop; None if none does.
@@ -70,6 +70,7 @@ def run_recipe(
         Traceback (most recent call last):
         FileExistsError: . exists already; choose another out or remove it
     """
+    progress = progress or notebook_progress()
     directory, watched = RunDirectory(out), stopping(progress, stop)
     exists = os.path.lexists(out)
     if exists and not resume:

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from torch import Tensor
 from freqfast.analysis import AnalysisResult, find_analysis
 from freqfast.corruptions import MAIN, SEVERITIES, available, corrupt
 from freqfast.models.classifier import Classifier
+from freqfast.records import as_html
 from freqfast.robustness import CLEAN, Comparison, CorruptionResult, Outcomes, compare
 from freqfast.robustness.cells import Key, key_text
 
@@ -126,13 +126,9 @@ class LearnerResult:
             rows[f"mean over {len(corrupted)} corruptions"] = {name: self.mean(name) for name in self.names}
         if set(MAIN) < corrupted:
             rows["mean over the 15 main corruptions"] = {name: self.mean(name, MAIN) for name in self.names}
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.names)
-        body = "".join(
-            f"<tr><th>{label}</th>{''.join(f'<td>{values[name]:.4g}</td>' for name in self.names)}</tr>"
-            for label, values in rows.items()
-            if values is not None
-        )
-        return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+        shown = {label: values for label, values in rows.items() if values is not None}
+        table = [(label, *(f"{values[name]:.4g}" for name in self.names)) for label, values in shown.items()]
+        return as_html("Loss and metrics", [("", *self.names), *table])
 
 
 def evaluate_learner(

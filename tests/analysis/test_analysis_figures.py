@@ -11,7 +11,7 @@ from freqfast.analysis.colours import run_style
 from freqfast.analysis.heat_map import draw_heat_maps
 from freqfast.analysis.quality import draw_quality
 from freqfast.analysis.reliance import draw_reliance
-from tests.support.figures import NASTY, check_texts_inside, drawn, units
+from tests.support.figures import LONG, NASTY, check_texts_inside, drawn, units
 from tests.support.finished import image_results
 
 HEAT_MAP, RELIANCE, ABLATION = image_results()
@@ -65,8 +65,7 @@ def test_quality_dots_of_each_run():
     "found", [*image_results(), filter_quality(np.ones((2, 1, 3, 3)))], ids=lambda one: one.analysis
 )
 def test_texts_stay_on_the_figure_and_it_is_saved(found):
-    long = "a_run_of_a_rather_long_name"
-    figure = find_analysis(found.analysis).figure({long: found, f"{long}_2": found}, None)
+    figure = find_analysis(found.analysis).figure({LONG: found, f"{LONG}2": found}, None)
     check_texts_inside(figure)
     for kind in ("png", "svg", "pdf"):
         figure.savefig(file := io.BytesIO(), format=kind)

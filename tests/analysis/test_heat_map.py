@@ -30,11 +30,6 @@ def test_pairs_cover_each_frequency_once(height, width):
     assert all(((a + b) % height, (c + d) % width) == (0, 0) for (a, c), (b, d) in pairs)
 
 
-def test_bases_of_different_pairs_are_orthogonal():
-    bases = np.stack([fourier_basis(6, 5, *first).ravel() for first, _ in frequency_pairs(6, 5)])
-    np.testing.assert_allclose(bases @ bases.T, np.eye(len(bases)), atol=1e-12)
-
-
 def test_each_channel_is_perturbed_by_the_norm_with_its_own_sign(spy, images, labels):
     fourier_heat_map(spy, images, labels, norm=2.0)
     *perturbed, clean = spy.seen

@@ -28,13 +28,6 @@ def test_variance_shares_equal_principal_component_analysis():
     assert variance_entropy(WEIGHT) == pytest.approx(-sum(r * np.log10(r) for r in ratios))
 
 
-def test_few_kernels_leave_components_without_variance():
-    shares = variance_shares(WEIGHT[:1])
-    assert shares.shape == (9,)
-    assert (shares[:2] > 0).all()
-    np.testing.assert_allclose(shares[2:], 0, atol=1e-12)
-
-
 def test_smallest_and_largest_variance_entropy():
     line = np.linspace(-1, 1, 12).reshape(12, 1, 1, 1) * WEIGHT[:1, :1]
     assert variance_entropy(line) == pytest.approx(0, abs=1e-9)

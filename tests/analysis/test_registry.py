@@ -28,35 +28,24 @@ def test_a_file_is_read_as_it_was_written(name, tmp_path):
     again = read_analysis(path)
     assert type(again) is type(RESULTS[name])
     assert plain(again) == plain(RESULTS[name]) == json.loads(path.read_text())
-
-
-@pytest.mark.parametrize("name", RESULTS)
-def test_files_of_older_versions_are_read(name, tmp_path):
-    newer = ("data", "data_sha256", "weights_sha256", "command")
-    values = {key: value for key, value in plain(RESULTS[name]).items() if key not in newer}
-    path = tmp_path / "found.json"
-    path.write_text(json.dumps(values))
-    found = read_analysis(path)
-    assert {key: value for key, value in plain(found).items() if key not in newer} == values
-    assert all(getattr(found, key, None) is None for key in newer)
+    values = plain(again)
+    newer = {key: values.pop(key) for key in ("data", "data_sha256", "weights_sha256", "command") if key in values}
+    path.write_text(json.dumps(values))  # as version 0.1 wrote it
+    assert plain(read_analysis(path)) == values | dict.fromkeys(newer)
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
         ("heatmap", {"error": [[0.1, 1.2]]}, "error: must lie in 0..1, got 0.1 to 1.2"),
-        ("heatmap", {"error": [[0.1, "x"]]}, "error: must hold numbers"),
         ("heatmap", {"error": []}, "error must have two dimensions"),
-        ("heatmap", {"error": [[float("nan")]]}, "error: must lie in 0..1"),
         ("heatmap", {"images": 0}, "images must be greater than or equal to 1, got 0"),
-        ("heatmap", {"data": 3}, "data must be a valid string, got 3"),
         ("heatmap", {"surprise": 1}, "unknown key 'surprise'"),
         ("reliance", {"cutoffs": [0.3, 0.1, 0.2]}, "cut-offs must increase"),
         ("reliance", {"low": [0.1]}, r"low must have shape \(3,\), got \(1,\)"),
         ("ablation", {"bands": {"edges": [0, 1], "names": ["a", "b"]}}, "bands: edges must be one more than names"),
         ("ablation", {"counts": [-1, 2]}, "counts must not be negative"),
         ("quality", {"schema": 2}, "schema 2 is not the one that this version reads"),
-        ("quality", {"analysis": "reliance"}, "unknown key|is missing"),
         ("quality", {"analysis": "astrology"}, "unknown analysis 'astrology'; the analyses are heatmap, reliance"),
     ],
 )
@@ -90,11 +79,3 @@ def test_options_are_the_parameters_with_a_description():
         "ablation": ["bands", "layer", "seed"],
         "quality": ["layer"],
     }
-
-
-def test_results_say_the_main_numbers():
-    told = {name: find_analysis(name).describe("a run", found) for name, found in RESULTS.items()}
-    assert "a run: mean error " in told["heatmap"]
-    assert "below 0.20 cycles/pixel" in told["reliance"]
-    assert "without low filters" in told["ablation"]
-    assert "variance entropy" in told["quality"]

@@ -49,12 +49,6 @@ def test_reliance_equals_the_accuracy_on_images_by_the_full_dft(classifier, imag
     assert found.images == 6
 
 
-def test_high_passed_images_have_their_mean(spy, images, labels):
-    frequency_reliance(spy, images, labels, (0.3,))
-    for seen in spy.seen[:3]:
-        np.testing.assert_allclose(seen.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
-
-
 def test_default_cutoffs(classifier, images, labels):
     progress = []
     found = frequency_reliance(classifier, images, labels, progress=lambda *told: progress.append(told[:2]))
@@ -134,18 +128,6 @@ def test_the_seed_determines_the_control(classifier, images, labels, removed):
     assert progress == [(i, 15) for i in range(1, 16)] * 3
 
 
-def test_filtering_the_image_removes_the_band_from_every_response():
-    """By a layer with circular padding, where it holds at the border too."""
-    images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    rho = radial_frequencies(8, 8, half=True)
-    (stopped,) = filtered_images(images, [rho < 0.3])
-    conv = nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular", bias=False)
-    with torch.no_grad():
-        whole, found = (conv(torch.from_numpy(np.float32(x)).permute(0, 3, 1, 2)) for x in (images, stopped))
-    spectrum = torch.fft.rfft2(whole) * torch.from_numpy(rho < 0.3)
-    torch.testing.assert_close(found, torch.fft.irfft2(spectrum, s=(8, 8)), atol=2e-3, rtol=1e-4)
-
-
 def test_a_modulated_layer_is_classified_by_its_effective_weight(model, images, labels):
     apply_modulation(model, sigma=0)
     with torch.no_grad():
@@ -161,8 +143,3 @@ def test_a_band_without_filters(classifier, images, labels):
     assert found.counts.tolist() == [0, 8]
     assert found.filters[0] == found.control[0] == found.response[0] == found.clean
     assert found.filters[1] == found.control[1]
-
-
-def test_invalid_layer(classifier, images, labels):
-    with pytest.raises(ValueError, match="layer '5' is a Linear, not a Conv2d"):
-        ablate_bands(classifier, images, labels, layer="5")

@@ -6,7 +6,7 @@ import pytest
 
 from freqfast.models.file import read_model
 from freqfast.spectra import SpectraHistory, measure_spectra
-from freqfast.spectra.h5 import read_layers, read_spectra, validate, write_spectra
+from freqfast.spectra.h5 import read_layers, read_spectra, write_spectra
 
 
 def test_export_opens_in_plain_h5py(call, checkpoint, place):
@@ -40,7 +40,6 @@ def test_all_layers_go_into_one_file(call, checkpoint, place):
         assert file["entry/layers/conv1"] == file["entry/spectra"]
         for name, group in file["entry/layers"].items():
             np.testing.assert_array_equal(group["weight"], weights[f"{name}.weight"])
-    assert validate("all.h5") == []
     assert call("spectra", checkpoint, "-o", "two.h5", "--layers", "layer4.0.conv1,conv1").code == 0
     assert [spectra.layer for spectra in read_layers("two.h5")] == ["layer4.0.conv1", "conv1"]
 
@@ -65,7 +64,7 @@ def test_a_run_s_record_goes_along(call, run, place):
     assert first.target == {"low": 0.25, "high": 0.75}
     assert first.history.epochs.tolist() == [0, 1]
     assert (second.target, second.history) == (None, None)
-    assert {"recipe", "seed", "sha256", "source"} == set(first.provenance)
+    assert {"recipe", "seed", "sha256", "source", "command"} == set(first.provenance)
     for option, value, target in (("--points", 64, first.target), ("--bands", 3, None)):
         assert call("spectra", run, "-o", "other.h5", option, value).code == 0
         other = read_spectra("other.h5")
@@ -91,7 +90,6 @@ def test_a_damaged_record_is_named_and_replaced(call, run):
     assert result.code == 0
     assert result.err.startswith("freqfast: exported without the run's target and history: ")
     assert "\x1b" not in result.err
-    assert validate(hostile / "spectra.h5") == []
 
 
 def test_an_interrupt_is_one_line(call, checkpoint, place, monkeypatch):

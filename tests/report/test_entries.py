@@ -61,6 +61,21 @@ def test_an_evaluation_of_another_model(make_run, modulation):
         load_entries([path])
 
 
+def test_the_evaluation_and_the_report_of_another_run(make_run):
+    path, other = make_run("a"), make_run("b", seed=1)
+    own = (path / "evaluation.json").read_bytes()
+    (path / "evaluation.json").write_bytes((other / "evaluation.json").read_bytes())
+    with pytest.raises(ValueError, match=r"evaluation\.json is of another model than the run's; make it again"):
+        load_entries([path])
+    (path / "evaluation.json").write_bytes(own)
+    run = load_run(path)
+    for sha256 in (hash_weights(run.model), "0"):
+        assert load_run(path)
+        write_record(run.directory.report, replace(run.report, weights_sha256=sha256))
+    with pytest.raises(ValueError, match=r"report\.json is of another model than .*model\.safetensors"):
+        load_run(path)
+
+
 def test_an_analysis_of_another_model(make_run):
     path = make_run("a", analyses=image_results())
     file, weights = RunDirectory(path).analysis("reliance"), hash_weights(load_run(path).model)
@@ -77,6 +92,9 @@ def test_labels_are_the_shortest_ends_that_differ(tmp_path):
     paths = [tmp_path / "x" / "a", tmp_path / "y" / "a", tmp_path / "y" / "b"]
     assert unique_labels(paths) == ["x/a", "y/a", "y/b"]
     assert unique_labels(paths[1:]) == ["a", "b"]
+    stamped = [tmp_path / f"{name}-20261127-205156-84997{i}" for i, name in enumerate(("low", "low", "high"))]
+    assert unique_labels(stamped[1:]) == ["low", "high"]
+    assert unique_labels(stamped) == [stamped[0].name, stamped[1].name, "high"]
     with pytest.raises(ValueError, match="is named twice; name each run once"):
         unique_labels([paths[0], tmp_path / "y" / ".." / "x" / "a"])
     with pytest.raises(ValueError, match="name at least one run directory"):

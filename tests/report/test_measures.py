@@ -49,15 +49,3 @@ def test_differences_on_other_images_are_unpaired(name):
     a, b = measure(ours, name), measure(theirs, name)
     assert found.value == pytest.approx(a.value - b.value)
     assert found.half == pytest.approx(np.hypot(a.high - a.low, b.high - b.low) / 2)
-
-
-def test_intervals_end_at_one():
-    right = np.arange(IMAGES) > 0
-    cells = {
-        (name, severity): Outcomes.measure(right | (severity < 3), np.full(IMAGES, 0.7), np.ones(IMAGES))
-        for name in MAIN
-        for severity in SEVERITIES
-    }
-    result = CorruptionResult(cells)
-    assert measure(result, "mean15")[1:] == result.mean15_interval
-    assert result.mean15_interval[1] == 1

@@ -16,7 +16,7 @@ from freqfast.report.entries import load_entries
 from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
 from freqfast.report.page_figures import page_figures
-from freqfast.robustness import CLEAN, Provenance
+from freqfast.robustness import CLEAN, CorruptionResult, Provenance
 from freqfast.runs.run import load_run
 from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import write_spectra
@@ -66,7 +66,7 @@ def test_hostile_names_are_text(text):
 def test_tables_scroll_in_boxes_that_the_keyboard_reaches(text):
     page = Page(text)
     boxes = [a for tag, a in page.elements if a.get("class") == "scroll"]
-    assert len(boxes) >= len(page.all("table")) == 3
+    assert len(boxes) >= len(page.all("table")) == 4
     assert all(a["tabindex"] == "0" and a["role"] == "region" and a["aria-label"] for a in boxes)
     assert all(a.get("scope") in ("row", "col") for a in page.all("th"))
 
@@ -113,12 +113,44 @@ def test_numbers_intervals_and_differences(make_run, no_figures):
     two, same = make_run("two", result=measured(better, images_crc32=1)), make_run("same", result=measured(better))
     words = words_of(render_page(load_entries([one, two, same])))
     assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 50.0 46.9 to 53.1 not measured" in words
-    assert "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1" in words  # noqa: RUF001
-    assert "same 80.0 77.4 to 82.4 −10.0 −11.9 to −8.1 75.0 72.3 to 77.7 +25.0 +22.3 to +27.7" in words  # noqa: RUF001
+    assert (
+        "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 unpaired 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1 unpaired" in words  # noqa: RUF001
+    )
+    assert "same 80.0 77.4 to 82.4 −10.0 −11.9 to −8.1 paired 75.0 72.3 to 77.7 +25.0 +22.3 to +27.7 paired" in words  # noqa: RUF001
     assert "measured on 1,000 images" in words
-    assert "The differences of same are paired, image by image." in words
-    assert "two have unpaired intervals" in words
+    assert "Differences marked as paired are taken image by image, on the same images." in words
+    assert "Unpaired ones, of other images, have the two half-widths added in quadrature." in words
     assert "One seed each: the intervals are over test images, not over trainings. For claims" in words
+
+
+def test_each_difference_says_whether_it_is_paired(make_run, no_figures):
+    cells = dict.fromkeys(product(MAIN, SEVERITIES), 0.5)
+    one, two = measured({CLEAN: 0.9} | cells), measured({CLEAN: 0.9} | cells, images_crc32=1)
+    mixed = CorruptionResult(two.outcomes | {CLEAN: one.outcomes[CLEAN]})
+    words = words_of(render_page(load_entries([make_run("one", result=one), make_run("mixed", result=mixed)])))
+    assert "mixed 90.0 88.0 to 91.7 +0.0 +0.0 to +0.0 paired 50.0 46.9 to 53.1 +0.0 −4.4 to +4.4 unpaired" in words  # noqa: RUF001
+
+
+def test_what_differs_stands_first(make_run, no_figures):
+    low = {"frequency_proportion": {"proportions": {"low": 1.0}}}
+    runs = [make_run("plain"), make_run("low", callbacks=low, seed=1)]
+    differing, same = words_of(render_page(load_entries(runs))).partition("What is the same in all")[::2]
+    assert "setting plain low seed 0 1 frequency_proportion – on frequency_proportion.proportions.low – 1" in differing  # noqa: RUF001
+    assert " epochs 2 batch_size 256 lr 0.4 " in same
+    assert "Results" not in differing
+    alike = words_of(render_page(load_entries([make_run("a"), make_run("b")])))
+    assert "What differs One seed each" in alike
+    assert "No setting differs." in alike
+
+
+def test_missing_analyses_have_the_commands_that_add_them(make_run, no_figures):
+    whole, lacking = make_run("whole", analyses=image_results()), make_run("lacking")
+    entries = load_entries([whole, lacking])
+    told = "Fourier heat map of 1 of the 2 runs Frequency reliance of 1 of the 2 runs Band ablation of 1 of the 2 runs"
+    assert told in words_of(render_page(entries))
+    text = render_page(entries, analyse=lambda name, run: f"add {name} to {run.name}")
+    assert "<code>add heatmap to lacking\nadd reliance to lacking\nadd ablation to lacking</code>" in text
+    assert "Analyses that are missing" not in render_page(entries[:1])
 
 
 def test_corruptions_of_other_packages_are_shown(make_run):
@@ -215,9 +247,3 @@ def test_recorded_commands(make_run, no_figures):
         "No command is recorded for a (evaluation, ablation): started from Python, or by an older version of freqfast."
     )
     assert note in words_of(text)
-
-
-def test_a_page_made_in_python_has_no_commands(make_run, no_figures):
-    words = words_of(render_page(load_entries([make_run("a")])))
-    assert "No command is recorded for a (run): " in words
-    assert "freqfast run" not in words

@@ -15,7 +15,7 @@ from freqfast.report.spectra_figures import (
 from freqfast.spectra import measure_spectra
 from freqfast.spectra.profile import radial_profile
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, gain_frequencies
-from tests.support.figures import NASTY, check_texts_inside, drawn, units
+from tests.support.figures import LONG, NASTY, check_texts_inside, drawn, units
 from tests.support.finished import history_of
 
 
@@ -45,8 +45,7 @@ def test_profile_is_in_decibels_over_a_white_layer(spectra, modulated):
     energy = spectra.power.sum(dtype=float) / 32**2
     np.testing.assert_allclose(curve.get_ydata(), 10 * np.log10(mean / energy), atol=1e-4)
     assert len(drawn(axes, run_style(1)["color"])) == 2  # with and without its gains
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["plain", NASTY, f"{NASTY}, without its gains"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", NASTY]
     assert units(figure) == {"radial frequency (cycles/pixel)", "mean power (dB; white = 0)"}
 
 
@@ -65,7 +64,7 @@ def test_proportions_by_epoch(spectra):
     axes = figure.axes[0]
     for b, name in enumerate(spectra.bands.names):
         energy, count, target = drawn(axes, band_colour(name, b))
-        np.testing.assert_allclose(count.get_ydata(), 100 * (spectra.classes == b).mean())
+        np.testing.assert_allclose(count.get_ydata(), 100 * (spectra.band_index == b).mean())
         np.testing.assert_allclose(energy.get_ydata(), 100 * spectra.energy_proportion[b], rtol=1e-5)
         np.testing.assert_array_equal(count.get_xdata(), [0, 1, 2])
         assert set(target.get_ydata()) == {50.0}
@@ -107,7 +106,6 @@ def test_every_gain_is_drawn_once_at_its_frequency(size, per_filter):
 
 
 def test_texts_stay_on_the_figure(spectra, modulated):
-    long = "a_run_of_a_rather_long_name"
-    check_texts_inside(power_profile({long: spectra, "modulated": modulated}))
-    check_texts_inside(proportion_history({long: spectra}))
-    check_texts_inside(learned_gains(modulated, long))
+    check_texts_inside(power_profile({LONG: spectra, f"{LONG}2": modulated}))
+    check_texts_inside(proportion_history({LONG: spectra, f"{LONG}2": spectra}))
+    check_texts_inside(learned_gains(modulated, "a run of a rather long name"))

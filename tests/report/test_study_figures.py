@@ -71,6 +71,16 @@ def test_a_distant_label_has_a_line_to_its_point():
     assert far.arrow_patch is not None
 
 
+def test_intervals_of_two_seeds_keep_the_axes_within_0_to_100():
+    study, summaries = made_up(3, half_width=0.9)
+    wide = [replace(s, means={**s.means, "noise": Estimate(0.5, 1.2, 2)}) for s in summaries]
+    for figure in (clean_against_robust(study, wide), by_family(study, wide)):
+        low, high = figure.axes[0].get_xlim()
+        assert 0 <= low < high <= 100
+    low, high = clean_against_robust(study, wide).axes[0].get_ylim()
+    assert 0 <= low < high <= 100
+
+
 def test_the_target_is_shaded_from_the_baseline():
     study, summaries = made_up(3)
     figure = clean_against_robust(replace(study, target={"clean": -0.005, "mean15": 0.13}), summaries)

@@ -35,7 +35,6 @@ def test_load_run(run):
     found = load_run(str(run.path))
     assert (found.path, found.recipe, found.report, found.environment) == (run.path, RECIPE, REPORT, ENVIRONMENT)
     assert found.model is found.stored.model
-    assert repr(found) == f"Run(directory={run!r}, recipe={RECIPE!r})"  # neither the network nor the environment
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json", "model.safetensors"])
@@ -44,12 +43,6 @@ def test_missing_file_is_named(run, name):
     with pytest.raises(FileNotFoundError, match=name.replace(".", r"\.")) as caught:
         load_run(run.path)
     assert str(run.path) in str(caught.value)
-
-
-def test_no_run(tmp_path):
-    for place in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match=r"is no run directory: recipe\.toml is missing"):
-            load_run(place)
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json"])
@@ -65,14 +58,10 @@ def test_corrupt_file_is_named(run, name, content):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"clean": "x"}, "clean must be a valid number, got 'x'"),
         ({"clean": 1.5}, "clean must be less than or equal to 1, got 1.5"),
-        ({"mean15": float("nan")}, "mean15 must be"),
-        ({"accuracy": {"fog": 3}}, "accuracy.fog must be an object, got 3"),
         ({"accuracy": {"fog": {"1": None}}}, "accuracy.fog.1 must be a valid number, got None"),
         ({"bands": ["low"]}, "proportion.before must have a share for each of the 1 bands"),
         ({"seconds": {"fit": 1.0}}, "seconds.evaluate is missing"),
-        ({"epochs": float("inf")}, "epochs must be"),
         ({"schema": 2}, "schema 2 is not the one that this version reads"),
     ],
 )
@@ -88,12 +77,6 @@ def test_records_of_newer_versions_are_read(run):
     for path in (run.report, run.environment):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"new": 1}))
     assert (load_run(run.path).report, load_run(run.path).environment) == (REPORT, ENVIRONMENT)
-
-
-def test_recipe_of_version_0_1_is_read(run):
-    text = RECIPE.to_toml().replace("[model_options]\nwidth = 8\n", "")
-    run.recipe.write_text(f"width = 8\nkernel_size = 3\n{text}", encoding="utf-8")
-    assert run.read_recipe() == RECIPE
 
 
 def test_find_run(run, tmp_path):
@@ -141,25 +124,6 @@ def test_created_directory_is_locked_while_the_block_lasts(tmp_path):
     with pytest.raises(FileExistsError, match="run exists already; choose another out"):  # noqa: SIM117
         with directory.created(RECIPE, ENVIRONMENT):
             pass
-
-
-def test_remains_of_a_killed_process_are_removed(tmp_path):
-    pytest.importorskip("fcntl")
-    (tmp_path / ".run.killed.tmp").mkdir()
-    with RunDirectory(tmp_path / "run").created(RECIPE, ENVIRONMENT):
-        assert os.listdir(tmp_path) == ["run"]
-
-
-@pytest.mark.parametrize("mask", [0o077, 0o002])
-def test_permissions_are_those_of_any_new_directory(tmp_path, mask):
-    old = os.umask(mask)
-    try:
-        with RunDirectory(tmp_path / "run").created(RECIPE, ENVIRONMENT):
-            pass
-        (tmp_path / "plain").mkdir()
-    finally:
-        os.umask(old)
-    assert (tmp_path / "run").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_file_in_the_way(tmp_path):

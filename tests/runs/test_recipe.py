@@ -1,6 +1,5 @@
 import math
-from contextlib import suppress
-from dataclasses import FrozenInstanceError, asdict, fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 from hypothesis import given
@@ -37,13 +36,6 @@ def test_toml_round_trip(recipe):
     assert isinstance(again.lr, float)
 
 
-def test_infinity_and_nan_in_callbacks_round_trip():
-    recipe = Recipe("x", callbacks={"a": {"b": math.inf, "c": math.nan}})
-    again = Recipe.from_toml(recipe.to_toml()).callbacks["a"]
-    assert again["b"] == math.inf
-    assert math.isnan(again["c"])
-
-
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -56,20 +48,15 @@ def test_width_and_kernel_size_of_version_0_1_are_options_of_the_model(values, e
     assert Recipe.from_values({"description": "x"} | values) == Recipe("x", model_options=expected)
 
 
-@pytest.mark.parametrize(
-    "value", [None, object(), {"x": None}, [None], "\ud800"], ids=lambda value: type(value).__name__
-)
+KNOT: list = []  # it holds itself
+KNOT.append(KNOT)
+
+
+@pytest.mark.parametrize("value", [{"x": None}, [object()], "\ud800", KNOT], ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("field", ["callbacks", "model_options"])
 def test_values_that_toml_cannot_hold(field, value):
     with pytest.raises(ValueError, match=r"cannot be written as TOML: .*leave such a value out"):
         Recipe("x", **{field: {"a": {"b": value}}})
-
-
-def test_value_that_holds_itself():
-    knot: list = []
-    knot.append(knot)
-    with pytest.raises(ValueError, match="cannot be written as TOML"):
-        Recipe("x", callbacks={"a": {"b": knot}})
 
 
 def test_callbacks_are_copied_as_toml_gives_them_back():
@@ -77,11 +64,6 @@ def test_callbacks_are_copied_as_toml_gives_them_back():
     recipe = Recipe("x", callbacks={"a": options})
     options["inner"]["mean"] = 3
     assert recipe.callbacks == {"a": {"names": ["low", "high"], "inner": {"mean": [0.5, 0.25]}}}
-
-
-def test_is_frozen():
-    with pytest.raises(FrozenInstanceError):
-        Recipe("x").epochs = 3
 
 
 @pytest.mark.parametrize("value", [None, b"1", [1], object()], ids=lambda value: type(value).__name__)
@@ -110,12 +92,6 @@ def test_invalid_number(name, value):
         Recipe("x", **{name: value})
 
 
-@pytest.mark.parametrize("callbacks", [{"a": 1}, {"a": [1]}, {1: {}}, {"a": None}])
-def test_callbacks_that_are_no_tables(callbacks):
-    with pytest.raises(ValueError, match=r"callbacks\S* must be "):
-        Recipe("x", callbacks=callbacks)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -133,12 +109,6 @@ def test_invalid_toml(text, message):
     with pytest.raises(ValueError, match=f"^the recipe.*{message}") as caught:
         Recipe.from_toml(text)
     assert "\n" not in str(caught.value)
-
-
-@given(st.text(max_size=40))
-def test_any_text_is_a_recipe_or_a_value_error(text):
-    with suppress(ValueError):
-        Recipe.from_toml(text)
 
 
 def test_differing_fields_leave_out_name_and_description():
@@ -197,22 +167,10 @@ def test_another_model_starts_without_the_options_of_the_one_before():
 @pytest.mark.parametrize(
     "key",
     [
-        "wdith",
-        "",
-        ".",
-        "name",
-        "callbacks",
-        "proportion",
-        "plain.",
-        "epochs.x",
-        "callbacks.x.y",
-        "model.",
-        "model..x",
-        "proportion..x",
-        "callbacks.model.width",
-        "model_options.width",
+        "wdith", "", ".", "name", "callbacks", "proportion", "plain.", "epochs.x", "callbacks.x.y", "model.",
+        "model..x", "proportion..x", "callbacks.model.width", "model_options.width",
     ],
-)
+)  # fmt: skip
 def test_unknown_key_lists_those_that_exist(key):
     with pytest.raises(ValueError, match="unknown key") as caught:
         apply_overrides(START, {key: 1})

@@ -28,7 +28,7 @@ def fields(filters=4, n=8, channels=2, kernel=(3, 3), bands=2, **changes):
     } | changes
 
 
-@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (4, 1, 7, 5), (2, 2, 1, 2), (3, 3, 16, 16)])
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (4, 1, 7, 5), (2, 50, 1, 2), (3, 3, 16, 16)])
 def test_measures_what_numpy_measures(shape):
     layer = conv(*shape)
     spectra = measure_spectra(nn.Sequential(nn.Identity(), layer), n=33)
@@ -36,6 +36,7 @@ def test_measures_what_numpy_measures(shape):
     power = np.fft.fftshift(np.square(abs(np.fft.fft2(weight, s=(33, 33)))).sum(1) / 33**2, axes=(-2, -1))
     np.testing.assert_allclose(spectra.power, power, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(spectra.power.sum((1, 2)), np.square(weight).sum((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(spectra.shares, band_shares(weight), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(spectra.frequencies, np.fft.fftshift(np.fft.fftfreq(33)))
     assert (spectra.layer, spectra.target, spectra.log_gain, spectra.history) == ("1", None, None, None)
     assert {a.dtype for a in (spectra.power, spectra.weight, spectra.shares)} == {np.dtype(np.float32)}
@@ -44,7 +45,7 @@ def test_measures_what_numpy_measures(shape):
 def test_properties_agree_with_the_functions_of_bands_and_the_power():
     spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
     assert spectra.bands == Bands.equal_area(3)
-    np.testing.assert_array_equal(spectra.classes, classify_filters(torch.from_numpy(spectra.shares)).numpy())
+    np.testing.assert_array_equal(spectra.band_index, classify_filters(torch.from_numpy(spectra.shares)).numpy())
     np.testing.assert_allclose(spectra.proportion, frequency_proportion(conv(40, 3, 5, 5).weight, 3).numpy())
     rho = np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
     band = np.searchsorted(spectra.bands.edges[1:-1], rho, side="right")
@@ -112,7 +113,6 @@ def test_provenance_becomes_plain_scalars():
     ("changes", "message"),
     [
         ({"power": np.zeros((4, 8, 7))}, "power must have shape"),
-        ({"power": np.zeros((0, 8, 8))}, "none of them 0"),
         ({"power": np.full((4, 8, 8), -1.0)}, "not be negative"),
         ({"power": np.full((4, 8, 8), np.nan)}, "power holds NaN or infinite values in 4 of 4"),
         ({"power": np.zeros((4, 8, 8), complex)}, "real numbers"),
@@ -120,12 +120,10 @@ def test_provenance_becomes_plain_scalars():
         ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
         ({"shares": np.ones((4, 2))}, "sum to 1"),
         ({"log_gain": np.zeros((4, 3, 5))}, "kx=3"),
-        ({"log_gain": np.zeros((2, 3, 3))}, "filter=4"),
         ({"target": {"low": 0.5}}, "sum to 1"),
         ({"layer": "a\0b"}, "NUL"),
         ({"bands": Bands((0, 0.4, 1), ("a", "\ud800"))}, "surrogates"),
         ({"provenance": {"flag": True}}, "'flag' must be text"),
-        ({"provenance": {"values": [1]}}, r"got \[1\]; convert it with str"),
         ({"provenance": {"big": 2**63}}, "64-bit"),
         ({"provenance": {"": 1}}, "non-empty"),
     ],
@@ -140,9 +138,7 @@ def test_invalid_spectra_are_refused(changes, message):
     ("changes", "message"),
     [
         ({"epochs": [1, 1]}, "must increase"),
-        ({"epochs": [-1, 0]}, "must increase"),
         ({"epochs": [0.0, 1.0]}, "integers"),
-        ({"epochs": [0, 1, 2]}, "epoch=3"),
         ({"weight": [np.zeros((4, 2, 3, 3)), np.zeros((4, 2, 5, 5))]}, "different shapes"),
         ({"shares": np.full((2, 4, 2), np.inf)}, "history.shares holds NaN or infinite values in 2 of 2"),
         ({"log_gain": np.zeros((1, 4, 3, 3))}, "epoch=2"),
@@ -222,7 +218,7 @@ def test_repr_is_one_line():
 def test_history_has_classes_and_proportions():
     shares = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]])
     history = SpectraHistory([0, 1], np.ones((2, 2, 4, 4)), np.ones((2, 2, 1, 2, 2)), shares)
-    np.testing.assert_array_equal(history.classes, [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(history.band_index, [[0, 1], [0, 0]])
     np.testing.assert_array_equal(history.proportion, [[0.5, 0.5], [1, 0]])
 
 
@@ -241,22 +237,9 @@ def test_all_spatial_layers():
     assert [s.layer for s in measure_layers(model, ["3.0"])] == ["3.0"]
 
 
-def test_many_channels_are_measured_as_numpy_measures_them():
-    layer = conv(3, 50, 3, 2)
-    weight = layer.weight.detach().numpy().astype(np.float64)
-    power = np.fft.fftshift(np.square(abs(np.fft.fft2(weight, s=(32, 32)))).sum(1) / 32**2, axes=(-2, -1))
-    spectra = measure_spectra(layer)
-    np.testing.assert_allclose(spectra.power, power, rtol=1e-5)
-    np.testing.assert_allclose(spectra.shares, band_shares(layer.weight.detach().double()), rtol=1e-5)
-
-
 def test_invalid_layers_are_refused():
     model = nn.Sequential(conv(2, 3, 3, 3), nn.ReLU())
     with pytest.raises(ValueError, match=r"different names, at least one, got \['0', '0'\]"):
         measure_layers(model, ["0", "0"])
-    with pytest.raises(ValueError, match="at least one"):
-        measure_layers(model, [])
-    with pytest.raises(ValueError, match="'1' is a ReLU"):
-        measure_layers(model, ["0", "1"])
     with pytest.raises(ValueError, match="no spatial Conv2d"):
         measure_layers(nn.Linear(2, 2))

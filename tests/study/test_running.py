@@ -234,6 +234,13 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     assert "mean_bar" not in gather(plain, out).rows[0].measures()
     c_bar.write_text('{"mean_bar": NaN, "accuracy": {}, "images": 1, "seconds": 1, "version": ""}')
     assert "bar.json: mean_bar must be" in gather(study, out).failures["low/seed-0"]
+    values = {"mean_bar": 0.5, "accuracy": {}, "images": 1, "seconds": 1.0, "version": "", "weights_sha256": None}
+    c_bar.write_text(json.dumps(values))
+    assert gather(study, out).rows[0].report.mean_bar == 0.5
+    c_bar.write_text(json.dumps(values | {"weights_sha256": "0"}))
+    assert "bar.json is of another model than the run's; remove it" in gather(study, out).failures["low/seed-0"]
+    CorruptionResult({}).save(c_bar.parent / "evaluation.json")
+    assert "evaluation.json is of another model than the run's" in gather(study, out).failures["low/seed-0"]
 
 
 def test_in_a_process_of_its_own(write, tree, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import freqfast
 from freqfast import effective_weight
 from freqfast.corruptions import CORRUPTIONS, available, corrupt
 from freqfast.data import load_data
@@ -125,6 +126,17 @@ def test_spectra_are_those_of_the_model(finished):
         power = file["entry/spectra/power"][()]
     assert power.shape == (8, 32, 32)
     np.testing.assert_allclose(power.sum((1, 2)), (weight**2).sum((1, 2, 3)), rtol=1e-5)
+
+
+def test_spectra_say_where_they_come_from(finished):
+    run, _ = finished
+    provenance = dict(read_spectra(run.path / "spectra.h5").provenance)
+    assert json.loads(provenance.pop("model_options")) == {"width": 8}
+    assert json.loads(provenance.pop("callbacks")) == TINY.callbacks
+    assert provenance == {
+        "recipe": "tiny", "seed": 0, "epochs": 2, "model": "resnet18", "data": run.environment.data.name,
+        "data_sha256": run.environment.data.sha256, "freqfast": freqfast.__version__,
+    }  # fmt: skip
 
 
 def test_progress_covers_fit_and_evaluation(finished):

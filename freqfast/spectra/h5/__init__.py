@@ -1,23 +1,24 @@
-"""Filter spectra in HDF5: write, read, validate. Opens with a picture in silx, h5web and HDFView, by name in xarray.
+"""Filter spectra in HDF5: write and read. Opens with a picture in silx, h5web and HDFView, by name in xarray.
 
-Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the same group, ``?`` what may be absent::
+Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the same group, ``?`` what may be absent::
 
     {
-      "@NX_class": "NXroot", "@default": "entry", "@freqfast_schema": 1,
+      "@NX_class": "NXroot", "@default": "entry", "@freqfast_schema": 2,
       "@creator": "freqfast", "@creator_version": "...", "@file_name": "...", "@file_time": "ISO 8601 with zone",
       "@HDF5_Version": "...", "@h5py_version": "...",
       "entry": {
         "@NX_class": "NXentry", "@default": "spectra",
+        "title": "UTF-8 text[]",
         "spectra": {
           "@NX_class": "NXdata", "@signal": "power", "@axes": ["filter", "fy", "fx"],
           "@auxiliary_signals": ["response_db"],
-          "@layer": "name of the convolution in its model",
+          "@title": "...", "@layer": "name of the convolution in its model",
           "power":             "float32[filter, fy, fx]; sums to the filter's squared L2 norm",
           "response_db":       "float32[filter, fy, fx]; power gain in dB: 0 at unit gain, ends 120 below the peak",
-          "phase?":            "float32[filter, channel, fy, fx]; radians, about the kernel's centre; up to 4 channels",
+          "phase?":            "float32[filter, channel, fy, fx]; rad, about the kernel's centre; up to 4 channels",
           "weight":            "float32[filter, channel, ky, kx]; the filters as applied in eval mode",
           "shares":            "float32[filter, band]; each filter's energy by band, sums to 1 (0 without energy)",
-          "classes":           "int64[filter]; index of the band with the largest share",
+          "band_index":        "int64[filter]; the band with the filter's largest share, as its position in band",
           "energy":            "float64[filter]; squared L2 norm",
           "band_lower":        "float64[band]; cycles/pixel, included",
           "band_upper":        "float64[band]; cycles/pixel, excluded but for the last",
@@ -25,22 +26,23 @@ Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
           "energy_proportion": "float64[band]; share of the layer's energy",
           "target?":           "float64[band]; proportion that training enforced",
           "log_gain?":         "float32[filter, gain_fy, gain_fx], without filter where all filters share gains",
-          "filter": "int64", "channel": "int64", "ky": "int64", "kx": "int64", "band": "UTF-8 name",
+          "filter": "int64", "channel": "int64", "ky": "int64, pixel", "kx": "int64, pixel", "band": "UTF-8 name",
           "fy": "float64, cycles/pixel", "fx": "same as fy",
           "gain_fy?": "float64, cycles/pixel, the kernel's DFT grid", "gain_fx?": "float64, cycles/pixel"
         },
         "training?": {
           "@NX_class": "NXdata", "@signal": "power", "@axes": ["epoch", "filter", "fy", "fx"],
           "@default_slice": ["last record", "0", ".", "."],
-          "@layer": "name of the convolution in its model",
+          "@title": "...", "@layer": "name of the convolution in its model",
           "power":       "float32[epoch, filter, fy, fx]",
           "weight":      "float32[epoch, filter, channel, ky, kx]",
           "shares":      "float32[epoch, filter, band]",
-          "classes":     "int64[epoch, filter]",
+          "band_index":  "int64[epoch, filter]",
           "proportion":  "float64[epoch, band]",
           "log_gain?":   "float32[epoch, filter, gain_fy, gain_fx], without filter where all filters share gains",
-          "epoch": "int64, epochs trained", "filter": "int64", "channel": "int64", "ky": "int64", "kx": "int64",
-          "band": "UTF-8 name", "fy": "float64, cycles/pixel", "fx": "same as fy",
+          "epoch": "int64, epochs trained", "filter": "int64", "channel": "int64",
+          "ky": "int64, pixel", "kx": "int64, pixel", "band": "UTF-8 name",
+          "fy": "float64, cycles/pixel", "fx": "same as fy",
           "gain_fy?": "float64, cycles/pixel, the kernel's DFT grid", "gain_fx?": "float64, cycles/pixel"
         },
         "layers?": {
@@ -52,10 +54,15 @@ Schema 1, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
       }
     }
 
-Every dataset has a ``@long_name``, with its unit in it; axes in cycles/pixel have these as ``@units``, too; ``power``
-and ``response_db`` have the ``@interpretation`` image. ``training`` belongs to the layer of ``spectra``; ``layers``
-lists all layers, in the model's order, where there are several. Readers ignore names that they do not know, so
-additions keep the schema's number; any other change raises it.
+What has a unit (dB, rad, pixel, cycles/pixel) has it as ``@units``, which readers write after its name; other datasets
+that are no axes have a ``@long_name``. ``power`` and ``response_db`` have the ``@interpretation`` image, and ``power``
+says its ``@normalization``. ``training`` belongs to the layer of ``spectra``; ``layers`` lists all layers, in the
+model's order, where there are several. Readers ignore names that they do not know, so additions keep the schema's
+number; any other change raises it. Schema 1, of freqfast 0.1, is read too: it had ``classes`` for ``band_index``.
+
+The provenance in a run's file: ``recipe``, ``seed``, ``epochs``, ``model`` with its ``model_options`` and ``callbacks``
+with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast`` (the version), and the shell
+``command`` that made the file. An export has ``source`` and ``sha256`` of the model file besides.
 
 Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
 before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts have
@@ -65,7 +72,6 @@ first to read a stranger's file, as the command line does.
 
 from freqfast.spectra.h5.reading import check_readable, read_layers, read_spectra
 from freqfast.spectra.h5.schema import SCHEMA
-from freqfast.spectra.h5.validation import validate
 from freqfast.spectra.h5.writing import write_spectra
 
-__all__ = ["SCHEMA", "check_readable", "read_layers", "read_spectra", "validate", "write_spectra"]
+__all__ = ["SCHEMA", "check_readable", "read_layers", "read_spectra", "write_spectra"]

@@ -17,7 +17,7 @@ from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra.h5.schema import DIMS, MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
 
-__all__ = ["check_readable", "check_stored", "open_export", "read_all", "read_layers", "read_spectra"]
+__all__ = ["check_readable", "read_layers", "read_spectra"]
 
 _SECONDS = 20.0  # that reading may take, and one more for each MB
 
@@ -42,7 +42,7 @@ def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spec
         ...     read_spectra(f"{folder}/filters.h5").power.shape
         (8, 32, 32)
     """
-    with open_export(path) as file:
+    with _open(path) as file:
         groups = _layer_groups(file)
         if layer not in (None, *groups):
             raise ValueError(f"it has no layer {layer!r}; its layers are {', '.join(groups)}")
@@ -66,13 +66,8 @@ def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
         ...     [spectra.layer for spectra in read_layers(f"{folder}/filters.h5")]
         ['0']
     """
-    with open_export(path) as file:
-        return read_all(file)
-
-
-def read_all(file: h5py.File) -> list[Spectra]:
-    """The spectra of all layers of an open export."""
-    return [_read_layer(file, group, name) for name, group in _layer_groups(file).items()]
+    with _open(path) as file:
+        return [_read_layer(file, group, name) for name, group in _layer_groups(file).items()]
 
 
 def check_readable(path: str | os.PathLike[str]) -> None:
@@ -115,7 +110,7 @@ def _try_reading(path: str | os.PathLike[str], seconds: int) -> None:
 
 
 @contextmanager
-def open_export(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """An export, open for reading; whatever is wrong with it becomes one error that names the file."""
     path = Path(path)
     if not path.exists():
@@ -167,7 +162,7 @@ def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
     if _has(entry, "training"):
         read.append(_child(entry, "training", h5py.Group))
     places = [(group, name) for group in read for name in (*DIMS, "epoch") if _has(group, name)]
-    declared = sum(check_stored(_child(*place, h5py.Dataset)).nbytes for place in places)
+    declared = sum(_check_stored(_child(*place, h5py.Dataset)).nbytes for place in places)
     stored = file.id.get_filesize()
     if declared > max(MAX_BYTES // 4, 100 * stored):
         raise ValueError(f"its layers declare {declared:,} bytes for the {stored:,} that the file has")
@@ -202,7 +197,7 @@ def _read_layer(file: h5py.File, group: h5py.Group, name: str) -> Spectra:
 
 
 def _bands(group: h5py.Group) -> Bands:
-    names = check_stored(_child(group, "band", h5py.Dataset))
+    names = _check_stored(_child(group, "band", h5py.Dataset))
     if h5py.check_string_dtype(names.dtype) is None or names.ndim != 1 or names.size > 1024:
         raise ValueError(f"{names.name} must hold up to 1024 names, got {names.dtype}{list(names.shape)}")
     lower, upper = _array(group, "band_lower", ndim=1), _array(group, "band_upper", ndim=1)
@@ -238,7 +233,7 @@ def _child(group: h5py.Group, name: str, kind: type) -> Any:
     return group[name]
 
 
-def check_stored(dataset: h5py.Dataset) -> h5py.Dataset:
+def _check_stored(dataset: h5py.Dataset) -> h5py.Dataset:
     """The dataset, if the file itself stores it and its declared size is in proportion to that."""
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{dataset.name} is stored in another file, which is not read")
@@ -252,7 +247,7 @@ def check_stored(dataset: h5py.Dataset) -> h5py.Dataset:
 
 
 def _array(group: h5py.Group, name: str, ndim: int | None = None) -> np.ndarray:
-    dataset = check_stored(_child(group, name, h5py.Dataset))
+    dataset = _check_stored(_child(group, name, h5py.Dataset))
     if dataset.dtype.kind not in "iuf" or ndim not in (None, dataset.ndim):
         raise ValueError(
             f"{dataset.name} must hold numbers in {ndim or 'some'} dimensions, got {dataset.dtype}{list(dataset.shape)}"

@@ -14,10 +14,10 @@ from torch import nn
 from freqfast import __version__
 from freqfast.files import replacing
 from freqfast.spectra import Spectra, measure_spectra
-from freqfast.spectra.h5.schema import CPP, DIMS, HISTORY, LIBVER, LONG_NAMES, MAX_BYTES, SCHEMA
+from freqfast.spectra.h5.schema import DIMS, HISTORY, LIBVER, LONG_NAMES, MAX_BYTES, NORMALIZATION, SCHEMA, UNITS
 from freqfast.spectral.spectrum import frequencies
 
-__all__ = ["export_image", "write_spectra"]
+__all__ = ["write_spectra"]
 
 _CHUNK_BYTES = 2**18
 _TEXT = h5py.string_dtype()
@@ -43,10 +43,13 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
     """
     if isinstance(spectra, nn.Module):
         spectra = measure_spectra(spectra)
-    layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
+    layers = list(spectra) if isinstance(spectra, Sequence) else [spectra]
     _check_layers(layers)
     # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written.
-    image = export_image(layers, Path(path).name)
+    # Not HDF5's own image of a file: with HDF5 1.14 that has a wrong checksum, which no reader accepts.
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=LIBVER) as file:
+        _fill(file, layers, Path(path).name)
     try:
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(image.getbuffer())
@@ -58,6 +61,9 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
 
 def _check_layers(layers: Sequence[Spectra]) -> None:
     """Raise if one file cannot hold the layers."""
+    for spectra in layers:
+        if not isinstance(spectra, Spectra):
+            raise TypeError(f"spectra must be Spectra, a list of them, or a model, got {type(spectra).__name__}")
     names = [spectra.layer for spectra in layers]
     if not layers or len(set(names)) < len(names):
         raise ValueError(f"a file holds one or more layers of different names, got {names}")
@@ -75,15 +81,6 @@ def _check_layers(layers: Sequence[Spectra]) -> None:
             raise ValueError(f"layer {name!r} cannot name an HDF5 group; rename it or write it to a file of its own")
 
 
-def export_image(layers: Sequence[Spectra], name: str) -> io.BytesIO:
-    """A file of one or more layers' spectra in memory; `name` is the one that it will have."""
-    # Not HDF5's own image of a file: with HDF5 1.14 that has a wrong checksum, which no reader accepts.
-    image = io.BytesIO()
-    with h5py.File(image, "w", libver=LIBVER) as file:
-        _fill(file, layers, name)
-    return image
-
-
 def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
     file.attrs.update(
         NX_class="NXroot",
@@ -98,13 +95,18 @@ def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
     )
     entry = file.create_group("entry")
     entry.attrs.update(NX_class="NXentry", default="spectra")
+    entry.create_dataset("title", data=_title(layers[0]), dtype=_TEXT, track_times=False)
     entry.create_group("provenance").attrs.update(NX_class="NXcollection", **layers[0].provenance)
     first = _write_layer(entry, "spectra", layers[0])
     if (history := layers[0].history) is not None:
         by_epoch = {name: getattr(history, name) for name in HISTORY}
         training = _nxdata(entry, "training", by_epoch, {"epoch": history.epochs, **_scales(layers[0])})
         last = str(len(history.epochs) - 1)
-        training.attrs.update(layer=layers[0].layer, default_slice=np.array([last, "0", ".", "."], dtype=_TEXT))
+        training.attrs.update(
+            layer=layers[0].layer,
+            title=f"{_title(layers[0])}, by epoch",
+            default_slice=np.array([last, "0", ".", "."], dtype=_TEXT),
+        )
     if len(layers) > 1:
         collection = entry.create_group("layers", track_order=True)  # the model's order, not the alphabet's
         collection.attrs["NX_class"] = "NXcollection"
@@ -119,9 +121,17 @@ def _write_layer(parent: h5py.Group, name: str, spectra: Spectra) -> h5py.Group:
     arrays["band_upper"] = np.array(spectra.bands.edges[1:])
     arrays["target"] = None if spectra.target is None else np.array(list(spectra.target.values()))
     group = _nxdata(parent, name, arrays, _scales(spectra))
-    group.attrs.update(layer=spectra.layer, auxiliary_signals=np.array(["response_db"], dtype=_TEXT))
+    group.attrs.update(
+        layer=spectra.layer, title=_title(spectra), auxiliary_signals=np.array(["response_db"], dtype=_TEXT)
+    )
     group["response_db"].attrs["interpretation"] = "image"
     return group
+
+
+def _title(spectra: Spectra) -> str:
+    """What a viewer writes above the spectra."""
+    known = [f"{name} {spectra.provenance[name]}" for name in ("recipe", "seed") if name in spectra.provenance]
+    return ", ".join([f"Power spectra of the filters of {spectra.layer or 'a layer'}", *known])
 
 
 def _scales(spectra: Spectra) -> dict[str, np.ndarray]:
@@ -156,15 +166,16 @@ def _nxdata(
         dataset = _describe(group.create_dataset(key, data=array, **_storage(key, array, dims[key])))
         for axis, dim in enumerate(dims[key]):
             dataset.dims[axis].attach_scale(group[dim])
-    group["power"].attrs["interpretation"] = "image"
+    group["power"].attrs.update(interpretation="image", normalization=NORMALIZATION)
     return group
 
 
 def _describe(dataset: h5py.Dataset) -> h5py.Dataset:
     name = dataset.name.rsplit("/", 1)[-1]
-    dataset.attrs["long_name"] = LONG_NAMES.get(name, name)
-    if dataset.attrs["long_name"].endswith(f"({CPP})"):
-        dataset.attrs["units"] = CPP
+    if name in UNITS:
+        dataset.attrs["units"] = UNITS[name]
+    elif name in LONG_NAMES:
+        dataset.attrs["long_name"] = LONG_NAMES[name]
     return dataset
 
 

@@ -64,7 +64,14 @@ def spectra():
         epochs=3,
         gains="filter",
         target={"low": 0.75, "high": 0.25},
-        provenance={"recipe": "π\n" * 40_000, "seed": -(2**63), "lr": 0.1, "loss": float("nan"), "empty": ""},
+        provenance={
+            "notes": "π\n" * 40_000,
+            "seed": 3,
+            "least": -(2**63),
+            "lr": 0.1,
+            "loss": float("nan"),
+            "empty": "",
+        },
     )
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import h5py
 import numpy as np
+import pytest
 
 import freqfast.spectra.h5
 from freqfast.spectra.h5 import SCHEMA, write_spectra
@@ -18,10 +19,9 @@ def test_plain_h5py_sees_the_schema(path, spectra):
         signal = group[group.attrs["signal"]]
         assert signal.attrs["interpretation"] == "image"
         assert (signal.compression, signal.shuffle, signal.chunks) == ("gzip", True, (6, 16, 16))
-        for name in ("fy", "fx"):
-            assert group[name].attrs["units"] == "cycles/pixel"
-            assert group[name].attrs["long_name"] == f"{name} (cycles/pixel)"
-        assert dict(file["entry/provenance"].attrs)["seed"] == -(2**63)
+        assert file["entry/title"].asstr()[()] == group.attrs["title"] == "Power spectra of the filters of 0, seed 3"
+        assert signal.attrs["normalization"] == "sums over fy and fx to the squared L2 norm of the filter's weight"
+        assert dict(file["entry/provenance"].attrs)["least"] == -(2**63)
         training = file["entry/training"]
         assert list(training.attrs["default_slice"]) == ["2", "0", ".", "."]
         np.testing.assert_array_equal(training["epoch"], [3, 4, 5])
@@ -29,6 +29,8 @@ def test_plain_h5py_sees_the_schema(path, spectra):
 
 def kind_of(dataset):
     """A dataset as the description writes it: its dtype and, unless it is an axis, its dimensions."""
+    if dataset.shape == ():
+        return "UTF-8 text[]"
     dtype = "UTF-8 name" if h5py.check_string_dtype(dataset.dtype) else str(dataset.dtype)
     if dataset.is_scale:
         return dtype
@@ -81,11 +83,25 @@ def test_derived_arrays_are_written(path, spectra):
     with h5py.File(path) as file:
         group, training = file["entry/spectra"], file["entry/training"]
         assert list(group.attrs["auxiliary_signals"]) == ["response_db"]
-        for name in ("response_db", "phase", "classes", "energy", "proportion", "energy_proportion"):
+        for name in ("response_db", "phase", "band_index", "energy", "proportion", "energy_proportion"):
             np.testing.assert_array_equal(group[name], getattr(spectra, name))
-        for name in ("classes", "proportion"):
+        for name in ("band_index", "proportion"):
             np.testing.assert_array_equal(training[name], getattr(spectra.history, name))
-        assert group["response_db"].attrs["long_name"] == "frequency response (dB)"
+
+
+UNITS = {
+    "response_db": "dB", "phase": "rad", "ky": "pixel", "kx": "pixel", "band_lower": "cycles/pixel",
+    "band_upper": "cycles/pixel", "fy": "cycles/pixel", "fx": "cycles/pixel", "gain_fy": "cycles/pixel",
+    "gain_fx": "cycles/pixel",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["entry/spectra", "entry/training"])
+def test_a_dataset_has_units_or_a_name_in_words(path, place):
+    with h5py.File(path) as file:
+        for name, dataset in file[place].items():
+            assert dataset.attrs.get("units") == UNITS.get(name)
+            assert ("long_name" in dataset.attrs) == (name not in UNITS and not dataset.is_scale), name
 
 
 def test_the_format_has_checksums(path):
@@ -113,7 +129,7 @@ def test_text_is_scalar_and_every_dimension_has_one_scale(path):
     with h5py.File(path) as file:
         visit("/", file)
         file.visititems(visit)
-    assert len(datasets) == 19
+    assert len(datasets) == 20  # and the title, which has no dimension
 
 
 def test_large_layers_are_chunked_by_filters(tmp_path, make_spectra):

@@ -1,9 +1,5 @@
 """Tools that open HDF5 files find the power spectrum, its axes and their names."""
 
-import re
-import shutil
-import subprocess
-
 import h5py
 import numpy as np
 import pytest
@@ -69,19 +65,3 @@ def test_nexusformat_finds_plottable_data(path, several, spectra, layers):
     root = nexus.nxload(str(several))
     np.testing.assert_array_equal(root.plottable_data.nxsignal.nxdata, layers[0].power)
     np.testing.assert_array_equal(root["entry/layers/block.0.conv"].nxsignal.nxdata, layers[2].power)
-
-
-@pytest.mark.parametrize(
-    ("command", "wanted"),
-    [
-        (("h5ls", "-r"), (r"spectra/power +Dataset {6, 16, 16}", r"training/power +Dataset {3, 6, 16, 16}")),
-        (("h5dump", "-A", "-g", "/entry/spectra"), ('"image"', '"cycles/pixel"', '"filter", "fy", "fx"')),
-        (("h5dump", "-d", "/entry/spectra/shares"), (r"DATASPACE  SIMPLE { \( 6, 2 \)",)),
-    ],
-)
-def test_hdf5_command_line_tools_read_it(path, command, wanted):
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed (Debian: hdf5-tools)")
-    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert all(re.search(pattern, done.stdout) for pattern in wanted), done.stdout

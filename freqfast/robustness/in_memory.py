@@ -1,0 +1,136 @@
+"""Accuracy under corruption of a model on images in memory, in one call."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from freqfast.corruptions import available
+from freqfast.data.images import ImageData, ImageSet
+from freqfast.models.classifier import Classifier
+from freqfast.models.file import check_normalisation
+from freqfast.progress import Progress, notebook_progress
+from freqfast.robustness.evaluation import evaluate_source
+from freqfast.robustness.result import CorruptionResult
+from freqfast.robustness.sources import corrupted_source
+from freqfast.spectral.surgery import unwrap
+
+__all__ = ["evaluate"]
+
+Images: TypeAlias = np.ndarray | Tensor | ImageSet | ImageData | Iterable[Any]
+
+
+def evaluate(
+    model: nn.Module,
+    images: Images,
+    labels: ArrayLike | Tensor | None = None,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    corruptions: Sequence[str] | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    precision: str = "auto",
+    progress: Progress | None = None,
+) -> CorruptionResult:
+    """Accuracy of a model on images, as they are and under corruption.
+
+    Args:
+        model: Maps normalised images ``(N, 3, H, W)`` to logits; it is not changed.
+        images: uint8 ``(N, H, W, 3)`` or ``(N, 3, H, W)``, array or tensor, with `labels`; or an `ImageSet`; or an
+            `ImageData`, of which the test images are taken; or a DataLoader of images and labels. What that gives as
+            floats ``(n, 3, H, W)`` is taken as normalised by `mean` and `std`, as the model needs it.
+        labels: ``(N,)`` integers, with an array of images only.
+        mean: Channel means of the model's normalisation, for pixels in [0, 1]; by default those of an `ImageData`.
+        std: Its standard deviations, likewise.
+        corruptions: Names, see `freqfast.corruptions.corrupt`; by default those of CIFAR-10-C and other packages that
+            can run here. Each is measured at all five severities.
+        seed: Seed of the corruptions.
+        device: Where to run; by default where the model is.
+        precision: See `freqfast.compute.precision.resolve_precision`.
+        progress: Called as ``progress(done, total, message)`` after each batch; by default a bar in a notebook.
+
+    Returns:
+        What was found: ``clean``, ``mean15``, ``mean()`` over all that was measured, ``accuracy`` by corruption and
+        severity, and outcomes by image, by which `freqfast.robustness.compare` pairs two results.
+
+    Raises:
+        TypeError: If the model is no module, or images or labels have the wrong type.
+        ValueError: If a shape does not fit, the normalisation is missing or not a loader's, or the model cannot take
+            the images.
+
+    Examples:
+        >>> brightest_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> images = np.full((2, 16, 16, 3), (10, 30, 20), np.uint8)
+        >>> result = evaluate(
+        ...     brightest_colour, images, labels=[1, 2], mean=(0, 0, 0), std=(1, 1, 1), corruptions=["brightness"]
+        ... )
+        >>> result.clean, result.mean()
+        (0.5, 0.5)
+    """
+    unwrap(model)  # raises if it is no model
+    name, classes = "images", None
+    if isinstance(images, ImageData):
+        name, classes = images.name, images.classes
+        mean, std = mean or images.mean, std or images.std
+    if mean is None or std is None:
+        raise ValueError("pass mean and std, the model's normalisation: three numbers each for pixels in [0, 1]")
+    mean, std = tuple(map(float, mean)), tuple(map(float, std))
+    check_normalisation(mean, std)
+    sample = _image_set(images, labels, mean, std)
+    classifier = Classifier(model, mean, std, device, precision, name=type(model).__name__)
+    source = corrupted_source(sample, corruptions or available(), seed, name=name, classes=classes)
+    [result] = evaluate_source([classifier], source, progress=progress or notebook_progress())
+    return result
+
+
+def _image_set(images: Images, labels: Any, mean: Sequence[float], std: Sequence[float]) -> ImageSet:
+    is_array = isinstance(images, (np.ndarray, Tensor))
+    if is_array != (labels is not None):
+        raise TypeError(f"labels go with an array of images, got {type(images).__name__} and {type(labels).__name__}")
+    if isinstance(images, ImageData):
+        return images.test
+    if isinstance(images, ImageSet):
+        return images
+    if is_array:
+        return ImageSet(_levels(images), _integers(labels))
+    if not isinstance(images, Iterable):
+        got = type(images).__name__
+        raise TypeError(f"images must be an array, an ImageSet, an ImageData or a DataLoader, got {got}")
+    batches = [(_levels(batch[0], mean, std), _integers(batch[1])) for batch in images]
+    if not batches:
+        raise ValueError("the DataLoader gives no images")
+    return ImageSet(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+
+
+def _levels(images: Any, mean: Sequence[float] = (), std: Sequence[float] = ()) -> np.ndarray:
+    """Images as levels ``(N, H, W, 3)``; floats ``(N, 3, H, W)`` with their normalisation undone, where it is given."""
+    pixels = _array(images)
+    if pixels.dtype.kind == "f" and mean:
+        levels = 255 * (pixels * np.reshape(std, (3, 1, 1)) + np.reshape(mean, (3, 1, 1)))
+        if levels.min() < -1 or levels.max() > 256:
+            raise ValueError(
+                f"the DataLoader does not normalise by mean and std: undoing that gives pixels from "
+                f"{levels.min() / 255:.3g} to {levels.max() / 255:.3g} in place of 0 to 1; pass those that it uses"
+            )
+        pixels = levels.round().clip(0, 255).astype(np.uint8)
+    if pixels.ndim == 4 and pixels.shape[3] != 3:
+        pixels = pixels.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels)
+
+
+def _integers(labels: Any) -> np.ndarray:
+    array = _array(labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {array.dtype}")
+    return array.astype(np.int64)
+
+
+def _array(values: Any) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+    return np.asarray(values)

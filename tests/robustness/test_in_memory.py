@@ -1,0 +1,105 @@
+"""A model on images in memory: `freqfast.evaluate` against the parts that it is made of."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import freqfast
+from freqfast.data.images import ImageData, ImageSet
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import corrupted_source, evaluate_source
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+NAMES = ["contrast", "gaussian_noise"]
+
+
+@pytest.fixture(scope="module")
+def sample():
+    rng = np.random.default_rng(0)
+    return ImageSet(rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8), rng.integers(0, 4, 6))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+
+@pytest.fixture(scope="module")
+def expected(model, sample):
+    source = corrupted_source(sample, NAMES, seed=5)
+    [found] = evaluate_source([Classifier(model, MEAN, STD, precision="float32")], source)
+    return found.outcomes
+
+
+def evaluate(model, *images, **options):
+    given = {"mean": MEAN, "std": STD, "corruptions": NAMES, "seed": 5, "precision": "float32"}
+    return freqfast.evaluate(model, *images, **given | options)
+
+
+def loader(sample, normalise=True, **types):
+    pixels = torch.tensor(sample.images).permute(0, 3, 1, 2)
+    if normalise:
+        mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+        pixels = (pixels / 255 - mean) / std
+    return DataLoader(TensorDataset(pixels, torch.tensor(sample.labels)), batch_size=4)
+
+
+def test_arrays_tensors_sets_and_loaders(model, sample, expected):
+    planar = torch.tensor(sample.images).permute(0, 3, 1, 2)
+    for given in (
+        (sample.images, sample.labels),
+        (planar, torch.tensor(sample.labels)),
+        (sample.images, sample.labels.tolist()),
+        (sample,),
+        (loader(sample),),
+        (loader(sample, normalise=False),),
+    ):
+        assert evaluate(model, *given).outcomes == expected
+    assert model.training  # it is not changed
+
+
+def test_a_data_set_brings_its_normalisation_and_classes(model, sample):
+    data = ImageData("grey", tuple("abcd"), train=sample, test=sample)
+    found = freqfast.evaluate(model, data, corruptions=["contrast"])
+    provenance = found.provenance
+    assert (provenance.mean, provenance.std) == (data.mean, data.std)
+    assert (provenance.model, provenance.source) == ("Sequential", "grey, corrupted on the fly")
+    few = ImageSet(sample.images[:2], np.array([0, 1]))
+    with pytest.raises(ValueError, match="gives 4 logits, but two, corrupted on the fly has 2 classes"):
+        freqfast.evaluate(model, ImageData("two", ("a", "b"), few, few), corruptions=["contrast"])
+
+
+def test_all_that_can_run_here_by_default(sample):
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
+    found = freqfast.evaluate(model, sample.head(1), mean=MEAN, std=STD)
+    assert tuple(found.accuracy) == freqfast.corruptions.registry.available()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"model": "runs/a"}, TypeError, "model must be a torch.nn.Module, got str"),
+        ({"mean": None}, ValueError, "pass mean and std, the model's normalisation"),
+        ({"mean": (125, 123, 114)}, ValueError, "divide those of pixels from 0 to 255 by 255"),
+        ({"labels": None}, TypeError, "labels go with an array of images, got ndarray and NoneType"),
+        ({"images": 3, "labels": None}, TypeError, "or a DataLoader, got int"),
+        ({"images": [], "labels": None}, ValueError, "the DataLoader gives no images"),
+        ({"images": np.zeros((6, 16, 16, 3))}, ValueError, "images must be uint8 of shape"),
+        ({"images": np.zeros((6, 16, 16), np.uint8)}, ValueError, "images must be uint8 of shape"),
+        ({"labels": [0.5] * 6}, TypeError, "labels must be integers, got float64"),
+        ({"labels": [0, 1]}, ValueError, "labels must be 6 int64"),
+        ({"corruptions": ["rain"]}, ValueError, "'rain'"),
+    ],
+)
+def test_invalid_arguments(model, sample, change, error, message):
+    given = {"model": model, "images": sample.images, "labels": sample.labels} | change
+    with pytest.raises(error, match=message):
+        evaluate(**given)
+
+
+def test_a_loader_of_another_normalisation(model, sample):
+    with pytest.raises(ValueError, match=r"gives pixels from -0\.\d+ to 1\.\d+ in place of 0 to 1"):
+        evaluate(model, loader(sample), std=(0.3, 0.4, 0.5))

@@ -1,0 +1,94 @@
+"""What a notebook shows of results, and the bar that it draws."""
+
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from freqfast import load_run, measure_spectra
+from freqfast.analysis import AnalysisResult, filter_quality
+from freqfast.progress import notebook_progress
+from freqfast.records import as_html
+from freqfast.robustness import CorruptionResult
+from tests.support.finished import image_results, measured, write_run
+
+
+class Cells(HTMLParser):
+    """The texts of a piece of HTML, each with the tags around it."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.texts = [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append((" ".join(self.open), data))
+
+
+def test_all_text_is_escaped():
+    nasty = "<script>&\"'$x$"
+    found = Cells(as_html(nasty, nasty, [(nasty,), (nasty,)]))
+    assert {text for _, text in found.texts} == {nasty}
+    assert [tags for tags, _ in found.texts] == ["p b", "p", "table tr th", "table tr td"]
+    assert found.open == []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return load_run(write_run(tmp_path_factory.mktemp("runs") / "<a>", analyses=image_results(), seed=3))
+
+
+def test_a_run_shows_its_accuracies(run):
+    report = run.report
+    told = f"seed 3, clean 80.00 %, mean15 {100 * report.mean15:.2f} %, low filters 100 %, high filters 0 %"
+    assert repr(run) == f"Run({str(run.path)!r}: mine, {told})"
+    texts = [text for _, text in Cells(run._repr_html_()).texts]
+    assert texts[:2] == [f"Run {run.path}", "mine: a run"]
+    assert dict(zip(texts[2:7], texts[7:], strict=True))["mean15"] == f"{100 * report.mean15:.2f} %"
+
+
+def test_a_result_shows_its_accuracies(run):
+    result = CorruptionResult.load(run.directory.evaluation)
+    told = f"clean 80.00 %, mean15 {100 * result.mean15:.2f} %; 76 cells of 1,000 images"
+    assert repr(result) == f"CorruptionResult({told})"
+    texts = [text for _, text in Cells(result._repr_html_()).texts]
+    assert texts[0] == "Accuracy"
+    assert {"clean", "80.00", "77.41 to 82.36", "fog", f"{100 * result.mean(['fog']):.2f}"} <= set(texts)
+    assert repr(CorruptionResult({})) == "CorruptionResult(nothing measured; 0 cells of 0 images)"
+    few = measured({("fog", 1): 0.5, ("snow", 1): 0.4})
+    assert repr(few) == "CorruptionResult(mean of those measured 45.00 %; 2 cells of 1,000 images)"
+
+
+def test_spectra_show_their_bands():
+    spectra = measure_spectra(torch.nn.Conv2d(3, 4, 3), target={"low": 1.0})
+    texts = [text for _, text in Cells(spectra._repr_html_()).texts]
+    assert texts[:6] == [repr(spectra), "band", "filters (%)", "energy (%)", "target (%)", "low"]
+    assert texts[8] == "100.0"
+    assert "target (%)" not in measure_spectra(torch.nn.Conv2d(3, 4, 3))._repr_html_()
+
+
+def test_analyses_show_their_summaries():
+    for result in (*image_results(), filter_quality(torch.randn(4, 3, 3, 3))):
+        assert len(Cells(result._repr_html_()).texts) > 3
+    assert AnalysisResult(analysis="of nobody")._repr_html_() is None
+
+
+def test_a_bar_in_notebooks_alone(monkeypatch, capsys):
+    assert notebook_progress() is None
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    bar = notebook_progress()  # outside of IPython fastprogress draws it as text
+    for done in (1, 2):
+        bar(done, 2, f"epoch {done}")
+    bar(1, 4, "fog 1")
+    drawn = capsys.readouterr().out
+    assert "100.00% [2/2 " in drawn
+    assert "epoch 2" in drawn
+    assert "25.00% [1/4 " in drawn
