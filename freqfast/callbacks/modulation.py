@@ -29,6 +29,8 @@ class SpectralModulation(LayerCallback):
         layer: Name of the convolution; the first spatial one by default.
         seed: Seed of the perturbation, needed to be equal on all ranks of distributed training; None draws one from
             torch's generator.
+        keep_power: Perturb so that the power of each frequency stays the same in the mean, see `SpectralConv2d`. Off by
+            default, so that recipes and runs of before mean what they meant.
 
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is neither a plain
@@ -43,18 +45,23 @@ class SpectralModulation(LayerCallback):
     _gain: object = None
 
     def __init__(
-        self, per_filter: bool = True, sigma: float = 0.5, layer: str | None = None, seed: int | None = None
+        self,
+        per_filter: bool = True,
+        sigma: float = 0.5,
+        layer: str | None = None,
+        seed: int | None = None,
+        keep_power: bool = False,
     ) -> None:
         check_not_negative(sigma=sigma)
-        self.per_filter, self.sigma, self.layer, self.seed = per_filter, sigma, layer, seed
+        self.per_filter, self.sigma, self.layer, self.seed, self.keep_power = per_filter, sigma, layer, seed, keep_power
         self._draws_before: int | None = None
 
     def _install(self, learn: Learner) -> None:
         conv = self._claim(learn)
         if isinstance(conv, SpectralConv2d):  # the model of another Learner, or of a loaded one: go on with its gains
-            conv.sigma = float(self.sigma)
+            conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
         else:
-            apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed)
+            apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
         self._gain = conv.log_gain
         if opt := _optimizer(learn):
             if insert_parameter(opt.param_lists, conv, conv.log_gain):

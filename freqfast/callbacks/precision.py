@@ -17,9 +17,9 @@ class AutoPrecision(Callback):
     """Runs the model's forward pass under bfloat16 autocast where that pays, on the CPU too.
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast
-    covers the forward call alone, so that an exception or Ctrl-C cannot leave it switched on. On a CPU, convolutions
-    with small output maps are made faster, see `freqfast.compute.small_maps`. The threads of `nn.DataParallel` would
-    use float16, so with it the precision is float32, with a warning.
+    covers the forward call alone, so that an exception or Ctrl-C cannot leave it switched on. On a CPU with AMX,
+    convolutions with small output maps are made faster, see `freqfast.compute.small_maps`. The threads of
+    `nn.DataParallel` would use float16, so with it the precision is float32, with a warning.
 
     Args:
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.

@@ -2,7 +2,7 @@
 
 import torch
 
-__all__ = ["default_device", "resolve_device", "resolve_precision"]
+__all__ = ["cpu_has_amx", "default_device", "resolve_device", "resolve_precision"]
 
 PRECISIONS = ("auto", "bfloat16", "float32")
 
@@ -62,10 +62,28 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
     return "bfloat16" if on_cuda or on_cpu else "float32"
 
 
+def cpu_has_amx() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 by AMX (Intel, from Sapphire Rapids on).
+
+    Examples:
+        >>> cpu_has_amx() in (True, False)
+        True
+    """
+    return _cpu_has("amx_bf16")
+
+
 def _cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 natively; emulation is slower than float32."""
+    return _cpu_has("amx_bf16", "avx512_bf16", "bf16")
+
+
+_OLDER_CHECKS = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+
+
+def _cpu_has(*instructions: str) -> bool:
+    """Whether this CPU has any of these instructions."""
     if hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()
-        return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return any(found.get(name, False) for name in instructions)
+    checks = (getattr(torch.cpu, _OLDER_CHECKS.get(name, ""), None) for name in instructions)
     return any(check() for check in checks if check)

@@ -1,4 +1,4 @@
-"""Faster convolutions with small output maps, as in a ResNet's last stage, on a CPU in bfloat16."""
+"""Faster convolutions with small output maps, as in a ResNet's last stage, in bfloat16 on a CPU with AMX."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
+from freqfast.compute.precision import cpu_has_amx
+
 __all__ = ["SmallMapConvolutions", "small_map_conv2d", "small_map_convolutions"]
 
 # The sizes for which it is faster, measured with oneDNN 3 on AMX.
@@ -19,22 +21,22 @@ SMALLEST = 2**20  # without gradients: 256 to 512 channels do, 256 to 256 do not
 
 
 def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
-    """`SmallMapConvolutions` if a model is on a CPU and has convolutions large enough for it, else no context.
+    """`SmallMapConvolutions` where it pays: on a CPU with AMX, for a model with large convolutions. Else no context.
+
+    A CPU with AVX512-BF16 and no AMX (a Zen 4) is slower with it; `tests/bench/bench_resnet.py` measures both.
 
     Args:
         model: The model that runs in the context.
 
     Examples:
-        >>> model = nn.Conv2d(256, 512, 3, padding=1)
-        >>> with torch.autocast("cpu", torch.bfloat16), small_map_convolutions(model):
-        ...     output = model(torch.zeros(2, 256, 4, 4))
-        >>> type(output.grad_fn).__name__
-        '_StackedConvolutionBackward'
+        >>> with small_map_convolutions(nn.Conv2d(3, 8, 3)) as context:  # too small
+        ...     print(context)
+        None
     """
     device = next((p.device.type for p in model.parameters()), None)
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     large = any(9 * m.out_channels * m.in_channels // m.groups >= _smallest() for m in convs)
-    return SmallMapConvolutions() if device == "cpu" and large else nullcontext()
+    return SmallMapConvolutions() if device == "cpu" and large and cpu_has_amx() else nullcontext()
 
 
 class SmallMapConvolutions(TorchFunctionMode):
@@ -43,6 +45,13 @@ class SmallMapConvolutions(TorchFunctionMode):
     Those have at most 16 output pixels and at least 2^18 weights (2^20 where gradients are off), and run in bfloat16 by
     autocast or by their tensors' type; their results are those of `torch.nn.functional.conv2d` up to rounding. Other
     functions and devices are not changed.
+
+    Examples:
+        >>> conv = nn.Conv2d(256, 512, 3, padding=1)
+        >>> with torch.autocast("cpu", torch.bfloat16), SmallMapConvolutions():
+        ...     output = conv(torch.zeros(2, 256, 4, 4))
+        >>> type(output.grad_fn).__name__
+        '_StackedConvolutionBackward'
     """
 
     def __torch_function__(

@@ -53,12 +53,13 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class Modulation:
-    """Arguments of `apply_modulation`."""
+    """Arguments of `apply_modulation`; files of version 0.1 have no `keep_power`."""
 
     layer: str
     per_filter: bool
     sigma: float
     seed: int
+    keep_power: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,8 @@ def _content(stored: StoredModel) -> bytes:
             raise ValueError(f"{len(found)} layers are {what}, a model file can describe one")
     modulation = equalization = None
     for name, conv in modulated:
-        modulation = Modulation(name, len(conv.log_gain) == conv.out_channels, conv.sigma, conv.seed)
+        per_filter = len(conv.log_gain) == conv.out_channels
+        modulation = Modulation(name, per_filter, conv.sigma, conv.seed, conv.keep_power)
     for name, equalizer in equalized:
         equalization = Equalization(name.removesuffix(".equalizer"), equalizer.bins, float(equalizer.exponent))
     header = Header(

@@ -57,7 +57,7 @@ class Environment:
         python: Version of Python.
         platform: The operating system.
         processor: Name of the CPU.
-        instructions: The CPU's vector instructions that torch uses.
+        instructions: The CPU's vector instructions that torch uses, and AMX where `freqfast.compute.small_maps` does.
         gpu: Name of the GPU, if the run used one.
         cuda: Versions of its libraries.
         device: Where the run trained, such as "cpu" or "cuda:0".

@@ -3,12 +3,14 @@
 - `spectrum` makes frequency grids and power spectra; `bands` divides energy among bands and assigns filters to them.
 - `proportion` projects filters onto bands, `decay` penalises energy outside one; `modulation` learns gains.
 - `perturbation`, `equalization`, `recombination` and `waves` change images; `antialiasing` low-passes before strides.
+- `batch_norm` estimates statistics anew that perturbed layers left behind.
 - `surgery` finds the first convolution and changes models in place; `tensors` has what the others share.
 """
 
 from freqfast.spectral import (
     antialiasing,
     bands,
+    batch_norm,
     decay,
     equalization,
     modulation,
@@ -23,6 +25,7 @@ from freqfast.spectral import (
 __all__ = [
     "antialiasing",
     "bands",
+    "batch_norm",
     "decay",
     "equalization",
     "modulation",

@@ -7,6 +7,7 @@ contrast each change that spectrum in a characteristic way, and equalization tak
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,18 +35,19 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
         ``pool (F, B)``, whose columns average a half plane's power over each bin, DC left out; and ``spread (B, F)``,
         which interpolates values of the bins linearly to all frequencies, zero at DC.
     """
-    rho = torch.from_numpy(radial_frequencies(height, width, half=True).ravel())
+    rho = radial_frequencies(height, width, half=True).ravel()
     step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
-    position = ((rho - LOWEST_FREQUENCY) / step).clamp(0, bins - 1)
-    distance = (position[:, None] - torch.arange(bins, device="cpu")).abs()
-    distance[rho == 0] = math.inf
-    weight = (1 - distance).clamp(min=0)
-    counted = weight * torch.from_numpy(half_plane_counts(width)).expand(height, -1).reshape(-1, 1)
+    position = ((rho - LOWEST_FREQUENCY) / step).clip(0, bins - 1)
+    distance = np.abs(position[:, None] - np.arange(bins))
+    distance[rho == 0] = np.inf
+    weight = (1 - distance).clip(min=0)
+    counted = weight * np.tile(half_plane_counts(width), height)[:, None]
     # If the image is too small to have a frequency in some bin, the nearest one stands in: a larger image may have one.
-    nearest = nn.functional.one_hot(distance.argmin(0), len(rho)).T
-    counted = counted + (counted.sum(0) == 0) * nearest
+    empty = counted.sum(0) == 0
+    counted[distance.argmin(0)[empty], empty] = 1
     pool = counted / counted.sum(0)
-    return pool.float().to(device), weight.T.float().contiguous().to(device)
+    to_all = np.ascontiguousarray(weight.T, np.float32)
+    return torch.from_numpy(pool.astype(np.float32)).to(device), torch.from_numpy(to_all).to(device)
 
 
 class SpectrumEqualizer(nn.Module):
@@ -99,19 +101,32 @@ class SpectrumEqualizer(nn.Module):
             return images
         with full_precision(images.device):
             pixels = at_least_float32(images)
-            height, width = images.shape[2:]
-            pool, spread = (part.to(pixels.dtype) for part in _radial_bins(height, width, self.bins, images.device))
-            spectrum = torch.fft.rfft2(pixels, norm="ortho")
-            power = torch.view_as_real(spectrum).square().sum(-1).mean(1)
-            level = (power.flatten(1) @ pool + FLOOR).log()
-            if self.training:
-                self._follow(level.detach())
-            change = (self.reference.to(level.dtype) - level) * (self.exponent / 2) * (self.batches > 0)
-            gain = (change @ spread).exp().view(len(images), 1, height, -1)
-            equalized = torch.fft.irfft2(spectrum * gain, s=(height, width), norm="ortho").to(images.dtype)
+            equalized = (self._contrast(pixels) if self.bins == 1 else self._spectrum(pixels)).to(images.dtype)
         if images.is_contiguous(memory_format=torch.channels_last):
             equalized = equalized.contiguous(memory_format=torch.channels_last)
         return equalized
+
+    def _spectrum(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[2:]
+        pool, spread = (part.to(pixels.dtype) for part in _radial_bins(height, width, self.bins, pixels.device))
+        spectrum = torch.fft.rfft2(pixels, norm="ortho")
+        power = torch.view_as_real(spectrum).square().sum(-1).mean(1)
+        gain = (self._log_gain(power.flatten(1) @ pool) @ spread).exp()
+        return torch.fft.irfft2(spectrum * gain.unflatten(1, (1, height, -1)), s=(height, width), norm="ortho")
+
+    def _contrast(self, pixels: Tensor) -> Tensor:
+        """With one bin: the mean power of all frequencies but DC is the variance (Parseval), so no FFT is needed."""
+        centred = pixels - pixels.mean((2, 3), keepdim=True)
+        frequencies = pixels.shape[2] * pixels.shape[3] - 1
+        log_gain = self._log_gain(centred.square().sum((2, 3)).mean(1, keepdim=True) / frequencies)
+        return pixels + centred * log_gain.expm1()[:, :, None, None]
+
+    def _log_gain(self, power: Tensor) -> Tensor:
+        """Logarithm of the amplitudes' factor by bin, for samples of this power, ``(N, bins)`` both."""
+        level = (power + FLOOR).log()
+        if self.training:
+            self._follow(level.detach())
+        return (self.reference.to(level.dtype) - level) * (self.exponent / 2) * (self.batches > 0)
 
     @torch.no_grad()
     def _follow(self, level: Tensor) -> None:

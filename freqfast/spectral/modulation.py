@@ -57,7 +57,7 @@ def _real_fourier_basis(
             columns.append(wave / np.linalg.norm(wave))
             owners.append(i)
     basis = torch.from_numpy(np.stack(columns, 1)).to(device, dtype)
-    return basis, torch.tensor(owners, device=device)
+    return basis, torch.from_numpy(np.array(owners)).to(device)
 
 
 def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
@@ -82,7 +82,9 @@ class SpectralConv2d(nn.Conv2d):
     training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal: perturbation in the
     power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours). One draw
     serves a whole batch. It raises the mean power by ``exp(sigma^2 / 2)``, 1.13 times for 0.5, and with it the running
-    variances that a BatchNorm behind the layer keeps for eval mode; they also vary with the last draws.
+    variances that a BatchNorm behind the layer keeps for eval mode. With `keep_power`, ``sigma^2 / 2`` is taken off the
+    log gains, so that the mean power stays. The running variances also vary with the last draws: see
+    `freqfast.spectral.batch_norm`.
 
     The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise depends only on `seed` and the
     number of draws so far: it is the same on every device and, given the seed, on every rank. Each forward pass in
@@ -93,6 +95,7 @@ class SpectralConv2d(nn.Conv2d):
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
         sigma: Standard deviation of the perturbation, in units of the log power gain (nepers of power); 0 for none.
         seed: Seed of the perturbation; None draws one from torch's generator.
+        keep_power: Perturb so that the power that passes at each frequency stays the same in the mean.
         **kwargs: As for `torch.nn.Conv2d`.
 
     Attributes:
@@ -110,6 +113,7 @@ class SpectralConv2d(nn.Conv2d):
 
     log_gain: nn.Parameter
     applies_effective_weight = True  # tells `find_conv` that this forward is understood
+    keep_power = False  # of layers that were pickled before there was the choice
 
     def __init__(
         self,
@@ -117,12 +121,13 @@ class SpectralConv2d(nn.Conv2d):
         per_filter: bool = True,
         sigma: float = 0.0,
         seed: int | None = None,
+        keep_power: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self._init_modulation(per_filter, sigma, seed)
+        self._init_modulation(per_filter, sigma, seed, keep_power)
 
-    def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None) -> None:
+    def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None, keep_power: bool) -> None:
         check_not_negative(sigma=sigma)
         if max(self.kernel_size) < 2:
             raise ValueError("a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel")
@@ -130,7 +135,7 @@ class SpectralConv2d(nn.Conv2d):
         rows = self.out_channels if per_filter else 1
         zeros = torch.zeros(rows, free, dtype=self.weight.dtype, device=self.weight.device)
         self.seed = int(torch.randint(2**31, (), device="cpu")) if seed is None else int(seed)
-        self.sigma = float(sigma)
+        self.sigma, self.keep_power = float(sigma), bool(keep_power)
         self.draws = 0
         self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
 
@@ -146,7 +151,7 @@ class SpectralConv2d(nn.Conv2d):
 
     @torch.compiler.disable  # whose graphs cannot hold a generator, and would be made anew for each count of draws
     def _perturbation(self) -> Tensor:
-        """The next draw of ``sigma * eps``, shaped like the log gains."""
+        """The next draw of ``sigma * eps``, with `keep_power` less ``sigma^2 / 2``, shaped like the log gains."""
         if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws
             raise RuntimeError(
                 "nn.DataParallel's replicas would draw the same perturbation in every step; use "
@@ -155,7 +160,10 @@ class SpectralConv2d(nn.Conv2d):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.draws) % 2**63)
         self.draws += 1
         eps = torch.randn(self.log_gain.shape, generator=generator, dtype=torch.float32, device="cpu")
-        return self.sigma * eps.to(self.log_gain.device, self.log_gain.dtype)
+        noise = self.sigma * eps.to(self.log_gain.device, self.log_gain.dtype)
+        return (
+            noise - self.sigma**2 / 2 if self.keep_power else noise
+        )  # the mean of exp(sigma * eps) is exp(sigma^2 / 2)
 
     def modulated_weight(self, perturbed: bool = False) -> Tensor:
         """Filters that the layer applies, ``(O, I, kH, kW)``, differentiable in weight and gains."""
@@ -174,7 +182,8 @@ class SpectralConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """The convolution's own description and the modulation's."""
-        return f"{super().extra_repr()}, per_filter={len(self.log_gain) > 1}, sigma={self.sigma:g}"
+        kept = ", keep_power=True" if self.keep_power else ""
+        return f"{super().extra_repr()}, per_filter={len(self.log_gain) > 1}, sigma={self.sigma:g}{kept}"
 
 
 def apply_modulation(
@@ -183,6 +192,7 @@ def apply_modulation(
     per_filter: bool = True,
     sigma: float = 0.5,
     seed: int | None = None,
+    keep_power: bool = False,
 ) -> nn.Module:
     """Turn a model's convolution into a `SpectralConv2d`, in place: the module and its parameters keep their identity.
 
@@ -192,6 +202,7 @@ def apply_modulation(
         per_filter: One gain per filter and frequency rather than one per frequency.
         sigma: Standard deviation of the perturbation in training mode (log power gain).
         seed: Seed of the perturbation; None draws one from torch's generator.
+        keep_power: See `SpectralConv2d`.
 
     Returns:
         The same model. In eval mode its outputs do not change until the gains are trained.
@@ -213,7 +224,7 @@ def apply_modulation(
     plain = type(conv)
     conv.__class__ = SpectralConv2d
     try:
-        conv._init_modulation(per_filter, sigma, seed)  # type: ignore[operator]
+        conv._init_modulation(per_filter, sigma, seed, keep_power)  # type: ignore[operator]
     except Exception:
         conv.__class__ = plain
         raise
@@ -238,6 +249,7 @@ def bake_modulation(model: nn.Module) -> nn.Module:
         if isinstance(conv, SpectralConv2d):
             conv.weight.copy_(effective_weight(conv))
             del conv.log_gain, conv.sigma, conv.seed, conv.draws
+            vars(conv).pop("keep_power", None)
             conv.__class__ = nn.Conv2d  # type: ignore[assignment]
     return model
 

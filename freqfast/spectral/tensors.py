@@ -21,12 +21,20 @@ def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for. What
     `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
+
+    Raises:
+        ValueError: If `torch.export` is to leave a size open that they depend on.
     """
     # A first call in inference mode would otherwise keep what training cannot use.
     cached = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
 
     @wraps(function)
     def look_up(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if any(isinstance(argument, torch.SymInt) for argument in args):
+            raise ValueError(
+                f"height and width must be fixed, since {function.__module__} has constants that depend on them: leave "
+                "them out of dynamic_shapes (an equalizer with bins=1 and triangular low-passes take any size)"
+            )
         found = cached(*args, **kwargs)  # type: ignore[arg-type]  # they are hashable
         if any(type(part) is not Tensor for part in (found if isinstance(found, tuple) else (found,))):
             cached.cache_clear()

@@ -14,7 +14,7 @@ from fastai.torch_core import default_device
 
 import freqfast
 from freqfast import __version__
-from freqfast.compute.precision import resolve_device, resolve_precision
+from freqfast.compute.precision import cpu_has_amx, resolve_device, resolve_precision
 from freqfast.data import ImageData
 from freqfast.data.images import data_hash
 from freqfast.data.stored import named_place
@@ -59,7 +59,7 @@ def describe_environment(
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
-        instructions=torch.backends.cpu.get_cpu_capability(),
+        instructions=torch.backends.cpu.get_cpu_capability() + (", AMX" if cpu_has_amx() else ""),
         gpu=torch.cuda.get_device_name(place) if on_gpu else None,
         cuda=Cuda(torch.version.cuda, torch.backends.cudnn.version()) if on_gpu else None,
         device=str(place),

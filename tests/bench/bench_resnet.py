@@ -1,8 +1,8 @@
-"""What the shortcuts of our ResNet-18 save on a CPU in bfloat16: the whole, over it without each.
+"""What the shortcuts of our ResNet-18 save on a CPU in bfloat16: the whole, over it with each the other way.
 
     python -m tests.bench.bench_resnet [--widths 16 32 64] [--batch-size 256] [--rounds 9]
 
-- *small maps*: convolutions of the last stage by `freqfast.compute.small_maps`.
+- *small maps*: convolutions of the last stage by `freqfast.compute.small_maps`; ours where the CPU has AMX.
 - *apart*: activations and sums into memory of their own; torchvision's blocks change them in place.
 
 A training step is forward, backward and SGD under autocast; inference is the network of `freqfast evaluate`, its
@@ -19,13 +19,16 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
 from freqfast.compute.memory import keep_freed_memory
-from freqfast.compute.small_maps import small_map_convolutions
+from freqfast.compute.precision import cpu_has_amx
+from freqfast.compute.small_maps import SmallMapConvolutions
 from freqfast.models.build import build_model, channels_last
 from freqfast.models.folding import fold_batch_norm
 from freqfast.models.resnet import CifarResNet18
 from tests.bench.common import Arguments, interleave, median, now, print_setting, print_table, ratio
 
-ARMS = {"ours": (True, False), "no small maps": (False, False), "in place": (True, True)}
+AMX = cpu_has_amx()
+OTHER = "no small maps" if AMX else "small maps"
+ARMS = {"ours": (AMX, False), OTHER: (not AMX, False), "in place": (AMX, True)}
 OUR_BLOCK = type(CifarResNet18(width=8).layer1[0])
 
 
@@ -62,7 +65,7 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
             module.inplace = in_place
         elif isinstance(module, BasicBlock):
             module.__class__ = BasicBlock if in_place else OUR_BLOCK
-    with torch.inference_mode(not model.training), small_map_convolutions(model) if small_maps else nullcontext():
+    with torch.inference_mode(not model.training), SmallMapConvolutions() if small_maps else nullcontext():
         start = now("cpu")
         work()
         return 1000 * (now("cpu") - start)
@@ -94,7 +97,7 @@ def main() -> None:
             ours = found.pop("ours")
             rows.append((f"{what}, width {width}", median(ours, 1), *(ratio(ms, ours) for ms in found.values())))
     print_setting("cpu", "bfloat16", batch_size=args.batch_size, rounds=args.rounds)
-    print("milliseconds with quartiles; how many times as fast as without, with 95 % intervals")
+    print("milliseconds with quartiles; how many times as fast as the other way, with 95 % intervals")
     print_table(("", "ours", *(f"over {name}" for name in list(ARMS)[1:])), rows)
 
 

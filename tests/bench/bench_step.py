@@ -96,6 +96,7 @@ def single_callbacks(and_all: bool) -> Mapping[str, Recipe]:
     if and_all:
         together = {key: options for recipe in found.values() for key, options in recipe.callbacks.items()}
         found["all"] = replace(plain, callbacks=together)
+    found["SpectrumEqualization, one bin"] = replace(plain, callbacks={"spectrum_equalization": {"bins": 1}})
     return found
 
 

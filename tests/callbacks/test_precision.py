@@ -151,10 +151,12 @@ def test_outputs_of_several_tensors(make_learner):
 
 
 @pytest.mark.skipif(learners.DEVICE != "cpu", reason="small maps are made faster on a CPU")
-def test_convolutions_with_small_maps_are_replaced(make_learner, make_model):
+@pytest.mark.parametrize("amx", [True, False])
+def test_convolutions_with_small_maps_are_replaced_where_amx_is(amx, make_learner, make_model, monkeypatch):
+    monkeypatch.setattr("freqfast.compute.small_maps.cpu_has_amx", lambda: amx)
     model, outputs = make_model(), []
     model[0].extend([nn.AdaptiveAvgPool2d(4), nn.Conv2d(8, 256, 3, padding=1), nn.Conv2d(256, 256, 3, padding=1)])
     model[1][2] = nn.Linear(4 * 256, learners.CLASSES)
     model[0][5].register_forward_hook(lambda module, inputs, output: outputs.append(output))
     make_learner(AutoPrecision("bfloat16"), model).fit(1)
-    assert type(outputs[0].grad_fn).__name__ == "_StackedConvolutionBackward"
+    assert (type(outputs[0].grad_fn).__name__ == "_StackedConvolutionBackward") == amx

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from freqfast.compute import precision
-from freqfast.compute.precision import default_device, resolve_device, resolve_precision
+from freqfast.compute.precision import cpu_has_amx, default_device, resolve_device, resolve_precision
 
 
 @pytest.mark.parametrize(("name", "device"), [("bfloat16", "cuda"), ("float32", torch.device("cpu"))])
@@ -24,22 +24,21 @@ def test_auto_on_cuda_follows_its_generation(monkeypatch, capability, expected):
     assert resolve_precision("auto", "cuda:0") == expected
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True, "bf16": False}, False)],
-)
-def test_cpu_with_native_bfloat16(monkeypatch, found, expected):
+NATIVE = [({}, False, False), ({"avx512_bf16": True, "amx_bf16": False}, True, False), ({"amx_bf16": True}, True, True)]
+
+
+@pytest.mark.parametrize(("found", "bfloat16", "amx"), [*NATIVE, ({"avx2": True, "bf16": True}, True, False)])
+def test_what_a_cpu_has_natively(monkeypatch, found, bfloat16, amx):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
-    assert precision._cpu_has_bfloat16() is expected
+    assert (precision._cpu_has_bfloat16(), cpu_has_amx()) == (bfloat16, amx)
 
 
-def test_cpu_with_native_bfloat16_in_older_torch(monkeypatch):
+@pytest.mark.parametrize(("found", "bfloat16", "amx"), NATIVE)
+def test_what_a_cpu_has_natively_in_older_torch(monkeypatch, found, bfloat16, amx):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert precision._cpu_has_bfloat16()
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    assert not precision._cpu_has_bfloat16()
+    for name, check in (("avx512_bf16", "_is_avx512_bf16_supported"), ("amx_bf16", "_is_amx_tile_supported")):
+        monkeypatch.setattr(torch.cpu, check, lambda name=name: found.get(name, False), raising=False)
+    assert (precision._cpu_has_bfloat16(), cpu_has_amx()) == (bfloat16, amx)
 
 
 def test_this_cpu_as_the_kernel_describes_it():
@@ -51,6 +50,7 @@ def test_this_cpu_as_the_kernel_describes_it():
     if "flags" not in flags:
         pytest.skip("no x86")
     assert precision._cpu_has_bfloat16() == bool(flags & {"avx512_bf16", "amx_bf16"})
+    assert cpu_has_amx() == ("amx_bf16" in flags)
 
 
 def test_unknown_precision_is_refused():

@@ -35,7 +35,7 @@ class Net(nn.Module):
 def test_round_trip(tmp_path, stored, layer, per_filter):
     model = stored.model
     if layer:
-        apply_modulation(model, layer, per_filter, sigma=0.25, seed=7)
+        apply_modulation(model, layer, per_filter, sigma=0.25, seed=7, keep_power=per_filter)
         nn.init.normal_(model.get_submodule(layer).log_gain)
     images = torch.randn(4, 3, 16, 16)
     write_model(tmp_path / "m.safetensors", stored)
@@ -50,6 +50,7 @@ def test_round_trip(tmp_path, stored, layer, per_filter):
         conv = found.model.get_submodule(layer)
         assert isinstance(conv, SpectralConv2d)
         assert (len(conv.log_gain), conv.sigma, conv.seed) == (8 if per_filter else 1, 0.25, 7)
+        assert conv.keep_power is per_filter
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 

@@ -48,11 +48,6 @@ def test_frequency_grids_are_numpys_and_torchs(height, width):
     assert frequencies(width).tolist() == sorted(whole[1])
 
 
-def test_default_grid_has_32_points():
-    assert frequencies().shape == (32,)
-    assert power_spectrum(torch.ones(1, 1, 3, 3)).shape == (1, 32, 32)
-
-
 def test_frequencies_ignore_the_default_device():
     energy_matrix.cache_clear()
     with torch.device("meta"):
@@ -90,12 +85,6 @@ def test_power_sums_to_squared_norm(kernel, extra, channels, seed):
     weight = random_weight(seed, 3, channels, *kernel)
     power = power_spectrum(weight, max(kernel) + extra)
     torch.testing.assert_close(power.sum((1, 2)), weight.square().sum((1, 2, 3)))
-
-
-def test_delta_kernel_is_flat():
-    weight = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
-    weight[0, 0, 2, 0] = 2.0
-    torch.testing.assert_close(power_spectrum(weight), torch.full((1, 32, 32), 4 / 32**2, dtype=torch.float64))
 
 
 def test_axes_are_filter_fy_fx():
@@ -139,15 +128,6 @@ def test_energy_matrices_are_symmetric_positive_and_sum_to_the_identity(kernel_s
     np.testing.assert_allclose(sum(matrices), np.eye(math.prod(kernel_size)), atol=1e-12)
 
 
-def test_energy_matrix_includes_the_lower_edge_and_excludes_the_upper():
-    # The trace counts grid points: each adds the squared norm of a unit wave over n^2, which is k / n^2.
-    rho = radial_frequencies(32, 32)
-    for low, high in ((0.0, 0.25), (0.25, 0.5)):
-        count = ((rho >= low) & (rho < high)).sum()
-        assert np.trace(energy_matrix((3, 3), low, high)) == pytest.approx(9 * count / 32**2)
-    assert (rho == 0.25).any()  # the grid has points right on that edge
-
-
 def test_energy_matrix_is_cached_and_read_only():
     assert energy_matrix((3, 3), 0.0, 0.25) is energy_matrix((3, 3), 0.0, 0.25)
     with pytest.raises(ValueError, match="read-only"):
@@ -161,9 +141,7 @@ def test_energy_matrix_is_cached_and_read_only():
     ("weight", "message"),
     [
         (torch.zeros(3, 3, 3), r"weight must have shape \(O, I, kH, kW\), got \(3, 3, 3\)"),
-        (torch.zeros(1, 1, 1, 3, 3), r"got \(1, 1, 1, 3, 3\)"),
         (torch.zeros(2, 3, 3, 3, dtype=torch.int64), "real floating point, got torch.int64"),
-        (torch.zeros(2, 3, 3, 3, dtype=torch.complex64), "real floating point, got torch.complex64"),
         (torch.zeros(2, 3, 1, 1), "1x1 kernel has a flat spectrum"),
         (torch.full((2, 3, 3, 3), math.nan), "NaN or infinite values in 2 of 2 filters"),
         (torch.tensor([0.0, math.inf, 0.0, -math.inf]).view(4, 1, 1, 1).expand(4, 1, 3, 3), "in 2 of 4 filters"),

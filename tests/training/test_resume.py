@@ -84,6 +84,7 @@ def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, po
 
 
 METHODS = {
+    "batch_norm_estimation": {"batches": 2},
     "frequency_proportion": {"proportions": {"low": 1.0}, "rank": 3},
     "spectral_decay": {},
     "antialiasing": {"kind": "flc"},

@@ -86,6 +86,13 @@ def test_environment(finished):
     assert found.packages["scikit-image"]  # makes the corruptions
 
 
+@pytest.mark.parametrize("amx", [True, False])
+def test_environment_names_amx_where_it_is(amx, monkeypatch):
+    monkeypatch.setattr(environment, "cpu_has_amx", lambda: amx)
+    found = environment.describe_environment(Recipe("x", data="photos"), load_data("photos"), None, "cpu", "auto")
+    assert found.instructions.endswith(", AMX") == amx
+
+
 def test_git_state_is_that_of_the_package(tmp_path, monkeypatch):
     monkeypatch.undo()
     package = tmp_path / "freqfast"

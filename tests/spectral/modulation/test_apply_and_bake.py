@@ -29,9 +29,11 @@ def test_apply_changes_the_model_in_place_and_keeps_identities():
 
 
 def test_apply_to_a_named_layer_and_options():
-    model = apply_modulation(small_model(torch.float64), layer="2", per_filter=False, sigma=0.25, seed=11)
+    options = {"per_filter": False, "sigma": 0.25, "seed": 11, "keep_power": True}
+    model = apply_modulation(small_model(torch.float64), layer="2", **options)
     assert type(model[0]) is nn.Conv2d
     assert (model[2].sigma, model[2].seed, model[2].log_gain.shape) == (0.25, 11, (1, 5))
+    assert repr(model[2]).endswith("per_filter=False, sigma=0.25, keep_power=True)")
     assert model[2].log_gain.dtype == torch.float64
 
 
@@ -81,6 +83,16 @@ def test_baked_outputs_are_the_same(kernel_size, dtype, tolerance):
     assert bake_modulation(conv) is conv
     torch.testing.assert_close(conv(x), before, rtol=tolerance, atol=0)
     assert (conv(x).double() - exact).norm() <= tolerance * exact.norm()
+
+
+def test_a_layer_pickled_before_there_was_keep_power():
+    old = SpectralConv2d(3, 8, 3, sigma=0.5, seed=3)
+    expected, attributes = old._perturbation(), vars(nn.Conv2d(3, 8, 3)).keys()
+    old.draws = 0
+    del old.keep_power
+    layer = pickle.loads(pickle.dumps(old))
+    assert torch.equal(layer._perturbation(), expected)
+    assert vars(bake_modulation(layer)).keys() == attributes
 
 
 def test_baked_model_is_plain():

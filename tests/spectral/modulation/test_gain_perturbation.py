@@ -84,6 +84,25 @@ def test_perturbation_scales_the_power_by_its_exponential():
     np.testing.assert_allclose(weight.detach().numpy(), numpy_modulated(twin), atol=1e-12)
 
 
+@pytest.mark.parametrize(("keep_power", "expected"), [(True, 1.0), (False, math.exp(0.5))])
+def test_mean_power_of_each_frequency(keep_power, expected):
+    conv = SpectralConv2d(1, 512, 3, sigma=1.0, seed=0, keep_power=keep_power, dtype=torch.float64)
+
+    def power(weight):
+        return torch.fft.fft2(weight.detach()).abs().square()
+
+    draws = torch.stack([power(conv.modulated_weight(perturbed=True)) for _ in range(200)])
+    ratio = (draws / power(conv.weight)).mean((0, 1, 2))
+    deviation = expected * math.sqrt((math.e - 1) / (512 * 200))  # of a mean of lognormal numbers
+    assert ratio.sub(expected).abs().max() < 4 * deviation
+
+
+def test_keeping_the_power_takes_half_of_the_variance_off_the_same_draws():
+    plain, kept = (SpectralConv2d(3, 8, 3, sigma=0.5, seed=3, keep_power=keep) for keep in (False, True))
+    for _ in range(3):
+        assert torch.equal(kept._perturbation(), plain._perturbation() - 0.125)
+
+
 def replicas_of(conv, count=2):
     """As `nn.DataParallel` makes them in each forward pass, each on a device of its own."""
     replicas = [conv._replicate_for_data_parallel() for _ in range(count)]

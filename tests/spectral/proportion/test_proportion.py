@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_shares, frequency_proportion
 from freqfast.spectral.proportion import project_filters
-from tests.support.projected import HARD, SOBEL, THREE, TWO, all_to, purity_of, random_weight
+from tests.support.projected import HARD, THREE, TWO, all_to, purity_of, random_weight
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -45,12 +44,6 @@ def test_structured_kernels_have_their_purity_in_either_band(name, band, purity,
     projected = project_filters(weight, all_to(band, 4), TWO, purity, preserve_norm)
     assert (purity_of(projected, TWO, all_to(band, 4)) >= purity - 1e-9).all()
     assert torch.equal(project_filters(projected, all_to(band, 4), TWO, purity, preserve_norm), projected)
-
-
-def test_the_sobel_kernel_is_a_hard_case():
-    """It has nothing on the high band's top eigenvector: the multiplier's equation has no root."""
-    top = np.linalg.eigh(TWO.energy_matrices((3, 3))[1])[1][:, -1]
-    assert abs(SOBEL.flatten().numpy() @ top) < 1e-12
 
 
 def test_hard_case_with_a_coefficient_of_exactly_zero():
@@ -121,18 +114,13 @@ GOOD = torch.ones(4, 3, 3, 3)
     ("arguments", "message"),
     [
         ((torch.ones(4, 3, 1, 1), {"low": 1.0}, TWO), "a 1x1 kernel has a flat spectrum"),
-        ((GOOD * math.inf, {"low": 1.0}, TWO), "NaN or infinite values in 4 of 4 filters"),
         ((GOOD, {"low": 1.0}, TWO, 0.5), "purity must lie between 0.5 and 0.99.* 3x3 kernel .* band 'low'.*got 0.5;"),
-        ((GOOD, {"low": 1.0}, TWO, 1.2), "got 1.2; lower it"),
         ((GOOD, {"low": 1.0}, TWO, math.nan), "got nan"),
-        ((GOOD, {"low": 0.5, "high": 0.5}, TWO, 0.98), "between 0.5 and 0.97.* band 'high'.*got 0.98"),
         ((GOOD, {"mid": 1.0}, THREE, 0.9), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
         ((GOOD, {"low": 0.8, "high": 0.4}, TWO), r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
         ((GOOD, torch.tensor([0, 1, 0]), TWO), r"each of the 4 filters, got shape \(3,\)"),
         ((GOOD, torch.tensor([0.0, 1, 0, 1]), TWO), "one integer band index .* of torch.float32"),
-        ((GOOD, torch.tensor([True, False, True, False]), TWO), "one integer band index .* of torch.bool"),
         ((GOOD, torch.tensor([0, 1, 2, 1]), TWO), r"must lie in 0..1, got \[0, 1, 2\]"),
-        ((GOOD, torch.tensor([0, -1, 1, 1]), TWO), r"must lie in 0..1, got \[-1, 0, 1\]"),
         ((GOOD, {"low": 1.0}, "low"), "bands must be a Bands.*got 'low'"),
     ],
 )

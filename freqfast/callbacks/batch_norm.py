@@ -1,0 +1,40 @@
+"""Estimate BatchNorm's running statistics anew at the end of training."""
+
+from itertools import islice
+
+from fastai.callback.core import Callback
+
+from freqfast.spectral.batch_norm import estimate_batch_norm
+from freqfast.spectral.surgery import unwrap
+
+__all__ = ["BatchNormEstimation"]
+
+
+class BatchNormEstimation(Callback):
+    """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
+
+    From the training batches as the DataLoader gives them, with all other layers as in use, so that statistics that
+    perturbed layers left behind do not stay: see `freqfast.spectral.batch_norm.estimate_batch_norm`. What callbacks
+    change in batches is not in them. A process of distributed training sees its own part of the batches.
+
+    Args:
+        batches: Number of batches, each a forward pass; one epoch's at most.
+
+    Raises:
+        ValueError: If there is no batch.
+
+    Examples:
+        >>> BatchNormEstimation(batches=50).batches
+        50
+    """
+
+    def __init__(self, batches: int = 100) -> None:
+        if batches < 1:
+            raise ValueError(f"batches must be at least 1, got {batches}")
+        self.batches = batches
+
+    def after_train(self) -> None:
+        """Estimate them, once the last epoch's steps are made."""
+        if self.epoch + 1 == self.n_epoch:
+            images = (batch[0] for batch in islice(self.dls.train, self.batches))
+            estimate_batch_norm(unwrap(self.learn.model), images)

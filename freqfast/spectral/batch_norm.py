@@ -1,0 +1,55 @@
+"""BatchNorm's running statistics, estimated anew once a network is trained."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["estimate_batch_norm"]
+
+
+@torch.no_grad()
+def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+    """Replace the running statistics of a model's BatchNorm layers by their plain means over batches, in place.
+
+    Training leaves moving averages over its last steps, of weights that still changed and under whatever perturbed the
+    network. Here all layers but BatchNorm run as in eval mode: modulation without noise, equalizers with a fixed
+    reference, no dropout. That is the departure from `torch.optim.swa_utils.update_bn`, in which all layers train.
+
+    Args:
+        model: Any model; its mode, momenta and parameters stay.
+        batches: Images ``(N, C, H, W)`` as the model takes them, on its device; each counts alike.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: If there are no batches.
+
+    Examples:
+        >>> norm, images = nn.BatchNorm2d(1), torch.tensor([1.0, 5.0]).view(2, 1, 1, 1)
+        >>> estimate_batch_norm(norm, [images]).running_mean
+        tensor([3.])
+    """
+    images = iter(batches)
+    if (first := next(images, None)) is None:
+        raise ValueError("batches is empty, so BatchNorm's statistics cannot be estimated; pass at least one")
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    modes = [(module, module.training) for module in model.modules()]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+        norm.train()
+    try:
+        model(first)
+        for batch in images:
+            model(batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, training in modes:
+            module.training = training
+    return model

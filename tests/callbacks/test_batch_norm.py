@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from freqfast.callbacks import BatchNormEstimation, SpectralModulation
+from freqfast.runs.recipe import Recipe
+from freqfast.training import build_callbacks
+
+
+def mean_over(learn):
+    """The mean of what the BatchNorm gets in use, over the training images."""
+    conv, dl = learn.model[0][0].eval(), learn.dls.train
+    with torch.no_grad():
+        return torch.stack([conv(batch[0]).mean((0, 2, 3)) for batch in dl]).mean(0)
+
+
+def test_statistics_at_the_end_are_those_of_the_network_in_use(make_learner):
+    noted = []
+
+    def note(module, inputs):
+        if not module.training and (not noted or not torch.equal(noted[-1], module.running_mean)):
+            noted.append(module.running_mean.clone())
+
+    learn = make_learner([SpectralModulation(sigma=1.0, seed=0, keep_power=True), BatchNormEstimation()])
+    norm = learn.model[0][1]
+    norm.register_forward_pre_hook(note)
+    learn.fit(2, 0.05)
+    torch.testing.assert_close(norm.running_mean, mean_over(learn))  # of all images, whatever their order
+    assert norm.num_batches_tracked == 5
+    first, last = noted  # validations, of which only the last is of the new statistics
+    assert torch.equal(last, norm.running_mean)
+    assert not torch.equal(first, last)
+    assert learn.model[0][0].draws == 10
+
+
+def test_weights_are_those_without_it_and_other_passes_change_nothing(make_learner):
+    plain, learn = make_learner(), make_learner(build_callbacks(Recipe("x", callbacks={"batch_norm_estimation": {}})))
+    plain.fit(2, 0.05)
+    learn.fit(2, 0.05)
+    assert all(map(torch.equal, plain.model.parameters(), learn.model.parameters()))
+    before = learn.model[0][1].running_mean.clone()
+    learn.validate()
+    learn.lr_find(num_it=4, show_plot=False, suggest_funcs=None)
+    assert torch.equal(learn.model[0][1].running_mean, before)
+
+
+def test_a_number_of_batches(make_learner):
+    learn = make_learner(BatchNormEstimation(batches=2))
+    learn.fit(1)
+    assert learn.model[0][1].num_batches_tracked == 2
+    with pytest.raises(ValueError, match="batches must be at least 1, got 0"):
+        BatchNormEstimation(batches=0)
