@@ -28,6 +28,7 @@ from freqfast.cli.options import (
 from freqfast.cli.output import progress_bar, say, typed_command
 
 if TYPE_CHECKING:
+    from freqfast.corruptions.tables import TableChoice
     from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
     from freqfast.robustness import CellSource, CorruptionResult
@@ -66,8 +67,12 @@ def evaluate(
     ] = None,
     which: Annotated[
         Literal["c", "bar"] | None,
-        _image_option("--set", help="Only the corruptions of CIFAR-10-C or of CIFAR-10-C-bar."),
+        _image_option("--set", help="Only the 19 corruptions, or only the 10 of C-bar that the table has."),
     ] = None,
+    table: Annotated[
+        Literal["auto", "cifar10", "tiny-imagenet", "imagenet"],
+        _image_option(help="Whose parameters, for --on-the-fly; auto goes by the images' size, see `corrupt`."),
+    ] = "auto",
     corruption: Annotated[
         list[str] | None, _image_option(metavar="NAME", help="A corruption, may be repeated; by default all.")
     ] = None,
@@ -128,7 +133,7 @@ def evaluate(
         present(result, rival, baseline or "", None, as_json, out, csv, figure)
         return
 
-    from freqfast.corruptions import CORRUPTIONS, SETS
+    from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.robustness import evaluate_source
     from freqfast.robustness.sources import find_source
     from freqfast.runs.directory import find_run
@@ -139,9 +144,10 @@ def evaluate(
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
         sources, rival = _load(options, models[0], baseline, baseline_weights)
         if on_the_fly:
-            images, notes = _corrupt(
-                find_run(models[0]), data, corruption, chosen or CORRUPTIONS, limit, seed, frost_dir, progress
-            )
+            run = find_run(models[0])
+            images, notes = _corrupt(run, data, corruption, which or "c", limit, seed, frost_dir, table, progress)
+            if which is not None and images.clean is not None:
+                chosen = find_set(which, find_table(table, *images.clean.images.shape[1:3]))
         else:
             only = SETS[which] if which else None
             images, notes = find_source(
@@ -179,7 +185,7 @@ def _check_images(context: typer.Context, on_the_fly: bool, which: str | None) -
     if len(named := given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
         raise ValueError(f"the images come from one place, got {' and '.join(named)}")
     if not on_the_fly:
-        refuse(context, "stored images have been corrupted already", {"seed", "frost_dir"})
+        refuse(context, "stored images have been corrupted already", {"seed", "frost_dir", "table"})
     if which is not None:
         refuse(context, "--set names the corruptions", {"corruption"})
 
@@ -240,18 +246,22 @@ def _corrupt(
     run: "RunDirectory | None",
     place: str | None,
     asked: Sequence[str] | None,
-    names: Sequence[str],
+    which: str,
     limit: int | None,
     seed: int,
     frost_dir: Path | None,
+    table: "TableChoice",
     progress: "Progress",
 ) -> tuple["CellSource", list[str]]:
     """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""
-    from freqfast.corruptions import runnable
+    from freqfast.corruptions import SETS, find_set, find_table, runnable
     from freqfast.robustness import corrupted_source
     from freqfast.runs.run import load_run_data
 
-    names, notes = (asked, []) if asked else runnable(names, frost_dir)
+    runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
     data = load_run_data(run, place, progress)
     images = data.test.head(limit)
-    return corrupted_source(images, names, seed, frost_dir=frost_dir, name=data.name, classes=data.classes), notes
+    taken = find_table(table, *images.images.shape[1:3])
+    names, notes = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
+    options = {"frost_dir": frost_dir, "table": taken, "name": data.name, "classes": data.classes}
+    return corrupted_source(images, names, seed, **options), notes

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["corruption_table", "present"]
 
-_MEANS = ("mean15", "mean19", "mean_bar")
-_LABELS = {"mean_bar": "mean over CIFAR-10-C-bar", "corrupted": "mean over all that both have"}
+_MEANS = ("mean15", "mean19", "mean_bar", "mean_bar_imagenet")
+_LABELS = {
+    "mean_bar": "mean over CIFAR-10-C-bar",
+    "mean_bar_imagenet": "mean over ImageNet-C-bar",
+    "corrupted": "mean over all that both have",
+}
 _WIDE = 70  # columns: five severities and their mean
 # The colour map cividis at 0, 25, 50, 75 and 100 %: it looks alike with and without red-green vision, and its
 # lightness grows evenly.
@@ -110,11 +114,12 @@ def _as_dict(result: "CorruptionResult", comparison: "Comparison | None") -> dic
 
 def _asked(result: "CorruptionResult", chosen: Sequence[str] | None) -> Sequence[str]:
     """The corruptions that were to be measured: those chosen, else the sets of which any were."""
-    from freqfast.corruptions import SETS
+    from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR
 
     if chosen is not None:
         return chosen
-    return [name for names in SETS.values() if result.accuracy.keys() & names for name in names]
+    bar = max(C_BAR, IMAGENET_C_BAR, key=lambda names: len(result.accuracy.keys() & names))  # they share five
+    return [name for names in (CORRUPTIONS, bar) if result.accuracy.keys() & names for name in names]
 
 
 def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]:

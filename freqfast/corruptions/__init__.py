@@ -1,4 +1,4 @@
-"""The 19 corruptions of CIFAR-10-C and the 10 of CIFAR-10-C-bar, seeded, for batches of images of any size."""
+"""The 19 corruptions of CIFAR-10-C and ImageNet-C, and those of their C-bar sets, seeded, for images of any size."""
 
 from freqfast.corruptions.batch import corrupt, try_corruptions
 from freqfast.corruptions.registry import (
@@ -6,31 +6,38 @@ from freqfast.corruptions.registry import (
     CORRUPTIONS,
     EXTRA,
     FAMILIES,
+    IMAGENET_C_BAR,
     MAIN,
     MEANS,
     SETS,
     SEVERITIES,
     Corruption,
     available,
+    find_set,
     plugin_corruptions,
     runnable,
     unavailable,
 )
 from freqfast.corruptions.streams import BatchRandom
+from freqfast.corruptions.tables import TABLES, find_table
 
 __all__ = [
     "CORRUPTIONS",
     "C_BAR",
     "EXTRA",
     "FAMILIES",
+    "IMAGENET_C_BAR",
     "MAIN",
     "MEANS",
     "SETS",
     "SEVERITIES",
+    "TABLES",
     "BatchRandom",
     "Corruption",
     "available",
     "corrupt",
+    "find_set",
+    "find_table",
     "plugin_corruptions",
     "runnable",
     "try_corruptions",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from freqfast.corruptions.registry import SEVERITIES, find_corruption
 from freqfast.corruptions.streams import BatchRandom
+from freqfast.corruptions.tables import TableChoice, find_table
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 
@@ -33,18 +34,20 @@ def corrupt(
     *,
     index: ArrayLike | Tensor | None = None,
     frost_dir: str | Path | None = None,
+    table: TableChoice = "auto",
 ) -> Images:
-    """Corrupt images as CIFAR-10-C does (Hendrycks and Dietterich, ICLR 2019, arXiv:1903.12261).
+    """Corrupt images as CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C do (Hendrycks and Dietterich, arXiv:1903.12261).
 
     Image ``k`` draws its random numbers from ``(seed, name, severity, index[k])`` alone: the same bytes come out
     whatever the batch, the number of threads or the order of calls. (On another kind of device a rare value may
     differ by a grey level.) On the CPU it works on as many threads as torch is set to.
 
-    The published parameters are for 32 x 32 images. At other sizes
+    The published parameters are for square images of 32, 64 and 224 pixels. At other sizes, square or not,
 
     - a *share of the image* stays that share: the grid of ``pixelate``, the magnification of ``zoom_blur``, all
-      lengths of ``elastic_transform`` (by the shorter side), the grain of the ``frost`` photographs (likewise), the
-      landscape of ``fog`` (the next power of two, cropped);
+      lengths of ``elastic_transform`` (by the shorter side), the grain of the ``frost`` photographs (likewise, and
+      finer if a photograph is too small), the landscape of ``fog`` (the next power of two, cropped), and the lengths
+      of C-bar (by the shorter side; a line's width, a sparkle's least ray and the single frequency stay in pixels);
     - *pixels* stay pixels: the radii and sigmas of ``gaussian_blur``, ``defocus_blur``, ``glass_blur`` and
       ``motion_blur``, the flakes and the blur of ``snow``, the drops of ``spatter``, the blocks of
       ``jpeg_compression``, and all noise, which is drawn for each pixel.
@@ -52,31 +55,37 @@ def corrupt(
     Args:
         images: uint8, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, NumPy array or tensor on a device that has float64; a shape
             that fits both is read as ``(N, H, W, 3)``. Not modified; a read-only or memory-mapped array is fine.
-        name: One of ``CORRUPTIONS`` or ``C_BAR``, or an entry point of the group ``freqfast.corruptions``.
+        name: One of ``CORRUPTIONS``, ``C_BAR`` or ``IMAGENET_C_BAR``, or an entry point of the group
+            ``freqfast.corruptions``.
         severity: 1 to 5.
         seed: Any integer.
         index: ``(N,)`` integers that identify the images, by default ``0 .. N - 1``. To corrupt a part of a data set as
             the whole would be, pass the part's positions.
         frost_dir: A directory that holds the frost photographs; by default those of the installed distribution
             ``imagecorruptions-imaug`` (the extra ``frost``). Only ``frost`` looks at it.
+        table: Whose parameters: ``"cifar10"``, ``"tiny-imagenet"`` or ``"imagenet"``; ``"auto"`` goes by the shorter
+            side, see `find_table`. Corruptions of other packages know no tables.
 
     Returns:
         New images of the same type, layout and device.
 
     Raises:
         TypeError: If `images` is not an array of 8-bit levels.
-        ValueError: If a shape, name, severity or index does not fit, or the corruption's function fails.
+        ValueError: If a shape, name, severity, index or table does not fit, or the corruption's function fails.
         FileNotFoundError: If ``frost`` lacks its photographs.
 
     Examples:
         >>> images = np.full((2, 32, 32, 3), 128, dtype=np.uint8)
         >>> corrupt(images, "brightness", severity=4)[0, 0, 0]
         array([179, 179, 179], dtype=uint8)
+        >>> corrupt(images, "brightness", severity=4, table="imagenet")[0, 0, 0]
+        array([230, 230, 230], dtype=uint8)
     """
     channels_last = _is_channels_last(images)
+    height, width = images.shape[1:3] if channels_last else images.shape[2:]
     if isinstance(severity, bool) or severity not in SEVERITIES:
         raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
-    function = find_corruption(name, frost_dir)
+    function = find_corruption(name, frost_dir, find_table(table, height, width))
     keys = _index_tensor(index, len(images))
     result = torch.empty_like(images) if isinstance(images, Tensor) else np.empty(images.shape, np.uint8)
 

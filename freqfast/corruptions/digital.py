@@ -12,18 +12,16 @@ from freqfast.corruptions.pixels import to_levels, to_unit
 from freqfast.corruptions.streams import BatchRandom
 
 
-def contrast(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def contrast(images: Tensor, rng: BatchRandom, factor: float) -> Tensor:
     """Scale the distance from each channel's mean by ``factor``."""
-    factor = (0.75, 0.5, 0.4, 0.3, 0.15)[severity - 1]
     x = to_unit(images)
     # An integer sum: exact, so that no order of summation can show in the result.
     mean = images.sum(dim=(2, 3), keepdim=True).to(torch.float64).div_(255 * images[0, 0].numel())
     return to_levels(x.sub_(mean).mul_(factor).add_(mean))
 
 
-def saturate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def saturate(images: Tensor, rng: BatchRandom, factor: float, offset: float) -> Tensor:
     """Turn the saturation S of HSV to ``factor * S + offset``, clipped."""
-    factor, offset = ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))[severity - 1]
     x = to_unit(images)
     value, least = x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True)
     chroma = value - least
@@ -35,9 +33,8 @@ def saturate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
     return to_levels(depth.mul_(saturation).neg_().add_(1.0).mul_(value))
 
 
-def jpeg_compression(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def jpeg_compression(images: Tensor, rng: BatchRandom, quality: int) -> Tensor:
     """Through Pillow's JPEG and back, at its default chroma subsampling."""
-    quality = (80, 65, 58, 50, 40)[severity - 1]
 
     def compress(image: Image.Image) -> Image.Image:
         file = BytesIO()
@@ -47,9 +44,8 @@ def jpeg_compression(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
     return _each(images, compress)
 
 
-def pixelate(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def pixelate(images: Tensor, rng: BatchRandom, fraction: float) -> Tensor:
     """Box-resize to ``fraction`` of the size (truncated to whole pixels) and box-resize back."""
-    fraction = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
     height, width = images.shape[2:]
     small = max(1, int(width * fraction)), max(1, int(height * fraction))
 

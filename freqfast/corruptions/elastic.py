@@ -12,21 +12,16 @@ _STEPS = 32  # OpenCV's warp, which made the published data, rounds coordinates 
 _NUDGE = 1e-3  # grey levels: keeps flat regions, interpolated in single precision, from truncating to one level less
 
 
-def elastic_transform(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def elastic_transform(images: Tensor, rng: BatchRandom, alpha: float, sigma: float, affine: float, side: int) -> Tensor:
     """Move three points by U(-affine, affine), then each pixel by ``alpha`` times smoothed U(-1, 1) noise.
 
-    Bilinear both times; the border is mirrored without its edge pixels, then with them.
+    Lengths are in pixels of an image whose shorter side is ``side``. Bilinear both times; the border is mirrored
+    without its edge pixels, then with them. Levels are nudged up by 1e-3, since single precision would truncate some
+    of a flat region to one less.
     """
-    alpha, sigma, affine = (
-        (0.0, 0.0, 2.56),
-        (1.6, 6.4, 2.24),
-        (2.56, 1.92, 1.92),
-        (3.2, 1.28, 1.6),
-        (3.2, 0.96, 0.96),
-    )[severity - 1]
     height, width = images.shape[2:]
     rows, columns = pixel_grid(images)
-    scale = min(height, width) / 32  # the published lengths are shares of a side of 32 pixels
+    scale = min(height, width) / side
     y, x = _affine_source(rows, columns, rng.uniform(-affine * scale, affine * scale, (3, 2)))
     warped = _sample(images.to(torch.float32), x, y, mirror_edge=False)
     if alpha > 0:

@@ -5,17 +5,22 @@ convolution primitives: those choose their order of summation by the shape of th
 bit becomes a grey level once truncated.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil
 from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 _NEGLIGIBLE = 1e-12  # of a kernel's weights: far below what 8 bits can show
+_SMALL = 48 * 48  # pixels of an image
+_WIDE = 24  # pixels: a Gaussian of this radius is quicker as a matrix, a disk of a quarter of it by its spectrum
 # Single precision puts the published data's flat regions on either side of the truncation; ours stay what they are.
 _NUDGE = 1e-6
 
@@ -24,34 +29,54 @@ Border = Literal["edge", "reflect", "symmetric"]
 
 
 def pad(x: Tensor, reach: int, border: Border, dims: tuple[int, ...] = (-2, -1)) -> Tensor:
-    """Pad the given dimensions by ``reach`` pixels at both ends, at most their size less one; any dtype."""
+    """Pad the given dimensions by ``reach`` pixels at both ends; any dtype. Mirrors repeat as often as it takes."""
+    skip = 1 if border == "reflect" else 0
     for dim in dims:
-        size = x.shape[dim]
-        if border == "edge":
-            shape = list(x.shape)
-            shape[dim] = reach
-            before, after = x.narrow(dim, 0, 1).expand(shape), x.narrow(dim, size - 1, 1).expand(shape)
-        else:
-            skip = 1 if border == "reflect" else 0
-            before = x.narrow(dim, skip, reach).flip(dim)
-            after = x.narrow(dim, size - skip - reach, reach).flip(dim)
-        x = torch.cat((before, x, after), dim)
+        left = reach
+        while left:
+            size = x.shape[dim]
+            some = left if border == "edge" else min(left, size - skip)
+            if border == "edge":
+                shape = list(x.shape)
+                shape[dim] = some
+                before, after = x.narrow(dim, 0, 1).expand(shape), x.narrow(dim, size - 1, 1).expand(shape)
+            else:
+                before = x.narrow(dim, skip, some).flip(dim)
+                after = x.narrow(dim, size - skip - some, some).flip(dim)
+            x = torch.cat((before, x, after), dim)
+            left -= some
     return x
 
 
 def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "edge") -> Tensor:
     """Gaussian filter of ``(n, C, H, W)`` float64, sigma in pixels.
 
-    The order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first: equal to the bit.
+    The order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first, unless the radius is wide: equal
+    to the bit.
     """
     radius = int(truncate * sigma + 0.5)
     if radius == 0:
         return x
     weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
+    if radius >= _WIDE:
+        rows, columns = (_filter_matrix(size, sigma, truncate, border).to(x.device) for size in x.shape[2:])
+        return torch.stack([rows @ image @ columns.mT for image in x])  # one product a shape: no order to choose
     for dim in (-2, -1):
         x = _filter_symmetric(pad(x, radius, border, (dim,)), weights, dim)
     return x
+
+
+@lru_cache(maxsize=4)
+def _filter_matrix(size: int, sigma: float, truncate: float, border: Border) -> Tensor:
+    """A Gaussian filter of a line of ``size`` pixels as a matrix ``(size, size)``: what lies beyond is folded in."""
+    radius = int(truncate * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
+    source = np.pad(np.arange(size), radius, mode=border)
+    matrix = np.zeros((size, size))
+    for row in range(size):
+        matrix[row] = np.bincount(source[row : row + 2 * radius + 1], weights / weights.sum(), size)
+    return torch.from_numpy(matrix)
 
 
 def _filter_symmetric(padded: Tensor, weights: NDArray[np.float64], dim: int) -> Tensor:
@@ -67,27 +92,43 @@ def _filter_symmetric(padded: Tensor, weights: NDArray[np.float64], dim: int) ->
 
 
 def defocus_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
-    """A normalised disk of ``radius`` pixels (at most 6) smoothed by a 3 x 3 Gaussian: odd, square, symmetric.
+    """A normalised disk of ``radius`` pixels smoothed by a 3 x 3 Gaussian, beyond 8 pixels a 5 x 5 one: odd, square.
 
-    Rounded to single precision where the published data's is, as flat regions show the sum's last bit.
+    As published, smoothing ends at 8 pixels from the middle or, beyond, at the radius, and what would lie outside is
+    mirrored. Rounded to single precision where the published data's is, as flat regions show the sum's last bit.
     """
-    reach = int(radius) + 1
+    reach, side = (8, 1) if radius <= 8 else (int(radius), 2)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disk = (x**2 + y**2 <= radius**2).astype(np.float32)
     disk /= disk.sum()
-    tail = np.exp(-0.5 / sigma**2)
-    side, centre = np.float32(tail / (1 + 2 * tail)), np.float32(1 / (1 + 2 * tail))
+    tails = np.exp(-0.5 / sigma**2 * np.arange(side + 1) ** 2)
+    weights = (tails / (2 * tails.sum() - 1)).astype(np.float32)
+    rows = len(disk)
     for _ in range(2):  # along columns, then (transposed) along rows
-        padded = np.pad(disk, ((1, 1), (0, 0)))
-        disk = (padded[1:-1] * centre + (padded[:-2] + padded[2:]) * side).T
-    return np.asarray(disk, dtype=np.float64)
+        padded = np.pad(disk, ((side, side), (0, 0)), mode="reflect")
+        smooth = disk * weights[0]
+        for k in range(1, side + 1):
+            smooth += (padded[side - k :][:rows] + padded[side + k :][:rows]) * weights[k]
+        disk = smooth.T
+    held = disk.any(axis=0)
+    return np.asarray(disk[held][:, held], dtype=np.float64)
 
 
-def correlate(x: Tensor, kernel: NDArray[np.float64]) -> Tensor:
-    """Correlate ``(n, C, H, W)`` float64 with a small odd kernel; the border reflects without repeating its edge."""
-    radius = len(kernel) // 2
+def disk_filter(x: Tensor, radius: float, sigma: float) -> Tensor:
+    """Correlate ``(n, C, H, W)`` float64 with `defocus_kernel`; the border reflects without repeating its edge.
+
+    A large disk goes by the Fourier transform, which leaves flat regions a last bit off: they are nudged up by 1e-6
+    of a level, so that they truncate to what they were.
+    """
+    kernel = defocus_kernel(radius, sigma)
+    reach = len(kernel) // 2
     height, width = x.shape[2:]
-    padded = pad(x, radius, "reflect")
+    padded = pad(x, reach, "reflect")
+    if reach > _WIDE // 6:
+        rows, columns = (next_fast_len(size, real=True) for size in padded.shape[2:])
+        response = _disk_spectrum(radius, sigma, rows, columns).to(x.device)
+        product = torch.fft.irfft2(torch.fft.rfft2(padded, (rows, columns)).mul_(response), (rows, columns))
+        return product[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width] + _NUDGE / 255
     total = torch.zeros_like(x)
     for weight in np.unique(kernel[kernel > _NEGLIGIBLE]):
         # Equal weights share one multiplication.
@@ -97,6 +138,11 @@ def correlate(x: Tensor, kernel: NDArray[np.float64]) -> Tensor:
             ring.add_(shift)
         total.add_(ring.mul_(float(weight)))
     return total
+
+
+@lru_cache(maxsize=8)
+def _disk_spectrum(radius: float, sigma: float, rows: int, columns: int) -> Tensor:
+    return torch.fft.rfft2(torch.from_numpy(defocus_kernel(radius, sigma)), (rows, columns))
 
 
 def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
@@ -117,53 +163,71 @@ def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) ->
     reach = 2 * radius
     height, width = levels.shape[2:]
     padded = pad(levels, reach, "edge")
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: (n, C, offset y, offset x, H, W)
-    image = torch.arange(len(levels), device=levels.device)
     total = torch.zeros(levels.shape, dtype=torch.float64, device=levels.device)
-    for weight, x, y in zip(weights, dx, dy, strict=True):
-        total.add_(windows[image, :, reach + y, reach + x].to(torch.float64).mul_(float(weight)))
+    if height * width < _SMALL:  # all images at once: a pixel's copy costs less than a call
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: (n, C, offset y, offset x, H, W)
+        image = torch.arange(len(levels), device=levels.device)
+        for weight, x, y in zip(weights, dx, dy, strict=True):
+            total.add_(windows[image, :, reach + y, reach + x].to(torch.float64).mul_(float(weight)))
+    else:
+        padded = padded.to(torch.float64)
+        for k, corners in enumerate(torch.stack((reach + dy, reach + dx), dim=-1).transpose(0, 1).tolist()):
+            for weight, (top, left) in zip(weights, corners, strict=True):
+                total[k].add_(padded[k, :, top : top + height, left : left + width], alpha=float(weight))
     return total.add_(0.5 / 257).clamp_(max=255.0).to(torch.uint8)  # half of a 16-bit level
 
 
-def zoom_matrix(size: int, factor: float) -> NDArray[np.float64]:
-    """Magnify a line of ``size`` pixels by ``factor`` >= 1: the ``(size, size)`` matrix that does it.
+def zoom(x: Tensor, factor: float) -> Tensor:
+    """Magnify ``(n, C, H, W)`` floats by ``factor`` >= 1.
 
     The centre, ``ceil(size / factor)`` pixels of it, is stretched linearly from end to end and trimmed to ``size``.
     """
-    crop = ceil(size / factor)
-    top = (size - crop) // 2
-    stretched = ndimage.zoom(np.eye(size)[top : top + crop], (factor, 1), order=1)
-    trim = (len(stretched) - size) // 2
-    return np.asarray(stretched[trim : trim + size])
+    if factor == 1:
+        return x
+    sizes = x.shape[2:]
+    centre = _middle(x, [ceil(size / factor) for size in sizes])
+    large = [round(size * factor) for size in centre.shape[2:]]
+    return _middle(F.interpolate(centre, large, mode="bilinear", align_corners=True), sizes)
 
 
-def zoom(x: Tensor, factor: float) -> Tensor:
-    """Magnify ``(n, C, H, W)`` float64 by ``factor`` >= 1."""
-    return x if factor == 1 else _apply(_zoom_operator(*x.shape[2:], factor), x)
+def _middle(x: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The middle of ``(n, C, H, W)``: a view of ``sizes`` pixels."""
+    for dim, size in zip((2, 3), sizes, strict=True):
+        x = x.narrow(dim, (x.shape[dim] - size) // 2, size)
+    return x
 
 
-def mean_zoom(images: Tensor, stop: float) -> Tensor:
-    """The mean of uint8 ``(n, C, H, W)`` images and of their magnifications by ``1, 1.01, ...`` up to ``stop``."""
-    mean = _apply(_mean_operator(*images.shape[2:], stop), images.to(torch.float64))
-    return mean.add_(_NUDGE).clamp_(max=255.0).to(torch.uint8)
+def mean_zoom(images: Tensor, stop: float, step: float) -> Tensor:
+    """The mean of uint8 ``(n, C, H, W)`` images and of their magnifications by ``1, 1 + step, ...`` up to ``stop``.
 
-
-def _apply(operator: sparse.csr_array, x: Tensor) -> Tensor:
-    """A sparse ``(H W, H W)`` operator on every channel of float64 ``(n, C, H, W)``, in SciPy's fixed order."""
-    pixels = x.flatten(2).flatten(0, 1).t().contiguous().cpu().numpy()
-    return torch.from_numpy(operator @ pixels).t().reshape(x.shape).to(x.device)
-
-
-@lru_cache(maxsize=32)
-def _zoom_operator(height: int, width: int, factor: float) -> sparse.csr_array:
-    rows, columns = (sparse.csr_array(zoom_matrix(size, factor)) for size in (height, width))
-    return sparse.kron(rows, columns, format="csr")
+    Flat regions keep their level by a nudge of 1e-6, in large images, which are summed in single precision as the
+    published ones are, of 1e-3.
+    """
+    height, width = images.shape[2:]
+    if height * width < _SMALL:
+        x = images.to(torch.float64)
+        pixels = x.flatten(2).flatten(0, 1).t().contiguous().cpu().numpy()
+        operator = _mean_zoom_operator(height, width, stop, step)
+        mean = torch.from_numpy(operator @ pixels).t().reshape(x.shape).to(x.device).add_(_NUDGE)
+    else:
+        factors = np.arange(1, stop, step)
+        x = images.to(torch.float32)
+        mean = x.clone()
+        for factor in factors:
+            mean.add_(zoom(x, float(factor)))
+        mean.div_(len(factors) + 1).add_(1e-3)
+    return mean.clamp_(max=255.0).to(torch.uint8)
 
 
 @lru_cache(maxsize=8)
-def _mean_operator(height: int, width: int, stop: float) -> sparse.csr_array:
-    factors = np.arange(1, stop, 0.01)
+def _mean_zoom_operator(height: int, width: int, stop: float, step: float) -> sparse.csr_array:
+    """`mean_zoom` as a sparse ``(H W, H W)`` operator: several times as fast on a batch of small images."""
+    factors = np.arange(1, stop, step)
     total = sparse.csr_array(sparse.eye_array(height * width))
     for factor in factors:
-        total = total + _zoom_operator(height, width, factor)
+        rows, columns = (
+            zoom(torch.eye(size, dtype=torch.float64).view(-1, 1, *shape), float(factor)).flatten(1).t().numpy()
+            for size, shape in ((height, (height, 1)), (width, (1, width)))
+        )
+        total = total + sparse.kron(sparse.csr_array(rows), sparse.csr_array(columns), format="csr")
     return total / (len(factors) + 1)

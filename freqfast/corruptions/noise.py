@@ -19,36 +19,32 @@ from freqfast.corruptions.streams import BatchRandom
 _FRACTION_BITS = 24  # of a 32-bit draw, 8 bits choose the column and 24 decide between it and its alias
 
 
-def gaussian_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def gaussian_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
     """Add ``N(0, scale)``."""
-    scale = (0.04, 0.06, 0.08, 0.09, 0.10)[severity - 1]
     return _draw(images, _table("gaussian", scale, images.device), rng)
 
 
-def shot_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def shot_noise(images: Tensor, rng: BatchRandom, rate: float) -> Tensor:
     """Count photons: ``Poisson(x rate) / rate``."""
-    rate = (500, 250, 100, 75, 50)[severity - 1]
     return _draw(images, _table("shot", rate, images.device), rng)
 
 
-def impulse_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def impulse_noise(images: Tensor, rng: BatchRandom, amount: float) -> Tensor:
     """Turn a share ``amount`` of the values to black or white, half each, channels apart."""
-    amount = (0.01, 0.02, 0.03, 0.05, 0.07)[severity - 1]
     return _draw(images, _table("impulse", amount, images.device), rng)
 
 
-def speckle_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def speckle_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
     """Add ``x N(0, scale)``."""
-    scale = (0.06, 0.1, 0.12, 0.16, 0.2)[severity - 1]
     return _draw(images, _table("speckle", scale, images.device), rng)
 
 
 def _draw(images: Tensor, table: Tensor, rng: BatchRandom) -> Tensor:
     """Sample the outgoing level of every value from its row of an alias table."""
     draw = rng.bits(images.shape[1:], torch.int32)
-    column = draw & 0xFF
-    cell = table[images.to(torch.int32).mul_(256).add_(column)]
-    return torch.where(draw >> 8 < cell >> 8, column, cell.bitwise_and_(0xFF)).to(torch.uint8)
+    column = draw.to(torch.uint8)  # the lowest 8 bits
+    cell = table.take(images.to(torch.int64).mul_(256).add_(column))
+    return torch.where(draw < cell.bitwise_and(-256), column, cell.to(torch.uint8))
 
 
 @lru_cache(maxsize=64)

@@ -7,10 +7,8 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 DISTRIBUTION = "imagecorruptions-imaug"
 PIXEL_LIMIT = 2**25  # an image of more may be a bomb
@@ -54,31 +52,39 @@ def photographs_sha256(frost_dir: str | Path | None = None) -> str:
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=2)
-def shrunk_photographs(paths: tuple[Path, ...], height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The photographs at 20 % (for a shorter side of 32), in one uint8 stack ``(k, 3, h, w)``, and their sizes.
+def grain(path: Path, height: int, width: int, field: float) -> float:
+    """Pixels of a photograph to one of an image: ``field`` of them to its shorter side, fewer if it has too few."""
+    rows, columns = read_photograph(path).shape[:2]
+    return float(min(field / min(height, width), rows / (height + 1), columns / (width + 1)))
 
-    OpenCV's bilinear reduction by exactly 5, which the published data has, looks at no neighbour: it picks every
-    fifth pixel, from the third on. So do we, at any ratio.
+
+def crop(path: Path, top: int, left: int, height: int, width: int, step: float) -> NDArray[np.uint8]:
+    """A part of a photograph that is reduced by ``step``: ``(height, width, 3)``, its corner at ``(top, left)``.
+
+    Bilinear between the two nearest pixels, however many lie between, as OpenCV reduces the published data's. Reduced
+    by 5, it is every fifth pixel, from the third on; at 1 it is the photograph.
     """
-    shrunk = []
-    for path in paths:
-        photograph = _read(path)
-        rows, columns = photograph.shape[:2]
-        step = min(160 / min(height, width), rows / (height + 1), columns / (width + 1))
-        y, x = (  # rounded up by exactly a half, the last one would lie on the edge
-            ((np.arange(round(side / step)) + 0.5) * step).astype(int).clip(max=side - 1) for side in (rows, columns)
-        )
-        shrunk.append(photograph[y][:, x])
-    sizes = np.array([photograph.shape[:2] for photograph in shrunk])
-    stack = np.zeros((len(shrunk), 3, *sizes.max(axis=0)), dtype=np.uint8)
-    for k, photograph in enumerate(shrunk):
-        stack[k, :, : sizes[k, 0], : sizes[k, 1]] = photograph.transpose(2, 0, 1)
-    return torch.from_numpy(stack), torch.from_numpy(sizes)
+    first, beyond = max(0, int(left * step) - 1), int((left + width) * step) + 2
+    part = read_photograph(path)[:, first:beyond]
+    for axis, (start, size) in enumerate(((top, height), (left, width))):
+        at = (np.arange(start, start + size) + 0.5) * step - 0.5 - axis * first
+        low = np.floor(at).astype(np.int64)
+        share = (at - low).reshape(-1, *(1,) * (2 - axis))
+        last = part.shape[axis] - 1
+        near = part.take(low.clip(0, last), axis)
+        if share.any():
+            near = near + share * (part.take((low + 1).clip(0, last), axis).astype(np.float64) - near)
+        part = near
+    return part if part.dtype == np.uint8 else np.rint(part).astype(np.uint8)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    """RGB levels ``(H, W, 3)``."""
+@lru_cache(maxsize=len(NAMES))
+def read_photograph(path: Path) -> NDArray[np.uint8]:
+    """RGB levels ``(H, W, 3)``.
+
+    Raises:
+        ValueError: If the file is not a picture.
+    """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > PIXEL_LIMIT:

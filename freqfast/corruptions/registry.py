@@ -5,7 +5,6 @@ A new corruption is a function `Corruption` and an entry here, or an entry point
 
 import importlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from freqfast.corruptions.photographs import find_photographs
 from freqfast.corruptions.streams import BatchRandom
+from freqfast.corruptions.tables import Table, parameters
 from freqfast.plugins import find_plugins, load_plugin
 
 Corruption: TypeAlias = Callable[[Tensor, int, BatchRandom], Tensor]
@@ -46,7 +46,7 @@ _EXTRA = {
     "spatter": ("weather", "spatter"),
     "saturate": ("digital", "digital"),
 }
-# Name: module. The published order and spelling.
+# Name: module. The published order and spelling ("abberation", "cocentric").
 _C_BAR = {
     "blue_noise_sample": "c_bar.spectral",
     "checkerboard_cutout": "c_bar.covers",
@@ -59,7 +59,19 @@ _C_BAR = {
     "sparkles": "c_bar.covers",
     "transverse_chromatic_abberation": "c_bar.lenses",
 }
-_MODULES = {name: module for name, (_, module) in (_MAIN | _EXTRA).items()} | _C_BAR
+_IMAGENET_C_BAR = {
+    "caustic_refraction": "c_bar.caustics",
+    "inverse_sparkles": "c_bar.covers",
+    "sparkles": "c_bar.covers",
+    "perlin_noise": "c_bar.perlin",
+    "blue_noise_sample": "c_bar.spectral",
+    "plasma_noise": "c_bar.patterns",
+    "checkerboard_cutout": "c_bar.covers",
+    "cocentric_sine_waves": "c_bar.patterns",
+    "single_frequency_greyscale": "c_bar.patterns",
+    "brownish_noise": "c_bar.spectral",
+}
+_MODULES = {name: module for name, (_, module) in (_MAIN | _EXTRA).items()} | _C_BAR | _IMAGENET_C_BAR
 
 MAIN = tuple(_MAIN)
 """The 15 corruptions that papers average over, in the order of the benchmark's tables."""
@@ -82,14 +94,21 @@ C_BAR = tuple(_C_BAR)
 MEAN7 = (*FAMILIES["weather"][:4], "elastic_transform", "pixelate", "jpeg_compression")
 """The main ones that no method here trains on a relative of: without noises, blurs and contrast."""
 
+IMAGENET_C_BAR = tuple(_IMAGENET_C_BAR)
+"""The 10 of ImageNet-C-bar, five of which are not in `C_BAR`."""
+
 SETS = {"c": CORRUPTIONS, "bar": C_BAR}
-"""The built-in corruptions by benchmark: CIFAR-10-C, on which everything runs by default, and CIFAR-10-C-bar."""
+"""The built-in corruptions by benchmark: the 19, on which everything runs by default, and CIFAR-10-C-bar.
+
+`find_set` has ImageNet-C-bar as well.
+"""
 
 MEANS: dict[str, tuple[str, ...]] = {
     "mean15": MAIN,
     "mean7": MEAN7,
     "mean19": CORRUPTIONS,
     "mean_bar": C_BAR,
+    "mean_bar_imagenet": IMAGENET_C_BAR,
     **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
 }
 """What each mean is over, by its name: a family's is over its main ones."""
@@ -160,23 +179,35 @@ def available() -> tuple[str, ...]:
     return runnable(CORRUPTIONS)[0] + plugin_corruptions()
 
 
-def find_corruption(name: str, frost_dir: str | Path | None = None) -> Corruption:
-    """The function of a corruption.
+def find_set(which: str, table: Table) -> tuple[str, ...]:
+    """The corruptions of a benchmark for images of a size, by name of a set in `SETS`.
+
+    Args:
+        which: ``"c"``, the same 19 at every size, or ``"bar"``.
+        table: See `freqfast.corruptions.find_table`; ``"imagenet"`` has a C-bar of its own.
+
+    Examples:
+        >>> find_set("bar", "imagenet")[:2]
+        ('caustic_refraction', 'inverse_sparkles')
+    """
+    return IMAGENET_C_BAR if (which, table) == ("bar", "imagenet") else SETS[which]
+
+
+def find_corruption(name: str, frost_dir: str | Path | None = None, table: Table = "cifar10") -> Corruption:
+    """The function of a corruption, a built-in one with its parameters of a table.
 
     Raises:
         ValueError: If there is no such corruption, or the package that registers it cannot be imported.
         FileNotFoundError: If the photographs of ``frost`` are asked for and missing.
     """
     if name in _MODULES:
-        module = importlib.import_module(f"freqfast.corruptions.{_MODULES[name]}")
-        function = getattr(module, name)
-        if name == "frost":
-            function = partial(function, photographs=find_photographs(frost_dir))
-        return cast(Corruption, function)
+        function = getattr(importlib.import_module(f"freqfast.corruptions.{_MODULES[name]}"), name)
+        files = {"photographs": find_photographs(frost_dir)} if name == "frost" else {}
+        return lambda images, severity, rng: function(images, rng, **parameters(name, table, severity), **files)
     if (point := find_plugins("corruptions").get(name)) is not None:
         found = load_plugin("corruptions", point)
         if not callable(found):
             raise ValueError(f"corruption entry point {name!r} ({point.value}) is no function")
         return cast(Corruption, found)
-    known = ", ".join((*CORRUPTIONS, *C_BAR, *plugin_corruptions()))
+    known = ", ".join((*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions()))
     raise ValueError(f"no corruption is called {name!r}; there are {known}")

@@ -4,8 +4,10 @@ The water of the published data is a chain of OpenCV calls. They are written out
 defines them, for a whole batch at a time.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 from freqfast.corruptions.filters import gaussian_filter, pad
@@ -22,19 +24,24 @@ _FAR = 1 << 29  # beyond every distance, with room to add to it
 _TAN_22_5 = 13573  # tan(22.5 degrees) in 1/32768
 
 
-def spatter(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Severities 1 to 3 splash water, 4 and 5 mud."""
-    loc, scale, sigma, threshold, strength = (
-        (0.62, 0.1, 0.7, 0.70, 0.5),
-        (0.65, 0.1, 0.8, 0.70, 0.5),
-        (0.65, 0.3, 1.0, 0.69, 0.5),
-        (0.65, 0.1, 0.7, 0.69, 0.6),
-        (0.65, 0.1, 0.5, 0.68, 0.6),
-    )[severity - 1]
+def spatter(
+    images: Tensor,
+    rng: BatchRandom,
+    loc: float,
+    scale: float,
+    sigma: float,
+    threshold: float,
+    strength: float,
+    mud: bool,
+) -> Tensor:
+    """Splash mud, or water: a liquid N(loc, scale), smoothed by ``sigma`` pixels, where it is above ``threshold``.
+
+    ``strength`` is the water's brightness, and the sigma of the mud's rim.
+    """
     liquid = gaussian_filter(rng.normal(loc, scale, (1, *images.shape[2:])), sigma)
     liquid[liquid < threshold] = 0.0
     x = to_unit(images)
-    if severity <= 3:
+    if not mud:
         # Wrapped, not clipped, as in the published data: at severity 3 the deepest drops of one image in ten go dry.
         depth = liquid.mul_(255.0).to(torch.int32).bitwise_and_(255)
         return to_levels(x.add_(_water(depth).mul_(strength) * _colour(_PALE_TURQUOISE, x)))
@@ -70,7 +77,7 @@ def _weigh3(padded: Tensor, kernel: tuple[tuple[int, ...], ...]) -> Tensor:
     for i, row in enumerate(kernel):
         for j, weight in enumerate(row):
             if weight:
-                total.add_(padded[:, i : i + height, j : j + width] * weight)
+                total.add_(padded[:, i : i + height, j : j + width], alpha=weight)
     return total
 
 
@@ -110,41 +117,41 @@ def _canny(levels: Tensor, low: int, high: int) -> Tensor:
             ),
         ),
     )
-    weak = crest & (size > low)
-    edges = weak & (size > high)
-    while True:
-        grown = F.max_pool2d(edges.to(torch.float32), 3, stride=1, padding=1).bool() & weak
-        if torch.equal(grown, edges):
-            return edges
-        edges = grown
+    weak = (crest & (size > low)).cpu().numpy()
+    strong = weak & (size > high).cpu().numpy()
+    parts, _ = ndimage.label(weak, structure=np.pad(np.ones((1, 3, 3)), ((1, 1), (0, 0), (0, 0))))
+    edges = np.zeros(parts.max() + 1, dtype=bool)
+    edges[parts[strong]] = True
+    return torch.from_numpy(edges[parts]).to(levels.device)
 
 
 def _distance_to(edges: Tensor) -> Tensor:
     """Chamfer distance of every pixel to the nearest edge, in 1/65536 pixel: bool ``(n, H, W)`` to int32.
 
-    The 5 x 5 chamfer of Borgefors (1986): the shortest way by straight, diagonal and knight's steps. One sweep from
-    the top, one from the bottom.
+    The 5 x 5 chamfer of Borgefors (1986): the shortest way by straight, diagonal and knight's steps. Ways that come
+    from above and those from below, both from either side, are searched at once, row by row.
     """
-    distance = torch.where(edges, 0, _FAR).to(torch.int32).permute(1, 0, 2).contiguous()
-    for _ in range(2):
-        distance = _sweep(distance).flip(0, 2)
-    return distance.permute(1, 0, 2)
-
-
-def _sweep(distance: Tensor) -> Tensor:
-    """Shortest ways that come from above or from the left: int32 ``(H, n, W)``."""
-    height, n, width = distance.shape
-    ramp = torch.arange(width, dtype=torch.int32, device=distance.device) * _STRAIGHT
-    rows = torch.full((height + 2, n, width + 4), _FAR, dtype=torch.int32, device=distance.device)
-    ways = ((1, 0, _STRAIGHT), (1, 1, _DIAGONAL), (1, 2, _KNIGHT), (2, 1, _KNIGHT))
+    near = np.where(edges.cpu().numpy(), 0, _FAR).astype(np.int32).swapaxes(0, 1)
+    height, n, width = near.shape
+    near = np.concatenate((near, near[::-1]), axis=1)
+    ramp = np.arange(width, dtype=np.int32) * np.int32(_STRAIGHT)
+    rows = np.full((height + 2, 2 * n, width + 4), _FAR, dtype=np.int32)
+    straight, diagonal, knight = map(np.int32, (_STRAIGHT, _DIAGONAL, _KNIGHT))
+    from_two_above = rows[0, :, 2:-2]
     for r in range(height):
-        best = distance[r]
-        for up, aside, length in ways:
-            row = rows[r + 2 - up]
-            source = torch.minimum(row[:, 2 - aside : 2 - aside + width], row[:, 2 + aside : 2 + aside + width])
-            best = torch.minimum(best, source + length)
-        rows[r + 2, :, 2:-2] = (best - ramp).cummin(dim=1).values + ramp
-    return rows[2:, :, 2:-2]
+        above = rows[r + 1]
+        beside = np.minimum(above[:, 1:-3], above[:, 3:-1])
+        best = np.minimum(near[r], above[:, 2:-2] + straight)
+        best = np.minimum(best, beside + diagonal)
+        best = np.minimum(best, np.minimum(above[:, :-4], above[:, 4:]) + knight)
+        best = np.minimum(best, from_two_above)
+        from_two_above = beside + knight
+        from_left = np.minimum.accumulate(best - ramp, axis=1) + ramp
+        from_right = np.minimum.accumulate((best + ramp)[:, ::-1], axis=1)[:, ::-1] - ramp
+        rows[r + 2, :, 2:-2] = np.minimum(from_left, from_right)
+    found = rows[2:, :, 2:-2]
+    distance = np.minimum(found[:, :n], found[::-1, n:]).swapaxes(0, 1)
+    return torch.from_numpy(distance.copy()).to(edges.device)
 
 
 def _equalise(levels: Tensor) -> Tensor:

@@ -2,26 +2,34 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from freqfast.corruptions.filters import motion_filter, zoom
-from freqfast.corruptions.photographs import shrunk_photographs
+from freqfast.corruptions.photographs import crop, grain, read_photograph
 from freqfast.corruptions.pixels import to_levels, to_unit
 from freqfast.corruptions.streams import BatchRandom
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
 
 
-def snow(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Flakes: thresholded noise, magnified and motion-blurred, added once as it is and once turned by 180 degrees."""
-    loc, scale, factor, threshold, radius, sigma, blend = (
-        (0.10, 0.2, 1.00, 0.60, 8, 3, 0.95),
-        (0.10, 0.2, 1.00, 0.50, 10, 4, 0.90),
-        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.90),
-        (0.25, 0.3, 2.25, 0.60, 12, 6, 0.85),
-        (0.30, 0.3, 1.25, 0.65, 14, 12, 0.80),
-    )[severity - 1]
+def snow(
+    images: Tensor,
+    rng: BatchRandom,
+    loc: float,
+    scale: float,
+    factor: float,
+    threshold: float,
+    radius: int,
+    sigma: float,
+    blend: float,
+) -> Tensor:
+    """Flakes: thresholded noise, magnified and motion-blurred, added once as it is and once turned by 180 degrees.
+
+    The noise is N(loc, scale), magnified by ``factor``; what is below ``threshold`` is none. The trail of the blur has
+    ``radius`` and ``sigma``; the image keeps the share ``blend`` of its colours.
+    """
     height, width = images.shape[2:]
     flakes = zoom(rng.normal(loc, scale, (1, height, width)), factor)
     flakes[flakes < threshold] = 0.0
@@ -34,24 +42,38 @@ def snow(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
     return to_levels(whitened.add_(layer).add_(layer.flip(2, 3)))
 
 
-def frost(images: Tensor, severity: int, rng: BatchRandom, photographs: tuple[Path, ...]) -> Tensor:
-    """A weighted sum of the image and a random crop of one of the frost ``photographs``."""
-    image_weight, frost_weight = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))[severity - 1]
+def frost(
+    images: Tensor,
+    rng: BatchRandom,
+    image_weight: float,
+    frost_weight: float,
+    reduced_by: float,
+    side: int,
+    photographs: tuple[Path, ...],
+) -> Tensor:
+    """A weighted sum of the image and a random crop of one of the frost ``photographs``.
+
+    They are ``reduced_by`` a factor for images of ``side`` pixels, and in proportion for others.
+    """
     height, width = images.shape[2:]
-    stack, sizes = shrunk_photographs(photographs, height, width)
-    stack, sizes = stack.to(images.device), sizes.to(images.device)
     which = rng.integers(len(photographs))
-    top = rng.integers(sizes[which, 0] - height)
-    left = rng.integers(sizes[which, 1] - width)
-    windows = stack.unfold(2, height, 1).unfold(3, width, 1)  # a view: (photograph, 3, top, left, H, W)
-    crops = windows[which, :, top, left].to(torch.float64)
-    blend = images.to(torch.float64).mul_(image_weight).add_(crops.mul_(frost_weight))
+    step = torch.tensor([grain(path, height, width, reduced_by * side) for path in photographs], dtype=torch.float64)
+    sizes = torch.tensor([read_photograph(path).shape[:2] for path in photographs])
+    room = (sizes / step[:, None]).round().to(torch.int64).to(images.device)[which]
+    corners = rng.integers(room[:, 0] - height), rng.integers(room[:, 1] - width)
+    crops = np.stack(
+        [
+            crop(photographs[k], top, left, height, width, float(step[k]))
+            for k, top, left in zip(which.tolist(), *(corner.tolist() for corner in corners), strict=True)
+        ]
+    )
+    frosted = torch.from_numpy(crops).to(images.device).permute(0, 3, 1, 2).to(torch.float64)
+    blend = images.to(torch.float64).mul_(image_weight).add_(frosted.mul_(frost_weight))
     return blend.clamp_(0.0, 255.0).to(torch.uint8)
 
 
-def fog(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Add a fractal landscape, and scale back so that the brightest value stays below the image's own."""
-    amount, decay = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))[severity - 1]
+def fog(images: Tensor, rng: BatchRandom, amount: float, decay: float) -> Tensor:
+    """Add ``amount`` of a fractal landscape, and scale back so that the brightest value stays below the image's own."""
     height, width = images.shape[2:]
     x = to_unit(images)
     brightest = x.amax(dim=(1, 2, 3), keepdim=True)
@@ -85,9 +107,8 @@ def _midpoint(total: Tensor, spread: float, rng: BatchRandom) -> Tensor:
     return total.div_(4).add_(rng.uniform(-spread, spread, total.shape[1:]))
 
 
-def brightness(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def brightness(images: Tensor, rng: BatchRandom, amount: float) -> Tensor:
     """Add ``amount`` to the value V of HSV, clipped."""
-    amount = (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1]
     x = to_unit(images)
     value = x.amax(dim=1, keepdim=True)
     raised = (value + amount).clamp_(max=1.0)

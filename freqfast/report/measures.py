@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from freqfast.corruptions import C_BAR, FAMILIES, MEANS, SEVERITIES
+from freqfast.corruptions import C_BAR, FAMILIES, IMAGENET_C_BAR, MEANS, SEVERITIES
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.metrics import mean_interval
 
 __all__ = ["MEASURES", "Measured", "corruption_families", "difference", "measure"]
 
-MEASURES = tuple(name for name in MEANS if name != "mean_bar")
+MEASURES = tuple(name for name in MEANS if not name.startswith("mean_bar"))
 """The means over what every run is evaluated on; ``clean`` is the measure besides."""
 
 
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
 def corruption_families(results: Iterable[CorruptionResult]) -> dict[str, list[str]]:
     """The corruptions that any of the results has, by family; "bar" and those of other packages, "own", come last."""
     measured = dict.fromkeys(name for result in results for name in result.accuracy)
-    known = {**FAMILIES, "bar": C_BAR}
+    known = {**FAMILIES, "bar": tuple(dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)))}
     own = measured.keys() - {name for names in known.values() for name in names}
     known["own"] = tuple(name for name in measured if name in own)
     found = {family: [name for name in names if name in measured] for family, names in known.items()}

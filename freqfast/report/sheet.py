@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from freqfast.analysis.colours import FAMILY_COLOURS
 from freqfast.analysis.panels import NotebookFigure
-from freqfast.corruptions import C_BAR, CORRUPTIONS, EXTRA, FAMILIES, SEVERITIES, corrupt
+from freqfast.corruptions import C_BAR, CORRUPTIONS, EXTRA, FAMILIES, IMAGENET_C_BAR, SEVERITIES, corrupt
+from freqfast.corruptions.tables import TableChoice
 
 __all__ = ["contact_sheet", "most_colourful"]
 
@@ -22,6 +23,7 @@ def contact_sheet(
     *,
     index: int = 0,
     frost_dir: str | Path | None = None,
+    table: TableChoice = "auto",
 ) -> Figure:
     """One image under corruptions (rows, by family) at severities (columns), the clean image first in every row.
 
@@ -34,6 +36,7 @@ def contact_sheet(
         seed: Seed of the corruptions.
         index: Position of the image in its data set, so that the sheet shows what the corrupted data set holds.
         frost_dir: Folder of the frost photographs.
+        table: Whose parameters, see `freqfast.corruptions.find_table`.
 
     Returns:
         A matplotlib figure.
@@ -50,7 +53,7 @@ def contact_sheet(
     severities = sorted(set(severities))
     blocks = _by_family(corruptions)
     cells = {
-        (name, severity): corrupt(image[None], name, severity, seed, index=[index], frost_dir=frost_dir)[0]
+        (name, severity): corrupt(image[None], name, severity, seed, index=[index], frost_dir=frost_dir, table=table)[0]
         for _, names in blocks
         for name in names
         for severity in severities
@@ -122,9 +125,10 @@ _LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
 
 
 def _by_family(names: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The corruptions of each family, then those of CIFAR-10-C-bar, then those of other packages."""
-    own = tuple(dict.fromkeys(name for name in names if name not in (*CORRUPTIONS, *C_BAR)))
-    blocks = {**FAMILIES, "C-bar": C_BAR, "own": own}
+    """The corruptions of each family, then those of C-bar, then those of other packages."""
+    bar = tuple(dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)))
+    own = tuple(dict.fromkeys(name for name in names if name not in (*CORRUPTIONS, *bar)))
+    blocks = {**FAMILIES, "C-bar": bar, "own": own}
     wanted = {block: [name for name in members if name in names] for block, members in blocks.items()}
     return [(block, members) for block, members in wanted.items() if members]
 

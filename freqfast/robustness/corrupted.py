@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqfast.corruptions import corrupt
+from freqfast.corruptions.tables import TableChoice
 
 __all__ = ["CorruptedImages"]
 
@@ -24,6 +25,7 @@ class CorruptedImages:
         severity: From 1 to 5.
         seed: Seed of the corruption.
         frost_dir: Folder of the frost photographs.
+        table: Whose parameters, see `freqfast.corruptions.find_table`.
         first: Position of the first image in the whole set.
 
     Examples:
@@ -38,6 +40,7 @@ class CorruptedImages:
     severity: int
     seed: int = 0
     frost_dir: str | Path | None = None
+    table: TableChoice = "auto"
     first: int = 0
 
     def __len__(self) -> int:
@@ -54,5 +57,6 @@ class CorruptedImages:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
         images, index = np.asarray(self.images), np.arange(self.first, self.first + len(self))
-        found = corrupt(images, self.corruption, self.severity, self.seed, index=index, frost_dir=self.frost_dir)
+        key = self.corruption, self.severity, self.seed
+        found = corrupt(images, *key, index=index, frost_dir=self.frost_dir, table=self.table)
         return found if dtype is None else found.astype(dtype, copy=False)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
 from freqfast.corruptions.photographs import photographs_sha256
+from freqfast.corruptions.tables import TableChoice
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
 from freqfast.data.images import ImageData, ImageSet
@@ -30,6 +31,7 @@ def corrupted_source(
     seed: int = 0,
     *,
     frost_dir: str | Path | None = None,
+    table: TableChoice = "auto",
     name: str = "images",
     classes: tuple[str, ...] | None = None,
 ) -> CellSource:
@@ -43,6 +45,7 @@ def corrupted_source(
         corruptions: Names, see `freqfast.corruptions`.
         seed: Seed of the corruptions.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
+        table: Whose parameters, see `freqfast.corruptions.find_table`.
         name: What to call the images.
         classes: Class names, in the order of the labels, where known.
 
@@ -58,12 +61,15 @@ def corrupted_source(
     """
     names = tuple(dict.fromkeys(corruptions))
     check_request(names, SEVERITIES, None, frost_dir)
+    taken = find_table(table, *images.images.shape[1:3])
     sha256 = hash_images(images)
+    if taken != "cifar10":  # the only one that results of version 0.1 know
+        sha256 += taken
     if "frost" in names:
         sha256 += photographs_sha256(frost_dir)
 
     def read(corruption: str, severity: int) -> np.ndarray:
-        corrupted = CorruptedImages(images.images, corruption, severity, seed, frost_dir)
+        corrupted = CorruptedImages(images.images, corruption, severity, seed, frost_dir, taken)
         in_memory = isinstance(images.images, np.ndarray)
         return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.corruptions import C_BAR, CORRUPTIONS, corrupt
+from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt
 from freqfast.data import load_data
 from freqfast.robustness.archive.reading import stored_source
 
@@ -21,7 +21,10 @@ def test_writes_the_test_set_in_the_published_layout(call, refused, place):
     words = ("corrupt", "photos", "--out", "c", "--limit", 3, "--corruption", "fog", "--corruption", "snow", "--seed")
     result = call(*words, 5)
     assert (result.code, result.err) == (0, "")
-    assert result.out == "c: 3 images of photos, corruptions: 2, severities: 5; files written: 3, verified: 0\n"
+    assert (
+        result.out
+        == "c: 3 images of photos, corruptions: 2, severities: 5, parameters: cifar10; files written: 3, verified: 0\n"
+    )
     test = load_data("photos").test.head(3)
     source = stored_source(place / "c")
     assert source.corruptions == ("snow", "fog")
@@ -41,6 +44,14 @@ def test_a_path_names_a_test_set(call, tree, place):
     assert (first.severity, second.severity) == (2, 4)
     np.testing.assert_array_equal(second.images, corrupt(test.images, "contrast", 4))
     np.testing.assert_array_equal(second.labels, test.labels)
+
+
+def test_a_table_that_is_named(call, refused, place):
+    words = ("corrupt", "photos", "--set", "bar", "--severity", 1, "--limit", 1, "--out", "c")
+    assert ", parameters: imagenet;" in call(*words, "--table", "imagenet").out
+    assert set(stored_source(place / "c").corruptions) == set(IMAGENET_C_BAR)
+    assert json.loads((place / "c" / "manifest.json").read_text())["table"] == "imagenet"
+    assert "c was begun with table imagenet, not cifar10" in refused(*words)
 
 
 def test_c_bar_with_a_contact_sheet(call, place):
@@ -101,7 +112,7 @@ def test_bad_input_is_one_line(refused, words, named):
 
 
 def test_an_interrupt_keeps_the_whole_files(call, place, monkeypatch):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("freqfast.corruptions.digital.contrast", stop)

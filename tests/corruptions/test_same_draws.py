@@ -14,7 +14,7 @@ TOLERANCES = {
     "glass_blur": (0, 0.0),
     "motion_blur": (0, 0.0),
     "snow": (1, 0.002),
-    "frost": (0, 0.0),
+    "frost": (1, 0.005),  # a photograph that is reduced has ties to round
     "fog": (1, 0.002),
     "spatter": (1, 0.002),
     "elastic_transform": (1, 0.005),
@@ -73,20 +73,23 @@ class Replay:
         return ((moves[..., 0] == -1) + 2 * (moves[..., 1] == -1)).to(dtype)
 
 
-@pytest.mark.parametrize("severity", SEVERITIES)
+# The last is no published size, and the wide filters of its table reach beyond it several times.
+@pytest.mark.parametrize(("table", "side"), [("cifar10", 32), ("tiny-imagenet", 64), ("imagenet", 50)])
 @pytest.mark.parametrize("name", TOLERANCES)
-def test_same_draws_give_the_same_image(name, severity, photos, frost_dir):
-    images = corrupted.with_flat(photos[:22])
-    recorders = [Recorder(k) for k in range(len(images))]
-    expected = [
-        define(image[None], name, severity, recorder, frost_dir)[0]
-        for image, recorder in zip(images, recorders, strict=True)
-    ]
-    replay = Replay(np.stack([np.concatenate(recorder.given, axis=1) for recorder in recorders]))
+def test_same_draws_give_the_same_image(name, table, side, photos, frost_dir):
+    images = corrupted.with_flat(photos[:22] if side == 32 else corrupted.photographs(side)[:2])
     planar = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    actual = find_corruption(name, frost_dir)(planar, severity, replay).permute(0, 2, 3, 1).numpy()
-    assert replay.rows.shape[2] == 0  # nothing drawn is left
-    gap = np.abs(actual.astype(int) - np.stack(expected))
-    levels, share = TOLERANCES[name]
-    assert gap.max() <= levels
-    assert (gap > 0).mean() <= share
+    function = find_corruption(name, frost_dir, table)
+    for severity in SEVERITIES:
+        recorders = [Recorder(k) for k in range(len(images))]
+        expected = [
+            define(image[None], name, severity, recorder, frost_dir, table)[0]
+            for image, recorder in zip(images, recorders, strict=True)
+        ]
+        replay = Replay(np.stack([np.concatenate(recorder.given, axis=1) for recorder in recorders]))
+        actual = function(planar.clone(), severity, replay).permute(0, 2, 3, 1).numpy()
+        assert replay.rows.shape[2] == 0  # nothing drawn is left
+        gap = np.abs(actual.astype(int) - np.stack(expected))
+        levels, share = TOLERANCES[name]
+        assert gap.max() <= levels
+        assert (gap > 0).mean() <= share

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from freqfast.corruptions import corrupt
+from freqfast.corruptions import TABLES, corrupt
 from freqfast.data import cache, cifar10, load_data
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.robustness import CLEAN, corrupted_source
@@ -113,3 +113,14 @@ def test_frost_photographs_are_part_of_the_hash(noise, frost_dir):
     with_frost = corrupted_source(images, ["fog", "frost"], frost_dir=frost_dir)
     assert with_frost.sha256.startswith(corrupted_source(images, ["fog"]).sha256)
     assert len(with_frost.sha256) == 128
+
+
+def test_the_table_is_part_of_the_hash_unless_it_is_cifar10s(noise):
+    """Which is what all results of version 0.1 were measured by, at any size."""
+    images = ImageSet(noise(1, size=64), np.zeros(1, np.int64))
+    sources = {table: corrupted_source(images, ["fog"], table=table) for table in ("auto", *TABLES)}
+    assert len(sources["cifar10"].sha256) == 64
+    assert sources["tiny-imagenet"].sha256 == sources["cifar10"].sha256 + "tiny-imagenet" == sources["auto"].sha256
+    for table in TABLES:
+        expected = corrupt(images.images, "fog", 3, table=table)
+        np.testing.assert_array_equal(sources[table].read("fog", 3), expected)

@@ -24,9 +24,16 @@ def photo_patches():
     return np.random.default_rng(0).permutation(np.concatenate(patches))
 
 
+def photographs(side):
+    """Four of scikit-image's photographs, squeezed to ``(4, side, side, 3)``."""
+    pictures = (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket())
+    squeezed = [Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR) for picture in pictures]
+    return np.stack(squeezed)
+
+
 def with_flat(images):
     """The images, and one of black and one of white, on which a division by contrast or brightness would fail."""
-    return np.concatenate([images, *(np.full((1, 32, 32, 3), level, dtype=np.uint8) for level in (0, 255))])
+    return np.concatenate([images, *(np.full_like(images[:1], level) for level in (0, 255))])
 
 
 def cifar10_test():

@@ -1,10 +1,12 @@
 """A second, slow definition of each corruption, one image at a time, by NumPy, SciPy, scikit-image and Pillow.
 
 Written from the published parameters and definitions, without a look at the package. A definition takes one uint8
-``(32, 32, 3)`` image, a severity and a ``numpy.random.Generator``, and returns a uint8 image.
+``(side, side, 3)`` image, a ``numpy.random.Generator`` and its parameters, and returns a uint8 image.
 """
 
+import tomllib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import skimage.color
@@ -14,11 +16,21 @@ from scipy import ndimage
 
 from tests.support.corrupted import read_frost
 
+PUBLISHED = tomllib.loads(Path(__file__).with_name("published_parameters.toml").read_text())
+SIDES = {"cifar10": 32, "tiny-imagenet": 64, "imagenet": 224}
 
-def define(images, name, severity, rng, frost_dir=None):
-    """The definition of a corruption on each image in turn, ``(N, 32, 32, 3)``."""
-    options = {"photographs": read_frost(frost_dir)} if name == "frost" else {}
-    return np.stack([globals()[name](image, severity, rng, **options) for image in images])
+
+def define(images, name, severity, rng, frost_dir=None, table="cifar10"):
+    """The definition of a corruption on each image in turn, ``(N, side, side, 3)``."""
+    options = {parameter: values[severity - 1] for parameter, values in PUBLISHED[table][name].items()}
+    if name == "frost":
+        options |= {
+            "photographs": read_frost(frost_dir),
+            "reduced": {"cifar10": 0.2, "tiny-imagenet": 0.3}.get(table, 1),
+        }
+    if name in ("frost", "elastic_transform"):
+        options["share"] = images.shape[1] / SIDES[table]  # their lengths are shares of the side
+    return np.stack([globals()[name](image, rng, **options) for image in images])
 
 
 def levels(x):
@@ -30,82 +42,78 @@ def gaussian(x, sigma, **options):
     return skimage.filters.gaussian(x, sigma=sigma, channel_axis=axis, **{"mode": "nearest", **options})
 
 
-def gaussian_noise(image, severity, rng):
-    scale = [0.04, 0.06, 0.08, 0.09, 0.10][severity - 1]
+def gaussian_noise(image, rng, scale):
     return levels(image / 255 + rng.normal(scale=scale, size=image.shape))
 
 
-def shot_noise(image, severity, rng):
-    rate = [500, 250, 100, 75, 50][severity - 1]
+def shot_noise(image, rng, rate):
     return levels(rng.poisson(image / 255 * rate) / rate)
 
 
-def impulse_noise(image, severity, rng):
-    amount = [0.01, 0.02, 0.03, 0.05, 0.07][severity - 1]
+def impulse_noise(image, rng, amount):
     hit, salt = rng.random(image.shape) <= amount, rng.random(image.shape) <= 0.5
     return np.where(hit, np.where(salt, 255, 0), image).astype(np.uint8)
 
 
-def speckle_noise(image, severity, rng):
-    scale = [0.06, 0.1, 0.12, 0.16, 0.2][severity - 1]
+def speckle_noise(image, rng, scale):
     x = image / 255
     return levels(x + x * rng.normal(scale=scale, size=image.shape))
 
 
-def gaussian_blur(image, severity, rng):
-    return levels(gaussian(image / 255, [0.4, 0.6, 0.7, 0.8, 1.0][severity - 1]))
+def gaussian_blur(image, rng, sigma):
+    return levels(gaussian(image / 255, sigma))
 
 
-def brightness(image, severity, rng):
-    amount = [0.05, 0.1, 0.15, 0.2, 0.3][severity - 1]
+def brightness(image, rng, amount):
     hsv = skimage.color.rgb2hsv(image / 255)
     hsv[..., 2] = np.clip(hsv[..., 2] + amount, 0, 1)
     return levels(skimage.color.hsv2rgb(hsv))
 
 
-def contrast(image, severity, rng):
-    factor = [0.75, 0.5, 0.4, 0.3, 0.15][severity - 1]
+def contrast(image, rng, factor):
     x = image / 255
     mean = x.mean(axis=(0, 1))
     return levels((x - mean) * factor + mean)
 
 
-def saturate(image, severity, rng):
-    factor, offset = [(0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)][severity - 1]
+def saturate(image, rng, factor, offset):
     hsv = skimage.color.rgb2hsv(image / 255)
     hsv[..., 1] = np.clip(hsv[..., 1] * factor + offset, 0, 1)
     return levels(skimage.color.hsv2rgb(hsv))
 
 
-def pixelate(image, severity, rng):
-    fraction = [0.95, 0.9, 0.85, 0.75, 0.65][severity - 1]
-    small = int(32 * fraction)
+def pixelate(image, rng, fraction):
+    side = len(image)
+    small = int(side * fraction)
     coarse = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
-    return np.asarray(coarse.resize((32, 32), Image.Resampling.BOX))
+    return np.asarray(coarse.resize((side, side), Image.Resampling.BOX))
 
 
-def jpeg_compression(image, severity, rng):
+def jpeg_compression(image, rng, quality):
     buffer = BytesIO()
-    Image.fromarray(image).save(buffer, format="jpeg", quality=[80, 65, 58, 50, 40][severity - 1])
+    Image.fromarray(image).save(buffer, format="jpeg", quality=quality)
     return np.asarray(Image.open(buffer))
 
 
-def defocus_blur(image, severity, rng):
-    radius, sigma = [(0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1)][severity - 1]
-    y, x = np.mgrid[-8:9, -8:9]
+def defocus_blur(image, rng, radius, alias_blur):
+    reach, blur = (8, 1) if radius <= 8 else (radius, 2)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disk = (x**2 + y**2 <= radius**2).astype(np.float32)  # as the published kernels: flat regions show it
-    disk = ndimage.gaussian_filter(disk / disk.sum(), sigma, radius=1, mode="mirror")
+    disk = ndimage.gaussian_filter(disk / disk.sum(), alias_blur, radius=blur, mode="mirror")
     return levels(np.stack([ndimage.correlate(image[..., c] / 255, disk, mode="mirror") for c in range(3)], -1))
 
 
-def glass_blur(image, severity, rng):
-    sigma, passes = [(0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)][severity - 1]
+def glass_blur(image, rng, sigma, max_delta, iterations):
+    side, far = len(image), max_delta
     x = levels(gaussian(image / 255, sigma))
-    for _ in range(passes):
-        moves = rng.integers(-1, 1, size=(32, 32, 2)).tolist()
-        for h in range(31, 1, -1):
-            for w in range(31, 1, -1):
-                dx, dy = moves[h][w]
+    for _ in range(iterations):
+        if far == 1:
+            moves = rng.integers(-1, 1, size=(side, side, 2))[2:, 2:, ::-1]
+        else:
+            moves = rng.integers(0, 2 * far, size=(2, side - 2 * far, side - 2 * far)).transpose(1, 2, 0) - far
+        for h in range(side - far, far, -1):
+            for w in range(side - far, far, -1):
+                dy, dx = moves[h - far - 1, w - far - 1]
                 x[h, w] = x[h + dy, w + dx]
     return levels(gaussian(x / 255, sigma))
 
@@ -126,8 +134,7 @@ def magick_motion(x, radius, sigma, degrees):
     return (np.floor(total * 257 + 0.5) // 257).astype(np.uint8)
 
 
-def motion_blur(image, severity, rng):
-    radius, sigma = [(6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5)][severity - 1]
+def motion_blur(image, rng, radius, sigma):
     return magick_motion(image, radius, sigma, rng.uniform(-45, 45))
 
 
@@ -141,35 +148,31 @@ def clipped_zoom(x, factor):
     return zoomed[trim : trim + size, trim : trim + size]
 
 
-def zoom_blur(image, severity, rng):
-    factors = np.arange(1, [1.06, 1.11, 1.16, 1.21, 1.26][severity - 1], 0.01)
+def zoom_blur(image, rng, stop, step):
+    factors = np.arange(1, stop, step)
     x = image / 255
     return levels((x + sum(clipped_zoom(x, factor) for factor in factors)) / (len(factors) + 1))
 
 
-def snow(image, severity, rng):
-    loc, scale, factor, threshold, radius, sigma, blend = [
-        (0.1, 0.2, 1.0, 0.6, 8, 3, 0.95),
-        (0.1, 0.2, 1.0, 0.5, 10, 4, 0.9),
-        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
-        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
-        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
-    ][severity - 1]
+def snow(image, rng, loc, scale, zoom, threshold, blur_radius, blur_sigma, blend):
     x = image / 255
-    layer = clipped_zoom(rng.normal(loc, scale, (32, 32)), factor)
+    layer = clipped_zoom(rng.normal(loc, scale, image.shape[:2]), zoom)
     layer[layer < threshold] = 0
-    layer = magick_motion(levels(layer), radius, sigma, rng.uniform(-135, -45))[..., None] / 255
+    layer = magick_motion(levels(layer), blur_radius, blur_sigma, rng.uniform(-135, -45))[..., None] / 255
     gray = (x @ [0.299, 0.587, 0.114])[..., None]
     x = blend * x + (1 - blend) * np.maximum(x, 1.5 * gray + 0.5)
     return levels(x + layer + np.rot90(layer, 2))
 
 
-def frost(image, severity, rng, photographs):
+def frost(image, rng, image_weight, frost_weight, photographs, reduced, share):
     """``photographs``: the five frost images as Pillow reads them, at full size."""
-    image_weight, frost_weight = [(1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)][severity - 1]
-    small = photographs[rng.integers(5)][2::5, 2::5]
-    top, left = (rng.integers(side - 32) for side in small.shape[:2])
-    crop = small[top : top + 32, left : left + 32]
+    photograph = photographs[rng.integers(5)].astype(float)
+    rows, columns, side = *photograph.shape[:2], len(image)
+    step = min(1 / (reduced * share), rows / (side + 1), columns / (side + 1))
+    top, left = (rng.integers(round(length / step) - side) for length in (rows, columns))
+    # Corners of pixels meet; the border's are repeated.
+    y, x = ((np.arange(start, start + side) + 0.5) * step - 0.5 for start in (top, left))
+    crop = np.rint(bilinear(photograph, *np.meshgrid(y, x, indexing="ij"), mode="nearest"))
     return np.clip(image_weight * image.astype(float) + frost_weight * crop, 0, 255).astype(np.uint8)
 
 
@@ -193,11 +196,15 @@ def plasma(size, decay, uniform):
     return grid / grid.max()
 
 
-def fog(image, severity, rng):
-    amount, decay = [(0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)][severity - 1]
+def fog(image, rng, amount, wibble_decay):
     x = image / 255
     brightest = x.max()
-    return levels((x + amount * plasma(32, decay, rng.uniform)[..., None]) * brightest / (brightest + amount))
+    size = 2 ** int(np.ceil(np.log2(len(image))))
+    return levels(
+        (x + amount * plasma(size, wibble_decay, rng.uniform)[: len(image), : len(image), None])
+        * brightest
+        / (brightest + amount)
+    )
 
 
 def canny(image, low, high):
@@ -252,31 +259,24 @@ def water(liquid):
     return shine / max(shine.max(), 1)
 
 
-def spatter(image, severity, rng):
-    loc, scale, sigma, threshold, strength = [
-        (0.62, 0.1, 0.7, 0.7, 0.5),
-        (0.65, 0.1, 0.8, 0.7, 0.5),
-        (0.65, 0.3, 1.0, 0.69, 0.5),
-        (0.65, 0.1, 0.7, 0.69, 0.6),
-        (0.65, 0.1, 0.5, 0.68, 0.6),
-    ][severity - 1]
+def spatter(image, rng, loc, scale, sigma, threshold, intensity, mud):
     x = image / 255
-    liquid = gaussian(rng.normal(loc, scale, (32, 32)), sigma)
+    liquid = gaussian(rng.normal(loc, scale, image.shape[:2]), sigma)
     liquid[liquid < threshold] = 0
-    if severity <= 3:
+    if not mud:
         depth = (liquid * 255).astype(int) % 256  # unsigned 8 bits, without a clip before them
-        return levels(x + strength * water(depth)[..., None] * np.array([175, 238, 238]) / 255)
-    cover = gaussian((liquid > threshold).astype(float), strength)[..., None]
+        return levels(x + intensity * water(depth)[..., None] * np.array([175, 238, 238]) / 255)
+    cover = gaussian((liquid > threshold).astype(float), intensity)[..., None]
     cover[cover < 0.8] = 0
     return levels(x * (1 - cover) + cover * np.array([63, 42, 20]) / 255)
 
 
-def affine_source(moves):
-    """Where pixels of a 32 x 32 image come from, rows and columns, when three points move by ``moves`` (as x, y)."""
-    points = np.array([[26, 26], [26, 6], [6, 6]], dtype=float)
+def affine_source(moves, side):
+    """Where pixels of an image come from, rows and columns, when three points move by ``moves`` (as x, y)."""
+    points = side // 2 + side // 3 * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     moved = np.column_stack([points + moves, np.ones(3)])
     back = np.linalg.solve(moved, points)  # [x, y, 1] of the result @ back = [x, y] of the source
-    y, x = np.indices((32, 32))
+    y, x = np.indices((side, side))
     source = np.stack([x, y, np.ones_like(x)], axis=-1) @ back
     return np.floor(source[..., ::-1] * 32 + 0.5) / 32
 
@@ -286,14 +286,14 @@ def bilinear(x, rows, columns, mode):
     return np.stack(list(channels), axis=-1)
 
 
-def elastic_transform(image, severity, rng):
-    alpha, sigma, affine = [(0, 0, 2.56), (1.6, 6.4, 2.24), (2.56, 1.92, 1.92), (3.2, 1.28, 1.6), (3.2, 0.96, 0.96)][
-        severity - 1
-    ]
-    source = affine_source(rng.uniform(-affine, affine, (3, 2)))
+def elastic_transform(image, rng, alpha, sigma, affine, share):
+    side = len(image)
+    alpha, sigma, affine = alpha * share, sigma * share, affine * share
+    source = affine_source(rng.uniform(-affine, affine, (3, 2)), side)
     x = bilinear(image / 255, source[..., 0], source[..., 1], mode="mirror")
     if alpha:
-        dx, dy = (gaussian(rng.uniform(-1, 1, (32, 32)), sigma, mode="reflect", truncate=3) * alpha for _ in range(2))
-        rows, columns = np.indices((32, 32))
+        noise = (rng.uniform(-1, 1, (side, side)) for _ in range(2))
+        dx, dy = (gaussian(field, sigma, mode="reflect", truncate=3) * alpha for field in noise)
+        rows, columns = np.indices((side, side))
         x = bilinear(x, rows + dy, columns + dx, mode="reflect")
     return levels(x + 1e-9)

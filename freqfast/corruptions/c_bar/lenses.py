@@ -15,12 +15,11 @@ _TURNS = 21
 _NUDGE = 1e-6  # grey levels: flat regions keep their level, and ties round up, whatever the last bit of a sum
 
 
-def circular_motion_blur(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def circular_motion_blur(images: Tensor, rng: BatchRandom, degrees: float) -> Tensor:
     """The weighted mean of the image turned about its centre by 21 angles from ``-degrees`` to ``degrees``.
 
     Weights are Gaussian, from 1 in the middle to exp(-2). What was outside the image is black.
     """
-    degrees = (4.2, 5.4, 6.6, 7.8, 9.0)[severity - 1]
     height, width = images.shape[2:]
     coefficients = images.to(torch.float64).cpu().numpy()
     for axis in (2, 3):
@@ -30,13 +29,12 @@ def circular_motion_blur(images: Tensor, severity: int, rng: BatchRandom) -> Ten
     return levels.add_(_NUDGE).clamp_(0.0, 255.0).to(torch.uint8)
 
 
-def transverse_chromatic_abberation(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def transverse_chromatic_abberation(images: Tensor, rng: BatchRandom, excess: float) -> Tensor:
     """Magnify the three colours, in random order, by 1, ``1 + excess / 2`` and ``1 + excess``.
 
     As published, the pixels' own levels serve as the spline's coefficients, which blurs all three a little, the one
     that is not magnified as well.
     """
-    excess = (0.05, 0.1, 0.25, 0.45, 0.5)[severity - 1]
     colours = rng.uniform(shape=(3,)).argsort(dim=1)
     image = torch.arange(len(images), device=images.device)
     for factor, colour in zip((1.0, 1.0 + excess / 2, 1.0 + excess), colours.T, strict=True):

@@ -9,19 +9,20 @@ from freqfast.corruptions.streams import BatchRandom
 from freqfast.spectral.spectrum import frequencies
 
 
-def blue_noise_sample(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Turn to black the pixels where blue noise, its amplitudes proportional to frequency, is below ``threshold``."""
-    threshold = (-2.29, -2.08, -1.87, -1.45, -1.24)[severity - 1]  # in standard deviations
+def blue_noise_sample(images: Tensor, rng: BatchRandom, threshold: float) -> Tensor:
+    """Turn to black the pixels where blue noise is below ``threshold`` standard deviations.
+
+    The amplitudes of blue noise are proportional to frequency.
+    """
     noise = _noise(_cycles(images), 1, rng)
     return images.mul_(noise > threshold)
 
 
-def brownish_noise(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
-    """Add noise of standard deviation ``scale``, its amplitudes as ``1 / (cycles^2 + 1)``, channels apart.
+def brownish_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
+    """Add noise of standard deviation ``scale`` grey levels, its amplitudes as ``1 / (cycles^2 + 1)``, channels apart.
 
     The amplitude at zero frequency is the largest of all: images also become lighter or darker.
     """
-    scale = (16.0, 25.6, 35.2, 41.6, 44.8)[severity - 1]  # grey levels
     noise = _noise(1 / (_cycles(images) ** 2 + 1), 3, rng)
     return noise.mul_(scale).add_(images).clamp_(0.0, 255.0).to(torch.uint8)
 

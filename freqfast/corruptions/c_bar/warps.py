@@ -13,13 +13,12 @@ _NUDGE = 1e-6  # grey levels: keeps a pixel that stays where it is from truncati
 _CELLS = 3
 
 
-def pinch_and_twirl(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def pinch_and_twirl(images: Tensor, rng: BatchRandom, pinch: float, degrees: float) -> Tensor:
     """In the disk inside each of 3 x 3 cells, draw pixels in towards the centre and twist by ``degrees`` there.
 
     Either way round, at random for each cell. (The published generator has 5 x 5 cells for images of 224 pixels, for
     which the set does not include this corruption.)
     """
-    pinch, degrees = ((0.32, 49.5), (0.34, 54.0), (0.36, 58.5), (0.44, 76.5), (0.5, 90.0))[severity - 1]
     height, width = (size // _CELLS for size in images.shape[2:])  # of a cell; what is left over stays as it is
     rows, columns = pixel_grid(images)
     row = (rows // height).clamp_(max=_CELLS - 1)
@@ -34,27 +33,30 @@ def pinch_and_twirl(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
     stretch = torch.sin(math.pi / 2 * distance) ** -pinch
     angle = math.radians(degrees) * (1 - distance) ** 2
     cos, sin = stretch * angle.cos(), sign * (stretch * angle.sin())
-    return _sample(images, centre_row + down * cos - across * sin, centre_column + down * sin + across * cos)
+    return _levels(images, centre_row + down * cos - across * sin, centre_column + down * sin + across * cos)
 
 
-def ripple(images: Tensor, severity: int, rng: BatchRandom) -> Tensor:
+def ripple(images: Tensor, rng: BatchRandom, amplitude: float) -> Tensor:
     """Move rows by a wave along the columns and columns by one along the rows, of ``amplitude`` of the side.
 
     Wavelengths U(0.1, 0.3) of the side, phases at random.
     """
-    amplitude = (0.01375, 0.015, 0.01625, 0.01875, 0.02)[severity - 1]
     side = min(images.shape[2:])
     lengths, phases = rng.uniform(0.1 * side, 0.3 * side, (2, 1, 1)), rng.uniform(0.0, 2 * math.pi, (2, 1, 1))
     moved = (
         at + amplitude * side * torch.sin(2 * math.pi * at / lengths[:, axis] + phases[:, axis])
         for axis, at in enumerate(pixel_grid(images))
     )
-    return _sample(images, *moved)
+    return _levels(images, *moved)
 
 
-def _sample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Bilinear samples of uint8 ``(n, C, H, W)`` at pixel coordinates that broadcast to ``(n, H, W)``."""
+def sample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Bilinear samples of uint8 ``(n, C, H, W)`` at coordinates that broadcast to ``(n, H, W)``, as float64 levels."""
     height, width = images.shape[2:]
     grid = torch.broadcast_tensors(columns * 2 / (width - 1) - 1, rows * 2 / (height - 1) - 1)
-    samples = F.grid_sample(images.to(torch.float64), torch.stack(grid, dim=-1), align_corners=True)
-    return samples.add_(_NUDGE).clamp_(max=255.0).to(torch.uint8)
+    return F.grid_sample(images.to(torch.float64), torch.stack(grid, dim=-1), align_corners=True)
+
+
+def _levels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """As `sample`, truncated to uint8."""
+    return sample(images, rows, columns).add_(_NUDGE).clamp_(max=255.0).to(torch.uint8)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from freqfast import __version__
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES
+from freqfast.corruptions.tables import Table
 from freqfast.records import read_record, write_record
 
 __all__ = ["LABELS", "MANIFEST", "Manifest", "StoredFile", "block", "images_file", "read_manifest", "write_manifest"]
@@ -70,6 +71,7 @@ class Manifest:
         severities: The severities that every file holds, ascending.
         files: By file name; that of the labels is among them.
         classes: Names of the classes, in the order of the labels; None where they are not known.
+        table: Whose parameters, see `freqfast.corruptions.find_table`.
         freqfast: The version that wrote it last.
 
     Raises:
@@ -86,6 +88,7 @@ class Manifest:
     severities: tuple[int, ...]
     files: Mapping[Annotated[str, Field(pattern=r"^[^/\\]+\.npy$")], StoredFile] = field(default_factory=dict)
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    table: Table = "cifar10"  # as version 0.1 had it at every size
 
     def __post_init__(self) -> None:
         """Check the severities."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
+from freqfast.corruptions.tables import TableChoice
 from freqfast.data.image_files import ImageFiles, list_images
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
@@ -36,6 +37,7 @@ def write_tree(
     *,
     source: str = "images",
     frost_dir: str | Path | None = None,
+    table: TableChoice = "auto",
     progress: Progress | None = None,
 ) -> int:
     """Corrupt images into a tree of JPEG files of quality 85, as ImageNet-C is published.
@@ -51,6 +53,7 @@ def write_tree(
         seed: Seed of the corruptions.
         source: Name of the data set, for the manifest.
         frost_dir: Folder of the frost photographs.
+        table: Whose parameters, see `freqfast.corruptions.find_table`.
         progress: Called as ``progress(done, total, message)``, in images.
 
     Returns:
@@ -73,6 +76,7 @@ def write_tree(
         seed=seed,
         severities=severities,
         classes=tuple(classes),
+        table=find_table(table, *images.images.shape[1:3]),
     )
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(dict.fromkeys(names), severities))
@@ -83,7 +87,7 @@ def write_tree(
             for label in classes:
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
-            corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir)
+            corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir, wanted.table)
             for start in range(0, len(images), _BATCH):
                 part = slice(start, start + _BATCH)
                 written += _write_batch(cell, paths[part], corrupted[part])

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from freqfast import __version__
 from freqfast.corruptions.batch import MIN_SIDE, corrupt
-from freqfast.corruptions.photographs import find_photographs, photographs_sha256, shrunk_photographs
+from freqfast.corruptions.photographs import find_photographs, photographs_sha256, read_photograph
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
+from freqfast.corruptions.tables import TableChoice, find_table
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress
@@ -63,6 +64,7 @@ def write_archive(
     classes: Sequence[str] | None = None,
     limit: int | None = None,
     frost_dir: str | Path | None = None,
+    table: TableChoice = "auto",
     progress: Progress | None = None,
 ) -> WrittenArchive:
     """Corrupt a test set into a folder, see `freqfast.robustness.archive.layout`.
@@ -80,6 +82,7 @@ def write_archive(
         classes: Names of its classes, for the manifest; by them an evaluation knows a model of other classes.
         limit: Use the first images only.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
+        table: Whose parameters, see `freqfast.corruptions.find_table`; the manifest has the one that was taken.
         progress: Called as ``progress(done, total, message)``: files while verifying, then images.
 
     Raises:
@@ -103,6 +106,7 @@ def write_archive(
         seed=operator.index(seed),
         severities=tuple(map(int, severities)),
         classes=None if classes is None else tuple(classes),
+        table=find_table(table, *used.images.shape[1:3]),
     )
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
@@ -130,7 +134,8 @@ def check_request(
         if file == LABELS or Path(file).name != file:
             raise ValueError(f"corruption {name!r} cannot be stored, since {file} is no file name for it")
     if "frost" in names:
-        shrunk_photographs(find_photographs(frost_dir), 32, 32)  # refuses what cannot be read
+        for path in find_photographs(frost_dir):
+            read_photograph(path)  # refuses what cannot be read
     if not severities or not set(severities) <= set(SEVERITIES):
         raise ValueError(f"severities must be of 1, 2, 3, 4 and 5, got {', '.join(map(str, severities)) or 'none'}")
     if limit is not None and limit < 1:
@@ -195,7 +200,7 @@ def _fill(
             progress(done, total, f"{name} {severity}")
             part, index = np.asarray(images.images[some]), np.arange(some.start, some.stop)
             try:
-                yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir)
+                yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir, table=wanted.table)
             except OSError as error:  # of a file of its own, not of the one that is written
                 raise ValueError(f"corruption {name!r} cannot be computed: {error}") from error
             done += len(part)
@@ -240,7 +245,7 @@ def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> s
     settings = [
         f"{name} {old}, not {new}"
         for name, old, new in differences(there, wanted)
-        if name in ("source", "seed", "limit", "severities")
+        if name in ("source", "seed", "limit", "severities", "table")
     ]
     if settings:
         return "; ".join(settings)

@@ -56,6 +56,7 @@ def test_damaged_files_are_made_anew(folder, images, name, damage, fault):
         ({"source": "other", "seed": 1}, "source mine, not other; seed 0, not 1"),
         ({"images": ImageSet(np.zeros((5, 32, 32, 3), np.uint8), np.zeros(5, int))}, "other images or labels"),
         ({"classes": list("zyxwvutsrq")}, "other names of classes"),
+        ({"table": "imagenet"}, "table cifar10, not imagenet"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

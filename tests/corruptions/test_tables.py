@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, SEVERITIES, TABLES, corrupt, find_set, find_table
+
+ALL = tuple(dict.fromkeys((*CORRUPTIONS, *C_BAR, *IMAGENET_C_BAR)))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "table"),
+    [
+        (16, 16, "cifar10"),
+        (47, 500, "cifar10"),
+        (48, 48, "tiny-imagenet"),
+        (500, 111, "tiny-imagenet"),
+        (112, 112, "imagenet"),
+        (375, 500, "imagenet"),
+    ],
+)
+def test_the_shorter_side_chooses_the_table(height, width, table):
+    assert find_table("auto", height, width) == table
+    assert {known: find_table(known, height, width) for known in TABLES} == {known: known for known in TABLES}
+    image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    results = {known: corrupt(image, "defocus_blur", 2, table=known).tobytes() for known in ("auto", *TABLES)}
+    assert len(set(results.values())) == 3
+    assert results["auto"] == results[table]
+
+
+def test_an_unknown_table():
+    image = np.zeros((1, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match=r"^table must be auto, cifar10, tiny-imagenet, imagenet, got 'cifar'$"):
+        corrupt(image, "fog", 1, table="cifar")
+
+
+def test_sets_of_a_table():
+    for table in TABLES:
+        assert find_set("c", table) == CORRUPTIONS
+        assert find_set("bar", table) == (IMAGENET_C_BAR if table == "imagenet" else C_BAR)
+    assert len(set(IMAGENET_C_BAR)) == 10
+    assert len(set(IMAGENET_C_BAR) & set(C_BAR)) == 5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_any_size_and_severity(name, frost_dir):
+    """Square or not, from 16 pixels, and smaller than what a filter reaches; no severity is another one."""
+    rng = np.random.default_rng(0)
+    sizes = {"cifar10": (33, 58), "tiny-imagenet": (16, 16), "imagenet": (40, 16)}
+    for table, size in sizes.items():
+        images = rng.integers(0, 256, (2, *size, 3), dtype=np.uint8)
+        results = {corrupt(images, name, s, frost_dir=frost_dir, table=table).tobytes() for s in SEVERITIES}
+        assert len(results | {images.tobytes()}) >= 5, table
+    assert corrupt(images[:, :8, :8], name, 5, frost_dir=frost_dir, table="imagenet").shape == (2, 8, 8, 3)
