@@ -26,6 +26,7 @@ from freqfast.cli.options import (
     refuse_frost_dir,
 )
 from freqfast.cli.output import progress_bar, say, typed_command
+from freqfast.cli.ranks import share_out
 
 if TYPE_CHECKING:
     from freqfast.corruptions.tables import TableChoice
@@ -112,6 +113,7 @@ def evaluate(
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
     """
     if merge:
+        share_out("merge")
         refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - _USED_BY_MERGE)
         for path in models:
             check_exists(path, "a result file (--out)")
@@ -133,28 +135,46 @@ def evaluate(
         present(result, rival, baseline or "", None, as_json, out, csv, figure)
         return
 
+    from freqfast.compute.ranks import current_ranks
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.robustness import evaluate_source
     from freqfast.robustness.sources import find_source
     from freqfast.runs.directory import find_run
 
-    options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
+    ranks = current_ranks()
+    place = ranks.device(device)
+    options = ModelOptions(weights, pretrained, mean, std, classes, None if place is None else str(place), precision)
     chosen = corruption or (SETS[which] if which else None)
     refuse_frost_dir(frost_dir, chosen or CORRUPTIONS)
-    with interruptible("interrupted; no results are kept"), progress_bar() as progress:
-        sources, rival = _load(options, models[0], baseline, baseline_weights)
+
+    def find_images() -> tuple["CellSource", list[str]]:
         if on_the_fly:
             run = find_run(models[0])
-            images, notes = _corrupt(run, data, corruption, which or "c", limit, seed, frost_dir, table, progress)
-            if which is not None and images.clean is not None:
-                chosen = find_set(which, find_table(table, *images.clean.images.shape[1:3]))
-        else:
-            only = SETS[which] if which else None
-            images, notes = find_source(
-                cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress
-            )
+            return _corrupt(run, data, corruption, which or "c", limit, seed, frost_dir, table, progress)
+        only = SETS[which] if which else None
+        return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
+
+    with (
+        interruptible("interrupted; no results are kept"),
+        progress_bar() as progress,
+        ranks.leaving_on_error(),
+    ):
+        sources, rival = _load(options, models[0], baseline, baseline_weights)
+        images, notes = ranks.in_turn(find_images)
+        if on_the_fly and which is not None and images.clean is not None:
+            chosen = find_set(which, find_table(table, *images.clean.images.shape[1:3]))
         classifiers = [options.classifier(source) for source in sources]
-        result, *others = evaluate_source(classifiers, images, part, progress, command=typed_command())
+        result, *others = evaluate_source(
+            classifiers,
+            images,
+            part,
+            progress,
+            command=typed_command(),
+            rank=(ranks.rank, ranks.count),
+            gather=ranks.gather,
+        )
+    if not ranks.is_first:
+        return
     if shard is None:
         present(result, others[0] if others else rival, baseline or "", chosen, as_json, out, csv, figure)
     else:

@@ -9,6 +9,7 @@ from freqfast.cli.corrupt import corrupt
 from freqfast.cli.errors import environment_fails, one_line_warnings, print_error
 from freqfast.cli.evaluate import evaluate
 from freqfast.cli.finetune import finetune
+from freqfast.cli.ranks import one_voice, share_out
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
 from freqfast.cli.rerun import rerun
@@ -47,34 +48,39 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    share_out(context.invoked_subcommand)
 
 
 def main() -> None:
     """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
     keep_freed_memory()
+    with one_voice():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> Any:
     try:
         with one_line_warnings():
-            code = app(standalone_mode=False)
+            return app(standalone_mode=False)
     except typer.Abort:
-        code = 130
+        return 130
     except Exception as error:
         if hasattr(error, "format_message"):  # of Click, which Typer has brought along in several places
-            code = error.exit_code  # type: ignore[attr-defined]
             _print_usage_error(error)
-        elif environment_fails(error):
-            code = 1
+            return error.exit_code  # type: ignore[attr-defined]
+        if environment_fails(error):
             print_error(str(error) or "out of memory; end other programs or use a smaller model or fewer images")
-        elif isinstance(error, (ValueError, OSError, ImportError)):
-            code = 2
+            return 1
+        if isinstance(error, (ValueError, OSError, ImportError)):
             print_error(error)
-        else:
-            raise
-    sys.exit(code)
+            return 2
+        raise
 
 
 def _print_usage_error(error: Any) -> None:

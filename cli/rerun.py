@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.output import CleanTable, console, percent, progress_bar, say
+from freqfast.cli.output import CleanTable, console, percent, progress_bar, say, typed_command
 
 if TYPE_CHECKING:
     from freqfast.training import Repetition
@@ -33,7 +33,7 @@ def rerun(
         from freqfast import training
 
         with progress_bar() as progress:
-            found = training.rerun(run, out, data, device, progress, stop=stop)
+            found = training.rerun(run, out, data, device, progress, stop=stop, command=typed_command())
         console.print(_table(found))
         for difference in found.environment:
             say(f"environment: {difference}")

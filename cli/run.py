@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.output import CleanTable, console, percent, progress_bar, proportion_text, say, typed_command
+from freqfast.cli.ranks import is_shared
 
 if TYPE_CHECKING:
     from freqfast.runs.report import RunReport
@@ -82,7 +83,8 @@ def run(
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
     finished = RunDirectory(out).is_finished
-    with long_command(out, f"go on with `freqfast run --resume {shlex.quote(str(out))}`") as stop:
+    resuming = f"go on with `freqfast run --resume {shlex.quote(str(out))}`{' on as many ranks' * is_shared()}"
+    with long_command(out, resuming) as stop:
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer, OptimWrapper
+from torch import distributed, nn
 
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
@@ -27,8 +28,8 @@ class SpectralModulation(LayerCallback):
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
-        seed: Seed of the perturbation, needed to be equal on all ranks of distributed training; None draws one from
-            torch's generator.
+        seed: Seed of the perturbation; None draws one from torch's generator. All ranks of distributed training draw
+            the noise of the first.
         keep_power: Perturb so that the power of each frequency stays the same in the mean, see `SpectralConv2d`. Off by
             default, so that recipes and runs of before mean what they meant.
 
@@ -92,6 +93,13 @@ class SpectralModulation(LayerCallback):
                 "into the weights; remove this SpectralModulation and add a new one to begin another"
             )
         return conv
+
+    def before_train(self) -> None:
+        """Under DistributedDataParallel, draw the noise of the first rank on all, whose weights these train as well."""
+        if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
+            conv, shared = self._modulated(), [self.state_dict()]
+            distributed.broadcast_object_list(shared, device=conv.weight.device)
+            self.load_state_dict(shared[0])
 
     def before_fit(self) -> None:
         """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""

@@ -12,7 +12,7 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import Category, CategoryMap, Normalize
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_basics import Transform
-from fastai.torch_core import TensorCategory, TensorImage, default_device
+from fastai.torch_core import TensorCategory, TensorImage, default_device, to_detach
 from fastai.vision.core import PILImage
 from PIL import UnidentifiedImageError
 from torch import Tensor
@@ -150,14 +150,30 @@ class PixelNormalize(Normalize):
 
 
 class InMemoryDL(TfmdDL):
-    """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without workers or per-item work."""
+    """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without workers or per-item work.
+
+    Attributes:
+        part: Which part of each batch is loaded, as a rank and the number of ranks; by default all of it.
+    """
+
+    part = (0, 1)
 
     def __init__(self, dataset: ArrayDataset, bs: int = 64, num_workers: int = 0, **kwargs: Any) -> None:
         super().__init__(dataset, bs=bs, num_workers=0, **kwargs)  # never workers: there is no work for them
 
     def create_batches(self, samps: Iterable[int]) -> Iterator[tuple[Tensor, ...]]:
         """Batches of the sampled rows."""
-        return map(self.dataset.batch, self.chunkify(samps))
+        rank, count = self.part
+        if count == 1:
+            return map(self.dataset.batch, self.chunkify(samps))
+        whole = list(self.chunkify(samps))
+        if len(whole) > 1 and len(whole[-1]) < count:  # so that no part is empty
+            whole[-2:] = [whole[-2] + whole[-1]]
+        return (self.dataset.batch(rows[rank::count]) for rows in whole)
+
+    def to_detach(self, batch: Any, cpu: bool = True, gather: bool = True) -> Any:
+        """A detached batch; not one gathered from all ranks where these load parts, which may differ in size."""
+        return to_detach(batch, cpu, gather and self.part[1] == 1)
 
     def before_iter(self) -> None:
         """Have the arrays on the device before the first batch."""

@@ -4,3 +4,6 @@
 with its description and reads it back, `state_dicts` reads weights that others saved, and `sources` finds a model that
 a user names. A `Classifier` (`classifier`) makes a model ready for inference, where `folding` makes it faster.
 """
+
+MODEL_FILE = "model.safetensors"
+"""What a model file is called in a run directory, and wherever a folder is named in its place."""

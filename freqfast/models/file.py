@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from freqfast import __version__
 from freqfast.files import replacing, require_file
+from freqfast.models import MODEL_FILE
 from freqfast.models.build import MODELS, ModelSpec, channels_last
 from freqfast.models.state_dicts import misfit, require_finite
 from freqfast.records import record_from_json, record_to_json
@@ -25,10 +26,7 @@ from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import unwrap
 
-__all__ = ["MODEL_FILE", "StoredModel", "check_normalisation", "check_readable", "read_model", "write_model"]
-
-MODEL_FILE = "model.safetensors"
-"""Name of a run's model file."""
+__all__ = ["StoredModel", "check_normalisation", "check_readable", "read_model", "write_model"]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from freqfast.files import lock_folder, name_folder, new_folder, remove_temporaries
+from freqfast.models import MODEL_FILE
 from freqfast.records import read_record, write_record
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
@@ -58,7 +59,7 @@ class RunDirectory:
         self.recipe = self.path / "recipe.toml"
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.csv"
-        self.model = self.path / "model.safetensors"
+        self.model = self.path / MODEL_FILE
         self.spectra = self.path / "spectra.h5"
         self.evaluation = self.path / "evaluation.json"
         self.report = self.path / "report.json"

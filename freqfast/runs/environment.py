@@ -60,8 +60,9 @@ class Environment:
         instructions: The CPU's vector instructions that torch uses, and AMX where `freqfast.compute.small_maps` does.
         gpu: Name of the GPU, if the run used one.
         cuda: Versions of its libraries.
-        device: Where the run trained, such as "cpu" or "cuda:0".
-        threads: Number of CPU threads.
+        device: Where the run trained, such as "cpu" or "cuda:0"; with several ranks only the kind.
+        threads: Number of CPU threads, of each process.
+        ranks: Number of processes that trained together.
         precision: "bfloat16" or "float32".
         packages: Versions of the packages that results depend on.
         data: The data.
@@ -79,6 +80,7 @@ class Environment:
     cuda: Cuda | None = None
     device: str
     threads: Annotated[int, Field(ge=1, le=1024)]
+    ranks: Annotated[int, Field(ge=1)] = 1
     precision: str
     packages: Mapping[str, str]
     data: DataOrigin

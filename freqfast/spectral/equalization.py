@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_frequencies
 from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook, unwrap
@@ -57,7 +57,8 @@ class SpectrumEqualizer(nn.Module):
     ``R(rho)`` the running mean of ``log P_s`` over the training batches, the sample's DFT is multiplied by
     ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios.
     Inputs may be normalised by constants (as usual) or not. The reference is that of the training batches as the
-    network gets them, with what `SpectrumPerturbation` has changed in them.
+    network gets them, with what `SpectrumPerturbation` has changed in them. Where torch's process group is initialised,
+    a batch is that of all ranks together, so that in training mode all must call the module equally often.
 
     The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044), who modulate the proportions of
     frequencies by learned constants.
@@ -132,7 +133,12 @@ class SpectrumEqualizer(nn.Module):
     def _follow(self, level: Tensor) -> None:
         self.batches += 1
         weight = (1 / self.batches).clamp(min=MOMENTUM).to(level.dtype)
-        self.reference += ((level.mean(0) - self.reference) * weight).to(self.reference.dtype)
+        mean = level.mean(0)
+        if distributed.is_available() and distributed.is_initialized():  # the batch is that of all ranks together
+            parts = torch.cat([level.sum(0), level.new_tensor([len(level)])])
+            distributed.all_reduce(parts)
+            mean = parts[:-1] / parts[-1]
+        self.reference += ((mean - self.reference) * weight).to(self.reference.dtype)
 
     def extra_repr(self) -> str:
         """Bins and exponent."""

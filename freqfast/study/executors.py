@@ -110,7 +110,7 @@ class SubmititExecutor:
             job, slot, handle = entry
             self._slots.append(slot)
             lost = handle.exception()  # of the process itself; what a run raises is its result
-            found.append((job, handle.result() if lost is None else job.write_failure(_LOST, str(lost))))
+            found.append((job, handle.results()[0] if lost is None else job.write_failure(_LOST, str(lost))))
         return found
 
     def close(self) -> None:
@@ -148,7 +148,9 @@ def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Map
         executor = SlurmExecutor(_new_folder(folder))
     except RuntimeError:
         raise ValueError("there is no srun here; call from a machine that submits to Slurm") from None
-    executor.update_parameters(**_SLURM_DEFAULTS | dict(parameters))
+    gpus = int(str(parameters.get("gpus_per_node", 1)).rpartition(":")[2])  # may come with a kind, as in a100:4
+    ranks = {"ntasks_per_node": gpus} if gpus > 1 else {}
+    executor.update_parameters(**_SLURM_DEFAULTS | ranks | dict(parameters))
     return SubmititExecutor(executor, [None] * jobs, threads)
 
 
@@ -170,7 +172,12 @@ class SlurmTask:
     """What submitit calls on a cluster's node. Pre-empted or out of time, the job goes back into the queue."""
 
     def __call__(self, job: Job) -> str | None:
-        """Perform a job."""
+        """Perform a job, or as one of its processes take part in it."""
+        from submitit import JobEnvironment
+        from submitit.helpers import TorchDistributedEnvironment
+
+        if JobEnvironment().num_tasks > 1:
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         return job.perform()
 
     def checkpoint(self, job: Job) -> "submitit.helpers.DelayedSubmission":

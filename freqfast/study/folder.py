@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from freqfast.files import read_file
+from freqfast.records import MAX_BYTES
 from freqfast.runs.directory import RunDirectory
 from freqfast.study.definition import PlannedRun
 
@@ -34,3 +36,15 @@ class StudyFolder:
     def failure(self, run: PlannedRun) -> Path:
         """Where a failed run leaves its error, one line, and below it the traceback: ``runs/<arm>/seed-<n>.error``."""
         return self.run(run).path.with_suffix(".error")
+
+    def read_failure(self, run: PlannedRun) -> str | None:
+        """The error of a failed run, one line; None if there is none.
+
+        Raises:
+            ValueError: If that is no regular file.
+        """
+        try:
+            content = read_file(self.failure(run), MAX_BYTES)
+        except FileNotFoundError:
+            return None
+        return content.decode(errors="replace").partition("\n")[0]

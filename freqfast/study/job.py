@@ -59,17 +59,19 @@ class Job:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus  # read when CUDA is first used
         import torch
 
+        from freqfast.compute.ranks import current_ranks
         from freqfast.training import run_recipe
 
         keep_freed_memory()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        is_first = current_ranks().is_first
         directory = self.folder.run(self.run)
         try:
             run = run_recipe(
                 self.run.recipe, directory.path, self.data_path, self.device, progress, resume=True, stop=stop
             )
-            if self.c_bar and not directory.c_bar.exists():
+            if self.c_bar and is_first and not directory.c_bar.exists():
                 evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
         except (BlockingIOError, FileExistsError) as error:  # another process works on it: no failure of the run
             return str(error)
@@ -79,8 +81,9 @@ class Job:
             line = " ".join(str(error).split())
             if not isinstance(error, ValueError | OSError):  # what our own messages do not explain
                 line = f"{type(error).__name__}: {line}"
-            return self.write_failure(line, traceback.format_exc())
-        self.folder.failure(self.run).unlink(missing_ok=True)
+            return self.write_failure(line, traceback.format_exc()) if is_first else line
+        if is_first:
+            self.folder.failure(self.run).unlink(missing_ok=True)
         return None
 
     def write_failure(self, line: str, details: str) -> str:

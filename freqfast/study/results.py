@@ -145,8 +145,8 @@ def gather(study: Study, out: str | Path) -> StudyResults:
     runs = [run for arm in study.arms for run in arm.runs]
     for run in runs:
         try:
-            if folder.failure(run).exists():
-                failures[run.name] = folder.failure(run).read_text(encoding="utf-8").partition("\n")[0]
+            if (failure := folder.read_failure(run)) is not None:
+                failures[run.name] = failure
             if (row := _read_row(run, folder, study.c_bar)) is not None:
                 rows.append(row)
         except (ValueError, OSError) as error:

@@ -15,6 +15,7 @@ from fastai.torch_core import default_device
 import freqfast
 from freqfast import __version__
 from freqfast.compute.precision import cpu_has_amx, resolve_device, resolve_precision
+from freqfast.compute.ranks import current_ranks
 from freqfast.data import ImageData
 from freqfast.data.images import data_hash
 from freqfast.data.stored import named_place
@@ -52,7 +53,7 @@ def describe_environment(
         ValueError: If the device is not there or the precision unknown.
     """
     place = torch.device(default_device()) if device is None else resolve_device(device)
-    on_gpu = place.type == "cuda"
+    on_gpu, ranks = place.type == "cuda", current_ranks()
     return Environment(
         freqfast=__version__,
         git=_git_state(),
@@ -62,8 +63,9 @@ def describe_environment(
         instructions=torch.backends.cpu.get_cpu_capability() + (", AMX" if cpu_has_amx() else ""),
         gpu=torch.cuda.get_device_name(place) if on_gpu else None,
         cuda=Cuda(torch.version.cuda, torch.backends.cudnn.version()) if on_gpu else None,
-        device=str(place),
+        device=str(place) if ranks.count == 1 else place.type,
         threads=torch.get_num_threads(),
+        ranks=ranks.count,
         precision=resolve_precision(precision, place),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
         data=DataOrigin(data.name, data_hash(data), _full_path(recipe.data, data_path)),

@@ -8,10 +8,12 @@ import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.learner import Learner
 
+from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.files import write_text
 from freqfast.progress import RunStoppedError, Stop
 from freqfast.records import differences
 from freqfast.runs.directory import RunDirectory
+from freqfast.spectral.surgery import unwrap
 from freqfast.training.checkpoint import (
     CheckpointFolder,
     CheckpointHeader,
@@ -63,6 +65,8 @@ class FitKeeper:
         policy: When to save.
         stop: Asked after each batch and epoch for the number of a signal that wants the run to stop; None if none does.
         check: Called before the first step, when all callbacks have prepared the model; may raise.
+        ranks: The processes that train together. The first one reads, writes, and says when a save is due; a signal
+            that any of them has stops all.
 
     Attributes:
         folder: The checkpoints.
@@ -81,20 +85,21 @@ class FitKeeper:
         policy: CheckpointPolicy,
         stop: Stop = lambda: None,
         check: Callable[[], None] = lambda: None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.folder = CheckpointFolder(directory.checkpoints)
         self.position = (0, 0)
         self.saved: tuple[int, int] | None = None
         self.seconds = 0.0
         self._metrics, self._origin, self._policy = directory.metrics, origin, policy
-        self._stop, self._check = stop, check
+        self._stop, self._check, self._ranks = stop, check, ranks
         self._rows: list[str] = []  # of the table of metrics
         self._state: Mapping[str, Any] | None = None  # to go on from
         self._order: Any = None  # of the loader's generator when the epoch began
         self._trained: dict[str, Any] = {}  # what validation may change, as the epoch's steps left it
         self._cost = 0.0  # seconds that the last save took
         self._saved_at = self._since = time.monotonic()  # never the wall clock, which may jump
-        if (found := self.folder.load()) is not None:
+        if (found := ranks.first(self.folder.load)) is not None:
             self._begin_at(*found)
 
     def _begin_at(self, header: CheckpointHeader, state: Mapping[str, Any]) -> None:
@@ -105,6 +110,8 @@ class FitKeeper:
             )
         self.position = self.saved = (header.epoch, header.batch)
         self.seconds, self._rows, self._state = header.seconds, list(header.metrics), state
+        if "ranks" in state:
+            self._state = state | state["ranks"][self._ranks.rank]
 
     def epochs(self, learn: Learner) -> Iterator[int]:
         """The epochs that are left; comes back after each, when all its callbacks are done."""
@@ -120,7 +127,7 @@ class FitKeeper:
             self._rows.append(",".join(map(str, learn.recorder.log)))
             self._write_metrics(learn)
             is_last = epoch + 1 == learn.n_epoch
-            if is_last or ((epoch + 1) % self._policy.epochs == 0 and self._affordable()):
+            if is_last or self._is_due((epoch + 1) % self._policy.epochs == 0):
                 self._save(learn)
             self._stop_if_asked(learn)
         self._count_seconds()
@@ -144,7 +151,7 @@ class FitKeeper:
         for i, batch in batches:
             yield i, batch
             self.position = (epoch, i + 1)
-            if self._elapsed() >= 60 * self._policy.minutes and self._affordable():
+            if self._is_due(self._elapsed() >= 60 * self._policy.minutes):
                 self._save(learn)
             self._stop_if_asked(learn)
         # Whatever validation changes is changed again when the run goes on, so it must start from here.
@@ -161,8 +168,10 @@ class FitKeeper:
         epoch, batch = self.position
         return f"in epoch {epoch + 1}, after batch {batch}" if batch else f"after {epoch} epochs"
 
-    def _affordable(self) -> bool:
-        return self._elapsed() * self._policy.share >= self._cost * (1 - self._policy.share)
+    def _is_due(self, is_wanted: bool) -> bool:
+        """Whether to save, if that is wanted and does not take too much of the time; the first rank's clock decides."""
+        affordable = self._elapsed() * self._policy.share >= self._cost * (1 - self._policy.share)
+        return bool(self._ranks.largest(is_wanted and affordable and self._ranks.is_first)[0])
 
     def _elapsed(self) -> float:
         """Seconds since the last checkpoint."""
@@ -181,25 +190,32 @@ class FitKeeper:
         header = CheckpointHeader(
             origin=self._origin, epoch=epoch, batch=batch, seconds=self.seconds, metrics=tuple(self._rows)
         )
-        state = training_state(learn) | {"order": self._order} | dict(earlier or {})
-        self.folder.save(header, state)
+        changing = {**changing_state(learn), "order": self._order, **(earlier or {})}
+        state = training_state(learn) | changing
+        if self._ranks.count > 1:
+            state["ranks"] = self._ranks.gather(_copied(changing))
+        self._ranks.first(lambda: self.folder.save(header, state))
         self.saved = self.position
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - start
 
     def _stop_if_asked(self, learn: Learner, earlier: Mapping[str, Any] | None = None) -> None:
-        signum = self._stop()
-        if signum is not None:
+        (signum,) = self._ranks.largest(self._stop() or 0)
+        if signum:
             if self.saved != self.position:
                 self._save(learn, earlier)
             raise RunStoppedError(f"interrupted {self.place()}", signum)
 
     def _write_metrics(self, learn: Learner) -> None:
-        write_text(self._metrics, "\n".join([",".join(learn.recorder.metric_names), *self._rows]) + "\n")
+        if self._ranks.is_first:
+            write_text(self._metrics, "\n".join([",".join(learn.recorder.metric_names), *self._rows]) + "\n")
 
 
 class DivergenceWatch(Callback):
-    """Ends a fit at the first loss that is not finite, before it can reach the weights.
+    """Ends a fit at the first loss that is not finite, on any rank, before it can reach the weights.
+
+    Args:
+        ranks: The processes that train together.
 
     Attributes:
         found: Where and what; None while all is well.
@@ -207,12 +223,14 @@ class DivergenceWatch(Callback):
 
     order = -10  # before whatever acts on the loss
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks = ALONE) -> None:
+        self.ranks = ranks
         self.found: str | None = None
 
     def after_loss(self) -> None:
         """Look at the loss of a training or validation batch."""
-        if not self.learn.loss.isfinite().all():
+        (diverged,) = self.ranks.largest(not self.learn.loss.isfinite().all())
+        if diverged:
             loss = "its loss" if self.learn.training else "the loss in validation"
             step = self.learn.train_iter + self.learn.training
             self.found = f"in epoch {self.learn.epoch + 1}, step {step}: {loss} is not finite"
@@ -230,6 +248,6 @@ def _check_finite(learn: Learner) -> None:
     Raises:
         FloatingPointError: If a weight or a buffer is not finite.
     """
-    for name, tensor in learn.model.state_dict().items():
+    for name, tensor in unwrap(learn.model).state_dict().items():
         if not torch.as_tensor(tensor).isfinite().all():
             raise FloatingPointError(f"in epoch {learn.epoch + 1}, step {learn.train_iter}: {name} is not finite")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from freqfast import __version__
+from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.corruptions import available
 from freqfast.data import ImageData
 from freqfast.models.classifier import Classifier, hash_weights
@@ -13,6 +14,7 @@ from freqfast.models.file import write_model
 from freqfast.progress import Progress
 from freqfast.records import record_from, write_record
 from freqfast.robustness import CellSource, CorruptionResult, corrupted_source, evaluate_cells
+from freqfast.robustness.evaluation import gather_cells
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
@@ -24,14 +26,21 @@ from freqfast.training.preparation import PreparedRun
 __all__ = ["source_of_run", "write_outcome"]
 
 
-def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress | None = None) -> None:
+def write_outcome(
+    prepared: PreparedRun, seconds: float, progress: Progress | None = None, ranks: Ranks = ALONE
+) -> None:
     """Write ``model.safetensors``, ``spectra.h5`` and, after the evaluation, ``evaluation.json`` and ``report.json``.
 
     Args:
         prepared: The run, trained.
         seconds: What the training took.
         progress: Called as ``progress(done, total, message)``.
+        ranks: The processes that evaluate together, each some of the cells; the first one writes.
     """
+    if not ranks.is_first:
+        _evaluate(prepared, None, ranks)
+        ranks.wait()
+        return
     started = time.monotonic()
     recipe, directory, learn = prepared.recipe, prepared.directory, prepared.learn
     recorder, enforced = learn.spectrum_recorder, getattr(learn, "frequency_proportion", None)
@@ -47,7 +56,7 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress | No
         provenance=_provenance(recipe, prepared.environment),
     )
     write_spectra(directory.spectra, spectra)
-    result = _evaluate(prepared, progress)
+    result = _evaluate(prepared, progress, ranks)
     result.save(directory.evaluation)
     values = {
         "schema": 1,
@@ -67,6 +76,7 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress | No
         "seconds": {"fit": seconds, "evaluate": time.monotonic() - started},
     }
     write_record(directory.report, record_from(values, RunReport))
+    ranks.wait()
 
 
 def _provenance(recipe: Recipe, environment: Environment) -> dict[str, str | int]:
@@ -100,9 +110,11 @@ def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -
     return replace(source, clean=data.test)
 
 
-def _evaluate(prepared: PreparedRun, progress: Progress | None) -> CorruptionResult:
+def _evaluate(prepared: PreparedRun, progress: Progress | None, ranks: Ranks) -> CorruptionResult:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here."""
     data = prepared.data
     classifier = Classifier(prepared.learn.model, data.mean, data.std, precision=prepared.environment.precision)
     source = source_of_run(prepared.recipe, data, available())
-    return evaluate_cells(classifier, source.cells(), len(source.keys), progress)
+    mine = source.keys[ranks.rank :: ranks.count]
+    part = evaluate_cells(classifier, source.cells(mine), len(mine), progress)
+    return CorruptionResult(gather_cells(part.outcomes, source.keys, ranks.gather))

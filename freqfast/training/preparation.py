@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from freqfast.compute.ranks import current_ranks
 from freqfast.corruptions import plugin_corruptions, try_corruptions
 from freqfast.data import ImageData, load_data
 from freqfast.models.file import StoredModel, check_readable
@@ -74,11 +75,19 @@ def prepare_run(
 
     Raises:
         FileNotFoundError: If the data is not there.
-        ValueError: If the recipe, the data or the device does not fit, or a corruption of another package fails.
+        ValueError: If the recipe, the data, the device or the number of ranks does not fit, or a corruption of another
+            package fails.
     """
+    ranks = current_ranks()
     if start is not None:
         data_path = data_path or _place_of(start)
         device = device or start.device
+        if directory.is_started and start.ranks != ranks.count:
+            raise ValueError(
+                f"{directory.path} was started with ranks {start.ranks}, here are {ranks.count}; go on with as many "
+                "processes as at its start"
+            )
+    device = ranks.device(device)
     data = load_data(recipe.data, data_path, progress)
     with threads(torch.get_num_threads() if start is None else start.threads):
         precision = recipe.precision if start is None else start.precision
@@ -98,7 +107,11 @@ def prepare_run(
         except ValueError as error:
             raise ValueError(f"{error}; repair it or uninstall its package: runs are evaluated on it") from error
         chosen = replace(recipe, precision=environment.precision)
-        learn = build_learner(chosen, data, environment.device, path=directory.path)
+        learn = build_learner(chosen, data, ranks.device(environment.device), path=directory.path)
+        if ranks.count > 1:
+            from freqfast.training.ranks import split_training
+
+            split_training(learn, ranks, recipe)
         prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn))
         check_readable(prepared.stored)
     return prepared

@@ -51,6 +51,7 @@ def rerun(
     progress: Progress | None = None,
     *,
     stop: Stop = lambda: None,
+    command: str | None = None,
 ) -> Repetition:
     """Repeat a finished run with its recipe, data, device, threads and precision, and compare.
 
@@ -61,6 +62,7 @@ def rerun(
         device: Another device than the first run's.
         progress: Called as ``progress(done, total, message)``.
         stop: See `run_recipe`.
+        command: The shell command that repeats the run, to be kept with the repetition.
 
     Returns:
         Both runs, and how they differ.
@@ -77,7 +79,9 @@ def rerun(
     first = load_run(path)
     if Path(out).resolve() == first.path.resolve():
         raise ValueError(f"{out} is the run itself; choose another out")
-    second = run_recipe(first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first)
+    second = run_recipe(
+        first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first, command=command
+    )
     return _compared(first, second)
 
 

@@ -6,9 +6,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
+from fastai.callback.core import Callback
 
 from freqfast.callbacks import FitProgress
 from freqfast.compute.memory import memory_error
+from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.models.file import check_readable
 from freqfast.progress import Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.runs.directory import RunDirectory
@@ -40,7 +42,9 @@ def run_recipe(
     """Train, evaluate and export a recipe into a run directory; see `freqfast.runs.directory` for what it holds.
 
     Everything that the recipe and the data can get wrong is checked before the directory appears. On the CPU a run
-    that was stopped and resumed, however often and wherever, ends with the same bits as one that was not.
+    that was stopped and resumed, however often and wherever, ends with the same bits as one that was not. Where
+    `torchrun` or its like has started several processes, all must call this, and they train together; the first one
+    reports the progress.
 
     Args:
         recipe: What to run.
@@ -62,7 +66,8 @@ def run_recipe(
         FileNotFoundError: If `out` exists and is no run directory, or the data is not there.
         BlockingIOError: If another process works on `out`.
         ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with), a corruption
-            of another package fails, no checkpoint can be read, or the training diverges.
+            of another package fails, no checkpoint can be read, the training diverges, or the number of ranks is not
+            the one of the start.
         RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
 
     Examples:
@@ -70,28 +75,41 @@ def run_recipe(
         Traceback (most recent call last):
         FileExistsError: . exists already; choose another out or remove it
     """
-    progress = progress or notebook_progress()
+    ranks = current_ranks()
+    progress = progress or notebook_progress() if ranks.is_first else None
     directory, watched = RunDirectory(out), stopping(progress, stop)
-    exists = os.path.lexists(out)
-    if exists and not resume:
-        raise FileExistsError(f"{out} exists already; choose another out or remove it")
-    start = None if like is None else like.environment
     with ExitStack() as lock:
-        if exists:
-            lock.enter_context(directory.locked())
-            recipe = check_recipe(recipe, directory)
-            if directory.is_finished:
-                return _finished(directory)
-            start = directory.read_environment()
-        prepared = prepare_run(recipe, directory, start, data_path, device, command, watched)
-        if not exists:
-            lock.enter_context(directory.created(recipe, prepared.environment))
+
+        def prepare() -> PreparedRun | None:
+            exists = os.path.lexists(out)
+            if exists and not resume:
+                raise FileExistsError(f"{out} exists already; choose another out or remove it")
+            chosen, start = recipe, None if like is None else like.environment
+            if exists:
+                lock.enter_context(directory.locked())
+                chosen = check_recipe(recipe, directory)
+                if directory.is_finished:
+                    return None
+                start = directory.read_environment()
+            prepared = prepare_run(chosen, directory, start, data_path, device, command, watched)
+            if not exists:
+                lock.enter_context(directory.created(chosen, prepared.environment))
+            return prepared
+
+        if ranks.count == 1:
+            prepared = prepare()
+        else:
+            from freqfast.training.ranks import prepare_on_ranks
+
+            prepared = prepare_on_ranks(ranks, prepare, directory, data_path)
+        if prepared is None:
+            return _finished(directory, ranks)
         policy = policy or CheckpointPolicy()
-        keeper = FitKeeper(directory, _origin(prepared), policy, stop, lambda: check_readable(prepared.stored))
-        with _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
-            _fit(prepared, keeper, progress)
-            write_outcome(prepared, keeper.seconds, watched)
-        return _finished(directory)
+        keeper = FitKeeper(directory, _origin(prepared), policy, stop, lambda: check_readable(prepared.stored), ranks)
+        with ranks.leaving_on_error(), _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
+            _fit(prepared, keeper, progress, ranks)
+            write_outcome(prepared, keeper.seconds, watched, ranks)
+        return _finished(directory, ranks)
 
 
 def _origin(prepared: PreparedRun) -> Origin:
@@ -104,24 +122,29 @@ def _origin(prepared: PreparedRun) -> Origin:
     )
 
 
-def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None) -> None:
+def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, ranks: Ranks) -> None:
     """Train from the last checkpoint to the end.
 
     Raises:
         FloatingPointError: If the training diverges.
     """
-    learn, watch = prepared.learn, DivergenceWatch()
+    learn, watch = prepared.learn, DivergenceWatch(ranks)
     learn.keeper = keeper
-    extra = [watch] if progress is None else [watch, FitProgress(progress)]
+    extra: list[Callback] = [watch] if progress is None else [watch, FitProgress(progress)]
+    if ranks.count > 1:
+        from freqfast.training.ranks import RankTrainer
+
+        extra.append(RankTrainer(ranks, learn.dls.device))
     with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
         fit_recipe(learn, prepared.recipe)
     if watch.found is not None:
         raise FloatingPointError(watch.found)
 
 
-def _finished(directory: RunDirectory) -> Run:
+def _finished(directory: RunDirectory, ranks: Ranks) -> Run:
     run = load_run(directory.path)
-    directory.remove_checkpoints()
+    if ranks.is_first:
+        directory.remove_checkpoints()
     return run
 
 

@@ -12,6 +12,8 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner, Recorder
 from fastcore.foundation import L
 
+from freqfast.spectral.surgery import unwrap
+
 __all__ = [
     "changing_state",
     "device_generator",
@@ -33,7 +35,11 @@ def training_state(learn: Learner) -> dict[str, Any]:
     Args:
         learn: A Learner in a fit, between two steps or two epochs.
     """
-    return {"model": dict(learn.model.state_dict()), "optimizer": learn.opt.state_dict(), **changing_state(learn)}
+    return {
+        "model": dict(unwrap(learn.model).state_dict()),
+        "optimizer": learn.opt.state_dict(),
+        **changing_state(learn),
+    }
 
 
 def changing_state(learn: Learner) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
         ValueError: If the state is of another training.
     """
     try:
-        learn.model.load_state_dict(state["model"])  # copies: layouts in memory stay as the model was built
+        unwrap(learn.model).load_state_dict(state["model"])  # copies: layouts in memory stay as the model was built
         learn.opt.load_state_dict(state["optimizer"])
         for name in _COUNTERS:
             setattr(learn, name, state["learner"][name])

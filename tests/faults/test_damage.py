@@ -10,7 +10,7 @@ from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
 from freqfast.training import RunStoppedError, run_recipe
-from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, read_checkpoint
+from freqfast.training.checkpoint import CheckpointPolicy
 from tests.support.tiny import TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
@@ -54,34 +54,6 @@ def refused(run):
     return None
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_corrupt_checkpoints(run, reference, count):
-    older, newer = sorted(run.checkpoints.iterdir())
-    for file in (newer, older)[:count]:
-        truncate(file, 1000)
-    if count == 1:
-        with pytest.warns(UserWarning, match=f"{newer.name} is corrupt .*; going on from .* {older.name}"):
-            assert refused(run) is None
-    else:
-        assert "remove that folder to begin this run again" in refused(run)
-        shutil.rmtree(run.checkpoints)  # as the message says
-        assert refused(run) is None
-    assert outcome(run.path) == reference
-
-
-@pytest.mark.slow
-def test_checkpoint_damaged_anywhere_is_noticed(run, tell):
-    folder, rng = CheckpointFolder(run.checkpoints), Random(0)
-    older, newer = sorted(run.checkpoints.iterdir())
-    content, expected = newer.read_bytes(), read_checkpoint(older)[0]
-    for number in range(400):
-        damage(newer, rng, number)
-        with pytest.warns(UserWarning, match=r"is corrupt .*; going on from the one before"):
-            assert folder.load()[0] == expected
-        newer.write_bytes(content)
-    tell("checkpoints: 200 of 200 truncations and 200 of 200 flipped bits noticed")
-
-
 def test_recipe_damaged_anywhere_is_refused(run):
     content, rng = run.recipe.read_bytes(), Random(0)
     for number in range(100):
@@ -92,7 +64,7 @@ def test_recipe_damaged_anywhere_is_refused(run):
         run.recipe.write_bytes(content)
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 40))])
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
 def test_environment_damaged_anywhere_is_refused_or_makes_no_difference(run, reference, number):
     damage(run.environment, Random(number), number)
     with warnings.catch_warnings():
@@ -101,11 +73,13 @@ def test_environment_damaged_anywhere_is_refused_or_makes_no_difference(run, ref
     assert message is not None or outcome(run.path) == reference
 
 
-def test_corrupt_metrics_and_decoded_data_are_made_again(run, tmp_path, reference):
+def test_corrupt_checkpoint_metrics_and_decoded_data_are_made_again(run, tmp_path, reference):
     run.metrics.write_bytes(b"\xff\x00garbage")
+    truncate(max(run.checkpoints.iterdir()), 1000)
     (array,) = (tmp_path / "cache").glob("*/train_images.npy")
     flip(array, 8 * (array.stat().st_size - 100))
-    assert refused(run) is None
+    with pytest.warns(UserWarning, match=r"is corrupt .*; going on from the one before"):
+        assert refused(run) is None
     assert outcome(run.path) == reference
 
 

@@ -27,10 +27,9 @@ def check_nothing_is_half_written(out):
             load_run(out)
 
 
-@pytest.mark.parametrize("limit", [*(pytest.param(n, marks=pytest.mark.slow) for n in (100, 20_000)), 200_000])
-def test_limit_on_the_size_of_files(start, tree, tmp_path, reference, limit):
+def test_limit_on_the_size_of_files(start, tree, tmp_path, reference):
     out = tmp_path / "run"
-    process = start(out, limit=limit)
+    process = start(out, limit=200_000)
     process.join()
     assert process.exitcode == 1
     assert "File too large" in (tmp_path / "run.error").read_text()
@@ -144,16 +143,9 @@ def test_disk_becomes_read_only(tree, disk, reference, at):
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
 
 
-def test_disk_is_read_only_from_the_start(tree, disk):
-    place = disk("size=16m,ro")
-    with pytest.raises(OSError, match=r"disk/run cannot be made \(Read-only file system\); choose another out$"):
-        run_recipe(TINY, place / "run", tree, "cpu")
-
-
-@pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])
-def test_folder_vanishes(tree, tmp_path, at):
+def test_folder_vanishes(tree, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(RunStoppedError, match=r"run is gone, and the run with it$") as caught:
-        run_recipe(TINY, out, tree, "cpu", once(at, lambda: shutil.rmtree(out)), policy=OFTEN)
+        run_recipe(TINY, out, tree, "cpu", once("epoch 2", lambda: shutil.rmtree(out)), policy=OFTEN)
     assert "\n" not in str(caught.value)
     assert not out.exists()

@@ -22,6 +22,7 @@ from freqfast.spectral.modulation import SpectralConv2d, bake_modulation, effect
 from freqfast.spectral.surgery import find_conv
 from tests.support.compose import build_model, compose, layer_name, make_callback, make_learner, outcomes
 from tests.support.projected import numpy_shares
+from tests.support.ranks import on_ranks  # noqa: F401
 
 REFUSALS = re.compile(r"^layer '\S+' is a \w+ with a forward of its own, so its weight is not what it applies; .*")
 pytestmark = [
@@ -82,9 +83,9 @@ def check_baking(model, layer):
 class Soak:
     """One composed Learner and what is done with it."""
 
-    def __init__(self, composition, dls, folder):
+    def __init__(self, composition, dls, folder, weights=None):
         self.plan, self.dls, self.folder = composition, dls, folder
-        model = build_model(composition.model, composition.seed)
+        model = build_model(composition.model, composition.seed if weights is None else weights)
         self.keys = list(model.state_dict())
         self.layer = layer_name(model, composition.layer)
         self.kind = type(find_conv(model, self.layer)[1])
@@ -193,6 +194,24 @@ def soak(seed, dls, folder, small=False):
             return
         error.add_note(str(composition))
         raise
+
+
+def test_small_on_two_ranks(on_ranks):  # noqa: F811
+    """fastai's distributed training of users' own Learners: weights and noise are equal on both after every fit."""
+    from tests.soak import rank_tasks  # which needs this module
+
+    both = on_ranks(rank_tasks.soak, (4, 9), True)
+    assert both == [both[0]] * 2
+    assert both[0] == ["trained", "trained"]
+
+
+@pytest.mark.slow
+def test_soak_on_two_ranks(on_ranks):  # noqa: F811
+    from tests.soak import rank_tasks
+
+    both = on_ranks(rank_tasks.soak, range(20), False, seconds=1200)
+    assert both == [both[0]] * 2
+    assert both[0].count("trained") > 10
 
 
 @pytest.mark.parametrize("seed", range(6))

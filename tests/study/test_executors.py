@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import submitit
@@ -139,21 +140,23 @@ def test_no_slurm_here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    """Stand-ins for Slurm's commands: sbatch keeps the script and runs the array's tasks one after the other."""
+    """Stand-ins for Slurm's commands: sbatch keeps the script and starts two jobs, srun the two ranks of each."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "srun").write_text(
         f"#!{sys.executable}\n"
         "import os, sys\n"
         "words = sys.argv[sys.argv.index('-u') - 1 :]\n"
-        "os.execvp(words[0], words)\n"
+        "for rank in range(2):\n"
+        "    os.environ['SLURM_PROCID'] = str(rank)\n"
+        "    os.spawnvp(os.P_WAIT, words[0], words)\n"
     )
     (folder / "sbatch").write_text(
         f"#!{sys.executable}\n"
         "import os, shutil, subprocess, sys\n"
         f"shutil.copy(sys.argv[1], {str(tmp_path / 'script.sh')!r})\n"
         "for i in range(2):\n"
-        "    names = {'JOB_ID': f'1{i}', 'ARRAY_JOB_ID': '12', 'ARRAY_TASK_ID': str(i), 'PROCID': '0'}\n"
+        "    names = {'JOB_ID': f'1{i}', 'ARRAY_JOB_ID': '12', 'ARRAY_TASK_ID': str(i), 'NTASKS': '2'}\n"
         "    names = {f'SLURM_{name}': value for name, value in names.items()}\n"
         f"    subprocess.Popen(['sh', {str(tmp_path / 'script.sh')!r}], env=os.environ | names,\n"
         "                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
@@ -167,15 +170,37 @@ def slurm(tmp_path, monkeypatch):
 
 
 def test_job_array(slurm, todo, task, tmp_path):
-    task(lambda job: "went wrong" if job.run.arm == "low" else None)
-    parameters = {"partition": "long", "gpus_per_node": 1, "array_parallelism": 2}
+    @task
+    def perform(job):
+        import os
+
+        is_wrong = job.run.arm == "low"
+        return f"went wrong on rank {os.environ['SLURM_PROCID']}" if is_wrong else None
+
+    parameters = {"partition": "long", "gpus_per_node": "a100:2", "array_parallelism": 2}
     account = Account(todo[:2])
     perform_all(slurm_executor(tmp_path / "jobs", 2, None, parameters), todo[:2], account)
-    assert account.errors == {"low/seed-0": "went wrong"}
+    assert account.errors == {"low/seed-0": "went wrong on rank 0"}
     script = slurm.read_text()
-    for line in ("partition=long", "gpus-per-node=1", "array=0-1%2", "time=1440", "job-name=freqfast"):
+    for line in (
+        "partition=long",
+        "gpus-per-node=a100:2",
+        "ntasks-per-node=2",
+        "array=0-1%2",
+        "time=1440",
+        "job-name=freqfast",
+    ):
         assert f"#SBATCH --{line}\n" in script
     assert list(tmp_path.glob("jobs/*/*_submission.sh"))  # logs stay
+
+
+@pytest.mark.parametrize(("tasks", "rank"), [(1, None), (2, "1")])
+def test_processes_of_a_job_are_ranks(monkeypatch, tasks, rank):
+    monkeypatch.setattr(os, "environ", os.environ | {"SUBMITIT_EXECUTOR": "slurm"})
+    for name, value in {"JOB_ID": 7, "NTASKS": tasks, "PROCID": tasks - 1, "LOCALID": tasks - 1}.items():
+        os.environ[f"SLURM_{name}"] = str(value)
+    job = SimpleNamespace(perform=lambda: (os.environ.get("RANK"), "MASTER_PORT" in os.environ))
+    assert SlurmTask()(job) == (rank, rank is not None)
 
 
 def test_jobs_that_slurm_does_not_take(slurm, todo, tmp_path):

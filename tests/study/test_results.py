@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from freqfast.records import plain
 from freqfast.study import (
     Estimate,
     StudyResults,
+    gather,
     legend,
     merge,
     published_path,
@@ -130,6 +132,13 @@ def test_failed_runs_are_counted(study, rows):
     assert [row[:2] for row in cells] == [["baseline", "2"], ["low", "1, 1 failed"], ["high", "0, 2 failed"]]
     assert set(cells[2][2:]) == {"-"}
     assert summaries[1].failed == (2,)
+
+
+def test_pipe_in_place_of_an_error_is_told_and_not_waited_for(study, tmp_path):
+    error = tmp_path / "runs" / "baseline" / "seed-0.error"
+    error.parent.mkdir(parents=True)
+    os.mkfifo(error)
+    assert gather(study, tmp_path).failures == {"baseline/seed-0": f"{error} is no regular file"}
 
 
 # The result file

@@ -7,9 +7,8 @@ from fastai.callback.core import Callback
 
 from freqfast.callbacks import SpectrumRecorder
 from freqfast.runs.registry import find_recipe, list_recipes
-from freqfast.spectral.bands import Bands
 from freqfast.spectral.modulation import SpectralConv2d
-from freqfast.training import build_callbacks, build_learner
+from freqfast.training import build_learner
 from tests.support.tiny import TINY, fit_quietly
 
 
@@ -83,29 +82,9 @@ LOW = {"proportions": {"low": 1.0}}
         ),
         ({"spectrum_recorder": {"n": 16}}, ("low", "high"), None, 16),
         ({"frequency_proportion": LOW, "spectrum_recorder": {"layer": "conv1"}}, ("low", "high"), "conv1", 32),
-        (
-            {
-                "frequency_proportion": LOW,
-                "spectrum_recorder": {"bands": {"edges": Bands.equal_area(2).edges, "names": ["low", "high"]}},
-            },
-            ("low", "high"), None, 32,
-        ),
     ],
 )  # fmt: skip
 def test_one_recorder_has_the_bands_that_are_enforced(small, callbacks, bands, layer, points):
     learn = build_learner(replace(TINY, batch_size=8, callbacks=callbacks), small, "cpu")
     (recorder,) = [cb for cb in learn.cbs if isinstance(cb, SpectrumRecorder)]
     assert (recorder.bands.names, recorder.layer, recorder.points) == (bands, layer, points)
-
-
-def test_callbacks_have_the_recipes_arguments():
-    built = build_callbacks(TINY)
-    assert [cb.name for cb in built] == list(TINY.callbacks)
-    assert built[0].proportions == {"low": 0.75, "high": 0.25}
-    assert built[1].sigma == 0.5
-    assert build_callbacks(replace(TINY, callbacks={})) == []
-
-
-def test_precision_is_the_recipes(small):
-    learn = build_learner(replace(TINY, batch_size=8, precision="bfloat16"), small, "cpu")
-    assert learn.auto_precision.precision == "bfloat16"

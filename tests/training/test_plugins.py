@@ -3,7 +3,6 @@
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -50,18 +49,6 @@ def test_arguments_of_a_callback(install_callback):
             built(**options)
 
 
-def test_lists_and_texts_become_what_the_annotation_says(install_callback):
-    install_callback(
-        "    def __init__(self, limits: tuple[float, float] | None, place: Path, steps: Sequence):\n"
-        "        self.arguments = limits, place, steps",
-        "from pathlib import Path\nfrom typing import Sequence",
-    )
-    options = {"limits": (0, 2.5), "place": "there", "steps": [1, 2]}
-    assert built(**options).arguments == ((0, 2.5), Path("there"), [1, 2])
-    with pytest.raises(ValueError, match=r"ours\.limits"):
-        built(**options | {"limits": [0, 1, 2]})
-
-
 def test_annotations_for_type_checkers_alone_are_not_checked(install_callback):
     install_callback(
         "    def __init__(self, limits: Sequence): self.limits = limits",
@@ -77,20 +64,12 @@ def test_annotations_for_type_checkers_alone_are_not_checked(install_callback):
     ("source", "message"),
     [
         ("raise RuntimeError('out of order')", "cannot be imported: out of order"),
-        ("", "cannot be imported: .*Ours"),
-        ("Ours = 3", "is no class of fastai callbacks"),
         ("class Ours: pass", "is no class of fastai callbacks"),
     ],
 )
 def test_invalid_callback_is_named(install, source, message):
     install("callbacks", source, ours="Ours")
     with pytest.raises(ValueError, match=rf"callback entry point 'ours' \(other_callbacks:Ours\) {message}"):
-        built()
-
-
-def test_error_of_a_callback_names_it(install_callback):
-    install_callback("    def __init__(self): raise ValueError('not today')")
-    with pytest.raises(ValueError, match=r"^ours: not today$"):
         built()
 
 
@@ -119,7 +98,7 @@ def test_callback_that_adds_a_parameter_is_refused_before_the_first_step(install
 
 @pytest.mark.parametrize(
     ("model", "options", "layer"),
-    [("small", {"channels": 4}, "0"), ("torchvision:resnet18", {}, "conv1"), ("timm:test_resnet", {}, "conv1.0")],
+    [("small", {"channels": 4}, "0"), ("timm:test_resnet", {}, "conv1.0")],
 )
 def test_recipe_of_another_model(install, tree, tmp_path, two_corruptions, model, options, layer):
     source = (

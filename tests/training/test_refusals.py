@@ -49,26 +49,14 @@ def proportion(**options):
     ("recipe", "message"),
     [
         (wrong(callbacks={"nosuch": {}}), "unknown callback 'nosuch'; the callbacks are .*frequency_proportion"),
-        (wrong(callbacks={"frequency_proportion": {}}), "frequency_proportion: .*proportions"),
         (proportion(puriti=1), "has no argument 'puriti'; its arguments are proportions, bands, purity"),
         (proportion(proportions="low"), r"frequency_proportion\.proportions must be"),
-        (
-            proportion(proportions={"low": "1"}),
-            r"frequency_proportion\.proportions\.low must be a valid number, got '1'",
-        ),
         (proportion(proportions={"low": 0.5}), "must sum to 1, got 0.5"),
-        (proportion(proportions={"mid": 1.0}), "mid"),
-        (proportion(purity=True), "purity must be"),
-        (proportion(purity=float("nan")), "purity"),
         (proportion(layer="x"), "layer 'x' is not in"),
-        (wrong(callbacks={"spectral_modulation": {"sigma": -1}}), "sigma"),
-        (wrong(callbacks={"spectral_modulation": {"seed": 1.5}}), r"spectral_modulation\.seed must be"),
-        (wrong(callbacks={"spectrum_perturbation": {"share": 2.0}}), "share"),
         (wrong(callbacks={"spectrum_recorder": {"n": 1}}), "n must be at least"),
         (enforced(bands=3), "spectrum_recorder and frequency_proportion differ in bands or layer"),
         (enforced(layer="layer1.0.conv1"), "spectrum_recorder and frequency_proportion differ in bands or layer"),
         (wrong(model="vgg"), "unknown model 'vgg'"),
-        (wrong(model_options={"kernel_size": 4}), "kernel_size odd"),
         (wrong(model_options={"depth": 4}), "depth"),
         (wrong(data="imagenet"), "unknown data 'imagenet'"),
         (wrong(batch_size=33), r"batch_size must lie in 1\.\.32"),
@@ -114,10 +102,6 @@ def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, mon
     [
         ({"lr": 0.1}, r"was started with lr 0\.05, the recipe given has 0\.1; give the same recipe or another out"),
         ({"model_options": {"width": 16}, "seed": 3}, r"with model_options\.width 8, the recipe given has 16"),
-        (
-            {"callbacks": {name: TINY.callbacks[name] for name in TINY.callbacks if name != "antialiasing"}},
-            r"was started with callbacks\.antialiasing {}, the recipe given has None",
-        ),
     ],
 )
 def test_another_recipe(unfinished, changes, message):
@@ -146,27 +130,15 @@ def change(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"threads": 2}, r"the checkpoints in \S+ are of another run \(threads 1, here 2\); put this run's own back"),
-        ({"precision": "bfloat16"}, "of another run .precision float32, here bfloat16"),
-    ],
-)
-def test_environment_that_was_edited(unfinished, changes, message):
-    change(unfinished, **changes)
-    with pytest.raises(ValueError, match=message):
+def test_environment_that_was_edited(unfinished):
+    change(unfinished, threads=2)
+    with pytest.raises(ValueError, match=r"are of another run \(threads 1, here 2\); put this run's own back"):
         run_recipe(TINY, unfinished, resume=True)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"seed": 1}, {"lr": 0.1}, {"batch_size": 8}, {"epochs": 3}, {"momentum": 0.5}, {"weight_decay": 0.0}],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_checkpoints_of_another_run(unfinished, tree, tmp_path, changes):
+def test_checkpoints_of_another_run(unfinished, tree, tmp_path):
     with pytest.raises(RunStoppedError):
-        run_recipe(replace(TINY, **changes), tmp_path / "other", tree, "cpu", stop=stop_at(1))
+        run_recipe(replace(TINY, seed=1), tmp_path / "other", tree, "cpu", stop=stop_at(1))
     shutil.rmtree(unfinished / "checkpoints")
     shutil.copytree(tmp_path / "other" / "checkpoints", unfinished / "checkpoints")
     with pytest.raises(ValueError, match=r"the checkpoints in \S+ are of another run \(recipe_sha256 \w+, here \w+\)"):
@@ -176,11 +148,12 @@ def test_checkpoints_of_another_run(unfinished, tree, tmp_path, changes):
 def test_checkpoint_that_does_not_fit_the_learner(unfinished):
     """Such as another version of a callback's package leaves."""
     other = replace(TINY, callbacks={})
-    checkpoint = next((unfinished / "checkpoints").iterdir())
-    content = checkpoint.read_bytes()
+    checkpoints = sorted((unfinished / "checkpoints").iterdir())
+    content = checkpoints[-1].read_bytes()
     old, new = (hashlib.sha256(recipe.to_toml().encode()).hexdigest() for recipe in (TINY, other))
     forged = content.replace(old.encode(), new.encode())
-    checkpoint.unlink()
+    for checkpoint in checkpoints:
+        checkpoint.unlink()
     name = f"000001-00000001.{hashlib.sha256(forged).hexdigest()}.safetensors"
     (unfinished / "checkpoints" / name).write_bytes(forged)
     (unfinished / "recipe.toml").write_text(other.to_toml())
@@ -197,30 +170,10 @@ def test_another_environment_is_a_warning(unfinished):
         run_recipe(TINY, unfinished, resume=True)
 
 
-@pytest.mark.parametrize(
-    ("changes", "kind", "message"),
-    [
-        ({"threads": None}, ValueError, r"environment\.json: threads must be"),
-        ({"data": {}}, ValueError, r"environment\.json: data\.name is missing"),
-        ({"data": {"name": "a", "sha256": "b", "path": 3}}, ValueError, r"environment\.json: data\.path must be"),
-        (
-            {"data": {"name": "a", "sha256": "b", "path": "/gone"}},
-            FileNotFoundError,
-            "^/gone, where the run's data was, does not exist; say by data_path where it is now$",
-        ),
-    ],
-)
-def test_invalid_environment(unfinished, changes, kind, message):
-    change(unfinished, **changes)
-    with pytest.raises(kind, match=message):
-        run_recipe(TINY, unfinished, resume=True)
-
-
 # In the training
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-@pytest.mark.parametrize("at", ["epoch 2/2", "pixelate"])
+@pytest.mark.parametrize(("error", "at"), [(KeyboardInterrupt, "epoch 2/2"), (RuntimeError, "pixelate")])
 def test_interrupted_run_is_unfinished(tree, tmp_path, error, at):
     def interrupt(done, total, message):
         if message.startswith(at):
@@ -236,14 +189,13 @@ def test_interrupted_run_is_unfinished(tree, tmp_path, error, at):
     assert Recipe.read(tmp_path / "run" / "recipe.toml") == TINY
 
 
-@pytest.mark.parametrize("callbacks", [{}, TINY.callbacks], ids=["plain", "callbacks"])
-def test_divergence_is_an_error(tree, tmp_path, callbacks):
+def test_divergence_is_an_error(tree, tmp_path):
     message = (
         r"^the training diverged in epoch 1, step 2: its loss is not finite; nothing was saved yet\. "
         r"Lower lr \(1e\+30\) or lengthen its rise .*run stays unfinished$"
     )
     with pytest.raises(ValueError, match=message):
-        run_recipe(replace(TINY, lr=1e30, callbacks=callbacks), tmp_path / "run", tree)
+        run_recipe(replace(TINY, lr=1e30), tmp_path / "run", tree)
     assert sorted(os.listdir(tmp_path / "run")) == ["environment.json", "metrics.csv", "recipe.toml"]
 
 

@@ -20,9 +20,9 @@ from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
 from freqfast.spectral.modulation import SpectralConv2d
-from freqfast.training import build_learner, environment, rerun, run_recipe
+from freqfast.training import environment, rerun, run_recipe
 from freqfast.training.outcome import source_of_run
-from tests.support.tiny import FILES, TINY, fit_quietly, outcome
+from tests.support.tiny import FILES, TINY, outcome
 
 
 @pytest.fixture(scope="module")
@@ -158,24 +158,14 @@ def test_rerun_equals_the_run(finished, tmp_path):
     run, _ = finished
     assert Recipe.read(run.path / "recipe.toml") == run.recipe == TINY
     torch.manual_seed(99)  # whatever state the process is in
-    found = rerun(run.path, tmp_path / "again")
+    found = rerun(run.path, tmp_path / "again", command="freqfast rerun run")
     assert outcome(tmp_path / "again") == outcome(run.path)
     assert (found.weights_equal, found.weights_distance, found.environment) == (True, 0.0, ())
+    assert found.second.environment.command == "freqfast rerun run"
     assert found.accuracy["clean"] == (run.report.clean,) * 2
     assert rerun(run.path, tmp_path / "again").weights_equal  # which is only compared
     with pytest.raises(ValueError, match="is the run itself; choose another out"):
         rerun(run.path, run.path)
-
-
-def test_seed_decides_the_weights(tree):
-    data = load_data("cifar10", tree)
-    weights = []
-    for seed in (0, 0, 1):
-        learn = build_learner(replace(TINY, seed=seed, epochs=1), data, "cpu")
-        fit_quietly(learn, replace(TINY, epochs=1))
-        weights.append(effective_weight(learn.model.conv1))
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
 
 
 def test_all_test_images_and_the_recorders_grid(tree, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqfast.data import ImageData, ImageSet
-from freqfast.data.dataloaders import CropFlip, dataloaders
+from freqfast.data.dataloaders import ArrayDataset, CropFlip, InMemoryDL, dataloaders
 
 
 def test_sizes_and_names(dls, data):
@@ -146,3 +146,19 @@ def test_tiny_images_cannot_be_cropped():
     tiny = ImageSet(np.zeros((2, 4, 9, 3), np.uint8), np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="9x4 pixels are too small to pad by 4; use images of at least 5x5"):
         dataloaders(ImageData("tiny", ("a",), tiny, tiny), batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("images", "count", "sizes"), [(9, 2, [2, 3]), (9, 3, [2, 2]), (10, 2, [2, 2, 1]), (2, 2, [1])]
+)
+def test_parts_of_the_batches_make_them_whole(images, count, sizes):
+    """All ranks have as many batches, of such sizes on the first, and none is empty."""
+    dataset = ArrayDataset(np.zeros((images, 8, 8, 3), np.uint8), np.arange(images), range(images), split_idx=1)
+    parts = []
+    for rank in range(count):
+        loader = InMemoryDL(dataset, bs=4)
+        loader.part = (rank, count)
+        parts.append([labels.tolist() for _, labels in loader.create_batches(range(images))])
+    assert [len(batch) for batch in parts[0]] == sizes
+    assert all(len(part) == len(sizes) and all(part) for part in parts)
+    assert sorted(label for part in parts for batch in part for label in batch) == list(range(images))

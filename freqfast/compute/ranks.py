@@ -1,0 +1,216 @@
+"""The processes that share one task, as `torchrun`, `accelerate launch` or Slurm starts them: one for each device.
+
+Each has a rank. The first one reads, writes and reports; the others compute, and get from it what it has read. They
+exchange Python values over the CPU (gloo), gradients and tensors where these are. A process that was started alone is
+the only rank, and nothing here costs it anything.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed.rendezvous import rendezvous
+
+from freqfast.progress import RunStoppedError
+
+__all__ = ["ALONE", "Ranks", "current_ranks"]
+
+T = TypeVar("T")
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_TIMEOUT = timedelta(days=1)  # the others wait while the first one downloads, or writes to a slow disk
+_FAILURE = "failure"
+_LOST = re.compile("gloo|nccl", re.IGNORECASE)  # in what an exchange says whose other side is gone
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that share a task, as one of them sees them.
+
+    All methods but `device` must be called by every rank, in the same order.
+
+    Args:
+        rank: This process, from 0 on.
+        count: Number of processes.
+        local_rank: This process among those of its machine.
+
+    Examples:
+        >>> Ranks().is_first, Ranks().gather("alone"), Ranks().largest(0, 3)
+        (True, ['alone'], (0, 3))
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank reads, writes and reports."""
+        return self.rank == 0
+
+    def device(self, device: torch.device | str | None) -> torch.device | str | None:
+        """Where this rank computes: with several ranks a GPU of its own, if there are any and nothing else is wanted.
+
+        Raises:
+            ValueError: If one of the GPUs is named, or there are fewer GPUs on this machine than ranks.
+        """
+        if self.count == 1:
+            return device
+        wanted = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if wanted.index is not None:
+            raise ValueError(f"{device} is one device, and there are {self.count} ranks; name a kind, such as cuda")
+        if wanted.type != "cuda":
+            return wanted
+        if self.local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"rank {self.rank} has no GPU: its machine has {torch.cuda.device_count()}; start fewer processes"
+            )
+        return torch.device("cuda", self.local_rank)
+
+    def share(self, value: T) -> T:
+        """What the first rank gives."""
+        if self.count == 1:
+            return value
+        _connect()
+        shared = [value if self.is_first else None]
+        distributed.broadcast_object_list(shared)
+        return shared[0]  # type: ignore[return-value]
+
+    def gather(self, value: T) -> list[T]:
+        """What each rank gives, by rank."""
+        if self.count == 1:
+            return [value]
+        _connect()
+        found: list[Any] = [None] * self.count
+        distributed.all_gather_object(found, value)
+        return found
+
+    def largest(self, *values: int) -> tuple[int, ...]:
+        """The largest of what the ranks give, value by value."""
+        return self._reduced(values, torch.int64, distributed.ReduceOp.MAX)
+
+    def total(self, *values: float) -> tuple[float, ...]:
+        """The sums of what the ranks give."""
+        return self._reduced(values, torch.float64, distributed.ReduceOp.SUM)
+
+    def together(self, act: Callable[[], T]) -> T:
+        """What `act` gives on this rank; an error of any rank is an error of all.
+
+        Raises:
+            Exception: What `act` raised here.
+            RunStoppedError: If it failed on other ranks only; it says on which one, and why.
+        """
+        if self.count == 1:
+            return act()
+        error = None
+        try:
+            result = act()
+        except Exception as caught:
+            error = caught
+        found = self.gather(None if error is None else _line(error))
+        if error is not None:
+            raise error
+        for rank, failure in enumerate(found):
+            if failure is not None:
+                raise RunStoppedError(f"rank {rank}: {failure}")
+        return result
+
+    def first(self, act: Callable[[], T]) -> T:
+        """What `act` gives on the first rank, which alone calls it, on every rank.
+
+        Raises:
+            Exception: What `act` raised, on the first rank; `RunStoppedError` on the others.
+        """
+        return self.share(self.together(act if self.is_first else lambda: None))  # type: ignore[return-value]
+
+    def in_turn(self, act: Callable[[], T]) -> T:
+        """What `act` gives on this rank; the first one is done before the others begin, who find what it has cached.
+
+        Raises:
+            Exception: As `together`.
+        """
+        if self.is_first:
+            result = self.together(act)
+            self.together(lambda: None)
+            return result
+        self.together(lambda: None)
+        return self.together(act)
+
+    def wait(self) -> None:
+        """Wait until all ranks have come here."""
+        self.largest(0)
+
+    @contextmanager
+    def leaving_on_error(self) -> Iterator[None]:
+        """Leave the other ranks at an error of the block, so that none waits for this one; then no exchange works.
+
+        Raises:
+            RunStoppedError: In place of the error that an exchange gave because another rank has left or was killed.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.count == 1:
+                raise
+            lost = isinstance(error, distributed.DistError) or _LOST.search(str(error)) is not None
+            reason = None
+            with suppress(Exception):  # the store may be gone with its rank
+                store = _connect()
+                if not lost:
+                    store.set(_FAILURE, f"rank {self.rank}: {_line(error)}")
+                elif store.check([_FAILURE]):
+                    reason = store.get(_FAILURE).decode()
+            distributed.destroy_process_group()
+            if lost:
+                raise RunStoppedError(reason or "another rank has ended") from error
+            raise
+
+    def _reduced(self, values: Sequence, dtype: torch.dtype, operation: Any) -> tuple:
+        if self.count == 1:
+            return tuple(values)
+        _connect()
+        tensor = torch.tensor(values, dtype=dtype, device="cpu")
+        distributed.all_reduce(tensor, operation)
+        return tuple(tensor.tolist())
+
+
+ALONE = Ranks()
+"""The ranks of a process that was started alone."""
+
+
+_groups: list[Any] = []  # a store for each process group that was made here
+
+
+def _connect() -> Any:
+    """Make the process group, unless it is up, and give the store that its ranks share."""
+    if not distributed.is_initialized():
+        store, rank, count = _rendezvous()
+        # Under names that no former group has used.
+        _groups.append(distributed.PrefixStore(f"freqfast/{len(_groups)}", store))  # type: ignore[attr-defined]
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, store=_groups[-1], rank=rank, world_size=count, timeout=_TIMEOUT)
+    return _groups[-1]
+
+
+@lru_cache(maxsize=1)
+def _rendezvous() -> tuple[Any, int, int]:
+    return next(rendezvous("env://", timeout=_TIMEOUT))
+
+
+def current_ranks() -> Ranks:
+    """The ranks that this process is one of, by the variables that `torchrun` and its like set."""
+    if not all(name in os.environ for name in _VARIABLES):
+        return Ranks()
+    rank, count, local_rank = (int(os.environ[name]) for name in _VARIABLES[:3])
+    return Ranks(rank, count, local_rank)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
