@@ -137,6 +137,7 @@ def evaluate(
 
     from freqfast.compute.ranks import current_ranks
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
+    from freqfast.models.parts import find_parts
     from freqfast.robustness import evaluate_source
     from freqfast.robustness.sources import find_source
     from freqfast.runs.directory import find_run
@@ -180,7 +181,8 @@ def evaluate(
     else:
         write(out, result.save)
         say(f"{out}: shard {shard}, {len(result.outcomes)} cells; put all together with --merge")
-    for note in notes:
+    parts = {source.name: find_parts(source.model) for source in sources if source.classes is None}
+    for note in notes + [f"{name} has {found}" for name, found in parts.items() if found]:
         print_error(note)
 
 

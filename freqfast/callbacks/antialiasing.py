@@ -6,7 +6,7 @@ from typing import Literal
 from fastai.learner import Learner
 
 from freqfast.callbacks.installing import InstallingCallback
-from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing
+from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, strided_layers
 
 __all__ = ["Antialiasing"]
 
@@ -14,9 +14,9 @@ __all__ = ["Antialiasing"]
 class Antialiasing(InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner, in any way, puts a low-pass before each; it has no parameters. It is part of the network
-    from then on: removing the callback leaves it there (`freqfast.remove_antialiasing` removes it). A model that has
-    any already keeps those, whatever `layers` and `kind` say. The kinds are
+    Adding it to a Learner, in any way, puts a low-pass before each that has none yet; it has no parameters. It is part
+    of the network from then on: removing the callback leaves it there (`freqfast.remove_antialiasing` removes it). The
+    kinds are
 
     - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
     - "flc", a `freqfast.spectral.antialiasing.ideal_low_pass` of the whole spectrum: FLC pooling (Grabinski et al.,
@@ -30,8 +30,8 @@ class Antialiasing(InstallingCallback):
         kind: "triangle" or "flc".
 
     Raises:
-        ValueError: When added to a Learner: if a layer is not a strided convolution, there is none, or the kind is
-            unknown.
+        ValueError: When added to a Learner: if a layer is not a strided convolution or has a low-pass of another kind,
+            there is none, or the kind is unknown.
 
     Examples:
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
@@ -42,5 +42,13 @@ class Antialiasing(InstallingCallback):
         self.layers, self.kind = layers, kind
 
     def _install(self, learn: Learner) -> None:
-        if not antialiased_layers(learn.model):  # the model of another Learner, or a loaded one, has them
-            apply_antialiasing(learn.model, self.layers, self.kind)
+        layers = [self.layers] if isinstance(self.layers, str) else self.layers
+        layers = strided_layers(learn.model) if layers is None else layers
+        there = antialiased_layers(learn.model)  # in the model of another Learner, or in a loaded one
+        same = antialiased_layers(learn.model, self.kind)
+        if other := [layer for layer in layers if layer in there and layer not in same]:
+            raise ValueError(
+                f"layer {other[0]!r} has a low-pass of another kind than {self.kind!r} already; pass its kind to go on "
+                "with it, or call remove_antialiasing first"
+            )
+        apply_antialiasing(learn.model, [layer for layer in layers if layer not in same], self.kind)

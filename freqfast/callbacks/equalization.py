@@ -1,9 +1,13 @@
 """Equalize the power spectrum of each sample before the first convolution."""
 
+from typing import Any
+
+import torch
 from fastai.learner import Learner
 
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
+from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization, equalized_layers
+from freqfast.spectral.surgery import find_conv
 
 __all__ = ["SpectrumEqualization"]
 
@@ -11,11 +15,10 @@ __all__ = ["SpectrumEqualization"]
 class SpectrumEqualization(LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
-    Adding it to a Learner, in any way, puts a `freqfast.spectral.equalization.SpectrumEqualizer` before the
-    convolution, which follows the training batches and has no parameters. It is part of the network from then on:
-    removing the callback leaves it there (`freqfast.remove_equalization` removes it). A layer that has one already, as
-    in a loaded model, keeps it as it is. Since the convolution then has a submodule, fastai's `Learner.summary` leaves
-    it out.
+    Adding it to a Learner, in any way, puts an equalizer before the convolution, see
+    `freqfast.spectral.equalization.SpectrumEqualizer`, which follows the training batches and has no parameters. It is
+    part of the network from then on: removing the callback leaves it there (`freqfast.remove_equalization` removes it).
+    A layer that has one already, as in a loaded model, goes on with its reference.
 
     Args:
         bins: Number of bins in radial frequency.
@@ -24,7 +27,7 @@ class SpectrumEqualization(LayerCallback):
 
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
-            nor a `SpectralConv2d`, or has a `SpectrumEqualization` already.
+            nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
@@ -36,6 +39,13 @@ class SpectrumEqualization(LayerCallback):
         self.bins, self.exponent, self.layer = bins, exponent, layer
 
     def _install(self, learn: Learner) -> None:
-        conv = self._claim(learn)
-        if not hasattr(conv, "equalizer"):  # else it is another Learner's or loaded: it goes on with its reference
+        conv: Any = self._claim(learn)
+        exponent = torch.tensor(self.exponent)
+        if find_conv(learn.model, self.layer)[0] not in equalized_layers(learn.model):
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)
+        elif len(conv.equalizer_reference) != self.bins or conv.equalizer_exponent != exponent.to(conv.weight):
+            raise ValueError(
+                f"the layer has an equalizer of bins={len(conv.equalizer_reference)} and "
+                f"exponent={float(conv.equalizer_exponent):g} already, not of bins={self.bins} and "
+                f"exponent={self.exponent:g}; pass these to go on with it, or call remove_equalization first"
+            )

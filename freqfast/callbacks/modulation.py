@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastai.learner import Learner
-from fastai.optimizer import Optimizer, OptimWrapper
 from torch import distributed, nn
 
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
-from freqfast.spectral.surgery import find_conv, insert_parameter, remove_parameter
+from freqfast.callbacks.optimizers import join_optimizer
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast.spectral.surgery import find_conv
 from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectralModulation"]
@@ -20,30 +20,29 @@ class SpectralModulation(LayerCallback):
 
     Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer
     exists or by joining the one that does; the gains train like weights, in the group of the layer's own weight. A
-    layer that is one already, as in a loaded model, keeps its gains, their form and its seed. Removing it (which
-    `fit(cbs=...)` does at the end) bakes what was learned into the plain convolution. After Jia, Bao and Ma (2019,
-    arXiv:1911.12044).
+    layer that is one already, as in a loaded model, keeps its gains and the count of its draws. Removing the callback
+    ends the perturbation and nothing else: the gains are part of the network from then on, until
+    `freqfast.bake_modulation` folds them into a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
-        seed: Seed of the perturbation; None draws one from torch's generator. All ranks of distributed training draw
-            the noise of the first.
+        seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. All ranks of
+            distributed training draw the noise of the first.
         keep_power: Perturb so that the power of each frequency stays the same in the mean, see `SpectralConv2d`. Off by
             default, so that recipes and runs of before mean what they meant.
 
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is neither a plain
-            convolution nor a `SpectralConv2d`, or has a `SpectralModulation` already.
+            convolution nor a `SpectralConv2d`, has a `SpectralModulation` already, or has gains of the other form
+            (`per_filter`).
 
     Examples:
         >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)
         >>> modulation.sigma
         0.3
     """
-
-    _gain: object = None
 
     def __init__(
         self,
@@ -58,39 +57,40 @@ class SpectralModulation(LayerCallback):
         self._draws_before: int | None = None
 
     def _install(self, learn: Learner) -> None:
-        conv = self._claim(learn)
-        if isinstance(conv, SpectralConv2d):  # the model of another Learner, or of a loaded one: go on with its gains
+        conv: Any = self._claim(learn)
+        if isinstance(conv, SpectralConv2d):  # the model of another Learner, or a loaded one: go on with its gains
+            self._check_form(conv)
             conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
+            conv.seed = conv.seed if self.seed is None else int(self.seed)
         else:
             apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
-        self._gain = conv.log_gain
-        if opt := _optimizer(learn):
-            if insert_parameter(opt.param_lists, conv, conv.log_gain):
-                opt.state.setdefault(conv.log_gain, {})  # a plain dict once fastai has loaded a state
-            _forget_slow_weights(opt)
+        join_optimizer(learn, conv, conv.log_gain)
+
+    def _check_form(self, conv: SpectralConv2d) -> None:
+        """Raise if the gains that are there are not of the form that is asked for."""
+        if len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
+            there, asked = ("shared gains", "True") if self.per_filter else ("gains for each filter", "False")
+            raise ValueError(
+                f"the layer has {there} already, and per_filter={asked} asks for others; pass "
+                f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
+            )
 
     def _uninstall(self, learn: Learner) -> None:
         _, conv = find_conv(learn.model, self.layer)
-        gain = conv.log_gain if isinstance(conv, SpectralConv2d) else self._gain  # another Learner has folded it
-        if opt := _optimizer(learn):
-            remove_parameter(opt.param_lists, gain)
-            _forget_slow_weights(opt)
-            for state in (opt.state, getattr(opt, "opt", opt).state):  # OptimWrapper's own and torch's
-                state.pop(gain, None)
-        self._gain = None
-        bake_modulation(conv)
+        if isinstance(conv, SpectralConv2d):  # else somebody has folded the gains
+            conv.sigma = 0.0
 
     def _modulated(self) -> SpectralConv2d:
         """The layer, which must be modulated still.
 
         Raises:
-            ValueError: If it is plain: another Learner had the model too and folded the gains into the weights.
+            ValueError: If it is plain: somebody has folded the gains into the weights.
         """
         conv = self.conv
         if not isinstance(conv, SpectralConv2d):
             raise ValueError(
-                "the layer has no modulation any more: another Learner of this model, or bake_modulation, folded it "
-                "into the weights; remove this SpectralModulation and add a new one to begin another"
+                "the layer has no modulation any more, bake_modulation has folded it; remove this SpectralModulation, "
+                "and add it again to begin another"
             )
         return conv
 
@@ -102,8 +102,9 @@ class SpectralModulation(LayerCallback):
             self.load_state_dict(shared[0])
 
     def before_fit(self) -> None:
-        """Remember how much noise was drawn before a learning-rate finder's throw-away steps."""
+        """Perturb from now on; remember how much was drawn before a learning-rate finder's throw-away steps."""
         conv = self._modulated()
+        conv.sigma = float(self.sigma)  # removing the one of another Learner of the model has ended it
         self._draws_before = conv.draws if self.is_finding_lr else None
 
     def after_fit(self) -> None:
@@ -121,15 +122,3 @@ class SpectralModulation(LayerCallback):
         """Go on with the noise of `state_dict`."""
         conv = self._modulated()
         conv.seed, conv.draws = state["seed"], state["draws"]
-
-
-def _optimizer(learn: Learner) -> Optimizer | OptimWrapper | None:
-    """The optimizer that fits use, where it exists: one that was built by hand does before the first fit."""
-    built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None
-    return learn.opt or built
-
-
-def _forget_slow_weights(opt: Optimizer | OptimWrapper) -> None:
-    """Have fastai's `Lookahead` (``ranger``) copy its slow weights anew: it finds them by their position."""
-    if hasattr(opt, "slow_weights"):
-        opt.slow_weights = None

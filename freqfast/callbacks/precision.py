@@ -4,6 +4,7 @@ import warnings
 
 import torch
 from fastai.callback.core import Callback
+from fastai.learner import SkipToEpoch
 from fastai.torch_core import to_float
 from torch import nn
 
@@ -35,8 +36,9 @@ class AutoPrecision(Callback):
         'float32'
     """
 
-    # The last callback before the forward call, so that no other can fail between the two.
-    order = 1000
+    # The last callback before the forward call, so that no other can fail between the two: after fastai's last, and
+    # after those of users.
+    order = SkipToEpoch.order + 1000
 
     def __init__(self, precision: str = "auto") -> None:
         resolve_precision(precision, "cpu")

@@ -22,8 +22,9 @@ class FrequencyProportion(BandColumns):
     Before the first step filters are assigned to bands such that the sum of their shares there is largest; from then
     on every filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band, or
     with `rank` onto the closest one made of its band's leading eigenvectors, see `project_onto_subspace`. With
-    `SpectralModulation`, the proportion holds for the filters that the layer applies. After Jia, Bao and Ma (2019,
-    arXiv:1911.12044).
+    `SpectralModulation`, the proportion holds for the filters that the layer applies. A frozen layer stays bit for bit
+    as it is: the proportion is enforced from the first fit in which it trains, in `fine_tune` once it is unfrozen.
+    After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
@@ -35,7 +36,7 @@ class FrequencyProportion(BandColumns):
         preserve_norm: Keep each filter's norm when it is projected.
 
     Attributes:
-        assignment: ``(O,)`` band indices of the current or last fit; None before the first.
+        assignment: ``(O,)`` band indices of the current or last fit; None before the first in which the layer trains.
         purity: The purity that filters have; with `rank` known once added to a Learner.
 
     Raises:
@@ -94,11 +95,13 @@ class FrequencyProportion(BandColumns):
 
     def after_step(self) -> None:
         """Project; also after a skipped step, where it changes nothing."""
-        if self.assignment is None:  # added in the middle of an epoch
+        if self.assignment is None:  # added in the middle of an epoch, or the layer was frozen when that began
             self._assign()
         self._project()
 
     def _assign(self) -> None:
+        if not self.conv.weight.requires_grad:
+            return
         # Filters that are enforced already keep their bands, so a second fit keeps the assignment.
         shares = band_shares(effective_weight(self.conv), self.bands)
         self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
@@ -110,6 +113,8 @@ class FrequencyProportion(BandColumns):
 
     def _project(self) -> None:
         conv = self.conv
+        if not conv.weight.requires_grad:  # frozen: it is to stay as it is
+            return
         weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
         if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
             return

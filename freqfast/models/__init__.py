@@ -1,8 +1,9 @@
 """Networks: how they are built, stored, named and asked for predictions.
 
 `build` makes a model of a name and options: `resnet`'s, timm's, torchvision's or another package's. `file` stores one
-with its description and reads it back, `state_dicts` reads weights that others saved, and `sources` finds a model that
-a user names. A `Classifier` (`classifier`) makes a model ready for inference, where `folding` makes it faster.
+with its description and reads it back. `state_dicts` reads weights that others saved, and `weights` loads weights
+together with the `parts` that they were trained with. `sources` finds a model that a user names. A `Classifier`
+(`classifier`) makes a model ready for inference, where `folding` makes it faster.
 """
 
 MODEL_FILE = "model.safetensors"

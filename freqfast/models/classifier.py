@@ -12,6 +12,7 @@ from freqfast.compute.precision import resolve_device, resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
 from freqfast.models.build import channels_last
 from freqfast.models.folding import fold_batch_norm
+from freqfast.models.parts import names_of_before
 from freqfast.spectral.modulation import bake_modulation
 
 __all__ = ["Classifier", "batches", "hash_weights"]
@@ -160,9 +161,9 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def hash_weights(model: nn.Module) -> str:
-    """Hash of all parameters and buffers with their names, types and shapes."""
+    """Hash of what training learned with names, types and shapes, equal to that of version 0.1 for the same model."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(names_of_before(model.state_dict()).items()):
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy())

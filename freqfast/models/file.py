@@ -4,7 +4,7 @@ Its metadata holds a `Header`, as JSON under ``freqfast``. Other tools read the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -19,14 +19,22 @@ from freqfast import __version__
 from freqfast.files import replacing, require_file
 from freqfast.models import MODEL_FILE
 from freqfast.models.build import MODELS, ModelSpec, channels_last
+from freqfast.models.parts import Equalization, Modulation, Parts, find_parts, install_parts, update_names
 from freqfast.models.state_dicts import misfit, require_finite
 from freqfast.records import record_from_json, record_to_json
-from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing
-from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
-from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast.spectral.antialiasing import LOW_PASS_BUFFERS
+from freqfast.spectral.equalization import EQUALIZER_BUFFERS
 from freqfast.spectral.surgery import unwrap
 
-__all__ = ["StoredModel", "check_normalisation", "check_readable", "read_model", "write_model"]
+__all__ = [
+    "StoredModel",
+    "check_normalisation",
+    "check_readable",
+    "read_header",
+    "read_model",
+    "update_tensors",
+    "write_model",
+]
 
 
 @dataclass(frozen=True)
@@ -49,26 +57,6 @@ class StoredModel:
     std: Sequence[float]
 
 
-@dataclass(frozen=True)
-class Modulation:
-    """Arguments of `apply_modulation`; files of version 0.1 have no `keep_power`."""
-
-    layer: str
-    per_filter: bool
-    sigma: float
-    seed: int
-    keep_power: bool = False
-
-
-@dataclass(frozen=True)
-class Equalization:
-    """Arguments of `apply_equalization`."""
-
-    layer: str
-    bins: Annotated[int, Field(lt=2**31)]
-    exponent: float
-
-
 def _spec_from_table(table: Any) -> Any:
     if not isinstance(table, Mapping):
         return table
@@ -89,8 +77,10 @@ class Header:
 
     Attributes:
         model: In the file a table of the name and the options.
+        modulation: The modulated layer.
+        equalization: The layer with an equalizer.
         antialiasing: The layers with a triangle before their stride.
-        flc_pooling: Those with an ideal low-pass; none in files of version 0.1.
+        flc_pooling: Those with an ideal low-pass.
     """
 
     schema: Literal[1] = 1
@@ -110,6 +100,13 @@ class Header:
         logits = self.model.options.get("classes", len(self.classes))
         if len(self.classes) != logits:
             raise ValueError(f"it names {len(self.classes)} classes for a model of {logits}")
+
+    @property
+    def parts(self) -> Parts:
+        """What was put into the model."""
+        low_passes = dict.fromkeys(self.antialiasing, "triangle") | dict.fromkeys(self.flc_pooling, "flc")
+        modulation, equalization = self.modulation, self.equalization
+        return Parts((modulation,) if modulation else (), (equalization,) if equalization else (), low_passes)
 
 
 def write_model(path: str | Path, stored: StoredModel) -> None:
@@ -199,23 +196,16 @@ def _content(stored: StoredModel) -> bytes:
     model = unwrap(stored.model)
     if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
         raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
-    modulated = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectralConv2d)]
-    equalized = [(name, m) for name, m in model.named_modules() if isinstance(m, SpectrumEqualizer)]
-    for found, what in ((modulated, "modulated"), (equalized, "equalized")):
+    parts = find_parts(model)
+    for found, what in ((parts.modulation, "modulated"), (parts.equalization, "equalized")):
         if len(found) > 1:
             raise ValueError(f"{len(found)} layers are {what}, a model file can describe one")
-    modulation = equalization = None
-    for name, conv in modulated:
-        per_filter = len(conv.log_gain) == conv.out_channels
-        modulation = Modulation(name, per_filter, conv.sigma, conv.seed, conv.keep_power)
-    for name, equalizer in equalized:
-        equalization = Equalization(name.removesuffix(".equalizer"), equalizer.bins, float(equalizer.exponent))
     header = Header(
         model=stored.spec,
-        modulation=modulation,
-        equalization=equalization,
-        antialiasing=tuple(antialiased_layers(model, "triangle")),
-        flc_pooling=tuple(antialiased_layers(model, "flc")),
+        modulation=next(iter(parts.modulation), None),
+        equalization=next(iter(parts.equalization), None),
+        antialiasing=tuple(layer for layer, kind in parts.low_passes.items() if kind == "triangle"),
+        flc_pooling=tuple(layer for layer, kind in parts.low_passes.items() if kind == "flc"),
         classes=tuple(stored.classes),
         mean=tuple(map(float, stored.mean)),
         std=tuple(map(float, stored.std)),
@@ -239,6 +229,33 @@ def _read(path: Path) -> StoredModel:
     return StoredModel(channels_last(model).eval(), header.model, header.classes, header.mean, header.std)
 
 
+def read_header(path: str | Path) -> Header | None:
+    """What a safetensors file says of its model; None if it is not one of ours.
+
+    Raises:
+        ValueError: If it is corrupt.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return record_from_json(metadata["freqfast"], Header) if "freqfast" in metadata else None
+    except Exception as error:
+        raise ValueError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def update_tensors(header: Header, tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Tensors as this version writes them, of which version 0.1 left some to the header, for a network to load."""
+    tensors = dict(tensors)
+    if header.equalization:
+        name = f"{header.equalization.layer}.{EQUALIZER_BUFFERS[2]}"
+        tensors.setdefault(name, torch.tensor(header.equalization.exponent))
+    modules = dict(network.named_modules())
+    for layer, kind in header.parts.low_passes.items():
+        if isinstance(conv := modules.get(layer), nn.Conv2d):
+            tensors.setdefault(f"{layer}.{LOW_PASS_BUFFERS[kind]}", torch.tensor(conv.stride))
+    return update_names(tensors, network)
+
+
 def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The described model with these weights.
 
@@ -255,6 +272,7 @@ def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
                 raise
             model = _assemble(header)
         expected = model.state_dict()
+        tensors = update_tensors(header, tensors, model)
         if faults := misfit(tensors, expected):
             raise ValueError(faults)
         if not ours:
@@ -270,9 +288,5 @@ def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
 def _assemble(header: Header) -> nn.Module:
     """The described model with fresh weights."""
     model = header.model.build()
-    if header.modulation is not None:
-        apply_modulation(model, **asdict(header.modulation))
-    if header.equalization is not None:
-        apply_equalization(model, **asdict(header.equalization))
-    apply_antialiasing(model, header.antialiasing)
-    return apply_antialiasing(model, header.flc_pooling, "flc")
+    install_parts(model, header.parts)
+    return model

@@ -14,7 +14,7 @@ from torch import nn
 
 from freqfast.models.build import LIBRARIES, build_model, build_pretrained, call_builder, library_models
 from freqfast.models.file import StoredModel, check_normalisation, read_model
-from freqfast.models.state_dicts import fill_model
+from freqfast.models.weights import load_weights
 from freqfast.plugins import import_object, importable
 
 __all__ = ["KINDS", "SourcedModel", "load_model", "model_kind"]
@@ -74,7 +74,8 @@ def load_model(
             ``package.module:callable`` or ``folder/file.py:callable``, which is imported and, unless it is a model
             already, called: it runs code, by design, and so should name code that you trust. Nothing else here runs
             code. All but ours may have arguments, as Python writes them: ``nets.py:make(depth=20)``.
-        weights: For a model that is not ours: a state dict, see `freqfast.models.state_dicts.load_state`.
+        weights: For a model that is not ours: a state dict, see `freqfast.load_weights`, which puts in the parts of
+            freqfast that it was trained with.
         mean: Channel means of the normalisation; by default those of our file, or those that timm or, with
             ``pretrained``, torchvision states for the model.
         std: Its standard deviations, likewise.
@@ -112,7 +113,7 @@ def load_model(
         config = getattr(model, "pretrained_cfg", None) or {} if text.startswith("timm:") else {}
         stated = (config.get("mean"), config.get("std"))
     if weights is not None:
-        fill_model(model, weights, text)
+        load_weights(model, weights, f"{text} with {classes} classes" if kind == "library" else text)
     mean, std = mean or stated[0], std or stated[1]
     if mean is None or std is None:
         raise ValueError(

@@ -15,38 +15,12 @@ from torch import Tensor, nn
 
 from freqfast.files import replacing, require_file
 
-__all__ = ["fill_model", "load_state", "misfit", "require_finite", "save_state", "without_prefixes"]
+__all__ = ["load_state", "misfit", "require_finite", "save_state", "without_prefixes"]
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the weights
 
-_COUNTER = "num_batches_tracked"  # of BatchNorm, which makes one up if a file lacks it
-
 _OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__reduce__()[0]]
 """What fastai's `Learner.save` writes besides tensors: a list of hyperparameters, some of them NumPy's numbers."""
-
-
-def fill_model(model: nn.Module, path: str | Path, name: str = "the model") -> None:
-    """Load a file of weights, see `load_state`, into a model, as a strict `load_state_dict` does.
-
-    So whatever the model's own modules accept will do, such as files from before BatchNorm counted its batches. No
-    value is read of a tensor that the model does not have in this shape. If this fails, the model is of no use.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: As `load_state`; or if the weights do not fit the model, or a value is not finite.
-    """
-    expected = model.state_dict()
-    state = without_prefixes(load_state(path), expected)
-    try:
-        model.load_state_dict(state)
-    except Exception as error:  # a model may load its weights in a way of its own
-        known = {key: value for key, value in expected.items() if key in state or not key.endswith(_COUNTER)}
-        faults = misfit(state, known) or " ".join(str(error).split())[:300]
-        raise ValueError(f"{path} does not fit {name}: {faults} (classes sets the number of logits)") from None
-    try:
-        require_finite(model.state_dict())
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:

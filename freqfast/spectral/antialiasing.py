@@ -3,9 +3,14 @@
 A stride of two keeps frequencies up to 1/4 cycles/pixel; what its input holds above is folded onto them, so that the
 high frequencies that the first layer passes on come back as low ones further up. A low-pass before it prevents that
 (Zhang, 2019, arXiv:1904.11486).
+
+In a model a low-pass is a forward pre-hook of its convolution, and a buffer, ``low_pass_triangle`` or ``low_pass_flc``,
+which a state dict holds too, so that a strict load notices a missing one. No module is added: whatever walks a model's
+leaves, as fastai's `Learner.summary` does, finds the convolution as before.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +19,18 @@ from torch import Tensor, nn
 from freqfast.spectral.surgery import add_pre_hook, first_spatial_conv, remove_pre_hook, unwrap
 from freqfast.spectral.tensors import constant
 
-__all__ = ["antialiased_layers", "apply_antialiasing", "ideal_low_pass", "low_pass", "remove_antialiasing"]
+__all__ = [
+    "LOW_PASS_BUFFERS",
+    "antialiased_layers",
+    "apply_antialiasing",
+    "ideal_low_pass",
+    "low_pass",
+    "remove_antialiasing",
+    "strided_layers",
+]
+
+LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
+"""By kind, the name of the buffer of a convolution with a low-pass. It holds the stride, ``(2,)`` whole numbers."""
 
 
 def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
@@ -104,12 +120,11 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
     Args:
         model: Any model with strided convolutions; DistributedDataParallel and torch.compile wrappers are looked
             through.
-        layers: Names of the convolutions, or the name of one; by default every strided one except the model's first
-            spatial convolution, whose filters decide themselves what they pass.
+        layers: Names of the convolutions, or the name of one; by default `strided_layers`.
         kind: "triangle" for `low_pass`, "flc" for `ideal_low_pass`.
 
     Returns:
-        The same model.
+        The same model. Each of these convolutions has a buffer more, see `LOW_PASS_BUFFERS`.
 
     Raises:
         ValueError: If a layer is not a strided convolution or has a low-pass already, if there is none, or if the kind
@@ -117,18 +132,14 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
 
     Examples:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
-        >>> antialiased_layers(apply_antialiasing(model))
-        ['2']
+        >>> list(apply_antialiasing(model)[2].state_dict())
+        ['weight', 'bias', 'low_pass_triangle']
     """
     if kind not in _HOOKS:
         raise ValueError(f"kind must be one of {', '.join(_HOOKS)}, got {kind!r}")
-    network = unwrap(model)
-    modules = dict(network.named_modules())
+    modules = dict(unwrap(model).named_modules())
     if layers is None:
-        first, _ = first_spatial_conv(network) or ("", None)
-        layers = [name for name, module in modules.items() if _is_strided(module) and name != first]
-        if not layers:
-            raise ValueError(f"{type(network).__name__} has no strided Conv2d beyond its first convolution")
+        layers = strided_layers(model)
     layers = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     for name in layers:
         if not _is_strided(modules.get(name)):
@@ -136,8 +147,24 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
         if _has_low_pass(modules[name]):
             raise ValueError(f"layer {name!r} has a low-pass already; call remove_antialiasing first")
     for name in layers:
-        add_pre_hook(modules[name], _HOOKS[kind])
+        conv: Any = modules[name]
+        conv.register_buffer(LOW_PASS_BUFFERS[kind], torch.tensor(conv.stride, device=conv.weight.device))
+        add_pre_hook(conv, _HOOKS[kind])
     return model
+
+
+def strided_layers(model: nn.Module) -> list[str]:
+    """Names of the strided convolutions except the first spatial one, whose filters decide themselves what they pass.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    network = unwrap(model)
+    first, _ = first_spatial_conv(network) or ("", None)
+    layers = [name for name, module in network.named_modules() if _is_strided(module) and name != first]
+    if not layers:
+        raise ValueError(f"{type(network).__name__} has no strided Conv2d beyond its first convolution")
+    return layers
 
 
 def _is_strided(module: nn.Module | None) -> bool:
@@ -150,8 +177,8 @@ def antialiased_layers(model: nn.Module, kind: str | None = None) -> list[str]:
 
 
 def _has_low_pass(module: nn.Module, kind: str | None = None) -> bool:
-    hooks = _HOOKS.values() if kind is None else (_HOOKS[kind],)
-    return any(hook in module._forward_pre_hooks.values() for hook in hooks)
+    kinds = LOW_PASS_BUFFERS if kind is None else (kind,)
+    return any(LOW_PASS_BUFFERS.get(kind) in module._buffers for kind in kinds)
 
 
 def remove_antialiasing(model: nn.Module) -> nn.Module:
@@ -166,6 +193,8 @@ def remove_antialiasing(model: nn.Module) -> nn.Module:
         []
     """
     for module in unwrap(model).modules():
-        for hook in _HOOKS.values():
-            remove_pre_hook(module, hook)
+        for kind in LOW_PASS_BUFFERS:
+            if _has_low_pass(module, kind):
+                delattr(module, LOW_PASS_BUFFERS[kind])
+                remove_pre_hook(module, _HOOKS[kind])
     return model

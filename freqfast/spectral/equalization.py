@@ -3,9 +3,13 @@
 The first convolution is linear, so filtering a sample by ``H_s(f)`` before it is the same as modulating the filters'
 spectra by ``H_s(f)`` for that sample. Here the sample's own power spectrum decides ``H_s``: noise, blur and loss of
 contrast each change that spectrum in a characteristic way, and equalization takes the change in power back.
+
+In a model an equalizer is three buffers of the convolution and a forward pre-hook. No module is added: whatever walks a
+model's leaves, as fastai's `Learner.summary` does, finds the convolution as before.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +19,10 @@ from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_
 from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook, unwrap
 from freqfast.spectral.tensors import at_least_float32, constant, full_precision
 
-__all__ = ["SpectrumEqualizer", "apply_equalization", "remove_equalization"]
+__all__ = ["EQUALIZER_BUFFERS", "SpectrumEqualizer", "apply_equalization", "equalized_layers", "remove_equalization"]
+
+EQUALIZER_BUFFERS = ("equalizer_reference", "equalizer_batches", "equalizer_exponent")
+"""Buffers of an equalized convolution: those of `SpectrumEqualizer`, in its order."""
 
 LOWEST_FREQUENCY = 1 / 32
 """Centre of the lowest bin in cycles/pixel; lower frequencies (of images larger than 32 pixels) belong to it too."""
@@ -71,6 +78,7 @@ class SpectrumEqualizer(nn.Module):
         reference: ``(bins,)`` buffer, the mean log power density; zero before training.
         batches: Buffer, the number of training batches that it is the mean of. While it is 0, outputs equal inputs but
             for rounding.
+        exponent: Buffer, a scalar, since it changes outputs: a state dict has it too.
 
     Raises:
         ValueError: If there is no bin, or the exponent lies outside [0, 1].
@@ -83,6 +91,7 @@ class SpectrumEqualizer(nn.Module):
 
     reference: Tensor
     batches: Tensor
+    exponent: Tensor
 
     def __init__(self, bins: int = 12, exponent: float = 1.0) -> None:
         super().__init__()
@@ -90,68 +99,80 @@ class SpectrumEqualizer(nn.Module):
             raise ValueError(f"bins must be at least 1, got {bins}")
         if not (math.isfinite(exponent) and 0 <= exponent <= 1):
             raise ValueError(f"exponent must lie in [0, 1], got {exponent}")
-        self.bins, self.exponent = bins, exponent
         self.register_buffer("reference", torch.zeros(bins))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("exponent", torch.tensor(exponent, dtype=torch.float32))
 
     def forward(self, images: Tensor) -> Tensor:
         """Equalize ``(N, C, H, W)``, or ``(C, H, W)``; in training mode the batch joins the reference first."""
-        if images.ndim == 3:
-            return self(images[None])[0]
-        if not images.numel():
-            return images
-        with full_precision(images.device):
-            pixels = at_least_float32(images)
-            equalized = (self._contrast(pixels) if self.bins == 1 else self._spectrum(pixels)).to(images.dtype)
-        if images.is_contiguous(memory_format=torch.channels_last):
-            equalized = equalized.contiguous(memory_format=torch.channels_last)
-        return equalized
-
-    def _spectrum(self, pixels: Tensor) -> Tensor:
-        height, width = pixels.shape[2:]
-        pool, spread = (part.to(pixels.dtype) for part in _radial_bins(height, width, self.bins, pixels.device))
-        spectrum = torch.fft.rfft2(pixels, norm="ortho")
-        power = torch.view_as_real(spectrum).square().sum(-1).mean(1)
-        gain = (self._log_gain(power.flatten(1) @ pool) @ spread).exp()
-        return torch.fft.irfft2(spectrum * gain.unflatten(1, (1, height, -1)), s=(height, width), norm="ortho")
-
-    def _contrast(self, pixels: Tensor) -> Tensor:
-        """With one bin: the mean power of all frequencies but DC is the variance (Parseval), so no FFT is needed."""
-        centred = pixels - pixels.mean((2, 3), keepdim=True)
-        frequencies = pixels.shape[2] * pixels.shape[3] - 1
-        log_gain = self._log_gain(centred.square().sum((2, 3)).mean(1, keepdim=True) / frequencies)
-        return pixels + centred * log_gain.expm1()[:, :, None, None]
-
-    def _log_gain(self, power: Tensor) -> Tensor:
-        """Logarithm of the amplitudes' factor by bin, for samples of this power, ``(N, bins)`` both."""
-        level = (power + FLOOR).log()
-        if self.training:
-            self._follow(level.detach())
-        return (self.reference.to(level.dtype) - level) * (self.exponent / 2) * (self.batches > 0)
-
-    @torch.no_grad()
-    def _follow(self, level: Tensor) -> None:
-        self.batches += 1
-        weight = (1 / self.batches).clamp(min=MOMENTUM).to(level.dtype)
-        mean = level.mean(0)
-        if distributed.is_available() and distributed.is_initialized():  # the batch is that of all ranks together
-            parts = torch.cat([level.sum(0), level.new_tensor([len(level)])])
-            distributed.all_reduce(parts)
-            mean = parts[:-1] / parts[-1]
-        self.reference += ((mean - self.reference) * weight).to(self.reference.dtype)
+        return _equalize(images, self.reference, self.batches, self.exponent, self.training)
 
     def extra_repr(self) -> str:
         """Bins and exponent."""
-        return f"bins={self.bins}, exponent={self.exponent:g}"
+        return f"bins={len(self.reference)}, exponent={float(self.exponent):g}"
+
+
+def _equalize(images: Tensor, reference: Tensor, batches: Tensor, exponent: Tensor, training: bool) -> Tensor:
+    """See `SpectrumEqualizer`, whose buffers these are."""
+    if images.ndim == 3:
+        return _equalize(images[None], reference, batches, exponent, training)[0]
+    if not images.numel():
+        return images
+
+    def log_gain(power: Tensor) -> Tensor:
+        """Logarithm of the amplitudes' factor by bin, for samples of this power, ``(N, bins)`` both."""
+        level = (power + FLOOR).log()
+        if training:
+            _follow(level.detach(), reference, batches)
+        return (reference.to(level.dtype) - level) * (exponent / 2) * (batches > 0)
+
+    with full_precision(images.device):
+        pixels, bins = at_least_float32(images), len(reference)
+        changed = _contrast(pixels, log_gain) if bins == 1 else _spectrum(pixels, bins, log_gain)
+        equalized = changed.to(images.dtype)
+    if images.is_contiguous(memory_format=torch.channels_last):
+        equalized = equalized.contiguous(memory_format=torch.channels_last)
+    return equalized
+
+
+def _spectrum(pixels: Tensor, bins: int, log_gain: Callable[[Tensor], Tensor]) -> Tensor:
+    height, width = pixels.shape[2:]
+    pool, spread = (part.to(pixels.dtype) for part in _radial_bins(height, width, bins, pixels.device))
+    spectrum = torch.fft.rfft2(pixels, norm="ortho")
+    power = torch.view_as_real(spectrum).square().sum(-1).mean(1)
+    gain = (log_gain(power.flatten(1) @ pool) @ spread).exp()
+    return torch.fft.irfft2(spectrum * gain.unflatten(1, (1, height, -1)), s=(height, width), norm="ortho")
+
+
+def _contrast(pixels: Tensor, log_gain: Callable[[Tensor], Tensor]) -> Tensor:
+    """With one bin: the mean power of all frequencies but DC is the variance (Parseval), so no FFT is needed."""
+    centred = pixels - pixels.mean((2, 3), keepdim=True)
+    frequencies = pixels.shape[2] * pixels.shape[3] - 1
+    change = log_gain(centred.square().sum((2, 3)).mean(1, keepdim=True) / frequencies)
+    return pixels + centred * change.expm1()[:, :, None, None]
+
+
+@torch.no_grad()
+def _follow(level: Tensor, reference: Tensor, batches: Tensor) -> None:
+    """Have a batch's log power densities ``(N, bins)`` join the reference."""
+    batches.add_(1)
+    weight = (1 / batches).clamp(min=MOMENTUM).to(level.dtype)
+    mean = level.mean(0)
+    if distributed.is_available() and distributed.is_initialized():  # the batch is that of all ranks together
+        parts = torch.cat([level.sum(0), level.new_tensor([len(level)])])
+        distributed.all_reduce(parts)
+        mean = parts[:-1] / parts[-1]
+    reference.add_(((mean - reference) * weight).to(reference.dtype))
 
 
 def _equalize_input(conv: nn.Module, inputs: tuple) -> tuple:
     """Forward pre-hook; a function of the module, so that models stay picklable."""
-    return (conv.equalizer(inputs[0]), *inputs[1:])  # type: ignore[operator]
+    reference, batches, exponent = (getattr(conv, name) for name in EQUALIZER_BUFFERS)
+    return (_equalize(inputs[0], reference, batches, exponent, conv.training), *inputs[1:])
 
 
 def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 12, exponent: float = 1.0) -> nn.Module:
-    """Put a `SpectrumEqualizer` before a model's convolution, in place; the names of all parameters stay.
+    """Equalize what a model's convolution meets, as a `SpectrumEqualizer`, in place; parameters and their names stay.
 
     Args:
         model: Any model with a spatial convolution, plain or spectral.
@@ -160,38 +181,46 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         exponent: See `SpectrumEqualizer`.
 
     Returns:
-        The same model. Its outputs stay the same, but for rounding, until it runs in training mode.
+        The same model, whose convolution has the buffers of `EQUALIZER_BUFFERS`. Its outputs stay the same, but for
+        rounding, until the convolution runs in training mode.
 
     Raises:
         ValueError: If the layer is neither a plain convolution nor a `SpectralConv2d`, or has an equalizer already, or
             an argument is out of range.
 
     Examples:
-        >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)))[0].equalizer
-        SpectrumEqualizer(bins=12, exponent=1)
+        >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)), bins=4)[0].equalizer_reference
+        tensor([0., 0., 0., 0.])
     """
     name, conv = find_conv(model, layer)
-    if hasattr(conv, "equalizer"):
+    if name in equalized_layers(model):
         raise ValueError(f"layer {name!r} has an equalizer already; call remove_equalization first to start afresh")
-    equalizer = SpectrumEqualizer(bins, exponent).to(conv.weight.device).train(conv.training)
-    conv.add_module("equalizer", equalizer)
+    buffers = SpectrumEqualizer(bins, exponent).to(conv.weight.device).buffers()
+    for buffer_name, buffer in zip(EQUALIZER_BUFFERS, buffers, strict=True):
+        conv.register_buffer(buffer_name, buffer)
     add_pre_hook(conv, _equalize_input, first=True)  # before a low-pass, whichever came first
     return model
 
 
+def equalized_layers(model: nn.Module) -> list[str]:
+    """Names of the convolutions that have an equalizer."""
+    return [name for name, module in unwrap(model).named_modules() if EQUALIZER_BUFFERS[0] in module._buffers]
+
+
 def remove_equalization(model: nn.Module) -> nn.Module:
-    """Remove every `SpectrumEqualizer` from a model, in place, with what it learned.
+    """Remove every equalizer from a model, in place, with what it learned.
 
     Returns:
         The same model.
 
     Examples:
         >>> model = apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)))
-        >>> remove_equalization(model)[0]
-        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+        >>> list(remove_equalization(model).state_dict())
+        ['0.weight', '0.bias']
     """
-    for conv in unwrap(model).modules():
-        if isinstance(getattr(conv, "equalizer", None), SpectrumEqualizer):
-            del conv.equalizer
-            remove_pre_hook(conv, _equalize_input)
+    for name in equalized_layers(model):
+        conv = unwrap(model).get_submodule(name)
+        for buffer_name in EQUALIZER_BUFFERS:
+            delattr(conv, buffer_name)
+        remove_pre_hook(conv, _equalize_input)
     return model

@@ -13,7 +13,6 @@ __all__ = [
     "find_conv",
     "first_spatial_conv",
     "insert_parameter",
-    "remove_parameter",
     "remove_pre_hook",
     "unwrap",
 ]
@@ -125,9 +124,8 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
 
 
 def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
-    """Remove a forward pre-hook by its function, whatever its key: earlier versions gave it a number."""
-    for key in [key for key, found in module._forward_pre_hooks.items() if found is hook]:
-        del module._forward_pre_hooks[key]
+    """Remove a forward pre-hook that `add_pre_hook` has registered."""
+    del module._forward_pre_hooks[f"freqfast.{hook.__name__}"]  # type: ignore[arg-type]
 
 
 def insert_parameter(groups: Iterable[list], module: nn.Module, new: object) -> bool:
@@ -145,10 +143,3 @@ def insert_parameter(groups: Iterable[list], module: nn.Module, new: object) -> 
             group.insert(1 + max(positions.get(id(own), -1) for own in module.parameters(recurse=False)), new)
             return True
     return False
-
-
-def remove_parameter(groups: Iterable[list], old: object) -> None:
-    """Remove a parameter from an optimizer's groups, if it is there: see `insert_parameter`."""
-    for group in groups:
-        for at in [i for i, parameter in enumerate(group) if parameter is old]:
-            del group[at]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback, CancelEpochException, CancelFitException
+from fastai.callback.core import Callback, CancelEpochException, CancelFitException, TrainEvalCallback
 from fastai.learner import Learner
 
 from freqfast.compute.ranks import ALONE, Ranks
@@ -221,7 +221,7 @@ class DivergenceWatch(Callback):
         found: Where and what; None while all is well.
     """
 
-    order = -10  # before whatever acts on the loss
+    order = TrainEvalCallback.order  # before whatever acts on the loss
 
     def __init__(self, ranks: Ranks = ALONE) -> None:
         self.ranks = ranks

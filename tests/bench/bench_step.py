@@ -17,6 +17,7 @@ from freqfast.runs.recipe import Recipe, apply_overrides
 from freqfast.runs.registry import find_recipe
 from freqfast.spectral.antialiasing import remove_antialiasing
 from freqfast.spectral.equalization import remove_equalization
+from freqfast.spectral.modulation import bake_modulation
 from freqfast.study import load_study
 from freqfast.training import build_callbacks, build_learner
 from tests.bench.common import Arguments, StepClock, interleave, median, photo_data, print_setting, print_table, ratio
@@ -59,8 +60,8 @@ def main() -> None:
     def step_seconds(recipe: Recipe) -> float:
         # One Learner for all arms: two models alone, at different addresses, can differ by more than a callback costs.
         with learn.no_bar(), learn.no_logging():
-            learn.fit(1, lr=0.01, cbs=[clock, *build_callbacks(recipe)])
-        remove_antialiasing(remove_equalization(learn.model))  # the others leave with their callback
+            learn.fit(1, lr=0.01, cbs=[clock, *build_callbacks(recipe)], reset_opt=True)
+        bake_modulation(remove_antialiasing(remove_equalization(learn.model)))
         return clock.median_step()
 
     seconds = interleave(

@@ -2,10 +2,7 @@
 
 import pytest
 from fastai.callback.core import Callback
-from torch import nn
 
-from freqfast.callbacks import FrequencyProportion
-from freqfast.spectral.modulation import SpectralConv2d
 from tests.support import learners
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
@@ -39,7 +36,6 @@ def test_at_every_event(number, event, make_learner, everything):
         learn.fit(3, 0.1, cbs=[failing] if way == "Learner" else [*cbs, failing])
 
     assert [cb in learn.cbs for cb in cbs] == [way == "Learner"] * 5
-    assert type(learners.conv(learn)) is (SpectralConv2d if way == "Learner" else nn.Conv2d)
     assert "forward" not in vars(learn.model)
     # Only a fit that stops between a step and the projection after it has filters that are not projected.
     if event not in ("before_fit", "after_step") or (event == "after_step" and order > 55):
@@ -54,29 +50,3 @@ def test_at_every_event(number, event, make_learner, everything):
     learners.assert_consistent(learn)
     recorder = cbs[3]
     assert recorder.epochs == list(range(len(recorder.power)))
-
-
-def test_in_the_optimizer_and_in_the_loss(make_learner, everything):
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    learn = make_learner(everything())
-    learn.create_opt()
-    for owner, name in ((learn.opt, "step"), (learn, "loss_func")):
-        own = getattr(owner, name)
-        setattr(owner, name, fail)
-        with pytest.raises(KeyboardInterrupt):
-            learn.fit(1)
-        setattr(owner, name, own)
-        learners.assert_consistent(learn)
-        learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
-    learn.fit(1)
-
-
-def test_an_error_of_the_callback_itself(make_learner):
-    learn = make_learner()
-    learn.create_opt()
-    with pytest.raises(ValueError, match="purity must lie between"):
-        learn.fit(1, cbs=FrequencyProportion(PROPORTIONS, purity=2.0))
-    learners.assert_consistent(learn)
-    learn.fit(1)

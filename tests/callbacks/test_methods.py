@@ -5,11 +5,9 @@ import tomllib
 import pytest
 import torch
 from fastai.optimizer import SGD
-from torch import Tensor, nn
 
-from freqfast.callbacks import Antialiasing, FrequencyProportion, SpectralDecay, SpectralModulation
+from freqfast.callbacks import FrequencyProportion, SpectralDecay, SpectralModulation
 from freqfast.runs.recipe import Recipe
-from freqfast.spectral.antialiasing import antialiased_layers
 from freqfast.spectral.bands import band_shares
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.proportion import project_onto_subspace
@@ -58,12 +56,15 @@ def test_in_a_fit(text, make_learner):
 
 
 @pytest.mark.parametrize("text", METHODS)
-def test_validation_and_predictions_are_those_of_the_network(text, make_learner):
+def test_validation_predictions_and_a_learning_rate_finder_change_nothing(text, make_learner):
     learn = make_learner()
     expected, predictions = learn.validate(), learn.get_preds()[0]
     learn.add_cb(built(text))
     assert learn.validate() == expected
     assert torch.equal(learn.get_preds()[0], predictions)
+    before = learners.snapshot(learn)
+    learn.lr_find(num_it=3, show_plot=False, suggest_funcs=None)
+    learners.assert_same(before, learners.snapshot(learn))
 
 
 @pytest.mark.parametrize("text", METHODS)
@@ -75,14 +76,6 @@ def test_a_seed_decides_everything(text, make_learner, rewind):
         learn.fit(1, 0.05)
         weights.append(learners.snapshot(learn))
     learners.assert_same(*weights)
-
-
-@pytest.mark.parametrize("text", METHODS)
-def test_a_learning_rate_finder_leaves_nothing_behind(text, make_learner):
-    learn = make_learner(built(text))
-    before = learners.snapshot(learn)
-    learn.lr_find(num_it=3, show_plot=False, suggest_funcs=None)
-    learners.assert_same(before, learners.snapshot(learn))
 
 
 # FrequencyProportion in a subspace
@@ -161,25 +154,3 @@ def test_decay_lets_a_fit_diverge_as_it_does(make_learner):
 def test_wrong_arguments_of_decay(options, message):
     with pytest.raises(ValueError, match=message):
         SpectralDecay(**options)
-
-
-def test_a_second_decay_of_a_layer_is_refused(make_learner):
-    with pytest.raises(ValueError, match="has a SpectralDecay on this layer already"):
-        make_learner([SpectralDecay(), SpectralDecay()])
-
-
-# FLC pooling
-
-
-def test_flc_pooling_is_part_of_the_network(make_learner, make_model):
-    model = make_model()
-    model[0].append(nn.Conv2d(8, 8, 3, stride=2, padding=1))
-    learn = make_learner(model=model)
-    learn.fit(1, 0.05, cbs=Antialiasing(kind="flc"))
-    assert antialiased_layers(learn.model, "flc") == ["0.3"]
-    batch = learn.dls.valid.one_batch()[0].as_subclass(Tensor)
-    expected = learn.model.eval()(batch)
-    learn.add_cb(Antialiasing())  # which keeps what is there
-    assert antialiased_layers(learn.model, "triangle") == []
-    assert torch.equal(learn.model(batch), expected)
-    assert built("antialiasing = { kind = 'flc' }").kind == "flc"

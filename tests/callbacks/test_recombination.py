@@ -113,20 +113,6 @@ def test_pixels_stay_pixels(method):
 
 
 @pytest.mark.parametrize(
-    ("forms", "passes"),
-    [
-        ({}, 2),
-        ({"single": True}, 2),
-        ({"clean_too": False}, 1),
-        ({"pair": False, "single": True}, 1),
-    ],
-)
-@pytest.mark.parametrize("method", METHODS)
-def test_passes(method, forms, passes):
-    assert method(**forms).passes_per_image == passes
-
-
-@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: AmplitudePhaseRecombination(pair=False), "pair and single are both off"),

@@ -3,7 +3,6 @@
 import copy
 
 import numpy as np
-import pytest
 import torch
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
@@ -49,27 +48,9 @@ def test_a_fit_that_goes_on_from_states_equals_one_that_never_stopped(make_learn
     assert np.array_equal(fresh[2].history().power, cbs[2].history().power)
 
 
-def test_states_before_the_first_fit(make_learner):
-    cbs, fresh = stateful(), stateful()
-    make_learner(cbs)
-    make_learner(fresh)
-    for cb, state in zip(fresh, states_of(cbs), strict=True):
-        cb.load_state_dict(state)
-    assert states_of(fresh) == states_of(cbs)
-    assert cbs[1].state_dict() == {"assignment": None}
-
-
 def test_a_loaded_record_does_not_share_its_lists():
     recorder, other = SpectrumRecorder(), SpectrumRecorder()
     recorder.load_state_dict({"epochs": [0], "weights": [1], "power": [2], "shares": [3], "log_gain": []})
     other.load_state_dict(recorder.state_dict())
     other.epochs.append(1)
     assert recorder.epochs == [0]
-
-
-def test_a_folded_modulation_has_no_state(make_learner):
-    callback = SpectralModulation()
-    learn = make_learner(callback)
-    make_learner(model=learn.model).fit(1, cbs=SpectralModulation())  # folds it at its end
-    with pytest.raises(ValueError, match="the layer has no modulation any more"):
-        callback.state_dict()

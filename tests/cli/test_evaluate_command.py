@@ -7,15 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from freqfast.corruptions import C_BAR, CORRUPTIONS
-from freqfast.models.classifier import Classifier
+from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import read_model
 from freqfast.models.sources import load_model
 from freqfast.records import write_record
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import DataOrigin
 from freqfast.runs.recipe import Recipe
+from freqfast.spectral.antialiasing import apply_antialiasing
+from freqfast.spectral.equalization import apply_equalization
 from tests.cli.conftest import write_small_model
 from tests.support.foreign import write_checkpoint, write_script
 from tests.support.runs import ENVIRONMENT
@@ -234,3 +237,21 @@ def test_pretrained_weights_have_their_classes(refused, archive, checkpoint):
     assert "pretrained weights are timm's or torchvision's own; leave them out for the weights w.pth" in line
     assert "leave them out for" in refused("evaluate", checkpoint, *words)
     assert "leave them out for" in refused("evaluate", checkpoint, *words, "--baseline", checkpoint)
+
+
+def test_weights_of_a_network_with_parts_of_ours(call, archive, place):
+    (place / "parts_zoo.py").write_text(
+        "from torch import nn\n"
+        "def net():\n"
+        "    convs = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2)\n"
+        "    return nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))\n"
+    )
+    convs = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2)
+    model = nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    torch.save({"model": apply_antialiasing(apply_equalization(model)).state_dict(), "opt": {}}, "w.pth")
+    words = ("parts_zoo:net", "--weights", "w.pth", "--cifar10c", archive)
+    result = call("evaluate", *words, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--json")
+    assert result.code == 0, result.err
+    has = "parts_zoo:net has equalizer (12 bins, exponent 1) before 0; low-pass (triangle) before 1"
+    assert has in result.err.replace("\n", " ")
+    assert json.loads(result.out)["provenance"]["weights_sha256"] == hash_weights(model)

@@ -14,7 +14,8 @@ from fastai.optimizer import Adam, OptimWrapper, ranger
 from safetensors.torch import save_file
 from torch import nn
 
-from freqfast.models.state_dicts import fill_model, load_state, save_state
+from freqfast.models.state_dicts import load_state, save_state
+from freqfast.models.weights import load_weights
 from tests.models.test_unsound_models import write_raw
 from tests.support.networks import small_network
 
@@ -53,7 +54,7 @@ def test_places_and_prefixes_of_state_dicts(tmp_path, name, nested, prefix):
         for key in reversed(nested):
             stored = {key: stored, "epoch": 3, "optimizer": {"lr": 0.1}}
         torch.save(stored, tmp_path / name)
-    fill_model(other, tmp_path / name)
+    load_weights(other, tmp_path / name)
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
 
 
@@ -61,7 +62,7 @@ def test_a_written_state_dict_is_read_back(tmp_path):
     model, other = (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3)) for _ in range(2))
     model[1].weight = model[0].weight  # which a safetensors file cannot say
     save_state(tmp_path / "w.safetensors", model)
-    fill_model(other, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
 
 
@@ -69,10 +70,10 @@ def test_a_written_state_dict_is_read_back(tmp_path):
 def test_names_of_the_model_that_look_like_a_prefix(tmp_path, prefix):
     model = nn.ModuleDict({prefix[:-1]: nn.Linear(3, 2)})
     torch.save(model.state_dict(), tmp_path / "w.pth")
-    fill_model(model, tmp_path / "w.pth")
+    load_weights(model, tmp_path / "w.pth")
     torch.save(model[prefix[:-1]].state_dict(), tmp_path / "bare.pth")
     with pytest.raises(ValueError, match=f"2 missing, the first is {prefix}weight; 2 unexpected, the first is weight"):
-        fill_model(model, tmp_path / "bare.pth")
+        load_weights(model, tmp_path / "bare.pth")
 
 
 def test_batch_norm_without_its_counter(tmp_path):
@@ -80,10 +81,10 @@ def test_batch_norm_without_its_counter(tmp_path):
     model, other = small_network(), small_network()
     state = {key: torch.rand_like(value) for key, value in model.state_dict().items() if value.ndim}
     torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    fill_model(other, tmp_path / "w.pth")
+    load_weights(other, tmp_path / "w.pth")
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in state.items())
     with pytest.raises(ValueError, match=r"does not fit the net: 4 missing, the first is weight; 8 unexpected, the fi"):
-        fill_model(nn.BatchNorm1d(3), tmp_path / "w.pth", "the net")
+        load_weights(nn.BatchNorm1d(3), tmp_path / "w.pth", "the net")
 
 
 def test_a_model_with_a_way_of_its_own_to_load(tmp_path):
@@ -92,8 +93,8 @@ def test_a_model_with_a_way_of_its_own_to_load(tmp_path):
             raise KeyError("vocab")
 
     torch.save(Odd(3, 2).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"w\.pth does not fit the model: 'vocab' \(classes"):
-        fill_model(Odd(3, 2), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth does not fit the model: 'vocab'"):
+        load_weights(Odd(3, 2), tmp_path / "w.pth")
 
 
 class Payload:
@@ -150,8 +151,8 @@ def test_tensors_that_are_no_weights(tmp_path, tensor):
 
 def test_weights_that_are_not_finite(tmp_path):
     torch.save({"weight": torch.ones(2, 3).bfloat16(), "bias": torch.tensor([1.0, torch.nan])}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"w\.pth: bias holds values that are not finite"):
-        fill_model(nn.Linear(3, 2), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth does not fit the model: bias holds values that are not finite"):
+        load_weights(nn.Linear(3, 2), tmp_path / "w.pth")
 
 
 def test_missing_file_and_pipe(tmp_path):
@@ -180,7 +181,7 @@ def test_lying_files_take_no_memory(tmp_path, kind):
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
     if kind == "safetensors":
         huge = {"weight": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}
-        write_raw(path, huge, size=4 * count)
+        write_raw(path, huge, description=None, size=4 * count)
     elif kind == "zip":
         torch.save({"weight": torch.zeros(1).expand(count)}, path)
     else:
@@ -190,5 +191,5 @@ def test_lying_files_take_no_memory(tmp_path, kind):
         "1 missing, the first is bias; 1 of another shape, the first is weight, .1073741|cannot be read as weights"
     )
     with pytest.raises(ValueError, match=message):
-        fill_model(nn.Linear(3, 2), path)
+        load_weights(nn.Linear(3, 2), path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB

@@ -86,8 +86,9 @@ def test_weights_of_another_type_or_not_finite(save):
 
 
 def write_raw(path, tensors, description="{}", size=64):
-    """A safetensors file with any header, and zeros that take no room on the disk."""
-    header = json.dumps({"__metadata__": {"freqfast": description}} | tensors).encode()
+    """A safetensors file with any header, ours with a description, and zeros that take no room on the disk."""
+    metadata = {} if description is None else {"__metadata__": {"freqfast": description}}
+    header = json.dumps(metadata | tensors).encode()
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + size)

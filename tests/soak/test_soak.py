@@ -2,7 +2,7 @@
 
 Nothing may raise except a refusal of a layer, on one line. After every step the proportion holds for the filters that
 are applied; every parameter is in the optimizer once; a baked model has the outputs of the modulated one; and once all
-callbacks are removed, the model has its first keys. The full form is ``pytest -m "slow and soak" tests/soak``.
+parts are removed, the model has its first keys. The full form is ``pytest -m "slow and soak" tests/soak``.
 """
 
 import re
@@ -16,8 +16,10 @@ from fastai.learner import load_learner
 from torch import nn
 
 from freqfast.callbacks import FrequencyProportion, SpectrumRecorder
-from freqfast.spectral.antialiasing import antialiased_layers, remove_antialiasing
-from freqfast.spectral.equalization import SpectrumEqualizer, remove_equalization
+from freqfast.models.parts import find_parts
+from freqfast.models.weights import load_weights
+from freqfast.spectral.antialiasing import remove_antialiasing
+from freqfast.spectral.equalization import remove_equalization
 from freqfast.spectral.modulation import SpectralConv2d, bake_modulation, effective_weight
 from freqfast.spectral.surgery import find_conv
 from tests.support.compose import build_model, compose, layer_name, make_callback, make_learner, outcomes
@@ -43,7 +45,10 @@ class Spy(Callback):
     def after_step(self):
         self.steps += 1
         for enforcing in [cb for cb in self.learn.cbs if isinstance(cb, FrequencyProportion)]:
-            weight = effective_weight(find_conv(self.learn.model, self.layer)[1])
+            conv = find_conv(self.learn.model, self.layer)[1]
+            if not conv.weight.requires_grad:  # frozen by fine_tune: it stays as it is
+                continue
+            weight = effective_weight(conv)
             assert weight.isfinite().all()
             found = numpy_shares(weight, enforcing.bands)
             counts = np.bincount(found.argmax(1), minlength=len(enforcing.bands))
@@ -146,15 +151,14 @@ class Soak:
 
     def do_fresh(self):
         """Load into a second Learner, made alike, and go on with that one."""
-        self.learn.save("model")
+        path = self.learn.save("model")
         model = build_model(self.plan.model, self.plan.seed + 2)  # of the same shape
         former = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
         self.callbacks = [make_callback(n, self.plan, model, self.layer) for n, _ in self.plan.ways]
         self.trained = 0
         self.learn = self.make(model, self.callbacks)
-        if model.state_dict().keys() == former.keys():  # not where a fit has left its equalizer, or has yet to bring it
-            self.learn.load("model")
-            assert all(torch.equal(value, model.state_dict()[name]) for name, value in former.items())
+        load_weights(model, path)  # with the parts that fits have left
+        assert all(torch.equal(value, model.state_dict()[name]) for name, value in former.items())
 
     def do_export(self):
         self.learn.export()
@@ -167,20 +171,19 @@ class Soak:
     def do_take_off_for_a_while(self):
         mine = [cb for cb in self.learn.cbs if cb in self.callbacks]
         if mine:
+            before = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
             with self.learn.removed_cbs(mine):
-                assert type(find_conv(self.learn.model, self.layer)[1]) is self.kind
                 check_optimizer(self.learn)
+            assert all(torch.equal(before[name], value) for name, value in self.learn.model.state_dict().items())
 
     def take_all_off(self):
         self.learn.remove_cbs([cb for cb in self.learn.cbs if cb in self.callbacks])
-        remove_equalization(self.learn.model)
-        remove_antialiasing(self.learn.model)
+        check_optimizer(self.learn)
+        bake_modulation(remove_antialiasing(remove_equalization(self.learn.model)))
         conv = find_conv(self.learn.model, self.layer)[1]
         assert type(conv) is nn.Conv2d if self.kind is nn.Conv2d else type(conv) is self.kind
         assert list(self.learn.model.state_dict()) == self.keys
-        assert not any(isinstance(m, (SpectralConv2d, SpectrumEqualizer)) for m in self.learn.model.modules())
-        assert not antialiased_layers(self.learn.model)
-        check_optimizer(self.learn)
+        assert not find_parts(self.learn.model)
 
 
 def soak(seed, dls, folder, small=False):

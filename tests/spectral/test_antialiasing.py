@@ -13,7 +13,7 @@ from torch import nn
 from freqfast.models.build import build_model
 from freqfast.models.file import read_model, write_model
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, low_pass, remove_antialiasing
-from freqfast.spectral.equalization import apply_equalization
+from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 from tests.support.sound_model import stored_model
 
 STRIDED = [f"layer{i}.0.{part}" for i in (2, 3, 4) for part in ("conv1", "downsample.0")]
@@ -78,7 +78,8 @@ def test_strided_convolutions_beyond_the_first_get_the_low_passed_input():
     images, state = torch.randn(2, 3, 16, 16), copy.deepcopy(net.state_dict())
     assert apply_antialiasing(net) is net
     assert antialiased_layers(net) == ["2"]
-    assert net.state_dict().keys() == state.keys()
+    assert net.state_dict().keys() - state.keys() == {"2.low_pass_triangle"}
+    assert net[2].low_pass_triangle.tolist() == [2, 1]
     hidden = net[1](net[0](images))
     low = low_pass(hidden, (2, 1))
     expected = net[3](nn.functional.conv2d(low, net[2].weight, net[2].bias, stride=(2, 1)))
@@ -145,7 +146,9 @@ def test_an_equalizer_of_the_same_layer_comes_first():
     for model in (one, two):
         model(images)
         model.eval()
-    hidden = low_pass(one[1].equalizer(one[0](images)), one[1].stride)
+    equalizer = SpectrumEqualizer()
+    equalizer(net[0](images))
+    hidden = low_pass(equalizer.eval()(net[0](images)), (2, 2))
     expected = nn.functional.conv2d(hidden, net[1].weight, net[1].bias, stride=2)
     torch.testing.assert_close(one(images), expected)
     torch.testing.assert_close(two(images), expected)

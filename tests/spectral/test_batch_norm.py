@@ -40,10 +40,10 @@ def test_all_but_batch_norm_is_as_in_use_and_stays(network, batches):
     network(batches[0])  # has references and statistics from here on
     network[4].eval()
     draws, parameters = network[0].draws, [p.detach().clone() for p in network.parameters()]
-    reference, modes = network[0].equalizer.reference.clone(), [module.training for module in network.modules()]
+    reference, modes = network[0].equalizer_reference.clone(), [module.training for module in network.modules()]
     estimate_batch_norm(network, batches)
     assert network[0].draws == draws
-    assert torch.equal(network[0].equalizer.reference, reference)
+    assert torch.equal(network[0].equalizer_reference, reference)
     assert all(map(torch.equal, network.parameters(), parameters))
     assert [module.training for module in network.modules()] == modes
     assert (network[1].momentum, network[1].num_batches_tracked) == (0.3, 3)

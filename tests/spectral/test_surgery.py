@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from freqfast.spectral.antialiasing import apply_antialiasing, remove_antialiasing
 from freqfast.spectral.equalization import apply_equalization, remove_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
-from freqfast.spectral.surgery import find_conv, insert_parameter, remove_parameter, unwrap
+from freqfast.spectral.surgery import find_conv, insert_parameter, unwrap
 
 TORCHVISION = (
     "convnext_tiny", "densenet121", "efficientnet_v2_s", "maxvit_t", "mobilenet_v3_small", "regnet_x_400mf", "resnet50",
@@ -99,6 +99,17 @@ def test_unwrap_data_parallel_and_compile_in_any_order():
 def test_unwrap_distributed(single_process_group):
     model = small_model()
     assert find_conv(nn.parallel.DistributedDataParallel(model)) == ("0", model[0])
+
+
+def test_ranks_share_the_buffers_of_parts(single_process_group):
+    model = apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3, stride=2)))
+    apply_antialiasing(apply_equalization(model))
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    wrapped(torch.randn(2, 3, 8, 8)).sum().backward()
+    assert model[0].log_gain.grad is not None
+    assert model[0].equalizer_batches == 1
+    names = [name.removeprefix("module.") for name in wrapped.state_dict()]
+    assert names == list(model.state_dict())
 
 
 def test_a_module_attribute_called_module_is_no_wrapper():
@@ -218,6 +229,3 @@ def test_a_parameter_joins_the_group_of_its_module_after_the_others():
     assert len(groups[0]) == 2
     assert not insert_parameter(groups, model[0], new)  # it is there already
     assert not insert_parameter([[new]], model[1], nn.Parameter(torch.zeros(1)))  # no group has the weight
-    remove_parameter(groups, new)
-    assert [len(group) for group in groups] == [2, 3]
-    remove_parameter(groups, new)

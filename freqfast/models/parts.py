@@ -1,0 +1,206 @@
+"""freqfast's parts of a network: which it has, which a state dict tells of, and putting them in.
+
+A part is a modulation's gains, an equalizer or a low-pass. Each is a parameter or buffers of its convolution, so that a
+state dict tells of all of them, and a strict load into a network that lacks one fails.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from freqfast.spectral.antialiasing import LOW_PASS_BUFFERS, antialiased_layers, apply_antialiasing, remove_antialiasing
+from freqfast.spectral.equalization import (
+    EQUALIZER_BUFFERS,
+    apply_equalization,
+    equalized_layers,
+    remove_equalization,
+)
+from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
+from freqfast.spectral.surgery import unwrap
+
+__all__ = [
+    "Equalization",
+    "Modulation",
+    "Parts",
+    "find_parts",
+    "install_parts",
+    "names_of_before",
+    "parts_in",
+    "remove_parts",
+    "update_names",
+]
+
+_REFERENCE, _BATCHES, _EXPONENT = EQUALIZER_BUFFERS
+_NAMES_OF_BEFORE = {_REFERENCE: "equalizer.reference", _BATCHES: "equalizer.batches"}  # a module in version 0.1
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """Arguments of `apply_modulation`; files of version 0.1 have no `keep_power`."""
+
+    layer: str
+    per_filter: bool
+    sigma: float
+    seed: int
+    keep_power: bool = False
+
+
+@dataclass(frozen=True)
+class Equalization:
+    """Arguments of `apply_equalization`."""
+
+    layer: str
+    bins: Annotated[int, Field(lt=2**31)]
+    exponent: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a network.
+
+    Attributes:
+        modulation: The modulated convolutions.
+        equalization: Those with an equalizer.
+        low_passes: The kind of low-pass, "triangle" or "flc", by the name of the convolution that has it.
+
+    Examples:
+        >>> print(Parts(low_passes={"layer2.0.conv1": "flc"}))
+        low-pass (flc) before layer2.0.conv1
+        >>> print(Parts())
+        no parts
+    """
+
+    modulation: tuple[Modulation, ...] = ()
+    equalization: tuple[Equalization, ...] = ()
+    low_passes: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.modulation or self.equalization or self.low_passes)
+
+    def __str__(self) -> str:
+        """The parts in one line."""
+        texts = [f"modulation of {each.layer}" for each in self.modulation]
+        for each in self.equalization:
+            texts.append(f"equalizer ({each.bins} bins, exponent {each.exponent:g}) before {each.layer}")
+        for kind in LOW_PASS_BUFFERS:
+            if layers := [layer for layer, found in self.low_passes.items() if found == kind]:
+                texts.append(f"low-pass ({kind}) before {', '.join(layers)}")
+        return "; ".join(texts) or "no parts"
+
+
+def find_parts(model: nn.Module) -> Parts:
+    """The parts that a model has; wrappers are looked through.
+
+    Examples:
+        >>> find_parts(apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)))).equalization
+        (Equalization(layer='0', bins=12, exponent=1.0),)
+    """
+    network = unwrap(model)
+    modulation = tuple(
+        Modulation(name, len(conv.log_gain) == conv.out_channels, conv.sigma, conv.seed, conv.keep_power)
+        for name, conv in network.named_modules()
+        if isinstance(conv, SpectralConv2d)
+    )
+    equalization = []
+    for name in equalized_layers(network):
+        conv: Any = network.get_submodule(name)
+        equalization.append(Equalization(name, len(conv.equalizer_reference), float(conv.equalizer_exponent)))
+    low_passes = {name: kind for kind in LOW_PASS_BUFFERS for name in antialiased_layers(network, kind)}
+    return Parts(modulation, tuple(equalization), low_passes)
+
+
+def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
+    """The parts that a state dict tells of and a network does not have yet.
+
+    A state dict does not hold what matters in training alone: the modulation's sigma, which is 0 here, and its seed.
+
+    Args:
+        state: Tensors by name, see `update_names`.
+        network: The network that it is to be loaded into.
+
+    Raises:
+        ValueError: If a convolution of the network has a low-pass of another kind.
+    """
+    convs = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+    modulation, equalization, low_passes = [], [], {}
+    kinds = {buffer: kind for kind, buffer in LOW_PASS_BUFFERS.items()}
+    there = network.state_dict().keys()
+    for name, tensor in state.items():
+        layer, _, kept = name.rpartition(".")
+        conv = convs.get(layer)
+        if conv is None or name in there:
+            continue
+        exponent = state.get(f"{layer}.{_EXPONENT}")
+        if kept == "log_gain" and tensor.ndim == 2:
+            modulation.append(Modulation(layer, per_filter=len(tensor) == conv.out_channels, sigma=0.0, seed=0))
+        elif kept == _REFERENCE and exponent is not None and exponent.ndim == 0:
+            equalization.append(Equalization(layer, tensor.numel(), float(exponent)))
+        elif kept in kinds:
+            if layer in antialiased_layers(network):
+                raise ValueError(
+                    f"layer {layer!r} has a low-pass of another kind than {kinds[kept]!r}; call remove_antialiasing "
+                    "first"
+                )
+            low_passes[layer] = kinds[kept]
+    return Parts(tuple(modulation), tuple(equalization), low_passes)
+
+
+def install_parts(network: nn.Module, parts: Parts) -> None:
+    """Put parts into a network, in place."""
+    for modulation in parts.modulation:
+        apply_modulation(network, **asdict(modulation))
+    for equalization in parts.equalization:
+        apply_equalization(network, **asdict(equalization))
+    for layer, kind in parts.low_passes.items():
+        apply_antialiasing(network, [layer], kind)
+
+
+def remove_parts(network: nn.Module, parts: Parts) -> None:
+    """Take parts out of a network again, in place; gains of zero leave the weights bit for bit."""
+    for modulation in parts.modulation:
+        bake_modulation(network.get_submodule(modulation.layer))
+    for equalization in parts.equalization:
+        remove_equalization(network.get_submodule(equalization.layer))
+    for layer in parts.low_passes:
+        remove_antialiasing(network.get_submodule(layer))
+
+
+def update_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """A state dict with the names of this version, where version 0.1 saved it from a network with an equalizer.
+
+    Version 0.1 kept no exponent. That of the network is taken, if it has an equalizer there.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    state = dict(state)
+    for layer, conv in network.named_modules():
+        before = [f"{layer}.{name}" for name in _NAMES_OF_BEFORE.values()]
+        if not (isinstance(conv, nn.Conv2d) and state.keys() >= set(before)):
+            continue
+        for name, former in zip(_NAMES_OF_BEFORE, before, strict=True):
+            state[f"{layer}.{name}"] = state.pop(former)
+        if f"{layer}.{_EXPONENT}" in state:
+            continue
+        if (exponent := conv._buffers.get(_EXPONENT)) is None:
+            raise ValueError(
+                f"version 0.1 did not save the exponent of the equalizer before {layer}; put one with the exponent "
+                "that it was trained with into the model first, by apply_equalization"
+            )
+        state[f"{layer}.{_EXPONENT}"] = exponent
+    return state
+
+
+def names_of_before(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with the names and tensors of version 0.1, whose results name a hash of it."""
+    settings = {_EXPONENT, *LOW_PASS_BUFFERS.values()}
+    found = {}
+    for name, tensor in state.items():
+        layer, dot, kept = name.rpartition(".")
+        if kept not in settings:
+            found[layer + dot + _NAMES_OF_BEFORE.get(kept, kept)] = tensor
+    return found

@@ -1,0 +1,87 @@
+"""Weights that were saved from a network with parts of freqfast, back into a network."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from freqfast.models.file import MODEL_FILE, Header, read_header, update_tensors
+from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts, update_names
+from freqfast.models.state_dicts import load_state, misfit, require_finite, without_prefixes
+from freqfast.spectral.surgery import unwrap
+
+__all__ = ["load_weights"]
+
+_COUNTER = "num_batches_tracked"  # of BatchNorm, which makes one up if a state dict lacks it
+
+
+def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], name: str = "the model") -> Parts:
+    """Load weights into a model, with the parts of freqfast that they were trained with: put in first what is missing.
+
+    Modulation, equalizer and low-passes are found in the state dict itself. Then a strict `load_state_dict` is the
+    judge; if it refuses, the model stays as it was. Nothing in a file is executed.
+
+    Call it before the optimizer is made: that of a Learner which has trained lacks the gains that this puts in.
+
+    Args:
+        model: A network of the architecture that was saved, with or without parts of its own; wrappers are looked
+            through.
+        weights: A state dict; a file of one, from fastai's `Learner.save` or `torch.save`, or a safetensors file (see
+            `freqfast.models.state_dicts.load_state`); a model file of ours, or the run directory that holds it.
+        name: What to call the model in messages.
+
+    Returns:
+        What it put in: nothing if the model had all parts, or the weights need none. Printed, it is one line. The sigma
+        of a modulation, which matters in training alone, is 0 unless a model file of ours tells it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is corrupt or holds more than tensors, or the weights do not fit or are not finite.
+
+    Examples:
+        >>> make = lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
+        >>> from freqfast import apply_antialiasing
+        >>> trained, fresh = apply_antialiasing(make()), make()
+        >>> print(load_weights(fresh, trained.state_dict()))
+        low-pass (triangle) before 2
+    """
+    network = unwrap(model)
+    header, state = (None, dict(weights)) if isinstance(weights, Mapping) else _read(Path(weights))
+    source = "the state dict" if isinstance(weights, Mapping) else weights
+    state, parts = without_prefixes(state, network.state_dict()), Parts()
+    try:
+        state = update_names(state, network) if header is None else update_tensors(header, state, network)
+        parts = parts_in(state, network)
+        if header is not None and parts.modulation:
+            parts = replace(parts, modulation=header.parts.modulation)
+        install_parts(network, parts)
+        _load(network, state)
+    except ValueError as error:
+        remove_parts(network, parts)
+        raise ValueError(f"{source} does not fit {name}: {error}") from None
+    return parts
+
+
+def _read(path: Path) -> tuple[Header | None, dict[str, Tensor]]:
+    """The description of a model file, if it is one of ours, and the state dict."""
+    path = path / MODEL_FILE if path.is_dir() else path
+    header = read_header(path) if path.suffix == ".safetensors" and path.is_file() else None
+    return header, load_state(path)
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load weights, as a strict `load_state_dict` judges them, or leave the network as it was.
+
+    Raises:
+        ValueError: If they do not fit, or are not finite.
+    """
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    try:
+        network.load_state_dict(state)
+        require_finite(network.state_dict())
+    except Exception as error:  # a model may load its weights in a way of its own
+        for key, tensor in network.state_dict().items():
+            tensor.copy_(before[key])
+        known = {key: tensor for key, tensor in before.items() if key in state or not key.endswith(_COUNTER)}
+        raise ValueError(misfit(state, known) or " ".join(str(error).split())[:300]) from None

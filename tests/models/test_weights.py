@@ -1,0 +1,232 @@
+"""`load_weights`: networks with our parts from state dicts, files of them and model files; also from those of 0.1."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from freqfast import load_weights
+from freqfast.models.classifier import hash_weights
+from freqfast.models.file import read_model, write_model
+from freqfast.models.parts import find_parts, names_of_before
+from freqfast.spectral.antialiasing import apply_antialiasing
+from freqfast.spectral.equalization import EQUALIZER_BUFFERS, apply_equalization
+from freqfast.spectral.modulation import apply_modulation
+
+PARTS = {
+    "nothing": lambda model: model,
+    "gains": lambda model: apply_modulation(model, sigma=0.25, seed=7),
+    "shared gains": lambda model: apply_modulation(model, "layer2.0.conv1", per_filter=False, sigma=0.0, seed=0),
+    "equalizer": lambda model: apply_equalization(model, bins=5, exponent=0.3),
+    "triangle": apply_antialiasing,
+    "flc": lambda model: apply_antialiasing(model, ["layer2.0.conv1"], "flc"),
+    "all": lambda model: PARTS["flc"](PARTS["equalizer"](PARTS["gains"](model))),
+}
+IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def trained(stored):
+    """Makes the stored model with some parts, all of which differ from a fresh one's."""
+
+    def make(name):
+        model = PARTS[name](copy.deepcopy(stored.model))
+        model.train()(IMAGES)
+        with torch.no_grad():
+            for parameter_name, parameter in model.named_parameters():
+                if parameter_name.endswith("log_gain"):
+                    parameter.normal_()
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def fresh(stored):
+    """Makes a model of the same architecture with other weights."""
+
+    def make(name="nothing"):
+        torch.manual_seed(3)
+        return PARTS[name](stored.spec.build()).eval()
+
+    return make
+
+
+def outputs(model):
+    with torch.no_grad():
+        return model(IMAGES)
+
+
+def saved(way, model, stored, folder):
+    """The weights as one of the things that `load_weights` takes."""
+    state = model.state_dict()
+    match way:
+        case "state dict":
+            return state
+        case "torch.save":
+            torch.save({"model": state, "opt": {}}, folder / "w.pth")
+            return folder / "w.pth"
+        case "safetensors":
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "w.safetensors")
+            return str(folder / "w.safetensors")
+    write_model(folder / "model.safetensors", replace(stored, model=model))
+    return folder if way == "run" else folder / "model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("nothing", "state dict"),
+        ("gains", "torch.save"),
+        ("shared gains", "safetensors"),
+        ("equalizer", "model file"),
+        ("triangle", "torch.save"),
+        ("flc", "safetensors"),
+        ("all", "state dict"),
+        ("all", "run"),
+    ],
+)
+def test_what_is_missing_is_put_in(name, way, trained, fresh, stored, tmp_path):
+    model, other = trained(name), fresh()
+    weights = saved(way, model, stored, tmp_path)
+    put_in, parts = load_weights(nn.DataParallel(other), weights), find_parts(model)
+    ours = way in ("model file", "run")
+    if not ours:  # sigma and seed are not in a state dict
+        parts = replace(parts, modulation=tuple(replace(each, sigma=0.0, seed=0) for each in parts.modulation))
+    assert put_in == find_parts(other) == parts
+    assert bool(put_in) == (name != "nothing")
+    assert torch.equal(outputs(other), outputs(model))
+    assert not load_weights(other, weights)  # nothing is missing any more
+    other = fresh(name)
+    assert not load_weights(other, weights)
+    assert torch.equal(outputs(other), outputs(model))
+
+
+def test_what_was_put_in_is_said_in_one_line(trained, fresh):
+    model = apply_antialiasing(trained("all"), ["layer3.0.conv1", "layer4.0.conv1"])
+    assert str(load_weights(fresh(), model.state_dict())) == (
+        "modulation of conv1; equalizer (5 bins, exponent 0.3) before conv1; low-pass (triangle) before "
+        "layer3.0.conv1, layer4.0.conv1; low-pass (flc) before layer2.0.conv1"
+    )
+
+
+def test_weights_from_before_batch_norm_counted(trained, fresh):
+    state = {name: t for name, t in trained("triangle").state_dict().items() if "num_batches" not in name}
+    assert load_weights(fresh(), state)
+
+
+MISFITS = {
+    "a weight is missing": (lambda state: state.pop("fc.bias"), "1 missing, the first is fc.bias"),
+    "another one": (lambda state: state.update(more=torch.ones(1)), "1 unexpected, the first is more"),
+    "not finite": (lambda state: state["fc.bias"].fill_(torch.nan), "fc.bias holds values that are not finite"),
+    "part of a missing layer": (
+        lambda state: state.update({"stem.low_pass_flc": torch.tensor([2, 2])}),
+        "1 unexpected, the first is stem.low_pass_flc",
+    ),
+    "exponent": (lambda state: state["conv1.equalizer_exponent"].fill_(3), r"exponent must lie in \[0, 1\], got 3"),
+    "gains of another size": (
+        lambda state: state.update({"conv1.log_gain": torch.zeros(8, 9)}),
+        r"the first is conv1.log_gain, \(8, 9\) for \(8, 5\)",
+    ),
+    "strange gains": (lambda state: state.update({"conv1.log_gain": torch.ones(())}), "the first is conv1.log_gain"),
+    "strange exponent": (
+        lambda state: state.update({"conv1.equalizer_exponent": torch.ones(2)}),
+        "3 unexpected, the first is conv1.equalizer_reference",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_weights_that_do_not_fit_leave_the_model_as_it_was(case, trained, fresh):
+    change, message = MISFITS[case]
+    state, model = copy.deepcopy(trained("all").state_dict()), fresh()
+    change(state)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=f"^the state dict does not fit the model: .*{message}") as caught:
+        load_weights(model, state)
+    assert "\n" not in str(caught.value)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not find_parts(model)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_model_that_refuses_its_weights_in_a_way_of_its_own(fresh, trained):
+    class Own(type(fresh())):
+        def load_state_dict(self, state, strict=True, assign=False):
+            raise KeyError("vocab")
+
+    model = fresh()
+    model.__class__ = Own
+    with pytest.raises(ValueError, match=r"^the state dict does not fit the model: 'vocab'$"):
+        load_weights(model, trained("flc").state_dict())
+    assert not find_parts(model)
+
+
+def test_parts_that_the_weights_lack_are_an_error(trained, fresh):
+    state = trained("nothing").state_dict()
+    for name, message in (("gains", "conv1.log_gain"), ("triangle", "low_pass_triangle")):
+        with pytest.raises(ValueError, match=f"missing, the first is .*{message}"):
+            load_weights(fresh(name), state)
+    with pytest.raises(ValueError, match=r"layer 'layer2\.0\.conv1' has a low-pass of another kind than 'flc'"):
+        load_weights(fresh("triangle"), trained("flc").state_dict())
+
+
+def test_a_model_file_with_a_corrupt_description_is_not_taken_as_mere_weights(trained, fresh, stored, tmp_path):
+    path = saved("model file", trained("flc"), stored, tmp_path)
+    save_file(load_file(path), path, {"freqfast": '{"schema": 2}'})
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be loaded: .*schema 2"):
+        load_weights(fresh(), path)
+
+
+# Files of version 0.1: an equalizer was a module, its exponent and low-passes were not in the state dict
+
+
+@pytest.fixture
+def file_of_before(trained, stored, tmp_path):
+    """A model with all parts, and the file that version 0.1 wrote of it."""
+    model = apply_antialiasing(trained("all"), ["layer3.0.conv1"])
+    path = saved("model file", model, stored, tmp_path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(names_of_before(load_file(path)), path, metadata)
+    return model, path
+
+
+def test_model_files_of_before(file_of_before, fresh):
+    model, path = file_of_before
+    assert {name for name in load_file(path) if "equalizer" in name or "low_pass" in name} == {
+        "conv1.equalizer.reference",
+        "conv1.equalizer.batches",
+    }
+    other = fresh()
+    load_weights(other, path)
+    for found in (read_model(path).model, other):
+        assert torch.equal(outputs(found), outputs(model))
+        assert find_parts(found) == find_parts(model)
+        assert hash_weights(found) == hash_weights(model)
+
+
+def test_state_dicts_of_before(trained, fresh):
+    model = trained("equalizer")
+    state = names_of_before(model.state_dict())
+    with pytest.raises(ValueError, match=r"version 0\.1 did not save the exponent of the equalizer before conv1; put"):
+        load_weights(fresh(), state)
+    other = apply_equalization(fresh(), bins=5, exponent=0.3)
+    assert not load_weights(other, state)
+    assert torch.equal(outputs(other), outputs(model))
+
+
+def test_hashes_are_those_of_version_0_1(trained):
+    """Results name the hash of their model's weights; low-passes and the exponent were no part of it."""
+    model = trained("all")
+    before = hash_weights(model)
+    for name in ("layer2.0.conv1.low_pass_flc", f"conv1.{EQUALIZER_BUFFERS[2]}"):
+        model.get_buffer(name).add_(1)
+    assert hash_weights(model) == before
+    model.conv1.equalizer_reference.add_(1)
+    assert hash_weights(model) != before
