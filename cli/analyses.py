@@ -10,11 +10,13 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from freqfast.cli.command import HELP_NAMES, Command, WithoutTypes, complete_run
 from freqfast.cli.errors import print_error
-from freqfast.cli.files import FORMATS, check_output, save_figure
+from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, save_figure
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
+    SOURCES,
     Classes,
     Device,
     Mean,
@@ -27,7 +29,7 @@ from freqfast.cli.options import (
     refuse,
 )
 from freqfast.cli.output import CleanTable, console, progress_bar, say, typed_command
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from freqfast.analysis.registry import list_analyses
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AnalysisCommand", "Commands"]
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -48,22 +50,21 @@ Data = Annotated[
         "that name); by default where the run's was, else CIFAR-10.",
     ),
 ]
-Images = Annotated[int, typer.Option(min=1, help="Test images to use, from the first on.")]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")
-]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="Test images to use, from the first on.")]
+Out = Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
 ExactPrecision = Annotated[
     Literal["auto", "bfloat16", "float32"],
     typer.Option(
+        metavar="auto|bfloat16|float32",
         help="bfloat16 rounds pixels, and an equalizer would raise that noise where all frequencies are taken out.",
         rich_help_panel="Model",
     ),
 ]
-_FOR_IMAGES = ("data", "images", "mean", "std", "device", "precision")
+_FOR_IMAGES = ("data", "limit", "mean", "std", "device", "precision")
 
 
-class Commands(TyperGroup):
+class Commands(WithoutTypes, TyperGroup):
     """The commands of freqfast. Those of other packages' analyses are looked for when they are listed or called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -83,12 +84,16 @@ class Commands(TyperGroup):
         return None if line is None else AnalysisCommand(cmd_name, help=line)
 
 
-class AnalysisCommand(TyperCommand):
+class AnalysisCommand(Command):
     """The command of an analysis, whose module is imported when its words are parsed, not when commands are listed."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the words as the analysis's own command does."""
-        return _command(str(self.name), str(self.help)).make_context(info_name, args, parent, **extra)
+        if args and not args[0].startswith("-") and ":" not in args[0]:  # else checked when all is parsed
+            check_exists(args[0], SOURCES)
+        with progress_bar():  # torch is imported
+            command = _command(str(self.name), str(self.help))
+        return command.make_context(info_name, args, parent, **extra)
 
 
 def _command(name: str, line: str) -> Any:
@@ -101,7 +106,7 @@ def _command(name: str, line: str) -> Any:
         del shared[key]
     if analysis.needs_images and analysis.precision == "float32":
         shared["precision"] = shared["precision"].replace(default="float32", annotation=ExactPrecision)
-    first = [shared.pop(key) for key in ("context", "model", "data", "images") if key in shared]
+    first = [shared.pop(key) for key in ("context", "model", "data", "limit") if key in shared]
     own = [_as_option(parameter) for parameter in analysis.options.values()]
 
     def command(**values: Any) -> None:
@@ -110,8 +115,10 @@ def _command(name: str, line: str) -> Any:
     command.__signature__ = inspect.Signature([*first, *own, *shared.values()])  # type: ignore[attr-defined]
     command.__annotations__ = {}  # typer reads the signature
     kept = f"Of a run, kept in its directory as analysis/{name}.json, for `freqfast report`."
+    examples = f"Examples:\n  freqfast {name} runs/first\n  freqfast {name} runs/first -o {name}.png"
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    app.command(name, help=f"{line}\n\n{analysis.description} {kept}")(command)
+    text = f"{line}\n\n{analysis.description} {kept}\n\n{examples}"
+    app.command(name, cls=Command, context_settings=HELP_NAMES, help=text)(command)
     return typer.main.get_command(app)
 
 
@@ -124,7 +131,8 @@ def _as_option(parameter: inspect.Parameter) -> inspect.Parameter:
         kind = type(parameter.default)
     field = next(item for item in metadata if isinstance(item, FieldInfo))
     limits = {key: getattr(item, key) for item in field.metadata for key in ("ge", "le") if hasattr(item, key)}
-    option = typer.Option(help=field.description, min=limits.get("ge"), max=limits.get("le"))
+    value = {int: "N", float: "X"}.get(kind, "NAME")
+    option = typer.Option(help=field.description, metavar=value, min=limits.get("ge"), max=limits.get("le"))
     return parameter.replace(annotation=Annotated[kind, option], kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -134,8 +142,8 @@ def _analyse(
     model: Model,
     own: dict[str, Any],
     data: Data = None,
-    images: Images = 1000,
-    output: Output = None,
+    limit: Limit = 1000,
+    out: Out = None,
     as_json: AsJson = False,
     weights: Weights = None,
     pretrained: Pretrained = False,
@@ -152,8 +160,9 @@ def _analyse(
     from freqfast.spectral.surgery import find_conv
 
     analysis.check_options(own)
-    check_output(output, FORMATS)
+    check_output(out, FORMATS)
     check_model(context, model)
+    check_data(data)
     if not analysis.needs_images:  # it sees no pixels
         mean, std, precision = "0,0,0", "1,1,1", "float32"
     options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
@@ -162,27 +171,27 @@ def _analyse(
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
     find_conv(source.model, own.get("layer"))
     if analysis.needs_images:  # all but the data has been checked before the data is sought
-        found = _measure(analysis, options.classifier(source), source, data, images, own)
+        found = _measure(analysis, options.classifier(source), source, data, limit, own)
     else:
         found = analysis.run(model=source.model, **own)
     found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
     kept = None if run is None else _keep(run, found)
     label = (run.path if run else Path(model)).resolve().name
     try:
-        if output is not None:
-            save_figure(output, analysis.figure({label: found}, None))
+        if out is not None:
+            save_figure(out, analysis.figure({label: found}, None))
     finally:
         if as_json:
             print(json.dumps(plain(found), indent=2))
         else:
             _print(analysis.summarise(found))
     if not as_json:
-        for path in filter(None, (kept, output)):
+        for path in filter(None, (kept, out)):
             say(f"written: {path}")
 
 
 def _measure(
-    analysis: "Analysis", classifier: "Classifier", source: "SourcedModel", data: str | None, images: int, own: Any
+    analysis: "Analysis", classifier: "Classifier", source: "SourcedModel", data: str | None, limit: int, own: Any
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
     from freqfast.data.images import data_hash
@@ -193,7 +202,7 @@ def _measure(
     run = find_run(source.name)
     with interruptible(), progress_bar() as progress:
         loaded = load_run_data(run, data, progress)
-        sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(images)
+        sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)
         check_fit(classifier, sample.images[:2], sample.labels, data or loaded.name, loaded.classes)
         found: ImageResult = analysis.run(
             classifier=classifier, images=sample.images, labels=sample.labels, progress=progress, **own

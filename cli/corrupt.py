@@ -1,20 +1,20 @@
 """`freqfast corrupt`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.files import FORMATS, check_exists, check_output, save_figure
+from freqfast.cli.command import complete_corruption, option
+from freqfast.cli.files import FORMATS, check_data, check_folder, check_output, save_figure
+from freqfast.cli.image_files import Crop, FileOptions, Labels, Resize, SkipBad
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import given, refuse, refuse_frost_dir
+from freqfast.cli.options import Collection, Table, given, refuse, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
-
-from freqfast.plugins import find_plugins
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from freqfast.corruptions.tables import Table
+    from freqfast.corruptions.tables import Table as SizeTable
 
 __all__ = ["corrupt"]
 
@@ -24,95 +24,140 @@ def corrupt(
     source: Annotated[
         str,
         typer.Argument(
+            metavar="SOURCE",
             help="Whose test set: cifar10 (found as by `freqfast run`), photos, or the path of CIFAR-10 or of an "
-            "image-folder tree; write ./cifar10 for a folder of that name."
+            "image-folder tree; write ./cifar10 for a folder of that name.",
         ),
     ] = "cifar10",
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; one begun with the same settings is continued.")
+        Path | None,
+        option("PATH", "The folder to write; one begun with the same settings goes on.", "-o", "--out"),
     ] = None,
-    show: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of one image (.png, .pdf or .svg).")
-    ] = None,
-    which: Annotated[
-        Literal["c", "bar"], typer.Option("--set", help="The 19 corruptions, or the 10 of C-bar that the table has.")
+    show: Annotated[Path | None, option("FILE", "Draw a contact sheet of one image (.png, .pdf or .svg).")] = None,
+    collection: Annotated[
+        Collection, option("c|bar", "The 19 corruptions, or the 10 of C-bar that the table has.")
     ] = "c",
     table: Annotated[
-        Literal["auto", "cifar10", "tiny-imagenet", "imagenet"],
-        typer.Option(
-            help="Whose parameters: auto takes CIFAR-10-C's for shorter sides below 48 pixels, Tiny-ImageNet-C's "
-            "below 112, else ImageNet-C's."
+        Table,
+        option(
+            "NAME",
+            "Whose parameters: cifar10, tiny-imagenet or imagenet; auto takes the first for shorter sides below 48 "
+            "pixels, the second below 112, else the third.",
         ),
     ] = "auto",
     corruption: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A corruption of any set, may be repeated; by default all.")
+        list[str] | None,
+        option(
+            "NAME",
+            "A corruption of any collection, may be repeated; by default all.",
+            autocompletion=complete_corruption,
+        ),
     ] = None,
     severity: Annotated[
-        list[int] | None, typer.Option(min=1, max=5, help="A severity, may be repeated; by default all five.")
+        list[int] | None, option("N", "A severity, may be repeated; by default all five.", min=1, max=5)
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first images of the test set only.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the corruptions.")] = 0,
+    limit: Annotated[int | None, option("N", "Test images to use, from the first on; by default all.", min=1)] = None,
+    seed: Annotated[int, option("N", "Seed of the corruptions.")] = 0,
     image: Annotated[
-        int | None, typer.Option(min=0, help="Which test image --show draws; by default a colourful one.")
+        int | None, option("N", "Which test image --show draws; by default a colourful one.", min=0)
     ] = None,
     frost_dir: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder of the frost photographs, if `frost` is not installed.")
+        Path | None, option("PATH", "Folder of the frost photographs, if `frost` is not installed.")
     ] = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Write JPEG files as ImageNet-C has them, instead of .npy files.")
+    ] = False,
+    resize: Resize = None,
+    crop: Crop = None,
+    labels: Labels = None,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Corrupt a test set as CIFAR-10-C, ImageNet-C or their C-bar do: at five severities, in CIFAR-10-C's layout.
 
     Leaves <corruption>.npy, labels.npy and manifest.json (hashes, seed, source). A second call verifies what is there
     and makes what is missing. Files hold one block of images for each severity.
+
+    Examples:
+        freqfast corrupt photos --show sheet.png
+        freqfast corrupt cifar10 -o CIFAR-10-C --limit 1000
+        freqfast corrupt my_images -o corrupted --collection bar --severity 3
     """
     if out is None and show is None:
         raise ValueError("nothing to do: name a folder to write with --out, or a contact sheet with --show")
-    if given(context, {"which"}):
-        refuse(context, "--set names the corruptions", {"corruption"})
+    if given(context, {"collection"}):
+        refuse(context, "--collection names the corruptions", {"corruption"})
     if show is None:
         refuse(context, "without --show no image is drawn", {"image"})
     check_output(show, FORMATS)
-    if source not in ("cifar10", "photos", *find_plugins("data")):
-        check_exists(source, "cifar10, photos, or an archive or a folder of images")
+    check_data(source)
+
+    if out is not None:
+        check_folder(out)
 
     from freqfast.corruptions import SETS, SEVERITIES, find_set, find_table, runnable
-    from freqfast.data.loading import load_place
-    from freqfast.robustness.archive.writing import check_request, write_archive
+    from freqfast.corruptions.registry import check_names
 
-    refuse_frost_dir(frost_dir, corruption or SETS[which])
+    refuse_frost_dir(frost_dir, corruption or SETS[collection])
+    files = FileOptions(resize, crop, labels, skip_bad)
+    if files and show is not None:
+        raise ValueError("--show draws an image of a set in memory; leave out --resize, --crop, --labels, --skip-bad")
     severities = tuple(severity or SEVERITIES)
-    # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
-    check_request(corruption or runnable(SETS[which], frost_dir)[0], severities, limit, frost_dir)
+    check_names(corruption or ())
     left = "; the same call goes on from the last whole file" if out is not None else ""
     with interruptible(f"interrupted{left}"), progress_bar() as progress:
-        data = load_place(source, progress)
-        images = data.test.images[:limit]
-        taken = find_table(table, *images.shape[1:3])
-        names, notes = (tuple(corruption), []) if corruption else runnable(find_set(which, taken), frost_dir)
+        from freqfast.data.loading import load_place
+        from freqfast.robustness.archive.trees import write_tree
+        from freqfast.robustness.archive.writing import check_request, write_archive
+
+        # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
+        check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, limit, frost_dir)
+        if files:
+            images, classes, notes = files.read(source, limit, progress)
+            name = Path(source).resolve().name
+        else:
+            data = load_place(source, progress)
+            images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
+        taken = find_table(table, *images.images.shape[1:3])
+        names, missing = (tuple(corruption), []) if corruption else runnable(find_set(collection, taken), frost_dir)
         if show is not None:
-            _draw(show, images, image, names, severities, seed, frost_dir, taken)
-            say(f"{show}: contact sheet of {data.name}")
-        if out is not None:
-            done = write_archive(
+            _draw(show, images.images, image, names, severities, seed, frost_dir, taken)
+            say(f"{show}: contact sheet of {name}")
+        what = f"{len(images)} images of {name}, corruptions: {len(set(names))}, severities: {len(set(severities))}"
+        if out is not None and tree:
+            written = write_tree(
                 out,
-                data.test,
+                images,
+                classes,
                 names,
                 severities,
                 seed,
-                source=data.name,
-                classes=data.classes,
-                limit=limit,
+                source=name,
                 frost_dir=frost_dir,
                 table=taken,
                 progress=progress,
             )
-            for name, fault in done.damaged.items():
-                say(f"{out / name} was damaged ({fault}) and has been made anew")
+            say(f"{out}: {what}, parameters: {taken}; files written: {written}")
+        elif out is not None:
+            done = write_archive(
+                out,
+                images if files else data.test,
+                names,
+                severities,
+                seed,
+                source=name,
+                classes=classes,
+                limit=None if files else limit,
+                frost_dir=frost_dir,
+                table=taken,
+                progress=progress,
+            )
+            for file, fault in done.damaged.items():
+                say(f"{out / file} was damaged ({fault}) and has been made anew")
             say(
-                f"{out}: {len(images)} images of {data.name}, corruptions: {len(set(names))}, severities: "
-                f"{len(set(severities))}, parameters: {taken}; files written: {len(done.written)}, verified: "
+                f"{out}: {what}, parameters: {taken}; files written: {len(done.written)}, verified: "
                 f"{len(done.verified)}",
             )
-    for note in notes:
+    for note in notes + missing:
         say(note)
 
 
@@ -124,7 +169,7 @@ def _draw(
     severities: tuple[int, ...],
     seed: int,
     frost_dir: Path | None,
-    table: "Table",
+    table: "SizeTable",
 ) -> None:
     from freqfast.report import contact_sheet, most_colourful
 

@@ -3,22 +3,26 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.command import complete_corruption, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
-from freqfast.cli.files import FORMATS, check_exists, check_output, write
+from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
+from freqfast.cli.image_files import Crop, FileOptions, Labels, Resize, SkipBad, class_names
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
     Classes,
+    Collection,
     Device,
     Mean,
     ModelOptions,
     Precision,
     Pretrained,
     Std,
+    Table,
     Weights,
     check_model,
     given,
@@ -44,7 +48,10 @@ _USED_BY_MERGE = {"models", "baseline", "out", "merge", "as_json", "csv", "figur
 
 def evaluate(
     context: typer.Context,
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help=f"{KINDS} With --merge: result files.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL", autocompletion=complete_run, help=f"{KINDS} With --merge: result files."),
+    ],
     cifar10c: Annotated[
         Path | None,
         _image_option(
@@ -66,20 +73,35 @@ def evaluate(
             "that name); else, on the fly, the run's, else FREQFAST_DATA, the cache.",
         ),
     ] = None,
-    which: Annotated[
-        Literal["c", "bar"] | None,
-        _image_option("--set", help="Only the 19 corruptions, or only the 10 of C-bar that the table has."),
+    collection: Annotated[
+        Collection | None,
+        _image_option(metavar="c|bar", help="Only the 19 corruptions, or only the 10 of C-bar that the table has."),
     ] = None,
     table: Annotated[
-        Literal["auto", "cifar10", "tiny-imagenet", "imagenet"],
-        _image_option(help="Whose parameters, for --on-the-fly; auto goes by the images' size, see `corrupt`."),
+        Table,
+        _image_option(metavar="NAME", help="Whose parameters, for --on-the-fly: auto goes by the size, see `corrupt`."),
     ] = "auto",
     corruption: Annotated[
-        list[str] | None, _image_option(metavar="NAME", help="A corruption, may be repeated; by default all.")
+        list[str] | None,
+        _image_option(
+            metavar="NAME", autocompletion=complete_corruption, help="A corruption, may be repeated; by default all."
+        ),
     ] = None,
-    limit: Annotated[int | None, _image_option(min=1, help="Images of each severity to use, from its start.")] = None,
-    seed: Annotated[int, _image_option(help="Seed of --on-the-fly.")] = 0,
-    frost_dir: Annotated[Path | None, _image_option(help="Folder of the frost photographs, for --on-the-fly.")] = None,
+    limit: Annotated[
+        int | None, _image_option(min=1, metavar="N", help="Test images to use, from the first on; by default all.")
+    ] = None,
+    seed: Annotated[int, _image_option(metavar="N", help="Seed of --on-the-fly.")] = 0,
+    frost_dir: Annotated[
+        Path | None, _image_option(metavar="PATH", help="Folder of the frost photographs, for --on-the-fly.")
+    ] = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    labels: Labels = None,
+    skip_bad: SkipBad = False,
+    class_list: Annotated[
+        Path | None,
+        _image_option(metavar="FILE", help="Names of the network's classes, a line each, where the images have fewer."),
+    ] = None,
     weights: Weights = None,
     pretrained: Pretrained = False,
     mean: Mean = None,
@@ -95,8 +117,12 @@ def evaluate(
             "the options of MODEL; what is ours keeps its own normalisation.",
         ),
     ] = None,
-    baseline_weights: Annotated[Path | None, _result_option(help="The baseline's state dict, as --weights.")] = None,
-    out: Annotated[Path | None, _result_option(metavar="FILE.json", help="Write the outcome of every image.")] = None,
+    baseline_weights: Annotated[
+        Path | None, _result_option(metavar="PATH", help="The baseline's state dict, as --weights.")
+    ] = None,
+    out: Annotated[
+        Path | None, _result_option("-o", "--out", metavar="FILE.json", help="Write the outcome of every image.")
+    ] = None,
     shard: Annotated[
         str | None, _result_option(metavar="I/N", help="Evaluate the I-th of N parts into --out, for a job array.")
     ] = None,
@@ -105,12 +131,17 @@ def evaluate(
         bool, _result_option("--json", help="Print the report as JSON; accuracies are fractions.")
     ] = False,
     csv: Annotated[Path | None, _result_option(metavar="FILE.csv", help="Write a row for each cell.")] = None,
-    figure: Annotated[Path | None, _result_option(metavar="report.png", help="Draw accuracy by severity.")] = None,
+    figure: Annotated[Path | None, _result_option(metavar="FILE", help="Draw accuracy by severity.")] = None,
 ) -> None:
     """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity, with 95 % intervals.
 
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
+
+    Examples:
+        freqfast evaluate runs/first --on-the-fly
+        freqfast evaluate runs/second --cifar10c CIFAR-10-C --baseline runs/first
+        freqfast evaluate runs/first --download --collection c -o result.json
     """
     if merge:
         share_out("merge")
@@ -119,7 +150,8 @@ def evaluate(
             check_exists(path, "a result file (--out)")
     else:
         _check_models(context, models, baseline)
-        _check_images(context, on_the_fly, which)
+        _check_images(context, on_the_fly, collection)
+        check_data(data)
     if shard is not None:
         later = {"baseline", "as_json", "csv", "figure"}
         refuse(context, "a shard leaves its part in --out; report with --merge", later)
@@ -135,45 +167,55 @@ def evaluate(
         present(result, rival, baseline or "", None, as_json, out, csv, figure)
         return
 
-    from freqfast.compute.ranks import current_ranks
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
-    from freqfast.models.parts import find_parts
-    from freqfast.robustness import evaluate_source
-    from freqfast.robustness.sources import find_source
-    from freqfast.runs.directory import find_run
+    from freqfast.corruptions.registry import check_names
 
-    ranks = current_ranks()
-    place = ranks.device(device)
-    options = ModelOptions(weights, pretrained, mean, std, classes, None if place is None else str(place), precision)
-    chosen = corruption or (SETS[which] if which else None)
+    files = FileOptions(resize, crop, labels, skip_bad)
+    trained = None if class_list is None else class_names(class_list)
+    chosen = corruption or (SETS[collection] if collection else None)
     refuse_frost_dir(frost_dir, chosen or CORRUPTIONS)
+    if on_the_fly:
+        check_names(corruption or ())
+    with interruptible("interrupted; no results are kept"), progress_bar() as progress:
+        from freqfast.compute.ranks import current_ranks
+        from freqfast.models.parts import find_parts
+        from freqfast.robustness import evaluate_source
+        from freqfast.robustness.archive.trees import is_tree, tree_source
+        from freqfast.robustness.sources import find_source
+        from freqfast.runs.directory import find_run
 
-    def find_images() -> tuple["CellSource", list[str]]:
-        if on_the_fly:
-            run = find_run(models[0])
-            return _corrupt(run, data, corruption, which or "c", limit, seed, frost_dir, table, progress)
-        only = SETS[which] if which else None
-        return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
+        def find_images() -> tuple["CellSource", list[str]]:
+            if on_the_fly:
+                run = find_run(models[0])
+                which = collection or "c"
+                return _corrupt(run, files, data, corruption, which, limit, seed, frost_dir, table, progress)
+            if cifar10c is not None and is_tree(cifar10c):
+                return tree_source(cifar10c, limit, chosen, resize=resize, crop=crop), []
+            only = SETS[collection] if collection else None
+            return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
 
-    with (
-        interruptible("interrupted; no results are kept"),
-        progress_bar() as progress,
-        ranks.leaving_on_error(),
-    ):
-        sources, rival = _load(options, models[0], baseline, baseline_weights)
-        images, notes = ranks.in_turn(find_images)
-        if on_the_fly and which is not None and images.clean is not None:
-            chosen = find_set(which, find_table(table, *images.clean.images.shape[1:3]))
-        classifiers = [options.classifier(source) for source in sources]
-        result, *others = evaluate_source(
-            classifiers,
-            images,
-            part,
-            progress,
-            command=typed_command(),
-            rank=(ranks.rank, ranks.count),
-            gather=ranks.gather,
+        ranks = current_ranks()
+        place = ranks.device(device)
+        options = ModelOptions(
+            weights, pretrained, mean, std, classes, None if place is None else str(place), precision
         )
+        with ranks.leaving_on_error():
+            sources, rival = _load(options, models[0], baseline, baseline_weights)
+            images, notes = ranks.in_turn(find_images)
+            if on_the_fly and collection is not None and images.clean is not None:
+                chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
+            classifiers = [options.classifier(source) for source in sources]
+            if trained is not None and images.classes is not None:
+                classifiers = [classifier.among(images.classes, trained) for classifier in classifiers]
+            result, *others = evaluate_source(
+                classifiers,
+                images,
+                part,
+                progress,
+                command=typed_command(),
+                rank=(ranks.rank, ranks.count),
+                gather=ranks.gather,
+            )
     if not ranks.is_first:
         return
     if shard is None:
@@ -202,14 +244,14 @@ def _check_models(context: typer.Context, models: Sequence[str], baseline: str |
         check_model(context, models[0], baseline)
 
 
-def _check_images(context: typer.Context, on_the_fly: bool, which: str | None) -> None:
+def _check_images(context: typer.Context, on_the_fly: bool, collection: str | None) -> None:
     """Raise if the options that name the images do not go together."""
     if len(named := given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
         raise ValueError(f"the images come from one place, got {' and '.join(named)}")
     if not on_the_fly:
         refuse(context, "stored images have been corrupted already", {"seed", "frost_dir", "table"})
-    if which is not None:
-        refuse(context, "--set names the corruptions", {"corruption"})
+    if collection is not None:
+        refuse(context, "--collection names the corruptions", {"corruption"})
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:
@@ -266,6 +308,7 @@ def _load(
 
 def _corrupt(
     run: "RunDirectory | None",
+    files: FileOptions,
     place: str | None,
     asked: Sequence[str] | None,
     which: str,
@@ -281,9 +324,13 @@ def _corrupt(
     from freqfast.runs.run import load_run_data
 
     runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
-    data = load_run_data(run, place, progress)
-    images = data.test.head(limit)
+    if files:
+        images, classes, notes = files.read(place, limit, progress)
+        name = Path(place or "").resolve().name
+    else:
+        data = load_run_data(run, place, progress)
+        images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
     taken = find_table(table, *images.images.shape[1:3])
-    names, notes = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
-    options = {"frost_dir": frost_dir, "table": taken, "name": data.name, "classes": data.classes}
-    return corrupted_source(images, names, seed, **options), notes
+    names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
+    source = corrupted_source(images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes)
+    return source, notes + missing

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqfast.cli.files import save_figure, write
-from freqfast.cli.output import CleanTable, console, percent, say
+from freqfast.cli.output import CleanTable, accuracy_text, console, percent, say
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]
 
 
 def _mean_line(label: str, value: float | None, interval: tuple[float, float] | None = None) -> str:
-    return f"{label}: {percent(value)}{'' if value is None else ' %'}{_span(interval)}"
+    return f"{label}: {accuracy_text(value, interval)}"
 
 
 def _comparison_lines(comparison: "Comparison") -> list[str]:
@@ -154,7 +154,7 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
         lines.append("  clean: not paired, since it was measured on other images there, or in another order")
     for name, found in comparison.differences.items():
         label = _LABELS.get(name, name)
-        lines.append(f"  {label}: {100 * found.value:+.2f} points{_span(found.interval, '+.2f')}")
+        lines.append(f"  {label}: {100 * found.value:+.2f} points{_points(found.interval)}")
     if comparison.mce is not None:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:
@@ -170,11 +170,8 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     return lines
 
 
-def _span(interval: tuple[float, float] | None, form: str = ".2f") -> str:
-    if interval is None:
-        return ""
-    low, high = (format(100 * bound, form) for bound in interval)
-    return f" (95 %: {low} to {high})"
+def _points(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else " (95 %: {:+.2f} to {:+.2f})".format(*(100 * bound for bound in interval))
 
 
 def corruption_table(accuracy: Mapping[str, Mapping[int, float]]) -> CleanTable:

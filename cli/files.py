@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqfast.files import replacing
+from freqfast.files import of_user, replacing
+from freqfast.plugins import find_plugins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "check_exists", "check_output", "save_figure", "write"]
+__all__ = ["FORMATS", "check_data", "check_exists", "check_folder", "check_output", "save_figure", "write"]
 
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
@@ -24,6 +25,30 @@ def check_exists(path: str | Path, kind: str) -> None:
     """
     if not os.path.lexists(path):
         raise FileNotFoundError(f"{path} does not exist; name {kind}")
+
+
+def check_data(place: str | Path | None) -> None:
+    """Refuse data that is neither there nor has a name, before the packages that would read it are imported.
+
+    Raises:
+        FileNotFoundError: If nothing is there.
+        ValueError: If its path begins with ~user, and there is no such user.
+    """
+    if place is not None and str(place) not in ("cifar10", "photos", *find_plugins("data")):
+        check_exists(of_user(place), "cifar10, photos, or an archive or a folder of images")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse the path of a folder that cannot be made or written to, before there is anything to write.
+
+    Raises:
+        OSError: If it is no folder, or what lies above it is none or cannot be written to.
+    """
+    above = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if not above.is_dir():
+        raise NotADirectoryError(f"{path} cannot be made, since {above} is no folder; choose another path")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"folder {above} cannot be written to; choose another path")
 
 
 def check_output(

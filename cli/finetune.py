@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained, Std, Weights, check_model
@@ -16,22 +17,29 @@ __all__ = ["finetune"]
 
 def finetune(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)],
     out: Annotated[
         Path,
-        typer.Option(
-            metavar="FILE.safetensors",
-            help="What to write: the model file of a run; else a state dict, for --weights.",
+        option(
+            "FILE.safetensors",
+            "What to write: the model file of a run; else a state dict, for --weights.",
+            "-o",
+            "--out",
         ),
     ],
     recipe: Annotated[
-        str, typer.Option(help="Its schedule and callbacks are used: a name, or package.module:recipe.")
+        str,
+        option(
+            "RECIPE",
+            "Its schedule and callbacks are used: a name, or package.module:recipe.",
+            autocompletion=complete_recipe,
+        ),
     ] = "robust",
     data: Annotated[
         str | None, typer.Option(metavar="PATH", help="As for `evaluate`; else FREQFAST_DATA, the cache.")
     ] = None,
     keep: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the weights of before in those that are written.")
+        float, typer.Option(min=0, max=1, metavar="X", help="Share of the weights of before in those that are written.")
     ] = 0.3,
     settings: Annotated[
         list[str] | None,
@@ -42,11 +50,15 @@ def finetune(
     mean: Mean = None,
     std: Std = None,
     classes: Classes = 10,
-    device: Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda:0.")] = None,
+    device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
 ) -> None:
     """Train an existing network on, by default to make it robust at little cost in clean accuracy.
 
     Its weights are averaged with those of before. `freqfast evaluate` measures what is written.
+
+    Examples:
+        freqfast finetune runs/first -o robust.safetensors
+        freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
     """
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe

@@ -1,10 +1,12 @@
 """The Typer application and the one place where exceptions become exit codes."""
 
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 from freqfast.cli.analyses import AnalysisCommand, Commands
+from freqfast.cli.command import HELP_NAMES, Command
 from freqfast.cli.corrupt import corrupt
 from freqfast.cli.errors import environment_fails, one_line_warnings, print_error
 from freqfast.cli.evaluate import evaluate
@@ -24,20 +26,22 @@ from freqfast.compute.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
+_COMPLETION = {"_FREQFAST_COMPLETE", "--show-completion", "--install-completion"}
+
 app = typer.Typer(
     name="freqfast",
     cls=Commands,
     help="The frequency content of a CNN's first layer: run recipes, evaluate robustness, export filter spectra.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=HELP_NAMES,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 for command in (recipes, run, rerun, finetune, evaluate, corrupt, spectra, show, study):
-    app.command()(command)
+    app.command(cls=Command)(command)
 for name, (_, line) in OURS.items():
     app.command(name, cls=AnalysisCommand, help=line)(lambda: None)  # the analysis has the function
-app.command()(report)
+app.command(cls=Command)(report)
 
 
 def _print_version(wanted: bool) -> None:
@@ -66,10 +70,16 @@ def main() -> None:
 
 def _run() -> Any:
     try:
+        _check_utf8()
         with one_line_warnings():
-            return app(standalone_mode=False)
-    except typer.Abort:
+            return app(prog_name="freqfast", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
         return 130
+    except SystemExit as error:
+        if _COMPLETION & {*os.environ, *sys.argv}:  # Typer ends so too
+            raise
+        print_error(f"code of another package ended the program with {error.code!r}")
+        return 1
     except Exception as error:
         if hasattr(error, "format_message"):  # of Click, which Typer has brought along in several places
             _print_usage_error(error)
@@ -81,6 +91,21 @@ def _run() -> Any:
             print_error(error)
             return 2
         raise
+
+
+def _check_utf8() -> None:
+    """Refuse, before any work, names that no record can hold.
+
+    Raises:
+        ValueError: If a word, the working directory or a place in the environment is not UTF-8.
+    """
+    places = {name: os.environ.get(name, "") for name in ("FREQFAST_DATA", "FREQFAST_CACHE")}
+    places |= {"the working directory": os.getcwd()}
+    for name, text in [*(("", word) for word in sys.argv[1:]), *places.items()]:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} {text!r} is not UTF-8; rename it, or use another place".lstrip()) from None
 
 
 def _print_usage_error(error: Any) -> None:

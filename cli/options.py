@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from freqfast.models.sources import SourcedModel
 
 __all__ = [
+    "COLLECTIONS",
     "KINDS",
+    "SOURCES",
     "Classes",
+    "Collection",
     "Device",
     "Mean",
     "ModelOptions",
     "Precision",
     "Pretrained",
     "Std",
+    "Table",
     "Weights",
     "check_model",
     "given",
@@ -28,23 +32,32 @@ __all__ = [
     "refuse_frost_dir",
 ]
 
-_KINDS = "a run directory, our .safetensors, timm:NAME, torchvision:NAME, package.module:callable or file.py:callable"
-KINDS = f"{_KINDS[0].upper()}{_KINDS[1:]} (imported and called: it runs code, so name what you trust)."
+SOURCES = "a run directory, our .safetensors, timm:NAME, torchvision:NAME, package.module:callable or file.py:callable"
+KINDS = f"{SOURCES[0].upper()}{SOURCES[1:]} (imported and called: it runs code, so name what you trust)."
+COLLECTIONS = {"c": "CIFAR-10-C's 19", "bar": "CIFAR-10-C-bar's 10"}
+Collection = Literal["c", "bar"]
 _model_option = partial(typer.Option, rich_help_panel="Model")
-Weights = Annotated[Path | None, _model_option(help="State dict of a model that is not ours: .safetensors, .pth, .th.")]
+Weights = Annotated[
+    Path | None, _model_option(metavar="PATH", help="State dict of a model that is not ours: .safetensors, .pth, .th.")
+]
 Pretrained = Annotated[
     bool, _model_option("--pretrained", help="The official weights of timm or torchvision, by their own download.")
 ]
 Mean = Annotated[str | None, _model_option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].")]
 Std = Annotated[str | None, _model_option(metavar="R,G,B", help="Standard deviations, likewise.")]
-Classes = Annotated[int, _model_option(min=1, help="Logits of a timm or torchvision model.")]
+Classes = Annotated[int, _model_option(min=1, metavar="N", help="Logits of a timm or torchvision model.")]
 Device = Annotated[
-    str | None, _model_option(help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one.")
+    str | None,
+    _model_option(
+        metavar="NAME", help="Where to run, such as cpu or cuda:0; by default on a CUDA GPU if there is one."
+    ),
 ]
 Precision = Annotated[
     Literal["auto", "bfloat16", "float32"],
-    _model_option(help="auto: bfloat16 where the device computes it natively."),
+    _model_option(metavar="auto|bfloat16|float32", help="auto: bfloat16 where the device computes it natively."),
 ]
+
+Table = Literal["auto", "cifar10", "tiny-imagenet", "imagenet"]
 
 
 class ModelOptions(NamedTuple):
@@ -114,10 +127,8 @@ def check_model(context: typer.Context, *models: str) -> None:
     """
     for model in models:
         if ":" not in model:
-            check_exists(model, _KINDS)
-    from freqfast.models.sources import model_kind  # torch: only once the models are known to be there
-
-    if all(model_kind(model) != "library" for model in models):
+            check_exists(model, SOURCES)
+    if not any(model.startswith(("timm:", "torchvision:")) for model in models):
         refuse(context, f"{' and '.join(models)} is built with the classes that it has", {"classes"})
     elif given(context, {"pretrained"}):
         refuse(context, "pretrained weights have their classes", {"classes"})

@@ -12,7 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-__all__ = ["CleanTable", "console", "percent", "progress_bar", "proportion_text", "say", "typed_command"]
+__all__ = [
+    "CleanTable",
+    "accuracy_text",
+    "console",
+    "percent",
+    "progress_bar",
+    "proportion_text",
+    "say",
+    "typed_command",
+]
 
 
 def _new_console(**options: Any) -> Console:
@@ -29,10 +38,14 @@ def say(text: str | Text) -> None:
 
 
 class CleanTable(Table):
-    """A table whose title and cells go through `one_line`; a cell may also be a picture."""
+    """A table whose title, headers and cells go through `one_line`; a cell may also be a picture."""
 
     def __init__(self, title: object, *columns: Column, **options: Any) -> None:
         super().__init__(*columns, title=one_line(title), **options)
+
+    def add_column(self, header: Any = "", *parts: Any, **options: Any) -> None:
+        """Add a column."""
+        super().add_column(one_line(header), *parts, **options)
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         """Add a row."""
@@ -57,7 +70,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     stderr = _new_console(stderr=True)
     stderr.quiet = not stderr.is_terminal  # or rich 14.1 ends a disabled bar with an empty line
     with Progress(*columns, console=stderr, transient=True, disable=stderr.quiet, speed_estimate_period=1e9) as live:
-        task = live.add_task("starting", total=None)
+        task = live.add_task("loading PyTorch", total=None)
         stage: int | None = None
 
         def progress(done: int, total: int, message: str) -> None:
@@ -80,14 +93,27 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
+def accuracy_text(fraction: float | None, interval: Sequence[float] | None = None) -> str:
+    """An accuracy in percent, with its 95 % interval if that is known.
+
+    Examples:
+        >>> accuracy_text(0.9, (0.85, 0.935)), accuracy_text(None)
+        ('90.00 % (95 %: 85.00 to 93.50)', '-')
+    """
+    if fraction is None:
+        return percent(None)
+    span = "" if interval is None else " (95 %: {:.2f} to {:.2f})".format(*(100 * bound for bound in interval))
+    return f"{percent(fraction)} %{span}"
+
+
 def proportion_text(names: Sequence[str], fractions: Sequence[float]) -> str:
-    """A frequency proportion in words.
+    """A frequency proportion in percent.
 
     Examples:
         >>> proportion_text(["low", "high"], [0.75, 0.25])
-        'low 0.75, high 0.25'
+        'low 75 %, high 25 %'
     """
-    return ", ".join(f"{name} {fraction:.3g}" for name, fraction in zip(names, fractions, strict=True))
+    return ", ".join(f"{name} {100 * fraction:.3g} %" for name, fraction in zip(names, fractions, strict=True))
 
 
 def typed_command() -> str:

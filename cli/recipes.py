@@ -12,6 +12,9 @@ def recipes() -> None:
     """List the recipes that `freqfast run` knows, those of other packages included.
 
     An entry point that cannot be imported is named on stderr.
+
+    Examples:
+        freqfast recipes
     """
     from freqfast.runs.registry import list_recipes
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from freqfast.cli.command import complete_run, option
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import progress_bar, say, typed_command
@@ -17,31 +18,47 @@ __all__ = ["report"]
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Finished run directories; differences are to the first.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            autocompletion=complete_run,
+            help="Finished run directories; differences are to the first.",
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The HTML page to write.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[Path, option("FILE", "The HTML page to write.", "-o", "--out")] = Path("report.html"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the page if it exists.")] = False,
 ) -> None:
     """Compare runs on one HTML page that needs nothing else: tables with intervals, figures, commands.
 
     Shows the analyses that `freqfast heatmap`, `reliance`, `ablation` and `quality` keep in the runs. Differences are
     paired, image by image, by the outcomes in RUN/evaluation.json; `freqfast evaluate --out` puts others there.
-    """
-    check_output(output)
 
-    from freqfast.report.entries import load_entries
-    from freqfast.report.page import render_page
+    Examples:
+        freqfast report runs/first
+        freqfast report runs/baseline runs/low -o low.html
+    """
+    check_output(out)
+    if out.exists() and not force:
+        raise FileExistsError(f"{out} exists already; replace it by --force, or choose another --out")
+
+    from freqfast.runs.directory import RunDirectory
+
+    for run in runs:  # before the packages that draw are imported
+        RunDirectory(run).read_recipe()
+        RunDirectory(run).read_report()
 
     with interruptible(), progress_bar() as progress:
+        from freqfast.report.entries import load_entries
+        from freqfast.report.page import render_page
+
         try:
             entries = load_entries(runs)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}{_way_out(runs)}") from None
         page = render_page(entries, progress, typed_command(), _analyse)
-        write(output, lambda path: write_text(path, page))
+        write(out, lambda path: write_text(path, page))
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
-    say(f"{output}: {count}, {output.stat().st_size / 2**20:.1f} MiB")
+    say(f"{out}: {count}, {out.stat().st_size / 2**20:.1f} MiB")
 
 
 def _analyse(name: str, run: Path) -> str:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.command import complete_run, option
+from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.output import CleanTable, console, percent, progress_bar, say, typed_command
 
@@ -14,14 +16,18 @@ __all__ = ["rerun"]
 
 
 def rerun(
-    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
-    out: Annotated[Path | None, typer.Option(help="Where to repeat it; RUN-rerun by default.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the data is now, if it has moved.")] = None,
-    device: Annotated[str | None, typer.Option(help="Another device than the first run's.")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", autocompletion=complete_run, help="A finished run directory.")],
+    out: Annotated[Path | None, option("PATH", "Where to repeat it; RUN-rerun by default.", "-o", "--out")] = None,
+    data: Annotated[Path | None, option("PATH", "Where the data is now, if it has moved.")] = None,
+    device: Annotated[str | None, option("NAME", "Another device than the first run's.")] = None,
 ) -> None:
     """Repeat a run with its recipe, data, device, threads and precision, and report the difference.
 
     A repetition that was interrupted goes on; one that is finished is only compared.
+
+    Examples:
+        freqfast rerun runs/first
+        freqfast rerun runs/first -o again --device cuda:0
     """
     from freqfast.runs.directory import RunDirectory
 
@@ -29,15 +35,17 @@ def rerun(
     RunDirectory(run).read_report()
     out = run.resolve().with_name(f"{run.resolve().name}-rerun") if out is None else out
 
-    with long_command(out, "the same command goes on") as stop:
+    check_data(data)
+    check_folder(out)
+
+    with long_command(out, "the same command goes on") as stop, progress_bar() as progress:
         from freqfast import training
 
-        with progress_bar() as progress:
-            found = training.rerun(run, out, data, device, progress, stop=stop, command=typed_command())
-        console.print(_table(found))
-        for difference in found.environment:
-            say(f"environment: {difference}")
-        say(f"run directory: {out}")
+        found = training.rerun(run, out, data, device, progress, stop=stop, command=typed_command(), log=say)
+    console.print(_table(found))
+    for difference in found.environment:
+        say(f"environment: {difference}")
+    say(f"run directory: {out}")
 
 
 def _table(found: "Repetition") -> CleanTable:

@@ -4,58 +4,74 @@ import re
 import shlex
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from freqfast.cli.command import complete_recipe, complete_run, option
+from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.output import CleanTable, console, percent, progress_bar, proportion_text, say, typed_command
+from freqfast.cli.output import CleanTable, accuracy_text, console, progress_bar, proportion_text, say, typed_command
 from freqfast.cli.ranks import is_shared
 
 if TYPE_CHECKING:
-    from freqfast.runs.report import RunReport
+    from freqfast.runs.directory import RunDirectory
+    from freqfast.runs.recipe import Recipe
 
-__all__ = ["run"]
+__all__ = ["run", "run_table"]
+
+_FEW_EPOCHS = 2  # of a trial, whose evaluation takes longer than its training
 
 
 def run(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="Name of a recipe (`freqfast recipes` lists them), or package.module:recipe. Not needed with --resume."
+            metavar="RECIPE",
+            autocompletion=complete_recipe,
+            help="A recipe's name (`freqfast recipes` lists them), or package.module:recipe. Not needed with --resume.",
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="An archive, its folder, or a data set's folder; else FREQFAST_DATA, the cache.")
+        Path | None, option("PATH", "An archive, its folder, or a data set's folder; else FREQFAST_DATA, the cache.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run directory, which must not exist yet.")] = None,
+    out: Annotated[
+        Path | None, option("PATH", "The run directory, which must not exist; else runs/...", "-o", "--out")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with an unfinished run directory, exactly.")
+        Path | None, option("RUN", "Go on with an unfinished run directory, exactly.", autocompletion=complete_run)
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of training.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda:0.")] = None,
+    epochs: Annotated[int | None, option("N", "Epochs of training.")] = None,
+    seed: Annotated[int | None, option("N", "Seed of everything random.")] = None,
+    device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override a value (TOML), as in model.width=16 or frequency_proportion.purity=0.8.",
+        option(
+            "KEY=VALUE", "Override a value (TOML), as in model.width=16 or frequency_proportion.purity=0.8.", "--set"
         ),
     ] = None,
+    without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
     save_epochs: Annotated[
         int | None,
-        typer.Option(help="Epochs between two checkpoints; without it one, but no more than 1 % of the time for them."),
+        option("N", "Epochs between two checkpoints; without it one, but no more than 1 % of the time for them."),
     ] = None,
-    save_minutes: Annotated[float, typer.Option(help="Minutes between two checkpoints within an epoch.")] = 10,
+    save_minutes: Annotated[float, option("X", "Minutes between two checkpoints within an epoch.")] = 10,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
 
     Leaves a run directory: recipe.toml, environment.json, metrics.csv, model.safetensors, spectra.h5,
     evaluation.json, report.json.
+
     Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
     run on the CPU.
+
+    Examples:
+        freqfast run quickstart
+        freqfast run quickstart -o runs/plain --without spectral_modulation
+        freqfast run resnet18_cifar10.best --set model.width=16 --seed 1
+        freqfast run --resume runs/plain
     """
     from freqfast.runs.directory import RunDirectory
     from freqfast.runs.recipe import apply_overrides
@@ -66,7 +82,7 @@ def run(
         if value is not None and changes.setdefault(key, value) != value:
             raise ValueError(f"--{key} {value} and --set {key}={changes[key]} contradict each other; leave one out")
     if resume is not None:
-        if changes or out is not None:
+        if changes or without or out is not None:
             raise ValueError(f"--resume goes on with {resume} as it was started; leave --out, --set and the like out")
         out, chosen = resume, RunDirectory(resume).read_recipe()
         if recipe is not None and recipe != chosen.name:
@@ -74,7 +90,7 @@ def run(
     else:
         if recipe is None:
             raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
-        chosen = apply_overrides(load_recipe(recipe), changes)
+        chosen = apply_overrides(_leave_out(load_recipe(recipe), without or ()), changes)
         if out is None:
             # To the microsecond, since a loop may start several at once.
             out = Path("runs") / f"{Path(chosen.name).name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
@@ -82,9 +98,22 @@ def run(
             hint = f"; to go on with it use --resume {out}" if RunDirectory(out).is_started else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
+    check_data(data)
+    check_folder(out)
     finished = RunDirectory(out).is_finished
+    is_trial = resume is None and chosen.epochs <= _FEW_EPOCHS and "test_images" not in changes
+    hints = ["so short a run takes longer to evaluate than to train; --set test_images=100 shortens that"][:is_trial]
+
+    def log(line: str) -> None:
+        say(line)
+        while hints:
+            say(hints.pop())
+
     resuming = f"go on with `freqfast run --resume {shlex.quote(str(out))}`{' on as many ranks' * is_shared()}"
-    with long_command(out, resuming) as stop:
+    with (
+        long_command(out, resuming) as stop,
+        progress_bar() as progress,
+    ):
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy
@@ -92,24 +121,25 @@ def run(
         policy = CheckpointPolicy(minutes=save_minutes)
         if save_epochs is not None:  # who names a number of epochs gets it, whatever it costs
             policy = CheckpointPolicy(epochs=save_epochs, minutes=save_minutes, share=1)
-        with progress_bar() as progress:
-            result = run_recipe(
-                chosen,
-                out,
-                data,
-                device,
-                progress,
-                resume=resume is not None,
-                policy=policy,
-                stop=stop,
-                command=typed_command(),
-            )
-        if finished:
-            say(f"{out} is finished already")
-        console.print(_summary(result.report))
-        for reason in unavailable().values():
-            say(f"not measured: {reason}")
-        say(f"run directory: {out}")
+        run_recipe(
+            chosen,
+            out,
+            data,
+            device,
+            progress,
+            resume=resume is not None,
+            policy=policy,
+            stop=stop,
+            command=typed_command(),
+            log=log,
+        )
+    if finished:
+        say(f"{out} is finished already")
+    console.print(run_table(RunDirectory(out)))
+    for reason in unavailable().values():
+        say(f"not measured: {reason}")
+    say(f"run directory: {out}")
+    _print_next(out)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -136,13 +166,33 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _summary(report: "RunReport") -> CleanTable:
-    table = CleanTable(f"{report.recipe}, {report.epochs} epochs, seed {report.seed}", show_header=False)
-    table.add_row("clean accuracy", f"{percent(report.clean)} %")
-    measured = f"{len(report.accuracy)} corruptions, {report.images} images each"
-    table.add_row("corrupted accuracy", f"{percent(report.corrupted)} % ({measured})")
+def _leave_out(recipe: "Recipe", names: Sequence[str]) -> "Recipe":
+    """The recipe without some of its callbacks.
+
+    Raises:
+        ValueError: If it has no such callback.
+    """
+    for name in names:
+        if name not in recipe.callbacks:
+            raise ValueError(f"--without {name}: the recipe's callbacks are {', '.join(recipe.callbacks) or 'none'}")
+    return replace(recipe, callbacks={name: recipe.callbacks[name] for name in recipe.callbacks if name not in names})
+
+
+def run_table(run: "RunDirectory") -> CleanTable:
+    """The main numbers of a finished run."""
+    from freqfast.corruptions import MEANS
+    from freqfast.robustness.result import CorruptionResult
+
+    report = run.read_report()
+    result = CorruptionResult.load(run.evaluation)
+    intervals = report.intervals or {}
+    epochs = "1 epoch" if report.epochs == 1 else f"{report.epochs} epochs"
+    table = CleanTable(f"{report.recipe}, {epochs}, seed {report.seed}", show_header=False)
+    table.add_row("clean accuracy", accuracy_text(report.clean, intervals.get("clean")))
+    table.add_row("corrupted accuracy", accuracy_text(report.corrupted, result.interval(tuple(report.accuracy))))
+    table.add_row("measured on", f"{len(report.accuracy)} corruptions, {report.images} images each")
     if report.mean15 is not None:
-        table.add_row("mean15", f"{percent(report.mean15)} %")
+        table.add_row("mean15", accuracy_text(report.mean15, result.interval(MEANS["mean15"])))
     proportion = report.proportion
     table.add_row("frequency proportion before", proportion_text(report.bands, proportion.before))
     table.add_row("frequency proportion after", proportion_text(report.bands, proportion.after))
@@ -151,3 +201,12 @@ def _summary(report: "RunReport") -> CleanTable:
     seconds = report.seconds
     table.add_row("seconds", f"{seconds.fit:.0f} training, {seconds.evaluate:.0f} evaluation")
     return table
+
+
+def _print_next(out: Path) -> None:
+    """Name three commands that take the run further."""
+    path = shlex.quote(str(out))
+    say("next:")
+    say(f"  freqfast show {path}")
+    say(f"  freqfast heatmap {path} -o heatmap.png")
+    say(f"  freqfast report {path}")

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import one_line
 from freqfast.cli.files import check_exists
-from freqfast.cli.output import CleanTable, console, percent, say
+from freqfast.cli.output import CleanTable, console, percent, progress_bar, say
+from freqfast.cli.run import run_table
 from rich.box import SIMPLE_HEAD
 from rich.text import Text
 
@@ -23,18 +25,42 @@ _FEW = 3  # bands that have columns of their own beside the bar; more do not fit
 
 
 def show(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="An HDF5 file that freqfast wrote.")],
-    layer: Annotated[str | None, typer.Option(help="Name of the layer; the file's first by default.")] = None,
-    number: Annotated[int | None, typer.Option("--filter", min=0, help="Draw this filter's power spectrum.")] = None,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE",
+            autocompletion=complete_run,
+            help="A run directory, or an HDF5 file that freqfast wrote.",
+        ),
+    ],
+    layer: Annotated[str | None, option("NAME", "Name of the layer; the file's first by default.")] = None,
+    number: Annotated[int | None, option("N", "Draw this filter's power spectrum.", "--filter", min=0)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
 ) -> None:
-    """Show exported spectra: the filters with their bands and energy, and the layer's proportion by band."""
-    check_exists(path, "an HDF5 file that `freqfast spectra` or a run wrote")
+    """Show a run or exported spectra: the filters with their bands and energy, and the layer's proportion by band.
 
-    from freqfast.spectra.h5 import check_readable, read_layers, read_spectra
+    Of a finished run also its accuracy.
 
-    check_readable(path)
-    layers = read_layers(path) if layer is None and number is None else [read_spectra(path, layer)]
+    Examples:
+        freqfast show runs/first
+        freqfast show filters.h5 --layer conv1 --filter 3
+    """
+    check_exists(path, "a run directory, or an HDF5 file that `freqfast spectra` or a run wrote")
+
+    from freqfast.runs.directory import RunDirectory
+
+    run = RunDirectory(path)
+    if path.is_dir():
+        run.read_recipe()  # refuses any other folder
+        path = run.spectra
+    if run.is_finished and number is None and not as_json:
+        console.print(run_table(run))
+
+    with progress_bar():
+        from freqfast.spectra.h5 import check_readable, read_layers, read_spectra
+
+        check_readable(path)
+        layers = read_layers(path) if layer is None and number is None else [read_spectra(path, layer)]
     shown = layers[0]
     if number is not None and number >= len(shown.power):
         raise ValueError(f"layer {shown.layer} has no filter {number}; its filters are 0 to {len(shown.power) - 1}")

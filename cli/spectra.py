@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import check_output
 from freqfast.cli.interrupts import interruptible
@@ -21,44 +22,50 @@ __all__ = ["spectra"]
 
 def spectra(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file to write.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)],
+    out: Annotated[Path, option("FILE.h5", "The HDF5 file to write.", "-o", "--out")],
     layers: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "NAME,...",
+            "Names of the convolutions, separated by commas, or all; the first spatial one by default.",
             "--layers",
             "--layer",
-            help="Names of the convolutions, separated by commas, or all; the first spatial one by default.",
         ),
     ] = None,
-    points: Annotated[int, typer.Option(max=512, help="Points per axis of the spectra.")] = 32,
-    bands: Annotated[int, typer.Option(min=1, max=16, help="Number of bands of equal area.")] = 2,
+    points: Annotated[int, option("N", "Points per axis of the spectra.", max=512)] = 32,
+    bands: Annotated[int, option("N", "Number of bands of equal area.", min=1, max=16)] = 2,
     weights: Weights = None,
     pretrained: Pretrained = False,
-    classes: Classes = 1000,
+    classes: Classes = 10,
 ) -> None:
-    """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py."""
+    """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py.
+
+    Examples:
+        freqfast spectra runs/first -o filters.h5
+        freqfast spectra timm:resnet18 -o filters.h5 --layers all
+    """
     check_model(context, model)
-    check_output(output, ("h5", "hdf5", "nxs"))
+    check_output(out, ("h5", "hdf5", "nxs"))
 
-    from freqfast.runs.directory import RunDirectory
-    from freqfast.spectra import measure_layers, spatial_layers
-    from freqfast.spectra.h5 import write_spectra
-    from freqfast.spectral.bands import Bands
-
-    run = RunDirectory(model)
     with interruptible(), progress_bar() as progress:
+        from freqfast.runs.directory import RunDirectory
+        from freqfast.spectra import measure_layers, spatial_layers
+        from freqfast.spectra.h5 import write_spectra
+        from freqfast.spectral.bands import Bands
+
+        run = RunDirectory(model)
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
         provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
         provenance["command"] = typed_command()
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    replaces_record = output.exists() and run.spectra.exists() and output.samefile(run.spectra)
+    replaces_record = out.exists() and run.spectra.exists() and out.samefile(run.spectra)
     measured = _with_record(measured, run.spectra, replaces_record)
-    write_spectra(output, measured)
+    write_spectra(out, measured)
     first = measured[0]
-    told = f"{output}: {len(first.power)} filters of layer {first.layer}, "
+    told = f"{out}: {len(first.power)} filters of layer {first.layer}, "
     told += proportion_text(first.bands.names, first.proportion.tolist())
     if len(measured) > 1:
         told += f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"

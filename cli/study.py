@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from freqfast.cli.command import option
 from freqfast.cli.errors import one_line, print_error
-from freqfast.cli.files import check_exists, check_output, save_figure
+from freqfast.cli.files import check_data, check_exists, check_folder, check_output, save_figure
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.options import refuse
 from freqfast.cli.output import console, progress_bar, say
@@ -27,23 +28,23 @@ def study(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study: arms, seeds, settings.")],
     out: Annotated[
-        Path | None, typer.Option(help="The study's folder, continued where it exists; by default runs/STUDY.")
+        Path | None,
+        option("PATH", "The study's folder, continued where it exists; by default runs/STUDY.", "-o", "--out"),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Where CIFAR-10 is, as for `freqfast run`.")] = None,
-    arm: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this arm only; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(metavar="N", help="Run this seed only; may be repeated.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time on this machine.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of each run; by default the cores shared out.")
+    module: Annotated[
+        list[str] | None, option("NAME", "Import this module, whose recipes the study names as NAME:RECIPE.")
     ] = None,
+    data: Annotated[Path | None, option("PATH", "Where CIFAR-10 is, as for `freqfast run`.")] = None,
+    arm: Annotated[list[str] | None, option("NAME", "Run this arm only; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, option("N", "Run this seed only; may be repeated.")] = None,
+    jobs: Annotated[int, option("N", "Runs at a time on this machine.", min=1)] = 1,
+    threads: Annotated[int | None, option("N", "Threads of each run; by default the cores shared out.", min=1)] = None,
     device: Annotated[
-        str | None, typer.Option(help="Where to train; by default a GPU for each run in turn, if there are any.")
+        str | None, option("NAME", "Where to train; by default a GPU for each run in turn, if there are any.")
     ] = None,
     slurm: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE,...", help="Run as a Slurm job array, as in partition=gpu,gpus=1,time=240 (minutes)."
-        ),
+        option("KEY=VALUE,...", "Run as a Slurm job array, as in partition=gpu,gpus=1,time=240 (minutes)."),
     ] = None,
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Also run here what the result file has from elsewhere, and compare.")
@@ -55,14 +56,12 @@ def study(
         ),
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
-    against: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Print differences to this arm, instead of to the baseline.")
-    ] = None,
+    against: Annotated[str | None, option("NAME", "Print differences to this arm, instead of to the baseline.")] = None,
     results: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="A result file to continue: its runs count as finished, new ones are added. By default "
+        option(
+            "FILE.json",
+            "A result file to continue: its runs count as finished, new ones are added. By default "
             "STUDY.results.json beside the study file, which is only read.",
         ),
     ] = None,
@@ -71,18 +70,27 @@ def study(
 
     Leaves runs/ARM/seed-N, results.json and figures in the folder. A run that fails does not stop the others; the same
     command again runs what is left. With a result file, --table needs neither the runs nor the data.
+
+    Examples:
+        freqfast study low.toml --jobs 2
+        freqfast study low.toml --table --markdown
+        freqfast study low.toml --slurm partition=gpu,gpus=1,time=240
     """
+    from freqfast.runs.directory import RunDirectory
+
     check_exists(file, "a study file (.toml)")
     if slurm:
         refuse(context, "Slurm itself says how many runs go on at a time", {"jobs"})
     out = out or Path("runs") / file.stem
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file; choose another --out")
     check_output(results)
+    check_data(data)
+    if RunDirectory(out).is_started:
+        raise FileExistsError(f"{out} is the directory of a run; choose another --out")
+    check_folder(out)
 
     from freqfast.study import StudyResults, gather, load_study, merge, published_path, read_results, run_study
 
-    plan = load_study(file)
+    plan = load_study(file, module or ())
     asked = {run.name for run in plan.runs(arm or (), seed or ())}  # refuses names that the study has not
     if against:
         plan.runs([against])
@@ -110,6 +118,7 @@ def study(
                 progress=progress,
                 ended=_print_end,
                 stop=stop,
+                log=_print_log,
             )
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
@@ -164,6 +173,10 @@ def _slurm_value(text: str) -> int | bool | str:
     if text in ("true", "false"):
         return text == "true"
     return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _print_log(line: str) -> None:
+    print(one_line(line), file=sys.stderr)
 
 
 def _print_end(run: "PlannedRun", error: str | None) -> None:

@@ -19,12 +19,29 @@ __all__ = [
     "lock_folder",
     "name_folder",
     "new_folder",
+    "of_user",
     "read_file",
     "remove_temporaries",
     "replacing",
     "require_file",
     "write_text",
 ]
+
+
+def of_user(path: str | Path) -> Path:
+    """A path whose ~ or ~user stands for a home folder.
+
+    Raises:
+        ValueError: If there is no such user.
+
+    Examples:
+        >>> of_user("data/images").as_posix()
+        'data/images'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such user; write ./{path} for a folder of that name") from None
 
 
 def require_file(path: str | Path) -> None:

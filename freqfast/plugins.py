@@ -21,6 +21,8 @@ GROUPS = {
 }
 """The groups of entry points: what a package registers under ``freqfast.<group>``, and what messages call one."""
 
+_ABSENT = object()
+
 
 def _registered(group: str) -> list[EntryPoint]:
     try:
@@ -85,16 +87,16 @@ def import_object(text: str) -> Any:
         6.283185307179586
     """
     module, _, name = text.partition(":")
-    with importable(module):
-        try:
+    try:
+        with importable(module):
             found = _import_file(module) if module.endswith(".py") else importlib.import_module(module)
-        except (Exception, SystemExit) as error:  # a script that reads its own command line ends the process
-            reason = " ".join(str(error).split())[:150]
-            raise ValueError(f"{text} cannot be imported ({type(error).__name__}: {reason})") from None
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise ValueError(f"{text}: {module} has no {name}")
-        found = getattr(found, part)
+            for part in name.split("."):
+                found = getattr(found, part, _ABSENT)  # which may run code too
+    except (Exception, SystemExit) as error:  # a script that reads its own command line ends the process
+        reason = " ".join(str(error).split())[:150]
+        raise ValueError(f"{text} cannot be imported ({type(error).__name__}: {reason})") from None
+    if found is _ABSENT:
+        raise ValueError(f"{text}: {module} has no {name}")
     return found
 
 

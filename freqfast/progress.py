@@ -4,10 +4,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Progress", "RunStoppedError", "Stop", "notebook_progress", "stopping"]
+__all__ = ["Log", "Progress", "RunStoppedError", "Stop", "notebook_progress", "stopping"]
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, message)``."""
+
+Log = Callable[[str], object]
+"""Called with a line that is worth keeping, such as one on an epoch."""
 
 Stop = Callable[[], int | None]
 """Returns the number of a signal if the work is to stop, else None."""

@@ -3,6 +3,8 @@
 Three ideas at once: three quarters of the filters low-frequency, a learned modulation, perturbed samples.
 """
 
+from dataclasses import replace
+
 from freqfast import Recipe
 
 quickstart = Recipe(
@@ -18,3 +20,5 @@ quickstart = Recipe(
         "spectrum_perturbation": {"share": 0.25},
     },
 )
+
+quickstart_baseline = replace(quickstart, description="the same without any callback, to compare with", callbacks={})

@@ -45,12 +45,13 @@ def describe_command(name: str, command: Any) -> str:
     context = command.make_context(name, [], resilient_parsing=True)
     command = context.command
     usage = " ".join(("freqfast", name, *command.collect_usage_pieces(context)))
-    parts = [f"## freqfast {name}", f"```text\n{usage}\n```", help_text(command)]
+    examples = "\n".join(line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  "))
+    parts = [f"## freqfast {name}", f"```text\n{usage}\n```", help_text(command), f"```sh\n{examples}\n```"]
     panels: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.params:
         default = "Arguments" if parameter.param_type_name == "argument" else "Options"
         panel = panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, [])
-        panel.append((parameter_name(parameter, context), parameter_text(parameter)))
+        panel.append((parameter_name(parameter), parameter_text(parameter)))
     return "\n\n".join([*parts, *(table((title, ""), rows) for title, rows in panels.items())])
 
 
@@ -59,13 +60,11 @@ def help_text(command: Any) -> str:
     return inspect.cleandoc(command.help or "").replace("\b", "").replace("\f", "").replace("<", "\\<")
 
 
-def parameter_name(parameter: Any, context: Any) -> str:
+def parameter_name(parameter: Any) -> str:
     """An argument's name, or an option's with what it takes."""
     if parameter.param_type_name == "argument":
         return code(parameter.metavar or parameter.name.upper())
-    newer = hasattr(parameter, "display_type")  # Typer from 0.25 on has no types of Click
-    kind = parameter.display_type(context) if newer else parameter.type.name
-    takes = "" if parameter.is_flag else f" {parameter.metavar or kind.strip('<>').upper()}"
+    takes = "" if parameter.is_flag else f" {parameter.metavar}"
     return ", ".join(code(name + takes) for name in parameter.opts)
 
 

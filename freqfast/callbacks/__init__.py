@@ -27,7 +27,7 @@ from freqfast.callbacks.equalization import SpectrumEqualization
 from freqfast.callbacks.modulation import SpectralModulation
 from freqfast.callbacks.perturbation import SpectrumPerturbation
 from freqfast.callbacks.precision import AutoPrecision
-from freqfast.callbacks.progress import FitProgress
+from freqfast.callbacks.progress import EpochLog, FitProgress
 from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.callbacks.recombination import AmplitudePhaseRecombination, HybridAugment
 from freqfast.callbacks.recorder import SpectrumRecorder
@@ -40,6 +40,7 @@ __all__ = [
     "AugMix",
     "AutoPrecision",
     "BatchNormEstimation",
+    "EpochLog",
     "FitProgress",
     "FourierBasisAugmentation",
     "FrequencyProportion",

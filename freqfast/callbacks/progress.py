@@ -1,11 +1,16 @@
-"""Report a fit's progress to a function."""
+"""Report a fit's progress to a function: every step, or a line an epoch."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
 
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
 
 from freqfast.progress import Progress
 
-__all__ = ["FitProgress"]
+__all__ = ["EpochLog", "FitProgress", "epoch_line"]
 
 
 class FitProgress(Callback):
@@ -31,3 +36,61 @@ class FitProgress(Callback):
         done = learn.epoch * learn.n_iter + learn.iter + 1
         loss = f", loss {float(learn.smooth_loss):.3f}" if hasattr(learn, "smooth_loss") else ""
         self.progress(done, learn.n_epoch * learn.n_iter, f"epoch {learn.epoch + 1}/{learn.n_epoch}{loss}")
+
+
+def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: tuple[str, ...], seconds: float) -> str:
+    """A line on an epoch.
+
+    Args:
+        epoch: The epoch, from 1.
+        epochs: Epochs of the fit.
+        values: fastai's row of the table of metrics, by the names of its columns.
+        bands: Names of the columns that are shares of the filters.
+        seconds: What the epoch took.
+
+    Examples:
+        >>> row = {"epoch": 0, "train_loss": 0.7, "valid_loss": 0.9, "accuracy": 0.8, "low": 0.75, "time": "00:03"}
+        >>> epoch_line(1, 3, row, ("low",), seconds=40)
+        'epoch 1/3: loss 0.700, validation 0.900, accuracy 80.00 %, low 75 %, 0:01:20 left'
+    """
+    words = {"train_loss": "loss", "valid_loss": "validation"}
+    parts = []
+    for name, value in values.items():
+        if name == "accuracy":
+            parts.append(f"accuracy {100 * value:.2f} %")
+        elif name in bands:
+            parts.append(f"{name} {100 * value:.3g} %")
+        elif isinstance(value, float):
+            parts.append(f"{words.get(name, name)} {value:.3f}")
+    if epoch < epochs:
+        parts.append(f"{timedelta(seconds=round(seconds * (epochs - epoch)))} left")
+    return f"epoch {epoch}/{epochs}: {', '.join(parts)}"
+
+
+class EpochLog(Callback):
+    """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
+
+    Args:
+        log: The function, such as ``print``.
+
+    Examples:
+        >>> EpochLog(print)
+        EpochLog
+    """
+
+    order = FitProgress.order + 10  # after the callbacks that add columns
+
+    def __init__(self, log: Callable[[str], object]) -> None:
+        self.log = log
+
+    def before_epoch(self) -> None:
+        """Note when the epoch begins."""
+        self.began = time.monotonic()
+
+    def after_epoch(self) -> None:
+        """Tell of the epoch."""
+        learn = self.learn
+        values = dict(zip(learn.recorder.metric_names, learn.recorder.log, strict=False))
+        shown = getattr(learn, "spectrum_recorder", None)
+        bands = shown.bands.names if shown is not None else ()
+        self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, time.monotonic() - self.began))

@@ -4,18 +4,20 @@ A new corruption is a function `Corruption` and an entry here, or an entry point
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias, cast
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from freqfast.corruptions.photographs import find_photographs
-from freqfast.corruptions.streams import BatchRandom
 from freqfast.corruptions.tables import Table, parameters
 from freqfast.plugins import find_plugins, load_plugin
 
-Corruption: TypeAlias = Callable[[Tensor, int, BatchRandom], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from freqfast.corruptions.streams import BatchRandom
+
+Corruption: TypeAlias = "Callable[[Tensor, int, BatchRandom], Tensor]"
 """``(images, severity, rng) -> images``: uint8 ``(n, 3, H, W)`` in and out, severity 1 to 5.
 
 Image ``k`` of the batch may draw only from row ``k`` of what ``rng`` gives, and its result may not depend on the other
@@ -193,6 +195,18 @@ def find_set(which: str, table: Table) -> tuple[str, ...]:
     return IMAGENET_C_BAR if (which, table) == ("bar", "imagenet") else SETS[which]
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Check that there are corruptions of these names; nothing is imported.
+
+    Raises:
+        ValueError: If there is none of a name; the message lists those that exist.
+    """
+    known = (*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions())
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no corruption is called {name!r}; there are {', '.join(known)}")
+
+
 def find_corruption(name: str, frost_dir: str | Path | None = None, table: Table = "cifar10") -> Corruption:
     """The function of a corruption, a built-in one with its parameters of a table.
 
@@ -204,10 +218,9 @@ def find_corruption(name: str, frost_dir: str | Path | None = None, table: Table
         function = getattr(importlib.import_module(f"freqfast.corruptions.{_MODULES[name]}"), name)
         files = {"photographs": find_photographs(frost_dir)} if name == "frost" else {}
         return lambda images, severity, rng: function(images, rng, **parameters(name, table, severity), **files)
-    if (point := find_plugins("corruptions").get(name)) is not None:
-        found = load_plugin("corruptions", point)
-        if not callable(found):
-            raise ValueError(f"corruption entry point {name!r} ({point.value}) is no function")
-        return cast(Corruption, found)
-    known = ", ".join((*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions()))
-    raise ValueError(f"no corruption is called {name!r}; there are {known}")
+    check_names([name])
+    point = find_plugins("corruptions")[name]
+    found = load_plugin("corruptions", point)
+    if not callable(found):
+        raise ValueError(f"corruption entry point {name!r} ({point.value}) is no function")
+    return cast(Corruption, found)

@@ -14,7 +14,7 @@ import pooch
 
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.members import files_under
-from freqfast.files import new_folder
+from freqfast.files import new_folder, of_user
 from freqfast.records import read_record, write_record
 
 __all__ = ["fingerprint", "folder", "load", "recall", "store"]
@@ -34,7 +34,7 @@ class _Header:
 
 def folder() -> Path:
     """The cache: FREQFAST_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("FREQFAST_CACHE") or pooch.os_cache("freqfast")).expanduser()
+    return of_user(os.environ.get("FREQFAST_CACHE") or pooch.os_cache("freqfast"))
 
 
 def fingerprint(source: Path) -> str:

@@ -13,6 +13,7 @@ from freqfast.data.cifar10 import ARCHIVE, BATCHES, decode_batches, download_cif
 from freqfast.data.folders import TEST_SPLITS, decode_tree, is_tree_image
 from freqfast.data.images import ImageData
 from freqfast.data.members import open_files
+from freqfast.files import of_user
 from freqfast.progress import Progress
 
 __all__ = ["load_stored", "named_place"]
@@ -62,7 +63,7 @@ def _named_source(place: Path | None) -> Path | None:
     if (given := named_place(place)) is None:
         return None
     origin = "" if place else "FREQFAST_DATA="
-    named = Path(given).expanduser()
+    named = of_user(given)
     if not named.exists():
         raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
     if (found := _locate(named)) is None:

@@ -144,7 +144,7 @@ def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
     """
     try:
         model = build()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())[:150]
         raise ValueError(f"{what} cannot be built ({type(error).__name__}: {reason})") from None
     if not isinstance(model, nn.Module):

@@ -166,5 +166,5 @@ def hash_weights(model: nn.Module) -> str:
     for name, tensor in sorted(names_of_before(model.state_dict()).items()):
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from freqfast.models.file import MODEL_FILE, Header, read_header, update_tensors
+from freqfast.models import MODEL_FILE
+from freqfast.models.file import Header, read_header, update_tensors
 from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts, update_names
 from freqfast.models.state_dicts import load_state, misfit, require_finite, without_prefixes
 from freqfast.spectral.surgery import unwrap

@@ -9,26 +9,10 @@ follows from them (`metrics`), is saved, loaded and merged. `comparison` puts tw
 >>> low, high = wilson_interval(right=90, total=100)
 >>> round(low, 3), round(high, 3)
 (0.826, 0.945)
+
+Names load on first use: to read a result should not cost torch.
 """
 
-from freqfast.robustness.cells import CLEAN, Cell, CellSource
-from freqfast.robustness.comparison import Comparison, compare
-from freqfast.robustness.evaluation import evaluate_cells, evaluate_source
-from freqfast.robustness.outcomes import Outcomes
-from freqfast.robustness.provenance import Provenance
-from freqfast.robustness.result import CorruptionResult
-from freqfast.robustness.sources import corrupted_source
+import lazy_loader
 
-__all__ = [
-    "CLEAN",
-    "Cell",
-    "CellSource",
-    "Comparison",
-    "CorruptionResult",
-    "Outcomes",
-    "Provenance",
-    "compare",
-    "corrupted_source",
-    "evaluate_cells",
-    "evaluate_source",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -179,8 +179,8 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
     Args:
         recipe: Where to start.
-        settings: Values by dotted key: a field (``epochs``), an option of the model (``model.width``), or an argument
-            of a callback that the recipe has (``frequency_proportion.purity``).
+        settings: Values by dotted key: a field (``epochs``, or ``callbacks`` for all of them), an option of the model
+            (``model.width``), or an argument of a callback that the recipe has (``frequency_proportion.purity``).
 
     Returns:
         A new recipe. Another ``model`` starts without the options of the one before. Options of the model and arguments
@@ -194,8 +194,8 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         >>> small.epochs, small.model_options
         (1, {'width': 16})
     """
-    names = [f.name for f in fields(recipe) if f.name not in ("name", "callbacks")]
-    values = deepcopy({name: getattr(recipe, name) for name in (*names, "callbacks")})
+    names = [f.name for f in fields(recipe) if f.name != "name"]
+    values = deepcopy({name: getattr(recipe, name) for name in names})
     if settings.get("model", recipe.model) != recipe.model:
         values["model_options"] = {}
     for key, value in settings.items():

@@ -1,7 +1,7 @@
 """The study file: which recipes are compared, under which settings and seeds."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from freqfast.records import read_record
 from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields
-from freqfast.runs.registry import find_recipe
+from freqfast.runs.registry import find_recipe, load_recipe
 
 __all__ = ["Arm", "PlannedRun", "Study", "load_study"]
 
@@ -179,7 +179,7 @@ class _StudyFile:
     arms: Annotated[Mapping[ArmName, _ArmTable], Field(min_length=1)]
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path, modules: Collection[str] = ()) -> Study:
     """Read a study file.
 
     A study file is TOML::
@@ -197,7 +197,7 @@ def load_study(path: str | Path) -> Study:
         test_images = 0  # all of them under each corruption
 
         [arms.baseline]
-        recipe = "resnet18_cifar10.baseline"
+        recipe = "resnet18_cifar10.baseline"  # or "module:recipe", if the caller lets `module` be imported
 
         [arms.low]
         recipe = "resnet18_cifar10.baseline"
@@ -211,6 +211,8 @@ def load_study(path: str | Path) -> Study:
 
     Args:
         path: The file.
+        modules: Modules whose recipes the file may name as ``module:recipe``. They are imported, which runs their code;
+            no other code is run for a file's sake.
 
     Returns:
         The study, its arms with all settings.
@@ -228,7 +230,7 @@ def load_study(path: str | Path) -> Study:
         raise FileNotFoundError(f"{path} does not exist; name a study file (.toml)")
     file = read_record(path, _StudyFile)
     try:
-        arms = tuple(_arm(name, table, file) for name, table in file.arms.items())
+        arms = tuple(_arm(name, table, file, modules) for name, table in file.arms.items())
         _check_arms(arms, file.baseline)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -236,13 +238,13 @@ def load_study(path: str | Path) -> Study:
     return Study(file.title, file.description, file.baseline, arms, target, file.bar)
 
 
-def _arm(name: str, table: _ArmTable, file: _StudyFile) -> Arm:
+def _arm(name: str, table: _ArmTable, file: _StudyFile, modules: Collection[str]) -> Arm:
     settings = {**file.settings, **table.settings}
     try:
         for key, hint in _ELSEWHERE.items():
             if key in settings:
                 raise ValueError(f"settings must not set {key}; {hint}")
-        found = find_recipe(table.recipe)
+        found = _find_recipe(table.recipe, modules)
         callbacks = {callback: dict(options) for callback, options in found.callbacks.items()}
         for callback, options in table.callbacks.items():
             callbacks.setdefault(callback, {}).update(options)
@@ -251,6 +253,15 @@ def _arm(name: str, table: _ArmTable, file: _StudyFile) -> Arm:
     except ValueError as error:
         raise ValueError(f"arms.{name}: {error}") from None
     return Arm(name, recipe, file.seeds if table.seeds is None else table.seeds)
+
+
+def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
+    module, colon, _ = name.partition(":")
+    if not colon:
+        return find_recipe(name)
+    if module not in modules:
+        raise ValueError(f"recipe {name!r} is code of the module {module!r}; to let it be imported, name it in modules")
+    return load_recipe(name)
 
 
 def _check_arms(arms: Sequence[Arm], baseline: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from freqfast.progress import Progress, Stop
+from freqfast.progress import Log, Progress, Stop
 from freqfast.study.job import Job
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class InlineExecutor:
     Args:
         progress: See `Job.perform`.
         stop: See there.
+        log: See there.
 
     Attributes:
         free: How many jobs may be started now.
@@ -40,8 +41,8 @@ class InlineExecutor:
 
     free = 1
 
-    def __init__(self, progress: Progress, stop: Stop) -> None:
-        self._progress, self._stop = progress, stop
+    def __init__(self, progress: Progress, stop: Stop, log: Log | None = None) -> None:
+        self._progress, self._stop, self._log = progress, stop, log
         self._ended: list[tuple[Job, str | None]] = []
 
     def start(self, jobs: Sequence[Job]) -> None:
@@ -50,7 +51,7 @@ class InlineExecutor:
         Raises:
             RunStoppedError: If `stop` gave a signal.
         """
-        self._ended += [(job, job.perform(self._progress, self._stop)) for job in jobs]
+        self._ended += [(job, job.perform(self._progress, self._stop, self._log)) for job in jobs]
 
     def ended(self) -> list[tuple[Job, str | None]]:
         """The jobs that have ended since the last call, with their errors or None."""
@@ -154,6 +155,10 @@ def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Map
     return SubmititExecutor(executor, [None] * jobs, threads)
 
 
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 (into the job's own log)
+
+
 class LocalTask:
     """What submitit calls in a process on this machine."""
 
@@ -162,7 +167,7 @@ class LocalTask:
     def __call__(self, job: Job) -> str | None:
         """Perform a job; SIGTERM, which its controller passes on, makes the run save and stop."""
         signal.signal(signal.SIGTERM, self._note)
-        return job.perform(stop=lambda: self.signum)
+        return job.perform(stop=lambda: self.signum, log=_print_line)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
@@ -178,7 +183,7 @@ class SlurmTask:
 
         if JobEnvironment().num_tasks > 1:
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-        return job.perform()
+        return job.perform(log=_print_line)
 
     def checkpoint(self, job: Job) -> "submitit.helpers.DelayedSubmission":
         """The same again, since a run goes on from its last checkpoint."""

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.files import write_text
-from freqfast.progress import Progress, RunStoppedError, Stop, stopping
+from freqfast.progress import Log, Progress, RunStoppedError, Stop, stopping
 from freqfast.study.c_bar import evaluate_c_bar
 from freqfast.study.definition import PlannedRun
 from freqfast.study.folder import StudyFolder
 
-__all__ = ["Job"]
+__all__ = ["Held", "Job"]
+
+
+class Held(str):
+    """Why a run was not carried out that has not failed: another process works on it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, eq=False)  # a job is itself; recipes do not hash
@@ -45,12 +51,18 @@ class Job:
         except OSError:
             return 0
 
-    def perform(self, progress: Progress | None = None, stop: Stop = lambda: None) -> str | None:
+    def perform(
+        self, progress: Progress | None = None, stop: Stop = lambda: None, log: Log | None = None
+    ) -> str | None:
         """Start the run or go on with it; an error is returned as one line, and kept beside the run directory.
 
         Args:
             progress: See `freqfast.training.run_recipe`.
             stop: See there.
+            log: See there; lines begin with the run's name.
+
+        Returns:
+            The error, a `Held` if it is none of the run's; None if the run is finished.
 
         Raises:
             RunStoppedError: If `stop` gave a signal.
@@ -69,12 +81,19 @@ class Job:
         directory = self.folder.run(self.run)
         try:
             run = run_recipe(
-                self.run.recipe, directory.path, self.data_path, self.device, progress, resume=True, stop=stop
+                self.run.recipe,
+                directory.path,
+                self.data_path,
+                self.device,
+                progress,
+                resume=True,
+                stop=stop,
+                log=log and (lambda line: log(f"{self.run.name}: {line}")),
             )
             if self.c_bar and is_first and not directory.c_bar.exists():
                 evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
-        except (BlockingIOError, FileExistsError) as error:  # another process works on it: no failure of the run
-            return str(error)
+        except (BlockingIOError, FileExistsError) as error:
+            return Held(error)
         except Exception as error:
             if isinstance(error, RunStoppedError) and error.signum is not None:
                 raise

@@ -167,12 +167,13 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
     Raises:
         ValueError: If the directory is of another recipe, or a file in it is corrupt.
     """
-    from freqfast.models.classifier import hash_weights
-    from freqfast.runs.run import load_run  # torch, which a name that the study has not shall not wait for
-
     directory = folder.run(run)
     if not directory.is_finished:
         return None
+
+    from freqfast.models.classifier import hash_weights
+    from freqfast.runs.run import load_run  # torch: not for results that are in a file
+
     found = load_run(directory.path)
     if difference := run.difference(found.recipe):
         raise ValueError(f"{directory.path} {difference}; remove it, or rename the arm")

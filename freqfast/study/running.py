@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.progress import Progress, RunStoppedError, Stop
+from freqfast.progress import Log, Progress, RunStoppedError, Stop
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import (
     InlineExecutor,
@@ -20,7 +20,7 @@ from freqfast.study.executors import (
     slurm_executor,
 )
 from freqfast.study.folder import StudyFolder
-from freqfast.study.job import Job
+from freqfast.study.job import Held, Job
 
 if TYPE_CHECKING:
     from freqfast.data import ImageData
@@ -74,6 +74,7 @@ def run_study(
     progress: Progress | None = None,
     ended: Ended | None = None,
     stop: Stop = lambda: None,
+    log: Log | None = None,
 ) -> dict[str, str]:
     """Run what is not finished yet; a call that is cut off goes on where it was when called again.
 
@@ -95,9 +96,10 @@ def run_study(
         progress: Called as ``progress(epochs done, epochs to do, message)``.
         ended: Called as a run ends, with its error or None.
         stop: Asked all the time for the number of a signal that wants the study to stop; None if none does.
+        log: Called with a line on each epoch of a run in this process; runs of other processes print it to their logs.
 
     Returns:
-        Errors by name of run.
+        Errors by name of run. A run that another process works on, such as the same study's elsewhere, has none.
 
     Raises:
         ValueError: If an arm, a seed, a recipe, the data, the device or a parameter does not fit.
@@ -142,7 +144,7 @@ def run_study(
         gpus = _gpus(device)
         executor = local_executor(folder.jobs, [gpus[i % len(gpus)] for i in range(jobs)], threads)
     else:
-        executor = InlineExecutor(lambda done, total, message: account.report(message), stop)
+        executor = InlineExecutor(lambda done, total, message: account.report(message), stop, log)
     perform_all(executor, todo, account)
     return errors | account.errors
 
@@ -173,7 +175,7 @@ class Account:
         self.running.remove(job)
         self._ended_runs += 1
         self._ended_epochs += job.run.recipe.epochs
-        if error is not None:
+        if error is not None and not isinstance(error, Held):
             self.errors[job.run.name] = error
         if self._ended is not None:
             self._ended(job.run, error)

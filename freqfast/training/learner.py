@@ -10,6 +10,7 @@ from typing import Any
 import fastai.callback.schedule  # noqa: F401 (gives Learner its fit_one_cycle)
 import torch
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
@@ -29,7 +30,7 @@ from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.surgery import find_conv
 from freqfast.training.loop import ResumableLearner
 
-__all__ = ["build_callbacks", "build_learner", "filter_proportion", "fit_recipe", "model_spec"]
+__all__ = ["build_callbacks", "build_learner", "filter_proportion", "fit_recipe", "model_spec", "try_settings"]
 
 
 def build_callbacks(recipe: Recipe) -> list[Callback]:
@@ -71,6 +72,20 @@ def _built(name: str, kind: type[Callback], options: Mapping[str, Any]) -> Callb
         return kind(**values)
     except Exception as error:
         raise ValueError(f"{name}: {error or type(error).__name__}") from None
+
+
+def try_settings(recipe: Recipe) -> None:
+    """Build a recipe's model and callbacks without any data, so that what does not fit is refused before it is loaded.
+
+    Raises:
+        ValueError: As `build_learner`.
+
+    Examples:
+        >>> try_settings(Recipe("wide", model_options={"width": 16}))
+    """
+    callbacks = build_callbacks(recipe)
+    model = ModelSpec(recipe.model, {"classes": 2, **recipe.model_options}).build()
+    Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)
 
 
 def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:

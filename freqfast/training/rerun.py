@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from freqfast.progress import Progress, Stop
+from freqfast.progress import Log, Progress, Stop
 from freqfast.runs.environment import environment_differences
 from freqfast.runs.run import Run, load_run
 from freqfast.training.run import run_recipe
@@ -52,6 +52,7 @@ def rerun(
     *,
     stop: Stop = lambda: None,
     command: str | None = None,
+    log: Log | None = None,
 ) -> Repetition:
     """Repeat a finished run with its recipe, data, device, threads and precision, and compare.
 
@@ -63,6 +64,7 @@ def rerun(
         progress: Called as ``progress(done, total, message)``.
         stop: See `run_recipe`.
         command: The shell command that repeats the run, to be kept with the repetition.
+        log: See there; silent by default.
 
     Returns:
         Both runs, and how they differ.
@@ -80,7 +82,7 @@ def rerun(
     if Path(out).resolve() == first.path.resolve():
         raise ValueError(f"{out} is the run itself; choose another out")
     second = run_recipe(
-        first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first, command=command
+        first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first, command=command, log=log
     )
     return _compared(first, second)
 

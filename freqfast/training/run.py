@@ -3,16 +3,18 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
 from fastai.callback.core import Callback
 
-from freqfast.callbacks import FitProgress
+from freqfast.callbacks import EpochLog, FitProgress
 from freqfast.compute.memory import memory_error
 from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.models.file import check_readable
-from freqfast.progress import Progress, RunStoppedError, Stop, notebook_progress, stopping
+from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import Run, load_run
@@ -38,6 +40,7 @@ def run_recipe(
     stop: Stop = lambda: None,
     like: Run | None = None,
     command: str | None = None,
+    log: Log | None = partial(print, flush=True),  # noqa: B008
 ) -> Run:
     """Train, evaluate and export a recipe into a run directory; see `freqfast.runs.directory` for what it holds.
 
@@ -57,6 +60,7 @@ def run_recipe(
         stop: Asked after each step for the number of a signal that wants the run to stop; None if none does.
         like: A run whose data path, device, number of threads and precision a new run takes over.
         command: The shell command that starts the run, to be kept with it.
+        log: Called with a line on each epoch and on the evaluation; None for silence.
 
     Returns:
         The finished run.
@@ -106,8 +110,11 @@ def run_recipe(
             return _finished(directory, ranks)
         policy = policy or CheckpointPolicy()
         keeper = FitKeeper(directory, _origin(prepared), policy, stop, lambda: check_readable(prepared.stored), ranks)
+        log = log if log is not None and ranks.is_first else (lambda line: None)
+        log(_first_line(prepared))
         with ranks.leaving_on_error(), _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
-            _fit(prepared, keeper, progress, ranks)
+            _fit(prepared, keeper, progress, log, ranks)
+            log(f"trained in {timedelta(seconds=round(keeper.seconds))}; evaluating clean and corrupted images")
             write_outcome(prepared, keeper.seconds, watched, ranks)
         return _finished(directory, ranks)
 
@@ -122,7 +129,14 @@ def _origin(prepared: PreparedRun) -> Origin:
     )
 
 
-def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, ranks: Ranks) -> None:
+def _first_line(prepared: PreparedRun) -> str:
+    recipe, environment = prepared.recipe, prepared.environment
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    where = f"{environment.device} in {environment.precision}"
+    return f"{recipe.name or 'training'}: {epochs} of {len(prepared.learn.dls.train)} steps on {where}"
+
+
+def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, log: Log, ranks: Ranks) -> None:
     """Train from the last checkpoint to the end.
 
     Raises:
@@ -130,7 +144,9 @@ def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, ra
     """
     learn, watch = prepared.learn, DivergenceWatch(ranks)
     learn.keeper = keeper
-    extra: list[Callback] = [watch] if progress is None else [watch, FitProgress(progress)]
+    extra: list[Callback] = [watch, EpochLog(log)]
+    if progress is not None:
+        extra.append(FitProgress(progress))
     if ranks.count > 1:
         from freqfast.training.ranks import RankTrainer
 

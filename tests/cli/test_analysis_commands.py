@@ -66,7 +66,7 @@ def expected(kind, run, tree, **options):
     ("kind", "words", "options"),
     [
         ("heatmap", ("--norm", 2, "--seed", 5), {"norm": 2.0, "seed": 5}),
-        ("reliance", ("--images", 8), {}),
+        ("reliance", ("--limit", 8), {}),
         ("ablation", ("--bands", 3, "--seed", 1), {"bands": 3, "seed": 1}),
     ],
 )
@@ -210,12 +210,9 @@ def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
     [
         (("heatmap", "absent"), "absent does not exist; name a run directory"),
         (("reliance", "RUN", "-o", "a.jpg"), "cannot write a.jpg: its name must end in .png or .svg or .pdf"),
-        (("quality", "RUN", "-o", "nowhere/a.png"), "folder nowhere does not exist"),
-        (("quality", "RUN", "-o", "."), ". is a folder; name a file"),
-        (("heatmap", "RUN", "--norm", "0"), "norm must be positive and at most 1,000,000, got 0"),
         (("heatmap", "RUN", "--norm", "nan"), "norm must be positive and at most 1,000,000, got nan"),
         (("ablation", "RUN", "--layer", "conv9"), "conv9"),
-        (("reliance", "RUN", "--images", "0"), "--images"),
+        (("reliance", "RUN", "--limit", "0"), "--limit"),
         (("ablation", "RUN", "--bands", "17"), "--bands"),
         (("heatmap", "RUN", "--device", "cuda:99"), "cuda"),
         (("reliance", "RUN", "--precision", "half"), "half"),
@@ -224,11 +221,6 @@ def test_an_interrupt_leaves_nothing(call, place, run, tree, monkeypatch):
 )
 def test_invalid_arguments(refused, run, words, message):
     assert message in refused(*(run if word == "RUN" else word for word in words))
-
-
-def test_a_folder_with_the_name_of_a_data_set(call, place, run, tree):
-    tree.rename(place / "photos")
-    assert json.loads(call("reliance", run, "--data", "./photos", "--json").out)["images"] == 8
 
 
 def test_quality_is_that_of_the_modulated_filters(call, run):

@@ -55,7 +55,7 @@ def test_a_table_that_is_named(call, refused, place):
 
 
 def test_c_bar_with_a_contact_sheet(call, place):
-    words = ("corrupt", "photos", "--set", "bar", "--severity", 3, "--limit", 2)
+    words = ("corrupt", "photos", "--collection", "bar", "--severity", 3, "--limit", 2)
     result = call(*words, "--out", "c", "--show", "sheet.png", "--image", 1)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("sheet.png: contact sheet of photos\n")
@@ -94,13 +94,16 @@ def test_without_photographs_the_other_18_are_written(no_frost, call, refused, p
         (["photos"], "--out"),
         (["nowhere", "--out", "c"], "nowhere does not exist"),
         (["photos", "--out", "c", "--corruption", "rain"], "'rain'"),
-        (["photos", "--out", "c", "--set", "rain"], "'rain' is not one of 'c', 'bar'"),
+        (["photos", "--out", "c", "--collection", "rain"], "'rain' is not one of 'c', 'bar'"),
         (["photos", "--out", "c", "--severity", "6"], "--severity"),
         (
-            ["photos", "--out", "c", "--set", "c", "--corruption", "fog"],
-            "--set names the corruptions; leave out --corr",
+            ["photos", "--out", "c", "--collection", "c", "--corruption", "fog"],
+            "--collection names the corruptions; leave out",
         ),
-        (["photos", "--out", "c", "--set", "bar", "--frost-dir", "x"], "frost is not among the corruptions; leave out"),
+        (
+            ["photos", "--out", "c", "--collection", "bar", "--frost-dir", "x"],
+            "frost is not among the corruptions; leave out",
+        ),
         (["photos", "--out", "c", "--frost-dir", "."], "frost1.png"),
         (["photos", "--out", "c", "--image", 5], "without --show no image is drawn; leave out --image"),
         (["nowhere", "--show", "sheet.xyz"], "cannot write sheet.xyz"),

@@ -1,6 +1,5 @@
 """What `freqfast evaluate` measures, and on which images."""
 
-import csv
 import json
 from dataclasses import replace
 
@@ -72,15 +71,6 @@ def test_json_holds_fractions_and_nothing_else_is_printed(call, checkpoint, arch
     assert report["provenance"]["command"].endswith(f"--precision float32 --json --limit {limit}")
 
 
-def test_csv_has_a_row_for_each_cell(call, checkpoint, archive, place):
-    assert call("evaluate", checkpoint, "--cifar10c", archive, "--csv", "cells.csv", "--precision", "float32").code == 0
-    with (place / "cells.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    accuracy = expected(checkpoint, archive)
-    assert [(row["corruption"], row["severity"]) for row in rows] == [(n, s) for n in accuracy for s in accuracy[n]]
-    assert [float(row["accuracy"]) for row in rows] == [a for by in accuracy.values() for a in by.values()]
-
-
 def test_a_complete_archive_has_all_means(call, checkpoint, archive):
     for name in CORRUPTIONS:
         np.save(archive / f"{name}.npy", np.load(archive / "fog.npy"))
@@ -100,7 +90,7 @@ def test_only_what_was_asked_for_is_missing(call, checkpoint, archive):
     assert "clean: -" in lines
     assert any(line.startswith("mean over all measured: ") for line in lines)
     assert not any(line.startswith(("mean15", "mean19", "mean over CIFAR", "not measured")) for line in lines)
-    result = call(*words, "--set", "c")
+    result = call(*words, "--collection", "c")
     assert {"mean15: -", "mean19: -"} <= set(result.out.splitlines())
     assert result.err.startswith(f"freqfast: not in {archive}: gaussian_noise, shot_noise, ")
 
@@ -108,7 +98,7 @@ def test_only_what_was_asked_for_is_missing(call, checkpoint, archive):
 def test_c_bar_has_its_mean(call, refused, checkpoint, archive):
     for name in C_BAR[1:]:
         np.save(archive / f"{name}.npy", np.load(archive / "fog.npy"))
-    words = ("evaluate", checkpoint, "--cifar10c", archive, "--set", "bar")
+    words = ("evaluate", checkpoint, "--cifar10c", archive, "--collection", "bar")
     lines = call(*words).out.splitlines()
     assert "mean over CIFAR-10-C-bar: -" in lines
     assert f"not measured: {C_BAR[0]}" in lines
@@ -117,7 +107,7 @@ def test_c_bar_has_its_mean(call, refused, checkpoint, archive):
     (line,) = [line for line in lines if line.startswith("mean")]  # once
     assert line.startswith("mean over CIFAR-10-C-bar: ")
     assert " % (95 %: " in line
-    assert "--set names the corruptions; leave out --corruption" in refused(*words, "--corruption", "fog")
+    assert "--collection names the corruptions; leave out --corruption" in refused(*words, "--corruption", "fog")
 
 
 def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):

@@ -12,10 +12,6 @@ from rich.console import Console
 from rich.style import Style
 
 from freqfast.runs.recipe import Recipe
-from freqfast.spectra import measure_spectra
-from freqfast.spectra.h5 import write_spectra
-from freqfast.spectral.bands import Bands
-from tests.cli.test_show_command import blur_and_edge
 
 EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e[/bold]\n:smile:"
 SHOWN = "[/bold] :smile:"  # the end of it: no markup, no emoji, on one line
@@ -30,17 +26,6 @@ def print_recipe(call, place, monkeypatch):
     return call("recipes")
 
 
-def print_spectra(call, place, monkeypatch):
-    bands = Bands((0, 0.3, 0.8), (EVIL, "high"))
-    write_spectra("s.h5", measure_spectra(blur_and_edge(), bands=bands, provenance={EVIL: EVIL}))
-    return call("show", "s.h5")
-
-
-def print_filter(call, place, monkeypatch):
-    print_spectra(call, place, monkeypatch)
-    return call("show", "s.h5", "--filter", 0)
-
-
 def print_result(call, place, monkeypatch):
     archive, checkpoint = place.parent / "archive [of bold] images", place.parent / "model.safetensors"
     call("evaluate", checkpoint, "--cifar10c", archive, "--corruption", "fog", "--out", "r.json")
@@ -50,18 +35,7 @@ def print_result(call, place, monkeypatch):
     return call("evaluate", "--merge", "r.json", "--baseline", "r.json")
 
 
-def print_archive(call, place, monkeypatch):
-    out = EVIL.replace("/", "")
-    return call("corrupt", "photos", "--out", out, "--limit", 1, "--corruption", "contrast", "--show", f"{out}.png")
-
-
-def print_error(call, place, monkeypatch):
-    return call("show", EVIL)
-
-
-@pytest.mark.parametrize(
-    "print_evil", [print_recipe, print_spectra, print_filter, print_result, print_archive, print_error]
-)
+@pytest.mark.parametrize("print_evil", [print_recipe, print_result])  # others: tests/hostile/test_terminal.py
 def test_text_of_others_is_printed_as_it_reads(print_evil, call, place, checkpoint, archive, monkeypatch):
     monkeypatch.setattr(output.console, "width", 300)
     result = print_evil(call, place, monkeypatch)

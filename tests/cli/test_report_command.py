@@ -40,17 +40,22 @@ def test_the_page_has_a_default_name(call, place, run):
         ((), "RUN"),
         (("absent",), "absent is no run directory: recipe.toml is missing"),
         (("a", "a"), "a is named twice; name each run once"),
-        (("a", "-o", "nowhere/page.html"), "folder nowhere does not exist"),
-        (("a", "-o", "a"), "a is a folder; name a file"),
     ],
 )
 def test_invalid_arguments(refused, run, former, words, message):
-    assert message in refused("report", *words)
+    assert message in refused("report", "--force", *words)
+
+
+def test_a_page_that_exists_is_replaced_on_request_only(call, refused, place, run):
+    (place / "report.html").write_text("a former page")
+    assert "report.html exists already; replace it by --force, or choose another --out" in refused("report", "a")
+    assert call("report", "a", "--force").code == 0
+    assert (place / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
 
 
 def test_corrupt_files_are_named(refused, run, former):
     (run / "report.json").write_text("{")
-    assert "report.json is not valid JSON" in refused("report", "a")
+    assert "report.json is not valid JSON" in refused("report", "a", "--force")
 
 
 @pytest.mark.parametrize(
@@ -63,14 +68,14 @@ def test_corrupt_files_are_named(refused, run, former):
 def test_a_missing_evaluation_is_named_with_the_command_that_writes_it(refused, place, former, settings, command):
     run = write_run(place / "a b", **settings)
     (run / "evaluation.json").unlink()
-    line = refused("report", "a b")
+    line = refused("report", "a b", "--force")
     assert "a b/evaluation.json is missing; " in line
     assert command in line
 
 
 def test_a_full_disk_leaves_the_former_page(call, run, former, full_disk):
     with full_disk(10_000):
-        result = call("report", "a")
+        result = call("report", "a", "--force")
     assert (result.code, result.out) == (1, "")
     assert result.err == "freqfast: report.html cannot be written (File too large)\n"
 
@@ -80,5 +85,5 @@ def test_an_interrupt_leaves_the_former_page(call, run, former, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("freqfast.report.page.inline_figure", stop)
-    result = call("report", "a")
+    result = call("report", "a", "--force")
     assert (result.code, result.err) == (130, "freqfast: interrupted\n")

@@ -47,7 +47,9 @@ def _decoded(tree):
 
 @pytest.mark.parametrize("name", ["nosuch", "", "resnet18_cifar10"])
 def test_unknown_recipe_lists_those_that_exist(refused, name):
-    assert refused("run", name).startswith(f"freqfast: unknown recipe {name!r}; the recipes are quickstart, resnet18")
+    assert refused("run", name).startswith(
+        f"freqfast: unknown recipe {name!r}; the recipes are quickstart, quickstart_baseline"
+    )
 
 
 def test_an_out_that_exists_or_cannot_be_made(refused, place, tree):
@@ -56,4 +58,4 @@ def test_an_out_that_exists_or_cannot_be_made(refused, place, tree):
     assert "there exists already; choose another --out" in refused("run", "quickstart", "--out", "there")
     (place / "file").write_text("in the way")
     assert "file exists already; choose another --out" in refused("run", "quickstart", "--out", "file")
-    assert "file/run cannot be made (" in refused(*LOW, "--data", tree, "--out", "file/run")
+    assert "file/run cannot be made, since " in refused(*LOW, "--data", tree, "--out", "file/run")

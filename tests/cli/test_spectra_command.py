@@ -23,7 +23,7 @@ def test_export_opens_in_plain_h5py(call, checkpoint, place):
 def test_layer_points_and_bands(call, checkpoint, place):
     (place / "out.h5").write_text("a former file is replaced")
     words = ("--layer", "layer2.0.conv1", "--points", 16, "--bands", 3)
-    result = call("spectra", checkpoint, "--output", "out.h5", *words)
+    result = call("spectra", checkpoint, "--out", "out.h5", *words)
     assert result.code == 0, result.err
     assert "16 filters of layer layer2.0.conv1, low " in result.out
     assert ", mid " in result.out

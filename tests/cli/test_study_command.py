@@ -3,11 +3,14 @@
 import errno
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 from freqfast.cli.study import parse_slurm
 
+from freqfast.files import lock_folder
+from freqfast.runs.run import load_run
 from freqfast.study import load_study, published_path, read_results, summarise, tables
 from tests.cli.test_run_command import at_step, send
 
@@ -32,6 +35,8 @@ recipe = "resnet18_cifar10.baseline"
 recipe = "resnet18_cifar10.baseline"
 callbacks.frequency_proportion.proportions = { low = 1.0 }
 """
+MINE = "from freqfast import Recipe\nlow = Recipe('mine', weight_decay=0.125)\n"
+MINE_ARM = '[arms.low]\nrecipe = "mine_for_study:low"'
 BROKEN = '[arms.broken]\nrecipe = "resnet18_cifar10.baseline"\nseeds = [0]\nsettings = { lr = 1e30 }\n'
 
 
@@ -53,7 +58,10 @@ def test_from_the_words_to_the_table(call, file, tree, place):
     words = ("study", "tiny.toml", "--data", tree)
     result = call(*words, "--arm", "baseline", "--seed", 1)
     assert result.code == 0, result.err
-    assert result.err == "baseline/seed-1: finished\n"
+    lines = result.err.splitlines()
+    assert lines[0].startswith("baseline/seed-1: resnet18_cifar10.baseline: 1 epoch of 2 steps on cpu")
+    assert lines[1].startswith("baseline/seed-1: epoch 1/1: loss ")
+    assert lines[-1] == "baseline/seed-1: finished"
     assert "Tiny [bold]study" in " ".join(result.out.split())
     assert "1 of 4 runs are finished" in result.out
     assert "runs/tiny/results.json" in result.out
@@ -61,7 +69,8 @@ def test_from_the_words_to_the_table(call, file, tree, place):
 
     result = call(*words, "--results", "tiny.results.json")
     assert result.code == 0, result.err
-    assert result.err.splitlines() == ["baseline/seed-0: finished", "low/seed-0: finished", "low/seed-1: finished"]
+    ends = [line for line in result.err.splitlines() if line.endswith(": finished")]
+    assert ends == ["baseline/seed-0: finished", "low/seed-0: finished", "low/seed-1: finished"]
     assert "4 of 4 runs are finished" in result.out
     content = json.loads((place / "tiny.results.json").read_text(encoding="utf-8"))
     assert content == json.loads((place / "runs" / "tiny" / "results.json").read_text(encoding="utf-8"))
@@ -77,7 +86,7 @@ def test_from_the_words_to_the_table(call, file, tree, place):
     content["runs"][2]["report"]["clean"] = 0.123
     (place / "tiny.results.json").write_text(json.dumps(content), encoding="utf-8")
     repeated = call(*words, "--out", "other", "--repeat", "--arm", "low", "--seed", 0)
-    assert repeated.err == "low/seed-0: finished\n"
+    assert repeated.err.endswith("low/seed-0: finished\n")
     assert "published low/seed-0 differs: clean 12.30, here" in repeated.out
     assert json.loads((place / "tiny.results.json").read_text(encoding="utf-8")) == content
 
@@ -112,9 +121,40 @@ def test_failed_runs_are_named_at_the_end(call, file, tree, place):
     (place / "out" / "runs" / "low" / "seed-0" / "model.safetensors").unlink()  # damaged after it has finished
     result = call(*words, "--arm", "low")
     assert result.code == 1
-    assert result.err == "freqfast: 1 of the runs failed: low/seed-0\n"
+    assert result.err.endswith("freqfast: 1 of the runs failed: low/seed-0\n")
     assert "low/seed-0 failed: " in result.out
     assert call(*words, "--arm", "baseline").code == 0
+
+
+def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, place):
+    words = ("study", file, "--data", tree, "--out", "out", "--arm", "low", "--seed", 0)
+    with at_step(1, send(signal.SIGTERM)):
+        assert call(*words).code == 143
+    with lock_folder(place / "out" / "runs" / "low" / "seed-0"):
+        result = call(*words)
+    assert result.code == 0
+    assert "low/seed-0: " in result.err
+    assert "is in use by another process" in result.err
+    assert "0 of 4 runs are finished" in result.out
+
+
+def test_recipes_of_the_user_are_imported_on_request_only(call, refused, file, tree, place, monkeypatch):
+    (place / "mine_for_study.py").write_text(MINE)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file.write_text(STUDY.replace('[arms.low]\nrecipe = "resnet18_cifar10.baseline"', MINE_ARM), encoding="utf-8")
+    line = refused("study", file, "--data", tree)
+    assert "arms.low: recipe 'mine_for_study:low' is code of the module 'mine_for_study'; to let it be imported" in line
+    assert "mine_for_study" not in sys.modules
+    words = ("study", file, "--data", tree, "--module", "mine_for_study", "--arm", "low", "--seed", 0)
+    assert call(*words).code == 0
+    assert load_run(place / "runs" / "tiny" / "runs" / "low" / "seed-0").recipe.weight_decay == 0.125
+    monkeypatch.delitem(sys.modules, "mine_for_study")
+
+
+def test_the_folder_of_a_run_is_no_study(call, refused, file, tree, place):
+    assert call("study", file, "--data", tree, "--arm", "low", "--seed", 0).code == 0
+    run = place / "runs" / "tiny" / "runs" / "low" / "seed-0"
+    assert "is the directory of a run; choose another --out" in refused("study", file, "--out", run, "--table")
 
 
 def test_titles_and_errors_tell_the_terminal_nothing(call, file, place):
@@ -189,7 +229,7 @@ def test_stopped(call, file, tree, monkeypatch):
     monkeypatch.setattr("freqfast.study.job.Job.perform", interrupt)
     result = call("study", file, "--data", tree)
     assert result.code == 130
-    assert result.err == "freqfast: stopped at once; the same command goes on\n"
+    assert result.err.endswith("freqfast: stopped at once; the same command goes on\n")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +238,7 @@ def test_stopped(call, file, tree, monkeypatch):
         (("--arm", "lwo"), "the study has no arm 'lwo'; its arms are baseline, low"),
         (("--table", "--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
         (("--data", "absent"), "absent does not exist"),
-        (("--out", "tiny.toml"), "tiny.toml is a file; choose another --out"),
+        (("--out", "tiny.toml"), "tiny.toml cannot be made, since "),
         (("--slurm", "partition=x", "--jobs", "2"), "how many runs go on at a time; leave out --jobs"),
         (("--results", "no/x.json"), "folder no does not exist; create it or choose another path"),
     ],

@@ -50,7 +50,7 @@ def test_too_little_memory_is_one_line_and_exit_code_1(world):
 
 _HUNGRY = """
 import resource, sys
-import torch, freqfast.analysis.quality, freqfast.runs.directory
+import torch, freqfast.analysis.quality, freqfast.models.sources, freqfast.runs.directory
 from freqfast.cli.main import main
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)

@@ -167,7 +167,7 @@ def test_another_model_starts_without_the_options_of_the_one_before():
 @pytest.mark.parametrize(
     "key",
     [
-        "wdith", "", ".", "name", "callbacks", "proportion", "plain.", "epochs.x", "callbacks.x.y", "model.",
+        "wdith", "", ".", "name", "proportion", "plain.", "epochs.x", "callbacks.x.y", "model.",
         "model..x", "proportion..x", "callbacks.model.width", "model_options.width",
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ ARMS = (
     "equalization_perturbation", "equalization_tilt", "modulation", "modulation_perturbation", "perturbation",
     "proportion_balanced", "proportion_high", "proportion_low", "proportion_perturbation",
 )  # fmt: skip
-BUILT_IN = {"quickstart", "robust", *(f"resnet18_cifar10.{arm}" for arm in ARMS)}
+BUILT_IN = {"quickstart", "quickstart_baseline", "robust", *(f"resnet18_cifar10.{arm}" for arm in ARMS)}
 
 
 def test_built_in_recipes():
@@ -63,7 +63,7 @@ def test_invalid_entry_point_is_named_and_the_others_are_found(install, source, 
         with pytest.raises(ValueError, match=f"entry point 'bad'.*{message}"):
             find_recipe(name)
     assert find_recipe("resnet18_cifar10.best").name == "resnet18_cifar10.best"
-    with pytest.raises(ValueError, match="unknown recipe 'nosuch'; the recipes are quickstart, resnet18"):
+    with pytest.raises(ValueError, match="unknown recipe 'nosuch'; the recipes are quickstart, quickstart_baseline"):
         find_recipe("nosuch")
 
 

@@ -1,0 +1,71 @@
+"""What all commands have in common: help that fits any terminal, examples in it, and completion by the shell."""
+
+import glob
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+from freqfast.cli.errors import one_line
+from typer.core import TyperCommand
+
+__all__ = ["HELP_NAMES", "Command", "WithoutTypes", "complete_corruption", "complete_recipe", "complete_run", "option"]
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class WithoutTypes:
+    """Leaves Python's types out of a command's help: options have metavars, and flags and arguments need none."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, --help included."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # of newer versions of Typer
+            elif parameter.is_flag:
+                parameter.metavar = ""
+        return parameters
+
+
+class Command(WithoutTypes, TyperCommand):
+    """A command whose help is its docstring; the lines below "Examples:" come last, as they are."""
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        text, _, examples = inspect.cleandoc(self.help or "").partition("Examples:\n")
+        self.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+        if examples:
+            self.epilog = "Examples:\n\n" + "\n".join(f"  {line.strip()}" for line in examples.splitlines())
+
+
+def option(metavar: str, text: str, *names: str, **options: Any) -> Any:
+    """An option that takes a value, which its help calls so."""
+    return typer.Option(*names, metavar=metavar, help=text, **options)
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Recipes whose names begin so."""
+    from freqfast.runs.registry import list_recipes
+
+    return _beginning(incomplete, list_recipes())
+
+
+def complete_corruption(incomplete: str) -> list[str]:
+    """Corruptions whose names begin so."""
+    from freqfast.corruptions import C_BAR, CORRUPTIONS, plugin_corruptions
+
+    return _beginning(incomplete, (*CORRUPTIONS, *C_BAR, *plugin_corruptions()))
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Run directories whose paths begin so, or that lie one folder deeper, as in runs/."""
+    start = glob.escape(incomplete)
+    recipes = [path for end in ("*", "*/*") for path in glob.glob(f"{start}{end}/recipe.toml")]
+    return _beginning(incomplete, (str(Path(path).parent) for path in sorted(recipes)))
+
+
+def _beginning(start: str, names: Iterable[str]) -> list[str]:
+    """Those of the names that begin so and say nothing to the terminal."""
+    return [name for name in names if name.startswith(start) and one_line(name) == name]

@@ -1,0 +1,11 @@
+from .cells import CLEAN as CLEAN
+from .cells import Cell as Cell
+from .cells import CellSource as CellSource
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .evaluation import evaluate_cells as evaluate_cells
+from .evaluation import evaluate_source as evaluate_source
+from .outcomes import Outcomes as Outcomes
+from .provenance import Provenance as Provenance
+from .result import CorruptionResult as CorruptionResult
+from .sources import corrupted_source as corrupted_source

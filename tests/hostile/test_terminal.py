@@ -1,0 +1,119 @@
+"""Names that command a terminal, in every place that the commands print."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from freqfast.progress import RunStoppedError
+from freqfast.runs.directory import RunDirectory
+from freqfast.training import run_recipe
+from tests.support.tiny import TINY, stop_at
+
+EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e[red]:smile:"  # C0, OSC, C1, bidi, markup of rich and its emoji
+BANDS = {"edges": [0, 0.4, 0.8], "names": [f"{EVIL}1", f"{EVIL}2"]}
+STUDY = f"""title = {json.dumps(EVIL)}
+seeds = [0]
+baseline = "a"
+[arms.a]
+recipe = "quickstart"
+description = {json.dumps(EVIL)}
+"""
+
+
+@pytest.fixture(scope="module")
+def evil_tree(sound, tmp_path_factory):
+    """Data whose folder and classes have the name."""
+    tree = tmp_path_factory.mktemp("evil") / EVIL
+    for split in ("train", "test"):
+        for i, folder in enumerate(sorted((sound / "tree" / split).iterdir())):
+            target = tree / split / f"{EVIL}{i}"
+            target.mkdir(parents=True)
+            for image in folder.iterdir():
+                (target / f"{EVIL}{image.name}").write_bytes(image.read_bytes())
+    return tree
+
+
+@pytest.fixture(scope="module")
+def evil_run(evil_tree, tmp_path_factory):
+    """A finished run of which everything has the name: folder, recipe, classes, bands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+        callbacks = {"frequency_proportion": {"proportions": {BANDS["names"][0]: 1}, "bands": BANDS}}
+        recipe = replace(TINY, name=EVIL, description=EVIL, callbacks=callbacks)
+        out = tmp_path_factory.mktemp("runs") / EVIL
+        run = run_recipe(recipe, out, evil_tree, "cpu", command=f"freqfast run {EVIL}")
+        stopped = out.with_name(f"{EVIL}stopped")
+        with pytest.raises(RunStoppedError):
+            run_recipe(recipe, stopped, evil_tree, "cpu", stop=stop_at(5))
+        return RunDirectory(run.path), stopped
+
+
+# Words of each command; {run}, {stopped} and {tree} stand for what has the name, {file} for a text file of a study.
+COMMANDS = [
+    ("show", "{run}"),
+    ("show", "{run}", "--filter", "0"),
+    ("show", "{run}", "--json"),
+    ("spectra", "{run}", "-o", f"{EVIL}.h5"),
+    ("report", "{run}", "{stopped}"),
+    ("report", "{run}", "-o", f"{EVIL}.html"),
+    ("evaluate", "{run}", "--on-the-fly", "--corruption", "contrast", "-o", f"{EVIL}.json"),
+    ("evaluate", "{run}", "--on-the-fly", "--corruption", EVIL),
+    ("quality", "{run}"),
+    ("heatmap", "{run}", "--limit", "2"),
+    ("ablation", "{run}", "--limit", "2", "--layer", EVIL),
+    ("reliance", "{run}", "--limit", "2", "--data", "photos"),
+    ("rerun", "{run}", "-o", f"{EVIL}again"),
+    ("run", "--resume", "{stopped}"),
+    ("run", EVIL),
+    ("run", "quickstart", "--set", f"{EVIL}=1"),
+    ("run", "quickstart", "--without", EVIL),
+    ("corrupt", "{tree}", "-o", f"{EVIL}c", "--corruption", "contrast"),
+    ("study", "{file}", "--table"),
+    ("study", "{file}", "--arm", EVIL),
+    (EVIL,),
+]
+
+
+SLOW = {"heatmap", "ablation", "reliance", "rerun", "report", "evaluate", "study", "spectra"}
+MARKED = [pytest.param(words, marks=[pytest.mark.slow] if words[0] in SLOW else []) for words in COMMANDS]
+
+
+@pytest.mark.parametrize("words", MARKED, ids=lambda words: " ".join(words)[:30].encode("ascii", "replace").decode())
+def test_no_command_of_a_terminal_is_printed(words, world, attack, evil_run, evil_tree, monkeypatch):
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+    run, stopped = evil_run
+    file = world.place / f"{EVIL}.toml"
+    file.write_text(STUDY, encoding="utf-8")
+    places = {"{run}": run.path, "{stopped}": stopped, "{tree}": evil_tree, "{file}": file}
+    result = attack(*(places.get(word, word) for word in words), harmless=True)
+    printed = result.out + result.err
+    assert printed
+    assert printed.replace("\n", "").isprintable()
+
+
+# A record of a finished run, a key in it, values of wrong types or ranges, and the command that reads it.
+WRONG = [
+    ("report.json", "missing", [3, "fog", [1], {"a": 1}]),
+    ("report.json", "mean19", ["0.5", [0.5], 2, -1, True]),
+    ("environment.json", "device", [0, None, ["cpu"]]),
+    ("environment.json", "threads", ["2", 0, -1, 2.5, True, 10**9]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("record", "key", "value"), [(r, k, value) for r, k, values in WRONG for value in values])
+def test_wrong_types_in_a_record_are_one_line(record, key, value, runs, world, attack):
+    path = world.copy("run") / record
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    line = attack("rerun", "run", "-o", "again").err
+    assert f"{record}: {key}" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["3", '""', "['resnet18']", "{name = 'resnet18'}", "true"])
+def test_a_wrong_model_in_a_recipe_is_one_line(text, runs, world, attack):
+    path = world.copy("run") / "recipe.toml"
+    path.write_text(path.read_text().replace('model = "resnet18"', f"model = {text}"))
+    assert "model" in attack("rerun", "run", "-o", "again").err
