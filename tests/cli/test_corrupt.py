@@ -47,7 +47,7 @@ def test_a_path_names_a_test_set(call, tree, place):
 
 
 def test_a_table_that_is_named(call, refused, place):
-    words = ("corrupt", "photos", "--set", "bar", "--severity", 1, "--limit", 1, "--out", "c")
+    words = ("corrupt", "photos", "--collection", "bar", "--severity", 1, "--limit", 1, "--out", "c")
     assert ", parameters: imagenet;" in call(*words, "--table", "imagenet").out
     assert set(stored_source(place / "c").corruptions) == set(IMAGENET_C_BAR)
     assert json.loads((place / "c" / "manifest.json").read_text())["table"] == "imagenet"
