@@ -151,7 +151,7 @@ class Analysis:
         >>> from freqfast.analysis import find_analysis
         >>> heatmap = find_analysis("heatmap")
         >>> heatmap.name, heatmap.needs_images, list(heatmap.options)
-        ('heatmap', True, ['norm', 'seed'])
+        ('heatmap', True, ['norm', 'seed', 'grid'])
     """
 
     run: Callable[..., Any]

@@ -48,7 +48,7 @@ def test_stopped_by_a_signal(run, fork, tmp_path, undisturbed, number, code):
     os.kill(process.pid, number)
     process.join()
     assert process.exitcode == code
-    asked, told = (tmp_path / "log").read_text().strip().splitlines()
+    *_, asked, told = (tmp_path / "log").read_text().strip().splitlines()
     assert asked == "freqfast: finishing the step and saving; once more to stop at once"
     assert told.startswith("freqfast: interrupted ")
     for _ in range(2):  # the second time it is finished

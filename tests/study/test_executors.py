@@ -199,7 +199,7 @@ def test_processes_of_a_job_are_ranks(monkeypatch, tasks, rank):
     monkeypatch.setattr(os, "environ", os.environ | {"SUBMITIT_EXECUTOR": "slurm"})
     for name, value in {"JOB_ID": 7, "NTASKS": tasks, "PROCID": tasks - 1, "LOCALID": tasks - 1}.items():
         os.environ[f"SLURM_{name}"] = str(value)
-    job = SimpleNamespace(perform=lambda: (os.environ.get("RANK"), "MASTER_PORT" in os.environ))
+    job = SimpleNamespace(perform=lambda log: (os.environ.get("RANK"), "MASTER_PORT" in os.environ))
     assert SlurmTask()(job) == (rank, rank is not None)
 
 
