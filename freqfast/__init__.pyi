@@ -19,7 +19,6 @@ from .callbacks import SpectrumPerturbation as SpectrumPerturbation
 from .callbacks import SpectrumRecorder as SpectrumRecorder
 from .corruptions import corrupt as corrupt
 from .models.weights import load_weights as load_weights
-from .robustness.in_memory import evaluate as evaluate
 from .runs.recipe import Recipe as Recipe
 from .runs.registry import find_recipe as find_recipe
 from .runs.run import load_run as load_run
@@ -43,5 +42,7 @@ from .spectral.proportion import project_filters as project_filters
 from .spectral.spectrum import frequencies as frequencies
 from .spectral.spectrum import power_spectrum as power_spectrum
 from .training import run_recipe as run_recipe
+from .training.validation import analyse as analyse
+from .training.validation import evaluate as evaluate
 
 __version__: str

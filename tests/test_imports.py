@@ -17,7 +17,7 @@ PUBLIC_NAMES = (
     "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",
     "apply_equalization", "remove_equalization", "load_weights",
     "Recipe", "find_recipe", "run_recipe", "load_run", "write_spectra", "read_spectra", "__version__",
-    "corrupt", "evaluate",
+    "analyse", "corrupt", "evaluate",
 )  # fmt: skip
 
 PACKAGES = (

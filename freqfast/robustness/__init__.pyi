@@ -5,6 +5,7 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .evaluation import evaluate_cells as evaluate_cells
 from .evaluation import evaluate_source as evaluate_source
+from .in_memory import evaluate_images as evaluate_images
 from .outcomes import Outcomes as Outcomes
 from .provenance import Provenance as Provenance
 from .result import CorruptionResult as CorruptionResult

@@ -18,12 +18,12 @@ from freqfast.robustness.result import CorruptionResult
 from freqfast.robustness.sources import corrupted_source
 from freqfast.spectral.surgery import unwrap
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate_images"]
 
 Images: TypeAlias = np.ndarray | Tensor | ImageSet | ImageData | Iterable[Any]
 
 
-def evaluate(
+def evaluate_images(
     model: nn.Module,
     images: Images,
     labels: ArrayLike | Tensor | None = None,
@@ -65,7 +65,7 @@ def evaluate(
     Examples:
         >>> brightest_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         >>> images = np.full((2, 16, 16, 3), (10, 30, 20), np.uint8)
-        >>> result = evaluate(
+        >>> result = evaluate_images(
         ...     brightest_colour, images, labels=[1, 2], mean=(0, 0, 0), std=(1, 1, 1), corruptions=["brightness"]
         ... )
         >>> result.clean, result.mean()

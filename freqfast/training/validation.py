@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from fastai.learner import Learner
 from fastai.torch_basics import ItemTransform
 from fastai.torch_core import TensorImage
 from fastprogress.fastprogress import progress_bar
-from torch import Tensor
+from torch import Tensor, nn
 
 from freqfast.analysis import AnalysisResult, find_analysis
 from freqfast.corruptions import MAIN, SEVERITIES, available, corrupt
@@ -23,13 +23,14 @@ from freqfast.models.classifier import Classifier
 from freqfast.records import as_html
 from freqfast.robustness import CLEAN, Comparison, CorruptionResult, Outcomes, compare
 from freqfast.robustness.cells import Key, key_text
+from freqfast.robustness.in_memory import evaluate_images
 
 if TYPE_CHECKING:
     import pandas
 
     from freqfast.analysis.panels import NotebookFigure
 
-__all__ = ["LearnerResult", "analyse", "evaluate_learner"]
+__all__ = ["LearnerResult", "analyse", "evaluate", "evaluate_learner"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,36 @@ class LearnerResult:
         return as_html("Loss and metrics", [("", *self.names), *table])
 
 
+@overload
+def evaluate(model: Learner, *arguments: Any, **options: Any) -> LearnerResult: ...
+@overload
+def evaluate(model: nn.Module, *arguments: Any, **options: Any) -> CorruptionResult: ...
+def evaluate(model: Any, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
+    """Accuracy under corruption of a Learner on its own validation set, or of a model on images.
+
+    Args:
+        model: A Learner, for `freqfast.training.evaluate_learner`; or a model, for
+            `freqfast.robustness.evaluate_images`.
+        *arguments: Further arguments of that function: corruptions of a Learner; images and labels of a model.
+        **options: Likewise.
+
+    Returns:
+        What that function returns.
+
+    Raises:
+        TypeError: If it is neither a Learner nor a module.
+        ValueError: As that function.
+
+    Examples:
+        >>> model, images = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), np.zeros((2, 16, 16, 3), np.uint8)
+        >>> evaluate(model, images, [0, 0], mean=(0, 0, 0), std=(1, 1, 1), corruptions=["brightness"]).clean
+        1.0
+    """
+    if isinstance(model, Learner):
+        return evaluate_learner(model, *arguments, **options)
+    return evaluate_images(model, *arguments, **options)
+
+
 def evaluate_learner(
     learn: Learner,
     corruptions: Sequence[str] | None = None,
@@ -212,7 +243,6 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         ValueError: If the analysis or an option is unknown, or the images have not one label each.
 
     Examples:
-        >>> from torch import nn
         >>> from freqfast.data import load_data
         >>> from freqfast.data.dataloaders import dataloaders
         >>> model = nn.Sequential(nn.Conv2d(3, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())

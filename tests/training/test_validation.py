@@ -15,6 +15,7 @@ from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
 from PIL import Image
 from torch import nn
 
+import freqfast
 from freqfast.corruptions import corrupt
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, corrupted_source, evaluate_source
@@ -102,6 +103,16 @@ def test_arrays_in_memory_give_what_the_evaluation_of_arrays_gives(small):
     for key, outcomes in found.outcomes.outcomes.items():
         np.testing.assert_array_equal(outcomes.correct, expected.outcomes[key].correct)
         assert outcomes.images_crc32 == expected.outcomes[key].images_crc32
+
+
+def test_evaluate_takes_a_learner_or_a_model(learn):
+    with learn.no_bar():
+        assert (
+            freqfast.evaluate(learn, ["fog"], [1], limit=3).metrics
+            == evaluate_learner(learn, ["fog"], [1], limit=3).metrics
+        )
+    with pytest.raises(TypeError, match="model"):
+        freqfast.evaluate("a name", np.zeros((1, 8, 8, 3), np.uint8), [0])
 
 
 def test_the_learner_stays_as_it_is(learn):
