@@ -16,7 +16,6 @@ from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.evaluation import evaluate_source
 from freqfast.robustness.result import CorruptionResult
 from freqfast.robustness.sources import corrupted_source
-from freqfast.spectral.surgery import unwrap
 
 __all__ = ["evaluate_images"]
 
@@ -71,7 +70,8 @@ def evaluate_images(
         >>> result.clean, result.mean()
         (0.5, 0.5)
     """
-    unwrap(model)  # raises if it is no model
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     name, classes = "images", None
     if isinstance(images, ImageData):
         name, classes = images.name, images.classes
