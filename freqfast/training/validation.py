@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -132,11 +132,7 @@ class LearnerResult:
         return as_html("Loss and metrics", [("", *self.names), *table])
 
 
-@overload
-def evaluate(model: Learner, *arguments: Any, **options: Any) -> LearnerResult: ...
-@overload
-def evaluate(model: nn.Module, *arguments: Any, **options: Any) -> CorruptionResult: ...
-def evaluate(model: Any, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
+def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
     """Accuracy under corruption of a Learner on its own validation set, or of a model on images.
 
     Args:
