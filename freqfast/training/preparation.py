@@ -19,7 +19,7 @@ from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment, environment_differences
 from freqfast.runs.recipe import Recipe, differing_fields
 from freqfast.training.environment import describe_environment, threads
-from freqfast.training.learner import build_learner, filter_proportion, model_spec, try_settings
+from freqfast.training.learner import build_learner, filter_proportion, model_spec, split_training, try_settings
 from freqfast.training.loop import ResumableLearner
 
 __all__ = ["PreparedRun", "check_recipe", "prepare_run"]
@@ -111,8 +111,6 @@ def prepare_run(
         chosen = replace(recipe, precision=environment.precision)
         learn = build_learner(chosen, data, ranks.device(environment.device), path=directory.path)
         if ranks.count > 1:
-            from freqfast.training.ranks import split_training
-
             split_training(learn, ranks, recipe)
         prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn))
         check_readable(prepared.stored)

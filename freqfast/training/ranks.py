@@ -11,12 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from fastai.learner import Learner
-from fastai.torch_core import set_seed
 
 from freqfast.compute.ranks import Ranks
 from freqfast.runs.directory import RunDirectory
-from freqfast.runs.recipe import Recipe
 from freqfast.training.preparation import PreparedRun, prepare_run
 
 if find_spec("accelerate") is None:  # fastai.distributed fails without it, in other words
@@ -24,7 +21,7 @@ if find_spec("accelerate") is None:  # fastai.distributed fails without it, in o
 
 from fastai.distributed import DistributedTrainer
 
-__all__ = ["RankTrainer", "prepare_on_ranks", "split_training"]
+__all__ = ["RankTrainer", "prepare_on_ranks"]
 
 
 class RankTrainer(DistributedTrainer):
@@ -50,24 +47,6 @@ class RankTrainer(DistributedTrainer):
         recorder = self.learn.recorder
         for metric in (recorder.loss, *recorder.metrics):
             metric.total, metric.count = self.ranks.total(float(metric.total), metric.count)
-
-
-def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:
-    """Give a rank its part of each batch, and random numbers of its own.
-
-    Raises:
-        ValueError: If the batch cannot be split evenly, or there are fewer validation images than ranks.
-    """
-    if recipe.batch_size % ranks.count:
-        raise ValueError(
-            f"a batch_size of {recipe.batch_size} cannot be split evenly over {ranks.count} ranks; choose a multiple"
-        )
-    if len(learn.dls.valid_ds) < ranks.count:
-        raise ValueError(f"{len(learn.dls.valid_ds)} validation images are too few for {ranks.count} ranks")
-    for loader in learn.dls.loaders:
-        loader.part = (ranks.rank, ranks.count)
-    if not ranks.is_first:  # which draws as a single process does
-        set_seed((recipe.seed + 1_000_003 * ranks.rank) % 2**32)
 
 
 def prepare_on_ranks(
