@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
@@ -63,6 +63,8 @@ class AnalysisResult:
         True
     """
 
+    definition: ClassVar["Analysis | None"] = None  # set by the `Analysis` that a class is the result of
+
     schema: Literal[1] = 1
     analysis: str = ""
     weights_sha256: str | None = None
@@ -73,12 +75,10 @@ class AnalysisResult:
         check_fields(self)
 
     def _repr_html_(self) -> str | None:
-        from freqfast.analysis.registry import find_analysis, list_analyses
-
-        if self.analysis not in list_analyses():
+        analysis = type(self).definition
+        if analysis is None:
             return None
         parts: list[str | Rows] = []
-        analysis = find_analysis(self.analysis)
         for part in analysis.summarise(self):
             parts += [part] if isinstance(part, str) else [part.title, [part.header, *part.rows]]
         return as_html(analysis.title, *parts)
@@ -164,6 +164,10 @@ class Analysis:
     description: str = ""
     precision: Literal["auto", "float32"] = "auto"
     side_by_side: bool = False
+
+    def __post_init__(self) -> None:
+        """Tell the results what they are of, so that they can show themselves."""
+        self.result.definition = self
 
     @property
     def name(self) -> str:
