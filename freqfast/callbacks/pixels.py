@@ -17,10 +17,10 @@ ChannelValues: TypeAlias = Sequence[float] | None
 
 
 class PixelCallback(Callback):
-    """Replaces a random share of each training batch by `change` of its pixels in [0, 1], in steps of 1/255.
+    """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
 
-    It undoes and redoes the DataLoaders' normalisation for those samples. The steps are those of an image file:
-    contrast or detail that is attenuated below them is lost, as it is in a degraded photograph.
+    It undoes and redoes the DataLoaders' normalisation for those samples, and rounds to the steps of an image file:
+    detail that is attenuated below 1/255 is lost, as it is in a degraded photograph.
 
     Args:
         share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random where that is no
@@ -55,11 +55,7 @@ class PixelCallback(Callback):
         raise NotImplementedError
 
     def before_fit(self) -> None:
-        """Check that it is the only one of its class.
-
-        Raises:
-            ValueError: If it is not: a notebook's cell ran twice.
-        """
+        """Check that it is the only one of its class, as it is not where a notebook's cell ran twice."""
         kind = type(self)
         if any(type(other) is kind and other is not self for other in self.learn.cbs):
             raise ValueError(
@@ -93,8 +89,8 @@ class PixelCallback(Callback):
             loader = self.learn.dl
             if not hasattr(getattr(loader, "after_batch", None), "fs"):
                 loader = getattr(loader, "dl", loader)  # within a rank's DistributedDL
-            pipeline = getattr(loader, "after_batch", None)
-            normalize = next((f for f in getattr(pipeline, "fs", []) if isinstance(f, Normalize)), None)
+            transforms = getattr(getattr(loader, "after_batch", None), "fs", [])
+            normalize = next((f for f in transforms if isinstance(f, Normalize)), None)
             mean, std = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
         shape, device = (1, -1, 1, 1), images.device
         mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device).view(shape) for x in (mean, std))

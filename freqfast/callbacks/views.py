@@ -15,9 +15,9 @@ __all__ = ["ViewsCallback"]
 class ViewsCallback(PixelCallback):
     """Passes views of each training batch through the network beside the batch, all in one forward pass.
 
-    A view is the batch with a share of it replaced by `change`, drawn anew for each. Predictions, metrics and the loss
-    that is shown are those of the batch itself; training descends on `combine` of all. Without views, the batch itself
-    is changed, as by any `PixelCallback`.
+    A view is the batch with a share of it replaced by `change`. Predictions, metrics and the loss that is shown are
+    those of the batch itself; training descends on `combine` of all. Without views, the batch itself is changed, as by
+    any `PixelCallback`.
 
     Args:
         share: Share of each view that is replaced, in (0, 1].
@@ -43,12 +43,7 @@ class ViewsCallback(PixelCallback):
         return 1 + self.views
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
-        """What training descends on: the mean of the losses of the batch and its views.
-
-        Args:
-            loss: The batch's loss.
-            views: Each view's predictions.
-        """
+        """What training descends on: here the mean of the batch's loss and those of its views, given as predictions."""
         losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
         return torch.stack([loss, *losses]).mean()
 

@@ -113,10 +113,6 @@ def test_defaults_are_those_of_the_functions_that_the_callbacks_call(callback, f
     assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
 
 
-def test_the_default_purity_is_that_of_the_projection():
-    assert FrequencyProportion({"low": 1.0}).purity == signature(project_filters).parameters["purity"].default
-
-
 def test_the_default_perturbation_is_that_of_the_recipe_best():
     options = best.callbacks["spectrum_perturbation"]
     defaults = {name: each.default for name, each in signature(SpectrumPerturbation).parameters.items()}

@@ -3,18 +3,15 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from freqfast.spectral.equalization import (
-    EQUALIZER_BUFFERS,
     FLOOR,
     LOWEST_FREQUENCY,
     SpectrumEqualizer,
     apply_equalization,
 )
-from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast.spectral.modulation import apply_modulation
 
 CASES = [((16, 24), 5, 0.5), ((9, 7), 1, 1.0), ((40, 40), 2, 0.25), ((9, 7), 12, 1.0)]
 
@@ -72,19 +69,6 @@ def test_against_numpy_frequency_by_frequency(size, bins, exponent):
                     change = hat(np.hypot(fy, fx), centres) @ (target - level)
                     spectrum[:, y, x] *= np.exp(exponent * change / 2)
         np.testing.assert_allclose(got.numpy(), np.fft.ifft2(spectrum).real, atol=2e-4)
-
-
-@settings(max_examples=25, deadline=None)
-@given(scale=st.floats(0.2, 5), shift=st.floats(-1, 1), bins=st.sampled_from([1, 12]))
-def test_contrast_makes_no_difference_and_the_mean_stays(scale, shift, bins):
-    equalizer = trained(images(8, seed=3), bins=bins)
-    sample = images(2, seed=4)
-    centred = sample - sample.mean((2, 3), keepdim=True)
-    a, b = equalizer(sample), equalizer(centred * scale + shift)
-    torch.testing.assert_close(a.mean((2, 3)), sample.mean((2, 3)), atol=1e-5, rtol=0)
-    torch.testing.assert_close(b.mean((2, 3)), torch.full((2, 3), shift), atol=1e-5, rtol=0)
-    # Only the floor depends on the scale.
-    torch.testing.assert_close(a - a.mean((2, 3), keepdim=True), b - b.mean((2, 3), keepdim=True), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("equalizer", [SpectrumEqualizer().eval(), trained(images(), exponent=0.0)])
@@ -163,21 +147,15 @@ def test_invalid_arguments(options, message):
         SpectrumEqualizer(**options)
 
 
-def model(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
-
-
 @pytest.mark.parametrize("spectral", [False, True])
 def test_applied_to_a_model(spectral):
-    net, batch = model(), images(8)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    batch = images(8)
     if spectral:
         apply_modulation(net, sigma=0.0)
-    keys = set(net.state_dict())
     before = net.eval()(batch)
     apply_equalization(net, bins=6)
-    assert set(net.state_dict()) - keys == {f"0.{name}" for name in EQUALIZER_BUFFERS}
-    assert type(net[0]) is (SpectralConv2d if spectral else nn.Conv2d)
     torch.testing.assert_close(net(batch), before, atol=1e-4, rtol=1e-4)
     net.train()(batch)
     net.eval()

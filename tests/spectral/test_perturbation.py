@@ -151,6 +151,8 @@ def test_result_depends_on_the_generator_alone():
     assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded(5)), first)
     assert not torch.equal(perturb_spectrum(images, **strengths, generator=seeded(6)), first)
     assert torch.equal(torch.get_rng_state(), state)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded(5)), first)
     torch.manual_seed(3)
     from_global = perturb_spectrum(images, **strengths)
     torch.manual_seed(3)
@@ -169,31 +171,12 @@ def test_every_dtype(dtype, tolerance):
     torch.testing.assert_close(out.double(), exact, atol=tolerance, rtol=0)
 
 
-def test_the_result_has_a_gradient():
-    images = pale_images(1, 1, 3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: perturb_spectrum(x, generator=seeded(), noise=0.01), images)
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (torch.rand(3, 16, 16), r"shape \(N, C, H, W\), got torch.float32 of \(3, 16, 16\)"),
-        (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), r"floating point .*, got torch.uint8 of \(2, 3, 16, 16\)"),
-    ],
-)
-def test_invalid_images_are_refused(images, message):
-    with pytest.raises(ValueError, match=message):
-        perturb_spectrum(images)
+def test_images_without_a_batch_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), got torch.float32 of \(3, 16, 16\)"):
+        perturb_spectrum(torch.rand(3, 16, 16))
 
 
 @pytest.mark.parametrize(("name", "value"), [("gain", -0.1), ("tilt", math.nan), ("noise", math.inf)])
 def test_invalid_strengths_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got {value}"):
         perturb_spectrum(torch.rand(2, 3, 8, 8), **{name: value})
-
-
-def test_autocast_changes_nothing():
-    images = pale_images(4, 3, 16, 16).float()
-    expected = perturb_spectrum(images, generator=seeded())
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(perturb_spectrum(images, generator=seeded()), expected)

@@ -74,7 +74,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     """Read a file in a forked process, to find out whether reading it here would hang or crash this one.
 
     libhdf5 does either on some damaged files. Other errors pass: reading the file here will raise them. Reading may
-    take 20 s, and 1 s more for each MB of the file. On systems without fork, nothing is tried.
+    take 20 s, and 1 s more for each MB. On systems without fork, nothing is tried.
 
     Args:
         path: The file.
@@ -144,11 +144,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
-    """The layers' groups by name, the first layer first.
-
-    Raises:
-        ValueError: If they share datasets, or are packed so densely, that memory would hold many times the file.
-    """
+    """The layers' groups by name, the first layer first, if memory would not hold many times the file."""
     entry = _child(file, "entry", h5py.Group)
     first = _child(entry, "spectra", h5py.Group)
     groups = {_attribute(first, "layer"): first}
