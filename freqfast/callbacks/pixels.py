@@ -36,6 +36,7 @@ class PixelCallback(Callback):
     run_valid = False
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
+    passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def __init__(self, share: float, mean: ChannelValues = None, std: ChannelValues = None) -> None:
         if not 0 < share <= 1:
@@ -44,11 +45,6 @@ class PixelCallback(Callback):
             raise ValueError("mean and std go together; pass both or neither")
         self.share = share
         self.pixel_mean, self.pixel_std = mean, std
-
-    @property
-    def passes_per_image(self) -> int:
-        """How many images pass through the network for each image of a batch."""
-        return 1
 
     def change(self, pixels: Tensor) -> Tensor:
         """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""

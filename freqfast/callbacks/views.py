@@ -35,12 +35,7 @@ class ViewsCallback(PixelCallback):
 
     def __init__(self, share: float, views: int, mean: ChannelValues = None, std: ChannelValues = None) -> None:
         super().__init__(share, mean, std)
-        self.views = views
-
-    @property
-    def passes_per_image(self) -> int:
-        """The batch and its views."""
-        return 1 + self.views
+        self.views, self.passes_per_image = views, 1 + views
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
         """What training descends on: here the mean of the batch's loss and those of its views, given as predictions."""
@@ -73,7 +68,7 @@ class ViewsCallback(PixelCallback):
     def after_pred(self) -> None:
         """Leave the batch's own predictions to the loss and the metrics."""
         if self.views:
-            self.learn.pred, *self._views = self.learn.pred.chunk(1 + self.views)
+            self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
 
     def after_loss(self) -> None:
         """Replace what training descends on."""

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map_only
 from freqfast import bake_modulation, remove_antialiasing, remove_equalization
 from freqfast.callbacks import AutoPrecision
 from freqfast.models.parts import find_parts
+from freqfast.plugins import find_plugins
 from freqfast.runs.recipe import Recipe
 from freqfast.training import build_callbacks
 from tests.support import learners
@@ -63,6 +64,11 @@ def state_of(learn, callback):
     """What a checkpoint has of both, as NumPy arrays."""
     state = callback.state_dict() if hasattr(type(callback), "state_dict") else {}
     return tree_map_only(torch.Tensor, lambda x: x.cpu().numpy().copy(), [learn.model.state_dict(), state])
+
+
+def test_all_of_ours_are_here():
+    ours = {name for name, point in find_plugins("callbacks").items() if point.value.startswith("freqfast.")}
+    assert {text.split()[0] for text in CALLBACKS} == ours
 
 
 @pytest.mark.parametrize("text", CALLBACKS)
