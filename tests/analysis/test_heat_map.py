@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqfast.analysis import HeatMap, fourier_heat_map
@@ -11,6 +11,7 @@ from freqfast.spectral.spectrum import frequency_pairs
 SIZES = st.integers(1, 9)
 
 
+@settings(max_examples=30)
 @given(SIZES, SIZES, st.data())
 def test_a_basis_image_has_unit_norm_and_one_pair_of_frequencies(height, width, data):
     u, v = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))

@@ -188,6 +188,7 @@ def test_repr_is_one_line():
     shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
     spectra = Spectra(**fields(shares=shares, kernel=(5, 3)))
     assert repr(spectra) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75)"
+    assert "target (%)" in Spectra(**fields(target={"low": 1}))._repr_html_()
     history = SpectraHistory([0, 3], [spectra.power] * 2, [spectra.weight] * 2, [shares] * 2)
     assert repr(history) == "SpectraHistory(2 records of epochs 0 to 3, 4 filters)"
     recorded = Spectra(**fields(shares=shares, kernel=(5, 3), history=history))

@@ -6,7 +6,7 @@ from freqfast.spectra.h5 import read_spectra, write_spectra
 from freqfast.spectral.bands import Bands
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     filters=st.integers(1, 5),
     channels=st.integers(1, 3),
