@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from freqfast.files import require_file
 from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra.h5.schema import DIMS, MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
@@ -113,11 +114,8 @@ def _try_reading(path: str | os.PathLike[str], seconds: int) -> None:
 def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """An export, open for reading; whatever is wrong with it becomes one error that names the file."""
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; write it with freqfast.write_spectra")
+    require_file(path)
     try:
-        if not path.is_file():
-            raise ValueError("it is not a regular file; pass the path of an HDF5 file")
         with h5py.File(path, "r") as file:
             if "freqfast_schema" not in file.attrs:
                 raise ValueError("it is not an export of freqfast: it has no attribute freqfast_schema")
