@@ -85,7 +85,10 @@ class EpochLog(Callback):
     def after_epoch(self) -> None:
         """Tell of the epoch."""
         learn = self.learn
-        values = dict(zip(learn.recorder.metric_names, learn.recorder.log, strict=False))
+        names, row = learn.recorder.metric_names, learn.recorder.log
+        if len(row) < len(names):  # a learning-rate finder's, which validates nothing
+            return
         shown = getattr(learn, "spectrum_recorder", None)
         bands = shown.bands.names if shown is not None else ()
+        values = dict(zip(names, row, strict=False))
         self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, time.monotonic() - self.began))
