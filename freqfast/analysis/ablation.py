@@ -9,16 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from freqfast.analysis.definition import (
-    Analysis,
-    Fraction,
-    Fractions,
-    ImageResult,
-    Layer,
-    Seed,
-    Table,
-    check_shapes,
-)
+from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Layer, Seed, Table, check_shapes
 from freqfast.analysis.filtering import accuracy, filtered_images
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, notebook_progress
@@ -81,15 +72,7 @@ class Ablation(ImageResult):
 def without_filters(
     classifier: Classifier, filters: Sequence[int] | np.ndarray, layer: str | None = None
 ) -> Classifier:
-    """A copy of a classifier some of whose convolution's filters are zero, with their biases: they respond nowhere.
-
-    What follows is left as it was trained; in particular BatchNorm keeps its statistics.
-
-    Args:
-        classifier: The model; it is not changed.
-        filters: Indices of the filters to remove.
-        layer: Name of the convolution; the first spatial one by default.
-    """
+    """A copy of a classifier whose convolution's filters of these indices are zero, with their biases."""
 
     @torch.no_grad()
     def silence(model: nn.Module) -> None:
@@ -115,12 +98,11 @@ def ablate_bands(
 
     Two removals for each band:
 
-    - its *filters*: those that belong to the band respond with zero everywhere (see `without_filters`). The control
-      removes as many filters chosen at random, the mean over five draws: bands differ in how many filters they have.
-    - its *response*: the band's frequencies are taken out of the images, all but the mean. A convolution is linear and
-      shift-invariant, so this equals taking them out of the response of every filter, up to the border, where padding
-      is no part of the image. Unlike a projection of the small kernels it removes the band exactly. Behind a
-      `SpectrumEqualizer` the image is equalized after the removal, which raises what is left next to the band.
+    - its *filters*: those that belong to the band respond with zero everywhere. The control removes as many filters
+      chosen at random, the mean over five draws: bands differ in how many filters they have.
+    - its *response*: the band's frequencies are taken out of the images, all but the mean. A convolution is linear, so
+      this equals taking them out of the response of every filter, up to the border. Behind a `SpectrumEqualizer` the
+      image is equalized after the removal, which raises what is left next to the band.
 
     Nothing is trained or recalibrated afterwards: BatchNorm keeps the statistics of the whole model.
 
@@ -131,8 +113,7 @@ def ablate_bands(
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
         layer: Name of the convolution whose filters are removed; the first spatial one by default.
         seed: Seed of the random choices.
-        progress: Called as ``progress(done, total, message)`` after each accuracy; by default a bar in a
-            notebook.
+        progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
 
     Returns:
         The accuracies by band.
@@ -190,12 +171,7 @@ def ablate_bands(
 
 
 def draw_ablation(found: Mapping[str, Ablation], bands: Bands | None = None) -> "Figure":
-    """Accuracy without each band: its filters, as many filters at random, its frequencies; one panel a run.
-
-    Args:
-        found: What `ablate_bands` found, by label.
-        bands: Not used: a result has its own.
-    """
+    """Accuracy without each band: its filters, as many filters at random, its frequencies; one panel a run."""
     from freqfast.analysis.colours import band_colour
     from freqfast.analysis.panels import COLUMN, dress, panels, wrap
 

@@ -13,14 +13,7 @@ FAMILY_COLOURS = {"noise": "#0072b2", "blur": "#d55e00", "weather": "#009e73", "
 
 
 def band_colour(name: str, index: int) -> str:
-    """Colour of a band: by name for low, mid and high, else by its position.
-
-    Args:
-        name: Name of the band.
-        index: Its position.
-
-    Returns:
-        A colour as matplotlib and browsers write it.
+    """Colour of a band as matplotlib and browsers write it: by name for low, mid and high, else by its position.
 
     Examples:
         >>> band_colour("high", 1), band_colour("band3", 3)

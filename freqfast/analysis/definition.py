@@ -51,8 +51,7 @@ class AnalysisResult:
     Attributes:
         schema: Number of this form of file.
         analysis: Name of the analysis.
-        weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`; None if it is not
-            known, as in files of older versions.
+        weights_sha256: Hash of the model's weights; None if it is not known, as in files of older versions.
         command: The shell command that made it; None if Python code did.
 
     Raises:
@@ -106,12 +105,7 @@ class ImageResult(AnalysisResult):
 
 @dataclass(frozen=True)
 class Table:
-    """A table for a terminal.
-
-    Attributes:
-        title: What stands above.
-        header: Names of the columns.
-        rows: A text for each column.
+    """A table for a terminal: a title, names of columns, and rows of a text for each column.
 
     Examples:
         >>> Table("accuracy in percent", ("band", "accuracy"), [("low", "81.20")]).header
@@ -186,11 +180,7 @@ class Analysis:
         return {name: parameter for name, parameter in parameters.items() if _is_described(parameter.annotation)}
 
     def check_options(self, values: Mapping[str, Any]) -> None:
-        """Check values for options against the annotations of the function.
-
-        Raises:
-            ValueError: Naming the option whose value does not fit.
-        """
+        """Check values for options against the function's annotations; a ValueError names one that does not fit."""
         for name, parameter in self.options.items():
             check_value(name, values[name], parameter.annotation)
 
@@ -209,11 +199,7 @@ def _is_described(annotation: Any) -> bool:
 
 
 def check_shapes(record: AnalysisResult, shape: tuple[int, ...], *names: str) -> None:
-    """Check that arrays have a shape.
-
-    Raises:
-        ValueError: Naming the first that has another.
-    """
+    """Raise a ValueError for the first of a record's arrays that has another shape."""
     for name in names:
         found = getattr(record, name).shape
         if found != shape:

@@ -11,17 +11,10 @@ __all__ = ["accuracy", "filtered_images"]
 
 
 def filtered_images(images: np.ndarray, keeps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The images once for each set of frequencies that is kept of them; the mean of each channel stays in all.
+    """Images ``(N, H, W, 3)`` once for each set of frequencies that is kept of them; their mean stays in all.
 
-    Images are taken as periodic, as the DFT takes them, and the result is not clamped to the range of pixels:
-    clamping would put frequencies back that were taken out.
-
-    Args:
-        images: ``(N, H, W, 3)`` pixels from 0 to 255.
-        keeps: Masks ``(H, W // 2 + 1)`` over `freqfast.spectral.spectrum.radial_frequencies`: True for what stays.
-
-    Yields:
-        float32 ``(N, H, W, 3)``.
+    A set is a mask ``(H, W // 2 + 1)`` over `freqfast.spectral.spectrum.radial_frequencies`. The result is not clamped,
+    which would put frequencies back that were taken out.
     """
     size = images.shape[1:3]
     spectrum = scipy.fft.rfft2(np.asarray(images, np.float32), axes=(1, 2))

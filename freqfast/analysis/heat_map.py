@@ -82,19 +82,10 @@ class HeatMap(ImageResult):
 
 
 def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64]:
-    """The real image of unit L2 norm whose DFT lives on the bins ``(u, v)`` and ``(-u, -v)``.
+    """The real image ``(H, W)`` of unit L2 norm whose DFT lives on the bins ``(u, v)`` and ``(-u, -v)``.
 
-    A cosine of phase 45 degrees, ``(cos - sin) / sqrt(H W)``, as the paper's own program has it: with this phase one
-    formula has unit norm for every bin, also for those that are their own negative.
-
-    Args:
-        height: Rows H.
-        width: Columns W.
-        u: Cycles per H rows.
-        v: Cycles per W columns.
-
-    Returns:
-        ``(H, W)``.
+    A cosine of phase 45 degrees, as the paper's own program has it: with this phase one formula has unit norm for every
+    bin, also for those that are their own negative.
     """
     phase = 2 * np.pi * (u * np.arange(height)[:, None] / height + v * np.arange(width)[None, :] / width)
     basis: NDArray[np.float64] = (np.cos(phase) - np.sin(phase)) / np.sqrt(height * width)
@@ -113,19 +104,18 @@ def fourier_heat_map(
     """Error of a classifier under every Fourier basis perturbation (Yin et al., 2019, arXiv:1906.08988).
 
     Each channel of each image has the basis image added with a random sign of its own, scaled to the norm; the sum is
-    not clamped, so the perturbation has this norm and this frequency exactly. A frequency and its negative share a
-    basis image and so an error: a 32x32 map takes 514 passes over the images. Of images with more frequencies a coarser
-    grid is sampled, the DFT bins that are nearest to those of an image of `grid` pixels a side.
+    not clamped, so the perturbation has this norm and this frequency exactly. A frequency and its negative share an
+    error: a 32x32 map takes 514 passes over the images. Of images with more frequencies the DFT bins are sampled that
+    are nearest to those of an image of `grid` pixels a side.
 
     Args:
         classifier: The model.
         images: uint8 ``(N, H, W, 3)``.
         labels: ``(N,)``.
         norm: L2 norm of the perturbation of each channel, for pixels in [0, 1]. The paper takes 4 for 32x32 images.
-        seed: Seed of the signs. The sign of an image, channel and frequency does not depend on the other ones.
+        seed: Seed of the signs.
         grid: Frequencies along each axis at most.
-        progress: Called as ``progress(done, total, message)`` after each pair of frequencies; by default a bar in a
-            notebook.
+        progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
 
     Returns:
         The errors, on the plane of frequencies.
@@ -169,12 +159,7 @@ def fourier_heat_map(
 
 
 def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> "Figure":
-    """Fourier heat maps side by side on one scale of colours, with circles at the edges of the bands.
-
-    Args:
-        found: Heat maps by label, such as the runs' names.
-        bands: The bands whose edges are drawn; two of equal area by default.
-    """
+    """Fourier heat maps side by side on one scale of colours, with circles at the edges of the bands."""
     from matplotlib.patches import Circle
 
     from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent, wrap

@@ -31,15 +31,7 @@ class NotebookFigure(Figure):
 
 
 def panels(rows: int, columns: int, width: float, height: float, **options: object) -> tuple[Figure, np.ndarray]:
-    """A figure of panels and its axes ``(rows, columns)``.
-
-    Args:
-        rows: Rows of panels.
-        columns: Columns of panels.
-        width: Width in inches.
-        height: Height in inches.
-        **options: For `matplotlib.figure.Figure.subplots`.
-    """
+    """A figure of panels of this size in inches, and its axes ``(rows, columns)``; options go to `Figure.subplots`."""
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)  # type: ignore[call-overload]
 
@@ -58,12 +50,7 @@ def dress(axes: Axes, title: str = "", x: str = "", y: str = "", grid: str = "bo
 
 
 def plane_extent(height: int, width: int) -> tuple[float, float, float, float]:
-    """Edges in cycles/pixel of a picture of the frequency plane, for ``imshow(extent=..., origin="lower")``.
-
-    Args:
-        height: Frequencies along fy, in the order of `freqfast.frequencies`.
-        width: Frequencies along fx.
-    """
+    """Edges in cycles/pixel of a picture of the frequency plane, for ``imshow(extent=..., origin="lower")``."""
     bottom, left = -(height // 2) - 0.5, -(width // 2) - 0.5
     return left / width, (left + width) / width, bottom / height, (bottom + height) / height
 
@@ -82,12 +69,8 @@ def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
 def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
     """A legend of runs below the panels, for which the figure grows; one run needs none.
 
-    It has as many columns as there is room for, and breaks names that are longer than the figure is wide.
-
-    Args:
-        figure: The figure.
-        labels: The runs' names, in their order.
-        **style: Over the runs' own, for `matplotlib.lines.Line2D`.
+    It has as many columns as there is room for, and breaks names that are longer than the figure is wide. The style
+    goes over the runs' own.
     """
     if len(labels) < 2:
         return

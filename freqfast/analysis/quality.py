@@ -67,9 +67,6 @@ def sparsity(weight: np.ndarray) -> float:
     """Share of the kernels ``(kH, kW)`` whose largest absolute value is under 1 % of the layer's largest.
 
     After Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331). A layer without energy is all sparse.
-
-    Args:
-        weight: ``(O, I, kH, kW)``.
     """
     peaks = np.abs(_kernels(weight)).max(1)
     return float(np.mean(peaks <= 0 if not peaks.any() else peaks < NEAR_ZERO * peaks.max()))
@@ -78,11 +75,7 @@ def sparsity(weight: np.ndarray) -> float:
 def variance_shares(weight: np.ndarray) -> NDArray[np.float64]:
     """Share of the kernels' variance along each of their principal components, ``(kH * kW,)``, decreasing.
 
-    Principal components of the layer's ``O * I`` flattened kernels about their mean, by singular values. Shares sum to
-    1; they are all 0 where the kernels do not vary.
-
-    Args:
-        weight: ``(O, I, kH, kW)``.
+    They sum to 1, and are all 0 where the kernels do not vary.
     """
     kernels = _kernels(weight)
     centred = kernels - kernels.mean(0)
@@ -102,9 +95,6 @@ def variance_entropy(weight: np.ndarray) -> float:
 
     0 where one pattern explains all kernels, ``log10(kH * kW)`` (0.954 for 3x3) where all directions vary alike, which
     is what kernels that learned nothing do. After Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331).
-
-    Args:
-        weight: ``(O, I, kH, kW)``.
     """
     shares = variance_shares(weight)
     shares = shares[shares > 0]
@@ -115,11 +105,7 @@ def orthogonality(weight: np.ndarray) -> float:
     """One minus the mean absolute cosine between two different filters ``(I, kH, kW)``: 1 for an orthogonal layer.
 
     After Gavrikov and Keuper (CVPR 2022 workshop, arXiv:2204.02481). Filters without energy count as orthogonal to all
-    others, and so does a single filter; the authors' own program, torchconvquality, which gives the same else, takes
-    something off for each filter without energy.
-
-    Args:
-        weight: ``(O, I, kH, kW)``.
+    others, and so does a single filter.
     """
     filters = np.asarray(weight, dtype=np.float64).reshape(len(weight), -1)
     norms = np.linalg.norm(filters, axis=1, keepdims=True)
@@ -169,26 +155,13 @@ def filter_quality(weight: ArrayLike, layer: str = "") -> Quality:
 
 
 def model_quality(model: nn.Module, layer: Layer = None) -> Quality:
-    """Quality of the filters that a model's convolution applies, see `filter_quality`.
-
-    Args:
-        model: The model.
-        layer: Name of the convolution; the first spatial one by default.
-
-    Raises:
-        ValueError: If the model has no such convolution.
-    """
+    """Quality of the filters that a model's convolution applies, by default the first spatial one."""
     name, conv = find_conv(model, layer)
     return filter_quality(effective_weight(conv).float().cpu().numpy(), name)
 
 
 def draw_quality(found: Mapping[str, Quality], bands: Bands | None = None) -> "Figure":
-    """Sparsity, variance entropy and orthogonality of the layers' filters, one panel each.
-
-    Args:
-        found: What `filter_quality` found, by label.
-        bands: Not used.
-    """
+    """Sparsity, variance entropy and orthogonality of the layers' filters, one panel each."""
     from freqfast.analysis.colours import run_style
     from freqfast.analysis.panels import COLUMN, dress, panels, runs_below
 

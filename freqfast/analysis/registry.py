@@ -40,9 +40,6 @@ OURS = {
 def list_analyses() -> dict[str, str]:
     """Names of the analyses with a line on each, ours first. Nothing is imported.
 
-    Raises:
-        ValueError: If the installed packages' metadata cannot be read.
-
     Examples:
         >>> list(list_analyses())[:4]
         ['heatmap', 'reliance', 'ablation', 'quality']

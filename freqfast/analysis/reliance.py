@@ -71,16 +71,15 @@ def frequency_reliance(
     """Accuracy on low-, high- and band-pass filtered images, by cut-off.
 
     At cut-off c the low-pass keeps ``rho < c``, the high-pass ``rho >= c``; the band-pass keeps ``c <= rho < next c``,
-    the last one all from its cut-off on. The mean of each channel stays in every image, also in the high-passed ones,
-    so that the curves tell of structure rather than of a shifted brightness. Filters are ideal (sharp in frequency).
+    the last one all from its cut-off on. Filters are sharp in frequency, and the mean of each channel stays in every
+    image, so that the curves tell of structure rather than of a shifted brightness.
 
     Args:
         classifier: The model.
         images: uint8 ``(N, H, W, 3)``.
         labels: ``(N,)``.
         cutoffs_cpp: Cut-offs in cycles/pixel, increasing from 0 or more to below sqrt(0.5).
-        progress: Called as ``progress(done, total, message)`` after each filter; by default a bar in a
-            notebook.
+        progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
 
     Returns:
         The accuracies by cut-off.
@@ -117,12 +116,7 @@ def frequency_reliance(
 
 
 def draw_reliance(found: Mapping[str, Reliance], bands: Bands | None = None) -> "Figure":
-    """Accuracy by cut-off under a low-pass, a high-pass and a band-pass, one above the other.
-
-    Args:
-        found: What `frequency_reliance` found, by label.
-        bands: The bands behind the curves; two of equal area by default.
-    """
+    """Accuracy by cut-off under a low-pass, a high-pass and a band-pass, one above the other."""
     from freqfast.analysis.colours import run_style
     from freqfast.analysis.panels import COLUMN, dress, panels, runs_below, shade_bands
 

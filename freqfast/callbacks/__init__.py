@@ -1,23 +1,12 @@
 """Thin fastai callbacks over freqfast's pure functions, one concern a file.
 
-When each helps, and what it costs:
+What each does, when it helps and what it costs: ``docs/methods``.
 
-- `FrequencyProportion` enforces which share of the first convolution's filters is low- or high-frequency. One small
-  projection after each optimizer step.
-- `SpectralModulation` learns a gain for each frequency of the filters, under random perturbation. Two small matrix
-  products per forward pass; baked away for inference.
-- `SpectrumEqualization` gives every sample the training set's radial power spectrum. One FFT of each batch (none
-  with one bin), also in inference; no parameters.
-- `Antialiasing` low-passes what strided convolutions meet beyond the first layer. A few per cent of a step, also in
-  inference; no parameters.
-- `SpectrumPerturbation` perturbs the spectrum that a share of each training batch meets. One FFT of that share.
-- `SpectralDecay` penalises what filters pass outside a band, the soft form of `FrequencyProportion`.
-- `AmplitudePhaseRecombination`, `HybridAugment` and `FourierBasisAugmentation` are the frequency augmentations of
-  others. As published each image passes twice.
-- `BatchNormEstimation` estimates BatchNorm's running statistics anew at the end. A hundred forward passes.
-- `GaussianNoise` and `AugMix` are references to compare the others with; see `freqfast.callbacks.references`.
-- `SpectrumRecorder` keeps the filters' spectra of every epoch. Once per epoch.
-- `AutoPrecision` runs the forward pass in bfloat16 where the device has it natively.
+- Of the first convolution: `FrequencyProportion`, `SpectralModulation`, `SpectralDecay`.
+- Of what convolutions meet, also in use: `SpectrumEqualization`, `Antialiasing`.
+- Of training images: `SpectrumPerturbation`; the augmentations of others `AmplitudePhaseRecombination`,
+  `HybridAugment`, `FourierBasisAugmentation`, `AugMix` and `GaussianNoise`.
+- Of a fit: `AutoPrecision`, `BatchNormEstimation`, `SpectrumRecorder`, `EpochLog`, `FitProgress`.
 """
 
 from freqfast.callbacks.antialiasing import Antialiasing

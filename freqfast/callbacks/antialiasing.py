@@ -14,16 +14,13 @@ __all__ = ["Antialiasing"]
 class Antialiasing(InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner, in any way, puts a low-pass before each that has none yet; it has no parameters. It is part
-    of the network from then on: removing the callback leaves it there (`freqfast.remove_antialiasing` removes it). The
-    kinds are
+    Adding it to a Learner puts a low-pass before each that has none yet. It has no parameters, takes one pass per
+    image, and is part of the network from then on: `freqfast.remove_antialiasing` removes it. The kinds are
 
     - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
-    - "flc", a `freqfast.spectral.antialiasing.ideal_low_pass` of the whole spectrum: FLC pooling (Grabinski et al.,
-      2022, arXiv:2204.00491), published for every stride. There the convolution acts on the smaller map, without a
-      stride; here it keeps its stride and acts on the low-passed large one. For 1x1 kernels that is the same.
-
-    One pass per image.
+    - "flc", a `freqfast.spectral.antialiasing.ideal_low_pass` of the whole spectrum (FLC pooling, Grabinski et al.,
+      2022, arXiv:2204.00491). There the convolution acts on the smaller map, without a stride; here it keeps its
+      stride. For 1x1 kernels that is the same.
 
     Args:
         layers: Names of the convolutions; by default every strided one except the model's first spatial convolution.
@@ -42,13 +39,7 @@ class Antialiasing(InstallingCallback):
         self.layers, self.kind = layers, kind
 
     def _install(self, learn: Learner) -> None:
-        layers = [self.layers] if isinstance(self.layers, str) else self.layers
-        layers = strided_layers(learn.model) if layers is None else layers
-        there = antialiased_layers(learn.model)  # in the model of another Learner, or in a loaded one
-        same = antialiased_layers(learn.model, self.kind)
-        if other := [layer for layer in layers if layer in there and layer not in same]:
-            raise ValueError(
-                f"layer {other[0]!r} has a low-pass of another kind than {self.kind!r} already; pass its kind to go on "
-                "with it, or call remove_antialiasing first"
-            )
-        apply_antialiasing(learn.model, [layer for layer in layers if layer not in same], self.kind)
+        layers = strided_layers(learn.model) if self.layers is None else self.layers
+        layers = [layers] if isinstance(layers, str) else layers
+        there = antialiased_layers(learn.model, self.kind)  # in the model of another Learner, or in a loaded one
+        apply_antialiasing(learn.model, [layer for layer in layers if layer not in there], self.kind)

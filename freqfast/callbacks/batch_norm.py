@@ -13,9 +13,8 @@ __all__ = ["BatchNormEstimation"]
 class BatchNormEstimation(Callback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
-    From the training batches as the DataLoader gives them, with all other layers as in use, so that statistics that
-    perturbed layers left behind do not stay: see `freqfast.spectral.batch_norm.estimate_batch_norm`. What callbacks
-    change in batches is not in them. A process of distributed training sees its own part of the batches.
+    From the training batches as the DataLoader gives them, without what callbacks change in them, see
+    `freqfast.spectral.batch_norm.estimate_batch_norm`. A process of distributed training sees its part of the batches.
 
     Args:
         batches: Number of batches, each a forward pass; one epoch's at most.
@@ -34,7 +33,7 @@ class BatchNormEstimation(Callback):
         self.batches = batches
 
     def after_train(self) -> None:
-        """Estimate them, once the last epoch's steps are made."""
+        """Estimate them after the last epoch's steps."""
         if self.epoch + 1 == self.n_epoch:
             images = (batch[0] for batch in islice(self.dls.train, self.batches))
             estimate_batch_norm(unwrap(self.learn.model), images)

@@ -1,4 +1,4 @@
-"""Band proportions as columns of fastai's progress table, shared by the callbacks that know them."""
+"""Band proportions as columns of fastai's progress table."""
 
 import math
 from typing import Any
@@ -38,7 +38,7 @@ class BandColumns(LayerCallback):
             recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]
 
     def before_epoch(self) -> None:
-        """Reset what `before_train` notes."""
+        """Forget the last epoch."""
         self._trained = False
 
     def before_train(self) -> None:

@@ -15,14 +15,13 @@ __all__ = ["SpectrumEqualization"]
 class SpectrumEqualization(LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
-    Adding it to a Learner, in any way, puts an equalizer before the convolution, see
-    `freqfast.spectral.equalization.SpectrumEqualizer`, which follows the training batches and has no parameters. It is
-    part of the network from then on: removing the callback leaves it there (`freqfast.remove_equalization` removes it).
-    A layer that has one already, as in a loaded model, goes on with its reference.
+    Adding it to a Learner puts a `freqfast.SpectrumEqualizer` before the convolution, which follows the training
+    batches and has no parameters. It is part of the network from then on: `freqfast.remove_equalization` removes it. A
+    layer that has one already, as in a loaded model, goes on with its reference.
 
     Args:
-        bins: Number of bins in radial frequency.
-        exponent: Share of the deviation (in log power) that is taken back, in [0, 1].
+        bins: As for `SpectrumEqualizer`.
+        exponent: As for `SpectrumEqualizer`.
         layer: Name of the convolution; the first spatial one by default.
 
     Raises:

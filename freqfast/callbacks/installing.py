@@ -57,11 +57,7 @@ class LayerCallback(InstallingCallback):
         return hasattr(self.learn, "lr_finder")
 
     def _claim(self, learn: Learner) -> nn.Conv2d:
-        """The convolution in a Learner.
-
-        Raises:
-            ValueError: If there is none, or another callback of the class works on it (a notebook's cell ran twice).
-        """
+        """The convolution in a Learner; a ValueError if another callback of the class works on it already."""
         _, conv = find_conv(learn.model, self.layer)
         kind = type(self)
         for other in learn.cbs:

@@ -18,20 +18,18 @@ __all__ = ["SpectralModulation"]
 class SpectralModulation(LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
-    Adding it to a Learner, in any way, turns the convolution into a `SpectralConv2d` in place, before an optimizer
-    exists or by joining the one that does; the gains train like weights, in the group of the layer's own weight. A
-    layer that is one already, as in a loaded model, keeps its gains and the count of its draws. Removing the callback
-    ends the perturbation and nothing else: the gains are part of the network from then on, until
+    Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like weights, in the
+    group of the layer's own weight. A layer that is one already, as in a loaded model, keeps its gains and the count of
+    its draws. Removing the callback ends the perturbation and nothing else: the gains stay, until
     `freqfast.bake_modulation` folds them into a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
-        per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
+        per_filter: As for `SpectralConv2d`.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
         seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. All ranks of
             distributed training draw the noise of the first.
-        keep_power: Perturb so that the power of each frequency stays the same in the mean, see `SpectralConv2d`. Off by
-            default, so that recipes and runs of before mean what they meant.
+        keep_power: As for `SpectralConv2d`.
 
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is neither a plain
@@ -59,21 +57,17 @@ class SpectralModulation(LayerCallback):
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)
         if isinstance(conv, SpectralConv2d):  # the model of another Learner, or a loaded one: go on with its gains
-            self._check_form(conv)
+            if len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
+                there, asked = ("shared gains", "True") if self.per_filter else ("gains for each filter", "False")
+                raise ValueError(
+                    f"the layer has {there} already, and per_filter={asked} asks for others; pass "
+                    f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
+                )
             conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
             conv.seed = conv.seed if self.seed is None else int(self.seed)
         else:
             apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
         join_optimizer(learn, conv, conv.log_gain)
-
-    def _check_form(self, conv: SpectralConv2d) -> None:
-        """Raise if the gains that are there are not of the form that is asked for."""
-        if len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
-            there, asked = ("shared gains", "True") if self.per_filter else ("gains for each filter", "False")
-            raise ValueError(
-                f"the layer has {there} already, and per_filter={asked} asks for others; pass "
-                f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
-            )
 
     def _uninstall(self, learn: Learner) -> None:
         _, conv = find_conv(learn.model, self.layer)
@@ -81,11 +75,7 @@ class SpectralModulation(LayerCallback):
             conv.sigma = 0.0
 
     def _modulated(self) -> SpectralConv2d:
-        """The layer, which must be modulated still.
-
-        Raises:
-            ValueError: If it is plain: somebody has folded the gains into the weights.
-        """
+        """The layer; a ValueError if somebody has folded its gains into the weights."""
         conv = self.conv
         if not isinstance(conv, SpectralConv2d):
             raise ValueError(

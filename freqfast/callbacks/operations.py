@@ -15,12 +15,10 @@ def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor
     """Apply to each image one of `OPERATIONS`, which are those of Pillow in the reference implementation of AugMix.
 
     Args:
-        pixels: ``(N, C, H, W)`` in [0, 1], in steps of 1/255; others are rounded to these.
+        pixels: ``(N, C, H, W)`` in [0, 1], in steps of 1/255; others are rounded to these, as is the result.
         kinds: ``(N,)`` positions in `OPERATIONS`.
         strengths: ``(N,)`` strengths from 0 to 10; their sign is the direction of rotations, shears and translations.
-
-    Returns:
-        New pixels of the same shape and dtype, in steps of 1/255; what comes from outside an image is black.
+            What comes from outside an image is black.
 
     Examples:
         >>> pixels = torch.tensor([[[[0.0, 1.0]]]])
@@ -36,19 +34,7 @@ def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor
 
 
 def random_operation(pixels: Tensor, severity: float = 3) -> Tensor:
-    """Apply to each image a random one of `OPERATIONS`, of a strength drawn from U(0.1, severity), in either direction.
-
-    Args:
-        pixels: ``(N, C, H, W)`` in [0, 1].
-        severity: Largest strength, up to 10.
-
-    Returns:
-        As `apply_operations`.
-
-    Examples:
-        >>> random_operation(torch.rand(2, 3, 8, 8)).shape
-        torch.Size([2, 3, 8, 8])
-    """
+    """Apply to each image a random one of `OPERATIONS`, of a strength from U(0.1, severity), in either direction."""
     count, device = len(pixels), pixels.device
     kinds = torch.randint(len(OPERATIONS), (count,), device=device)
     strengths = 0.1 + (severity - 0.1) * torch.rand(count, device=device)
@@ -60,17 +46,6 @@ def mix_operations(pixels: Tensor, severity: float = 3) -> Tensor:
 
     The weights of the copies are drawn from a flat Dirichlet distribution, the image's own from U(0, 1), after
     Hendrycks et al. (2020, arXiv:1912.02781).
-
-    Args:
-        pixels: ``(N, C, H, W)`` in [0, 1].
-        severity: Largest strength of the operations, up to 10.
-
-    Returns:
-        New pixels of the same shape and dtype.
-
-    Examples:
-        >>> mix_operations(torch.rand(2, 3, 8, 8)).shape
-        torch.Size([2, 3, 8, 8])
     """
     count, device = len(pixels), pixels.device
     weights = torch.empty(count, 3, 1, 1, 1, device=device).exponential_()

@@ -12,17 +12,16 @@ __all__ = ["SpectrumPerturbation"]
 class SpectrumPerturbation(PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
-    The result is rounded to the 256 levels of an image file, so that `SpectrumEqualization` cannot undo all of a tilt.
     The default strengths are those of the recipe ``resnet18_cifar10.best``, with equalization; without it a loss of
     contrast is not taken back, and ``gain=1.6`` helps. See `PixelCallback` for the range of pixels.
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
-        gain: Largest loss of log amplitude, DC spared; 0 for none.
-        tilt: Largest radial tilt; 0 for none.
-        shaping: Largest scale of a smooth random response's log amplitude; 0 for none.
-        jitter: Largest standard deviation of the log amplitude, by frequency; 0 for none.
-        noise: Largest standard deviation of the added noise, in pixel values; 0 for none.
+        gain: As for `perturb_spectrum`, like the other strengths.
+        tilt: Largest radial tilt.
+        shaping: Largest scale of a smooth random response.
+        jitter: Largest jitter of single frequencies.
+        noise: Largest standard deviation of the added noise, in pixel values.
         mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
         std: Its standard deviations.
 

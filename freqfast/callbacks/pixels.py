@@ -17,10 +17,10 @@ ChannelValues: TypeAlias = Sequence[float] | None
 
 
 class PixelCallback(Callback):
-    """Replaces a random share of each training batch by `change` of its pixels in [0, 1], in steps of 1/255.
+    """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
 
-    It undoes and redoes the DataLoaders' normalisation for those samples. The steps are those of an image file:
-    contrast or detail that is attenuated below them is lost, as it is in a degraded photograph.
+    It undoes and redoes the DataLoaders' normalisation for those samples, and rounds to the steps of an image file:
+    detail that is attenuated below 1/255 is lost, as it is in a degraded photograph.
 
     Args:
         share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random where that is no
@@ -36,6 +36,7 @@ class PixelCallback(Callback):
     run_valid = False
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
+    passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def __init__(self, share: float, mean: ChannelValues = None, std: ChannelValues = None) -> None:
         if not 0 < share <= 1:
@@ -45,21 +46,12 @@ class PixelCallback(Callback):
         self.share = share
         self.pixel_mean, self.pixel_std = mean, std
 
-    @property
-    def passes_per_image(self) -> int:
-        """How many images pass through the network for each image of a batch."""
-        return 1
-
     def change(self, pixels: Tensor) -> Tensor:
         """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""
         raise NotImplementedError
 
     def before_fit(self) -> None:
-        """Check that it is the only one of its class.
-
-        Raises:
-            ValueError: If it is not: a notebook's cell ran twice.
-        """
+        """Check that it is the only one of its class, as it is not where a notebook's cell ran twice."""
         kind = type(self)
         if any(type(other) is kind and other is not self for other in self.learn.cbs):
             raise ValueError(
@@ -93,8 +85,8 @@ class PixelCallback(Callback):
             loader = self.learn.dl
             if not hasattr(getattr(loader, "after_batch", None), "fs"):
                 loader = getattr(loader, "dl", loader)  # within a rank's DistributedDL
-            pipeline = getattr(loader, "after_batch", None)
-            normalize = next((f for f in getattr(pipeline, "fs", []) if isinstance(f, Normalize)), None)
+            transforms = getattr(getattr(loader, "after_batch", None), "fs", [])
+            normalize = next((f for f in transforms if isinstance(f, Normalize)), None)
             mean, std = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
         shape, device = (1, -1, 1, 1), images.device
         mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device).view(shape) for x in (mean, std))

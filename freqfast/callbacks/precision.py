@@ -19,8 +19,7 @@ class AutoPrecision(Callback):
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast
     covers the forward call alone, so that an exception or Ctrl-C cannot leave it switched on. On a CPU with AMX,
-    convolutions with small output maps are made faster, see `freqfast.compute.small_maps`. The threads of
-    `nn.DataParallel` would use float16, so with it the precision is float32, with a warning.
+    convolutions with small output maps are made faster, see `freqfast.compute.small_maps`.
 
     Args:
         precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.
@@ -36,8 +35,7 @@ class AutoPrecision(Callback):
         'float32'
     """
 
-    # The last callback before the forward call, so that no other can fail between the two: after fastai's last, and
-    # after those of users.
+    # The last callback before the forward call, so that no other can fail between the two.
     order = SkipToEpoch.order + 1000
 
     def __init__(self, precision: str = "auto") -> None:

@@ -39,14 +39,9 @@ class FitProgress(Callback):
 
 
 def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: tuple[str, ...], seconds: float) -> str:
-    """A line on an epoch.
+    """A line on an epoch, from 1, of a fit, from fastai's row of metrics by column and the seconds that the epoch took.
 
-    Args:
-        epoch: The epoch, from 1.
-        epochs: Epochs of the fit.
-        values: fastai's row of the table of metrics, by the names of its columns.
-        bands: Names of the columns that are shares of the filters.
-        seconds: What the epoch took.
+    Columns named in `bands` are shares of the filters.
 
     Examples:
         >>> row = {"epoch": 0, "train_loss": 0.7, "valid_loss": 0.9, "accuracy": 0.8, "low": 0.75, "time": "00:03"}
@@ -90,7 +85,10 @@ class EpochLog(Callback):
     def after_epoch(self) -> None:
         """Tell of the epoch."""
         learn = self.learn
-        values = dict(zip(learn.recorder.metric_names, learn.recorder.log, strict=False))
+        names, row = learn.recorder.metric_names, learn.recorder.log
+        if len(row) < len(names):  # a learning-rate finder's, which validates nothing
+            return
         shown = getattr(learn, "spectrum_recorder", None)
         bands = shown.bands.names if shown is not None else ()
+        values = dict(zip(names, row, strict=False))
         self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, time.monotonic() - self.began))

@@ -21,19 +21,17 @@ class FrequencyProportion(BandColumns):
 
     Before the first step filters are assigned to bands such that the sum of their shares there is largest; from then
     on every filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band, or
-    with `rank` onto the closest one made of its band's leading eigenvectors, see `project_onto_subspace`. With
-    `SpectralModulation`, the proportion holds for the filters that the layer applies. A frozen layer stays bit for bit
-    as it is: the proportion is enforced from the first fit in which it trains, in `fine_tune` once it is unfrozen.
-    After Jia, Bao and Ma (2019, arXiv:1911.12044).
+    with `rank` onto the closest one made of its band's leading eigenvectors. With `SpectralModulation`, the proportion
+    holds for the filters that the layer applies. A frozen layer stays bit for bit as it is, until it trains. After Jia,
+    Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
         bands: The bands; two of equal area (low, high) by default. See `Bands.of` for the short forms.
-        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default. With `rank` it follows
-            from that: the smallest eigenvalue, 0.895 for three in the low band of 3x3 kernels.
-        rank: Number of eigenvectors that filters are made of, in place of a purity.
+        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default.
         layer: Name of the convolution; the first spatial one by default.
         preserve_norm: Keep each filter's norm when it is projected.
+        rank: Number of eigenvectors that filters are made of, in place of a purity, which follows from it.
 
     Attributes:
         assignment: ``(O,)`` band indices of the current or last fit; None before the first in which the layer trains.
@@ -89,38 +87,32 @@ class FrequencyProportion(BandColumns):
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
         super().before_train()
-        if self.assignment is None or self.learn.train_iter == 0:
-            self._assign()
-        self._project()
+        self._enforce(assign=self.learn.train_iter == 0)
 
     def after_step(self) -> None:
         """Project; also after a skipped step, where it changes nothing."""
-        if self.assignment is None:  # added in the middle of an epoch, or the layer was frozen when that began
-            self._assign()
-        self._project()
+        self._enforce()
 
-    def _assign(self) -> None:
-        if not self.conv.weight.requires_grad:
+    def _enforce(self, assign: bool = False) -> None:
+        """Project the filters, which are assigned to bands before if that is asked for or has not been done."""
+        conv = self.conv
+        if not conv.weight.requires_grad:  # frozen: it is to stay as it is
             return
-        # Filters that are enforced already keep their bands, so a second fit keeps the assignment.
-        shares = band_shares(effective_weight(self.conv), self.bands)
-        self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+        weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
+        if assign or self.assignment is None:
+            # Filters that are enforced already keep their bands, so a second fit keeps the assignment.
+            shares = band_shares(weight, self.bands)
+            self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+        if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
+            return
+        projected = self._projected(weight, self.assignment)
+        if not torch.equal(projected, weight):
+            assign_effective_weight(conv, projected.to(conv.weight.device))
 
     def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
         if self.rank is not None:
             return project_onto_subspace(weight, target, self.bands, self.rank, self.preserve_norm)
         return project_filters(weight, target, self.bands, cast(float, self.purity), self.preserve_norm)
-
-    def _project(self) -> None:
-        conv = self.conv
-        if not conv.weight.requires_grad:  # frozen: it is to stay as it is
-            return
-        weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
-        if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
-            return
-        projected = self._projected(weight, cast(Tensor, self.assignment))
-        if not torch.equal(projected, weight):
-            assign_effective_weight(conv, projected.to(conv.weight.device))
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's assignment back."""

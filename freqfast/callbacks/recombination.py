@@ -53,8 +53,8 @@ class AmplitudePhaseRecombination(_Recombination):
       the images with a copy after a second operation, in either direction: one pass per image.
 
     Labels are those of the phases. Here the share of a batch replaces the probability, the two losses are averaged
-    rather than added, so that learning rates mean what they mean elsewhere, pixels are clamped to [0, 1] and rounded to
-    steps of 1/255, and the single form comes after crop and flip rather than before. Nothing stays in the network.
+    rather than added, pixels are clamped and rounded, and the single form comes after crop and flip. Nothing stays in
+    the network.
 
     Args:
         pair: Recombine images with others of their batch.
@@ -86,18 +86,10 @@ class AmplitudePhaseRecombination(_Recombination):
 class HybridAugment(_Recombination):
     """Combines the low frequencies of images with the high ones of others: HybridAugment and HybridAugment++.
 
-    After Yucel et al. (2023, arXiv:2307.11823). Low frequencies are those that `gaussian_low_pass` leaves, high ones
-    are the rest; labels are those of the low ones. Published is a 3x3 kernel of sigma 0.5 with
-
-    - the pair form: the high frequencies of another image of the batch, for a whole batch with probability 0.6, and
-      training on the batch and its mixed copy: two passes per image;
-    - the single form: one random operation of AugMix at severity 3 on every image, and half of the images mixed with a
-      copy after a second operation, in either direction: one pass per image;
-    - both together, with the best of their results;
-    - HybridAugment++: before they are mixed, the low frequencies undergo the same form of amplitude and phase
-      recombination, see `AmplitudePhaseRecombination`.
-
-    This departs from it as `AmplitudePhaseRecombination` does. Nothing stays in the network.
+    After Yucel et al. (2023, arXiv:2307.11823), in the two forms of `AmplitudePhaseRecombination` and with the same
+    departures. Low frequencies are those that `gaussian_low_pass` leaves, published with a sigma of 0.5; high ones are
+    the rest, and come from the other image. Labels are those of the low ones. In HybridAugment++ the low frequencies
+    first undergo the same form of amplitude and phase recombination. Nothing stays in the network.
 
     Args:
         pair: Mix images with others of their batch.

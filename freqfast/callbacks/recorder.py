@@ -22,7 +22,7 @@ class SpectrumRecorder(BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
     Epochs count on over several fits; those of a learning-rate finder, and any that ends with weights that are not
-    finite, are left out. `freqfast.write_spectra` stores the records.
+    finite, are left out.
 
     Args:
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
@@ -84,10 +84,9 @@ class SpectrumRecorder(BandColumns):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
 
     def history(self) -> SpectraHistory:
-        """The records, stacked by epoch; gains that the filters shared in some epochs are repeated for each filter.
+        """The records, stacked by epoch; a ValueError if there are none yet.
 
-        Raises:
-            ValueError: If nothing was recorded yet.
+        Gains that the filters shared in some epochs are repeated for each filter.
         """
         if not self.epochs:
             raise ValueError("nothing was recorded yet; fit the Learner with the SpectrumRecorder first")

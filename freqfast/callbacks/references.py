@@ -48,8 +48,8 @@ class AugMix(ViewsCallback):
 
     Published is a severity of 3 and a consistency of 12: two mixtures of every image pass through the network beside
     the image, and the Jensen-Shannon divergence of the three predictions, times 12, is added to the loss of the image's
-    own: three passes per image. The four operations that resemble test corruptions (brightness, colour, contrast,
-    sharpness) are left out, as its authors did for their results on CIFAR-10-C. Nothing stays in the network.
+    own. The four operations that resemble test corruptions (brightness, colour, contrast, sharpness) are left out, as
+    its authors did for their results on CIFAR-10-C. Nothing stays in the network.
 
     Args:
         share: Share of each batch, or of its views, that is mixed, in (0, 1].
@@ -90,13 +90,9 @@ class AugMix(ViewsCallback):
 
 
 def jensen_shannon(logits: Sequence[Tensor]) -> Tensor:
-    """Jensen-Shannon divergence of several predictions, in nats, averaged over the batch.
+    """Jensen-Shannon divergence of several predictions ``(N, classes)``, in nats, averaged over the batch.
 
-    Args:
-        logits: Each ``(N, classes)``.
-
-    Returns:
-        A scalar from 0, for equal predictions, to the logarithm of their number.
+    It runs from 0, for equal predictions, to the logarithm of their number.
 
     Examples:
         >>> jensen_shannon([torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])]).exp()

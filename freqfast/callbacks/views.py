@@ -15,9 +15,9 @@ __all__ = ["ViewsCallback"]
 class ViewsCallback(PixelCallback):
     """Passes views of each training batch through the network beside the batch, all in one forward pass.
 
-    A view is the batch with a share of it replaced by `change`, drawn anew for each. Predictions, metrics and the loss
-    that is shown are those of the batch itself; training descends on `combine` of all. Without views, the batch itself
-    is changed, as by any `PixelCallback`.
+    A view is the batch with a share of it replaced by `change`. Predictions, metrics and the loss that is shown are
+    those of the batch itself; training descends on `combine` of all. Without views, the batch itself is changed, as by
+    any `PixelCallback`.
 
     Args:
         share: Share of each view that is replaced, in (0, 1].
@@ -35,20 +35,10 @@ class ViewsCallback(PixelCallback):
 
     def __init__(self, share: float, views: int, mean: ChannelValues = None, std: ChannelValues = None) -> None:
         super().__init__(share, mean, std)
-        self.views = views
-
-    @property
-    def passes_per_image(self) -> int:
-        """The batch and its views."""
-        return 1 + self.views
+        self.views, self.passes_per_image = views, 1 + views
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
-        """What training descends on: the mean of the losses of the batch and its views.
-
-        Args:
-            loss: The batch's loss.
-            views: Each view's predictions.
-        """
+        """What training descends on: here the mean of the batch's loss and those of its views, given as predictions."""
         losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
         return torch.stack([loss, *losses]).mean()
 
@@ -78,7 +68,7 @@ class ViewsCallback(PixelCallback):
     def after_pred(self) -> None:
         """Leave the batch's own predictions to the loss and the metrics."""
         if self.views:
-            self.learn.pred, *self._views = self.learn.pred.chunk(1 + self.views)
+            self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
 
     def after_loss(self) -> None:
         """Replace what training descends on."""

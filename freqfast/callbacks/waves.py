@@ -14,9 +14,8 @@ class FourierBasisAugmentation(ViewsCallback):
     """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.
 
     After the AFA of Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who train on each batch and on a copy of it
-    with waves, and average the two losses: two passes per image. Their copies pass through BatchNorms of their own,
-    which are not used in inference; here both share those of the network, so that any network can be trained and
-    nothing stays in it. Their repository names a mean strength of 10 (for ImageNet, at the same root mean square).
+    with waves, and average the two losses: two passes per image. Their copies pass through BatchNorms of their own;
+    here both share those of the network, and nothing stays in it.
 
     Args:
         share: Share of each batch, or of its copy, that is changed, in (0, 1].

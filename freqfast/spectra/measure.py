@@ -17,10 +17,7 @@ __all__ = ["measure_layers", "measure_spectra", "spatial_layers"]
 
 
 def spatial_layers(model: nn.Module) -> list[str]:
-    """Names of a model's spatial convolutions (kernels larger than 1x1), in the order of their registration.
-
-    Raises:
-        ValueError: If there is none.
+    """Names of a model's spatial convolutions (kernels larger than 1x1); a ValueError if there is none.
 
     Examples:
         >>> spatial_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3)))
@@ -96,7 +93,7 @@ def measure_layers(
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
         n: Points per axis of the spectra, at least the largest kernel's size.
         provenance: Where the model comes from: text and numbers by name.
-        progress: Called with ``(done, total, message)`` after each layer.
+        progress: Called as ``progress(done, total, message)``.
 
     Raises:
         ValueError: As for `measure_spectra`, of any of the layers; or if a layer is named twice.
@@ -117,10 +114,9 @@ def measure_layers(
 
 
 def _compact(weight: Tensor) -> Tensor:
-    """Filters of the same spectra with at most as many input channels as a kernel has values.
+    """Filters of the same spectra with at most as many input channels as a kernel has values: 512 of 3x3 become 9.
 
-    A filter's power and band shares depend on its channels only through the sum of the outer products of their kernels,
-    which the triangular factor of a QR decomposition has too: 512 channels of 3x3 become 9.
+    Power and shares depend on the sum of the outer products of the kernels, which the factor R of QR has too.
     """
     kernels = weight.flatten(2)
     if kernels.shape[1] <= kernels.shape[2]:

@@ -9,14 +9,7 @@ __all__ = ["radial_profile"]
 
 
 def radial_profile(power: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean over annuli of the power spectrum, one grid step wide.
-
-    Args:
-        power: ``(..., n, n)`` in the order of `freqfast.frequencies`.
-
-    Returns:
-        Radial frequencies ``(R,)`` in cycles/pixel, from 0, and the mean power at them ``(..., R)``.
-    """
+    """Radial frequencies ``(R,)``, and the mean of power ``(..., n, n)`` over annuli of one grid step, ``(..., R)``."""
     n = power.shape[-1]
     ring = np.rint(np.fft.fftshift(radial_frequencies(n, n)) * n).astype(int).ravel()
     members = np.bincount(ring)

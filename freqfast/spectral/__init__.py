@@ -7,32 +7,15 @@
 - `surgery` finds the first convolution and changes models in place; `tensors` has what the others share.
 """
 
-from freqfast.spectral import (
-    antialiasing,
-    bands,
-    batch_norm,
-    decay,
-    equalization,
-    modulation,
-    perturbation,
-    proportion,
-    recombination,
-    spectrum,
-    surgery,
-    waves,
-)
-
-__all__ = [
-    "antialiasing",
-    "bands",
-    "batch_norm",
-    "decay",
-    "equalization",
-    "modulation",
-    "perturbation",
-    "proportion",
-    "recombination",
-    "spectrum",
-    "surgery",
-    "waves",
-]
+from freqfast.spectral import antialiasing as antialiasing
+from freqfast.spectral import bands as bands
+from freqfast.spectral import batch_norm as batch_norm
+from freqfast.spectral import decay as decay
+from freqfast.spectral import equalization as equalization
+from freqfast.spectral import modulation as modulation
+from freqfast.spectral import perturbation as perturbation
+from freqfast.spectral import proportion as proportion
+from freqfast.spectral import recombination as recombination
+from freqfast.spectral import spectrum as spectrum
+from freqfast.spectral import surgery as surgery
+from freqfast.spectral import waves as waves

@@ -1,12 +1,8 @@
 """Anti-aliasing: a low-pass before each strided convolution, against the frequencies that its stride would fold.
 
-A stride of two keeps frequencies up to 1/4 cycles/pixel; what its input holds above is folded onto them, so that the
-high frequencies that the first layer passes on come back as low ones further up. A low-pass before it prevents that
-(Zhang, 2019, arXiv:1904.11486).
-
-In a model a low-pass is a forward pre-hook of its convolution, and a buffer, ``low_pass_triangle`` or ``low_pass_flc``,
-which a state dict holds too, so that a strict load notices a missing one. No module is added: whatever walks a model's
-leaves, as fastai's `Learner.summary` does, finds the convolution as before.
+A stride of two keeps frequencies up to 1/4 cycles/pixel and folds those above onto them (Zhang, 2019,
+arXiv:1904.11486). In a model a low-pass is a forward pre-hook of its convolution, and a buffer, which a state dict
+holds too, so that a strict load notices a missing one.
 """
 
 from collections.abc import Sequence
@@ -34,50 +30,32 @@ LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
 
 
 def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
-    """Weight each pixel's neighbourhood by a triangle along both axes, ``(1, 2, 1) / 4`` for a stride of two.
+    """Weight the neighbourhood of each pixel of ``(N, C, H, W)`` or ``(C, H, W)`` by a triangle along both axes.
 
-    For a stride ``s`` the triangle has ``2 s - 1`` taps and the amplitude response
+    For a stride ``s`` the triangle has ``2 s - 1`` taps, ``(1, 2, 1) / 4`` for two, and the amplitude response
     ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders are padded with
     zeros, as those of convolutions are.
-
-    Args:
-        images: ``(N, C, H, W)``, or ``(C, H, W)``, floating point.
-        stride: That of the convolution, ``(vertical, horizontal)``.
-
-    Returns:
-        Same shape and dtype.
     """
     channels = images.shape[-3]
-    kernel = _kernel(stride, images.dtype, images.device).expand(channels, 1, -1, -1)
+    kernel = _triangle(stride, images.dtype, images.device).expand(channels, 1, -1, -1)
     return nn.functional.conv2d(images, kernel, padding=(stride[0] - 1, stride[1] - 1), groups=channels)
 
 
 @constant
-def _kernel(stride: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _triangle(stride: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """The triangles' product, ``(2 s - 1, 2 s - 1)`` for a stride ``s`` along both axes; it sums to 1."""
-    vertical, horizontal = (torch.tensor(_triangle(s), dtype=dtype, device=device) for s in stride)
+    taps = ([(s - abs(offset)) / s**2 for offset in range(1 - s, s)] for s in stride)
+    vertical, horizontal = (torch.tensor(each, dtype=dtype, device=device) for each in taps)
     return torch.outer(vertical, horizontal)
 
 
-def _triangle(stride: int) -> list[float]:
-    return [(stride - abs(offset)) / stride**2 for offset in range(1 - stride, stride)]
-
-
 def ideal_low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
-    """Cut the frequencies that a stride cannot keep out of an image's DFT.
+    """Cut the frequencies that a stride cannot keep out of the DFT of ``(N, C, H, W)`` or ``(C, H, W)``.
 
     Along both axes, frequencies below ``1 / (2 s)`` cycles/pixel pass and those above do not, for a stride ``s``; half
-    of what lies exactly there passes. Every s-th pixel of the result is then the inverse DFT of the spectrum cropped to
-    the smaller grid: the FLC pooling of Grabinski et al. (2022, arXiv:2204.00491), but that their crop takes one of the
-    two diagonals at the limit of both axes, and this half of each. As the DFT is periodic, an image continues at its
-    opposite border.
-
-    Args:
-        images: ``(N, C, H, W)``, or ``(C, H, W)``, floating point.
-        stride: That of the convolution, ``(vertical, horizontal)``.
-
-    Returns:
-        Same shape and dtype.
+    of what lies exactly there passes. Every s-th pixel of the result is the FLC pooling of Grabinski et al. (2022,
+    arXiv:2204.00491), but that their crop takes one of the two diagonals at the limit of both axes, and this half of
+    each. As the DFT is periodic, an image continues at its opposite border.
 
     Examples:
         >>> ideal_low_pass(torch.tensor([[[3.0, 1.0, 3.0, 1.0]]]), (1, 2))
@@ -103,23 +81,20 @@ def _ideal_matrix(size: int, stride: int, dtype: torch.dtype, device: torch.devi
 
 def _low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
     """Forward pre-hook; a function of the module, so that models stay picklable."""
-    return (low_pass(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
+    change = ideal_low_pass if hasattr(conv, LOW_PASS_BUFFERS["flc"]) else low_pass
+    return (change(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
 
 
-def _ideal_low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
-    """Forward pre-hook; a function of the module, so that models stay picklable."""
-    return (ideal_low_pass(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
-
-
-_HOOKS = {"triangle": _low_pass_input, "flc": _ideal_low_pass_input}
+def _kind(module: nn.Module) -> str | None:
+    """The kind of a module's low-pass, None without one."""
+    return next((kind for kind, buffer in LOW_PASS_BUFFERS.items() if buffer in module._buffers), None)
 
 
 def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, kind: str = "triangle") -> nn.Module:
     """Put a low-pass before a model's strided convolutions, in place; parameters and their names stay.
 
     Args:
-        model: Any model with strided convolutions; DistributedDataParallel and torch.compile wrappers are looked
-            through.
+        model: Any model with strided convolutions; wrappers are looked through.
         layers: Names of the convolutions, or the name of one; by default `strided_layers`.
         kind: "triangle" for `low_pass`, "flc" for `ideal_low_pass`.
 
@@ -135,21 +110,24 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
         >>> list(apply_antialiasing(model)[2].state_dict())
         ['weight', 'bias', 'low_pass_triangle']
     """
-    if kind not in _HOOKS:
-        raise ValueError(f"kind must be one of {', '.join(_HOOKS)}, got {kind!r}")
-    modules = dict(unwrap(model).named_modules())
+    if kind not in LOW_PASS_BUFFERS:
+        raise ValueError(f"kind must be one of {', '.join(LOW_PASS_BUFFERS)}, got {kind!r}")
     if layers is None:
         layers = strided_layers(model)
-    layers = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
-    for name in layers:
+    modules: dict[str, Any] = dict(unwrap(model).named_modules())
+    names = dict.fromkeys([layers] if isinstance(layers, str) else layers)
+    for name in names:
         if not _is_strided(modules.get(name)):
             raise ValueError(f"layer {name!r} is not a strided Conv2d, so there is nothing to low-pass")
-        if _has_low_pass(modules[name]):
-            raise ValueError(f"layer {name!r} has a low-pass already; call remove_antialiasing first")
-    for name in layers:
-        conv: Any = modules[name]
+        if there := _kind(modules[name]):
+            raise ValueError(
+                f"layer {name!r} has a low-pass of kind {there!r} already; go on with that kind, or call "
+                "remove_antialiasing first"
+            )
+    for name in names:
+        conv = modules[name]
         conv.register_buffer(LOW_PASS_BUFFERS[kind], torch.tensor(conv.stride, device=conv.weight.device))
-        add_pre_hook(conv, _HOOKS[kind])
+        add_pre_hook(conv, _low_pass_input)
     return model
 
 
@@ -173,16 +151,15 @@ def _is_strided(module: nn.Module | None) -> bool:
 
 def antialiased_layers(model: nn.Module, kind: str | None = None) -> list[str]:
     """Names of the convolutions that have a low-pass, of any kind or of one."""
-    return [name for name, module in unwrap(model).named_modules() if _has_low_pass(module, kind)]
-
-
-def _has_low_pass(module: nn.Module, kind: str | None = None) -> bool:
     kinds = LOW_PASS_BUFFERS if kind is None else (kind,)
-    return any(LOW_PASS_BUFFERS.get(kind) in module._buffers for kind in kinds)
+    return [name for name, module in unwrap(model).named_modules() if _kind(module) in kinds]
 
 
 def remove_antialiasing(model: nn.Module) -> nn.Module:
     """Remove every low-pass from a model, in place.
+
+    Args:
+        model: Any model.
 
     Returns:
         The same model.
@@ -193,8 +170,7 @@ def remove_antialiasing(model: nn.Module) -> nn.Module:
         []
     """
     for module in unwrap(model).modules():
-        for kind in LOW_PASS_BUFFERS:
-            if _has_low_pass(module, kind):
-                delattr(module, LOW_PASS_BUFFERS[kind])
-                remove_pre_hook(module, _HOOKS[kind])
+        if kind := _kind(module):
+            delattr(module, LOW_PASS_BUFFERS[kind])
+            remove_pre_hook(module, _low_pass_input)
     return model

@@ -11,7 +11,7 @@ from scipy.optimize import brentq, linear_sum_assignment
 from torch import Tensor
 
 from freqfast.spectral.spectrum import MAX_FREQUENCY, check_weight, energy_matrix
-from freqfast.spectral.tensors import at_least_float32, in_float64
+from freqfast.spectral.tensors import in_float64
 
 __all__ = [
     "Bands",
@@ -21,13 +21,14 @@ __all__ = [
     "band_shares",
     "classify_filters",
     "frequency_proportion",
+    "scaled_kernels",
 ]
 
 _NAMES = {1: ("all",), 2: ("low", "high"), 3: ("low", "mid", "high")}
 
 
 def _disc_in_square(radius: float) -> float:
-    """Area of the disc of this radius inside the unit square of frequencies (-0.5, 0.5) x (-0.5, 0.5)."""
+    """Area of the disc of this radius inside the unit square of frequencies."""
     if radius <= 0.5:
         return math.pi * radius**2
     half_chord = math.sqrt(radius**2 - 0.25)
@@ -57,7 +58,7 @@ class Bands:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check the edges and names, and make them plain tuples."""
+        """Check them, and make them plain tuples."""
         object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
         object.__setattr__(self, "names", (self.names,) if isinstance(self.names, str) else tuple(self.names))
         if len(self.edges) != len(self.names) + 1 or not self.names:
@@ -78,14 +79,9 @@ class Bands:
     def equal_area(cls, count: int = 2, names: tuple[str, ...] | None = None) -> "Bands":
         """Bands that cover equal areas of the spectrum, so that a white-noise kernel has equal energy in each.
 
-        On the grid of 32 points the areas are equal within 1 % for two bands, within 3 % for three to eight.
-
         Args:
-            count: Number of bands.
+            count: Number of bands, at least 1.
             names: Their names; ``low, high`` for two, ``low, mid, high`` for three, ``band0 ...`` for more.
-
-        Raises:
-            ValueError: If count is not a positive integer or does not fit the names.
         """
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise ValueError(f"count must be a positive integer, got {count!r}")
@@ -115,11 +111,7 @@ class Bands:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Position of a band.
-
-        Raises:
-            ValueError: If no band has this name.
-        """
+        """Position of a band; a ValueError if none has this name."""
         if name not in self.names:
             raise ValueError(f"unknown band {name!r}; the bands are {', '.join(self.names)}")
         return self.names.index(name)
@@ -130,12 +122,9 @@ class Bands:
         return np.stack([energy_matrix(kernel_size, *e) for e in zip(self.edges, upper, strict=False)])
 
     def reachable(self, kernel_size: tuple[int, int], rank: int = 1) -> np.ndarray:
-        """Largest share of its energy that a kernel of this size can have in each band, ``(B,)``.
+        """Largest share of its energy that a kernel of size ``(kH, kW)`` can have in each band, ``(B,)``.
 
-        Args:
-            kernel_size: ``(kH, kW)``.
-            rank: For the share that every kernel has at least in the best subspace of this dimension, see
-                `freqfast.spectral.proportion.project_onto_subspace`.
+        With `rank`, the share that every kernel has at least in the best subspace of this dimension.
 
         Examples:
             >>> Bands.equal_area(2).reachable((3, 3)).round(3).tolist()
@@ -167,14 +156,19 @@ def band_shares(weight: Tensor | np.ndarray, bands: BandsLike = None) -> Tensor:
         >>> band_shares(torch.ones(1, 3, 3, 3)).round(decimals=2)  # a box filter
         tensor([[0.8900, 0.1100]])
     """
-    weight = check_weight(weight)
-    bands = Bands.of(bands)
-    kernels = in_float64(at_least_float32(weight)).flatten(2)
-    # Shares do not depend on scale; scaling keeps the energies of tiny and huge filters within range.
-    kernels = kernels / kernels.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    weight, bands = check_weight(weight), Bands.of(bands)
+    kernels, _ = scaled_kernels(weight)
     forms = torch.as_tensor(bands.energy_matrices((weight.shape[2], weight.shape[3])), device=kernels.device)
     energy = torch.einsum("oip,bpq,oiq->ob", kernels, forms, kernels).clamp_min(0)
     return (energy / energy.sum(1, keepdim=True).clamp_min(1e-300)).to(weight.dtype).to(weight.device)
+
+
+def scaled_kernels(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Kernels ``(O, I, k)`` in float64 over their filter's largest value, so that energies keep in range; and this."""
+    kernels = in_float64(weight).flatten(2)
+    largest = kernels.abs().amax((1, 2), keepdim=True)
+    largest = torch.where(largest > 0, largest, 1.0)
+    return kernels / largest, largest
 
 
 def classify_filters(shares: Tensor) -> Tensor:
@@ -208,13 +202,7 @@ def frequency_proportion(weight: Tensor | np.ndarray, bands: BandsLike = None) -
 def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) -> list[int]:
     """Number of filters for each band by the largest-remainder method, so that they sum to `filters`.
 
-    Args:
-        proportions: Share of the filters by band name; bands left out get none.
-        bands: The bands.
-        filters: Number of filters, O.
-
-    Returns:
-        B counts in the order of the bands; equal remainders go to the lower band first.
+    Bands that the proportions leave out get none; of equal remainders the lower band's is served first.
 
     Raises:
         TypeError: If the proportions are no mapping, or a share is no number.
@@ -252,13 +240,10 @@ def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
 
     Args:
         shares: ``(O, B)`` energy shares.
-        counts: B counts that sum to O.
+        counts: B counts; a ValueError unless they sum to O.
 
     Returns:
         ``(O,)`` int64 band indices on the CPU. Filters that already meet the counts keep their bands.
-
-    Raises:
-        ValueError: If the counts do not sum to O.
     """
     if sum(counts) != len(shares):
         raise ValueError(f"counts must sum to the {len(shares)} filters, got {', '.join(map(str, counts))}")

@@ -13,9 +13,8 @@ __all__ = ["estimate_batch_norm"]
 def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """Replace the running statistics of a model's BatchNorm layers by their plain means over batches, in place.
 
-    Training leaves moving averages over its last steps, of weights that still changed and under whatever perturbed the
-    network. Here all layers but BatchNorm run as in eval mode: modulation without noise, equalizers with a fixed
-    reference, no dropout. That is the departure from `torch.optim.swa_utils.update_bn`, in which all layers train.
+    Unlike in `torch.optim.swa_utils.update_bn`, all layers but BatchNorm run as in eval mode: modulation without noise,
+    equalizers with a fixed reference, no dropout.
 
     Args:
         model: Any model; its mode, momenta and parameters stay.

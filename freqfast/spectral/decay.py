@@ -38,6 +38,5 @@ def energy_outside(weight: Tensor, band: str = "low", bands: BandsLike = None) -
 
 @constant
 def _outside(bands: Bands, band: int, kernel_size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Quadratic form of a flattened kernel's energy outside a band."""
     form = np.delete(bands.energy_matrices(kernel_size), band, 0).sum(0)
     return torch.from_numpy(form).to(device, dtype)

@@ -1,9 +1,5 @@
 """Equalization: before the first convolution, every sample gets the radial power spectrum of the training set.
 
-The first convolution is linear, so filtering a sample by ``H_s(f)`` before it is the same as modulating the filters'
-spectra by ``H_s(f)`` for that sample. Here the sample's own power spectrum decides ``H_s``: noise, blur and loss of
-contrast each change that spectrum in a characteristic way, and equalization takes the change in power back.
-
 In a model an equalizer is three buffers of the convolution and a forward pre-hook. No module is added: whatever walks a
 model's leaves, as fastai's `Learner.summary` does, finds the convolution as before.
 """
@@ -63,12 +59,8 @@ class SpectrumEqualizer(nn.Module):
     With ``P_s(rho)`` a sample's power at radial frequency rho, averaged over channels and over overlapping bins, and
     ``R(rho)`` the running mean of ``log P_s`` over the training batches, the sample's DFT is multiplied by
     ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios.
-    Inputs may be normalised by constants (as usual) or not. The reference is that of the training batches as the
-    network gets them, with what `SpectrumPerturbation` has changed in them. Where torch's process group is initialised,
-    a batch is that of all ranks together, so that in training mode all must call the module equally often.
-
-    The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044), who modulate the proportions of
-    frequencies by learned constants.
+    Where torch's process group is initialised, a batch is that of all ranks together, so that in training mode all must
+    call the module equally often. The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         bins: Number of bins in radial frequency, from 1/32 to 0.707 cycles/pixel; one bin equalizes contrast alone.
@@ -177,8 +169,8 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
     Args:
         model: Any model with a spatial convolution, plain or spectral.
         layer: Name of the convolution; the first spatial one by default.
-        bins: See `SpectrumEqualizer`.
-        exponent: See `SpectrumEqualizer`.
+        bins: As for `SpectrumEqualizer`.
+        exponent: As for `SpectrumEqualizer`.
 
     Returns:
         The same model, whose convolution has the buffers of `EQUALIZER_BUFFERS`. Its outputs stay the same, but for
@@ -209,6 +201,9 @@ def equalized_layers(model: nn.Module) -> list[str]:
 
 def remove_equalization(model: nn.Module) -> nn.Module:
     """Remove every equalizer from a model, in place, with what it learned.
+
+    Args:
+        model: Any model.
 
     Returns:
         The same model.

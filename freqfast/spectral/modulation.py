@@ -2,7 +2,7 @@
 
 A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, equal for the frequencies ``(u, v)`` and
 ``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) this is a diagonal matrix,
-hence two small matrix products and no FFT: differentiable, exact to invert, and the same in every dtype.
+hence two small matrix products and no FFT.
 """
 
 from functools import lru_cache
@@ -61,14 +61,7 @@ def _real_fourier_basis(
 
 
 def _modulate(weight: Tensor, log_gain: Tensor) -> Tensor:
-    """Multiply the kernels' spectra by ``exp(log_gain / 2)``.
-
-    Written as the weight plus a change, so that a gain of zero gives the weight bit for bit.
-
-    Args:
-        weight: ``(O, I, kH, kW)``.
-        log_gain: ``(O, F)`` or ``(1, F)``.
-    """
+    """Multiply the kernels' spectra by ``exp(log_gain / 2)``; a gain of zero leaves the weight bit for bit."""
     size = (int(weight.shape[2]), int(weight.shape[3]))  # torch.jit.trace has tensors there
     basis, owners = _real_fourier_basis(size, weight.dtype, weight.device)
     change = torch.expm1(log_gain.to(weight.dtype) / 2)[:, None, owners]
@@ -80,22 +73,17 @@ class SpectralConv2d(nn.Conv2d):
 
     In eval mode it applies the filters ``Re IDFT(DFT(weight) * exp(log_gain / 2))``, on the kernel's own DFT grid. In
     training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal: perturbation in the
-    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours). One draw
-    serves a whole batch. It raises the mean power by ``exp(sigma^2 / 2)``, 1.13 times for 0.5, and with it the running
-    variances that a BatchNorm behind the layer keeps for eval mode. With `keep_power`, ``sigma^2 / 2`` is taken off the
-    log gains, so that the mean power stays. The running variances also vary with the last draws: see
-    `freqfast.spectral.batch_norm`.
-
-    The state-dict key of the filters stays ``weight``; ``log_gain`` joins it. The noise depends only on `seed` and the
-    number of draws so far: it is the same on every device and, given the seed, on every rank. Each forward pass in
-    training mode counts as a draw, even one that activation checkpointing repeats: do not checkpoint this layer.
+    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours). The noise
+    depends only on `seed` and the number of draws so far, on any device and rank. Each forward pass in training mode
+    counts as a draw, even one that activation checkpointing repeats: do not checkpoint this layer.
 
     Args:
         *args: As for `torch.nn.Conv2d`.
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
-        sigma: Standard deviation of the perturbation, in units of the log power gain (nepers of power); 0 for none.
+        sigma: Standard deviation of the perturbation of the log power gains; 0 for none.
         seed: Seed of the perturbation; None draws one from torch's generator.
-        keep_power: Perturb so that the power that passes at each frequency stays the same in the mean.
+        keep_power: Take ``sigma^2 / 2`` off the perturbed log gains, so that the mean power stays at each frequency;
+            otherwise it rises by ``exp(sigma^2 / 2)``, also in the running variances of a BatchNorm behind the layer.
         **kwargs: As for `torch.nn.Conv2d`.
 
     Attributes:
@@ -129,10 +117,10 @@ class SpectralConv2d(nn.Conv2d):
 
     def _init_modulation(self, per_filter: bool, sigma: float, seed: int | None, keep_power: bool) -> None:
         check_not_negative(sigma=sigma)
-        if max(self.kernel_size) < 2:
+        kh, kw = self.kernel_size
+        if max(kh, kw) < 2:
             raise ValueError("a 1x1 kernel has one frequency only, so it cannot be modulated; choose a larger kernel")
-        free = len(_free_frequencies(self._size)[0])
-        rows = self.out_channels if per_filter else 1
+        rows, free = self.out_channels if per_filter else 1, len(_free_frequencies((kh, kw))[0])
         zeros = torch.zeros(rows, free, dtype=self.weight.dtype, device=self.weight.device)
         self.seed = int(torch.randint(2**31, (), device="cpu")) if seed is None else int(seed)
         self.sigma, self.keep_power = float(sigma), bool(keep_power)
@@ -145,13 +133,9 @@ class SpectralConv2d(nn.Conv2d):
         if "log_gain" in self._parameters:  # not yet while the convolution is made
             nn.init.zeros_(self.log_gain)
 
-    @property
-    def _size(self) -> tuple[int, int]:
-        return (self.kernel_size[0], self.kernel_size[1])
-
     @torch.compiler.disable  # whose graphs cannot hold a generator, and would be made anew for each count of draws
     def _perturbation(self) -> Tensor:
-        """The next draw of ``sigma * eps``, with `keep_power` less ``sigma^2 / 2``, shaped like the log gains."""
+        """The next draw of what is added to the log gains."""
         if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws
             raise RuntimeError(
                 "nn.DataParallel's replicas would draw the same perturbation in every step; use "
@@ -161,9 +145,7 @@ class SpectralConv2d(nn.Conv2d):
         self.draws += 1
         eps = torch.randn(self.log_gain.shape, generator=generator, dtype=torch.float32, device="cpu")
         noise = self.sigma * eps.to(self.log_gain.device, self.log_gain.dtype)
-        return (
-            noise - self.sigma**2 / 2 if self.keep_power else noise
-        )  # the mean of exp(sigma * eps) is exp(sigma^2 / 2)
+        return noise - self.sigma**2 / 2 if self.keep_power else noise
 
     def modulated_weight(self, perturbed: bool = False) -> Tensor:
         """Filters that the layer applies, ``(O, I, kH, kW)``, differentiable in weight and gains."""
@@ -177,7 +159,7 @@ class SpectralConv2d(nn.Conv2d):
 
     def log_gain_grid(self) -> Tensor:
         """Log power gains on the kernel's DFT grid, increasing frequency, ``(O or 1, kH, kW)``, without gradient."""
-        _, index = _free_frequencies(self._size)
+        _, index = _free_frequencies((self.kernel_size[0], self.kernel_size[1]))
         return torch.fft.fftshift(self.log_gain.detach()[:, torch.from_numpy(index)], dim=(-2, -1))
 
     def extra_repr(self) -> str:
@@ -199,10 +181,10 @@ def apply_modulation(
     Args:
         model: Any model with a spatial convolution.
         layer: Name of the convolution; the first spatial one by default.
-        per_filter: One gain per filter and frequency rather than one per frequency.
-        sigma: Standard deviation of the perturbation in training mode (log power gain).
-        seed: Seed of the perturbation; None draws one from torch's generator.
-        keep_power: See `SpectralConv2d`.
+        per_filter: As for `SpectralConv2d`, like all that follow.
+        sigma: Standard deviation of the perturbation.
+        seed: Its seed.
+        keep_power: Whether the mean power stays.
 
     Returns:
         The same model. In eval mode its outputs do not change until the gains are trained.
@@ -221,13 +203,9 @@ def apply_modulation(
     for other, module in unwrap(model).named_modules():
         if module is not conv and module._parameters.get("weight") is conv.weight:
             raise ValueError(f"layer {name!r} shares its weight with {other!r}, which baking would change; untie them")
-    plain = type(conv)
+    # Before the class changes, so that a refusal leaves a plain convolution.
+    SpectralConv2d._init_modulation(conv, per_filter, sigma, seed, keep_power)  # type: ignore[arg-type]
     conv.__class__ = SpectralConv2d
-    try:
-        conv._init_modulation(per_filter, sigma, seed, keep_power)  # type: ignore[operator]
-    except Exception:
-        conv.__class__ = plain
-        raise
     return model
 
 
@@ -236,7 +214,7 @@ def bake_modulation(model: nn.Module) -> nn.Module:
     """Fold every modulation into ordinary `torch.nn.Conv2d` weights, in place: the same outputs in eval mode.
 
     Args:
-        model: Any model; one without modulation comes back as it is.
+        model: Any model.
 
     Returns:
         The same model, without any `SpectralConv2d` in it.
@@ -280,11 +258,9 @@ def effective_weight(layer: nn.Conv2d) -> Tensor:
 
 @torch.no_grad()
 def assign_effective_weight(layer: nn.Conv2d, target: Tensor) -> None:
-    """Change a convolution's weight so that it applies the filters of `target`; filters that it applies already stay.
+    """Have a convolution apply the filters `target`: its weight changes, a modulation's gains stay.
 
-    Args:
-        layer: A plain or spectral convolution; a modulation's gains stay, the weight goes through their inverse.
-        target: ``(O, I, kH, kW)``.
+    Filters that it applies already keep their weight bit for bit.
     """
     if isinstance(layer, SpectralConv2d):
         changed = (target != effective_weight(layer)).flatten(1).any(1)[:, None, None, None]

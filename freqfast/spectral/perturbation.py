@@ -1,8 +1,4 @@
-"""Perturbation of each sample's spectrum.
-
-The first convolution is linear, so multiplying its filters' spectrum by ``H(f)`` for one sample equals filtering that
-sample by ``H``. This form can also add power, not only scale it, and draws anew for every sample.
-"""
+"""Perturbation of each sample's spectrum, which for a linear first layer equals one of its filters' spectra."""
 
 import math
 
@@ -45,16 +41,15 @@ def perturb_spectrum(
     and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
     spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
 
-    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044) to perturb the power spectrum; the distributions are
-    ours.
+    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044); the distributions are ours.
 
     Args:
         images: ``(N, C, H, W)`` float pixels in [0, 1].
-        gain: Largest loss of log amplitude; 0 for none.
-        tilt: Largest tilt; 0 for none.
-        shaping: Largest scale of the smooth response's log amplitude; 0 for none.
-        jitter: Largest standard deviation of the log amplitude; 0 for none.
-        noise: Largest standard deviation of the added noise, in pixel values; 0 for none.
+        gain: Largest loss of log amplitude; 0 for none, as for all that follow.
+        tilt: Largest tilt.
+        shaping: Largest scale of the smooth response's log amplitude.
+        jitter: Largest standard deviation of the log amplitude.
+        noise: Largest standard deviation of the added noise, in pixel values.
         generator: Source of randomness on the images' device; None for torch's own.
 
     Returns:
@@ -86,7 +81,7 @@ def perturb_spectrum(
     def normal(*shape: int) -> Tensor:
         return torch.randn(count, channels, *shape, device=images.device, generator=generator, dtype=torch.float32)
 
-    rho, times = _half_plane(height, width, images.device)
+    rho, counts = _half_plane(height, width, images.device)
     spectrum = torch.fft.rfft2(pixels)
 
     if tilt:
@@ -104,7 +99,7 @@ def perturb_spectrum(
 
     if noise:
         shape = (rho + 0.03).pow(-uniform())
-        power = (shape.square() * times).sum((-2, -1), keepdim=True) / (height * width)
+        power = (shape.square() * counts).sum((-2, -1), keepdim=True) / (height * width)
         level = noise * uniform().pow(1.5) * power.rsqrt()
         spectrum = spectrum + torch.fft.rfft2(normal(height, width)) * (level * shape)
     return torch.fft.irfft2(spectrum, s=(height, width)).clamp(0, 1).to(images.dtype)
@@ -131,8 +126,8 @@ def _waves(height: int, width: int, device: torch.device) -> Tensor:
 @constant
 def _half_plane(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Radial frequency ``(H, W // 2 + 1)`` in a real image's DFT, and how many of the whole each column stands for."""
-    times = torch.from_numpy(half_plane_counts(width)).to(device, torch.float32)
-    return torch.hypot(*_frequencies(height, width, device)), times
+    counts = torch.from_numpy(half_plane_counts(width)).to(device, torch.float32)
+    return torch.hypot(*_frequencies(height, width, device)), counts
 
 
 def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
+from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts, band_shares, scaled_kernels
 from freqfast.spectral.spectrum import check_weight
 from freqfast.spectral.tensors import at_least_float32, in_float64
 
@@ -59,10 +59,9 @@ def _divisors(energy: Tensor, slope: Tensor) -> Tensor:
 
     With the sum's positive terms P, which grow up to a pole, and its negative ones N, the root solves
     ``P^-1/2 = N^-1/2``. The unknown is t, the distance of mu from the pole, so that divisors near it keep their
-    precision. Both sides are concave in t (means of order -2 of linear functions), the left one rising, the right one
-    falling and nearly straight. Newton from the pole's side therefore climbs to the root in a few steps, however many
-    magnitudes the energies span, and its first step, from the pole itself, is known in closed form. A shrinking bracket
-    guards it.
+    precision. Both sides are concave in t, the left one rising, the right one falling and nearly straight, so Newton
+    climbs from the pole's side to the root in a few steps. Its first step is known in closed form; a shrinking bracket
+    guards the others.
 
     Args:
         energy: ``(R, k)`` energies by eigenvector, of filters outside their cones.
@@ -132,19 +131,14 @@ def project_filters(
 ) -> Tensor:
     """Closest weight of the same norms whose filters have at least a share `purity` of their energy in their bands.
 
-    Filters that already do, and filters without energy, come back bit for bit. For the others, the filters with
-    ``e_b >= purity`` form a cone, a quadratic constraint that the band's energy matrix makes diagonal; the closest
-    point of it has one unknown, the multiplier, found for all filters together.
+    Filters that already do, and filters without energy, come back bit for bit.
 
     Args:
-        weight: ``(O, I, kH, kW)`` of any kernel size but 1x1; I is the number of input channels of one group. Half
-            types are computed in float32 and cast back, so their purity holds to their own precision.
-        target: Proportions by band name, assigned on the spot by `assign_bands`, or ``(O,)``
-            integer band indices.
+        weight: ``(O, I, kH, kW)`` of any kernel size but 1x1. The purity of half types holds to their own precision.
+        target: Proportions by band name, assigned on the spot by `assign_bands`, or ``(O,)`` integer band indices.
         bands: The bands; two of equal area by default.
         purity: Share of energy that each filter must have in its band, above 0.5 and below what the kernel can reach.
-        preserve_norm: Rescale each projected filter to the norm it had (the cone does not depend on scale); without it
-            the result is the closest weight of any norm.
+        preserve_norm: Rescale each projected filter to the norm it had.
 
     Returns:
         A new weight of the same shape, dtype and device. Projecting it again changes nothing.
@@ -165,11 +159,9 @@ def project_filters(
     _check_purity(purity, bands, kernel_size, sorted(set(bands_of.tolist())))
 
     work = at_least_float32(weight)
-    kernels = in_float64(work).flatten(2)
+    kernels, size = scaled_kernels(work)
     values, vectors = (t.to(kernels.device) for t in _eigenbasis(bands, kernel_size))
     bands_of = bands_of.to(kernels.device)
-    size = kernels.abs().amax((1, 2), keepdim=True)  # keeps squares of tiny and huge filters within range
-    kernels = kernels / torch.where(size > 0, size, 1.0)
     values, coordinates = values[bands_of], _times_own(kernels, vectors, bands_of)
     share_gap = (coordinates.square().sum(1) * (values - purity)).sum(1)
     outside = (share_gap < 0).nonzero()[:, 0]
@@ -198,11 +190,9 @@ def project_onto_subspace(
 ) -> Tensor:
     """Closest weight of the same norms whose kernels consist of their bands' leading eigenvectors alone.
 
-    Where `project_filters` asks for a share of the energy, this leaves each kernel ``rank`` shapes to be made of: the
-    eigenvectors of its band's energy matrix with the largest eigenvalues. The share of energy that a filter then has in
-    its band is at least the smallest of those eigenvalues, see `Bands.reachable`.
-
-    Filters in the subspace already, up to the rounding of their dtype, come back bit for bit.
+    These are the eigenvectors of its band's energy matrix with the largest eigenvalues; a filter's share of energy in
+    its band is then at least the smallest of these, see `Bands.reachable`. Filters in the subspace already, up to the
+    rounding of their dtype, come back bit for bit.
 
     Args:
         weight: ``(O, I, kH, kW)``, as for `project_filters`.
@@ -234,9 +224,7 @@ def project_onto_subspace(
     _check_rank(rank, bands, kernel_size, sorted(set(bands_of.tolist())))
 
     work = at_least_float32(weight)
-    kernels = in_float64(work).flatten(2)
-    size = kernels.abs().amax((1, 2), keepdim=True)  # keeps squares of tiny and huge filters within range
-    kernels = kernels / torch.where(size > 0, size, 1.0)
+    kernels, size = scaled_kernels(work)
     vectors = _eigenbasis(bands, kernel_size)[1][:, :, -rank:].to(kernels.device)
     inside = _times_own(kernels, vectors @ vectors.mT, bands_of.to(kernels.device))
     norm, kept = (x.square().sum((1, 2), keepdim=True).sqrt() for x in (kernels, inside))

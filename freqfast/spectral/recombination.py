@@ -10,17 +10,9 @@ __all__ = ["gaussian_low_pass", "recombine_amplitude_phase"]
 
 
 def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
-    """Combine the phases of images with the amplitude spectra of others.
+    """Combine the phases of images ``(N, C, H, W)`` with the amplitude spectra of others; pixels may leave [0, 1].
 
     The DFT is taken over channels, rows and columns together, after Chen et al. (2021, arXiv:2108.08487).
-
-    Args:
-        phase_of: ``(N, C, H, W)`` floating point.
-        amplitude_of: Same shape.
-
-    Returns:
-        New images, same shape and dtype (half types are computed in float32), which may leave the range of pixels. An
-        image with its own amplitude comes back up to rounding.
 
     Examples:
         >>> images = torch.rand(2, 3, 8, 8)
@@ -45,9 +37,6 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
 
     Returns:
         New images, same shape and dtype.
-
-    Raises:
-        RuntimeError: If the kernel reaches over a whole image.
 
     Examples:
         >>> image = torch.zeros(1, 1, 5, 5)

@@ -50,16 +50,9 @@ def frequencies(n: int = GRID) -> Tensor:
 def frequency_axes(
     height: int, width: int, *, half: bool = False, dtype: type[np.floating] = np.float64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies of the rows and columns of an image's DFT, in its order: zero first. All grids are made of them.
+    """Frequencies of an image's DFT in its order, zero first: ``fy (H, 1)`` and ``fx (W,)`` in cycles/pixel.
 
-    Args:
-        height: Rows H.
-        width: Columns W.
-        half: Only the columns that the DFT of a real image has, those that are not negative.
-        dtype: In which they are computed.
-
-    Returns:
-        ``fy (H, 1)`` and ``fx (W,)``, or ``fx (W // 2 + 1,)``, in cycles/pixel.
+    Of a real image's DFT, `half` of the plane, ``fx`` is ``(W // 2 + 1,)``. All grids are made of these.
     """
     rows, columns = (np.fft.ifftshift(np.arange(n) - n // 2) for n in (height, width))
     if half:
@@ -85,7 +78,7 @@ def half_plane_counts(width: int) -> NDArray[np.float64]:
 
 
 def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """DFT bins ``(u, v)`` and their negatives ``(-u, -v)``, each pair once: little more than half of the plane."""
+    """DFT bins ``(u, v)`` and their negatives ``(-u, -v)``, each pair once."""
     for u in range(height):
         for v in range(width):
             negative = (-u % height, -v % width)
@@ -95,9 +88,6 @@ def frequency_pairs(height: int, width: int) -> Iterator[tuple[tuple[int, int], 
 
 def check_weight(weight: Tensor | np.ndarray) -> Tensor:
     """The weight of a spatial 2-D convolution as a tensor.
-
-    Args:
-        weight: ``(O, I, kH, kW)`` floating point; I is the number of input channels of one group.
 
     Raises:
         TypeError: If it is no tensor or NumPy array.
@@ -156,18 +146,10 @@ def power_spectrum(weight: Tensor | np.ndarray, n: int = GRID) -> Tensor:
 
 @lru_cache(maxsize=64)
 def energy_matrix(kernel_size: tuple[int, int], low: float, high: float) -> np.ndarray:
-    """Quadratic form of a kernel's energy in one radial interval of frequencies.
+    """Quadratic form ``A`` of a kernel's energy in one radial interval of frequencies, ``(k, k)`` float64, read-only.
 
-    For a kernel ``w`` flattened to ``k = kH * kW`` values, ``w' A w`` is the sum of its power spectrum over
-    ``low <= rho < high``. The matrices of intervals that tile the spectrum add up to the identity.
-
-    Args:
-        kernel_size: ``(kH, kW)``.
-        low: Lower radial frequency in cycles/pixel, included.
-        high: Upper radial frequency in cycles/pixel, excluded.
-
-    Returns:
-        ``(k, k)`` float64, symmetric, read-only. The grid has ``max(32, 2 * max(kH, kW))`` points per axis.
+    For a kernel ``w`` flattened to ``k = kH * kW`` values, ``w' A w`` is the sum over ``low <= rho < high`` of its
+    power spectrum on ``max(32, 2 * max(kH, kW))`` points per axis. Those that tile the spectrum sum to the identity.
     """
     n = max(GRID, 2 * max(kernel_size))
     rho = np.fft.fftshift(radial_frequencies(n, n))

@@ -72,13 +72,14 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
         name, conv = found
     else:
         modules = dict(model.named_modules())
-        if not isinstance(modules.get(layer), nn.Conv2d):
+        named = modules.get(layer)
+        if not isinstance(named, nn.Conv2d):
             convs = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
-            what = f"a {type(modules[layer]).__name__}" if layer in modules else "not in the model"
+            what = "not in the model" if named is None else f"a {type(named).__name__}"
             raise ValueError(
                 f"layer {layer!r} is {what}, not a Conv2d; the first ones are {', '.join(convs[:3]) or 'absent'}"
             )
-        name, conv = layer, modules[layer]
+        name, conv = layer, named
     _check_plain(name, conv)
     return name, conv
 
@@ -107,7 +108,7 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
     """Register a forward pre-hook that survives pickling and takes effect in models that are compiled already.
 
     PyTorch numbers hooks from 0 in each process, so in a model that was pickled whole the next hook would replace a
-    pickled one of the same number; ours has a name instead. Compiled graphs do not notice new hooks, so they are reset.
+    pickled one of the same number; ours has a name instead.
 
     Args:
         module: The module.
@@ -119,7 +120,7 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
     hooks[key] = hook
     if first:
         hooks.move_to_end(key, last=False)
-    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and importing it takes seconds
+    if "torch._dynamo" in sys.modules:  # compiled graphs do not notice new hooks
         torch.compiler.reset()
 
 
@@ -131,11 +132,9 @@ def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
 def insert_parameter(groups: Iterable[list], module: nn.Module, new: object) -> bool:
     """Add a module's new parameter to an optimizer's groups, after the module's others in the group of its weight.
 
-    A group of its own would break schedules that were made for the existing groups. The position matters too, since
-    optimizers save their state by it: an optimizer that is made from now on has the parameter there.
-
-    Returns:
-        Whether it was added: not if a group holds it already, or none holds the weight.
+    A group of its own would break schedules that were made for the existing groups. Optimizers save their state by the
+    position, and one that is made from now on has the parameter there. Returns whether it was added: not if a group
+    holds it already, or none holds the weight.
     """
     for group in groups:
         positions = {id(parameter): i for i, parameter in enumerate(group)}

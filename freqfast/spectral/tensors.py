@@ -1,4 +1,4 @@
-"""Tensors of any kind: precisions, constants and the checks of numbers that several modules share."""
+"""What the methods share: constants, precisions and checks of numbers."""
 
 import math
 from collections.abc import Callable
@@ -17,10 +17,9 @@ _T = TypeVar("_T")
 
 
 def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Make tensors that depend on sizes, types and devices alone once, and have `torch.compile` take them as constants.
+    """Cache tensors that depend on sizes, types and devices alone, and have `torch.compile` take them as constants.
 
-    Made anew in each forward pass they would be many small steps, or copies from the host that a GPU waits for. What
-    `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
+    What `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
 
     Raises:
         ValueError: If `torch.export` is to leave a size open that they depend on.
@@ -45,11 +44,7 @@ def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def as_tensor(name: str, value: Tensor | np.ndarray, way_out: str = "") -> Tensor:
-    """A tensor as it is, a NumPy array as a tensor of its own.
-
-    Raises:
-        TypeError: If it is neither, naming what stands for it and the way out.
-    """
+    """A tensor as it is, a NumPy array as a copy; a TypeError for anything else."""
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.array(value, order="C"))
     if not isinstance(value, Tensor):
@@ -78,11 +73,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def check_not_negative(**values: float) -> None:
-    """Refuse numbers that are negative or not finite.
-
-    Raises:
-        ValueError: Naming the first of them.
-    """
+    """Raise a ValueError for the first number that is negative or not finite."""
     for name, value in values.items():
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and not negative, got {value}")

@@ -1,4 +1,4 @@
-"""Planar waves that are added to images: single frequencies that no other augmentation brings."""
+"""Planar waves added to images: each a single frequency."""
 
 import math
 
@@ -21,8 +21,7 @@ def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Ge
 
     Args:
         images: ``(N, C, H, W)`` float pixels in [0, 1].
-        strength: Mean of the wave's L2 norm in an image of 32x32; it grows with the square root of the image's area, so
-            that its root mean square is ``strength / 32`` pixel values in the mean whatever the size.
+        strength: 32 times the wave's root mean square in pixel values, in the mean: its L2 norm in an image of 32x32.
         generator: Source of randomness on the images' device; None for torch's own.
 
     Returns:
@@ -38,9 +37,8 @@ def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Ge
     shape, device, longer = (count, channels, 1, 1), images.device, max(height, width)
     frequency = torch.randint(1, longer + 1, shape, device=device, generator=generator) / longer
     angle = torch.pi * torch.rand(shape, device=device, generator=generator)
-    norm = (
-        torch.empty(shape, device=device).exponential_(generator=generator) * strength * math.sqrt(height * width) / 32
-    )
+    norm = torch.empty(shape, device=device).exponential_(generator=generator)
+    norm = norm * strength * math.sqrt(height * width) / 32
     y = torch.arange(height, device=device)[:, None] - (height - 1) / 2
     x = torch.arange(width, device=device) - (width - 1) / 2
     wave = (2 * torch.pi * frequency * (x * angle.cos() + y * angle.sin()) - torch.pi / 4).sin()

@@ -1,7 +1,5 @@
 """Colours of bands and runs: different for every reader, and the same in every figure."""
 
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
@@ -10,15 +8,6 @@ from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from freqfast.analysis.colours import band_colour, run_style
-from freqfast.spectral.bands import Bands
-
-
-def test_usual_bands_keep_their_colours():
-    two, three = Bands.equal_area(2), Bands.equal_area(3)
-    colours = [{n: band_colour(n, i) for i, n in enumerate(b.names)} for b in (two, three)]
-    assert colours[0]["low"] == colours[1]["low"]
-    assert colours[0]["high"] == colours[1]["high"]
-    assert len(set(colours[1].values())) == 3
 
 
 def test_runs_differ_in_more_than_colour():
@@ -56,9 +45,3 @@ def test_colours_differ_for_the_colour_blind(vision, colours, least):
 def test_runs_stand_out_from_a_white_and_a_black_page(colour):
     shade, light, dark = (linear(c) @ (0.2126, 0.7152, 0.0722) + 0.05 for c in (colour, "#ffffff", "#15171b"))
     assert min(light / shade, shade / dark) >= 2.9  # WCAG asks 3 of graphics
-
-
-def test_a_colour_imports_no_torch(tmp_path):
-    code = "import sys; from freqfast.analysis import band_colour; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert found.stdout == "False\n"

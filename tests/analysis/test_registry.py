@@ -13,12 +13,14 @@ RESULTS = {found.analysis: found for found in image_results()}
 RESULTS["quality"] = filter_quality(np.random.default_rng(0).standard_normal((2, 3, 3, 3)), "conv1")
 
 
-def test_every_analysis_has_a_result_of_its_name():
+def test_every_analysis_has_a_result_of_its_name_and_words_for_it():
     assert list(list_analyses()) == list(RESULTS)
     for name, found in RESULTS.items():
         analysis = find_analysis(name)
         assert (analysis.name, analysis.result) == (name, type(found))
         assert analysis.needs_images == isinstance(found, ImageResult)
+        assert analysis.describe("run a", found).startswith("run a")
+        assert analysis.title in found._repr_html_()  # with all that it summarises
 
 
 @pytest.mark.parametrize("name", RESULTS)

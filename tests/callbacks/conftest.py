@@ -47,13 +47,16 @@ def make_dls(items):
 
 @pytest.fixture(scope="session")
 def make_model():
-    """A small CNN, with a bias and a layer that is frozen apart in `fine_tune`."""
+    """A small CNN, with a bias and a body that is frozen apart in `fine_tune`; or with a strided block."""
 
-    def make(kernel_size=3, filters=8, seed=0):
+    def make(kernel_size=3, filters=8, seed=0, strided=False):
         torch.manual_seed(seed)
         first = nn.Conv2d(3, filters, kernel_size, padding=kernel_size // 2)
         head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * filters, learners.CLASSES))
-        return nn.Sequential(nn.Sequential(first, nn.BatchNorm2d(filters), nn.ReLU()), head)
+        body = nn.Sequential(first, nn.BatchNorm2d(filters), nn.ReLU())
+        if strided:
+            body.extend([nn.Conv2d(filters, filters, 3, stride=2, padding=1), nn.Conv2d(filters, filters, 1, stride=2)])
+        return nn.Sequential(body, head)
 
     return make
 

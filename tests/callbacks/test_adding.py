@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from fastai.callback.core import TrainEvalCallback
 from torch import nn
 
-from freqfast.callbacks import FrequencyProportion, SpectralDecay, SpectralModulation, SpectrumRecorder
-from freqfast.spectral.modulation import SpectralConv2d, effective_weight
+from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
+from freqfast.spectral.modulation import SpectralConv2d
 from tests.support import learners
 from tests.support.projected import numpy_shares
 
@@ -88,13 +87,6 @@ def test_layer_names_another_convolution(make_learner):
     assert cbs[1].weights[0].shape == (10, 4, 5, 5)
 
 
-def test_without_a_recorder_or_any_default_callback(make_learner, everything):
-    learn = make_learner([TrainEvalCallback, *everything()], default_cbs=False)
-    learn.fit(1)
-    learners.assert_consistent(learn)
-    assert not hasattr(learn, "recorder")
-
-
 UNFIT = {
     "purity that no 3x3 kernel reaches": (lambda: FrequencyProportion(PROPORTIONS, purity=0.99), r"purity .* 0\.99"),
     "purity of one half": (lambda: FrequencyProportion(PROPORTIONS, purity=0.5), "purity must lie between 0.5"),
@@ -120,29 +112,6 @@ def test_callbacks_that_do_not_fit_the_model_are_refused(case, make_learner):
     learners.assert_same(before, learners.snapshot(learn))
     assert type(learners.conv(learn)) is nn.Conv2d
     learn.fit(1)
-
-
-@pytest.mark.parametrize("make", [SpectralModulation, SpectralDecay, lambda: FrequencyProportion(PROPORTIONS)])
-def test_a_second_one_of_a_kind_on_the_same_layer_is_refused(make, make_learner):
-    learn = make_learner(make())
-    first = learn.cbs[-1]
-    with pytest.raises(ValueError, match=r"has a \w+ on this layer already; call learn.remove_cb"):
-        learn.fit(1, cbs=make())
-    assert [cb for cb in learn.cbs if type(cb) is type(first)] == [first]
-    assert first.learn is learn
-    learn.fit(1)
-    learners.assert_consistent(learn)
-
-
-def test_a_callback_moves_on_to_the_next_learner(make_learner):
-    cbs = [SpectralModulation(), FrequencyProportion(PROPORTIONS)]
-    first, second = make_learner(), make_learner(seed=1)
-    first.fit(1, cbs=cbs)
-    kept = effective_weight(learners.conv(first))
-    second.fit(1, cbs=cbs)
-    learners.assert_enforced(second, cbs[1], [2, 6])
-    learners.assert_consistent(second)
-    assert torch.equal(effective_weight(learners.conv(first)), kept)
 
 
 def test_a_callback_stays_on_its_learner_if_the_next_one_refuses_it(make_learner, make_model):

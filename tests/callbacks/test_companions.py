@@ -13,6 +13,7 @@ from fastai.callback.training import GradientAccumulation, GradientClip
 from freqfast.recipes.resnet18_cifar10 import best
 
 from freqfast.callbacks import (
+    EpochLog,
     FitProgress,
     FrequencyProportion,
     SpectralModulation,
@@ -65,7 +66,7 @@ def test_a_fit_that_diverges_is_ended_by_fastai(enforced):
 
 
 def test_all_together(enforced, tmp_path, capsys):
-    progress = []
+    progress, lines = [], []
     others = [
         MixUp(),
         GradientAccumulation(32),
@@ -75,16 +76,20 @@ def test_all_together(enforced, tmp_path, capsys):
         CSVLogger(),
         TerminateOnNaNCallback(),
         FitProgress(lambda *step: progress.append(step)),
+        EpochLog(lines.append),
         fetch := FetchPredsCallback(),
     ]
     learn = enforced(*others)
     learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
-    learn.step_spy.calls, progress[:] = 0, []
+    learn.step_spy.calls, progress[:], lines[:] = 0, [], []
     learn.fine_tune(2, 0.03)
     assert learn.step_spy.calls == 2 + 5  # 5 and 10 batches of 16, in twos
     assert [done for done, _, _ in progress] == [*range(1, 6), *range(1, 11)]
     assert {total for _, total, _ in progress} == {5, 10}
     assert "epoch 2/2, loss " in progress[-1][2]
+    assert [line.partition(": loss ")[0] for line in lines] == ["epoch 1/1", "epoch 1/2", "epoch 2/2"]
+    assert lines[1].endswith(" left")
+    assert lines[2].endswith("low 25 %, high 75 %")
     assert learn.spectrum_recorder.epochs == [0, 1, 2, 3]
     assert fetch.preds[0].shape == (16, 3)
     with (tmp_path / "history.csv").open() as file:
@@ -111,10 +116,6 @@ def test_defaults_are_those_of_the_functions_that_the_callbacks_call(callback, f
     shared = [name for name in ours if name in theirs and ours[name].default not in (Parameter.empty, None)]
     assert shared
     assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
-
-
-def test_the_default_purity_is_that_of_the_projection():
-    assert FrequencyProportion({"low": 1.0}).purity == signature(project_filters).parameters["purity"].default
 
 
 def test_the_default_perturbation_is_that_of_the_recipe_best():

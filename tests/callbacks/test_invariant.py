@@ -17,7 +17,7 @@ OPTIMIZERS = {
     "Nesterov": (partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9, nesterov=True), 0.3),
 }
 few = settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -5,8 +5,6 @@ from functools import partial
 import pytest
 import torch
 from fastai.optimizer import SGD, Adam, OptimWrapper, ranger
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation
 from tests.support import learners
@@ -28,7 +26,7 @@ def names_by_group(learn):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_gains_that_are_added_later_have_the_same_place(name, make_learner):
+def test_gains_that_are_added_later_have_the_same_place_and_a_state(name, make_learner):
     early, late = (make_learner(opt_func=OPTIMIZERS[name]) for _ in range(2))
     early.add_cb(SpectralModulation())
     early.create_opt()
@@ -36,13 +34,6 @@ def test_gains_that_are_added_later_have_the_same_place(name, make_learner):
     late.add_cb(SpectralModulation())
     assert names_by_group(late) == names_by_group(early)
     assert names_by_group(late)[0][:3] == ["0.0.weight", "0.0.bias", "0.0.log_gain"]
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_state_of_gains_that_are_added_later_saves_loads_and_exports(name, make_learner):
-    late = make_learner(opt_func=OPTIMIZERS[name])
-    late.fit(1)
-    late.add_cb(SpectralModulation())
     late.fit(1)
     late.save("late")
     assert learners.conv(late).log_gain.any()
@@ -80,51 +71,3 @@ def test_a_splitter_that_leaves_the_layer_out(make_learner):
     learn.add_cb(SpectralModulation())
     learn.fit(1, 0.1)
     assert [len(group) for group in learn.opt.param_lists] == [2]
-
-
-ACTIONS = [
-    "add proportion", "remove proportion", "add modulation", "remove modulation", "fit", "fit with modulation",
-    "freeze", "unfreeze", "new optimizer", "save and load", "export", "validate", "find",
-]  # fmt: skip
-
-
-def act(learn, action):
-    modulated = hasattr(learn, "spectral_modulation")
-    match action:
-        case "add proportion" if not hasattr(learn, "frequency_proportion"):
-            learn.add_cb(FrequencyProportion(PROPORTIONS))
-        case "remove proportion":
-            learn.remove_cb(FrequencyProportion)
-        case "add modulation" if not modulated:
-            learn.add_cb(SpectralModulation())
-        case "remove modulation":
-            learn.remove_cb(SpectralModulation)
-        case "fit with modulation" if not modulated:
-            learn.fit(1, cbs=SpectralModulation())
-        case "fit":
-            learn.fit_one_cycle(1, 0.03)
-        case "freeze":
-            learn.freeze()
-        case "unfreeze":
-            learn.unfreeze()
-        case "new optimizer":
-            learn.create_opt()
-        case "save and load":
-            learn.load(learn.save("here").stem)
-        case "export":
-            learn.export()
-        case "validate":
-            learn.validate()
-        case "find":
-            learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
-
-
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(sorted(OPTIMIZERS)), actions=st.lists(st.sampled_from(ACTIONS), min_size=3, max_size=9))
-def test_any_sequence_of_actions(name, actions, make_learner):
-    learn = make_learner(opt_func=OPTIMIZERS[name])
-    for action in [*actions, "fit", "remove modulation", "fit"]:
-        act(learn, action)
-        learners.assert_consistent(learn)
-        if action == "fit" and hasattr(learn, "frequency_proportion") and learners.conv(learn).weight.requires_grad:
-            learners.assert_enforced(learn, learn.frequency_proportion, [4, 4])

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelBatchException
+from fastai.callback.core import Callback
 from torch import nn
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation
-from freqfast.compute.precision import resolve_precision
 from tests.support import learners
 
 
@@ -57,12 +56,6 @@ def test_data_parallel_is_left_in_float32(make_learner, make_model):
     assert learn.auto_precision.chosen == "float32"
 
 
-def test_auto_is_resolved_for_the_device(make_learner):
-    learn = make_learner(AutoPrecision())
-    learn.fit(1)
-    assert learn.auto_precision.chosen == resolve_precision("auto", learners.DEVICE)
-
-
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="precision must be one of auto, bfloat16, float32, got 'fp16'"):
         AutoPrecision("fp16")
@@ -81,24 +74,6 @@ def test_an_exception_in_forward_leaves_nothing_on(error, way, make_learner):
     handle.remove()
     assert learn.model(torch.zeros(2, 3, 16, 16, device=learners.DEVICE)).dtype == torch.float32
     learn.fit(1)
-
-
-@pytest.mark.parametrize(("error", "order"), [(RuntimeError("before"), 999), (CancelBatchException(), 0)])
-def test_an_exception_before_the_forward_call(error, order, make_learner):
-    learn = make_learner(AutoPrecision("bfloat16"))
-
-    def before_batch(self):
-        raise error
-
-    failing = Callback(before_batch=before_batch)
-    failing.order = order
-    if isinstance(error, CancelBatchException):
-        learn.fit(1, cbs=failing)
-    else:
-        with pytest.raises(type(error)):
-            learn.fit(1, cbs=failing)
-    assert "forward" not in vars(learn.model)
-    assert not autocast_is_on()
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler

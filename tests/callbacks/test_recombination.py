@@ -66,24 +66,6 @@ def test_the_plus_form_recombines_a_share_of_the_low_parts():
     assert 0 < sum(rows) < 12
 
 
-def test_a_range_of_sigmas():
-    pixels = pale_images(2)
-    pixels[1] = pixels[0].flip(1)
-    sizes = []
-    for _ in range(40):
-        changed = HybridAugment(sigma=(0.3, 1.5)).change(pixels)
-        sizes.append(float((changed - pixels).abs().mean()))
-    assert len(set(np.round(sizes, 5))) > 15
-    fixed = {round(float((HybridAugment(sigma=0.5).change(pixels) - pixels).abs().mean()), 5) for _ in range(20)}
-    assert len(fixed) <= 2  # swapped or not
-
-
-@pytest.mark.parametrize("method", ALL)
-def test_one_image_alone_stays(method):
-    pixels = pale_images(1)
-    torch.testing.assert_close(method().change(pixels), pixels, atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize("method", ALL)
 def test_copies_that_no_operation_changed_give_the_image_back(method, monkeypatch):
     monkeypatch.setattr(module, "random_operation", lambda pixels: pixels)

@@ -9,7 +9,7 @@ from fastai.callback.training import GradientAccumulation
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from freqfast.callbacks import AugMix, AutoPrecision, FourierBasisAugmentation, HybridAugment
+from freqfast.callbacks import AugMix, FourierBasisAugmentation, HybridAugment
 from freqfast.callbacks.references import jensen_shannon
 from freqfast.callbacks.views import ViewsCallback
 
@@ -72,12 +72,6 @@ def test_the_batch_and_its_views_pass_together(views, make_learner):
     assert [len(targets) for _, _, _, targets, _, _ in kept] == [16] * 5
 
 
-def test_a_view_changes_a_share(make_learner):
-    for images, *_ in steps_of(make_learner(), Darker(share=0.25)):
-        clean, view = images.chunk(2)
-        assert int((clean != view).flatten(1).any(1).sum()) == 4
-
-
 def test_the_mean_of_the_losses_is_descended_on_and_that_of_the_batch_is_shown(make_learner):
     for _, output, pred, targets, loss, descended in steps_of(make_learner(), Darker(views=2)):
         losses = [cross_entropy(part, targets) for part in output.chunk(3)]
@@ -112,11 +106,6 @@ def test_mixup_mixes_first_and_keeps_its_loss(make_learner):
     for images, output, pred, *_ in steps_of(learn, Darker(), MixUp()):
         assert len(images) == len(output) == 2 * len(pred) == 32
     assert learn.loss_func(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long)) == pytest.approx(np.log(3))
-
-
-def test_bfloat16(make_learner):
-    for _, _, pred, _, _, descended in steps_of(make_learner(AutoPrecision("bfloat16")), AugMix(jsd=1.0)):
-        assert pred.dtype == descended.dtype == torch.float32
 
 
 def test_models_of_several_inputs(make_learner, make_model):

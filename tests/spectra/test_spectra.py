@@ -70,27 +70,12 @@ def test_filters_are_those_that_the_layer_applies():
     np.testing.assert_array_equal(modulated.weight, baked.weight)
 
 
-def test_shared_gains_have_one_row():
-    model = apply_modulation(nn.Sequential(conv(4, 3, 3, 3)), per_filter=False, seed=0)
-    assert measure_spectra(model).log_gain.shape == (1, 3, 3)
-
-
-def test_half_types_are_measured_in_float32():
-    spectra = measure_spectra(conv(4, 3, 3, 3).half())
-    np.testing.assert_allclose(spectra.power.sum((1, 2)), spectra.energy, rtol=1e-5)
-
-
 def test_a_filter_without_energy_has_no_shares_and_does_not_count():
     layer = conv(4, 3, 3, 3)
     layer.weight.data.zero_()
     spectra = measure_spectra(layer)
     assert not spectra.shares.any()
     assert not spectra.energy_proportion.any()
-
-
-def test_target_gets_every_band():
-    spectra = Spectra(**fields(bands=3, target={"high": 1}))
-    assert spectra.target == {"low": 0.0, "mid": 0.0, "high": 1.0}
 
 
 def test_history_accepts_lists_of_records():
@@ -114,7 +99,6 @@ def test_provenance_becomes_plain_scalars():
     [
         ({"power": np.zeros((4, 8, 7))}, "power must have shape"),
         ({"power": np.full((4, 8, 8), -1.0)}, "not be negative"),
-        ({"power": np.full((4, 8, 8), np.nan)}, "power holds NaN or infinite values in 4 of 4"),
         ({"power": np.zeros((4, 8, 8), complex)}, "real numbers"),
         ({"frequencies": np.arange(8)}, "8-point DFT"),
         ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
@@ -162,9 +146,6 @@ def test_models_without_spectra_are_refused():
         measure_spectra(huge)
 
 
-# What follows from the spectra
-
-
 def kernel_spectra(*kernel, n=8):
     """Spectra of one filter of one channel."""
     layer = nn.Conv2d(1, 1, np.shape(kernel), bias=False)
@@ -185,8 +166,6 @@ def test_response_in_db():
 
 def test_phase_of_even_and_odd_kernels():
     assert not kernel_spectra((1, 2, 1), (2, 4, 2), (1, 2, 1)).phase.any()
-    laplace = kernel_spectra((0, 1, 0), (1, -4, 1), (0, 1, 0))
-    np.testing.assert_allclose(np.delete(laplace.phase.ravel(), 4 * 8 + 4), np.pi, rtol=1e-6)  # all but the mean
     step = kernel_spectra((-1, 0, 1))  # its response is -2i sin(2 pi fx)
     sine = np.sin(2 * np.pi * np.arange(-4, 4) / 8)
     wanted = np.where(abs(sine) > 1e-9, -np.sign(sine) * np.pi / 2, 0)
@@ -209,20 +188,11 @@ def test_repr_is_one_line():
     shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
     spectra = Spectra(**fields(shares=shares, kernel=(5, 3)))
     assert repr(spectra) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75)"
+    assert "target (%)" in Spectra(**fields(target={"low": 1}))._repr_html_()
     history = SpectraHistory([0, 3], [spectra.power] * 2, [spectra.weight] * 2, [shares] * 2)
     assert repr(history) == "SpectraHistory(2 records of epochs 0 to 3, 4 filters)"
     recorded = Spectra(**fields(shares=shares, kernel=(5, 3), history=history))
     assert repr(recorded) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75, 2 records)"
-
-
-def test_history_has_classes_and_proportions():
-    shares = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]])
-    history = SpectraHistory([0, 1], np.ones((2, 2, 4, 4)), np.ones((2, 2, 1, 2, 2)), shares)
-    np.testing.assert_array_equal(history.band_index, [[0, 1], [0, 0]])
-    np.testing.assert_array_equal(history.proportion, [[0.5, 0.5], [1, 0]])
-
-
-# Several layers
 
 
 def test_all_spatial_layers():

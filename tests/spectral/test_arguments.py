@@ -1,5 +1,7 @@
 """What stands for a weight, a model or proportions: NumPy arrays too, and one clear line for anything else."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -39,50 +41,42 @@ def test_arrays_are_taken_as_tensors(function):
     assert torch.equal(function(array), function(WEIGHT.flip(0)))
 
 
-@pytest.mark.parametrize("function", OF_WEIGHTS)
-@pytest.mark.parametrize("value", [CONV, nn.Sequential(CONV), 3, [[1.0]], None, "low"])
-def test_what_is_no_weight(function, value):
-    name = type(value).__name__
-    with pytest.raises(TypeError, match=f"^weight must be a tensor or a NumPy array, got {name}; of a model, pass"):
-        function(value)
+WRONG = {
+    "weight": (
+        OF_WEIGHTS,
+        (CONV, [[1.0]], "low"),
+        "^weight must be a tensor or a NumPy array, got {}; of a model, pass",
+    ),
+    "model": (OF_MODELS, (WEIGHT, "runs/a"), r"^model must be a torch\.nn\.Module, got {}$"),
+    "layer": ((effective_weight,), (nn.Sequential(CONV), 3), r"^layer must be a torch\.nn\.Conv2d, got {}; pass"),
+    "images": ((perturb_spectrum,), (CONV,), "^images must be a tensor or a NumPy array, got {}$"),
+    "spectra": (
+        (lambda value: write_spectra("spectra.h5", value),),
+        (WEIGHT, 3, [CONV]),
+        "^spectra must be Spectra, a list of them, or a model, got ",
+    ),
+    "proportions": (
+        (FrequencyProportion, lambda value: project_filters(WEIGHT, value)),
+        ("low", CONV, {"low": "much"}),
+        "^(proportions|the proportion of low|target) must be ",
+    ),
+    "target": (
+        (lambda value: measure_spectra(CONV, target=value),),
+        ({"low": CONV},),
+        "^the proportion of low must be ",
+    ),
+}
 
 
-@pytest.mark.parametrize("function", OF_MODELS)
-@pytest.mark.parametrize("value", [WEIGHT, WEIGHT.numpy(), 3, "runs/a"])
-def test_what_is_no_model(function, value):
-    with pytest.raises(TypeError, match=rf"^model must be a torch\.nn\.Module, got {type(value).__name__}$"):
-        function(value)
+@pytest.mark.parametrize("argument", WRONG)
+def test_values_of_another_type_are_refused_in_one_line(argument):
+    functions, values, message = WRONG[argument]
+    for function, value in itertools.product(functions, values):
+        with pytest.raises(TypeError, match=message.format(type(value).__name__)) as caught:
+            function(value)
+        assert len(str(caught.value)) < 150
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        FrequencyProportion,
-        lambda value: project_filters(WEIGHT, value),
-        lambda value: measure_spectra(CONV, target=value),
-    ],
-)
-@pytest.mark.parametrize("value", ["low", CONV, {"low": "much"}, {"low": CONV}])
-def test_what_are_no_proportions(function, value):
-    with pytest.raises(TypeError, match=r"^(proportions|the proportion of low|target) must be ") as caught:
-        function(value)
-    assert len(str(caught.value)) < 150
-
-
-@pytest.mark.parametrize("value", [nn.Sequential(CONV), WEIGHT, 3])
-def test_what_is_no_convolution(value):
-    with pytest.raises(TypeError, match=f"^layer must be a torch.nn.Conv2d, got {type(value).__name__}; pass"):
-        effective_weight(value)
-
-
-@pytest.mark.parametrize("value", [WEIGHT, 3, [CONV]])
-def test_what_are_no_spectra(tmp_path, value):
-    with pytest.raises(TypeError, match=r"^spectra must be Spectra, a list of them, or a model, got "):
-        write_spectra(tmp_path / "spectra.h5", value)
-
-
-def test_what_are_no_images():
-    with pytest.raises(TypeError, match=r"^images must be a tensor or a NumPy array, got Conv2d$"):
-        perturb_spectrum(CONV)
+def test_images_of_bytes_are_refused():
     with pytest.raises(ValueError, match="floating point of shape"):
         perturb_spectrum(np.zeros((2, 8, 8, 3), np.uint8))

@@ -31,9 +31,6 @@ def numpy_rho(height, width):
     return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
 
 
-# Gain
-
-
 def test_gain_scales_all_but_the_mean():
     images = pale_images(400, channels=3)
     ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"gain": 1.6}, generator=seeded()))
@@ -44,9 +41,6 @@ def test_gain_scales_all_but_the_mean():
     drawn = loss[loss > 1e-6]
     assert 0.4 < len(drawn) / 400 < 0.6  # half of the images
     assert kstest(drawn / 1.6, "uniform").pvalue > 0.01
-
-
-# Tilt
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 18)])
@@ -61,9 +55,6 @@ def test_tilt_is_a_gaussian_in_radial_frequency(size):
     assert 0.74 < len(attenuated) / 500 < 0.86  # four of five
     assert kstest(attenuated / 0.7, "uniform").pvalue > 0.01
     assert kstest(boosted / -0.105, "uniform").pvalue > 0.01
-
-
-# Shaping
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 17)])
@@ -90,9 +81,6 @@ def test_shaping_is_the_stated_series(size):
     assert np.abs(np.corrcoef(weights / strength) - np.eye(12)).max() < 0.2
 
 
-# Jitter
-
-
 def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
     images = pale_images(200, 2, 16, 16)
     ratio = amplitude_ratio(images, perturb_spectrum(images, **OFF | {"jitter": 0.1}, generator=seeded()))
@@ -105,9 +93,6 @@ def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
     assert kstest(strong.ravel()[::7], "norm").pvalue > 0.001
     assert abs(np.corrcoef(strong[:, 0].ravel(), strong[:, 1].ravel())[0, 1]) < 0.02
     assert abs(np.corrcoef(strong[..., :-1].ravel(), strong[..., 1:].ravel())[0, 1]) < 0.02
-
-
-# Noise
 
 
 @pytest.mark.parametrize("size", [(24, 40), (31, 33), (2, 16), (16, 1)])
@@ -132,23 +117,6 @@ def test_noise_falls_with_a_random_slope():
     assert kstest(np.clip(slope, 0, 1), "uniform").pvalue > 0.01
 
 
-# All together
-
-
-@settings(max_examples=40)
-@given(
-    count=st.integers(1, 4),
-    channels=st.integers(1, 4),
-    height=st.integers(1, 24),
-    width=st.integers(1, 24),
-    seed=st.integers(0, 2**31),
-)
-def test_zero_strengths_are_the_identity(count, channels, height, width, seed):
-    images = torch.rand(count, channels, height, width, generator=seeded(seed))
-    torch.testing.assert_close(perturb_spectrum(images, **OFF), images, atol=1e-6, rtol=0)
-    torch.testing.assert_close(perturb_spectrum(images.double(), **OFF), images.double(), atol=1e-14, rtol=0)
-
-
 @settings(max_examples=50)
 @given(
     height=st.integers(1, 24),
@@ -165,6 +133,7 @@ def test_result_is_finite_in_the_range_of_pixels_and_the_input_stays(height, wid
     assert out.min() >= 0
     assert out.max() <= 1
     assert torch.equal(images, before)
+    torch.testing.assert_close(perturb_spectrum(images, **OFF), images, atol=1e-6, rtol=0)
 
 
 def test_empty_batch():
@@ -182,6 +151,8 @@ def test_result_depends_on_the_generator_alone():
     assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded(5)), first)
     assert not torch.equal(perturb_spectrum(images, **strengths, generator=seeded(6)), first)
     assert torch.equal(torch.get_rng_state(), state)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded(5)), first)
     torch.manual_seed(3)
     from_global = perturb_spectrum(images, **strengths)
     torch.manual_seed(3)
@@ -200,45 +171,12 @@ def test_every_dtype(dtype, tolerance):
     torch.testing.assert_close(out.double(), exact, atol=tolerance, rtol=0)
 
 
-def test_the_result_has_a_gradient():
-    images = pale_images(1, 1, 3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: perturb_spectrum(x, generator=seeded(), noise=0.01), images)
-
-
-# Errors
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (torch.rand(3, 16, 16), r"shape \(N, C, H, W\), got torch.float32 of \(3, 16, 16\)"),
-        (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), r"floating point .*, got torch.uint8 of \(2, 3, 16, 16\)"),
-    ],
-)
-def test_invalid_images_are_refused(images, message):
-    with pytest.raises(ValueError, match=message):
-        perturb_spectrum(images)
+def test_images_without_a_batch_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), got torch.float32 of \(3, 16, 16\)"):
+        perturb_spectrum(torch.rand(3, 16, 16))
 
 
 @pytest.mark.parametrize(("name", "value"), [("gain", -0.1), ("tilt", math.nan), ("noise", math.inf)])
 def test_invalid_strengths_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got {value}"):
         perturb_spectrum(torch.rand(2, 3, 8, 8), **{name: value})
-
-
-def test_autocast_changes_nothing():
-    images = pale_images(4, 3, 16, 16).float()
-    expected = perturb_spectrum(images, generator=seeded())
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(perturb_spectrum(images, generator=seeded()), expected)
-
-
-def test_default_dtype_makes_no_difference():
-    strengths = {"gain": 1.0, "tilt": 1.0, "shaping": 1.0, "jitter": 0.3, "noise": 0.1}
-    images = pale_images(4, 3, 18, 22, torch.float32)  # of a size that no other test has cached
-    torch.set_default_dtype(torch.float64)
-    try:
-        under_float64 = perturb_spectrum(images, **strengths, generator=seeded())
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert torch.equal(perturb_spectrum(images, **strengths, generator=seeded()), under_float64)

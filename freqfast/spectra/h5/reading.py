@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from freqfast.files import require_file
 from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra.h5.schema import DIMS, MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
@@ -74,7 +75,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     """Read a file in a forked process, to find out whether reading it here would hang or crash this one.
 
     libhdf5 does either on some damaged files. Other errors pass: reading the file here will raise them. Reading may
-    take 20 s, and 1 s more for each MB of the file. On systems without fork, nothing is tried.
+    take 20 s, and 1 s more for each MB. On systems without fork, nothing is tried.
 
     Args:
         path: The file.
@@ -113,11 +114,8 @@ def _try_reading(path: str | os.PathLike[str], seconds: int) -> None:
 def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """An export, open for reading; whatever is wrong with it becomes one error that names the file."""
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; write it with freqfast.write_spectra")
+    require_file(path)
     try:
-        if not path.is_file():
-            raise ValueError("it is not a regular file; pass the path of an HDF5 file")
         with h5py.File(path, "r") as file:
             if "freqfast_schema" not in file.attrs:
                 raise ValueError("it is not an export of freqfast: it has no attribute freqfast_schema")
@@ -144,11 +142,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
-    """The layers' groups by name, the first layer first.
-
-    Raises:
-        ValueError: If they share datasets, or are packed so densely, that memory would hold many times the file.
-    """
+    """The layers' groups by name, the first layer first, if memory would not hold many times the file."""
     entry = _child(file, "entry", h5py.Group)
     first = _child(entry, "spectra", h5py.Group)
     groups = {_attribute(first, "layer"): first}

@@ -100,7 +100,7 @@ def test_other_and_truncated_files_are_refused(path, content, message):
 def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.h5 does not exist"):
         read_spectra(tmp_path / "absent.h5")
-    with pytest.raises(ValueError, match="not a regular file"):
+    with pytest.raises(ValueError, match="is a folder, not a file"):
         read_spectra(tmp_path)
 
 

@@ -17,14 +17,6 @@ def test_layers_return_in_their_order(several, layers, assert_same):
         assert_same(read_spectra(several, spectra.layer), spectra)
 
 
-def test_one_layer_is_a_list_of_one(path, spectra, assert_same):
-    (read,) = read_layers(path)
-    assert_same(read, spectra)
-    assert_same(read_spectra(path, spectra.layer), spectra)
-    with h5py.File(path) as file:
-        assert "layers" not in file["entry"]
-
-
 def test_every_layer_is_a_group_in_the_models_order(several):
     with h5py.File(several) as file:
         assert list(file["entry/layers"]) == ["stem", "block.1.conv", "block.0.conv"]
@@ -78,12 +70,6 @@ def test_invalid_layers_are_refused_on_one_line(several, edit, message):
     with pytest.raises(ValueError, match=message) as error:
         read_layers(several)
     assert "\n" not in str(error.value)
-
-
-def test_the_first_layer_does_not_depend_on_the_others(several, layers, assert_same):
-    with h5py.File(several, "a") as file:
-        del file["entry/layers/block.0.conv/weight"]
-    assert_same(read_spectra(several), layers[0])
 
 
 @pytest.mark.parametrize("group", ["entry/spectra", "entry/training"])

