@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
@@ -14,6 +15,7 @@ __all__ = ["place_labels"]
 _DISTANCES = (5, 9, 14, 20, 28, 38, 50, 65)  # points, from the point to the label's nearest edge
 _DIRECTIONS = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202))
 _LEADER = 10  # points; a label farther away has a line to its point
+_STYLE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "center", "zorder": 4}
 _LINE = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
 
 
@@ -30,7 +32,7 @@ def place_labels(
     frame = _scaled(axes.bbox, to_points)
     taken = [_scaled(box.transformed(axes.transData), to_points) for box in obstacles]
     crowded = sorted(range(len(points)), key=lambda i: sum(math.dist(centres[i], other) ** 0.5 for other in centres))
-    placed: dict[int, Annotation] = {}
+    placed: dict[int, dict[str, Any]] = {}
     for i in crowded:
         width, height = TextPath((0, 0), labels[i], size=size).get_extents().width + 2, 1.1 * size
         best, box = math.inf, frame
@@ -47,11 +49,8 @@ def place_labels(
         taken.append(box)
         offset = ((box.x0 + box.x1) / 2 - centres[i][0], (box.y0 + box.y1) / 2 - centres[i][1])
         far = max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
-        placed[i] = axes.annotate(
-            labels[i], points[i], offset, textcoords="offset points", fontsize=size, ha="center", va="center", zorder=4,
-            arrowprops=_LINE if far else None,
-        )  # fmt: skip
-    return [placed[i] for i in range(len(points))]
+        placed[i] = {"xytext": offset, "arrowprops": _LINE if far else None}
+    return [axes.annotate(labels[i], point, fontsize=size, **placed[i], **_STYLE) for i, point in enumerate(points)]
 
 
 def _scaled(box: Bbox, factor: float) -> Bbox:
