@@ -41,8 +41,9 @@ def clean_against_mean15(results: Mapping[str, CorruptionResult]) -> Figure:
     for i, (x, y) in enumerate(points.values()):
         if x is None or y is None:
             continue
-        style, errors = run_style(i), {"xerr": _distances(x), "yerr": _distances(y), "elinewidth": 0.8, "capsize": 2}
-        axes.errorbar(100 * x.value, 100 * y.value, fmt=style["marker"], color=style["color"], markersize=5, **errors)
+        style = run_style(i)
+        place = 100 * x.value, 100 * y.value, _distances(y), _distances(x)
+        axes.errorbar(*place, style["marker"], color=style["color"], markersize=5, elinewidth=0.8, capsize=2)
     dress(axes, "Clean accuracy and robustness", "clean accuracy (%)", "mean15 (%)")
     runs_below(figure, list(points), linestyle="none", markersize=5)
     return figure

@@ -1,6 +1,7 @@
 """Figures of a study: clean accuracy against robustness, and accuracy by family of corruptions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ _PANEL = 5.4  # inches, the width of a panel with its labels
 _FONT = 7.5  # points, of labels and legend
 _LINE = 0.16  # inches, of the legend
 _TITLES = {"mean_bar": "CIFAR-10-C-bar"}
+_BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.5, "zorder": 3}
 _OTHER = "#606060"  # of what is no family of CIFAR-10-C
 
 
@@ -84,8 +86,7 @@ def _draw_panel(axes: Axes, study: Study, arms: Sequence[ArmSummary], measure: s
     for summary in arms:
         (x, half_x), (y, half_y) = _percent(summary.means["clean"]), _percent(summary.means[measure])
         marker, colour, size = ("s", _BASELINE, 5.5) if summary.arm == study.baseline else ("o", _ARM, 4.5)
-        errors = {"xerr": half_x or None, "yerr": half_y or None, "elinewidth": 0.8, "capsize": 1.5}
-        axes.errorbar(x, y, fmt=marker, color=colour, markersize=size, zorder=3, **errors)
+        axes.errorbar(x, y, half_y or None, half_x or None, marker, color=colour, markersize=size, **_BARS)
         points.append((x, y))
         drawn += [Bbox.from_extents(x - half_x, y, x + half_x, y), Bbox.from_extents(x, y - half_y, x, y + half_y)]
     _frame(axes, drawn)
@@ -170,9 +171,7 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
                 continue
             (mean, half), colour = _percent(summary.means[name]), FAMILY_COLOURS.get(name, _OTHER)
             marker = "s" if summary.arm == study.baseline else "o"
-            panel.errorbar(
-                mean, row, xerr=half or None, fmt=marker, color=colour, markersize=4, elinewidth=0.9, capsize=1.5
-            )
+            panel.errorbar(mean, row, None, half or None, marker, color=colour, markersize=4, **_BARS)
             if summary.arm == study.baseline:
                 panel.axvline(mean, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
         dress(panel, _TITLES.get(name, name), "percent")
