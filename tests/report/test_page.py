@@ -168,9 +168,13 @@ def test_a_single_run_has_no_differences(entry, no_figures):
 
 
 def test_cautions_name_the_settings_in_which_runs_differ(variant, no_figures):
-    words = words_of(render_page([variant("a"), variant("b", epochs=5, test_images=5), variant("c", seed=1)]))
+    other = variant("c", seed=1)
+    data = replace(other.run.environment.data, sha256="1" * 64)
+    other = replace(other, run=replace(other.run, environment=replace(other.run.environment, data=data)))
+    words = words_of(render_page([variant("a"), variant("b", epochs=5, test_images=5), other]))
     assert "b and a differ in epochs, test_images" in words
     assert "c and a differ" not in words
+    assert "c and a were trained on different data." in words
     assert "One seed only of b: " in words
 
 

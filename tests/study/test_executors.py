@@ -94,6 +94,18 @@ def test_stop_ends_the_processes(todo, task, tmp_path):
     assert time.monotonic() - start < 60
 
 
+def test_a_study_runs_in_processes_of_submitit(write, tree, task, tmp_path):
+    @task
+    def perform(job):
+        import os
+
+        return f"{job.run.name} with {job.threads} and {os.environ['OMP_NUM_THREADS']} threads"
+
+    errors = run_study(load_study(write()), tmp_path / "out", arms=["low"], data_path=tree, jobs=2, threads=3)
+    assert errors == {name: f"{name} with 3 and 3 threads" for name in ("low/seed-0", "low/seed-1")}
+    assert os.listdir(tmp_path / "out" / "jobs") == []
+
+
 def test_a_job_in_a_process_of_its_own_stops_by_sigterm(capsys):
     def perform(stop, log):
         log("epoch 1/1")
