@@ -3,19 +3,16 @@
 import os
 
 # The suite's arrays are so small that a second thread costs more than it does, one gives the same from run to run, and
-# each core has a process of its own. The variable is for the commands that tests start.
+# each core has a process of its own. NumPy and torch read this as they are imported, and the commands that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
-from threadpoolctl import threadpool_limits
 
-from tests.support import corrupted
-
+# What takes long to import is imported where it is used: the process that hands out the tests does without it.
 settings.register_profile(
     "freqfast",
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,
@@ -23,13 +20,12 @@ settings.register_profile(
 )
 settings.load_profile("freqfast")
 
-torch.set_num_threads(1)
-threadpool_limits(1, user_api="blas")
-
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Threads that a test asks for end with it."""
+    import torch
+
     yield
     torch.set_num_threads(1)
 
@@ -37,18 +33,23 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def photos():
     """Some 200 real patches, uint8 ``(N, 32, 32, 3)``."""
-    return corrupted.photo_patches()
+    from tests.support.corrupted import photo_patches
+
+    return photo_patches()
 
 
 @pytest.fixture(scope="session")
 def frost_dir(tmp_path_factory):
     """A folder of stand-ins for the frost photographs."""
-    return corrupted.write_frost_stand_ins(tmp_path_factory.mktemp("frost"))
+    from tests.support.corrupted import write_frost_stand_ins
+
+    return write_frost_stand_ins(tmp_path_factory.mktemp("frost"))
 
 
 @pytest.fixture(scope="session")
 def noise():
     """Images of noise."""
+    import numpy as np
 
     def make(count, seed=0, size=8):
         return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)

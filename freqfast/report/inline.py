@@ -13,14 +13,18 @@ __all__ = ["InlineImage", "inline_figure"]
 
 # No figure has this colour; it stands for the foreground until the page is read.
 _FOREGROUND = "#123457"
+_DRAWN = (
+    "text.color",
+    "axes.edgecolor",
+    "axes.labelcolor",
+    "axes.titlecolor",
+    "xtick.color",
+    "ytick.color",
+    "grid.color",
+)
 _STYLE: dict[Any, Any] = {
-    **dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), _FOREGROUND
-    ),
-    "axes.titlecolor": _FOREGROUND,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
+    **dict.fromkeys(_DRAWN, _FOREGROUND),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
     "legend.frameon": False,
     "svg.hashsalt": "freqfast",  # the same figure gives the same file
 }
@@ -31,13 +35,7 @@ _THEME = (
 
 @dataclass(frozen=True)
 class InlineImage:
-    """An image for ``<img>``.
-
-    Attributes:
-        source: A ``data:`` address.
-        width: Its natural width in CSS pixels.
-        height: Its height.
-    """
+    """An image for ``<img>``: a ``data:`` address and its natural size in CSS pixels."""
 
     source: str
     width: int
@@ -47,10 +45,8 @@ class InlineImage:
 def inline_figure(draw: Callable[[], Figure]) -> InlineImage:
     """A figure as an SVG image on a transparent ground whose lines and text follow the reader's light or dark theme.
 
-    An ``<img>`` keeps the names inside of it apart from the page's, and runs no script.
-
-    Args:
-        draw: Makes the figure. What it draws in matplotlib's default colours follows the theme.
+    An ``<img>`` keeps the names inside of it apart from the page's, and runs no script. What `draw` draws in
+    matplotlib's default colours follows the theme.
     """
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
@@ -14,6 +15,8 @@ __all__ = ["place_labels"]
 _DISTANCES = (5, 9, 14, 20, 28, 38, 50, 65)  # points, from the point to the label's nearest edge
 _DIRECTIONS = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202))
 _LEADER = 10  # points; a label farther away has a line to its point
+_STYLE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "center", "zorder": 4}
+_LINE = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
 
 
 def place_labels(
@@ -22,24 +25,14 @@ def place_labels(
     """Write a label beside each point, as near as there is room; farther ones have a line to their point.
 
     Crowded points go first, so that those with room around them leave the near places to them. The limits and the place
-    of the axes must be final.
-
-    Args:
-        axes: Where.
-        points: Positions in data coordinates.
-        labels: Their labels.
-        obstacles: What not to write over, in data coordinates.
-        size: Size of the font, in points.
-
-    Returns:
-        The labels, in the order of the points.
+    of the axes must be final. Points and obstacles, what not to write over, are in data coordinates.
     """
     to_points = 72 / axes.figure.dpi  # all lengths here are in points, so that they hold at any resolution
     centres = [tuple(to_points * xy for xy in axes.transData.transform(point)) for point in points]
     frame = _scaled(axes.bbox, to_points)
     taken = [_scaled(box.transformed(axes.transData), to_points) for box in obstacles]
     crowded = sorted(range(len(points)), key=lambda i: sum(math.dist(centres[i], other) ** 0.5 for other in centres))
-    placed = {}
+    placed: dict[int, dict[str, Any]] = {}
     for i in crowded:
         width, height = TextPath((0, 0), labels[i], size=size).get_extents().width + 2, 1.1 * size
         best, box = math.inf, frame
@@ -55,28 +48,9 @@ def place_labels(
                 break
         taken.append(box)
         offset = ((box.x0 + box.x1) / 2 - centres[i][0], (box.y0 + box.y1) / 2 - centres[i][1])
-        placed[i] = offset, max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
-    return [
-        _write(axes, point, label, *placed[i], size)
-        for i, (point, label) in enumerate(zip(points, labels, strict=True))
-    ]
-
-
-def _write(
-    axes: Axes, point: tuple[float, float], label: str, offset: tuple[float, float], far: bool, size: float
-) -> Annotation:
-    line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2} if far else None
-    return axes.annotate(
-        label,
-        point,
-        xytext=offset,
-        textcoords="offset points",
-        fontsize=size,
-        ha="center",
-        va="center",
-        zorder=4,
-        arrowprops=line,
-    )
+        far = max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
+        placed[i] = {"xytext": offset, "arrowprops": _LINE if far else None}
+    return [axes.annotate(labels[i], point, fontsize=size, **placed[i], **_STYLE) for i, point in enumerate(points)]
 
 
 def _scaled(box: Bbox, factor: float) -> Bbox:

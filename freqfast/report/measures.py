@@ -30,25 +30,20 @@ class Measured(NamedTuple):
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
-def corruption_families(results: Iterable[CorruptionResult]) -> dict[str, list[str]]:
-    """The corruptions that any of the results has, by family; "bar" and those of other packages, "own", come last."""
-    measured = dict.fromkeys(name for result in results for name in result.accuracy)
-    known = {**FAMILIES, "bar": tuple(dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)))}
-    own = measured.keys() - {name for names in known.values() for name in names}
-    known["own"] = tuple(name for name in measured if name in own)
-    found = {family: [name for name in names if name in measured] for family, names in known.items()}
-    return {family: names for family, names in found.items() if names}
+def corruption_families(names: Iterable[str]) -> dict[str, list[str]]:
+    """Corruptions by family, in the benchmark's order; those of "C-bar" and of other packages, "own", come last."""
+    wanted = list(dict.fromkeys(names))
+    families = {**FAMILIES, "C-bar": dict.fromkeys((*C_BAR, *IMAGENET_C_BAR))}
+    known = {name for members in families.values() for name in members}
+    families["own"] = [name for name in wanted if name not in known]
+    found = {family: [name for name in members if name in wanted] for family, members in families.items()}
+    return {family: members for family, members in found.items() if members}
 
 
 def measure(result: CorruptionResult, name: str) -> Measured | None:
-    """An accuracy with its 95 % interval: Wilson's of clean images, that of a mean with the image as its unit.
+    """``clean`` or one of `MEANS`, None where it was not measured, with its 95 % interval.
 
-    Args:
-        result: What the run measured.
-        name: ``clean`` or a name in `freqfast.corruptions.MEANS`.
-
-    Returns:
-        None where it was not measured.
+    The interval is Wilson's of clean images, that of a mean has the image as its unit.
     """
     value = result.clean if name == "clean" else result.mean(MEANS[name])
     if value is None:
@@ -64,15 +59,7 @@ def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> 
     """A run's accuracy less the first run's, and whether the interval is a paired one.
 
     Paired on the same images: the interval of the mean of the images' own differences. Else the two intervals'
-    half-widths add in quadrature.
-
-    Args:
-        result: What the run measured.
-        first: What the first run measured.
-        name: ``clean`` or a name in `freqfast.corruptions.MEANS`.
-
-    Returns:
-        The difference, None where either was not measured; whether its interval is paired.
+    half-widths add in quadrature. There is no difference where either was not measured.
     """
     ours, theirs = measure(result, name), measure(first, name)
     if ours is None or theirs is None:

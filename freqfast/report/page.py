@@ -60,48 +60,49 @@ def render_page(
     command: str | None = None,
     analyse: Callable[[str, Path], str] | None = None,
 ) -> str:
-    """The page as HTML.
+    """The page as HTML; see `write_page`.
 
     Args:
         entries: The runs.
-        progress: Called as ``progress(done, total, message)`` after each figure.
+        progress: See there.
         command: The shell command that makes the page; None if Python code does.
         analyse: Gives the shell command that adds an analysis, by its name, to a run directory.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "breakable": _breakable}
     template = environment.from_string(files("freqfast.report").joinpath("page.html.jinja").read_text("utf-8"))
-    first, single = entries[0], len(entries) == 1
+    first, names = entries[0], [entry.label for entry in entries]
+    if len(entries) == 1:
+        title = f"Run {first.label}"
+        lead = f"What it learned and how robust it is: {first.run.recipe.description}."
+    else:
+        title = f"{len(entries)} runs compared"
+        lead = f"{_listed(names)}; differences are to {first.label}."
     commands, without_command = _commands(entries, command)
-    names = [e.label for e in entries]
     differing, shared = _settings(entries)
     missing = _missing(entries)
-    return (
-        template.render(
-            title=f"Run {first.label}" if single else f"{len(entries)} runs compared",
-            lead=f"What it learned and how robust it is: {first.run.recipe.description}."
-            if single
-            else f"{_listed(names)}; differences are to {first.label}.",
-            version=__version__,
-            date=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
-            labels=names,
-            cautions=_cautions(entries),
-            differing=differing,
-            shared=shared,
-            measures=_SHOWN,
-            first_band=next((e.spectra.bands.names[0] for e in entries if e.spectra), "low"),
-            results=[_row(entry, None if entry is first else first) for entry in entries],
-            method=_method(entries),
-            by_corruption=_by_corruption(entries),
-            parts=_parts(entries, progress),
-            missing=missing,
-            commands_to_add=[] if analyse is None else [analyse(*one) for ones in missing.values() for one in ones],
-            commands=commands,
-            without_command=_listed(without_command) if without_command else None,
-            recipes=[{"label": entry.label, "toml": entry.run.recipe.to_toml()} for entry in entries],
-        )
-        + "\n"
+    page = template.render(
+        title=title,
+        lead=lead,
+        version=__version__,
+        date=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+        labels=names,
+        cautions=_cautions(entries),
+        differing=differing,
+        shared=shared,
+        measures=_SHOWN,
+        first_band=next((entry.spectra.bands.names[0] for entry in entries if entry.spectra), "low"),
+        results=[_row(entry, None if entry is first else first) for entry in entries],
+        method=_method(entries),
+        by_corruption=_by_corruption(entries),
+        parts=_parts(entries, progress),
+        missing=missing,
+        commands_to_add=[] if analyse is None else [analyse(*one) for ones in missing.values() for one in ones],
+        commands=commands,
+        without_command=_listed(without_command) if without_command else None,
+        recipes={entry.label: entry.run.recipe.to_toml() for entry in entries},
     )
+    return page + "\n"
 
 
 def _percent(fraction: float, signed: bool = False) -> str:
@@ -217,7 +218,7 @@ def _method(entries: Sequence[Entry]) -> list[str]:
 def _by_corruption(entries: Sequence[Entry]) -> dict[str, list[float | None]]:
     """Mean accuracy over severities of each corruption, by run."""
     accuracy = [entry.result.accuracy for entry in entries]
-    names = chain(*corruption_families(entry.result for entry in entries).values())
+    names = chain(*corruption_families(chain(*accuracy)).values())
     return {
         name.replace("_", " "): [float(np.mean(list(by[name].values()))) if by.get(name) else None for by in accuracy]
         for name in names
@@ -228,20 +229,11 @@ def _parts(entries: Sequence[Entry], progress: Progress | None) -> list[dict[str
     """The page's parts with their figures, drawn."""
     wanted = list(page_figures(entries))
     drawn = []
-    for done, one in enumerate(wanted, 1):
-        drawn.append((one, inline_figure(one.draw)))
+    for done, figure in enumerate(wanted, 1):
+        drawn.append((figure, inline_figure(figure.draw)))
         if progress:
-            progress(done, len(wanted), one.title)
-    return [
-        {
-            "title": part,
-            "figures": [
-                {"title": one.title, "caption": one.caption, "alt": one.alt, "wide": one.wide, "image": image}
-                for one, image in group
-            ],
-        }
-        for part, group in groupby(drawn, key=lambda pair: pair[0].part)
-    ]
+            progress(done, len(wanted), figure.title)
+    return [{"title": part, "figures": list(pairs)} for part, pairs in groupby(drawn, key=lambda pair: pair[0].part)]
 
 
 def _commands(entries: Sequence[Entry], page_command: str | None) -> tuple[list[str], list[str]]:

@@ -25,21 +25,12 @@ __all__ = ["PageFigure", "page_figures"]
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure to be drawn on a page.
+    """A figure to be drawn on a page."""
 
-    Attributes:
-        part: Heading of the part of the page where it stands.
-        title: Its title.
-        caption: What it shows and how to read it.
-        alt: What it shows, for those who do not see it.
-        draw: Makes it.
-        wide: Whether it takes the whole width.
-    """
-
-    part: str
+    part: str  # heading of the part of the page where it stands
     title: str
-    caption: str
-    alt: str
+    caption: str  # what it shows and how to read it
+    alt: str  # what it shows, for those who do not see it
     draw: Callable[[], Figure]
     wide: bool = False
 
@@ -60,9 +51,8 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
     if any(None not in pair for pair in both.values()):
         told = [f"{k}: clean {_percent(c)}, mean15 {_percent(m)}" for k, (c, m) in both.items()]
         caption = "A point a run, with 95 % intervals; better is up and to the right."
-        yield PageFigure(
-            part, "Clean accuracy against mean15", caption, _told(told), lambda: clean_against_mean15(results)
-        )
+        draw = partial(clean_against_mean15, results)
+        yield PageFigure(part, "Clean accuracy against mean15", caption, _told(told), draw)
     if any(result.accuracy for result in results.values()):
         told = []
         for label, result in results.items():
@@ -74,14 +64,8 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
             "Shaded: 95 % Wilson intervals; dotted: clean accuracy; titles in italics: not in mean15. The numbers are "
             "in the table above, under “Accuracy by corruption”."
         )
-        yield PageFigure(
-            part,
-            "Accuracy by corruption and severity",
-            caption,
-            _told(told),
-            lambda: accuracy_by_severity(results),
-            True,
-        )
+        draw = partial(accuracy_by_severity, results)
+        yield PageFigure(part, "Accuracy by corruption and severity", caption, _told(told), draw, True)
 
 
 def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
@@ -94,14 +78,13 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
         "Mean over all directions, relative to a white-noise kernel of the same energy. A thin line is a modulated "
         "layer without its learned gains."
     )
-    yield PageFigure(part, "Power by radial frequency", caption, _told(told), lambda: power_profile(spectra))
+    yield PageFigure(part, "Power by radial frequency", caption, _told(told), partial(power_profile, spectra))
     recorded = {label: one for label, one in spectra.items() if one.history is not None}
     if recorded:
         told = [f"{label}: {_proportion(one)} of the filters after training" for label, one in recorded.items()]
         caption = "Solid: share of the filters; dashed: of the layer's energy; dotted: the target, where enforced."
-        yield PageFigure(
-            part, "Proportion by epoch", caption, _told(told), lambda: proportion_history(recorded), len(recorded) > 1
-        )
+        draw = partial(proportion_history, recorded)
+        yield PageFigure(part, "Proportion by epoch", caption, _told(told), draw, len(recorded) > 1)
     for label, one in spectra.items():
         if one.log_gain is not None:
             gain = DB_PER_NEPER * one.log_gain

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from freqfast.analysis.colours import RunStyle, run_style
 from freqfast.analysis.panels import COLUMN, dress, panels, runs_below, wrap
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.report.measures import corruption_families, measure
+from freqfast.report.measures import Measured, corruption_families, measure
 from freqfast.robustness import CorruptionResult
 
 __all__ = ["accuracy_by_severity", "clean_against_mean15"]
@@ -42,20 +42,18 @@ def clean_against_mean15(results: Mapping[str, CorruptionResult]) -> Figure:
         if x is None or y is None:
             continue
         style = run_style(i)
-        axes.errorbar(
-            100 * x.value,
-            100 * y.value,
-            xerr=None if x.half is None else [[100 * (x.value - x.low)], [100 * (x.high - x.value)]],  # type: ignore[operator]
-            yerr=None if y.half is None else [[100 * (y.value - y.low)], [100 * (y.high - y.value)]],  # type: ignore[operator]
-            fmt=style["marker"],
-            color=style["color"],
-            markersize=5,
-            elinewidth=0.8,
-            capsize=2,
-        )
+        place = 100 * x.value, 100 * y.value, _distances(y), _distances(x)
+        axes.errorbar(*place, style["marker"], color=style["color"], markersize=5, elinewidth=0.8, capsize=2)
     dress(axes, "Clean accuracy and robustness", "clean accuracy (%)", "mean15 (%)")
     runs_below(figure, list(points), linestyle="none", markersize=5)
     return figure
+
+
+def _distances(found: Measured) -> list[list[float]] | None:
+    """How far the ends of an interval lie from its value, in percent, as `errorbar` takes them."""
+    if found.low is None or found.high is None:
+        return None
+    return [[100 * (found.value - found.low)], [100 * (found.high - found.value)]]
 
 
 def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
@@ -79,7 +77,7 @@ def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
         >>> figure.axes[0].get_title(loc="left")
         'fog'
     """
-    families = corruption_families(results.values())
+    families = corruption_families(name for result in results.values() for name in result.accuracy)
     rows = [
         (family, names[i : i + _COLUMNS]) for family, names in families.items() for i in range(0, len(names), _COLUMNS)
     ]

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from freqfast.analysis.colours import FAMILY_COLOURS
 from freqfast.analysis.panels import NotebookFigure
-from freqfast.corruptions import C_BAR, CORRUPTIONS, EXTRA, FAMILIES, IMAGENET_C_BAR, SEVERITIES, corrupt
+from freqfast.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
 from freqfast.corruptions.tables import TableChoice
+from freqfast.report.measures import corruption_families
 
 __all__ = ["contact_sheet", "most_colourful"]
 
@@ -51,7 +52,7 @@ def contact_sheet(
         12
     """
     severities = sorted(set(severities))
-    blocks = _by_family(corruptions)
+    blocks = list(corruption_families(corruptions).items())
     cells = {
         (name, severity): corrupt(image[None], name, severity, seed, index=[index], frost_dir=frost_dir, table=table)[0]
         for _, names in blocks
@@ -122,15 +123,6 @@ def most_colourful(images: np.ndarray) -> int:
 _DPI = 160
 _CELL, _GAP, _MARGIN = 128, 6, 24  # pixels; an image's longer side comes near to the cell's
 _LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
-
-
-def _by_family(names: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The corruptions of each family, then those of C-bar, then those of other packages."""
-    bar = tuple(dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)))
-    own = tuple(dict.fromkeys(name for name in names if name not in (*CORRUPTIONS, *bar)))
-    blocks = {**FAMILIES, "C-bar": bar, "own": own}
-    wanted = {block: [name for name in members if name in names] for block, members in blocks.items()}
-    return [(block, members) for block, members in wanted.items() if members]
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, scale: int) -> None:

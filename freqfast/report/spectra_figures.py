@@ -18,14 +18,7 @@ from freqfast.spectra.profile import radial_profile
 from freqfast.spectral.modulation import gain_frequencies
 from freqfast.spectral.spectrum import power_spectrum
 
-__all__ = [
-    "DB_PER_NEPER",
-    "decibel_profile",
-    "learned_gains",
-    "power_profile",
-    "proportion_history",
-    "unmodulated_weight",
-]
+__all__ = ["DB_PER_NEPER", "decibel_profile", "learned_gains", "power_profile", "proportion_history"]
 
 FLOOR_DB = -40
 DB_PER_NEPER = 10 / np.log(10)
@@ -67,11 +60,9 @@ def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
 
 
 def unmodulated_weight(weight: np.ndarray, log_gain: np.ndarray) -> NDArray[np.float64]:
-    """The filters without their modulation: the inverse of ``Re IDFT(DFT(W) exp(g / 2))``.
+    """The filters ``(O, I, kH, kW)`` without their modulation: the inverse of ``Re IDFT(DFT(W) exp(g / 2))``.
 
-    Args:
-        weight: ``(O, I, kH, kW)``, the filters as applied.
-        log_gain: ``(O or 1, kH, kW)`` log power gains on the kernel's DFT grid, in increasing frequency.
+    The log power gains ``(O or 1, kH, kW)`` are on the kernel's DFT grid, in increasing frequency.
     """
     gain = np.exp(-np.fft.ifftshift(np.asarray(log_gain, np.float64), axes=(-2, -1)) / 2)
     weight_before: NDArray[np.float64] = np.fft.ifft2(np.fft.fft2(weight) * gain[:, None]).real
@@ -79,14 +70,7 @@ def unmodulated_weight(weight: np.ndarray, log_gain: np.ndarray) -> NDArray[np.f
 
 
 def decibel_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The filters' summed power by radial frequency.
-
-    Args:
-        power: ``(O, n, n)``, see `freqfast.power_spectrum`.
-
-    Returns:
-        Radial frequencies ``(R,)`` in cycles/pixel, and the power there in dB over its mean over the plane.
-    """
+    """Radial frequencies in cycles/pixel, and there the summed `power_spectrum` in dB over its mean over the plane."""
     whole = np.asarray(power, np.float64).sum(0)
     rho, mean = radial_profile(whole)
     return rho, 10 * np.log10(np.maximum(mean / (whole.mean() or 1), 1e-12))
@@ -117,8 +101,7 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
         raise ValueError("no spectra by epoch; train with a SpectrumRecorder and pass its history to measure_spectra")
     columns = min(2, len(recorded))
     rows = math.ceil(len(recorded) / columns)
-    width = COLUMN if columns == 1 else 2 * COLUMN
-    figure, grid = panels(rows, columns, width, 1.9 * rows + 0.55, sharey=True)
+    figure, grid = panels(rows, columns, columns * COLUMN, 1.9 * rows + 0.55, sharey=True)
     for axes in grid.flat[len(recorded) :]:
         axes.set_visible(False)
     for axes, (label, history) in zip(grid.flat, recorded.items(), strict=False):

@@ -1,6 +1,7 @@
 """Figures of a study: clean accuracy against robustness, and accuracy by family of corruptions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from matplotlib.transforms import Bbox
 from freqfast.analysis.colours import FAMILY_COLOURS, band_colour
 from freqfast.analysis.panels import NotebookFigure, dress, panels
 from freqfast.report.labels import place_labels
-from freqfast.study import ArmSummary, Study
+from freqfast.study import ArmSummary, Estimate, Study
 
 __all__ = ["by_family", "clean_against_robust"]
 
@@ -20,6 +21,7 @@ _PANEL = 5.4  # inches, the width of a panel with its labels
 _FONT = 7.5  # points, of labels and legend
 _LINE = 0.16  # inches, of the legend
 _TITLES = {"mean_bar": "CIFAR-10-C-bar"}
+_BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.5, "zorder": 3}
 _OTHER = "#606060"  # of what is no family of CIFAR-10-C
 
 
@@ -73,27 +75,18 @@ def clean_against_robust(
     return figure
 
 
+def _percent(value: Estimate) -> tuple[float, float]:
+    """Mean and half of the interval; one seed has none, which is drawn as 0."""
+    return 100 * value.mean, 100 * (value.half_width or 0)
+
+
 def _draw_panel(axes: Axes, study: Study, arms: Sequence[ArmSummary], measure: str, numbers: Mapping[str, str]) -> None:
     """Draw the arms by clean accuracy and a measure, each with its name, or with its number if it has one."""
     points, drawn = [], []
     for summary in arms:
-        (x, half_x), (y, half_y) = (
-            (100 * value.mean, 100 * (value.half_width or 0))
-            for value in (summary.means["clean"], summary.means[measure])
-        )
-        baseline = summary.arm == study.baseline
-        axes.errorbar(
-            x,
-            y,
-            xerr=half_x or None,
-            yerr=half_y or None,
-            fmt="s" if baseline else "o",
-            color=_BASELINE if baseline else _ARM,
-            markersize=5.5 if baseline else 4.5,
-            elinewidth=0.8,
-            capsize=1.5,
-            zorder=3,
-        )
+        (x, half_x), (y, half_y) = _percent(summary.means["clean"]), _percent(summary.means[measure])
+        marker, colour, size = ("s", _BASELINE, 5.5) if summary.arm == study.baseline else ("o", _ARM, 4.5)
+        axes.errorbar(x, y, half_y or None, half_x or None, marker, color=colour, markersize=size, **_BARS)
         points.append((x, y))
         drawn += [Bbox.from_extents(x - half_x, y, x + half_x, y), Bbox.from_extents(x, y - half_y, x, y + half_y)]
     _frame(axes, drawn)
@@ -124,8 +117,7 @@ def _with_marker(axes: Axes, box: Bbox) -> Bbox:
 def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> list[Bbox]:
     """Shade where clean accuracy and mean15 reach the study's target, measured from the baseline.
 
-    Returns:
-        Where the note is that says so, in data coordinates, if there is one.
+    Gives the place of the note that says so, in data coordinates.
     """
     baseline = next((summary for summary in shown if summary.arm == study.baseline), None)
     if not study.target or baseline is None or measure != "mean15":
@@ -175,21 +167,13 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
     figure.suptitle(study.title, fontsize=9, parse_math=False)
     for name, panel in zip(names, axes[0], strict=True):
         for row, summary in enumerate(shown):
-            if (value := summary.means.get(name)) is None:
+            if name not in summary.means:
                 continue
-            baseline = summary.arm == study.baseline
-            panel.errorbar(
-                100 * value.mean,
-                row,
-                xerr=100 * (value.half_width or 0) or None,
-                fmt="s" if baseline else "o",
-                color=FAMILY_COLOURS.get(name, _OTHER),
-                markersize=4,
-                elinewidth=0.9,
-                capsize=1.5,
-            )
-            if baseline:
-                panel.axvline(100 * value.mean, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
+            (mean, half), colour = _percent(summary.means[name]), FAMILY_COLOURS.get(name, _OTHER)
+            marker = "s" if summary.arm == study.baseline else "o"
+            panel.errorbar(mean, row, None, half or None, marker, color=colour, markersize=4, **_BARS)
+            if summary.arm == study.baseline:
+                panel.axvline(mean, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
         dress(panel, _TITLES.get(name, name), "percent")
         low, high = panel.get_xlim()
         panel.set_xlim(max(low, 0), min(high, 100))

@@ -50,14 +50,7 @@ def evaluate_c_bar(
 ) -> None:
     """Evaluate a finished run on CIFAR-10-C-bar, on the images of its report, and write the result to its directory.
 
-    Args:
-        run: The run.
-        data_path: Where its data is; by default where it was.
-        device: Where to evaluate; by default where it was trained.
-        progress: Called as ``progress(done, total, message)``.
-
-    Raises:
-        ValueError: If the data is not the run's.
+    Data and device are by default those of the run.
     """
     from freqfast.corruptions import C_BAR
     from freqfast.data import load_data
@@ -71,14 +64,8 @@ def evaluate_c_bar(
     if data_hash(data) != run.environment.data.sha256:
         raise ValueError(f"{run.path} was trained on other data than this; name its own")
     stored = run.stored
-    classifier = Classifier(
-        stored.model,
-        stored.mean,
-        stored.std,
-        device or run.environment.device,
-        run.report.precision,
-        name=str(run.path),
-    )
+    device = device or run.environment.device
+    classifier = Classifier(stored.model, stored.mean, stored.std, device, run.report.precision, name=str(run.path))
     source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), C_BAR), clean=None)
     result = evaluate_cells(classifier, source.cells(), len(source.keys), progress)
     mean_bar, scores = result.mean_bar, result.image_scores(C_BAR)
@@ -97,11 +84,7 @@ def evaluate_c_bar(
 
 
 def read_c_bar(directory: RunDirectory) -> CBarAccuracy | None:
-    """What `evaluate_c_bar` found of a run; None if it did not run.
-
-    Raises:
-        ValueError: If the file is corrupt.
-    """
+    """What `evaluate_c_bar` found of a run; None if it did not run."""
     try:
         return read_record(directory.c_bar, CBarAccuracy, ignore_unknown=True)
     except FileNotFoundError:

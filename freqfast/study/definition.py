@@ -27,16 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One arm under one seed.
-
-    Attributes:
-        arm: Name of the arm.
-        recipe: What to run, of the seed.
-
-    Examples:
-        >>> PlannedRun("low", Recipe("low filters", seed=2)).name
-        'low/seed-2'
-    """
+    """One arm under one seed, which is the recipe's."""
 
     arm: str
     recipe: Recipe
@@ -234,8 +225,7 @@ def load_study(path: str | Path, modules: Collection[str] = ()) -> Study:
         _check_arms(arms, file.baseline)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    target = {} if file.target is None else {"clean": file.target.clean, "mean15": file.target.mean15}
-    return Study(file.title, file.description, file.baseline, arms, target, file.bar)
+    return Study(file.title, file.description, file.baseline, arms, vars(file.target) if file.target else {}, file.bar)
 
 
 def _arm(name: str, table: _ArmTable, file: _StudyFile, modules: Collection[str]) -> Arm:
@@ -265,11 +255,7 @@ def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
 
 
 def _check_arms(arms: Sequence[Arm], baseline: str) -> None:
-    """Refuse arms that are the same, or that are not trained and judged on the same images.
-
-    Raises:
-        ValueError: Naming the arms.
-    """
+    """Refuse arms that are the same, or that are not trained and judged on the same images."""
     for i, arm in enumerate(arms):
         for other in arms[:i]:
             if arm.name.casefold() == other.name.casefold():

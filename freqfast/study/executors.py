@@ -28,29 +28,16 @@ _LOST = "its process ended without a result; it may have been killed"
 
 
 class InlineExecutor:
-    """Performs each job in this process as it is started.
+    """Performs each job in this process as it is started, with the arguments of `Job.perform`."""
 
-    Args:
-        progress: See `Job.perform`.
-        stop: See there.
-        log: See there.
-
-    Attributes:
-        free: How many jobs may be started now.
-    """
-
-    free = 1
+    free = 1  # jobs that may be started now
 
     def __init__(self, progress: Progress, stop: Stop, log: Log | None = None) -> None:
         self._progress, self._stop, self._log = progress, stop, log
         self._ended: list[tuple[Job, str | None]] = []
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Perform jobs.
-
-        Raises:
-            RunStoppedError: If `stop` gave a signal.
-        """
+        """Perform jobs; a `RunStoppedError` if `stop` gives a signal."""
         self._ended += [(job, job.perform(self._progress, self._stop, self._log)) for job in jobs]
 
     def ended(self) -> list[tuple[Job, str | None]]:
@@ -63,7 +50,7 @@ class InlineExecutor:
 
 
 class SubmititExecutor:
-    """Has submitit perform jobs, in processes on this machine or on a cluster; see `InlineExecutor`.
+    """Has submitit perform jobs, in processes on this machine or on a cluster.
 
     Args:
         executor: The executor of submitit.
@@ -85,11 +72,7 @@ class SubmititExecutor:
         return len(self._slots)
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Submit jobs.
-
-        Raises:
-            ValueError: If Slurm does not take them, with its reason. Nothing of them is left then.
-        """
+        """Submit jobs; a ValueError with Slurm's reason if it does not take them, and nothing of them is left."""
         from submitit.core.utils import FailedJobError
 
         slots = [self._slots.pop(0) for _ in jobs]
@@ -138,11 +121,7 @@ def local_executor(folder: Path, slots: Sequence[str | None], threads: int | Non
 
 
 def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Mapping[str, Any]) -> SubmititExecutor:
-    """An executor that submits so many jobs at once as a Slurm job array, with parameters of `submitit.SlurmExecutor`.
-
-    Raises:
-        ValueError: If this machine has no Slurm.
-    """
+    """An executor that submits so many jobs at once as a Slurm job array; see `submitit.SlurmExecutor`."""
     from submitit import SlurmExecutor
 
     try:
@@ -193,11 +172,7 @@ class SlurmTask:
 
 
 def import_submitit(purpose: str) -> Any:
-    """The package submitit, which is optional.
-
-    Raises:
-        ImportError: If it is not installed, naming what it is wanted for.
-    """
+    """The package submitit, which is optional; an ImportError that names what it is wanted for if it is missing."""
     try:
         import submitit
     except ImportError:
@@ -215,7 +190,7 @@ def _new_folder(parent: Path) -> Path:
 def _starting_processes(threads: int | None) -> Iterator[None]:
     """Let child processes that the block starts use so many threads, and Ctrl-C at the terminal not reach them.
 
-    `SubmititExecutor.close` tells them to end, so that what they print of it goes to their logs.
+    `SubmititExecutor.close` ends them, so that what they print of it goes to their logs.
     """
     before, in_main = dict(os.environ), threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None

@@ -11,17 +11,7 @@ __all__ = ["StudyFolder"]
 
 
 class StudyFolder:
-    """A study's folder, which need not exist.
-
-    Args:
-        path: The folder.
-
-    Attributes:
-        path: The folder.
-        results: The result file, see `freqfast.study.write_results`.
-        figures: What `freqfast.report` draws of it.
-        jobs: What submitit keeps of jobs, their logs too if they ran on a cluster.
-    """
+    """A study's folder, which need not exist; `freqfast.study` says what it holds."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -38,11 +28,7 @@ class StudyFolder:
         return self.run(run).path.with_suffix(".error")
 
     def read_failure(self, run: PlannedRun) -> str | None:
-        """The error of a failed run, one line; None if there is none.
-
-        Raises:
-            ValueError: If that is no regular file.
-        """
+        """The error of a failed run, one line; None if there is none."""
         try:
             content = read_file(self.failure(run), MAX_BYTES)
         except FileNotFoundError:

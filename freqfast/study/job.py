@@ -23,24 +23,14 @@ class Held(str):
 
 @dataclass(frozen=True, eq=False)  # a job is itself; recipes do not hash
 class Job:
-    """All that a process needs to know to carry out a run.
-
-    Attributes:
-        run: The run.
-        folder: The study's folder, absolute.
-        data_path: Where the data is; see `freqfast.data.load_data`.
-        device: Where to train; fastai's default device if None.
-        threads: Threads of torch; as they are if None.
-        gpus: What ``CUDA_VISIBLE_DEVICES`` shall be; as it is if None.
-        c_bar: Whether to evaluate on CIFAR-10-C-bar as well.
-    """
+    """All that a process needs to know to carry out a run; see `freqfast.study.run_study`."""
 
     run: PlannedRun
-    folder: StudyFolder
+    folder: StudyFolder  # absolute
     data_path: str | Path | None = None
     device: str | None = None
-    threads: int | None = None
-    gpus: str | None = None
+    threads: int | None = None  # of torch
+    gpus: str | None = None  # what CUDA_VISIBLE_DEVICES shall be
     c_bar: bool = False
 
     def epochs_done(self) -> int:
@@ -54,15 +44,11 @@ class Job:
     def perform(
         self, progress: Progress | None = None, stop: Stop = lambda: None, log: Log | None = None
     ) -> str | None:
-        """Start the run or go on with it; an error is returned as one line, and kept beside the run directory.
-
-        Args:
-            progress: See `freqfast.training.run_recipe`.
-            stop: See there.
-            log: See there; lines begin with the run's name.
+        """Start the run or go on with it; see `freqfast.training.run_recipe` for the arguments.
 
         Returns:
-            The error, a `Held` if it is none of the run's; None if the run is finished.
+            The error, one line, which is kept beside the run directory too; a `Held` if it is none of the run's. None
+            if the run is finished.
 
         Raises:
             RunStoppedError: If `stop` gave a signal.

@@ -162,11 +162,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
 
 
 def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | None:
-    """A run's row; None if it is not finished.
-
-    Raises:
-        ValueError: If the directory is of another recipe, or a file in it is corrupt.
-    """
+    """A run's row; None if it is not finished."""
     directory = folder.run(run)
     if not directory.is_finished:
         return None
@@ -189,11 +185,7 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
 
 
 def _groups(directory: RunDirectory, weights: str, report: RunReport) -> dict[str, tuple[float, ...]]:
-    """Each measure of a run by groups of the images; empty where the outcomes by image are gone.
-
-    Raises:
-        ValueError: If these are of another model.
-    """
+    """Each measure of a run by groups of the images; empty where the outcomes by image are gone."""
     from freqfast.corruptions import MEANS
     from freqfast.robustness import CLEAN, CorruptionResult
 
@@ -226,7 +218,9 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     notes, left_out = list(local.notes), []
     for row in published:
         here = rows.get(row.name)
-        if problem := _not_of_study(row, planned.get(row.name)):
+        run = planned.get(row.name)
+        problem = run.difference(row.recipe) if run else "the study has no such arm or seed"
+        if problem:
             notes.append(f"published {row.name} is left out: {problem}")
             if here is None:
                 left_out.append(row)
@@ -240,10 +234,6 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     found = replace(local, rows=tuple(rows[name] for name in order if name in rows), left_out=tuple(left_out))
     failures = {name: error for name, error in local.failures.items() if name not in found.finished}
     return replace(found, failures=failures, notes=(*notes, *_notes_on_mixtures(found.rows)))
-
-
-def _not_of_study(row: ResultRow, planned: PlannedRun | None) -> str | None:
-    return "the study has no such arm or seed" if planned is None else planned.difference(row.recipe)
 
 
 def _difference(published: ResultRow, here: ResultRow) -> str:

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqfast.progress import Log, Progress, RunStoppedError, Stop
 from freqfast.study.definition import PlannedRun, Study
-from freqfast.study.executors import (
-    InlineExecutor,
-    SubmititExecutor,
-    import_submitit,
-    local_executor,
-    slurm_executor,
-)
+from freqfast.study.executors import InlineExecutor, SubmititExecutor, import_submitit, local_executor, slurm_executor
 from freqfast.study.folder import StudyFolder
 from freqfast.study.job import Held, Job
 
@@ -37,11 +31,7 @@ _SHOWN = 2  # running jobs that a message names
 def pending_runs(
     study: Study, out: str | Path, arms: Sequence[str] = (), seeds: Sequence[int] = (), skip: Collection[str] = ()
 ) -> tuple[list[PlannedRun], dict[str, str]]:
-    """What is left to run in a study's folder; see `run_study`.
-
-    Returns:
-        The runs, and errors by name of those that cannot run since their directory is another recipe's.
-    """
+    """What `run_study` has left to run, and errors by name of runs whose directory is another recipe's."""
     folder, left, errors = StudyFolder(out), [], {}
     for run in study.runs(arms, seeds):
         directory = folder.run(run)
@@ -150,12 +140,7 @@ def run_study(
 
 
 class Account:
-    """Counts a study's jobs and reports on them; see `run_study` for `progress`, `ended` and `stop`.
-
-    Attributes:
-        running: The jobs that run now.
-        errors: Errors by name of the runs that ended with one.
-    """
+    """Counts a study's jobs and reports on them; see `run_study` for `progress`, `ended` and `stop`."""
 
     def __init__(
         self,
@@ -165,7 +150,7 @@ class Account:
         stop: Stop = lambda: None,
     ) -> None:
         self.running: list[Job] = []
-        self.errors: dict[str, str] = {}
+        self.errors: dict[str, str] = {}  # by the run's name
         self._progress, self._ended, self._stop = progress, ended, stop
         self._runs, self._epochs = len(todo), sum(job.run.recipe.epochs for job in todo)
         self._ended_runs = self._ended_epochs = 0
@@ -181,11 +166,7 @@ class Account:
             self._ended(job.run, error)
 
     def stop_if_asked(self) -> None:
-        """Ask whether the study shall stop.
-
-        Raises:
-            RunStoppedError: If it shall.
-        """
+        """Raise a `RunStoppedError` if the study shall stop."""
         if (signum := self._stop()) is not None:
             raise RunStoppedError("interrupted", signum)
 
@@ -195,11 +176,7 @@ class Account:
         return RunStoppedError(f"interrupted with {left} of {self._runs} runs left; it can be resumed", signum)
 
     def report(self, message: str = "") -> None:
-        """Report how far the running jobs are, by the epochs in their tables of metrics.
-
-        Args:
-            message: What the first of them does; by default its epoch.
-        """
+        """Report how far the running jobs are, by their epochs or by what the first of them does."""
         if self._progress is None:
             return
         done = [job.epochs_done() for job in self.running]
@@ -213,11 +190,7 @@ class Account:
 
 
 def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job], account: Account) -> None:
-    """Keep as many jobs running as an executor takes, until all have ended.
-
-    Raises:
-        RunStoppedError: If the study shall stop; jobs that run are ended.
-    """
+    """Keep as many jobs running as an executor takes, until all have ended or the study shall stop."""
     waiting = list(todo)
     try:
         while waiting or account.running:
@@ -239,11 +212,7 @@ def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job]
 
 
 def _check_arms(todo: Sequence[Job], progress: Progress | None) -> None:
-    """Build a Learner of each arm, and with it load each data set, which lies in the cache before runs read it at once.
-
-    Raises:
-        ValueError: If the model, the data, the precision or a callback of an arm does not fit; it names the arm.
-    """
+    """Build a Learner of each arm, and so load each data set, which is in the cache before runs read it at once."""
     from freqfast.data import load_data
     from freqfast.training import build_learner
 

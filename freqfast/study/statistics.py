@@ -169,11 +169,7 @@ def paired_difference(sample: Sample, baseline: Sample, pooled: Deviation | None
 
 
 def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
-    """Half of the 95 % interval by the chance of the images, seeds held fixed; None if it cannot be told.
-
-    Args:
-        groups: For each seed the measure by groups of images.
-    """
+    """Half of the 95 % interval by the chance of the images, seeds held fixed; None if it cannot be told."""
     lengths = {len(one) for one in groups}
     if len(lengths) > 1 or (size := lengths.pop()) < 2:
         return None

@@ -175,8 +175,9 @@ def fit_recipe(learn: Learner, recipe: Recipe) -> None:
 
     Examples:
         >>> from freqfast.data import load_data
-        >>> data = load_data("photos").hold_out(5110)
-        >>> recipe = Recipe("ten images", data="photos", model_options={"width": 16}, epochs=1, batch_size=5)
+        >>> photos = load_data("photos")
+        >>> data = ImageData("ten photos", photos.classes, photos.train.head(10), photos.test.head(4))
+        >>> recipe = Recipe("ten images", model_options={"width": 8}, epochs=1, batch_size=5)
         >>> learn = build_learner(recipe, data, "cpu")
         >>> with learn.no_bar(), learn.no_logging():
         ...     fit_recipe(learn, recipe)

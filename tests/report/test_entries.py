@@ -14,28 +14,27 @@ from freqfast.runs.run import load_run
 from tests.support.finished import image_results
 
 
-def test_entries_have_spectra_and_analyses(make_run):
-    [entry] = load_entries([make_run("a", analyses=image_results())])
+def test_entries_have_spectra_and_analyses(entry):
     assert entry.spectra.layer == "conv1"
     assert list(entry.analyses) == ["heatmap", "reliance", "ablation", "quality"]
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
+def test_corrupt_files(make_run):
+    """Each in turn, whole again before the next."""
+    run = make_run("a", analyses=image_results())
+    for file, content, message in (
         ("report.json", '{"schema": 1, "mean15": 2}', "report.json: "),
         ("evaluation.json", "{}", "evaluation.json"),
         ("environment.json", "[]", "environment.json"),
         ("analysis/heatmap.json", "{}", "heatmap.json: schema None is not the one that this version reads"),
         ("analysis/heatmap.json", '{"schema": 1, "analysis": "reliance"}', "heatmap.json: analysis must be 'heatmap'"),
         ("spectra.h5", "no HDF5", "spectra.h5"),
-    ],
-)
-def test_corrupt_files(make_run, file, content, message):
-    run = make_run("a", analyses=image_results())
-    (run / file).write_text(content)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        load_entries([run])
+    ):
+        whole = (run / file).read_bytes()
+        (run / file).write_text(content)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            load_entries([run])
+        (run / file).write_bytes(whole)
 
 
 def test_a_missing_evaluation(make_run):

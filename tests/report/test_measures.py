@@ -9,13 +9,13 @@ from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 IMAGES = 40
 
 
-def evaluation(seed, crc=0):
+def evaluation(seed, crc=0, images=IMAGES):
     """Random outcomes of every cell, image by image."""
     rng = np.random.default_rng(seed)
-    hard = rng.random(IMAGES)  # the same image is hard in all cells
+    hard = rng.random(images)  # the same image is hard in all cells
     cells = [CLEAN, *((name, severity) for name in MAIN for severity in SEVERITIES)]
     return CorruptionResult(
-        {key: Outcomes.measure(rng.random(IMAGES) < hard, np.full(IMAGES, 0.7), np.ones(IMAGES), crc) for key in cells}
+        {key: Outcomes.measure(rng.random(images) < hard, np.full(images, 0.7), np.ones(images), crc) for key in cells}
     )
 
 
@@ -41,11 +41,16 @@ def test_differences_are_paired_on_the_same_images():
     assert difference(ours, ours, "mean19") == (None, False)
 
 
-@pytest.mark.parametrize("name", ["clean", "mean15"])
-def test_differences_on_other_images_are_unpaired(name):
-    ours, theirs = evaluation(1, crc=1), evaluation(2)
+@pytest.mark.parametrize(("name", "crc", "images"), [("clean", 1, IMAGES), ("mean15", 1, IMAGES), ("mean15", 0, 30)])
+def test_differences_on_other_images_are_unpaired(name, crc, images):
+    ours, theirs = evaluation(1, crc, images), evaluation(2)
     found, paired = difference(ours, theirs, name)
     assert not paired
     a, b = measure(ours, name), measure(theirs, name)
     assert found.value == pytest.approx(a.value - b.value)
     assert found.half == pytest.approx(np.hypot(a.high - a.low, b.high - b.low) / 2)
+
+
+def test_the_mean_of_one_image_has_no_interval():
+    found, paired = difference(evaluation(1, images=1), evaluation(2), "mean15")
+    assert (found.low, found.high, paired) == (None, None, False)

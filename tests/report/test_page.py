@@ -17,9 +17,7 @@ from freqfast.report.inline import inline_figure
 from freqfast.report.page import render_page, write_page
 from freqfast.report.page_figures import page_figures
 from freqfast.robustness import CLEAN, CorruptionResult, Provenance
-from freqfast.runs.run import load_run
 from freqfast.spectra import measure_spectra
-from freqfast.spectra.h5 import write_spectra
 from tests.support.finished import image_results, measured
 from tests.support.parsed_page import Page
 
@@ -106,12 +104,15 @@ def test_the_same_figure_gives_the_same_image():
     assert (first.width, first.height) == (192, 96)
 
 
-def test_numbers_intervals_and_differences(make_run, no_figures):
+def test_numbers_intervals_and_differences(variant, no_figures):
     cells = list(product(MAIN, SEVERITIES))
-    one = make_run("one", result=measured({CLEAN: 0.9, **dict.fromkeys(cells, 0.5)}))
     better = {CLEAN: 0.8, **dict.fromkeys(cells, 0.75)}
-    two, same = make_run("two", result=measured(better, images_crc32=1)), make_run("same", result=measured(better))
-    words = words_of(render_page(load_entries([one, two, same])))
+    results = {
+        "one": measured({CLEAN: 0.9, **dict.fromkeys(cells, 0.5)}),
+        "two": measured(better, images_crc32=1),
+        "same": measured(better),
+    }
+    words = words_of(render_page([variant(label, result) for label, result in results.items()]))
     assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 50.0 46.9 to 53.1 not measured" in words
     assert (
         "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 unpaired 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1 unpaired" in words  # noqa: RUF001
@@ -123,56 +124,57 @@ def test_numbers_intervals_and_differences(make_run, no_figures):
     assert "One seed each: the intervals are over test images, not over trainings. For claims" in words
 
 
-def test_each_difference_says_whether_it_is_paired(make_run, no_figures):
+def test_each_difference_says_whether_it_is_paired(variant, no_figures):
     cells = dict.fromkeys(product(MAIN, SEVERITIES), 0.5)
     one, two = measured({CLEAN: 0.9} | cells), measured({CLEAN: 0.9} | cells, images_crc32=1)
     mixed = CorruptionResult(two.outcomes | {CLEAN: one.outcomes[CLEAN]})
-    words = words_of(render_page(load_entries([make_run("one", result=one), make_run("mixed", result=mixed)])))
+    words = words_of(render_page([variant("one", one), variant("mixed", mixed)]))
     assert "mixed 90.0 88.0 to 91.7 +0.0 +0.0 to +0.0 paired 50.0 46.9 to 53.1 +0.0 −4.4 to +4.4 unpaired" in words  # noqa: RUF001
 
 
-def test_what_differs_stands_first(make_run, no_figures):
+def test_what_differs_stands_first(variant, no_figures):
     low = {"frequency_proportion": {"proportions": {"low": 1.0}}}
-    runs = [make_run("plain"), make_run("low", callbacks=low, seed=1)]
-    differing, same = words_of(render_page(load_entries(runs))).partition("What is the same in all")[::2]
+    entries = [variant("plain"), variant("low", callbacks=low, seed=1)]
+    differing, same = words_of(render_page(entries)).partition("What is the same in all")[::2]
     assert "setting plain low seed 0 1 frequency_proportion – on frequency_proportion.proportions.low – 1" in differing  # noqa: RUF001
     assert " epochs 2 batch_size 256 lr 0.4 " in same
     assert "Results" not in differing
-    alike = words_of(render_page(load_entries([make_run("a"), make_run("b")])))
+    alike = words_of(render_page([variant("a"), variant("b")]))
     assert "What differs One seed each" in alike
     assert "No setting differs." in alike
 
 
-def test_missing_analyses_have_the_commands_that_add_them(make_run, no_figures):
-    whole, lacking = make_run("whole", analyses=image_results()), make_run("lacking")
-    entries = load_entries([whole, lacking])
+def test_missing_analyses_have_the_commands_that_add_them(entry, variant, no_figures):
+    entries = [entry, variant("lacking", analyses={"quality": entry.analyses["quality"]})]
     told = "Fourier heat map of 1 of the 2 runs Frequency reliance of 1 of the 2 runs Band ablation of 1 of the 2 runs"
     assert told in words_of(render_page(entries))
     text = render_page(entries, analyse=lambda name, run: f"add {name} to {run.name}")
-    assert "<code>add heatmap to lacking\nadd reliance to lacking\nadd ablation to lacking</code>" in text
+    assert "<code>add heatmap to whole\nadd reliance to whole\nadd ablation to whole</code>" in text
     assert "Analyses that are missing" not in render_page(entries[:1])
 
 
-def test_corruptions_of_other_packages_are_shown(make_run):
+def test_corruptions_of_other_packages_are_shown(variant, no_figures):
     result = measured({CLEAN: 0.8, ("my_own", 1): 0.1, ("ripple", 1): 0.25, ("ripple", 2): 0.75, ("fog", 1): 0.6})
-    page = Page(render_page(load_entries([make_run("a", result=result)])))
-    words = re.sub(r"\s+", " ", page.text)
-    assert "corruption a fog 60.0 ripple 50.0 my own 10.0" in words
-    assert any("from 10.0 % on my_own to 60.0 % on fog" in image["alt"] for image in page.all("img"))
+    assert "corruption a fog 60.0 ripple 50.0 my own 10.0" in words_of(render_page([variant("a", result)]))
+    alternatives = [figure.alt for figure in page_figures([variant("a", result)])]
+    assert any("from 10.0 % on my_own to 60.0 % on fog" in text for text in alternatives)
 
 
-def test_a_single_run_has_no_differences(make_run, no_figures):
-    words = words_of(render_page(load_entries([make_run("lone")])))
-    assert "Run lone" in words
+def test_a_single_run_has_no_differences(entry, no_figures):
+    words = words_of(render_page([entry]))
+    assert "Run whole" in words
     assert "difference" not in words.lower()
     assert "seed each" not in words
 
 
-def test_cautions_name_the_settings_in_which_runs_differ(make_run, no_figures):
-    runs = [make_run("a"), make_run("b", epochs=5, test_images=5), make_run("c", seed=1)]
-    words = words_of(render_page(load_entries(runs)))
+def test_cautions_name_the_settings_in_which_runs_differ(variant, no_figures):
+    other = variant("c", seed=1)
+    data = replace(other.run.environment.data, sha256="1" * 64)
+    other = replace(other, run=replace(other.run, environment=replace(other.run.environment, data=data)))
+    words = words_of(render_page([variant("a"), variant("b", epochs=5, test_images=5), other]))
     assert "b and a differ in epochs, test_images" in words
     assert "c and a differ" not in words
+    assert "c and a were trained on different data." in words
     assert "One seed only of b: " in words
 
 
@@ -186,44 +188,37 @@ def test_cautions_name_the_settings_in_which_runs_differ(make_run, no_figures):
         ([0, 1], [], None, False),
     ],
 )
-def test_cautions_name_recipes_of_one_seed(make_run, no_figures, low, high, caution, differ):
-    runs = [make_run(f"low{seed}", seed=seed, description=f"run {seed}") for seed in low]
-    runs += [make_run(f"high{seed}", seed=seed, lr=0.1) for seed in high]
-    words = words_of(render_page(load_entries(runs)))
+def test_cautions_name_recipes_of_one_seed(variant, no_figures, low, high, caution, differ):
+    entries = [variant(f"low{seed}", seed=seed, description=f"run {seed}") for seed in low]
+    entries += [variant(f"high{seed}", seed=seed, lr=0.1) for seed in high]
+    words = words_of(render_page(entries))
     assert caution is None or caution in words
     assert ("over trainings" in words) == (caution is not None)
     assert ("Not all recipes have the same seeds" in words) == differ
 
 
-def test_a_run_without_spectra_has_a_page(make_run):
-    run = make_run("a")
+def test_a_run_without_spectra_has_no_filters(make_run, tmp_path):
+    run, output, told = make_run("a"), tmp_path / "page.html", []
     (run / "spectra.h5").unlink()
-    assert "Filters of the first layer" not in render_page(load_entries([run]))
-
-
-def test_progress_and_an_output_that_appears_whole(make_run, tmp_path):
-    told = []
-    output = tmp_path / "page.html"
-    write_page([make_run("a")], output, progress=lambda *args: told.append(args))
+    write_page([run], output, progress=lambda *args: told.append(args))
     assert [done for done, _, _ in told] == list(range(1, told[0][1] + 1))
-    assert output.read_text(encoding="utf-8").endswith("</html>\n")
+    text = output.read_text(encoding="utf-8")
+    assert text.endswith("</html>\n")
+    assert "Filters of the first layer" not in text
     assert not list(tmp_path.glob(".page*"))
 
 
-def test_captions_give_the_number_of_images(make_run):
-    entries = load_entries([make_run(name, analyses=image_results()) for name in "ab"])
-    more = entries[1].analyses | {"reliance": replace(entries[1].analyses["reliance"], images=1234)}
-    entries[1] = replace(entries[1], analyses=more)
-    captions = {figure.title: figure.caption for figure in page_figures(entries)}
+def test_captions_give_the_number_of_images(entry, variant):
+    more = entry.analyses | {"reliance": replace(entry.analyses["reliance"], images=1234)}
+    captions = {figure.title: figure.caption for figure in page_figures([variant("a"), variant("b", analyses=more)])}
     assert captions["Fourier heat map"].endswith(". On 9 images.")
     assert captions["Frequency reliance"].endswith(" on whole images. On 9 images (a), 1,234 images (b).")
     assert captions["Filter quality"].endswith(" 2204.02481).")
 
 
-def test_figures_of_analyses_show_the_bands_of_the_runs(make_run):
-    run = make_run("a", analyses=image_results())
-    write_spectra(run / "spectra.h5", measure_spectra(load_run(run).model, bands=3))
-    figures = {figure.title: figure for figure in page_figures(load_entries([run]))}
+def test_figures_of_analyses_show_the_bands_of_the_runs(entry):
+    three = replace(entry, spectra=measure_spectra(entry.run.model, bands=3))
+    figures = {figure.title: figure for figure in page_figures([three])}
     for name in ("heatmap", "reliance"):
         assert figures[find_analysis(name).title].draw.args[1].names == ("low", "mid", "high")
 

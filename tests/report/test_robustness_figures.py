@@ -51,7 +51,7 @@ def test_a_row_for_each_family_and_all_that_was_measured():
         {"a": result(["fog"]), "b": result([*CORRUPTIONS, *C_BAR, "my_own"], severities=(1, 3))}
     )
     labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert labels == ["noise", "blur", "weather", "digital", "bar", "bar", "own"]
+    assert labels == ["noise", "blur", "weather", "digital", "C-bar", "C-bar", "own"]
     assert len(panels(figure)) == 30
     slanted = {name for name, axes in panels(figure).items() if axes._left_title.get_style() == "italic"}
     beyond = {name.replace("_", " ") for name in (*EXTRA, *C_BAR, "my_own")}

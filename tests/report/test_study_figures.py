@@ -91,22 +91,18 @@ def test_the_target_is_shaded_from_the_baseline():
     assert clean_against_robust(study, summaries).axes[0].patches[:] == []
 
 
-def test_arms_without_the_measure_are_left_out(tmp_path):
+def test_arms_without_the_measure_are_left_out():
     study, summaries = made_up(3)
     bare = replace(summaries[1], means={"clean": Estimate(0.8, None, 1)})
     figure = clean_against_robust(study, [summaries[0], bare])
     assert [text.get_text() for text in figure.axes[0].texts] == ["baseline"]
-    for kind in ("png", "svg"):
-        figure.savefig(tmp_path / f"figure.{kind}")
-        assert (tmp_path / f"figure.{kind}").stat().st_size > 1000
     with pytest.raises(ValueError, match="no arm has clean accuracy and mean15"):
         clean_against_robust(study, [bare])
 
 
-@pytest.mark.parametrize("title", ["a $x^2$ b", r"$\frac{$ and $\frac{$"])
-def test_titles_are_not_typeset_as_formulas(title):
+def test_titles_are_not_typeset_as_formulas():
     study, summaries = made_up(2)
-    study = replace(study, title=title)
+    study = replace(study, title=(title := r"$\frac{$ and $\frac{$"))  # no formula: typesetting it would fail
     families = [replace(s, means={**s.means, "noise": Estimate(0.5, None, 1)}) for s in summaries]
     for figure in (clean_against_robust(study, summaries), by_family(study, families)):
         FigureCanvasAgg(figure).draw()

@@ -52,9 +52,8 @@ def test_arguments_of_a_callback_are_replaced_one_by_one(write):
 
 def test_runs_go_seed_by_seed(write):
     study = load_study(write(extra=f"{ARM}seeds = [1]\n"))
-    assert [run.name for run in study.runs()] == [
-        "baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1", "x/seed-1",
-    ]  # fmt: skip
+    names = "baseline/seed-0 low/seed-0 baseline/seed-1 low/seed-1 x/seed-1"
+    assert [run.name for run in study.runs()] == names.split()
     assert [run.recipe.seed for run in study.runs()] == [0, 0, 1, 1, 1]
     assert [run.name for run in study.runs(["low"], [1])] == ["low/seed-1"]
     with pytest.raises(ValueError, match="the study has no arm 'lwo'; its arms are baseline, low, x"):

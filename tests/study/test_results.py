@@ -115,7 +115,6 @@ def test_mean7_is_over_what_training_has_no_relative_of(make_row):
 
 
 def test_a_study_without_its_baseline_has_no_differences(study, rows):
-    assert summarise(study, ()) == []
     assert legend(summarise(study, rows[::2])) == "no intervals: no arm has two seeds"
     (low,) = summarise(study, rows[2:4])
     assert (low.differences, low.relative_time, low.means["clean"].n) == ({}, None, 2)
@@ -151,9 +150,7 @@ def test_result_file_round_trip(study, rows, tmp_path):
     write_results(path, StudyResults(study, rows, {"high/seed-0": "diverged"}, ("a note",), left_out=rows[:1]))
     assert read_results(path) == (*rows, rows[0])
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert list(content) == [
-        "schema", "freqfast", "title", "description", "baseline", "table", "runs", "failures", "notes",
-    ]  # fmt: skip
+    assert " ".join(content) == "schema freqfast title description baseline table runs failures notes"
     assert (content["schema"], content["title"], content["baseline"]) == (1, "Made up", "baseline")
     assert content["table"][1]["means"]["clean"] == {
         "mean": pytest.approx(0.86), "half_width": pytest.approx(0.0430265, rel=1e-4), "n": 2, "counts_images": False,
@@ -221,9 +218,7 @@ def test_numbers_must_agree_seconds_and_versions_need_not(study, rows, make_row,
 
 
 def test_runs_in_different_precisions_are_noted(study, rows, make_row):
-    published = [
-        make_row(*name, 0.85, 0.64, report={"precision": "bfloat16"}) for name in (("baseline", 0), ("baseline", 1))
-    ]
+    published = [make_row("baseline", seed, 0.85, 0.64, report={"precision": "bfloat16"}) for seed in (0, 1)]
     assert merge(published, StudyResults(study, rows[:1])).notes == (
         "published baseline/seed-0 differs (bfloat16 there, float32 here): clean 85.00, here 86.00",
         "the runs differ in precision (1 in float32, 1 in bfloat16), so differences between them may come from that; "

@@ -243,6 +243,7 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     assert "evaluation.json is of another model than the run's" in gather(study, out).failures["low/seed-0"]
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(write, tree, tmp_path):
     """With submitit's executor: threads are as asked for, and nothing of its files stays behind."""
     study, out, ended = load_study(write()), tmp_path / "out", []
