@@ -5,19 +5,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from freqfast.corruptions.filters import gaussian_filter
-from freqfast.corruptions.pixels import pixel_grid
+from freqfast.corruptions.pixels import NUDGE, filter_precision, pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _STEPS = 32  # OpenCV's warp, which made the published data, rounds coordinates to 1/32 pixel
-_NUDGE = 1e-3  # grey levels: keeps flat regions, interpolated in single precision, from truncating to one level less
 
 
 def elastic_transform(images: Tensor, rng: BatchRandom, alpha: float, sigma: float, affine: float, side: int) -> Tensor:
     """Move three points by U(-affine, affine), then each pixel by ``alpha`` times smoothed U(-1, 1) noise.
 
     Lengths are in pixels of an image whose shorter side is ``side``. Bilinear both times; the border is mirrored
-    without its edge pixels, then with them. Levels are nudged up by 1e-3, since single precision would truncate some
-    of a flat region to one less.
+    without its edge pixels, then with them. Levels are nudged up by 1e-3.
     """
     height, width = images.shape[2:]
     rows, columns = pixel_grid(images)
@@ -25,10 +23,10 @@ def elastic_transform(images: Tensor, rng: BatchRandom, alpha: float, sigma: flo
     y, x = _affine_source(rows, columns, rng.uniform(-affine * scale, affine * scale, (3, 2)))
     warped = _sample(images.to(torch.float32), x, y, mirror_edge=False)
     if alpha > 0:
-        noise = rng.uniform(-1.0, 1.0, (2, height, width))
+        noise = rng.uniform(-1.0, 1.0, (2, height, width)).to(filter_precision(images))
         shift = gaussian_filter(noise, sigma * scale, truncate=3.0, border="symmetric").mul_(alpha * scale)
         warped = _sample(warped, columns + shift[:, 0], rows + shift[:, 1], mirror_edge=True)
-    return warped.add_(_NUDGE).clamp_(0.0, 255.0).to(torch.uint8)
+    return truncate(warped.add_(NUDGE).clamp_(0.0, 255.0))
 
 
 def _affine_source(rows: Tensor, columns: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,18 +44,19 @@ def _affine_source(rows: Tensor, columns: Tensor, moves: Tensor) -> tuple[Tensor
     (ux, uy), (vx, vy) = ((moved[:, k] - moved[:, 0]).T[..., None, None] for k in (1, 2))
     dx, dy = columns - moved[:, 0, 0, None, None], rows - moved[:, 0, 1, None, None]
     area = ux * vy - uy * vx
-    a, b = (dx * vy - dy * vx) / area, (ux * dy - uy * dx) / area
-    source = at[0, 1] - 2 * reach * (a + b), at[0, 0] - 2 * reach * b
+    a, b = (dx * vy - dy * vx).div_(area), (ux * dy - uy * dx).div_(area)
+    source = a.add_(b).mul_(-2 * reach).add_(at[0, 1]), b.mul_(-2 * reach).add_(at[0, 0])
     y, x = (coordinate.mul_(_STEPS).add_(0.5).floor_().div_(_STEPS) for coordinate in source)
     return y, x
 
 
 def _sample(x: Tensor, columns: Tensor, rows: Tensor, mirror_edge: bool) -> Tensor:
-    """Bilinear samples of ``(n, C, H, W)`` float32 at ``(n, H, W)`` pixel coordinates, mirrored at the border."""
-    height, width = x.shape[2:]
-    if mirror_edge:
-        grid = ((columns * 2 + 1) / width - 1, (rows * 2 + 1) / height - 1)
-    else:
-        grid = (columns * 2 / (width - 1) - 1, rows * 2 / (height - 1) - 1)
-    normalised = torch.stack(grid, dim=-1).to(torch.float32)
+    """Bilinear samples of ``(n, C, H, W)`` float32 at ``(n, H, W)`` pixel coordinates, mirrored at the border.
+
+    Overwrites the coordinates.
+    """
+    normalised = torch.empty(*columns.shape, 2, dtype=torch.float32, device=x.device)
+    for k, (place, size) in enumerate(zip((columns, rows), (x.shape[3], x.shape[2]), strict=True)):
+        scaled = place.mul_(2).add_(1).div_(size) if mirror_edge else place.mul_(2).div_(size - 1)
+        normalised[..., k] = scaled.sub_(1)
     return F.grid_sample(x, normalised, padding_mode="reflection", align_corners=not mirror_edge)

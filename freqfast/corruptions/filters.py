@@ -18,11 +18,12 @@ from scipy import sparse
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from freqfast.corruptions.pixels import NUDGE, SMALL, filter_precision, truncate
+
 _NEGLIGIBLE = 1e-12  # of a kernel's weights: far below what 8 bits can show
-_SMALL = 48 * 48  # pixels of an image
 _WIDE = 24  # pixels: a Gaussian of this radius is quicker as a matrix, a disk of a quarter of it by its spectrum
-# Single precision puts the published data's flat regions on either side of the truncation; ours stay what they are.
-_NUDGE = 1e-6
+# Of a level. Sums in another order leave flat regions on either side of the truncation; ours stay what they are.
+_LAST_BIT = 1e-6
 
 Border = Literal["edge", "reflect", "symmetric"]
 """As in ``numpy.pad``: the border pixel repeated, the image mirrored without it, or mirrored with it."""
@@ -49,10 +50,10 @@ def pad(x: Tensor, reach: int, border: Border, dims: tuple[int, ...] = (-2, -1))
 
 
 def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "edge") -> Tensor:
-    """Gaussian filter of ``(n, C, H, W)`` float64, sigma in pixels.
+    """Gaussian filter of ``(n, C, H, W)`` floats, sigma in pixels.
 
-    The order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first, unless the radius is wide: equal
-    to the bit.
+    The order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first, unless the radius is wide: in
+    double precision equal to the bit.
     """
     radius = int(truncate * sigma + 0.5)
     if radius == 0:
@@ -60,7 +61,7 @@ def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Bord
     weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
     if radius >= _WIDE:
-        rows, columns = (_filter_matrix(size, sigma, truncate, border).to(x.device) for size in x.shape[2:])
+        rows, columns = (_filter_matrix(size, sigma, truncate, border).to(x) for size in x.shape[2:])
         return torch.stack([rows @ image @ columns.mT for image in x])  # one product a shape: no order to choose
     for dim in (-2, -1):
         x = _filter_symmetric(pad(x, radius, border, (dim,)), weights, dim)
@@ -117,18 +118,19 @@ def defocus_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
 def disk_filter(x: Tensor, radius: float, sigma: float) -> Tensor:
     """Correlate ``(n, C, H, W)`` float64 with `defocus_kernel`; the border reflects without repeating its edge.
 
-    A large disk goes by the Fourier transform, which leaves flat regions a last bit off: they are nudged up by 1e-6
-    of a level, so that they truncate to what they were.
+    A large disk goes by the Fourier transform, of large images in single precision. This leaves flat regions a last
+    bit off: those in double precision are nudged up by 1e-6 of a level, so that they truncate to what they were.
     """
     kernel = defocus_kernel(radius, sigma)
     reach = len(kernel) // 2
     height, width = x.shape[2:]
-    padded = pad(x, reach, "reflect")
     if reach > _WIDE // 6:
-        rows, columns = (next_fast_len(size, real=True) for size in padded.shape[2:])
-        response = _disk_spectrum(radius, sigma, rows, columns).to(x.device)
+        padded = pad(x.to(filter_precision(x)), reach, "reflect")
+        rows, columns = (16 * next_fast_len(-(-size // 16), real=True) for size in padded.shape[2:])
+        response = _disk_spectrum(radius, sigma, rows, columns, padded.dtype).to(x.device)
         product = torch.fft.irfft2(torch.fft.rfft2(padded, (rows, columns)).mul_(response), (rows, columns))
-        return product[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width] + _NUDGE / 255
+        return product[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width] + _LAST_BIT / 255
+    padded = pad(x, reach, "reflect")
     total = torch.zeros_like(x)
     for weight in np.unique(kernel[kernel > _NEGLIGIBLE]):
         # Equal weights share one multiplication.
@@ -141,8 +143,8 @@ def disk_filter(x: Tensor, radius: float, sigma: float) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _disk_spectrum(radius: float, sigma: float, rows: int, columns: int) -> Tensor:
-    return torch.fft.rfft2(torch.from_numpy(defocus_kernel(radius, sigma)), (rows, columns))
+def _disk_spectrum(radius: float, sigma: float, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    return torch.fft.rfft2(torch.from_numpy(defocus_kernel(radius, sigma)).to(dtype), (rows, columns))
 
 
 def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
@@ -163,18 +165,18 @@ def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) ->
     reach = 2 * radius
     height, width = levels.shape[2:]
     padded = pad(levels, reach, "edge")
-    total = torch.zeros(levels.shape, dtype=torch.float64, device=levels.device)
-    if height * width < _SMALL:  # all images at once: a pixel's copy costs less than a call
+    total = torch.zeros(levels.shape, dtype=filter_precision(levels), device=levels.device)
+    if height * width < SMALL:  # all images at once: a pixel's copy costs less than a call
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: (n, C, offset y, offset x, H, W)
         image = torch.arange(len(levels), device=levels.device)
         for weight, x, y in zip(weights, dx, dy, strict=True):
             total.add_(windows[image, :, reach + y, reach + x].to(torch.float64).mul_(float(weight)))
     else:
-        padded = padded.to(torch.float64)
+        padded = padded.to(total.dtype)
         for k, corners in enumerate(torch.stack((reach + dy, reach + dx), dim=-1).transpose(0, 1).tolist()):
             for weight, (top, left) in zip(weights, corners, strict=True):
                 total[k].add_(padded[k, :, top : top + height, left : left + width], alpha=float(weight))
-    return total.add_(0.5 / 257).clamp_(max=255.0).to(torch.uint8)  # half of a 16-bit level
+    return truncate(total.add_(0.5 / 257).clamp_(max=255.0))  # half of a 16-bit level
 
 
 def zoom(x: Tensor, factor: float) -> Tensor:
@@ -201,22 +203,45 @@ def mean_zoom(images: Tensor, stop: float, step: float) -> Tensor:
     """The mean of uint8 ``(n, C, H, W)`` images and of their magnifications by ``1, 1 + step, ...`` up to ``stop``.
 
     Flat regions keep their level by a nudge of 1e-6, in large images, which are summed in single precision as the
-    published ones are, of 1e-3.
+    published ones are, of `NUDGE`.
     """
     height, width = images.shape[2:]
-    if height * width < _SMALL:
+    if height * width < SMALL:
         x = images.to(torch.float64)
         pixels = x.flatten(2).flatten(0, 1).t().contiguous().cpu().numpy()
         operator = _mean_zoom_operator(height, width, stop, step)
-        mean = torch.from_numpy(operator @ pixels).t().reshape(x.shape).to(x.device).add_(_NUDGE)
+        mean = torch.from_numpy(operator @ pixels).t().reshape(x.shape).to(x.device).add_(_LAST_BIT)
     else:
         factors = np.arange(1, stop, step)
-        x = images.to(torch.float32)
-        mean = x.clone()
-        for factor in factors:
-            mean.add_(zoom(x, float(factor)))
-        mean.div_(len(factors) + 1).add_(1e-3)
-    return mean.clamp_(max=255.0).to(torch.uint8)
+        mean = images.to(torch.float32)
+        for image in mean:  # one alone stays in a core's cache
+            by_column = image.permute(2, 0, 1).contiguous()
+            for factor in map(float, factors):
+                image.add_(_zoom_by_lines(by_column, factor))
+        mean.div_(len(factors) + 1).add_(NUDGE)
+    return truncate(mean.clamp_(max=255.0))
+
+
+def _zoom_by_lines(by_column: Tensor, factor: float) -> Tensor:
+    """`zoom` of an image that is given as ``(W, C, H)``: along the width, then along the height.
+
+    Each time whole lines are added to each other, which is three times as fast as by pixels.
+    """
+    if factor == 1:
+        return by_column.permute(1, 2, 0)
+    width, channels, height = by_column.shape
+    wide = _zoom_first(by_column.view(1, width, -1), factor, width).view(width, channels, height).permute(1, 2, 0)
+    return _zoom_first(wide, factor, height)
+
+
+def _zoom_first(lines: Tensor, factor: float, size: int) -> Tensor:
+    """The middle of ``(N, size, length)`` stretched along its second dimension, and trimmed to ``size``."""
+    kept = ceil(size / factor)
+    middle = lines.narrow(1, (size - kept) // 2, kept).contiguous()
+    large = round(kept * factor)
+    # torch has vector instructions for the channels of images whose channels come last.
+    stretched = F.interpolate(middle.mT[:, :, None], (1, large), mode="bilinear", align_corners=True)
+    return stretched[:, :, 0].mT.narrow(1, (large - size) // 2, size)
 
 
 @lru_cache(maxsize=8)

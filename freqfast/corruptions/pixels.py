@@ -3,15 +3,32 @@
 import torch
 from torch import Tensor
 
+SMALL = 48 * 48
+"""Pixels: images of fewer are filtered in double precision, as the published data was, others in single."""
 
-def to_unit(images: Tensor) -> Tensor:
-    """Levels 0..255 to float64 in [0, 1]. Double precision, since a truncation follows and ties are common."""
-    return images.to(torch.float64).div_(255.0)
+NUDGE = 1e-3
+"""Levels, added to results in single precision, which would truncate some of a flat region to one level less."""
+
+
+def filter_precision(images: Tensor) -> torch.dtype:
+    """The precision in which to filter images ``(n, C, H, W)``."""
+    return torch.float64 if images.shape[2] * images.shape[3] < SMALL else torch.float32
+
+
+def to_unit(images: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Levels 0..255 to [0, 1], by default in double precision, since a truncation follows and ties are common."""
+    return images.to(dtype).div_(255.0)
 
 
 def to_levels(x: Tensor) -> Tensor:
-    """Float64 to uint8 levels: clipped to [0, 1], times 255, truncated (not rounded). Overwrites ``x``."""
-    return x.clamp_(0.0, 1.0).mul_(255.0).to(torch.uint8)
+    """[0, 1] to uint8 levels: clipped, times 255, truncated (not rounded); float32 is nudged. Overwrites ``x``."""
+    levels = x.clamp_(0.0, 1.0).mul_(255.0)
+    return truncate(levels.add_(NUDGE) if x.dtype == torch.float32 else levels)
+
+
+def truncate(levels: Tensor) -> Tensor:
+    """Floats from 0 to 255 to uint8, by way of int32: the direct way has no vector instructions in torch."""
+    return levels.to(torch.int32).to(torch.uint8)
 
 
 def pixel_grid(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,12 @@ def _mix_(z: Tensor) -> Tensor:
     return z
 
 
+@lru_cache(maxsize=64)
+def _counters(bits: int, device: torch.device) -> Tensor:
+    """``1 .. 2**bits``, times the golden gamma."""
+    return torch.arange(1, 2**bits + 1, device=device).mul_(_signed64(_GOLDEN))
+
+
 @lru_cache(maxsize=4)
 def _normal_quantiles(device: torch.device) -> Tensor:
     """The means of 2**16 equally likely slices of the standard normal, rescaled to unit variance; float64."""
@@ -90,10 +96,10 @@ class BatchRandom:
         """Uniformly random bit patterns: ``(n, *shape)`` of an integer ``dtype``."""
         count = math.prod(shape)
         words = -(-count * dtype.itemsize // 8)
-        counter = torch.arange(self._position + 1, self._position + 1 + words, device=self.device)
+        start = self._keys + _signed64(_GOLDEN * self._position)
         self._position += words
-        counter.mul_(_signed64(_GOLDEN))
-        z = _mix_(self._keys[:, None] + counter)
+        counters = _counters(words.bit_length(), self.device)[:words]
+        z = _mix_(start[:, None] + counters)
         return z.view(dtype)[:, :count].reshape(len(self), *shape)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, shape: Sequence[int] = ()) -> Tensor:
@@ -107,5 +113,6 @@ class BatchRandom:
 
     def normal(self, loc: float = 0.0, scale: float = 1.0, shape: Sequence[int] = ()) -> Tensor:
         """Gaussian: float64 ``(n, *shape)``, from 2**16 equally likely values (the largest are 4.4 ``scale`` out)."""
-        slices = self.bits(shape, torch.int16).to(torch.int64).add_(2 ** (_NORMAL_BITS - 1))
-        return _normal_quantiles(self.device)[slices].mul_(scale).add_(loc)
+        slices = self.bits(shape, torch.int16).to(torch.int32).add_(2 ** (_NORMAL_BITS - 1))
+        quantiles = _normal_quantiles(self.device).index_select(0, slices.view(-1))
+        return quantiles.view(slices.shape).mul_(scale).add_(loc)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from freqfast.corruptions.filters import motion_filter, zoom
 from freqfast.corruptions.photographs import crop, grain, read_photograph
-from freqfast.corruptions.pixels import to_levels, to_unit
+from freqfast.corruptions.pixels import to_levels, to_unit, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
@@ -32,7 +33,7 @@ def snow(
     """
     height, width = images.shape[2:]
     flakes = zoom(rng.normal(loc, scale, (1, height, width)), factor)
-    flakes[flakes < threshold] = 0.0
+    flakes = F.threshold(flakes, threshold, 0.0)
     layer = to_unit(motion_filter(to_levels(flakes), radius, sigma, degrees=rng.uniform(-135.0, -45.0)))
 
     x = to_unit(images)
@@ -69,7 +70,7 @@ def frost(
     )
     frosted = torch.from_numpy(crops).to(images.device).permute(0, 3, 1, 2).to(torch.float64)
     blend = images.to(torch.float64).mul_(image_weight).add_(frosted.mul_(frost_weight))
-    return blend.clamp_(0.0, 255.0).to(torch.uint8)
+    return truncate(blend.clamp_(0.0, 255.0))
 
 
 def fog(images: Tensor, rng: BatchRandom, amount: float, decay: float) -> Tensor:
@@ -87,18 +88,18 @@ def _plasma(side: int, decay: float, rng: BatchRandom) -> Tensor:
     ``size`` is the least power of two not below ``side``. Midpoints are the mean of their four neighbours plus
     U(-r, r), where r is the square of a number that starts at 100 and is divided by ``decay`` as the grid is halved.
     """
-    size = 1 << (side - 1).bit_length()
-    grid = torch.zeros(len(rng), size, size, dtype=torch.float64, device=rng.device)
-    roughness, step = 100.0, size
-    while step >= 2:
-        half, spread = step // 2, roughness**2
-        corner, centre = grid[:, ::step, ::step], grid[:, half::step, half::step]
-        above, before = grid[:, ::step, half::step], grid[:, half::step, ::step]
-        pairs = corner + corner.roll(-1, dims=1)
-        centre.copy_(_midpoint(pairs + pairs.roll(-1, dims=2), spread, rng))
-        above.copy_(_midpoint(centre + centre.roll(1, dims=1) + corner + corner.roll(-1, dims=2), spread, rng))
-        before.copy_(_midpoint(centre + centre.roll(1, dims=2) + corner + corner.roll(-1, dims=1), spread, rng))
-        step, roughness = half, roughness / decay
+    grid = torch.zeros(len(rng), 1, 1, dtype=torch.float64, device=rng.device)
+    roughness = 100.0
+    while grid.shape[1] < side:
+        spread = roughness**2
+        right, below = grid.roll(-1, dims=2), grid.roll(-1, dims=1)
+        pairs = grid + below
+        centre = _midpoint(pairs + pairs.roll(-1, dims=2), spread, rng)
+        beside = _midpoint(centre + centre.roll(1, dims=1) + grid + right, spread, rng)
+        under = _midpoint(centre + centre.roll(1, dims=2) + grid + below, spread, rng)
+        rows = (torch.stack(pair, dim=-1).flatten(2) for pair in ((grid, beside), (under, centre)))
+        grid = torch.stack(tuple(rows), dim=2).flatten(1, 2)
+        roughness /= decay
     grid -= grid.amin(dim=(1, 2), keepdim=True)
     return grid.div_(grid.amax(dim=(1, 2), keepdim=True))
 

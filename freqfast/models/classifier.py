@@ -1,6 +1,7 @@
 """A model made ready for fast inference."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 
@@ -14,6 +15,8 @@ from freqfast.models.build import channels_last
 from freqfast.models.folding import fold_batch_norm
 from freqfast.models.parts import names_of_before
 from freqfast.spectral.modulation import bake_modulation
+
+_BATCH_PIXELS = 2**21  # 41 images of 224 pixels, whose activations in a ResNet take half a GiB
 
 __all__ = ["Classifier", "batches", "hash_weights"]
 
@@ -29,7 +32,7 @@ class Classifier:
         std: Its standard deviations.
         device: Where to run; by default where the model is.
         precision: See `freqfast.compute.precision.resolve_precision`.
-        batch_size: Images at a time.
+        batch_size: Images at a time; fewer where that would be more than 2**21 pixels.
         name: What to call the model in messages and results.
         classes: Class names, in the order of the logits, where known.
 
@@ -154,7 +157,12 @@ class Classifier:
 
 
 def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Batches, each a copy of its own, with the number of images that are then done."""
+    """Batches, each a copy of its own, with the number of images that are then done.
+
+    They have ``size`` images, fewer if those are large, so that a network's activations do not grow with the image.
+    """
+    pixels = math.prod(images.shape[1:3]) if len(images) else 1
+    size = max(1, min(size, _BATCH_PIXELS // pixels))
     for start in range(0, len(images), size):
         batch = np.array(images[start : start + size], order="C")
         yield start + len(batch), batch

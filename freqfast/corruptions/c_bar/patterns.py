@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.pixels import pixel_grid
+from freqfast.corruptions.pixels import pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _ITERATIONS = (4, 7)  # of plasma, the upper bound exclusive
@@ -75,4 +75,4 @@ def plasma_noise(images: Tensor, rng: BatchRandom, strength: float) -> Tensor:
 
 
 def _levels(x: Tensor) -> Tensor:
-    return x.clamp_(0.0, 255.0).to(torch.uint8)
+    return truncate(x.clamp_(0.0, 255.0))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.pixels import pixel_grid
+from freqfast.corruptions.pixels import pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _CELLS = 7  # of the coarsest lattice, along the side
@@ -30,7 +30,7 @@ def perlin_noise(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
     for octave in _OCTAVES:
         grey.add_(_noise(gradients, rows * octave, columns * octave).abs_(), alpha=0.5 / octave)
     grey.clamp_(max=1.0).mul_(255 * share).add_(_NUDGE)
-    return images.to(torch.float64).mul_(1 - share).add_(grey[:, None]).to(torch.uint8)
+    return truncate(images.to(torch.float64).mul_(1 - share).add_(grey[:, None]))
 
 
 def _noise(gradients: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from freqfast.corruptions.pixels import pixel_grid
+from freqfast.corruptions.pixels import pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _NUDGE = 1e-6  # grey levels: keeps a pixel that stays where it is from truncating to one level less
@@ -59,4 +59,4 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _levels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """As `sample`, truncated to uint8."""
-    return sample(images, rows, columns).add_(_NUDGE).clamp_(max=255.0).to(torch.uint8)
+    return truncate(sample(images, rows, columns).add_(_NUDGE).clamp_(max=255.0))

@@ -72,6 +72,7 @@ class Manifest:
         files: By file name; that of the labels is among them.
         classes: Names of the classes, in the order of the labels; None where they are not known.
         table: Whose parameters, see `freqfast.corruptions.find_table`.
+        cells: Of a tree of JPEG files, the hash of all files of each finished ``<corruption>/<severity>``.
         freqfast: The version that wrote it last.
 
     Raises:
@@ -89,6 +90,7 @@ class Manifest:
     files: Mapping[Annotated[str, Field(pattern=r"^[^/\\]+\.npy$")], StoredFile] = field(default_factory=dict)
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     table: Table = "cifar10"  # as version 0.1 had it at every size
+    cells: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the severities."""

@@ -42,7 +42,8 @@ def write_tree(
 ) -> int:
     """Corrupt images into a tree of JPEG files of quality 85, as ImageNet-C is published.
 
-    A file appears whole or not at all; those that an earlier call with the same settings left are kept.
+    A file appears whole or not at all; those that an earlier call with the same settings left are kept. The files of a
+    corruption and severity, once finished, are kept if their hash is that of the manifest, else all made anew.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -81,19 +82,26 @@ def write_tree(
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(dict.fromkeys(names), severities))
     with lock_folder(folder):
-        _begin(folder, wanted)
+        manifest = _begin(folder, wanted)
         for number, (name, severity) in enumerate(cells):
-            cell = folder / name / str(severity)
+            cell, key = folder / name / str(severity), f"{name}/{severity}"
+            finished = key in manifest.cells
+            if finished and _hash_files(cell, paths) == manifest.cells[key]:
+                if progress:
+                    progress((number + 1) * len(images), len(cells) * len(images), f"{name} {severity} is there")
+                continue
             for label in classes:
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
             corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir, wanted.table)
             for start in range(0, len(images), _BATCH):
                 part = slice(start, start + _BATCH)
-                written += _write_batch(cell, paths[part], corrupted[part])
+                written += _write_batch(cell, paths[part], corrupted[part], keep=not finished)
                 if progress:
                     done = number * len(images) + min(start + _BATCH, len(images))
                     progress(done, len(cells) * len(images), f"{name} {severity}")
+            manifest = replace(manifest, cells={**manifest.cells, key: _hash_files(cell, paths)})
+            write_manifest(folder, manifest)
     return written
 
 
@@ -111,21 +119,31 @@ def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
     return paths
 
 
-def _begin(folder: Path, wanted: Manifest) -> None:
+def _hash_files(cell: Path, paths: Sequence[str]) -> str:
+    """SHA-256 of the bytes of all files that are there, in order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        if (cell / path).is_file():
+            digest.update((cell / path).read_bytes())
+    return digest.hexdigest()
+
+
+def _begin(folder: Path, wanted: Manifest) -> Manifest:
     """Write the manifest, or check that the one that is there has the same settings."""
     there = read_manifest(folder)
     if there is None:
         write_manifest(folder, wanted)
     elif changed := [
         f"{name} {old!r:.60}, not {new!r:.60}"
-        for name, old, new in differences(replace(there, freqfast=wanted.freqfast), wanted)
+        for name, old, new in differences(replace(there, freqfast=wanted.freqfast, cells={}), wanted)
     ]:
         raise ValueError(f"{folder} was begun with {'; '.join(changed)}; keep its settings or choose another folder")
+    return there or wanted
 
 
-def _write_batch(cell: Path, paths: Sequence[str], images: CorruptedImages) -> int:
-    """Write those files of a batch that are missing; all are corrupted together."""
-    missing = [row for row, path in enumerate(paths) if not (cell / path).exists()]
+def _write_batch(cell: Path, paths: Sequence[str], images: CorruptedImages, keep: bool) -> int:
+    """Write the files of a batch, all or, to keep what is there, those that are missing; all are corrupted together."""
+    missing = [row for row, path in enumerate(paths) if not (keep and (cell / path).exists())]
     if not missing:
         return 0
     pixels = np.asarray(images)
