@@ -10,7 +10,16 @@ from freqfast.cli.command import complete_corruption, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
 from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
-from freqfast.cli.image_files import Crop, FileOptions, Labels, Resize, SkipBad, class_names
+from freqfast.cli.image_files import (
+    ClassList,
+    Crop,
+    FileOptions,
+    Interpolation,
+    Labels,
+    Resize,
+    SkipBad,
+    class_names,
+)
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
@@ -96,12 +105,10 @@ def evaluate(
     ] = None,
     resize: Resize = None,
     crop: Crop = None,
+    interpolation: Interpolation = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
-    class_list: Annotated[
-        Path | None,
-        _image_option(metavar="FILE", help="Names of the network's classes, a line each, where the images have fewer."),
-    ] = None,
+    class_list: ClassList = None,
     weights: Weights = None,
     pretrained: Pretrained = False,
     mean: Mean = None,
@@ -170,7 +177,7 @@ def evaluate(
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.corruptions.registry import check_names
 
-    files = FileOptions(resize, crop, labels, skip_bad)
+    files = FileOptions(resize, crop, interpolation, labels, skip_bad)
     trained = None if class_list is None else class_names(class_list)
     chosen = corruption or (SETS[collection] if collection else None)
     refuse_frost_dir(frost_dir, chosen or CORRUPTIONS)
@@ -180,7 +187,7 @@ def evaluate(
         from freqfast.compute.ranks import current_ranks
         from freqfast.models.parts import find_parts
         from freqfast.robustness import evaluate_source
-        from freqfast.robustness.archive.trees import is_tree, tree_source
+        from freqfast.robustness.archive.trees import is_tree
         from freqfast.robustness.sources import find_source
         from freqfast.runs.directory import find_run
 
@@ -188,9 +195,11 @@ def evaluate(
             if on_the_fly:
                 run = find_run(models[0])
                 which = collection or "c"
-                return _corrupt(run, files, data, corruption, which, limit, seed, frost_dir, table, progress)
+                read, told = files.for_network(sources[0], data)
+                made, left = _corrupt(run, read, data, corruption, which, limit, seed, frost_dir, table, progress)
+                return made, told + left
             if cifar10c is not None and is_tree(cifar10c):
-                return tree_source(cifar10c, limit, chosen, resize=resize, crop=crop), []
+                return _stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
             only = SETS[collection] if collection else None
             return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
 
@@ -304,6 +313,32 @@ def _load(
             own = own._replace(pretrained=False)
         sources.append(own.load(name))
     return sources, None
+
+
+def _stored_tree(
+    folder: Path,
+    files: FileOptions,
+    network: "SourcedModel",
+    data: str | None,
+    limit: int | None,
+    chosen: Sequence[str] | None,
+    progress: "Progress",
+) -> tuple["CellSource", list[str]]:
+    """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
+    from dataclasses import replace
+
+    from freqfast.robustness.archive.trees import tree_source
+
+    stored, notes = files.for_network(network, folder, are_cropped=True)
+    how = stored.interpolation or "bilinear"
+    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=how)
+    if data is None:
+        return source, notes
+    whole, told = files.for_network(network, data)
+    clean, classes, left = whole.read(data, limit, progress)
+    if classes != source.classes:
+        raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
+    return replace(source, clean=clean), notes + told + left
 
 
 def _corrupt(

@@ -1,15 +1,16 @@
-"""Options of `freqfast evaluate` and `freqfast corrupt` for images that stay in files."""
+"""Options of the commands that take images which stay in files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
-    from freqfast.data.images import ImageSet
+    from freqfast.data.images import ImageData, ImageSet
+    from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
 
-__all__ = ["Crop", "FileOptions", "Labels", "Resize", "SkipBad", "class_names"]
+__all__ = ["ClassList", "Crop", "FileOptions", "Interpolation", "Labels", "Resize", "SkipBad", "class_names"]
 
 _PANEL = "Images in files, of any number and size"
 Resize = Annotated[
@@ -19,6 +20,18 @@ Resize = Annotated[
 Crop = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Cut N x N pixels out of the middle."),
+]
+Interpolation = Annotated[
+    Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] | None,
+    typer.Option(metavar="NAME", rich_help_panel=_PANEL, help="How to scale: bilinear by default, bicubic, ..."),
+]
+ClassList = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_PANEL,
+        help="Names of the network's classes, a line each, where the images have fewer.",
+    ),
 ]
 Labels = Annotated[
     Path | None,
@@ -37,11 +50,29 @@ class FileOptions(NamedTuple):
 
     resize: int | None
     crop: int | None
-    labels: Path | None
-    skip_bad: bool
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] | None
+    labels: Path | None = None
+    skip_bad: bool = False
 
     def __bool__(self) -> bool:
         return any(self)
+
+    def for_network(
+        self, source: "SourcedModel", place: str | Path | None, are_cropped: bool = False
+    ) -> tuple["FileOptions", list[str]]:
+        """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
+
+        Nothing is taken from it for data that is no folder. Images that are stored cropped, as ImageNet-C's are, are
+        scaled to the size of the crop.
+        """
+        if source.crop is None or source.resize is None or place is None or not Path(place).is_dir():
+            return self, []
+        crop = self.crop or source.crop
+        resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))
+        how = self.interpolation or source.interpolation
+        mean, std = (",".join(f"{value:g}" for value in values) for values in (source.mean, source.std))
+        note = f"images for {source.name}: resize {resize} ({how}), crop {crop}, mean {mean}, std {std}"
+        return self._replace(resize=resize, crop=crop, interpolation=how), [note]  # type: ignore[arg-type]
 
     def read(
         self, folder: str | None, limit: int | None, progress: "Progress"
@@ -51,7 +82,7 @@ class FileOptions(NamedTuple):
 
         if folder is None:
             raise ValueError("--resize, --crop, --labels and --skip-bad read a folder of images; name it by --data")
-        images, classes = list_images(folder, self.resize, self.crop, self.labels)
+        images, classes = list_images(folder, self.resize, self.crop, self.labels, self.interpolation or "bilinear")
         images = images.head(limit)
         files = images.images
         if not self.skip_bad or not isinstance(files, ImageFiles):
@@ -64,6 +95,16 @@ class FileOptions(NamedTuple):
         import numpy as np
 
         return images.take(np.array(sound)), classes, notes
+
+    def read_both(self, folder: str | None, class_list: Path | None) -> "ImageData":
+        """The training and test images of a folder, of the classes of a list if there is one."""
+        from freqfast.data.image_files import load_tree
+
+        if folder is None or self.crop is None:
+            raise ValueError("images in files need their folder, --data, and a size, --crop, with --resize before it")
+        resize = self.resize or self.crop
+        trained = None if class_list is None else class_names(class_list)
+        return load_tree(folder, resize, self.crop, self.interpolation or "bilinear", trained)
 
 
 def class_names(path: Path) -> tuple[str, ...]:

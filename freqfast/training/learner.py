@@ -21,8 +21,9 @@ from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecor
 from freqfast.compute.ranks import Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
-from freqfast.models.build import ModelSpec
+from freqfast.models.build import ModelSpec, build_model
 from freqfast.models.sources import SourcedModel
+from freqfast.models.start import architecture, build_start, check_start
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.records import check_value
 from freqfast.runs.recipe import Recipe
@@ -85,13 +86,20 @@ def try_settings(recipe: Recipe) -> None:
         >>> try_settings(Recipe("wide", model_options={"width": 16}))
     """
     callbacks = build_callbacks(recipe)
-    model = ModelSpec(recipe.model, {"classes": 2, **recipe.model_options}).build()
+    check_start(recipe.model, recipe.model_options)
+    model = build_model(recipe.model, **{"classes": 2, **architecture(recipe.model, recipe.model_options)})
     Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)
 
 
 def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What the recipe's model is built from, for data of so many classes."""
-    return ModelSpec(recipe.model, {"classes": len(data.classes), **recipe.model_options})
+    """What the recipe's model is built from, for data of so many classes; its weights aside."""
+    return ModelSpec(recipe.model, {"classes": len(data.classes), **architecture(recipe.model, recipe.model_options)})
+
+
+def _start(recipe: Recipe, data: ImageData) -> SourcedModel:
+    """The recipe's model with the weights that training starts from, normalised as these want, else by the data."""
+    model, stated = build_start(recipe.model, recipe.model_options, len(data.classes))
+    return SourcedModel(recipe.model, model, stated.mean or data.mean, stated.std or data.std)
 
 
 def build_learner(
@@ -109,10 +117,11 @@ def build_learner(
         device: Where to train; fastai's default device if None.
         path: The Learner's folder.
         start: A trained network, which is trained on, under its own normalisation; by default the recipe's model with
-            fresh weights.
+            the weights that it starts from.
 
     Raises:
-        ValueError: If a callback does not fit the model.
+        ValueError: If a callback does not fit the model, or the weights that it starts from do not fit it.
+        FileNotFoundError: If there is no file of these weights.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -123,7 +132,8 @@ def build_learner(
     """
     callbacks = build_callbacks(recipe)
     set_seed(recipe.seed)
-    model = model_spec(recipe, data).build() if start is None else start.model
+    start = start or _start(recipe, data)
+    model, normalisation = start.model, (start.mean, start.std)
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
     if recorder is None:
@@ -137,8 +147,8 @@ def build_learner(
             "spectrum_recorder and frequency_proportion differ in bands or layer, so a run could not tell what it "
             "enforced; give both the same, or leave spectrum_recorder out"
         )
-    return ResumableLearner(
-        dataloaders(data, recipe.batch_size, device, None if start is None else (start.mean, start.std)),
+    learn = ResumableLearner(
+        dataloaders(data, recipe.batch_size, device, normalisation),
         model,
         loss_func=CrossEntropyLossFlat(),
         opt_func=partial(OptimWrapper, opt=torch.optim.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0),
@@ -146,6 +156,8 @@ def build_learner(
         cbs=[AutoPrecision(recipe.precision), *callbacks],
         path=path,
     )
+    learn.normalisation = normalisation
+    return learn
 
 
 def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:
