@@ -176,7 +176,8 @@ def _analyse(
     source = options.load(model)
     if (run := find_run(model)) is not None:
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
-    find_conv(source.model, own.get("layer"))
+    if "layer" in own:
+        find_conv(source.model, own["layer"])
     if analysis.needs_images:  # all but the data has been checked before the data is sought
         files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
         classifier = options.classifier(source)

@@ -111,6 +111,8 @@ def build_learner(
 ) -> ResumableLearner:
     """A Learner as the recipe defines it, seeded, with the recipe's callbacks, a precision and a spectrum recorder.
 
+    A network that is trained on has no recorder unless the recipe names one: its first layer may be of any kind.
+
     Args:
         recipe: The recipe.
         data: Its data, see `freqfast.data.load_data`.
@@ -132,15 +134,16 @@ def build_learner(
     """
     callbacks = build_callbacks(recipe)
     set_seed(recipe.seed)
+    is_new = start is None
     start = start or _start(recipe, data)
     model, normalisation = start.model, (start.mean, start.std)
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
-    if recorder is None:
+    if recorder is None and is_new:
         callbacks.append(
             SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
         )
-    elif enforced is not None and not (
+    elif recorder is not None and enforced is not None and not (
         recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
     ):
         raise ValueError(

@@ -3,7 +3,7 @@ import pytest
 
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
-from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce
+from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce, is_imagenet
 
 
 def outcomes(error):
@@ -25,3 +25,10 @@ def test_half_of_the_errors():
     assert alexnet_mce(CorruptionResult(cells))[0] == pytest.approx(0.5, abs=2e-4)
     del cells["fog", 3]
     assert alexnet_mce(CorruptionResult(cells)) == (None, None)
+
+
+def test_imagenet_is_told_by_its_classes_and_its_size():
+    assert is_imagenet(("n01440764", "n15075141"), 224, 224)
+    assert not is_imagenet(("n01440764", "n15075141"), 64, 64)  # Tiny-ImageNet
+    assert not is_imagenet(("n01440764", "tench"), 224, 224)
+    assert not is_imagenet(None, 224, 224)
