@@ -19,6 +19,8 @@ from freqfast.cli.image_files import (
     Resize,
     SkipBad,
     class_names,
+    corrupted_test_set,
+    stored_tree,
 )
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
@@ -42,11 +44,8 @@ from freqfast.cli.output import progress_bar, say, typed_command
 from freqfast.cli.ranks import share_out
 
 if TYPE_CHECKING:
-    from freqfast.corruptions.tables import TableChoice
     from freqfast.models.sources import SourcedModel
-    from freqfast.progress import Progress
     from freqfast.robustness import CellSource, CorruptionResult
-    from freqfast.runs.directory import RunDirectory
 
 __all__ = ["evaluate"]
 
@@ -196,10 +195,12 @@ def evaluate(
                 run = find_run(models[0])
                 which = collection or "c"
                 read, told = files.for_network(sources[0], data)
-                made, left = _corrupt(run, read, data, corruption, which, limit, seed, frost_dir, table, progress)
+                made, left = corrupted_test_set(
+                    run, read, data, corruption, which, limit, seed, frost_dir, table, progress
+                )
                 return made, told + left
             if cifar10c is not None and is_tree(cifar10c):
-                return _stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
+                return stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
             only = SETS[collection] if collection else None
             return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
 
@@ -313,59 +314,3 @@ def _load(
             own = own._replace(pretrained=False)
         sources.append(own.load(name))
     return sources, None
-
-
-def _stored_tree(
-    folder: Path,
-    files: FileOptions,
-    network: "SourcedModel",
-    data: str | None,
-    limit: int | None,
-    chosen: Sequence[str] | None,
-    progress: "Progress",
-) -> tuple["CellSource", list[str]]:
-    """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
-    from dataclasses import replace
-
-    from freqfast.robustness.archive.trees import tree_source
-
-    stored, notes = files.for_network(network, folder, are_cropped=True)
-    how = stored.interpolation or "bilinear"
-    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=how)
-    if data is None:
-        return source, notes
-    whole, told = files.for_network(network, data)
-    clean, classes, left = whole.read(data, limit, progress)
-    if classes != source.classes:
-        raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
-    return replace(source, clean=clean), notes + told + left
-
-
-def _corrupt(
-    run: "RunDirectory | None",
-    files: FileOptions,
-    place: str | None,
-    asked: Sequence[str] | None,
-    which: str,
-    limit: int | None,
-    seed: int,
-    frost_dir: Path | None,
-    table: "TableChoice",
-    progress: "Progress",
-) -> tuple["CellSource", list[str]]:
-    """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""
-    from freqfast.corruptions import SETS, find_set, find_table, runnable
-    from freqfast.robustness import corrupted_source
-    from freqfast.runs.run import load_run_data
-
-    runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
-    if files:
-        images, classes, notes = files.read(place, limit, progress)
-        name = Path(place or "").resolve().name
-    else:
-        data = load_run_data(run, place, progress)
-        images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
-    taken = find_table(table, *images.images.shape[1:3])
-    names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
-    source = corrupted_source(images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes)
-    return source, notes + missing

@@ -1,16 +1,32 @@
-"""Options of the commands that take images which stay in files."""
+"""The images of a command: those of a folder, corrupted on the fly, or stored as a tree."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from freqfast.corruptions.tables import TableChoice
     from freqfast.data.images import ImageData, ImageSet
     from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
+    from freqfast.robustness import CellSource
+    from freqfast.runs.directory import RunDirectory
 
-__all__ = ["ClassList", "Crop", "FileOptions", "Interpolation", "Labels", "Resize", "SkipBad", "class_names"]
+__all__ = [
+    "ClassList",
+    "Crop",
+    "FileOptions",
+    "Interpolation",
+    "Labels",
+    "Resize",
+    "SkipBad",
+    "class_names",
+    "corrupted_test_set",
+    "stored_tree",
+]
 
 _PANEL = "Images in files, of any number and size"
 Resize = Annotated[
@@ -81,7 +97,9 @@ class FileOptions(NamedTuple):
         from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
 
         if folder is None:
-            raise ValueError("--resize, --crop, --labels and --skip-bad read a folder of images; name it by --data")
+            raise ValueError(
+                "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
+            )
         images, classes = list_images(folder, self.resize, self.crop, self.labels, self.interpolation or "bilinear")
         images = images.head(limit)
         files = images.images
@@ -115,3 +133,57 @@ def class_names(path: Path) -> tuple[str, ...]:
     if len(set(names)) < max(len(names), 1):
         raise ValueError(f"--class-list {path}: write each class once, a line each")
     return names
+
+
+def stored_tree(
+    folder: Path,
+    files: FileOptions,
+    network: "SourcedModel",
+    data: str | None,
+    limit: int | None,
+    chosen: Sequence[str] | None,
+    progress: "Progress",
+) -> tuple["CellSource", list[str]]:
+    """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
+    from freqfast.robustness.archive.trees import tree_source
+
+    stored, notes = files.for_network(network, folder, are_cropped=True)
+    how = stored.interpolation or "bilinear"
+    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=how)
+    if data is None:
+        return source, notes
+    whole, told = files.for_network(network, data)
+    clean, classes, left = whole.read(data, limit, progress)
+    if classes != source.classes:
+        raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
+    return replace(source, clean=clean), notes + told + left
+
+
+def corrupted_test_set(
+    run: "RunDirectory | None",
+    files: FileOptions,
+    place: str | None,
+    asked: Sequence[str] | None,
+    which: str,
+    limit: int | None,
+    seed: int,
+    frost_dir: Path | None,
+    table: "TableChoice",
+    progress: "Progress",
+) -> tuple["CellSource", list[str]]:
+    """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""
+    from freqfast.corruptions import SETS, find_set, find_table, runnable
+    from freqfast.robustness import corrupted_source
+    from freqfast.runs.run import load_run_data
+
+    runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
+    if files:
+        images, classes, notes = files.read(place, limit, progress)
+        name = Path(place or "").resolve().name
+    else:
+        data = load_run_data(run, place, progress)
+        images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
+    taken = find_table(table, *images.images.shape[1:3])
+    names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
+    source = corrupted_source(images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes)
+    return source, notes + missing
