@@ -69,7 +69,7 @@ def finetune(
     Examples:
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
-        freqfast finetune timm:resnet18 --pretrained --data imagenet -o robust.safetensors
+        freqfast finetune timm:resnet18 --pretrained --data cats -o it.safetensors
     """
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
