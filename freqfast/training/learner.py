@@ -143,8 +143,12 @@ def build_learner(
         callbacks.append(
             SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
         )
-    elif recorder is not None and enforced is not None and not (
-        recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
+    elif (
+        recorder is not None
+        and enforced is not None
+        and not (
+            recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
+        )
     ):
         raise ValueError(
             "spectrum_recorder and frequency_proportion differ in bands or layer, so a run could not tell what it "
