@@ -13,6 +13,7 @@ import typer
 from freqfast.cli.command import HELP_NAMES, Command, WithoutTypes, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, save_figure
+from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Labels, Resize, class_names
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
@@ -61,7 +62,8 @@ ExactPrecision = Annotated[
         rich_help_panel="Model",
     ),
 ]
-_FOR_IMAGES = ("data", "limit", "mean", "std", "device", "precision")
+_FILES = ("resize", "crop", "interpolation", "labels", "class_list")
+_FOR_IMAGES = ("data", "limit", "mean", "std", "device", "precision", *_FILES)
 
 
 class Commands(WithoutTypes, TyperGroup):
@@ -152,6 +154,11 @@ def _analyse(
     classes: Classes = 10,
     device: Device = None,
     precision: Precision = "auto",
+    resize: Resize = None,
+    crop: Crop = None,
+    interpolation: Interpolation = None,
+    labels: Labels = None,
+    class_list: ClassList = None,
 ) -> None:
     """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
     from freqfast.models.classifier import hash_weights
@@ -169,9 +176,14 @@ def _analyse(
     source = options.load(model)
     if (run := find_run(model)) is not None:
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
-    find_conv(source.model, own.get("layer"))
+    if "layer" in own:
+        find_conv(source.model, own["layer"])
     if analysis.needs_images:  # all but the data has been checked before the data is sought
-        found = _measure(analysis, options.classifier(source), source, data, limit, own)
+        files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
+        classifier = options.classifier(source)
+        found = _measure(analysis, classifier, source, data, limit, files, class_list, own)
+        for note in notes:
+            print_error(note)
     else:
         found = analysis.run(model=source.model, **own)
     found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
@@ -191,23 +203,41 @@ def _analyse(
 
 
 def _measure(
-    analysis: "Analysis", classifier: "Classifier", source: "SourcedModel", data: str | None, limit: int, own: Any
+    analysis: "Analysis",
+    classifier: "Classifier",
+    source: "SourcedModel",
+    data: str | None,
+    limit: int,
+    files: FileOptions,
+    class_list: Path | None,
+    own: Any,
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
+    import numpy as np
+
     from freqfast.data.images import data_hash
+    from freqfast.robustness.archive.writing import hash_images
     from freqfast.robustness.evaluation import check_fit
     from freqfast.runs.directory import find_run
     from freqfast.runs.run import load_run_data
 
     run = find_run(source.name)
     with interruptible(), progress_bar() as progress:
-        loaded = load_run_data(run, data, progress)
-        sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)
-        check_fit(classifier, sample.images[:2], sample.labels, data or loaded.name, loaded.classes)
+        if files:
+            sample, classes, _ = files.read(data, limit, progress)
+            name, sha256 = Path(data or "").resolve().name, hash_images(sample)
+        else:
+            loaded = load_run_data(run, data, progress)
+            sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)
+            name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
+        if class_list is not None:
+            classifier = classifier.among(classes, class_names(class_list))
+        images = np.asarray(sample.images)
+        check_fit(classifier, images[:2], sample.labels, data or name, classes)
         found: ImageResult = analysis.run(
-            classifier=classifier, images=sample.images, labels=sample.labels, progress=progress, **own
+            classifier=classifier, images=images, labels=sample.labels, progress=progress, **own
         )
-    return replace(found, data=loaded.name, data_sha256=data_hash(loaded))
+    return replace(found, data=name, data_sha256=sha256)
 
 
 def _print(parts: "Summary") -> None:

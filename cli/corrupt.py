@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from freqfast.cli.command import complete_corruption, option
 from freqfast.cli.files import FORMATS, check_data, check_folder, check_output, save_figure
-from freqfast.cli.image_files import Crop, FileOptions, Labels, Resize, SkipBad
+from freqfast.cli.image_files import Crop, FileOptions, Interpolation, Labels, Resize, SkipBad
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import Collection, Table, given, refuse, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
@@ -69,6 +69,7 @@ def corrupt(
     ] = False,
     resize: Resize = None,
     crop: Crop = None,
+    interpolation: Interpolation = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
 ) -> None:
@@ -98,7 +99,7 @@ def corrupt(
     from freqfast.corruptions.registry import check_names
 
     refuse_frost_dir(frost_dir, corruption or SETS[collection])
-    files = FileOptions(resize, crop, labels, skip_bad)
+    files = FileOptions(resize, crop, interpolation, labels, skip_bad)
     if files and show is not None:
         raise ValueError("--show draws an image of a set in memory; leave out --resize, --crop, --labels, --skip-bad")
     severities = tuple(severity or SEVERITIES)

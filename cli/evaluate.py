@@ -10,7 +10,18 @@ from freqfast.cli.command import complete_corruption, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
 from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
-from freqfast.cli.image_files import Crop, FileOptions, Labels, Resize, SkipBad, class_names
+from freqfast.cli.image_files import (
+    ClassList,
+    Crop,
+    FileOptions,
+    Interpolation,
+    Labels,
+    Resize,
+    SkipBad,
+    class_names,
+    corrupted_test_set,
+    stored_tree,
+)
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
@@ -33,11 +44,8 @@ from freqfast.cli.output import progress_bar, say, typed_command
 from freqfast.cli.ranks import share_out
 
 if TYPE_CHECKING:
-    from freqfast.corruptions.tables import TableChoice
     from freqfast.models.sources import SourcedModel
-    from freqfast.progress import Progress
     from freqfast.robustness import CellSource, CorruptionResult
-    from freqfast.runs.directory import RunDirectory
 
 __all__ = ["evaluate"]
 
@@ -96,12 +104,10 @@ def evaluate(
     ] = None,
     resize: Resize = None,
     crop: Crop = None,
+    interpolation: Interpolation = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
-    class_list: Annotated[
-        Path | None,
-        _image_option(metavar="FILE", help="Names of the network's classes, a line each, where the images have fewer."),
-    ] = None,
+    class_list: ClassList = None,
     weights: Weights = None,
     pretrained: Pretrained = False,
     mean: Mean = None,
@@ -170,7 +176,7 @@ def evaluate(
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.corruptions.registry import check_names
 
-    files = FileOptions(resize, crop, labels, skip_bad)
+    files = FileOptions(resize, crop, interpolation, labels, skip_bad)
     trained = None if class_list is None else class_names(class_list)
     chosen = corruption or (SETS[collection] if collection else None)
     refuse_frost_dir(frost_dir, chosen or CORRUPTIONS)
@@ -180,7 +186,7 @@ def evaluate(
         from freqfast.compute.ranks import current_ranks
         from freqfast.models.parts import find_parts
         from freqfast.robustness import evaluate_source
-        from freqfast.robustness.archive.trees import is_tree, tree_source
+        from freqfast.robustness.archive.trees import is_tree
         from freqfast.robustness.sources import find_source
         from freqfast.runs.directory import find_run
 
@@ -188,9 +194,13 @@ def evaluate(
             if on_the_fly:
                 run = find_run(models[0])
                 which = collection or "c"
-                return _corrupt(run, files, data, corruption, which, limit, seed, frost_dir, table, progress)
+                read, told = files.for_network(sources[0], data)
+                made, left = corrupted_test_set(
+                    run, read, data, corruption, which, limit, seed, frost_dir, table, progress
+                )
+                return made, told + left
             if cifar10c is not None and is_tree(cifar10c):
-                return tree_source(cifar10c, limit, chosen, resize=resize, crop=crop), []
+                return stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
             only = SETS[collection] if collection else None
             return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
 
@@ -304,33 +314,3 @@ def _load(
             own = own._replace(pretrained=False)
         sources.append(own.load(name))
     return sources, None
-
-
-def _corrupt(
-    run: "RunDirectory | None",
-    files: FileOptions,
-    place: str | None,
-    asked: Sequence[str] | None,
-    which: str,
-    limit: int | None,
-    seed: int,
-    frost_dir: Path | None,
-    table: "TableChoice",
-    progress: "Progress",
-) -> tuple["CellSource", list[str]]:
-    """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""
-    from freqfast.corruptions import SETS, find_set, find_table, runnable
-    from freqfast.robustness import corrupted_source
-    from freqfast.runs.run import load_run_data
-
-    runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
-    if files:
-        images, classes, notes = files.read(place, limit, progress)
-        name = Path(place or "").resolve().name
-    else:
-        data = load_run_data(run, place, progress)
-        images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
-    taken = find_table(table, *images.images.shape[1:3])
-    names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
-    source = corrupted_source(images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes)
-    return source, notes + missing

@@ -109,7 +109,17 @@ def _as_dict(result: "CorruptionResult", comparison: "Comparison | None") -> dic
         content["provenance"] = {name: value for name, value in asdict(result.provenance).items() if name != "cells"}
     if comparison is not None:
         content["comparison"] = comparison.to_dict()
+    if (alexnet := _over_alexnet(result)) is not None:
+        content["over_alexnet"] = dict(zip(("mce", "relative_mce"), alexnet, strict=True))
     return content
+
+
+def _over_alexnet(result: "CorruptionResult") -> tuple[float, float | None] | None:
+    """The mCE and relative mCE over AlexNet's errors; None for images that are not ImageNet's."""
+    from freqfast.robustness.alexnet import alexnet_mce
+
+    mce, relative = alexnet_mce(result)
+    return (mce, relative) if mce is not None and result.provenance and result.provenance.imagenet else None
 
 
 def _asked(result: "CorruptionResult", chosen: Sequence[str] | None) -> Sequence[str]:
@@ -139,6 +149,9 @@ def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]
     if families := result.families:
         told = ", ".join(f"{family} {percent(value)} %" for family, value in families.items())
         lines.append(f"by family: {told}")
+    if (alexnet := _over_alexnet(result)) is not None:
+        mce, relative = (percent(value) for value in alexnet)
+        lines.append(f"over AlexNet's errors on ImageNet-C: mCE {mce} %, relative mCE {relative} %")
     return lines
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_output, write
+from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained, Std, Weights, check_model
 from freqfast.cli.output import progress_bar, say
@@ -36,7 +37,12 @@ def finetune(
         ),
     ] = "robust",
     data: Annotated[
-        str | None, typer.Option(metavar="PATH", help="As for `evaluate`; else FREQFAST_DATA, the cache.")
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="As for `evaluate`; else FREQFAST_DATA, the cache. A folder of train/ and val/ may hold images of any "
+            "number and size, with --pretrained, or with --resize and --crop.",
+        ),
     ] = None,
     keep: Annotated[
         float, typer.Option(min=0, max=1, metavar="X", help="Share of the weights of before in those that are written.")
@@ -51,6 +57,10 @@ def finetune(
     std: Std = None,
     classes: Classes = 10,
     device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    interpolation: Interpolation = None,
+    class_list: ClassList = None,
 ) -> None:
     """Train an existing network on, by default to make it robust at little cost in clean accuracy.
 
@@ -59,6 +69,7 @@ def finetune(
     Examples:
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
+        freqfast finetune timm:resnet18 --pretrained --data cats -o it.safetensors
     """
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
@@ -73,10 +84,14 @@ def finetune(
     from freqfast.models.state_dicts import save_state
 
     source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
+    files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
+    for note in notes:
+        say(note)
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
         from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
-        tuned = fine_tune(source, chosen, load_place(data, progress), keep, device, progress)
+        images = files.read_both(data, class_list) if files else load_place(data, progress)
+        tuned = fine_tune(source, chosen, images, keep, device, progress)
     if model_kind(model) == "ours":
         stored = replace(read_model(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
         write(out, lambda path: write_model(path, stored))

@@ -1,15 +1,32 @@
-"""Options of `freqfast evaluate` and `freqfast corrupt` for images that stay in files."""
+"""The images of a command: those of a folder, corrupted on the fly, or stored as a tree."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
-    from freqfast.data.images import ImageSet
+    from freqfast.corruptions.tables import TableChoice
+    from freqfast.data.images import ImageData, ImageSet
+    from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
+    from freqfast.robustness import CellSource
+    from freqfast.runs.directory import RunDirectory
 
-__all__ = ["Crop", "FileOptions", "Labels", "Resize", "SkipBad", "class_names"]
+__all__ = [
+    "ClassList",
+    "Crop",
+    "FileOptions",
+    "Interpolation",
+    "Labels",
+    "Resize",
+    "SkipBad",
+    "class_names",
+    "corrupted_test_set",
+    "stored_tree",
+]
 
 _PANEL = "Images in files, of any number and size"
 Resize = Annotated[
@@ -19,6 +36,18 @@ Resize = Annotated[
 Crop = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Cut N x N pixels out of the middle."),
+]
+Interpolation = Annotated[
+    Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] | None,
+    typer.Option(metavar="NAME", rich_help_panel=_PANEL, help="How to scale: bilinear by default, bicubic, ..."),
+]
+ClassList = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_PANEL,
+        help="Names of the network's classes, a line each, where the images have fewer.",
+    ),
 ]
 Labels = Annotated[
     Path | None,
@@ -37,11 +66,29 @@ class FileOptions(NamedTuple):
 
     resize: int | None
     crop: int | None
-    labels: Path | None
-    skip_bad: bool
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] | None
+    labels: Path | None = None
+    skip_bad: bool = False
 
     def __bool__(self) -> bool:
         return any(self)
+
+    def for_network(
+        self, source: "SourcedModel", place: str | Path | None, are_cropped: bool = False
+    ) -> tuple["FileOptions", list[str]]:
+        """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
+
+        Nothing is taken from it for data that is no folder. Images that are stored cropped, as ImageNet-C's are, are
+        scaled to the size of the crop.
+        """
+        if source.crop is None or source.resize is None or place is None or not Path(place).is_dir():
+            return self, []
+        crop = self.crop or source.crop
+        resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))
+        how = self.interpolation or source.interpolation
+        mean, std = (",".join(f"{value:g}" for value in values) for values in (source.mean, source.std))
+        note = f"images for {source.name}: resize {resize} ({how}), crop {crop}, mean {mean}, std {std}"
+        return self._replace(resize=resize, crop=crop, interpolation=how), [note]  # type: ignore[arg-type]
 
     def read(
         self, folder: str | None, limit: int | None, progress: "Progress"
@@ -50,8 +97,10 @@ class FileOptions(NamedTuple):
         from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
 
         if folder is None:
-            raise ValueError("--resize, --crop, --labels and --skip-bad read a folder of images; name it by --data")
-        images, classes = list_images(folder, self.resize, self.crop, self.labels)
+            raise ValueError(
+                "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
+            )
+        images, classes = list_images(folder, self.resize, self.crop, self.labels, self.interpolation or "bilinear")
         images = images.head(limit)
         files = images.images
         if not self.skip_bad or not isinstance(files, ImageFiles):
@@ -65,6 +114,16 @@ class FileOptions(NamedTuple):
 
         return images.take(np.array(sound)), classes, notes
 
+    def read_both(self, folder: str | None, class_list: Path | None) -> "ImageData":
+        """The training and test images of a folder, of the classes of a list if there is one."""
+        from freqfast.data.image_files import load_tree
+
+        if folder is None or self.crop is None:
+            raise ValueError("images in files need their folder, --data, and a size, --crop, with --resize before it")
+        resize = self.resize or self.crop
+        trained = None if class_list is None else class_names(class_list)
+        return load_tree(folder, resize, self.crop, self.interpolation or "bilinear", trained)
+
 
 def class_names(path: Path) -> tuple[str, ...]:
     """The names of a network's classes, in the order of its logits, from a file of a line each."""
@@ -74,3 +133,57 @@ def class_names(path: Path) -> tuple[str, ...]:
     if len(set(names)) < max(len(names), 1):
         raise ValueError(f"--class-list {path}: write each class once, a line each")
     return names
+
+
+def stored_tree(
+    folder: Path,
+    files: FileOptions,
+    network: "SourcedModel",
+    data: str | None,
+    limit: int | None,
+    chosen: Sequence[str] | None,
+    progress: "Progress",
+) -> tuple["CellSource", list[str]]:
+    """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
+    from freqfast.robustness.archive.trees import tree_source
+
+    stored, notes = files.for_network(network, folder, are_cropped=True)
+    how = stored.interpolation or "bilinear"
+    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=how)
+    if data is None:
+        return source, notes
+    whole, told = files.for_network(network, data)
+    clean, classes, left = whole.read(data, limit, progress)
+    if classes != source.classes:
+        raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
+    return replace(source, clean=clean), notes + told + left
+
+
+def corrupted_test_set(
+    run: "RunDirectory | None",
+    files: FileOptions,
+    place: str | None,
+    asked: Sequence[str] | None,
+    which: str,
+    limit: int | None,
+    seed: int,
+    frost_dir: Path | None,
+    table: "TableChoice",
+    progress: "Progress",
+) -> tuple["CellSource", list[str]]:
+    """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""
+    from freqfast.corruptions import SETS, find_set, find_table, runnable
+    from freqfast.robustness import corrupted_source
+    from freqfast.runs.run import load_run_data
+
+    runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
+    if files:
+        images, classes, notes = files.read(place, limit, progress)
+        name = Path(place or "").resolve().name
+    else:
+        data = load_run_data(run, place, progress)
+        images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
+    taken = find_table(table, *images.images.shape[1:3])
+    names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
+    source = corrupted_source(images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes)
+    return source, notes + missing

@@ -1,9 +1,12 @@
-"""fastai DataLoaders over arrays in memory: batches are indexed, augmented and normalised as tensors on the device."""
+"""fastai DataLoaders over arrays, or files: batches are indexed, augmented and normalised as tensors on the device."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fastai.vision.data  # noqa: F401 (gives show_batch its grid of images)
 import numpy as np
@@ -11,25 +14,27 @@ import torch
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import Category, CategoryMap, Normalize
 from fastai.losses import CrossEntropyLossFlat
-from fastai.torch_basics import Transform
 from fastai.torch_core import TensorCategory, TensorImage, default_device, to_detach
 from fastai.vision.core import PILImage
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from freqfast.compute.precision import resolve_device
+from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
+from freqfast.data.image_files import ImageFiles
 from freqfast.data.images import ImageData, rgb_levels
 
 __all__ = ["ArrayDataset", "CropFlip", "InMemoryDL", "dataloaders"]
 
-PADDING = 4
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class ArrayDataset:
     """Images and labels as tensors, item by item for fastai's tools and whole for `InMemoryDL`.
 
     Args:
-        images: uint8 ``(N, H, W, 3)``.
+        images: uint8 ``(N, H, W, 3)``; or `freqfast.data.image_files.ImageFiles`, which are decoded batch by batch.
         labels: int64 ``(N,)``; None for images without labels.
         classes: Class names.
         split_idx: 0 for training (augmented), 1 for validation.
@@ -38,9 +43,13 @@ class ArrayDataset:
     n_inp = 1
 
     def __init__(
-        self, images: np.ndarray | Tensor, labels: np.ndarray | Tensor | None, classes: Sequence[str], split_idx: int
+        self,
+        images: np.ndarray | Tensor | ImageFiles,
+        labels: np.ndarray | Tensor | None,
+        classes: Sequence[str],
+        split_idx: int,
     ) -> None:
-        self.images = torch.as_tensor(images)
+        self.images = images if isinstance(images, ImageFiles) else torch.as_tensor(images)
         self.labels = None if labels is None else torch.as_tensor(labels)
         self.vocab, self.split_idx = CategoryMap(list(classes), sort=False), split_idx
         self.c = len(classes)
@@ -51,9 +60,18 @@ class ArrayDataset:
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
         """Images uint8 ``(B, 3, H, W)``, channels last in memory, and labels ``(B,)`` unless there are none."""
-        index = torch.as_tensor(rows, device=self.images.device)
-        images = TensorImage(self.images[index].permute(0, 3, 1, 2))
-        return (images,) if self.labels is None else (images, TensorCategory(self.labels[index]))
+        if isinstance(self.images, ImageFiles):
+            pixels = torch.from_numpy(np.asarray(self.images[np.asarray(rows)]))
+        else:
+            pixels = self.images[torch.as_tensor(rows, device=self.images.device)]
+        images = TensorImage(pixels.permute(0, 3, 1, 2))
+        if self.labels is None:
+            return (images,)
+        return images, TensorCategory(self.labels[torch.as_tensor(rows, device=self.labels.device)])
+
+    def batches(self, chunks: Iterable[Sequence[int]]) -> Iterator[tuple[Tensor, ...]]:
+        """A batch for each chunk of rows; those of files are decoded in threads, while the one before is used."""
+        return _ahead(self.batch, chunks) if isinstance(self.images, ImageFiles) else map(self.batch, chunks)
 
     def __getitem__(self, row: int) -> tuple[Tensor, ...]:
         return tuple(part[0] for part in self.batch([row]))
@@ -73,7 +91,8 @@ class ArrayDataset:
 
     def to(self, device: torch.device) -> None:
         """Move the arrays to a device."""
-        self.images = self.images.to(device)
+        if isinstance(self.images, Tensor):
+            self.images = self.images.to(device)
         self.labels = None if self.labels is None else self.labels.to(device)
 
     def with_items(self, items: Any) -> "ArrayDataset":
@@ -89,14 +108,18 @@ class ArrayDataset:
             arrays = [_levels(item, number) for number, item in enumerate(items)]
             if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
                 raise ValueError(f"images must have one size, got {' and '.join(sizes)}; resize them first")
-            items = np.stack(arrays) if arrays else self.images[:0]
+            items = np.stack(arrays) if arrays else self._no_images
         if (images := torch.as_tensor(items)).dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}")
         return ArrayDataset(images, None, self.vocab, self.split_idx)
 
+    @property
+    def _no_images(self) -> Tensor:
+        return torch.empty((0, *self.images.shape[1:]), dtype=torch.uint8)
+
     def new_empty(self) -> "ArrayDataset":
         """The same data set without its images, for exports."""
-        return ArrayDataset(self.images[:0].clone(), torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
+        return ArrayDataset(self._no_images, torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
 
 
 def _levels(item: Any, number: int) -> np.ndarray:
@@ -109,31 +132,19 @@ def _levels(item: Any, number: int) -> np.ndarray:
         raise ValueError(f"{name} cannot be used as an image: {reason}") from None
 
 
-class CropFlip(Transform):
-    """Random crop of the reflection-padded image and random horizontal flip, for a whole uint8 batch at once.
-
-    Both move pixels, so one gather does them. Draws from torch's generator.
-    """
-
-    split_idx, order = 0, 1  # training batches only, before they become floats
-
-    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
-        images = x.as_subclass(Tensor).permute(0, 2, 3, 1)
-        count, height, width, _ = images.shape
-        device = images.device
-        rows = self._window(count, height, device)
-        columns = self._window(count, width, device)
-        flipped = torch.rand(count, 1, device=device) < 0.5
-        columns = torch.where(flipped, columns.flip(1), columns)
-        sample = torch.arange(count, device=device)[:, None, None]
-        return TensorImage(images[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2))
-
-    @staticmethod
-    def _window(count: int, size: int, device: torch.device) -> Tensor:
-        """Source positions ``(count, size)`` along one axis, reflected at the borders."""
-        start = torch.randint(-PADDING, PADDING + 1, (count, 1), device=device)
-        position = (start + torch.arange(size, device=device)).abs()
-        return torch.where(position >= size, 2 * (size - 1) - position, position)
+def _ahead(make: Callable[[T], R], parts: Iterable[T], count: int = 2) -> Iterator[R]:
+    """What a function makes of each part, in order; it is called on a thread, so many parts ahead."""
+    pool = ThreadPoolExecutor(1)
+    waiting: deque[Future[R]] = deque()
+    try:
+        for part in parts:
+            waiting.append(pool.submit(make, part))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class PixelNormalize(Normalize):
@@ -150,7 +161,7 @@ class PixelNormalize(Normalize):
 
 
 class InMemoryDL(TfmdDL):
-    """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without workers or per-item work.
+    """A `TfmdDL` that takes whole batches from an `ArrayDataset` by index, without processes or per-item work.
 
     Attributes:
         part: Which part of each batch is loaded, as a rank and the number of ranks; by default all of it.
@@ -165,11 +176,11 @@ class InMemoryDL(TfmdDL):
         """Batches of the sampled rows."""
         rank, count = self.part
         if count == 1:
-            return map(self.dataset.batch, self.chunkify(samps))
+            return self.dataset.batches(self.chunkify(samps))
         whole = list(self.chunkify(samps))
         if len(whole) > 1 and len(whole[-1]) < count:  # so that no part is empty
             whole[-2:] = [whole[-2] + whole[-1]]
-        return (self.dataset.batch(rows[rank::count]) for rows in whole)
+        return self.dataset.batches(rows[rank::count] for rows in whole)
 
     def to_detach(self, batch: Any, cpu: bool = True, gather: bool = True) -> Any:
         """A detached batch; not one gathered from all ranks where these load parts, which may differ in size."""
@@ -206,7 +217,9 @@ def dataloaders(
 ) -> DataLoaders:
     """Make fastai DataLoaders of a data set: ``(TensorImage, TensorCategory)`` batches, normalised, channels last.
 
-    Training images are randomly cropped (4 pixels of reflected padding) and flipped.
+    Training images are randomly cropped (4 pixels of reflected padding) and flipped. Images that stay in files are
+    decoded in threads ahead of their use; for training their shorter side is scaled and a square cut out of the middle,
+    from which a `RandomResizedCropFlip` is made on the device.
 
     Args:
         data: The data.
@@ -215,28 +228,34 @@ def dataloaders(
         normalisation: Channel means and standard deviations, for pixels in [0, 1]; by default those of the data.
 
     Raises:
-        ValueError: If the training set is smaller than a batch, images are too small to crop, or the device is absent.
+        ValueError: If the training set is smaller than a batch, images are too small to crop, or in files that are not
+            scaled to a size, or the device is absent.
     """
     if not 1 <= batch_size <= len(data.train):
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
-    height, width = data.train.images.shape[1:3]
+    train, augment = data.train.images, CropFlip()
+    if isinstance(train, ImageFiles):
+        if train.resize is None or train.crop is None:
+            raise ValueError("images in files are trained on at one size; give resize and crop")
+        train, augment = replace(train, crop=train.resize), RandomResizedCropFlip(train.crop)
+    height, width = train.shape[1:3]
     if min(height, width) <= PADDING:
         raise ValueError(
             f"images of {width}x{height} pixels are too small to pad by {PADDING}; use images of at least "
             f"{PADDING + 1}x{PADDING + 1}"
         )
     mean, std = normalisation or (data.mean, data.std)
-    train, valid = (
+    loaders = (
         InMemoryDL(
-            ArrayDataset(part.images, part.labels, data.classes, split_idx),
+            ArrayDataset(images, labels, data.classes, split_idx),
             bs=batch_size * (1 + split_idx),
             shuffle=split_idx == 0,
             drop_last=split_idx == 0,
             after_batch=[
-                CropFlip(),  # in both loaders: fastai applies it by the split
+                augment,  # in both loaders: fastai applies it by the split
                 PixelNormalize.from_stats(mean, std, cuda=False),
             ],
         )
-        for split_idx, part in enumerate((data.train, data.test))
+        for split_idx, (images, labels) in enumerate(((train, data.train.labels), (data.test.images, data.test.labels)))
     )
-    return DataLoaders(train, valid, device=default_device() if device is None else resolve_device(device))
+    return DataLoaders(*loaders, device=default_device() if device is None else resolve_device(device))

@@ -1,12 +1,14 @@
 """Images in files, decoded when they are used: sets of any size in the memory of a batch."""
 
+import hashlib
 import re
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -14,11 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from freqfast.data.folders import FORMATS, SUFFIXES, TEST_SPLITS
-from freqfast.data.images import ImageSet, mixed_order, rgb_levels
+from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
 from freqfast.files import read_file, require_file
 from freqfast.progress import Progress
 
-__all__ = ["ImageFiles", "find_corrupt_files", "list_images"]
+__all__ = ["ImageFiles", "Interpolation", "find_corrupt_files", "list_images", "load_tree"]
+
+Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+"""How images are scaled: Pillow's filters, antialiased but for the first."""
 
 _PIXEL_LIMIT = 2**26  # no camera's photograph has more; a small file can claim any number
 _LIST_BYTES = 2**26
@@ -29,16 +34,17 @@ class ImageFiles:
     """Images in files, which stand for an array ``(N, H, W, 3)``: a slice reads nothing, `numpy.asarray` decodes.
 
     An image is turned upright as its EXIF data says, converted to RGB, scaled so that its shorter side has `resize`
-    pixels (bilinear, antialiased), and cropped in the middle: torchvision's ``Resize`` and ``CenterCrop``.
+    pixels, and cropped in the middle: torchvision's ``Resize`` and ``CenterCrop``.
 
     Args:
         paths: The files.
         resize: Length of the shorter side in pixels; None for as it is.
         crop: Height and width in pixels; None for whole images, which must have one size.
+        interpolation: See `Interpolation`.
 
     Raises:
-        ValueError: When decoded: if a file is no image, has more than 8 bits a channel, is smaller than the crop, or
-            has another size than the first; the message names the file.
+        ValueError: If the interpolation is unknown. When decoded: if a file is no image, has more than 8 bits a
+            channel, is smaller than the crop, or has another size than the first; the message names the file.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -53,9 +59,16 @@ class ImageFiles:
     paths: tuple[Path, ...]
     resize: int | None = None
     crop: int | None = None
+    interpolation: Interpolation = "bilinear"
 
     dtype = np.dtype(np.uint8)
     ndim = 4
+
+    def __post_init__(self) -> None:
+        """Check the interpolation."""
+        if self.interpolation not in get_args(Interpolation):
+            known = ", ".join(get_args(Interpolation))
+            raise ValueError(f"interpolation must be one of {known}, got {self.interpolation!r}")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -95,6 +108,13 @@ class ImageFiles:
                 pass
         return images if dtype is None else images.astype(dtype, copy=False)
 
+    def fingerprint(self) -> bytes:
+        """A hash of the files' names, folders and sizes, and of how they are scaled; none is read."""
+        digest = hashlib.sha256(repr((self.resize, self.crop, self.interpolation)).encode())
+        for path in self.paths:
+            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode(errors="surrogateescape"))
+        return digest.digest()
+
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         require_file(path)
         try:
@@ -114,7 +134,7 @@ class ImageFiles:
         if self.resize is None or short == self.resize:
             return image
         width, height = (int(self.resize * side / short) for side in image.size)
-        return image.resize((width, height), Image.Resampling.BILINEAR)
+        return image.resize((width, height), Image.Resampling[self.interpolation.upper()])
 
     def _cropped(self, image: Image.Image) -> NDArray[np.uint8]:
         pixels = np.asarray(image)
@@ -127,7 +147,11 @@ class ImageFiles:
 
 
 def list_images(
-    folder: str | Path, resize: int | None = None, crop: int | None = None, labels: str | Path | None = None
+    folder: str | Path,
+    resize: int | None = None,
+    crop: int | None = None,
+    labels: str | Path | None = None,
+    interpolation: Interpolation = "bilinear",
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """The images of a folder with their labels, in an order that mixes the classes; nothing is decoded.
 
@@ -140,6 +164,7 @@ def list_images(
         crop: See `ImageFiles`.
         labels: A text file: on each line an image's name, with or without its suffix, and its class, separated by
             spaces, a tab or a comma; what follows is not read.
+        interpolation: See `ImageFiles`.
 
     Returns:
         The images, as an `ImageFiles` in the place of an array, and the names of the classes, in the order of the
@@ -155,24 +180,80 @@ def list_images(
         FileNotFoundError: absent is no folder; name one with a subfolder of images for each class
     """
     root = Path(folder)
-    root = next((root / split for split in TEST_SPLITS if (root / split).is_dir()), root)
+    found = _labelled(next((root / split for split in TEST_SPLITS if (root / split).is_dir()), root), labels)
+    classes = tuple(sorted({name for _, name in found}))
+    return _image_set(found, classes, resize, crop, interpolation), classes
+
+
+def load_tree(
+    folder: str | Path,
+    resize: int | None,
+    crop: int | None,
+    interpolation: Interpolation = "bilinear",
+    classes: Sequence[str] | None = None,
+) -> ImageData:
+    """Training and test images of a folder with ``train`` and one of ``test``, ``valid``, ``val``; nothing is decoded.
+
+    Args:
+        folder: The folder; each split is as `list_images` takes it.
+        resize: See `ImageFiles`.
+        crop: See `ImageFiles`.
+        interpolation: See `ImageFiles`.
+        classes: Names of all classes of a network, in the order of its logits, if the images have only some; by default
+            those of the training images, sorted.
+
+    Returns:
+        The data, named as the folder, with an `ImageFiles` in the place of each array.
+
+    Raises:
+        FileNotFoundError: If the folder or a split has no images.
+        ValueError: If images are of a class that is not among the classes.
+
+    Examples:
+        >>> load_tree("absent", 256, 224)
+        Traceback (most recent call last):
+        FileNotFoundError: absent/train is no folder; name one with a subfolder of images for each class
+    """
+    root = Path(folder)
+    train = _labelled(root / "train", None)
+    test = _labelled(next((root / split for split in TEST_SPLITS if (root / split).is_dir()), root / "test"), None)
+    names = tuple(sorted({name for _, name in train}) if classes is None else classes)
+    train_set, test_set = (_image_set(found, names, resize, crop, interpolation) for found in (train, test))
+    return ImageData(root.resolve().name, names, train_set, test_set)
+
+
+def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
+    """The images of a folder with their classes, sorted."""
     if not root.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; name one with a subfolder of images for each class")
+        raise FileNotFoundError(f"{root} is no folder; name one with a subfolder of images for each class")
     annotations = root / "val_annotations.txt"  # of Tiny-ImageNet
     if labels is None and annotations.is_file():
         labels = annotations
     if labels is None:
-        found = sorted((path, path.parent.name) for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)
+        paths = (path for pattern in ("*/*", "*/images/*") for path in root.glob(pattern))  # Tiny-ImageNet: images
+        found = sorted((path, path.relative_to(root).parts[0]) for path in paths if path.suffix.lower() in SUFFIXES)
     else:
         found = _listed(root / "images" if (root / "images").is_dir() else root, labels)
     if not found:
         raise FileNotFoundError(f"{root} has no images in class folders, nor a list of their classes is named")
-    classes = sorted({name for _, name in found})
+    return found
+
+
+def _image_set(
+    found: Sequence[tuple[Path, str]],
+    classes: Sequence[str],
+    resize: int | None,
+    crop: int | None,
+    interpolation: Interpolation,
+) -> ImageSet:
+    """Images in an order that mixes the classes, with the numbers of their classes."""
     number_of = {name: number for number, name in enumerate(classes)}
+    if unknown := next((path for path, name in found if name not in number_of), None):
+        raise ValueError(f"{unknown} is of none of the {len(classes)} classes")
     numbers = np.array([number_of[name] for _, name in found], np.int64)
     order = mixed_order(numbers)
-    files = ImageFiles(tuple(found[row][0] for row in order), resize, crop)
-    return ImageSet(files, numbers[order]), tuple(classes)  # type: ignore[arg-type]
+    files = ImageFiles(tuple(found[row][0] for row in order), resize, crop, interpolation)
+    return ImageSet(files, numbers[order])  # type: ignore[arg-type]
 
 
 def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:

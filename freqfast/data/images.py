@@ -119,7 +119,7 @@ class ImageData:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Channel means of the training pixels in [0, 1]."""
+        """Channel means of the training pixels in [0, 1]; of the first 1024 images where they stay in files."""
         return self._moments[0]
 
     @property
@@ -131,8 +131,9 @@ class ImageData:
     def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Means and deviations from histograms of some images at a time: exact, without a large copy."""
         counts = np.zeros((3, 256), np.int64)
-        for start in range(0, len(self.train), 1024):
-            pixels = self.train.images[start : start + 1024]
+        sample = self.train.images if isinstance(self.train.images, np.ndarray) else self.train.images[:1024]
+        for start in range(0, len(sample), 128):
+            pixels = np.asarray(sample[start : start + 128])
             counts += np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
         levels = np.arange(256) / 255
         total = counts.sum(1)
@@ -167,10 +168,14 @@ def rgb_levels(image: Image.Image) -> np.ndarray:
 
 
 def data_hash(data: ImageData) -> str:
-    """SHA-256 of the decoded images, the labels and the classes' names, whatever files they came from."""
+    """SHA-256 of the decoded images, the labels and the classes' names, whatever files they came from.
+
+    Of images that stay in files not the pixels, but the names and sizes of the files.
+    """
     digest = hashlib.sha256(repr(data.classes).encode())
     for part in (data.train, data.test):
         digest.update(repr(part.images.shape).encode())
-        digest.update(part.images.data)
+        in_memory = isinstance(part.images, np.ndarray)
+        digest.update(part.images.data if in_memory else part.images.fingerprint())  # type: ignore[attr-defined]
         digest.update(part.labels.astype("<i8").data)
     return digest.hexdigest()

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from freqfast.data.image_files import load_tree
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
-from freqfast.data.stored import load_stored
+from freqfast.data.stored import load_stored, named_place
+from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress
 
-__all__ = ["DataSource", "data_names", "load_data", "load_place"]
+__all__ = ["FOLDER", "DataSource", "data_names", "load_data", "load_place"]
 
 DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
 """``(place, progress) -> data``: loads a data set from the place that the user names, or from where it is by default.
@@ -21,26 +23,36 @@ ValueError if the data is corrupt or it takes no place.
 
 _BUILT_IN: dict[str, DataSource] = {"cifar10": load_stored, "photos": load_photos}
 
+FOLDER = "folder"
+"""The name of images that stay in the files of a folder, and are scaled to the size that a recipe names."""
+
 
 def data_names() -> tuple[str, ...]:
     """Names of the data sets: the built-in ones, then those that packages register as ``freqfast.data``, sorted."""
-    return (*_BUILT_IN, *(name for name in find_plugins("data") if name not in _BUILT_IN))
+    built_in = (*_BUILT_IN, FOLDER)
+    return (*built_in, *(name for name in find_plugins("data") if name not in built_in))
 
 
-def load_data(name: str, place: str | Path | None = None, progress: Progress | None = None) -> ImageData:
+def load_data(
+    name: str, place: str | Path | None = None, progress: Progress | None = None, image_size: int = 0
+) -> ImageData:
     """Load a data set by name.
 
     Args:
         name: "cifar10" (which takes an image tree in its place too, see `freqfast.data.stored.load_stored`), "photos",
-            or the name of an entry point ``freqfast.data``, which is a `DataSource`.
+            "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the name of an
+            entry point ``freqfast.data``, which is a `DataSource`.
         place: Where the data is; by default the data set looks for itself.
         progress: Called as ``progress(done, total, message)`` while files are fetched and decoded.
+        image_size: Of "folder": height and width in pixels to which the images are cropped in the middle, after their
+            shorter side was scaled to 8/7 of it.
 
     Returns:
-        Training and test images in memory.
+        Training and test images, in memory but for "folder".
 
     Raises:
-        ValueError: If the name is unknown, the data is corrupt, or an entry point fails.
+        ValueError: If the name is unknown, the data is corrupt, an entry point fails, or there is an image size for
+            images that are not scaled, or none for those that are.
         FileNotFoundError: If the place holds no such data.
 
     Examples:
@@ -53,6 +65,15 @@ def load_data(name: str, place: str | Path | None = None, progress: Progress | N
             f'{place} is the name of a data set, not a place; a recipe takes it by data = "{place}"'
         )
     path = None if place is None else Path(place)
+    if (image_size > 0) != (name == FOLDER):
+        raise ValueError(
+            f'data = "{name}" with image_size {image_size}: images in a folder, data = "{FOLDER}", have an image_size, '
+            "such as 224; other data has none"
+        )
+    if name == FOLDER:
+        if (given := named_place(path)) is None:
+            raise FileNotFoundError("say where the folder of images is: one with train/<class>/ and val/<class>/")
+        return load_tree(of_user(given), round(image_size * 8 / 7), image_size)
     if (load := _BUILT_IN.get(name)) is not None:
         return load(path, progress)
     return _load_registered(name, path, progress)

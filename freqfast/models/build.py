@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
+from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 from freqfast.models.resnet import CifarResNet18
 from freqfast.plugins import find_plugins, load_plugin
 
@@ -95,7 +95,7 @@ def build_model(name: str, **options: Any) -> nn.Module:
     return channels_last(call_builder(what, partial(builder, **options)))
 
 
-def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, tuple[float, ...] | None, tuple[float, ...] | None]:
+def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, Preprocessing]:
     """Build a library's model with the library's own weights, which it downloads or finds in its cache.
 
     Args:
@@ -103,8 +103,7 @@ def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, tuple[float,
         **options: Arguments of the model.
 
     Returns:
-        The model with the classes of these weights, and the mean and standard deviation of its normalisation; None
-        where the library does not know them.
+        The model with the classes of these weights, and how images are prepared for it.
 
     Raises:
         ValueError: If the library has no such model or no weights for it, or they cannot be downloaded.
@@ -115,21 +114,20 @@ def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, tuple[float,
     try:
         if library == "timm":
             model: Any = builder(pretrained=True, **options)
-            stated: Any = SimpleNamespace(**model.pretrained_cfg)
+            stated = timm_preprocessing(model)
         else:
             from torchvision import models
 
             enumeration: Any = models.get_model_weights(entry)
             weights = enumeration.DEFAULT
-            model, stated = builder(weights=weights, **options), weights.transforms()
+            model, stated = builder(weights=weights, **options), torchvision_preprocessing(weights)
     except Exception as error:  # of the network, or of whatever the library does
         reason = " ".join(str(error).split())[:150]
         raise ValueError(
             f"the pretrained weights of {name} cannot be loaded ({type(error).__name__}: {reason}); without a "
             "connection, pass a file of its weights"
         ) from None
-    mean, std = (getattr(stated, key, None) for key in ("mean", "std"))
-    return channels_last(model), mean and tuple(mean), std and tuple(std)
+    return channels_last(model), stated
 
 
 def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:

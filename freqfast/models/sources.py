@@ -14,6 +14,7 @@ from torch import nn
 
 from freqfast.models.build import LIBRARIES, build_model, build_pretrained, call_builder, library_models
 from freqfast.models.file import StoredModel, check_normalisation, read_model
+from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.weights import load_weights
 from freqfast.plugins import import_object, importable
 
@@ -29,7 +30,7 @@ _OF_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")  # best.pth.tar is
 
 @dataclass(frozen=True)
 class SourcedModel:
-    """A model and the normalisation that it expects.
+    """A model, and how it expects its images.
 
     Attributes:
         name: The specification.
@@ -37,6 +38,10 @@ class SourcedModel:
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
         classes: Class names, in the order of the logits; None for models that are not ours.
+        resize: Length in pixels to which the shorter side of images is scaled before the crop; None where that is not
+            known, as for all but timm's and torchvision's models with their own weights.
+        crop: Height and width in pixels that are cropped in the middle, likewise.
+        interpolation: How images are scaled, by a name of Pillow's filters in lower case, likewise.
     """
 
     name: str
@@ -44,6 +49,9 @@ class SourcedModel:
     mean: Sequence[float]
     std: Sequence[float]
     classes: Sequence[str] | None = None
+    resize: int | None = None
+    crop: int | None = None
+    interpolation: str | None = None
 
 
 def model_kind(spec: str | Path) -> Literal["ours", "library", "code"]:
@@ -101,20 +109,21 @@ def load_model(
         check_normalisation(mean, std)
         return SourcedModel(text, ours.model, mean, std, ours.classes)
     named, random = _read_spec(text), False
-    stated: Sequence[Any] = (None, None)
+    stated = Preprocessing()
     if kind == "code":
         model, random = _from_code(text, named)
     elif pretrained:
-        model, *stated = build_pretrained(named.model, **named.options(text))
+        model, stated = build_pretrained(named.model, **named.options(text))
     elif weights is None:
         raise ValueError(f"{text} would have random weights; pass a file of trained ones, or take its pretrained ones")
     else:
         model = build_model(named.model, **{"classes": classes, **named.options(text)})
-        config = getattr(model, "pretrained_cfg", None) or {} if text.startswith("timm:") else {}
-        stated = (config.get("mean"), config.get("std"))
+        if text.startswith("timm:"):
+            known = timm_preprocessing(model)
+            stated = Preprocessing(known.mean, known.std)  # the file's own images may have any size
     if weights is not None:
         load_weights(model, weights, f"{text} with {classes} classes" if kind == "library" else text)
-    mean, std = mean or stated[0], std or stated[1]
+    mean, std = mean or stated.mean, std or stated.std
     if mean is None or std is None:
         raise ValueError(
             f"the normalisation of {text} is not known; pass mean and std, three numbers each for pixels in [0, 1], or "
@@ -123,7 +132,7 @@ def load_model(
     check_normalisation(mean, std)
     if random and weights is None:
         warnings.warn(f"{text} comes without a file of weights; unless it loads its own, they are random", stacklevel=2)
-    return SourcedModel(text, model.eval(), mean, std)
+    return SourcedModel(text, model.eval(), mean, std, None, stated.resize, stated.crop, stated.interpolation)
 
 
 class _Named(NamedTuple):

@@ -1,11 +1,15 @@
 """Corruption errors of ImageNet networks over AlexNet's, as papers on ImageNet-C print them."""
 
 import math
+import re
+from collections.abc import Sequence
 
 from freqfast.corruptions import MAIN
 from freqfast.robustness.result import CorruptionResult
 
-__all__ = ["ALEXNET_CLEAN_ERROR", "ALEXNET_ERROR", "alexnet_mce"]
+__all__ = ["ALEXNET_CLEAN_ERROR", "ALEXNET_ERROR", "alexnet_mce", "is_imagenet"]
+
+_LARGE = 112  # pixels; ImageNet's names of classes are Tiny-ImageNet's too, whose images have 64
 
 ALEXNET_ERROR = {
     "gaussian_noise": 0.886428,
@@ -28,6 +32,23 @@ ALEXNET_ERROR = {
 
 ALEXNET_CLEAN_ERROR = 0.435
 """Its error on ImageNet's validation set (Hendrycks and Dietterich, 2019, arXiv:1903.12261)."""
+
+
+def is_imagenet(classes: Sequence[str] | None, height: int, width: int) -> bool:
+    """Whether images have ImageNet's classes, by their names as WordNet numbers them, and its size.
+
+    Args:
+        classes: Names of the classes, where known.
+        height: Height of the images in pixels.
+        width: Their width.
+
+    Examples:
+        >>> is_imagenet(["n01440764", "n01443537"], 224, 224), is_imagenet(["cat", "dog"], 224, 224)
+        (True, False)
+    """
+    if not classes or min(height, width) < _LARGE:
+        return False
+    return all(re.fullmatch(r"n\d{8}", name) for name in classes)
 
 
 def alexnet_mce(result: CorruptionResult) -> tuple[float | None, float | None]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from freqfast.models.classifier import Classifier, batches
 from freqfast.progress import Progress
+from freqfast.robustness.alexnet import is_imagenet
 from freqfast.robustness.cells import Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
@@ -104,6 +105,7 @@ def evaluate_source(
     probe = source.clean.images if source.clean else source.read(*source.keys[0])
     for classifier in classifiers:
         check_fit(classifier, probe[:2], source.labels, source.name, source.classes)
+    imagenet = is_imagenet(source.classes, *probe.shape[1:3])
     del probe  # it may hold a whole file in memory
     shard_keys = source.keys[number - 1 :: shards]
     keys = shard_keys[rank[0] :: rank[1]]
@@ -121,7 +123,7 @@ def evaluate_source(
             of_model[key] = found
     return [
         CorruptionResult(
-            gather_cells(of_model, shard_keys, gather), provenance=_provenance(classifier, source, command)
+            gather_cells(of_model, shard_keys, gather), provenance=_provenance(classifier, source, command, imagenet)
         )
         for classifier, of_model in zip(classifiers, outcomes, strict=True)
     ]
@@ -213,7 +215,7 @@ def _label_bytes(labels: np.ndarray) -> bytes:
     return labels.astype("<i8").tobytes()
 
 
-def _provenance(classifier: Classifier, source: CellSource, command: str | None) -> Provenance:
+def _provenance(classifier: Classifier, source: CellSource, command: str | None, imagenet: bool) -> Provenance:
     return Provenance(
         model=classifier.name,
         weights_sha256=classifier.weights_sha256,
@@ -227,4 +229,5 @@ def _provenance(classifier: Classifier, source: CellSource, command: str | None)
         labels_sha256=hashlib.sha256(_label_bytes(source.labels)).hexdigest(),
         cells=tuple(source.keys),
         command=command,
+        imagenet=imagenet,
     )

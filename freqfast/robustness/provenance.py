@@ -28,6 +28,7 @@ class Provenance:
         labels_sha256: Hash of their labels as little-endian int64.
         cells: Corruptions and severities of the whole evaluation, in order; `CLEAN` comes first if it is among them.
         command: The shell command that started the evaluation; None if Python code did.
+        imagenet: Whether the images have ImageNet's classes and size, so that they are measured against AlexNet.
 
     Examples:
         >>> common = dict(weights_sha256="e3b0", mean=(0.5,) * 3, std=(0.25,) * 3, precision="float32", seed=None)
@@ -49,6 +50,7 @@ class Provenance:
     labels_sha256: str
     cells: tuple[CheckedKey, ...]
     command: str | None = None
+    imagenet: bool = False
 
     def differences(self, other: "Provenance") -> list[str]:
         """In what another evaluation differs; names and paths do not count, since shards may run on many machines."""

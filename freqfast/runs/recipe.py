@@ -31,10 +31,14 @@ class Recipe:
 
     Args:
         description: What the run is for, one line.
-        data: Name of the data: "cifar10", "photos", or an entry point of the group ``freqfast.data``.
+        data: Name of the data: "cifar10", "photos", "folder" (images of any size in ``train/<class>`` and
+            ``val/<class>``, which stay in their files), or an entry point of the group ``freqfast.data``.
         model: Name of the model: "resnet18", an entry point of the group ``freqfast.models``, ``timm:NAME`` or
             ``torchvision:NAME``.
-        model_options: The model's arguments, such as ``{"width": 16, "kernel_size": 5}`` for "resnet18".
+        model_options: The model's arguments, such as ``{"width": 16, "kernel_size": 5}`` for "resnet18". Of timm's and
+            torchvision's models also ``pretrained = true``, to start from the library's own weights, or ``weights``, a
+            file of a state dict.
+        image_size: Height and width in pixels to which images of "folder" are brought; 0 for other data.
         epochs: Epochs of training.
         batch_size: Samples per step.
         lr: Peak learning rate.
@@ -67,6 +71,7 @@ class Recipe:
     data: str = "cifar10"
     model: str = "resnet18"
     model_options: Mapping[str, Any] = field(default_factory=dict)
+    image_size: Count = 0
     epochs: Positive = 8
     batch_size: Positive = 256
     lr: Amount = 0.4

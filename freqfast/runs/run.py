@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from freqfast.data.images import ImageData
-from freqfast.data.loading import load_data, load_place
+from freqfast.data.loading import FOLDER, load_data, load_place
 from freqfast.models.classifier import hash_weights
 from freqfast.models.file import StoredModel, read_model
 from freqfast.progress import Progress
@@ -114,11 +114,13 @@ def load_run_data(
         >>> load_run_data(None, "photos").name
         'photos'
     """
-    if place is not None or run is None:
+    name, size, own = "cifar10", 0, None
+    if run is not None:
+        with suppress(OSError, ValueError):  # of a corrupt recipe or environment
+            recipe = run.read_recipe()
+            name, size = recipe.data, recipe.image_size
+    if run is None or (place is not None and name != FOLDER):
         return load_place(place, progress)
-    name, own = "cifar10", None
-    with suppress(OSError, ValueError):  # of a corrupt recipe or environment
-        name = run.read_recipe().data
     with suppress(OSError, ValueError):
         own = run.read_environment().data.path
-    return load_data(name, own if own and Path(own).exists() else None, progress)
+    return load_data(name, place or (own if own and Path(own).exists() else None), progress, size)

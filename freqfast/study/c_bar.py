@@ -60,7 +60,7 @@ def evaluate_c_bar(
     from freqfast.training.outcome import source_of_run
 
     started = time.monotonic()
-    data = load_data(run.recipe.data, data_path or run.environment.data.path, progress)
+    data = load_data(run.recipe.data, data_path or run.environment.data.path, progress, run.recipe.image_size)
     if data_hash(data) != run.environment.data.sha256:
         raise ValueError(f"{run.path} was trained on other data than this; name its own")
     stored = run.stored

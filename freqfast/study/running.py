@@ -217,13 +217,13 @@ def _check_arms(todo: Sequence[Job], progress: Progress | None) -> None:
     from freqfast.training import build_learner
 
     @cache  # what is held out has moments of its own, which take longer than a Learner
-    def data(name: str, path: str | Path | None, holdout: int) -> "ImageData":
-        return load_data(name, path, progress).hold_out(holdout)
+    def data(name: str, path: str | Path | None, image_size: int, holdout: int) -> "ImageData":
+        return load_data(name, path, progress, image_size).hold_out(holdout)
 
     for arm, job in {job.run.arm: job for job in todo}.items():
         recipe = job.run.recipe
         with _naming(arm):
-            build_learner(recipe, data(recipe.data, job.data_path, recipe.holdout), "cpu")
+            build_learner(recipe, data(recipe.data, job.data_path, recipe.image_size, recipe.holdout), "cpu")
 
 
 @contextmanager

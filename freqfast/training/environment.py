@@ -18,6 +18,7 @@ from freqfast.compute.precision import cpu_has_amx, resolve_device, resolve_prec
 from freqfast.compute.ranks import current_ranks
 from freqfast.data import ImageData
 from freqfast.data.images import data_hash
+from freqfast.data.loading import FOLDER
 from freqfast.data.stored import named_place
 from freqfast.files import of_user
 from freqfast.plugins import plugin_versions
@@ -77,7 +78,7 @@ def describe_environment(
 
 def _full_path(name: str, data_path: str | Path | None) -> str | None:
     """Where the user says that the data is, by its full path; None if nothing is said."""
-    given = named_place(data_path) if name == "cifar10" else data_path
+    given = named_place(data_path) if name in ("cifar10", FOLDER) else data_path
     return str(of_user(given).resolve()) if given else None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,7 +68,7 @@ def fine_tune(
     tried = Classifier(
         source.model, source.mean, source.std, "cpu", "float32", name=source.name, classes=source.classes
     )
-    check_fit(tried, data.train.images[:2], data.train.labels, data.name, data.classes)
+    check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
     start = replace(source, model=channels_last(deepcopy(source.model)))
     learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
     extra = [watch] if progress is None else [watch, FitProgress(progress)]

@@ -21,8 +21,9 @@ from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecor
 from freqfast.compute.ranks import Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
-from freqfast.models.build import ModelSpec
+from freqfast.models.build import ModelSpec, build_model
 from freqfast.models.sources import SourcedModel
+from freqfast.models.start import architecture, build_start, check_start
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.records import check_value
 from freqfast.runs.recipe import Recipe
@@ -85,13 +86,20 @@ def try_settings(recipe: Recipe) -> None:
         >>> try_settings(Recipe("wide", model_options={"width": 16}))
     """
     callbacks = build_callbacks(recipe)
-    model = ModelSpec(recipe.model, {"classes": 2, **recipe.model_options}).build()
+    check_start(recipe.model, recipe.model_options)
+    model = build_model(recipe.model, **{"classes": 2, **architecture(recipe.model, recipe.model_options)})
     Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)
 
 
 def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What the recipe's model is built from, for data of so many classes."""
-    return ModelSpec(recipe.model, {"classes": len(data.classes), **recipe.model_options})
+    """What the recipe's model is built from, for data of so many classes; its weights aside."""
+    return ModelSpec(recipe.model, {"classes": len(data.classes), **architecture(recipe.model, recipe.model_options)})
+
+
+def _start(recipe: Recipe, data: ImageData) -> SourcedModel:
+    """The recipe's model with the weights that training starts from, normalised as these want, else by the data."""
+    model, stated = build_start(recipe.model, recipe.model_options, len(data.classes))
+    return SourcedModel(recipe.model, model, stated.mean or data.mean, stated.std or data.std)
 
 
 def build_learner(
@@ -103,16 +111,19 @@ def build_learner(
 ) -> ResumableLearner:
     """A Learner as the recipe defines it, seeded, with the recipe's callbacks, a precision and a spectrum recorder.
 
+    A network that is trained on has no recorder unless the recipe names one: its first layer may be of any kind.
+
     Args:
         recipe: The recipe.
         data: Its data, see `freqfast.data.load_data`.
         device: Where to train; fastai's default device if None.
         path: The Learner's folder.
         start: A trained network, which is trained on, under its own normalisation; by default the recipe's model with
-            fresh weights.
+            the weights that it starts from.
 
     Raises:
-        ValueError: If a callback does not fit the model.
+        ValueError: If a callback does not fit the model, or the weights that it starts from do not fit it.
+        FileNotFoundError: If there is no file of these weights.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -123,22 +134,28 @@ def build_learner(
     """
     callbacks = build_callbacks(recipe)
     set_seed(recipe.seed)
-    model = model_spec(recipe, data).build() if start is None else start.model
+    is_new = start is None
+    start = start or _start(recipe, data)
+    model, normalisation = start.model, (start.mean, start.std)
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
-    if recorder is None:
+    if recorder is None and is_new:
         callbacks.append(
             SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
         )
-    elif enforced is not None and not (
-        recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
+    elif (
+        recorder is not None
+        and enforced is not None
+        and not (
+            recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
+        )
     ):
         raise ValueError(
             "spectrum_recorder and frequency_proportion differ in bands or layer, so a run could not tell what it "
             "enforced; give both the same, or leave spectrum_recorder out"
         )
-    return ResumableLearner(
-        dataloaders(data, recipe.batch_size, device, None if start is None else (start.mean, start.std)),
+    learn = ResumableLearner(
+        dataloaders(data, recipe.batch_size, device, normalisation),
         model,
         loss_func=CrossEntropyLossFlat(),
         opt_func=partial(OptimWrapper, opt=torch.optim.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0),
@@ -146,6 +163,8 @@ def build_learner(
         cbs=[AutoPrecision(recipe.precision), *callbacks],
         path=path,
     )
+    learn.normalisation = normalisation
+    return learn
 
 
 def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:

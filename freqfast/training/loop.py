@@ -1,7 +1,7 @@
 """A fit that can stop between any two steps and be resumed exactly in another process."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,8 @@ class ResumableLearner(Learner):
     """
 
     keeper: "FitKeeper | None" = None
+    normalisation: tuple[Sequence[float], Sequence[float]]
+    """Channel means and standard deviations under which the model is trained, for pixels in [0, 1]."""
 
     def _do_fit(self) -> None:
         if self.keeper is None:

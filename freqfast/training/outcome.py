@@ -112,9 +112,9 @@ def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -
 
 def _evaluate(prepared: PreparedRun, progress: Progress | None, ranks: Ranks) -> CorruptionResult:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here."""
-    data = prepared.data
-    classifier = Classifier(prepared.learn.model, data.mean, data.std, precision=prepared.environment.precision)
-    source = source_of_run(prepared.recipe, data, available())
+    learn = prepared.learn
+    classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
+    source = source_of_run(prepared.recipe, prepared.data, available())
     mine = source.keys[ranks.rank :: ranks.count]
     part = evaluate_cells(classifier, source.cells(mine), len(mine), progress)
     return CorruptionResult(gather_cells(part.outcomes, source.keys, ranks.gather))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from freqfast.compute.ranks import current_ranks
@@ -48,8 +49,8 @@ class PreparedRun:
     @property
     def stored(self) -> StoredModel:
         """The model as its file holds it."""
-        data = self.data
-        return StoredModel(self.learn.model, model_spec(self.recipe, data), data.classes, data.mean, data.std)
+        spec = model_spec(self.recipe, self.data)
+        return StoredModel(self.learn.model, spec, self.data.classes, *self.learn.normalisation)
 
 
 def prepare_run(
@@ -90,7 +91,7 @@ def prepare_run(
     if not directory.is_started:
         try_settings(recipe)  # before data is fetched
     device = ranks.device(device)
-    data = load_data(recipe.data, data_path, progress)
+    data = load_data(recipe.data, data_path, progress, recipe.image_size)
     with threads(torch.get_num_threads() if start is None else start.threads):
         precision = recipe.precision if start is None else start.precision
         environment = describe_environment(recipe, data, data_path, device, precision, command)
@@ -105,7 +106,7 @@ def prepare_run(
             environment = replace(start, device=environment.device)
         data = data.hold_out(recipe.holdout)
         try:
-            try_corruptions(plugin_corruptions(), data.test.images)
+            try_corruptions(plugin_corruptions(), np.asarray(data.test.images[:1]))
         except ValueError as error:
             raise ValueError(f"{error}; repair it or uninstall its package: runs are evaluated on it") from error
         chosen = replace(recipe, precision=environment.precision)

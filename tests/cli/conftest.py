@@ -12,6 +12,7 @@ from PIL import Image
 
 from freqfast.data.photos import PHOTOS
 from freqfast.models.file import write_model
+from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
 from tests.support.sound_model import stored_model
 
 

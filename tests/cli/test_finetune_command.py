@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
 from freqfast.models.file import read_model
@@ -46,6 +48,20 @@ def test_a_network_of_ours(call, checkpoint):
     assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)
 
 
+def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, place):
+    rng = np.random.default_rng(0)
+    for number, path in enumerate(("train/1/a.png", "train/2/b.png", "val/3/c.png")):
+        (place / "photographs" / path).parent.mkdir(parents=True)
+        pixels = rng.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / "photographs" / path)
+    (place / "names.txt").write_text("\n".join("9876543210"))
+    words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors")
+    files = ("--data", "photographs", "--resize", 36, "--crop", 32, "--class-list", "names.txt")
+    result = call("finetune", *words, *files, "--set", "epochs=1", "--set", "batch_size=2")
+    assert (result.code, result.out) == (0, "written: robust.safetensors\n"), result.err
+    assert not torch.equal(load_state("robust.safetensors")["conv1.weight"], published.conv1.weight)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -55,6 +71,7 @@ def test_a_network_of_ours(call, checkpoint):
         (("./foreign_net.py:net(num_classes=3)", *NORMALISATION, "--data", "photos"), "gives 3 logits, but photos has"),
         (("foreign_net.py:trained", *NORMALISATION, "--recipe", "robst"), "unknown recipe 'robst'; the recipes are"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "epochs=0"), "epochs must be greater than or equal to 1"),
+        (("foreign_net.py:trained", *NORMALISATION, "--resize", 36), "need their folder, --data, and a size, --crop"),
         (("foreign_net.py:trained", *NORMALISATION, "--keep", 1, *QUICK), "keep must lie in [0, 1), got 1"),
     ],
 )

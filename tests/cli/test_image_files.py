@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
+
+from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.robustness.alexnet import alexnet_mce
+from freqfast.robustness.provenance import Provenance
 
 NET = """
 import torch
@@ -56,6 +62,50 @@ def test_a_network_of_more_classes(call, refused, photographs):
     assert (found["clean"], found["images"]) == (1, 8)
 
 
+@pytest.fixture
+def squeezenet(library_caches, place):
+    """Weights where torchvision keeps what it downloads, and the names of their classes."""
+    network = torchvision.models.squeezenet1_1()
+    torch.save(network.state_dict(), library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    (place / "names.txt").write_text("\n".join(["green", "red", *map(str, range(997)), "blue"]))
+
+
+def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, place):
+    """Its configuration says how images are prepared, options override it, and a line tells what is taken."""
+    words = ("torchvision:squeezenet1_1", "--pretrained", "--data", "photographs", "--class-list", "names.txt")
+    quick = ("--on-the-fly", "--corruption", "brightness", "--precision", "float32", "--json")
+    preprocessing = (
+        "freqfast: images for torchvision:squeezenet1_1: resize {} ({}), crop {}, mean {}, std 0.229,0.224,0.225\n"
+    )
+    found = call("evaluate", *words, *quick, "--limit", 2)
+    assert found.err == preprocessing.format(256, "bilinear", 224, "0.485,0.456,0.406")
+    assert json.loads(found.out)["images"] == 2
+    options = ("--crop", 112, "--interpolation", "bicubic", "--mean", "0.5,0.5,0.5")
+    found = call("evaluate", *words, *quick, "--limit", 2, *options, "-o", "result.json")
+    assert found.err == preprocessing.format(128, "bicubic", 112, "0.5,0.5,0.5")
+    assert json.loads((place / "result.json").read_text())["provenance"]["mean"] == [0.5] * 3
+    found = call("reliance", *words, "--limit", 2, "--crop", 32, "--json")
+    assert (json.loads(found.out)["data"], json.loads(found.out)["images"]) == ("photographs", 2)
+    assert found.err == preprocessing.format(37, "bilinear", 32, "0.485,0.456,0.406")
+
+
+def test_stored_images_are_scaled_to_the_crop(call, photographs, squeezenet):
+    """They were cropped before they were corrupted; the uncorrupted ones are scaled and cropped as usual."""
+    corrupted = call("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 1, "-o", "t", "--tree")
+    assert corrupted.code == 0
+    words = ("torchvision:squeezenet1_1", "--pretrained", "--class-list", "names.txt", "--precision", "float32")
+    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32, "--json")
+    lines = found.err.splitlines()
+    assert [line.partition(", mean")[0] for line in lines] == [
+        "freqfast: images for torchvision:squeezenet1_1: resize 32 (bilinear), crop 32",
+        "freqfast: images for torchvision:squeezenet1_1: resize 37 (bilinear), crop 32",
+    ]
+    assert json.loads(found.out)["clean"] is not None
+    (photographs / "red").rename(photographs / "crimson")
+    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
+    assert "photographs and t have different classes" in found.err
+
+
 def test_a_tree_is_written_and_read(call, photographs, place):
     words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "tree", "--tree")
     result = call(*words)
@@ -67,6 +117,21 @@ def test_a_tree_is_written_and_read(call, photographs, place):
     assert call(*words).out.endswith("files written: 0\n")
     result = call("evaluate", *MODEL, "--cifar10c", "tree", "--class-list", "names.txt", "--limit", 9, "--json")
     assert json.loads(result.out)["images"] == 9
+
+
+def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
+    right = Outcomes.measure(np.arange(10) % 3, np.full(10, 0.5), np.zeros(10, int))
+    cells = {CLEAN: right} | {(name, severity): right for name in MAIN for severity in SEVERITIES}
+    known = dict.fromkeys(("model", "weights_sha256", "source", "labels_sha256"), "x")
+    known |= {"mean": (0.5,) * 3, "std": (0.5,) * 3, "precision": "float32", "source_sha256": None, "seed": 0}
+    for imagenet in (True, False):
+        about = Provenance(**known, image_range=(0, 10), cells=tuple(cells), imagenet=imagenet)
+        result = CorruptionResult(cells, provenance=about)
+        result.save(place / "result.json")
+        found = json.loads(call("evaluate", "--merge", "result.json", "--json").out).get("over_alexnet")
+        assert found == (dict(zip(("mce", "relative_mce"), alexnet_mce(result), strict=True)) if imagenet else None)
+        text = call("evaluate", "--merge", "result.json").out
+        assert ("over AlexNet's errors on ImageNet-C: mCE 77.61 %, relative mCE 0.00 %" in text) == imagenet
 
 
 def test_the_layout_of_arrays(call, photographs, place):

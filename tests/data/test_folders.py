@@ -32,14 +32,6 @@ def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_
         np.testing.assert_array_equal(getattr(again, part).labels, getattr(data, part).labels)
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("L", ".png"), ("P", ".png"), ("RGBA", ".png"), ("RGB", ".JPG")])
-def test_other_modes_become_rgb(make_tree, mode, suffix):
-    tree = make_tree(suffix=suffix)
-    for path in tree.rglob(f"*{suffix}"):
-        Image.open(path).convert(mode).save(path)
-    assert_holds_tree(load_data("cifar10", tree), tree)
-
-
 @pytest.mark.parametrize(
     ("content", "match"),
     [

@@ -1,11 +1,16 @@
 """Images in files, decoded when they are used."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
-from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
+from freqfast.data import load_data
+from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images, load_tree
+from freqfast.data.images import data_hash
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +31,12 @@ def folder(tmp_path, photos):
     return tmp_path
 
 
-def test_scaling_and_cropping_are_those_of_torchvision(folder, photos):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_scaling_and_cropping_are_those_of_torchvision(folder, photos, interpolation):
     paths = tuple(folder / name for name in ("b/1.png", "a/2.png", "a/4.png"))
-    found = np.asarray(ImageFiles(paths, resize=32, crop=30))
+    found = np.asarray(ImageFiles(paths, 32, 30, interpolation))
     for pixels, image in zip(found, (photos[0], photos[1], photos[3]), strict=True):
-        scaled = transforms.resize(image, [32], transforms.InterpolationMode.BILINEAR)
+        scaled = transforms.resize(image, [32], transforms.InterpolationMode(interpolation))
         np.testing.assert_array_equal(pixels, np.asarray(transforms.center_crop(scaled, [30, 30])))
 
 
@@ -87,12 +93,84 @@ def test_a_folder_without_images(tmp_path):
         list_images(tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "1"])
-def test_other_modes_are_taken_as_rgb(tmp_path, mode):
-    Image.new("RGB", (8, 8), (200, 100, 50)).convert(mode).save(
-        tmp_path / "x.jpg", "PNG" if mode in "P RGBA 1" else "JPEG"
-    )
-    assert np.asarray(ImageFiles((tmp_path / "x.jpg",))).shape == (1, 8, 8, 3)
+@pytest.fixture
+def tree(tmp_path, photos):
+    """As Tiny-ImageNet has them, the training images in a folder of their own in each class."""
+    for name in ("train/ant/images/1", "train/bee/images/2", "train/bee/3", "val/bee/4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        photos[int(name[-1]) - 1].save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_a_tree_of_training_and_test_images(tree):
+    data = load_data("folder", tree, image_size=28)
+    assert (data.name, data.classes) == (tree.name, ("ant", "bee"))
+    assert sorted((p.stem, int(n)) for p, n in zip(data.train.images.paths, data.train.labels, strict=True)) == [
+        ("1", 0),
+        ("2", 1),
+        ("3", 1),
+    ]
+    assert (data.train.images.resize, data.test.images.shape, data.test.labels) == (32, (1, 28, 28, 3), [1])
+    pixels = np.asarray(data.train.images) / 255
+    np.testing.assert_allclose((data.mean, data.std), (pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))))
+    more = load_tree(tree, 32, 28, classes=("wasp", "bee", "ant"))
+    assert (more.classes, more.test.labels) == (("wasp", "bee", "ant"), [1])
+    with pytest.raises(ValueError, match=r"train/ant/images/1\.png is of none of the 1 classes"):
+        load_tree(tree, 32, 28, classes=("bee",))
+    with pytest.raises(FileNotFoundError, match="absent/train is no folder"):
+        load_tree(tree / "absent", 32, 28)
+
+
+def test_the_hash_of_files_that_are_not_read(tree):
+    first = data_hash(load_data("folder", tree, image_size=28))
+    assert data_hash(load_data("folder", tree, image_size=28)) == first != data_hash(load_tree(tree, 33, 28))
+    with (tree / "val/bee/4.png").open("ab") as file:
+        file.write(b"more")
+    assert data_hash(load_data("folder", tree, image_size=28)) != first
+
+
+def test_what_has_a_size_and_what_has_none(tmp_path, monkeypatch):
+    for name, size in (("photos", 32), ("folder", 0)):
+        with pytest.raises(ValueError, match=rf'data = "{name}" with image_size {size}: images in a folder'):
+            load_data(name, image_size=size)
+    monkeypatch.delenv("FREQFAST_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match="say where the folder of images is"):
+        load_data("folder", image_size=32)
+    with pytest.raises(ValueError, match=r"interpolation must be one of nearest, .*, got 'cubic'"):
+        ImageFiles((), interpolation="cubic")
+
+
+def deep_png(path):
+    """A PNG of 16 bits a channel, which Pillow reads as RGB but does not write."""
+    parts = {b"IHDR": struct.pack(">2I5B", 8, 8, 16, 2, 0, 0, 0), b"IDAT": None, b"IEND": b""}
+    row = b"\0" + struct.pack(">3H", 200 * 257, 100 * 257, 50 * 257) * 8
+    parts[b"IDAT"] = zlib.compress(row * 8)
+    chunks = (struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in parts.items())
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "wanted"),
+    [
+        ("L", "JPEG", (124, 124, 124)),
+        ("CMYK", "JPEG", (200, 100, 50)),
+        ("RGBA", "PNG", (200, 100, 50)),
+        ("16 bits", "PNG", (200, 100, 50)),
+        ("animated", "PNG", (200, 100, 50)),
+        ("animated", "WEBP", (200, 100, 50)),
+    ],
+)
+def test_other_kinds_are_taken_as_pillows_rgb(tmp_path, mode, kind, wanted):
+    image, path = Image.new("RGB", (8, 8), (200, 100, 50)), tmp_path / f"x.{kind.lower()}"
+    if mode == "animated":  # the first image counts
+        image.save(path, kind, save_all=True, append_images=[Image.new("RGB", (8, 8), "black")], lossless=True)
+    elif mode == "16 bits":
+        deep_png(path)
+    else:
+        image.convert(mode).save(path, kind)
+    found = np.asarray(ImageFiles((path,)))
+    assert found.shape == (1, 8, 8, 3)
+    assert np.abs(found.astype(int) - wanted).max() <= 2
 
 
 def test_images_are_turned_upright(tmp_path):
@@ -103,18 +181,20 @@ def test_images_are_turned_upright(tmp_path):
     np.testing.assert_array_equal(np.asarray(ImageFiles((tmp_path / "x.png",)))[0], np.rot90(np.asarray(image), k=-1))
 
 
-def test_images_that_cannot_be_used(folder):
+def test_images_that_cannot_be_used(folder, photos):
     (folder / "a" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n corrupt")
+    (folder / "b" / "3.JPEG").write_bytes((folder / "b" / "3.JPEG").read_bytes()[:-300])
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(folder / "a" / "4.png")
     images, _ = list_images(folder, crop=40)
     faults = find_corrupt_files(images.images)
     paths = images.images.paths
     by_name = {paths[row].name: message for row, message in faults.items()}
-    assert set(by_name) == {"2.png", "4.png"}
+    assert set(by_name) == {"2.png", "3.JPEG", "4.png"}
     assert "more than 8 bits" in by_name["4.png"]
     for name, message in by_name.items():
-        assert str(folder / "a" / name) in message
+        assert f"/{name} cannot be used as an image: " in message
     with pytest.raises(ValueError, match=r"pixels are fewer than the crop of 60"):
         np.asarray(ImageFiles((folder / "b" / "1.png",), crop=60))
+    photos[2].save(folder / "a" / "4.png")
     with pytest.raises(ValueError, match=r"1\.png has 48x64 pixels, the first image 50x50; resize and crop them"):
-        np.asarray(ImageFiles((folder / "b" / "3.JPEG", folder / "b" / "1.png")))
+        np.asarray(ImageFiles((folder / "a" / "4.png", folder / "b" / "1.png")))

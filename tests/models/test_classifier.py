@@ -78,13 +78,6 @@ def test_inputs_are_channels_last_and_normalised(model, noise):
     np.testing.assert_allclose(seen[0].numpy(), normalised(images), atol=2e-6)
 
 
-def test_unknown_device_and_precision(model):
-    with pytest.raises(ValueError, match="device 'abacus' is not available here"):
-        Classifier(model, MEAN, STD, device="abacus")
-    with pytest.raises(ValueError, match="precision must be one of"):
-        Classifier(model, MEAN, STD, precision="float8")
-
-
 def test_weights_are_known_by_their_hash(model):
     first = Classifier(model, MEAN, STD, precision="bfloat16").weights_sha256
     assert first == Classifier(model, MEAN, STD, precision="float32").weights_sha256

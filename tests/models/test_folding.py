@@ -61,9 +61,7 @@ class Block(nn.Module):
     "build",
     [
         lambda: build_model("resnet18", width=8),
-        lambda: torchvision.models.resnet50(num_classes=5),
         lambda: torchvision.models.mobilenet_v3_small(num_classes=5),
-        lambda: torchvision.models.vgg11_bn(num_classes=5),
         lambda: timm.create_model("resnet18", num_classes=5),
         lambda: nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.BatchNorm2d(6, affine=False)),
         Block,

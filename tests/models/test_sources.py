@@ -1,7 +1,5 @@
 import os
 import sys
-import urllib.request
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -88,7 +86,7 @@ def test_timm(place):
     config = timm.create_model("resnet10t").pretrained_cfg
     assert (found.mean, found.std) == (tuple(config["mean"]), tuple(config["std"]))
     assert found.model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
-    assert found.model.drop_rate == 0.25
+    assert (found.model.drop_rate, found.crop) == (0.25, None)
     with pytest.raises(ValueError, match=r"does not fit timm:resnet10t with 7 classes: 2 of .*fc\.\w+, \(10"):
         load_model("timm:resnet10t", weights=place / "w.safetensors", classes=7)
     with pytest.raises(ValueError, match="timm:resnet10t would have random weights; pass a file of trained ones, or"):
@@ -109,41 +107,26 @@ def test_torchvision(place):
         load_model("torchvision:squeezenet1_1", "w.pth", classes=5)
 
 
-@pytest.fixture
-def caches(place, monkeypatch):
-    """The folders in which torchvision and timm keep what they download, empty; and no connection."""
-    constants = pytest.importorskip("huggingface_hub").constants
-
-    def offline(*args, **kwargs):
-        raise URLError("no connection")
-
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(place / "torch"))
-    monkeypatch.setattr(torch.hub, "urlopen", offline)
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place / "hf"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    (place / "torch" / "checkpoints").mkdir(parents=True)
-    return place
-
-
-def test_pretrained_weights_of_the_libraries(caches):
+def test_pretrained_weights_of_the_libraries(library_caches):
     import timm
     from torchvision.models import squeezenet1_1
 
     saved = squeezenet1_1().eval()
-    torch.save(saved.state_dict(), caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    torch.save(saved.state_dict(), library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
     found = load_model("torchvision:squeezenet1_1", pretrained=True)
     assert (found.mean, found.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert (found.resize, found.crop, found.interpolation) == (256, 224, "bilinear")
     assert torch.equal(found.model.classifier[1].weight, saved.classifier[1].weight)  # a thousand classes
 
     saved = timm.create_model("resnet10t")
-    snapshot = caches / "hf" / "models--timm--resnet10t.c3_in1k" / "snapshots" / "0"
+    snapshot = library_caches / "hf" / "models--timm--resnet10t.c3_in1k" / "snapshots" / "0"
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0")
     save_file(saved.state_dict(), snapshot / "model.safetensors")
     found = load_model("timm:resnet10t", pretrained=True, mean=HALF)
     assert (found.mean, found.std) == (HALF, tuple(saved.pretrained_cfg["std"]))
+    assert (found.resize, found.crop, found.interpolation) == (201, 176, "bicubic")
     assert torch.equal(found.model.fc.weight, saved.fc.weight)
 
 
@@ -158,7 +141,7 @@ def test_pretrained_weights_of_the_libraries(caches):
         ("torchvision:resnet17", None, "torchvision has no model 'resnet17'; did you mean"),
     ],
 )
-def test_pretrained_weights_that_cannot_be_had(caches, spec, weights, message):
+def test_pretrained_weights_that_cannot_be_had(library_caches, spec, weights, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_model(spec, weights, pretrained=True)
     assert "\n" not in str(caught.value)

@@ -3,10 +3,8 @@
 import json
 import math
 import os
-import pickle
 import resource
 import struct
-from pathlib import Path
 
 import pytest
 import torch
@@ -114,21 +112,6 @@ def test_sizes_are_judged_before_memory_is_taken(save, width):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(path, "missing, the first is .*of another shape, the first is conv1.weight")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
-
-
-class Payload:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return (Path.touch, (Path(self.target),))
-
-
-def test_a_pickle_of_that_name_is_not_executed(tmp_path):
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-    refused(path, "is not a sound safetensors file")
-    assert not (tmp_path / "ran").exists()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

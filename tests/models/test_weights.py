@@ -114,11 +114,6 @@ def test_what_was_put_in_is_said_in_one_line(trained, fresh):
     )
 
 
-def test_weights_from_before_batch_norm_counted(trained, fresh):
-    state = {name: t for name, t in trained("triangle").state_dict().items() if "num_batches" not in name}
-    assert load_weights(fresh(), state)
-
-
 MISFITS = {
     "a weight is missing": (lambda state: state.pop("fc.bias"), "1 missing, the first is fc.bias"),
     "another one": (lambda state: state.update(more=torch.ones(1)), "1 unexpected, the first is more"),

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from torch import nn
 
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
-from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce
+from freqfast.models.classifier import Classifier
+from freqfast.robustness import CLEAN, CellSource, CorruptionResult, Outcomes, evaluate_source
+from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce, is_imagenet
 
 
 def outcomes(error):
@@ -25,3 +27,19 @@ def test_half_of_the_errors():
     assert alexnet_mce(CorruptionResult(cells))[0] == pytest.approx(0.5, abs=2e-4)
     del cells["fog", 3]
     assert alexnet_mce(CorruptionResult(cells)) == (None, None)
+
+
+def test_imagenet_is_told_by_its_classes_and_its_size():
+    assert is_imagenet(("n01440764", "n15075141"), 224, 224)
+    assert not is_imagenet(("n01440764", "n15075141"), 64, 64)  # Tiny-ImageNet
+    assert not is_imagenet(("n01440764", "tench"), 224, 224)
+    assert not is_imagenet(None, 224, 224)
+
+
+@pytest.mark.parametrize(("classes", "imagenet"), [(("n01440764", "n01443537", "n15075141"), True), ("abc", False)])
+def test_an_evaluation_says_whether_its_images_are_imagenets(classes, imagenet):
+    model, images = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), np.zeros((2, 112, 112, 3), np.uint8)
+    classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+    source = CellSource("black", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, classes=tuple(classes))
+    (found,) = evaluate_source([classifier], source)
+    assert found.provenance.imagenet is imagenet

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from timm.layers import Conv2dSame
 
 from freqfast.data import ImageSet
 from freqfast.models.parts import find_parts
@@ -59,6 +60,13 @@ def test_the_recipe_for_it_puts_nothing_into_the_network(source, small):
     found = fine_tune(source, recipe, small, device="cpu", progress=lambda *step: steps.append(step[:2])).model
     assert found.state_dict().keys() == source.model.state_dict().keys()
     assert steps[-1] == (2 * recipe.epochs, 2 * recipe.epochs)
+
+
+def test_a_network_whose_first_layer_pads_by_itself(small):
+    network = small_network()
+    network[0] = Conv2dSame(3, network[0].out_channels, 3)
+    found = fine_tune(SourcedModel("theirs", network, MEAN, STD), replace(PLAIN, epochs=1), small, device="cpu")
+    assert not torch.equal(found.model[0].weight, network[0].weight)
 
 
 def test_what_is_refused(source, small):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
 from freqfast.corruptions.tables import TableChoice
-from freqfast.data.image_files import ImageFiles, list_images
+from freqfast.data.image_files import ImageFiles, Interpolation, list_images
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress
@@ -174,6 +174,7 @@ def tree_source(
     *,
     resize: int | None = None,
     crop: int | None = None,
+    interpolation: Interpolation = "bilinear",
 ) -> CellSource:
     """Corrupted images as ImageNet-C has them; a batch at a time is decoded.
 
@@ -183,6 +184,7 @@ def tree_source(
         required: Corruptions to use, each of which must be there; by default all that are there.
         resize: Scale the shorter side to so many pixels.
         crop: Crop so many pixels of both sides in the middle.
+        interpolation: How to scale.
 
     Raises:
         FileNotFoundError: If the folder has no such images, or lacks one of `required`.
@@ -201,7 +203,7 @@ def tree_source(
         raise ValueError(f"{folder} lacks {lacking[0]}; name the corruptions that it has in full")
 
     def listed(name: str, severity: int) -> tuple[ImageSet, tuple[str, ...]]:
-        return list_images(folder / name / str(severity), resize, crop)
+        return list_images(folder / name / str(severity), resize, crop, interpolation=interpolation)
 
     first, classes = listed(names[0], severities[0])
     relative = _names_of(first)

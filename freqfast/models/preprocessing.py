@@ -1,0 +1,69 @@
+"""How images are scaled, cropped and normalised for a network, as timm and torchvision state it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+__all__ = ["Preprocessing", "timm_preprocessing", "torchvision_preprocessing"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are prepared for a network; None where that is not known.
+
+    Attributes:
+        mean: Channel means of the normalisation, for pixels in [0, 1].
+        std: Its standard deviations.
+        resize: Length in pixels to which the shorter side is scaled.
+        crop: Height and width in pixels that are then cropped in the middle.
+        interpolation: How images are scaled, by a name of Pillow's filters in lower case.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    resize: int | None = None
+    crop: int | None = None
+    interpolation: str | None = None
+
+
+def timm_preprocessing(model: nn.Module) -> Preprocessing:
+    """How images are prepared for a network of timm, by its configuration.
+
+    Sizes are None where timm does something else than scale the shorter side and crop a square in the middle.
+
+    Args:
+        model: What ``timm.create_model`` returns, with or without weights.
+
+    Examples:
+        >>> from freqfast.models.build import build_model
+        >>> found = timm_preprocessing(build_model("timm:resnet10t"))
+        >>> found.resize, found.crop, found.interpolation
+        (201, 176, 'bicubic')
+    """
+    from timm.data import resolve_model_data_config
+
+    stated = resolve_model_data_config(model)
+    _, height, width = stated["input_size"]
+    mean, std = tuple(stated["mean"]), tuple(stated["std"])
+    if height != width or stated["crop_mode"] != "center":
+        return Preprocessing(mean, std)
+    return Preprocessing(mean, std, int(height / stated["crop_pct"]), height, stated["interpolation"])
+
+
+def torchvision_preprocessing(weights: Any) -> Preprocessing:
+    """How images are prepared for a network of torchvision with some of its weights.
+
+    Args:
+        weights: A member of one of torchvision's enumerations.
+
+    Examples:
+        >>> from torchvision.models import ResNet50_Weights
+        >>> torchvision_preprocessing(ResNet50_Weights.DEFAULT).resize
+        232
+    """
+    stated = weights.transforms()
+    if not hasattr(stated, "crop_size"):  # of detection and the like
+        return Preprocessing()
+    (resize,), (crop,) = stated.resize_size, stated.crop_size
+    return Preprocessing(tuple(stated.mean), tuple(stated.std), resize, crop, stated.interpolation.value)

@@ -1,0 +1,103 @@
+"""Where training starts: fresh weights, or trained ones of timm's and torchvision's models, with a head that fits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from freqfast.files import of_user, require_file
+from freqfast.models.build import LIBRARIES, build_model, build_pretrained
+from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
+from freqfast.models.state_dicts import load_state, without_prefixes
+from freqfast.models.weights import load_weights
+
+__all__ = ["architecture", "build_start", "check_start"]
+
+_TRAINED = ("pretrained", "weights")  # options of timm's and torchvision's models, which say where weights come from
+
+
+def architecture(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a model that are its architecture's: all but where trained weights come from.
+
+    Examples:
+        >>> architecture("timm:resnet18", {"pretrained": True, "drop_rate": 0.1})
+        {'drop_rate': 0.1}
+    """
+    return {key: value for key, value in options.items() if not (_is_library(name) and key in _TRAINED)}
+
+
+def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
+    """Check the options that say where trained weights come from.
+
+    Returns:
+        The file of the weights, if there is one.
+
+    Raises:
+        ValueError: If they have other types or contradict each other.
+        FileNotFoundError: If there is no such file.
+    """
+    pretrained, weights = options.get("pretrained", False), options.get("weights")
+    if not _is_library(name) or (weights is None and pretrained in (False, True)):
+        return None
+    if not isinstance(weights, str) or pretrained:
+        raise ValueError(
+            f"model {name!r} has pretrained {pretrained!r} and weights {weights!r}: give pretrained = true, or weights "
+            "a file's path, not both"
+        )
+    path = of_user(weights)
+    require_file(path)
+    return path
+
+
+def build_start(name: str, options: Mapping[str, Any], classes: int) -> tuple[nn.Module, Preprocessing]:
+    """A model to be trained: with trained weights if timm's or torchvision's options name them, else with fresh ones.
+
+    Weights of other classes are taken but for the last layer, which stays fresh.
+
+    Args:
+        name: The model, see `freqfast.models.build.build_model`.
+        options: Its options; of timm's and torchvision's models also ``pretrained``, for the library's own weights, or
+            ``weights``, a file of a state dict.
+        classes: The number of its logits.
+
+    Returns:
+        The model, and how images are prepared for it where that is known.
+
+    Raises:
+        ValueError: If the model cannot be built, or its weights cannot be had or do not fit.
+        FileNotFoundError: If there is no such file of weights.
+
+    Examples:
+        >>> model, preprocessing = build_start("resnet18", {"width": 8}, classes=5)
+        >>> model.fc.out_features, preprocessing.mean
+        (5, None)
+    """
+    path, own = check_start(name, options), architecture(name, options)
+    model = build_model(name, **{"classes": classes, **own})
+    if path is not None:
+        state = without_prefixes(load_state(path), model.state_dict())
+        stated = timm_preprocessing(model) if name.startswith("timm:") else Preprocessing()
+    elif _is_library(name) and options.get("pretrained"):
+        trained, stated = build_pretrained(name, **own)
+        state = trained.state_dict()
+    else:
+        return model, Preprocessing()
+    load_weights(model, _with_head(state, model.state_dict(), classes), f"{name} with {classes} classes")
+    return model, stated
+
+
+def _is_library(name: str) -> bool:
+    return name.partition(":")[0] in LIBRARIES
+
+
+def _with_head(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor], classes: int) -> dict[str, Tensor]:
+    """A state dict with the fresh tensors of a layer whose number of classes differs."""
+
+    def is_head(key: str, value: Tensor) -> bool:
+        there = fresh.get(key)
+        if there is None or there.shape == value.shape:
+            return False
+        return there.shape[:1] == (classes,) and there.shape[1:] == value.shape[1:]
+
+    return {key: fresh[key] if is_head(key, value) else value for key, value in state.items()}

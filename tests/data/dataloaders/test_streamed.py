@@ -1,0 +1,107 @@
+"""DataLoaders of images that stay in files, and the augmentation of these."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fastai.torch_core import TensorImage, set_seed
+from PIL import Image
+
+from freqfast.data import load_data
+from freqfast.data.augmentation import RandomResizedCropFlip
+from freqfast.data.dataloaders import dataloaders
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Photographs of several sizes, 6 for training and 3 for validation in each of two classes."""
+    root = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 3)):
+        for name in ("ant", "bee"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+                small.resize((48 + number, 40), Image.Resampling.BICUBIC).save(root / split / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def data(tree):
+    return load_data("folder", tree, image_size=28)
+
+
+def test_validation_holds_every_test_image_as_it_is_decoded(data):
+    dls = dataloaders(data, batch_size=2, device="cpu")
+    x, y = (torch.cat(parts) for parts in zip(*dls.valid, strict=True))
+    wanted = (np.asarray(data.test.images) / 255 - np.array(data.mean)) / np.array(data.std)
+    np.testing.assert_allclose(x.numpy(), wanted.transpose(0, 3, 1, 2), atol=1e-5)
+    np.testing.assert_array_equal(y.numpy(), data.test.labels)
+    assert (x.shape[2:], len(dls.train), dls.c) == ((28, 28), 6, 2)
+
+
+def test_a_seed_repeats_an_epoch_and_no_image_comes_twice(data):
+    epochs = []
+    for _ in range(2):
+        set_seed(3)
+        epochs.append(list(dataloaders(data, batch_size=4, device="cpu").train))
+    for (x, y), (same_x, same_y) in zip(*epochs, strict=True):
+        assert torch.equal(x, same_x)
+        assert torch.equal(y, same_y)
+        assert x.shape == (4, 3, 28, 28)
+        assert x.is_contiguous(memory_format=torch.channels_last)
+    assert sorted(torch.cat([y for _, y in epochs[0]]).tolist()) == [0] * 6 + [1] * 6
+
+
+def test_a_corrupt_file_is_named_and_a_loop_that_ends_early_leaves_nothing(data, tree):
+    loader = dataloaders(data, batch_size=2, device="cpu").train
+    next(iter(loader))
+    first = data.train.images.paths[0]
+    content = first.read_bytes()
+    first.write_bytes(content[:60])
+    try:
+        with pytest.raises(ValueError, match=rf"{first.name} cannot be used as an image"):
+            list(loader)
+    finally:
+        first.write_bytes(content)
+
+
+def test_exports_and_predictions(data):
+    loader = dataloaders(data, batch_size=2, device="cpu").valid
+    assert loader.dataset.new_empty().images.shape == (0, 28, 28, 3)
+    (x,) = next(iter(loader.new(dataset=[Image.new("RGB", (28, 28))])))
+    assert x.shape == (1, 3, 28, 28)
+
+
+def test_files_without_a_size(data):
+    whole = replace(data.train, images=replace(data.train.images, resize=None))
+    with pytest.raises(ValueError, match="images in files are trained on at one size; give resize and crop"):
+        dataloaders(replace(data, train=whole), batch_size=2)
+
+
+def test_crops_of_ramps_tell_where_they_lie():
+    """Red grows to the right and green downwards, so that their slopes in a crop are its sides."""
+    torch.manual_seed(0)
+    side, size, count = 64, 56, 500
+    ramp = ((torch.arange(side) + 0.5) * 255 / side).expand(count, side, side)
+    transform = RandomResizedCropFlip(size)
+    transform.split_idx = None
+    image = torch.stack([ramp, ramp.transpose(1, 2), ramp], 1).round().byte()
+    found = transform(TensorImage(image)).as_subclass(torch.Tensor)
+    rows = found[:, 1].mean(2)
+    columns = found[:, 0].mean(1)
+    flipped = columns[:, 0] > columns[:, -1]
+    columns = torch.where(flipped[:, None], columns.flip(1), columns)
+    low, high = (size // 4, 3 * size // 4)
+    width, height = ((part[:, high] - part[:, low]) * size / (high - low) for part in (columns, rows))
+    assert 0.4 < flipped.float().mean() < 0.6
+    assert 0.35 - 0.02 < (width * height).min() < 0.4
+    assert (width * height).max() > 0.9
+    assert (width / height).log().abs().max() < math.log(4 / 3) + 0.05
+    for part, length in ((columns, width), (rows, height)):
+        middle = (part[:, size // 2 - 1] + part[:, size // 2]) / 2
+        assert (middle - length / 2).min() > -0.02  # inside the image
+        assert (middle + length / 2).max() < 1.02
+        assert middle.std() > 0.03

@@ -1,0 +1,58 @@
+"""The weights that training starts from."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from freqfast.models.build import build_model
+from freqfast.models.preprocessing import Preprocessing
+from freqfast.models.start import architecture, build_start, check_start
+
+
+def assert_all_but_the_head(model, trained, head):
+    for name, value in trained.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value) != name.startswith(head), name
+
+
+def test_weights_of_a_file_with_another_head(tmp_path):
+    trained = build_model("timm:test_resnet", classes=7)
+    path = tmp_path / "w.safetensors"
+    save_file({f"module.{name}": value.contiguous() for name, value in trained.state_dict().items()}, path)
+    model, stated = build_start("timm:test_resnet", {"weights": str(path)}, classes=5)
+    assert model.fc.out_features == 5
+    assert_all_but_the_head(model, trained, "fc.")
+    assert stated.mean == tuple(trained.pretrained_cfg["mean"])
+    same, _ = build_start("timm:test_resnet", {"weights": str(path)}, classes=7)
+    assert all(torch.equal(same.state_dict()[name], value) for name, value in trained.state_dict().items())
+    with pytest.raises(ValueError, match="does not fit timm:test_vit with 7 classes"):
+        build_start("timm:test_vit", {"weights": str(path)}, classes=7)
+
+
+def test_weights_of_torchvision(library_caches):
+    from torchvision.models import squeezenet1_1
+
+    trained = squeezenet1_1()
+    torch.save(trained.state_dict(), library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    model, stated = build_start("torchvision:squeezenet1_1", {"pretrained": True}, classes=5)
+    assert_all_but_the_head(model, trained, "classifier.1.")
+    assert stated.std == (0.229, 0.224, 0.225)
+    with pytest.raises(ValueError, match="the pretrained weights of torchvision:resnet18 cannot be loaded"):
+        build_start("torchvision:resnet18", {"pretrained": True}, classes=5)
+    path = str(library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    assert build_start("torchvision:squeezenet1_1", {"weights": path}, classes=5)[1] == Preprocessing()
+
+
+def test_fresh_weights():
+    assert build_start("timm:test_resnet", {"pretrained": False}, 5)[1] == Preprocessing()
+    assert architecture("mine", {"weights": "low"}) == {"weights": "low"}  # another package's model has its own options
+    assert check_start("mine", {"weights": "low", "pretrained": 3}) is None
+
+
+@pytest.mark.parametrize("options", [{"pretrained": "yes"}, {"weights": 3}, {"weights": "w.pth", "pretrained": True}])
+def test_options_that_make_no_sense(options):
+    with pytest.raises(
+        ValueError, match=r"'timm:x' has pretrained .* give pretrained = true, or weights a file's path"
+    ):
+        check_start("timm:x", options)
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth does not exist"):
+        check_start("timm:x", {"weights": "absent.pth"})

@@ -1,0 +1,24 @@
+"""The folders in which torchvision and timm keep the weights that they download."""
+
+import urllib.request
+from urllib.error import URLError
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def library_caches(tmp_path, monkeypatch):
+    """The folders in which torchvision and timm keep what they download, empty; and no connection."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+
+    def offline(*args, **kwargs):
+        raise URLError("no connection")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "urlopen", offline)
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    (tmp_path / "torch" / "checkpoints").mkdir(parents=True)
+    return tmp_path

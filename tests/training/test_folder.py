@@ -1,0 +1,82 @@
+"""Recipes on images that stay in files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from freqfast.data import load_data
+from freqfast.models.build import build_model
+from freqfast.runs.run import load_run_data
+from freqfast.training import RunStoppedError, build_learner, run_recipe
+from tests.support import tiny
+
+FOLDER = replace(
+    tiny.TINY,
+    data="folder",
+    image_size=28,
+    model="timm:test_resnet",
+    model_options={},
+    epochs=1,
+    batch_size=2,
+    callbacks={"spectrum_perturbation": {"share": 0.5}},
+)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Bright and dark photographs of several sizes."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for level, name in enumerate(("dark", "light")):
+            (tmp_path / "photographs" / split / name).mkdir(parents=True)
+            for number in range(4):
+                pixels = rng.integers(0, 80, (40 + number, 50, 3), dtype=np.uint8) + 150 * level
+                Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photographs" / split / name / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Weights of a network of three classes."""
+    torch.manual_seed(0)
+    path, network = tmp_path / "w.safetensors", build_model("timm:test_resnet", classes=3)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+    return path
+
+
+def test_a_run_that_is_stopped_and_resumed_ends_with_the_same_bits(photographs, weights, tmp_path, two_corruptions):
+    recipe = replace(FOLDER, model_options={"weights": str(weights)})
+    whole = run_recipe(recipe, tmp_path / "whole", photographs, "cpu", log=None)
+    with pytest.raises(RunStoppedError, match="in epoch 1, after batch 3"):
+        run_recipe(recipe, tmp_path / "parts", photographs, "cpu", log=None, stop=tiny.stop_at(3))
+    run_recipe(recipe, tmp_path / "parts", resume=True, log=None)
+    assert tiny.outcome(tmp_path / "whole") == tiny.outcome(tmp_path / "parts")
+    assert whole.stored.mean == tuple(build_model("timm:test_resnet").pretrained_cfg["mean"])
+    assert whole.stored.spec.options == {"classes": 2}  # a reader of the model file needs no other weights
+    data = load_run_data(whole.directory)
+    assert data.test.images.shape == (8, 28, 28, 3)
+    (photographs / "train" / "dark" / "0.png").write_bytes((photographs / "train" / "dark" / "1.png").read_bytes())
+    (tmp_path / "parts" / "report.json").unlink()
+    with pytest.raises(ValueError, match="has changed since"):
+        run_recipe(recipe, tmp_path / "parts", resume=True, log=None)
+
+
+def test_training_starts_from_the_weights(photographs, weights):
+    data = load_data("folder", photographs, image_size=28)
+    learn = build_learner(replace(FOLDER, model_options={"weights": str(weights)}), data, "cpu")
+    trained = build_model("timm:test_resnet", classes=3)
+    assert learn.normalisation == (trained.pretrained_cfg["mean"], trained.pretrained_cfg["std"])
+    fresh = build_learner(FOLDER, data, "cpu")
+    assert fresh.normalisation == (data.mean, data.std)
+    stored = load_file(weights)
+    for name, value in learn.model.state_dict().items():
+        assert torch.equal(value, stored[name]) == (value.shape == stored[name].shape)
+
+
+def test_a_missing_file_of_weights_is_said_before_data_is_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth does not exist"):
+        run_recipe(replace(FOLDER, model_options={"weights": "absent.pth"}), tmp_path / "run", tmp_path / "absent")
