@@ -60,10 +60,13 @@ def finetune(
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
     """
+    from freqfast.callbacks.arguments import check_callbacks
+    from freqfast.plugins import find_plugins
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
     chosen = apply_overrides(load_recipe(recipe), parse_settings(settings or []))
+    check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_output(out, ("safetensors",))
     check_model(context, model)
 

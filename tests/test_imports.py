@@ -200,7 +200,9 @@ def test_packages_load_without_an_import(place, tmp_path):
     assert run_python(f"import freqfast; print(callable(freqfast.{place}))", tmp_path) == "True"
 
 
-@pytest.mark.parametrize("stub", ["__init__.pyi", "analysis/__init__.pyi", "report/__init__.pyi"])
+@pytest.mark.parametrize(
+    "stub", ["__init__.pyi", "analysis/__init__.pyi", "callbacks/__init__.pyi", "report/__init__.pyi"]
+)
 def test_type_checkers_see_the_public_names(stub):
     """Type checkers take a name of a stub as public only if it is imported as itself."""
     tree = ast.parse((ROOT / "freqfast" / stub).read_text(encoding="utf-8"))

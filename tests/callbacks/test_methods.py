@@ -57,7 +57,7 @@ def test_decay_lets_a_fit_diverge_as_it_does(make_learner):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strength": -1}, "strength must be finite and not negative, got -1"),
+        ({"strength": -1}, "strength must be greater than or equal to 0, got -1"),
         ({"band": "mid"}, "unknown band 'mid'; the bands are low, high"),
     ],
 )
