@@ -70,13 +70,14 @@ def finetune(
     check_output(out, ("safetensors",))
     check_model(context, model)
 
-    from freqfast.data.loading import load_place
-    from freqfast.models.file import read_model, write_model
-    from freqfast.models.sources import model_kind
-    from freqfast.models.state_dicts import save_state
-
-    source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
+        from freqfast.data.loading import load_place
+        from freqfast.models.file import read_model, write_model
+        from freqfast.models.sources import model_kind
+        from freqfast.models.state_dicts import save_state
+
+        source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
+
         from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
         tuned = fine_tune(source, chosen, load_place(data, progress), keep, device, progress)

@@ -91,6 +91,28 @@ def test_a_wrong_model_is_refused_before_fastai_is_imported(tmp_path, setting):
     assert "fastai" not in result.stdout.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run quickstart",
+        "finetune net.safetensors -o x.safetensors",
+        "evaluate net.safetensors --on-the-fly",
+        "corrupt photos --out c",
+        "spectra net.safetensors -o x.h5",
+        "heatmap net.safetensors",
+    ],
+)
+def test_a_terminal_is_told_before_torch_is_imported(tmp_path, words):
+    (tmp_path / "net.safetensors").touch()
+    code = "import sys; sys.modules['torch'] = None; from freqfast.cli.main import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *words.split()], cwd=tmp_path, env=os.environ | {"FORCE_COLOR": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "import of torch halted" in result.stderr
+    assert "loading PyTorch" in result.stderr
+
+
 def test_a_closed_pipe_is_no_traceback():
     process = subprocess.Popen(
         [sys.executable, "-m", "freqfast", "recipes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
