@@ -34,24 +34,32 @@ ChannelValues: TypeAlias = Annotated[Sequence[float] | None, _unwrap]
 """A number for each channel, or None for what the DataLoaders have."""
 
 
-@dataclass(eq=False, repr=False)
+@typing.dataclass_transform(field_specifiers=(field,))
+def _arguments(kind: type[T]) -> type[T]:
+    """A dataclass whose signature shows plain types; the fields keep the ranges."""
+    made = dataclass(eq=False, repr=False)(kind)
+    made.__init__.__annotations__ = typing.get_type_hints(made.__init__) | {"return": None}  # type: ignore[misc]
+    return made
+
+
+@_arguments
 class _Arguments:
     def __post_init__(self) -> None:
         check_fields(self)
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class AntialiasingArguments(_Arguments):
     layers: str | Sequence[str] | None = None
     kind: Literal["triangle", "flc"] = "triangle"
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class BatchNormEstimationArguments(_Arguments):
     batches: Positive = 100
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class FrequencyProportionArguments(_Arguments):
     proportions: Mapping[str, float]
     bands: Bands = None
@@ -66,7 +74,7 @@ class FrequencyProportionArguments(_Arguments):
             raise ValueError(f"purity and rank exclude each other, got {self.purity} and {self.rank}; pass one of them")
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class SpectralDecayArguments(_Arguments):
     strength: Amount = 0.01
     band: str = "low"
@@ -74,7 +82,7 @@ class SpectralDecayArguments(_Arguments):
     layer: str | None = None
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class SpectralModulationArguments(_Arguments):
     per_filter: bool = True
     sigma: Amount = 0.5
@@ -83,21 +91,21 @@ class SpectralModulationArguments(_Arguments):
     keep_power: bool = False
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class SpectrumEqualizationArguments(_Arguments):
     bins: Positive = 12
     exponent: Annotated[float, Field(ge=0, le=1), _unwrap] = 1.0
     layer: str | None = None
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class SpectrumRecorderArguments(_Arguments):
     bands: Bands = None
     n: Positive = 32  # as in `freqfast.spectral.spectrum`
     layer: str | None = None
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class PixelArguments(_Arguments):
     """Those of all callbacks that change pixels."""
 
@@ -111,27 +119,27 @@ class PixelArguments(_Arguments):
             raise ValueError("mean and std go together; pass both or neither")
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class AugMixArguments(PixelArguments):
     share: Share = 1.0
     severity: Annotated[int, Field(ge=1, le=10)] = 3
     jsd: Amount = 0.0
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class FourierBasisAugmentationArguments(PixelArguments):
     share: Share = 1.0
     strength: Amount = 10.0
     clean_too: bool = True
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class GaussianNoiseArguments(PixelArguments):
     share: Share = 0.5
     sigma: Amount = 0.1
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class SpectrumPerturbationArguments(PixelArguments):
     share: Share = 0.25
     gain: Amount = 0.0
@@ -141,7 +149,7 @@ class SpectrumPerturbationArguments(PixelArguments):
     noise: Amount = 0.08
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class AmplitudePhaseRecombinationArguments(PixelArguments):
     share: Share = 0.6
     pair: bool = True
@@ -154,7 +162,7 @@ class AmplitudePhaseRecombinationArguments(PixelArguments):
             raise ValueError("pair and single are both off, so nothing would be recombined; switch one on")
 
 
-@dataclass(eq=False, repr=False)
+@_arguments
 class HybridAugmentArguments(AmplitudePhaseRecombinationArguments):
     plus: bool = False
     sigma: Annotated[float | Sequence[float], _unwrap] = 0.5
@@ -187,7 +195,7 @@ def check_callbacks(callbacks: Mapping[str, Mapping[str, Any]], registered: Mapp
         >>> from freqfast.plugins import find_plugins
         >>> check_callbacks({"spectral_modulation": {"sigma": -1}}, find_plugins("callbacks"))
         Traceback (most recent call last):
-        ValueError: spectral_modulation.sigma must be greater than or equal to 0, got -1
+        ValueError: spectral_modulation: sigma must be greater than or equal to 0, got -1.0
     """
     for name, options in callbacks.items():
         if name not in registered:
@@ -210,7 +218,7 @@ def build_callback(name: str, kind: type[T], options: Mapping[str, Any]) -> T:
     """
     parameters = inspect.signature(kind).parameters
     try:
-        hints = typing.get_type_hints(kind.__init__, include_extras=True)  # type: ignore[misc]
+        hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
     except Exception:  # such as of a name that is imported for type checkers alone
         hints = {}
     for key in options:

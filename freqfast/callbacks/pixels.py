@@ -37,7 +37,6 @@ class PixelCallback(PixelArguments, Callback):
     order = CastToTensor.order - 1
     passes_per_image = 1  # how many images pass through the network for each image of a batch
 
-
     def change(self, pixels: Tensor) -> Tensor:
         """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""
         raise NotImplementedError

@@ -1,5 +1,7 @@
 """The hard and the soft form of a proportion: filters in a subspace, and the penalty on what lies outside a band."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -64,3 +66,8 @@ def test_decay_lets_a_fit_diverge_as_it_does(make_learner):
 def test_wrong_arguments_of_decay(options, message):
     with pytest.raises(ValueError, match=message):
         SpectralDecay(**options)
+
+
+def test_signatures_show_plain_types():
+    parameters = inspect.signature(FrequencyProportion).parameters
+    assert (parameters["purity"].annotation, parameters["rank"].annotation) == (float | None, int | None)
