@@ -1,7 +1,6 @@
 """A command for each analysis, `freqfast heatmap` and so on, and for those that other packages register."""
 
 import inspect
-import json
 import warnings
 from contextlib import suppress
 from dataclasses import replace
@@ -33,6 +32,7 @@ from freqfast.cli.output import CleanTable, console, progress_bar, say, typed_co
 from typer.core import TyperGroup
 
 from freqfast.analysis.registry import list_analyses
+from freqfast.files import write_text
 
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
@@ -162,7 +162,6 @@ def _analyse(
 ) -> None:
     """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
     from freqfast.models.classifier import hash_weights
-    from freqfast.records import plain
     from freqfast.runs.directory import find_run
     from freqfast.spectral.surgery import find_conv
 
@@ -194,7 +193,7 @@ def _analyse(
             save_figure(out, analysis.figure({label: found}, None))
     finally:
         if as_json:
-            print(json.dumps(plain(found), indent=2))
+            print(found.to_json(), end="")
         else:
             _print(analysis.summarise(found))
     if not as_json:
@@ -258,7 +257,6 @@ def _print(parts: "Summary") -> None:
 def _keep(run: "RunDirectory", found: "AnalysisResult") -> Path | None:
     """Write what was found into a run, unless on other data than the run's; where it is not kept a line says why."""
     from freqfast.analysis import ImageResult
-    from freqfast.records import write_record
 
     own = None
     with suppress(OSError, ValueError):  # of a corrupt environment
@@ -270,7 +268,7 @@ def _keep(run: "RunDirectory", found: "AnalysisResult") -> Path | None:
     path = run.analysis(found.analysis)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_record(path, found)
+        write_text(path, found.to_json())
     except OSError as error:  # what was found is worth more than the file
         print_error(f"not kept in the run: {error}")
         return None

@@ -9,6 +9,7 @@ import typer
 from freqfast.cli.command import complete_corruption, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
+from freqfast.cli.evaluation_sources import is_result, load_models, load_result, merge_results
 from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
 from freqfast.cli.image_files import (
     ClassList,
@@ -44,8 +45,7 @@ from freqfast.cli.output import progress_bar, say, typed_command
 from freqfast.cli.ranks import share_out
 
 if TYPE_CHECKING:
-    from freqfast.models.sources import SourcedModel
-    from freqfast.robustness import CellSource, CorruptionResult
+    from freqfast.robustness import CellSource
 
 __all__ = ["evaluate"]
 
@@ -166,10 +166,10 @@ def evaluate(
     part = _parse_shard(shard)
     check_output(csv, ("csv",))
     check_output(figure, FORMATS)
-    check_output(out, ("json",), _load_result, "result of freqfast evaluate")
+    check_output(out, ("json",), load_result, "result of freqfast evaluate")
 
     if merge:
-        result, rival = _merge(models, baseline)
+        result, rival = merge_results(models, baseline)
         present(result, rival, baseline or "", None, as_json, out, csv, figure)
         return
 
@@ -210,7 +210,7 @@ def evaluate(
             weights, pretrained, mean, std, classes, None if place is None else str(place), precision
         )
         with ranks.leaving_on_error():
-            sources, rival = _load(options, models[0], baseline, baseline_weights)
+            sources, rival = load_models(options, models[0], baseline, baseline_weights)
             images, notes = ranks.in_turn(find_images)
             if on_the_fly and collection is not None and images.clean is not None:
                 chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
@@ -240,14 +240,14 @@ def evaluate(
 
 def _check_models(context: typer.Context, models: Sequence[str], baseline: str | None) -> None:
     """Raise unless there is one model, with the options that it and the baseline take."""
-    if _is_result(models[0]):
+    if is_result(models[0]):
         raise ValueError(f"{models[0]} is a result, not a model; pass --merge to report on it")
     if len(models) > 1:
         raise ValueError(
             f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
             "files together with --merge"
         )
-    if baseline is None or _is_result(baseline):
+    if baseline is None or is_result(baseline):
         refuse(context, "--baseline names no model", {"baseline_weights"})
         check_model(context, models[0])
     else:
@@ -270,47 +270,3 @@ def _parse_shard(text: str | None) -> tuple[int, int]:
     if not slash or not number.isdecimal() or not count.isdecimal():
         raise ValueError(f"--shard {text}: write I/N, such as 1/4")
     return int(number), int(count)
-
-
-def _is_result(text: str) -> bool:
-    return Path(text).suffix == ".json"
-
-
-def _load_result(path: str | Path) -> "CorruptionResult":
-    from freqfast.robustness import CorruptionResult
-
-    return CorruptionResult.load(path)
-
-
-def _merge(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionResult", "CorruptionResult | None"]:
-    """What result files make together, and the baseline's results."""
-    if baseline is not None and not _is_result(baseline):
-        raise ValueError(f"--merge evaluates nothing, so --baseline {baseline} must be a result file (--out)")
-
-    from freqfast.robustness import CorruptionResult
-
-    result = CorruptionResult.merge([(path, _load_result(path)) for path in paths])
-    return result, None if baseline is None else _load_result(baseline)
-
-
-def _load(
-    options: ModelOptions, model: str, baseline: str | None, baseline_weights: Path | None
-) -> tuple[list["SourcedModel"], "CorruptionResult | None"]:
-    """The models to evaluate, with the baseline if that is one, else the baseline's results."""
-    from freqfast.models.sources import model_kind
-
-    if baseline is None:
-        return [options.load(model)], None
-    if _is_result(baseline):
-        return [options.load(model)], _load_result(baseline)
-    both = [(model, options), (baseline, options._replace(weights=baseline_weights))]
-    kinds = [model_kind(name) for name, _ in both]
-    downloads = [kind == "library" and own.weights is None for kind, (_, own) in zip(kinds, both, strict=True)]
-    sources = []
-    for (name, own), kind, download in zip(both, kinds, downloads, strict=True):
-        if kind == "ours" and set(kinds) != {"ours"}:  # the normalisation that is given is the other's
-            own = own._replace(mean=None, std=None)
-        if any(downloads) and not download:
-            own = own._replace(pretrained=False)
-        sources.append(own.load(name))
-    return sources, None

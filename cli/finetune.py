@@ -71,23 +71,27 @@ def finetune(
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
         freqfast finetune timm:resnet18 --pretrained --data cats -o it.safetensors
     """
+    from freqfast.callbacks.arguments import check_callbacks
+    from freqfast.plugins import find_plugins
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
     chosen = apply_overrides(load_recipe(recipe), parse_settings(settings or []))
+    check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_output(out, ("safetensors",))
     check_model(context, model)
 
-    from freqfast.data.loading import load_place
-    from freqfast.models.file import read_model, write_model
-    from freqfast.models.sources import model_kind
-    from freqfast.models.state_dicts import save_state
-
-    source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
-    files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
-    for note in notes:
-        say(note)
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
+        from freqfast.data.loading import load_place
+        from freqfast.models.file import read_model, write_model
+        from freqfast.models.sources import model_kind
+        from freqfast.models.state_dicts import save_state
+
+        source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
+        files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
+        for note in notes:
+            say(note)
+
         from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
         images = files.read_both(data, class_list) if files else load_place(data, progress)

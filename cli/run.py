@@ -73,6 +73,8 @@ def run(
         freqfast run resnet18_cifar10.best --set model.width=16 --seed 1
         freqfast run --resume runs/plain
     """
+    from freqfast.callbacks.arguments import check_callbacks
+    from freqfast.plugins import find_plugins
     from freqfast.runs.directory import RunDirectory
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
@@ -98,6 +100,7 @@ def run(
             hint = f"; to go on with it use --resume {out}" if RunDirectory(out).is_started else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
+    check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_data(data)
     check_folder(out)
     finished = RunDirectory(out).is_finished
@@ -114,6 +117,11 @@ def run(
         long_command(out, resuming) as stop,
         progress_bar() as progress,
     ):
+        if resume is None:
+            from freqfast.models.build import ModelSpec
+
+            ModelSpec(chosen.model, {"classes": 2, **chosen.model_options}).build()
+
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,12 +50,20 @@ def show(
 
     from freqfast.runs.directory import RunDirectory
 
-    run = RunDirectory(path)
     if path.is_dir():
+        run = RunDirectory(path)
         run.read_recipe()  # refuses any other folder
         path = run.spectra
-    if run.is_finished and number is None and not as_json:
-        console.print(run_table(run))
+        if not (run.is_finished or path.exists()):
+            raise FileNotFoundError(
+                f"{run.path} is not finished and has no spectra yet; go on with "
+                f"`freqfast run --resume {shlex.quote(str(run.path))}`"
+            )
+        if number is None and not as_json:
+            if run.is_finished:
+                console.print(run_table(run))
+            else:
+                say(f"{run.path} is not finished; these are the spectra that it ended training with")
 
     with progress_bar():
         from freqfast.spectra.h5 import check_readable, read_layers, read_spectra

@@ -1,6 +1,7 @@
 """What an analysis is: a function, its result, a figure of results, and the words beside it."""
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
-from freqfast.records import Floats, Rows, as_html, check_fields, check_value, read_record
+from freqfast.records import Floats, Rows, as_html, check_fields, check_value, plain, read_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,6 +73,10 @@ class AnalysisResult:
     def __post_init__(self) -> None:
         """Check the fields, and make lists arrays where arrays are meant."""
         check_fields(self)
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(plain(self), indent=2) + "\n"
 
     def _repr_html_(self) -> str | None:
         analysis = type(self).definition

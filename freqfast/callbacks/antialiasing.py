@@ -1,17 +1,15 @@
 """Low-pass the input of strided convolutions."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 from fastai.learner import Learner
 
+from freqfast.callbacks.arguments import AntialiasingArguments
 from freqfast.callbacks.installing import InstallingCallback
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, strided_layers
 
 __all__ = ["Antialiasing"]
 
 
-class Antialiasing(InstallingCallback):
+class Antialiasing(AntialiasingArguments, InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
     Adding it to a Learner puts a low-pass before each that has none yet. It has no parameters, takes one pass per
@@ -34,9 +32,6 @@ class Antialiasing(InstallingCallback):
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
         ['layer2.0.conv1']
     """
-
-    def __init__(self, layers: Sequence[str] | None = None, kind: Literal["triangle", "flc"] = "triangle") -> None:
-        self.layers, self.kind = layers, kind
 
     def _install(self, learn: Learner) -> None:
         layers = strided_layers(learn.model) if self.layers is None else self.layers

@@ -4,13 +4,14 @@ from itertools import islice
 
 from fastai.callback.core import Callback
 
+from freqfast.callbacks.arguments import BatchNormEstimationArguments
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 
 __all__ = ["BatchNormEstimation"]
 
 
-class BatchNormEstimation(Callback):
+class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
     From the training batches as the DataLoader gives them, without what callbacks change in them, see
@@ -26,11 +27,6 @@ class BatchNormEstimation(Callback):
         >>> BatchNormEstimation(batches=50).batches
         50
     """
-
-    def __init__(self, batches: int = 100) -> None:
-        if batches < 1:
-            raise ValueError(f"batches must be at least 1, got {batches}")
-        self.batches = batches
 
     def after_train(self) -> None:
         """Estimate them after the last epoch's steps."""

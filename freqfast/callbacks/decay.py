@@ -3,16 +3,16 @@
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
+from freqfast.callbacks.arguments import SpectralDecayArguments
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.spectral.bands import Bands, BandsLike
+from freqfast.spectral.bands import Bands
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.modulation import SpectralConv2d
-from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectralDecay"]
 
 
-class SpectralDecay(LayerCallback):
+class SpectralDecay(SpectralDecayArguments, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
 
     The soft rival of `FrequencyProportion`: weight decay, of twice the strength, of these frequencies alone. That
@@ -37,12 +37,11 @@ class SpectralDecay(LayerCallback):
     run_valid = False
     order = GradientAccumulation.order - 1  # which scales what is there of the loss
 
-    def __init__(
-        self, strength: float = 0.01, band: str = "low", bands: BandsLike = None, layer: str | None = None
-    ) -> None:
-        check_not_negative(strength=strength)
-        self.strength, self.band, self.bands, self.layer = strength, band, Bands.of(bands), layer
-        self.bands.index(band)
+    def __post_init__(self) -> None:
+        """Check the band."""
+        super().__post_init__()
+        self.bands = Bands.of(self.bands)
+        self.bands.index(self.band)
 
     def _install(self, learn: Learner) -> None:
         self._claim(learn)

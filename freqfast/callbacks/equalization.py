@@ -5,14 +5,15 @@ from typing import Any
 import torch
 from fastai.learner import Learner
 
+from freqfast.callbacks.arguments import SpectrumEqualizationArguments
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization, equalized_layers
+from freqfast.spectral.equalization import apply_equalization, equalized_layers
 from freqfast.spectral.surgery import find_conv
 
 __all__ = ["SpectrumEqualization"]
 
 
-class SpectrumEqualization(LayerCallback):
+class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
     Adding it to a Learner puts a `freqfast.SpectrumEqualizer` before the convolution, which follows the training
@@ -32,10 +33,6 @@ class SpectrumEqualization(LayerCallback):
         >>> SpectrumEqualization(bins=4).exponent
         1.0
     """
-
-    def __init__(self, bins: int = 12, exponent: float = 1.0, layer: str | None = None) -> None:
-        SpectrumEqualizer(bins, exponent)  # raises if an argument is out of range
-        self.bins, self.exponent, self.layer = bins, exponent, layer
 
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)

@@ -6,16 +6,16 @@ from typing import Any
 from fastai.learner import Learner
 from torch import distributed, nn
 
+from freqfast.callbacks.arguments import SpectralModulationArguments
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.callbacks.optimizers import join_optimizer
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import find_conv
-from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectralModulation"]
 
 
-class SpectralModulation(LayerCallback):
+class SpectralModulation(SpectralModulationArguments, LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like weights, in the
@@ -42,17 +42,7 @@ class SpectralModulation(LayerCallback):
         0.3
     """
 
-    def __init__(
-        self,
-        per_filter: bool = True,
-        sigma: float = 0.5,
-        layer: str | None = None,
-        seed: int | None = None,
-        keep_power: bool = False,
-    ) -> None:
-        check_not_negative(sigma=sigma)
-        self.per_filter, self.sigma, self.layer, self.seed, self.keep_power = per_filter, sigma, layer, seed, keep_power
-        self._draws_before: int | None = None
+    _draws_before: int | None = None
 
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)

@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from freqfast.callbacks.pixels import ChannelValues, PixelCallback
+from freqfast.callbacks.arguments import SpectrumPerturbationArguments
+from freqfast.callbacks.pixels import PixelCallback
 from freqfast.spectral.perturbation import perturb_spectrum
-from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["SpectrumPerturbation"]
 
 
-class SpectrumPerturbation(PixelCallback):
+class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
     The default strengths are those of the recipe ``resnet18_cifar10.best``, with equalization; without it a loss of
@@ -34,20 +34,10 @@ class SpectrumPerturbation(PixelCallback):
         1.6
     """
 
-    def __init__(
-        self,
-        share: float = 0.25,
-        gain: float = 0.0,
-        tilt: float = 2.0,
-        shaping: float = 1.0,
-        jitter: float = 0.0,
-        noise: float = 0.08,
-        mean: ChannelValues = None,
-        std: ChannelValues = None,
-    ) -> None:
-        check_not_negative(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
-        super().__init__(share, mean, std)
-        self.strengths = {"gain": gain, "tilt": tilt, "shaping": shaping, "jitter": jitter, "noise": noise}
+    @property
+    def strengths(self) -> dict[str, float]:
+        """The arguments of `perturb_spectrum`."""
+        return {name: getattr(self, name) for name in ("gain", "tilt", "shaping", "jitter", "noise")}
 
     def change(self, pixels: Tensor) -> Tensor:
         """Perturb ``(N, C, H, W)`` pixels in [0, 1]."""

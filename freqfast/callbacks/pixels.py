@@ -1,8 +1,8 @@
 """The base of callbacks that change training images: which samples, when, and in which range of pixels."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from fastai.callback.core import Callback
@@ -10,13 +10,12 @@ from fastai.data.transforms import Normalize
 from fastai.learner import CastToTensor
 from torch import Tensor
 
-__all__ = ["ChannelValues", "PixelCallback"]
+from freqfast.callbacks.arguments import PixelArguments
 
-ChannelValues: TypeAlias = Sequence[float] | None
-"""A number for each channel, or None for what the DataLoaders have."""
+__all__ = ["PixelCallback"]
 
 
-class PixelCallback(Callback):
+class PixelCallback(PixelArguments, Callback):
     """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
 
     It undoes and redoes the DataLoaders' normalisation for those samples, and rounds to the steps of an image file:
@@ -37,14 +36,6 @@ class PixelCallback(Callback):
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
     passes_per_image = 1  # how many images pass through the network for each image of a batch
-
-    def __init__(self, share: float, mean: ChannelValues = None, std: ChannelValues = None) -> None:
-        if not 0 < share <= 1:
-            raise ValueError(f"share must lie in (0, 1], got {share}")
-        if (mean is None) != (std is None):
-            raise ValueError("mean and std go together; pass both or neither")
-        self.share = share
-        self.pixel_mean, self.pixel_std = mean, std
 
     def change(self, pixels: Tensor) -> Tensor:
         """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""
@@ -79,8 +70,8 @@ class PixelCallback(Callback):
 
     def _normalisation(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(1, C, 1, 1)`` between pixels and what the model sees."""
-        mean: Any = self.pixel_mean
-        std: Any = self.pixel_std
+        mean: Any = self.mean
+        std: Any = self.std
         if mean is None or std is None:
             loader = self.learn.dl
             if not hasattr(getattr(loader, "after_batch", None), "fs"):

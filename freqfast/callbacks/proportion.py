@@ -8,15 +8,16 @@ import torch
 from fastai.learner import Learner
 from torch import Tensor
 
+from freqfast.callbacks.arguments import FrequencyProportionArguments
 from freqfast.callbacks.columns import BandColumns
-from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts, band_shares
+from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_shares
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
 from freqfast.spectral.proportion import project_filters, project_onto_subspace
 
 __all__ = ["FrequencyProportion"]
 
 
-class FrequencyProportion(BandColumns):
+class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
     Before the first step filters are assigned to bands such that the sum of their shares there is largest; from then
@@ -50,24 +51,13 @@ class FrequencyProportion(BandColumns):
         0.835
     """
 
-    def __init__(
-        self,
-        proportions: Mapping[str, float],
-        bands: BandsLike = None,
-        purity: float | None = None,
-        layer: str | None = None,
-        preserve_norm: bool = True,
-        rank: int | None = None,
-    ) -> None:
-        if purity is not None and rank is not None:
-            raise ValueError(f"purity and rank exclude each other, got {purity} and {rank}; pass one of them")
-        self.bands = Bands.of(bands)
-        band_counts(proportions, self.bands, 1)
-        self.proportions = dict(proportions)
-        self.purity = 0.9 if purity is None and rank is None else purity
-        self.rank = rank
-        self.layer = layer
-        self.preserve_norm = preserve_norm
+    def __post_init__(self) -> None:
+        """Check the bands and the proportions."""
+        self.bands = Bands.of(self.bands)
+        band_counts(self.proportions, self.bands, 1)
+        super().__post_init__()
+        self.proportions = dict(self.proportions)
+        self.purity = 0.9 if self.purity is None and self.rank is None else self.purity
         self.assignment: Tensor | None = None
 
     def _install(self, learn: Learner) -> None:

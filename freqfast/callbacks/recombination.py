@@ -1,34 +1,25 @@
 """Train on images recombined from two: amplitude and phase (APR), low and high frequencies (HybridAugment)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from freqfast.callbacks.arguments import AmplitudePhaseRecombinationArguments, HybridAugmentArguments
 from freqfast.callbacks.operations import random_operation
-from freqfast.callbacks.pixels import ChannelValues
 from freqfast.callbacks.views import ViewsCallback
 from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
 
 __all__ = ["AmplitudePhaseRecombination", "HybridAugment"]
 
 
-class _Recombination(ViewsCallback):
+class _Recombination(AmplitudePhaseRecombinationArguments, ViewsCallback):
     """Recombines images with others of their batch, with altered copies of themselves, or with both."""
 
-    def __init__(
-        self,
-        pair: bool = True,
-        single: bool = False,
-        share: float = 0.6,
-        clean_too: bool = True,
-        mean: ChannelValues = None,
-        std: ChannelValues = None,
-    ) -> None:
-        if not (pair or single):
-            raise ValueError("pair and single are both off, so nothing would be recombined; switch one on")
-        super().__init__(share, int(pair and clean_too), mean, std)
-        self.pair, self.single = pair, single
+    def __post_init__(self) -> None:
+        """Give each batch its unchanged copy, where the pair form changes it."""
+        super().__post_init__()
+        self.views = int(self.pair and self.clean_too)
 
     def change_alone(self, pixels: Tensor) -> Tensor:
         """New pixels in [0, 1] for ``(N, C, H, W)`` pixels, each image recombined with copies of itself."""
@@ -83,7 +74,7 @@ class AmplitudePhaseRecombination(_Recombination):
         return _with_copies(pixels, recombine_amplitude_phase)
 
 
-class HybridAugment(_Recombination):
+class HybridAugment(HybridAugmentArguments, _Recombination):
     """Combines the low frequencies of images with the high ones of others: HybridAugment and HybridAugment++.
 
     After Yucel et al. (2023, arXiv:2307.11823), in the two forms of `AmplitudePhaseRecombination` and with the same
@@ -111,23 +102,6 @@ class HybridAugment(_Recombination):
         torch.Size([4, 3, 16, 16])
     """
 
-    def __init__(
-        self,
-        pair: bool = True,
-        single: bool = False,
-        plus: bool = False,
-        sigma: float | tuple[float, float] = 0.5,
-        share: float = 0.6,
-        clean_too: bool = True,
-        mean: ChannelValues = None,
-        std: ChannelValues = None,
-    ) -> None:
-        super().__init__(pair, single, share, clean_too, mean, std)
-        low, high = sigma if isinstance(sigma, Sequence) else (sigma, sigma)
-        if not 0 < low <= high < float("inf"):
-            raise ValueError(f"sigma must be a positive number of pixels, or two in increasing order, got {sigma}")
-        self.plus, self.sigma = plus, (low, high)
-
     def change(self, pixels: Tensor) -> Tensor:
         """Give ``(N, C, H, W)`` pixels in [0, 1] the high frequencies of others of them."""
         return self._mix(pixels, _shuffled(pixels), self._recombine_low).clamp(0, 1)
@@ -137,7 +111,7 @@ class HybridAugment(_Recombination):
         return _with_copies(pixels, lambda low_of, high_of: self._mix(low_of, high_of, self._recombine_low_alone))
 
     def _mix(self, low_of: Tensor, high_of: Tensor, recombine_low: Callable[[Tensor], Tensor]) -> Tensor:
-        smallest, largest = self.sigma
+        smallest, largest = self.sigmas
         sigma = smallest + (largest - smallest) * torch.rand(len(low_of), device=low_of.device)
         low, high = gaussian_low_pass(low_of, sigma), high_of - gaussian_low_pass(high_of, sigma)
         return (recombine_low(low) if self.plus else low) + high

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 from fastai.learner import Learner
 
+from freqfast.callbacks.arguments import SpectrumRecorderArguments
 from freqfast.callbacks.columns import BandColumns
 from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.spectra import SpectraHistory
-from freqfast.spectral.bands import Bands, BandsLike, band_shares
+from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
-from freqfast.spectral.spectrum import GRID, power_spectrum
+from freqfast.spectral.spectrum import power_spectrum
 from freqfast.spectral.surgery import find_conv
 
 __all__ = ["SpectrumRecorder"]
@@ -18,7 +19,7 @@ __all__ = ["SpectrumRecorder"]
 _RECORDS = ("epochs", "weights", "power", "shares", "log_gain")
 
 
-class SpectrumRecorder(BandColumns):
+class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
     Epochs count on over several fits; those of a learning-rate finder, and any that ends with weights that are not
@@ -48,8 +49,10 @@ class SpectrumRecorder(BandColumns):
     # After FrequencyProportion, whatever the order of adding: training starts from the filters that it enforces.
     order = FrequencyProportion.order + 1
 
-    def __init__(self, bands: BandsLike = None, n: int = GRID, layer: str | None = None) -> None:
-        self.bands, self.points, self.layer = Bands.of(bands), n, layer
+    def __post_init__(self) -> None:
+        """Check the bands, and begin with no record."""
+        super().__post_init__()
+        self.bands = Bands.of(self.bands)
         self.epochs: list[int] = []
         self.weights: list[np.ndarray] = []
         self.power: list[np.ndarray] = []
@@ -58,7 +61,7 @@ class SpectrumRecorder(BandColumns):
 
     def _install(self, learn: Learner) -> None:
         super()._install(learn)
-        power_spectrum(effective_weight(find_conv(learn.model, self.layer)[1]), self.points)
+        power_spectrum(effective_weight(find_conv(learn.model, self.layer)[1]), self.n)
 
     def before_train(self) -> None:
         """Record the filters that training starts from."""
@@ -78,7 +81,7 @@ class SpectrumRecorder(BandColumns):
             return
         self.epochs.append(epoch)
         self.weights.append(weight.numpy())
-        self.power.append(power_spectrum(weight, self.points).numpy())
+        self.power.append(power_spectrum(weight, self.n).numpy())
         self.shares.append(band_shares(weight, self.bands).numpy())
         if isinstance(conv, SpectralConv2d):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())

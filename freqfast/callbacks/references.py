@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from freqfast.callbacks.arguments import AugMixArguments, GaussianNoiseArguments
 from freqfast.callbacks.operations import mix_operations
-from freqfast.callbacks.pixels import ChannelValues, PixelCallback
+from freqfast.callbacks.pixels import PixelCallback
 from freqfast.callbacks.views import ViewsCallback
-from freqfast.spectral.tensors import check_not_negative
 
 __all__ = ["AugMix", "GaussianNoise", "jensen_shannon"]
 
 
-class GaussianNoise(PixelCallback):
+class GaussianNoise(GaussianNoiseArguments, PixelCallback):
     """Adds white Gaussian noise to a share of each training batch, after Rusak et al. (2020, arXiv:2001.06057).
 
     Args:
@@ -31,19 +31,12 @@ class GaussianNoise(PixelCallback):
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(
-        self, share: float = 0.5, sigma: float = 0.1, mean: ChannelValues = None, std: ChannelValues = None
-    ) -> None:
-        check_not_negative(sigma=sigma)
-        super().__init__(share, mean, std)
-        self.sigma = sigma
-
     def change(self, pixels: Tensor) -> Tensor:
         """Add the noise to ``(N, C, H, W)`` pixels in [0, 1]."""
         return (pixels + self.sigma * torch.randn_like(pixels)).clamp(0, 1)
 
 
-class AugMix(ViewsCallback):
+class AugMix(AugMixArguments, ViewsCallback):
     """AugMix of Hendrycks et al. (2020, arXiv:1912.02781), with or without its consistency loss.
 
     Published is a severity of 3 and a consistency of 12: two mixtures of every image pass through the network beside
@@ -66,19 +59,10 @@ class AugMix(ViewsCallback):
         3
     """
 
-    def __init__(
-        self,
-        share: float = 1.0,
-        severity: int = 3,
-        jsd: float = 0.0,
-        mean: ChannelValues = None,
-        std: ChannelValues = None,
-    ) -> None:
-        if not 1 <= severity <= 10:
-            raise ValueError(f"severity must lie in 1..10, got {severity}")
-        check_not_negative(jsd=jsd)
-        super().__init__(share, 2 if jsd else 0, mean, std)
-        self.severity, self.jsd = severity, jsd
+    def __post_init__(self) -> None:
+        """Have two mixtures beside the batch where their divergence counts."""
+        super().__post_init__()
+        self.views = 2 if self.jsd else 0
 
     def change(self, pixels: Tensor) -> Tensor:
         """Mix each of ``(N, C, H, W)`` pixels in [0, 1]."""

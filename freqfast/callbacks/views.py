@@ -6,7 +6,8 @@ import torch
 from fastai.callback.training import GradientAccumulation
 from torch import Tensor
 
-from freqfast.callbacks.pixels import ChannelValues, PixelCallback
+from freqfast.callbacks.arguments import ChannelValues
+from freqfast.callbacks.pixels import PixelCallback
 from freqfast.spectral.tensors import at_least_float32
 
 __all__ = ["ViewsCallback"]
@@ -34,8 +35,13 @@ class ViewsCallback(PixelCallback):
     _views: Sequence[Tensor] = ()
 
     def __init__(self, share: float, views: int, mean: ChannelValues = None, std: ChannelValues = None) -> None:
-        super().__init__(share, mean, std)
-        self.views, self.passes_per_image = views, 1 + views
+        super().__init__(share, mean=mean, std=std)
+        self.views = views
+
+    @property
+    def passes_per_image(self) -> int:  # type: ignore[override]
+        """The batch and its views."""
+        return 1 + self.views
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
         """What training descends on: here the mean of the batch's loss and those of its views, given as predictions."""

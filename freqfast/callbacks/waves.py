@@ -2,15 +2,14 @@
 
 from torch import Tensor
 
-from freqfast.callbacks.pixels import ChannelValues
+from freqfast.callbacks.arguments import FourierBasisAugmentationArguments
 from freqfast.callbacks.views import ViewsCallback
-from freqfast.spectral.tensors import check_not_negative
 from freqfast.spectral.waves import add_planar_waves
 
 __all__ = ["FourierBasisAugmentation"]
 
 
-class FourierBasisAugmentation(ViewsCallback):
+class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback):
     """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.
 
     After the AFA of Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who train on each batch and on a copy of it
@@ -34,17 +33,10 @@ class FourierBasisAugmentation(ViewsCallback):
         1
     """
 
-    def __init__(
-        self,
-        share: float = 1.0,
-        strength: float = 10.0,
-        clean_too: bool = True,
-        mean: ChannelValues = None,
-        std: ChannelValues = None,
-    ) -> None:
-        check_not_negative(strength=strength)
-        super().__init__(share, int(clean_too), mean, std)
-        self.strength = strength
+    def __post_init__(self) -> None:
+        """Give each batch its unchanged copy."""
+        super().__post_init__()
+        self.views = int(self.clean_too)
 
     def change(self, pixels: Tensor) -> Tensor:
         """Add the waves to ``(N, C, H, W)`` pixels in [0, 1]."""

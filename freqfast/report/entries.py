@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from freqfast.analysis import AnalysisResult, filter_quality, find_analysis, list_analyses
-from freqfast.models.classifier import hash_weights
 from freqfast.robustness import CorruptionResult
 from freqfast.runs.run import Run, load_run
 from freqfast.spectra import Spectra
@@ -63,7 +62,7 @@ def load_entries(paths: Sequence[str | Path]) -> list[Entry]:
 
 def _load(path: str | Path, label: str) -> Entry:
     run = load_run(path)
-    weights = hash_weights(run.model)
+    weights = run.weights_sha256
     file = run.directory.evaluation
     if not file.is_file():
         reason = "; only a run itself measures the images that it holds out" if run.recipe.holdout else ""

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
@@ -67,6 +68,11 @@ class Run:
         """The trained model, in eval mode."""
         return self.stored.model
 
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hash of the model's weights."""
+        return hash_weights(self.model)
+
 
 def load_run(path: str | Path) -> Run:
     """Read a finished run's directory.
@@ -91,7 +97,7 @@ def load_run(path: str | Path) -> Run:
         environment=directory.read_environment(),
         stored=read_model(directory.model),
     )
-    if run.report.weights_sha256 not in (None, hash_weights(run.model)):
+    if run.report.weights_sha256 not in (None, run.weights_sha256):
         raise ValueError(f"{directory.report} is of another model than {directory.model}; put back the run's own")
     return run
 

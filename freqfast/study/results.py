@@ -167,13 +167,12 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
     if not directory.is_finished:
         return None
 
-    from freqfast.models.classifier import hash_weights
     from freqfast.runs.run import load_run  # torch: not for results that are in a file
 
     found = load_run(directory.path)
     if difference := run.difference(found.recipe):
         raise ValueError(f"{directory.path} {difference}; remove it, or rename the arm")
-    report, weights = replace(found.report, intervals=None, ece=None), hash_weights(found.model)
+    report, weights = replace(found.report, intervals=None, ece=None), found.weights_sha256
     groups = _groups(directory, weights, report)
     if c_bar and (measured := read_c_bar(directory)) is not None:
         if measured.weights_sha256 not in (None, weights):

@@ -1,11 +1,7 @@
 """The Learner that a recipe defines."""
 
-import inspect
-import typing
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import fastai.callback.schedule  # noqa: F401 (gives Learner its fit_one_cycle)
 import torch
@@ -18,6 +14,7 @@ from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
+from freqfast.callbacks.arguments import build_callback, check_callbacks
 from freqfast.compute.ranks import Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
@@ -25,7 +22,6 @@ from freqfast.models.build import ModelSpec, build_model
 from freqfast.models.sources import SourcedModel
 from freqfast.models.start import architecture, build_start, check_start
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.records import check_value
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
 from freqfast.spectral.modulation import effective_weight
@@ -49,31 +45,14 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         [GaussianNoise]
     """
     points = find_plugins("callbacks")
-    callbacks = []
+    check_callbacks(recipe.callbacks, points)
+    callbacks: list[Callback] = []
     for name, options in recipe.callbacks.items():
-        if name not in points:
-            raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(sorted(points))}")
         kind = load_plugin("callbacks", points[name])
         if not (isinstance(kind, type) and issubclass(kind, Callback)):
             raise ValueError(f"callback entry point {name!r} ({points[name].value}) is no class of fastai callbacks")
-        callbacks.append(_built(name, kind, options))
+        callbacks.append(build_callback(name, kind, options))
     return callbacks
-
-
-def _built(name: str, kind: type[Callback], options: Mapping[str, Any]) -> Callback:
-    parameters = inspect.signature(kind).parameters
-    try:
-        hints = typing.get_type_hints(kind.__init__)
-    except Exception:  # such as of a name that is imported for type checkers alone
-        hints = {}
-    for key in options:
-        if key not in parameters:
-            raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
-    values = {key: check_value(f"{name}.{key}", value, hints.get(key, Any)) for key, value in options.items()}
-    try:
-        return kind(**values)
-    except Exception as error:
-        raise ValueError(f"{name}: {error or type(error).__name__}") from None
 
 
 def try_settings(recipe: Recipe) -> None:

@@ -50,7 +50,7 @@ def write_outcome(
         learn.model,
         layer=recorder.layer,
         bands=recorder.bands,
-        n=recorder.points,
+        n=recorder.n,
         target=target,
         history=recorder.history(),
         provenance=_provenance(recipe, prepared.environment),

@@ -89,12 +89,15 @@ def test_layer_names_another_convolution(make_learner):
 
 UNFIT = {
     "purity that no 3x3 kernel reaches": (lambda: FrequencyProportion(PROPORTIONS, purity=0.99), r"purity .* 0\.99"),
-    "purity of one half": (lambda: FrequencyProportion(PROPORTIONS, purity=0.5), "purity must lie between 0.5"),
+    "purity of one half": (
+        lambda: FrequencyProportion(PROPORTIONS, purity=0.5),
+        "purity must be greater than 0.5",
+    ),
     "no such layer": (lambda: FrequencyProportion(PROPORTIONS, layer="stem"), "'stem' is not in the model"),
     "not a convolution": (lambda: SpectralModulation(layer="0.1"), "'0.1' is a BatchNorm2d"),
     "recorder's layer": (lambda: SpectrumRecorder(layer="stem"), "'stem' is not in the model"),
     "recorder's grid": (lambda: SpectrumRecorder(n=2), "n must be at least the kernel's size 3, got 2"),
-    "negative sigma": (lambda: SpectralModulation(sigma=-1), "sigma must be finite and not negative, got -1"),
+    "negative sigma": (lambda: SpectralModulation(sigma=-1), "sigma must be greater than or equal to 0, got -1"),
     "sum of proportions": (lambda: FrequencyProportion({"low": 0.8, "high": 0.4}), r"must sum to 1, got 1\.2"),
 }
 

@@ -1,5 +1,7 @@
 """The hard and the soft form of a proportion: filters in a subspace, and the penalty on what lies outside a band."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -57,10 +59,15 @@ def test_decay_lets_a_fit_diverge_as_it_does(make_learner):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strength": -1}, "strength must be finite and not negative, got -1"),
+        ({"strength": -1}, "strength must be greater than or equal to 0, got -1"),
         ({"band": "mid"}, "unknown band 'mid'; the bands are low, high"),
     ],
 )
 def test_wrong_arguments_of_decay(options, message):
     with pytest.raises(ValueError, match=message):
         SpectralDecay(**options)
+
+
+def test_signatures_show_plain_types():
+    parameters = inspect.signature(FrequencyProportion).parameters
+    assert (parameters["purity"].annotation, parameters["rank"].annotation) == (float | None, int | None)

@@ -102,7 +102,7 @@ def test_low_passes_of_the_layers_that_are_named(make_learner, strided):
     assert antialiased_layers(model) == ["0.4"]
     with pytest.raises(ValueError, match=r"layer '0\.0' is not a strided Conv2d"):
         make_learner(Antialiasing(["0.0"]), model=strided())
-    with pytest.raises(ValueError, match="kind must be one of triangle, flc, got 'box'"):
+    with pytest.raises(ValueError, match="kind must be 'triangle' or 'flc', got 'box'"):
         make_learner(Antialiasing(kind="box"), model=strided())
 
 

@@ -135,9 +135,9 @@ def test_an_unknown_normalisation_is_refused(make_learner, make_dls):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 0}, r"share must lie in \(0, 1\], got 0"),
-        ({"share": float("nan")}, r"share must lie in \(0, 1\], got nan"),
-        ({"noise": float("inf")}, "noise must be finite and not negative, got inf"),
+        ({"share": 0}, "share must be greater than 0, got 0"),
+        ({"share": float("nan")}, "share must be a finite number, got nan"),
+        ({"noise": float("inf")}, "noise must be a finite number, got inf"),
         ({"mean": [0.5]}, "mean and std go together"),
     ],
 )

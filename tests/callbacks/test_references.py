@@ -22,9 +22,9 @@ def test_noise_is_white_of_its_sigma_and_clamped():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GaussianNoise(sigma=-0.1), "sigma must be finite and not negative, got -0.1"),
-        (lambda: AugMix(severity=11), "severity must lie in 1..10, got 11"),
-        (lambda: AugMix(jsd=-1), "jsd must be finite and not negative, got -1"),
+        (lambda: GaussianNoise(sigma=-0.1), "sigma must be greater than or equal to 0, got -0.1"),
+        (lambda: AugMix(severity=11), "severity must be less than or equal to 10, got 11"),
+        (lambda: AugMix(jsd=-1), "jsd must be greater than or equal to 0, got -1"),
         (lambda: AugMix(mean=[0.5]), "mean and std go together"),
     ],
 )

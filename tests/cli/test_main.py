@@ -1,6 +1,7 @@
 """The program as a whole, in processes of its own, and wrong usage."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,10 @@ def test_help_names_the_commands_in_less_than_a_second():
         "evaluate absent --on-the-fly",
         "evaluate --merge absent.json",
         "run quickstart --data absent",
+        "run quickstart --set frequency_proportion.purity=2",
+        "run quickstart --set spectral_modulation.sgima=1",
+        "run quickstart --set lr=-1",
+        "finetune net.safetensors -o x.safetensors --set spectrum_perturbation.share=2",
         "run quickstart --data ~nosuchuser",
         "evaluate timm:resnet18 --on-the-fly --corruption rain",
         "corrupt absent --out c",
@@ -75,6 +80,37 @@ def test_answers_that_import_no_heavy_package(tmp_path, words):
         [sys.executable, "-c", HEAVY, *words.split()], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.stdout.splitlines()[-1] == "imported:"
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("setting", ["model='resnet81'", "model.widht=8", "model.width=4.0"])
+def test_a_wrong_model_is_refused_before_fastai_is_imported(tmp_path, setting):
+    words = [sys.executable, "-c", HEAVY, "run", "quickstart", "--set", setting]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert re.match("freqfast: (unknown model 'resnet81'; |model 'resnet18' with .* cannot be built )", result.stderr)
+    assert "fastai" not in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run quickstart",
+        "finetune net.safetensors -o x.safetensors",
+        "evaluate net.safetensors --on-the-fly",
+        "corrupt photos --out c",
+        "spectra net.safetensors -o x.h5",
+        "heatmap net.safetensors",
+    ],
+)
+def test_a_terminal_is_told_before_torch_is_imported(tmp_path, words):
+    (tmp_path / "net.safetensors").touch()
+    code = "import sys; sys.modules['torch'] = None; from freqfast.cli.main import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *words.split()], cwd=tmp_path, env=os.environ | {"FORCE_COLOR": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "import of torch halted" in result.stderr
+    assert "loading PyTorch" in result.stderr
 
 
 def test_a_closed_pipe_is_no_traceback():

@@ -12,6 +12,7 @@ from torch import nn
 from freqfast.spectra import SpectraHistory, measure_layers, measure_spectra
 from freqfast.spectra.h5 import read_spectra, write_spectra
 from freqfast.spectral.bands import Bands
+from tests.support.finished import write_run
 
 
 def blur_and_edge():
@@ -155,3 +156,29 @@ def test_refusals(refused, exported):
     assert "has no layer 'conv9'; its layers are 0" in refused("show", exported, "--layer", "conv9")
     exported.write_bytes(b"PK\3\4 a zip")
     assert f"{exported}: it is not an HDF5 file" in refused("show", exported)
+
+
+def test_a_run(call, place):
+    """Its accuracy comes first, then the spectra that it exported, which options ask for alone."""
+    write_run(place / "finished")
+    result = call("show", "finished")
+    assert result.code == 0, result.err
+    assert "clean accuracy" in result.out.partition("spectra.h5: layer ")[0]
+    for words in (("--json",), ("--filter", 0)):
+        assert call("show", "finished", *words).out == call("show", "finished/spectra.h5", *words).out
+
+
+def test_an_unfinished_run(call, refused, place):
+    """Its spectra are shown once they are written, since the evaluation that follows may take long."""
+    run = write_run(place / "a run")
+    (run / "report.json").unlink()
+    result = call("show", "a run")
+    assert result.code == 0, result.err
+    assert result.out.startswith("a run is not finished")
+    assert call("show", "a run", "--json").out.startswith("{")
+    (run / "spectra.h5").unlink()
+    assert "a run is not finished and has no spectra yet; go on with `freqfast run --resume 'a run'`" in refused(
+        "show", "a run"
+    )
+    (run / "recipe.toml").unlink()
+    assert "a run is no run directory: recipe.toml is missing" in refused("show", "a run")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.hostile import image_cases  # noqa: F401 (adds its own)
 from tests.hostile.cases import CASES
 from tests.hostile.conftest import Result, check
 

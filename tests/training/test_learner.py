@@ -87,4 +87,4 @@ LOW = {"proportions": {"low": 1.0}}
 def test_one_recorder_has_the_bands_that_are_enforced(small, callbacks, bands, layer, points):
     learn = build_learner(replace(TINY, batch_size=8, callbacks=callbacks), small, "cpu")
     (recorder,) = [cb for cb in learn.cbs if isinstance(cb, SpectrumRecorder)]
-    assert (recorder.bands.names, recorder.layer, recorder.points) == (bands, layer, points)
+    assert (recorder.bands.names, recorder.layer, recorder.n) == (bands, layer, points)

@@ -1,0 +1,59 @@
+"""What `freqfast evaluate` is given: models, or results of earlier evaluations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freqfast.cli.options import ModelOptions
+
+if TYPE_CHECKING:
+    from freqfast.models.sources import SourcedModel
+    from freqfast.robustness import CorruptionResult
+
+__all__ = ["is_result", "load_models", "load_result", "merge_results"]
+
+
+def is_result(text: str) -> bool:
+    """Whether a word names a result file."""
+    return Path(text).suffix == ".json"
+
+
+def load_result(path: str | Path) -> "CorruptionResult":
+    """Read a result file."""
+    from freqfast.robustness import CorruptionResult
+
+    return CorruptionResult.load(path)
+
+
+def merge_results(paths: Sequence[str], baseline: str | None) -> tuple["CorruptionResult", "CorruptionResult | None"]:
+    """What result files make together, and the baseline's results."""
+    if baseline is not None and not is_result(baseline):
+        raise ValueError(f"--merge evaluates nothing, so --baseline {baseline} must be a result file (--out)")
+
+    from freqfast.robustness import CorruptionResult
+
+    result = CorruptionResult.merge([(path, load_result(path)) for path in paths])
+    return result, None if baseline is None else load_result(baseline)
+
+
+def load_models(
+    options: ModelOptions, model: str, baseline: str | None, baseline_weights: Path | None
+) -> tuple[list["SourcedModel"], "CorruptionResult | None"]:
+    """The models to evaluate, with the baseline if that is one, else the baseline's results."""
+    from freqfast.models.sources import model_kind
+
+    if baseline is None:
+        return [options.load(model)], None
+    if is_result(baseline):
+        return [options.load(model)], load_result(baseline)
+    both = [(model, options), (baseline, options._replace(weights=baseline_weights))]
+    kinds = [model_kind(name) for name, _ in both]
+    downloads = [kind == "library" and own.weights is None for kind, (_, own) in zip(kinds, both, strict=True)]
+    sources = []
+    for (name, own), kind, download in zip(both, kinds, downloads, strict=True):
+        if kind == "ours" and set(kinds) != {"ours"}:  # the normalisation that is given is the other's
+            own = own._replace(mean=None, std=None)
+        if any(downloads) and not download:
+            own = own._replace(pretrained=False)
+        sources.append(own.load(name))
+    return sources, None

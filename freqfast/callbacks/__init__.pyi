@@ -1,0 +1,16 @@
+from .antialiasing import Antialiasing as Antialiasing
+from .batch_norm import BatchNormEstimation as BatchNormEstimation
+from .decay import SpectralDecay as SpectralDecay
+from .equalization import SpectrumEqualization as SpectrumEqualization
+from .modulation import SpectralModulation as SpectralModulation
+from .perturbation import SpectrumPerturbation as SpectrumPerturbation
+from .precision import AutoPrecision as AutoPrecision
+from .progress import EpochLog as EpochLog
+from .progress import FitProgress as FitProgress
+from .proportion import FrequencyProportion as FrequencyProportion
+from .recombination import AmplitudePhaseRecombination as AmplitudePhaseRecombination
+from .recombination import HybridAugment as HybridAugment
+from .recorder import SpectrumRecorder as SpectrumRecorder
+from .references import AugMix as AugMix
+from .references import GaussianNoise as GaussianNoise
+from .waves import FourierBasisAugmentation as FourierBasisAugmentation
