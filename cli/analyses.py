@@ -35,6 +35,7 @@ from freqfast.analysis.registry import list_analyses
 
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
+    from freqfast.compute.ranks import Ranks
     from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
     from freqfast.runs.directory import RunDirectory
@@ -154,11 +155,17 @@ def _analyse(
     precision: Precision = "auto",
 ) -> None:
     """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
+    from freqfast.compute.ranks import ALONE, current_ranks
     from freqfast.models.classifier import hash_weights
     from freqfast.records import plain
     from freqfast.runs.directory import find_run
     from freqfast.spectral.surgery import find_conv
 
+    ranks = current_ranks()
+    if not analysis.is_shared:
+        if not ranks.is_first:
+            return
+        ranks = ALONE
     analysis.check_options(own)
     check_output(out, FORMATS)
     check_model(context, model)
@@ -171,9 +178,12 @@ def _analyse(
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
     find_conv(source.model, own.get("layer"))
     if analysis.needs_images:  # all but the data has been checked before the data is sought
-        found = _measure(analysis, options.classifier(source), source, data, limit, own)
+        with ranks.leaving_on_error():
+            found = _measure(analysis, options.classifier(source), source, data, limit, own, ranks)
     else:
         found = analysis.run(model=source.model, **own)
+    if not ranks.is_first:
+        return
     found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
     kept = None if run is None else _keep(run, found)
     label = (run.path if run else Path(model)).resolve().name
@@ -191,7 +201,13 @@ def _analyse(
 
 
 def _measure(
-    analysis: "Analysis", classifier: "Classifier", source: "SourcedModel", data: str | None, limit: int, own: Any
+    analysis: "Analysis",
+    classifier: "Classifier",
+    source: "SourcedModel",
+    data: str | None,
+    limit: int,
+    own: dict[str, Any],
+    ranks: "Ranks",
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
     from freqfast.data.images import data_hash
@@ -200,8 +216,10 @@ def _measure(
     from freqfast.runs.run import load_run_data
 
     run = find_run(source.name)
+    if analysis.is_shared:
+        own = own | {"share": ranks.map}
     with interruptible(), progress_bar() as progress:
-        loaded = load_run_data(run, data, progress)
+        loaded = ranks.in_turn(lambda: load_run_data(run, data, progress))
         sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)
         check_fit(classifier, sample.images[:2], sample.labels, data or loaded.name, loaded.classes)
         found: ImageResult = analysis.run(

@@ -18,7 +18,6 @@ from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
-from freqfast.compute.ranks import Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.build import ModelSpec
@@ -146,24 +145,6 @@ def build_learner(
         cbs=[AutoPrecision(recipe.precision), *callbacks],
         path=path,
     )
-
-
-def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:
-    """Give a rank its part of each batch, and random numbers of its own.
-
-    Raises:
-        ValueError: If the batch cannot be split evenly, or there are fewer validation images than ranks.
-    """
-    if recipe.batch_size % ranks.count:
-        raise ValueError(
-            f"a batch_size of {recipe.batch_size} cannot be split evenly over {ranks.count} ranks; choose a multiple"
-        )
-    if len(learn.dls.valid_ds) < ranks.count:
-        raise ValueError(f"{len(learn.dls.valid_ds)} validation images are too few for {ranks.count} ranks")
-    for loader in learn.dls.loaders:
-        loader.part = (ranks.rank, ranks.count)
-    if not ranks.is_first:  # which draws as a single process does
-        set_seed((recipe.seed + 1_000_003 * ranks.rank) % 2**32)
 
 
 def fit_recipe(learn: Learner, recipe: Recipe) -> None:

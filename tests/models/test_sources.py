@@ -112,7 +112,7 @@ def test_torchvision(place):
 @pytest.fixture
 def caches(place, monkeypatch):
     """The folders in which torchvision and timm keep what they download, empty; and no connection."""
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
 
     def offline(*args, **kwargs):
         raise URLError("no connection")
@@ -162,6 +162,19 @@ def test_pretrained_weights_that_cannot_be_had(caches, spec, weights, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_model(spec, weights, pretrained=True)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_cannot_be_reached_is_tried_once(caches, monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", pytest.fail)  # between two tries
+    with pytest.raises(
+        ValueError, match=r"^the pretrained .* cannot be loaded \(Connect\w*: .*Connection refused\S*; "
+    ):
+        load_model("timm:resnet10t", pretrained=True)
+    assert not constants.HF_HUB_OFFLINE
+    assert not (caches / "hf").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Corrupted images as ImageNet-C has them: ``<corruption>/<severity>/<class>/<name>.JPEG``, of any number and size."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from freqfast.corruptions.tables import TableChoice
 from freqfast.data.image_files import ImageFiles, list_images
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Share
 from freqfast.records import differences
 from freqfast.robustness.archive.layout import MANIFEST, Manifest, read_manifest, write_manifest
 from freqfast.robustness.archive.writing import check_request, hash_images
@@ -39,6 +42,8 @@ def write_tree(
     frost_dir: str | Path | None = None,
     table: TableChoice = "auto",
     progress: Progress | None = None,
+    share: Share = map,
+    writes: bool = True,
 ) -> int:
     """Corrupt images into a tree of JPEG files of quality 85, as ImageNet-C is published.
 
@@ -55,6 +60,8 @@ def write_tree(
         frost_dir: Folder of the frost photographs.
         table: Whose parameters, see `freqfast.corruptions.find_table`.
         progress: Called as ``progress(done, total, message)``, in images.
+        share: Corrupts the images, see `freqfast.progress.Share`.
+        writes: Whether to write.
 
     Returns:
         How many files were written.
@@ -80,19 +87,24 @@ def write_tree(
     )
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(dict.fromkeys(names), severities))
-    with lock_folder(folder):
-        _begin(folder, wanted)
+    parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
+    with lock_folder(folder) if writes else nullcontext():
+        if writes:
+            _begin(folder, wanted)
         for number, (name, severity) in enumerate(cells):
             cell = folder / name / str(severity)
-            for label in classes:
+            for label in classes if writes else ():
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
             corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir, wanted.table)
-            for start in range(0, len(images), _BATCH):
-                part = slice(start, start + _BATCH)
-                written += _write_batch(cell, paths[part], corrupted[part])
+            batches = share(partial(_missing_files, cell, paths, corrupted), parts)
+            for part, files in zip(parts, batches, strict=True):
+                written += len(files)
+                for path, content in files.items() if writes else ():
+                    with replacing(cell / path) as temporary:
+                        temporary.write_bytes(content)
                 if progress:
-                    done = number * len(images) + min(start + _BATCH, len(images))
+                    done = number * len(images) + min(part.stop, len(images))
                     progress(done, len(cells) * len(images), f"{name} {severity}")
     return written
 
@@ -123,16 +135,16 @@ def _begin(folder: Path, wanted: Manifest) -> None:
         raise ValueError(f"{folder} was begun with {'; '.join(changed)}; keep its settings or choose another folder")
 
 
-def _write_batch(cell: Path, paths: Sequence[str], images: CorruptedImages) -> int:
-    """Write those files of a batch that are missing; all are corrupted together."""
+def _missing_files(cell: Path, paths: Sequence[str], images: CorruptedImages, part: slice) -> dict[str, bytes]:
+    """Contents of those files of a batch that are missing, by path; all are corrupted together."""
+    paths, files = paths[part], {}
     missing = [row for row, path in enumerate(paths) if not (cell / path).exists()]
-    if not missing:
-        return 0
-    pixels = np.asarray(images)
+    pixels = np.asarray(images[part]) if missing else np.empty(0)
     for row in missing:
-        with replacing(cell / paths[row]) as temporary:
-            Image.fromarray(pixels[row]).save(temporary, "JPEG", quality=_QUALITY, optimize=True)
-    return len(missing)
+        content = io.BytesIO()
+        Image.fromarray(pixels[row]).save(content, "JPEG", quality=_QUALITY, optimize=True)
+        files[paths[row]] = content.getvalue()
+    return files
 
 
 def is_tree(folder: str | Path) -> bool:
