@@ -36,6 +36,7 @@ from freqfast.files import write_text
 
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
+    from freqfast.compute.ranks import Ranks
     from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
     from freqfast.runs.directory import RunDirectory
@@ -161,10 +162,16 @@ def _analyse(
     class_list: ClassList = None,
 ) -> None:
     """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
+    from freqfast.compute.ranks import ALONE, current_ranks
     from freqfast.models.classifier import hash_weights
     from freqfast.runs.directory import find_run
     from freqfast.spectral.surgery import find_conv
 
+    ranks = current_ranks()
+    if not analysis.is_shared:
+        if not ranks.is_first:
+            return
+        ranks = ALONE
     analysis.check_options(own)
     check_output(out, FORMATS)
     check_model(context, model)
@@ -180,11 +187,14 @@ def _analyse(
     if analysis.needs_images:  # all but the data has been checked before the data is sought
         files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
         classifier = options.classifier(source)
-        found = _measure(analysis, classifier, source, data, limit, files, class_list, own)
+        with ranks.leaving_on_error():
+            found = _measure(analysis, classifier, source, data, limit, files, class_list, own, ranks)
         for note in notes:
             print_error(note)
     else:
         found = analysis.run(model=source.model, **own)
+    if not ranks.is_first:
+        return
     found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
     kept = None if run is None else _keep(run, found)
     label = (run.path if run else Path(model)).resolve().name
@@ -209,7 +219,8 @@ def _measure(
     limit: int,
     files: FileOptions,
     class_list: Path | None,
-    own: Any,
+    own: dict[str, Any],
+    ranks: "Ranks",
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
     import numpy as np
@@ -221,12 +232,14 @@ def _measure(
     from freqfast.runs.run import load_run_data
 
     run = find_run(source.name)
+    if analysis.is_shared:
+        own = own | {"share": ranks.map}
     with interruptible(), progress_bar() as progress:
         if files:
             sample, classes, _ = files.read(data, limit, progress)
             name, sha256 = Path(data or "").resolve().name, hash_images(sample)
         else:
-            loaded = load_run_data(run, data, progress)
+            loaded = ranks.in_turn(lambda: load_run_data(run, data, progress))
             sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
         if class_list is not None:

@@ -205,16 +205,13 @@ def evaluate(
             return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
 
         ranks = current_ranks()
-        place = ranks.device(device)
-        options = ModelOptions(
-            weights, pretrained, mean, std, classes, None if place is None else str(place), precision
-        )
+        options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
         with ranks.leaving_on_error():
             sources, rival = load_models(options, models[0], baseline, baseline_weights)
+            classifiers = [options.classifier(source) for source in sources]
             images, notes = ranks.in_turn(find_images)
             if on_the_fly and collection is not None and images.clean is not None:
                 chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
-            classifiers = [options.classifier(source) for source in sources]
             if trained is not None and images.classes is not None:
                 classifiers = [classifier.among(images.classes, trained) for classifier in classifiers]
             result, *others = evaluate_source(
@@ -223,8 +220,7 @@ def evaluate(
                 part,
                 progress,
                 command=typed_command(),
-                rank=(ranks.rank, ranks.count),
-                gather=ranks.gather,
+                share=ranks.map,
             )
     if not ranks.is_first:
         return

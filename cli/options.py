@@ -79,11 +79,12 @@ class ModelOptions(NamedTuple):
         return load_model(model, self.weights, mean, std, self.classes, self.pretrained)
 
     def classifier(self, source: "SourcedModel") -> "Classifier":
-        """A model, the baseline too, ready to classify images."""
+        """A model, the baseline too, ready to classify images on the device of this rank."""
         from freqfast.compute.precision import default_device
+        from freqfast.compute.ranks import current_ranks
         from freqfast.models.classifier import Classifier
 
-        device = self.device or default_device()
+        device = current_ranks().device(self.device) or default_device()
         return Classifier(
             source.model, source.mean, source.std, device, self.precision, name=source.name, classes=source.classes
         )

@@ -8,7 +8,7 @@ import typer
 
 __all__ = ["is_shared", "one_voice", "share_out"]
 
-_SHARED = {"run", "rerun", "evaluate"}
+_OF_THE_FIRST = {"recipes", "spectra", "show", "report", "merge", None}
 _ALONE = {
     "study": "a study starts the processes of its runs itself; call it without torchrun, such as with --slurm gpus=4",
     "finetune": "finetune trains in one process; call it without torchrun",
@@ -35,13 +35,16 @@ def one_voice() -> Iterator[None]:
 
 
 def share_out(command: str | None) -> None:
-    """End the ranks that a command has no work for: all but the first, unless it is one of those that share theirs.
+    """End all ranks but the first where a command is not shared; analyses see to that themselves.
+
+    Args:
+        command: Its name; None for an option alone.
 
     Raises:
         ValueError: If the command is not for several ranks.
         typer.Exit: On a rank without work.
     """
-    if not is_shared() or command in _SHARED:
+    if not is_shared() or command not in _OF_THE_FIRST | _ALONE.keys():
         return
     from freqfast.compute.ranks import current_ranks
 

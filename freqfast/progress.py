@@ -1,10 +1,10 @@
 """How long-running work reports its progress, and how it is asked to stop."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["Log", "Progress", "RunStoppedError", "Stop", "notebook_progress", "stopping"]
+__all__ = ["Log", "Progress", "RunStoppedError", "Share", "Stop", "notebook_progress", "stopping"]
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, message)``."""
@@ -14,6 +14,12 @@ Log = Callable[[str], object]
 
 Stop = Callable[[], int | None]
 """Returns the number of a signal if the work is to stop, else None."""
+
+Share = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+"""Called as ``share(act, jobs)`` for what ``act`` gives for each job, in order, as the builtin `map` does.
+
+`freqfast.compute.ranks.Ranks.map` does the jobs on several processes, all of which must call it.
+"""
 
 
 class RunStoppedError(OSError):

@@ -1,6 +1,6 @@
 """Band ablation: accuracy when the first layer's filters of a band, or a band of all its responses, are removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Layer, Seed, Table, check_shapes
-from freqfast.analysis.filtering import accuracy, filtered_images
+from freqfast.analysis.filtering import accuracy, image_filter
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, notebook_progress
+from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.records import Integers
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
@@ -93,6 +93,7 @@ def ablate_bands(
     layer: Layer = None,
     seed: Seed = 0,
     progress: Progress | None = None,
+    share: Share = map,
 ) -> Ablation:
     """Accuracy without each band's filters, and without each band in the response of every filter.
 
@@ -114,6 +115,7 @@ def ablate_bands(
         layer: Name of the convolution whose filters are removed; the first spatial one by default.
         seed: Seed of the random choices.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
+        share: Does the work, see `freqfast.progress.Share`.
 
     Returns:
         The accuracies by band.
@@ -134,37 +136,34 @@ def ablate_bands(
     classes = classify_filters(band_shares(effective_weight(conv).float().cpu(), bands)).numpy()
     members = [np.flatnonzero(classes == b) for b in range(len(bands))]
     rng = np.random.default_rng(seed)
-    total, done = len(bands) * (2 + CONTROLS) + 1, 0
-
-    def measure(model: Classifier, pixels: np.ndarray) -> float:
-        nonlocal done
-        found = accuracy(model, pixels, labels)
-        done += 1
-        if progress:
-            progress(done, total, "band ablation")
-        return found
-
-    def measure_without(rows: np.ndarray) -> float:
-        return measure(without_filters(classifier, rows, layer), images)
-
-    clean = measure(classifier, images)
-    filters = [measure_without(rows) for rows in members]
-    control = []
-    for rows in members:
-        draws = (rng.choice(len(classes), len(rows), replace=False) for _ in range(CONTROLS))
-        control.append(np.mean([measure_without(draw) for draw in draws]))
+    draws = [rng.choice(len(classes), len(rows), replace=False) for rows in members for _ in range(CONTROLS)]
     rho = radial_frequencies(*images.shape[1:3], half=True)
     upper = (*bands.edges[1:-1], np.inf)
     outside = [(rho < low) | (rho >= high) for low, high in zip(bands.edges, upper, strict=False)]
-    response = [measure(classifier, pixels) for pixels in filtered_images(images, outside)]
+    keep = image_filter(images)
+
+    def without(rows: np.ndarray) -> float:
+        return accuracy(without_filters(classifier, rows, layer), images, labels)
+
+    def kept(mask: np.ndarray) -> float:
+        return accuracy(classifier, keep(mask), labels)
+
+    jobs: list[tuple[Callable[[np.ndarray], float], np.ndarray]] = [(without, rows) for rows in [*members, *draws]]
+    jobs += [(kept, mask) for mask in outside]
+    found = []
+    for value in share(lambda job: job[0](job[1]), jobs):
+        found.append(value)
+        if progress:
+            progress(len(found), len(jobs), "band ablation")
+    filters, control, response = np.split(np.array(found), [len(bands), -len(bands)])
     return Ablation(
         bands=bands,
         layer=name,
         counts=np.array([len(rows) for rows in members]),
-        filters=np.array(filters),
-        control=np.array(control),
-        response=np.array(response),
-        clean=clean,
+        filters=filters,
+        control=control.reshape(len(bands), CONTROLS).mean(1),
+        response=response,
+        clean=accuracy(classifier, images, labels),
         images=len(images),
         seed=seed,
     )

@@ -179,6 +179,11 @@ class Analysis:
         return "images" in inspect.signature(self.run).parameters
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the function takes `share`, and so its work can be split over processes."""
+        return "share" in inspect.signature(self.run).parameters
+
+    @property
     def options(self) -> dict[str, inspect.Parameter]:
         """The function's parameters that are options of the command."""
         parameters = inspect.signature(self.run, eval_str=True).parameters

@@ -1,27 +1,31 @@
 """Images without some of their radial frequencies, and a classifier's accuracy on such images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import scipy.fft
 
 from freqfast.models.classifier import Classifier
 
-__all__ = ["accuracy", "filtered_images"]
+__all__ = ["accuracy", "image_filter"]
 
 
-def filtered_images(images: np.ndarray, keeps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Images ``(N, H, W, 3)`` once for each set of frequencies that is kept of them; their mean stays in all.
+def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives images ``(N, H, W, 3)`` with those frequencies alone that are kept of them; their mean stays in all.
 
-    A set is a mask ``(H, W // 2 + 1)`` over `freqfast.spectral.spectrum.radial_frequencies`. The result is not clamped,
-    which would put frequencies back that were taken out.
+    These are a mask ``(H, W // 2 + 1)`` over `freqfast.spectral.spectrum.radial_frequencies`. The result is not
+    clamped, which would put frequencies back that were taken out.
     """
     size = images.shape[1:3]
     spectrum = scipy.fft.rfft2(np.asarray(images, np.float32), axes=(1, 2))
-    for keep in keeps:
-        mask = np.array(keep, dtype=np.float32)
+
+    def keep(frequencies: np.ndarray) -> np.ndarray:
+        mask = np.array(frequencies, dtype=np.float32)
         mask[0, 0] = 1
-        yield scipy.fft.irfft2(spectrum * mask[None, :, :, None], s=size, axes=(1, 2))
+        filtered: np.ndarray = scipy.fft.irfft2(spectrum * mask[None, :, :, None], s=size, axes=(1, 2))
+        return filtered
+
+    return keep
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:

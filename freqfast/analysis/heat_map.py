@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Seed
 from freqfast.analysis.filtering import accuracy
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, notebook_progress
+from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.records import check_value
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
@@ -100,6 +100,7 @@ def fourier_heat_map(
     seed: Seed = 0,
     grid: Grid = 32,
     progress: Progress | None = None,
+    share: Share = map,
 ) -> HeatMap:
     """Error of a classifier under every Fourier basis perturbation (Yin et al., 2019, arXiv:1906.08988).
 
@@ -116,6 +117,7 @@ def fourier_heat_map(
         seed: Seed of the signs.
         grid: Frequencies along each axis at most.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
+        share: Does the work, see `freqfast.progress.Share`.
 
     Returns:
         The errors, on the plane of frequencies.
@@ -140,12 +142,18 @@ def fourier_heat_map(
     error = np.empty((rows, columns))
     pixels = np.asarray(images, np.float32)
     pairs = list(frequency_pairs(rows, columns))
-    for done, ((u, v), negative) in enumerate(pairs, 1):
+
+    def measure(pair: tuple[tuple[int, int], tuple[int, int]]) -> float:
+        u, v = pair[0]
         signs = 1 - 2 * np.random.default_rng((seed, u, v)).integers(0, 2, (count, 1, 1, 3))
         basis = fourier_basis(height, width, round(u * height / rows), round(v * width / columns))
         wave = (255 * norm * basis).astype(np.float32)
         perturbed = pixels + signs.astype(np.float32) * wave[None, :, :, None]
-        error[u, v] = error[negative] = 1 - accuracy(classifier, perturbed, labels)
+        return 1 - accuracy(classifier, perturbed, labels)
+
+    for done, (pair, found) in enumerate(zip(pairs, share(measure, pairs), strict=True), 1):
+        for frequency in pair:
+            error[frequency] = found
         if progress:
             progress(done, len(pairs), "Fourier heat map")
     return HeatMap(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Table, check_shapes
-from freqfast.analysis.filtering import accuracy, filtered_images
+from freqfast.analysis.filtering import accuracy, image_filter
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, notebook_progress
+from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.records import Floats
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import MAX_FREQUENCY, radial_frequencies
@@ -67,6 +67,7 @@ def frequency_reliance(
     labels: np.ndarray,
     cutoffs_cpp: Sequence[float] = CUTOFFS_CPP,
     progress: Progress | None = None,
+    share: Share = map,
 ) -> Reliance:
     """Accuracy on low-, high- and band-pass filtered images, by cut-off.
 
@@ -80,6 +81,7 @@ def frequency_reliance(
         labels: ``(N,)``.
         cutoffs_cpp: Cut-offs in cycles/pixel, increasing from 0 or more to below sqrt(0.5).
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
+        share: Does the work, see `freqfast.progress.Share`.
 
     Returns:
         The accuracies by cut-off.
@@ -104,9 +106,9 @@ def frequency_reliance(
         *(rho >= c for c in cutoffs),
         *((rho >= c) & (rho < upper) for c, upper in zip(cutoffs, (*cutoffs[1:], np.inf), strict=True)),
     ]
-    found = []
-    for filtered in filtered_images(images, masks):
-        found.append(accuracy(classifier, filtered, labels))
+    keep, found = image_filter(images), []
+    for value in share(lambda mask: accuracy(classifier, keep(mask), labels), masks):
+        found.append(value)
         if progress:
             progress(len(found), len(masks), "frequency reliance")
     low, high, band = np.split(np.array(found), 3)

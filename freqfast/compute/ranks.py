@@ -22,6 +22,7 @@ from freqfast.progress import RunStoppedError
 
 __all__ = ["ALONE", "Ranks", "current_ranks"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -42,8 +43,8 @@ class Ranks:
         local_rank: This process among those of its machine.
 
     Examples:
-        >>> Ranks().is_first, Ranks().gather("alone"), Ranks().largest(0, 3)
-        (True, ['alone'], (0, 3))
+        >>> Ranks().is_first, Ranks().gather("alone"), list(Ranks().map(abs, [-1, 2]))
+        (True, ['alone'], [1, 2])
     """
 
     rank: int = 0
@@ -91,6 +92,13 @@ class Ranks:
         found: list[Any] = [None] * self.count
         distributed.all_gather_object(found, value)
         return found
+
+    def map(self, act: Callable[[S], T], jobs: Sequence[S]) -> Iterator[T]:
+        """What `act` gives for each of the jobs, in order, on every rank; at a time each rank does one of them."""
+        for start in range(0, len(jobs), self.count):
+            some = jobs[start : start + self.count]
+            found = self.gather(act(some[self.rank]) if self.rank < len(some) else None)
+            yield from found[: len(some)]  # type: ignore[misc]
 
     def largest(self, *values: int) -> tuple[int, ...]:
         """The largest of what the ranks give, value by value."""

@@ -1,6 +1,7 @@
 """A model by its name and options: ours, one that an installed package registers, timm's or torchvision's."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -111,6 +112,8 @@ def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, Preprocessin
     """
     library, _, entry = name.partition(":")
     builder = _library_builder(library, entry)
+    if library == "timm":
+        builder = _hub_at_once()(builder)
     try:
         if library == "timm":
             model: Any = builder(pretrained=True, **options)
@@ -128,6 +131,24 @@ def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, Preprocessin
             "connection, pass a file of its weights"
         ) from None
     return channels_last(model), stated
+
+
+@contextmanager
+def _hub_at_once() -> Iterator[None]:
+    """Where the Hugging Face Hub cannot be reached take what is cached, or fail at once and not after a minute."""
+    from huggingface_hub import constants, get_session
+
+    unreachable, offline = None, constants.HF_HUB_OFFLINE
+    try:
+        get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:  # of whichever HTTP library it uses
+        unreachable, constants.HF_HUB_OFFLINE = error, True
+    try:
+        yield
+    except Exception as error:
+        raise unreachable or error from None
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:

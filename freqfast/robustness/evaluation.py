@@ -2,24 +2,21 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freqfast.models.classifier import Classifier, batches
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Share
 from freqfast.robustness.alexnet import is_imagenet
 from freqfast.robustness.cells import Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.result import CorruptionResult
 
-__all__ = ["check_fit", "evaluate_cells", "evaluate_source", "gather_cells"]
-
-Gather = Callable[[dict[Key, Outcomes]], list[dict[Key, Outcomes]]]
+__all__ = ["check_fit", "evaluate_cells", "evaluate_source"]
 
 
 def evaluate_cells(
@@ -65,8 +62,7 @@ def evaluate_source(
     progress: Progress | None = None,
     *,
     command: str | None = None,
-    rank: tuple[int, int] = (0, 1),
-    gather: Gather = lambda found: [found],
+    share: Share = map,
 ) -> list[CorruptionResult]:
     """Evaluate models on a source of images, each of which is read once for all models.
 
@@ -77,10 +73,9 @@ def evaluate_source(
         classifiers: The models; the first one's batch size is everyone's.
         source: The images.
         shard: Which part of the cells to evaluate.
-        progress: Called as ``progress(done, total, message)`` after each batch, in images of this rank.
+        progress: Called as ``progress(done, total, message)`` after each batch, in images.
         command: The shell command that evaluates, to be kept in the provenance.
-        rank: This process, from 0 on, and the number of those that evaluate together, each some of the cells.
-        gather: Gives what all of them have found, see `freqfast.compute.ranks.Ranks.gather`; all get the whole result.
+        share: Evaluates the cells, see `freqfast.progress.Share`.
 
     Returns:
         A result for each model, with its provenance.
@@ -107,38 +102,27 @@ def evaluate_source(
         check_fit(classifier, probe[:2], source.labels, source.name, source.classes)
     imagenet = is_imagenet(source.classes, *probe.shape[1:3])
     del probe  # it may hold a whole file in memory
-    shard_keys = source.keys[number - 1 :: shards]
-    keys = shard_keys[rank[0] :: rank[1]]
-    outcomes: list[dict[Key, Outcomes]] = [{} for _ in classifiers]
+    keys = source.keys[number - 1 :: shards]
     total = len(keys) * len(source.labels)
-    for before, cell in zip(count(0, len(source.labels)), source.cells(keys)):
-        key = (cell.corruption, cell.severity)
 
-        def step(done: int, before: int = before, message: str = key_text(key)) -> None:
+    def measure(key: Key) -> list[Outcomes]:
+        before = keys.index(key) * len(source.labels)
+
+        def step(done: int) -> None:
             if progress:
-                progress(before + done, total, message)
+                progress(before + done, total, key_text(key))
 
         step(0)
-        for of_model, found in zip(outcomes, _measure(classifiers, cell, step), strict=True):
-            of_model[key] = found
+        [cell] = source.cells([key])
+        return _measure(classifiers, cell, step)
+
+    by_model = zip(*share(measure, keys), strict=True)
     return [
         CorruptionResult(
-            gather_cells(of_model, shard_keys, gather), provenance=_provenance(classifier, source, command, imagenet)
+            dict(zip(keys, outcomes, strict=True)), provenance=_provenance(classifier, source, command, imagenet)
         )
-        for classifier, of_model in zip(classifiers, outcomes, strict=True)
+        for classifier, outcomes in zip(classifiers, by_model, strict=True)
     ]
-
-
-def gather_cells(found: Mapping[Key, Outcomes], keys: Sequence[Key], gather: Gather) -> dict[Key, Outcomes]:
-    """What all ranks have found together.
-
-    Args:
-        found: What this rank has found.
-        keys: All cells, in order.
-        gather: Gives what all ranks have found.
-    """
-    together = {key: outcomes for part in gather(dict(found)) for key, outcomes in part.items()}
-    return {key: together[key] for key in keys}
 
 
 def check_fit(

@@ -15,7 +15,6 @@ from fastai.torch_core import set_seed
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
 from freqfast.callbacks.arguments import build_callback, check_callbacks
-from freqfast.compute.ranks import Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.build import ModelSpec, build_model
@@ -144,24 +143,6 @@ def build_learner(
     )
     learn.normalisation = normalisation
     return learn
-
-
-def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:
-    """Give a rank its part of each batch, and random numbers of its own.
-
-    Raises:
-        ValueError: If the batch cannot be split evenly, or there are fewer validation images than ranks.
-    """
-    if recipe.batch_size % ranks.count:
-        raise ValueError(
-            f"a batch_size of {recipe.batch_size} cannot be split evenly over {ranks.count} ranks; choose a multiple"
-        )
-    if len(learn.dls.valid_ds) < ranks.count:
-        raise ValueError(f"{len(learn.dls.valid_ds)} validation images are too few for {ranks.count} ranks")
-    for loader in learn.dls.loaders:
-        loader.part = (ranks.rank, ranks.count)
-    if not ranks.is_first:  # which draws as a single process does
-        set_seed((recipe.seed + 1_000_003 * ranks.rank) % 2**32)
 
 
 def fit_recipe(learn: Learner, recipe: Recipe) -> None:

@@ -13,8 +13,8 @@ from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import write_model
 from freqfast.progress import Progress
 from freqfast.records import record_from, write_record
-from freqfast.robustness import CellSource, CorruptionResult, corrupted_source, evaluate_cells
-from freqfast.robustness.evaluation import gather_cells
+from freqfast.robustness import CellSource, CorruptionResult, Outcomes, corrupted_source, evaluate_cells
+from freqfast.robustness.cells import Key, key_text
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
@@ -115,6 +115,13 @@ def _evaluate(prepared: PreparedRun, progress: Progress | None, ranks: Ranks) ->
     learn = prepared.learn
     classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
     source = source_of_run(prepared.recipe, prepared.data, available())
-    mine = source.keys[ranks.rank :: ranks.count]
-    part = evaluate_cells(classifier, source.cells(mine), len(mine), progress)
-    return CorruptionResult(gather_cells(part.outcomes, source.keys, ranks.gather))
+
+    def measure(key: Key) -> Outcomes:
+        return evaluate_cells(classifier, source.cells([key]), total=1).outcomes[key]
+
+    outcomes = {}
+    for key, found in zip(source.keys, ranks.map(measure, source.keys), strict=True):
+        outcomes[key] = found
+        if progress:
+            progress(len(outcomes), len(source.keys), key_text(key))
+    return CorruptionResult(outcomes)

@@ -20,7 +20,7 @@ from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment, environment_differences
 from freqfast.runs.recipe import Recipe, differing_fields
 from freqfast.training.environment import describe_environment, threads
-from freqfast.training.learner import build_learner, filter_proportion, model_spec, split_training, try_settings
+from freqfast.training.learner import build_learner, filter_proportion, model_spec, try_settings
 from freqfast.training.loop import ResumableLearner
 
 __all__ = ["PreparedRun", "check_recipe", "prepare_run"]
@@ -88,6 +88,8 @@ def prepare_run(
                 f"{directory.path} was started with ranks {start.ranks}, here are {ranks.count}; go on with as many "
                 "processes as at its start"
             )
+    if ranks.count > 1:
+        from freqfast.training.ranks import split_training  # needs accelerate, which not everybody has
     if not directory.is_started:
         try_settings(recipe)  # before data is fetched
     device = ranks.device(device)

@@ -6,22 +6,21 @@ are drawn apart by rank, the noise of a `SpectralModulation` alike. BatchNorm no
 running statistics are the first rank's, as DistributedDataParallel has it; there is no SyncBatchNorm for the CPU.
 """
 
-from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 
 from freqfast.compute.ranks import Ranks
-from freqfast.runs.directory import RunDirectory
-from freqfast.training.preparation import PreparedRun, prepare_run
+from freqfast.runs.recipe import Recipe
 
 if find_spec("accelerate") is None:  # fastai.distributed fails without it, in other words
     raise ImportError("training on several ranks needs accelerate: pip install 'freqfast[distributed]'")
 
 from fastai.distributed import DistributedTrainer
+from fastai.learner import Learner
+from fastai.torch_core import set_seed
 
-__all__ = ["RankTrainer", "prepare_on_ranks"]
+__all__ = ["RankTrainer", "split_training"]
 
 
 class RankTrainer(DistributedTrainer):
@@ -49,26 +48,19 @@ class RankTrainer(DistributedTrainer):
             metric.total, metric.count = self.ranks.total(float(metric.total), metric.count)
 
 
-def prepare_on_ranks(
-    ranks: Ranks,
-    prepare_first: Callable[[], PreparedRun | None],
-    directory: RunDirectory,
-    data_path: str | Path | None,
-) -> PreparedRun | None:
-    """Prepare a run on all ranks: the first one reads or makes the directory, the others do as its files say.
-
-    Args:
-        ranks: The processes that train together.
-        prepare_first: What the first does; None if the run is finished.
-        directory: The run directory.
-        data_path: Where the data is, as the user said.
+def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:
+    """Give a rank its part of each batch, and random numbers of its own.
 
     Raises:
-        Exception: What went wrong on this rank; `RunStoppedError` if it was on another.
+        ValueError: If the batch cannot be split evenly, or there are fewer validation images than ranks.
     """
-    prepared = ranks.together(prepare_first if ranks.is_first else lambda: None)
-    start = ranks.share(None if prepared is None else (prepared.recipe, prepared.environment))
-    if start is None:
-        return None
-    recipe, environment = start
-    return ranks.together(lambda: prepared or prepare_run(recipe, directory, environment, data_path))
+    if recipe.batch_size % ranks.count:
+        raise ValueError(
+            f"a batch_size of {recipe.batch_size} cannot be split evenly over {ranks.count} ranks; choose a multiple"
+        )
+    if len(learn.dls.valid_ds) < ranks.count:
+        raise ValueError(f"{len(learn.dls.valid_ds)} validation images are too few for {ranks.count} ranks")
+    for loader in learn.dls.loaders:
+        loader.part = (ranks.rank, ranks.count)
+    if not ranks.is_first:  # which draws as a single process does
+        set_seed((recipe.seed + 1_000_003 * ranks.rank) % 2**32)

@@ -100,14 +100,12 @@ def run_recipe(
                 lock.enter_context(directory.created(chosen, prepared.environment))
             return prepared
 
-        if ranks.count == 1:
-            prepared = prepare()
-        else:
-            from freqfast.training.ranks import prepare_on_ranks
-
-            prepared = prepare_on_ranks(ranks, prepare, directory, data_path)
-        if prepared is None:
+        first = ranks.together(prepare if ranks.is_first else lambda: None)
+        start = ranks.share(None if first is None else (first.recipe, first.environment))
+        if start is None:
             return _finished(directory, ranks)
+        chosen, environment = start  # which the others take from the first one
+        prepared = ranks.together(lambda: first or prepare_run(chosen, directory, environment, data_path))
         policy = policy or CheckpointPolicy()
         keeper = FitKeeper(directory, _origin(prepared), policy, stop, lambda: check_readable(prepared.stored), ranks)
         log = log if log is not None and ranks.is_first else (lambda line: None)

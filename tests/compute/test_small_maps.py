@@ -172,10 +172,13 @@ def test_errors_of_conv2d_are_those_of_torch(wrong):
     assert messages[0] == messages[1]
 
 
-def test_convolutions_on_other_devices_stay():
-    with SmallMapConvolutions():
-        x, weight = (torch.zeros(s, device="meta", dtype=torch.bfloat16) for s in ((2, 128, 4, 4), (256, 128, 3, 3)))
-        assert F.conv2d(x, weight.requires_grad_(), padding=1).device.type == "meta"
+@pytest.mark.parametrize("options", [{"device": "meta", "dtype": torch.bfloat16}, {"dtype": torch.double}], ids=str)
+def test_convolutions_on_other_devices_and_in_float64_stay_under_autocast(options):
+    x, weight = (torch.zeros(shape, **options) for shape in ((2, 128, 4, 4), (256, 128, 3, 3)))
+    with torch.autocast("cpu", torch.bfloat16), SmallMapConvolutions():
+        output = F.conv2d(x, weight.requires_grad_(), padding=1)
+    assert (output.device, output.dtype) == (x.device, x.dtype)
+    assert not was_replaced(output)
 
 
 @pytest.mark.parametrize(
@@ -195,14 +198,6 @@ def test_models_with_large_convolutions_get_the_context_on_a_cpu_with_amx(model,
         monkeypatch.setattr("freqfast.compute.small_maps.cpu_has_amx", lambda amx=amx: amx)
         with torch.set_grad_enabled(gradients):
             assert isinstance(small_map_convolutions(model), SmallMapConvolutions) == (taken and amx)
-
-
-def test_convolutions_in_float64_stay_under_autocast():
-    x, weight = torch.randn(2, 128, 4, 4, dtype=torch.double), torch.randn(256, 128, 3, 3, dtype=torch.double)
-    with torch.autocast("cpu", torch.bfloat16), SmallMapConvolutions():
-        output = F.conv2d(x, weight.requires_grad_(), padding=1)
-    assert output.dtype == torch.double
-    assert not was_replaced(output)
 
 
 def test_a_resnet_under_autocast_has_the_same_gradients():

@@ -1,9 +1,9 @@
-import multiprocessing
 import sys
 
 import pytest
 
 from tests.faults import processes
+from tests.support.forked import SERVER
 from tests.support.tiny import TINY, outcome
 from tests.training.conftest import _no_data_around, tree, two_corruptions  # noqa: F401
 
@@ -22,12 +22,10 @@ def tell(capsys):
 @pytest.fixture(scope="session")
 def fork(tmp_path_factory):
     """Starts a function of `processes` in a process that a server forks quickly: it has imported everything."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["freqfast.cli.main", "freqfast.training", "tests.faults.processes"])
     cache = str(tmp_path_factory.mktemp("cache"))
 
     def fork(function, *words):
-        process = server.Process(target=function, args=(cache, *words))
+        process = SERVER.Process(target=function, args=(cache, *words))
         process.start()
         return process
 

@@ -10,6 +10,7 @@ import tempfile
 
 import pytest
 
+from freqfast.data import load_data
 from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
@@ -74,6 +75,7 @@ def writes(tree, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+        load_data("cifar10", tree)  # decoded, which writes into the cache
         names = watch_writes(patch)
         run_recipe(TINY, tmp_path_factory.mktemp("writes") / "run", tree, "cpu", policy=OFTEN)
     return names
@@ -95,6 +97,7 @@ def fill(place):
 def fill_up_at(number, tree, disk, reference, at_work):
     """A disk that is full just before the n-th file of a run is written; then there is room again."""
     out = disk("size=16m") / "run"
+    load_data("cifar10", tree)
     with pytest.MonkeyPatch.context() as patch:
         watch_writes(patch, lambda written: fill(out.parent) if written == number else None)
         with pytest.raises(OSError, match=r"No space left on device") as caught:

@@ -147,6 +147,19 @@ def test_pretrained_weights_that_cannot_be_had(library_caches, spec, weights, me
     assert "\n" not in str(caught.value)
 
 
+def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", pytest.fail)  # between two tries
+    with pytest.raises(
+        ValueError, match=r"^the pretrained .* cannot be loaded \(Connect\w*: .*Connection refused\S*; "
+    ):
+        load_model("timm:resnet10t", pretrained=True)
+    assert not constants.HF_HUB_OFFLINE
+    assert not (library_caches / "hf").exists()
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

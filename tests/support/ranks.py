@@ -1,6 +1,5 @@
-"""Several ranks of one task, each a process that is forked from a server which has imported everything."""
+"""Several ranks of one task, each a process of its own."""
 
-import multiprocessing
 import os
 import pickle
 import socket
@@ -9,12 +8,12 @@ import traceback
 import pytest
 import torch
 
+from tests.support.forked import SERVER
+
 
 @pytest.fixture(scope="session")
 def on_ranks(tmp_path_factory):
     """Calls a function of a module on two ranks and gives what each returned; where it raised, the exception."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["freqfast.cli.main", "freqfast.training.ranks", "tests.support.tiny"])
     folder = tmp_path_factory.mktemp("ranks")
 
     def on_ranks(function, *words, count=2, seconds=120):
@@ -27,7 +26,7 @@ def on_ranks(tmp_path_factory):
             answer.unlink(missing_ok=True)
             variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
             variables |= {"MASTER_ADDR": "127.0.0.1", "FREQFAST_CACHE": folder / "cache"}
-            processes.append(server.Process(target=_call, args=(variables, answer, function, words), daemon=True))
+            processes.append(SERVER.Process(target=_call, args=(variables, answer, function, words), daemon=True))
             processes[-1].start()
         for process in processes:
             process.join(seconds)

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -33,13 +35,23 @@ def small():
     return ImageData("noise", tuple("abcdefghij"), part, part)
 
 
-@pytest.fixture
-def unfinished(tree, tmp_path, two_corruptions):
-    """A run that was stopped one step into its second epoch."""
+@pytest.fixture(scope="session")
+def stopped_run(tree, tmp_path_factory):
+    """A run that was stopped one step into its second epoch; made once."""
     from freqfast.data import load_data
     from freqfast.training import RunStoppedError, run_recipe
 
-    load_data("cifar10", tree)  # decoded, so that stop functions are not asked while that happens
-    with pytest.raises(RunStoppedError):
-        run_recipe(tiny.TINY, tmp_path / "run", tree, "cpu", stop=tiny.stop_at(5))
-    return tmp_path / "run"
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(folder / "cache"))
+        patch.setattr("freqfast.training.environment._git_state", lambda: None)
+        load_data("cifar10", tree)  # decoded, so that stop functions are not asked while that happens
+        with pytest.raises(RunStoppedError):
+            run_recipe(tiny.TINY, folder / "run", tree, "cpu", stop=tiny.stop_at(5))
+    return folder / "run"
+
+
+@pytest.fixture
+def unfinished(stopped_run, tmp_path, two_corruptions):
+    """A copy of that run."""
+    return shutil.copytree(stopped_run, tmp_path / "run")

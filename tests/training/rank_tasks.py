@@ -12,10 +12,13 @@ from torch import nn
 from freqfast.compute.ranks import current_ranks
 from freqfast.data.dataloaders import CropFlip, dataloaders
 from freqfast.models.build import MODELS
+from freqfast.robustness.archive import trees, writing
 from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.spectral.surgery import unwrap
 from freqfast.training import RunStoppedError, learner, run_recipe
 from tests.support.tiny import TINY, stop_at
+
+STOPS = 1, 3  # within the first epoch's steps, and in its validation
 
 # Nothing in it is drawn apart by rank, nor depends on how a batch is split.
 ALIKE = replace(
@@ -89,15 +92,19 @@ def _refusal(recipe, out, tree):
 
 
 def train(folder, tree):
-    """A watched run, runs that are stopped and resumed, and refusals, after which the ranks can go on together."""
+    """Two watched runs, runs that are stopped and resumed, and refusals, after which the ranks can go on together."""
+    alike = watched_run(ALIKE, folder / "two", tree)
     seen = watched_run(TINY, folder / "whole", tree)
-    stops = {position: _stopped(folder / str(position), tree, position) for position in (1, 3, 4, 7)}
+    stops = {position: _stopped(folder / str(position), tree, position) for position in STOPS}
     refused = {
         "exists": _refusal(TINY, folder / "whole", tree),
         "batch": _refusal(replace(TINY, batch_size=15), folder / "odd", tree),
         "data": _refusal(TINY, folder / "lost", tree if current_ranks().is_first else tree / "nowhere"),
     }
-    return seen, stops, refused
+    with pytest.MonkeyPatch.context() as patch:
+        _let_the_second_fail(patch, "memory")
+        refused["memory"] = _refusal(TINY, folder / "full", tree)
+    return alike, seen, stops, refused
 
 
 class Failing(Callback):
@@ -115,19 +122,25 @@ class Failing(Callback):
             raise MemoryError
 
 
-def train_and_fail(out, tree, way):
-    """A run whose second rank fails in its third step."""
+def _let_the_second_fail(patch, way):
     build = learner.build_callbacks
     if not current_ranks().is_first:
-        learner.build_callbacks = lambda recipe: [*build(recipe), Failing(way)]
-    run_recipe(TINY, out, tree, "cpu")
+        patch.setattr(learner, "build_callbacks", lambda recipe: [*build(recipe), Failing(way)])
 
 
-def command(streams, *lines):
-    """Run command lines with both streams in a file for each rank; gives their exit codes."""
+def train_and_die(out, tree):
+    """A run whose second process is killed in its third step."""
+    _let_the_second_fail(pytest.MonkeyPatch(), "killed")
+    return _refusal(TINY, out, tree)
+
+
+def command(folder, *lines):
+    """Run command lines in a folder, with both streams in a file for each rank; gives their exit codes."""
     from freqfast.cli.main import main
 
-    handle, codes = os.open(streams / str(current_ranks().rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND), []
+    trees._BATCH, writing._CHUNK_BYTES = 3, 2000  # so that both have several parts of the images
+    os.chdir(folder)
+    handle, codes = os.open(str(current_ranks().rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND), []
     for line in lines:
         for standard in (1, 2):
             os.dup2(handle, standard)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from freqfast.runs.directory import RunDirectory
-from freqfast.training import RunStoppedError, run_recipe
+from freqfast.training import run_recipe
 from tests.support.ranks import on_ranks  # noqa: F401
 from tests.support.tiny import FILES, TINY, outcome
 from tests.training import rank_tasks
@@ -31,15 +31,26 @@ def rows(out):
     ]
 
 
+def files(folder):
+    """The contents of all files below a folder, by place, but for what the ranks have printed."""
+    places = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix]
+    return {place: (folder / place).read_bytes() for place in places}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-def test_two_ranks_train_as_one_process(on_ranks, tree, folder):  # noqa: F811
+@pytest.fixture(scope="module")
+def trained(on_ranks, tree, folder):  # noqa: F811
+    """What `rank_tasks.train` gives, by rank."""
+    return on_ranks(rank_tasks.train, folder, tree)
+
+
+def test_two_ranks_train_as_one_process(trained, tree, folder, two_corruptions):
     """But for the order of sums, where nothing is drawn apart and no BatchNorm takes statistics of a rank's part."""
-    (one,) = on_ranks(rank_tasks.watched_run, rank_tasks.ALIKE, folder / "one", tree, count=1)
-    both = on_ranks(rank_tasks.watched_run, rank_tasks.ALIKE, folder / "two", tree)
+    one, both = rank_tasks.watched_run(rank_tasks.ALIKE, folder / "one", tree), [alike for alike, *_ in trained]
     assert len(one["epochs"]) == 2
     for alone, first, second in zip(one["epochs"], *(rank["epochs"] for rank in both), strict=True):
         assert equal(first, second)
@@ -53,14 +64,8 @@ def test_two_ranks_train_as_one_process(on_ranks, tree, folder):  # noqa: F811
     assert reports[0]["accuracy"] == reports[1]["accuracy"]
 
 
-@pytest.fixture(scope="module")
-def trained(on_ranks, tree, folder):  # noqa: F811
-    """What `rank_tasks.train` gives, by rank."""
-    return on_ranks(rank_tasks.train, folder, tree)
-
-
 def test_ranks_agree_on_weights_and_draw_apart(trained, folder):
-    (first, *_), (second, *_) = trained
+    first, second = (seen for _, seen, *_ in trained)
     assert all(map(equal, first["epochs"], second["epochs"]))
     assert all(map(torch.equal, first["noise"], second["noise"]))
     assert len(first["noise"]) == 4
@@ -72,57 +77,73 @@ def test_ranks_agree_on_weights_and_draw_apart(trained, folder):
 
 
 def test_a_signal_to_one_rank_stops_all_and_the_resumed_run_has_the_same_bits(trained, folder):
-    for position, (signum, message) in trained[0][1].items():
+    first, second = (stops for *_, stops, _ in trained)
+    assert first == second
+    for position in rank_tasks.STOPS:
+        signum, message = first[position]
         assert signum == 15
         assert message.startswith("interrupted ")
-        assert trained[1][1][position] == (signum, message)
         assert outcome(folder / str(position)) == outcome(folder / "whole")
 
 
-def test_refusals_reach_all_ranks(trained, folder):
-    """On the first rank in the words of one process; the others learn which rank failed."""
-    first, second = trained[0][2], trained[1][2]
+def test_refusals_and_failures_reach_all_ranks(trained, folder):
+    """On the rank that fails in the words of one process; the other learns which one failed."""
+    first, second = (refused for *_, refused in trained)
     assert first["exists"].startswith("FileExistsError")
     assert first["batch"] == "ValueError: a batch_size of 15 cannot be split evenly over 2 ranks; choose a multiple"
     assert second["batch"] == f"RunStoppedError: rank 0: {first['batch'].partition(': ')[2]}"
     assert second["data"].startswith("FileNotFoundError")
     assert first["data"] == f"RunStoppedError: rank 1: {second['data'].partition(': ')[2]}"
     assert not (folder / "odd").exists()
+    assert second["memory"].startswith("RunStoppedError: out of memory after 1 epochs ")
+    assert first["memory"].startswith("RunStoppedError: rank 1: out of memory after 1 epochs ")
 
 
-@pytest.mark.parametrize(
-    ("way", "reason"), [("memory", "rank 1: out of memory after 1 epochs "), ("killed", "another rank has ended")]
-)
-def test_a_rank_that_fails_alone_ends_the_others(on_ranks, tree, tmp_path, way, reason):  # noqa: F811
-    first, second = on_ranks(rank_tasks.train_and_fail, tmp_path / "run", tree, way)
-    assert isinstance(first, RunStoppedError)
-    assert str(first).startswith(reason)
-    assert (second is None) == (way == "killed")
+def test_a_process_that_is_killed_ends_the_others(on_ranks, tree, tmp_path):  # noqa: F811
+    first, second = on_ranks(rank_tasks.train_and_die, tmp_path / "run", tree)
+    assert first.startswith("RunStoppedError: another rank has ended")
+    assert second is None
     with pytest.raises(ValueError, match=r"run was started with ranks 2, here are 1; go on with as many processes as"):
         run_recipe(TINY, tmp_path / "run", resume=True)
 
 
-def test_the_first_rank_alone_prints_and_writes(on_ranks, tree, tmp_path):  # noqa: F811
-    """Training and evaluation are shared; of another command the first rank does all, and a study starts its own."""
+def test_commands_share_their_work_and_the_first_rank_prints_and_writes(on_ranks, tree, tmp_path):  # noqa: F811
+    """What they leave is that of one process, bit for bit; a study starts ranks of its own."""
     out, sets = tmp_path / "run", ("model.width=8", "batch_size=16", "test_images=2", "lr=0.05", "epochs=1")
     train = f"run resnet18_cifar10.best --device cpu --data {tree} --out {out}"
     train += "".join(f" --set {setting}" for setting in sets)
-    evaluate = f"evaluate {out} --on-the-fly --corruption pixelate --corruption contrast --out {tmp_path}/"
-    lines = (train, f"{evaluate}two.json", "recipes", "study absent.toml", "finetune timm:x", f"run --resume {out}")
-    assert on_ranks(rank_tasks.command, tmp_path, *lines) == [[0, 0, 0, 2, 2, 0]] * 2
-    said = (tmp_path / "0").read_text()
+    corrupt = f"corrupt {tree} --severity 1 --severity 3 --severity 5 --corruption fog -o"
+    shared = (
+        f"evaluate {out} --on-the-fly --corruption pixelate --corruption contrast --out result.json",
+        f"{corrupt} stored --seed 4",
+        f"{corrupt} stored --seed 4 --corruption shot_noise",
+        f"{corrupt} jpeg --tree",
+        f"heatmap {out} --grid 4",
+        f"reliance {out}",
+        f"ablation {out}",
+        f"quality {out}",
+    )
+    alone = (f"{corrupt} stored", "recipes", "study absent.toml", "finetune timm:x", f"run --resume {out}")
+    (tmp_path / "two").mkdir()
+    assert on_ranks(rank_tasks.command, tmp_path / "two", train, *shared, *alone) == [[0] * 9 + [2, 0, 2, 2, 0]] * 2
+    said = (tmp_path / "two" / "0").read_text()
     for line in (
         "run directory: ",
         "mean over all measured",
+        "files written: 1, verified: 2",
+        "stored was begun with seed 4, not 0",
         "quickstart",
         "a study starts the processes of",
     ):
         assert line in said
     assert said.count("clean accuracy") == 2
-    assert (tmp_path / "1").read_text() == ""
-    assert on_ranks(rank_tasks.command, tmp_path, f"{evaluate}one.json", count=1) == [[0]]
-    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
-    assert one["provenance"].pop("command") != two["provenance"].pop("command")
+    assert (tmp_path / "two" / "1").read_text() == ""
+    (out / "analysis").rename(tmp_path / "two" / "analysis")
+    (tmp_path / "one").mkdir()
+    assert on_ranks(rank_tasks.command, tmp_path / "one", *shared, count=1) == [[0] * 8]
+    (out / "analysis").rename(tmp_path / "one" / "analysis")
+    one, two = (files(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 1 + 4 + 1 + 3 * 8 + 4
     assert one == two
 
 

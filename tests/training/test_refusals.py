@@ -137,6 +137,7 @@ def test_environment_that_was_edited(unfinished):
 
 
 def test_checkpoints_of_another_run(unfinished, tree, tmp_path):
+    load_data("cifar10", tree)  # before the stop function is asked
     with pytest.raises(RunStoppedError):
         run_recipe(replace(TINY, seed=1), tmp_path / "other", tree, "cpu", stop=stop_at(1))
     shutil.rmtree(unfinished / "checkpoints")

@@ -104,9 +104,15 @@ def test_other_recipes_stopped_within_the_first_epoch(tree, tmp_path, changes):
 
 
 def test_another_name_and_description_are_the_same_run(unfinished, reference):
-    run_recipe(replace(TINY, name="other", description="in better words"), unfinished, resume=True)
+    """Of which temporary files of a killed process are removed, and which is not repeated once it is finished."""
+    (unfinished / ".metrics.csv.abc.tmp").write_text("half")
+    (unfinished / "checkpoints" / ".000009-00000000.x.tmp").write_text("half")
+    first = run_recipe(replace(TINY, name="other", description="in better words"), unfinished, resume=True)
     assert outcome(unfinished) == reference[0]
     assert load_run(unfinished).recipe == TINY  # those of the start stay
+    before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")}
+    assert run_recipe(TINY, unfinished, resume=True).report == first.report
+    assert {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")} == before
 
 
 def test_stopped_in_a_validation_that_changes_state(tree, tmp_path, monkeypatch, reference):
@@ -145,20 +151,6 @@ def test_saved_positions_follow_the_policy(tree, tmp_path, monkeypatch, referenc
     assert (
         outcome(run_recipe(TINY, tmp_path / "run", tree, "cpu", policy=CheckpointPolicy(epochs=5)).path) == reference[0]
     )
-
-
-def test_finished_run_is_read_not_repeated(unfinished):
-    first = run_recipe(TINY, unfinished, resume=True)
-    before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")}
-    assert run_recipe(TINY, unfinished, resume=True).report == first.report
-    assert {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")} == before
-
-
-def test_temporary_files_of_a_killed_process_are_removed(unfinished):
-    (unfinished / ".metrics.csv.abc.tmp").write_text("half")
-    (unfinished / "checkpoints" / ".000009-00000000.x.tmp").write_text("half")
-    run_recipe(TINY, unfinished, resume=True)
-    assert not list(unfinished.rglob(".*"))
 
 
 def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):

@@ -5,11 +5,15 @@ severities, the least first; ``labels.npy``, their labels, block by block; and `
 has all five severities and no manifest.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from freqfast import __version__
@@ -17,7 +21,18 @@ from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.tables import Table
 from freqfast.records import read_record, write_record
 
-__all__ = ["LABELS", "MANIFEST", "Manifest", "StoredFile", "block", "images_file", "read_manifest", "write_manifest"]
+__all__ = [
+    "LABELS",
+    "MANIFEST",
+    "Manifest",
+    "StoredFile",
+    "block",
+    "find_fault",
+    "images_file",
+    "read_manifest",
+    "write_array",
+    "write_manifest",
+]
 
 LABELS = "labels.npy"
 MANIFEST = "manifest.json"
@@ -117,3 +132,30 @@ def read_manifest(folder: str | Path) -> Manifest | None:
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Write the manifest into its folder, whole or not at all."""
     write_record(Path(folder) / MANIFEST, replace(manifest, freqfast=__version__))
+
+
+def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> StoredFile:
+    """Stream an array into a .npy file.
+
+    Written by plain calls: a disk that fills is an error here, where under a memory map it would kill the process.
+    """
+    header = io.BytesIO()
+    layout = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, layout)
+    digest = hashlib.sha256(header.getbuffer())
+    with path.open("wb") as file:
+        file.write(header.getbuffer())
+        for part in parts:
+            content = np.ascontiguousarray(part).data
+            digest.update(content)
+            file.write(content)
+        return StoredFile(digest.hexdigest(), file.tell(), shape, __version__, None)
+
+
+def find_fault(path: Path, entry: StoredFile) -> str | None:
+    """What is wrong with a file, if anything."""
+    size = path.stat().st_size
+    if size != entry.bytes:
+        return f"it had {size} bytes, not {entry.bytes}"
+    with path.open("rb") as file:
+        return None if hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256 else "its content had changed"

@@ -1,8 +1,11 @@
 """Corrupted images as ImageNet-C has them: ``<corruption>/<severity>/<class>/<name>.JPEG``, of any number and size."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from freqfast.corruptions.tables import TableChoice
 from freqfast.data.image_files import ImageFiles, Interpolation, list_images
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Share
 from freqfast.records import differences
 from freqfast.robustness.archive.layout import MANIFEST, Manifest, read_manifest, write_manifest
 from freqfast.robustness.archive.writing import check_request, hash_images
@@ -39,6 +42,8 @@ def write_tree(
     frost_dir: str | Path | None = None,
     table: TableChoice = "auto",
     progress: Progress | None = None,
+    share: Share = map,
+    writes: bool = True,
 ) -> int:
     """Corrupt images into a tree of JPEG files of quality 85, as ImageNet-C is published.
 
@@ -56,6 +61,8 @@ def write_tree(
         frost_dir: Folder of the frost photographs.
         table: Whose parameters, see `freqfast.corruptions.find_table`.
         progress: Called as ``progress(done, total, message)``, in images.
+        share: Corrupts the images, see `freqfast.progress.Share`.
+        writes: Whether to write.
 
     Returns:
         How many files were written.
@@ -81,27 +88,33 @@ def write_tree(
     )
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(dict.fromkeys(names), severities))
-    with lock_folder(folder):
-        manifest = _begin(folder, wanted)
+    parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
+    with lock_folder(folder) if writes else nullcontext():
+        manifest = _begin(folder, wanted) if writes else wanted
         for number, (name, severity) in enumerate(cells):
             cell, key = folder / name / str(severity), f"{name}/{severity}"
-            finished = key in manifest.cells
-            if finished and _hash_files(cell, paths) == manifest.cells[key]:
+            # Asked of the first process alone, and told to all.
+            [is_intact] = share(partial(_is_intact, cell, paths), [manifest.cells.get(key)])
+            if is_intact:
                 if progress:
                     progress((number + 1) * len(images), len(cells) * len(images), f"{name} {severity} is there")
                 continue
-            for label in classes:
+            for label in classes if writes else ():
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
             corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir, wanted.table)
-            for start in range(0, len(images), _BATCH):
-                part = slice(start, start + _BATCH)
-                written += _write_batch(cell, paths[part], corrupted[part], keep=not finished)
+            batches = share(partial(_new_files, cell, paths, corrupted, is_intact is None), parts)
+            for part, files in zip(parts, batches, strict=True):
+                written += len(files)
+                for path, content in files.items() if writes else ():
+                    with replacing(cell / path) as temporary:
+                        temporary.write_bytes(content)
                 if progress:
-                    done = number * len(images) + min(start + _BATCH, len(images))
+                    done = number * len(images) + min(part.stop, len(images))
                     progress(done, len(cells) * len(images), f"{name} {severity}")
-            manifest = replace(manifest, cells={**manifest.cells, key: _hash_files(cell, paths)})
-            write_manifest(folder, manifest)
+            if writes:
+                manifest = replace(manifest, cells={**manifest.cells, key: _hash_files(cell, paths)})
+                write_manifest(folder, manifest)
     return written
 
 
@@ -141,16 +154,24 @@ def _begin(folder: Path, wanted: Manifest) -> Manifest:
     return there or wanted
 
 
-def _write_batch(cell: Path, paths: Sequence[str], images: CorruptedImages, keep: bool) -> int:
-    """Write the files of a batch, all or, to keep what is there, those that are missing; all are corrupted together."""
+def _is_intact(cell: Path, paths: Sequence[str], sha256: str | None) -> bool | None:
+    """Whether the files of a cell have the hash of the manifest; None if it has none, since they are not finished."""
+    return None if sha256 is None else _hash_files(cell, paths) == sha256
+
+
+def _new_files(cell: Path, paths: Sequence[str], images: CorruptedImages, keep: bool, part: slice) -> dict[str, bytes]:
+    """Contents of the files of a batch by path, all or, to keep what is there, those that are missing.
+
+    All images of the batch are corrupted together.
+    """
+    paths, files = paths[part], {}
     missing = [row for row, path in enumerate(paths) if not (keep and (cell / path).exists())]
-    if not missing:
-        return 0
-    pixels = np.asarray(images)
+    pixels = np.asarray(images[part]) if missing else np.empty(0)
     for row in missing:
-        with replacing(cell / paths[row]) as temporary:
-            Image.fromarray(pixels[row]).save(temporary, "JPEG", quality=_QUALITY, optimize=True)
-    return len(missing)
+        content = io.BytesIO()
+        Image.fromarray(pixels[row]).save(content, "JPEG", quality=_QUALITY, optimize=True)
+        files[paths[row]] = content.getvalue()
+    return files
 
 
 def is_tree(folder: str | Path) -> bool:

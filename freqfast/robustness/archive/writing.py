@@ -1,35 +1,33 @@
 """Corrupting a test set into a folder, file by file."""
 
 import hashlib
-import io
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast import __version__
 from freqfast.corruptions.batch import MIN_SIDE, corrupt
 from freqfast.corruptions.photographs import find_photographs, photographs_sha256, read_photograph
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.corruptions.tables import TableChoice, find_table
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
-from freqfast.progress import Progress
+from freqfast.progress import Progress, Share
 from freqfast.records import differences
 from freqfast.robustness.archive.layout import (
     LABELS,
     MANIFEST,
     Manifest,
-    StoredFile,
+    find_fault,
     images_file,
     read_manifest,
+    write_array,
     write_manifest,
 )
 
@@ -66,6 +64,8 @@ def write_archive(
     frost_dir: str | Path | None = None,
     table: TableChoice = "auto",
     progress: Progress | None = None,
+    share: Share = map,
+    writes: bool = True,
 ) -> WrittenArchive:
     """Corrupt a test set into a folder, see `freqfast.robustness.archive.layout`.
 
@@ -84,6 +84,8 @@ def write_archive(
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
         table: Whose parameters, see `freqfast.corruptions.find_table`; the manifest has the one that was taken.
         progress: Called as ``progress(done, total, message)``: files while verifying, then images.
+        share: Corrupts the images, see `freqfast.progress.Share`; it is asked once.
+        writes: Whether to read and write the folder; else only jobs that come by `share` are done.
 
     Raises:
         ValueError: If a setting makes no sense, is not the one that the folder was begun with, if a label has no class,
@@ -108,12 +110,28 @@ def write_archive(
         classes=None if classes is None else tuple(classes),
         table=find_table(table, *used.images.shape[1:3]),
     )
+
+    def make(job: tuple[str, int, slice]) -> NDArray[np.uint8]:
+        name, severity, some = job
+        part, index = np.asarray(used.images[some]), np.arange(some.start, some.stop)
+        try:
+            return corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir, table=wanted.table)
+        except OSError as error:  # of a file of its own, not of the one that is written
+            raise ValueError(f"corruption {name!r} cannot be computed: {error}") from error
+
+    def blocks(made: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+        return iter(share(make, list(product(made, wanted.severities, _chunks(used.images)))))
+
+    if not writes:
+        for _ in blocks(()):
+            pass
+        return WrittenArchive((), (), {})
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
     with _explained(folder / MANIFEST):
         folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
-        return _fill(folder, wanted, used, names, frost_dir, progress or (lambda done, total, message: None))
+        return _fill(folder, wanted, used, names, frost_dir, blocks, progress or (lambda done, total, message: None))
 
 
 def check_request(
@@ -174,9 +192,10 @@ def _fill(
     images: ImageSet,
     names: Sequence[str],
     frost_dir: str | Path | None,
+    blocks: Callable[[Sequence[str]], Iterator[NDArray[np.uint8]]],
     progress: Progress,
 ) -> WrittenArchive:
-    """Verify what the folder has of the wanted files and make the others; the folder must be locked."""
+    """Verify what the folder has of the wanted files and make the others, of `blocks`; the folder must be locked."""
     corruption_of = {images_file(name): name for name in names}
     files = [LABELS, *corruption_of]
     photographs = photographs_sha256(frost_dir) if "frost" in names else None
@@ -186,25 +205,23 @@ def _fill(
     damaged: dict[str, str] = {}
     for done, file in enumerate(present):
         progress(done, len(present), f"verifying {file}")
-        if fault := _fault(folder / file, manifest.files[file]):
+        if fault := find_fault(folder / file, manifest.files[file]):
             damaged[file] = fault
     verified = tuple(file for file in present if file not in damaged)
     written = tuple(file for file in files if file not in verified)
 
-    rows = len(images) * len(wanted.severities)
-    total, done = rows * sum(file != LABELS for file in written), 0
+    made = [corruption_of[file] for file in written if file != LABELS]
+    corrupted = blocks(made)
+    rows, done = len(images) * len(wanted.severities), 0
 
-    def corrupted(name: str) -> Iterator[NDArray[np.uint8]]:
+    def of_file(name: str) -> Iterator[NDArray[np.uint8]]:
         nonlocal done
-        for severity, some in product(wanted.severities, _chunks(images.images)):
-            progress(done, total, f"{name} {severity}")
-            part, index = np.asarray(images.images[some]), np.arange(some.start, some.stop)
-            try:
-                yield corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir, table=wanted.table)
-            except OSError as error:  # of a file of its own, not of the one that is written
-                raise ValueError(f"corruption {name!r} cannot be computed: {error}") from error
+        for severity, _ in product(wanted.severities, _chunks(images.images)):
+            progress(done, rows * len(made), f"{name} {severity}")
+            part = next(corrupted)
+            yield part
             done += len(part)
-        progress(done, total, name)
+        progress(done, rows * len(made), name)
 
     for file in written:
         remove_temporaries(folder, file)
@@ -212,10 +229,10 @@ def _fill(
             if file == LABELS:
                 dtype = np.min_scalar_type(max(255, int(images.labels.max())))  # uint8 where that will do, as published
                 labels = np.tile(images.labels.astype(dtype), len(wanted.severities))
-                entry = _write(temporary, dtype, (rows,), [labels])
+                entry = write_array(temporary, dtype, (rows,), [labels])
             else:
                 shape = (rows, *images.images.shape[1:])
-                entry = _write(temporary, np.dtype(np.uint8), shape, corrupted(corruption_of[file]))
+                entry = write_array(temporary, np.dtype(np.uint8), shape, of_file(corruption_of[file]))
             if file == images_file("frost"):
                 entry = replace(entry, photographs=photographs)
             # Entered before the file has its name: if the process is stopped in between, the file is made again, while
@@ -257,24 +274,6 @@ def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> s
     return "other photographs of frost" if frost and photographs and frost.photographs != photographs else ""
 
 
-def _write(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> StoredFile:
-    """Stream an array into a .npy file.
-
-    Written by plain calls: a disk that fills is an error here, where under a memory map it would kill the process.
-    """
-    header = io.BytesIO()
-    layout = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, layout)
-    digest = hashlib.sha256(header.getbuffer())
-    with path.open("wb") as file:
-        file.write(header.getbuffer())
-        for part in parts:
-            content = np.ascontiguousarray(part).data
-            digest.update(content)
-            file.write(content)
-        return StoredFile(digest.hexdigest(), file.tell(), shape, __version__, None)
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Say of an error of the file system which file it stopped, and how to go on."""
@@ -285,15 +284,6 @@ def _explained(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror or error}); what is finished stays, and the same call goes on "
             "from there"
         ) from None
-
-
-def _fault(path: Path, entry: StoredFile) -> str | None:
-    """What is wrong with a file, if anything."""
-    size = path.stat().st_size
-    if size != entry.bytes:
-        return f"it had {size} bytes, not {entry.bytes}"
-    with path.open("rb") as file:
-        return None if hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256 else "its content had changed"
 
 
 def _chunks(images: NDArray[np.uint8]) -> list[slice]:

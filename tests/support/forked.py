@@ -1,0 +1,6 @@
+"""Processes that start in no time: a server has imported what they need, and forks them."""
+
+import multiprocessing
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["freqfast.cli.main", "freqfast.training.ranks", "tests.support.tiny"])
