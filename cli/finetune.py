@@ -68,8 +68,8 @@ def finetune(
     check_model(context, model)
 
     from freqfast.data.loading import load_place
-    from freqfast.models.file import read_model, write_model
-    from freqfast.models.sources import model_kind
+    from freqfast.models.file import write_model
+    from freqfast.models.sources import load_stored, model_kind
     from freqfast.models.state_dicts import save_state
 
     source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
@@ -78,7 +78,7 @@ def finetune(
 
         tuned = fine_tune(source, chosen, load_place(data, progress), keep, device, progress)
     if model_kind(model) == "ours":
-        stored = replace(read_model(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
+        stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
         write(out, lambda path: write_model(path, stored))
     else:
         write(out, lambda path: save_state(path, tuned.model))

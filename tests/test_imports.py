@@ -15,7 +15,7 @@ PUBLIC_NAMES = (
     "Bands", "power_spectrum", "frequencies", "band_shares", "frequency_proportion", "project_filters",
     "SpectralConv2d", "effective_weight", "apply_modulation", "bake_modulation", "FrequencyProportion",
     "SpectralModulation", "SpectrumEqualization", "SpectrumEqualizer", "SpectrumPerturbation", "SpectrumRecorder",
-    "apply_equalization", "remove_equalization", "load_weights",
+    "apply_equalization", "remove_equalization", "load_weights", "load_model",
     "Recipe", "find_recipe", "run_recipe", "load_run", "write_spectra", "read_spectra", "__version__",
     "analyse", "corrupt", "evaluate",
 )  # fmt: skip
