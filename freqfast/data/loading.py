@@ -8,7 +8,7 @@ from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
 from freqfast.data.stored import load_stored
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 
 __all__ = ["DataSource", "data_names", "load_data", "load_place"]
 
@@ -52,7 +52,7 @@ def load_data(name: str, place: str | Path | None = None, progress: Progress | N
         raise FileNotFoundError(
             f'{place} is the name of a data set, not a place; a recipe takes it by data = "{place}"'
         )
-    path = None if place is None else Path(place)
+    path, progress = None if place is None else Path(place), progress or notebook_progress()
     if (load := _BUILT_IN.get(name)) is not None:
         return load(path, progress)
     return _load_registered(name, path, progress)

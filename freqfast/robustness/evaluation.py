@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from freqfast.models.classifier import Classifier, batches
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.cells import Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
@@ -108,6 +108,7 @@ def evaluate_source(
     shard_keys = source.keys[number - 1 :: shards]
     keys = shard_keys[rank[0] :: rank[1]]
     outcomes: list[dict[Key, Outcomes]] = [{} for _ in classifiers]
+    progress = progress or notebook_progress()
     total = len(keys) * len(source.labels)
     for before, cell in zip(count(0, len(source.labels)), source.cells(keys)):
         key = (cell.corruption, cell.severity)
