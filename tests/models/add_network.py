@@ -52,7 +52,7 @@ def add(runs: dict[str, RunDirectory], commit: str) -> None:
         card = Card(
             description=recipe.description,
             recipe=recipe.name,
-            width=recipe.model_options["width"],
+            width=read_model(run.model).model.conv1.out_channels,
             epochs=recipe.epochs,
             seed=recipe.seed,
             commit=commit,
