@@ -83,8 +83,8 @@ def finetune(
 
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
         from freqfast.data.loading import load_place
-        from freqfast.models.file import read_model, write_model
-        from freqfast.models.sources import model_kind
+        from freqfast.models.file import write_model
+        from freqfast.models.sources import load_stored, model_kind
         from freqfast.models.state_dicts import save_state
 
         source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
@@ -97,7 +97,7 @@ def finetune(
         images = files.read_both(data, class_list) if files else load_place(data, progress)
         tuned = fine_tune(source, chosen, images, keep, device, progress)
     if model_kind(model) == "ours":
-        stored = replace(read_model(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
+        stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
         write(out, lambda path: write_model(path, stored))
     else:
         write(out, lambda path: save_state(path, tuned.model))

@@ -11,6 +11,7 @@ from freqfast.cli.corrupt import corrupt
 from freqfast.cli.errors import environment_fails, one_line_warnings, print_error
 from freqfast.cli.evaluate import evaluate
 from freqfast.cli.finetune import finetune
+from freqfast.cli.models import models
 from freqfast.cli.ranks import one_voice, share_out
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (recipes, run, rerun, finetune, evaluate, corrupt, spectra, show, study):
+for command in (recipes, models, run, rerun, finetune, evaluate, corrupt, spectra, show, study):
     app.command(cls=Command)(command)
 for name, (_, line) in OURS.items():
     app.command(name, cls=AnalysisCommand, help=line)(lambda: None)  # the analysis has the function

@@ -32,7 +32,10 @@ __all__ = [
     "refuse_frost_dir",
 ]
 
-SOURCES = "a run directory, our .safetensors, timm:NAME, torchvision:NAME, package.module:callable or file.py:callable"
+SOURCES = (
+    "a run directory, our .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
+    "file.py:callable"
+)
 KINDS = f"{SOURCES[0].upper()}{SOURCES[1:]} (imported and called: it runs code, so name what you trust)."
 COLLECTIONS = {"c": "CIFAR-10-C's 19", "bar": "CIFAR-10-C-bar's 10"}
 Collection = Literal["c", "bar"]
@@ -124,9 +127,13 @@ def check_model(context: typer.Context, *models: str) -> None:
 
     Raises:
         FileNotFoundError: If one is not there.
-        ValueError: If all have their classes.
+        ValueError: If the zoo has it not, or all have their classes.
     """
+    from freqfast.models.zoo import PREFIX, network_path
+
     for model in models:
+        if model.startswith(PREFIX) and not Path(model).exists():
+            network_path(model.removeprefix(PREFIX))
         if ":" not in model:
             check_exists(model, SOURCES)
     if not any(model.startswith(("timm:", "torchvision:")) for model in models):

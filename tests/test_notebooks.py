@@ -2,16 +2,27 @@
 
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from freqfast import load_run, measure_spectra
 from freqfast.analysis import AnalysisResult, filter_quality
+from freqfast.data import load_data
+from freqfast.data.images import ImageSet
 from freqfast.progress import notebook_progress
 from freqfast.records import as_html
-from freqfast.robustness import CorruptionResult
+from freqfast.robustness import CorruptionResult, compare, evaluate_images
+from freqfast.robustness.archive.writing import write_archive
+from freqfast.study import StudyResults, legend, load_study, published_path, read_results, summarise
 from tests.support.finished import image_results, measured, write_run
+from tests.support.tiny import make_tree
+
+ROOT = Path(__file__).resolve().parents[1]
+GREY = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
+MODEL = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
 
 
 class Cells(HTMLParser):
@@ -67,6 +78,22 @@ def test_a_result_shows_its_accuracies(run):
     assert repr(few) == "CorruptionResult(mean of those measured 45.00 %; 2 cells of 1,000 images)"
 
 
+def test_a_comparison_shows_its_differences():
+    cells = measured({("fog", 1): 0.5, ("snow", 1): 0.4}), measured({("fog", 1): 0.4, ("snow", 1): 0.4})
+    texts = [text for _, text in Cells(compare(*cells, "<mine>")._repr_html_()).texts]
+    assert texts[0] == "Against <mine>"
+    assert texts[texts.index("corrupted") + 1] == "+5.00"
+
+
+def test_a_study_shows_its_table():
+    file = ROOT / "recipes" / "studies" / "small.toml"
+    results = StudyResults(load_study(file), read_results(published_path(file)))
+    texts = [text for _, text in Cells(results._repr_html_()).texts]
+    assert texts[0] == results.study.title
+    assert {"arm", "mean15", "baseline", "antialiasing", "noise"} <= set(texts)
+    assert legend(summarise(results.study, results.rows)) in texts
+
+
 def test_spectra_show_their_bands():
     spectra = measure_spectra(torch.nn.Conv2d(3, 4, 3), target={"low": 1.0})
     texts = [text for _, text in Cells(spectra._repr_html_()).texts]
@@ -92,3 +119,19 @@ def test_a_bar_in_notebooks_alone(monkeypatch, capsys):
     assert "100.00% [2/2 " in drawn
     assert "epoch 2" in drawn
     assert "25.00% [1/4 " in drawn
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda folder: load_data("cifar10", make_tree(folder)),
+        lambda folder: evaluate_images(MODEL, GREY, mean=(0,) * 3, std=(1,) * 3, corruptions=["contrast"]),
+        lambda folder: write_archive(folder / "c", GREY, ["contrast"]),
+    ],
+    ids=["data", "evaluation", "archive"],
+)
+def test_long_work_draws_a_bar(tmp_path, monkeypatch, capsys, work):
+    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    work(tmp_path)
+    assert "100.00% [" in capsys.readouterr().out

@@ -100,8 +100,9 @@ class Record(SphinxDirective):
 
 
 def default_text(field: dataclasses.Field[Any]) -> str:
-    """What holds for a key that a file leaves out; nothing if it must be there."""
-    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+    """What holds for a key that a file leaves out; nothing if it must be there, as the schema always."""
+    needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    if needed or field.name == "schema":
         return ""
     plain = isinstance(field.default, (int, float, str)) and field.default != ""
     return f", {code(field.default)} if absent" if plain else ", may be absent"

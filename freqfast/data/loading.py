@@ -10,7 +10,7 @@ from freqfast.data.photos import load_photos
 from freqfast.data.stored import load_stored, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 
 __all__ = ["FOLDER", "DataSource", "data_names", "load_data", "load_place"]
 
@@ -64,7 +64,7 @@ def load_data(
         raise FileNotFoundError(
             f'{place} is the name of a data set, not a place; a recipe takes it by data = "{place}"'
         )
-    path = None if place is None else Path(place)
+    path, progress = None if place is None else Path(place), progress or notebook_progress()
     if (image_size > 0) != (name == FOLDER):
         raise ValueError(
             f'data = "{name}" with image_size {image_size}: images in a folder, data = "{FOLDER}", have an image_size, '

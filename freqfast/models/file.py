@@ -109,18 +109,19 @@ class Header:
         return Parts((modulation,) if modulation else (), (equalization,) if equalization else (), low_passes)
 
 
-def write_model(path: str | Path, stored: StoredModel) -> None:
+def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> None:
     """Write a model's weights and description, whole or not at all.
 
     Args:
         path: The file; its folder must exist.
         stored: The model; DistributedDataParallel and torch.compile wrappers are looked through.
+        half: Round parameters to float16, for a file of half the size; buffers stay as they are.
 
     Raises:
         ValueError: If more than one layer is modulated, or more than one equalized, the weights are not float32, or the
             normalisation or the number of classes makes no sense.
     """
-    content = _content(stored)
+    content = _content(stored, half)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -157,7 +158,7 @@ def read_model(path: str | Path) -> StoredModel:
     """Read a model from its file, or from the run directory that holds it.
 
     Nothing in the file is executed; a model of another package is built by that package's code. Names, shapes and types
-    of the weights are compared with the model's before their values are read.
+    of the weights are compared with the model's before their values are read. Weights in float16 become float32.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -191,7 +192,7 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
         )
 
 
-def _content(stored: StoredModel) -> bytes:
+def _content(stored: StoredModel, half: bool = False) -> bytes:
     """The bytes of a model file."""
     model = unwrap(stored.model)
     if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
@@ -211,6 +212,8 @@ def _content(stored: StoredModel) -> bytes:
         std=tuple(map(float, stored.std)),
     )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        tensors |= {name: tensors[name].half() for name, _ in model.named_parameters()}
     return save(tensors, {"freqfast": record_to_json(header)})
 
 
@@ -278,7 +281,9 @@ def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
         if not ours:
             model = _assemble(header)
     for name, tensor in tensors.items():
-        if tensor.dtype != expected[name].dtype:
+        if (tensor.dtype, expected[name].dtype) == (torch.float16, torch.float32):
+            tensors[name] = tensor.float()
+        elif tensor.dtype != expected[name].dtype:
             raise ValueError(f"{name} is {tensor.dtype}, but the model has {expected[name].dtype}")
     require_finite(tensors)
     model.load_state_dict(tensors, assign=True)

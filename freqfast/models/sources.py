@@ -1,4 +1,4 @@
-"""Models by specification: our own files, timm's, torchvision's, or what any function returns that can be imported."""
+"""Models by specification: our own files and zoo, timm's, torchvision's, or what an importable function returns."""
 
 import ast
 import os
@@ -16,12 +16,13 @@ from freqfast.models.build import LIBRARIES, build_model, build_pretrained, call
 from freqfast.models.file import StoredModel, check_normalisation, read_model
 from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.weights import load_weights
+from freqfast.models.zoo import PREFIX, network_path, read_cards
 from freqfast.plugins import import_object, importable
 
-__all__ = ["KINDS", "SourcedModel", "load_model", "model_kind"]
+__all__ = ["KINDS", "SourcedModel", "load_model", "load_stored", "model_kind"]
 
 KINDS = (
-    "a run directory, a .safetensors file of ours, timm:NAME, torchvision:NAME, package.module:callable or "
+    "a run directory, a .safetensors file of ours, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
     "file.py:callable"
 )
 
@@ -55,14 +56,14 @@ class SourcedModel:
 
 
 def model_kind(spec: str | Path) -> Literal["ours", "library", "code"]:
-    """What a specification names: a file or run of ours, a library's model, or code that is imported.
+    """What a specification names: a file, run or network of ours, a library's model, or code that is imported.
 
     Examples:
         >>> model_kind("runs/first"), model_kind("timm:resnet18"), model_kind("./nets.py:make(width=16)")
         ('ours', 'library', 'code')
     """
     library, colon, _ = str(spec).partition(":")
-    if not colon or os.path.exists(spec):
+    if not colon or library + colon == PREFIX or os.path.exists(spec):
         return "ours"
     return "library" if library in LIBRARIES else "code"
 
@@ -78,10 +79,11 @@ def load_model(
     """Build a model by its specification.
 
     Args:
-        spec: A run directory; a ``.safetensors`` file of ours; ``timm:NAME``; ``torchvision:NAME``; or code, as
-            ``package.module:callable`` or ``folder/file.py:callable``, which is imported and, unless it is a model
-            already, called: it runs code, by design, and so should name code that you trust. Nothing else here runs
-            code. All but ours may have arguments, as Python writes them: ``nets.py:make(depth=20)``.
+        spec: A run directory; a ``.safetensors`` file of ours; ``zoo:NAME``, a trained network that comes with
+            freqfast; ``timm:NAME``; ``torchvision:NAME``; or code, as ``package.module:callable`` or
+            ``folder/file.py:callable``, which is imported and, unless it is a model already, called: it runs code, by
+            design, and so should name code that you trust. Nothing else here runs code. All but ours may have
+            arguments, as Python writes them: ``nets.py:make(depth=20)``.
         weights: For a model that is not ours: a state dict, see `freqfast.load_weights`, which puts in the parts of
             freqfast that it was trained with.
         mean: Channel means of the normalisation; by default those of our file, or those that timm or, with
@@ -89,6 +91,9 @@ def load_model(
         std: Its standard deviations, likewise.
         classes: Number of logits of a timm or torchvision model that a file of weights fills.
         pretrained: Take timm's or torchvision's own weights, downloaded by the library, with their classes.
+
+    Returns:
+        The model, with the normalisation that it expects and, if it is ours, the names of its classes.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -104,7 +109,7 @@ def load_model(
         other = f"the weights {weights}" if kind == "library" else f"{text}, which is none of timm's or torchvision's"
         raise ValueError(f"pretrained weights are timm's or torchvision's own; leave them out for {other}")
     if kind == "ours":
-        ours = _load_ours(Path(spec), weights)
+        ours = load_stored(spec, weights)
         mean, std = mean or ours.mean, std or ours.std
         check_normalisation(mean, std)
         return SourcedModel(text, ours.model, mean, std, ours.classes)
@@ -163,7 +168,11 @@ def _read_spec(text: str) -> _Named:
         raise ValueError(f"{text}: write arguments as Python does, such as {model}(20, width=16)") from None
 
 
-def _load_ours(path: Path, weights: str | Path | None) -> StoredModel:
+def load_stored(spec: str | Path, weights: str | Path | None = None) -> StoredModel:
+    """Read a model of ours: a run directory, a ``.safetensors`` file or ``zoo:NAME``; see `load_model`."""
+    path = Path(spec)
+    if str(spec).startswith(PREFIX) and not path.exists():
+        path = network_path(str(spec).removeprefix(PREFIX))
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
     if path.is_file() and path.suffix in _OF_WEIGHTS:
@@ -171,12 +180,14 @@ def _load_ours(path: Path, weights: str | Path | None) -> StoredModel:
     if path.is_file() and path.suffix == ".py":
         raise ValueError(f"{path} is code; name what builds the model in it, as {path}:CALLABLE")
     if weights is not None:
-        raise ValueError(f"{path} has its own weights; leave out the weights {weights}")
+        raise ValueError(f"{spec} has its own weights; leave out the weights {weights}")
     return read_model(path)
 
 
 def _hint(name: str) -> str:
     """What a name without its library may have meant."""
+    if name in read_cards():
+        return f"{PREFIX}{name}"
     known = [library for library in LIBRARIES if name in library_models(library)]
     return " or ".join(f"{library}:{name}" for library in known) + (" with its weights" if known else "")
 

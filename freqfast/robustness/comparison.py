@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from freqfast.corruptions import MAIN, MEANS, SEVERITIES
+from freqfast.records import as_html
 from freqfast.robustness.cells import CLEAN, Key, by_name, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
 from freqfast.robustness.outcomes import Outcomes
@@ -78,6 +79,13 @@ class Comparison:
     mce: float | None
     relative_mce: float | None
     other_clean: bool
+
+    def _repr_html_(self) -> str:
+        rows = [("", "difference (points)", "95 % interval")]
+        for name, found in self.differences.items():
+            span = "" if found.interval is None else " to ".join(f"{100 * end:+.2f}" for end in found.interval)
+            rows.append((name, f"{100 * found.value:+.2f}", span))
+        return as_html(f"Against {self.baseline}", rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from freqfast.models.classifier import Classifier, batches
-from freqfast.progress import Progress, Share
+from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.robustness.alexnet import is_imagenet
 from freqfast.robustness.cells import Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
@@ -103,6 +103,7 @@ def evaluate_source(
     imagenet = is_imagenet(source.classes, *probe.shape[1:3])
     del probe  # it may hold a whole file in memory
     keys = source.keys[number - 1 :: shards]
+    progress = progress or notebook_progress()
     total = len(keys) * len(source.labels)
 
     def measure(key: Key) -> list[Outcomes]:

@@ -12,7 +12,7 @@ from freqfast.corruptions import available
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import check_normalisation
-from freqfast.progress import Progress, notebook_progress
+from freqfast.progress import Progress
 from freqfast.robustness.evaluation import evaluate_source
 from freqfast.robustness.result import CorruptionResult
 from freqfast.robustness.sources import corrupted_source
@@ -83,7 +83,7 @@ def evaluate_images(
     sample = _image_set(images, labels, mean, std)
     classifier = Classifier(model, mean, std, device, precision, name=type(model).__name__)
     source = corrupted_source(sample, corruptions or available(), seed, name=name, classes=classes)
-    [result] = evaluate_source([classifier], source, progress=progress or notebook_progress())
+    [result] = evaluate_source([classifier], source, progress=progress)
     return result
 
 

@@ -19,6 +19,19 @@ _KEPT = ("mean15", "mean19", "mean_bar")  # of a report, even if not measured
 
 @dataclass(frozen=True, kw_only=True)
 class _ResultFile:
+    """What `write_results` writes.
+
+    Attributes:
+        freqfast: The version that wrote it.
+        title: The study's title.
+        description: Its description.
+        baseline: The arm that the others are compared to.
+        table: The summary of each arm.
+        runs: The rows.
+        failures: Messages of failed runs, by the run's name.
+        notes: What a reader of the table should know.
+    """
+
     schema: Literal[1] = 1
     freqfast: str = __version__
     title: str = ""

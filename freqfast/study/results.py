@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
-from freqfast.records import plain
+from freqfast.records import as_html, plain
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
@@ -121,6 +121,13 @@ class StudyResults:
     failures: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: tuple[ResultRow, ...] = ()
+
+    def _repr_html_(self) -> str:
+        from freqfast.study.table import legend, summarise, tables
+
+        summaries = summarise(self.study, self.rows, self.failures)
+        shown = [(header, *rows) for header, rows in tables(summaries)]
+        return as_html(self.study.title, *shown, legend(summaries), *self.notes)
 
     @property
     def finished(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from freqfast.data import ImageData
 from freqfast.models.build import channels_last
 from freqfast.models.classifier import Classifier
 from freqfast.models.sources import SourcedModel
-from freqfast.progress import Progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.training.learner import build_learner, fit_recipe
@@ -69,6 +69,7 @@ def fine_tune(
         source.model, source.mean, source.std, "cpu", "float32", name=source.name, classes=source.classes
     )
     check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
+    progress = progress or notebook_progress()
     start = replace(source, model=channels_last(deepcopy(source.model)))
     learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
     extra = [watch] if progress is None else [watch, FitProgress(progress)]

@@ -13,6 +13,7 @@ from freqfast.cli.output import console
 import freqfast
 from freqfast.compute.precision import PRECISIONS
 from freqfast.corruptions import SETS
+from freqfast.models.zoo import read_cards
 
 HEAVY = """
 import sys
@@ -54,6 +55,8 @@ def test_help_names_the_commands_in_less_than_a_second():
     [
         "--help",
         "recipes",
+        "models",
+        "evaluate zoo:nosuch --on-the-fly",
         "run nosuch",
         "run --resume absent",
         "rerun absent",
@@ -162,6 +165,15 @@ def test_help_lists_the_choices(call, command, choices):
     result = call(command, "--help")
     assert (result.code, result.err) == (0, "")
     assert "|".join(choices) in result.out
+
+
+def test_models_lists_each_with_its_accuracies(call):
+    result = call("models")
+    assert (result.code, result.err) == (0, "")
+    for name, card in read_cards().items():
+        row = next(line for line in result.out.splitlines() if f" zoo:{name} " in line)
+        assert all(f" {100 * accuracy.value:.2f} ± " in row for accuracy in card.accuracy.values())
+        assert f"zoo:{name}: {card.recipe}, width {card.width}, {card.epochs} epochs" in result.out
 
 
 def test_recipes_lists_each_with_its_data(call, monkeypatch):

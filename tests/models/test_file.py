@@ -54,6 +54,21 @@ def test_round_trip(tmp_path, stored, layer, per_filter):
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
+def test_half_precision(tmp_path, stored):
+    apply_equalization(apply_modulation(stored.model))
+    before = {name: tensor.clone() for name, tensor in stored.model.state_dict().items()}
+    write_model(tmp_path / "whole.safetensors", stored)
+    write_model(tmp_path / "half.safetensors", stored, half=True)
+    found = read_model(tmp_path / "half.safetensors").model
+    weights = {name for name, _ in found.named_parameters()}
+    for name, tensor in found.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        assert torch.equal(tensor, before[name].half().float() if name in weights else before[name])
+        assert torch.equal(stored.model.state_dict()[name], before[name])
+    whole, half = (os.path.getsize(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
+    assert half < 0.6 * whole
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -18,7 +18,7 @@ from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corrupti
 from freqfast.corruptions.tables import TableChoice, find_table
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
-from freqfast.progress import Progress, Share
+from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.records import differences
 from freqfast.robustness.archive.layout import (
     LABELS,
@@ -131,7 +131,8 @@ def write_archive(
     with _explained(folder / MANIFEST):
         folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
-        return _fill(folder, wanted, used, names, frost_dir, blocks, progress or (lambda done, total, message: None))
+        progress = progress or notebook_progress() or (lambda done, total, message: None)
+        return _fill(folder, wanted, used, names, frost_dir, blocks, progress)
 
 
 def check_request(

@@ -1,0 +1,41 @@
+"""`freqfast models`."""
+
+from typing import TYPE_CHECKING
+
+from freqfast.cli.output import CleanTable, console, percent, say
+
+if TYPE_CHECKING:
+    from freqfast.models.zoo import Accuracy
+
+__all__ = ["models"]
+
+_COLUMNS = ("clean", "mean15", "mean7", "mean_bar")
+
+
+def models() -> None:
+    """List the trained networks that come with freqfast, a ResNet-18 each: what to name as MODEL, and their accuracy.
+
+    Accuracies are on the test images of CIFAR-10, ± half of a 95 % interval by the chance of these images: clean, over
+    the 15 main corruptions, over the seven of them that nothing in training resembles, over CIFAR-10-C-bar's ten.
+
+    Examples:
+        freqfast models
+    """
+    from freqfast.models.zoo import PREFIX, read_cards
+
+    cards = read_cards()
+    table = CleanTable("trained networks, accuracy in percent")
+    table.add_column("MODEL", no_wrap=True)
+    for name in _COLUMNS:
+        table.add_column(name, justify="right")
+    for name, card in cards.items():
+        table.add_row(PREFIX + name, *(_text(card.accuracy[column]) for column in _COLUMNS))
+    console.print(table)
+    for name, card in cards.items():
+        say(
+            f"{PREFIX}{name}: {card.recipe}, width {card.width}, {card.epochs} epochs, seed {card.seed}; {card.licence}"
+        )
+
+
+def _text(accuracy: "Accuracy") -> str:
+    return f"{percent(accuracy.value)} ± {percent((accuracy.high - accuracy.low) / 2)}"

@@ -1,0 +1,98 @@
+"""The networks that come with the package: each file is the one that its card describes, and it works."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from freqfast import load_model
+from freqfast.data import load_data
+from freqfast.models import zoo
+from freqfast.models.classifier import Classifier
+from freqfast.models.file import read_header, write_model
+from freqfast.models.zoo import Accuracy, Card, network_path, read_cards
+from freqfast.records import write_record
+from freqfast.runs.registry import load_recipe
+from tests.support.sound_model import stored_model
+
+CARDS = read_cards()
+
+
+def test_every_network_has_a_card_and_every_card_a_network():
+    folder = Path(zoo.__file__).parent
+    assert {path.stem for path in folder.glob("*.safetensors")} == CARDS.keys()
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_card_and_file_agree(name):
+    card, path = CARDS[name], network_path(name)
+    header, recipe = read_header(path), load_recipe(card.recipe)
+    assert header.model.options["width"] == card.width
+    assert bool(header.antialiasing) == ("antialiasing" in recipe.callbacks)
+    assert (header.equalization is not None) == ("spectrum_equalization" in recipe.callbacks)
+    assert card.accuracy.keys() == {"clean", "mean15", "mean7", "mean_bar"}
+    assert all(one.low < one.value < one.high for one in card.accuracy.values())
+    assert len(card.commit) == 40
+    assert path.stat().st_size < 2.1 * sum(p.numel() for p in load_model(f"zoo:{name}").model.parameters())
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_network_classifies(name):
+    source = load_model(f"zoo:{name}")
+    assert (source.name, len(source.classes), source.model.training) == (f"zoo:{name}", 10, False)
+    assert all(p.dtype == torch.float32 for p in source.model.parameters())
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    logits = Classifier(source.model, source.mean, source.std).logits(images)
+    assert logits.shape == (4, 10)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FREQFAST_DATA" not in os.environ, reason="needs CIFAR-10 in FREQFAST_DATA")
+@pytest.mark.parametrize("name", CARDS)
+def test_clean_accuracy_is_that_of_the_card(name):
+    source, data = load_model(f"zoo:{name}"), load_data("cifar10")
+    assert source.classes == data.classes
+    predicted = Classifier(source.model, source.mean, source.std).predict(data.test.images)
+    assert np.mean(predicted == data.test.labels) == pytest.approx(CARDS[name].accuracy["clean"].value, abs=0.002)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A zoo of one network, `tiny`."""
+    monkeypatch.setattr(zoo, "_FOLDER", tmp_path)
+    path = tmp_path / "tiny.safetensors"
+    write_model(path, stored_model("ab"), half=True)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    told = {"description": "a tiny one", "recipe": "mine", "training": "none", "test": "none", "precision": "float32"}
+    clean = {"clean": Accuracy(0.5, 0.4, 0.6)}
+    card = Card(**told, width=8, epochs=0, seed=0, commit="0" * 40, accuracy=clean, sha256=sha256)
+    write_record(tmp_path / "tiny.toml", card)
+    return tmp_path
+
+
+def test_two_files_add_a_network(folder):
+    assert list(read_cards()) == ["tiny"]
+    assert load_model("zoo:tiny").classes == ("a", "b")
+
+
+def test_another_file_than_the_cards_is_refused(folder):
+    write_model(folder / "tiny.safetensors", replace(stored_model("ab"), mean=(0.1,) * 3), half=True)
+    with pytest.raises(ValueError, match=r"tiny.safetensors is missing or damaged; install freqfast anew"):
+        load_model("zoo:tiny")
+    (folder / "tiny.safetensors").unlink()
+    with pytest.raises(ValueError, match="is missing or damaged"):
+        network_path("tiny")
+
+
+def test_unknown_names(folder):
+    with pytest.raises(ValueError, match=r"has no network '../tiny'; it has tiny"):
+        load_model("zoo:../tiny")
+    with pytest.raises(FileNotFoundError, match="tiny does not exist; name zoo:tiny"):
+        load_model("tiny")
+    with pytest.raises(ValueError, match="zoo:tiny has its own weights"):
+        load_model("zoo:tiny", weights="w.pth")
