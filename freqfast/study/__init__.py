@@ -15,7 +15,8 @@ A study's folder holds
 
 from freqfast.study.definition import Arm, Study, load_study
 from freqfast.study.result_file import published_path, read_results, write_results
-from freqfast.study.results import ResultRow, StudyResults, gather, merge
+from freqfast.study.results import StudyResults, gather, merge
+from freqfast.study.row import ResultRow
 from freqfast.study.running import run_study
 from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
 from freqfast.study.table import ArmSummary, legend, results_table, summarise, tables

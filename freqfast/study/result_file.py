@@ -9,7 +9,8 @@ from typing import Any, Literal
 from freqfast import __version__
 from freqfast.files import write_text
 from freqfast.records import plain, read_record
-from freqfast.study.results import ResultRow, StudyResults
+from freqfast.study.results import StudyResults
+from freqfast.study.row import ResultRow
 from freqfast.study.table import ArmSummary, summarise
 
 __all__ = ["published_path", "read_results", "write_results"]

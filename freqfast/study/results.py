@@ -1,103 +1,21 @@
 """The results of a study: gathered from run directories, and merged with rows that were published."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator
-
-from freqfast.records import as_html, plain
+from freqfast.records import as_html
 from freqfast.runs.directory import RunDirectory
-from freqfast.runs.environment import Environment
-from freqfast.runs.recipe import Recipe
-from freqfast.runs.report import Fraction, RunReport
+from freqfast.runs.report import RunReport
 from freqfast.study.c_bar import read_c_bar
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.folder import StudyFolder
+from freqfast.study.row import ResultRow
 from freqfast.study.statistics import image_groups
+from freqfast.study.table import legend, summarise, tables
 
-__all__ = ["ResultRow", "StudyResults", "gather", "merge"]
-
-# Of a report: what two runs of the same recipe may differ in, and what follows from how much was measured.
-_NOT_COMPARED = ("recipe", "version", "seconds", "corrupted", "missing")
-
-
-def _as_recipe(value: Any) -> Recipe:
-    return value if isinstance(value, Recipe) else Recipe.from_values(value)
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """A finished run.
-
-    Attributes:
-        arm: Name of its arm.
-        recipe: What was run.
-        report: What it found, without intervals and calibration; with ``bar``, the accuracy on CIFAR-10-C-bar by
-            corruption and severity, if that was measured.
-        environment: Where it ran, without the data's path and the command.
-        groups: By measure, its accuracy by groups of the images (`freqfast.study.statistics.image_groups`), from which
-            the chance of the images is told; files of version 0.1 have none.
-
-    Examples:
-        >>> from freqfast.study import read_results
-        >>> row = read_results("recipes/studies/longer.results.json")[0]
-        >>> row.name, round(row.measures()["mean15"], 3)
-        ('baseline/seed-0', 0.68)
-    """
-
-    arm: str
-    recipe: Annotated[Recipe, PlainValidator(_as_recipe), PlainSerializer(plain)]  # in a file of any version
-    report: RunReport
-    environment: Environment
-    groups: Mapping[str, tuple[Fraction, ...]] = field(default_factory=dict)
-
-    @property
-    def seed(self) -> int:
-        """The run's seed."""
-        return self.recipe.seed
-
-    @property
-    def name(self) -> str:
-        """How messages call it, such as ``low/seed-0``."""
-        return f"{self.arm}/seed-{self.seed}"
-
-    @property
-    def data(self) -> str:
-        """SHA-256 of the images that it was trained and judged on, in their order."""
-        return self.environment.data.sha256
-
-    @property
-    def hardware(self) -> tuple[Any, ...]:
-        """What seconds depend on: they compare between runs only if this is the same."""
-        return tuple(getattr(self.environment, key) for key in ("processor", "platform", "gpu", "device", "threads"))
-
-    @property
-    def seconds_per_epoch(self) -> float:
-        """Seconds of training per epoch."""
-        return self.report.seconds.fit / self.recipe.epochs
-
-    def measures(self) -> dict[str, float]:
-        """The accuracies that were measured, fractions by name: clean, the means, the families of corruptions."""
-        from freqfast.corruptions import MEANS
-
-        report = self.report
-        found = {"clean": report.clean, "mean15": report.mean15, "mean7": self._mean(MEANS["mean7"])}
-        found |= {"mean19": report.mean19, "mean_bar": report.mean_bar, **report.families}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def _mean(self, corruptions: Sequence[str]) -> float | None:
-        """Mean accuracy over corruptions; None if one was not measured."""
-        cells = [value for name in corruptions for value in self.report.accuracy.get(name, {}).values()]  # 5 severities
-        return math.fsum(cells) / len(cells) if len(cells) == 5 * len(corruptions) else None
-
-    def same_numbers(self, other: "ResultRow") -> bool:
-        """Whether another row reports the same, seconds aside, where both measured something."""
-        ours, theirs = ({k: v for k, v in plain(row.report).items() if k not in _NOT_COMPARED} for row in (self, other))
-        return _agree(ours, theirs)
+__all__ = ["StudyResults", "gather", "merge"]
 
 
 @dataclass(frozen=True)
@@ -123,8 +41,6 @@ class StudyResults:
     left_out: tuple[ResultRow, ...] = ()
 
     def _repr_html_(self) -> str:
-        from freqfast.study.table import legend, summarise, tables
-
         summaries = summarise(self.study, self.rows, self.failures)
         shown = [(header, *rows) for header, rows in tables(summaries)]
         return as_html(self.study.title, *shown, legend(summaries), *self.notes)
@@ -143,6 +59,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
         out: Its folder.
 
     Examples:
+        >>> from freqfast import Recipe
         >>> from freqfast.study import Arm, Study
         >>> study = Study(title="t", description="", baseline="a", arms=(Arm("a", Recipe("one"), seeds=(0,)),))
         >>> gather(study, "no such folder").rows
@@ -266,10 +183,3 @@ def _notes_on_mixtures(rows: Sequence[ResultRow]) -> list[str]:
         counts = ", ".join(f"{count} of {data[:12]}" for data, count in hashes.items())
         notes.append(f"the runs are of different data ({counts}), and only those of the same are compared")
     return notes
-
-
-def _agree(a: object, b: object) -> bool:
-    """Whether two values of reports are equal, tables in what both have; None is not measured."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return all(_agree(a[key], b[key]) for key in a.keys() & b.keys())
-    return a is None or b is None or a == b

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from freqfast.study.definition import Arm, Study
-from freqfast.study.results import ResultRow
+from freqfast.study.row import ResultRow
 from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
 
 __all__ = ["ArmSummary", "legend", "results_table", "summarise", "tables"]

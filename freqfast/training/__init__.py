@@ -9,9 +9,10 @@ Learner on its own validation set. `fine_tune` trains an existing network on. On
 from freqfast.progress import RunStoppedError
 from freqfast.training.fine_tune import fine_tune
 from freqfast.training.learner import build_callbacks, build_learner, fit_recipe
+from freqfast.training.learner_result import LearnerResult
 from freqfast.training.rerun import Repetition, rerun
 from freqfast.training.run import run_recipe
-from freqfast.training.validation import LearnerResult, analyse, evaluate_learner
+from freqfast.training.validation import analyse, evaluate_learner
 
 __all__ = [
     "LearnerResult",

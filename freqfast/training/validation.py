@@ -1,10 +1,9 @@
 """Measure a Learner on its own validation set: under corruption, and by the analyses of trained models."""
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,118 +17,14 @@ from fastprogress.fastprogress import progress_bar
 from torch import Tensor, nn
 
 from freqfast.analysis import AnalysisResult, find_analysis
-from freqfast.corruptions import MAIN, SEVERITIES, available, corrupt
+from freqfast.corruptions import SEVERITIES, available, corrupt
 from freqfast.models.classifier import Classifier
-from freqfast.records import as_html
-from freqfast.robustness import CLEAN, Comparison, CorruptionResult, Outcomes, compare
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from freqfast.robustness.cells import Key, key_text
 from freqfast.robustness.in_memory import evaluate_images
+from freqfast.training.learner_result import LearnerResult
 
-if TYPE_CHECKING:
-    import pandas
-
-    from freqfast.analysis.panels import NotebookFigure
-
-__all__ = ["LearnerResult", "analyse", "evaluate", "evaluate_learner"]
-
-
-@dataclass(frozen=True)
-class LearnerResult:
-    """A Learner's loss and metrics on its validation set, uncorrupted and under each corruption.
-
-    Attributes:
-        metrics: Values by name, ``"loss"`` the first, for each corruption and severity; uncorrupted under `CLEAN`.
-        outcomes: Which images were classified right, if each has one label: accuracies, means and their intervals.
-
-    Examples:
-        >>> found = LearnerResult({("clean", 0): {"loss": 0.1}, ("fog", 1): {"loss": 0.4}, ("fog", 5): {"loss": 0.8}})
-        >>> found.to_frame()["loss"].loc["fog"].tolist()
-        [0.4, 0.8]
-        >>> round(found.mean("loss"), 2)
-        0.6
-    """
-
-    metrics: Mapping[Key, Mapping[str, Any]]
-    outcomes: CorruptionResult | None = field(default=None, kw_only=True)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the loss and the metrics."""
-        return tuple(next(iter(self.metrics.values())))
-
-    def mean(self, name: str, corruptions: Sequence[str] | None = None) -> Any:
-        """Mean of the loss or of a metric over corruptions and severities.
-
-        Args:
-            name: "loss", or the metric's name.
-            corruptions: Names of corruptions; by default all that were measured.
-
-        Raises:
-            ValueError: If none of them was measured.
-        """
-        values = [
-            values[name]
-            for key, values in self.metrics.items()
-            if key != CLEAN and (corruptions is None or key[0] in corruptions)
-        ]
-        if not values:
-            raise ValueError(f"none of the corruptions {list(corruptions or ())} was measured")
-        return np.mean(values, axis=0).tolist()
-
-    def compare(self, baseline: "LearnerResult", name: str = "the baseline") -> Comparison:
-        """Compare image by image with another Learner on the same validation set; see `freqfast.robustness.compare`.
-
-        Args:
-            baseline: The other Learner's result.
-            name: What to call it.
-
-        Raises:
-            ValueError: If the images were not the same, or have more than one label each.
-        """
-        if self.outcomes is None or baseline.outcomes is None:
-            raise ValueError("images with several labels are not right or wrong; compare the metrics of to_frame()")
-        return compare(self.outcomes, baseline.outcomes, name)
-
-    def to_frame(self) -> "pandas.DataFrame":
-        """The loss and the metrics as a table, indexed by corruption and severity."""
-        import pandas as pd
-
-        index = pd.MultiIndex.from_tuples(self.metrics, names=("corruption", "severity"))
-        return pd.DataFrame(list(self.metrics.values()), index=index)
-
-    def plot(self, name: str | None = None) -> "NotebookFigure":
-        """Draw a metric by corruption and severity.
-
-        Args:
-            name: "loss", or the metric's name; by default the first metric.
-        """
-        from freqfast.analysis.panels import NotebookFigure
-
-        name = name or self.names[min(1, len(self.names) - 1)]
-        table = self.to_frame()[name].drop(CLEAN[0], level=0, errors="ignore").unstack()
-        table = table.reindex(list(dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)))
-        figure = NotebookFigure(figsize=(6, 1 + 0.3 * len(table)), layout="constrained")
-        axes = figure.subplots()
-        image = axes.imshow(table.to_numpy(float), aspect="auto", cmap="viridis")
-        axes.set_xticks(range(table.shape[1]), table.columns)
-        axes.set_yticks(range(len(table)), [label.replace("_", " ") for label in table.index])
-        axes.set_xlabel("severity")
-        clean = self.metrics.get(CLEAN)
-        axes.set_title(name if clean is None else f"{name}; uncorrupted {clean[name]:.4g}")
-        figure.colorbar(image, label=name)
-        return figure
-
-    def _repr_html_(self) -> str:
-        """The means as a table, for notebooks."""
-        rows = {"uncorrupted": self.metrics.get(CLEAN)}
-        corrupted = {key[0] for key in self.metrics if key != CLEAN}
-        if corrupted:
-            rows[f"mean over {len(corrupted)} corruptions"] = {name: self.mean(name) for name in self.names}
-        if set(MAIN) < corrupted:
-            rows["mean over the 15 main corruptions"] = {name: self.mean(name, MAIN) for name in self.names}
-        shown = {label: values for label, values in rows.items() if values is not None}
-        table = [(label, *(f"{values[name]:.4g}" for name in self.names)) for label, values in shown.items()]
-        return as_html("Loss and metrics", [("", *self.names), *table])
+__all__ = ["analyse", "evaluate", "evaluate_learner"]
 
 
 def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
