@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -94,6 +93,8 @@ class ImageFiles:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
         """Decode all, on as many threads as torch is set to."""
+        import torch  # takes seconds
+
         images = np.empty(self.shape, np.uint8)
 
         def fill(row: int) -> None:
