@@ -15,7 +15,7 @@ from freqfast.cli.errors import print_error
 
 from freqfast.progress import RunStoppedError, Stop
 
-__all__ = ["interruptible", "long_command"]
+__all__ = ["interruptible", "lasting_streams", "long_command"]
 
 _STDERR = 2
 _ONE_REQUEST_S = 0.2  # `timeout` and job schedulers signal the process and its group: one request that arrives twice
@@ -68,16 +68,15 @@ def long_command(folder: Path, go_on: str, *, has_children: bool = False) -> Ite
     Raises:
         typer.Exit: 130 after Ctrl-C, 143 after SIGTERM, 1 if the run stopped by itself; the reason is on stderr.
     """
-    with _lasting_streams():
-        try:
-            with _handlers(signal.default_int_handler if has_children else signal.SIG_DFL) as stop:
-                yield stop
-        except RunStoppedError as error:
-            print_error(f"{error}; {go_on}" if folder.exists() else error)
-            raise typer.Exit(1 if error.signum is None else 128 + error.signum) from None
-        except KeyboardInterrupt:
-            print_error(f"stopped at once; {go_on}" if folder.exists() else "stopped at once")
-            raise typer.Exit(128 + (stop() or signal.SIGINT)) from None
+    try:
+        with _handlers(signal.default_int_handler if has_children else signal.SIG_DFL) as stop:
+            yield stop
+    except RunStoppedError as error:
+        print_error(f"{error}; {go_on}" if folder.exists() else error)
+        raise typer.Exit(1 if error.signum is None else 128 + error.signum) from None
+    except KeyboardInterrupt:
+        print_error(f"stopped at once; {go_on}" if folder.exists() else "stopped at once")
+        raise typer.Exit(128 + (stop() or signal.SIGINT)) from None
 
 
 @contextmanager
@@ -111,7 +110,7 @@ def _handlers(second: Any) -> Iterator[Stop]:
 
 
 @contextmanager
-def _lasting_streams() -> Iterator[None]:
+def lasting_streams() -> Iterator[None]:
     """Standard output and error that swallow what a closed terminal or a broken pipe no longer takes."""
     # If they were closed from the start, the next files to be opened would get their numbers, and with these whatever
     # libraries write to standard error. Python has None for them then.

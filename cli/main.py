@@ -11,6 +11,7 @@ from freqfast.cli.corrupt import corrupt
 from freqfast.cli.errors import environment_fails, one_line_warnings, print_error
 from freqfast.cli.evaluate import evaluate
 from freqfast.cli.finetune import finetune
+from freqfast.cli.interrupts import lasting_streams
 from freqfast.cli.models import models
 from freqfast.cli.ranks import one_voice, share_out
 from freqfast.cli.recipes import recipes
@@ -64,7 +65,7 @@ def _options(
 def main() -> None:
     """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
     keep_freed_memory()
-    with one_voice():
+    with one_voice(), lasting_streams():
         code = _run()
     sys.exit(code)
 
