@@ -25,12 +25,13 @@ class Result:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """A working directory of its own, without any data in the environment."""
+    """A working directory of its own, without data in the environment; what Python compiles stays out of it."""
     place = tmp_path / "work"
     place.mkdir()
     monkeypatch.chdir(place)
     monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FREQFAST_DATA", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return place
 
 
