@@ -1,5 +1,6 @@
 """Weights that were saved from a network with parts of freqfast, back into a network."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,10 +80,22 @@ def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(_with_versions(state, network))
         require_finite(network.state_dict())
     except Exception as error:  # a model may load its weights in a way of its own
         for key, tensor in network.state_dict().items():
             tensor.copy_(before[key])
         known = {key: tensor for key, tensor in before.items() if key in state or not key.endswith(_COUNTER)}
         raise ValueError(misfit(state, known) or " ".join(str(error).split())[:300]) from None
+
+
+def _with_versions(state: Mapping[str, Tensor], network: nn.Module) -> OrderedDict[str, Tensor]:
+    """A state dict with the versions of the network's modules, which some ask for, such as torchvision's MNASNet.
+
+    Of modules with a counter of batches none is said: a file from before there was one is then loaded without it.
+    """
+    versioned = OrderedDict(state)
+    versions = network.state_dict()._metadata  # type: ignore[attr-defined]
+    counting = {name for name, module in network.named_modules() if hasattr(module, _COUNTER)}
+    versioned._metadata = {name: said for name, said in versions.items() if name not in counting}  # type: ignore[attr-defined]
+    return versioned

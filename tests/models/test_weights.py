@@ -225,3 +225,12 @@ def test_hashes_are_those_of_version_0_1(trained):
     assert hash_weights(model) == before
     model.conv1.equalizer_reference.add_(1)
     assert hash_weights(model) != before
+
+
+def test_networks_that_ask_for_the_version_of_their_weights(tmp_path):
+    from torchvision.models import mnasnet0_5
+
+    trained, fresh = mnasnet0_5(num_classes=3), mnasnet0_5(num_classes=3)
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    load_weights(fresh, tmp_path / "w.pth")
+    assert all(torch.equal(tensor, fresh.state_dict()[name]) for name, tensor in trained.state_dict().items())
