@@ -118,9 +118,9 @@ def run(
         progress_bar() as progress,
     ):
         if resume is None:
-            from freqfast.models.build import ModelSpec
+            from freqfast.models.start import try_model
 
-            ModelSpec(chosen.model, {"classes": 2, **chosen.model_options}).build()
+            try_model(chosen.model, chosen.model_options)
 
         from freqfast.corruptions import unavailable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound

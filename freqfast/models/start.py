@@ -12,7 +12,7 @@ from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.state_dicts import load_state, without_prefixes
 from freqfast.models.weights import load_weights
 
-__all__ = ["architecture", "build_start", "check_start"]
+__all__ = ["architecture", "build_start", "check_start", "try_model"]
 
 _TRAINED = ("pretrained", "weights")  # options of timm's and torchvision's models, which say where weights come from
 
@@ -48,6 +48,25 @@ def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
     path = of_user(weights)
     require_file(path)
     return path
+
+
+def try_model(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """A model with fresh weights and two logits, to see whether its name and options make sense; reads no weights.
+
+    Args:
+        name: As for `build_start`.
+        options: As for `build_start`.
+
+    Raises:
+        ValueError: If it cannot be built, or its options contradict each other.
+        FileNotFoundError: If there is no file of its weights.
+
+    Examples:
+        >>> try_model("resnet18", {"width": 8}).fc.out_features
+        2
+    """
+    check_start(name, options)
+    return build_model(name, **{"classes": 2, **architecture(name, options)})
 
 
 def build_start(name: str, options: Mapping[str, Any], classes: int) -> tuple[nn.Module, Preprocessing]:

@@ -17,9 +17,9 @@ from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecor
 from freqfast.callbacks.arguments import build_callback, check_callbacks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
-from freqfast.models.build import ModelSpec, build_model
+from freqfast.models.build import ModelSpec
 from freqfast.models.sources import SourcedModel
-from freqfast.models.start import architecture, build_start, check_start
+from freqfast.models.start import architecture, build_start, try_model
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
@@ -64,8 +64,7 @@ def try_settings(recipe: Recipe) -> None:
         >>> try_settings(Recipe("wide", model_options={"width": 16}))
     """
     callbacks = build_callbacks(recipe)
-    check_start(recipe.model, recipe.model_options)
-    model = build_model(recipe.model, **{"classes": 2, **architecture(recipe.model, recipe.model_options)})
+    model = try_model(recipe.model, recipe.model_options)
     Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)
 
 

@@ -11,8 +11,10 @@ from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
+import torch
 from freqfast.cli.run import parse_settings
 
+from freqfast.models.build import build_model
 from freqfast.runs.run import load_run
 
 TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
@@ -88,6 +90,19 @@ def test_callbacks_are_left_out(call, refused, tree, place):
     assert load_run(place / "b").recipe.callbacks == {}
     message = "--without augmix: the recipe's callbacks are frequency_proportion, spectral_modulation"
     assert message in refused(*words, "--without", "augmix")
+
+
+def test_a_run_starts_from_weights_of_a_file(call, tree, place):
+    """Which `freqfast.models.start` reads; the model that is tried before has none."""
+    state = build_model("timm:test_resnet", classes=7).state_dict()
+    first = next(iter(state))
+    torch.save(state, place / "w.pth")
+    words = ["run", "resnet18_cifar10.baseline", "--data", tree, "-o", "run", "--epochs", 1, "--set", "batch_size=16"]
+    words += ["--set", "test_images=2", "--set", "lr=1e-6", "--set", "model='timm:test_resnet'"]
+    result = call(*words, "--set", "model.weights='w.pth'")
+    assert result.code == 0, result.err
+    trained = load_run("run").model.state_dict()
+    torch.testing.assert_close(trained[first], state[first], rtol=0, atol=1e-4)
 
 
 def test_a_short_run_tells_how_its_evaluation_is_shortened(call, tree):
