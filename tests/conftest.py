@@ -1,6 +1,7 @@
-"""Settings for the whole suite: reproducible hypothesis examples, and one thread for small tensors."""
+"""Settings for the whole suite: reproducible hypothesis examples, one thread for small tensors, Ctrl-C as usual."""
 
 import os
+import signal
 
 # The suite's arrays are so small that a second thread costs more than it does, one gives the same from run to run, and
 # each core has a process of its own. NumPy and torch read this as they are imported, and the commands that tests start.
@@ -19,6 +20,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("freqfast")
+
+# A shell's background job ignores Ctrl-C, and so would the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

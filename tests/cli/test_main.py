@@ -204,10 +204,7 @@ def test_ctrl_c_while_packages_are_imported_is_no_traceback(tmp_path, seconds):
     """From the program's first line on; what Python does before is not ours."""
     code = "from freqfast.__main__ import main; print(flush=True); main()"
     words = [sys.executable, "-c", code, "run", "quickstart", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    )  # fmt: skip
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     process.stdout.readline()
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)

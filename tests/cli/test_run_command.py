@@ -98,7 +98,16 @@ def test_a_run_starts_from_weights_of_a_file(call, tree, place):
     first = next(iter(state))
     torch.save(state, place / "w.pth")
     words = ["run", "resnet18_cifar10.baseline", "--data", tree, "-o", "run", "--epochs", 1, "--set", "batch_size=16"]
-    words += ["--set", "test_images=2", "--set", "lr=1e-6", "--set", "model='timm:test_resnet'"]
+    words += [
+        "--set",
+        "test_images=2",
+        "--set",
+        "lr=1e-6",
+        "--set",
+        "precision='float32'",
+        "--set",
+        "model='timm:test_resnet'",
+    ]
     result = call(*words, "--set", "model.weights='w.pth'")
     assert result.code == 0, result.err
     trained = load_run("run").model.state_dict()
