@@ -11,6 +11,7 @@ from freqfast.records import plain
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import Fraction, RunReport
+from freqfast.study.definition import PlannedRun
 
 __all__ = ["ResultRow"]
 
@@ -23,8 +24,8 @@ def _as_recipe(value: Any) -> Recipe:
 
 
 @dataclass(frozen=True)
-class ResultRow:
-    """A finished run.
+class ResultRow(PlannedRun):
+    """A planned run, and what it found.
 
     Attributes:
         arm: Name of its arm.
@@ -42,21 +43,10 @@ class ResultRow:
         ('baseline/seed-0', 0.68)
     """
 
-    arm: str
     recipe: Annotated[Recipe, PlainValidator(_as_recipe), PlainSerializer(plain)]  # in a file of any version
     report: RunReport
     environment: Environment
     groups: Mapping[str, tuple[Fraction, ...]] = field(default_factory=dict)
-
-    @property
-    def seed(self) -> int:
-        """The run's seed."""
-        return self.recipe.seed
-
-    @property
-    def name(self) -> str:
-        """How messages call it, such as ``low/seed-0``."""
-        return f"{self.arm}/seed-{self.seed}"
 
     @property
     def data(self) -> str:
