@@ -37,8 +37,10 @@ Crop = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Cut N x N pixels out of the middle."),
 ]
+# As `freqfast.data.image_files.Interpolation`, whose import takes longer.
+_Filter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Interpolation = Annotated[
-    Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] | None,
+    _Filter | None,
     typer.Option(metavar="NAME", rich_help_panel=_PANEL, help="How to scale: bilinear by default, bicubic, ..."),
 ]
 ClassList = Annotated[
@@ -66,7 +68,7 @@ class FileOptions(NamedTuple):
 
     resize: int | None
     crop: int | None
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] | None
+    interpolation: _Filter | None
     labels: Path | None = None
     skip_bad: bool = False
 

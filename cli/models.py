@@ -31,6 +31,7 @@ def models() -> None:
     for name, card in cards.items():
         table.add_row(PREFIX + name, *(_text(card.accuracy[column]) for column in _COLUMNS))
     console.print(table)
+    say("one training each; ± is half of a 95 % interval by the chance of the test images, not of trainings")
     for name, card in cards.items():
         say(
             f"{PREFIX}{name}: {card.recipe}, width {card.width}, {card.epochs} epochs, seed {card.seed}; {card.licence}"

@@ -8,7 +8,7 @@ import typer
 
 __all__ = ["is_shared", "one_voice", "share_out"]
 
-_OF_THE_FIRST = {"recipes", "spectra", "show", "report", "merge", None}
+_OF_THE_FIRST = {"recipes", "models", "spectra", "show", "report", "merge", None}
 _ALONE = {
     "study": "a study starts the processes of its runs itself; call it without torchrun, such as with --slurm gpus=4",
     "finetune": "finetune trains in one process; call it without torchrun",

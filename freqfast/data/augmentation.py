@@ -41,10 +41,11 @@ class CropFlip(Transform):
 
 
 class RandomResizedCropFlip(Transform):
-    """Random crop, scaled to a size, and random horizontal flip, for a whole uint8 batch at once (bilinear).
+    """Random crop, scaled to a size, and random horizontal flip, for a whole batch at once (bilinear).
 
-    A crop has between 35 % and all of the image's area, and sides of a ratio between 3/4 and 4/3 as far as they fit.
-    Draws from torch's generator.
+    ``(N, 3, H, W)`` of uint8 become ``(N, 3, size, size)`` in [0, 1]. A crop has between 35 % and all of the image's
+    area (fastai's `RandomResizedCrop`: from 8 %), and sides of a ratio between 3/4 and 4/3 as far as they fit. Draws
+    from torch's generator.
 
     Args:
         size: Height and width of the result in pixels; little less than that of the images, since nothing is smoothed.
