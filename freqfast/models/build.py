@@ -137,6 +137,7 @@ def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, Preprocessin
 def _hub_at_once() -> Iterator[None]:
     """Where the Hugging Face Hub cannot be reached take what is cached, or fail at once and not after a minute."""
     from huggingface_hub import constants, get_session
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     unreachable, offline = None, constants.HF_HUB_OFFLINE
     try:
@@ -145,7 +146,7 @@ def _hub_at_once() -> Iterator[None]:
         unreachable, constants.HF_HUB_OFFLINE = error, True
     try:
         yield
-    except Exception as error:
+    except LocalEntryNotFoundError as error:
         raise unreachable or error from None
     finally:
         constants.HF_HUB_OFFLINE = offline

@@ -158,6 +158,8 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
         load_model("timm:resnet10t", pretrained=True)
     assert not constants.HF_HUB_OFFLINE
     assert not (library_caches / "hf").exists()
+    with pytest.raises(ValueError, match="unexpected keyword argument 'depht'"):  # which no connection would mend
+        load_model("timm:resnet10t(depht=3)", pretrained=True)
 
 
 @pytest.mark.parametrize(
