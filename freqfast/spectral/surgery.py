@@ -17,6 +17,8 @@ __all__ = [
     "unwrap",
 ]
 
+_PAD_ONLY = {"Conv2dSame"}  # of timm: a forward of its own that pads the images and applies the weight as it is
+
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model inside (Distributed)DataParallel and torch.compile wrappers.
@@ -56,7 +58,7 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
 
     Raises:
         ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight
-            than a plain convolution (timm's ``StdConv2d``, ``Conv2dSame``, a parametrised weight, a dilation).
+            than a plain convolution (timm's ``StdConv2d``, a parametrised weight, a dilation).
 
     Examples:
         >>> find_conv(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, 3)))
@@ -92,7 +94,7 @@ def _check_plain(name: str, conv: nn.Conv2d) -> None:
         raise ValueError(f"the weight of layer {name!r} is reparametrised; remove the parametrisation first")
     plain, kind = nn.Conv2d, type(conv)
     own_forward = kind.forward is not plain.forward or kind._conv_forward is not plain._conv_forward
-    if own_forward and not getattr(conv, "applies_effective_weight", False):
+    if own_forward and kind.__name__ not in _PAD_ONLY and not getattr(conv, "applies_effective_weight", False):
         raise ValueError(
             f"layer {name!r} is a {kind.__name__} with a forward of its own, so its weight is not what it "
             "applies; name a plain Conv2d with layer="

@@ -106,7 +106,6 @@ class OwnConvForward(nn.Conv2d):
 
 
 UNFIT = {
-    "timm's padding": (lambda: Conv2dSame(3, 8, 3), "is a Conv2dSame with a forward of its own"),
     "timm's standardised weight": (lambda: ScaledStdConv2d(3, 8, 3), "is a ScaledStdConv2d with a forward of its own"),
     "own forward": (lambda: OwnForward(3, 8, 3), "is a OwnForward with .* name a plain Conv2d with layer="),
     "own convolution": (lambda: OwnConvForward(3, 8, 3), "is a OwnConvForward with a forward of its own"),
@@ -130,6 +129,14 @@ def test_convolutions_that_do_not_apply_their_weight_as_it_is_are_refused(case):
             refused(model)
     assert type(model[0]) is kind
     assert find_conv(model, "1")[1] is model[1]
+
+
+def test_a_convolution_that_pads_by_itself_is_found_but_not_modulated():
+    model = nn.Sequential(Conv2dSame(3, 8, 3, stride=2))
+    assert find_conv(model) == ("0", model[0])
+    with pytest.raises(ValueError, match="layer '0' is a Conv2dSame, whose padding modulation would take away"):
+        apply_modulation(model)
+    assert type(model[0]) is Conv2dSame
 
 
 class Named(nn.Conv2d):

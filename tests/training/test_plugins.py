@@ -98,7 +98,11 @@ def test_callback_that_adds_a_parameter_is_refused_before_the_first_step(install
 
 @pytest.mark.parametrize(
     ("model", "options", "layer"),
-    [("small", {"channels": 4}, "0"), ("timm:test_resnet", {}, "conv1.0")],
+    [
+        ("small", {"channels": 4}, "0"),
+        ("timm:test_resnet", {}, "conv1.0"),
+        ("timm:test_efficientnet", {"pad_type": "same"}, "conv_stem"),
+    ],
 )
 def test_recipe_of_another_model(install, tree, tmp_path, two_corruptions, model, options, layer):
     source = (
