@@ -81,8 +81,7 @@ def corrupt(
         >>> corrupt(images, "brightness", severity=4, table="imagenet")[0, 0, 0]
         array([230, 230, 230], dtype=uint8)
     """
-    channels_last = _is_channels_last(images)
-    height, width = images.shape[1:3] if channels_last else images.shape[2:]
+    channels_last, height, width = _layout(images)
     if isinstance(severity, bool) or severity not in SEVERITIES:
         raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
     function = find_corruption(name, frost_dir, find_table(table, height, width))
@@ -96,8 +95,9 @@ def corrupt(
         try:
             corrupted = function(chunk, int(severity), rng)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"corruption {name!r} failed at severity {severity} ({reason})") from error
+            raise ValueError(
+                f"corruption {name!r} failed at severity {severity} ({type(error).__name__}: {error})"
+            ) from error
         if not isinstance(corrupted, Tensor):
             raise ValueError(f"corruption {name!r} must return a tensor, got {type(corrupted).__name__}")
         if corrupted.shape != before or corrupted.dtype != torch.uint8:
@@ -116,7 +116,7 @@ def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
     """Corrupt the first image by each of the corruptions at each severity, to find a faulty one before long work.
 
     Args:
-        names: As `corrupt` takes them.
+        names: As for `corrupt`.
         images: uint8 ``(N, H, W, 3)``.
 
     Raises:
@@ -130,22 +130,20 @@ def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
             corrupt(images[:1], name, severity)
 
 
-def _is_channels_last(images: object) -> bool:
-    """Whether images are ``(N, H, W, 3)``; raises if they are not 8-bit RGB images of a usable size."""
+def _layout(images: object) -> tuple[bool, int, int]:
+    """Whether images are ``(N, H, W, 3)``, their height and width; raises if they are no usable 8-bit RGB images."""
     if not isinstance(images, (np.ndarray, Tensor)):
         raise TypeError(f"images must be a NumPy array or a tensor, got {type(images).__name__}")
     if images.dtype not in (np.uint8, torch.uint8):
         raise TypeError(f"images must be uint8 levels 0..255, got {images.dtype}; scale and convert them first")
     shape = tuple(images.shape)
-    if len(shape) == 4 and shape[3] == 3:
-        channels_last, sides = True, shape[1:3]
-    elif len(shape) == 4 and shape[1] == 3:
-        channels_last, sides = False, shape[2:]
-    else:
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
         raise ValueError(f"images must be (N, H, W, 3) or (N, 3, H, W), got shape {shape}")
-    if min(sides) < MIN_SIDE:
-        raise ValueError(f"images must be at least {MIN_SIDE} x {MIN_SIDE} pixels, got {sides[0]} x {sides[1]}")
-    return channels_last
+    channels_last = shape[3] == 3
+    height, width = shape[1:3] if channels_last else shape[2:]
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(f"images must be at least {MIN_SIDE} x {MIN_SIDE} pixels, got {height} x {width}")
+    return channels_last, height, width
 
 
 def _index_tensor(index: ArrayLike | Tensor | None, count: int) -> Tensor:
@@ -179,9 +177,8 @@ def _on_threads(work: Callable[[slice], None], parts: list[slice]) -> None:
         return
     torch.set_num_threads(1)  # threads that start from now on inherit it
     try:
-        with ThreadPoolExecutor(min(threads, len(parts))) as pool:
-            for _ in pool.map(work, parts):
-                pass
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, parts))
     finally:
         torch.set_num_threads(threads)
 

@@ -26,7 +26,7 @@ def elastic_transform(images: Tensor, rng: BatchRandom, alpha: float, sigma: flo
         noise = rng.uniform(-1.0, 1.0, (2, height, width)).to(filter_precision(images))
         shift = gaussian_filter(noise, sigma * scale, truncate=3.0, border="symmetric").mul_(alpha * scale)
         warped = _sample(warped, columns + shift[:, 0], rows + shift[:, 1], mirror_edge=True)
-    return truncate(warped.add_(NUDGE).clamp_(0.0, 255.0))
+    return truncate(warped.add_(NUDGE))
 
 
 def _affine_source(rows: Tensor, columns: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,10 @@ from scipy import sparse
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from freqfast.corruptions.pixels import NUDGE, SMALL, filter_precision, truncate
+from freqfast.corruptions.pixels import LAST_BIT, NUDGE, SMALL, filter_precision, truncate
 
 _NEGLIGIBLE = 1e-12  # of a kernel's weights: far below what 8 bits can show
 _WIDE = 24  # pixels: a Gaussian of this radius is quicker as a matrix, a disk of a quarter of it by its spectrum
-# Of a level. Sums in another order leave flat regions on either side of the truncation; ours stay what they are.
-_LAST_BIT = 1e-6
 
 Border = Literal["edge", "reflect", "symmetric"]
 """As in ``numpy.pad``: the border pixel repeated, the image mirrored without it, or mirrored with it."""
@@ -31,21 +29,10 @@ Border = Literal["edge", "reflect", "symmetric"]
 
 def pad(x: Tensor, reach: int, border: Border, dims: tuple[int, ...] = (-2, -1)) -> Tensor:
     """Pad the given dimensions by ``reach`` pixels at both ends; any dtype. Mirrors repeat as often as it takes."""
-    skip = 1 if border == "reflect" else 0
     for dim in dims:
-        left = reach
-        while left:
-            size = x.shape[dim]
-            some = left if border == "edge" else min(left, size - skip)
-            if border == "edge":
-                shape = list(x.shape)
-                shape[dim] = some
-                before, after = x.narrow(dim, 0, 1).expand(shape), x.narrow(dim, size - 1, 1).expand(shape)
-            else:
-                before = x.narrow(dim, skip, some).flip(dim)
-                after = x.narrow(dim, size - skip - some, some).flip(dim)
-            x = torch.cat((before, x, after), dim)
-            left -= some
+        source = torch.from_numpy(np.pad(np.arange(x.shape[dim]), reach, mode=border)).to(x.device)
+        before, after = (x.index_select(dim, rows) for rows in (source[:reach], source[len(source) - reach :]))
+        x = torch.cat((before, x, after), dim)
     return x
 
 
@@ -55,11 +42,10 @@ def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Bord
     The order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first, unless the radius is wide: in
     double precision equal to the bit.
     """
-    radius = int(truncate * sigma + 0.5)
+    weights = _gaussian_weights(sigma, truncate)
+    radius = len(weights) // 2
     if radius == 0:
         return x
-    weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
-    weights /= weights.sum()
     if radius >= _WIDE:
         rows, columns = (_filter_matrix(size, sigma, truncate, border).to(x) for size in x.shape[2:])
         return torch.stack([rows @ image @ columns.mT for image in x])  # one product a shape: no order to choose
@@ -68,16 +54,19 @@ def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Bord
     return x
 
 
+def _gaussian_weights(sigma: float, truncate: float) -> NDArray[np.float64]:
+    radius = int(truncate * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
+    return np.asarray(weights / weights.sum())
+
+
 @lru_cache(maxsize=4)
 def _filter_matrix(size: int, sigma: float, truncate: float, border: Border) -> Tensor:
     """A Gaussian filter of a line of ``size`` pixels as a matrix ``(size, size)``: what lies beyond is folded in."""
-    radius = int(truncate * sigma + 0.5)
-    weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
-    source = np.pad(np.arange(size), radius, mode=border)
-    matrix = np.zeros((size, size))
-    for row in range(size):
-        matrix[row] = np.bincount(source[row : row + 2 * radius + 1], weights / weights.sum(), size)
-    return torch.from_numpy(matrix)
+    weights = _gaussian_weights(sigma, truncate)
+    source = np.pad(np.arange(size), len(weights) // 2, mode=border)
+    rows = [np.bincount(source[row : row + len(weights)], weights, size) for row in range(size)]
+    return torch.from_numpy(np.stack(rows))
 
 
 def _filter_symmetric(padded: Tensor, weights: NDArray[np.float64], dim: int) -> Tensor:
@@ -119,7 +108,7 @@ def disk_filter(x: Tensor, radius: float, sigma: float) -> Tensor:
     """Correlate ``(n, C, H, W)`` float64 with `defocus_kernel`; the border reflects without repeating its edge.
 
     A large disk goes by the Fourier transform, of large images in single precision. This leaves flat regions a last
-    bit off: those in double precision are nudged up by 1e-6 of a level, so that they truncate to what they were.
+    bit off, hence `LAST_BIT`.
     """
     kernel = defocus_kernel(radius, sigma)
     reach = len(kernel) // 2
@@ -129,7 +118,7 @@ def disk_filter(x: Tensor, radius: float, sigma: float) -> Tensor:
         rows, columns = (16 * next_fast_len(-(-size // 16), real=True) for size in padded.shape[2:])
         response = _disk_spectrum(radius, sigma, rows, columns, padded.dtype).to(x.device)
         product = torch.fft.irfft2(torch.fft.rfft2(padded, (rows, columns)).mul_(response), (rows, columns))
-        return product[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width] + _LAST_BIT / 255
+        return product[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width] + LAST_BIT / 255
     padded = pad(x, reach, "reflect")
     total = torch.zeros_like(x)
     for weight in np.unique(kernel[kernel > _NEGLIGIBLE]):
@@ -176,7 +165,7 @@ def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) ->
         for k, corners in enumerate(torch.stack((reach + dy, reach + dx), dim=-1).transpose(0, 1).tolist()):
             for weight, (top, left) in zip(weights, corners, strict=True):
                 total[k].add_(padded[k, :, top : top + height, left : left + width], alpha=float(weight))
-    return truncate(total.add_(0.5 / 257).clamp_(max=255.0))  # half of a 16-bit level
+    return truncate(total.add_(0.5 / 257))  # half of a 16-bit level
 
 
 def zoom(x: Tensor, factor: float) -> Tensor:
@@ -202,15 +191,14 @@ def _middle(x: Tensor, sizes: Sequence[int]) -> Tensor:
 def mean_zoom(images: Tensor, stop: float, step: float) -> Tensor:
     """The mean of uint8 ``(n, C, H, W)`` images and of their magnifications by ``1, 1 + step, ...`` up to ``stop``.
 
-    Flat regions keep their level by a nudge of 1e-6, in large images, which are summed in single precision as the
-    published ones are, of `NUDGE`.
+    Large images are summed in single precision, as the published ones are.
     """
     height, width = images.shape[2:]
     if height * width < SMALL:
         x = images.to(torch.float64)
         pixels = x.flatten(2).flatten(0, 1).t().contiguous().cpu().numpy()
         operator = _mean_zoom_operator(height, width, stop, step)
-        mean = torch.from_numpy(operator @ pixels).t().reshape(x.shape).to(x.device).add_(_LAST_BIT)
+        mean = torch.from_numpy(operator @ pixels).t().reshape(x.shape).to(x.device).add_(LAST_BIT)
     else:
         factors = np.arange(1, stop, step)
         mean = images.to(torch.float32)
@@ -219,7 +207,7 @@ def mean_zoom(images: Tensor, stop: float, step: float) -> Tensor:
             for factor in map(float, factors):
                 image.add_(_zoom_by_lines(by_column, factor))
         mean.div_(len(factors) + 1).add_(NUDGE)
-    return truncate(mean.clamp_(max=255.0))
+    return truncate(mean)
 
 
 def _zoom_by_lines(by_column: Tensor, factor: float) -> Tensor:

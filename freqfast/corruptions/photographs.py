@@ -22,26 +22,27 @@ def find_photographs(frost_dir: str | Path | None = None) -> tuple[Path, ...]:
     Raises:
         FileNotFoundError: If one is missing; the message says what to do.
     """
-    if frost_dir is not None:
-        paths = tuple(Path(frost_dir) / name for name in NAMES)
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"no {', '.join(missing)} in the frost directory {str(frost_dir)!r}; it must hold {', '.join(NAMES)}"
-            )
-        return paths
-    try:
-        installed = files(DISTRIBUTION) or []
-    except PackageNotFoundError:
-        installed = []
-    located = {path.name: Path(str(path.locate())) for path in installed if path.parent.name == "frost"}
-    found = tuple(located[name] for name in NAMES if name in located and located[name].is_file())
-    if len(found) < len(NAMES):
+    named = _installed() if frost_dir is None else {name: Path(frost_dir) / name for name in NAMES}
+    found = {name: path for name, path in named.items() if path.is_file()}
+    missing = [name for name in NAMES if name not in found]
+    if missing and frost_dir is not None:
+        raise FileNotFoundError(
+            f"no {', '.join(missing)} in the frost directory {str(frost_dir)!r}; it must hold {', '.join(NAMES)}"
+        )
+    if missing:
         raise FileNotFoundError(
             f"frost needs its photographs: pip install 'freqfast[frost]' brings them (in {DISTRIBUTION}), "
             f"or frost_dir names a directory that holds {NAMES[0]} .. {NAMES[-1]}"
         )
-    return found
+    return tuple(found[name] for name in NAMES)
+
+
+def _installed() -> dict[str, Path]:
+    try:
+        installed = files(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return {}
+    return {path.name: Path(str(path.locate())) for path in installed if path.parent.name == "frost"}
 
 
 def photographs_sha256(frost_dir: str | Path | None = None) -> str:

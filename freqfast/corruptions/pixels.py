@@ -9,6 +9,9 @@ SMALL = 48 * 48
 NUDGE = 1e-3
 """Levels, added to results in single precision, which would truncate some of a flat region to one level less."""
 
+LAST_BIT = 1e-6
+"""Levels, likewise of results in double precision: flat regions and ties do not depend on a sum's last bit."""
+
 
 def filter_precision(images: Tensor) -> torch.dtype:
     """The precision in which to filter images ``(n, C, H, W)``."""
@@ -21,14 +24,17 @@ def to_unit(images: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def to_levels(x: Tensor) -> Tensor:
-    """[0, 1] to uint8 levels: clipped, times 255, truncated (not rounded); float32 is nudged. Overwrites ``x``."""
-    levels = x.clamp_(0.0, 1.0).mul_(255.0)
+    """[0, 1] to uint8 levels: times 255, clipped, truncated (not rounded); float32 is nudged. Overwrites ``x``."""
+    levels = x.mul_(255.0)
     return truncate(levels.add_(NUDGE) if x.dtype == torch.float32 else levels)
 
 
 def truncate(levels: Tensor) -> Tensor:
-    """Floats from 0 to 255 to uint8, by way of int32: the direct way has no vector instructions in torch."""
-    return levels.to(torch.int32).to(torch.uint8)
+    """Floats to uint8, clipped to 0..255. Overwrites ``levels``.
+
+    By way of int32: the direct way has no vector instructions in torch.
+    """
+    return levels.clamp_(0.0, 255.0).to(torch.int32).to(torch.uint8)
 
 
 def pixel_grid(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -166,8 +166,8 @@ def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple
         >>> runnable(["snow", "fog"])
         (('snow', 'fog'), [])
     """
-    reasons = {name: reason for name, reason in unavailable(frost_dir).items() if name in names}
-    notes = [f"{name} is left out: {reason}" for name, reason in reasons.items()]
+    reasons = unavailable(frost_dir)
+    notes = [f"{name} is left out: {reasons[name]}" for name in names if name in reasons]
     return tuple(name for name in names if name not in reasons), notes
 
 

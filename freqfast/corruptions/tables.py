@@ -6,7 +6,7 @@ each parameter means is said where it is used: it is the keyword of that name in
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 Table: TypeAlias = Literal["cifar10", "tiny-imagenet", "imagenet"]
 """Whose parameters: published for images of 32, 64 and 224 pixels."""
@@ -219,12 +219,11 @@ def find_table(table: str, height: int, width: int) -> Table:
         >>> find_table("auto", 32, 32), find_table("auto", 375, 500), find_table("tiny-imagenet", 375, 500)
         ('cifar10', 'imagenet', 'tiny-imagenet')
     """
-    for known in TABLES:
-        if table == known:
-            return known
-    if table != "auto":
+    if table == "auto":
+        return next((small for limit, small in _LIMITS if min(height, width) < limit), "imagenet")
+    if table not in TABLES:
         raise ValueError(f"table must be auto, {', '.join(TABLES)}, got {table!r}")
-    return next((small for limit, small in _LIMITS if min(height, width) < limit), "imagenet")
+    return cast(Table, table)
 
 
 def parameters(name: str, table: Table, severity: int) -> dict[str, Any]:

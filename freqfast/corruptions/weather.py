@@ -62,15 +62,12 @@ def frost(
     sizes = torch.tensor([read_photograph(path).shape[:2] for path in photographs])
     room = (sizes / step[:, None]).round().to(torch.int64).to(images.device)[which]
     corners = rng.integers(room[:, 0] - height), rng.integers(room[:, 1] - width)
-    crops = np.stack(
-        [
-            crop(photographs[k], top, left, height, width, float(step[k]))
-            for k, top, left in zip(which.tolist(), *(corner.tolist() for corner in corners), strict=True)
-        ]
-    )
-    frosted = torch.from_numpy(crops).to(images.device).permute(0, 3, 1, 2).to(torch.float64)
-    blend = images.to(torch.float64).mul_(image_weight).add_(frosted.mul_(frost_weight))
-    return truncate(blend.clamp_(0.0, 255.0))
+    crops = [
+        crop(photographs[k], top, left, height, width, float(step[k]))
+        for k, top, left in torch.stack((which, *corners), dim=1).tolist()
+    ]
+    frosted = torch.from_numpy(np.stack(crops)).to(images.device).permute(0, 3, 1, 2).to(torch.float64)
+    return truncate(images.to(torch.float64).mul_(image_weight).add_(frosted.mul_(frost_weight)))
 
 
 def fog(images: Tensor, rng: BatchRandom, amount: float, decay: float) -> Tensor:

@@ -8,8 +8,6 @@ from fastai.torch_core import TensorImage
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["PADDING", "CropFlip", "RandomResizedCropFlip"]
-
 PADDING = 4
 
 

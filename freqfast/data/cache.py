@@ -17,8 +17,6 @@ from freqfast.data.members import files_under
 from freqfast.files import new_folder, of_user
 from freqfast.records import read_record, write_record
 
-__all__ = ["fingerprint", "folder", "load", "recall", "store"]
-
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "published")
 _PREFIX = "decoded-2-"  # raise the number when the same source decodes to other arrays or another order
 

@@ -21,8 +21,6 @@ from freqfast.data.members import DataFile
 from freqfast.data.pickles import read_batch
 from freqfast.progress import Progress
 
-__all__ = ["ARCHIVE", "BATCHES", "CLASSES", "decode_batches", "download_cifar10", "is_cifar10"]
-
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE = "cifar-10-python.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"

@@ -24,8 +24,6 @@ from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
 from freqfast.data.image_files import ImageFiles
 from freqfast.data.images import ImageData, rgb_levels
 
-__all__ = ["ArrayDataset", "CropFlip", "InMemoryDL", "dataloaders"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -150,12 +148,12 @@ def _ahead(make: Callable[[T], R], parts: Iterable[T], count: int = 2) -> Iterat
 class PixelNormalize(Normalize):
     """fastai's `Normalize` for uint8 batches: the same arithmetic, in place on the one float copy that it makes."""
 
-    def encodes(self, x: TensorImage) -> TensorImage:
+    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
         pixels = x.as_subclass(Tensor)
         pixels = pixels.clone() if pixels.is_floating_point() else pixels.float().div_(255)
         return TensorImage(pixels.sub_(self.mean).div_(self.std))
 
-    def decodes(self, x: TensorImage) -> TensorImage:
+    def decodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
         pixels = x.as_subclass(Tensor) * self.std.to(x.device) + self.mean.to(x.device)
         return TensorImage(pixels.mul_(255).round_().clamp_(0, 255).long())
 

@@ -9,8 +9,6 @@ from urllib.request import Request, urlopen
 from freqfast import __version__
 from freqfast.progress import Progress
 
-__all__ = ["fetch"]
-
 _BLOCK = 2**20  # bytes at a time: the most that a broken connection loses
 _TIMEOUT = 60  # seconds of silence
 
@@ -25,7 +23,7 @@ def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> 
         url: Where the file is, by HTTP.
         path: Where to write it; its folder must exist.
         size: Its bytes; no more are read.
-        progress: Called as ``progress(done, total, message)``, in bytes.
+        progress: Called in bytes.
 
     Raises:
         OSError: If the server does not answer, refuses, or stops before the end; or if the file cannot be written.

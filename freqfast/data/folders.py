@@ -5,23 +5,18 @@ mixed order.
 """
 
 import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
+from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
 from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
-__all__ = ["FORMATS", "SUFFIXES", "TEST_SPLITS", "decode_tree", "is_tree_image"]
-
 TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of the content: Pillow runs programs for some others
-_PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory, and may be a bomb
+_PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory
 _PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, else so many per byte of the files
 
 
@@ -61,8 +56,7 @@ def _mixed_rows(
     """The numbers of a split's files, in mixed order, and their labels."""
     numbers = [number for number, file in enumerate(files) if file.parts[-3] == split]
     numbers.sort(key=lambda number: files[number].parts)
-    label_of = {name: label for label, name in enumerate(classes)}
-    labels = np.array([label_of[files[number].parts[-2]] for number in numbers], np.int64)
+    labels = np.array([classes.index(files[number].parts[-2]) for number in numbers], np.int64)
     order = mixed_order(labels)
     return np.array(numbers)[order], labels[order]
 
@@ -91,14 +85,4 @@ def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress:
 
 
 def _decode_image(file: DataFile) -> NDArray[np.uint8]:
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
-            if image.width * image.height > _PIXEL_LIMIT:
-                raise ValueError(f"{image.width}x{image.height} pixels are too many for a data set held in memory")
-            return rgb_levels(image)
-    except UnidentifiedImageError:  # whose message has the address of an object
-        raise ValueError(
-            f"{file.name} cannot be used as an image: its content is none of {', '.join(FORMATS)}"
-        ) from None
-    except Exception as error:  # Pillow raises many kinds for corrupt files
-        raise ValueError(f"{file.name} cannot be used as an image: {error}") from None
+    return decode_image(io.BytesIO(file.read()), file.name, _PIXEL_LIMIT, rgb_levels)

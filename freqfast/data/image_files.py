@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,19 +11,17 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from freqfast.data.folders import FORMATS, SUFFIXES, TEST_SPLITS
-from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
+from freqfast.data.folders import SUFFIXES, TEST_SPLITS
+from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
 from freqfast.files import read_file, require_file
 from freqfast.progress import Progress
-
-__all__ = ["ImageFiles", "Interpolation", "find_corrupt_files", "list_images", "load_tree"]
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 """How images are scaled: Pillow's filters, antialiased but for the first."""
 
-_PIXEL_LIMIT = 2**26  # no camera's photograph has more; a small file can claim any number
+_PIXEL_LIMIT = 2**26  # no camera's photograph has more
 _LIST_BYTES = 2**26
 
 
@@ -105,8 +102,7 @@ class ImageFiles:
             images[row] = pixels
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for _ in pool.map(fill, range(len(self.paths))):
-                pass
+            list(pool.map(fill, range(len(self.paths))))
         return images if dtype is None else images.astype(dtype, copy=False)
 
     def fingerprint(self) -> bytes:
@@ -118,17 +114,11 @@ class ImageFiles:
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         require_file(path)
-        try:
-            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > _PIXEL_LIMIT:
-                    raise ValueError(f"{image.width}x{image.height} pixels are more than {_PIXEL_LIMIT:,}")
-                upright: Image.Image = ImageOps.exif_transpose(image)
-                return self._cropped(self._resized(Image.fromarray(rgb_levels(upright))))
-        except UnidentifiedImageError:  # whose message has the address of an object
-            reason = f"its content is none of {', '.join(FORMATS)}"
-        except Exception as error:  # Pillow raises many kinds for corrupt files
-            reason = " ".join(str(error).split())
-        raise ValueError(f"{path} cannot be used as an image: {reason}")
+        return decode_image(path, str(path), _PIXEL_LIMIT, self._framed)
+
+    def _framed(self, image: Image.Image) -> NDArray[np.uint8]:
+        upright: Image.Image = ImageOps.exif_transpose(image)
+        return self._cropped(self._resized(Image.fromarray(rgb_levels(upright))))
 
     def _resized(self, image: Image.Image) -> Image.Image:
         short = min(image.size)
@@ -161,11 +151,11 @@ def list_images(
 
     Args:
         folder: The folder.
-        resize: See `ImageFiles`.
-        crop: See `ImageFiles`.
+        resize: This, crop and interpolation are as for `ImageFiles`.
+        crop: See there.
         labels: A text file: on each line an image's name, with or without its suffix, and its class, separated by
             spaces, a tab or a comma; what follows is not read.
-        interpolation: See `ImageFiles`.
+        interpolation: See there.
 
     Returns:
         The images, as an `ImageFiles` in the place of an array, and the names of the classes, in the order of the
@@ -181,7 +171,7 @@ def list_images(
         FileNotFoundError: absent is no folder; name one with a subfolder of images for each class
     """
     root = Path(folder)
-    found = _labelled(next((root / split for split in TEST_SPLITS if (root / split).is_dir()), root), labels)
+    found = _labelled(_test_folder(root) or root, labels)
     classes = tuple(sorted({name for _, name in found}))
     return _image_set(found, classes, resize, crop, interpolation), classes
 
@@ -217,19 +207,22 @@ def load_tree(
     """
     root = Path(folder)
     train = _labelled(root / "train", None)
-    test = _labelled(next((root / split for split in TEST_SPLITS if (root / split).is_dir()), root / "test"), None)
+    test = _labelled(_test_folder(root) or root / "test", None)
     names = tuple(sorted({name for _, name in train}) if classes is None else classes)
     train_set, test_set = (_image_set(found, names, resize, crop, interpolation) for found in (train, test))
     return ImageData(root.resolve().name, names, train_set, test_set)
+
+
+def _test_folder(root: Path) -> Path | None:
+    return next((root / split for split in TEST_SPLITS if (root / split).is_dir()), None)
 
 
 def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
     """The images of a folder with their classes, sorted."""
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder; name one with a subfolder of images for each class")
-    annotations = root / "val_annotations.txt"  # of Tiny-ImageNet
-    if labels is None and annotations.is_file():
-        labels = annotations
+    if labels is None and (root / "val_annotations.txt").is_file():
+        labels = root / "val_annotations.txt"  # of Tiny-ImageNet
     if labels is None:
         paths = (path for pattern in ("*/*", "*/images/*") for path in root.glob(pattern))  # Tiny-ImageNet: images
         found = sorted((path, path.relative_to(root).parts[0]) for path in paths if path.suffix.lower() in SUFFIXES)

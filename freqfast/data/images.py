@@ -1,13 +1,17 @@
 """Labelled images in memory, as one array of pixels and one of labels."""
 
 import hashlib
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-__all__ = ["ImageData", "ImageSet", "data_hash", "mixed_order", "rgb_levels"]
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of a file's content: Pillow runs programs for some others
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +169,29 @@ def rgb_levels(image: Image.Image) -> np.ndarray:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"it has more than 8 bits a channel (Pillow's mode {image.mode}); convert it to 8 bits first")
     return np.asarray(image.convert("RGB"))
+
+
+def decode_image(
+    file: Path | IO[bytes], name: str, pixel_limit: int, convert: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
+    """What `convert` makes of an image in a file that is not trusted; any fault is a ValueError that has the name.
+
+    Args:
+        file: Its path, or the open file.
+        name: What messages call it.
+        pixel_limit: An image of more pixels is refused: a small file can claim any number.
+        convert: Makes levels of it, as `rgb_levels` does.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > pixel_limit:
+                raise ValueError(f"{image.width}x{image.height} pixels are more than {pixel_limit:,}; shrink it first")
+            return convert(image)
+    except UnidentifiedImageError:  # whose message has the address of an object
+        reason = f"its content is none of {', '.join(FORMATS)}"
+    except Exception as error:  # Pillow raises many kinds for corrupt files
+        reason = " ".join(str(error).split())
+    raise ValueError(f"{name} cannot be used as an image: {reason}")
 
 
 def data_hash(data: ImageData) -> str:

@@ -12,8 +12,6 @@ from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress, notebook_progress
 
-__all__ = ["FOLDER", "DataSource", "data_names", "load_data", "load_place"]
-
 DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
 """``(place, progress) -> data``: loads a data set from the place that the user names, or from where it is by default.
 
@@ -43,7 +41,7 @@ def load_data(
             "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the name of an
             entry point ``freqfast.data``, which is a `DataSource`.
         place: Where the data is; by default the data set looks for itself.
-        progress: Called as ``progress(done, total, message)`` while files are fetched and decoded.
+        progress: Called while files are fetched and decoded.
         image_size: Of "folder": height and width in pixels to which the images are cropped in the middle, after their
             shorter side was scaled to 8/7 of it.
 
@@ -74,19 +72,14 @@ def load_data(
         if (given := named_place(path)) is None:
             raise FileNotFoundError("say where the folder of images is: one with train/<class>/ and val/<class>/")
         return load_tree(of_user(given), round(image_size * 8 / 7), image_size)
-    if (load := _BUILT_IN.get(name)) is not None:
-        return load(path, progress)
-    return _load_registered(name, path, progress)
+    load = _BUILT_IN.get(name)
+    return load(path, progress) if load else _load_registered(name, path, progress)
 
 
 def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:
     """Load a data set by its name or by where it is; see `load_data`.
 
     A `Path` is always a place, a string only if it is no name: write "./cifar10" for a folder of that name.
-
-    Raises:
-        FileNotFoundError: If the place holds no data.
-        ValueError: If the data is corrupt.
     """
     if isinstance(place, str) and place in data_names():
         return load_data(place, None, progress)

@@ -18,8 +18,6 @@ from typing import IO, Any, NamedTuple
 from freqfast.files import read_file
 from freqfast.progress import Progress
 
-__all__ = ["DataFile", "Wanted", "files_under", "open_files"]
-
 MEMBER_LIMIT = 64 * 2**20  # bytes; a batch of the published archive has 30 MB
 _SPARE = 2**28  # bytes that any archive may unpack to
 _RATIO = 20  # an archive of images unpacks to little more than its size; compressed zeros to 1000 times it

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqfast.data.images import ImageData, ImageSet, mixed_order
+from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
 from freqfast.progress import Progress
-
-__all__ = ["load_photos"]
 
 PHOTOS = {  # file by class; package and path inside it, so that neither package is imported for its pictures
     "astronaut": "skimage/data/astronaut.png",
@@ -53,7 +51,7 @@ def _load() -> ImageData:
     for file in PHOTOS.values():
         pixels = _read(file)
         for patches, count, testing in ((train, TRAIN_PER_CLASS, False), (test, TEST_PER_CLASS, True)):
-            rows, columns = _corners(pixels.shape[0], pixels.shape[1], count, testing, rng)
+            rows, columns = _corners(*pixels.shape[:2], count, testing, rng)
             patches.extend(pixels[y : y + SIZE, x : x + SIZE] for y, x in zip(rows, columns, strict=True))
     return ImageData("photos", tuple(PHOTOS), _mixed(train), _mixed(test))
 
@@ -65,7 +63,7 @@ def _read(file: str) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"photograph {path} is missing; reinstall scikit-image and scikit-learn")
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return rgb_levels(image)
 
 
 def _corners(

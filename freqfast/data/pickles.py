@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["read_batch"]
-
 _STEPS = 10**6  # of unpickling, and entries of its memo; 10,000 images with their file names take 30,000 and 10,000
 
 

@@ -16,8 +16,6 @@ from freqfast.data.members import open_files
 from freqfast.files import of_user
 from freqfast.progress import Progress
 
-__all__ = ["load_stored", "named_place"]
-
 _FOLDERS = ("cifar-10-batches-py", "cifar10")
 _ARCHIVES = (ARCHIVE, "cifar10.tgz")
 
@@ -29,7 +27,7 @@ def load_stored(place: Path | None = None, progress: Progress | None = None) -> 
         place: An archive, a data set's folder, or the folder that holds either. Without it the environment variable
             FREQFAST_DATA is used, then what lies in the cache (an archive, or the CIFAR-10 that was decoded last), then
             a download (163 MiB, checked by its MD5).
-        progress: Called as ``progress(done, total, message)``.
+        progress: See `freqfast.progress.Progress`.
 
     Returns:
         The data, called "cifar10" if it has that set's classes and sizes, else "images".

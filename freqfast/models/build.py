@@ -1,6 +1,6 @@
 """A model by its name and options: ours, one that an installed package registers, timm's or torchvision's."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,17 +13,6 @@ from torch import nn
 from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 from freqfast.models.resnet import CifarResNet18
 from freqfast.plugins import find_plugins, load_plugin
-
-__all__ = [
-    "LIBRARIES",
-    "MODELS",
-    "ModelSpec",
-    "build_model",
-    "build_pretrained",
-    "call_builder",
-    "channels_last",
-    "library_models",
-]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"resnet18": CifarResNet18}
 """Our own models by name."""
@@ -153,15 +142,7 @@ def _hub_at_once() -> Iterator[None]:
 
 
 def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
-    """What a function that builds a model returns.
-
-    Args:
-        what: What messages call the model.
-        build: The function.
-
-    Raises:
-        ValueError: If it raises anything, or returns no module.
-    """
+    """The module that a function returns; whatever it raises is a ValueError that calls the model `what`."""
     try:
         model = build()
     except (Exception, SystemExit) as error:
@@ -177,17 +158,17 @@ def channels_last(model: nn.Module) -> nn.Module:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def library_models(library: str) -> Iterable[str]:
+def library_models(library: str) -> list[str]:
     """Names of the models that timm or torchvision has; none if timm is not installed."""
     if library == "torchvision":
         from torchvision import models
 
-        return models.list_models(module=models)
+        return list(models.list_models(module=models))
     try:
         import timm
     except ImportError:
-        return ()
-    return timm.list_models()
+        return []
+    return list(timm.list_models())
 
 
 def _library_builder(library: str, name: str) -> Callable[..., nn.Module]:
@@ -203,7 +184,7 @@ def _library_builder(library: str, name: str) -> Callable[..., nn.Module]:
 
         known, build = name in library_models(library), models.get_model
     if not known:
-        close = get_close_matches(name, list(library_models(library)), 3)
+        close = get_close_matches(name, library_models(library), 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see its list of models"
         raise ValueError(f"{library} has no model {name!r}; {hint}")
     return partial(build, name)

@@ -18,8 +18,6 @@ from freqfast.spectral.modulation import bake_modulation
 
 _BATCH_PIXELS = 2**21  # 41 images of 224 pixels, whose activations in a ResNet take half a GiB
 
-__all__ = ["Classifier", "batches", "hash_weights"]
-
 
 class Classifier:
     """A model made ready for fast inference: baked, in eval mode, channels last, in the device's best precision.

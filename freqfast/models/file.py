@@ -26,16 +26,6 @@ from freqfast.spectral.antialiasing import LOW_PASS_BUFFERS
 from freqfast.spectral.equalization import EQUALIZER_BUFFERS
 from freqfast.spectral.surgery import unwrap
 
-__all__ = [
-    "StoredModel",
-    "check_normalisation",
-    "check_readable",
-    "read_header",
-    "read_model",
-    "update_tensors",
-    "write_model",
-]
-
 
 @dataclass(frozen=True)
 class StoredModel:
@@ -64,11 +54,9 @@ def _spec_from_table(table: Any) -> Any:
     return {"name": table.get("name"), "options": options}
 
 
-def _spec_as_table(spec: ModelSpec) -> dict[str, Any]:
-    return {"name": spec.name, **spec.options}
-
-
-_FlatSpec = Annotated[ModelSpec, BeforeValidator(_spec_from_table), PlainSerializer(_spec_as_table)]
+_FlatSpec = Annotated[
+    ModelSpec, BeforeValidator(_spec_from_table), PlainSerializer(lambda spec: {"name": spec.name, **spec.options})
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +92,11 @@ class Header:
     @property
     def parts(self) -> Parts:
         """What was put into the model."""
-        low_passes = dict.fromkeys(self.antialiasing, "triangle") | dict.fromkeys(self.flc_pooling, "flc")
-        modulation, equalization = self.modulation, self.equalization
-        return Parts((modulation,) if modulation else (), (equalization,) if equalization else (), low_passes)
+        return Parts(
+            (self.modulation,) if self.modulation else (),
+            (self.equalization,) if self.equalization else (),
+            dict.fromkeys(self.antialiasing, "triangle") | dict.fromkeys(self.flc_pooling, "flc"),
+        )
 
 
 def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> None:
@@ -129,11 +119,7 @@ def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> No
 def check_readable(stored: StoredModel) -> None:
     """Write a model file and read it back, before hours go into training a model that could not be kept.
 
-    Args:
-        stored: The model as it is trained, with all that callbacks have put into it.
-
-    Raises:
-        ValueError: If that fails; the message names the first parameter or buffer that the model is not built with.
+    A ValueError names the first parameter or buffer that the model is not built with.
 
     Examples:
         >>> spec = ModelSpec("resnet18", {"classes": 2, "width": 8})
@@ -178,11 +164,7 @@ def read_model(path: str | Path) -> StoredModel:
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Check that pixels in [0, 1] can have this mean and standard deviation.
-
-    Raises:
-        ValueError: If they cannot, or there are not three numbers each.
-    """
+    """Refuse what is not three numbers each, or no mean and standard deviation that pixels in [0, 1] can have."""
     in_range = all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std)
     if not (len(mean) == len(std) == 3 and in_range):
         got = " and ".join(",".join(f"{value:g}" for value in values) for values in (mean, std))
@@ -193,7 +175,6 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
 
 
 def _content(stored: StoredModel, half: bool = False) -> bytes:
-    """The bytes of a model file."""
     model = unwrap(stored.model)
     if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
         raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
@@ -201,12 +182,15 @@ def _content(stored: StoredModel, half: bool = False) -> bytes:
     for found, what in ((parts.modulation, "modulated"), (parts.equalization, "equalized")):
         if len(found) > 1:
             raise ValueError(f"{len(found)} layers are {what}, a model file can describe one")
+    triangles, ideal = (
+        tuple(layer for layer, found in parts.low_passes.items() if found == kind) for kind in ("triangle", "flc")
+    )
     header = Header(
         model=stored.spec,
         modulation=next(iter(parts.modulation), None),
         equalization=next(iter(parts.equalization), None),
-        antialiasing=tuple(layer for layer, kind in parts.low_passes.items() if kind == "triangle"),
-        flc_pooling=tuple(layer for layer, kind in parts.low_passes.items() if kind == "flc"),
+        antialiasing=triangles,
+        flc_pooling=ideal,
         classes=tuple(stored.classes),
         mean=tuple(map(float, stored.mean)),
         std=tuple(map(float, stored.std)),
@@ -233,11 +217,7 @@ def _read(path: Path) -> StoredModel:
 
 
 def read_header(path: str | Path) -> Header | None:
-    """What a safetensors file says of its model; None if it is not one of ours.
-
-    Raises:
-        ValueError: If it is corrupt.
-    """
+    """What a safetensors file says of its model; None if it is not one of ours. A corrupt one is a ValueError."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -260,10 +240,10 @@ def update_tensors(header: Header, tensors: Mapping[str, Tensor], network: nn.Mo
 
 
 def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The described model with these weights.
+    """The described model with these weights, which are compared with a model that takes no memory.
 
-    They are compared with a model that takes no memory. Not every other package's model can be built so, and it may
-    hold computed values that are not in its state dict; it is therefore built on the CPU as well.
+    Not every other package's model can be built so, and it may hold computed values that are not in its state dict; it
+    is therefore built on the CPU as well.
     """
     ours = header.model.name in MODELS
     with torch.random.fork_rng(devices=[]):

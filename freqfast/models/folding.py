@@ -6,8 +6,6 @@ from copy import deepcopy
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["fold_batch_norm"]
-
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy of a model in eval mode, with each BatchNorm2d that directly follows a Conv2d folded into it.

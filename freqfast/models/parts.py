@@ -21,18 +21,6 @@ from freqfast.spectral.equalization import (
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
 from freqfast.spectral.surgery import unwrap
 
-__all__ = [
-    "Equalization",
-    "Modulation",
-    "Parts",
-    "find_parts",
-    "install_parts",
-    "names_of_before",
-    "parts_in",
-    "remove_parts",
-    "update_names",
-]
-
 _REFERENCE, _BATCHES, _EXPONENT = EQUALIZER_BUFFERS
 _NAMES_OF_BEFORE = {_REFERENCE: "equalizer.reference", _BATCHES: "equalizer.batches"}  # a module in version 0.1
 
@@ -120,10 +108,7 @@ def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
 
     Args:
         state: Tensors by name, see `update_names`.
-        network: The network that it is to be loaded into.
-
-    Raises:
-        ValueError: If a convolution of the network has a low-pass of another kind.
+        network: Where it is to be loaded into. It is an error if one of its convolutions has another kind of low-pass.
     """
     convs = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     modulation, equalization, low_passes = [], [], {}
@@ -172,10 +157,7 @@ def remove_parts(network: nn.Module, parts: Parts) -> None:
 def update_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """A state dict with the names of this version, where version 0.1 saved it from a network with an equalizer.
 
-    Version 0.1 kept no exponent. That of the network is taken, if it has an equalizer there.
-
-    Raises:
-        ValueError: If it has none.
+    Version 0.1 kept no exponent. That of the network is taken; if it has no equalizer there, it is an error.
     """
     state = dict(state)
     for layer, conv in network.named_modules():

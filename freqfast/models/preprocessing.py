@@ -5,8 +5,6 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["Preprocessing", "timm_preprocessing", "torchvision_preprocessing"]
-
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -32,9 +30,6 @@ def timm_preprocessing(model: nn.Module) -> Preprocessing:
 
     Sizes are None where timm does something else than scale the shorter side and crop a square in the middle.
 
-    Args:
-        model: What ``timm.create_model`` returns, with or without weights.
-
     Examples:
         >>> from freqfast.models.build import build_model
         >>> found = timm_preprocessing(build_model("timm:resnet10t"))
@@ -52,10 +47,7 @@ def timm_preprocessing(model: nn.Module) -> Preprocessing:
 
 
 def torchvision_preprocessing(weights: Any) -> Preprocessing:
-    """How images are prepared for a network of torchvision with some of its weights.
-
-    Args:
-        weights: A member of one of torchvision's enumerations.
+    """How images are prepared for a network of torchvision with these weights, a member of its enumerations.
 
     Examples:
         >>> from torchvision.models import ResNet50_Weights

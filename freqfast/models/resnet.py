@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-__all__ = ["CifarResNet18"]
-
 
 class CifarResNet18(nn.Module):
     """ResNet-18 for small images: a 3x3 stem of stride 1 and no max-pooling (He et al., 2016, arXiv:1512.03385).

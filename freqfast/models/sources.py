@@ -19,8 +19,6 @@ from freqfast.models.weights import load_weights
 from freqfast.models.zoo import PREFIX, network_path, read_cards
 from freqfast.plugins import import_object, importable
 
-__all__ = ["KINDS", "SourcedModel", "load_model", "load_stored", "model_kind"]
-
 KINDS = (
     "a run directory, a .safetensors file of ours, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
     "file.py:callable"
@@ -39,10 +37,10 @@ class SourcedModel:
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
         classes: Class names, in the order of the logits; None for models that are not ours.
-        resize: Length in pixels to which the shorter side of images is scaled before the crop; None where that is not
-            known, as for all but timm's and torchvision's models with their own weights.
-        crop: Height and width in pixels that are cropped in the middle, likewise.
-        interpolation: How images are scaled, by a name of Pillow's filters in lower case, likewise.
+        resize: See `freqfast.models.preprocessing.Preprocessing`; known, as the next two, of timm's and torchvision's
+            models with their own weights alone.
+        crop: See there.
+        interpolation: See there.
     """
 
     name: str
@@ -115,14 +113,16 @@ def load_model(
         return SourcedModel(text, ours.model, mean, std, ours.classes)
     named, random = _read_spec(text), False
     stated = Preprocessing()
+    if kind == "library" and named.arguments:
+        raise ValueError(f"{text}: name the arguments, as in {named.model}(drop_rate=0.1)")
     if kind == "code":
         model, random = _from_code(text, named)
     elif pretrained:
-        model, stated = build_pretrained(named.model, **named.options(text))
+        model, stated = build_pretrained(named.model, **named.options)
     elif weights is None:
         raise ValueError(f"{text} would have random weights; pass a file of trained ones, or take its pretrained ones")
     else:
-        model = build_model(named.model, **{"classes": classes, **named.options(text)})
+        model = build_model(named.model, **{"classes": classes, **named.options})
         if text.startswith("timm:"):
             known = timm_preprocessing(model)
             stated = Preprocessing(known.mean, known.std)  # the file's own images may have any size
@@ -145,13 +145,7 @@ class _Named(NamedTuple):
 
     model: str
     arguments: list[Any]
-    keywords: dict[str, Any]
-
-    def options(self, text: str) -> dict[str, Any]:
-        """The arguments of a library's model."""
-        if self.arguments:
-            raise ValueError(f"{text}: name the arguments, as in {self.model}(drop_rate=0.1)")
-        return self.keywords
+    options: dict[str, Any]
 
 
 def _read_spec(text: str) -> _Named:
@@ -205,4 +199,4 @@ def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
     if not callable(found):
         raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
     with importable(named.model.partition(":")[0]):
-        return call_builder(text, partial(found, *named.arguments, **named.keywords)), True
+        return call_builder(text, partial(found, *named.arguments, **named.options)), True

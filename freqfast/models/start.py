@@ -12,8 +12,6 @@ from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.state_dicts import load_state, without_prefixes
 from freqfast.models.weights import load_weights
 
-__all__ = ["architecture", "build_start", "check_start", "try_model"]
-
 _TRAINED = ("pretrained", "weights")  # options of timm's and torchvision's models, which say where weights come from
 
 
@@ -28,15 +26,7 @@ def architecture(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
-    """Check the options that say where trained weights come from.
-
-    Returns:
-        The file of the weights, if there is one.
-
-    Raises:
-        ValueError: If they have other types or contradict each other.
-        FileNotFoundError: If there is no such file.
-    """
+    """The file of trained weights, if options name one; refuses options of wrong types, and those of two sources."""
     pretrained, weights = options.get("pretrained", False), options.get("weights")
     if not _is_library(name) or (weights is None and pretrained in (False, True)):
         return None
@@ -53,13 +43,7 @@ def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
 def try_model(name: str, options: Mapping[str, Any]) -> nn.Module:
     """A model with fresh weights and two logits, to see whether its name and options make sense; reads no weights.
 
-    Args:
-        name: As for `build_start`.
-        options: As for `build_start`.
-
-    Raises:
-        ValueError: If it cannot be built, or its options contradict each other.
-        FileNotFoundError: If there is no file of its weights.
+    Arguments and errors are those of `build_start`.
 
     Examples:
         >>> try_model("resnet18", {"width": 8}).fc.out_features
@@ -114,9 +98,7 @@ def _with_head(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor], classes
     """A state dict with the fresh tensors of a layer whose number of classes differs."""
 
     def is_head(key: str, value: Tensor) -> bool:
-        there = fresh.get(key)
-        if there is None or there.shape == value.shape:
-            return False
-        return there.shape[:1] == (classes,) and there.shape[1:] == value.shape[1:]
+        there = fresh.get(key, value)
+        return there.shape != value.shape and there.shape[:1] == (classes,) and there.shape[1:] == value.shape[1:]
 
     return {key: fresh[key] if is_head(key, value) else value for key, value in state.items()}

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from freqfast.files import replacing, require_file
 
-__all__ = ["load_state", "misfit", "require_finite", "save_state", "without_prefixes"]
-
 _NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the weights
 
 _OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__reduce__()[0]]
@@ -67,12 +65,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def save_state(path: str | Path, model: nn.Module) -> None:
-    """Write a model's state dict as a safetensors file, whole or not at all.
-
-    Args:
-        path: The file; its folder must exist.
-        model: The model.
-    """
+    """Write a model's state dict as a safetensors file, whole or not at all; its folder must exist."""
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors))
@@ -82,11 +75,7 @@ def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[
     """A state dict without what wrappers put before the names: DataParallel, torch.compile, Lightning and others.
 
     ``_orig_mod.`` goes wherever it stands. Then a first part that all names share goes, such as ``module.`` or
-    ``model.``, unless a name of the model begins with it too; again, until none is left.
-
-    Args:
-        state: Tensors by name.
-        names: The names that the model has.
+    ``model.``, unless one of the model's `names` begins with it too; again, until none is left.
 
     Examples:
         >>> list(without_prefixes({"model.module._orig_mod.fc.bias": torch.ones(1)}, ["fc.weight", "fc.bias"]))
@@ -121,11 +110,7 @@ def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
 
 
 def require_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Check that weights are numbers.
-
-    Raises:
-        ValueError: Naming the first tensor with a value that is not finite.
-    """
+    """Refuse weights that are not finite; the ValueError names the first such tensor."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is corrupt")

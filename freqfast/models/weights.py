@@ -13,8 +13,6 @@ from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts, 
 from freqfast.models.state_dicts import load_state, misfit, require_finite, without_prefixes
 from freqfast.spectral.surgery import unwrap
 
-__all__ = ["load_weights"]
-
 _COUNTER = "num_batches_tracked"  # of BatchNorm, which makes one up if a state dict lacks it
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from freqfast.corruptions import MAIN
 from freqfast.robustness.result import CorruptionResult
 
-__all__ = ["ALEXNET_CLEAN_ERROR", "ALEXNET_ERROR", "alexnet_mce", "is_imagenet"]
-
 _LARGE = 112  # pixels; ImageNet's names of classes are Tiny-ImageNet's too, whose images have 64
 
 ALEXNET_ERROR = {

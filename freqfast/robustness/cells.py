@@ -1,6 +1,6 @@
 """Cells, which are the images of one corruption at one severity, their names, and sources of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple, TypeVar
 
@@ -9,8 +9,6 @@ from pydantic import AfterValidator
 
 from freqfast.corruptions import SEVERITIES
 from freqfast.data.images import ImageSet
-
-__all__ = ["CLEAN", "Cell", "CellSource", "CheckedKey", "Key", "by_name", "check_key", "key_text"]
 
 T = TypeVar("T")
 
@@ -35,11 +33,7 @@ def by_name(values: Mapping[Key, T]) -> dict[str, dict[int, T]]:
 
 
 def check_key(key: Key) -> Key:
-    """Check a cell's name that a file gives.
-
-    Raises:
-        ValueError: If the severity is none of `SEVERITIES`, or the name cannot be printed.
-    """
+    """Refuse a cell's name that cannot be printed, and a severity that is none of `SEVERITIES`."""
     name, severity = key
     if not name.isprintable() or (key != CLEAN and severity not in SEVERITIES):
         raise ValueError(f"{name!r:.40} {severity} is no corruption and severity")
@@ -105,10 +99,12 @@ class CellSource:
         clean = [CLEAN] if self.clean else []
         return clean + [(name, severity) for name in self.corruptions for severity in self.severities]
 
-    def cells(self, keys: Iterable[Key] | None = None) -> Iterator[Cell]:
-        """Cells one by one, by default all; only the latest is held in memory."""
-        for key in self.keys if keys is None else keys:
-            if key == CLEAN and self.clean:
-                yield Cell(*key, self.clean.images, self.clean.labels)
-            else:
-                yield Cell(*key, self.read(*key), self.labels)
+    def cell(self, key: Key) -> Cell:
+        """One cell."""
+        if key == CLEAN and self.clean:
+            return Cell(*key, self.clean.images, self.clean.labels)
+        return Cell(*key, self.read(*key), self.labels)
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells in order; only the latest is held in memory."""
+        return map(self.cell, self.keys)

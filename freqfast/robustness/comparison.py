@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import product
@@ -16,8 +16,6 @@ from freqfast.robustness.cells import CLEAN, Key, by_name, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.result import CorruptionResult
-
-__all__ = ["Comparison", "Difference", "PairedCell", "compare"]
 
 _MEANS = ("mean15", "mean19", "mean_bar")
 
@@ -116,8 +114,8 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
 
     Args:
         result: Results of the model.
-        baseline: Results of the baseline.
-        name: What to call it.
+        baseline: Those of the baseline.
+        name: What to call the baseline.
 
     Raises:
         ValueError: If the corrupted images of a cell were not the same, or no such cell is common.
@@ -145,13 +143,12 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
             )
     mce = relative_mce = None
     if result.is_full(MAIN) and baseline.is_full(MAIN):
-        mce = _mean_over_main(lambda name: corruption_error(_errors(result, name), _errors(baseline, name)))
-        if CLEAN in result.outcomes and CLEAN in baseline.outcomes:
-            clean, theirs_clean = _error(result, CLEAN), _error(baseline, CLEAN)
-            relative_mce = _mean_over_main(
-                lambda name: relative_corruption_error(
-                    _errors(result, name), clean, _errors(baseline, name), theirs_clean
-                )
+        errors = [(_errors(result, name), _errors(baseline, name)) for name in MAIN]
+        mce = _mean_if_known([corruption_error(mine, others) for mine, others in errors])
+        if CLEAN in common:
+            clean, others_clean = _error(result, CLEAN), _error(baseline, CLEAN)
+            relative_mce = _mean_if_known(
+                [relative_corruption_error(mine, clean, others, others_clean) for mine, others in errors]
             )
     return Comparison(
         name,
@@ -174,15 +171,10 @@ def _differences(result: CorruptionResult, baseline: CorruptionResult, same: Seq
     found = {}
     for name, keys in means.items():
         if len({result.outcomes[key].images for key in keys}) == 1:
-            change = np.sum([_change(result.outcomes[key], baseline.outcomes[key]) for key in keys], axis=0) / len(keys)
+            ours, theirs = (np.sum([each.outcomes[key].correct for key in keys], axis=0) for each in (result, baseline))
+            change = (ours - theirs) / len(keys)
             found[name] = Difference(float(change.mean()), mean_interval(change))
     return found
-
-
-def _change(ours: Outcomes, theirs: Outcomes) -> np.ndarray:
-    """What an image's outcome differs by, -1, 0 or 1: ``(N,)``."""
-    change: np.ndarray = ours.correct.astype(np.int64) - theirs.correct
-    return change
 
 
 def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
@@ -190,11 +182,9 @@ def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
     return PairedCell((ours.right - theirs.right) / ours.images, only_model, only_baseline, p)
 
 
-def _mean_over_main(error: Callable[[str], float | None]) -> float | None:
-    """The mean over the main corruptions; None if one of them has no error."""
-    values = [error(name) for name in MAIN]
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if len(known) == len(values) else None
+def _mean_if_known(errors: Sequence[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return math.fsum(known) / len(known) if len(known) == len(errors) else None
 
 
 def _errors(result: CorruptionResult, name: str) -> list[Fraction]:

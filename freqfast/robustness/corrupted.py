@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from freqfast.corruptions import corrupt
 from freqfast.corruptions.tables import TableChoice
 
-__all__ = ["CorruptedImages"]
-
 
 @dataclass(frozen=True, eq=False)
 class CorruptedImages:

@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,43 +16,22 @@ from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.result import CorruptionResult
 
-__all__ = ["check_fit", "evaluate_cells", "evaluate_source"]
 
-
-def evaluate_cells(
-    classifier: Classifier,
-    cells: Iterable[Cell],
-    total: int,
-    progress: Progress | None = None,
-) -> CorruptionResult:
-    """Outcomes of a classifier on each cell.
-
-    Args:
-        classifier: The model.
-        cells: Images of one corruption and severity at a time.
-        total: Number of cells, for the progress.
-        progress: Called as ``progress(done, total, message)`` after each cell.
-
-    Returns:
-        The outcomes, without provenance.
+def evaluate_cell(classifier: Classifier, cell: Cell) -> Outcomes:
+    """Outcomes of a classifier on the images of one cell.
 
     Raises:
-        ValueError: If a label is no class of the model, or an output no number.
+        ValueError: If a label is no class of the model, or an output is not finite.
 
     Examples:
         >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
         >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
         >>> cell = Cell("fog", 1, np.full((2, 8, 8, 3), (10, 30, 20), np.uint8), labels=np.array([1, 2]))
-        >>> evaluate_cells(classifier, [cell], total=1).accuracy
-        {'fog': {1: 0.5}}
+        >>> evaluate_cell(classifier, cell).accuracy
+        0.5
     """
-    outcomes: dict[Key, Outcomes] = {}
-    for done, cell in enumerate(cells, 1):
-        key = (cell.corruption, cell.severity)
-        (outcomes[key],) = _measure([classifier], cell)
-        if progress:
-            progress(done, total, key_text(key))
-    return CorruptionResult(outcomes)
+    [outcomes] = _measure([classifier], cell)
+    return outcomes
 
 
 def evaluate_source(
@@ -73,8 +52,8 @@ def evaluate_source(
         classifiers: The models; the first one's batch size is everyone's.
         source: The images.
         shard: Which part of the cells to evaluate.
-        progress: Called as ``progress(done, total, message)`` after each batch, in images.
-        command: The shell command that evaluates, to be kept in the provenance.
+        progress: Called after each batch, in images.
+        command: The shell command that evaluates, for the provenance.
         share: Evaluates the cells, see `freqfast.progress.Share`.
 
     Returns:
@@ -114,22 +93,19 @@ def evaluate_source(
                 progress(before + done, total, key_text(key))
 
         step(0)
-        [cell] = source.cells([key])
-        return _measure(classifiers, cell, step)
+        return _measure(classifiers, source.cell(key), step)
 
-    by_model = zip(*share(measure, keys), strict=True)
-    return [
-        CorruptionResult(
-            dict(zip(keys, outcomes, strict=True)), provenance=_provenance(classifier, source, command, imagenet)
-        )
-        for classifier, outcomes in zip(classifiers, by_model, strict=True)
-    ]
+    results = []
+    for classifier, outcomes in zip(classifiers, zip(*share(measure, keys), strict=True), strict=True):
+        provenance = _provenance(classifier, source, command, imagenet)
+        results.append(CorruptionResult(dict(zip(keys, outcomes, strict=True)), provenance=provenance))
+    return results
 
 
 def check_fit(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, name: str, classes: Sequence[str] | None
 ) -> None:
-    """Try a model on a few images before hours are spent.
+    """Try a model on a few images before hours are spent; a ValueError says what does not fit.
 
     Args:
         classifier: The model.
@@ -137,9 +113,6 @@ def check_fit(
         labels: Those of all images that it is to be judged on.
         name: What to call the images.
         classes: Their class names, where known.
-
-    Raises:
-        ValueError: If it was trained on other classes, cannot take such images, or gives another number of logits.
     """
     trained = classifier.classes
     if trained is not None and classes is not None and trained != tuple(classes):
@@ -168,7 +141,7 @@ def _measure(
             found.append(_judge(logits))
         if progress:
             progress(done)
-    checksum = zlib.crc32(_label_bytes(cell.labels), checksum)
+    checksum = zlib.crc32(cell.labels.astype("<i8").data, checksum)
     measured = []
     for classifier, found in zip(classifiers, judged, strict=True):
         classes, confidence = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
@@ -195,11 +168,6 @@ def _check_labels(classifier: Classifier, logits: int, labels: np.ndarray) -> No
         )
 
 
-def _label_bytes(labels: np.ndarray) -> bytes:
-    """Labels as little-endian int64, alike on every machine."""
-    return labels.astype("<i8").tobytes()
-
-
 def _provenance(classifier: Classifier, source: CellSource, command: str | None, imagenet: bool) -> Provenance:
     return Provenance(
         model=classifier.name,
@@ -211,7 +179,7 @@ def _provenance(classifier: Classifier, source: CellSource, command: str | None,
         source_sha256=source.sha256,
         seed=source.seed,
         image_range=(0, len(source.labels)),
-        labels_sha256=hashlib.sha256(_label_bytes(source.labels)).hexdigest(),
+        labels_sha256=hashlib.sha256(source.labels.astype("<i8").data).hexdigest(),
         cells=tuple(source.keys),
         command=command,
         imagenet=imagenet,

@@ -17,8 +17,6 @@ from freqfast.robustness.evaluation import evaluate_source
 from freqfast.robustness.result import CorruptionResult
 from freqfast.robustness.sources import corrupted_source
 
-__all__ = ["evaluate_images"]
-
 Images: TypeAlias = np.ndarray | Tensor | ImageSet | ImageData | Iterable[Any]
 
 
@@ -50,7 +48,7 @@ def evaluate_images(
         seed: Seed of the corruptions.
         device: Where to run; by default where the model is.
         precision: See `freqfast.compute.precision.resolve_precision`.
-        progress: Called as ``progress(done, total, message)`` after each batch; by default a bar in a notebook.
+        progress: Called after each batch; by default a bar in a notebook.
 
     Returns:
         What was found: ``clean``, ``mean15``, ``mean()`` over all that was measured, ``accuracy`` by corruption and

@@ -7,16 +7,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-__all__ = [
-    "corruption_error",
-    "expected_calibration_error",
-    "mcnemar",
-    "mean_interval",
-    "relative_corruption_error",
-    "wilson_interval",
-]
-
-
 _Z = NormalDist().inv_cdf(0.975)  # of a two-sided interval of 95 %
 
 
@@ -24,11 +14,8 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson, 1927), sound also near 0 and 1 and for few images.
 
     Args:
-        right: Number of successes.
+        right: Number of successes, in ``0..total``.
         total: Number of trials, at least 1.
-
-    Raises:
-        ValueError: If ``right`` does not lie in ``0..total``.
     """
     if not 0 <= right <= total or total < 1:
         raise ValueError(f"right must lie in 0..total and total be positive, got {right} of {total}")
@@ -67,9 +54,6 @@ def expected_calibration_error(bins: Sequence[tuple[int, int, int]], unit: int) 
     Args:
         bins: For each bin of confidence: images in it, those that are right, the sum of confidences.
         unit: How many of the sums' units make a confidence of 1.
-
-    Returns:
-        A fraction.
     """
     total = sum(inside for inside, _, _ in bins)
     return sum(abs(right * unit - confidence) for _, right, confidence in bins) / (total * unit)
@@ -79,11 +63,11 @@ def corruption_error(errors: Sequence[Fraction], baseline: Sequence[Fraction]) -
     """CE of one corruption (Hendrycks and Dietterich, 2019, arXiv:1903.12261); mCE is its mean over 15 corruptions.
 
     Args:
-        errors: Error rates of the model, one a severity, exactly.
+        errors: Error rates of the model, one a severity.
         baseline: Those of the baseline.
 
     Returns:
-        The sum of errors over the baseline's, where 1 means as many; None if the baseline makes no error.
+        The sum of errors over the baseline's; None if the baseline makes no error.
     """
     return _over(sum(errors), sum(baseline))
 
@@ -93,11 +77,7 @@ def relative_corruption_error(
 ) -> float | None:
     """Relative CE of one corruption (Hendrycks and Dietterich, 2019): errors beyond the clean one, over the baseline's.
 
-    Args:
-        errors: Error rates of the model, one a severity, exactly: rounded ones could not tell a cost of nothing.
-        clean: Its error rate on uncorrupted images.
-        baseline: Error rates of the baseline.
-        baseline_clean: Its error rate on uncorrupted images.
+    Error rates are exact, since rounded ones could not tell a cost of nothing.
 
     Returns:
         The ratio; None if the corruption costs the baseline nothing, or it does better under the corruption.

@@ -9,8 +9,6 @@ from pydantic import Base64Bytes, Field
 
 from freqfast.robustness.metrics import expected_calibration_error, wilson_interval
 
-__all__ = ["BINS", "CONFIDENCE_UNIT", "Count", "Outcomes"]
-
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 BINS = 15
@@ -43,11 +41,7 @@ class Outcomes:
     images_crc32: Count
 
     def __post_init__(self) -> None:
-        """Check that the numbers agree with each other.
-
-        Raises:
-            ValueError: If they do not.
-        """
+        """Refuse numbers that contradict each other."""
         counts = np.array(self.bins, dtype=np.int64)
         inside, right, confidence = counts.T
         edges = np.arange(BINS + 1) * CONFIDENCE_UNIT

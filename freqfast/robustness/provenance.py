@@ -6,8 +6,6 @@ from freqfast.records import differences
 from freqfast.robustness.cells import CheckedKey
 from freqfast.robustness.outcomes import Count
 
-__all__ = ["Provenance"]
-
 
 @dataclass(frozen=True)
 class Provenance:

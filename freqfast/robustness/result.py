@@ -20,8 +20,6 @@ from freqfast.robustness.metrics import mean_interval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 
-__all__ = ["CorruptionResult"]
-
 MAX_BYTES = 2**26
 """The largest result file that is read: the outcomes of some five million images in 76 cells."""
 
@@ -142,20 +140,14 @@ class CorruptionResult:
         """Corruptions of the published archive that were not measured."""
         return [name for name in CORRUPTIONS if name not in self.accuracy]
 
-    @property
-    def mean15_interval(self) -> tuple[float, float] | None:
-        """95 % interval of mean15, see `interval`."""
-        return self.interval(MAIN)
-
     def interval(self, corruptions: Sequence[str]) -> tuple[float, float] | None:
         """95 % interval of a mean over corruptions, within [0, 1], with the image as its unit.
 
         See `freqfast.robustness.metrics.mean_interval`; None where `image_scores` are, or of a single image.
         """
         scores = self.image_scores(corruptions)
-        if scores is None or (interval := mean_interval(scores)) is None:
-            return None
-        return max(0.0, interval[0]), min(1.0, interval[1])
+        interval = None if scores is None else mean_interval(scores)
+        return None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1]))
 
     def image_scores(self, corruptions: Sequence[str]) -> np.ndarray | None:
         """Each image's mean correctness over corruptions and severities.
@@ -178,15 +170,12 @@ class CorruptionResult:
         return _mean(errors) if errors else None
 
     def check_origin(self, where: str | Path, weights_sha256: str, accuracy: Mapping[str, Mapping[int, float]]) -> None:
-        """Check that a run's evaluation is of the run's model: by its weights, or where it does not say by accuracies.
+        """Refuse a run's evaluation that is of another model: by its weights, or without provenance by accuracies.
 
         Args:
             where: What messages call it, such as the file's name.
             weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`.
             accuracy: What the run reports, by corruption and severity.
-
-        Raises:
-            ValueError: If it is of another model.
         """
         of = self.provenance
         if (of.weights_sha256 != weights_sha256) if of else (self.accuracy != accuracy):
@@ -212,7 +201,7 @@ class CorruptionResult:
             "missing": self.missing,
             "intervals": {
                 "clean": clean and clean.interval,
-                "mean15": self.mean15_interval,
+                "mean15": self.interval(MAIN),
                 "accuracy": by_name({key: cell.interval for key, cell in self._corrupted.items()}),
             },
             "ece": {
@@ -256,9 +245,12 @@ class CorruptionResult:
             raise ValueError("there are no results to merge; name at least one")
         outcomes: dict[Key, Outcomes] = {}
         owner: dict[Key, str] = {}
-        first, provenance = next((name, part._require_provenance(name)) for name, part in parts)
+        first, provenance = parts[0][0], _provenance_of(*parts[0])
+        commands = set()
         for name, part in parts:
-            if differences := provenance.differences(part._require_provenance(name)):
+            own = _provenance_of(name, part)
+            commands.add(own.command)
+            if differences := provenance.differences(own):
                 raise ValueError(
                     f"{first} and {name} are not of one evaluation, they differ in {'; '.join(differences)}"
                 )
@@ -273,18 +265,19 @@ class CorruptionResult:
                 f"the results lack {_some(missing)} of the evaluation's {len(provenance.cells)} cells; name those of "
                 "the other shards too"
             )
-        if len({part._require_provenance(name).command for name, part in parts}) > 1:
+        if len(commands) > 1:
             provenance = replace(provenance, command=None)
         return cls({key: outcomes[key] for key in provenance.cells}, provenance=provenance)
-
-    def _require_provenance(self, name: str) -> Provenance:
-        if self.provenance is None:
-            raise ValueError(f"{name} does not say what it is an evaluation of, so it cannot be merged")
-        return self.provenance
 
     @property
     def _corrupted(self) -> dict[Key, Outcomes]:
         return {key: outcomes for key, outcomes in self.outcomes.items() if key != CLEAN}
+
+
+def _provenance_of(name: str, part: CorruptionResult) -> Provenance:
+    if part.provenance is None:
+        raise ValueError(f"{name} does not say what it is an evaluation of, so it cannot be merged")
+    return part.provenance
 
 
 def _mean(values: Collection[float]) -> float:

@@ -22,8 +22,6 @@ from freqfast.robustness.archive.writing import check_request, hash_images
 from freqfast.robustness.cells import CellSource
 from freqfast.robustness.corrupted import CorruptedImages
 
-__all__ = ["corrupted_source", "find_source"]
-
 
 def corrupted_source(
     images: ImageSet,
@@ -42,10 +40,10 @@ def corrupted_source(
     Args:
         images: The uncorrupted images, which are evaluated as well; those in files (`freqfast.data.image_files`) are
             decoded and corrupted batch by batch.
-        corruptions: Names, see `freqfast.corruptions`.
+        corruptions: Names; this and the next three are as for `freqfast.corruptions.corrupt`.
         seed: Seed of the corruptions.
-        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
-        table: Whose parameters, see `freqfast.corruptions.find_table`.
+        frost_dir: Folder of the frost photographs.
+        table: Whose parameters.
         name: What to call the images.
         classes: Class names, in the order of the labels, where known.
 
@@ -73,17 +71,8 @@ def corrupted_source(
         in_memory = isinstance(images.images, np.ndarray)
         return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
 
-    return CellSource(
-        f"{name}, corrupted on the fly",
-        names,
-        SEVERITIES,
-        images.labels,
-        read,
-        images,
-        sha256,
-        seed,
-        classes,
-    )
+    called = f"{name}, corrupted on the fly"
+    return CellSource(called, names, SEVERITIES, images.labels, read, images, sha256, seed, classes)
 
 
 def find_source(
@@ -107,7 +96,7 @@ def find_source(
         download: Fetch the published images if the cache does not have them.
         data: Where the uncorrupted test images are; else the environment variable FREQFAST_DATA and the cache are
             looked at, and nothing is downloaded for it.
-        progress: Called as ``progress(done, total, message)``.
+        progress: See `freqfast.progress.Progress`.
 
     Returns:
         The source, and notes on what it lacks.
@@ -116,19 +105,19 @@ def find_source(
         FileNotFoundError: If nothing is there; the message says what would do.
         ValueError: If a file is not what it should be.
     """
-    published: Path | None = None
+    is_published = path is None or Path(path).is_file()
     if path is None:
-        published = download_cifar10c(progress) if download else find_cifar10c()
-        if published is None:
+        found = download_cifar10c(progress) if download else find_cifar10c()
+        if found is None:
             raise FileNotFoundError(
                 "no corrupted images are named and the published ones are not in the cache; name a folder or "
                 f"{ARCHIVE}, download them (2.7 GiB), or corrupt a test set on the fly"
             )
-    elif Path(path).is_file():
-        published = unpack_cifar10c(path, progress)
-    folder = published or Path(path or "")
+        folder = found
+    else:
+        folder = unpack_cifar10c(path, progress) if is_published else Path(path)
     source = stored_source(folder, limit, required, only)
-    if published:
+    if is_published:
         source = replace(source, name="CIFAR-10-C, as published", sha256=SHA256, classes=CLASSES)
     source, reason = _with_clean(source, folder, data, progress)
     lacking = [name for name in only or () if name not in source.corruptions]

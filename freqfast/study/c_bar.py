@@ -56,7 +56,7 @@ def evaluate_c_bar(
     from freqfast.data import load_data
     from freqfast.data.images import data_hash
     from freqfast.models.classifier import Classifier
-    from freqfast.robustness import evaluate_cells
+    from freqfast.robustness import evaluate_source
     from freqfast.training.outcome import source_of_run
 
     started = time.monotonic()
@@ -67,7 +67,7 @@ def evaluate_c_bar(
     device = device or run.environment.device
     classifier = Classifier(stored.model, stored.mean, stored.std, device, run.report.precision, name=str(run.path))
     source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), C_BAR), clean=None)
-    result = evaluate_cells(classifier, source.cells(), len(source.keys), progress)
+    [result] = evaluate_source([classifier], source, progress=progress)
     mean_bar, scores = result.mean_bar, result.image_scores(C_BAR)
     if mean_bar is None or scores is None:
         raise ValueError(f"not every corruption of CIFAR-10-C-bar could be measured for {run.path}")

@@ -13,7 +13,7 @@ from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import write_model
 from freqfast.progress import Progress
 from freqfast.records import record_from, write_record
-from freqfast.robustness import CellSource, CorruptionResult, Outcomes, corrupted_source, evaluate_cells
+from freqfast.robustness import CellSource, CorruptionResult, Outcomes, corrupted_source, evaluate_cell
 from freqfast.robustness.cells import Key, key_text
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
@@ -117,7 +117,7 @@ def _evaluate(prepared: PreparedRun, progress: Progress | None, ranks: Ranks) ->
     source = source_of_run(prepared.recipe, prepared.data, available())
 
     def measure(key: Key) -> Outcomes:
-        return evaluate_cells(classifier, source.cells([key]), total=1).outcomes[key]
+        return evaluate_cell(classifier, source.cell(key))
 
     outcomes = {}
     for key, found in zip(source.keys, ranks.map(measure, source.keys), strict=True):

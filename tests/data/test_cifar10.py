@@ -2,9 +2,7 @@
 
 import os
 import pickle
-import threading
 import tracemalloc
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 
 from freqfast.data import cifar10, load_data, pickles
 from freqfast.data.pickles import read_batch
+from tests.support.attacks import Payload
 
 NAMED_BY_USER = os.environ.get("FREQFAST_DATA")
 BESIDE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
@@ -101,18 +100,10 @@ def test_batch_of_full_size():
 # Corrupt and hostile batches
 
 
-class _Payload:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return (Path.touch, (Path(self.target),))
-
-
 @pytest.mark.parametrize("where", ["alone", "value", "object array"])
 def test_pickle_payload_never_runs(batches, tmp_path, refused, where):
     folder, _, labels = batches
-    payload = _Payload(tmp_path / "ran")
+    payload = Payload(tmp_path / "ran")
     content = {
         "alone": payload,
         "value": {b"data": payload, b"labels": labels["test_batch"]},
@@ -182,53 +173,37 @@ def test_missing_batch_and_unknown_label(batches, refused):
 # The download
 
 
-class _Handler(BaseHTTPRequestHandler):
-    content = b""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.content)))
-        self.end_headers()
-        self.wfile.write(self.content)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def server(monkeypatch, tmp_path, make_tree, pack):
-    """Serves a small archive in place of the published one."""
+def remote(monkeypatch, tmp_path, make_tree, pack, serve):
+    """A small archive that is served in place of the published one."""
     archive = pack(make_tree(tmp_path / "remote"), tmp_path / "remote.tgz")
-    handler = type("Handler", (_Handler,), {"content": archive.read_bytes()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setattr(cifar10, "URL", f"http://127.0.0.1:{http.server_address[1]}/archive")
-        monkeypatch.setattr(cifar10, "SIZE", len(handler.content))
-        monkeypatch.setattr(cifar10, "MD5", cifar10.hashlib.md5(handler.content).hexdigest())
-        yield archive
-        http.shutdown()
+    content = archive.read_bytes()
+    monkeypatch.setattr(cifar10, "URL", serve(content)[1])
+    monkeypatch.setattr(cifar10, "SIZE", len(content))
+    monkeypatch.setattr(cifar10, "MD5", cifar10.hashlib.md5(content).hexdigest())
+    return archive
 
 
-def test_download_is_checked_kept_and_reported(server, cache_folder):
+def test_download_is_checked_kept_and_reported(remote, cache_folder):
     calls = []
     data = load_data("cifar10", progress=lambda *call: calls.append(call))
     assert data.classes == ("ant", "bee")
-    size = server.stat().st_size
-    assert (size, size, "downloading archive") in calls
-    assert (cache_folder / "cifar-10-python.tar.gz").read_bytes() == server.read_bytes()
+    size = remote.stat().st_size
+    assert (size, size, "downloading file") in calls
+    assert (cache_folder / "cifar-10-python.tar.gz").read_bytes() == remote.read_bytes()
     assert not list(cache_folder.glob("*.part"))
 
 
-def test_download_with_a_wrong_hash_is_refused(server, cache_folder, monkeypatch):
+def test_download_with_a_wrong_hash_is_refused(remote, cache_folder, monkeypatch):
     monkeypatch.setattr(cifar10, "MD5", "0" * 32)
     with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \(its MD5 is .*, not 0000"):
         load_data("cifar10")
     assert not list(cache_folder.iterdir())
 
 
-def test_download_that_another_process_finished_first(server, cache_folder, monkeypatch):
+def test_download_that_another_process_finished_first(remote, cache_folder, monkeypatch):
     def overtaken(url, path, size, progress):
-        path.with_name(cifar10.ARCHIVE).write_bytes(server.read_bytes())
+        path.with_name(cifar10.ARCHIVE).write_bytes(remote.read_bytes())
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(cifar10, "fetch", overtaken)

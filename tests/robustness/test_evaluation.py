@@ -14,7 +14,7 @@ from freqfast.robustness import (
     Cell,
     CorruptionResult,
     corrupted_source,
-    evaluate_cells,
+    evaluate_cell,
     evaluate_source,
 )
 from freqfast.robustness.evaluation import check_fit
@@ -22,25 +22,15 @@ from freqfast.robustness.evaluation import check_fit
 NAMES = ("gaussian_noise", "contrast", "pixelate")
 
 
-def test_evaluate_cells(bright, grey):
-    cells = [
-        Cell("fog", 1, grey(0, 255), np.array([0, 1])),
-        Cell("fog", 5, grey(0, 255), np.array([0, 0])),
-        Cell("snow", 2, grey(0, 255), np.array([1, 0])),
-        Cell(*CLEAN, grey(0, 255), np.array([0, 0])),
-    ]
-    calls = []
-    result = evaluate_cells(bright, iter(cells), 4, lambda *call: calls.append(call))
-    assert result.accuracy == {"fog": {1: 1.0, 5: 0.5}, "snow": {2: 0.0}}
-    assert (result.images, result.clean) == (2, 0.5)
-    assert calls == [(1, 4, "fog 1"), (2, 4, "fog 5"), (3, 4, "snow 2"), (4, 4, "clean")]
+def test_accuracy_of_a_cell(bright, grey):
+    for labels, accuracy in (([0, 1], 1), ([0, 0], 0.5), ([1, 0], 0)):
+        assert evaluate_cell(bright, Cell("fog", 1, grey(0, 255), np.array(labels))).accuracy == accuracy
 
 
 def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
     images, labels = noise(60), np.arange(60) % 10
     classifier = Classifier(model, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), precision="float32", batch_size=7)
-    result = evaluate_cells(classifier, [Cell("fog", 1, images, labels)], 1)
-    found = result.outcomes["fog", 1]
+    found = evaluate_cell(classifier, Cell("fog", 1, images, labels))
     pixels = torch.from_numpy(((images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]).transpose(0, 3, 1, 2))
     with torch.no_grad():
         probability = model.double().eval()(pixels).softmax(1)
@@ -54,7 +44,7 @@ def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
 def test_outputs_that_are_not_finite_are_named(bright, grey):
     spoilt = bright.edited(lambda model: model.middle.fill_(np.nan))
     with pytest.raises(ValueError, match="bright gives outputs that are not finite on fog 1"):
-        evaluate_cells(spoilt, [Cell("fog", 1, grey(0, 255), np.array([0, 1]))], 1)
+        evaluate_cell(spoilt, Cell("fog", 1, grey(0, 255), np.array([0, 1])))
 
 
 # Sources
@@ -69,8 +59,7 @@ def source(noise):
 def test_a_whole_source(bright, source):
     calls = []
     (result,) = evaluate_source([bright], source, progress=lambda *call: calls.append(call))
-    cells = evaluate_cells(bright, source.cells(), 16)
-    assert result.outcomes == cells.outcomes
+    assert list(result.outcomes.values()) == [evaluate_cell(bright, cell) for cell in source.cells()]
     assert list(result.outcomes) == [CLEAN, *((name, s) for name in NAMES for s in (1, 2, 3, 4, 5))]
     assert calls[-1] == (160, 160, "pixelate 5")
     assert [done for done, _, _ in calls] == sorted(done for done, _, _ in calls)

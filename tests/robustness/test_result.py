@@ -28,12 +28,12 @@ def test_mean_over_c_bar(resulting, main_names):
 
 
 @pytest.mark.parametrize("absent", [("fog", None), ("fog", 3)])
-def test_no_mean_of_missing_corruptions(resulting, all_names, absent):
+def test_no_mean_of_missing_corruptions(resulting, main_names, all_names, absent):
     name, severity = absent
     cells = resulting(lambda i, s: 10, all_names).outcomes
     result = CorruptionResult({key: cells[key] for key in cells if key != absent and (severity or key[0] != name)})
     assert result.mean15 is None
-    assert result.mean15_interval is None
+    assert result.interval(main_names) is None
     assert result.mean19 is None
     assert result.mean() == 0.5
     assert set(result.families) == {"noise", "blur", "digital"}
@@ -72,6 +72,6 @@ def test_the_unit_of_the_interval_is_the_image(outcomes, main_names):
     right = rng.random(20) < 0.6
     same = CorruptionResult({(name, s): outcomes(right) for name in main_names for s in range(1, 6)})
     half = 1.959964 * right.std(ddof=1) / np.sqrt(20)
-    assert same.mean15_interval == pytest.approx((right.mean() - half, right.mean() + half))
+    assert same.interval(main_names) == pytest.approx((right.mean() - half, right.mean() + half))
     apart = CorruptionResult({(n, s): outcomes(rng.permutation(right)) for n in main_names for s in range(1, 6)})
-    assert np.diff(apart.mean15_interval) < np.diff(same.mean15_interval) / 4
+    assert np.diff(apart.interval(main_names)) < np.diff(same.interval(main_names)) / 4

@@ -1,9 +1,6 @@
-"""Real images to corrupt, and how far two corrupted sets lie apart."""
+"""Real images to corrupt."""
 
-import os
-import tarfile
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -36,21 +33,6 @@ def with_flat(images):
     return np.concatenate([images, *(np.full_like(images[:1], level) for level in (0, 255))])
 
 
-def cifar10_test():
-    """The real CIFAR-10 test images in a fixed random order, or None where fastai's archive is not at hand."""
-    folders = [Path(os.environ["FREQFAST_DATA"])] if "FREQFAST_DATA" in os.environ else []
-    folders.append(Path(__file__).parents[3] / "shared" / "data")
-    archive = next((folder / "cifar10.tgz" for folder in folders if (folder / "cifar10.tgz").is_file()), None)
-    if archive is None:
-        return None
-    images = []
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if "/test/" in member.name and member.name.endswith(".png"):
-                images.append(np.asarray(Image.open(BytesIO(tar.extractfile(member).read())).convert("RGB")))
-    return np.random.default_rng(0).permutation(np.stack(images))
-
-
 def write_frost_stand_ins(folder):
     """Photographs under the names that frost looks for: real pictures, since the real ones are not always installed."""
     pictures = (
@@ -69,44 +51,3 @@ def write_frost_stand_ins(folder):
 def read_frost(folder):
     """The photographs at full size."""
     return [np.asarray(Image.open(Path(folder) / name).convert("RGB")) for name in FROST_NAMES]
-
-
-def _radial_power(x):
-    """Mean power in 8 equal steps of radial frequency, each image's mean apart: ``(N, 8)``."""
-    f = np.fft.fftfreq(x.shape[1])
-    ring = np.minimum((np.hypot(f[:, None], f) / np.sqrt(0.5) * 8).astype(int), 7).ravel()
-    power = (np.abs(np.fft.fft2(x, axes=(1, 2))) ** 2).mean(axis=-1).reshape(len(x), -1)
-    power[:, 0] = 0
-    return np.stack([power[:, ring == k].mean(axis=1) for k in range(8)], axis=1)
-
-
-def image_statistics(images, result):
-    """By image: the sizes of the change and the spectra of change and result, each ``(N, ...)``."""
-    change = result.astype(float) - images
-    return {
-        "mae": np.abs(change).mean(axis=(1, 2, 3)),
-        "square": (change**2).mean(axis=(1, 2, 3)),
-        "shift": change.mean(axis=(1, 2, 3)),
-        "variance": result.astype(float).var(axis=(1, 2, 3)),
-        "change spectrum": _radial_power(change),
-        "result spectrum": _radial_power(result.astype(float)),
-    }
-
-
-def deviations(images, actual, expected):
-    """How far ``actual`` lies from ``expected``, as fractions: the statistics that fidelity is defined by.
-
-    The mean shift, which may be near zero, is taken relative to the mean absolute change.
-    """
-    a, e = ({k: v.mean(axis=0) for k, v in image_statistics(images, x).items()} for x in (actual, expected))
-    return {
-        "mae": abs(a["mae"] / e["mae"] - 1),
-        "rms": abs(np.sqrt(a["square"] / e["square"]) - 1),
-        "shift": abs(a["shift"] - e["shift"]) / e["mae"],
-        "std": abs(actual.std() / expected.std() - 1),
-        "change spectrum": np.abs(a["change spectrum"] / e["change spectrum"] - 1).max(),
-        "result spectrum": np.abs(a["result spectrum"] / e["result spectrum"] - 1).max(),
-    }
-
-
-LIMITS = {"mae": 0.05, "rms": 0.05, "shift": 0.10, "std": 0.10, "change spectrum": 0.10, "result spectrum": 0.10}

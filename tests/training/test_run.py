@@ -188,7 +188,7 @@ def test_all_images_are_clean_and_a_sample_is_corrupted(holdout, test_images, se
     source = source_of_run(replace(TINY, holdout=holdout, test_images=test_images), data, ("contrast", "shot_noise"))
     assert source.keys[:2] == [CLEAN, ("contrast", 1)]
     assert len(source.keys) == 11
-    clean, cell = source.cells([CLEAN, ("shot_noise", 3)])
+    clean, cell = source.cell(CLEAN), source.cell(("shot_noise", 3))
     assert clean.images is data.test.images
     assert len(cell.images) == len(cell.labels) == corrupted
     np.testing.assert_array_equal(cell.images[:2], corrupt(data.test.images[:2], "shot_noise", 3, seed))

@@ -12,7 +12,6 @@ from freqfast.corruptions.streams import BatchRandom
 
 _REFRACTION = 4.0
 _STEEP = 1 - 1e-3  # the cosine of a slope that refracts
-_NUDGE = 1e-6  # grey levels: keeps a pixel that stays where it is from truncating to one level less
 
 
 def caustic_refraction(images: Tensor, rng: BatchRandom, lens: float, light: float) -> Tensor:
@@ -32,7 +31,7 @@ def caustic_refraction(images: Tensor, rng: BatchRandom, lens: float, light: flo
     turned = torch.sin(angle - torch.asin(torch.sin(angle) / _REFRACTION)) * lens * side
     factor = torch.where(torch.cos(angle) < _STEEP, turned / slope, 0.0)
     rows, columns = pixel_grid(images)
-    x = sample(images, rows + factor * down, columns + factor * across).add_(_NUDGE).div_(255)
+    x = sample(images, rows + factor * down, columns + factor * across).div_(255)
     return to_levels(x.add_((down - across)[:, None], alpha=light))
 
 

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from torch import Tensor
 
-from freqfast.corruptions.pixels import truncate
+from freqfast.corruptions.pixels import LAST_BIT, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _TURNS = 21
-_NUDGE = 1e-6  # grey levels: flat regions keep their level, and ties round up, whatever the last bit of a sum
 
 
 def circular_motion_blur(images: Tensor, rng: BatchRandom, degrees: float) -> Tensor:
@@ -27,7 +26,7 @@ def circular_motion_blur(images: Tensor, rng: BatchRandom, degrees: float) -> Te
         coefficients = ndimage.spline_filter1d(coefficients, order=3, axis=axis)
     blurred = _turning_operator(height, width, degrees) @ coefficients.reshape(-1, height * width).T
     levels = torch.from_numpy(blurred).T.reshape(images.shape).to(images.device)
-    return truncate(levels.add_(_NUDGE).clamp_(0.0, 255.0))
+    return truncate(levels.add_(LAST_BIT))
 
 
 def transverse_chromatic_abberation(images: Tensor, rng: BatchRandom, excess: float) -> Tensor:
@@ -55,7 +54,7 @@ def _magnify(images: Tensor, factor: float) -> Tensor:
         for tap, weight in zip(taps.T[1:], weights.T[1:], strict=True):
             total += lines[..., tap] * weight
         x = total.movedim(-1, axis)
-    return truncate(x.add_(0.5 + _NUDGE).clamp_(max=255.0))
+    return truncate(x.add_(0.5 + LAST_BIT))
 
 
 @lru_cache(maxsize=5)

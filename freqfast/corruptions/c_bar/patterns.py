@@ -26,7 +26,7 @@ def single_frequency_greyscale(images: Tensor, rng: BatchRandom, strength: float
     )
     rows, columns = pixel_grid(images)
     wave = torch.sin(rows * down + columns * across + phase).mul_(strength)
-    return _levels(images + wave[:, None])
+    return truncate(images + wave[:, None])
 
 
 def cocentric_sine_waves(images: Tensor, rng: BatchRandom, strength: float) -> Tensor:
@@ -45,7 +45,7 @@ def cocentric_sine_waves(images: Tensor, rng: BatchRandom, strength: float) -> T
     down, across = rows - row, columns - column
     bend = torch.atan2(across, down).mul_(frequency).sin_().mul_(amplitude)
     rings = torch.hypot(down, across).add_(bend).div_(ring)
-    return _levels(images + (rings - rings.floor() - 0.5).mul_(strength)[:, None])
+    return truncate(images + (rings - rings.floor() - 0.5).mul_(strength)[:, None])
 
 
 def plasma_noise(images: Tensor, rng: BatchRandom, strength: float) -> Tensor:
@@ -71,8 +71,4 @@ def plasma_noise(images: Tensor, rng: BatchRandom, strength: float) -> Tensor:
         x, y = x + warps * (across - 0.3 * down), y + warps * (down + 0.3 * across)
     colours = torch.sin(x - time), torch.sin((x + y + time.sin()) / 2), torch.sin(y + time)
     faded = images.to(torch.float64).mul_(1 - strength / 255)
-    return _levels(faded.add_(torch.stack(colours, dim=1), alpha=strength))
-
-
-def _levels(x: Tensor) -> Tensor:
-    return truncate(x.clamp_(0.0, 255.0))
+    return truncate(faded.add_(torch.stack(colours, dim=1), alpha=strength))

@@ -5,12 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.corruptions.pixels import pixel_grid, truncate
+from freqfast.corruptions.pixels import LAST_BIT, pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
 _CELLS = 7  # of the coarsest lattice, along the side
 _OCTAVES = (1, 2, 4, 8, 16)
-_NUDGE = 1e-6  # grey levels: white under white stays white
 
 
 def perlin_noise(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
@@ -29,7 +28,7 @@ def perlin_noise(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
     grey = torch.full((len(images), height, width), 0.5, dtype=torch.float64, device=images.device)
     for octave in _OCTAVES:
         grey.add_(_noise(gradients, rows * octave, columns * octave).abs_(), alpha=0.5 / octave)
-    grey.clamp_(max=1.0).mul_(255 * share).add_(_NUDGE)
+    grey.clamp_(max=1.0).mul_(255 * share).add_(LAST_BIT)
     return truncate(images.to(torch.float64).mul_(1 - share).add_(grey[:, None]))
 
 

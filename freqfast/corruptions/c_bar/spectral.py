@@ -25,7 +25,7 @@ def brownish_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
     The amplitude at zero frequency is the largest of all: images also become lighter or darker.
     """
     noise = _noise(1 / (_cycles(images) ** 2 + 1), 3, rng)
-    return truncate(noise.mul_(scale).add_(images).clamp_(0.0, 255.0))
+    return truncate(noise.mul_(scale).add_(images))
 
 
 def _cycles(images: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from freqfast.corruptions.pixels import pixel_grid, truncate
+from freqfast.corruptions.pixels import LAST_BIT, pixel_grid, truncate
 from freqfast.corruptions.streams import BatchRandom
 
-_NUDGE = 1e-6  # grey levels: keeps a pixel that stays where it is from truncating to one level less
 _CELLS = 3
 
 
@@ -33,7 +32,7 @@ def pinch_and_twirl(images: Tensor, rng: BatchRandom, pinch: float, degrees: flo
     stretch = torch.sin(math.pi / 2 * distance) ** -pinch
     angle = math.radians(degrees) * (1 - distance) ** 2
     cos, sin = stretch * angle.cos(), sign * (stretch * angle.sin())
-    return _levels(images, centre_row + down * cos - across * sin, centre_column + down * sin + across * cos)
+    return truncate(sample(images, centre_row + down * cos - across * sin, centre_column + down * sin + across * cos))
 
 
 def ripple(images: Tensor, rng: BatchRandom, amplitude: float) -> Tensor:
@@ -47,16 +46,11 @@ def ripple(images: Tensor, rng: BatchRandom, amplitude: float) -> Tensor:
         at + amplitude * side * torch.sin(2 * math.pi * at / lengths[:, axis] + phases[:, axis])
         for axis, at in enumerate(pixel_grid(images))
     )
-    return _levels(images, *moved)
+    return truncate(sample(images, *moved))
 
 
 def sample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Bilinear samples of uint8 ``(n, C, H, W)`` at coordinates that broadcast to ``(n, H, W)``, as float64 levels."""
+    """Bilinear samples of uint8 ``(n, C, H, W)`` at coordinates that broadcast to ``(n, H, W)``, in float64."""
     height, width = images.shape[2:]
     grid = torch.broadcast_tensors(columns * 2 / (width - 1) - 1, rows * 2 / (height - 1) - 1)
-    return F.grid_sample(images.to(torch.float64), torch.stack(grid, dim=-1), align_corners=True)
-
-
-def _levels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """As `sample`, truncated to uint8."""
-    return truncate(sample(images, rows, columns).add_(_NUDGE).clamp_(max=255.0))
+    return F.grid_sample(images.to(torch.float64), torch.stack(grid, dim=-1), align_corners=True).add_(LAST_BIT)

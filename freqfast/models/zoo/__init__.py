@@ -14,8 +14,6 @@ from pydantic import Field
 
 from freqfast.records import read_record
 
-__all__ = ["PREFIX", "Accuracy", "Card", "network_path", "read_cards"]
-
 PREFIX = "zoo:"
 """What the name of a network of the zoo begins with, wherever a model is named."""
 
@@ -29,8 +27,8 @@ class Accuracy:
 
     Attributes:
         value: Over all test images.
-        low: Lower end of the 95 % interval by the chance of the test images.
-        high: Its upper end.
+        low: Lower end of its 95 % interval, which counts the chance of the test images.
+        high: Upper end.
     """
 
     value: _Fraction

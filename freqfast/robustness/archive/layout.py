@@ -7,7 +7,8 @@ has all five severities and no manifest.
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,20 +20,7 @@ from pydantic import Field
 from freqfast import __version__
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.tables import Table
-from freqfast.records import read_record, write_record
-
-__all__ = [
-    "LABELS",
-    "MANIFEST",
-    "Manifest",
-    "StoredFile",
-    "block",
-    "find_fault",
-    "images_file",
-    "read_manifest",
-    "write_array",
-    "write_manifest",
-]
+from freqfast.records import differences, read_record, write_record
 
 LABELS = "labels.npy"
 MANIFEST = "manifest.json"
@@ -114,9 +102,19 @@ class Manifest:
 
     @property
     def corruptions(self) -> tuple[str, ...]:
-        """The corruptions that are finished, the published ones first and in their order."""
-        names = [file.removesuffix(".npy") for file in self.files if file != LABELS]
-        return tuple(sorted(names, key=lambda name: (*CORRUPTIONS, name).index(name)))
+        """The corruptions that are finished."""
+        return tuple(sort_names(file.removesuffix(".npy") for file in self.files if file != LABELS))
+
+
+def sort_names(names: Iterable[str]) -> list[str]:
+    """Corruptions, the published ones first and in their order."""
+    return sorted(names, key=lambda name: (*CORRUPTIONS, name).index(name))
+
+
+def check_required(folder: Path, there: Sequence[str], required: Sequence[str] | None) -> None:
+    """Refuse a folder that lacks a corruption; the FileNotFoundError names the first."""
+    if absent := [name for name in required or () if name not in there]:
+        raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(there)}")
 
 
 def read_manifest(folder: str | Path) -> Manifest | None:
@@ -132,6 +130,57 @@ def read_manifest(folder: str | Path) -> Manifest | None:
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Write the manifest into its folder, whole or not at all."""
     write_record(Path(folder) / MANIFEST, replace(manifest, freqfast=__version__))
+
+
+def begin_folder(folder: Path, wanted: Manifest, files: Sequence[str] = (), photographs: str | None = None) -> Manifest:
+    """The manifest of a folder: the one that is there, if its settings are the wanted ones, or a new one.
+
+    Args:
+        folder: The folder, which must exist.
+        wanted: A manifest of the wanted settings.
+        files: Names of files that will be written; it is an error if one is there and not in the manifest.
+        photographs: Hash of the photographs of frost, where they are used.
+    """
+    manifest = read_manifest(folder)
+    if manifest and (difference := _difference(manifest, wanted, photographs)):
+        raise ValueError(f"{folder} was begun with {difference}; keep its settings or choose another folder")
+    known = manifest.files if manifest else {}
+    for file in files:
+        if file not in known and (folder / file).exists():
+            raise ValueError(f"{folder / file} is there, but not in the manifest; move it or choose another folder")
+    if manifest is None:
+        with explained(folder / MANIFEST):
+            write_manifest(folder, wanted)
+    return manifest or wanted
+
+
+def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> str:
+    """In what a folder differs from what is wanted; an empty text if in nothing."""
+    settings = [
+        f"{name} {old}, not {new}"
+        for name, old, new in differences(there, wanted)
+        if name in ("source", "seed", "limit", "severities", "table")
+    ]
+    if settings:
+        return "; ".join(settings)
+    if there.images_sha256 != wanted.images_sha256:
+        return "other images or labels"
+    if None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
+        return "other names of classes"
+    frost = there.files.get(images_file("frost"))
+    return "other photographs of frost" if frost and photographs and frost.photographs != photographs else ""
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say of an error of the file system which file it stopped, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}); what is finished stays, and the same call goes on "
+            "from there"
+        ) from None
 
 
 def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> StoredFile:

@@ -16,8 +16,6 @@ from freqfast.data.download import fetch
 from freqfast.files import new_folder, remove_temporaries, require_file
 from freqfast.progress import Progress
 
-__all__ = ["ARCHIVE", "FOLDER", "SHA256", "download_cifar10c", "find_cifar10c", "unpack_cifar10c"]
-
 ARCHIVE = "CIFAR-10-C.tar"
 FOLDER = "CIFAR-10-C"
 URL = f"https://zenodo.org/records/2535967/files/{ARCHIVE}"
@@ -36,9 +34,6 @@ def download_cifar10c(progress: Progress | None = None) -> Path:
     """The folder of the published archive in the cache; 2.7 GiB are downloaded and checked if it is not there.
 
     What has come lies in ``CIFAR-10-C.tar.part`` until it is unpacked; a second call goes on after it.
-
-    Args:
-        progress: Called as ``progress(done, total, message)``, in bytes.
 
     Raises:
         FileNotFoundError: If it cannot be downloaded.
@@ -66,14 +61,7 @@ def download_cifar10c(progress: Progress | None = None) -> Path:
 
 
 def unpack_cifar10c(path: str | Path, progress: Progress | None = None) -> Path:
-    """Unpack the published archive into the cache, once; its size and hash are checked first.
-
-    Args:
-        path: The archive, which stays as it is.
-        progress: Called as ``progress(done, total, message)``, in bytes.
-
-    Returns:
-        The folder of .npy files.
+    """The folder that the published archive is unpacked into, in the cache, once; its size and hash are checked first.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -125,11 +113,7 @@ def _unpack(path: Path, file: BinaryIO, progress: Progress) -> Path:
 
 
 def _make_room(size: int) -> None:
-    """Remove from the cache what an unpacking that was killed left, and refuse to begin what its disk cannot hold.
-
-    Raises:
-        OSError: If there is less room.
-    """
+    """Remove from the cache what an unpacking that was killed left, and refuse to begin what its disk cannot hold."""
     folder = cache.folder()
     folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(folder, FOLDER)

@@ -10,10 +10,8 @@ import numpy as np
 from freqfast.corruptions import C_BAR, CORRUPTIONS, SEVERITIES
 from freqfast.data.cifar10 import CLASSES as CIFAR10
 from freqfast.files import require_file
-from freqfast.robustness.archive.layout import LABELS, MANIFEST, block, images_file, read_manifest
+from freqfast.robustness.archive.layout import LABELS, MANIFEST, block, check_required, images_file, read_manifest
 from freqfast.robustness.cells import CellSource
-
-__all__ = ["stored_source"]
 
 
 def stored_source(
@@ -50,8 +48,7 @@ def stored_source(
     if not there:
         first = images_file(next(iter(known)))
         raise FileNotFoundError(f"{folder} holds none of the corruptions looked for; the first is {first}")
-    if absent := [corruption for corruption in required or () if corruption not in there]:
-        raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(there)}")
+    check_required(folder, there, required)
     names = tuple(dict.fromkeys(required or there))
 
     count = len(labels) // len(severities)

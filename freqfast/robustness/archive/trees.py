@@ -18,13 +18,19 @@ from freqfast.data.image_files import ImageFiles, Interpolation, list_images
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress, Share
-from freqfast.records import differences
-from freqfast.robustness.archive.layout import MANIFEST, Manifest, read_manifest, write_manifest
+from freqfast.robustness.archive.layout import (
+    MANIFEST,
+    Manifest,
+    begin_folder,
+    check_required,
+    explained,
+    read_manifest,
+    sort_names,
+    write_manifest,
+)
 from freqfast.robustness.archive.writing import check_request, hash_images
 from freqfast.robustness.cells import CellSource, Key
 from freqfast.robustness.corrupted import CorruptedImages
-
-__all__ = ["is_tree", "tree_source", "write_tree"]
 
 _QUALITY = 85  # of JPEG, as published
 _BATCH = 64
@@ -50,19 +56,8 @@ def write_tree(
     A file appears whole or not at all; those that an earlier call with the same settings left are kept. The files of a
     corruption and severity, once finished, are kept if their hash is that of the manifest, else all made anew.
 
-    Args:
-        folder: Where to write; made if it is not there.
-        images: The images; those in files are decoded when their turn comes.
-        classes: Names of the classes, those of the folders.
-        names: Corruptions, see `freqfast.corruptions.corrupt`.
-        severities: Which severities, of 1 to 5.
-        seed: Seed of the corruptions.
-        source: Name of the data set, for the manifest.
-        frost_dir: Folder of the frost photographs.
-        table: Whose parameters, see `freqfast.corruptions.find_table`.
-        progress: Called as ``progress(done, total, message)``, in images.
-        share: Corrupts the images, see `freqfast.progress.Share`.
-        writes: Whether to write.
+    Arguments are those of `freqfast.robustness.archive.writing.write_archive`. The classes name the folders; images
+    in files are decoded when their turn comes.
 
     Returns:
         How many files were written.
@@ -90,7 +85,7 @@ def write_tree(
     written, cells = 0, list(product(dict.fromkeys(names), severities))
     parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     with lock_folder(folder) if writes else nullcontext():
-        manifest = _begin(folder, wanted) if writes else wanted
+        manifest = begin_folder(folder, wanted) if writes else wanted
         for number, (name, severity) in enumerate(cells):
             cell, key = folder / name / str(severity), f"{name}/{severity}"
             # Asked of the first process alone, and told to all.
@@ -107,7 +102,7 @@ def write_tree(
             for part, files in zip(parts, batches, strict=True):
                 written += len(files)
                 for path, content in files.items() if writes else ():
-                    with replacing(cell / path) as temporary:
+                    with explained(cell / path), replacing(cell / path) as temporary:
                         temporary.write_bytes(content)
                 if progress:
                     done = number * len(images) + min(part.stop, len(images))
@@ -141,19 +136,6 @@ def _hash_files(cell: Path, paths: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _begin(folder: Path, wanted: Manifest) -> Manifest:
-    """Write the manifest, or check that the one that is there has the same settings."""
-    there = read_manifest(folder)
-    if there is None:
-        write_manifest(folder, wanted)
-    elif changed := [
-        f"{name} {old!r:.60}, not {new!r:.60}"
-        for name, old, new in differences(replace(there, freqfast=wanted.freqfast, cells={}), wanted)
-    ]:
-        raise ValueError(f"{folder} was begun with {'; '.join(changed)}; keep its settings or choose another folder")
-    return there or wanted
-
-
 def _is_intact(cell: Path, paths: Sequence[str], sha256: str | None) -> bool | None:
     """Whether the files of a cell have the hash of the manifest; None if it has none, since they are not finished."""
     return None if sha256 is None else _hash_files(cell, paths) == sha256
@@ -182,7 +164,7 @@ def is_tree(folder: str | Path) -> bool:
 def _cells(folder: Path) -> Iterator[Key]:
     """The corruptions and severities that a folder has, the published corruptions first and in their order."""
     there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    for name in sorted(there, key=lambda name: (*CORRUPTIONS, name).index(name)):
+    for name in sort_names(there):
         for severity in SEVERITIES:
             if (folder / name / str(severity)).is_dir():
                 yield name, severity
@@ -216,8 +198,7 @@ def tree_source(
     names = tuple(dict.fromkeys(name for name, _ in cells))
     if not cells:
         raise FileNotFoundError(f"{folder} holds no <corruption>/<severity>/<class>/ folders of images")
-    if absent := [name for name in required or () if name not in names]:
-        raise FileNotFoundError(f"{folder} holds no {absent[0]}; it holds {', '.join(names)}")
+    check_required(folder, names, required)
     names = tuple(required or names)
     severities = tuple(sorted({severity for name, severity in cells if name in names}))
     if lacking := [f"{name} {level}" for name, level in product(names, severities) if (name, level) not in cells]:

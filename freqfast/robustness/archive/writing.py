@@ -4,7 +4,6 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -19,19 +18,17 @@ from freqfast.corruptions.tables import TableChoice, find_table
 from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress, Share, notebook_progress
-from freqfast.records import differences
 from freqfast.robustness.archive.layout import (
     LABELS,
     MANIFEST,
     Manifest,
+    begin_folder,
+    explained,
     find_fault,
     images_file,
-    read_manifest,
     write_array,
     write_manifest,
 )
-
-__all__ = ["WrittenArchive", "check_request", "hash_images", "write_archive"]
 
 _CHUNK_BYTES = 2**23  # images corrupted at a time: enough for every core, little memory
 
@@ -75,15 +72,15 @@ def write_archive(
     Args:
         folder: Where to write; made if it is not there.
         images: The test set; a memory map is read some images at a time.
-        names: Corruptions, see `freqfast.corruptions.corrupt`.
+        names: Corruptions; seed, frost_dir and table too are as for `freqfast.corruptions.corrupt`.
         severities: Which severities, of 1 to 5; every file holds them in ascending order.
         seed: Seed of the corruptions.
         source: Name of the data set, for the manifest.
         classes: Names of its classes, for the manifest; by them an evaluation knows a model of other classes.
         limit: Use the first images only.
-        frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
-        table: Whose parameters, see `freqfast.corruptions.find_table`; the manifest has the one that was taken.
-        progress: Called as ``progress(done, total, message)``: files while verifying, then images.
+        frost_dir: Folder of the frost photographs.
+        table: Whose parameters; the manifest has the table that was taken.
+        progress: Called for files while verifying, then for images.
         share: Corrupts the images, see `freqfast.progress.Share`; it is asked once.
         writes: Whether to read and write the folder; else only jobs that come by `share` are done.
 
@@ -123,12 +120,11 @@ def write_archive(
         return iter(share(make, list(product(made, wanted.severities, _chunks(used.images)))))
 
     if not writes:
-        for _ in blocks(()):
-            pass
+        list(blocks(()))
         return WrittenArchive((), (), {})
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
-    with _explained(folder / MANIFEST):
+    with explained(folder / MANIFEST):
         folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         progress = progress or notebook_progress() or (lambda done, total, message: None)
@@ -138,13 +134,7 @@ def write_archive(
 def check_request(
     names: Sequence[str], severities: Sequence[int], limit: int | None = None, frost_dir: str | Path | None = None
 ) -> None:
-    """Check what is asked of `write_archive`, before any data is read.
-
-    Raises:
-        ValueError: If no corruption or severity is named, one is unknown, a corruption has a name that no file can
-            have, or the limit is less than 1.
-        FileNotFoundError: If ``frost`` is wanted and its photographs are missing.
-    """
+    """Check what is asked of `write_archive`, before any data is read; raises what that does."""
     if not names:
         raise ValueError("no corruption is named; name at least one")
     for name in names:
@@ -171,11 +161,7 @@ def hash_images(images: ImageSet) -> str:
 
 
 def _check_images(used: ImageSet, classes: Sequence[str] | None) -> None:
-    """Check that images can be corrupted and their labels stored.
-
-    Raises:
-        ValueError: If there is no image, they are too small, or a label has no class.
-    """
+    """Refuse images that cannot be corrupted, and labels that cannot be stored."""
     if not len(used):
         raise ValueError("there are no images to corrupt")
     height, width = used.images.shape[1:3]
@@ -200,7 +186,7 @@ def _fill(
     corruption_of = {images_file(name): name for name in names}
     files = [LABELS, *corruption_of]
     photographs = photographs_sha256(frost_dir) if "frost" in names else None
-    manifest = _begin(folder, wanted, files, photographs)
+    manifest = begin_folder(folder, wanted, files, photographs)
 
     present = [file for file in files if file in manifest.files and (folder / file).exists()]
     damaged: dict[str, str] = {}
@@ -226,7 +212,7 @@ def _fill(
 
     for file in written:
         remove_temporaries(folder, file)
-        with _explained(folder / file), replacing(folder / file) as temporary:
+        with explained(folder / file), replacing(folder / file) as temporary:
             if file == LABELS:
                 dtype = np.min_scalar_type(max(255, int(images.labels.max())))  # uint8 where that will do, as published
                 labels = np.tile(images.labels.astype(dtype), len(wanted.severities))
@@ -241,50 +227,6 @@ def _fill(
             manifest = replace(manifest, files={**manifest.files, file: entry})
             write_manifest(folder, manifest)
     return WrittenArchive(written, verified, damaged)
-
-
-def _begin(folder: Path, wanted: Manifest, files: Sequence[str], photographs: str | None) -> Manifest:
-    """The manifest of the folder: the one that is there, if its settings are the wanted ones, or a new one."""
-    manifest = read_manifest(folder)
-    if manifest and (difference := _difference(manifest, wanted, photographs)):
-        raise ValueError(f"{folder} was begun with {difference}; keep its settings or choose another folder")
-    known = manifest.files if manifest else {}
-    for file in files:
-        if file not in known and (folder / file).exists():
-            raise ValueError(f"{folder / file} is there, but not in the manifest; move it or choose another folder")
-    if manifest is None:
-        with _explained(folder / MANIFEST):
-            write_manifest(folder, wanted)
-    return manifest or wanted
-
-
-def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> str:
-    """In what a folder differs from what is wanted; an empty text if in nothing."""
-    settings = [
-        f"{name} {old}, not {new}"
-        for name, old, new in differences(there, wanted)
-        if name in ("source", "seed", "limit", "severities", "table")
-    ]
-    if settings:
-        return "; ".join(settings)
-    if there.images_sha256 != wanted.images_sha256:
-        return "other images or labels"
-    if None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
-        return "other names of classes"
-    frost = there.files.get(images_file("frost"))
-    return "other photographs of frost" if frost and photographs and frost.photographs != photographs else ""
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say of an error of the file system which file it stopped, and how to go on."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            f"{path} cannot be written ({error.strerror or error}); what is finished stays, and the same call goes on "
-            "from there"
-        ) from None
 
 
 def _chunks(images: NDArray[np.uint8]) -> list[slice]:

@@ -10,6 +10,7 @@ from freqfast.data.images import ImageSet
 from freqfast.robustness.archive import published as cifar10c
 from tests.support.packages import install  # noqa: F401 (a fixture)
 from tests.support.places import cache_folder, disk, once  # noqa: F401 (fixtures)
+from tests.support.served import serve  # noqa: F401 (a fixture)
 
 
 @pytest.fixture

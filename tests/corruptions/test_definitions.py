@@ -1,14 +1,24 @@
-"""The random corruptions, given the same random numbers as their definitions, give the same images."""
+"""Corruptions against definitions written apart from the package; the random ones given the same random numbers."""
 
 import numpy as np
 import pytest
 import torch
 
-from freqfast.corruptions import SEVERITIES
+from freqfast.corruptions import SEVERITIES, corrupt
 from freqfast.corruptions.registry import find_corruption
 from tests.support import corrupted
 from tests.support.corruption_oracles import define
 
+DETERMINISTIC = (
+    "gaussian_blur",
+    "defocus_blur",
+    "zoom_blur",
+    "brightness",
+    "contrast",
+    "saturate",
+    "pixelate",
+    "jpeg_compression",
+)
 # Name: what share of the values may differ, by a level (float rounding before a truncation).
 TOLERANCES = {
     "glass_blur": 0.01,
@@ -19,7 +29,20 @@ TOLERANCES = {
     "spatter": 0.002,
     "elastic_transform": 0.005,
 }
-TO_THE_BIT = ("glass_blur", "motion_blur")  # small images
+TO_THE_BIT = ("gaussian_blur", "pixelate", "jpeg_compression", "glass_blur", "motion_blur")  # small images
+
+
+@pytest.mark.parametrize(
+    ("table", "side", "count"), [("cifar10", 32, 25), ("tiny-imagenet", 64, 4), ("imagenet", 120, 1)]
+)
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_deterministic_corruptions(name, table, side, count, photos):
+    images = corrupted.with_flat(corrupted.photographs(side)[:count] if side > 32 else photos[:count])
+    for severity in SEVERITIES:
+        expected = define(images, name, severity, None, table=table)
+        gap = np.abs(corrupt(images, name, severity, table="auto").astype(int) - expected)
+        assert gap.max() <= (0 if name in TO_THE_BIT and side == 32 else 1)
+        assert (gap[:count] > 0).mean() < 0.03  # of flat regions, float rounding decides between neighbouring levels
 
 
 class Recorder:
