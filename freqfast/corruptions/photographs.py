@@ -19,8 +19,7 @@ NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 def find_photographs(frost_dir: str | Path | None = None) -> tuple[Path, ...]:
     """Paths of the five photographs, in a folder or in the installed distribution, which is not imported.
 
-    Raises:
-        FileNotFoundError: If one is missing; the message says what to do.
+    A FileNotFoundError says what to do if one is missing.
     """
     named = _installed() if frost_dir is None else {name: Path(frost_dir) / name for name in NAMES}
     found = {name: path for name, path in named.items() if path.is_file()}
@@ -81,11 +80,7 @@ def crop(path: Path, top: int, left: int, height: int, width: int, step: float) 
 
 @lru_cache(maxsize=len(NAMES))
 def read_photograph(path: Path) -> NDArray[np.uint8]:
-    """RGB levels ``(H, W, 3)``.
-
-    Raises:
-        ValueError: If the file is not a picture.
-    """
+    """RGB levels ``(H, W, 3)``; a file that is no picture is a ValueError."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > PIXEL_LIMIT:

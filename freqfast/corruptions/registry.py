@@ -134,10 +134,8 @@ def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
     Only ``frost`` can be missing: its photographs are not ours to ship.
 
     Args:
-        frost_dir: Folder of the photographs; by default those of an installed package.
-
-    Raises:
-        FileNotFoundError: If the photographs are not in a folder that is named.
+        frost_dir: Folder of the photographs; by default those of an installed package. It is a FileNotFoundError if a
+            folder that is named lacks them.
 
     Examples:
         >>> set(unavailable()) <= {"frost"}
@@ -158,9 +156,6 @@ def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple
     Args:
         names: Corruptions.
         frost_dir: See `unavailable`.
-
-    Raises:
-        FileNotFoundError: As `unavailable`.
 
     Examples:
         >>> runnable(["snow", "fog"])
@@ -196,11 +191,7 @@ def find_set(which: str, table: Table) -> tuple[str, ...]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Check that there are corruptions of these names; nothing is imported.
-
-    Raises:
-        ValueError: If there is none of a name; the message lists those that exist.
-    """
+    """Refuse names of no corruption, by a ValueError that lists those that exist; nothing is imported."""
     known = (*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions())
     for name in names:
         if name not in known:

@@ -6,7 +6,7 @@ each parameter means is said where it is used: it is the keyword of that name in
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 Table: TypeAlias = Literal["cifar10", "tiny-imagenet", "imagenet"]
 """Whose parameters: published for images of 32, 64 and 224 pixels."""
@@ -200,7 +200,7 @@ _ALL: Mapping[Table, Mapping[str, _Parameters]] = {
 }
 
 
-def find_table(table: str, height: int, width: int) -> Table:
+def find_table(table: TableChoice, height: int, width: int) -> Table:
     """The table to corrupt images of a size by.
 
     Args:
@@ -208,9 +208,6 @@ def find_table(table: str, height: int, width: int) -> Table:
             below 112, else ImageNet-C's. One of `TABLES` is taken at any size.
         height: Of the images, in pixels.
         width: Likewise.
-
-    Returns:
-        One of `TABLES`.
 
     Raises:
         ValueError: If there is no such table.
@@ -223,7 +220,7 @@ def find_table(table: str, height: int, width: int) -> Table:
         return next((small for limit, small in _LIMITS if min(height, width) < limit), "imagenet")
     if table not in TABLES:
         raise ValueError(f"table must be auto, {', '.join(TABLES)}, got {table!r}")
-    return cast(Table, table)
+    return table
 
 
 def parameters(name: str, table: Table, severity: int) -> dict[str, Any]:

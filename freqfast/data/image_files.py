@@ -158,8 +158,7 @@ def list_images(
         interpolation: See there.
 
     Returns:
-        The images, as an `ImageFiles` in the place of an array, and the names of the classes, in the order of the
-        labels: sorted.
+        The images, with an `ImageFiles` in the place of an array, and the names of the classes, sorted.
 
     Raises:
         FileNotFoundError: If there is no such folder or list, or no images.
@@ -185,20 +184,9 @@ def load_tree(
 ) -> ImageData:
     """Training and test images of a folder with ``train`` and one of ``test``, ``valid``, ``val``; nothing is decoded.
 
-    Args:
-        folder: The folder; each split is as `list_images` takes it.
-        resize: See `ImageFiles`.
-        crop: See `ImageFiles`.
-        interpolation: See `ImageFiles`.
-        classes: Names of all classes of a network, in the order of its logits, if the images have only some; by default
-            those of the training images, sorted.
-
-    Returns:
-        The data, named as the folder, with an `ImageFiles` in the place of each array.
-
-    Raises:
-        FileNotFoundError: If the folder or a split has no images.
-        ValueError: If images are of a class that is not among the classes.
+    The data is named as the folder and has an `ImageFiles` in the place of each array. Each split is as `list_images`
+    takes it, and fails as there; `classes` are those of a network, in the order of its logits, if the images have only
+    some, by default those of the training images, sorted.
 
     Examples:
         >>> load_tree("absent", 256, 224)
@@ -267,11 +255,7 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:
-    """Decode all images, to find those that cannot be used before long work.
-
-    Returns:
-        What is wrong, by row; the message names the file.
-    """
+    """Decode all images before long work; gives what is wrong, by row, in words that name the file."""
     faults = {}
     for row in range(len(images)):
         try:

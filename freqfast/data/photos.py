@@ -51,7 +51,7 @@ def _load() -> ImageData:
     for file in PHOTOS.values():
         pixels = _read(file)
         for patches, count, testing in ((train, TRAIN_PER_CLASS, False), (test, TEST_PER_CLASS, True)):
-            rows, columns = _corners(*pixels.shape[:2], count, testing, rng)
+            rows, columns = _corners(pixels.shape[0], pixels.shape[1], count, testing, rng)
             patches.extend(pixels[y : y + SIZE, x : x + SIZE] for y, x in zip(rows, columns, strict=True))
     return ImageData("photos", tuple(PHOTOS), _mixed(train), _mixed(test))
 

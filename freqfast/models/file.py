@@ -108,8 +108,7 @@ def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> No
         half: Round parameters to float16, for a file of half the size; buffers stay as they are.
 
     Raises:
-        ValueError: If more than one layer is modulated, or more than one equalized, the weights are not float32, or the
-            normalisation or the number of classes makes no sense.
+        ValueError: If there is more in the model than a file can describe, or the description contradicts it.
     """
     content = _content(stored, half)
     with replacing(path) as temporary:

@@ -33,12 +33,7 @@ ALEXNET_CLEAN_ERROR = 0.435
 
 
 def is_imagenet(classes: Sequence[str] | None, height: int, width: int) -> bool:
-    """Whether images have ImageNet's classes, by their names as WordNet numbers them, and its size.
-
-    Args:
-        classes: Names of the classes, where known.
-        height: Height of the images in pixels.
-        width: Their width.
+    """Whether images have ImageNet's classes, by their names as WordNet numbers them, and its size in pixels.
 
     Examples:
         >>> is_imagenet(["n01440764", "n01443537"], 224, 224), is_imagenet(["cat", "dog"], 224, 224)

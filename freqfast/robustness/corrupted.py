@@ -15,15 +15,10 @@ from freqfast.corruptions.tables import TableChoice
 class CorruptedImages:
     """Corrupted images, which stand for an array ``(N, H, W, 3)``: a slice makes nothing, `numpy.asarray` corrupts.
 
-    They are those that `corrupt` makes of the whole set.
+    They are those that `corrupt` makes of the whole set; its arguments are attributes here.
 
     Attributes:
         images: The uncorrupted ones, an array or a `freqfast.data.image_files.ImageFiles`.
-        corruption: Name of the corruption.
-        severity: From 1 to 5.
-        seed: Seed of the corruption.
-        frost_dir: Folder of the frost photographs.
-        table: Whose parameters, see `freqfast.corruptions.find_table`.
         first: Position of the first image in the whole set.
 
     Examples:

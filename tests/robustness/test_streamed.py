@@ -137,6 +137,8 @@ def test_wrong_trees(files, tmp_path):
         tree_source(tmp_path)
     write_tree(tmp_path, images, classes, ["fog"], [1, 2])
     write_tree(tmp_path / "other", images, classes, ["snow"], [1])
+    with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
+        tree_source(tmp_path, limit=0)
     with pytest.raises(FileNotFoundError, match="holds no frost; it holds fog"):
         tree_source(tmp_path, required=["frost"])
     (tmp_path / "fog" / "2" / "red" / "red-1.JPEG").unlink()

@@ -73,9 +73,6 @@ class Card:
 def read_cards() -> dict[str, Card]:
     """The cards of all networks of the zoo, by name.
 
-    Raises:
-        ValueError: If a card is damaged.
-
     Examples:
         >>> all(card.licence == "Apache-2.0" for card in read_cards().values())
         True
@@ -84,13 +81,10 @@ def read_cards() -> dict[str, Card]:
 
 
 def network_path(name: str) -> Path:
-    """The model file of a network, its hash compared with the card's.
-
-    Args:
-        name: The network's name, without `PREFIX`.
+    """The model file of a network, by its name without `PREFIX`.
 
     Raises:
-        ValueError: If there is no such network, or its file is not the one that its card describes.
+        ValueError: If there is no such network, or its file has another hash than its card says.
 
     Examples:
         >>> all(network_path(name).suffix == ".safetensors" for name in read_cards())

@@ -31,17 +31,6 @@ def images_file(corruption: str) -> str:
     return f"{corruption}.npy"
 
 
-def block(severities: Sequence[int], severity: int, count: int) -> slice:
-    """The rows of a severity in a file of ``count`` images a severity.
-
-    Examples:
-        >>> block((1, 3, 5), 3, count=100)
-        slice(100, 200, None)
-    """
-    start = tuple(severities).index(severity) * count
-    return slice(start, start + count)
-
-
 @dataclass(frozen=True)
 class StoredFile:
     """What the manifest says of a file.
@@ -77,9 +66,6 @@ class Manifest:
         table: Whose parameters, see `freqfast.corruptions.find_table`.
         cells: Of a tree of JPEG files, the hash of all files of each finished ``<corruption>/<severity>``.
         freqfast: The version that wrote it last.
-
-    Raises:
-        ValueError: If the severities are not some of `SEVERITIES` in ascending order.
     """
 
     schema: Literal["freqfast-corruptions-1"] = field(default="freqfast-corruptions-1", kw_only=True)
@@ -109,6 +95,12 @@ class Manifest:
 def sort_names(names: Iterable[str]) -> list[str]:
     """Corruptions, the published ones first and in their order."""
     return sorted(names, key=lambda name: (*CORRUPTIONS, name).index(name))
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse a number of images that is less than 1."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
 
 
 def check_required(folder: Path, there: Sequence[str], required: Sequence[str] | None) -> None:

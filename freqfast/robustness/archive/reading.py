@@ -10,7 +10,14 @@ import numpy as np
 from freqfast.corruptions import C_BAR, CORRUPTIONS, SEVERITIES
 from freqfast.data.cifar10 import CLASSES as CIFAR10
 from freqfast.files import require_file
-from freqfast.robustness.archive.layout import LABELS, MANIFEST, block, check_required, images_file, read_manifest
+from freqfast.robustness.archive.layout import (
+    LABELS,
+    MANIFEST,
+    check_limit,
+    check_required,
+    images_file,
+    read_manifest,
+)
 from freqfast.robustness.cells import CellSource
 
 
@@ -38,8 +45,7 @@ def stored_source(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name one that holds {LABELS} and <corruption>.npy files")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
+    check_limit(limit)
     manifest = read_manifest(folder)
     severities = manifest.severities if manifest else SEVERITIES
     labels = _map_labels(folder / LABELS, len(severities))
@@ -84,7 +90,8 @@ class _ImageFiles:
         if self._mapped is None or self._mapped[0] != corruption:
             self._mapped = None  # before the next one is opened
             self._mapped = corruption, self.open(corruption)
-        return self._mapped[1][block(self.severities, severity, self.count)][: self.used]
+        start = self.severities.index(severity) * self.count
+        return self._mapped[1][start : start + self.used]
 
     def open(self, corruption: str) -> np.ndarray:
         """The images of all severities, once they are known to be as many as the labels, and of one size."""

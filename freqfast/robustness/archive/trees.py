@@ -22,6 +22,7 @@ from freqfast.robustness.archive.layout import (
     MANIFEST,
     Manifest,
     begin_folder,
+    check_limit,
     check_required,
     explained,
     read_manifest,
@@ -185,14 +186,15 @@ def tree_source(
         folder: The folder, or one of the folders (``noise``, ``blur``, ...) in which ImageNet-C is published.
         limit: Images of each cell to use, of all classes alike; all by default.
         required: Corruptions to use, each of which must be there; by default all that are there.
-        resize: Scale the shorter side to so many pixels.
-        crop: Crop so many pixels of both sides in the middle.
-        interpolation: How to scale.
+        resize: This, crop and interpolation are as for `freqfast.data.image_files.ImageFiles`.
+        crop: See there.
+        interpolation: See there.
 
     Raises:
         FileNotFoundError: If the folder has no such images, or lacks one of `required`.
         ValueError: If a corruption lacks a severity that others have, or a cell has other images than the first.
     """
+    check_limit(limit)
     folder = Path(folder)
     cells = list(_cells(folder))
     names = tuple(dict.fromkeys(name for name, _ in cells))

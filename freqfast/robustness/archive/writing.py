@@ -23,6 +23,7 @@ from freqfast.robustness.archive.layout import (
     MANIFEST,
     Manifest,
     begin_folder,
+    check_limit,
     explained,
     find_fault,
     images_file,
@@ -147,8 +148,7 @@ def check_request(
             read_photograph(path)  # refuses what cannot be read
     if not severities or not set(severities) <= set(SEVERITIES):
         raise ValueError(f"severities must be of 1, 2, 3, 4 and 5, got {', '.join(map(str, severities)) or 'none'}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
+    check_limit(limit)
 
 
 def hash_images(images: ImageSet) -> str:

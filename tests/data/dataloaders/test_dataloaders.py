@@ -119,15 +119,6 @@ def test_pickle(dls):
     torch.testing.assert_close(normalised_rows(again.valid), normalised_rows(dls.valid))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_batches_live_on_the_gpu(data):
-    dls = dataloaders(data, batch_size=32, device="cpu").to("cuda")
-    for loader in dls:
-        assert all(x.is_cuda and y.is_cuda for x, y in loader)
-    on_cpu = dataloaders(data, batch_size=32, device="cpu")
-    torch.testing.assert_close(normalised_rows(dls.valid).cpu(), normalised_rows(on_cpu.valid))
-
-
 def test_moves_to_another_device(dls):
     # The meta device needs no hardware, and mixing it with another is an error, so nothing can stay behind unseen.
     dls.one_batch()
