@@ -1,5 +1,8 @@
 """Evaluation and writing of images in files, which are decoded and corrupted batch by batch."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -127,6 +130,18 @@ def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
     assert reported[-1] == (30, 30, "fog 2 is there")
     with pytest.raises(ValueError, match="was begun with seed 0, not 1; keep its settings or choose another folder"):
         write_tree(out, images, classes, ["fog"], [1, 2], seed=1)
+
+
+def test_frost_of_other_photographs_is_refused(files, tmp_path, frost_dir):
+    images, classes = files
+    other = Path(shutil.copytree(frost_dir, tmp_path / "other"))
+    Image.new("RGB", (400, 300), "white").save(other / "frost4.jpg")
+    out = tmp_path / "tree"
+    write_tree(out, images, classes, ["fog"], [1])
+    write_tree(out, images, classes, ["fog", "frost"], [1], frost_dir=frost_dir)
+    with pytest.raises(ValueError, match="was begun with other photographs of frost"):
+        write_tree(out, images, classes, ["frost"], [1], frost_dir=other)
+    assert write_tree(out, images, classes, ["snow"], [1], frost_dir=other) == 15
 
 
 def test_wrong_trees(files, tmp_path):

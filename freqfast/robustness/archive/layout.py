@@ -65,6 +65,7 @@ class Manifest:
         classes: Names of the classes, in the order of the labels; None where they are not known.
         table: Whose parameters, see `freqfast.corruptions.find_table`.
         cells: Of a tree of JPEG files, the hash of all files of each finished ``<corruption>/<severity>``.
+        photographs: Of a tree with frost, the hash of the photographs that it is made with.
         freqfast: The version that wrote it last.
     """
 
@@ -80,6 +81,7 @@ class Manifest:
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     table: Table = "cifar10"  # as version 0.1 had it at every size
     cells: Mapping[str, str] = field(default_factory=dict)
+    photographs: str | None = None
 
     def __post_init__(self) -> None:
         """Check the severities."""
@@ -160,7 +162,8 @@ def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> s
     if None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
         return "other names of classes"
     frost = there.files.get(images_file("frost"))
-    return "other photographs of frost" if frost and photographs and frost.photographs != photographs else ""
+    made_with = frost.photographs if frost else there.photographs
+    return "other photographs of frost" if made_with and photographs and made_with != photographs else ""
 
 
 @contextmanager

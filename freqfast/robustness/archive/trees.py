@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
+from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data.image_files import ImageFiles, Interpolation, list_images
 from freqfast.data.images import ImageSet
@@ -82,11 +83,15 @@ def write_tree(
         classes=tuple(classes),
         table=find_table(table, *images.images.shape[1:3]),
     )
+    photographs = photographs_sha256(frost_dir) if "frost" in names else None
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(dict.fromkeys(names), severities))
     parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     with lock_folder(folder) if writes else nullcontext():
-        manifest = begin_folder(folder, wanted) if writes else wanted
+        manifest = begin_folder(folder, wanted, photographs=photographs) if writes else wanted
+        if photographs and writes:
+            manifest = replace(manifest, photographs=photographs)
+            write_manifest(folder, manifest)
         for number, (name, severity) in enumerate(cells):
             cell, key = folder / name / str(severity), f"{name}/{severity}"
             # Asked of the first process alone, and told to all.
