@@ -14,32 +14,8 @@ from skimage.draw import line_aa
 
 from freqfast.corruptions import C_BAR, IMAGENET_C_BAR, SEVERITIES, BatchRandom, corrupt
 from tests.support import corrupted
+from tests.support.corruption_oracles import PUBLISHED
 
-# By severity, as the generator's parameter file has them.
-STRENGTHS = {
-    "blue_noise_sample": (0.7, 1.4, 2.1, 3.5, 4.2),
-    "checkerboard_cutout": (1.0, 2.0, 3.0, 4.0, 5.0),
-    "inverse_sparkles": (1.0, 1.5, 2.5, 4.5, 5.0),
-    "pinch_and_twirl": (5.5, 6.0, 6.5, 8.5, 10.0),
-    "ripple": (5.5, 6.0, 6.5, 7.5, 8.0),
-    "brownish_noise": (2.5, 4.0, 5.5, 6.5, 7.0),
-    "circular_motion_blur": (2.8, 3.6, 4.4, 5.2, 6.0),
-    "lines": (0.5, 1.0, 1.5, 2.0, 2.5),
-    "sparkles": (0.7, 3.5, 5.6, 6.3, 7.0),
-    "transverse_chromatic_abberation": (1.0, 2.0, 5.0, 9.0, 10.0),
-}
-IMAGENET_STRENGTHS = {
-    "caustic_refraction": (2.35, 3.2, 4.9, 6.6, 9.15),
-    "inverse_sparkles": (1.0, 2.0, 4.0, 9.0, 10.0),
-    "sparkles": (1.0, 2.0, 3.0, 5.0, 6.0),
-    "perlin_noise": (4.6, 5.2, 5.8, 7.6, 8.8),
-    "blue_noise_sample": (0.8, 1.6, 2.4, 4.0, 5.6),
-    "plasma_noise": (4.75, 7.0, 8.5, 9.25, 10.0),
-    "checkerboard_cutout": (2.0, 3.0, 4.0, 5.0, 6.0),
-    "cocentric_sine_waves": (3.0, 5.0, 8.0, 9.0, 10.0),
-    "single_frequency_greyscale": (1.0, 1.5, 2.0, 4.5, 5.0),
-    "brownish_noise": (1.0, 2.0, 3.0, 4.0, 5.0),
-}
 TURN = 2 * math.pi
 Y, X = np.mgrid[:32, :32]
 
@@ -264,8 +240,7 @@ def caustic_refraction(image, strength, draw):
 )
 def test_matches_its_definition(table, name, photos):
     """At each severity on other images: a photograph, and flat ones."""
-    strengths = (STRENGTHS if table == "cifar10" else IMAGENET_STRENGTHS)[name]
-    for severity, strength in zip(SEVERITIES, strengths, strict=True):
+    for severity, strength in zip(SEVERITIES, PUBLISHED["c_bar"][table][name], strict=True):
         images = corrupted.with_flat(photos[severity : severity + 1])[: 3 if table == "cifar10" else severity % 2 + 1]
         expected = [globals()[name](image, strength, Draws(name, severity, k)) for k, image in enumerate(images)]
         gap = np.abs(corrupt(images, name, severity, table=table).astype(int) - expected)

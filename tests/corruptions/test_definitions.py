@@ -4,21 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from freqfast.corruptions import SEVERITIES, corrupt
+from freqfast.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
 from freqfast.corruptions.registry import find_corruption
 from tests.support import corrupted
 from tests.support.corruption_oracles import define
 
-DETERMINISTIC = (
-    "gaussian_blur",
-    "defocus_blur",
-    "zoom_blur",
-    "brightness",
-    "contrast",
-    "saturate",
-    "pixelate",
-    "jpeg_compression",
-)
 # Name: what share of the values may differ, by a level (float rounding before a truncation).
 TOLERANCES = {
     "glass_blur": 0.01,
@@ -29,6 +19,7 @@ TOLERANCES = {
     "spatter": 0.002,
     "elastic_transform": 0.005,
 }
+DETERMINISTIC = [name for name in CORRUPTIONS if name not in (*TOLERANCES, *FAMILIES["noise"])]
 TO_THE_BIT = ("gaussian_blur", "pixelate", "jpeg_compression", "glass_blur", "motion_blur")  # small images
 
 
