@@ -13,7 +13,7 @@ import numpy as np
 from freqfast.corruptions import MAIN, MEANS, SEVERITIES
 from freqfast.records import as_html
 from freqfast.robustness.cells import CLEAN, Key, by_name, key_text
-from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval, relative_corruption_error
+from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.result import CorruptionResult
 
@@ -147,9 +147,8 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
         mce = _mean_if_known([corruption_error(mine, others) for mine, others in errors])
         if CLEAN in common:
             clean, others_clean = _error(result, CLEAN), _error(baseline, CLEAN)
-            relative_mce = _mean_if_known(
-                [relative_corruption_error(mine, clean, others, others_clean) for mine, others in errors]
-            )
+            relative = [corruption_error(mine, others, clean, others_clean) for mine, others in errors]
+            relative_mce = _mean_if_known(relative)
     return Comparison(
         name,
         {key: _paired(result.outcomes[key], baseline.outcomes[key]) for key in same},

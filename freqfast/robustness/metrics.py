@@ -59,30 +59,27 @@ def expected_calibration_error(bins: Sequence[tuple[int, int, int]], unit: int) 
     return sum(abs(right * unit - confidence) for _, right, confidence in bins) / (total * unit)
 
 
-def corruption_error(errors: Sequence[Fraction], baseline: Sequence[Fraction]) -> float | None:
+def corruption_error(
+    errors: Sequence[Fraction],
+    baseline: Sequence[Fraction],
+    clean: Fraction = Fraction(),
+    baseline_clean: Fraction = Fraction(),
+) -> float | None:
     """CE of one corruption (Hendrycks and Dietterich, 2019, arXiv:1903.12261); mCE is its mean over 15 corruptions.
+
+    Error rates are exact, since rounded ones could not tell a cost of nothing.
 
     Args:
         errors: Error rates of the model, one a severity.
         baseline: Those of the baseline.
+        clean: The model's error rate on uncorrupted images, for the relative CE: of the errors beyond these.
+        baseline_clean: That of the baseline, likewise.
 
     Returns:
-        The sum of errors over the baseline's; None if the baseline makes no error.
+        The sum of errors over the baseline's; None if the corruption costs the baseline nothing.
     """
-    return _over(sum(errors), sum(baseline))
-
-
-def relative_corruption_error(
-    errors: Sequence[Fraction], clean: Fraction, baseline: Sequence[Fraction], baseline_clean: Fraction
-) -> float | None:
-    """Relative CE of one corruption (Hendrycks and Dietterich, 2019): errors beyond the clean one, over the baseline's.
-
-    Error rates are exact, since rounded ones could not tell a cost of nothing.
-
-    Returns:
-        The ratio; None if the corruption costs the baseline nothing, or it does better under the corruption.
-    """
-    return _over(sum(e - clean for e in errors), sum(e - baseline_clean for e in baseline))
+    cost = sum(error - baseline_clean for error in baseline)
+    return float(sum(error - clean for error in errors) / cost) if cost > 0 else None
 
 
 def mcnemar(correct: np.ndarray, baseline: np.ndarray) -> tuple[int, int, float]:
@@ -100,7 +97,3 @@ def mcnemar(correct: np.ndarray, baseline: np.ndarray) -> tuple[int, int, float]
 
     ours, theirs = int((correct & ~baseline).sum()), int((baseline & ~correct).sum())
     return ours, theirs, float(binomtest(ours, ours + theirs).pvalue) if ours + theirs else 1.0
-
-
-def _over(value: Fraction | int, baseline: Fraction | int) -> float | None:
-    return float(value / baseline) if baseline > 0 else None

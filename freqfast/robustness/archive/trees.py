@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
+from freqfast.corruptions import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data.image_files import ImageFiles, Interpolation, list_images
@@ -21,7 +21,6 @@ from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress, Share
 from freqfast.robustness.archive.layout import (
     MANIFEST,
-    Manifest,
     begin_folder,
     check_limit,
     check_required,
@@ -30,7 +29,7 @@ from freqfast.robustness.archive.layout import (
     sort_names,
     write_manifest,
 )
-from freqfast.robustness.archive.writing import check_request, hash_images
+from freqfast.robustness.archive.writing import check_request, describe
 from freqfast.robustness.cells import CellSource, Key
 from freqfast.robustness.corrupted import CorruptedImages
 
@@ -73,16 +72,7 @@ def write_tree(
     folder, severities = Path(folder), tuple(sorted(set(severities)))
     check_request(names, severities, None, frost_dir)
     paths = _relative_paths(images, classes)
-    wanted = Manifest(
-        source=source,
-        images=len(images),
-        images_sha256=hash_images(images),
-        limit=None,
-        seed=seed,
-        severities=severities,
-        classes=tuple(classes),
-        table=find_table(table, *images.images.shape[1:3]),
-    )
+    wanted = describe(images, source, classes, severities, seed, table)
     photographs = photographs_sha256(frost_dir) if "frost" in names else None
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(dict.fromkeys(names), severities))

@@ -98,16 +98,9 @@ def write_archive(
     check_request(names, severities, limit, frost_dir)
     used = images.head(limit)
     _check_images(used, classes)
-    wanted = Manifest(
-        source=source,
-        images=len(used),
-        images_sha256=hash_images(used),
-        limit=None if limit is None or limit >= len(images) else int(limit),  # a record holds no NumPy integers
-        seed=operator.index(seed),
-        severities=tuple(map(int, severities)),
-        classes=None if classes is None else tuple(classes),
-        table=find_table(table, *used.images.shape[1:3]),
-    )
+    wanted = describe(used, source, classes, severities, seed, table)
+    if limit is not None and limit < len(images):
+        wanted = replace(wanted, limit=int(limit))
 
     def make(job: tuple[str, int, slice]) -> NDArray[np.uint8]:
         name, severity, some = job
@@ -149,6 +142,27 @@ def check_request(
     if not severities or not set(severities) <= set(SEVERITIES):
         raise ValueError(f"severities must be of 1, 2, 3, 4 and 5, got {', '.join(map(str, severities)) or 'none'}")
     check_limit(limit)
+
+
+def describe(
+    images: ImageSet,
+    source: str,
+    classes: Sequence[str] | None,
+    severities: Sequence[int],
+    seed: int,
+    table: TableChoice,
+) -> Manifest:
+    """The manifest of a folder for these images, with no file yet."""
+    return Manifest(
+        source=source,
+        images=len(images),
+        images_sha256=hash_images(images),
+        limit=None,
+        seed=operator.index(seed),  # a record holds no NumPy integers
+        severities=tuple(map(int, severities)),
+        classes=None if classes is None else tuple(classes),
+        table=find_table(table, *images.images.shape[1:3]),
+    )
 
 
 def hash_images(images: ImageSet) -> str:
