@@ -37,8 +37,8 @@ class SourcedModel:
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
         classes: Class names, in the order of the logits; None for models that are not ours.
-        resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known of timm's and torchvision's
-            models with their own weights alone.
+        resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known of timm's and of
+            torchvision's models with their own weights alone.
     """
 
     name: str
