@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from freqfast.data.cifar10 import CLASSES
+from freqfast.models.classifier import Classifier
 from freqfast.robustness import evaluate_source
 from freqfast.robustness.archive.layout import Manifest, StoredFile, write_manifest
 from freqfast.robustness.archive.reading import stored_source
@@ -41,12 +42,12 @@ def test_integer_labels_of_any_kind(archive, dtype):
     assert next(stored_source(archive).cells()).labels.tolist() == [3, 1, 2, 0]
 
 
-def test_fortran_order(archive, bright_of_ten):
+def test_fortran_order(archive, model):
     for path in archive.glob("*.npy"):
         np.save(path, np.asfortranarray(np.load(path)))
     cells = stored_source(archive).cells()
     assert [c.images[1, 2, 2, 2] for c in cells if c.corruption == "fog"] == [49, 57, 65, 73, 81]
-    evaluate_source([bright_of_ten], stored_source(archive))
+    evaluate_source([Classifier(model, (0,) * 3, (1,) * 3, precision="float32")], stored_source(archive))
 
 
 def test_a_manifest_says_which_severities_there_are(archive):
