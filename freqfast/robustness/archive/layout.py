@@ -24,6 +24,7 @@ from freqfast.records import differences, read_record, write_record
 
 LABELS = "labels.npy"
 MANIFEST = "manifest.json"
+PHOTOGRAPHS = "photographs"
 
 
 def images_file(corruption: str) -> str:
@@ -64,8 +65,8 @@ class Manifest:
         files: By file name; that of the labels is among them.
         classes: Names of the classes, in the order of the labels; None where they are not known.
         table: Whose parameters, see `freqfast.corruptions.find_table`.
-        cells: Of a tree of JPEG files, the hash of all files of each finished ``<corruption>/<severity>``.
-        photographs: Of a tree with frost, the hash of the photographs that it is made with.
+        cells: Of a tree of JPEG files, the hash of all files of each finished ``<corruption>/<severity>``; under
+            `PHOTOGRAPHS` that of the photographs of frost, if it is made with them.
         freqfast: The version that wrote it last.
     """
 
@@ -81,7 +82,6 @@ class Manifest:
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     table: Table = "cifar10"  # as version 0.1 had it at every size
     cells: Mapping[str, str] = field(default_factory=dict)
-    photographs: str | None = None
 
     def __post_init__(self) -> None:
         """Check the severities."""
@@ -162,7 +162,7 @@ def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> s
     if None not in (there.classes, wanted.classes) and there.classes != wanted.classes:
         return "other names of classes"
     frost = there.files.get(images_file("frost"))
-    made_with = frost.photographs if frost else there.photographs
+    made_with = frost.photographs if frost else there.cells.get(PHOTOGRAPHS)
     return "other photographs of frost" if made_with and photographs and made_with != photographs else ""
 
 

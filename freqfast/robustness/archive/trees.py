@@ -21,6 +21,7 @@ from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress, Share
 from freqfast.robustness.archive.layout import (
     MANIFEST,
+    PHOTOGRAPHS,
     begin_folder,
     check_limit,
     check_required,
@@ -80,7 +81,7 @@ def write_tree(
     with lock_folder(folder) if writes else nullcontext():
         manifest = begin_folder(folder, wanted, photographs=photographs) if writes else wanted
         if photographs and writes:
-            manifest = replace(manifest, photographs=photographs)
+            manifest = replace(manifest, cells={**manifest.cells, PHOTOGRAPHS: photographs})
             write_manifest(folder, manifest)
         for number, (name, severity) in enumerate(cells):
             cell, key = folder / name / str(severity), f"{name}/{severity}"
