@@ -37,20 +37,15 @@ def test_corruption_errors_by_their_definition(pair, main_names):
     assert found.relative_mce == pytest.approx(((e - clean_e).sum(1) / (b - clean_b).sum(1)).mean())
 
 
-@pytest.fixture
-def by_image():
+def by_image(ours, theirs, keys):
     """The difference of two results' means over some cells, with its interval from the images' own differences."""
-
-    def by_image(ours, theirs, keys):
-        scores = [np.mean([result.outcomes[key].correct for key in keys], 0) for result in (ours, theirs)]
-        change = scores[0] - scores[1]
-        half = stats.norm.ppf(0.975) * stats.sem(change)
-        return pytest.approx((change.mean(), change.mean() - half, change.mean() + half))
-
-    return by_image
+    scores = [np.mean([result.outcomes[key].correct for key in keys], 0) for result in (ours, theirs)]
+    change = scores[0] - scores[1]
+    half = stats.norm.ppf(0.975) * stats.sem(change)
+    return pytest.approx((change.mean(), change.mean() - half, change.mean() + half))
 
 
-def test_differences_over_complete_sets(pair, main_names, all_names, by_image):
+def test_differences_over_complete_sets(pair, main_names, all_names):
     ours, theirs = pair
     found = compare(ours, theirs).differences
     assert list(found) == ["clean", "mean15", "mean19"]
@@ -60,7 +55,7 @@ def test_differences_over_complete_sets(pair, main_names, all_names, by_image):
     assert (found["clean"].value, *found["clean"].interval) == by_image(ours, theirs, [CLEAN])
 
 
-def test_difference_over_the_common_cells_of_an_incomplete_set(pair, by_image):
+def test_difference_over_the_common_cells_of_an_incomplete_set(pair):
     ours, theirs = pair
     some = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("clean", "fog", "snow")})
     found = compare(ours, some).differences
@@ -69,7 +64,7 @@ def test_difference_over_the_common_cells_of_an_incomplete_set(pair, by_image):
     assert (found["corrupted"].value, *found["corrupted"].interval) == by_image(ours, theirs, keys)
 
 
-def test_difference_over_c_bar(outcomes, by_image):
+def test_difference_over_c_bar(outcomes):
     rng = np.random.default_rng(0)
     keys = [(name, s) for name in C_BAR for s in range(1, 6)]
     ours, theirs = (CorruptionResult({key: outcomes(rng.random(30) < 0.5) for key in keys}) for _ in range(2))
