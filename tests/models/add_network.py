@@ -1,8 +1,8 @@
 """Add trained networks to the zoo: ``python -m tests.models.add_network --commit COMMIT NAME=RUN [NAME=RUN ...]``.
 
 Of each run this writes the model in half precision into ``freqfast/models/zoo/``, judges that file on all test images
-of the run's data, clean and under the corruptions of CIFAR-10-C and C-bar, and writes its card. Whatever is committed
-of both is in the next release. Networks that are added together meet the same images, which are made once.
+of the run's data, clean and under the main corruptions of CIFAR-10-C and C-bar, and writes its card. Whatever is
+committed of both is in the next release. Networks that are added together meet the same images, which are made once.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from freqfast.cli.output import progress_bar
 
-from freqfast.corruptions import C_BAR, CORRUPTIONS, MEANS
+from freqfast.corruptions import C_BAR, MAIN, MEANS
 from freqfast.models import zoo
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import read_model, write_model
@@ -38,7 +38,7 @@ def accuracies(result: CorruptionResult) -> dict[str, Accuracy]:
 def add(runs: dict[str, RunDirectory], commit: str) -> None:
     """Write the files and cards of these networks."""
     data = load_run_data(next(iter(runs.values())))
-    source = corrupted_source(data.test, (*CORRUPTIONS, *C_BAR), name=data.name, classes=data.classes)
+    source = corrupted_source(data.test, (*MAIN, *C_BAR), name=data.name, classes=data.classes)
     classifiers = []
     for name, run in runs.items():
         path = FOLDER / f"{name}.safetensors"
