@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import freqfast.training  # noqa: F401 (before Sphinx forks the processes that import it for docstrings)
 from freqfast import __version__
 
 HERE = Path(__file__).parent

@@ -15,13 +15,17 @@ from freqfast.compute.precision import PRECISIONS
 from freqfast.corruptions import SETS
 from freqfast.models.zoo import read_cards
 
-HEAVY = """
+IN_TURN = """
 import sys
 from freqfast.cli.main import main
-try:
-    main()
-finally:
+for line in sys.argv[1:]:
+    sys.argv = ["freqfast", *line.split()]
+    try:
+        main()
+    except SystemExit:
+        pass
     print("imported:", *sorted({"torch", "fastai", "scipy", "h5py", "matplotlib"} & set(sys.modules)))
+    print("end of", line, file=sys.stderr)
 """
 
 
@@ -50,47 +54,52 @@ def test_help_names_the_commands_in_less_than_a_second():
     assert min(seconds) < 1
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "--help",
-        "recipes",
-        "models",
-        "evaluate zoo:nosuch --on-the-fly",
-        "run nosuch",
-        "run --resume absent",
-        "rerun absent",
-        "evaluate absent --on-the-fly",
-        "evaluate --merge absent.json",
-        "run quickstart --data absent",
-        "run quickstart --set frequency_proportion.purity=2",
-        "run quickstart --set spectral_modulation.sgima=1",
-        "run quickstart --set lr=-1",
-        "finetune net.safetensors -o x.safetensors --set spectrum_perturbation.share=2",
-        "run quickstart --data ~nosuchuser",
-        "evaluate timm:resnet18 --on-the-fly --corruption rain",
-        "corrupt absent --out c",
-        "corrupt photos --out c --corruption rain",
-        "heatmap absent",
-        "report absent",
-        "spectra absent -o x.h5",
-        "show absent.h5",
-        "study absent.toml",
-    ],
+LIGHT = (
+    "--help",
+    "recipes",
+    "models",
+    "evaluate zoo:nosuch --on-the-fly",
+    "run nosuch",
+    "run --resume absent",
+    "rerun absent",
+    "evaluate absent --on-the-fly",
+    "evaluate --merge absent.json",
+    "run quickstart --data absent",
+    "run quickstart --set frequency_proportion.purity=2",
+    "run quickstart --set spectral_modulation.sgima=1",
+    "run quickstart --set lr=-1",
+    "finetune net.safetensors -o x.safetensors --set spectrum_perturbation.share=2",
+    "run quickstart --data ~nosuchuser",
+    "evaluate timm:resnet18 --on-the-fly --corruption rain",
+    "corrupt absent --out c",
+    "corrupt photos --out c --corruption rain",
+    "heatmap absent",
+    "report absent",
+    "spectra absent -o x.h5",
+    "show absent.h5",
+    "study absent.toml",
 )
-def test_answers_that_import_no_heavy_package(tmp_path, words):
-    result = subprocess.run(
-        [sys.executable, "-c", HEAVY, *words.split()], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert result.stdout.splitlines()[-1] == "imported:"
-    assert "Traceback" not in result.stderr
+
+
+def in_turn(place, *lines, before="", **variables):
+    """Runs command lines in one fresh process: by line the packages that are imported then, and its stderr."""
+    words, environment = [sys.executable, "-c", before + IN_TURN, *lines], os.environ | variables
+    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=True)
+    imported = re.findall(r"^imported:(.*)$", done.stdout, flags=re.MULTILINE)
+    errors = re.split(r"^end of .*\n", done.stderr, flags=re.MULTILINE)[:-1]
+    return dict(zip(lines, zip(imported, errors, strict=True), strict=True))
+
+
+def test_answers_that_import_no_heavy_package(tmp_path):
+    for line, (imported, error) in in_turn(tmp_path, *LIGHT).items():
+        assert imported == "", line
+        assert "Traceback" not in error
 
 
 def test_a_wrong_model_is_refused_before_fastai_is_imported(tmp_path):
-    words = [sys.executable, "-c", HEAVY, "run", "quickstart", "--set", "model.widht=8"]
-    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.stderr.startswith("freqfast: model 'resnet18' with ")
-    assert "fastai" not in result.stdout.splitlines()[-1]
+    ((imported, error),) = in_turn(tmp_path, "run quickstart --set model.widht=8").values()
+    assert error.startswith("freqfast: model 'resnet18' with ")
+    assert "fastai" not in imported
 
 
 @pytest.mark.parametrize(
@@ -104,26 +113,20 @@ def test_a_wrong_model_is_refused(refused, setting, message):
     assert re.search(message, refused("run", "quickstart", "--set", setting))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_a_terminal_is_told_before_torch_is_imported(tmp_path):
+    (tmp_path / "net.safetensors").touch()
+    lines = (
         "run quickstart",
         "finetune net.safetensors -o x.safetensors",
         "evaluate net.safetensors --on-the-fly",
         "corrupt photos --out c",
         "spectra net.safetensors -o x.h5",
         "heatmap net.safetensors",
-    ],
-)
-def test_a_terminal_is_told_before_torch_is_imported(tmp_path, words):
-    (tmp_path / "net.safetensors").touch()
-    code = "import sys; sys.modules['torch'] = None; from freqfast.cli.main import main; main()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, *words.split()], cwd=tmp_path, env=os.environ | {"FORCE_COLOR": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "import of torch halted" in result.stderr
-    assert "loading PyTorch" in result.stderr
+    )
+    without = "import sys; sys.modules['torch'] = None"
+    for line, (_, error) in in_turn(tmp_path, *lines, before=without, FORCE_COLOR="1").items():
+        assert "import of torch halted" in error, line
+        assert "loading PyTorch" in error, line
 
 
 @pytest.mark.parametrize("words", ["recipes", "models", "--help"])
