@@ -63,7 +63,7 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = in_place
-        elif isinstance(module, BasicBlock):
+        elif isinstance(module, BasicBlock | OUR_BLOCK):
             module.__class__ = BasicBlock if in_place else OUR_BLOCK
     with torch.inference_mode(not model.training), SmallMapConvolutions() if small_maps else nullcontext():
         start = now("cpu")
