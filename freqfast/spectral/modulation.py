@@ -133,7 +133,9 @@ class SpectralConv2d(nn.Conv2d):
         if "log_gain" in self._parameters:  # not yet while the convolution is made
             nn.init.zeros_(self.log_gain)
 
-    @torch.compiler.disable  # whose graphs cannot hold a generator, and would be made anew for each count of draws
+    # The compiler's graphs cannot hold a generator, and would be made anew for each count of draws. This is
+    # `torch.compiler.disable` without its import of TorchDynamo, which takes as long as torch's.
+    @torch._disable_dynamo
     def _perturbation(self) -> Tensor:
         """The next draw of what is added to the log gains."""
         if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws
