@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from freqfast.spectral.spectrum import frequency_pairs
 from freqfast.spectral.surgery import find_conv, unwrap
@@ -135,7 +136,7 @@ class SpectralConv2d(nn.Conv2d):
 
     # The compiler's graphs cannot hold a generator, and would be made anew for each count of draws. This is
     # `torch.compiler.disable` without its import of TorchDynamo, which takes as long as torch's.
-    @torch._disable_dynamo
+    @_disable_dynamo
     def _perturbation(self) -> Tensor:
         """The next draw of what is added to the log gains."""
         if getattr(self, "_is_replica", False):  # the layer itself would never count its replicas' draws
