@@ -188,7 +188,7 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def spread_pages(app: Sphinx, env: Any, docnames: list[str]) -> None:
-    """Take pages far apart in turn: each process of Sphinx reads neighbours, and those of tutorials take longest."""
+    """Spread the tutorials, which take longest, over the list: each process of Sphinx reads a part of it."""
     docnames[:] = [name for start in range(8) for name in docnames[start::8]]
 
 
