@@ -48,8 +48,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Where the data is, as for `freqfast run`, or a name (cifar10, photos; write ./cifar10 for a folder of "
-        "that name); by default where the run's was, else CIFAR-10.",
+        help="Where the data is, as for `freqfast run`, a folder of test images by class, or a name (cifar10, photos; "
+        "write ./cifar10 for a folder of that name); by default where the run's was, else CIFAR-10.",
     ),
 ]
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="Test images to use, from the first on.")]
@@ -235,7 +235,7 @@ def _measure(
     if analysis.is_shared:
         own = own | {"share": ranks.map}
     with interruptible(), progress_bar() as progress:
-        if files:
+        if files.reads(data):
             sample, classes, _ = files.read(data, limit, progress)
             name, sha256 = Path(data or "").resolve().name, hash_images(sample)
         else:

@@ -115,7 +115,8 @@ def corrupt(
         with ranks.leaving_on_error():
             # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
             check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, limit, frost_dir)
-            if files:
+            in_files = show is None and files.reads(source)
+            if in_files:
                 images, classes, notes = files.read(source, limit, progress)
                 name = Path(source).resolve().name
             else:
@@ -146,13 +147,13 @@ def corrupt(
             elif out is not None:
                 done = write_archive(
                     out,
-                    images if files else data.test,
+                    images if in_files else data.test,
                     names,
                     severities,
                     seed,
                     source=name,
                     classes=classes,
-                    limit=None if files else limit,
+                    limit=None if in_files else limit,
                     frost_dir=frost_dir,
                     table=taken,
                     progress=progress,

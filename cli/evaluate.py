@@ -77,8 +77,9 @@ def evaluate(
         str | None,
         _image_option(
             metavar="PATH",
-            help="The uncorrupted test set: as for `run`, or a name (cifar10, photos; write ./cifar10 for a folder of "
-            "that name); else, on the fly, the run's, else FREQFAST_DATA, the cache.",
+            help="The uncorrupted test set: as for `run`, a folder of test images by class, or a name (cifar10, "
+            "photos; write ./cifar10 for a folder of that name); else, on the fly, the run's, else FREQFAST_DATA, "
+            "the cache.",
         ),
     ] = None,
     collection: Annotated[

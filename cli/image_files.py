@@ -64,7 +64,7 @@ SkipBad = Annotated[
 
 
 class FileOptions(NamedTuple):
-    """How images are read from a folder, batch by batch; true if any option is given."""
+    """How images are read from a folder, batch by batch; true if any option is given, see `reads`."""
 
     resize: int | None
     crop: int | None
@@ -74,6 +74,15 @@ class FileOptions(NamedTuple):
 
     def __bool__(self) -> bool:
         return any(self)
+
+    def reads(self, place: str | Path | None) -> bool:
+        """Whether images are read from a folder: an option says so, or the folder has no training images."""
+        from freqfast.data.loading import data_names
+        from freqfast.data.stored import holds_data_set
+
+        if self or place is None or str(place) in data_names():
+            return bool(self)
+        return Path(place).is_dir() and not holds_data_set(place)
 
     def for_network(
         self, source: "SourcedModel", place: str | Path | None, are_cropped: bool = False
@@ -179,7 +188,7 @@ def corrupted_test_set(
     from freqfast.runs.run import load_run_data
 
     runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
-    if files:
+    if files.reads(place):
         images, classes, notes = files.read(place, limit, progress)
         name = Path(place or "").resolve().name
     else:

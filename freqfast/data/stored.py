@@ -56,6 +56,11 @@ def named_place(place: str | Path | None = None) -> str | None:
     return str(place) if place else os.environ.get("FREQFAST_DATA") or None
 
 
+def holds_data_set(place: str | Path) -> bool:
+    """Whether `load_stored` finds a data set, of training and test images, at a place."""
+    return _locate(Path(place)) is not None
+
+
 def _named_source(place: Path | None) -> Path | None:
     """The archive or data set's folder that the user names, if any."""
     if (given := named_place(place)) is None:

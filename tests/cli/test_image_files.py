@@ -53,6 +53,27 @@ def test_a_folder_of_photographs(call, refused, photographs, place):
     assert "left out: 1 of 13 images" in result.err
 
 
+@pytest.fixture
+def of_one_size(photographs):
+    for path in photographs.rglob("*.png"):
+        Image.open(path).crop((0, 0, 32, 32)).save(path)
+
+
+@pytest.mark.usefixtures("of_one_size")
+@pytest.mark.parametrize("words", [("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)])
+def test_test_images_of_one_size_are_enough(call, words):
+    command, *options = words
+    result = call(command, *MODEL, *options, "--data", "photographs", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["images"] == 12
+
+
+@pytest.mark.usefixtures("of_one_size")
+def test_test_images_of_one_size_are_corrupted(call, place):
+    assert call("corrupt", "photographs", "--corruption", "fog", "--severity", 2, "-o", "arrays").code == 0
+    assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
+
+
 def test_a_network_of_more_classes(call, refused, photographs):
     for path in (photographs / "green").iterdir():
         path.unlink()
