@@ -143,7 +143,7 @@ def evaluate(
     """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity, with 95 % intervals.
 
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
-    corrupted --on-the-fly. What --out keeps merges exactly: --shard in a job array, then --merge.
+    corrupted --on-the-fly. A job array evaluates parts (--shard), whose results (--out) --merge puts together exactly.
 
     Examples:
         freqfast evaluate runs/first --on-the-fly

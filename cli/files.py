@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freqfast.cli.errors import print_error
+
 from freqfast.files import of_user, replacing
 from freqfast.plugins import find_plugins
 
@@ -30,12 +32,16 @@ def check_exists(path: str | Path, kind: str) -> None:
 def check_data(place: str | Path | None) -> None:
     """Refuse data that is neither there nor has a name, before the packages that would read it are imported.
 
+    A name that is a folder's too is the data set's, which a line tells; a `Path` is no name.
+
     Raises:
         FileNotFoundError: If nothing is there.
         ValueError: If its path begins with ~user, and there is no such user.
     """
     if place is not None and str(place) not in ("cifar10", "photos", *find_plugins("data")):
         check_exists(of_user(place), "cifar10, photos, or an archive or a folder of images")
+    elif isinstance(place, str) and os.path.lexists(place):
+        print_error(f"{place} is a data set's name; for the folder here write ./{place}")
 
 
 def check_folder(path: Path) -> None:

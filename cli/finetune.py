@@ -69,7 +69,7 @@ def finetune(
     Examples:
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
-        freqfast finetune timm:resnet18 --pretrained --data cats -o it.safetensors
+        freqfast finetune timm:resnet18 --pretrained --data cats -o cats.safetensors
     """
     from freqfast.callbacks.arguments import check_callbacks
     from freqfast.plugins import find_plugins

@@ -128,7 +128,9 @@ def test_a_folder_of_a_data_set_s_name(call, checkpoint, place, tree):
     tree.rename(place / "photos")
     words = ("evaluate", checkpoint, "--on-the-fly", "--limit", 2, "--corruption", "contrast", "--json", "--data")
     assert " are dark, light" in call(*words, "./photos").err
-    assert json.loads(call(*words, "photos").out)["provenance"]["source"] == "photos, corrupted on the fly"
+    named = call(*words, "photos")
+    assert json.loads(named.out)["provenance"]["source"] == "photos, corrupted on the fly"
+    assert "photos is a data set's name; for the folder here write ./photos" in named.err
 
 
 @pytest.fixture
