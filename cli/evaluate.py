@@ -140,7 +140,7 @@ def evaluate(
     csv: Annotated[Path | None, _result_option(metavar="FILE.csv", help="Write a row for each cell.")] = None,
     figure: Annotated[Path | None, _result_option(metavar="FILE", help="Draw accuracy by severity.")] = None,
 ) -> None:
-    """Accuracy of a model on corrupted images: mean15, mean19, by corruption and severity, with 95 % intervals.
+    """Accuracy of a model on corrupted images: mean15, mean7, by corruption and severity, with 95 % intervals.
 
     The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
     corrupted --on-the-fly. A job array evaluates parts (--shard), whose results (--out) --merge puts together exactly.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["corruption_table", "present"]
 
-_MEANS = ("mean15", "mean19", "mean_bar", "mean_bar_imagenet")
+_MEANS = ("mean15", "mean7", "mean19", "mean_bar", "mean_bar_imagenet")
 _LABELS = {
     "mean_bar": "mean over CIFAR-10-C-bar",
     "mean_bar_imagenet": "mean over ImageNet-C-bar",

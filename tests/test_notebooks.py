@@ -10,6 +10,7 @@ import torch
 
 from freqfast import load_run, measure_spectra
 from freqfast.analysis import AnalysisResult, filter_quality
+from freqfast.corruptions import MEANS
 from freqfast.data import load_data
 from freqfast.data.images import ImageSet
 from freqfast.progress import notebook_progress
@@ -68,7 +69,8 @@ def test_a_run_shows_its_accuracies(run):
 
 def test_a_result_shows_its_accuracies(run):
     result = CorruptionResult.load(run.directory.evaluation)
-    told = f"clean 80.00 %, mean15 {100 * result.mean15:.2f} %; 76 cells of 1,000 images"
+    means = f"mean15 {100 * result.mean15:.2f} %, mean7 {100 * result.mean(MEANS['mean7']):.2f} %"
+    told = f"clean 80.00 %, {means}; 76 cells of 1,000 images"
     assert repr(result) == f"CorruptionResult({told})"
     texts = [text for _, text in Cells(result._repr_html_()).texts]
     assert texts[0] == "Accuracy"

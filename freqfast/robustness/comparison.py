@@ -17,7 +17,7 @@ from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.result import CorruptionResult
 
-_MEANS = ("mean15", "mean19", "mean_bar")
+_MEANS = ("mean15", "mean7", "mean19", "mean_bar")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Comparison:
     Attributes:
         baseline: What the baseline is called.
         cells: The cells that both have, `CLEAN` among them unless its images were not the same.
-        differences: Of what both were measured on in full: ``clean``, ``mean15``, ``mean19``, ``mean_bar``; and
-            ``corrupted``, over all cells of corrupted images that both have, where these are not those of one mean.
+        differences: Of what both were measured on in full: ``clean``, ``mean15``, ``mean7``, ``mean19``, ``mean_bar``;
+            and ``corrupted``, over all cells of corrupted images that both have, where these are not those of one mean.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
         relative_mce: The same of the errors beyond those on the clean images, however many of them were measured; None

@@ -77,7 +77,7 @@ class CorruptionResult:
         """Accuracy on clean images and over corruptions as far as they were measured, with their intervals."""
         if (clean := self.outcomes.get(CLEAN)) is not None:
             yield "clean", clean.accuracy, clean.interval
-        means = {name: self.mean(MEANS[name]) for name in ("mean15", "mean19", "mean_bar")}
+        means = {name: self.mean(MEANS[name]) for name in ("mean15", "mean7", "mean19", "mean_bar")}
         for name, value in means.items():
             if value is not None:
                 yield name, value, self.interval(MEANS[name])

@@ -81,7 +81,8 @@ def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place
     assert result.code == 0, result.err
     lines = result.out.splitlines()
     assert f"against {rival}:" in lines
-    for mean in ("mean15", "mean19"):
+    for mean in ("mean15", "mean7", "mean19"):
+        assert any(line.startswith(f"{mean}: ") and " % (95 %: " in line for line in lines)
         assert any(line.startswith(f"  {mean}: ") and " points (95 %: " in line for line in lines)
     assert any(line.startswith("  mCE: ") for line in lines)
     assert "  relative mCE: - (no clean accuracy)" in lines

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from freqfast.corruptions import C_BAR
+from freqfast.corruptions import C_BAR, MEANS
 from freqfast.robustness import CLEAN, CorruptionResult, compare
 
 
@@ -48,8 +48,8 @@ def by_image(ours, theirs, keys):
 def test_differences_over_complete_sets(pair, main_names, all_names):
     ours, theirs = pair
     found = compare(ours, theirs).differences
-    assert list(found) == ["clean", "mean15", "mean19"]
-    for name, names in (("mean15", main_names), ("mean19", all_names)):
+    assert list(found) == ["clean", "mean15", "mean7", "mean19"]
+    for name, names in (("mean15", main_names), ("mean7", MEANS["mean7"]), ("mean19", all_names)):
         keys = [(corruption, s) for corruption in names for s in range(1, 6)]
         assert (found[name].value, *found[name].interval) == by_image(ours, theirs, keys)
     assert (found["clean"].value, *found["clean"].interval) == by_image(ours, theirs, [CLEAN])
