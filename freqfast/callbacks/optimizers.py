@@ -6,19 +6,21 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import nn
 
-from freqfast.spectral.surgery import insert_parameter
-
 __all__ = ["join_optimizer"]
 
 
 def join_optimizer(learn: Learner, module: nn.Module, parameter: nn.Parameter) -> None:
-    """Add a module's new parameter to a Learner's optimizer, where there is one, in the group of the module's weight.
+    """Add a module's new parameter to a Learner's optimizer, where there is one, after the module's others.
 
-    See `freqfast.spectral.surgery.insert_parameter`. A parameter that is there already stays.
+    It joins the group of the module's weight: one of its own would break schedules that were made for the groups.
+    Optimizers save their state by position, and one that is made from now on has the parameter there, too.
     """
     built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None  # by hand: before the first fit
     opt: Any = learn.opt or built
-    if opt and insert_parameter(opt.param_lists, module, parameter):
-        opt.state.setdefault(parameter, {})  # a plain dict once fastai has loaded a state
-        if hasattr(opt, "slow_weights"):  # fastai's Lookahead (`ranger`) finds them by position: have it copy anew
-            opt.slow_weights = None
+    for group in opt.param_lists if opt else ():
+        positions = {id(other): i for i, other in enumerate(group)}
+        if id(module.weight) in positions and id(parameter) not in positions:
+            group.insert(1 + max(positions.get(id(own), -1) for own in module.parameters(recurse=False)), parameter)
+            opt.state.setdefault(parameter, {})  # a plain dict once fastai has loaded a state
+            if hasattr(opt, "slow_weights"):  # fastai's Lookahead (`ranger`) finds them by position: have it copy anew
+                opt.slow_weights = None

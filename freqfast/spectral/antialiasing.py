@@ -33,8 +33,7 @@ def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
     """Weight the neighbourhood of each pixel of ``(N, C, H, W)`` or ``(C, H, W)`` by a triangle along both axes.
 
     For a stride ``s`` the triangle has ``2 s - 1`` taps, ``(1, 2, 1) / 4`` for two, and the amplitude response
-    ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders are padded with
-    zeros, as those of convolutions are.
+    ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders get zeros.
     """
     channels = images.shape[-3]
     kernel = _triangle(stride, images.dtype, images.device).expand(channels, 1, -1, -1)
@@ -132,11 +131,7 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
 
 
 def strided_layers(model: nn.Module) -> list[str]:
-    """Names of the strided convolutions except the first spatial one, whose filters decide themselves what they pass.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Names of the strided convolutions but for the first spatial one; a ValueError if there is none."""
     network = unwrap(model)
     first, _ = first_spatial_conv(network) or ("", None)
     layers = [name for name, module in network.named_modules() if _is_strided(module) and name != first]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -83,7 +84,7 @@ class Bands:
             count: Number of bands, at least 1.
             names: Their names; ``low, high`` for two, ``low, mid, high`` for three, ``band0 ...`` for more.
         """
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
             raise ValueError(f"count must be a positive integer, got {count!r}")
         inner = [
             brentq(lambda r, area=j / count: _disc_in_square(r) - area, 0.0, MAX_FREQUENCY, xtol=1e-15)
@@ -94,15 +95,11 @@ class Bands:
 
     @classmethod
     def of(cls, bands: "BandsLike") -> "Bands":
-        """Bands from what a recipe can write: None (two of equal area), a count, or ``{edges=..., names=...}``.
-
-        Raises:
-            ValueError: If the value is none of these.
-        """
+        """Bands from what a recipe can write: None (two of equal area), a count, or ``{edges=..., names=...}``."""
         if isinstance(bands, Bands):
             return bands
-        if bands is None or isinstance(bands, int):
-            return cls.equal_area(2 if bands is None else bands)
+        if bands is None or isinstance(bands, Integral):
+            return cls.equal_area(2 if bands is None else bands)  # type: ignore[arg-type]
         if isinstance(bands, Mapping) and set(bands) == {"edges", "names"}:
             return cls(bands["edges"], bands["names"])
         raise ValueError(f"bands must be a Bands, a number of bands, or a table of edges and names, got {bands!r}")
@@ -190,9 +187,8 @@ def frequency_proportion(weight: Tensor | np.ndarray, bands: BandsLike = None) -
         ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`).
 
     Examples:
-        >>> mean, difference = torch.ones(1, 1, 1, 2), torch.tensor([[[[1.0, -1.0]]]])
-        >>> frequency_proportion(torch.cat([mean, mean, mean, difference])).tolist()
-        [0.75, 0.25]
+        >>> frequency_proportion(torch.tensor([[1.0, 1.0], [1.0, -1.0]]).view(2, 1, 1, 2)).tolist()  # mean, difference
+        [0.5, 0.5]
     """
     weight, bands = check_weight(weight), Bands.of(bands)
     classes = classify_filters(band_shares(in_float64(weight), bands))  # half types would round shares to ties
@@ -203,10 +199,6 @@ def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) ->
     """Number of filters for each band by the largest-remainder method, so that they sum to `filters`.
 
     Bands that the proportions leave out get none; of equal remainders the lower band's is served first.
-
-    Raises:
-        TypeError: If the proportions are no mapping, or a share is no number.
-        ValueError: If a band is unknown, a share is negative or not finite, or they do not sum to 1.
 
     Examples:
         >>> band_counts({"low": 0.5, "high": 0.5}, Bands.equal_area(2), 7)
@@ -236,14 +228,9 @@ def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) ->
 
 
 def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
-    """Assign filters to bands, a given number to each, so that the sum of their shares there is largest.
+    """Assign filters to bands, a given number to each, so that the sum of their shares ``(O, B)`` there is largest.
 
-    Args:
-        shares: ``(O, B)`` energy shares.
-        counts: B counts; a ValueError unless they sum to O.
-
-    Returns:
-        ``(O,)`` int64 band indices on the CPU. Filters that already meet the counts keep their bands.
+    Gives ``(O,)`` int64 band indices on the CPU. Filters that already meet the counts keep their bands.
     """
     if sum(counts) != len(shares):
         raise ValueError(f"counts must sum to the {len(shares)} filters, got {', '.join(map(str, counts))}")

@@ -11,18 +11,10 @@ __all__ = ["energy_outside"]
 
 
 def energy_outside(weight: Tensor, band: str = "low", bands: BandsLike = None) -> Tensor:
-    """Energy that a layer's filters have outside a band, summed over the filters; differentiable.
+    """Energy that filters ``(O, I, kH, kW)`` have outside a band, summed over the filters; differentiable.
 
-    Args:
-        weight: ``(O, I, kH, kW)``; half types are computed in float32.
-        band: Name of the band.
-        bands: The bands; two of equal area by default.
-
-    Returns:
-        A scalar: the squared L2 norm of the weight times the energy-weighted share that lies outside.
-
-    Raises:
-        ValueError: If no band has this name.
+    It is the squared L2 norm of the weight times the energy-weighted share that lies outside. Half types are computed
+    in float32.
 
     Examples:
         >>> checkerboard = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).expand(1, 1, 2, 2)

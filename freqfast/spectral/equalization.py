@@ -34,9 +34,8 @@ MOMENTUM = 0.01
 def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Overlapping triangular bins in radial frequency over the half plane of a real DFT, ``F = height * (width//2+1)``.
 
-    Returns:
-        ``pool (F, B)``, whose columns average a half plane's power over each bin, DC left out; and ``spread (B, F)``,
-        which interpolates values of the bins linearly to all frequencies, zero at DC.
+    The columns of the first, ``pool (F, B)``, average a half plane's power over each bin, DC left out; the second,
+    ``spread (B, F)``, interpolates values of the bins linearly to all frequencies, zero at DC.
     """
     rho = radial_frequencies(height, width, half=True).ravel()
     step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
@@ -49,8 +48,8 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
     empty = counted.sum(0) == 0
     counted[distance.argmin(0)[empty], empty] = 1
     pool = counted / counted.sum(0)
-    to_all = np.ascontiguousarray(weight.T, np.float32)
-    return torch.from_numpy(pool.astype(np.float32)).to(device), torch.from_numpy(to_all).to(device)
+    spread = np.ascontiguousarray(weight.T, np.float32)
+    return torch.from_numpy(pool.astype(np.float32)).to(device), torch.from_numpy(spread).to(device)
 
 
 class SpectrumEqualizer(nn.Module):
@@ -177,8 +176,7 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         rounding, until the convolution runs in training mode.
 
     Raises:
-        ValueError: If the layer is neither a plain convolution nor a `SpectralConv2d`, or has an equalizer already, or
-            an argument is out of range.
+        ValueError: As `SpectrumEqualizer`; or if the layer is no plain convolution or has an equalizer already.
 
     Examples:
         >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)), bins=4)[0].equalizer_reference

@@ -193,8 +193,7 @@ def apply_modulation(
         The same model. In eval mode its outputs do not change until the gains are trained.
 
     Raises:
-        ValueError: If the layer is not a plain convolution, is modulated already or shares its weight with another, or
-            sigma is negative or not finite.
+        ValueError: As `SpectralConv2d`; or if the layer is no plain convolution or shares its weight with another.
 
     Examples:
         >>> type(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3)))[0]).__name__

@@ -90,7 +90,10 @@ def perturb_spectrum(
     else:
         log_amplitude = torch.zeros_like(rho)
     if shaping:
-        log_amplitude = log_amplitude + shaping * uniform() * _smooth_responses(pixels, generator)
+        strength, waves = shaping * uniform(), _waves(height, width, images.device)
+        weights = torch.randn(count, len(waves), device=images.device, generator=generator, dtype=torch.float32)
+        with full_precision(images.device):
+            log_amplitude = log_amplitude + strength * torch.einsum("nk,khw->nhw", weights, waves)[:, None]
     if jitter:
         log_amplitude = log_amplitude + jitter * uniform() * normal(*rho.shape) * (rho > 0)
     if gain:
@@ -103,15 +106,6 @@ def perturb_spectrum(
         level = noise * uniform().pow(1.5) * power.rsqrt()
         spectrum = spectrum + torch.fft.rfft2(normal(height, width)) * (level * shape)
     return torch.fft.irfft2(spectrum, s=(height, width)).clamp(0, 1).to(images.dtype)
-
-
-def _smooth_responses(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Log amplitudes ``(N, 1, H, W // 2 + 1)`` that vary smoothly with the frequency: see `perturb_spectrum`."""
-    height, width = pixels.shape[2:]
-    waves = _waves(height, width, pixels.device)
-    weights = torch.randn(len(pixels), len(waves), device=pixels.device, generator=generator, dtype=torch.float32)
-    with full_precision(pixels.device):
-        return torch.einsum("nk,khw->nhw", weights, waves)[:, None]
 
 
 @constant

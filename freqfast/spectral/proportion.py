@@ -59,9 +59,8 @@ def _divisors(energy: Tensor, slope: Tensor) -> Tensor:
 
     With the sum's positive terms P, which grow up to a pole, and its negative ones N, the root solves
     ``P^-1/2 = N^-1/2``. The unknown is t, the distance of mu from the pole, so that divisors near it keep their
-    precision. Both sides are concave in t, the left one rising, the right one falling and nearly straight, so Newton
-    climbs from the pole's side to the root in a few steps. Its first step is known in closed form; a shrinking bracket
-    guards the others.
+    precision. Both sides are concave in t, so Newton climbs from the pole's side to the root in a few steps. Its first
+    step is known in closed form; a shrinking bracket guards the others.
 
     Args:
         energy: ``(R, k)`` energies by eigenvector, of filters outside their cones.
@@ -98,13 +97,7 @@ def _times_own(rows: Tensor, matrices: Tensor, bands_of: Tensor) -> Tensor:
 
 
 def _project_rows(a: Tensor, values: Tensor, purity: float) -> Tensor:
-    """Closest points of the cones to filters outside them, in the coordinates of the eigenvectors.
-
-    Args:
-        a: ``(R, I, k)`` float64 coordinates of filters with energy.
-        values: ``(R, k)`` eigenvalues of each filter's band.
-        purity: Share of energy to reach.
-    """
+    """Closest points of the cones to filters ``a (R, I, k)`` outside them, in the coordinates of the eigenvectors."""
     slope = values - purity
     divisor = _divisors(a.square().sum(1), slope)
     # The eigenvectors of the largest eigenvalue (several where the kernel's symmetry repeats it) take their length from
@@ -152,8 +145,7 @@ def project_filters(
         >>> band_shares(weight).max(1).values >= 0.799
         tensor([True, True, True, True])
     """
-    weight = check_weight(weight)
-    bands = Bands.of(bands)
+    weight, bands = check_weight(weight), Bands.of(bands)
     kernel_size = (weight.shape[2], weight.shape[3])
     bands_of = _target_bands(weight, bands, target)
     _check_purity(purity, bands, kernel_size, sorted(set(bands_of.tolist())))
@@ -195,30 +187,20 @@ def project_onto_subspace(
     rounding of their dtype, come back bit for bit.
 
     Args:
-        weight: ``(O, I, kH, kW)``, as for `project_filters`.
-        target: Proportions by band name, or ``(O,)`` integer band indices, as for `project_filters`.
-        bands: The bands; two of equal area by default.
+        weight: As for `project_filters`, like target and bands.
+        target: Proportions by band name, or band indices.
+        bands: The bands.
         rank: Number of eigenvectors. The last must have more than half of its energy in the band, and eigenvectors of
             equal eigenvalues stay together: 1, 3 or 4 for low 3x3 kernels, where 2 would prefer some direction.
         preserve_norm: Rescale each projected filter to the norm it had. One that is orthogonal to the subspace becomes
             the leading eigenvector in the first channel; without rescaling it becomes zero.
 
-    Returns:
-        A new weight of the same shape, dtype and device. Projecting it again changes nothing.
-
-    Raises:
-        ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`), the rank out of range, or
-            the target not valid.
-
     Examples:
         >>> weight = project_onto_subspace(torch.randn(4, 3, 3, 3), {"low": 1.0}, rank=3)
         >>> (band_shares(weight)[:, 0] > 0.894).all()
         tensor(True)
-        >>> torch.linalg.matrix_rank(weight.flatten(0, 1).flatten(1), rtol=1e-5)
-        tensor(3)
     """
-    weight = check_weight(weight)
-    bands = Bands.of(bands)
+    weight, bands = check_weight(weight), Bands.of(bands)
     kernel_size = (weight.shape[2], weight.shape[3])
     bands_of = _target_bands(weight, bands, target)
     _check_rank(rank, bands, kernel_size, sorted(set(bands_of.tolist())))
@@ -239,7 +221,7 @@ def project_onto_subspace(
 
 
 def _check_rank(rank: int, bands: Bands, kernel_size: tuple[int, int], used: list[int]) -> None:
-    """Allow ranks whose eigenvectors belong to the band, and that do not part eigenvectors of equal eigenvalues."""
+    """Allow ranks whose eigenvectors belong to the band, and that part no eigenvectors of equal eigenvalues."""
     values = _eigenbasis(bands, kernel_size)[0][used].flip(1)
     ends = (values > 0.5) & (values - torch.nn.functional.pad(values[:, 1:], (0, 1)) > 1e-9)
     ranks = (ends.all(0).nonzero()[:, 0] + 1).tolist()

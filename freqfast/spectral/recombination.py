@@ -29,14 +29,8 @@ def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
 def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
     """Blur images by a Gaussian, cut at three standard deviations but at least a 3x3 kernel; borders are reflected.
 
-    What it takes away, ``images - gaussian_low_pass(images, sigma)``, are their high frequencies.
-
-    Args:
-        images: ``(N, C, H, W)`` floating point.
-        sigma: Standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel.
-
-    Returns:
-        New images, same shape and dtype.
+    What it takes away, ``images - gaussian_low_pass(images, sigma)``, are the high frequencies of the ``(N, C, H, W)``
+    images. Sigma is the standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel.
 
     Examples:
         >>> image = torch.zeros(1, 1, 5, 5)

@@ -61,14 +61,8 @@ def frequency_axes(
 
 
 def radial_frequencies(height: int, width: int, *, half: bool = False) -> NDArray[np.float64]:
-    """Radial frequency ``hypot(fy, fx)`` on the grid of `frequency_axes`, ``(H, W)`` or ``(H, W // 2 + 1)``.
-
-    Examples:
-        >>> radial_frequencies(2, 2).round(3).tolist()
-        [[0.0, 0.5], [0.5, 0.707]]
-    """
-    rho: NDArray[np.float64] = np.hypot(*frequency_axes(height, width, half=half))
-    return rho
+    """Radial frequency ``hypot(fy, fx)`` on the grid of `frequency_axes`, ``(H, W)`` or ``(H, W // 2 + 1)``."""
+    return np.hypot(*frequency_axes(height, width, half=half))
 
 
 def half_plane_counts(width: int) -> NDArray[np.float64]:

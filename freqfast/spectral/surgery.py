@@ -1,7 +1,7 @@
-"""Changes to models: find a convolution in any wrapper, add hooks that survive pickling and parameters that train."""
+"""Changes to models: find a convolution in any wrapper, add hooks that survive pickling."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +12,6 @@ __all__ = [
     "add_pre_hook",
     "find_conv",
     "first_spatial_conv",
-    "insert_parameter",
     "remove_pre_hook",
     "unwrap",
 ]
@@ -21,11 +20,7 @@ _PAD_ONLY = {"Conv2dSame"}  # of timm: a forward of its own that pads the images
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside (Distributed)DataParallel and torch.compile wrappers.
-
-    Raises:
-        TypeError: If it is no `torch.nn.Module`.
-    """
+    """The model inside (Distributed)DataParallel and torch.compile wrappers; a TypeError if it is no module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     while True:
@@ -49,16 +44,15 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
     """The convolution that freqfast works on.
 
     Args:
-        model: Any model; DistributedDataParallel and torch.compile wrappers are looked through.
-        layer: Dotted name of the convolution inside the (unwrapped) model; by default the first spatial one, in the
-            order in which the modules were registered.
+        model: Any model; wrappers are looked through, see `unwrap`.
+        layer: Dotted name of the convolution inside of them; by default `first_spatial_conv`.
 
     Returns:
         Its name and the module itself.
 
     Raises:
-        ValueError: If there is none, the name is not that of a Conv2d, or the layer does something else with its weight
-            than a plain convolution (timm's ``StdConv2d``, a parametrised weight, a dilation).
+        ValueError: If there is none, the name is not that of a Conv2d, or the filters that the layer applies are not
+            simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation).
 
     Examples:
         >>> find_conv(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, 3)))
@@ -87,7 +81,6 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
 
 
 def _check_plain(name: str, conv: nn.Conv2d) -> None:
-    """Raise if the filters that a convolution applies are not simply its weight."""
     if isinstance(conv, nn.modules.lazy.LazyModuleMixin) and conv.has_uninitialized_params():
         raise ValueError(f"layer {name!r} is not initialised yet; run one batch through the model first")
     if is_parametrized(conv, "weight") or "weight" not in conv._parameters:
@@ -110,12 +103,7 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
     """Register a forward pre-hook that survives pickling and takes effect in models that are compiled already.
 
     PyTorch numbers hooks from 0 in each process, so in a model that was pickled whole the next hook would replace a
-    pickled one of the same number; ours has a name instead.
-
-    Args:
-        module: The module.
-        hook: A function of the module and its positional arguments that returns the new arguments.
-        first: Before the hooks that are there, rather than after them.
+    pickled one of the same number; ours has a name instead. With `first` it comes before the hooks that are there.
     """
     hooks: Any = module._forward_pre_hooks  # an OrderedDict
     key = f"freqfast.{hook.__name__}"
@@ -129,18 +117,3 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
 def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
     """Remove a forward pre-hook that `add_pre_hook` has registered."""
     del module._forward_pre_hooks[f"freqfast.{hook.__name__}"]  # type: ignore[arg-type]
-
-
-def insert_parameter(groups: Iterable[list], module: nn.Module, new: object) -> bool:
-    """Add a module's new parameter to an optimizer's groups, after the module's others in the group of its weight.
-
-    A group of its own would break schedules that were made for the existing groups. Optimizers save their state by the
-    position, and one that is made from now on has the parameter there. Returns whether it was added: not if a group
-    holds it already, or none holds the weight.
-    """
-    for group in groups:
-        positions = {id(parameter): i for i, parameter in enumerate(group)}
-        if id(module.weight) in positions and id(new) not in positions:
-            group.insert(1 + max(positions.get(id(own), -1) for own in module.parameters(recurse=False)), new)
-            return True
-    return False

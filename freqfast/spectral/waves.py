@@ -20,12 +20,9 @@ def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Ge
     After Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), whose pixels lie n / (n - 1) apart.
 
     Args:
-        images: ``(N, C, H, W)`` float pixels in [0, 1].
+        images: ``(N, C, H, W)`` float pixels in [0, 1]; half types are computed in float32.
         strength: 32 times the wave's root mean square in pixel values, in the mean: its L2 norm in an image of 32x32.
         generator: Source of randomness on the images' device; None for torch's own.
-
-    Returns:
-        New images, same shape and dtype (half types are computed in float32).
 
     Examples:
         >>> images = torch.full((2, 3, 32, 32), 0.5)

@@ -27,23 +27,19 @@ HIGH = torch.tensor([[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]])[None, None]
 # Bands
 
 
-def test_equal_area_names_and_edges():
-    assert TWO.names == ("low", "high")
-    assert THREE.names == ("low", "mid", "high")
+def test_names_by_number():
+    assert Bands.equal_area() == TWO
+    assert (TWO.names, THREE.names) == (("low", "high"), ("low", "mid", "high"))
     assert Bands.equal_area(4).names == ("band0", "band1", "band2", "band3")
     assert Bands.equal_area(2, ["coarse", "fine"]).names == ("coarse", "fine")
-    assert Bands.equal_area() == TWO
-    assert TWO.edges == pytest.approx((0, 0.399, math.sqrt(0.5)), abs=5e-4)
-    assert THREE.edges == pytest.approx((0, 0.326, 0.461, math.sqrt(0.5)), abs=5e-4)
 
 
-@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.parametrize("count", [2, 3, 20])
 def test_equal_area_bands_have_equal_numbers_of_points_of_a_fine_grid(count):
     f = (np.arange(2000) + 0.5) / 2000 - 0.5
     rho = np.hypot(f[:, None], f[None]).ravel()
     points, _ = np.histogram(rho, bins=Bands.equal_area(count).edges)
-    assert len(points) == count
-    np.testing.assert_allclose(points / rho.size, 1 / count, atol=1e-4)
+    np.testing.assert_allclose(points / rho.size, [1 / count] * count, atol=1e-4)
 
 
 def test_reachable_shares_of_a_3x3_kernel():
@@ -56,41 +52,17 @@ def test_bands_are_values():
     assert Bands([0, 0.25, 0.8], ["a", "b"]) == Bands((0.0, 0.25, 0.8), ("a", "b"))
     assert len({TWO, Bands.equal_area(2), THREE}) == 2
     assert pickle.loads(pickle.dumps(THREE)) == THREE
-    assert len(THREE) == 3
     assert [THREE.index(name) for name in THREE.names] == [0, 1, 2]
-    with pytest.raises(AttributeError):
-        TWO.names = ("a", "b")
 
 
 def test_bands_of_what_a_recipe_can_write():
     assert Bands.of(None) == TWO
-    assert Bands.of(3) == THREE
+    assert Bands.of(3) == Bands.of(np.int64(3)) == THREE
     assert Bands.of(THREE) is THREE
     written = {"edges": [0, 0.2, 0.75], "names": ["smooth", "rough"]}
     assert Bands.of(written) == Bands((0, 0.2, 0.75), ("smooth", "rough"))
     assert Bands.of({"edges": [0, 0.75], "names": "all"}) == Bands((0, 0.75), ("all",))
     assert Bands((0, 0.4, 0.7071), ("a", "b")).edges[-1] == 0.7071  # the square root of 0.5 with four digits
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Bands((0, 0.3, 0.8), ("a",)), "one more than names, got 3 edges for 1 names"),
-        (lambda: Bands((0.1, 0.3, 0.8), ("a", "b")), r"from 0 to sqrt\(0.5\) = 0.7071 .* got \(0.1, 0.3, 0.8\)"),
-        (lambda: Bands((0, 0.3, 0.7), ("a", "b")), "got .0.0, 0.3, 0.7"),
-        (lambda: Bands((0, 0.3, 0.3, 0.8), ("a", "b", "c")), "increase strictly .* got .0.0, 0.3, 0.3"),
-        (lambda: Bands((0, math.nan, 0.8), ("a", "b")), "got .0.0, nan"),
-        (lambda: Bands((0, 0.72, 0.8), ("a", "b")), "no band above it, got .0.0, 0.72"),
-        (lambda: Bands.equal_area(True), "positive integer, got True"),
-        (lambda: Bands.of("low"), "got 'low'"),
-        (lambda: Bands((0, 0.3, 0.8), ("a", 3)), "different non-empty strings, got"),
-        (lambda: Bands.of({"edges": [0, 1], "names": ["a"], "purity": 0.9}), "edges and names, got"),
-        (lambda: TWO.index("mid"), "unknown band 'mid'; the bands are low, high"),
-    ],
-)
-def test_invalid_bands_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
 
 
 # Shares and proportions
@@ -118,12 +90,6 @@ def test_band_shares_in_every_dtype(dtype, tolerance):
 def test_band_shares_do_not_depend_on_scale(scale, dtype):
     weight = random_weight(2, 8, 3, 3, 3, dtype=dtype)
     torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
-
-
-def test_band_shares_sum_to_one_and_are_zero_without_energy():
-    weight = random_weight(3, 4, 3, 3, 3)
-    weight[2] = 0
-    assert band_shares(weight, THREE).sum(1).tolist() == pytest.approx([1, 1, 0, 1])
 
 
 def test_filters_belong_to_their_largest_share_and_ties_to_the_lower_band():
@@ -162,30 +128,13 @@ def test_band_counts_by_largest_remainder(proportions, filters, counts):
 @given(parts=st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any), filters=st.integers(1, 512))
 def test_band_counts_match_largest_remainder_in_exact_arithmetic(parts, filters):
     bands = Bands.equal_area(4)
+    proportions = {name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}
     exact = [Fraction(part, sum(parts)) * filters for part in parts]
-    counts = band_counts(
-        {name: part / sum(parts) for name, part in zip(bands.names, parts, strict=True)}, bands, filters
-    )
     expected = [math.floor(x) for x in exact]
     order = sorted(range(4), key=lambda b: (expected[b] - exact[b], b))
     for b in order[: filters - sum(expected)]:
         expected[b] += 1
-    assert sum(counts) == filters
-    assert counts == expected
-
-
-@pytest.mark.parametrize(
-    ("proportions", "message"),
-    [
-        ({"low": 0.8, "high": 0.4}, r"proportions must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
-        ({"low": 1.5, "high": -0.5}, "finite and not negative, got low=1.5, high=-0.5"),
-        ({"low": math.nan, "high": 0.5}, "finite and not negative, got low=nan"),
-        ({"low": 0.5, "middle": 0.5}, "unknown band 'middle'; the bands are low, high"),
-    ],
-)
-def test_invalid_proportions_are_refused(proportions, message):
-    with pytest.raises(ValueError, match=message):
-        band_counts(proportions, TWO, 64)
+    assert band_counts(proportions, bands, filters) == expected
 
 
 # Assignment
@@ -205,8 +154,3 @@ def test_assignment_keeps_the_most_energy_of_all_assignments(counts, seed):
     slots = np.repeat(np.arange(bands), counts)
     best = max(shares[range(filters), order].sum().item() for order in set(itertools.permutations(slots.tolist())))
     assert shares[range(filters), assigned].sum().item() == pytest.approx(best, abs=1e-12)
-
-
-def test_counts_must_sum_to_all_filters():
-    with pytest.raises(ValueError, match="counts must sum to the 4 filters, got 2, 3"):
-        assign_bands(torch.rand(4, 2), [2, 3])

@@ -5,12 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.spectral.equalization import (
-    FLOOR,
-    LOWEST_FREQUENCY,
-    SpectrumEqualizer,
-    apply_equalization,
-)
+from freqfast.spectral.equalization import FLOOR, LOWEST_FREQUENCY, SpectrumEqualizer, apply_equalization
 from freqfast.spectral.modulation import apply_modulation
 
 CASES = [((16, 24), 5, 0.5), ((9, 7), 1, 1.0), ((40, 40), 2, 0.25), ((9, 7), 12, 1.0)]
@@ -31,43 +26,33 @@ def trained(batch, **options):
     return equalizer.eval()
 
 
-def numpy_levels(image, bins):
-    """Log power density by bin of one image (3, H, W): full plane, frequency by frequency."""
-    height, width = image.shape[1:]
-    power = (np.abs(np.fft.fft2(image.astype(np.float64))) ** 2).mean(0) / (height * width)
+def hats(size, bins):
+    """Bins that overlap as triangles ``(B, H * W)``, zero at DC; and the frequency nearest to the centre of each."""
+    rho = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.fftfreq(size[1])).ravel()
     centres = np.linspace(LOWEST_FREQUENCY, np.sqrt(0.5), bins) if bins > 1 else np.array([LOWEST_FREQUENCY])
-    sums, weights, places = np.zeros(bins), np.zeros(bins), []
-    for y, fy in enumerate(np.fft.fftfreq(height)):
-        for x, fx in enumerate(np.fft.fftfreq(width)):
-            if y or x:
-                share = hat(np.hypot(fy, fx), centres)
-                sums += share * power[y, x]
-                weights += share
-                places.append((np.hypot(fy, fx), power[y, x]))
-    for empty in np.flatnonzero(weights == 0):  # has the power of the frequency that is nearest to it
-        sums[empty], weights[empty] = min(places, key=lambda place: abs(place[0] - centres[empty]))[1], 1
-    return np.log(sums / weights + FLOOR), centres
+    weights = np.array([np.interp(rho, centres, row) for row in np.eye(bins)])
+    weights[:, 0] = 0
+    return weights, 1 + abs(rho[1:] - centres[:, None]).argmin(1)
 
 
-def hat(rho, centres):
-    """Weights of linear interpolation between the centres, constant outside."""
-    return np.array([np.interp(rho, centres, row) for row in np.eye(len(centres))])
+def numpy_levels(image, bins):
+    """Log power density of one image (3, H, W) by bin, over the full plane."""
+    power = (np.abs(np.fft.fft2(image.astype(np.float64))) ** 2).mean(0).ravel() / image[0].size
+    weights, nearest = hats(image.shape[1:], bins)
+    total = weights.sum(1)
+    mean = weights @ power / np.maximum(total, 1e-9)
+    return np.log(np.where(total > 0, mean, power[nearest]) + FLOOR)  # an empty bin has the power of the nearest
 
 
 @pytest.mark.parametrize(("size", "bins", "exponent"), CASES)
-def test_against_numpy_frequency_by_frequency(size, bins, exponent):
+def test_against_numpy(size, bins, exponent):
     reference, sample = images(6, size, seed=1), images(2, size, seed=2, slope=0.3)
     equalizer = trained(reference, bins=bins, exponent=exponent)
-    target = np.mean([numpy_levels(image.numpy(), bins)[0] for image in reference], 0)
+    target = np.mean([numpy_levels(image.numpy(), bins) for image in reference], 0)
     np.testing.assert_allclose(equalizer.reference.numpy(), target, atol=1e-4)
     for image, got in zip(sample, equalizer(sample), strict=True):
-        level, centres = numpy_levels(image.numpy(), bins)
-        spectrum = np.fft.fft2(image.numpy().astype(np.float64))
-        for y, fy in enumerate(np.fft.fftfreq(size[0])):
-            for x, fx in enumerate(np.fft.fftfreq(size[1])):
-                if y or x:
-                    change = hat(np.hypot(fy, fx), centres) @ (target - level)
-                    spectrum[:, y, x] *= np.exp(exponent * change / 2)
+        change = (target - numpy_levels(image.numpy(), bins)) @ hats(size, bins)[0]
+        spectrum = np.fft.fft2(image.numpy().astype(np.float64)) * np.exp(exponent * change / 2).reshape(size)
         np.testing.assert_allclose(got.numpy(), np.fft.ifft2(spectrum).real, atol=2e-4)
 
 
@@ -83,7 +68,7 @@ def test_the_reference_is_the_mean_of_a_hundred_batches_then_a_running_mean():
     for step in range(110):
         batch = one * (1 + step)
         equalizer(batch)
-        levels.append(np.mean([numpy_levels(image.numpy(), 3)[0] for image in batch], 0))
+        levels.append(np.mean([numpy_levels(image.numpy(), 3) for image in batch], 0))
         if step == 99:
             np.testing.assert_allclose(equalizer.reference.numpy(), np.mean(levels, 0), atol=1e-4)
     expected = np.mean(levels[:100], 0)
@@ -134,46 +119,25 @@ def test_empty_batch():
     assert all(torch.equal(value, before[key]) for key, value in equalizer.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"bins": 0}, "bins must be at least 1, got 0"),
-        ({"exponent": 1.5}, r"exponent must lie in \[0, 1\], got 1.5"),
-        ({"exponent": float("nan")}, "got nan"),
-    ],
-)
-def test_invalid_arguments(options, message):
-    with pytest.raises(ValueError, match=message):
-        SpectrumEqualizer(**options)
-
-
 @pytest.mark.parametrize("spectral", [False, True])
 def test_applied_to_a_model(spectral):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
-    batch = images(8)
+    net, batch = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3)), images(8)
     if spectral:
         apply_modulation(net, sigma=0.0)
-    before = net.eval()(batch)
-    apply_equalization(net, bins=6)
-    torch.testing.assert_close(net(batch), before, atol=1e-4, rtol=1e-4)
-    net.train()(batch)
-    net.eval()
-    equalized = trained(batch, bins=6)(batch)
-    expected = net[1:](net[0]._conv_forward(equalized, net[0].weight, net[0].bias))
-    torch.testing.assert_close(net(batch), expected)
-    assert (net(batch) - before).abs().max() > 1e-2
+    equalized = net(trained(batch, bins=6)(batch))
+    assert (equalized - net(batch)).abs().max() > 1e-2
+    apply_equalization(net, bins=6).train()(batch)
+    torch.testing.assert_close(net.eval()(batch), equalized)
 
 
 @pytest.mark.parametrize(("bins", "small", "large"), [(12, 8, 32), (24, 16, 64), (64, 32, 64)])
 def test_larger_images_lose_no_frequency_that_smaller_ones_lack(bins, small, large):
-    noise = images(400, (small, small), slope=0), images(100, (large, large), seed=1, slope=0)
-    before, after = (
-        torch.fft.fft2(x).abs().square().mean((0, 1)) for x in (noise[1], trained(noise[0], bins=bins)(noise[1]))
-    )
+    equalizer = trained(images(400, (small, small), slope=0), bins=bins)
+    noise = images(100, (large, large), seed=1, slope=0)
+    before, after = (torch.fft.fft2(x).abs().square().mean((0, 1)) for x in (noise, equalizer(noise)))
     gain = (after / before).flatten()[1:]
-    assert gain.min() > 1 / 3
-    assert gain.max() < 3
+    assert 1 / 3 < gain.min() <= gain.max() < 3
 
 
 def test_constants_that_the_references_of_stored_models_depend_on():

@@ -129,9 +129,8 @@ def test_result_is_finite_in_the_range_of_pixels_and_the_input_stays(height, wid
     before = images.clone()
     out = perturb_spectrum(images, **strengths, generator=seeded(seed))
     assert out.shape == images.shape
-    assert torch.isfinite(out).all()
-    assert out.min() >= 0
-    assert out.max() <= 1
+    assert 0 <= out.min() <= out.max() <= 1
+    assert out.isfinite().all()
     assert torch.equal(images, before)
     torch.testing.assert_close(perturb_spectrum(images, **OFF), images, atol=1e-6, rtol=0)
 
@@ -159,24 +158,10 @@ def test_result_depends_on_the_generator_alone():
     assert torch.equal(perturb_spectrum(images, **strengths), from_global)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float32, 1e-6)],
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float32, 1e-6)])
 def test_every_dtype(dtype, tolerance):
     images = torch.rand(4, 3, 15, 16, generator=seeded(), dtype=torch.float64)
     out = perturb_spectrum(images.to(dtype), jitter=0.2, generator=seeded())
     assert out.dtype == dtype
     exact = perturb_spectrum(images.to(dtype).double(), jitter=0.2, generator=seeded())
     torch.testing.assert_close(out.double(), exact, atol=tolerance, rtol=0)
-
-
-def test_images_without_a_batch_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), got torch.float32 of \(3, 16, 16\)"):
-        perturb_spectrum(torch.rand(3, 16, 16))
-
-
-@pytest.mark.parametrize(("name", "value"), [("gain", -0.1), ("tilt", math.nan), ("noise", math.inf)])
-def test_invalid_strengths_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got {value}"):
-        perturb_spectrum(torch.rand(2, 3, 8, 8), **{name: value})
