@@ -12,13 +12,12 @@ __all__ = ["Antialiasing"]
 class Antialiasing(AntialiasingArguments, InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner puts a low-pass before each that has none yet. It has no parameters, takes one pass per
-    image, and is part of the network from then on: `freqfast.remove_antialiasing` removes it. The kinds are
+    Adding it to a Learner puts a low-pass before each that has none yet. It has no parameters, and is part of the
+    network from then on: `freqfast.remove_antialiasing` removes it. The kinds are
 
     - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
     - "flc", a `freqfast.spectral.antialiasing.ideal_low_pass` of the whole spectrum (FLC pooling, Grabinski et al.,
-      2022, arXiv:2204.00491). There the convolution acts on the smaller map, without a stride; here it keeps its
-      stride. For 1x1 kernels that is the same.
+      2022, arXiv:2204.00491, whose convolution acts on the smaller map; here it keeps its stride).
 
     Args:
         layers: Names of the convolutions; by default every strided one except the model's first spatial convolution.
@@ -34,7 +33,7 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
     """
 
     def _install(self, learn: Learner) -> None:
-        layers = strided_layers(learn.model) if self.layers is None else self.layers
-        layers = [layers] if isinstance(layers, str) else layers
+        named = [self.layers] if isinstance(self.layers, str) else self.layers
+        layers = strided_layers(learn.model) if named is None else named
         there = antialiased_layers(learn.model, self.kind)  # in the model of another Learner, or in a loaded one
         apply_antialiasing(learn.model, [layer for layer in layers if layer not in there], self.kind)

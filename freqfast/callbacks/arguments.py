@@ -15,23 +15,19 @@ from pydantic import BeforeValidator, Field
 
 from freqfast.records import check_fields, check_value
 
-__all__ = ["ChannelValues", "Positive", "build_callback", "check_callbacks"]
+__all__ = ["build_callback", "check_callbacks"]
 
 T = TypeVar("T")
 
+# Numbers of NumPy and torch are taken as plain ones.
 _unwrap = BeforeValidator(lambda value: value.tolist() if hasattr(value, "tolist") else value)
-"""Numbers of NumPy and torch are taken as plain ones."""
-
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), _unwrap]
 Positive = Annotated[int, Field(ge=1), _unwrap]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), _unwrap]
 Purity = Annotated[float, Field(gt=0.5, lt=1), _unwrap]  # the kernel's size sets a limit below 1
 
-Bands: TypeAlias = Any
-"""What `Bands.of` takes, and the callbacks check by it, since it needs torch."""
-
+Bands: TypeAlias = Any  # what `Bands.of` takes, and the callbacks check by it, since it needs torch
 ChannelValues: TypeAlias = Annotated[Sequence[float] | None, _unwrap]
-"""A number for each channel, or None for what the DataLoaders have."""
 
 
 @typing.dataclass_transform(field_specifiers=(field,))
@@ -169,27 +165,20 @@ class HybridAugmentArguments(AmplitudePhaseRecombinationArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low, high = self.sigmas
-        if not 0 < low <= high < float("inf"):
+        if len(self.sigmas) != 2 or not 0 < self.sigmas[0] <= self.sigmas[1] < float("inf"):
             raise ValueError(f"sigma must be a positive number of pixels, or two in increasing order, got {self.sigma}")
 
     @property
-    def sigmas(self) -> tuple[float, float]:
+    def sigmas(self) -> Sequence[float]:
         """The smallest and the largest sigma."""
-        low, high = self.sigma if isinstance(self.sigma, Sequence) else (self.sigma, self.sigma)
-        return low, high
+        return self.sigma if isinstance(self.sigma, Sequence) else (self.sigma, self.sigma)
 
 
 def check_callbacks(callbacks: Mapping[str, Mapping[str, Any]], registered: Mapping[str, EntryPoint]) -> None:
-    """Check what a recipe says of its callbacks, as far as that is known without importing one.
+    """Check a recipe's callbacks, keyword arguments by name, as far as is known without importing one.
 
-    Args:
-        callbacks: Keyword arguments by callback name.
-        registered: The entry points ``freqfast.callbacks`` by name.
-
-    Raises:
-        ValueError: If there is no such callback; or, for those of this module, if an argument is unknown or a value has
-            the wrong type or range.
+    A ValueError says if one is not registered as an entry point; or, of those in this module, what `build_callback`
+    refuses.
 
     Examples:
         >>> from freqfast.plugins import find_plugins
@@ -206,15 +195,9 @@ def check_callbacks(callbacks: Mapping[str, Mapping[str, Any]], registered: Mapp
 
 
 def build_callback(name: str, kind: type[T], options: Mapping[str, Any]) -> T:
-    """A callback, or its arguments, from the keyword arguments of a recipe.
+    """A callback of a class, or its arguments, from the keyword arguments that a recipe has under a name.
 
-    Args:
-        name: What messages call it.
-        kind: Its class.
-        options: The keyword arguments, as TOML has them.
-
-    Raises:
-        ValueError: If an argument is unknown, a value has the wrong type, or the class raises anything.
+    A ValueError says if an argument is unknown, a value has the wrong type, or the class raises anything.
     """
     parameters = inspect.signature(kind).parameters
     try:

@@ -15,7 +15,7 @@ __all__ = ["SpectralDecay"]
 class SpectralDecay(SpectralDecayArguments, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
 
-    The soft rival of `FrequencyProportion`: weight decay, of twice the strength, of these frequencies alone. That
+    The soft form of `FrequencyProportion`: weight decay, of twice the strength, of these frequencies alone. That
     networks with smooth first filters are more robust was seen by Wang et al. (2020, arXiv:1905.13545); this penalty is
     ours. The loss that is shown is without it, and nothing stays in the network.
 

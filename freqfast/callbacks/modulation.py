@@ -18,10 +18,10 @@ __all__ = ["SpectralModulation"]
 class SpectralModulation(SpectralModulationArguments, LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
-    Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like weights, in the
-    group of the layer's own weight. A layer that is one already, as in a loaded model, keeps its gains and the count of
-    its draws. Removing the callback ends the perturbation and nothing else: the gains stay, until
-    `freqfast.bake_modulation` folds them into a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
+    Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like its weight. A
+    layer that is one already, as in a loaded model, keeps its gains and the count of its draws. Removing the callback
+    ends the perturbation alone: the gains stay, until `freqfast.bake_modulation` folds them into a plain convolution.
+    After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         per_filter: As for `SpectralConv2d`.
@@ -32,9 +32,8 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
         keep_power: As for `SpectralConv2d`.
 
     Raises:
-        ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is neither a plain
-            convolution nor a `SpectralConv2d`, has a `SpectralModulation` already, or has gains of the other form
-            (`per_filter`).
+        ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is no plain convolution,
+            has a `SpectralModulation` already, or has gains of the other form (`per_filter`).
 
     Examples:
         >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)

@@ -89,22 +89,6 @@ def _rotate(levels: Tensor, strength: Tensor) -> Tensor:
     return _warp(levels, cos, -sin, sin, cos, x - cos * x + sin * y, y - sin * x - cos * y)
 
 
-def _shear_x(levels: Tensor, strength: Tensor) -> Tensor:
-    return _warp(levels, xy=0.03 * strength)
-
-
-def _shear_y(levels: Tensor, strength: Tensor) -> Tensor:
-    return _warp(levels, yx=0.03 * strength)
-
-
-def _translate_x(levels: Tensor, strength: Tensor) -> Tensor:
-    return _warp(levels, right=(levels.shape[3] / 30 * strength).trunc())
-
-
-def _translate_y(levels: Tensor, strength: Tensor) -> Tensor:
-    return _warp(levels, down=(levels.shape[2] / 30 * strength).trunc())
-
-
 def _warp(
     levels: Tensor,
     xx: Tensor | float = 1.0,
@@ -130,9 +114,9 @@ OPERATIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "posterize": _posterize,
     "rotate": _rotate,
     "solarize": _solarize,
-    "shear_x": _shear_x,
-    "shear_y": _shear_y,
-    "translate_x": _translate_x,
-    "translate_y": _translate_y,
+    "shear_x": lambda levels, strength: _warp(levels, xy=0.03 * strength),
+    "shear_y": lambda levels, strength: _warp(levels, yx=0.03 * strength),
+    "translate_x": lambda levels, strength: _warp(levels, right=(levels.shape[3] / 30 * strength).trunc()),
+    "translate_y": lambda levels, strength: _warp(levels, down=(levels.shape[2] / 30 * strength).trunc()),
 }
 """Operations by name. What resembles a test corruption (brightness, colour, contrast, sharpness) is left out."""

@@ -22,8 +22,7 @@ class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
         shaping: Largest scale of a smooth random response.
         jitter: Largest jitter of single frequencies.
         noise: Largest standard deviation of the added noise, in pixel values.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If a strength is negative or not finite, the share lies outside (0, 1], or mean comes without std;

@@ -1,13 +1,14 @@
 """Report a fit's progress to a function: every step, or a line an epoch."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import timedelta
 from typing import Any
 
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
 
+from freqfast.callbacks.columns import BandColumns
 from freqfast.progress import Progress
 
 __all__ = ["EpochLog", "FitProgress", "epoch_line"]
@@ -38,8 +39,8 @@ class FitProgress(Callback):
         self.progress(done, learn.n_epoch * learn.n_iter, f"epoch {learn.epoch + 1}/{learn.n_epoch}{loss}")
 
 
-def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: tuple[str, ...], seconds: float) -> str:
-    """A line on an epoch, from 1, of a fit, from fastai's row of metrics by column and the seconds that the epoch took.
+def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Container[str], seconds: float) -> str:
+    """A line on an epoch, counted from 1, from fastai's row of metrics by column and the seconds that it took.
 
     Columns named in `bands` are shares of the filters.
 
@@ -88,7 +89,6 @@ class EpochLog(Callback):
         names, row = learn.recorder.metric_names, learn.recorder.log
         if len(row) < len(names):  # a learning-rate finder's, which validates nothing
             return
-        shown = getattr(learn, "spectrum_recorder", None)
-        bands = shown.bands.names if shown is not None else ()
+        bands = {name for cb in learn.cbs if isinstance(cb, BandColumns) for name in cb.bands.names}
         values = dict(zip(names, row, strict=False))
         self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, time.monotonic() - self.began))

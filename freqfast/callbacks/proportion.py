@@ -21,10 +21,9 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
     Before the first step filters are assigned to bands such that the sum of their shares there is largest; from then
-    on every filter is projected onto the closest one (of its norm) with at least `purity` of its energy in its band, or
-    with `rank` onto the closest one made of its band's leading eigenvectors. With `SpectralModulation`, the proportion
-    holds for the filters that the layer applies. A frozen layer stays bit for bit as it is, until it trains. After Jia,
-    Bao and Ma (2019, arXiv:1911.12044).
+    on each is projected onto the closest one of its norm with at least `purity` of its energy in its band, or with
+    `rank` made of its band's leading eigenvectors. With `SpectralModulation`, the proportion holds for the filters that
+    the layer applies. A frozen layer stays bit for bit as it is. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
@@ -40,8 +39,7 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
 
     Raises:
         ValueError: If a band is unknown, the proportions do not sum to 1, or both purity and rank are given; when added
-            to a Learner, if the purity, the rank or the layer does not fit its model, or the layer has a
-            `FrequencyProportion` already.
+            to a Learner, if they do not fit its layer, or that has a `FrequencyProportion` already.
 
     Examples:
         >>> from fastai.basics import DataLoaders, Learner, nn
@@ -84,7 +82,6 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         self._enforce()
 
     def _enforce(self, assign: bool = False) -> None:
-        """Project the filters, which are assigned to bands before if that is asked for or has not been done."""
         conv = self.conv
         if not conv.weight.requires_grad:  # frozen: it is to stay as it is
             return

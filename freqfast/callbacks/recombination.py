@@ -52,8 +52,7 @@ class AmplitudePhaseRecombination(_Recombination):
         single: Recombine images with copies of themselves, before the pair form.
         share: Share of each batch that is recombined in pairs, in (0, 1].
         clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If neither form is on; otherwise as `ViewsCallback`.
@@ -71,7 +70,7 @@ class AmplitudePhaseRecombination(_Recombination):
 
     def change_alone(self, pixels: Tensor) -> Tensor:
         """Recombine half of ``(N, C, H, W)`` pixels in [0, 1] with copies of themselves."""
-        return _with_copies(pixels, recombine_amplitude_phase)
+        return _recombined_with_copies(pixels)
 
 
 class HybridAugment(HybridAugmentArguments, _Recombination):
@@ -89,8 +88,7 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
         sigma: Standard deviation of the blur, in pixels; for two numbers drawn uniformly between them for each image.
         share: Share of each batch that is mixed in pairs, and of their low parts that are recombined, in (0, 1].
         clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If neither form is on, or sigma is not positive; otherwise as `ViewsCallback`.
@@ -108,7 +106,7 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
 
     def change_alone(self, pixels: Tensor) -> Tensor:
         """Mix half of ``(N, C, H, W)`` pixels in [0, 1] with copies of themselves."""
-        return _with_copies(pixels, lambda low_of, high_of: self._mix(low_of, high_of, self._recombine_low_alone))
+        return _with_copies(pixels, lambda low_of, high_of: self._mix(low_of, high_of, _recombined_with_copies))
 
     def _mix(self, low_of: Tensor, high_of: Tensor, recombine_low: Callable[[Tensor], Tensor]) -> Tensor:
         smallest, largest = self.sigmas
@@ -119,10 +117,6 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
     def _recombine_low(self, low: Tensor) -> Tensor:
         return torch.where(_chosen(low, self.share), recombine_amplitude_phase(low, _shuffled(low)), low)
 
-    @staticmethod
-    def _recombine_low_alone(low: Tensor) -> Tensor:
-        return _with_copies(low, recombine_amplitude_phase)
-
 
 def _with_copies(pixels: Tensor, recombine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Each image after a random operation; half of them recombined with a copy after another one, either way round."""
@@ -131,6 +125,10 @@ def _with_copies(pixels: Tensor, recombine: Callable[[Tensor, Tensor], Tensor]) 
     turned = _chosen(pixels, 0.5)
     recombined = recombine(torch.where(turned, twice, once), torch.where(turned, once, twice))
     return torch.where(_chosen(pixels, 0.5), recombined, once).clamp(0, 1)
+
+
+def _recombined_with_copies(pixels: Tensor) -> Tensor:
+    return _with_copies(pixels, recombine_amplitude_phase)
 
 
 def _shuffled(pixels: Tensor) -> Tensor:

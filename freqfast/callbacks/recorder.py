@@ -87,10 +87,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
 
     def history(self) -> SpectraHistory:
-        """The records, stacked by epoch; a ValueError if there are none yet.
-
-        Gains that the filters shared in some epochs are repeated for each filter.
-        """
+        """The records, stacked by epoch, shared gains repeated for each filter; a ValueError if there are none."""
         if not self.epochs:
             raise ValueError("nothing was recorded yet; fit the Learner with the SpectrumRecorder first")
         return SpectraHistory(

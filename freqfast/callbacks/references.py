@@ -20,8 +20,7 @@ class GaussianNoise(GaussianNoiseArguments, PixelCallback):
     Args:
         share: Share of each batch that is taken, in (0, 1].
         sigma: Standard deviation of the noise, in pixel values of [0, 1]; the result is clamped to that range.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If sigma is negative or not finite; otherwise as `PixelCallback`.
@@ -48,8 +47,7 @@ class AugMix(AugMixArguments, ViewsCallback):
         share: Share of each batch, or of its views, that is mixed, in (0, 1].
         severity: Strength of the operations, 1 to 10.
         jsd: Factor of the Jensen-Shannon divergence; 0 trains on mixtures in place of the images, one pass per image.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If the severity or the factor is out of range; otherwise as `ViewsCallback`.

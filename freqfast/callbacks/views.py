@@ -6,7 +6,6 @@ import torch
 from fastai.callback.training import GradientAccumulation
 from torch import Tensor
 
-from freqfast.callbacks.arguments import ChannelValues
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.spectral.tensors import at_least_float32
 
@@ -20,11 +19,8 @@ class ViewsCallback(PixelCallback):
     those of the batch itself; training descends on `combine` of all. Without views, the batch itself is changed, as by
     any `PixelCallback`.
 
-    Args:
-        share: Share of each view that is replaced, in (0, 1].
-        views: Number of views.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+    Attributes:
+        views: Number of views; subclasses set it.
 
     Raises:
         ValueError: As `PixelCallback`; in fit, also if another callback of the Learner adds views.
@@ -32,11 +28,8 @@ class ViewsCallback(PixelCallback):
 
     # After MixUp and CutMix (0), before GradientAccumulation scales the loss, and before what changes single samples.
     order = GradientAccumulation.order - 1
+    views = 1
     _views: Sequence[Tensor] = ()
-
-    def __init__(self, share: float, views: int, mean: ChannelValues = None, std: ChannelValues = None) -> None:
-        super().__init__(share, mean=mean, std=std)
-        self.views = views
 
     @property
     def passes_per_image(self) -> int:  # type: ignore[override]

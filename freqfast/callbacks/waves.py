@@ -20,8 +20,7 @@ class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback)
         share: Share of each batch, or of its copy, that is changed, in (0, 1].
         strength: Mean of the L2 norm of a wave, for an image of 32x32; see `add_planar_waves`.
         clean_too: Train on each batch beside its copy, at two passes per image, rather than on changed batches.
-        mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If the strength is negative or not finite; otherwise as `ViewsCallback`.

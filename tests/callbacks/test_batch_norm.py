@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from freqfast.callbacks import BatchNormEstimation, SpectralModulation
@@ -36,5 +35,3 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     learn.fit(1, 0.05)
     assert all(map(torch.equal, plain.model.parameters(), learn.model.parameters()))
     assert learn.model[0][1].num_batches_tracked == 2
-    with pytest.raises(ValueError, match="batches must be greater than or equal to 1, got 0"):
-        BatchNormEstimation(batches=0)

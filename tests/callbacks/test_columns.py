@@ -6,7 +6,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.metrics import accuracy
 
-from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
+from freqfast.callbacks import EpochLog, FrequencyProportion, SpectralModulation, SpectrumRecorder
 from freqfast.spectral.bands import Bands, frequency_proportion
 from freqfast.spectral.modulation import bake_modulation, effective_weight
 from freqfast.spectral.spectrum import power_spectrum
@@ -61,10 +61,11 @@ def test_the_first_callbacks_bands_are_shown(reverse, make_learner):
 
 
 def test_bands_with_other_names(make_learner):
-    bands = Bands((0, 0.3, 0.8), ("smooth", "fine"))
+    bands, lines = Bands((0, 0.3, 0.8), ("smooth", "fine")), []
     learn = make_learner(FrequencyProportion({"smooth": 0.5, "fine": 0.5}, bands), metrics=accuracy)
     learn.recorder.add_time, learn.recorder.train_metrics = False, True
-    learn.fit(1)
+    learn.fit(1, cbs=EpochLog(lines.append))
+    assert lines[0].endswith("smooth 50 %, fine 50 %")
     names = list(learn.recorder.metric_names)
     assert names == ["epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "smooth", "fine"]
     assert list(learn.recorder.values[0])[-2:] == [0.5, 0.5]
@@ -90,15 +91,6 @@ def test_the_recorder_keeps_spectra_of_every_epoch(reverse, make_learner):
     assert np.array_equal(history.weight[-1], last.cpu().numpy())
     assert np.array_equal(history.power[-1], power_spectrum(last).cpu().numpy())
     assert not np.array_equal(history.weight[0], history.weight[1])  # copies, not views of what trains on
-
-
-def test_the_recorder_on_a_plain_layer(make_learner):
-    learn = make_learner(SpectrumRecorder(n=8))
-    with pytest.raises(ValueError, match="nothing was recorded yet"):
-        learn.spectrum_recorder.history()
-    learn.fit(1)
-    assert learn.spectrum_recorder.history().log_gain is None
-    assert learn.spectrum_recorder.power[0].shape == (8, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +121,9 @@ def test_a_callback_added_in_the_middle_of_a_fit_has_no_columns_in_it(make, show
 
 @pytest.mark.parametrize(("diverging", "recorded"), [(1, [0]), (2, [0, 1])])
 def test_epochs_that_end_without_finite_weights_are_not_recorded(diverging, recorded, make_learner):
-    learn = make_learner(SpectrumRecorder())
+    learn = make_learner(SpectrumRecorder(n=8))
+    with pytest.raises(ValueError, match="nothing was recorded yet"):
+        learn.spectrum_recorder.history()
 
     def diverge():
         if learn.epoch + 1 == diverging:
@@ -138,7 +132,10 @@ def test_epochs_that_end_without_finite_weights_are_not_recorded(diverging, reco
 
     learn.fit(3, 0.05, cbs=learners.StepSpy(diverge))
     assert learn.spectrum_recorder.epochs == recorded
-    assert np.isfinite(learn.spectrum_recorder.history().power).all()
+    history = learn.spectrum_recorder.history()
+    assert history.log_gain is None  # of a plain layer
+    assert history.power.shape[1:] == (8, 8, 8)
+    assert np.isfinite(history.power).all()
     shown = np.array([row[-2:] for row in map(list, learn.recorder.values)])
     assert np.isnan(shown).all(1).tolist() == [epoch >= diverging for epoch in (1, 2, 3)]
 

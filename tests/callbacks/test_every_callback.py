@@ -40,6 +40,29 @@ CALLBACKS = {
     "batch_norm_estimation = {}": 1,
     "spectrum_recorder = {}": 1,
 }
+WRONG = {
+    "no_such_method = {}": "unknown callback 'no_such_method'; the callbacks are amplitude_phase_recombination, ",
+    "gaussian_noise = { strength = 0.1 }": "gaussian_noise has no argument 'strength'; its arguments are share, sigma",
+    "frequency_proportion = { proportions = { low = 0.8, high = 0.4 } }": r"must sum to 1, got 1\.2",
+    "frequency_proportion = { proportions = { low = 1.0 }, purity = 0.5 }": "purity must be greater than 0.5",
+    "frequency_proportion = { proportions = { low = 1.0 }, purity = 0.9, rank = 1 }": "purity and rank exclude",
+    "spectral_modulation = { sigma = -1 }": "sigma must be greater than or equal to 0, got -1",
+    "spectral_decay = { strength = -1 }": "strength must be greater than or equal to 0, got -1",
+    "spectral_decay = { band = 'mid' }": "unknown band 'mid'; the bands are low, high",
+    "batch_norm_estimation = { batches = 0 }": "batches must be greater than or equal to 1, got 0",
+    "spectrum_perturbation = { share = 0 }": "share must be greater than 0, got 0",
+    "spectrum_perturbation = { share = nan }": "share must be a finite number, got nan",
+    "spectrum_perturbation = { noise = inf }": "noise must be a finite number, got inf",
+    "spectrum_perturbation = { mean = [0.5] }": "mean and std go together",
+    "gaussian_noise = { sigma = -0.1 }": "sigma must be greater than or equal to 0, got -0.1",
+    "augmix = { severity = 11 }": "severity must be less than or equal to 10, got 11",
+    "augmix = { jsd = -1 }": "jsd must be greater than or equal to 0, got -1",
+    "amplitude_phase_recombination = { pair = false }": "pair and single are both off",
+    "hybrid_augment = { sigma = 0 }": "sigma must be a positive number of pixels, .* got 0",
+    "hybrid_augment = { sigma = nan }": "sigma must be a positive number of pixels, .* got nan",
+    "hybrid_augment = { sigma = [1.5, 0.5] }": r"sigma .* in increasing order, got .1\.5, 0\.5",
+    "hybrid_augment = { sigma = [0.5, 1.0, 1.5] }": "sigma must be a positive number of pixels, or two",
+}
 ONE_EACH = tuple({text.split()[0]: text for text in CALLBACKS}.values())
 PARTS = ("spectral_modulation", "spectrum_equalization", "antialiasing")  # which stay in the network
 TWICE = ("antialiasing", "batch_norm_estimation", "spectrum_recorder")  # of which a Learner may have two
@@ -69,6 +92,14 @@ def state_of(learn, callback):
 def test_all_of_ours_are_here():
     ours = {name for name, point in find_plugins("callbacks").items() if point.value.startswith("freqfast.")}
     assert {text.split()[0] for text in CALLBACKS} == ours
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_wrong_settings_are_refused_on_one_line(text):
+    with pytest.raises(ValueError, match=WRONG[text]) as caught:
+        built(text)
+    assert text.split()[0] in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", CALLBACKS)

@@ -20,18 +20,15 @@ def state_of(learn):
 
 
 @pytest.mark.parametrize(
-    ("fitted", "options"),
+    "options",
     [
-        (False, {}),
-        (True, {"start_lr": 1e-3, "end_lr": 1e4}),  # diverges
-        (True, {"start_lr": 1.0, "end_lr": 1e30, "stop_div": False}),  # to losses that are no numbers
+        {"start_lr": 1e-3, "end_lr": 1e4},  # diverges
+        {"start_lr": 1.0, "end_lr": 1e30, "stop_div": False},  # to losses that are no numbers
     ],
 )
-def test_no_trace_is_left(fitted, options, make_learner, everything):
+def test_no_trace_is_left(options, make_learner, everything):
     learn = make_learner([*everything(), SpectrumEqualization()])
-    learn.create_opt()
-    if fitted:
-        learn.fit(1)
+    learn.fit(1)
     before = state_of(learn)
     learn.lr_find(num_it=12, show_plot=False, suggest_funcs=None, **options)
     np.testing.assert_equal(state_of(learn), before)

@@ -74,9 +74,8 @@ def test_vision_learner(make_dls, tmp_path):
     )
     groups = len(learn.splitter(learn.model))
     conv = learners.conv(learn)  # which fine_tune freezes for an epoch
-    spy = learners.StepSpy(
-        lambda: conv.weight.requires_grad and learners.assert_enforced(learn, callback, [26, 19, 19])
-    )
+    counts = [26, 19, 19]
+    spy = learners.StepSpy(lambda: conv.weight.requires_grad and learners.assert_enforced(learn, callback, counts))
     with learn.no_bar(), learn.no_logging():
         learn.fine_tune(1, 0.01, cbs=spy)
     assert spy.calls == 10

@@ -39,18 +39,14 @@ def kind(request):
     return KINDS[request.param]
 
 
-@pytest.fixture
-def make(kind):
-    return kind[0]
-
-
 def outputs(learn):
     batch = learn.dls.valid.one_batch()[0]
     with torch.no_grad():
         return learn.model.eval()(batch)
 
 
-def test_a_save_loads_with_its_part_alone_or_by_load_weights(make, make_learner, strided):
+def test_a_save_loads_with_its_part_alone_or_by_load_weights(kind, make_learner, strided):
+    make, *_ = kind
     learn, plain = make_learner(make(), model=strided()), make_learner(model=strided(seed=3))
     plain.save("plain")
     learn.fit(1, 0.05)
@@ -68,7 +64,8 @@ def test_a_save_loads_with_its_part_alone_or_by_load_weights(make, make_learner,
 
 
 @pytest.mark.filterwarnings("ignore:Saved file doesn't contain an optimizer state")
-def test_the_best_epoch_of_a_fit_loads_after_it(make, make_learner, strided, capsys):
+def test_the_best_epoch_of_a_fit_loads_after_it(kind, make_learner, strided, capsys):
+    make, *_ = kind
     learn = make_learner(model=strided())
     learn.fit(2, 0.05, cbs=[make(), SaveModelCallback()])
     expected = outputs(learn)

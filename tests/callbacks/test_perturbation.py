@@ -12,7 +12,6 @@ from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from freqfast.callbacks import AugMix, GaussianNoise, SpectrumPerturbation
-from freqfast.callbacks.pixels import round_at_random
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
 
@@ -80,15 +79,6 @@ def test_single_images_are_changed_at_the_rate_of_the_share(make_learner, make_d
     assert 8 <= taken <= 32  # three standard deviations around 20
 
 
-@pytest.mark.parametrize(("x", "whole"), [(0.0, 0), (4.0, 4), (2.25, None), (0.01, None), (15.96, None)])
-def test_rounding_at_random_keeps_the_mean(x, whole):
-    state = torch.get_rng_state()
-    drawn = [round_at_random(x) for _ in range(4000)]
-    assert set(drawn) <= ({whole} if whole is not None else {int(x), int(x) + 1})
-    assert sum(drawn) / 4000 == pytest.approx(x, abs=0.035)  # more than four standard errors
-    assert torch.equal(torch.get_rng_state(), state) == (whole is not None)
-
-
 @pytest.mark.parametrize("form", ["Normalize", "Normalize that measures", "none", "own"])
 def test_pixels_stay_in_range_with_every_normalisation(form, make_learner, make_dls):
     tfms, options, mean, std = {
@@ -105,8 +95,7 @@ def test_pixels_stay_in_range_with_every_normalisation(form, make_learner, make_
     before, after = fit(make_learner, perturbation, dls)
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         pixels = perturbed * std + mean
-        assert pixels.min() > -1e-5
-        assert pixels.max() < 1 + 1e-5
+        assert -1e-5 < pixels.min() <= pixels.max() < 1 + 1e-5
         if training:  # white to pink noise of up to half the range is seen on any scale
             assert 0.03 < float((pixels - (clean * std + mean)).std()) < 0.4
 
@@ -121,8 +110,7 @@ def test_the_normalisation_of_a_ranks_loader_is_found(make_learner, make_dls, mo
     assert [training for training, _ in before] == [True, True, False]
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         pixels = perturbed * STD + MEAN
-        assert pixels.min() > -1e-5
-        assert pixels.max() < 1 + 1e-5
+        assert -1e-5 < pixels.min() <= pixels.max() < 1 + 1e-5
         assert training != torch.equal(clean, perturbed)
 
 
@@ -130,20 +118,6 @@ def test_an_unknown_normalisation_is_refused(make_learner, make_dls):
     learn = make_learner(dls=make_dls([Scale]))
     with pytest.raises(ValueError, match=r"pixels run from -1 to 1 instead of 0 to 1 .*; pass mean= and std="):
         learn.fit(1, cbs=SpectrumPerturbation(share=1.0))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"share": 0}, "share must be greater than 0, got 0"),
-        ({"share": float("nan")}, "share must be a finite number, got nan"),
-        ({"noise": float("inf")}, "noise must be a finite number, got inf"),
-        ({"mean": [0.5]}, "mean and std go together"),
-    ],
-)
-def test_invalid_arguments(options, message):
-    with pytest.raises(ValueError, match=message):
-        SpectrumPerturbation(**options)
 
 
 def test_a_mixture_is_perturbed_as_one_image(make_learner):

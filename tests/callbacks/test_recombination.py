@@ -92,18 +92,3 @@ def test_pixels_stay_pixels(method):
     pixels = (torch.rand(32, 3, 16, 16) < 0.5).float()
     for changed in (method().change(pixels), method(single=True).change_alone(pixels)):
         assert (float(changed.min()), float(changed.max())) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: AmplitudePhaseRecombination(pair=False), "pair and single are both off"),
-        (lambda: HybridAugment(share=0), "share must be greater than 0, got 0"),
-        (lambda: HybridAugment(sigma=0), "sigma must be a positive number of pixels, .* got 0"),
-        (lambda: HybridAugment(sigma=(1.5, 0.5)), r"sigma .* in increasing order, got \(1.5, 0.5\)"),
-        (lambda: HybridAugment(sigma=float("nan")), "sigma .* got nan"),
-    ],
-)
-def test_wrong_arguments(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
