@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Layer, Seed, Table, check_shapes
-from freqfast.analysis.filtering import accuracy, image_filter
+from freqfast.analysis.filtering import accuracy, image_filter, measure_jobs
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, Share, notebook_progress
+from freqfast.progress import Progress, Share
 from freqfast.records import Integers
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
@@ -130,16 +130,13 @@ def ablate_bands(
         >>> found.bands.names, found.layer, found.counts.sum()
         (('low', 'high'), '0', np.int64(4))
     """
-    progress = progress or notebook_progress()
     bands = Bands.of(bands)
     name, conv = find_conv(classifier.model, layer)
     classes = classify_filters(band_shares(effective_weight(conv).float().cpu(), bands)).numpy()
     members = [np.flatnonzero(classes == b) for b in range(len(bands))]
     rng = np.random.default_rng(seed)
     draws = [rng.choice(len(classes), len(rows), replace=False) for rows in members for _ in range(CONTROLS)]
-    rho = radial_frequencies(*images.shape[1:3], half=True)
-    upper = (*bands.edges[1:-1], np.inf)
-    outside = [(rho < low) | (rho >= high) for low, high in zip(bands.edges, upper, strict=False)]
+    band = np.digitize(radial_frequencies(*images.shape[1:3], half=True), bands.edges[1:-1])
     keep = image_filter(images)
 
     def without(rows: np.ndarray) -> float:
@@ -149,13 +146,9 @@ def ablate_bands(
         return accuracy(classifier, keep(mask), labels)
 
     jobs: list[tuple[Callable[[np.ndarray], float], np.ndarray]] = [(without, rows) for rows in [*members, *draws]]
-    jobs += [(kept, mask) for mask in outside]
-    found = []
-    for value in share(lambda job: job[0](job[1]), jobs):
-        found.append(value)
-        if progress:
-            progress(len(found), len(jobs), "band ablation")
-    filters, control, response = np.split(np.array(found), [len(bands), -len(bands)])
+    jobs += [(kept, band != b) for b in range(len(bands))]
+    found = measure_jobs(lambda job: job[0](job[1]), jobs, share, progress, "band ablation")
+    filters, control, response = np.split(found, [len(bands), -len(bands)])
     return Ablation(
         bands=bands,
         layer=name,

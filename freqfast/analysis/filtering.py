@@ -1,20 +1,24 @@
 """Images without some of their radial frequencies, and a classifier's accuracy on such images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import scipy.fft
 
 from freqfast.models.classifier import Classifier
+from freqfast.progress import Progress, Share, notebook_progress
 
-__all__ = ["accuracy", "image_filter"]
+__all__ = ["accuracy", "image_filter", "measure_jobs"]
+
+Job = TypeVar("Job")
 
 
 def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What gives images ``(N, H, W, 3)`` with those frequencies alone that are kept of them; their mean stays in all.
+    """Gives of images ``(N, H, W, 3)`` those with the frequencies of a mask alone, and always their mean.
 
-    These are a mask ``(H, W // 2 + 1)`` over `freqfast.spectral.spectrum.radial_frequencies`. The result is not
-    clamped, which would put frequencies back that were taken out.
+    The mask ``(H, W // 2 + 1)`` lies over `freqfast.spectral.spectrum.radial_frequencies`. Nothing is clamped, which
+    would put frequencies back that were taken out.
     """
     size = images.shape[1:3]
     spectrum = scipy.fft.rfft2(np.asarray(images, np.float32), axes=(1, 2))
@@ -22,8 +26,7 @@ def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     def keep(frequencies: np.ndarray) -> np.ndarray:
         mask = np.array(frequencies, dtype=np.float32)
         mask[0, 0] = 1
-        filtered: np.ndarray = scipy.fft.irfft2(spectrum * mask[None, :, :, None], s=size, axes=(1, 2))
-        return filtered
+        return scipy.fft.irfft2(spectrum * mask[None, :, :, None], s=size, axes=(1, 2))
 
     return keep
 
@@ -31,3 +34,16 @@ def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of the images that are classified correctly; `images` are pixels from 0 to 255, whole or not."""
     return float((classifier.predict(images) == labels).mean())
+
+
+def measure_jobs(
+    measure: Callable[[Job], float], jobs: Sequence[Job], share: Share, progress: Progress | None, message: str
+) -> np.ndarray:
+    """What a function gives for each job, ``(J,)``, as `share` does the work; reported job by job."""
+    progress = progress or notebook_progress()
+    found: list[float] = []
+    for value in share(measure, jobs):
+        found.append(value)
+        if progress:
+            progress(len(found), len(jobs), message)
+    return np.array(found)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Seed
-from freqfast.analysis.filtering import accuracy
+from freqfast.analysis.filtering import accuracy, measure_jobs
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, Share, notebook_progress
+from freqfast.progress import Progress, Share
 from freqfast.records import check_value
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
@@ -77,8 +77,7 @@ class HeatMap(ImageResult):
         band = np.digitize(rho, bands.edges[1:-1]).ravel()
         total = np.bincount(band, self.error.ravel(), len(bands))
         count = np.bincount(band, minlength=len(bands))
-        means: NDArray[np.float64] = np.where(count, total / np.maximum(count, 1), np.nan)
-        return means
+        return np.where(count, total / np.maximum(count, 1), np.nan)
 
 
 def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64]:
@@ -88,8 +87,7 @@ def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64
     bin, also for those that are their own negative.
     """
     phase = 2 * np.pi * (u * np.arange(height)[:, None] / height + v * np.arange(width)[None, :] / width)
-    basis: NDArray[np.float64] = (np.cos(phase) - np.sin(phase)) / np.sqrt(height * width)
-    return basis
+    return (np.cos(phase) - np.sin(phase)) / np.sqrt(height * width)
 
 
 def fourier_heat_map(
@@ -134,7 +132,6 @@ def fourier_heat_map(
         >>> found.clean_error, np.argwhere(found.error)
         (0.0, array([[2, 2]]))
     """
-    progress = progress or notebook_progress()
     norm = check_value("norm", float(norm), Norm)
     grid = check_value("grid", grid, Grid)
     count, height, width = images.shape[:3]
@@ -151,11 +148,9 @@ def fourier_heat_map(
         perturbed = pixels + signs.astype(np.float32) * wave[None, :, :, None]
         return 1 - accuracy(classifier, perturbed, labels)
 
-    for done, (pair, found) in enumerate(zip(pairs, share(measure, pairs), strict=True), 1):
+    for pair, found in zip(pairs, measure_jobs(measure, pairs, share, progress, "Fourier heat map"), strict=True):
         for frequency in pair:
             error[frequency] = found
-        if progress:
-            progress(done, len(pairs), "Fourier heat map")
     return HeatMap(
         error=np.fft.fftshift(error),
         clean_error=1 - accuracy(classifier, images, labels),

@@ -86,8 +86,7 @@ def variance_shares(weight: np.ndarray) -> NDArray[np.float64]:
     noise = (np.finfo(float).eps * np.abs(kernels).max(initial=0)) ** 2 * kernels.size
     if variance.sum() <= noise:
         return np.zeros_like(variance)
-    shares: NDArray[np.float64] = variance / variance.sum()
-    return shares
+    return variance / variance.sum()
 
 
 def variance_entropy(weight: np.ndarray) -> float:

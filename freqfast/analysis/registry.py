@@ -1,7 +1,7 @@
 """Analyses by name: ours, and those that other packages register. Their names are known without importing them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from freqfast.plugins import find_plugins, import_object, load_plugin
 
@@ -11,25 +11,20 @@ if TYPE_CHECKING:
 __all__ = ["OURS", "find_analysis", "list_analyses", "read_analysis"]
 
 
-class _Entry(NamedTuple):
-    place: str
-    line: str
-
-
 OURS = {
-    "heatmap": _Entry(
+    "heatmap": (
         "freqfast.analysis.heat_map:HEAT_MAP",
         "Fourier heat map: the error when a wave of each spatial frequency is added to the test images.",
     ),
-    "reliance": _Entry(
+    "reliance": (
         "freqfast.analysis.reliance:RELIANCE",
         "Frequency reliance: accuracy on low-, high- and band-pass filtered test images.",
     ),
-    "ablation": _Entry(
+    "ablation": (
         "freqfast.analysis.ablation:ABLATION",
         "Band ablation: accuracy without a band's filters, and without the band in every filter's response.",
     ),
-    "quality": _Entry(
+    "quality": (
         "freqfast.analysis.quality:QUALITY",
         "Filter quality: sparsity, variance entropy and orthogonality (Gavrikov and Keuper, 2022); needs no data.",
     ),
@@ -46,7 +41,7 @@ def list_analyses() -> dict[str, str]:
     """
     others = {name: point.dist for name, point in find_plugins("analyses").items() if name not in OURS}
     lines = {name: f"An analysis by {package.name}." if package else "" for name, package in others.items()}
-    return {name: entry.line for name, entry in OURS.items()} | lines
+    return {name: line for name, (_, line) in OURS.items()} | lines
 
 
 def find_analysis(name: str) -> "Analysis":
@@ -62,7 +57,7 @@ def find_analysis(name: str) -> "Analysis":
     from freqfast.analysis.definition import Analysis
 
     if name in OURS:
-        return import_object(OURS[name].place)  # type: ignore[no-any-return]
+        return import_object(OURS[name][0])  # type: ignore[no-any-return]
     points = find_plugins("analyses")
     if name not in points:
         raise ValueError(f"unknown analysis {name!r}; the analyses are {', '.join(list_analyses())}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Table, check_shapes
-from freqfast.analysis.filtering import accuracy, image_filter
+from freqfast.analysis.filtering import accuracy, image_filter, measure_jobs
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, Share, notebook_progress
+from freqfast.progress import Progress, Share
 from freqfast.records import Floats
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import MAX_FREQUENCY, radial_frequencies
@@ -97,7 +97,6 @@ def frequency_reliance(
         >>> frequency_reliance(classifier, images, np.arange(3), (0.0, 0.3)).high
         array([1., 1.])
     """
-    progress = progress or notebook_progress()
     cutoffs = np.asarray(cutoffs_cpp, dtype=float)
     _check_cutoffs(cutoffs)
     rho = radial_frequencies(*images.shape[1:3], half=True)
@@ -106,12 +105,12 @@ def frequency_reliance(
         *(rho >= c for c in cutoffs),
         *((rho >= c) & (rho < upper) for c, upper in zip(cutoffs, (*cutoffs[1:], np.inf), strict=True)),
     ]
-    keep, found = image_filter(images), []
-    for value in share(lambda mask: accuracy(classifier, keep(mask), labels), masks):
-        found.append(value)
-        if progress:
-            progress(len(found), len(masks), "frequency reliance")
-    low, high, band = np.split(np.array(found), 3)
+    keep = image_filter(images)
+
+    def measure(mask: np.ndarray) -> float:
+        return accuracy(classifier, keep(mask), labels)
+
+    low, high, band = np.split(measure_jobs(measure, masks, share, progress, "frequency reliance"), 3)
     return Reliance(
         cutoffs=cutoffs, low=low, high=high, band=band, clean=accuracy(classifier, images, labels), images=len(images)
     )

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from freqfast.analysis import filter_quality, find_analysis
+from freqfast.analysis import filter_quality, find_analysis, list_analyses
 from freqfast.analysis.ablation import draw_ablation
 from freqfast.analysis.colours import run_style
 from freqfast.analysis.heat_map import draw_heat_maps
@@ -51,9 +51,8 @@ def test_ablation_dots_with_what_was_removed():
 
 
 def test_quality_dots_of_each_run():
-    runs = {
-        label: filter_quality(np.random.default_rng(i).standard_normal((4, 3, 3, 3))) for i, label in enumerate("ab")
-    }
+    rng = np.random.default_rng(0)
+    runs = {label: filter_quality(rng.standard_normal((4, 3, 3, 3))) for label in "ab"}
     figure = draw_quality(runs)
     for axes, field in zip(figure.axes, ("sparsity", "variance_entropy", "orthogonality"), strict=True):
         scale = 100 if field == "sparsity" else 1
@@ -61,11 +60,10 @@ def test_quality_dots_of_each_run():
         assert values == [scale * getattr(one, field) for one in runs.values()]
 
 
-@pytest.mark.parametrize(
-    "found", [*image_results(), filter_quality(np.ones((2, 1, 3, 3)))], ids=lambda one: one.analysis
-)
-def test_texts_stay_on_the_figure_and_it_is_saved(found):
-    figure = find_analysis(found.analysis).figure({LONG: found, f"{LONG}2": found}, None)
+@pytest.mark.parametrize("name", list_analyses())
+def test_texts_stay_on_the_figure_and_it_is_saved(name):
+    results = {one.analysis: one for one in (*image_results(), filter_quality(np.ones((2, 1, 3, 3))))}
+    figure = find_analysis(name).figure({LONG: results[name], f"{LONG}2": results[name]}, None)
     check_texts_inside(figure)
     for kind in ("png", "pdf"):
         figure.savefig(file := io.BytesIO(), format=kind)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from freqfast.analysis import ablate_bands, ablation, frequency_reliance
-from freqfast.analysis.ablation import CONTROLS, without_filters
+from freqfast.analysis.ablation import without_filters
 from freqfast.analysis.filtering import image_filter
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import effective_weight
@@ -38,12 +38,10 @@ def test_reliance_equals_the_accuracy_on_images_by_the_full_dft(classifier, imag
     cutoffs, progress = (0.0, 0.2, 0.45), []
     found = frequency_reliance(classifier, images, labels, cutoffs, lambda *told: progress.append(told[:2]))
     assert progress == [(i, 9) for i in range(1, 10)]
-    for i, c in enumerate(cutoffs):
-        upper = (*cutoffs[1:], 9)[i]
-        assert found.low[i] == oracle(oracle_filter(images, lambda r, c=c: r < c), labels)
-        assert found.high[i] == oracle(oracle_filter(images, lambda r, c=c: r >= c), labels)
-        band = oracle_filter(images, lambda r, c=c, upper=upper: (r >= c) & (r < upper))
-        assert found.band[i] == oracle(band, labels)
+    for i, (c, upper) in enumerate(zip(cutoffs, (*cutoffs[1:], 9), strict=True)):
+        rules = [lambda r, c=c: r < c, lambda r, c=c: r >= c, lambda r, c=c, upper=upper: (r >= c) & (r < upper)]
+        expected = [oracle(oracle_filter(images, rule), labels) for rule in rules]
+        assert [found.low[i], found.high[i], found.band[i]] == expected
     assert found.high[0] == found.clean == oracle(images, labels)
     assert found.images == 6
 
@@ -95,17 +93,7 @@ def removed(monkeypatch):
     return removed
 
 
-def test_the_control_removes_as_many_filters_at_random(classifier, images, labels, removed):
-    found = ablate_bands(classifier, images, labels)
-    assert len(removed) == 2 + 2 * CONTROLS
-    for b in range(2):
-        draws = removed[2 + CONTROLS * b :][:CONTROLS]
-        assert {len(set(rows)) for rows in draws} == {found.counts[b]}
-        expected = [(without_filters(classifier, rows).predict(images) == labels).mean() for rows in draws]
-        assert found.control[b] == pytest.approx(np.mean(expected))
-
-
-def test_the_seed_determines_the_control(classifier, images, labels, removed):
+def test_the_control_removes_as_many_filters_at_random_by_the_seed(classifier, images, labels, removed):
     progress = []
     for seed in (0, 0, 1):
         found = ablate_bands(classifier, images, labels, seed=seed, progress=lambda *told: progress.append(told[:2]))
@@ -115,6 +103,10 @@ def test_the_seed_determines_the_control(classifier, images, labels, removed):
     assert (first[:2], len(other)) == (other[:2], 12)
     assert first != other
     assert progress == [(i, 14) for i in range(1, 15)] * 3
+    for b, draws in enumerate((other[2:7], other[7:])):
+        assert {len(set(rows)) for rows in draws} == {found.counts[b]}
+        expected = [(without_filters(classifier, rows).predict(images) == labels).mean() for rows in draws]
+        assert found.control[b] == pytest.approx(np.mean(expected))
 
 
 def test_a_band_without_filters(classifier, images, labels):
