@@ -9,14 +9,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from freqfast.analysis.colours import band_colour, run_style
 from freqfast.analysis.panels import COLUMN, dress, panels, plane_extent, runs_below, shade_bands, wrap
 from freqfast.spectra import Spectra
-from freqfast.spectra.profile import radial_profile
 from freqfast.spectral.modulation import gain_frequencies
-from freqfast.spectral.spectrum import power_spectrum
+from freqfast.spectral.spectrum import power_spectrum, radial_frequencies
 
 __all__ = ["DB_PER_NEPER", "decibel_profile", "learned_gains", "power_profile", "proportion_history"]
 
@@ -59,21 +57,25 @@ def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
     return figure
 
 
-def unmodulated_weight(weight: np.ndarray, log_gain: np.ndarray) -> NDArray[np.float64]:
+def unmodulated_weight(weight: np.ndarray, log_gain: np.ndarray) -> np.ndarray:
     """The filters ``(O, I, kH, kW)`` without their modulation: the inverse of ``Re IDFT(DFT(W) exp(g / 2))``.
 
     The log power gains ``(O or 1, kH, kW)`` are on the kernel's DFT grid, in increasing frequency.
     """
     gain = np.exp(-np.fft.ifftshift(np.asarray(log_gain, np.float64), axes=(-2, -1)) / 2)
-    weight_before: NDArray[np.float64] = np.fft.ifft2(np.fft.fft2(weight) * gain[:, None]).real
-    return weight_before
+    return np.fft.ifft2(np.fft.fft2(weight) * gain[:, None]).real
 
 
 def decibel_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Radial frequencies in cycles/pixel, and there the summed `power_spectrum` in dB over its mean over the plane."""
+    """Radial frequencies in cycles/pixel, a grid step apart, and there the summed `power_spectrum`.
+
+    It is averaged over rings, and in dB over its mean over the plane.
+    """
     whole = np.asarray(power, np.float64).sum(0)
-    rho, mean = radial_profile(whole)
-    return rho, 10 * np.log10(np.maximum(mean / (whole.mean() or 1), 1e-12))
+    n = len(whole)
+    ring = np.rint(np.fft.fftshift(radial_frequencies(n, n)) * n).astype(int).ravel()
+    mean = np.bincount(ring, whole.ravel()) / np.bincount(ring)
+    return np.arange(len(mean)) / n, 10 * np.log10(np.maximum(mean / (whole.mean() or 1), 1e-12))
 
 
 def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:

@@ -1,8 +1,7 @@
 """The spectra of convolutions as NumPy arrays, which exports, figures and reports read.
 
 - `layer` defines them and what is computed from them; `checks` validates their fields.
-- `measure` computes them from a model; `profile` averages power over radial frequency.
-- `h5` writes them to HDF5 and reads them.
+- `measure` computes them from a model; `h5` writes them to HDF5 and reads them.
 """
 
 from freqfast.spectra.layer import Spectra, SpectraHistory

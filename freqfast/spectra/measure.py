@@ -58,23 +58,20 @@ def measure_spectra(
     """
     name, conv = find_conv(model, layer)
     bands = Bands.of(bands)
-    weight = effective_weight(conv).float().cpu()
-    log_gain = conv.log_gain_grid().float().cpu().numpy() if isinstance(conv, SpectralConv2d) else None
-    check_weight(weight)
+    weight = check_weight(effective_weight(conv).float().cpu())
     compact = _compact(weight)
-    with torch.no_grad():
-        return Spectra(
-            power=power_spectrum(compact, n).numpy(),
-            frequencies=frequencies(n).numpy(),
-            weight=weight.numpy(),
-            shares=band_shares(compact, bands).numpy(),
-            bands=bands,
-            layer=name,
-            target=target,
-            log_gain=log_gain,
-            history=history,
-            provenance=provenance or {},
-        )
+    return Spectra(
+        power=power_spectrum(compact, n).numpy(),
+        frequencies=frequencies(n).numpy(),
+        weight=weight.numpy(),
+        shares=band_shares(compact, bands).numpy(),
+        bands=bands,
+        layer=name,
+        target=target,
+        log_gain=conv.log_gain_grid().float().cpu().numpy() if isinstance(conv, SpectralConv2d) else None,
+        history=history,
+        provenance=provenance or {},
+    )
 
 
 def measure_layers(

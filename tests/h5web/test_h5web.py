@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,10 +15,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from freqfast.spectra import SpectraHistory, measure_layers
+from freqfast.spectra import measure_layers
 from freqfast.spectra.h5 import write_spectra
-from freqfast.spectral.bands import band_shares
-from freqfast.spectral.spectrum import power_spectrum
+from tests.support.finished import history_of
 
 HERE = Path(__file__).parent
 PLOT = (570, 190, 1070, 690)  # inside the axes, in pixels of the picture
@@ -50,14 +50,7 @@ def layers(site):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 6, 5), nn.Conv2d(6, 4, 3))
     first, second = measure_layers(model)
-    weights = [torch.randn(6, 3, 5, 5) for _ in range(3)]
-    history = SpectraHistory(
-        epochs=[0, 1, 2],
-        power=[power_spectrum(w).numpy() for w in weights],
-        weight=[w.numpy() for w in weights],
-        shares=[band_shares(w).numpy() for w in weights],
-    )
-    object.__setattr__(first, "history", history)
+    first = replace(first, history=history_of([torch.randn(6, 3, 5, 5) for _ in range(3)]))
     write_spectra(site[0] / "spectra.h5", [first, second])
     return first, second
 

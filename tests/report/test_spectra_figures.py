@@ -7,32 +7,34 @@ import torch
 from freqfast.analysis.colours import band_colour, run_style
 from freqfast.report.spectra_figures import (
     DB_PER_NEPER,
+    decibel_profile,
     learned_gains,
     power_profile,
     proportion_history,
-    unmodulated_weight,
 )
 from freqfast.spectra import measure_spectra
-from freqfast.spectra.profile import radial_profile
-from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, gain_frequencies
+from freqfast.spectral.modulation import apply_modulation, gain_frequencies
 from tests.support.figures import LONG, NASTY, check_texts_inside, drawn, units
-from tests.support.finished import history_of
+from tests.support.finished import growing, history_of
 
 
 @pytest.fixture
 def spectra():
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(3, 12, 3)
-    history = history_of(conv.weight.detach().numpy())
+    history = history_of(growing(conv.weight.detach()))
     return measure_spectra(conv, history=history, target={"low": 0.5, "high": 0.5})
+
+
+def layer():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 12, 3))
 
 
 @pytest.fixture
 def modulated():
-    torch.manual_seed(1)
-    model = apply_modulation(torch.nn.Sequential(torch.nn.Conv2d(3, 12, 3)))
-    with torch.no_grad():
-        model[0].log_gain.normal_()
+    model = apply_modulation(layer())
+    torch.nn.init.normal_(model[0].log_gain)
     return measure_spectra(model)
 
 
@@ -40,23 +42,16 @@ def test_profile_is_in_decibels_over_a_white_layer(spectra, modulated):
     figure = power_profile({"plain": spectra, NASTY: modulated})
     (axes,) = figure.axes
     curve = drawn(axes, run_style(0)["color"])[0]
-    rho, mean = radial_profile(spectra.power.sum(0))
-    np.testing.assert_allclose(curve.get_xdata(), rho)
-    energy = spectra.power.sum(dtype=float) / 32**2
-    np.testing.assert_allclose(curve.get_ydata(), 10 * np.log10(mean / energy), atol=1e-4)
-    assert len(drawn(axes, run_style(1)["color"])) == 2  # with and without its gains
+    whole, radius = spectra.power.sum(0, dtype=float), np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
+    np.testing.assert_allclose(curve.get_xdata(), np.arange(24) / 32)  # up to the corner
+    for rho, level in curve.get_xydata():
+        ring = (radius > rho - 1 / 64) & (radius <= rho + 1 / 64)
+        assert level == pytest.approx(10 * np.log10(whole[ring].mean() / whole.mean()), abs=1e-4)
+    _, without_gains = drawn(axes, run_style(1)["color"])
+    _, expected = decibel_profile(measure_spectra(layer()).power)
+    np.testing.assert_allclose(without_gains.get_ydata(), expected, atol=1e-3)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", NASTY]
     assert units(figure) == {"radial frequency (cycles/pixel)", "mean power (dB; white = 0)"}
-
-
-@pytest.mark.parametrize(("size", "per_filter"), [(3, True), ((2, 4), False), (5, True)])
-def test_the_unmodulated_weight_is_the_weight_of_the_layer(size, per_filter):
-    torch.manual_seed(0)
-    conv = SpectralConv2d(3, 4, size, per_filter=per_filter).double()
-    with torch.no_grad():
-        conv.log_gain.normal_()
-        found = unmodulated_weight(conv.modulated_weight().numpy(), conv.log_gain_grid().numpy())
-    np.testing.assert_allclose(found, conv.weight.detach().numpy(), atol=1e-12)
 
 
 def test_proportions_by_epoch(spectra):

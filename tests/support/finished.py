@@ -42,15 +42,21 @@ def measured(fractions, images=1000, images_crc32=0):
     return CorruptionResult({key: Outcomes.measure(r, sure, labels, images_crc32) for key, r in right.items()})
 
 
-def history_of(weight, epochs=3):
-    """Spectra by epoch of a weight that grows."""
-    weights = [torch.tensor(weight * (1 + epoch)) for epoch in range(epochs)]
+def history_of(weights, bands=None, n=32, first=0, log_gain=None):
+    """Spectra by epoch, from a first one on, of a layer that had these weights."""
+    weights = [torch.as_tensor(weight) for weight in weights]
     return SpectraHistory(
-        epochs=np.arange(epochs),
-        power=np.stack([power_spectrum(w).numpy() for w in weights]),
-        weight=np.stack([w.numpy() for w in weights]),
-        shares=np.stack([band_shares(w).numpy() for w in weights]),
+        epochs=range(first, first + len(weights)),
+        power=[power_spectrum(w, n).numpy() for w in weights],
+        weight=[w.numpy() for w in weights],
+        shares=[band_shares(w, bands).numpy() for w in weights],
+        log_gain=log_gain,
     )
+
+
+def growing(weight):
+    """A weight as it grows over three epochs."""
+    return [weight * (1 + epoch) for epoch in range(3)]
 
 
 def image_results(seed=0):
@@ -74,7 +80,7 @@ def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, resu
     write_record(run.recipe, recipe)
     model = write_network(run.model, classes, modulation, recipe.seed)
     spectra = measure_spectra(model)
-    write_spectra(run.spectra, replace(spectra, history=None if modulation else history_of(spectra.weight)))
+    write_spectra(run.spectra, replace(spectra, history=None if modulation else history_of(growing(spectra.weight))))
     rng = np.random.default_rng(recipe.seed)
     result = result or measured({CLEAN: 0.8} | {key: rng.random() for key in product(MAIN, SEVERITIES)})
     result.save(run.evaluation)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,30 +7,22 @@ from torch import nn
 
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra.h5 import write_spectra
-from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import apply_modulation
-from freqfast.spectral.spectrum import power_spectrum
+from tests.support.finished import history_of
 
 
 def _make_spectra(filters=6, channels=3, kernel=(3, 3), bands=None, n=16, epochs=0, gains=None, seed=0, **options):
     """Spectra of random filters; gains is "filter", "layer" or None."""
     torch.manual_seed(seed)
-    bands = bands or Bands.equal_area(2)
     model = nn.Sequential(nn.Conv2d(channels, filters, kernel))
     if gains:
         apply_modulation(model, per_filter=gains == "filter", seed=0)
         nn.init.normal_(model[0].log_gain)
-    history = None
     if epochs:
         weights = [torch.randn(filters, channels, *kernel) for _ in range(epochs)]
-        history = SpectraHistory(
-            epochs=range(3, 3 + epochs),
-            power=[power_spectrum(w, n).numpy() for w in weights],
-            weight=[w.numpy() for w in weights],
-            shares=[band_shares(w, bands).numpy() for w in weights],
-            log_gain=[model[0].log_gain_grid().numpy() + i for i in range(epochs)] if gains else None,
-        )
-    return measure_spectra(model, bands=bands, n=n, history=history, **options)
+        log_gain = [model[0].log_gain_grid().numpy() + i for i in range(epochs)] if gains else None
+        options["history"] = history_of(weights, bands, n, first=3, log_gain=log_gain)
+    return measure_spectra(model, bands=bands, n=n, **options)
 
 
 def _assert_same(a, b):
@@ -64,14 +58,7 @@ def spectra():
         epochs=3,
         gains="filter",
         target={"low": 0.75, "high": 0.25},
-        provenance={
-            "notes": "π\n" * 40_000,
-            "seed": 3,
-            "least": -(2**63),
-            "lr": 0.1,
-            "loss": float("nan"),
-            "empty": "",
-        },
+        provenance={"notes": "π\n" * 40_000, "seed": 3, "least": -(2**63), "loss": float("nan"), "empty": ""},
     )
 
 
@@ -85,14 +72,11 @@ def path(tmp_path, spectra):
 @pytest.fixture
 def layers(make_spectra):
     """Spectra of three layers, the first with a history; their names are not in the alphabet's order."""
-    layers = [
-        _make_spectra(kernel=(5, 5), epochs=2, seed=1),
-        _make_spectra(channels=6, filters=3, seed=2),
-        _make_spectra(channels=3, filters=2, kernel=(3, 1), n=9, seed=3),
+    return [
+        replace(_make_spectra(kernel=(5, 5), epochs=2, seed=1), layer="stem"),
+        replace(_make_spectra(channels=6, filters=3, seed=2), layer="block.1.conv"),
+        replace(_make_spectra(filters=2, kernel=(3, 1), n=9, seed=3), layer="block.0.conv"),
     ]
-    for spectra, name in zip(layers, ("stem", "block.1.conv", "block.0.conv"), strict=True):
-        object.__setattr__(spectra, "layer", name)
-    return layers
 
 
 @pytest.fixture
