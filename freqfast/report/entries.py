@@ -88,9 +88,7 @@ _STAMP = re.compile(r"-\d{8}-\d{6}-\d{6}$")  # of the time, at the end of a run'
 
 
 def unique_labels(paths: Sequence[str | Path]) -> list[str]:
-    """The shortest ends of the paths that differ: folders' names, with those above them where they are equal.
-
-    The time at the end of a run's name is left out where the rest tells it from the other runs.
+    """The shortest ends of the paths that differ, without the time at the end where the rest tells runs apart.
 
     Raises:
         ValueError: If two paths are the same folder.

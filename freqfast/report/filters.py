@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from freqfast.analysis.colours import band_colour
@@ -46,7 +48,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         >>> len(figure.axes)  # of 4 kernels, their 4 spectra and the bar of colours
         9
     """
-    bands = [b for b in range(len(spectra.bands)) if (spectra.band_index == b).any()]
+    bands = np.unique(spectra.band_index).tolist()
     order = {b: np.flatnonzero(spectra.band_index == b) for b in bands}
     order = {b: of[np.argsort(-spectra.shares[of, b], kind="stable")] for b, of in order.items()}
     shown = {b: of[: None if rows is None else rows * columns] for b, of in order.items()}
@@ -66,11 +68,9 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     def write(top: float, text: str, size: float) -> None:
         figure.text(_MARGIN / width, 1 - top / height, text, va="top", parse_math=False, fontsize=size)
 
-    top = _MARGIN
-    if title:
-        write(top, title, 9)
-        top += 0.22
-    image = None
+    write(_MARGIN, title, 9)
+    top = _MARGIN + 0.22 * bool(title)
+    decibels = Normalize(-30, 0)
     for band, members in shown.items():
         name = spectra.bands.names[band]
         colour = band_colour(name, band)
@@ -82,7 +82,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
             x, y = _MARGIN + column * _PAIR, top + _NUMBER + row * (_NUMBER + _CELL + _MARGIN)
             kernel, power = place(x, y, _CELL, _CELL), place(x + _CELL + 0.03, y, _CELL, _CELL)
             kernel.imshow(_as_image(spectra.weight[number]), interpolation="nearest")
-            image = power.imshow(_decibel(spectra.power[number]), **_POWER_STYLE)
+            power.imshow(_decibel(spectra.power[number]), "viridis", decibels, origin="lower")
             text = f"{number}: {100 * spectra.shares[number, band]:.0f} %"
             kernel.set_title(text, fontsize=7, loc="left", pad=2)
             for axes in (kernel, power):
@@ -90,29 +90,22 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
                     spine.set(edgecolor=colour, linewidth=1.5)
         top += -(-len(members) // columns) * (_NUMBER + _CELL + _MARGIN)
     write(top + 0.04, "\n".join(note), 7)
-    if image is not None:
-        bar = figure.colorbar(
-            image, cax=place(0.2, height - _BAR, min(2.0, 0.6 * width), 0.08), orientation="horizontal"
-        )
-        bar.set_label("power over the filter's peak (dB)", fontsize=7, labelpad=1)
-        bar.set_ticks([-30, -20, -10, 0])
-        bar.ax.tick_params(labelsize=7, pad=1)
+    beneath = place(0.2, height - _BAR, min(2.0, 0.6 * width), 0.08)
+    bar = figure.colorbar(ScalarMappable(decibels, "viridis"), cax=beneath, orientation="horizontal")
+    bar.set_label("power over the filter's peak (dB)", fontsize=7, labelpad=1)
+    bar.set_ticks([-30, -20, -10, 0])
+    bar.ax.tick_params(labelsize=7, pad=1)
     return figure
 
 
-_POWER_STYLE: dict[str, Any] = {"cmap": "viridis", "vmin": -30, "vmax": 0, "origin": "lower"}
-
-
-def _as_image(weight: np.ndarray) -> np.ndarray:
+def _as_image(weight: np.ndarray) -> Any:
     """A kernel ``(I, kH, kW)`` as RGB in [0, 1] around grey; the channels' mean where it has not three."""
     kernel = weight if len(weight) == 3 else np.repeat(weight.mean(0, keepdims=True), 3, axis=0)
     scale = float(np.abs(kernel).max()) or 1.0
-    picture: np.ndarray = 0.5 + 0.5 * kernel.transpose(1, 2, 0) / scale
-    return picture
+    return 0.5 + 0.5 * kernel.transpose(1, 2, 0) / scale
 
 
-def _decibel(power: np.ndarray) -> np.ndarray:
+def _decibel(power: np.ndarray) -> Any:
     """A power spectrum in dB below its peak."""
     peak = float(power.max()) or 1.0
-    level: np.ndarray = 10 * np.log10(np.maximum(power / peak, 1e-12))
-    return level
+    return 10 * np.log10(np.maximum(power / peak, 1e-12))

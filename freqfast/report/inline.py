@@ -13,24 +13,16 @@ __all__ = ["InlineImage", "inline_figure"]
 
 # No figure has this colour; it stands for the foreground until the page is read.
 _FOREGROUND = "#123457"
-_DRAWN = (
-    "text.color",
-    "axes.edgecolor",
-    "axes.labelcolor",
-    "axes.titlecolor",
-    "xtick.color",
-    "ytick.color",
-    "grid.color",
-)
+_LINES = ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
+_TEXTS = ("text.color", "axes.labelcolor", "axes.titlecolor")
 _STYLE: dict[Any, Any] = {
-    **dict.fromkeys(_DRAWN, _FOREGROUND),
+    **dict.fromkeys((*_LINES, *_TEXTS), _FOREGROUND),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
     "legend.frameon": False,
     "svg.hashsalt": "freqfast",  # the same figure gives the same file
 }
-_THEME = (
-    "<style>svg{color:#1b1d21}@media(prefers-color-scheme:dark){svg{color:#e4e6ea}}</style>"  # as in the page's style
-)
+# As in the page's style.
+_THEME = "<style>svg{color:#1b1d21}@media(prefers-color-scheme:dark){svg{color:#e4e6ea}}</style>"
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ def place_labels(
     """
     to_points = 72 / axes.figure.dpi  # all lengths here are in points, so that they hold at any resolution
     centres = [tuple(to_points * xy for xy in axes.transData.transform(point)) for point in points]
-    frame = _scaled(axes.bbox, to_points)
-    taken = [_scaled(box.transformed(axes.transData), to_points) for box in obstacles]
+    frame = Bbox(to_points * axes.bbox.get_points())
+    taken = [Bbox(to_points * box.transformed(axes.transData).get_points()) for box in obstacles]
     crowded = sorted(range(len(points)), key=lambda i: sum(math.dist(centres[i], other) ** 0.5 for other in centres))
     placed: dict[int, dict[str, Any]] = {}
     for i in crowded:
@@ -51,10 +51,6 @@ def place_labels(
         far = max(abs(offset[0]) - width / 2, abs(offset[1]) - height / 2) > _LEADER
         placed[i] = {"xytext": offset, "arrowprops": _LINE if far else None}
     return [axes.annotate(labels[i], point, fontsize=size, **placed[i], **_STYLE) for i, point in enumerate(points)]
-
-
-def _scaled(box: Bbox, factor: float) -> Bbox:
-    return Bbox(factor * box.get_points())
 
 
 def _overlap(a: Bbox, b: Bbox) -> float:

@@ -53,13 +53,13 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
         caption = "A point a run, with 95 % intervals; better is up and to the right."
         draw = partial(clean_against_mean15, results)
         yield PageFigure(part, "Clean accuracy against mean15", caption, _told(told), draw)
-    if any(result.accuracy for result in results.values()):
+    measured = {label: result.accuracy for label, result in results.items() if result.accuracy}
+    if measured:
         told = []
-        for label, result in results.items():
-            means = {name: float(np.mean(list(by.values()))) for name, by in result.accuracy.items() if by}
-            if means:
-                worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-                told.append(f"{label}: from {_percent(means[worst])} on {worst} to {_percent(means[best])} on {best}")
+        for label, accuracy in measured.items():
+            means = {name: float(np.mean(list(by.values()))) for name, by in accuracy.items()}
+            worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+            told.append(f"{label}: from {_percent(means[worst])} on {worst} to {_percent(means[best])} on {best}")
         caption = (
             "Shaded: 95 % Wilson intervals; dotted: clean accuracy; titles in italics: not in mean15. The numbers are "
             "in the table above, under “Accuracy by corruption”."

@@ -67,7 +67,7 @@ def contact_sheet(
     tallest = max(sum(_HEAD + len(names) * (height + _GAP) for _, names in half) for half in halves)
     size = (len(halves) * (column + _APART) - _APART + 2 * _MARGIN, tallest + 2 * _MARGIN + _TITLE)
     figure = NotebookFigure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI, facecolor="white")
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     title = f"Corruptions by severity, seed {seed}"
     axes.text(_MARGIN, _MARGIN, title, fontsize=10, va="top")

@@ -76,7 +76,7 @@ def clean_against_robust(
 
 
 def _percent(value: Estimate) -> tuple[float, float]:
-    """Mean and half of the interval; one seed has none, which is drawn as 0."""
+    """Mean and half of the interval, 0 for the one of a single seed, which has none."""
     return 100 * value.mean, 100 * (value.half_width or 0)
 
 
@@ -115,10 +115,7 @@ def _with_marker(axes: Axes, box: Bbox) -> Bbox:
 
 
 def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> list[Bbox]:
-    """Shade where clean accuracy and mean15 reach the study's target, measured from the baseline.
-
-    Gives the place of the note that says so, in data coordinates.
-    """
+    """Shade where clean accuracy and mean15 reach the study's target, and give the place of the note that says so."""
     baseline = next((summary for summary in shown if summary.arm == study.baseline), None)
     if not study.target or baseline is None or measure != "mean15":
         return []

@@ -19,16 +19,11 @@ def spectra():
     return measure_spectra(nn.Conv2d(3, 12, 3))
 
 
-def shown(figure):
-    return [axes for axes in figure.axes if axes.get_visible() and axes.images]
-
-
 def pairs(figure):
     """The axes of the filters and of their spectra, with the filters' numbers."""
-    kernels = [axes for axes in shown(figure) if axes.get_title(loc="left")]
-    powers = [axes for axes in shown(figure) if not axes.get_title(loc="left")]
-    numbers = [int(axes.get_title(loc="left").split(":")[0]) for axes in kernels]
-    return kernels, powers, numbers
+    *shown, _ = figure.axes  # and the bar of colours
+    kernels, powers = shown[::2], shown[1::2]
+    return kernels, powers, [int(axes.get_title(loc="left").split(":")[0]) for axes in kernels]
 
 
 def test_each_filter_stands_beside_its_spectrum(spectra):
@@ -68,12 +63,10 @@ def test_three_columns_fit_a_column_of_a_paper_and_no_axes_overlap(columns, inch
 
 def test_headings_say_when_only_some_filters_of_a_band_are_drawn(spectra):
     figure = filter_grid(spectra, columns=2, rows=1)
-    _, _, numbers = pairs(figure)
-    assert len(numbers) == 4
+    assert len(pairs(figure)[2]) == 4
     texts = [text.get_text() for text in figure.texts]
-    counts = [(spectra.band_index == band).sum() for band in range(2)]
-    for name, count in zip(spectra.bands.names, counts, strict=True):
-        assert f"{name}: {count} of 12 filters, the 2 purest" in texts
+    for band, name in enumerate(spectra.bands.names):
+        assert f"{name}: {(spectra.band_index == band).sum()} of 12 filters, the 2 purest" in texts
 
 
 def test_notebooks_show_figures(spectra):
@@ -86,5 +79,5 @@ def test_notebooks_show_figures(spectra):
 def test_zero_filters_and_empty_bands():
     conv = nn.Conv2d(4, 4, 3)  # of no colours
     nn.init.zeros_(conv.weight)
-    figure = filter_grid(measure_spectra(conv), columns=4)
-    assert all(np.isfinite(np.asarray(a.images[0].get_array())).all() for a in shown(figure))
+    kernels, powers, _ = pairs(filter_grid(measure_spectra(conv), columns=4))
+    assert all(np.isfinite(np.asarray(axes.images[0].get_array())).all() for axes in (*kernels, *powers))
