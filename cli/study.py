@@ -100,10 +100,7 @@ def study(
     if not table:
         parameters = parse_slurm(slurm) if slurm else None
         known = merge(published, StudyResults(plan, ())).finished
-        with (
-            long_command(out, "the same command goes on", has_children=True) as stop,
-            progress_bar() as progress,
-        ):
+        with long_command(out, "the same command goes on", has_children=True) as stop, progress_bar() as progress:
             errors = run_study(
                 plan,
                 out,
@@ -143,10 +140,6 @@ def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
 
     Keys are those of `submitit.SlurmExecutor`, which are Slurm's (``partition``, ``account``, ``mem``, ``gres``,
     ``time`` in minutes, ``array_parallelism``), and ``gpus`` and ``cpus``, those of each run.
-
-    Raises:
-        ImportError: If submitit is not installed.
-        ValueError: If a text is not of this form or a key is unknown.
     """
     from freqfast.study.executors import import_submitit
 
@@ -164,7 +157,7 @@ def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
         if name in found:
             raise ValueError(f"--slurm sets {name} twice")
         found[name] = _slurm_value(value)
-    if "time" in found and not (isinstance(found["time"], int) and found["time"] > 0):
+    if "time" in found and not (type(found["time"]) is int and found["time"] > 0):
         raise ValueError(f"--slurm time must be whole minutes, got {found['time']!r}")
     return found
 

@@ -12,11 +12,11 @@ from freqfast.study.c_bar import evaluate_c_bar
 from freqfast.study.definition import PlannedRun
 from freqfast.study.folder import StudyFolder
 
-__all__ = ["Held", "Job"]
+__all__ = ["Busy", "Job"]
 
 
-class Held(str):
-    """Why a run was not carried out that has not failed: another process works on it."""
+class Busy(str):
+    """The message of a run that another process works on, which is no failure."""
 
     __slots__ = ()
 
@@ -47,8 +47,8 @@ class Job:
         """Start the run or go on with it; see `freqfast.training.run_recipe` for the arguments.
 
         Returns:
-            The error, one line, which is kept beside the run directory too; a `Held` if it is none of the run's. None
-            if the run is finished.
+            The error, one line, which is kept beside the run directory too; a `Busy` if another process works on it;
+            None if the run is finished.
 
         Raises:
             RunStoppedError: If `stop` gave a signal.
@@ -79,7 +79,7 @@ class Job:
             if self.c_bar and is_first and not directory.c_bar.exists():
                 evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
         except (BlockingIOError, FileExistsError) as error:
-            return Held(error)
+            return Busy(error)
         except Exception as error:
             if isinstance(error, RunStoppedError) and error.signum is not None:
                 raise

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.progress import Log, Progress, RunStoppedError, Stop
+from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import InlineExecutor, SubmititExecutor, import_submitit, local_executor, slurm_executor
 from freqfast.study.folder import StudyFolder
-from freqfast.study.job import Held, Job
+from freqfast.study.job import Busy, Job
 
 if TYPE_CHECKING:
     from freqfast.data import ImageData
@@ -125,7 +125,7 @@ def run_study(
         resolve_device(device)
     for reason in unavailable().values():
         warnings.warn(f"no run will have a mean15: {reason}", stacklevel=2)
-    _check_arms(todo, progress)
+    _check_arms(todo, stopping(progress or notebook_progress(), stop))
     account = Account(todo, progress, ended, stop)
     executor: InlineExecutor | SubmititExecutor
     if slurm is not None:
@@ -160,7 +160,7 @@ class Account:
         self.running.remove(job)
         self._ended_runs += 1
         self._ended_epochs += job.run.recipe.epochs
-        if error is not None and not isinstance(error, Held):
+        if error is not None and not isinstance(error, Busy):
             self.errors[job.run.name] = error
         if self._ended is not None:
             self._ended(job.run, error)
@@ -211,7 +211,7 @@ def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job]
         executor.close()
 
 
-def _check_arms(todo: Sequence[Job], progress: Progress | None) -> None:
+def _check_arms(todo: Sequence[Job], progress: Progress) -> None:
     """Build a Learner of each arm, and so load each data set, which is in the cache before runs read it at once."""
     from freqfast.data import load_data
     from freqfast.training import build_learner

@@ -4,39 +4,12 @@ import pytest
 
 from freqfast.runs.recipe import Recipe
 from freqfast.study import Arm, ResultRow, Study
+from tests.support.places import cache_folder  # noqa: F401 (a fixture that every test has)
 from tests.support.runs import ENVIRONMENT, REPORT
-from tests.support.tiny import make_tree
+from tests.support.studies import STUDY
+from tests.support.trees import make_tree
 
-STUDY = """
-title = "Stripes"
-description = "Does an all-low first layer help?"
-seeds = [0, 1]
-baseline = "baseline"
-
-[settings]
-"model.width" = 8
-batch_size = 16
-test_images = 2
-epochs = 1
-lr = 0.05
-precision = "float32"
-
-[arms.baseline]
-recipe = "resnet18_cifar10.baseline"
-
-[arms.low]
-recipe = "resnet18_cifar10.baseline"
-description = "all filters low"
-[arms.low.callbacks.frequency_proportion]
-proportions = { low = 1.0 }
-"""
 RATES = {"baseline": 0.1, "low": 0.2, "high": 0.3}  # in which the arms of the made-up study differ
-
-
-@pytest.fixture(autouse=True)
-def _place(tmp_path, monkeypatch):
-    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("FREQFAST_DATA", raising=False)
 
 
 @pytest.fixture

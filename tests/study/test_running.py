@@ -19,15 +19,10 @@ from freqfast.study.job import Job
 from freqfast.study.running import pending_runs
 from freqfast.training import RunStoppedError
 from tests.support.runs import ENVIRONMENT
+from tests.support.studies import BROKEN
 
 RUNS = ["baseline/seed-0", "low/seed-0", "baseline/seed-1", "low/seed-1"]
 ONE_SEED = ("[0, 1]", "[0]")
-BROKEN = """
-[arms.broken]
-recipe = "resnet18_cifar10.baseline"
-seeds = [0]
-settings = { lr = 1e30 }
-"""
 
 
 def times(folder):
@@ -161,6 +156,13 @@ def test_data_and_device_are_tried_before_anything_runs(write, tree, tmp_path, h
     study = load_study(write(("test_images = 2", f"test_images = 2\n{setting}")))
     with pytest.raises(kind, match=message):
         run_study(study, tmp_path / "out", **{"data_path": tree} | options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_stops_while_it_reads_its_data(write, tree, tmp_path, here):
+    with pytest.raises(RunStoppedError, match=r"^interrupted in decoding images$") as caught:
+        run_study(load_study(write()), tmp_path / "out", data_path=tree, stop=lambda: 15)
+    assert caught.value.signum == 15
     assert not (tmp_path / "out").exists()
 
 
