@@ -31,9 +31,6 @@ __all__ = [
 def of_user(path: str | Path) -> Path:
     """A path whose ~ or ~user stands for a home folder.
 
-    Raises:
-        ValueError: If there is no such user.
-
     Examples:
         >>> of_user("data/images").as_posix()
         'data/images'
@@ -62,17 +59,7 @@ def require_file(path: str | Path) -> None:
 
 
 def read_file(path: str | Path, max_bytes: int) -> bytes:
-    """The content of a regular file, whose size is checked first. A pipe is refused, never waited for.
-
-    Args:
-        path: The file, or a link to one.
-        max_bytes: The largest size that is read.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is a folder, a device, a pipe or a socket, or too large.
-        OSError: If it cannot be read.
-    """
+    """The content of a regular file, see `require_file`; a ValueError if it is larger than so many bytes."""
     require_file(path)
     # Non-blocking: a pipe that took the file's place meanwhile is opened at once, and then refused.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
@@ -92,9 +79,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Its content reaches the disk before the name does. If the block raises, the temporary file is removed and a former
     file of that name stays. Where the name is a link, the file that it leads to is replaced.
-
-    Args:
-        path: The final name; its folder must exist.
 
     Raises:
         FileExistsError: If there is something of that name that is no regular file, such as a folder or a device.
@@ -137,12 +121,6 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder beside `path`, locked, that takes this name when the block ends well; else it is removed.
 
     The block may call `name_folder` earlier; the lock stays. What a killed process left of the same name is removed.
-
-    Args:
-        path: The final name; its folder must exist.
-
-    Raises:
-        OSError: If no folder can be made there, or there is something of that name at the end.
     """
     path = Path(path)
     remove_temporaries(path.parent, path.name)
@@ -157,25 +135,17 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def name_folder(temporary: Path, path: str | Path) -> None:
-    """Give a temporary folder its final name and the permissions of any new folder.
-
-    Raises:
-        OSError: If there is something of that name.
-    """
+    """Give a temporary folder its final name, which nothing may have, and the permissions of any new folder."""
     _set_usual_mode(temporary)
     os.rename(temporary, path)
     _flush_folder(Path(path).parent)
 
 
 def remove_temporaries(folder: Path, name: str | None = None) -> None:
-    """Remove the temporary files and folders that killed processes left in a folder.
+    """Remove what killed processes left half-written in a folder, under this final name or, if None, under any.
 
     Folders of processes that live are locked and stay, as do all where the file system has no locks. Files are removed
     whoever writes them: call it only where no other process writes.
-
-    Args:
-        folder: The folder; it need not exist.
-        name: The final name of what was to be written; any if None.
     """
     for left in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp"):
         if not left.is_dir():
@@ -196,11 +166,7 @@ def _set_usual_mode(path: str | Path) -> None:
 
 
 def _flush(path: str | Path) -> None:
-    """Flush a file or folder to the disk.
-
-    Raises:
-        OSError: If that fails; network file systems report only here that the disk or a quota is full.
-    """
+    """Flush a file or folder to the disk; network file systems report only here that it, or a quota, is full."""
     handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)  # Windows flushes what is writable
     try:
         os.fsync(handle)
@@ -221,16 +187,12 @@ def _flush_folder(folder: Path) -> None:
 def lock_folder(path: str | Path) -> Iterator[bool]:
     """Lock a folder for the block: no other process, and no other block of this one, can lock it.
 
-    The lock stays with a folder that is renamed, and ends with the process. A file system may have no locks.
-
-    Args:
-        path: The folder.
+    The lock stays with a folder that is renamed, and ends with the process.
 
     Yields:
-        Whether it is locked.
+        Whether it is locked; a file system may have no locks.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
         BlockingIOError: If it is locked already.
     """
     if fcntl is None:

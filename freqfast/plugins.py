@@ -35,23 +35,12 @@ def _registered(group: str) -> list[EntryPoint]:
 
 
 def find_plugins(group: str) -> dict[str, EntryPoint]:
-    """The entry points of a group by their names, sorted; nothing is imported.
-
-    Args:
-        group: One of `GROUPS`.
-
-    Raises:
-        ValueError: If the installed packages' metadata cannot be read.
-    """
+    """The entry points of one of the `GROUPS` by their names, sorted; nothing is imported."""
     return {point.name: point for point in _registered(group)}
 
 
 def plugin_versions() -> dict[str, str]:
-    """Versions of the installed packages that register anything for freqfast, by their names; freqfast is left out.
-
-    Raises:
-        ValueError: If the installed packages' metadata cannot be read.
-    """
+    """Versions of the installed packages that register anything for freqfast, by their names; freqfast is left out."""
     packages = {point.dist for group in GROUPS for point in _registered(group) if point.dist is not None}
     versions = {str(package.name): str(package.version) for package in packages}
     versions.pop("freqfast", None)
@@ -59,11 +48,7 @@ def plugin_versions() -> dict[str, str]:
 
 
 def load_plugin(group: str, point: EntryPoint) -> Any:
-    """Import what an entry point names.
-
-    Raises:
-        ValueError: If the import raises anything, or several packages register this name.
-    """
+    """Import what an entry point names; a ValueError if that raises anything, or several packages have the name."""
     what = f"{GROUPS[group]} entry point {point.name!r}"
     packages = sorted(str(other.dist and other.dist.name) for other in _registered(group) if other.name == point.name)
     if len(packages) > 1:
@@ -77,10 +62,8 @@ def load_plugin(group: str, point: EntryPoint) -> Any:
 def import_object(text: str) -> Any:
     """Import what ``package.module:name`` or ``folder/file.py:name`` names. This runs the module's code.
 
-    Modules of the working directory, or of the file's folder, are found too, after those that are installed.
-
-    Raises:
-        ValueError: If importing the module raises anything, or it has no such name.
+    Modules of the working directory, or of the file's folder, are found too, after those that are installed. Whatever
+    the import raises is a ValueError.
 
     Examples:
         >>> import_object("math:tau")
@@ -111,11 +94,7 @@ def _import_file(path: str) -> Any:
 
 @contextmanager
 def importable(module: str) -> Iterator[None]:
-    """Let imports find what lies beside a module, after what is installed.
-
-    Args:
-        module: A file ``folder/file.py``, or the name of a module, which stands for the working directory.
-    """
+    """Let imports find what lies beside ``folder/file.py``, or in the working directory, after what is installed."""
     folder = str(Path(module).resolve().parent) if module.endswith(".py") else ""
     sys.path.append(folder)
     try:

@@ -82,11 +82,7 @@ def read_record(path: str | Path, kind: type[T], *, max_bytes: int = MAX_BYTES, 
 
 
 def write_record(path: str | Path, record: Any) -> None:
-    """Write a record as TOML if the name ends so, else as JSON; whole or not at all.
-
-    Raises:
-        OSError: If the file cannot be written; a former file of that name stays.
-    """
+    """Write a record as TOML if the name ends so, else as JSON; whole or not at all."""
     values = plain(record)
     write_text(path, tomli_w.dumps(values) if Path(path).suffix == ".toml" else json.dumps(values, indent=2) + "\n")
 
@@ -118,11 +114,7 @@ def record_from(values: Any, kind: type[T], where: str = "", *, ignore_unknown: 
 
 
 def record_from_json(text: str | bytes, kind: type[T], where: str = "", *, ignore_unknown: bool = False) -> T:
-    """A record from JSON text, such as the header of another file; see `record_from`.
-
-    Raises:
-        ValueError: As `record_from`; or if the text is no JSON.
-    """
+    """A record from JSON text, such as the header of another file; see `record_from`."""
     content = text.encode() if isinstance(text, str) else text
     return record_from(_from_json(content, where or "the text"), kind, where, ignore_unknown=ignore_unknown)
 
@@ -161,10 +153,8 @@ def check_value(name: str, value: Any, annotation: Any) -> Any:
 def check_fields(record: Any) -> None:
     """Check a frozen dataclass's values against its annotations, and put an integer's float where a float is meant.
 
-    For the ``__post_init__`` of records that are made in Python code too.
-
-    Raises:
-        ValueError: Naming the first field whose value does not fit.
+    For the ``__post_init__`` of records that are made in Python code too. The ValueError names the first that does not
+    fit.
     """
     for field in fields(record):
         try:
@@ -176,15 +166,7 @@ def check_fields(record: Any) -> None:
 
 
 def toml_values(content: bytes, where: str | Path) -> dict[str, Any]:
-    """The values of TOML text.
-
-    Args:
-        content: The text, UTF-8.
-        where: What messages call it, such as the file's name.
-
-    Raises:
-        ValueError: If it is no TOML.
-    """
+    """The values of TOML text, UTF-8, which messages call by a name such as the file's."""
     try:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # also text that is no UTF-8, numbers too long, tables too deep
@@ -226,11 +208,7 @@ def _writer(kind: Any) -> TypeAdapter[Any]:
 
 
 def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
-    """Values as the annotation means them, taken as JSON takes them: a list for a tuple, but no text for a number.
-
-    Raises:
-        ValueError: On one line, beginning with the key.
-    """
+    """Values as the annotation means them, taken as JSON takes them: a list for a tuple, but no text for a number."""
     try:
         text = json.dumps(values)
     except (TypeError, ValueError, RecursionError) as error:

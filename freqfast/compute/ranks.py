@@ -131,19 +131,11 @@ class Ranks:
         return result
 
     def first(self, act: Callable[[], T]) -> T:
-        """What `act` gives on the first rank, which alone calls it, on every rank.
-
-        Raises:
-            Exception: What `act` raised, on the first rank; `RunStoppedError` on the others.
-        """
+        """What `act` gives on the first rank, which alone calls it, on every rank; errors as of `together`."""
         return self.share(self.together(act if self.is_first else lambda: None))  # type: ignore[return-value]
 
     def in_turn(self, act: Callable[[], T]) -> T:
-        """What `act` gives on this rank; the first one is done before the others begin, who find what it has cached.
-
-        Raises:
-            Exception: As `together`.
-        """
+        """What `act` gives on this rank; the first one is done before the others begin, who find what it has cached."""
         if self.is_first:
             result = self.together(act)
             self.together(lambda: None)

@@ -84,32 +84,17 @@ class RunDirectory:
         return self.report.is_file()
 
     def read_recipe(self) -> Recipe:
-        """The run's recipe.
-
-        Raises:
-            FileNotFoundError: If this is no run directory.
-            ValueError: If the file is corrupt.
-        """
+        """The run's recipe; a FileNotFoundError if this is no run directory."""
         if not self.is_started:
             raise FileNotFoundError(f"{self.path} is no run directory: {self.recipe.name} is missing")
         return Recipe.read(self.recipe)
 
     def read_environment(self) -> Environment:
-        """The run's environment.
-
-        Raises:
-            FileNotFoundError: If this is no run directory.
-            ValueError: If the file is corrupt.
-        """
+        """The run's environment."""
         return read_record(self.environment, Environment, ignore_unknown=True)
 
     def read_report(self) -> RunReport:
-        """What the run found.
-
-        Raises:
-            FileNotFoundError: If this is no finished run.
-            ValueError: If the file is corrupt.
-        """
+        """What the run found; a FileNotFoundError if this is no finished run."""
         try:
             return read_record(self.report, RunReport, ignore_unknown=True)
         except FileNotFoundError:
@@ -119,12 +104,7 @@ class RunDirectory:
 
     @contextmanager
     def created(self, recipe: Recipe, environment: Environment) -> Iterator[None]:
-        """Make the directory appear with recipe and environment already inside, locked while the block lasts.
-
-        Raises:
-            FileExistsError: If there is something of that name.
-            OSError: If no directory can be made there.
-        """
+        """Make the directory appear with recipe and environment already inside, locked while the block lasts."""
         with ExitStack() as stack:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,12 +124,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the directory from other processes, without what a killed one left half-written.
-
-        Raises:
-            FileNotFoundError: If there is no such directory.
-            BlockingIOError: If another process works on it.
-        """
+        """Keep the directory from other processes, without what a killed one left half-written."""
         with lock_folder(self.path):
             for folder in (self.path, self.checkpoints):
                 remove_temporaries(folder)

@@ -41,9 +41,6 @@ def list_recipes() -> dict[str, Recipe]:
     """All recipes by name, from the entry points ``freqfast.recipes``.
 
     Warns of each entry point that cannot be imported or is no recipe.
-
-    Raises:
-        ValueError: If the installed packages' metadata cannot be read.
     """
     recipes, problems = _all_recipes()
     for problem in problems:
@@ -76,9 +73,6 @@ def load_recipe(spec: str) -> Recipe:
     """A recipe that a user names: a registered one, or ``package.module:recipe``.
 
     The latter is imported and so runs code, by design: never for a name that comes from a file.
-
-    Raises:
-        ValueError: As `find_recipe`; or if the module cannot be imported or has no such recipe.
     """
     if ":" not in spec:
         return find_recipe(spec)

@@ -60,8 +60,7 @@ def published_path(study_file: str | Path) -> Path:
 def write_results(path: str | Path, results: StudyResults) -> None:
     """Write a result file, whole or not at all.
 
-    It holds the study's title, description and baseline; under ``table`` the summary of each arm; under ``runs`` each
-    `ResultRow` (those that the study leaves out after the others); and failures and notes. Arms and runs have a line
+    Under ``runs`` it has each `ResultRow`, those that the study leaves out after the others. Arms and runs have a line
     each, so that a version control's differences show what is new.
 
     Args:

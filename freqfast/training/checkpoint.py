@@ -105,11 +105,7 @@ class CheckpointPolicy:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run; the folder appears with the first.
-
-    Args:
-        path: The folder; its parent must exist.
-    """
+    """The checkpoints of one run, in a folder that appears with the first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,16 +115,7 @@ class CheckpointFolder:
         return sorted(self.path.glob("[0-9]*.safetensors"))
 
     def save(self, header: CheckpointHeader, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint and remove those that are no longer among the last.
-
-        Args:
-            header: What it tells of itself.
-            state: What `pack` takes, by name.
-
-        Raises:
-            OSError: If it cannot be written; the earlier ones stay.
-            TypeError: If a value is none that `pack` takes.
-        """
+        """Write a checkpoint of what `pack` takes, by name, and remove those that are no longer among the last."""
         tensors: dict[str, Tensor] = {}
         text = json.dumps(pack(state, tensors))
         content = save(tensors, {"freqfast": record_to_json(header), "state": text})
@@ -140,15 +127,9 @@ class CheckpointFolder:
             file.unlink(missing_ok=True)
 
     def load(self) -> tuple[CheckpointHeader, dict[str, Any]] | None:
-        """Header and state of the last checkpoint.
+        """Header and state of the last checkpoint; None if there are none.
 
         If it cannot be read it is removed with a warning, and the one before is taken.
-
-        Returns:
-            None if there are no checkpoints.
-
-        Raises:
-            ValueError: If there are checkpoints and none can be read.
         """
         files, unreadable = self.files(), []
         for file in reversed(files):
@@ -170,12 +151,7 @@ class CheckpointFolder:
 
 
 def read_checkpoint(path: Path) -> tuple[CheckpointHeader, dict[str, Any]]:
-    """Header and state of a checkpoint, verified. Nothing in it is executed.
-
-    Raises:
-        ValueError: If the file cannot be read, its content does not have the hash in its name, or it is no checkpoint
-            of this version.
-    """
+    """Header and state of a checkpoint, verified by the hash in its name. Nothing in it is executed."""
     try:
         content = read_file(path, _MAX_BYTES)
     except OSError as error:
@@ -198,9 +174,6 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         value: See the module's docstring; dictionaries may have keys that are no strings.
         tensors: Takes the tensors, by the names that the JSON refers to. They are copies, on the CPU.
         name: Name of the value.
-
-    Raises:
-        TypeError: If the value or a part of it is of another type.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -229,12 +202,7 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `pack` was given, tuples as lists.
-
-    Raises:
-        KeyError: If a tensor is missing.
-        ValueError: If a tensor's memory layout is not one.
-    """
+    """What `pack` was given, tuples as lists."""
     if isinstance(packed, list):
         return [unpack(item, tensors) for item in packed]
     if not isinstance(packed, dict):

@@ -25,7 +25,7 @@ from freqfast.plugins import plugin_versions
 from freqfast.runs.environment import Cuda, DataOrigin, Environment, Git
 from freqfast.runs.recipe import Recipe
 
-__all__ = ["describe_environment", "threads"]
+__all__ = ["describe_environment", "processor_name", "threads"]
 
 _PACKAGES = (
     "fastai", "fastcore", "h5py", "numpy", "pillow", "safetensors", "scikit-image", "scikit-learn", "scipy", "torch",
@@ -41,18 +41,15 @@ def describe_environment(
     precision: str,
     command: str | None = None,
 ) -> Environment:
-    """The environment of a run that starts here and now.
+    """The environment of a run that starts here and now; see `freqfast.training.run_recipe` for the arguments.
 
     Args:
         recipe: What is run.
         data: The data as loaded, before any of it is held out.
         data_path: Where it was found, as the user said.
-        device: Where to train; fastai's default device if None.
-        precision: "auto", which is decided here, once for the run, "bfloat16" or "float32".
-        command: The shell command that starts the run, if one does.
-
-    Raises:
-        ValueError: If the device is not there or the precision unknown.
+        device: Where to train.
+        precision: That of the recipe, or of the run's start; "auto" is decided here, once for the run.
+        command: The shell command that starts the run.
     """
     place = torch.device(default_device()) if device is None else resolve_device(device)
     on_gpu, ranks = place.type == "cuda", current_ranks()
@@ -61,7 +58,7 @@ def describe_environment(
         git=_git_state(),
         python=platform.python_version(),
         platform=platform.platform(),
-        processor=_processor(),
+        processor=processor_name(),
         instructions=torch.backends.cpu.get_cpu_capability() + (", AMX" if cpu_has_amx() else ""),
         gpu=torch.cuda.get_device_name(place) if on_gpu else None,
         cuda=Cuda(torch.version.cuda, torch.backends.cudnn.version()) if on_gpu else None,
@@ -93,7 +90,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """The CPU's name, where the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -55,14 +55,7 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
 
 
 def try_settings(recipe: Recipe) -> None:
-    """Build a recipe's model and callbacks without any data, so that what does not fit is refused before it is loaded.
-
-    Raises:
-        ValueError: As `build_learner`.
-
-    Examples:
-        >>> try_settings(Recipe("wide", model_options={"width": 16}))
-    """
+    """Build a recipe's model and callbacks without any data, so that what does not fit is refused before that."""
     callbacks = build_callbacks(recipe)
     model = try_model(recipe.model, recipe.model_options)
     Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)

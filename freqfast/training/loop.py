@@ -75,9 +75,6 @@ class FitKeeper:
         position: Epochs done and batches of the next one done.
         saved: The last position that was saved or loaded; None before there is one.
         seconds: Time that the fit has taken, over all processes that worked on it.
-
-    Raises:
-        ValueError: If there are checkpoints and none can be read, or the last is of another run.
     """
 
     def __init__(
@@ -216,9 +213,6 @@ class FitKeeper:
 class DivergenceWatch(Callback):
     """Ends a fit at the first loss that is not finite, on any rank, before it can reach the weights.
 
-    Args:
-        ranks: The processes that train together.
-
     Attributes:
         found: Where and what; None while all is well.
     """
@@ -245,11 +239,7 @@ def _copied(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_finite(learn: Learner) -> None:
-    """No checkpoint may hold what cannot be trained on.
-
-    Raises:
-        FloatingPointError: If a weight or a buffer is not finite.
-    """
+    """Raise a FloatingPointError if a weight or a buffer is not finite: no checkpoint may hold that."""
     for name, tensor in unwrap(learn.model).state_dict().items():
         if not torch.as_tensor(tensor).isfinite().all():
             raise FloatingPointError(f"in epoch {learn.epoch + 1}, step {learn.train_iter}: {name} is not finite")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from freqfast import __version__
-from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.corruptions import available
 from freqfast.data import ImageData
 from freqfast.models.classifier import Classifier, hash_weights
@@ -26,19 +25,19 @@ from freqfast.training.preparation import PreparedRun
 __all__ = ["source_of_run", "write_outcome"]
 
 
-def write_outcome(
-    prepared: PreparedRun, seconds: float, progress: Progress | None = None, ranks: Ranks = ALONE
-) -> None:
-    """Write ``model.safetensors``, ``spectra.h5`` and, after the evaluation, ``evaluation.json`` and ``report.json``.
+def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> None:
+    """Write the model, its spectra and, after the evaluation, this and the report of a run that was trained.
+
+    All ranks evaluate, each some of the cells; the first one writes.
 
     Args:
-        prepared: The run, trained.
+        prepared: The run.
         seconds: What the training took.
         progress: Called as ``progress(done, total, message)``.
-        ranks: The processes that evaluate together, each some of the cells; the first one writes.
     """
+    ranks = prepared.ranks
     if not ranks.is_first:
-        _evaluate(prepared, None, ranks)
+        _evaluate(prepared, None)
         ranks.wait()
         return
     started = time.monotonic()
@@ -56,7 +55,7 @@ def write_outcome(
         provenance=_provenance(recipe, prepared.environment),
     )
     write_spectra(directory.spectra, spectra)
-    result = _evaluate(prepared, progress, ranks)
+    result = _evaluate(prepared, progress)
     result.save(directory.evaluation)
     values = {
         "schema": 1,
@@ -98,19 +97,15 @@ def _provenance(recipe: Recipe, environment: Environment) -> dict[str, str | int
 def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> CellSource:
     """What runs of a recipe are evaluated on: all test images clean, and the recipe's ``test_images`` corrupted.
 
-    The corruptions' seed is the same for every run, so that runs are compared on the same images.
-
-    Args:
-        recipe: The recipe.
-        data: Its data; the test images are evaluated on, those held out under a seed of their own.
-        corruptions: Names, see `freqfast.corruptions`.
+    The corruptions' seed is the same for every run, so that runs are compared on the same images; images that are held
+    out have a seed of their own.
     """
     sample = data.test.head(recipe.test_images or None)
     source = corrupted_source(sample, corruptions, seed=1 if recipe.holdout else 0)
     return replace(source, clean=data.test)
 
 
-def _evaluate(prepared: PreparedRun, progress: Progress | None, ranks: Ranks) -> CorruptionResult:
+def _evaluate(prepared: PreparedRun, progress: Progress | None) -> CorruptionResult:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here."""
     learn = prepared.learn
     classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
@@ -120,7 +115,7 @@ def _evaluate(prepared: PreparedRun, progress: Progress | None, ranks: Ranks) ->
         return evaluate_cell(classifier, source.cell(key))
 
     outcomes = {}
-    for key, found in zip(source.keys, ranks.map(measure, source.keys), strict=True):
+    for key, found in zip(source.keys, prepared.ranks.map(measure, source.keys), strict=True):
         outcomes[key] = found
         if progress:
             progress(len(outcomes), len(source.keys), key_text(key))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from freqfast.compute.ranks import current_ranks
+from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.corruptions import plugin_corruptions, try_corruptions
 from freqfast.data import ImageData, load_data
 from freqfast.models.file import StoredModel, check_readable
@@ -19,6 +19,7 @@ from freqfast.records import differences
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Environment, environment_differences
 from freqfast.runs.recipe import Recipe, differing_fields
+from freqfast.training.checkpoint import Origin
 from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, filter_proportion, model_spec, try_settings
 from freqfast.training.loop import ResumableLearner
@@ -37,6 +38,7 @@ class PreparedRun:
         data: Its data; images that the recipe holds out replace the test images.
         learn: Its Learner, untrained.
         before: The frequency proportion of the untrained model.
+        ranks: The processes that train and evaluate it together.
     """
 
     recipe: Recipe
@@ -45,6 +47,13 @@ class PreparedRun:
     data: ImageData
     learn: ResumableLearner
     before: list[float]
+    ranks: Ranks
+
+    @property
+    def origin(self) -> Origin:
+        """What its checkpoints are made by."""
+        start = self.environment
+        return Origin(start.recipe_sha256, start.data.sha256, start.threads, start.precision)
 
     @property
     def stored(self) -> StoredModel:
@@ -64,6 +73,8 @@ def prepare_run(
 ) -> PreparedRun:
     """Load a run's data and build its Learner; for a resumed run, check that the data is that of its start.
 
+    See `freqfast.training.run_recipe` for the arguments, and for what is refused.
+
     Args:
         recipe: What is run.
         directory: Where.
@@ -73,11 +84,6 @@ def prepare_run(
         device: Where to train, in place of the one in `start`.
         command: The shell command that starts the run.
         progress: Called as ``progress(done, total, message)``.
-
-    Raises:
-        FileNotFoundError: If the data is not there.
-        ValueError: If the recipe, the data, the device or the number of ranks does not fit, or a corruption of another
-            package fails.
     """
     ranks = current_ranks()
     if start is not None:
@@ -115,19 +121,15 @@ def prepare_run(
         learn = build_learner(chosen, data, ranks.device(environment.device), path=directory.path)
         if ranks.count > 1:
             split_training(learn, ranks, recipe)
-        prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn))
+        prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn), ranks)
         check_readable(prepared.stored)
     return prepared
 
 
 def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
-    """The recipe of a run, if it may go on with the one that is given.
+    """The recipe of a run, if it may go on with the one that is given and its file is as it was at the start.
 
     Names and descriptions only tell what a recipe is for, and may differ; the run keeps its own.
-
-    Raises:
-        FileNotFoundError: If there is no run.
-        ValueError: If a value differs, naming the first, or the recipe's file was changed since the start.
     """
     stored = directory.read_recipe()
     names = differing_fields(stored, given)
@@ -147,11 +149,7 @@ def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
 
 
 def _place_of(start: Environment) -> str | None:
-    """Where the data of a run was found at its start; None if no place was named.
-
-    Raises:
-        FileNotFoundError: If nothing is there any more.
-    """
+    """Where the data of a run was found at its start, and still is; None if no place was named."""
     place = start.data.path
     if place is not None and not os.path.exists(place):
         raise FileNotFoundError(f"{place}, where the run's data was, does not exist; say by data_path where it is now")
@@ -159,11 +157,7 @@ def _place_of(start: Environment) -> str | None:
 
 
 def _check_data(start: Environment, now: Environment, directory: RunDirectory) -> None:
-    """Refuse other data than that of the start.
-
-    Raises:
-        ValueError: If the data has changed; it names the files that were written since.
-    """
+    """Refuse other data than that of the start, naming the files that were written since."""
     if now.data.sha256 == start.data.sha256:
         return
     place = now.data.path

@@ -49,11 +49,7 @@ class RankTrainer(DistributedTrainer):
 
 
 def split_training(learn: Learner, ranks: Ranks, recipe: Recipe) -> None:
-    """Give a rank its part of each batch, and random numbers of its own.
-
-    Raises:
-        ValueError: If the batch cannot be split evenly, or there are fewer validation images than ranks.
-    """
+    """Give a rank its part of each batch, and random numbers of its own."""
     if recipe.batch_size % ranks.count:
         raise ValueError(
             f"a batch_size of {recipe.batch_size} cannot be split evenly over {ranks.count} ranks; choose a multiple"

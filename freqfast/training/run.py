@@ -18,7 +18,7 @@ from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_pro
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import Run, load_run
-from freqfast.training.checkpoint import CheckpointPolicy, Origin
+from freqfast.training.checkpoint import CheckpointPolicy
 from freqfast.training.environment import threads
 from freqfast.training.learner import fit_recipe
 from freqfast.training.loop import DivergenceWatch, FitKeeper
@@ -107,24 +107,14 @@ def run_recipe(
         chosen, environment = start  # which the others take from the first one
         prepared = ranks.together(lambda: first or prepare_run(chosen, directory, environment, data_path))
         policy = policy or CheckpointPolicy()
-        keeper = FitKeeper(directory, _origin(prepared), policy, stop, lambda: check_readable(prepared.stored), ranks)
+        keeper = FitKeeper(directory, prepared.origin, policy, stop, lambda: check_readable(prepared.stored), ranks)
         log = log if log is not None and ranks.is_first else (lambda line: None)
         log(_first_line(prepared))
         with ranks.leaving_on_error(), _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
-            _fit(prepared, keeper, progress, log, ranks)
+            _fit(prepared, keeper, progress, log)
             log(f"trained in {timedelta(seconds=round(keeper.seconds))}; evaluating clean and corrupted images")
-            write_outcome(prepared, keeper.seconds, watched, ranks)
+            write_outcome(prepared, keeper.seconds, watched)
         return _finished(directory, ranks)
-
-
-def _origin(prepared: PreparedRun) -> Origin:
-    environment = prepared.environment
-    return Origin(
-        recipe_sha256=environment.recipe_sha256,
-        data_sha256=environment.data.sha256,
-        threads=environment.threads,
-        precision=environment.precision,
-    )
 
 
 def _first_line(prepared: PreparedRun) -> str:
@@ -134,13 +124,10 @@ def _first_line(prepared: PreparedRun) -> str:
     return f"{recipe.name or 'training'}: {epochs} of {len(prepared.learn.dls.train)} steps on {where}"
 
 
-def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, log: Log, ranks: Ranks) -> None:
-    """Train from the last checkpoint to the end.
-
-    Raises:
-        FloatingPointError: If the training diverges.
-    """
-    learn, watch = prepared.learn, DivergenceWatch(ranks)
+def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, log: Log) -> None:
+    """Train from the last checkpoint to the end; a FloatingPointError if the training diverges."""
+    learn, ranks = prepared.learn, prepared.ranks
+    watch = DivergenceWatch(ranks)
     learn.keeper = keeper
     extra: list[Callback] = [watch, EpochLog(log)]
     if progress is not None:

@@ -27,13 +27,10 @@ _COUNTERS = ("train_iter", "pct_train")  # of the Learner
 
 
 def training_state(learn: Learner) -> dict[str, Any]:
-    """All that the next step depends on, for `freqfast.training.checkpoint.pack`.
+    """All that the next step of a Learner in a fit depends on, for `freqfast.training.checkpoint.pack`.
 
     Weights and buffers, the optimizer, the Learner's counters, the callbacks (see `freqfast.training.checkpoint`), and
     the generators of Python, NumPy, torch and the loaders. Nothing is drawn from these.
-
-    Args:
-        learn: A Learner in a fit, between two steps or two epochs.
     """
     return {
         "model": dict(unwrap(learn.model).state_dict()),
@@ -52,11 +49,7 @@ def changing_state(learn: Learner) -> dict[str, Any]:
 
 
 def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
-    """Put a Learner into the state that `training_state` took; it must be built alike, and in a fit.
-
-    Raises:
-        ValueError: If the state is of another training.
-    """
+    """Put a Learner that is built alike, and in a fit, into the state that `training_state` took."""
     try:
         unwrap(learn.model).load_state_dict(state["model"])  # copies: layouts in memory stay as the model was built
         learn.opt.load_state_dict(state["optimizer"])
