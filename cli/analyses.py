@@ -236,8 +236,8 @@ def _measure(
         own = own | {"share": ranks.map}
     with interruptible(), progress_bar() as progress:
         if files.reads(data):
-            sample, classes, _ = files.read(data, limit, progress)
-            name, sha256 = Path(data or "").resolve().name, hash_images(sample)
+            sample, classes, name, _ = files.read(data, limit, progress)
+            sha256 = hash_images(sample)
         else:
             loaded = ranks.in_turn(lambda: load_run_data(run, data, progress))
             sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)

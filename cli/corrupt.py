@@ -1,7 +1,7 @@
 """`freqfast corrupt`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.command import complete_corruption, option
@@ -117,8 +117,7 @@ def corrupt(
             check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, limit, frost_dir)
             in_files = show is None and files.reads(source)
             if in_files:
-                images, classes, notes = files.read(source, limit, progress)
-                name = Path(source).resolve().name
+                images, classes, name, notes = files.read(source, limit, progress)
             else:
                 data = ranks.in_turn(lambda: load_place(source, progress))
                 images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
@@ -128,21 +127,10 @@ def corrupt(
                 _draw(show, images.images, image, names, severities, seed, frost_dir, taken)
                 say(f"{show}: contact sheet of {name}")
             what = f"{len(images)} images of {name}, corruptions: {len(set(names))}, severities: {len(set(severities))}"
+            options: dict[str, Any] = {"source": name, "frost_dir": frost_dir, "table": taken, "progress": progress}
+            options |= {"writes": ranks.is_first}
             if out is not None and tree:
-                written = write_tree(
-                    out,
-                    images,
-                    classes,
-                    names,
-                    severities,
-                    seed,
-                    source=name,
-                    frost_dir=frost_dir,
-                    table=taken,
-                    progress=progress,
-                    share=ranks.map,
-                    writes=ranks.is_first,
-                )
+                written = write_tree(out, images, classes, names, severities, seed, share=ranks.map, **options)
                 say(f"{out}: {what}, parameters: {taken}; files written: {written}")
             elif out is not None:
                 done = write_archive(
@@ -151,14 +139,10 @@ def corrupt(
                     names,
                     severities,
                     seed,
-                    source=name,
                     classes=classes,
                     limit=None if in_files else limit,
-                    frost_dir=frost_dir,
-                    table=taken,
-                    progress=progress,
                     share=lambda act, jobs: ranks.map(act, ranks.share(jobs)),  # of the files that the first one lacks
-                    writes=ranks.is_first,
+                    **options,
                 )
                 for file, fault in done.damaged.items():
                     say(f"{out / file} was damaged ({fault}) and has been made anew")

@@ -41,10 +41,6 @@ def present(
 
     Hours of work may be in the result, so whatever fails, all is done that can be done without it. If corruptions were
     chosen, only those of them that were not measured are said to be missing.
-
-    Raises:
-        ValueError: If the baseline was measured on other images; all else is written and printed.
-        OSError: If a file cannot be written; the report is printed.
     """
     from freqfast.cli.rows import write_csv
 
@@ -139,13 +135,14 @@ def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]
 
     clean = result.outcomes.get(CLEAN)
     means = [name for name in _MEANS if result.is_full(MEANS[name]) or set(MEANS[name]) <= set(asked)]
-    lines = [_mean_line("clean", result.clean, clean.interval if clean else None)]
+    lines = [f"clean: {accuracy_text(result.clean, clean.interval if clean else None)}"]
     for name in means:
-        lines.append(_mean_line(_LABELS.get(name, name), result.mean(MEANS[name]), result.interval(MEANS[name])))
+        told = accuracy_text(result.mean(MEANS[name]), result.interval(MEANS[name]))
+        lines.append(f"{_LABELS.get(name, name)}: {told}")
     if result.accuracy:
         if all(result.mean() != result.mean(MEANS[name]) for name in means):
-            lines.append(_mean_line("mean over all measured", result.mean()))
-        lines.append(_mean_line("calibration error (ECE), mean over all measured", result.mean_ece))
+            lines.append(f"mean over all measured: {accuracy_text(result.mean())}")
+        lines.append(f"calibration error (ECE), mean over all measured: {accuracy_text(result.mean_ece)}")
     if families := result.families:
         told = ", ".join(f"{family} {percent(value)} %" for family, value in families.items())
         lines.append(f"by family: {told}")
@@ -153,10 +150,6 @@ def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]
         mce, relative = (percent(value) for value in alexnet)
         lines.append(f"over AlexNet's errors on ImageNet-C: mCE {mce} %, relative mCE {relative} %")
     return lines
-
-
-def _mean_line(label: str, value: float | None, interval: tuple[float, float] | None = None) -> str:
-    return f"{label}: {accuracy_text(value, interval)}"
 
 
 def _comparison_lines(comparison: "Comparison") -> list[str]:

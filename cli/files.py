@@ -20,11 +20,7 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def check_exists(path: str | Path, kind: str) -> None:
-    """Refuse a path where nothing is, before the packages that would read it are imported.
-
-    Raises:
-        FileNotFoundError: If nothing is there; it says which kind of thing to name.
-    """
+    """Refuse a path where nothing is, before the packages that would read it are imported; says what to name."""
     if not os.path.lexists(path):
         raise FileNotFoundError(f"{path} does not exist; name {kind}")
 
@@ -33,10 +29,6 @@ def check_data(place: str | Path | None) -> None:
     """Refuse data that is neither there nor has a name, before the packages that would read it are imported.
 
     A name that is a folder's too is the data set's, which a line tells; a `Path` is no name.
-
-    Raises:
-        FileNotFoundError: If nothing is there.
-        ValueError: If its path begins with ~user, and there is no such user.
     """
     if place is not None and str(place) not in ("cifar10", "photos", *find_plugins("data")):
         check_exists(of_user(place), "cifar10, photos, or an archive or a folder of images")
@@ -45,11 +37,7 @@ def check_data(place: str | Path | None) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse the path of a folder that cannot be made or written to, before there is anything to write.
-
-    Raises:
-        OSError: If it is no folder, or what lies above it is none or cannot be written to.
-    """
+    """Refuse the path of a folder that cannot be made or written to, before there is anything to write."""
     above = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not above.is_dir():
         raise NotADirectoryError(f"{path} cannot be made, since {above} is no folder; choose another path")
@@ -70,10 +58,6 @@ def check_output(
         formats: What its name may end in; by default anything.
         replaces: Reads what may be replaced, and raises ValueError of anything else that is there; by default all may.
         kind: What that is, in words.
-
-    Raises:
-        ValueError: If its name ends otherwise.
-        OSError: If it is a folder, something else is there, or nothing can be written there.
     """
     if path is None:
         return
@@ -93,11 +77,7 @@ def check_output(
 
 
 def write(path: Path | None, make: Callable[[Path], None]) -> None:
-    """Make a file if one is wanted.
-
-    Raises:
-        OSError: If it cannot be written; the message names the file.
-    """
+    """Make a file if one is wanted; the OSError of one that cannot be written names it."""
     if path is None:
         return
     try:
@@ -107,11 +87,7 @@ def write(path: Path | None, make: Callable[[Path], None]) -> None:
 
 
 def save_figure(path: Path, figure: "Figure", dpi: float | str = 200) -> None:
-    """Save a figure, whole or not at all, in the format of the name's ending; dpi may be "figure" for its own.
-
-    Raises:
-        OSError: If it cannot be written; the message names the file.
-    """
+    """Save a figure, whole or not at all, in the format of the name's ending; dpi may be "figure" for its own."""
 
     def save(path: Path) -> None:
         with replacing(path) as temporary:

@@ -103,8 +103,8 @@ class FileOptions(NamedTuple):
 
     def read(
         self, folder: str | None, limit: int | None, progress: "Progress"
-    ) -> tuple["ImageSet", tuple[str, ...], list[str]]:
-        """The images of a folder, the names of their classes, and notes on those left out."""
+    ) -> tuple["ImageSet", tuple[str, ...], str, list[str]]:
+        """The images of a folder, the names of their classes, the folder's own, and notes on images left out."""
         from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
 
         if folder is None:
@@ -112,10 +112,10 @@ class FileOptions(NamedTuple):
                 "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
             )
         images, classes = list_images(folder, self.resize, self.crop, self.labels, self.interpolation or "bilinear")
-        images = images.head(limit)
+        images, name = images.head(limit), Path(folder).resolve().name
         files = images.images
         if not self.skip_bad or not isinstance(files, ImageFiles):
-            return images, classes, []
+            return images, classes, name, []
         faults = find_corrupt_files(files, progress)
         sound = [row for row in range(len(files)) if row not in faults]
         if not sound:
@@ -123,7 +123,7 @@ class FileOptions(NamedTuple):
         notes = [*faults.values(), f"left out: {len(faults)} of {len(files)} images"] if faults else []
         import numpy as np
 
-        return images.take(np.array(sound)), classes, notes
+        return images.take(np.array(sound)), classes, name, notes
 
     def read_both(self, folder: str | None, class_list: Path | None) -> "ImageData":
         """The training and test images of a folder, of the classes of a list if there is one."""
@@ -164,7 +164,7 @@ def stored_tree(
     if data is None:
         return source, notes
     whole, told = files.for_network(network, data)
-    clean, classes, left = whole.read(data, limit, progress)
+    clean, classes, _, left = whole.read(data, limit, progress)
     if classes != source.classes:
         raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
     return replace(source, clean=clean), notes + told + left
@@ -189,8 +189,7 @@ def corrupted_test_set(
 
     runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
     if files.reads(place):
-        images, classes, notes = files.read(place, limit, progress)
-        name = Path(place or "").resolve().name
+        images, classes, name, notes = files.read(place, limit, progress)
     else:
         data = load_run_data(run, place, progress)
         images, classes, name, notes = data.test.head(limit), data.classes, data.name, []

@@ -24,14 +24,7 @@ _SHOW_CURSOR = b"\x1b[?25h"  # progress bars hide it, and a process that the sys
 
 @contextmanager
 def interruptible(message: str = "interrupted") -> Iterator[None]:
-    """Let Ctrl-C or SIGTERM end the command with one line on stderr.
-
-    Args:
-        message: The line; it says what becomes of the work.
-
-    Raises:
-        typer.Exit: 130 after Ctrl-C, 143 after SIGTERM.
-    """
+    """Let Ctrl-C (exit code 130) or SIGTERM (143) end the command with this line on stderr."""
     came = int(signal.SIGINT)
 
     def terminate(number: int, frame: FrameType | None) -> None:

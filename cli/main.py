@@ -13,7 +13,7 @@ from freqfast.cli.evaluate import evaluate
 from freqfast.cli.finetune import finetune
 from freqfast.cli.interrupts import lasting_streams
 from freqfast.cli.models import models
-from freqfast.cli.ranks import one_voice, share_out
+from freqfast.cli.ranks import end_idle_ranks, first_rank_prints
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
 from freqfast.cli.rerun import rerun
@@ -59,13 +59,13 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    share_out(context.invoked_subcommand)
+    end_idle_ranks(context.invoked_subcommand)
 
 
 def main() -> None:
     """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
     keep_freed_memory()
-    with one_voice(), lasting_streams():
+    with first_rank_prints(), lasting_streams():
         code = _run()
     sys.exit(code)
 
@@ -96,11 +96,7 @@ def _run() -> Any:
 
 
 def _check_utf8() -> None:
-    """Refuse, before any work, names that no record can hold.
-
-    Raises:
-        ValueError: If a word, the working directory or a place in the environment is not UTF-8.
-    """
+    """Refuse, before any work, names that no record can hold, which are not UTF-8."""
     places = {name: os.environ.get(name, "") for name in ("FREQFAST_DATA", "FREQFAST_CACHE")}
     places |= {"the working directory": os.getcwd()}
     for name, text in [*(("", word) for word in sys.argv[1:]), *places.items()]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from freqfast.models.sources import SourcedModel
 
 __all__ = [
-    "COLLECTIONS",
     "KINDS",
     "SOURCES",
     "Classes",
@@ -37,7 +36,6 @@ SOURCES = (
     "file.py:callable"
 )
 KINDS = f"{SOURCES[0].upper()}{SOURCES[1:]} (imported and called: it runs code, so name what you trust)."
-COLLECTIONS = {"c": "CIFAR-10-C's 19", "bar": "CIFAR-10-C-bar's 10"}
 Collection = Literal["c", "bar"]
 _model_option = partial(typer.Option, rich_help_panel="Model")
 Weights = Annotated[
@@ -113,22 +111,13 @@ def given(context: typer.Context, names: Set[str]) -> list[str]:
 
 
 def refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
-    """Raise if any of these parameters was given.
-
-    Raises:
-        ValueError: If so.
-    """
+    """Raise a ValueError if any of these parameters was given."""
     if found := given(context, names):
         raise ValueError(f"{reason}; leave out {', '.join(found)}")
 
 
 def check_model(context: typer.Context, *models: str) -> None:
-    """Raise if a model is not there, or none is built with the number of classes that was given.
-
-    Raises:
-        FileNotFoundError: If one is not there.
-        ValueError: If the zoo has it not, or all have their classes.
-    """
+    """Refuse a model that is not there, and a number of classes where none of the models is built with it."""
     from freqfast.models.zoo import PREFIX, network_path
 
     for model in models:
@@ -143,10 +132,6 @@ def check_model(context: typer.Context, *models: str) -> None:
 
 
 def refuse_frost_dir(frost_dir: Path | None, corruptions: Iterable[str]) -> None:
-    """Raise if the frost photographs are named but none of the corruptions needs them.
-
-    Raises:
-        ValueError: If so.
-    """
+    """Raise a ValueError if the frost photographs are named but none of the corruptions needs them."""
     if frost_dir is not None and "frost" not in corruptions:
         raise ValueError("frost is not among the corruptions; leave out --frost-dir")

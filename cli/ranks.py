@@ -6,19 +6,19 @@ from contextlib import contextmanager
 
 import typer
 
-__all__ = ["is_shared", "one_voice", "share_out"]
+__all__ = ["end_idle_ranks", "first_rank_prints", "has_several_ranks"]
 
-_OF_THE_FIRST = {"recipes", "models", "spectra", "show", "report", "merge", None}
-_ALONE = {
+_FOR_ONE_RANK = {"recipes", "models", "spectra", "show", "report", "merge", None}
+_REFUSED = {
     "study": "a study starts the processes of its runs itself; call it without torchrun, such as with --slurm gpus=4",
     "finetune": "finetune trains in one process; call it without torchrun",
 }
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
+def first_rank_prints() -> Iterator[None]:
     """Let the first rank alone print; of the others a traceback, which nobody has foreseen, is seen as well."""
-    if not is_shared() or os.environ.get("RANK") == "0":
+    if not has_several_ranks() or os.environ.get("RANK") == "0":
         yield
         return
     streams = (1, 2)
@@ -34,27 +34,19 @@ def one_voice() -> Iterator[None]:
         raise
 
 
-def share_out(command: str | None) -> None:
-    """End all ranks but the first where a command is not shared; analyses see to that themselves.
-
-    Args:
-        command: Its name; None for an option alone.
-
-    Raises:
-        ValueError: If the command is not for several ranks.
-        typer.Exit: On a rank without work.
-    """
-    if not is_shared() or command not in _OF_THE_FIRST | _ALONE.keys():
+def end_idle_ranks(command: str | None) -> None:
+    """End all ranks but the first where a command (None: an option alone) is not shared; analyses do so themselves."""
+    if not has_several_ranks() or command not in _FOR_ONE_RANK | _REFUSED.keys():
         return
     from freqfast.compute.ranks import current_ranks
 
     ranks = current_ranks()
-    if ranks.count > 1 and command in _ALONE:
-        raise ValueError(_ALONE[command])
+    if ranks.count > 1 and command in _REFUSED:
+        raise ValueError(_REFUSED[command])
     if not ranks.is_first:
         raise typer.Exit
 
 
-def is_shared() -> bool:
+def has_several_ranks() -> bool:
     """Whether there may be several ranks; only then is it worth importing torch to know."""
     return os.environ.get("WORLD_SIZE", "1") != "1"

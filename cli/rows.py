@@ -17,29 +17,15 @@ PAIRED = ("difference", "only_model", "only_baseline", "p")
 
 
 def cell_rows(result: CorruptionResult, comparison: Comparison | None = None) -> list[dict[str, Any]]:
-    """One row a cell, the clean one (severity 0) first if it was measured.
+    """One row a cell, the clean one (severity 0) first if it was measured; all but the counts are fractions.
 
-    Args:
-        result: What to tabulate.
-        comparison: Adds the columns of `PairedCell`, empty for cells that the baseline lacks.
-
-    Returns:
-        Rows by column: ``corruption``, ``severity``, ``family`` (empty for those of no family), ``images``, ``right``,
-        ``accuracy``, ``low`` and ``high`` of its 95 % Wilson interval, ``ece``. All but the counts are fractions.
+    A comparison adds the columns of `PairedCell`, empty for cells that the baseline lacks.
     """
     family_of = {name: family for family, names in FAMILIES.items() for name in names}
     rows = []
     for (name, severity), cell in result.outcomes.items():
-        values = (
-            name,
-            severity,
-            family_of.get(name, ""),
-            cell.images,
-            cell.right,
-            cell.accuracy,
-            *cell.interval,
-            cell.ece,
-        )
+        counts = (cell.images, cell.right, cell.accuracy)
+        values = (name, severity, family_of.get(name, ""), *counts, *cell.interval, cell.ece)
         row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
         if comparison is not None:
             paired = comparison.cells.get((name, severity))

@@ -14,7 +14,7 @@ from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.output import CleanTable, accuracy_text, console, progress_bar, proportion_text, say, typed_command
-from freqfast.cli.ranks import is_shared
+from freqfast.cli.ranks import has_several_ranks
 
 if TYPE_CHECKING:
     from freqfast.runs.directory import RunDirectory
@@ -112,11 +112,8 @@ def run(
         while hints:
             say(hints.pop())
 
-    resuming = f"go on with `freqfast run --resume {shlex.quote(str(out))}`{' on as many ranks' * is_shared()}"
-    with (
-        long_command(out, resuming) as stop,
-        progress_bar() as progress,
-    ):
+    resuming = f"go on with `freqfast run --resume {shlex.quote(str(out))}`{' on as many ranks' * has_several_ranks()}"
+    with long_command(out, resuming) as stop, progress_bar() as progress:
         if resume is None:
             from freqfast.models.start import try_model
 
@@ -153,9 +150,6 @@ def run(
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Values by dotted key from ``KEY=TOML-LITERAL`` strings.
 
-    Raises:
-        ValueError: If a setting is not of this form.
-
     Examples:
         >>> parse_settings(["epochs=2", "model.width=16", "precision='float32'"])
         {'epochs': 2, 'model.width': 16, 'precision': 'float32'}
@@ -175,11 +169,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _leave_out(recipe: "Recipe", names: Sequence[str]) -> "Recipe":
-    """The recipe without some of its callbacks.
-
-    Raises:
-        ValueError: If it has no such callback.
-    """
+    """The recipe without some of its callbacks."""
     for name in names:
         if name not in recipe.callbacks:
             raise ValueError(f"--without {name}: the recipe's callbacks are {', '.join(recipe.callbacks) or 'none'}")

@@ -83,8 +83,7 @@ def _digest(path: Path) -> dict[str, str]:
 def _with_record(measured: "Sequence[Spectra]", record: Path, replaces: bool) -> "list[Spectra]":
     """The layers with what their run recorded in training: provenance, target and history of the same spectra.
 
-    Raises:
-        ValueError: If the export is to replace the record and would lack some of that.
+    An export that is to replace the record must not lack any of that.
     """
     from freqfast.spectra.h5 import check_readable, read_spectra
 
