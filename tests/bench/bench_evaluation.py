@@ -145,14 +145,11 @@ def measure_memory(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = Arguments(__doc__)
+    parser = Arguments(__doc__, rounds=7, device=True)
     parser.add_argument("--widths", type=int, nargs="*", default=[16, 64], help="filters of the first layer")
     parser.add_argument("--images", type=int, default=1000, help="images of each of the ten cells")
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--robustbench-batch-size", type=int, default=32, help="its default is 32")
-    parser.add_argument("--rounds", type=int, default=7, help="evaluations that are measured")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="auto")
     parser.add_argument("--memory", nargs="?", const="", metavar="FOLDER", help="measure memory as well")
     args = parser.read()
 

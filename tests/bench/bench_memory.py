@@ -11,15 +11,14 @@ import multiprocessing
 import resource
 import sys
 from dataclasses import replace
-
-import numpy as np
+from functools import partial
+from typing import Any
 
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.models.build import build_model
 from freqfast.models.classifier import Classifier
 from freqfast.runs.registry import find_recipe
 from tests.bench.common import (
-    LEAST_STEPS,
     Arguments,
     freqfast_arm,
     interleave,
@@ -52,25 +51,23 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     return training, evaluation, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
 
 
+def in_a_process(*words: Any) -> tuple[float, float, float]:
+    """`measure` in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, words)
+
+
 def main() -> None:
-    parser = Arguments(__doc__, LEAST_STEPS)
+    parser = Arguments(__doc__, rounds=5, steps=8)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5, help="processes of each arm that are measured")
-    parser.add_argument("--steps", type=int, default=8, help="batches of a measurement; the first is not measured")
     args = parser.read()
 
     rows = []
     for width in args.widths:
-        found: dict[str, list[tuple[float, float, float]]] = {"kept": [], "default": []}
-
-        def arm(name: str, width: int = width, found: dict = found) -> float:
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found[name].append(pool.apply(measure, (name == "kept", width, args.batch_size, args.steps)))
-            return 0.0
-
-        interleave({name: lambda name=name: arm(name) for name in found}, args.rounds)
-        kept, default = (np.array(values[1:]).T for values in found.values())  # the first round warms up
+        words = (width, args.batch_size, args.steps)
+        arms = {name: partial(in_a_process, name == "kept", *words) for name in ("kept", "default")}
+        kept, default = (values.T for values in interleave(arms, args.rounds).values())
         for what, ours, theirs in zip(("training", "evaluation", "peak MiB"), kept, default, strict=True):
             rows.append((f"{what}, width {width}", median(ours), median(theirs), ratio(ours, theirs)))
     print_setting("cpu", "auto", batch_size=args.batch_size, rounds=args.rounds, steps=args.steps)

@@ -72,10 +72,9 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
 
 
 def main() -> None:
-    parser = Arguments(__doc__)
+    parser = Arguments(__doc__, rounds=9)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="filters of the first layer")
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=9, help="steps and passes of each arm that are measured")
     args = parser.read()
 
     keep_freed_memory()

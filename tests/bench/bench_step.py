@@ -34,16 +34,12 @@ CALLBACKS = {  # recipes whose callbacks are measured, and the ratio aimed at
 
 
 def main() -> None:
-    parser = Arguments(__doc__, 2)
+    parser = Arguments(__doc__, rounds=9, steps=6, least_steps=2, device=True)
     parser.add_argument("--width", type=int, help="filters of the first layer; 64, or as the study has it")
     parser.add_argument("--batch-size", type=int, help="128, or as the study has it")
-    parser.add_argument("--rounds", type=int, default=9, help="fits of each arm that are measured")
-    parser.add_argument("--steps", type=int, default=6, help="steps of a fit; the first is not measured")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="also measure the callbacks together")
     which.add_argument("--study", type=Path, metavar="FILE", help="measure the arms of a study instead")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="auto")
     args = parser.read()
 
     aims = {name: aim for name, (_, aim) in CALLBACKS.items()}

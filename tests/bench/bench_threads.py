@@ -18,7 +18,6 @@ from functools import partial
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.runs.registry import find_recipe
 from tests.bench.common import (
-    LEAST_STEPS,
     Arguments,
     freqfast_arm,
     interleave,
@@ -72,11 +71,9 @@ def images_per_second(environment: dict[str, str], busy: int, name: str, steps: 
 
 
 def main() -> None:
-    parser = Arguments(__doc__, LEAST_STEPS)
+    parser = Arguments(__doc__, rounds=5, steps=12)
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--busy", type=int, nargs="+", default=[0, 1], help="cores that other programs use")
-    parser.add_argument("--rounds", type=int, default=5, help="processes of each arm that are measured")
-    parser.add_argument("--steps", type=int, default=12, help="batches of a measurement; the first is not measured")
     args = parser.read()
     for variable in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         os.environ.pop(variable, None)

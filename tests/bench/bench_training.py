@@ -35,7 +35,6 @@ from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
 from freqfast.training import fit_recipe
 from tests.bench.common import (
-    LEAST_STEPS,
     Arguments,
     StepClock,
     freqfast_arm,
@@ -120,13 +119,9 @@ def stock_arm(recipe: Recipe, data: ImageData, device: str, folder: Path) -> Cal
 
 
 def main() -> None:
-    parser = Arguments(__doc__, LEAST_STEPS)
+    parser = Arguments(__doc__, rounds=7, steps=16, device=True)
     parser.add_argument("--width", type=int, default=16, help="filters of the first layer")
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=7, help="epochs of each arm that are measured")
-    parser.add_argument("--steps", type=int, default=16, help="steps of an epoch; the first is not measured")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="auto", help="of freqfast and the loop")
     args = parser.read()
 
     recipe = replace(

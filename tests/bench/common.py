@@ -4,11 +4,10 @@ Each is run from the root, such as ``python -m tests.bench.bench_step``.
 """
 
 import argparse
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +17,29 @@ from freqfast.compute.precision import resolve_precision
 from freqfast.data import ImageData, ImageSet, load_data
 from freqfast.runs.recipe import Recipe
 from freqfast.training import build_learner, fit_recipe
+from freqfast.training.environment import processor_name
 
 
 class Arguments(argparse.ArgumentParser):
-    """Options of a benchmark, described by its docstring; ``--rounds`` and ``--steps`` are checked."""
+    """Options of a benchmark, which its docstring describes, with the numbers that it has by default."""
 
-    def __init__(self, description: str | None, least_steps: int = 1) -> None:
+    def __init__(
+        self,
+        description: str | None,
+        rounds: int,
+        steps: int | None = None,
+        least_steps: int = 5,  # torch's one-cycle schedule divides by zero where its rise is one step
+        device: bool = False,
+    ) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.least_steps = least_steps
         self.add_argument("--cpu-time", action="store_true", help="in place of the clock's, where others compute too")
+        self.add_argument("--rounds", type=int, default=rounds, help="measurements of each arm")
+        if steps is not None:
+            self.add_argument("--steps", type=int, default=steps, help="of a measurement; the first is not measured")
+        if device:
+            self.add_argument("--device", default="cpu")
+            self.add_argument("--precision", default="auto")
 
     def read(self) -> argparse.Namespace:
         """The options given."""
@@ -37,10 +50,6 @@ class Arguments(argparse.ArgumentParser):
         if args.rounds < 1 or getattr(args, "steps", self.least_steps) < self.least_steps:
             self.error(f"at least 1 round of {self.least_steps} steps")
         return args
-
-
-LEAST_STEPS = 5
-"""Of an epoch under torch's one-cycle schedule, which divides by zero where its rise is one step."""
 
 
 def photo_data(train: int, test: int = 8) -> ImageData:
@@ -105,16 +114,16 @@ def freqfast_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], f
     return images_per_second
 
 
-def interleave(arms: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:
+def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
     """Measure each arm once a round, after a round to warm up; every round starts with the next arm.
 
     A machine's drift then meets all arms alike, and cancels in the ratios of one round.
 
     Returns:
-        Measurements ``(rounds,)`` by arm.
+        Measurements ``(rounds,)`` by arm, or ``(rounds, ...)`` of arms that measure several things.
     """
     names = list(arms)
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[Any]] = {name: [] for name in names}
     for turn in range(rounds + 1):
         print(f"round {turn} of {rounds}" if turn else "warming up", file=sys.stderr, flush=True)
         first = turn % len(names)
@@ -153,13 +162,6 @@ def print_setting(device: str, precision: str, **setting: object) -> None:
     if torch.device(device).type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
-        hardware = f"{_cpu_name()}, {torch.get_num_threads()} threads"
+        hardware = f"{processor_name()}, {torch.get_num_threads()} threads"
     print(f"{hardware}, torch {torch.__version__}, {resolve_precision(precision, device)}")
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in setting.items()))
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    found = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(found, platform.processor() or platform.machine())
