@@ -19,7 +19,7 @@ from freqfast.robustness import CorruptionResult, compare, evaluate_images
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.study import StudyResults, legend, load_study, published_path, read_results, summarise
 from tests.support.finished import image_results, measured, write_run
-from tests.support.tiny import make_tree
+from tests.support.trees import make_tree
 
 ROOT = Path(__file__).resolve().parents[1]
 GREY = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))

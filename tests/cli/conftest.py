@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 from freqfast.cli.main import main
-from PIL import Image
 
 from freqfast.data.photos import PHOTOS
-from freqfast.models.file import write_model
+from freqfast.models.sources import load_model
+from tests.support.finished import write_network
+from tests.support.foreign import write_checkpoint, write_script
 from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
-from tests.support.sound_model import stored_model
+from tests.support.trees import make_tree
 
 
 @dataclass
@@ -53,6 +53,18 @@ def call(monkeypatch, capsys):
 
 
 @pytest.fixture
+def accepted(call):
+    """Runs the command line, which must end well."""
+
+    def accepted(*words):
+        result = call(*words)
+        assert result.code == 0, result.err
+        return result
+
+    return accepted
+
+
+@pytest.fixture
 def refused(call, place):
     """Bad input: exit code 2, nothing on stdout, one line on stderr, no new file; gives the line."""
 
@@ -87,23 +99,29 @@ def full_disk():
     return full_disk
 
 
-def write_small_model(path, classes, seed=0):
-    """A model file of a small ResNet-18."""
-    torch.manual_seed(seed)
-    write_model(path, stored_model(classes))
-    return path
-
-
 @pytest.fixture
 def checkpoint(tmp_path):
     """A model of the photographs."""
-    return write_small_model(tmp_path / "model.safetensors", PHOTOS)
+    path = tmp_path / "model.safetensors"
+    write_network(path, PHOTOS)
+    return path
 
 
 @pytest.fixture
 def rival(tmp_path):
     """Another model of ten classes."""
-    return write_small_model(tmp_path / "rival.safetensors", "abcdefghij", seed=1)
+    path = tmp_path / "rival.safetensors"
+    write_network(path, "abcdefghij", seed=1)
+    return path
+
+
+@pytest.fixture
+def published(place):
+    """A network as others publish it: foreign_net.py, and its weights in theirs.th."""
+    write_script(place)
+    model = load_model("./foreign_net.py:trained", mean=(0,) * 3, std=(1,) * 3).model
+    write_checkpoint(place / "theirs.th", model)
+    return model
 
 
 @pytest.fixture
@@ -133,12 +151,4 @@ def archive(tmp_path):
 @pytest.fixture
 def tree(tmp_path):
     """An image-folder tree of two classes: 32 training and 8 test images."""
-    folder = tmp_path / "tree"
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("test", 4)):
-        for i, name in enumerate(("dark", "light")):
-            (folder / split / name).mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.integers(0, 128, (16, 16, 3)) + 100 * i
-                Image.fromarray(pixels.astype(np.uint8)).save(folder / split / name / f"{k}.png")
-    return folder
+    return make_tree(tmp_path / "tree")

@@ -11,15 +11,14 @@ from torch import nn
 from freqfast.corruptions import C_BAR, CORRUPTIONS
 from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import read_model
-from freqfast.models.sources import load_model
 from freqfast.records import write_record
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import DataOrigin
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.antialiasing import apply_antialiasing
 from freqfast.spectral.equalization import apply_equalization
-from tests.cli.conftest import write_small_model
-from tests.support.foreign import write_checkpoint, write_script
+from tests.support.finished import write_network
+from tests.support.foreign import write_checkpoint
 from tests.support.runs import ENVIRONMENT
 
 MEASURED = ["fog", "contrast"]
@@ -38,9 +37,8 @@ def expected(checkpoint, archive, limit=4):
     return accuracy
 
 
-def test_table(call, checkpoint, archive):
-    result = call("evaluate", checkpoint, "--cifar10c", archive, "--precision", "float32")
-    assert result.code == 0, result.err
+def test_table(accepted, checkpoint, archive):
+    result = accepted("evaluate", checkpoint, "--cifar10c", archive, "--precision", "float32")
     accuracy = expected(checkpoint, archive)
     lines = result.out.splitlines()
     assert lines[0] == f"{checkpoint} on {archive}, 4 images a cell"
@@ -110,9 +108,9 @@ def test_c_bar_has_its_mean(call, refused, checkpoint, archive):
     assert "--collection names the corruptions; leave out --corruption" in refused(*words, "--corruption", "fog")
 
 
-def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):
+def test_on_the_fly_is_what_stored_images_give(call, accepted, checkpoint, place):
     words = ("--limit", 12, "--seed", 3, "--corruption", "contrast", "--corruption", "shot_noise")
-    assert call("corrupt", "photos", "--out", "made", *words).code == 0
+    accepted("corrupt", "photos", "--out", "made", *words)
     before = sorted(place.rglob("*"))
     made = json.loads(call("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--json", *words).out)
     assert sorted(place.rglob("*")) == before
@@ -127,7 +125,7 @@ def test_on_the_fly_is_what_stored_images_give(call, checkpoint, place):
 def test_a_folder_of_a_data_set_s_name(call, checkpoint, place, tree):
     tree.rename(place / "photos")
     words = ("evaluate", checkpoint, "--on-the-fly", "--limit", 2, "--corruption", "contrast", "--json", "--data")
-    assert " are dark, light" in call(*words, "./photos").err
+    assert " are narrow, wide" in call(*words, "./photos").err
     named = call(*words, "photos")
     assert json.loads(named.out)["provenance"]["source"] == "photos, corrupted on the fly"
     assert "photos is a data set's name; for the folder here write ./photos" in named.err
@@ -138,7 +136,7 @@ def tree_run(place, tree):
     """A run on the tree, as far as an evaluation needs it."""
     run = RunDirectory("run")
     run.path.mkdir()
-    write_small_model(run.model, ("dark", "light"))
+    write_network(run.model, ("narrow", "wide"))
     run.recipe.write_text(Recipe("A run on a tree.").to_toml())
     write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("images", "0" * 64, str(tree))))
     return "run"
@@ -158,35 +156,30 @@ def test_a_run_is_evaluated_on_its_own_data(call, tree_run, tree):
 
 def test_data_of_other_classes_is_refused_however_many_they_are(call, refused, tree_run, checkpoint, tree):
     for split in ("train", "test"):
-        (tree / split / "light").rename(tree / split / "bright")
+        (tree / split / "wide").rename(tree / split / "bright")
     call("corrupt", tree, "--out", "other", "--limit", 2, "--corruption", "fog")
     images = (("--on-the-fly", "--data", tree), ("--cifar10c", "other"))
     for words in images:
         line = refused("evaluate", tree_run, *words, *FOG)
-        assert "run was trained on the classes dark, light, but" in line
-        assert " are bright, dark" in line
+        assert "run was trained on the classes narrow, wide, but" in line
+        assert " are bright, narrow" in line
     assert "astronaut" in refused("evaluate", checkpoint, "--cifar10c", "other")
     call("corrupt", "photos", "--out", "made", "--limit", 2, "--corruption", "fog")
     line = refused("evaluate", checkpoint, "--cifar10c", "made", "--baseline", tree_run)
-    assert "run was trained on the classes dark, light, but" in line
+    assert "run was trained on the classes narrow, wide, but" in line
 
 
 NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 
 
-def test_a_published_network_and_its_baseline(call, refused, archive, checkpoint, place):
+def test_a_published_network_and_its_baseline(call, accepted, refused, archive, checkpoint, published, place):
     """A script and a checkpoint as others publish them, against the same script with other weights."""
-    write_script(place)
-    rival = load_model("./foreign_net.py:trained", mean=(0,) * 3, std=(1,) * 3).model
-    write_checkpoint(place / "theirs.th", rival)
     torch.manual_seed(1)
-    model = type(rival)(6)
-    write_checkpoint(place / "ours.th", model)
+    write_checkpoint(place / "ours.th", type(published)(6))
     ours = ("evaluate", "./foreign_net.py:net(6)", "--weights", "ours.th", "--cifar10c", archive)
     theirs = ("--baseline", "./foreign_net.py:net", "--baseline-weights", "theirs.th")
     words = (*NORMALISATION, "--precision", "float32", "--json")
-    result = call(*ours, *theirs, *words)
-    assert result.code == 0, result.err
+    result = accepted(*ours, *theirs, *words)
     found = json.loads(result.out)
     call(*ours, *words, "--out", "ours.json")
     call("evaluate", theirs[1], "--weights", "theirs.th", "--cifar10c", archive, *words, "--out", "theirs.json")
@@ -206,17 +199,14 @@ def test_a_published_network_and_its_baseline(call, refused, archive, checkpoint
     ):
         weights = ("--weights", weights) if weights else ()
         words = (*NORMALISATION, "--cifar10c", archive, "--out", "both.json")
-        result = call("evaluate", one, *weights, "--baseline", other, *baseline, *words)
-        assert result.code == 0, result.err
+        result = accepted("evaluate", one, *weights, "--baseline", other, *baseline, *words)
         std = json.loads((place / "both.json").read_text())["provenance"]["std"]
         assert std == ([0.25] * 3 if one == checkpoint else [0.229, 0.224, 0.225])
 
 
 @pytest.mark.filterwarnings("default:.*comes without a file of weights")
-def test_a_callable_without_weights_warns(call, archive, place):
-    write_script(place)
-    result = call("evaluate", "./foreign_net.py:net", "--cifar10c", archive, *NORMALISATION)
-    assert result.code == 0
+def test_a_callable_without_weights_warns(accepted, archive, published):
+    result = accepted("evaluate", "./foreign_net.py:net", "--cifar10c", archive, *NORMALISATION)
     line = result.err.splitlines()[0]
     assert line.startswith("freqfast: warning: ./foreign_net.py:net comes without a file of weights; unless it loads")
 
@@ -231,7 +221,7 @@ def test_pretrained_weights_have_their_classes(refused, archive, checkpoint):
     assert "leave them out for" in refused("evaluate", checkpoint, *words, "--baseline", checkpoint)
 
 
-def test_weights_of_a_network_with_parts_of_ours(call, archive, place):
+def test_weights_of_a_network_with_parts_of_ours(accepted, archive, place):
     (place / "parts_zoo.py").write_text(
         "from torch import nn\n"
         "def net():\n"
@@ -242,8 +232,7 @@ def test_weights_of_a_network_with_parts_of_ours(call, archive, place):
     model = nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
     torch.save({"model": apply_antialiasing(apply_equalization(model)).state_dict(), "opt": {}}, "w.pth")
     words = ("parts_zoo:net", "--weights", "w.pth", "--cifar10c", archive)
-    result = call("evaluate", *words, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--json")
-    assert result.code == 0, result.err
+    result = accepted("evaluate", *words, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--json")
     has = "parts_zoo:net has equalizer (12 bins, exponent 1) before 0; low-pass (triangle) before 1"
     assert has in result.err.replace("\n", " ")
     assert json.loads(result.out)["provenance"]["weights_sha256"] == hash_weights(model)

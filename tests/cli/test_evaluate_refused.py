@@ -57,11 +57,10 @@ def test_photographs_that_nothing_needs_or_that_are_missing(refused, checkpoint)
     assert "no frost1.png" in refused(*words)
 
 
-def test_notes_are_one_line(call, checkpoint, archive, tree, monkeypatch):
-    (tree / "test" / "dark" / "\x1b[2J.png").write_bytes(b"no image")
+def test_notes_are_one_line(accepted, checkpoint, archive, tree, monkeypatch):
+    (tree / "test" / "narrow" / "\x1b[2J.png").write_bytes(b"no image")
     monkeypatch.setenv("FREQFAST_DATA", str(tree))
-    result = call("evaluate", checkpoint, "--cifar10c", archive)
-    assert result.code == 0
+    result = accepted("evaluate", checkpoint, "--cifar10c", archive)
     assert result.err.startswith("freqfast: no clean accuracy: ")
     assert "?[2J.png" in result.err
     assert "\x1b" not in result.err

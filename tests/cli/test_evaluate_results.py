@@ -75,10 +75,9 @@ def test_a_baseline_is_a_model_or_its_results(call, checkpoint, rival, full):
     assert comparison["relative_mce"] is None  # no clean images are at hand
 
 
-def test_a_comparison_in_words_and_pictures(call, checkpoint, rival, full, place):
+def test_a_comparison_in_words_and_pictures(accepted, checkpoint, rival, full, place):
     words = ("--cifar10c", full, "--baseline", rival, "--csv", "cells.csv", "--figure", "report.png")
-    result = call("evaluate", checkpoint, *words)
-    assert result.code == 0, result.err
+    result = accepted("evaluate", checkpoint, *words)
     lines = result.out.splitlines()
     assert f"against {rival}:" in lines
     for mean in ("mean15", "mean7", "mean19"):
@@ -118,9 +117,9 @@ def test_a_baseline_s_clean_images_may_be_others(call, checkpoint, place):
 
 
 @pytest.mark.parametrize("option", ["--out", "--csv", "--figure"])
-def test_a_full_disk_leaves_the_former_file(call, checkpoint, archive, place, monkeypatch, option):
+def test_a_full_disk_leaves_the_former_file(call, accepted, checkpoint, archive, place, monkeypatch, option):
     name = {"--out": "r.json", "--csv": "r.csv", "--figure": "r.png"}[option]
-    assert call("evaluate", checkpoint, "--cifar10c", archive, option, name).code == 0
+    accepted("evaluate", checkpoint, "--cifar10c", archive, option, name)
     former = (place / name).read_bytes()
 
     def full(*args, **options):
@@ -143,15 +142,6 @@ def test_a_closed_pipe_costs_no_file(call, checkpoint, archive, place, monkeypat
     monkeypatch.setattr("freqfast.cli.evaluation_report._print", closed)
     call("evaluate", checkpoint, "--cifar10c", archive, "--out", "r.json", "--csv", "r.csv", "--figure", "r.png")
     assert sorted(path.name for path in place.iterdir()) == ["r.csv", "r.json", "r.png"]
-
-
-def test_an_interrupt_is_one_line(call, checkpoint, archive, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("freqfast.robustness.evaluation._measure", interrupt)
-    result = call("evaluate", checkpoint, "--cifar10c", archive)
-    assert (result.code, result.out, result.err) == (130, "", "freqfast: interrupted; no results are kept\n")
 
 
 def test_a_file_that_is_no_result_is_not_replaced(refused, checkpoint, archive, place):

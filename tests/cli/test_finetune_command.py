@@ -2,31 +2,19 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
 from freqfast.models.file import read_model
-from freqfast.models.sources import load_model
 from freqfast.models.state_dicts import load_state
-from tests.support.foreign import write_checkpoint, write_script
+from tests.support.trees import write_photograph
 
 QUICK = ("--data", "photos", "--set", "epochs=1", "--set", "batch_size=5120")
 NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 
 
-@pytest.fixture
-def published(place):
-    """A script and its weights, as others publish them."""
-    write_script(place)
-    model = load_model("foreign_net.py:trained", mean=(0,) * 3, std=(1,) * 3).model
-    write_checkpoint(place / "theirs.th", model)
-    return model
-
-
-def test_another_s_network(call, published, place):
+def test_another_s_network(call, accepted, published, place):
     words = ("./foreign_net.py:net", *NORMALISATION)
     result = call("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
     assert (result.code, result.out) == (0, "written: robust.safetensors\n"), result.err
@@ -35,25 +23,21 @@ def test_another_s_network(call, published, place):
     assert not torch.equal(state["conv1.weight"], published.conv1.weight)
     images = ("--on-the-fly", "--data", "photos", "--limit", 5, "--corruption", "fog", "--json")
     rival = ("--baseline", words[0], "--baseline-weights", "theirs.th")
-    found = call("evaluate", *words, "--weights", "robust.safetensors", *rival, *images)
-    assert found.code == 0, found.err
+    found = accepted("evaluate", *words, "--weights", "robust.safetensors", *rival, *images)
     assert json.loads(found.out)["comparison"]["baseline"] == words[0]
 
 
-def test_a_network_of_ours(call, checkpoint):
+def test_a_network_of_ours(accepted, checkpoint):
     before = read_model(checkpoint)
-    assert call("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *QUICK).code == 0
+    accepted("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *QUICK)
     found = read_model("tuned.safetensors")
     assert (found.classes, found.mean, found.spec) == (before.classes, before.mean, before.spec)
     assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)
 
 
 def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, place):
-    rng = np.random.default_rng(0)
     for number, path in enumerate(("train/1/a.png", "train/2/b.png", "val/3/c.png")):
-        (place / "photographs" / path).parent.mkdir(parents=True)
-        pixels = rng.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(place / "photographs" / path)
+        write_photograph(place / "photographs" / path, number)
     (place / "names.txt").write_text("\n".join("9876543210"))
     words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors")
     files = ("--data", "photographs", "--resize", 36, "--crop", 32, "--class-list", "names.txt")

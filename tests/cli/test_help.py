@@ -2,14 +2,14 @@
 
 import os
 import shlex
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
 import typer
 from freqfast.cli.command import complete_corruption, complete_recipe, complete_run
 from freqfast.cli.main import app
+
+from tests.cli.test_main import program
 
 COMMANDS = list(typer.main.get_command(app).commands)
 
@@ -27,15 +27,8 @@ def test_help_fits_a_terminal_and_ends_with_examples(call, monkeypatch, name):
     assert examples
     for example in examples:  # a line that was wrapped would not begin so
         assert shlex.split(example)[:2] == ["freqfast", name]
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_paragraphs_of_the_help_are_not_wrapped_twice(call, monkeypatch, name):
-    """A line that ends early would have room for the first word of the next."""
-    monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.rstrip() for line in call(name, "-h").out.splitlines()]
     box = next(i for i, line in enumerate(lines) if line.startswith("╭"))
-    for line, following in pairwise(lines[2:box]):
+    for line, following in pairwise(lines[2:box]):  # one that was wrapped twice has room for the next one's first word
         if line.strip() and following.strip():
             assert len(line) + 1 + len(following.split()[0]) >= 79
 
@@ -66,12 +59,6 @@ def test_names_that_a_shell_completes(runs):
     ],
 )
 def test_completion_in_bash(runs, words, expected):
-    environment = os.environ | {
-        "_FREQFAST_COMPLETE": "complete_bash",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - 1),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "freqfast"], env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    asked = {"_FREQFAST_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = program(env=os.environ | asked)
     assert (done.stdout.split(), done.stderr) == (expected, "")

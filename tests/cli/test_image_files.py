@@ -12,6 +12,7 @@ from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
+from tests.support.trees import write_photograph
 
 NET = """
 import torch
@@ -26,23 +27,18 @@ FILES = ("--data", "photographs", "--resize", 36, "--crop", 32)
 @pytest.fixture
 def photographs(place):
     """Red, green and blue photographs of several sizes, and one that is none; the network's logits are the colours."""
-    rng = np.random.default_rng(0)
-    for channel, name in enumerate(("red", "green", "blue")):
-        (place / "photographs" / name).mkdir(parents=True)
+    for shift, name in zip(100 * np.eye(3), ("red", "green", "blue"), strict=True):
         for number in range(4):
-            pixels = rng.integers(0, 120, (40 + number, 60, 3), dtype=np.uint8)
-            pixels[..., channel] += 100
-            Image.fromarray(pixels).save(place / "photographs" / name / f"{name}-{number}.png")
+            write_photograph(place / "photographs" / name / f"{name}-{number}.png", number, shift)
     (place / "net.py").write_text(NET)
     torch.save({"0.weight": torch.eye(3)[:, :, None, None]}, place / "net.pth")
     (place / "names.txt").write_text("red\ngreen\nblue\n")
     return place / "photographs"
 
 
-def test_a_folder_of_photographs(call, refused, photographs, place):
+def test_a_folder_of_photographs(call, accepted, refused, photographs, place):
     words = ("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog", "--class-list", "names.txt")
-    result = call(*words, "--json")
-    assert result.code == 0, result.err
+    result = accepted(*words, "--json")
     found = json.loads(result.out)
     assert found["clean"] == 1
     assert found["images"] == 12
@@ -110,10 +106,9 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
     assert found.err == preprocessing.format(37, "bilinear", 32, "0.485,0.456,0.406")
 
 
-def test_stored_images_are_scaled_to_the_crop(call, photographs, squeezenet):
+def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squeezenet):
     """They were cropped before they were corrupted; the uncorrupted ones are scaled and cropped as usual."""
-    corrupted = call("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 1, "-o", "t", "--tree")
-    assert corrupted.code == 0
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 1, "-o", "t", "--tree")
     words = ("torchvision:squeezenet1_1", "--pretrained", "--class-list", "names.txt", "--precision", "float32")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32, "--json")
     lines = found.err.splitlines()
@@ -155,8 +150,8 @@ def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
         assert ("over AlexNet's errors on ImageNet-C: mCE 77.61 %, relative mCE 0.00 %" in text) == imagenet
 
 
-def test_the_layout_of_arrays(call, photographs, place):
-    assert call("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "arrays").code == 0
+def test_the_layout_of_arrays(accepted, photographs, place):
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "arrays")
     assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
 
 

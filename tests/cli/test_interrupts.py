@@ -1,4 +1,4 @@
-"""Signals, in processes of their own."""
+"""Signals: what they do to each kind of command, in processes of their own, and what they leave."""
 
 import signal
 import subprocess
@@ -9,6 +9,8 @@ from textwrap import indent
 import pytest
 import typer
 from freqfast.cli.interrupts import interruptible
+
+from tests.support.finished import write_run
 
 ASKED = "freqfast: finishing the step and saving; once more to stop at once"
 BUSY_S = 60
@@ -33,6 +35,8 @@ with long_command(Path("."), "go on so", has_children=sys.argv[1] == "children")
 INTERRUPTIBLE = f"""
 import time
 from freqfast.cli.interrupts import interruptible
+
+from tests.support.finished import write_run
 from freqfast.files import replacing
 with interruptible("interrupted; nothing is kept"), replacing("file") as temporary:
     temporary.write_text("half")
@@ -100,6 +104,35 @@ def test_sigterm_ends_other_commands_in_order(start, place):
     process.terminate()
     assert process.communicate(timeout=60)[1].splitlines()[0] == "freqfast: interrupted; nothing is kept"
     assert process.returncode == 143
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "message"),
+    [
+        ("models.classifier.Classifier.predict", "reliance MODEL --data photos -o figure.png", "interrupted"),
+        (
+            "robustness.evaluation._measure",
+            "evaluate MODEL --on-the-fly --data photos --limit 2 --corruption fog -o result.json",
+            "interrupted; no results are kept",
+        ),
+        (
+            "training.loop.ResumableLearner.fit_one_cycle",
+            "finetune MODEL --data photos -o x.safetensors",
+            "interrupted; nothing is written",
+        ),
+        ("spectra.measure.power_spectrum", "spectra MODEL -o out.h5", "interrupted"),
+        ("report.page.inline_figure", "report RUN --force", "interrupted"),
+    ],
+)
+def test_ctrl_c_is_one_line_and_leaves_nothing(call, place, checkpoint, monkeypatch, stage, words, message):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    places = {"MODEL": checkpoint, "RUN": write_run(place.parent / "run")}
+    monkeypatch.setattr(f"freqfast.{stage}", stop)
+    result = call(*(places.get(word, word) for word in words.split()))
+    assert (result.code, result.out, result.err) == (130, "", f"freqfast: {message}\n")
     assert list(place.iterdir()) == []
 
 

@@ -29,10 +29,12 @@ for line in sys.argv[1:]:
 """
 
 
+def python(*words, **options):
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, check=False, **options)
+
+
 def program(*words, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "freqfast", *words], capture_output=True, text=True, timeout=120, check=False, **options
-    )
+    return python("-m", "freqfast", *words, **options)
 
 
 def test_version():
@@ -83,8 +85,7 @@ LIGHT = (
 
 def in_turn(place, *lines, before="", **variables):
     """Runs command lines in one fresh process: by line the packages that are imported then, and its stderr."""
-    words, environment = [sys.executable, "-c", before + IN_TURN, *lines], os.environ | variables
-    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=True)
+    done = python("-c", before + IN_TURN, *lines, cwd=place, env=os.environ | variables)
     imported = re.findall(r"^imported:(.*)$", done.stdout, flags=re.MULTILINE)
     errors = re.split(r"^end of .*\n", done.stderr, flags=re.MULTILINE)[:-1]
     return dict(zip(lines, zip(imported, errors, strict=True), strict=True))
@@ -100,17 +101,6 @@ def test_a_wrong_model_is_refused_before_fastai_is_imported(tmp_path):
     ((imported, error),) = in_turn(tmp_path, "run quickstart --set model.widht=8").values()
     assert error.startswith("freqfast: model 'resnet18' with ")
     assert "fastai" not in imported
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("model='resnet81'", "unknown model 'resnet81'; "),
-        ("model.width=4.0", "model 'resnet18' with .* cannot be built "),
-    ],
-)
-def test_a_wrong_model_is_refused(refused, setting, message):
-    assert re.search(message, refused("run", "quickstart", "--set", setting))
 
 
 def test_a_terminal_is_told_before_torch_is_imported(tmp_path):
@@ -189,9 +179,8 @@ def test_models_lists_each_with_its_accuracies(call):
         assert f"zoo:{name}: {card.recipe}, width {card.width}, {card.epochs} epochs" in result.out
 
 
-def test_recipes_lists_each_with_its_data(call, monkeypatch):
-    result = call("recipes")
-    assert result.code == 0
+def test_recipes_lists_each_with_its_data(call, accepted, monkeypatch):
+    result = accepted("recipes")
     rows = [line.split() for line in result.out.splitlines() if not line.startswith(" ")]
     assert ["quickstart", "photos"] in rows
     assert len([row for row in rows if row[0].startswith("resnet18_cifar10.") and row[1] == "cifar10"]) == 14

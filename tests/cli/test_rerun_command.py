@@ -13,10 +13,9 @@ pytestmark = pytest.mark.usefixtures("no_commits", "quick")
 
 
 @pytest.fixture
-def run(call, tree, place):
+def run(accepted, tree, place):
     """A finished run."""
-    result = call(*BASELINE, "--data", tree, "--seed", 5, "--device", "cpu", "--out", "runs/one")
-    assert result.code == 0, result.err
+    accepted(*BASELINE, "--data", tree, "--seed", 5, "--device", "cpu", "--out", "runs/one")
     return place / "runs" / "one"
 
 
@@ -41,9 +40,9 @@ def test_the_same_bits(call, run):
     assert result.out.endswith(compared)
 
 
-def test_differences_are_told(call, run, tree):
+def test_differences_are_told(accepted, run, tree, place):
     """A run whose weights, accuracy, data and environment are not what a repetition gives."""
-    for name in ("dark", "light"):
+    for name in ("narrow", "wide"):
         (tree / "train" / name / "3.png").unlink()
     weights = load_file(run / "model.safetensors")
     header = (run / "model.safetensors").read_bytes()
@@ -51,26 +50,24 @@ def test_differences_are_told(call, run, tree):
     metadata = json.loads(header[8 : 8 + length])["__metadata__"]
     weights["fc.bias"] = weights["fc.bias"] + 0.5
     save_file(weights, run / "model.safetensors", metadata)
-    report = json.loads((run / "report.json").read_text())
     change(run / "report.json", clean=0.125, weights_sha256=None)  # as of version 0.1
     packages = json.loads((run / "environment.json").read_text())["packages"]
     change(run / "environment.json", packages=packages | {"torch": "1.0"}, python="3.0.0")
-    result = call("rerun", "runs/one", "--out", "twice")
-    assert result.code == 0, result.err
+    result = accepted("rerun", "runs/one", "--out", "twice")
+    clean = json.loads((place / "twice" / "report.json").read_text())["clean"]
     assert "largest difference " in result.out
-    assert f"12.50 %, now {100 * report['clean']:.2f} %" in result.out
+    assert f"12.50 %, now {100 * clean:.2f} %" in result.out
     assert "3 differences" in result.out
     assert "environment: data.sha256: " in result.out
     assert "environment: python: 3.0.0, now 3." in result.out
     assert "environment: packages.torch: 1.0, now " in result.out
 
 
-def test_settings_of_the_run_are_taken_over(call, run, place):
+def test_settings_of_the_run_are_taken_over(accepted, run, place):
     """Threads and precision, whatever this process or machine would choose."""
     change(run / "environment.json", precision="bfloat16")
     torch.set_num_threads(2)
-    result = call("rerun", run, "--out", "twice")
-    assert result.code == 0, result.err
+    accepted("rerun", run, "--out", "twice")
     assert torch.get_num_threads() == 2
     environment = json.loads((place / "twice" / "environment.json").read_text())
     assert (environment["threads"], environment["precision"]) == (1, "bfloat16")

@@ -24,10 +24,9 @@ LOW = ("run", "resnet18_cifar10.proportion_low", *TINY)
 pytestmark = pytest.mark.usefixtures("no_commits", "quick")
 
 
-def test_a_run_from_the_words_to_the_table(call, tree, place):
+def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     words = (*LOW, "--data", tree, "--seed", 3, "--set", "frequency_proportion.purity=0.8", "--device", "cpu")
-    result = call(*words, "--out", "runs/[bold]one")
-    assert result.code == 0, result.err
+    result = accepted(*words, "--out", "runs/[bold]one")
     run = load_run(place / "runs" / "[bold]one")
     assert (run.recipe.model_options, run.recipe.epochs, run.recipe.seed, run.recipe.lr) == ({"width": 8}, 1, 3, 0.05)
     assert run.recipe.callbacks == {"frequency_proportion": {"proportions": {"low": 1.0}, "purity": 0.8}}
@@ -80,36 +79,24 @@ def test_default_out_tells_recipe_and_time(call, tree, place, monkeypatch):
     assert "target proportion" not in first.out
 
 
-def test_callbacks_are_left_out(call, refused, tree, place):
+def test_callbacks_are_left_out(accepted, refused, tree, place):
     words = ("run", "quickstart", *TINY, "--set", "data='cifar10'", "--data", tree)
-    assert (
-        call(*words, "--out", "a", "--without", "spectral_modulation", "--without", "spectrum_perturbation").code == 0
-    )
+    accepted(*words, "--out", "a", "--without", "spectral_modulation", "--without", "spectrum_perturbation")
     assert list(load_run(place / "a").recipe.callbacks) == ["frequency_proportion"]
-    assert call(*words, "--out", "b", "--set", "callbacks={}").code == 0
+    accepted(*words, "--out", "b", "--set", "callbacks={}")
     assert load_run(place / "b").recipe.callbacks == {}
     message = "--without augmix: the recipe's callbacks are frequency_proportion, spectral_modulation"
     assert message in refused(*words, "--without", "augmix")
 
 
-def test_a_run_starts_from_weights_of_a_file(call, tree, place):
+def test_a_run_starts_from_weights_of_a_file(accepted, tree, place):
     """Which `freqfast.models.start` reads; the model that is tried before has none."""
     state = build_model("timm:test_resnet", classes=7).state_dict()
     first = next(iter(state))
     torch.save(state, place / "w.pth")
-    words = ["run", "resnet18_cifar10.baseline", "--data", tree, "-o", "run", "--epochs", 1, "--set", "batch_size=16"]
-    words += [
-        "--set",
-        "test_images=2",
-        "--set",
-        "lr=1e-6",
-        "--set",
-        "precision='float32'",
-        "--set",
-        "model='timm:test_resnet'",
-    ]
-    result = call(*words, "--set", "model.weights='w.pth'")
-    assert result.code == 0, result.err
+    settings = ("batch_size=16", "test_images=2", "lr=1e-6", "model='timm:test_resnet'", "model.weights='w.pth'")
+    words = [word for setting in settings for word in ("--set", setting)]
+    accepted("run", "resnet18_cifar10.baseline", "--data", tree, "-o", "run", "--epochs", 1, *words)
     trained = load_run("run").model.state_dict()
     torch.testing.assert_close(trained[first], state[first], rtol=0, atol=1e-4)
 
@@ -148,10 +135,10 @@ def _heard():
 
 @pytest.mark.usefixtures("_heard")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, tree, place, number, code):
+def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, accepted, tree, place, number, code):
     watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(which) for which in watched]
-    assert call(*LOW, "--data", tree, "--out", "whole").code == 0
+    accepted(*LOW, "--data", tree, "--out", "whole")
     with at_step(1, send(number)):
         stopped = call(*LOW, "--data", tree, "--out", "a b")
     assert (stopped.code, stopped.out.count("\n")) == (code, 1)  # which run begins
@@ -159,21 +146,19 @@ def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, tree, place, nu
     assert last.startswith("freqfast: interrupted in epoch 1, after batch 1; ")
     assert last.endswith("; go on with `freqfast run --resume 'a b'`")
     assert [signal.getsignal(which) for which in watched] == handlers
-    resumed = call("run", "--resume", "a b")
-    assert resumed.code == 0, resumed.err
+    resumed = accepted("run", "--resume", "a b")
     weights = [(place / run / "model.safetensors").read_bytes() for run in ("whole", "a b")]
     assert weights[0] == weights[1]
-    again = call("run", "--resume", "a b")
-    assert again.code == 0
+    again = accepted("run", "--resume", "a b")
     assert again.out.startswith("a b is finished already\n")
     assert resumed.out.endswith(again.out.partition("\n")[2])
 
 
-def test_a_hangup_and_a_signal_that_a_shell_ignores_change_nothing(call, tree):
+def test_a_hangup_and_a_signal_that_a_shell_ignores_change_nothing(accepted, tree):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `freqfast run ... &` of a script
     try:
         with at_step(1, lambda: (send(signal.SIGHUP)(), send(signal.SIGINT)())):
-            assert call(*LOW, "--data", tree, "--out", "out").code == 0
+            accepted(*LOW, "--data", tree, "--out", "out")
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -198,13 +183,6 @@ def test_a_run_that_cannot_go_on_is_one_line(call, tree, place, error, message):
     assert failed.err.endswith("; go on with `freqfast run --resume out`\n")
 
 
-def test_divergence_is_one_line(call, tree, place):
-    result = call(*BASELINE, "--data", tree, "--set", "lr=1e30", "--out", "out")
-    assert result.code == 2
-    assert "the training diverged in epoch 1" in result.err.splitlines()[-1]
-    assert not (place / "out" / "report.json").exists()
-
-
 def test_resume_takes_the_run_as_it_is(refused, call, tree, place):
     with at_step(1, send(signal.SIGTERM)):
         assert call(*LOW, "--data", tree, "--out", "out").code == 143
@@ -220,17 +198,17 @@ def test_resume_takes_the_run_as_it_is(refused, call, tree, place):
     assert "out/recipe.toml is not valid TOML" in refused("run", "--resume", "out")
 
 
-def test_how_often_to_save(call, tree, place, monkeypatch):
+def test_how_often_to_save(call, accepted, tree, place, monkeypatch):
     saved = []
     monkeypatch.setattr(
         "freqfast.training.checkpoint.CheckpointFolder.save",
         lambda self, header, state: saved.append((header.epoch, header.batch)),
     )
     words = (*BASELINE[:-1], 4, "--data", tree, "--out")
-    assert call(*words, "a", "--save-epochs", 2).code == 0
+    accepted(*words, "a", "--save-epochs", 2)
     assert saved == [(2, 0), (4, 0)]
     saved.clear()
-    assert call(*words, "b", "--save-epochs", 9, "--save-minutes", 0).code == 0
+    accepted(*words, "b", "--save-epochs", 9, "--save-minutes", 0)
     assert len(saved) == 4 * 2 + 1  # after each step, and the end
     assert call(*words, "c", "--save-epochs", 0).code == 2
     assert not (place / "c").exists()

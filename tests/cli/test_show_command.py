@@ -48,23 +48,21 @@ def several(place):
 
 
 @pytest.fixture
-def terminal(monkeypatch, call):
+def terminal(monkeypatch, accepted):
     """Shows as a terminal of this width does: the characters with their escape sequences, the head left out."""
 
     def terminal(width, *words, **options):
         settings = {"force_terminal": True, "color_system": "truecolor", "_environ": {}} | options
         console = Console(file=StringIO(), width=width, height=30, markup=False, highlight=False, **settings)
         monkeypatch.setattr("freqfast.cli.show.console", console)
-        result = call("show", *words)
-        assert result.code == 0, result.err
+        accepted("show", *words)
         return console.file.getvalue()
 
     return terminal
 
 
-def test_tables_of_a_layer(call, exported):
-    result = call("show", exported)
-    assert result.code == 0, result.err
+def test_tables_of_a_layer(accepted, exported):
+    result = accepted("show", exported)
     assert "\x1b" not in result.out  # no colours in a pipe
     head, _, tables = result.out.partition("frequency proportion")
     assert "layer 0, 3 filters of 1x3x3, spectra of 32x32 points" in head
@@ -158,22 +156,20 @@ def test_refusals(refused, exported):
     assert f"{exported}: it is not an HDF5 file" in refused("show", exported)
 
 
-def test_a_run(call, place):
+def test_a_run(call, accepted, place):
     """Its accuracy comes first, then the spectra that it exported, which options ask for alone."""
     write_run(place / "finished")
-    result = call("show", "finished")
-    assert result.code == 0, result.err
+    result = accepted("show", "finished")
     assert "clean accuracy" in result.out.partition("spectra.h5: layer ")[0]
     for words in (("--json",), ("--filter", 0)):
         assert call("show", "finished", *words).out == call("show", "finished/spectra.h5", *words).out
 
 
-def test_an_unfinished_run(call, refused, place):
+def test_an_unfinished_run(call, accepted, refused, place):
     """Its spectra are shown once they are written, since the evaluation that follows may take long."""
     run = write_run(place / "a run")
     (run / "report.json").unlink()
-    result = call("show", "a run")
-    assert result.code == 0, result.err
+    result = accepted("show", "a run")
     assert result.out.startswith("a run is not finished")
     assert call("show", "a run", "--json").out.startswith("{")
     (run / "spectra.h5").unlink()

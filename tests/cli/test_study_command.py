@@ -13,37 +13,18 @@ from freqfast.files import lock_folder
 from freqfast.runs.run import load_run
 from freqfast.study import load_study, published_path, read_results, summarise, tables
 from tests.cli.test_run_command import at_step, send
+from tests.support.studies import BROKEN, STUDY
 
 SMALL = Path(__file__).parents[2] / "recipes" / "studies" / "small.toml"
-STUDY = """
-title = "Tiny [bold]study"
-seeds = [0, 1]
-baseline = "baseline"
-
-[settings]
-model_options = { width = 8 }
-batch_size = 16
-test_images = 2
-epochs = 1
-lr = 0.05
-precision = "float32"
-
-[arms.baseline]
-recipe = "resnet18_cifar10.baseline"
-
-[arms.low]
-recipe = "resnet18_cifar10.baseline"
-callbacks.frequency_proportion.proportions = { low = 1.0 }
-"""
+TINY = STUDY.replace("Stripes", "Tiny [bold]study")
 MINE = "from freqfast import Recipe\nlow = Recipe('mine', weight_decay=0.125)\n"
 MINE_ARM = '[arms.low]\nrecipe = "mine_for_study:low"'
-BROKEN = '[arms.broken]\nrecipe = "resnet18_cifar10.baseline"\nseeds = [0]\nsettings = { lr = 1e30 }\n'
 
 
 @pytest.fixture
 def file(place):
     path = place / "tiny.toml"
-    path.write_text(STUDY, encoding="utf-8")
+    path.write_text(TINY, encoding="utf-8")
     return path
 
 
@@ -54,10 +35,9 @@ def _here(monkeypatch, quick):
     monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
 
 
-def test_from_the_words_to_the_table(call, file, tree, place):
+def test_from_the_words_to_the_table(call, accepted, file, tree, place):
     words = ("study", "tiny.toml", "--data", tree)
-    result = call(*words, "--arm", "baseline", "--seed", 1)
-    assert result.code == 0, result.err
+    result = accepted(*words, "--arm", "baseline", "--seed", 1)
     lines = result.err.splitlines()
     assert lines[0].startswith("baseline/seed-1: resnet18_cifar10.baseline: 1 epoch of 2 steps on cpu")
     assert lines[1].startswith("baseline/seed-1: epoch 1/1: loss ")
@@ -67,8 +47,7 @@ def test_from_the_words_to_the_table(call, file, tree, place):
     assert "runs/tiny/results.json" in result.out
     assert not (place / "tiny.results.json").exists()
 
-    result = call(*words, "--results", "tiny.results.json")
-    assert result.code == 0, result.err
+    result = accepted(*words, "--results", "tiny.results.json")
     ends = [line for line in result.err.splitlines() if line.endswith(": finished")]
     assert ends == ["baseline/seed-0: finished", "low/seed-0: finished", "low/seed-1: finished"]
     assert "4 of 4 runs are finished" in result.out
@@ -105,8 +84,8 @@ def test_differences_to_another_arm(call, refused):
     assert "the study has no arm 'high'" in refused(*words, "high")
 
 
-def test_failed_runs_are_named_at_the_end(call, file, tree, place):
-    file.write_text(STUDY.replace("[0, 1]", "[0]") + BROKEN, encoding="utf-8")
+def test_failed_runs_are_named_at_the_end(call, accepted, file, tree, place):
+    file.write_text(TINY.replace("[0, 1]", "[0]") + BROKEN, encoding="utf-8")
     words = ("study", file, "--data", tree, "--out", "out")
     result = call(*words)
     assert result.code == 1
@@ -115,15 +94,14 @@ def test_failed_runs_are_named_at_the_end(call, file, tree, place):
     assert "broken/seed-0 failed: the training diverged" in result.out
     assert "0, 1 failed" in result.out
     assert "2 of 3 runs are finished" in result.out
-    again = call("study", file, "--out", "out", "--table")
-    assert again.code == 0
+    again = accepted("study", file, "--out", "out", "--table")
     assert "broken/seed-0 failed: the training diverged" in again.out
     (place / "out" / "runs" / "low" / "seed-0" / "model.safetensors").unlink()  # damaged after it has finished
     result = call(*words, "--arm", "low")
     assert result.code == 1
     assert result.err.endswith("freqfast: 1 of the runs failed: low/seed-0\n")
     assert "low/seed-0 failed: " in result.out
-    assert call(*words, "--arm", "baseline").code == 0
+    accepted(*words, "--arm", "baseline")
 
 
 def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, place):
@@ -138,32 +116,31 @@ def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, pla
     assert "0 of 4 runs are finished" in result.out
 
 
-def test_recipes_of_the_user_are_imported_on_request_only(call, refused, file, tree, place, monkeypatch):
+def test_recipes_of_the_user_are_imported_on_request_only(accepted, refused, file, tree, place, monkeypatch):
     (place / "mine_for_study.py").write_text(MINE)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    file.write_text(STUDY.replace('[arms.low]\nrecipe = "resnet18_cifar10.baseline"', MINE_ARM), encoding="utf-8")
+    file.write_text(TINY.replace('[arms.low]\nrecipe = "resnet18_cifar10.baseline"', MINE_ARM), encoding="utf-8")
     line = refused("study", file, "--data", tree)
     assert "arms.low: recipe 'mine_for_study:low' is code of the module 'mine_for_study'; to let it be imported" in line
     assert "mine_for_study" not in sys.modules
     words = ("study", file, "--data", tree, "--module", "mine_for_study", "--arm", "low", "--seed", 0)
-    assert call(*words).code == 0
+    accepted(*words)
     assert load_run(place / "runs" / "tiny" / "runs" / "low" / "seed-0").recipe.weight_decay == 0.125
     monkeypatch.delitem(sys.modules, "mine_for_study")
 
 
-def test_the_folder_of_a_run_is_no_study(call, refused, file, tree, place):
-    assert call("study", file, "--data", tree, "--arm", "low", "--seed", 0).code == 0
+def test_the_folder_of_a_run_is_no_study(accepted, refused, file, tree, place):
+    accepted("study", file, "--data", tree, "--arm", "low", "--seed", 0)
     run = place / "runs" / "tiny" / "runs" / "low" / "seed-0"
     assert "is the directory of a run; choose another --out" in refused("study", file, "--out", run, "--table")
 
 
-def test_titles_and_errors_tell_the_terminal_nothing(call, file, place):
-    file.write_text(STUDY.replace("[bold]", "\\u001b[31m"), encoding="utf-8")
+def test_titles_and_errors_tell_the_terminal_nothing(accepted, file, place):
+    file.write_text(TINY.replace("[bold]", "\\u001b[31m"), encoding="utf-8")
     failure = place / "out" / "runs" / "low" / "seed-0.error"
     failure.parent.mkdir(parents=True)
     failure.write_text("\x1b[2J.png cannot be used\n\n")
-    result = call("study", file, "--out", "out", "--table")
-    assert result.code == 0
+    result = accepted("study", file, "--out", "out", "--table")
     assert "low/seed-0 failed: ?[2J.png cannot be used" in result.out
     assert "\x1b" not in result.out
 
@@ -205,14 +182,13 @@ def test_no_cell_of_the_table_is_broken(call, place, monkeypatch):
                 assert any(line.split()[:1] == cells[:1] and cell in line for line in shown)
 
 
-def test_figures_of_what_was_measured(call, file, tree, place):
+def test_figures_of_what_was_measured(call, accepted, file, tree, place):
     words = ("study", file, "--data", tree, "--out", "out", "--arm", "baseline", "--seed", 0)
     assert "figures" not in call(*words).out
     path = place / "out" / "runs" / "baseline" / "seed-0" / "report.json"
     whole = {"mean15": 0.6, "mean_bar": 0.7, "families": {"noise": 0.5}}  # as with all corruptions
     path.write_text(json.dumps(json.loads(path.read_text()) | whole))
-    result = call(*words, "--table")
-    assert result.code == 0, result.err
+    result = accepted(*words, "--table")
     assert "out/figures/clean_robust.png" in result.out
     names = [f"{name}.{kind}" for name in ("clean_mean_bar", "clean_robust", "families") for kind in ("png", "svg")]
     assert sorted(path.name for path in (place / "out" / "figures").iterdir()) == names
@@ -249,11 +225,11 @@ def test_refused(refused, file, words, message):
 
 def test_a_wrong_file_is_refused(refused, file):
     assert "absent.toml does not exist; name a study file (.toml)" in refused("study", "absent.toml")
-    file.write_text(STUDY.replace("proportions = {", "proportoins = {"), encoding="utf-8")
+    file.write_text(TINY.replace("proportions = {", "proportoins = {"), encoding="utf-8")
     line = refused("study", file)
     assert "arm 'low': " in line
     assert "'proportoins'" in line
-    file.write_text(STUDY, encoding="utf-8")
+    file.write_text(TINY, encoding="utf-8")
     file.with_suffix(".results.json").write_text("{")
     assert "tiny.results.json" in refused("study", file)
 
@@ -275,6 +251,7 @@ def test_slurm_parameters():
         ("setup=rm", "--slurm has no parameter 'setup'"),
         ("gpus=1,gpus_per_node=2", "--slurm sets gpus_per_node twice"),
         ("time=2h", "--slurm time must be whole minutes, got '2h'"),
+        ("time=true", "--slurm time must be whole minutes, got True"),
     ],
 )
 def test_wrong_slurm_parameters(text, message):

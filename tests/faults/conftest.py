@@ -5,7 +5,7 @@ import pytest
 from tests.faults import processes
 from tests.support.forked import SERVER
 from tests.support.tiny import TINY, outcome
-from tests.training.conftest import _no_data_around, tree, two_corruptions  # noqa: F401
+from tests.training.conftest import decoded, no_data_around, tree, two_corruptions  # noqa: F401
 
 
 @pytest.fixture
@@ -20,12 +20,11 @@ def tell(capsys):
 
 
 @pytest.fixture(scope="session")
-def fork(tmp_path_factory):
+def fork(decoded):  # noqa: F811
     """Starts a function of `processes` in a process that a server forks quickly: it has imported everything."""
-    cache = str(tmp_path_factory.mktemp("cache"))
 
     def fork(function, *words):
-        process = SERVER.Process(target=function, args=(cache, *words))
+        process = SERVER.Process(target=function, args=(str(decoded), *words))
         process.start()
         return process
 

@@ -73,11 +73,12 @@ def test_environment_damaged_anywhere_is_refused_or_makes_no_difference(run, ref
     assert message is not None or outcome(run.path) == reference
 
 
-def test_corrupt_checkpoint_metrics_and_decoded_data_are_made_again(run, tmp_path, reference):
+def test_corrupt_checkpoint_metrics_and_decoded_data_are_made_again(run, decoded, tmp_path, reference, monkeypatch):
+    monkeypatch.setenv("FREQFAST_CACHE", str(shutil.copytree(decoded, tmp_path / "cache")))
     run.metrics.write_bytes(b"\xff\x00garbage")
     truncate(max(run.checkpoints.iterdir()), 1000)
-    (array,) = (tmp_path / "cache").glob("*/train_images.npy")
-    flip(array, 8 * (array.stat().st_size - 100))
+    for array in (tmp_path / "cache").glob("*/train_images.npy"):
+        flip(array, 8 * (array.stat().st_size - 100))
     with pytest.warns(UserWarning, match=r"is corrupt .*; going on from the one before"):
         assert refused(run) is None
     assert outcome(run.path) == reference

@@ -10,10 +10,10 @@ import tempfile
 
 import pytest
 
-from freqfast.data import load_data
 from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
+from tests.support.places import Disk, once  # noqa: F401 (a fixture)
 from tests.support.tiny import FILES, TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
@@ -73,33 +73,17 @@ def watch_writes(patch, before=lambda number: None):
 def writes(tree, tmp_path_factory):
     """The files that an undisturbed run writes, one after the other."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
-        load_data("cifar10", tree)  # decoded, which writes into the cache
         names = watch_writes(patch)
         run_recipe(TINY, tmp_path_factory.mktemp("writes") / "run", tree, "cpu", policy=OFTEN)
     return names
 
 
-def fill(place):
-    """Leave no block of a file system free; the file that takes them all."""
-    filler = place / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (2**16, 2**12):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                pass
-    return filler
-
-
 def fill_up_at(number, tree, disk, reference, at_work):
     """A disk that is full just before the n-th file of a run is written; then there is room again."""
     out = disk("size=16m") / "run"
-    load_data("cifar10", tree)
     with pytest.MonkeyPatch.context() as patch:
-        watch_writes(patch, lambda written: fill(out.parent) if written == number else None)
+        watch_writes(patch, lambda written: Disk(out.parent).fill() if written == number else None)
         with pytest.raises(OSError, match=r"No space left on device") as caught:
             run_recipe(TINY, out, tree, "cpu", policy=OFTEN)
     assert "\n" not in str(caught.value)
@@ -125,20 +109,8 @@ def test_full_disk_at_each_write(tree, disk, reference, writes, tell):
     tell(f"full disk: survived at {len(writes)} of {len(writes)} writes: {', '.join(writes)}")
 
 
-def once(message, action):
-    """A progress function that acts at the first message that begins so."""
-    done = []
-
-    def progress(step, total, text):
-        if text.startswith(message) and not done:
-            done.append(text)
-            action()
-
-    return progress
-
-
 @pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])
-def test_disk_becomes_read_only(tree, disk, reference, at):
+def test_disk_becomes_read_only(tree, disk, reference, once, at):  # noqa: F811
     out = disk("size=16m") / "run"
     with pytest.raises(RunStoppedError, match=r"run\S*: Read-only file system; it can be resumed$"):
         run_recipe(TINY, out, tree, "cpu", once(at, lambda: disk("ro")), policy=OFTEN)
@@ -146,7 +118,7 @@ def test_disk_becomes_read_only(tree, disk, reference, at):
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
 
 
-def test_folder_vanishes(tree, tmp_path):
+def test_folder_vanishes(tree, tmp_path, once):  # noqa: F811
     out = tmp_path / "run"
     with pytest.raises(RunStoppedError, match=r"run is gone, and the run with it$") as caught:
         run_recipe(TINY, out, tree, "cpu", once("epoch 2", lambda: shutil.rmtree(out)), policy=OFTEN)

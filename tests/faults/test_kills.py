@@ -2,16 +2,13 @@
 
 The short form kills a tiny run three times. The full form, ``pytest -m 'slow and faults' tests/faults``, kills the
 command `freqfast run quickstart` on the photographs 50 times and prints what it found. Its processes are forked from
-one that has imported everything, so that kills fall on the run and not on the imports; the last few are started afresh.
+one that has imported everything, so that kills fall on the run and not on the imports.
 """
 
 import hashlib
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 
@@ -110,20 +107,3 @@ def test_fifty_kills(fork, tmp_path, whole, tell):
     tell(f"kills survived: {stages.total()} of {KILLS}; {dict(stages)}; {time.monotonic() - began:.0f} s")
     tell(f"SHA-256 of all results, each time: {reference['all']}; of the weights: {reference['weights']}")
     assert stages.total() == KILLS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("wait_for", ["recipe.toml", "checkpoints", "spectra.h5"])
-def test_the_installed_command(tmp_path, whole, wait_for):
-    """Started as from a shell, not forked, and killed when it has come so far."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-m", "freqfast", *map(str, COMMAND), "--out", "run"]
-    process = subprocess.Popen(line, cwd=tmp_path, env=environment)
-    while not (tmp_path / "run" / wait_for).exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    line = [sys.executable, "-m", "freqfast", "run", "--resume", "run"]
-    subprocess.run(line, cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)
-    assert found(tmp_path / "run") == whole[0]

@@ -2,7 +2,6 @@
 
 import os
 import pty
-import signal
 import time
 
 import pytest
@@ -39,24 +38,6 @@ def wait_for(path, process):
     while not path.exists():
         assert process.is_alive()
         time.sleep(0.002)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_by_a_signal(run, fork, tmp_path, undisturbed, number, code):
-    process = run(tmp_path / "run", tmp_path / "log")
-    wait_for(tmp_path / "run" / "metrics.csv", process)
-    os.kill(process.pid, number)
-    process.join()
-    assert process.exitcode == code
-    *_, asked, told = (tmp_path / "log").read_text().strip().splitlines()
-    assert asked == "freqfast: finishing the step and saving; once more to stop at once"
-    assert told.startswith("freqfast: interrupted ")
-    for _ in range(2):  # the second time it is finished
-        again = fork(processes.command, tmp_path / "log", True, "run", "--resume", tmp_path / "run")
-        again.join()
-        assert again.exitcode == 0
-    assert outcome(tmp_path / "run") == undisturbed
-    assert f"{tmp_path / 'run'} is finished already" in (tmp_path / "log").read_text()
 
 
 def test_closed_terminal(run, tmp_path, undisturbed):

@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from freqfast.progress import RunStoppedError
-from tests.support.tiny import TINY, make_tree, stop_at
+from tests.support.tiny import TINY, stop_at
+from tests.support.trees import make_tree
 
 STUDY = """\
 title = "Low filters"

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from tests.hostile import image_cases  # noqa: F401 (adds its own)
 from tests.hostile.cases import CASES
 from tests.hostile.conftest import Result, check
 
@@ -26,7 +25,7 @@ def every(names, step):
     return [pytest.param(name, marks=[pytest.mark.slow] if i % step else []) for i, name in enumerate(names)]
 
 
-@pytest.mark.parametrize("name", every(CASES, 5))
+@pytest.mark.parametrize("name", every(CASES, 3))
 def test_case(name, world, attack):
     attack(*world.words(*CASES[name]))
 
@@ -58,19 +57,6 @@ resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)
 freqfast.analysis.quality.filter_quality = lambda *_: torch.empty(2**28)
 main()
 """
-
-
-def test_a_file_that_hangs_hdf5_is_refused(world, attack, monkeypatch):
-    """A heap of texts, which has no checksum, that libhdf5 never comes to the end of."""
-    from freqfast.spectra.h5 import reading
-
-    monkeypatch.setattr(reading, "_SECONDS", 1.0)
-    path = world.copy("spectra.h5")
-    content = bytearray(path.read_bytes())
-    heap = content.index(b"GCOL") + 16
-    content[heap : heap + 2], content[heap + 8 : heap + 16] = bytes(2), bytes(8)  # a free space that takes no room
-    path.write_bytes(content)
-    assert "does not end within" in attack("show", path).err
 
 
 # Records that are no files of text

@@ -7,8 +7,7 @@ form is ``pytest -m "slow and hostile" tests/hostile``.
 import pytest
 
 from tests.hostile import mutate
-from tests.hostile.cases import ARCHIVE, MERGE, MODEL, SHOW, STUDY, WEIGHTS
-from tests.hostile.image_cases import CORRUPT
+from tests.hostile.cases import ARCHIVE, CORRUPT, MERGE, MODEL, SHOW, STUDY, WEIGHTS
 from tests.hostile.sound import rename_checkpoint
 
 FROST = ("corrupt", "{tree}", "--corruption", "frost", "--out", "out", "--limit", "1", "--frost-dir", "{}")

@@ -91,29 +91,3 @@ def test_no_command_of_a_terminal_is_printed(words, world, attack, evil_run, evi
     printed = result.out + result.err
     assert printed
     assert printed.replace("\n", "").isprintable()
-
-
-# A record of a finished run, a key in it, values of wrong types or ranges, and the command that reads it.
-WRONG = [
-    ("report.json", "missing", [3, "fog", [1], {"a": 1}]),
-    ("report.json", "mean19", ["0.5", [0.5], 2, -1, True]),
-    ("environment.json", "device", [0, None, ["cpu"]]),
-    ("environment.json", "threads", ["2", 0, -1, 2.5, True, 10**9]),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("record", "key", "value"), [(r, k, value) for r, k, values in WRONG for value in values])
-def test_wrong_types_in_a_record_are_one_line(record, key, value, runs, world, attack):
-    path = world.copy("run") / record
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    line = attack("rerun", "run", "-o", "again").err
-    assert f"{record}: {key}" in line
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("text", ["3", '""', "['resnet18']", "{name = 'resnet18'}", "true"])
-def test_a_wrong_model_in_a_recipe_is_one_line(text, runs, world, attack):
-    path = world.copy("run") / "recipe.toml"
-    path.write_text(path.read_text().replace('model = "resnet18"', f"model = {text}"))
-    assert "model" in attack("rerun", "run", "-o", "again").err

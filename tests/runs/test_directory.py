@@ -15,7 +15,7 @@ from freqfast.runs.run import load_run, load_run_data
 from tests.support.packages import install  # noqa: F401
 from tests.support.runs import ENVIRONMENT, REPORT
 from tests.support.sound_model import stored_model
-from tests.support.tiny import make_tree
+from tests.support.trees import make_tree
 
 RECIPE = Recipe("größer", model_options={"width": 8})
 
@@ -53,6 +53,16 @@ def test_corrupt_file_is_named(run, name, content):
         load_run(run.path)
     assert str(run.path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("threads", "2"), ("threads", 0), ("threads", 2.5), ("threads", True), ("device", None), ("device", ["cpu"])],
+)
+def test_invalid_environment_names_the_key(run, key, value):
+    run.environment.write_text(json.dumps(plain(ENVIRONMENT) | {key: value}))
+    with pytest.raises(ValueError, match=rf"environment\.json: {key} must be "):
+        load_run(run.path)
 
 
 @pytest.mark.parametrize(

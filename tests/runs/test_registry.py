@@ -63,8 +63,9 @@ def test_invalid_entry_point_is_named_and_the_others_are_found(install, source, 
         with pytest.raises(ValueError, match=f"entry point 'bad'.*{message}"):
             find_recipe(name)
     assert find_recipe("resnet18_cifar10.best").name == "resnet18_cifar10.best"
-    with pytest.raises(ValueError, match="unknown recipe 'nosuch'; the recipes are quickstart, quickstart_baseline"):
-        find_recipe("nosuch")
+    for name in ("nosuch", "", "resnet18_cifar10"):
+        with pytest.raises(ValueError, match=f"unknown recipe '{name}'; the recipes are quickstart, quickstart_base"):
+            find_recipe(name)
 
 
 def test_recipe_is_found_without_importing_others(install):

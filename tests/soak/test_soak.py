@@ -11,7 +11,6 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from fastai.callback.core import Callback
 from fastai.learner import load_learner
 from torch import nn
 
@@ -23,6 +22,7 @@ from freqfast.spectral.equalization import remove_equalization
 from freqfast.spectral.modulation import SpectralConv2d, bake_modulation, effective_weight
 from freqfast.spectral.surgery import find_conv
 from tests.support.compose import build_model, compose, layer_name, make_callback, make_learner, outcomes
+from tests.support.learners import StepSpy, assert_same, check_optimizer, snapshot
 from tests.support.projected import numpy_shares
 from tests.support.ranks import on_ranks  # noqa: F401
 
@@ -32,39 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:load_learner"),
     pytest.mark.filterwarnings("ignore:`load_learner` uses"),
 ]
-
-
-class Spy(Callback):
-    """Checks the proportion after each step, after all other callbacks."""
-
-    order = 2000
-
-    def __init__(self, layer):
-        self.layer, self.steps = layer, 0
-
-    def after_step(self):
-        self.steps += 1
-        for enforcing in [cb for cb in self.learn.cbs if isinstance(cb, FrequencyProportion)]:
-            conv = find_conv(self.learn.model, self.layer)[1]
-            if not conv.weight.requires_grad:  # frozen by fine_tune: it stays as it is
-                continue
-            weight = effective_weight(conv)
-            assert weight.isfinite().all()
-            found = numpy_shares(weight, enforcing.bands)
-            counts = np.bincount(found.argmax(1), minlength=len(enforcing.bands))
-            exact = np.array([enforcing.proportions[name] for name in enforcing.bands.names]) * len(weight)
-            assert (abs(counts - exact) < 1).all(), (counts, exact)
-            assert found.max(1).min() >= enforcing.purity - 1e-4
-
-
-def check_optimizer(learn):
-    """Each parameter of the model is in the optimizer once, and nothing else is."""
-    if learn.opt is None:
-        return
-    held = [id(p) for group in learn.opt.param_lists for p in group]
-    assert sorted(held) == sorted(id(p) for p in learn.model.parameters())
-    if hasattr(learn.opt, "opt"):  # torch's own, inside
-        assert sorted(held) == sorted(id(p) for group in learn.opt.opt.param_groups for p in group["params"])
 
 
 @torch.no_grad()
@@ -116,7 +83,7 @@ class Soak:
         self.take_all_off()
 
     def fit(self, action):
-        spy, lr = Spy(self.layer), self.learn.lr
+        spy, lr = StepSpy(self.check_proportion), self.learn.lr
         cbs = [*self.for_fits, spy]
         if action == "fine_tune":
             self.learn.fine_tune(1, lr, cbs=cbs)
@@ -124,17 +91,29 @@ class Soak:
             self.learn.fit(1, lr, cbs=cbs, reset_opt=True)
         else:
             getattr(self.learn, action)(1, lr, cbs=cbs)
-        assert spy.steps >= 1
+        assert spy.calls >= 1
         self.trained += 2 if action == "fine_tune" else 1
         for recorder in [cb for cb in self.callbacks if isinstance(cb, SpectrumRecorder)]:
             assert recorder.epochs == list(range(self.trained + 1))
 
+    def check_proportion(self):
+        """The proportion holds, unless fine_tune has frozen the layer, which then stays as it is."""
+        conv = find_conv(self.learn.model, self.layer)[1]
+        for enforcing in [cb for cb in self.learn.cbs if isinstance(cb, FrequencyProportion)]:
+            if not conv.weight.requires_grad:
+                continue
+            weight = effective_weight(conv)
+            assert weight.isfinite().all()
+            found = numpy_shares(weight, enforcing.bands)
+            counts = np.bincount(found.argmax(1), minlength=len(enforcing.bands))
+            exact = np.array([enforcing.proportions[name] for name in enforcing.bands.names]) * len(weight)
+            assert (abs(counts - exact) < 1).all(), (counts, exact)
+            assert found.max(1).min() >= enforcing.purity - 1e-4
+
     def do_lr_find(self):
-        before = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
+        before = snapshot(self.learn)
         self.learn.lr_find(num_it=4, end_lr=0.1, show_plot=False, suggest_funcs=None)
-        after = self.learn.model.state_dict()
-        assert before.keys() == after.keys()
-        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert_same(before, snapshot(self.learn))
 
     def do_validate(self):
         first = self.learn.validate()
@@ -145,36 +124,33 @@ class Soak:
 
     def do_save_load(self):
         self.learn.save("model")
-        before = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
+        before = snapshot(self.learn)
         self.learn.load("model")
-        assert all(torch.equal(value, self.learn.model.state_dict()[name]) for name, value in before.items())
+        assert_same(before, snapshot(self.learn))
 
     def do_fresh(self):
         """Load into a second Learner, made alike, and go on with that one."""
         path = self.learn.save("model")
         model = build_model(self.plan.model, self.plan.seed + 2)  # of the same shape
-        former = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
+        former = snapshot(self.learn)
         self.callbacks = [make_callback(n, self.plan, model, self.layer) for n, _ in self.plan.ways]
         self.trained = 0
         self.learn = self.make(model, self.callbacks)
         load_weights(model, path)  # with the parts that fits have left
-        assert all(torch.equal(value, model.state_dict()[name]) for name, value in former.items())
+        assert_same(former, snapshot(self.learn))
 
     def do_export(self):
         self.learn.export()
         loaded = load_learner(self.folder / "export.pkl")
-        assert loaded.model.state_dict().keys() == self.learn.model.state_dict().keys()
-        for name, value in loaded.model.state_dict().items():
-            assert torch.equal(value, self.learn.model.state_dict()[name])
+        assert_same(snapshot(self.learn), snapshot(loaded))
         check_baking(loaded.model, self.layer)
 
     def do_take_off_for_a_while(self):
         mine = [cb for cb in self.learn.cbs if cb in self.callbacks]
-        if mine:
-            before = {name: value.clone() for name, value in self.learn.model.state_dict().items()}
-            with self.learn.removed_cbs(mine):
-                check_optimizer(self.learn)
-            assert all(torch.equal(before[name], value) for name, value in self.learn.model.state_dict().items())
+        before = snapshot(self.learn)
+        with self.learn.removed_cbs(mine):
+            check_optimizer(self.learn)
+        assert_same(before, snapshot(self.learn))
 
     def take_all_off(self):
         self.learn.remove_cbs([cb for cb in self.learn.cbs if cb in self.callbacks])

@@ -71,11 +71,19 @@ def assert_enforced(learn, callback, counts=None, layer=None):
     assert shares.max(1).min() >= callback.purity - 1e-5
 
 
+def check_optimizer(learn):
+    """Each parameter of the model is in the optimizer once, and nothing else is."""
+    if learn.opt is None:
+        return
+    held = [id(p) for group in learn.opt.param_lists for p in group]
+    assert sorted(held) == sorted(id(p) for p in learn.model.parameters())
+    if hasattr(learn.opt, "opt"):  # torch's own, inside
+        assert sorted(held) == sorted(id(p) for group in learn.opt.opt.param_groups for p in group["params"])
+
+
 def assert_consistent(learn):
-    """Each trainable parameter of the model is in the optimizer once, and nothing else is; a forward pass works."""
-    if learn.opt is not None:
-        held = [id(p) for group in learn.opt.param_lists for p in group]
-        assert sorted(held) == sorted(id(p) for p in learn.model.parameters())
+    """The optimizer has the model's parameters, and a forward pass works."""
+    check_optimizer(learn)
     learn.model.eval()
     with torch.no_grad():
         assert torch.isfinite(learn.model(torch.zeros(2, 3, 16, 16, device=DEVICE))).all()

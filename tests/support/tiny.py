@@ -5,7 +5,7 @@ import json
 
 import h5py
 import numpy as np
-from PIL import Image
+import torch
 
 from freqfast.runs.recipe import Recipe
 from freqfast.training import fit_recipe
@@ -33,20 +33,6 @@ TINY = Recipe(
 )
 
 
-def make_tree(folder, train=16):
-    """An image-folder tree of 16x16 pixels: so many training images in each of two classes, and 4 test images."""
-    rng = np.random.default_rng(0)
-    x = np.arange(16)
-    for split, count in (("train", train), ("test", 4)):
-        for name, frequency in (("narrow", 0.4), ("wide", 0.1)):
-            (folder / split / name).mkdir(parents=True)
-            for i in range(count):
-                stripes = np.cos(2 * np.pi * frequency * (x[:, None, None] + rng.integers(16)))
-                pixels = (128 + 80 * stripes + rng.normal(0, 20, (16, 16, 3))).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
-    return folder
-
-
 def fit_quietly(learn, recipe):
     """Train a Learner without a bar or lines of metrics."""
     with learn.no_bar(), learn.no_logging():
@@ -57,6 +43,19 @@ def stop_at(count):
     """A stop function that gives SIGTERM at the n-th call."""
     calls = iter(range(1, 1000))
     return lambda: 15 if next(calls) == count else None
+
+
+def equal(a, b):
+    """Equality to the last bit, of the types too, however deep."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, torch.Tensor):
+        return a.stride() == b.stride() and torch.equal(a, b)
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
 
 
 def outcome(folder):

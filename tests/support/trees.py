@@ -1,10 +1,31 @@
-"""Image trees: small images, members of archives, and what a data set made of a tree must hold."""
+"""Image trees: made, members of archives, and what a data set made of a tree must hold."""
 
 import io
 import tarfile
 
 import numpy as np
 from PIL import Image
+
+
+def make_tree(folder, train=16):
+    """An image-folder tree of 16x16 pixels: so many training images in each of two classes, and 4 test images."""
+    rng = np.random.default_rng(0)
+    x = np.arange(16)
+    for split, count in (("train", train), ("test", 4)):
+        for name, frequency in (("narrow", 0.4), ("wide", 0.1)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                stripes = np.cos(2 * np.pi * frequency * (x[:, None, None] + rng.integers(16)))
+                pixels = (128 + 80 * stripes + rng.normal(0, 20, (16, 16, 3))).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+def write_photograph(path, number=0, shift=0):
+    """Noise of 40 + number rows and 50 columns, brighter by a shift of each channel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 80, (40 + number, 50, 3)) + shift
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
 def png(size=(8, 6), mode="RGB"):

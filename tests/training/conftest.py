@@ -5,19 +5,34 @@ import pytest
 
 from tests.support import tiny
 from tests.support.packages import install  # noqa: F401
-
-
-@pytest.fixture(autouse=True)
-def _no_data_around(tmp_path, monkeypatch):
-    """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
-    monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
-    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("FREQFAST_DATA", raising=False)
+from tests.support.trees import make_tree
 
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory):
-    return tiny.make_tree(tmp_path_factory.mktemp("data") / "tree")
+    return make_tree(tmp_path_factory.mktemp("data") / "tree")
+
+
+@pytest.fixture(scope="session")
+def decoded(tree, tmp_path_factory):
+    """A cache that holds the decoded tree, so that stop functions are not asked while that happens."""
+    from freqfast.data import load_data
+
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(folder))
+        load_data("cifar10", tree)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_data_around(decoded):
+    """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("freqfast.training.environment._git_state", lambda: None)
+        patch.setenv("FREQFAST_CACHE", str(decoded))
+        patch.delenv("FREQFAST_DATA", raising=False)
+        yield
 
 
 @pytest.fixture
@@ -36,19 +51,17 @@ def small():
 
 
 @pytest.fixture(scope="session")
-def stopped_run(tree, tmp_path_factory):
+def stopped_run(tree, decoded, tmp_path_factory):
     """A run that was stopped one step into its second epoch; made once."""
-    from freqfast.data import load_data
     from freqfast.training import RunStoppedError, run_recipe
 
-    folder = tmp_path_factory.mktemp("stopped")
+    out = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(folder / "cache"))
+        patch.setenv("FREQFAST_CACHE", str(decoded))
         patch.setattr("freqfast.training.environment._git_state", lambda: None)
-        load_data("cifar10", tree)  # decoded, so that stop functions are not asked while that happens
         with pytest.raises(RunStoppedError):
-            run_recipe(tiny.TINY, folder / "run", tree, "cpu", stop=tiny.stop_at(5))
-    return folder / "run"
+            run_recipe(tiny.TINY, out, tree, "cpu", stop=tiny.stop_at(5))
+    return out
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Recipes on images that stay in files."""
 
 from dataclasses import replace
+from itertools import product
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from freqfast.data import load_data
@@ -13,6 +12,7 @@ from freqfast.models.build import build_model
 from freqfast.runs.run import load_run_data
 from freqfast.training import RunStoppedError, build_learner, run_recipe
 from tests.support import tiny
+from tests.support.trees import write_photograph
 
 FOLDER = replace(
     tiny.TINY,
@@ -29,13 +29,9 @@ FOLDER = replace(
 @pytest.fixture
 def photographs(tmp_path):
     """Bright and dark photographs of several sizes."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for level, name in enumerate(("dark", "light")):
-            (tmp_path / "photographs" / split / name).mkdir(parents=True)
-            for number in range(4):
-                pixels = rng.integers(0, 80, (40 + number, 50, 3), dtype=np.uint8) + 150 * level
-                Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photographs" / split / name / f"{number}.png")
+    for split, name, number in product(("train", "val"), ("dark", "light"), range(4)):
+        path = tmp_path / "photographs" / split / name / f"{number}.png"
+        write_photograph(path, number, shift=150 if name == "light" else 0)
     return tmp_path / "photographs"
 
 

@@ -14,14 +14,10 @@ import torch
 from freqfast.runs.directory import RunDirectory
 from freqfast.training import run_recipe
 from tests.support.ranks import on_ranks  # noqa: F401
-from tests.support.tiny import FILES, TINY, outcome
+from tests.support.tiny import FILES, TINY, equal, outcome
 from tests.training import rank_tasks
 
 ROOT = Path(__file__).parents[2]
-
-
-def equal(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def rows(out):
