@@ -40,13 +40,14 @@ def print_error(text: object) -> None:
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Print Python's warnings as the program's own messages."""
+    """Print Python's warnings as the program's own messages, but not those for who writes with a library."""
 
     def show(message: Warning | str, *where: Any) -> None:
         print_error(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("ignore", FutureWarning)  # such as fastai's own on Python 3.14
         yield
 
 

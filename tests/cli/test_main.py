@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
+from freqfast.cli.errors import one_line_warnings
 from freqfast.cli.output import console
 
 import freqfast
@@ -138,6 +140,13 @@ def test_warnings_are_one_line_each(tree, tmp_path):
     assert result.returncode == 0
     assert result.stderr.startswith("freqfast: warning: decoded data not cached (")
     assert result.stderr.count("\n") == 1
+
+
+def test_warnings_for_developers_are_not_shown(capsys):
+    with one_line_warnings():
+        warnings.warn("this function is going away", FutureWarning, stacklevel=1)
+        warnings.warn("this file is old", stacklevel=1)
+    assert capsys.readouterr().err == "freqfast: warning: this file is old\n"
 
 
 @pytest.mark.parametrize(
