@@ -35,8 +35,6 @@ with long_command(Path("."), "go on so", has_children=sys.argv[1] == "children")
 INTERRUPTIBLE = f"""
 import time
 from freqfast.cli.interrupts import interruptible
-
-from tests.support.finished import write_run
 from freqfast.files import replacing
 with interruptible("interrupted; nothing is kept"), replacing("file") as temporary:
     temporary.write_text("half")

@@ -94,7 +94,8 @@ def test_a_run_starts_from_weights_of_a_file(accepted, tree, place):
     state = build_model("timm:test_resnet", classes=7).state_dict()
     first = next(iter(state))
     torch.save(state, place / "w.pth")
-    settings = ("batch_size=16", "test_images=2", "lr=1e-6", "model='timm:test_resnet'", "model.weights='w.pth'")
+    numbers = ("batch_size=16", "test_images=2", "lr=1e-6", "precision='float32'")
+    settings = (*numbers, "model='timm:test_resnet'", "model.weights='w.pth'")
     words = [word for setting in settings for word in ("--set", setting)]
     accepted("run", "resnet18_cifar10.baseline", "--data", tree, "-o", "run", "--epochs", 1, *words)
     trained = load_run("run").model.state_dict()
