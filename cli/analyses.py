@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from freqfast.models.sources import SourcedModel
     from freqfast.runs.directory import RunDirectory
 
-__all__ = ["AnalysisCommand", "Commands"]
-
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)]
 Data = Annotated[
     str | None,

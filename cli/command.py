@@ -10,8 +10,6 @@ import typer
 from freqfast.cli.errors import one_line
 from typer.core import TyperCommand
 
-__all__ = ["HELP_NAMES", "Command", "WithoutTypes", "complete_corruption", "complete_recipe", "complete_run", "option"]
-
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from freqfast.corruptions.tables import Table as SizeTable
 
-__all__ = ["corrupt"]
-
 
 def corrupt(
     context: typer.Context,

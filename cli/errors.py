@@ -9,8 +9,6 @@ from typing import Any
 
 from freqfast.compute.memory import memory_error
 
-__all__ = ["environment_fails", "one_line", "one_line_warnings", "print_error"]
-
 _LONGEST = 2000  # characters; a message may quote a value of any length
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE}
 

@@ -47,8 +47,6 @@ from freqfast.cli.ranks import end_idle_ranks
 if TYPE_CHECKING:
     from freqfast.robustness import CellSource
 
-__all__ = ["evaluate"]
-
 _image_option = partial(typer.Option, rich_help_panel="Images (one of the first three)")
 _result_option = partial(typer.Option, rich_help_panel="Results")
 _USED_BY_MERGE = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}

@@ -13,8 +13,6 @@ from rich.text import Text
 if TYPE_CHECKING:
     from freqfast.robustness import Comparison, CorruptionResult
 
-__all__ = ["corruption_table", "present"]
-
 _MEANS = ("mean15", "mean7", "mean19", "mean_bar", "mean_bar_imagenet")
 _LABELS = {
     "mean_bar": "mean over CIFAR-10-C-bar",

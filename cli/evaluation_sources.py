@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from freqfast.models.sources import SourcedModel
     from freqfast.robustness import CorruptionResult
 
-__all__ = ["is_result", "load_models", "load_result", "merge_results"]
-
 
 def is_result(text: str) -> bool:
     """Whether a word names a result file."""

@@ -13,8 +13,6 @@ from freqfast.plugins import find_plugins
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "check_data", "check_exists", "check_folder", "check_output", "save_figure", "write"]
-
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
 

@@ -13,8 +13,6 @@ from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained,
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.run import parse_settings
 
-__all__ = ["finetune"]
-
 
 def finetune(
     context: typer.Context,

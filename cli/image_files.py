@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from freqfast.robustness import CellSource
     from freqfast.runs.directory import RunDirectory
 
-__all__ = [
-    "ClassList",
-    "Crop",
-    "FileOptions",
-    "Interpolation",
-    "Labels",
-    "Resize",
-    "SkipBad",
-    "class_names",
-    "corrupted_test_set",
-    "stored_tree",
-]
-
 _PANEL = "Images in files, of any number and size"
 Resize = Annotated[
     int | None,

@@ -15,8 +15,6 @@ from freqfast.cli.errors import print_error
 
 from freqfast.progress import RunStoppedError, Stop
 
-__all__ = ["interruptible", "lasting_streams", "long_command"]
-
 _STDERR = 2
 _ONE_REQUEST_S = 0.2  # `timeout` and job schedulers signal the process and its group: one request that arrives twice
 _SHOW_CURSOR = b"\x1b[?25h"  # progress bars hide it, and a process that the system ends cannot bring it back

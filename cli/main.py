@@ -26,8 +26,6 @@ from freqfast import __version__
 from freqfast.analysis.registry import OURS
 from freqfast.compute.memory import keep_freed_memory
 
-__all__ = ["app", "main"]
-
 _COMPLETION = {"_FREQFAST_COMPLETE", "--show-completion", "--install-completion"}
 
 app = typer.Typer(

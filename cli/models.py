@@ -7,8 +7,6 @@ from freqfast.cli.output import CleanTable, console, percent, say
 if TYPE_CHECKING:
     from freqfast.models.zoo import Accuracy
 
-__all__ = ["models"]
-
 _COLUMNS = ("clean", "mean15", "mean7", "mean_bar")
 
 

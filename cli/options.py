@@ -12,25 +12,6 @@ if TYPE_CHECKING:
     from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
 
-__all__ = [
-    "KINDS",
-    "SOURCES",
-    "Classes",
-    "Collection",
-    "Device",
-    "Mean",
-    "ModelOptions",
-    "Precision",
-    "Pretrained",
-    "Std",
-    "Table",
-    "Weights",
-    "check_model",
-    "given",
-    "refuse",
-    "refuse_frost_dir",
-]
-
 SOURCES = (
     "a run directory, our .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
     "file.py:callable"

@@ -12,17 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-__all__ = [
-    "CleanTable",
-    "accuracy_text",
-    "console",
-    "percent",
-    "progress_bar",
-    "proportion_text",
-    "say",
-    "typed_command",
-]
-
 
 def _new_console(**options: Any) -> Console:
     """A console that prints text as it is: names and paths may hold [brackets] and :colons:."""

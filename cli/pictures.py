@@ -12,8 +12,6 @@ from rich.text import Text
 if TYPE_CHECKING:
     from freqfast.spectra import Spectra
 
-__all__ = ["BandBar", "band_mark", "spectrum_text"]
-
 _RANGE_DB = 30
 _WIDEST = 64
 _TICKS_CPP = (-0.5, 0.0, -0.25, 0.25)  # the first ones have precedence where space is short

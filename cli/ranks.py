@@ -6,8 +6,6 @@ from contextlib import contextmanager
 
 import typer
 
-__all__ = ["end_idle_ranks", "first_rank_prints", "has_several_ranks"]
-
 _FOR_ONE_RANK = {"recipes", "models", "spectra", "show", "report", "merge", None}
 _REFUSED = {
     "study": "a study starts the processes of its runs itself; call it without torchrun, such as with --slurm gpus=4",

@@ -5,8 +5,6 @@ from freqfast.cli.output import console, say
 from rich.padding import Padding
 from rich.text import Text
 
-__all__ = ["recipes"]
-
 
 def recipes() -> None:
     """List the recipes that `freqfast run` knows, those of other packages included.

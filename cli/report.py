@@ -13,8 +13,6 @@ from freqfast.cli.output import progress_bar, say, typed_command
 
 from freqfast.files import write_text
 
-__all__ = ["report"]
-
 
 def report(
     runs: Annotated[

@@ -12,8 +12,6 @@ from freqfast.cli.output import CleanTable, console, percent, progress_bar, say,
 if TYPE_CHECKING:
     from freqfast.training import Repetition
 
-__all__ = ["rerun"]
-
 
 def rerun(
     run: Annotated[Path, typer.Argument(metavar="RUN", autocompletion=complete_run, help="A finished run directory.")],

@@ -10,8 +10,6 @@ from freqfast.files import write_text
 from freqfast.robustness.comparison import Comparison
 from freqfast.robustness.result import CorruptionResult
 
-__all__ = ["cell_rows", "write_csv"]
-
 COLUMNS = ("corruption", "severity", "family", "images", "right", "accuracy", "low", "high", "ece")
 PAIRED = ("difference", "only_model", "only_baseline", "p")
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from freqfast.runs.directory import RunDirectory
     from freqfast.runs.recipe import Recipe
 
-__all__ = ["run", "run_table"]
-
 _FEW_EPOCHS = 2  # of a trial, whose evaluation takes longer than its training
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from freqfast.spectra import Spectra
 
-__all__ = ["show"]
-
 _FEW = 3  # bands that have columns of their own beside the bar; more do not fit 80 columns, and --json has them
 
 

@@ -17,8 +17,6 @@ from freqfast.cli.output import progress_bar, proportion_text, say, typed_comman
 if TYPE_CHECKING:
     from freqfast.spectra import Spectra
 
-__all__ = ["spectra"]
-
 
 def spectra(
     context: typer.Context,

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from freqfast.study import StudyResults
     from freqfast.study.definition import PlannedRun
 
-__all__ = ["study"]
-
 _SHORT_KEYS = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 
 

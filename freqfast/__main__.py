@@ -2,8 +2,6 @@
 
 import signal
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the command line. Until a command has its own answer to it, Ctrl-C ends the program without a traceback."""

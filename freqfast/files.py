@@ -15,18 +15,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = [
-    "lock_folder",
-    "name_folder",
-    "new_folder",
-    "of_user",
-    "read_file",
-    "remove_temporaries",
-    "replacing",
-    "require_file",
-    "write_text",
-]
-
 
 def of_user(path: str | Path) -> Path:
     """A path whose ~ or ~user stands for a home folder.

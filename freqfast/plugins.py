@@ -9,8 +9,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GROUPS", "find_plugins", "import_object", "importable", "load_plugin", "plugin_versions"]
-
 GROUPS = {
     "recipes": "recipe",  # a `freqfast.Recipe`, or a module of them
     "callbacks": "callback",  # a class of fastai callbacks, for a recipe's `callbacks`

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["Log", "Progress", "RunStoppedError", "Share", "Stop", "notebook_progress", "stopping"]
-
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, message)``."""
 

@@ -37,24 +37,6 @@ from pydantic import ConfigDict, PlainSerializer, PlainValidator, PydanticUserEr
 
 from freqfast.files import read_file, write_text
 
-__all__ = [
-    "MAX_BYTES",
-    "Floats",
-    "Integers",
-    "Rows",
-    "as_html",
-    "check_fields",
-    "check_value",
-    "differences",
-    "plain",
-    "read_record",
-    "record_from",
-    "record_from_json",
-    "record_to_json",
-    "toml_values",
-    "write_record",
-]
-
 MAX_BYTES = 2**24
 """The largest file that is read as a record, unless its reader says otherwise: 16 MiB."""
 

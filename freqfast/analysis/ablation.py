@@ -22,8 +22,6 @@ from freqfast.spectral.surgery import find_conv
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ABLATION", "Ablation", "ablate_bands", "draw_ablation", "without_filters"]
-
 CONTROLS = 5
 """How many random choices of filters the control averages."""
 

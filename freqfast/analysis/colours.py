@@ -2,8 +2,6 @@
 
 from typing import TypedDict
 
-__all__ = ["FAMILY_COLOURS", "RunStyle", "band_colour", "run_style"]
-
 # Okabe and Ito's colour-blind-safe set; the usual bands have the same colour in every figure.
 _NAMED_COLOURS = {"low": "#0072b2", "mid": "#009e73", "high": "#d55e00"}
 _OTHER_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7")

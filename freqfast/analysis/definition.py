@@ -15,19 +15,6 @@ from freqfast.records import Floats, Rows, as_html, check_fields, check_value, p
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "Analysis",
-    "AnalysisResult",
-    "Count",
-    "Fraction",
-    "Fractions",
-    "ImageResult",
-    "Layer",
-    "Seed",
-    "Table",
-    "check_shapes",
-]
-
 
 def _check_fractions(array: Floats) -> Floats:
     if not ((array >= 0) & (array <= 1)).all():

@@ -9,8 +9,6 @@ import scipy.fft
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share, notebook_progress
 
-__all__ = ["accuracy", "image_filter", "measure_jobs"]
-
 Job = TypeVar("Job")
 
 

@@ -20,8 +20,6 @@ from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["HEAT_MAP", "HeatMap", "draw_heat_maps", "fourier_basis", "fourier_heat_map"]
-
 CIFAR10_NORM = 4.0
 """The L2 norm of the perturbation of each channel that the paper uses for 32x32 images, pixels in [0, 1]."""
 

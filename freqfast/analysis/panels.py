@@ -13,8 +13,6 @@ from freqfast.analysis.colours import band_colour, run_style
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import MAX_FREQUENCY
 
-__all__ = ["COLUMN", "NotebookFigure", "dress", "panels", "plane_extent", "runs_below", "shade_bands", "wrap"]
-
 COLUMN = 3.5
 """Width of a figure in one column of a paper, in inches."""
 

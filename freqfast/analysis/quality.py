@@ -17,18 +17,6 @@ from freqfast.spectral.surgery import find_conv
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "QUALITY",
-    "Quality",
-    "draw_quality",
-    "filter_quality",
-    "model_quality",
-    "orthogonality",
-    "sparsity",
-    "variance_entropy",
-    "variance_shares",
-]
-
 NEAR_ZERO = 0.01
 """A kernel counts as near zero below this share of the layer's largest absolute weight."""
 _RANDOM_LAYERS = 50

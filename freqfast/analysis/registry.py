@@ -8,9 +8,6 @@ from freqfast.plugins import find_plugins, import_object, load_plugin
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult
 
-__all__ = ["OURS", "find_analysis", "list_analyses", "read_analysis"]
-
-
 OURS = {
     "heatmap": (
         "freqfast.analysis.heat_map:HEAT_MAP",

@@ -17,8 +17,6 @@ from freqfast.spectral.spectrum import MAX_FREQUENCY, radial_frequencies
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RELIANCE", "Reliance", "draw_reliance", "frequency_reliance"]
-
 CUTOFFS_CPP = tuple(round(0.05 * i, 2) for i in range(15))
 """Cut-offs in cycles/pixel: 0, 0.05, ... 0.7; the highest radial frequency is 0.7071."""
 

@@ -6,8 +6,6 @@ from freqfast.callbacks.arguments import AntialiasingArguments
 from freqfast.callbacks.installing import InstallingCallback
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, strided_layers
 
-__all__ = ["Antialiasing"]
-
 
 class Antialiasing(AntialiasingArguments, InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.

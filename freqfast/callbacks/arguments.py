@@ -15,8 +15,6 @@ from pydantic import BeforeValidator, Field
 
 from freqfast.records import check_fields, check_value
 
-__all__ = ["build_callback", "check_callbacks"]
-
 T = TypeVar("T")
 
 # Numbers of NumPy and torch are taken as plain ones.

@@ -8,8 +8,6 @@ from freqfast.callbacks.arguments import BatchNormEstimationArguments
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 
-__all__ = ["BatchNormEstimation"]
-
 
 class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.

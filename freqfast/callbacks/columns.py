@@ -9,8 +9,6 @@ from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.bands import Bands, frequency_proportion
 from freqfast.spectral.modulation import effective_weight
 
-__all__ = ["BandColumns"]
-
 
 class BandColumns(LayerCallback):
     """Adds the first convolution's frequency proportion to the table, one column a band, in fits only.

@@ -9,8 +9,6 @@ from freqfast.spectral.bands import Bands
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.modulation import SpectralConv2d
 
-__all__ = ["SpectralDecay"]
-
 
 class SpectralDecay(SpectralDecayArguments, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.

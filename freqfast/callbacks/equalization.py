@@ -10,8 +10,6 @@ from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.equalization import apply_equalization, equalized_layers
 from freqfast.spectral.surgery import find_conv
 
-__all__ = ["SpectrumEqualization"]
-
 
 class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.

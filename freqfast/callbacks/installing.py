@@ -6,8 +6,6 @@ from torch import nn
 
 from freqfast.spectral.surgery import find_conv
 
-__all__ = ["InstallingCallback", "LayerCallback"]
-
 
 class InstallingCallback(Callback):
     """Changes the model when it is added to a Learner, in any way, and may change it back when removed.

@@ -12,8 +12,6 @@ from freqfast.callbacks.optimizers import join_optimizer
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import find_conv
 
-__all__ = ["SpectralModulation"]
-
 
 class SpectralModulation(SpectralModulationArguments, LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.

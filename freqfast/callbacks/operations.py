@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
-__all__ = ["OPERATIONS", "apply_operations", "mix_operations", "random_operation"]
-
 
 def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor:
     """Apply to each image one of `OPERATIONS`, which are those of Pillow in the reference implementation of AugMix.

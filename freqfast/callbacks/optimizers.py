@@ -6,8 +6,6 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import nn
 
-__all__ = ["join_optimizer"]
-
 
 def join_optimizer(learn: Learner, module: nn.Module, parameter: nn.Parameter) -> None:
     """Add a module's new parameter to a Learner's optimizer, where there is one, after the module's others.

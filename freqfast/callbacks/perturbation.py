@@ -6,8 +6,6 @@ from freqfast.callbacks.arguments import SpectrumPerturbationArguments
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.spectral.perturbation import perturb_spectrum
 
-__all__ = ["SpectrumPerturbation"]
-
 
 class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from freqfast.callbacks.arguments import PixelArguments
 
-__all__ = ["PixelCallback"]
-
 
 class PixelCallback(PixelArguments, Callback):
     """Replaces a random share of each training batch by `change` of its pixels in [0, 1].

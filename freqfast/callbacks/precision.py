@@ -11,8 +11,6 @@ from torch import nn
 from freqfast.compute.precision import resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
 
-__all__ = ["AutoPrecision"]
-
 
 class AutoPrecision(Callback):
     """Runs the model's forward pass under bfloat16 autocast where that pays, on the CPU too.

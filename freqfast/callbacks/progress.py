@@ -11,8 +11,6 @@ from fastai.learner import Recorder
 from freqfast.callbacks.columns import BandColumns
 from freqfast.progress import Progress
 
-__all__ = ["EpochLog", "FitProgress", "epoch_line"]
-
 
 class FitProgress(Callback):
     """Calls ``progress(done, total, message)`` after every training batch, with steps of the whole fit.

@@ -14,8 +14,6 @@ from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_share
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
 from freqfast.spectral.proportion import project_filters, project_onto_subspace
 
-__all__ = ["FrequencyProportion"]
-
 
 class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.

@@ -10,8 +10,6 @@ from freqfast.callbacks.operations import random_operation
 from freqfast.callbacks.views import ViewsCallback
 from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
 
-__all__ = ["AmplitudePhaseRecombination", "HybridAugment"]
-
 
 class _Recombination(AmplitudePhaseRecombinationArguments, ViewsCallback):
     """Recombines images with others of their batch, with altered copies of themselves, or with both."""

@@ -14,8 +14,6 @@ from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import power_spectrum
 from freqfast.spectral.surgery import find_conv
 
-__all__ = ["SpectrumRecorder"]
-
 _RECORDS = ("epochs", "weights", "power", "shares", "log_gain")
 
 

@@ -11,8 +11,6 @@ from freqfast.callbacks.operations import mix_operations
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.callbacks.views import ViewsCallback
 
-__all__ = ["AugMix", "GaussianNoise", "jensen_shannon"]
-
 
 class GaussianNoise(GaussianNoiseArguments, PixelCallback):
     """Adds white Gaussian noise to a share of each training batch, after Rusak et al. (2020, arXiv:2001.06057).

@@ -9,8 +9,6 @@ from torch import Tensor
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.spectral.tensors import at_least_float32
 
-__all__ = ["ViewsCallback"]
-
 
 class ViewsCallback(PixelCallback):
     """Passes views of each training batch through the network beside the batch, all in one forward pass.

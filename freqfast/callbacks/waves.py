@@ -6,8 +6,6 @@ from freqfast.callbacks.arguments import FourierBasisAugmentationArguments
 from freqfast.callbacks.views import ViewsCallback
 from freqfast.spectral.waves import add_planar_waves
 
-__all__ = ["FourierBasisAugmentation"]
-
 
 class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback):
     """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.

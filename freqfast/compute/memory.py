@@ -2,8 +2,6 @@
 
 import ctypes
 
-__all__ = ["keep_freed_memory", "memory_error"]
-
 # Parameters of glibc's mallopt(3), from its malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4

@@ -2,8 +2,6 @@
 
 import torch
 
-__all__ = ["cpu_has_amx", "default_device", "resolve_device", "resolve_precision"]
-
 PRECISIONS = ("auto", "bfloat16", "float32")
 
 

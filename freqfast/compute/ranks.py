@@ -20,8 +20,6 @@ from torch.distributed.rendezvous import rendezvous
 
 from freqfast.progress import RunStoppedError
 
-__all__ = ["ALONE", "Ranks", "current_ranks"]
-
 S = TypeVar("S")
 T = TypeVar("T")
 

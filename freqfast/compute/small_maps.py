@@ -12,8 +12,6 @@ from torch.overrides import TorchFunctionMode
 
 from freqfast.compute.precision import cpu_has_amx
 
-__all__ = ["SmallMapConvolutions", "small_map_conv2d", "small_map_convolutions"]
-
 # The sizes for which it is faster, measured with oneDNN 3 on AMX.
 LARGEST_MAP = 16  # pixels: 4x4 does, 8x8 does not
 SMALLEST_TRAINED = 2**18  # elements of the weight: 128 to 256 channels do, 128 to 128 hardly

@@ -11,8 +11,6 @@ from freqfast.runs.run import Run, load_run
 from freqfast.spectra import Spectra
 from freqfast.spectra.h5 import check_readable, read_spectra
 
-__all__ = ["Entry", "load_entries", "unique_labels"]
-
 
 @dataclass(frozen=True)
 class Entry:

@@ -13,8 +13,6 @@ from freqfast.analysis.colours import band_colour
 from freqfast.analysis.panels import COLUMN, NotebookFigure
 from freqfast.spectra import Spectra
 
-__all__ = ["filter_grid"]
-
 # All lengths in inches: laid out by hand, since matplotlib's own layout of a hundred small panels takes seconds.
 _MARGIN, _HEAD, _NUMBER, _BAR = 0.06, 0.24, 0.15, 0.44
 _PAIR = (COLUMN - 2 * _MARGIN) / 3

@@ -9,8 +9,6 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-__all__ = ["InlineImage", "inline_figure"]
-
 # No figure has this colour; it stands for the foreground until the page is read.
 _FOREGROUND = "#123457"
 _LINES = ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color")

@@ -10,8 +10,6 @@ from matplotlib.text import Annotation
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
-__all__ = ["place_labels"]
-
 _DISTANCES = (5, 9, 14, 20, 28, 38, 50, 65)  # points, from the point to the label's nearest edge
 _DIRECTIONS = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202))
 _LEADER = 10  # points; a label farther away has a line to its point

@@ -11,8 +11,6 @@ from freqfast.corruptions import C_BAR, FAMILIES, IMAGENET_C_BAR, MEANS, SEVERIT
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.metrics import mean_interval
 
-__all__ = ["MEASURES", "Measured", "corruption_families", "difference", "measure"]
-
 MEASURES = tuple(name for name in MEANS if not name.startswith("mean_bar"))
 """The means over what every run is evaluated on; ``clean`` is the measure besides."""
 

@@ -22,9 +22,6 @@ from freqfast.report.measures import MEASURES, corruption_families, difference, 
 from freqfast.report.page_figures import page_figures
 from freqfast.runs.recipe import differing_fields, dotted_settings
 
-__all__ = ["render_page", "write_page"]
-
-
 _BUDGET = ("data", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
 """Fields of a recipe that runs must share for their accuracies to compare."""
 _SHOWN = ("clean", *MEASURES)

@@ -20,8 +20,6 @@ from freqfast.report.spectra_figures import (
 )
 from freqfast.spectra import Spectra
 
-__all__ = ["PageFigure", "page_figures"]
-
 
 @dataclass(frozen=True)
 class PageFigure:

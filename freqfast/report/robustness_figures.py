@@ -12,8 +12,6 @@ from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.report.measures import Measured, corruption_families, measure
 from freqfast.robustness import CorruptionResult
 
-__all__ = ["accuracy_by_severity", "clean_against_mean15"]
-
 _COLUMNS = 5
 
 

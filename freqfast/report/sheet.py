@@ -13,8 +13,6 @@ from freqfast.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
 from freqfast.corruptions.tables import TableChoice
 from freqfast.report.measures import corruption_families
 
-__all__ = ["contact_sheet", "most_colourful"]
-
 
 def contact_sheet(
     image: np.ndarray,

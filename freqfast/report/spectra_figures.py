@@ -16,8 +16,6 @@ from freqfast.spectra import Spectra
 from freqfast.spectral.modulation import gain_frequencies
 from freqfast.spectral.spectrum import power_spectrum, radial_frequencies
 
-__all__ = ["DB_PER_NEPER", "decibel_profile", "learned_gains", "power_profile", "proportion_history"]
-
 FLOOR_DB = -40
 DB_PER_NEPER = 10 / np.log(10)
 """Decibels of a log power gain of 1."""

@@ -13,8 +13,6 @@ from freqfast.analysis.panels import NotebookFigure, dress, panels
 from freqfast.report.labels import place_labels
 from freqfast.study import ArmSummary, Estimate, Study
 
-__all__ = ["by_family", "clean_against_robust"]
-
 _ARM, _BASELINE, _TARGET = (band_colour("", index) for index in (0, 4, 2))
 _NAMED = 8  # with more arms than this, points bear numbers and a legend tells the names
 _PANEL = 5.4  # inches, the width of a panel with its labels

@@ -33,8 +33,6 @@ from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
 
-__all__ = ["RunDirectory", "find_run"]
-
 
 class RunDirectory:
     """A run directory, finished, unfinished or yet to be made.

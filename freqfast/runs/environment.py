@@ -8,8 +8,6 @@ from pydantic import Field
 
 from freqfast.records import differences
 
-__all__ = ["Cuda", "DataOrigin", "Environment", "Git", "environment_differences"]
-
 
 @dataclass(frozen=True)
 class Git:

@@ -13,8 +13,6 @@ from freqfast.files import read_file
 from freqfast.plugins import find_plugins
 from freqfast.records import MAX_BYTES, check_fields, plain, record_from, toml_values
 
-__all__ = ["Recipe", "apply_overrides", "differing_fields", "dotted_settings"]
-
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -9,8 +9,6 @@ from types import ModuleType
 from freqfast.plugins import find_plugins, import_object, load_plugin
 from freqfast.runs.recipe import Recipe
 
-__all__ = ["find_recipe", "list_recipes", "load_recipe"]
-
 
 def _recipes_of(point: EntryPoint) -> dict[str, Recipe]:
     """Recipes that an entry point offers: itself, or every recipe in its module as ``entry.attribute``."""

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-__all__ = ["Fraction", "Proportions", "RunReport", "Seconds"]
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]

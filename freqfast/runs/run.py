@@ -18,8 +18,6 @@ from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
 
-__all__ = ["Run", "load_run", "load_run_data"]
-
 
 @dataclass(frozen=True, repr=False)
 class Run:

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 
 from freqfast.spectral.bands import Bands, band_counts
 
-__all__ = ["Scalar", "check_array", "check_log_gain", "check_provenance", "check_target", "check_text", "set_fields"]
-
 Scalar = str | int | float
 
 

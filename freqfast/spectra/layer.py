@@ -19,8 +19,6 @@ from freqfast.spectra.checks import (
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequencies
 
-__all__ = ["Spectra", "SpectraHistory"]
-
 FLOOR_DB = -120.0
 """The least response in dB, relative to the layer's peak: below it, float32 weights hold only rounding."""
 

@@ -13,8 +13,6 @@ from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import GRID, check_weight, frequencies, power_spectrum
 from freqfast.spectral.surgery import find_conv, unwrap
 
-__all__ = ["measure_layers", "measure_spectra", "spatial_layers"]
-
 
 def spatial_layers(model: nn.Module) -> list[str]:
     """Names of a model's spatial convolutions (kernels larger than 1x1); a ValueError if there is none.

@@ -15,16 +15,6 @@ from torch import Tensor, nn
 from freqfast.spectral.surgery import add_pre_hook, first_spatial_conv, remove_pre_hook, unwrap
 from freqfast.spectral.tensors import constant
 
-__all__ = [
-    "LOW_PASS_BUFFERS",
-    "antialiased_layers",
-    "apply_antialiasing",
-    "ideal_low_pass",
-    "low_pass",
-    "remove_antialiasing",
-    "strided_layers",
-]
-
 LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
 """By kind, the name of the buffer of a convolution with a low-pass. It holds the stride, ``(2,)`` whole numbers."""
 

@@ -14,17 +14,6 @@ from torch import Tensor
 from freqfast.spectral.spectrum import MAX_FREQUENCY, check_weight, energy_matrix
 from freqfast.spectral.tensors import in_float64
 
-__all__ = [
-    "Bands",
-    "BandsLike",
-    "assign_bands",
-    "band_counts",
-    "band_shares",
-    "classify_filters",
-    "frequency_proportion",
-    "scaled_kernels",
-]
-
 _NAMES = {1: ("all",), 2: ("low", "high"), 3: ("low", "mid", "high")}
 
 

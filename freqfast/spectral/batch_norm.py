@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["estimate_batch_norm"]
-
 
 @torch.no_grad()
 def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:

@@ -7,8 +7,6 @@ from torch import Tensor
 from freqfast.spectral.bands import Bands, BandsLike
 from freqfast.spectral.tensors import at_least_float32, constant, full_precision
 
-__all__ = ["energy_outside"]
-
 
 def energy_outside(weight: Tensor, band: str = "low", bands: BandsLike = None) -> Tensor:
     """Energy that filters ``(O, I, kH, kW)`` have outside a band, summed over the filters; differentiable.

@@ -15,8 +15,6 @@ from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_
 from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook, unwrap
 from freqfast.spectral.tensors import at_least_float32, constant, full_precision
 
-__all__ = ["EQUALIZER_BUFFERS", "SpectrumEqualizer", "apply_equalization", "equalized_layers", "remove_equalization"]
-
 EQUALIZER_BUFFERS = ("equalizer_reference", "equalizer_batches", "equalizer_exponent")
 """Buffers of an equalized convolution: those of `SpectrumEqualizer`, in its order."""
 

@@ -16,15 +16,6 @@ from freqfast.spectral.spectrum import frequency_pairs
 from freqfast.spectral.surgery import find_conv, unwrap
 from freqfast.spectral.tensors import at_least_float32, check_not_negative, constant, full_precision, in_float64
 
-__all__ = [
-    "SpectralConv2d",
-    "apply_modulation",
-    "assign_effective_weight",
-    "bake_modulation",
-    "effective_weight",
-    "gain_frequencies",
-]
-
 
 @lru_cache(maxsize=64)
 def _free_frequencies(kernel_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,6 @@ from torch import Tensor
 from freqfast.spectral.spectrum import frequency_axes, half_plane_counts
 from freqfast.spectral.tensors import as_tensor, at_least_float32, check_not_negative, constant, full_precision
 
-__all__ = ["perturb_spectrum"]
-
 
 def perturb_spectrum(
     images: Tensor | np.ndarray,

@@ -11,8 +11,6 @@ from freqfast.spectral.bands import Bands, BandsLike, assign_bands, band_counts,
 from freqfast.spectral.spectrum import check_weight
 from freqfast.spectral.tensors import at_least_float32, in_float64
 
-__all__ = ["project_filters", "project_onto_subspace"]
-
 _NEWTON_STEPS = 10  # five mostly do; ten reach float64's precision whatever the energies; see `_divisors`
 
 

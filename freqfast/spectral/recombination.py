@@ -6,8 +6,6 @@ from torch.nn import functional
 
 from freqfast.spectral.tensors import at_least_float32
 
-__all__ = ["gaussian_low_pass", "recombine_amplitude_phase"]
-
 
 def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
     """Combine the phases of images ``(N, C, H, W)`` with the amplitude spectra of others; pixels may leave [0, 1].

@@ -13,17 +13,6 @@ from torch import Tensor
 
 from freqfast.spectral.tensors import as_tensor, at_least_float32
 
-__all__ = [
-    "check_weight",
-    "energy_matrix",
-    "frequencies",
-    "frequency_axes",
-    "frequency_pairs",
-    "half_plane_counts",
-    "power_spectrum",
-    "radial_frequencies",
-]
-
 GRID = 32
 """Points per axis of the grid on which spectra are taken, unless a kernel needs more."""
 

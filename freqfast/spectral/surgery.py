@@ -8,14 +8,6 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-__all__ = [
-    "add_pre_hook",
-    "find_conv",
-    "first_spatial_conv",
-    "remove_pre_hook",
-    "unwrap",
-]
-
 _PAD_ONLY = {"Conv2dSame"}  # of timm: a forward of its own that pads the images and applies the weight as it is
 
 

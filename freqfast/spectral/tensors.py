@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["as_tensor", "at_least_float32", "check_not_negative", "constant", "full_precision", "in_float64"]
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 

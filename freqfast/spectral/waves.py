@@ -7,8 +7,6 @@ from torch import Tensor
 
 from freqfast.spectral.tensors import at_least_float32
 
-__all__ = ["add_planar_waves"]
-
 
 def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Generator | None = None) -> Tensor:
     """Add one planar wave of random frequency, direction and amplitude to each channel of each image.

@@ -16,8 +16,6 @@ from freqfast.study.statistics import image_groups
 if TYPE_CHECKING:
     from freqfast.runs.run import Run
 
-__all__ = ["CBarAccuracy", "evaluate_c_bar", "read_c_bar"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class CBarAccuracy:

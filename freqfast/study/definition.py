@@ -12,8 +12,6 @@ from freqfast.records import read_record
 from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields
 from freqfast.runs.registry import find_recipe, load_recipe
 
-__all__ = ["Arm", "PlannedRun", "Study", "load_study"]
-
 _SAME_FOR_ALL = ("data", "holdout", "test_images")
 _ELSEWHERE = {
     "seed": "write seeds = [...]",

@@ -19,8 +19,6 @@ from freqfast.study.job import Job
 if TYPE_CHECKING:
     import submitit
 
-__all__ = ["InlineExecutor", "SubmititExecutor", "import_submitit", "local_executor", "slurm_executor"]
-
 _YEAR_MIN = 365 * 24 * 60
 _SLURM_DEFAULTS = {"job_name": "freqfast", "time": 24 * 60}
 _CANCEL_S = 20

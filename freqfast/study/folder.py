@@ -7,8 +7,6 @@ from freqfast.records import MAX_BYTES
 from freqfast.runs.directory import RunDirectory
 from freqfast.study.definition import PlannedRun
 
-__all__ = ["StudyFolder"]
-
 
 class StudyFolder:
     """A study's folder, which need not exist; `freqfast.study` says what it holds."""

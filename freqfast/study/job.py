@@ -12,8 +12,6 @@ from freqfast.study.c_bar import evaluate_c_bar
 from freqfast.study.definition import PlannedRun
 from freqfast.study.folder import StudyFolder
 
-__all__ = ["Busy", "Job"]
-
 
 class Busy(str):
     """The message of a run that another process works on, which is no failure."""

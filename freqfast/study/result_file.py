@@ -13,8 +13,6 @@ from freqfast.study.results import StudyResults
 from freqfast.study.row import ResultRow
 from freqfast.study.table import ArmSummary, summarise
 
-__all__ = ["published_path", "read_results", "write_results"]
-
 _KEPT = ("mean15", "mean19", "mean_bar")  # of a report, even if not measured
 
 

@@ -15,8 +15,6 @@ from freqfast.study.row import ResultRow
 from freqfast.study.statistics import image_groups
 from freqfast.study.table import legend, summarise, tables
 
-__all__ = ["StudyResults", "gather", "merge"]
-
 
 @dataclass(frozen=True)
 class StudyResults:

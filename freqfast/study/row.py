@@ -13,8 +13,6 @@ from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import Fraction, RunReport
 from freqfast.study.definition import PlannedRun
 
-__all__ = ["ResultRow"]
-
 # Of a report: what two runs of the same recipe may differ in, and what follows from how much was measured.
 _NOT_COMPARED = ("recipe", "version", "seconds", "corrupted", "missing")
 

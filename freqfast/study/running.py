@@ -19,8 +19,6 @@ from freqfast.study.job import Busy, Job
 if TYPE_CHECKING:
     from freqfast.data import ImageData
 
-__all__ = ["Account", "pending_runs", "perform_all", "run_study"]
-
 Ended = Callable[[PlannedRun, str | None], None]
 """Called as a run ends, with its error or None."""
 

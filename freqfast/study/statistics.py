@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes a second to import, and this is what it calls
 
-__all__ = ["Deviation", "Estimate", "Sample", "estimate", "image_groups", "paired_difference", "pooled_deviation"]
-
 CONFIDENCE = 0.95
 GROUPS = 50
 

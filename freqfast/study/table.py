@@ -7,8 +7,6 @@ from freqfast.study.definition import Arm, Study
 from freqfast.study.row import ResultRow
 from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
 
-__all__ = ["ArmSummary", "legend", "results_table", "summarise", "tables"]
-
 HEADLINES = ("clean", "mean15", "mean7", "mean_bar")  # of the first table
 
 

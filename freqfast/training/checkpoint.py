@@ -38,8 +38,6 @@ from torch import Tensor
 from freqfast.files import read_file, replacing
 from freqfast.records import check_fields, record_from_json, record_to_json
 
-__all__ = ["CheckpointFolder", "CheckpointHeader", "CheckpointPolicy", "Origin", "pack", "unpack"]
-
 _KEPT = 2
 _MAX_BYTES = 2**40
 

@@ -25,8 +25,6 @@ from freqfast.plugins import plugin_versions
 from freqfast.runs.environment import Cuda, DataOrigin, Environment, Git
 from freqfast.runs.recipe import Recipe
 
-__all__ = ["describe_environment", "processor_name", "threads"]
-
 _PACKAGES = (
     "fastai", "fastcore", "h5py", "numpy", "pillow", "safetensors", "scikit-image", "scikit-learn", "scipy", "torch",
     "torchvision",

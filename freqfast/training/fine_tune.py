@@ -19,8 +19,6 @@ from freqfast.runs.recipe import Recipe
 from freqfast.training.learner import build_learner, fit_recipe
 from freqfast.training.loop import DivergenceWatch
 
-__all__ = ["fine_tune"]
-
 
 def fine_tune(
     source: SourcedModel,

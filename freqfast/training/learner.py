@@ -27,8 +27,6 @@ from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.surgery import find_conv
 from freqfast.training.loop import ResumableLearner
 
-__all__ = ["build_callbacks", "build_learner", "filter_proportion", "fit_recipe", "model_spec", "try_settings"]
-
 
 def build_callbacks(recipe: Recipe) -> list[Callback]:
     """The callbacks that a recipe names, built with its arguments, from the entry points ``freqfast.callbacks``.

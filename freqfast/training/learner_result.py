@@ -15,8 +15,6 @@ from freqfast.robustness.cells import Key
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["LearnerResult"]
-
 
 @dataclass(frozen=True)
 class LearnerResult:

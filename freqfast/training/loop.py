@@ -24,8 +24,6 @@ from freqfast.training.checkpoint import (
 )
 from freqfast.training.state import changing_state, restore_training, set_generator, training_state
 
-__all__ = ["DivergenceWatch", "FitKeeper", "ResumableLearner"]
-
 
 class ResumableLearner(Learner):
     """A Learner that hands its loops over epochs and batches to a `FitKeeper`.

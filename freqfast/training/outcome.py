@@ -22,8 +22,6 @@ from freqfast.spectra.h5 import write_spectra
 from freqfast.training.learner import filter_proportion
 from freqfast.training.preparation import PreparedRun
 
-__all__ = ["source_of_run", "write_outcome"]
-
 
 def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> None:
     """Write the model, its spectra and, after the evaluation, this and the report of a run that was trained.

@@ -24,8 +24,6 @@ from freqfast.training.environment import describe_environment, threads
 from freqfast.training.learner import build_learner, filter_proportion, model_spec, try_settings
 from freqfast.training.loop import ResumableLearner
 
-__all__ = ["PreparedRun", "check_recipe", "prepare_run"]
-
 
 @dataclass(frozen=True)
 class PreparedRun:

@@ -20,8 +20,6 @@ from fastai.distributed import DistributedTrainer
 from fastai.learner import Learner
 from fastai.torch_core import set_seed
 
-__all__ = ["RankTrainer", "split_training"]
-
 
 class RankTrainer(DistributedTrainer):
     """fastai's `DistributedTrainer` for loaders that give each rank its part of a batch.

@@ -11,8 +11,6 @@ from freqfast.runs.environment import environment_differences
 from freqfast.runs.run import Run, load_run
 from freqfast.training.run import run_recipe
 
-__all__ = ["Repetition", "rerun"]
-
 ACCURACIES = ("clean", "corrupted", "mean15", "mean19")
 
 

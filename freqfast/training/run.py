@@ -25,8 +25,6 @@ from freqfast.training.loop import DivergenceWatch, FitKeeper
 from freqfast.training.outcome import write_outcome
 from freqfast.training.preparation import PreparedRun, check_recipe, prepare_run
 
-__all__ = ["run_recipe"]
-
 
 def run_recipe(
     recipe: Recipe,

@@ -14,15 +14,6 @@ from fastcore.foundation import L
 
 from freqfast.spectral.surgery import unwrap
 
-__all__ = [
-    "changing_state",
-    "device_generator",
-    "restore_training",
-    "set_device_generator",
-    "set_generator",
-    "training_state",
-]
-
 _COUNTERS = ("train_iter", "pct_train")  # of the Learner
 
 

@@ -24,8 +24,6 @@ from freqfast.robustness.cells import Key, key_text
 from freqfast.robustness.in_memory import evaluate_images
 from freqfast.training.learner_result import LearnerResult
 
-__all__ = ["analyse", "evaluate", "evaluate_learner"]
-
 
 def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
     """Accuracy under corruption of a Learner on its own validation set, or of a model on images.

@@ -18,8 +18,6 @@ from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra.h5.schema import DIMS, MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
 
-__all__ = ["check_readable", "read_layers", "read_spectra"]
-
 _SECONDS = 20.0  # that reading may take, and one more for each MB
 
 

@@ -17,8 +17,6 @@ from freqfast.spectra import Spectra, measure_spectra
 from freqfast.spectra.h5.schema import DIMS, HISTORY, LIBVER, LONG_NAMES, MAX_BYTES, NORMALIZATION, SCHEMA, UNITS
 from freqfast.spectral.spectrum import frequencies
 
-__all__ = ["write_spectra"]
-
 _CHUNK_BYTES = 2**18
 _TEXT = h5py.string_dtype()
 
