@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -163,9 +164,11 @@ class InMemoryDL(TfmdDL):
 
     Attributes:
         part: Which part of each batch is loaded, as a rank and the number of ranks; by default all of it.
+        first: The batch of its order with which a pass begins; those before it are not loaded.
     """
 
     part = (0, 1)
+    first = 0
 
     def __init__(self, dataset: ArrayDataset, bs: int = 64, num_workers: int = 0, **kwargs: Any) -> None:
         super().__init__(dataset, bs=bs, num_workers=0, **kwargs)  # never workers: there is no work for them
@@ -173,9 +176,10 @@ class InMemoryDL(TfmdDL):
     def create_batches(self, samps: Iterable[int]) -> Iterator[tuple[Tensor, ...]]:
         """Batches of the sampled rows."""
         rank, count = self.part
+        batches = islice(self.chunkify(samps), self.first, None)  # one by one: `show_batch` may draw without end
         if count == 1:
-            return self.dataset.batches(self.chunkify(samps))
-        whole = list(self.chunkify(samps))
+            return self.dataset.batches(batches)
+        whole = list(batches)
         if len(whole) > 1 and len(whole[-1]) < count:  # so that no part is empty
             whole[-2:] = [whole[-2] + whole[-1]]
         return self.dataset.batches(rows[rank::count] for rows in whole)

@@ -138,12 +138,12 @@ class FitKeeper:
         if state is not None:
             set_generator(learn.dl.rng, state["order"])
         self._order = learn.dl.rng.getstate()
-        batches = enumerate(learn.dl)
+        learn.dl.first = max(done - 1, 0)
+        batches = enumerate(learn.dl, learn.dl.first)
         if state is not None:
-            # The epoch's order, and with it what has been seen, comes from drawing its first batches again. Whatever
-            # that drew, and whatever the epoch's first handlers did, is undone by restoring the rest afterwards.
-            for _ in range(done):
-                next(batches)
+            # The epoch's order is drawn again, and with it the last batch that was seen. Whatever that drew, and
+            # whatever the epoch's first handlers did, is undone by restoring the rest afterwards.
+            next(batches)
             restore_training(learn, state)
         for i, batch in batches:
             yield i, batch

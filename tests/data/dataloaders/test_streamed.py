@@ -68,6 +68,24 @@ def test_a_corrupt_file_is_named_and_a_loop_that_ends_early_leaves_nothing(data,
         first.write_bytes(content)
 
 
+def test_a_pass_from_a_later_batch_on_opens_no_earlier_file(data):
+    whole, later = (dataloaders(data, batch_size=1, device="cpu").valid for _ in range(2))
+    later.first = 1
+    expected = list(whole)[1:]
+    lost = data.test.images.paths[:2]
+    contents = [path.read_bytes() for path in lost]
+    for path in lost:
+        path.unlink()
+    try:
+        found = list(later)
+    finally:
+        for path, content in zip(lost, contents, strict=True):
+            path.write_bytes(content)
+    for (x, y), (same_x, same_y) in zip(found, expected, strict=True):
+        assert torch.equal(x, same_x)
+        assert torch.equal(y, same_y)
+
+
 def test_exports_and_predictions(data):
     loader = dataloaders(data, batch_size=2, device="cpu").valid
     assert loader.dataset.new_empty().images.shape == (0, 28, 28, 3)
