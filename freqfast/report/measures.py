@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-
-from freqfast.corruptions import C_BAR, FAMILIES, IMAGENET_C_BAR, MEANS, SEVERITIES
+from freqfast.corruptions import C_BAR, FAMILIES, IMAGENET_C_BAR, MEANS
 from freqfast.robustness import CLEAN, CorruptionResult
-from freqfast.robustness.metrics import mean_interval
+from freqfast.robustness.comparison import paired_differences
 
 MEASURES = tuple(name for name in MEANS if not name.startswith("mean_bar"))
 """The means over what every run is evaluated on; ``clean`` is the measure besides."""
@@ -63,26 +60,10 @@ def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> 
     if ours is None or theirs is None:
         return None, False
     change = ours.value - theirs.value
-    if (paired := _paired(result, first, name)) is not None:
-        return Measured(change, *paired), True
+    paired = paired_differences(result, first).get(name)
+    if paired is not None and paired.interval is not None:
+        return Measured(change, *paired.interval), True
     if ours.half is None or theirs.half is None:
         return Measured(change, None, None), False
     half = math.hypot(ours.half, theirs.half)
     return Measured(change, change - half, change + half), False
-
-
-def _scores(result: CorruptionResult, name: str) -> np.ndarray | None:
-    """Each image's (mean) correctness ``(N,)``, where it is known."""
-    if name != "clean":
-        return result.image_scores(MEANS[name])
-    return result.outcomes[CLEAN].correct.astype(np.float64) if CLEAN in result.outcomes else None
-
-
-def _paired(result: CorruptionResult, first: CorruptionResult, name: str) -> tuple[float, float] | None:
-    """Interval of the mean difference image by image; None unless both know the same images."""
-    ours, theirs = _scores(result, name), _scores(first, name)
-    if ours is None or theirs is None or len(ours) != len(theirs):
-        return None
-    keys = [CLEAN] if name == "clean" else product(MEANS[name], SEVERITIES)
-    same = all(result.outcomes[key].images_crc32 == first.outcomes[key].images_crc32 for key in keys)
-    return mean_interval(ours - theirs) if same else None

@@ -130,12 +130,10 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
     common = [key for key in result.outcomes if key in baseline.outcomes]
     if not set(common) - {CLEAN}:
         raise ValueError(f"{name} was measured on none of these corruptions, so there is nothing to compare")
-    same = []
+    same = _same_cells(result, baseline)
     for key in common:
         ours, theirs = result.outcomes[key], baseline.outcomes[key]
-        if (ours.images, ours.images_crc32) == (theirs.images, theirs.images_crc32):
-            same.append(key)
-        elif key != CLEAN:
+        if key != CLEAN and key not in same:
             raise ValueError(
                 f"{name} was measured on other images of {key_text(key)} ({theirs.images}, checksum "
                 f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
@@ -152,15 +150,16 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
     return Comparison(
         name,
         {key: _paired(result.outcomes[key], baseline.outcomes[key]) for key in same},
-        _differences(result, baseline, same),
+        paired_differences(result, baseline),
         mce,
         relative_mce,
         CLEAN in common and CLEAN not in same,
     )
 
 
-def _differences(result: CorruptionResult, baseline: CorruptionResult, same: Sequence[Key]) -> dict[str, Difference]:
-    """Differences over the cells of each mean, as far as all of them are among those of the same images."""
+def paired_differences(result: CorruptionResult, baseline: CorruptionResult) -> dict[str, Difference]:
+    """The differences of a `Comparison`: over the cells of each mean, where both have all on the same images."""
+    same = _same_cells(result, baseline)
     corrupted = [key for key in same if key != CLEAN]
     means: dict[str, list[Key]] = {"clean": [CLEAN]}
     means |= {name: list(product(MEANS[name], SEVERITIES)) for name in _MEANS}
@@ -174,6 +173,16 @@ def _differences(result: CorruptionResult, baseline: CorruptionResult, same: Seq
             change = (ours - theirs) / len(keys)
             found[name] = Difference(float(change.mean()), mean_interval(change))
     return found
+
+
+def _same_cells(result: CorruptionResult, baseline: CorruptionResult) -> list[Key]:
+    """What both were measured on, by the number and the checksum of its images."""
+
+    def images(found: CorruptionResult, key: Key) -> tuple[int, int]:
+        return found.outcomes[key].images, found.outcomes[key].images_crc32
+
+    common = [key for key in result.outcomes if key in baseline.outcomes]
+    return [key for key in common if images(result, key) == images(baseline, key)]
 
 
 def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
