@@ -60,3 +60,9 @@ def noise():
         return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
     return make
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Reports of words alone: figures take most of the time."""
+    monkeypatch.setattr("freqfast.report.page.page_figures", lambda entries: ())

@@ -28,11 +28,6 @@ def test_a_page_of_two_runs(accepted, place, run):
     assert sorted(path.name for path in place.iterdir()) == ["a", "b [bold]", "page.html"]
 
 
-def test_the_page_has_a_default_name(call, place, run):
-    assert call("report", "a").out.startswith("report.html: one run, ")
-    assert (place / "report.html").is_file()
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -45,7 +40,8 @@ def test_invalid_arguments(refused, run, former, words, message):
     assert message in refused("report", "--force", *words)
 
 
-def test_a_page_that_exists_is_replaced_on_request_only(accepted, refused, place, run):
+def test_a_page_of_the_default_name_is_replaced_on_request_only(accepted, refused, place, run, no_figures):
+    assert accepted("report", "a").out.startswith("report.html: one run, ")
     (place / "report.html").write_text("a former page")
     assert "report.html exists already; replace it by --force, or choose another --out" in refused("report", "a")
     accepted("report", "a", "--force")
@@ -72,8 +68,8 @@ def test_a_missing_evaluation_is_named_with_the_command_that_writes_it(refused, 
     assert command in line
 
 
-def test_a_full_disk_leaves_the_former_page(call, run, former, full_disk):
-    with full_disk(10_000):
+def test_a_full_disk_leaves_the_former_page(call, run, former, full_disk, no_figures):
+    with full_disk(1_000):
         result = call("report", "a", "--force")
     assert (result.code, result.out) == (1, "")
     assert result.err == "freqfast: report.html cannot be written (File too large)\n"

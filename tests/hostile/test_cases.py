@@ -93,6 +93,8 @@ def test_record_that_is_no_text(record, attack_name, world, attack, request):
     item, inner, words = RECORDS[record]
     if item in ("run", "stopped"):
         request.getfixturevalue("runs")
+    if words[0] == "report":
+        request.getfixturevalue("no_figures")
     path = world.copy(item)
     file = path / inner if inner else path
     file.parent.mkdir(exist_ok=True)

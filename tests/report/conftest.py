@@ -27,9 +27,3 @@ def variant(entry):
         return replace(entry, label=label, run=run, result=result, analyses=analyses)
 
     return variant
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Pages of words alone: figures take most of the time."""
-    monkeypatch.setattr("freqfast.report.page.page_figures", lambda entries: ())
