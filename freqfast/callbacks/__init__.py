@@ -6,7 +6,7 @@ What each does, when it helps and what it costs: ``docs/methods``.
 - Of what convolutions meet, also in use: `SpectrumEqualization`, `Antialiasing`.
 - Of training images: `SpectrumPerturbation`; the augmentations of others `AmplitudePhaseRecombination`,
   `HybridAugment`, `FourierBasisAugmentation`, `AugMix` and `GaussianNoise`.
-- Of a fit: `AutoPrecision`, `BatchNormEstimation`, `SpectrumRecorder`, `EpochLog`, `FitProgress`.
+- Of a fit: `AutoPrecision`, `BatchNormEstimation`, `BatchNormFreeze`, `SpectrumRecorder`, `EpochLog`, `FitProgress`.
 
 Names load on first use.
 """

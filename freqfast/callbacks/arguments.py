@@ -54,6 +54,11 @@ class BatchNormEstimationArguments(_Arguments):
 
 
 @_arguments
+class BatchNormFreezeArguments(_Arguments):
+    pass
+
+
+@_arguments
 class FrequencyProportionArguments(_Arguments):
     proportions: Mapping[str, float]
     bands: Bands = None

@@ -1,10 +1,11 @@
-"""Estimate BatchNorm's running statistics anew at the end of training."""
+"""BatchNorm's running statistics: kept in training, or estimated anew at its end."""
 
 from itertools import islice
 
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, TrainEvalCallback
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from freqfast.callbacks.arguments import BatchNormEstimationArguments
+from freqfast.callbacks.arguments import BatchNormEstimationArguments, BatchNormFreezeArguments
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 
@@ -31,3 +32,24 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
         if self.epoch + 1 == self.n_epoch:
             images = (batch[0] for batch in islice(self.dls.train, self.batches))
             estimate_batch_norm(unwrap(self.learn.model), images)
+
+
+class BatchNormFreeze(BatchNormFreezeArguments, Callback):
+    """Keeps BatchNorm's running statistics in training, and normalises by them as in use; its weights train.
+
+    For training a trained network on with few images or in small batches, whose own statistics would replace better
+    ones. fastai's `BnFreeze` does so for layers whose weights do not train either.
+
+    Examples:
+        >>> from freqfast import find_recipe
+        >>> list(find_recipe("robust_photographs").callbacks)
+        ['spectrum_perturbation', 'batch_norm_freeze']
+    """
+
+    order = TrainEvalCallback.order + 1
+
+    def before_train(self) -> None:
+        """Put BatchNorm alone back into eval mode."""
+        for module in unwrap(self.learn.model).modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()

@@ -1,6 +1,6 @@
 import torch
 
-from freqfast.callbacks import BatchNormEstimation, SpectralModulation
+from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
 
 
 def mean_over(learn):
@@ -35,3 +35,16 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     learn.fit(1, 0.05)
     assert all(map(torch.equal, plain.model.parameters(), learn.model.parameters()))
     assert learn.model[0][1].num_batches_tracked == 2
+
+
+def test_frozen_statistics_are_kept_and_applied_in_training_while_weights_train(make_learner):
+    learn = make_learner(BatchNormFreeze())
+    norm, modes = learn.model[0][1], set()
+    norm.running_mean.fill_(-3)  # so that ReLU lets all pass
+    norm.register_forward_pre_hook(lambda module, inputs: modes.add((learn.training, module.training)))
+    weight = norm.weight.detach().clone()
+    learn.fit(1, 0.05)
+    assert modes == {(True, False), (False, False)}
+    assert torch.equal(norm.running_mean, torch.full_like(norm.running_mean, -3))
+    assert norm.num_batches_tracked == 0
+    assert not torch.equal(norm.weight, weight)

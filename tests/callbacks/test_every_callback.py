@@ -38,6 +38,7 @@ CALLBACKS = {
     "hybrid_augment = { single = true, plus = true, sigma = 0.5 }": 2,
     "fourier_basis_augmentation = {}": 2,
     "batch_norm_estimation = {}": 1,
+    "batch_norm_freeze = {}": 1,
     "spectrum_recorder = {}": 1,
 }
 WRONG = {
@@ -50,6 +51,7 @@ WRONG = {
     "spectral_decay = { strength = -1 }": "strength must be greater than or equal to 0, got -1",
     "spectral_decay = { band = 'mid' }": "unknown band 'mid'; the bands are low, high",
     "batch_norm_estimation = { batches = 0 }": "batches must be greater than or equal to 1, got 0",
+    "batch_norm_freeze = { batches = 1 }": "batch_norm_freeze has no argument 'batches'",
     "spectrum_perturbation = { share = 0 }": "share must be greater than 0, got 0",
     "spectrum_perturbation = { share = nan }": "share must be a finite number, got nan",
     "spectrum_perturbation = { noise = inf }": "noise must be a finite number, got inf",
@@ -65,7 +67,8 @@ WRONG = {
 }
 ONE_EACH = tuple({text.split()[0]: text for text in CALLBACKS}.values())
 PARTS = ("spectral_modulation", "spectrum_equalization", "antialiasing")  # which stay in the network
-TWICE = ("antialiasing", "batch_norm_estimation", "spectrum_recorder")  # of which a Learner may have two
+# Of which a Learner may have two.
+TWICE = ("antialiasing", "batch_norm_estimation", "batch_norm_freeze", "spectrum_recorder")
 
 
 def built(text):

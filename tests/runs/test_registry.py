@@ -13,7 +13,13 @@ ARMS = (
     "equalization_perturbation", "equalization_tilt", "modulation", "modulation_perturbation", "perturbation",
     "proportion_balanced", "proportion_high", "proportion_low", "proportion_perturbation",
 )  # fmt: skip
-BUILT_IN = {"quickstart", "quickstart_baseline", "robust", *(f"resnet18_cifar10.{arm}" for arm in ARMS)}
+BUILT_IN = {
+    "quickstart",
+    "quickstart_baseline",
+    "robust",
+    "robust_photographs",
+    *(f"resnet18_cifar10.{arm}" for arm in ARMS),
+}
 
 
 def test_built_in_recipes():
