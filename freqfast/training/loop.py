@@ -138,12 +138,13 @@ class FitKeeper:
         if state is not None:
             set_generator(learn.dl.rng, state["order"])
         self._order = learn.dl.rng.getstate()
-        learn.dl.first = max(done - 1, 0)
-        batches = enumerate(learn.dl, learn.dl.first)
+        batches = enumerate(learn.dl, max(done - 1, 0))
         if state is not None:
             # The epoch's order is drawn again, and with it the last batch that was seen. Whatever that drew, and
             # whatever the epoch's first handlers did, is undone by restoring the rest afterwards.
+            learn.dl.first = done - 1
             next(batches)
+            learn.dl.first = 0  # for whoever draws batches later
             restore_training(learn, state)
         for i, batch in batches:
             yield i, batch

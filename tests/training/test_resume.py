@@ -71,8 +71,11 @@ METHODS = {
 }
 
 
+LAST_EPOCH = {"epochs": 1, "callbacks": {"batch_norm_estimation": {"batches": 2}}}  # which draws batches once more
+
+
 @pytest.mark.parametrize(
-    "changes", [{"precision": "bfloat16"}, {"holdout": 8, "callbacks": {}}, {"callbacks": METHODS}], ids=str
+    "changes", [{"precision": "bfloat16"}, {"holdout": 8, "callbacks": {}}, {"callbacks": METHODS}, LAST_EPOCH], ids=str
 )
 def test_other_recipes_stopped_within_the_first_epoch(tree, tmp_path, changes):
     recipe = replace(TINY, batch_size=8, **changes)
