@@ -15,7 +15,7 @@ robust = Recipe(
 
 robust_photographs = replace(
     robust,
-    description="a trained network on with few photographs, half of each batch perturbed almost as widely as ImageNet-C",
+    description="fine-tuning on few photographs, half of each batch perturbed almost as widely as ImageNet-C",
     epochs=4,
     batch_size=32,
     lr=0.001,
