@@ -27,13 +27,14 @@ def finetune(
         ),
     ],
     recipe: Annotated[
-        str,
+        str | None,
         option(
             "RECIPE",
-            "Its schedule and callbacks are used: a name, or package.module:recipe.",
+            "Its schedule and callbacks are used: a name, or package.module:recipe. By default robust, with "
+            "--pretrained or --crop robust_photographs.",
             autocompletion=complete_recipe,
         ),
-    ] = "robust",
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -67,14 +68,15 @@ def finetune(
     Examples:
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
-        freqfast finetune timm:resnet18 --pretrained --data cats -o cats.safetensors
+        freqfast finetune timm:resnet18 --pretrained --data photographs --class-list classes.txt -o robust.safetensors
     """
     from freqfast.callbacks.arguments import check_callbacks
     from freqfast.plugins import find_plugins
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
-    chosen = apply_overrides(load_recipe(recipe), parse_settings(settings or []))
+    name = recipe or ("robust_photographs" if pretrained or crop else "robust")
+    chosen = apply_overrides(load_recipe(name), parse_settings(settings or []))
     check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_output(out, ("safetensors",))
     check_model(context, model)

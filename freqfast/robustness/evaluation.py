@@ -122,7 +122,8 @@ def check_fit(
         )
     found = classifier.logits(np.array(images)).shape[1]
     if classes is not None and len(classes) != found:
-        raise ValueError(f"{classifier.name} gives {found} logits, but {name} has {len(classes)} classes")
+        mend = "; name all classes of the network, in the order of its logits" if found > len(classes) else ""
+        raise ValueError(f"{classifier.name} gives {found} logits, but {name} has {len(classes)} classes{mend}")
     _check_labels(classifier, found, labels)
 
 

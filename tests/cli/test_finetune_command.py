@@ -41,9 +41,15 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, pla
     (place / "names.txt").write_text("\n".join("9876543210"))
     words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors")
     files = ("--data", "photographs", "--resize", 36, "--crop", 32, "--class-list", "names.txt")
-    result = call("finetune", *words, *files, "--set", "epochs=1", "--set", "batch_size=2")
+    short = ("--set", "epochs=1", "--set", "batch_size=2")
+    result = call("finetune", *words, *files, *short)
     assert (result.code, result.out) == (0, "written: robust.safetensors\n"), result.err
-    assert not torch.equal(load_state("robust.safetensors")["conv1.weight"], published.conv1.weight)
+    state, before = load_state("robust.safetensors"), published.state_dict()
+    assert not torch.equal(state["conv1.weight"], before["conv1.weight"])
+    # The recipe for photographs leaves BatchNorm's statistics as they are, the one for small images does not.
+    assert torch.equal(state["bn1.running_mean"], before["bn1.running_mean"])
+    call("finetune", *words, *files, *short, "--recipe", "robust")
+    assert not torch.equal(load_state("robust.safetensors")["bn1.running_mean"], before["bn1.running_mean"])
 
 
 @pytest.mark.parametrize(

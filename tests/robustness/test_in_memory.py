@@ -68,7 +68,7 @@ def test_a_data_set_brings_its_normalisation_and_classes(model, sample):
     assert (provenance.mean, provenance.std) == (data.mean, data.std)
     assert (provenance.model, provenance.source) == ("Sequential", "grey, corrupted on the fly")
     few = ImageSet(sample.images[:2], np.array([0, 1]))
-    with pytest.raises(ValueError, match="gives 4 logits, but two, corrupted on the fly has 2 classes"):
+    with pytest.raises(ValueError, match="gives 4 logits, but two, corrupted on the fly has 2 classes; name"):
         freqfast.evaluate(model, ImageData("two", ("a", "b"), few, few), corruptions=["contrast"])
 
 
