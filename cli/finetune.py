@@ -68,7 +68,7 @@ def finetune(
     Examples:
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
-        freqfast finetune timm:resnet18 --pretrained --data photographs --class-list classes.txt -o robust.safetensors
+        freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
     """
     from freqfast.callbacks.arguments import check_callbacks
     from freqfast.plugins import find_plugins
