@@ -1,5 +1,6 @@
 """The command line from its words to its exit code, in a directory of its own."""
 
+import resource
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +86,6 @@ def refused(call, place):
 @pytest.fixture
 def full_disk():
     """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
-    resource = pytest.importorskip("resource")
 
     @contextmanager
     def full_disk(size):

@@ -24,8 +24,6 @@ from tests.support.finished import write_network, write_run
 from tests.support.packages import install  # noqa: F401
 from tests.support.runs import ENVIRONMENT
 
-ALL = ("heatmap", "reliance", "ablation", "quality")
-
 
 @pytest.fixture
 def run(tmp_path):
@@ -121,7 +119,7 @@ def test_options_that_do_not_fit_the_model(refused, run, tree, published):
     assert "is built with the classes that it has; leave out --classes" in refused("quality", run, "--classes", 2)
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", ["reliance", "quality"])
 def test_the_model_file_of_a_run_stands_for_the_run(call, run, tree, kind):
     write_recipe(run, holdout=6)
     write_environment(run, tree, data_hash(load_data("cifar10", tree)))

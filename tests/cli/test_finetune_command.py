@@ -8,6 +8,7 @@ import torch
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
 from freqfast.models.file import read_model
 from freqfast.models.state_dicts import load_state
+from tests.support.finished import write_network
 from tests.support.trees import write_photograph
 
 QUICK = ("--data", "photos", "--set", "epochs=1", "--set", "batch_size=5120")
@@ -27,9 +28,11 @@ def test_another_s_network(call, accepted, published, place):
     assert json.loads(found.out)["comparison"]["baseline"] == words[0]
 
 
-def test_a_network_of_ours(accepted, checkpoint):
+def test_a_network_of_ours(accepted, checkpoint, tree):
+    write_network(checkpoint, ("narrow", "wide"))
     before = read_model(checkpoint)
-    accepted("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *QUICK)
+    words = ("--data", tree, "--set", "epochs=1", "--set", "batch_size=16")
+    accepted("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *words)
     found = read_model("tuned.safetensors")
     assert (found.classes, found.mean, found.spec) == (before.classes, before.mean, before.spec)
     assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)

@@ -49,24 +49,13 @@ def test_a_folder_of_photographs(call, accepted, refused, photographs, place):
     assert "left out: 1 of 13 images" in result.err
 
 
-@pytest.fixture
-def of_one_size(photographs):
+def test_test_images_of_one_size_are_enough(accepted, photographs, place):
     for path in photographs.rglob("*.png"):
         Image.open(path).crop((0, 0, 32, 32)).save(path)
-
-
-@pytest.mark.usefixtures("of_one_size")
-@pytest.mark.parametrize("words", [("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)])
-def test_test_images_of_one_size_are_enough(call, words):
-    command, *options = words
-    result = call(command, *MODEL, *options, "--data", "photographs", "--json")
-    assert result.code == 0, result.err
-    assert json.loads(result.out)["images"] == 12
-
-
-@pytest.mark.usefixtures("of_one_size")
-def test_test_images_of_one_size_are_corrupted(call, place):
-    assert call("corrupt", "photographs", "--corruption", "fog", "--severity", 2, "-o", "arrays").code == 0
+    for command, *options in (("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)):
+        found = accepted(command, *MODEL, *options, "--data", "photographs", "--json")
+        assert json.loads(found.out)["images"] == 12
+    accepted("corrupt", "photographs", "--corruption", "fog", "--severity", 2, "-o", "arrays")
     assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
 
 

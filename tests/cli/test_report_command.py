@@ -18,7 +18,7 @@ def former(place):
     assert (place / "report.html").read_text() == "a former page"
 
 
-def test_a_page_of_two_runs(accepted, place, run):
+def test_a_page_of_two_runs(accepted, place, run, no_figures):
     write_run(place / "b [bold]", seed=1)
     result = accepted("report", "a", "b [bold]", "-o", "page.html")
     assert result.out.startswith("page.html: 2 runs, ")
@@ -26,18 +26,6 @@ def test_a_page_of_two_runs(accepted, place, run):
     assert "freqfast report a &#39;b [bold]&#39; -o page.html" in page
     assert page.endswith("</html>\n")
     assert sorted(path.name for path in place.iterdir()) == ["a", "b [bold]", "page.html"]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ((), "RUN"),
-        (("absent",), "absent is no run directory: recipe.toml is missing"),
-        (("a", "a"), "a is named twice; name each run once"),
-    ],
-)
-def test_invalid_arguments(refused, run, former, words, message):
-    assert message in refused("report", "--force", *words)
 
 
 def test_a_page_of_the_default_name_is_replaced_on_request_only(accepted, refused, place, run, no_figures):
@@ -48,9 +36,12 @@ def test_a_page_of_the_default_name_is_replaced_on_request_only(accepted, refuse
     assert (place / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
 
 
-def test_corrupt_files_are_named(refused, run, former):
+def test_what_is_refused_leaves_the_former_page(refused, run, former):
+    assert "RUN" in refused("report", "--force")
+    assert "absent is no run directory: recipe.toml is missing" in refused("report", "--force", "absent")
+    assert "a is named twice; name each run once" in refused("report", "--force", "a", "a")
     (run / "report.json").write_text("{")
-    assert "report.json is not valid JSON" in refused("report", "a", "--force")
+    assert "report.json is not valid JSON" in refused("report", "--force", "a")
 
 
 @pytest.mark.parametrize(

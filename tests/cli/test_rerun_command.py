@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.cli.test_run_command import BASELINE, at_step, send
+from tests.support.finished import write_run
 
 pytestmark = pytest.mark.usefixtures("no_commits", "quick")
 
@@ -75,8 +76,9 @@ def test_settings_of_the_run_are_taken_over(accepted, run, place):
     assert (place / "twice" / "recipe.toml").read_text() == (run / "recipe.toml").read_text()
 
 
-def test_refusals(refused, run):
-    assert "is the run itself; choose another" in refused("rerun", run, "--out", "runs/one")
+def test_refusals(refused, place):
+    run = write_run(place / "one")
+    assert "is the run itself; choose another" in refused("rerun", run, "--out", "one")
     assert "nosuch is no run directory: recipe.toml is missing" in refused("rerun", "nosuch")
     (run / "report.json").unlink()
     assert "is not a finished run: report.json is missing" in refused("rerun", run)

@@ -55,6 +55,7 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     assert [words[:3] for words in following] == [
         ["freqfast", command, "runs/[bold]one"] for command in ("show", "heatmap", "report")
     ]
+    assert "test_images=100" not in result.out
     assert "Traceback" not in result.err
     again = call(*words, "--out", "runs/[bold]one")
     assert again.code == 2
@@ -103,10 +104,8 @@ def test_a_run_starts_from_weights_of_a_file(accepted, tree, place):
 
 
 def test_a_short_run_tells_how_its_evaluation_is_shortened(call, tree):
-    hint = "--set test_images=100 shortens that"
     whole = [word.replace("test_images=2", "seed=0") if isinstance(word, str) else word for word in BASELINE]
-    assert hint in call(*whole, "--data", tree).out
-    assert hint not in call(*BASELINE, "--data", tree).out
+    assert "--set test_images=100 shortens that" in call(*whole, "--data", tree).out
 
 
 @contextmanager
@@ -126,23 +125,13 @@ def send(number):
     return lambda: os.kill(os.getpid(), number)
 
 
-@pytest.fixture
-def _heard():
-    """SIGINT, which is ignored where the tests run in a shell's background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heard")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, accepted, tree, place, number, code):
+def test_a_signal_saves_and_resume_ends_with_the_same_bits(call, accepted, tree, place):
     watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(which) for which in watched]
     accepted(*LOW, "--data", tree, "--out", "whole")
-    with at_step(1, send(number)):
+    with at_step(1, send(signal.SIGINT)):
         stopped = call(*LOW, "--data", tree, "--out", "a b")
-    assert (stopped.code, stopped.out.count("\n")) == (code, 1)  # which run begins
+    assert (stopped.code, stopped.out.count("\n")) == (130, 1)  # which run begins
     last = stopped.err.splitlines()[-1]
     assert last.startswith("freqfast: interrupted in epoch 1, after batch 1; ")
     assert last.endswith("; go on with `freqfast run --resume 'a b'`")
