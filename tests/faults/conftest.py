@@ -38,10 +38,16 @@ def start(fork, tree):  # noqa: F811
 
 
 @pytest.fixture(scope="session")
-def reference(start, tmp_path_factory):
-    """What an uninterrupted run leaves."""
-    out = tmp_path_factory.mktemp("reference") / "run"
+def finished(start, tmp_path_factory):
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("finished") / "run"
     process = start(out)
     process.join()
     assert process.exitcode == 0
-    return outcome(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def reference(finished):
+    """What an uninterrupted run leaves."""
+    return outcome(finished)

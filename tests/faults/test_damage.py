@@ -84,13 +84,6 @@ def test_corrupt_checkpoint_metrics_and_decoded_data_are_made_again(run, decoded
     assert outcome(run.path) == reference
 
 
-@pytest.fixture(scope="session")
-def finished(start, reference, tmp_path_factory):
-    out = tmp_path_factory.mktemp("finished") / "run"
-    start(out).join()
-    return out
-
-
 @pytest.mark.parametrize("count", [20, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["spectra.h5", "model.safetensors", "report.json"])
 def test_result_damaged_anywhere_is_read_or_one_line(finished, tmp_path, name, count):
