@@ -32,22 +32,15 @@ def test_each_band_has_a_column_with_its_proportion(enforced, make_learner):
     assert (last == [[0.25, 0.75]] * 2) == enforced
 
 
-def test_a_fit_without_our_callbacks_has_no_columns(make_learner):
-    learn = make_learner()
-    learn.fit(1, cbs=FrequencyProportion(PROPORTIONS))
+def test_the_enforced_bands_are_shown_in_that_fit_alone_and_the_recorder_keeps_its_own(make_learner):
+    learn, recorder = make_learner(), SpectrumRecorder(bands=3)
+    learn.fit(1, cbs=[recorder, FrequencyProportion(PROPORTIONS)])
     assert list(learn.recorder.metric_names) == ["epoch", "train_loss", "valid_loss", "low", "high", "time"]
+    assert list(learn.recorder.values[0][-2:]) == [0.25, 0.75]
+    assert recorder.shares[0].shape == (8, 3)
     learn.fit(1)
     assert list(learn.recorder.metric_names) == ["epoch", "train_loss", "valid_loss", "time"]
     assert len(learn.recorder.values[-1]) == 2
-
-
-def test_the_enforced_bands_are_shown_and_the_recorder_keeps_its_own(make_learner):
-    recorder = SpectrumRecorder(bands=3)
-    learn = make_learner([recorder, FrequencyProportion(PROPORTIONS)])
-    learn.fit(1)
-    assert list(learn.recorder.metric_names)[3:-1] == ["low", "high"]
-    assert list(learn.recorder.values[0][-2:]) == [0.25, 0.75]
-    assert recorder.shares[0].shape == (8, 3)
 
 
 def test_bands_with_other_names(make_learner):

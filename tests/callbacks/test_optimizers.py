@@ -58,8 +58,6 @@ def test_learning_rates_by_group(make_learner):
     spy = learners.StepSpy(lambda: seen.append([h["lr"] for h in learn.opt.hypers]))
     learn.fit(1, slice(1e-5, 1e-2), cbs=spy)
     assert seen[0] == pytest.approx([1e-5, 1e-2])
-    learn.fit_one_cycle(1, slice(1e-5, 1e-2), cbs=spy)
-    assert all(len(rates) == 2 for rates in seen)
     learners.assert_consistent(learn)
 
 

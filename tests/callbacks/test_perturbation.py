@@ -11,7 +11,7 @@ from fastai.vision.core import imagenet_stats
 from fasttransform import DisplayedTransform
 from torch import Tensor
 
-from freqfast.callbacks import AugMix, GaussianNoise, SpectrumPerturbation
+from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
 
@@ -19,12 +19,8 @@ MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
 class Watch(Callback):
     """Keeps the batches that reach a given place among the callbacks."""
 
-    def __init__(self, order, name="watch"):
-        self.order, self.kept, self._name = order, [], name
-
-    @property
-    def name(self):
-        return self._name
+    def __init__(self, order):
+        self.order, self.kept = order, []
 
     def before_batch(self):
         self.kept.append((self.learn.training, self.learn.xb[0].as_subclass(Tensor).clone().cpu()))
@@ -39,10 +35,10 @@ class Scale(DisplayedTransform):
         return x * 2 - 1
 
 
-def fit(make_learner, callback, dls=None, **options):
+def fit(make_learner, callback, dls=None):
     """Batches before and after the callback: lists of (training, images)."""
-    before, after = Watch(1, "before"), Watch(8.5, "after")
-    make_learner(dls=dls, **options).fit(1, 0.0, cbs=[before, callback, after])
+    before, after = Watch(1), Watch(8.5)
+    make_learner(dls=dls).fit(1, 0.0, cbs=[before, callback, after])
     return before.kept, after.kept
 
 
@@ -51,13 +47,7 @@ def changed(a, b):
 
 
 @pytest.mark.parametrize(
-    ("callback", "count"),
-    [
-        (SpectrumPerturbation(share=0.25, noise=0.1), 4),
-        (SpectrumPerturbation(share=1.0, noise=0.1), 16),
-        (GaussianNoise(share=0.5), 8),
-        (AugMix(share=0.25), 4),
-    ],
+    ("callback", "count"), [(SpectrumPerturbation(share=0.25, noise=0.1), 4), (GaussianNoise(share=1.0), 16)]
 )
 def test_exactly_the_share_of_each_batch_is_changed_in_training_only(callback, count, make_learner):
     before, after = fit(make_learner, callback)
@@ -121,9 +111,7 @@ def test_an_unknown_normalisation_is_refused(make_learner, make_dls):
 
 
 def test_a_mixture_is_perturbed_as_one_image(make_learner):
-    mixed = Watch(1, "mixed")
-    before, after = Watch(1, "before"), Watch(8.5, "after")
-    make_learner([SpectrumPerturbation(), MixUp()]).fit(1, cbs=[mixed, before, after])
-    for (_, a), (_, b), (training, c) in zip(mixed.kept, before.kept, after.kept, strict=True):
-        assert torch.equal(a, b)  # whatever the order of adding, MixUp came first
-        assert int(changed(b, c).sum()) == (4 if training else 0)
+    mixed, after = Watch(1), Watch(8.5)
+    make_learner([SpectrumPerturbation(), MixUp()]).fit(1, cbs=[mixed, after])
+    for (training, a), (_, b) in zip(mixed.kept, after.kept, strict=True):
+        assert int(changed(a, b).sum()) == (4 if training else 0)  # MixUp came first, though it was added later

@@ -107,21 +107,16 @@ def test_mixup_mixes_first_and_keeps_its_loss(make_learner):
 
 
 def test_models_of_several_inputs(make_learner, make_model):
-    class Two(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = make_model()
-
+    class Two(torch.nn.Sequential):
         def forward(self, images, scale):
-            return self.model(images) * scale
+            return super().forward(images) * scale
 
     def before_batch(self):
         self.learn.xb = (self.learn.xb[0], torch.arange(len(self.learn.xb[0]), dtype=torch.float32)[:, None])
 
-    learn = make_learner(model=Two(), splitter=lambda model: [list(model.parameters())])
     adds = Callback(before_batch=before_batch)
     adds.order = -5
-    for _, output, pred, *_ in steps_of(learn, adds, Darker()):
+    for _, output, pred, *_ in steps_of(make_learner(model=Two(*make_model())), adds, Darker()):
         assert float(output[0].abs().max()) == float(output[16].abs().max()) == 0
         assert len(pred) == 16
 

@@ -26,9 +26,9 @@ HIGH = torch.tensor([[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]])[None, None]
 # Bands
 
 
-@pytest.mark.parametrize("count", [2, 3, 20])
+@pytest.mark.parametrize("count", [3, 20])
 def test_equal_area_bands_have_equal_numbers_of_points_of_a_fine_grid(count):
-    f = (np.arange(2000) + 0.5) / 2000 - 0.5
+    f = (np.arange(1000) + 0.5) / 2000  # a quadrant of the plane
     rho = np.hypot(f[:, None], f[None]).ravel()
     points, _ = np.histogram(rho, bins=Bands.equal_area(count).edges)
     np.testing.assert_allclose(points / rho.size, [1 / count] * count, atol=1e-4)

@@ -22,11 +22,9 @@ def test_a_wave_by_hand():
     frequency = float(torch.randint(1, 9, (1,), generator=generator)) / 8
     angle = math.pi * float(torch.rand(1, generator=generator))
     norm = 0.1 * math.sqrt(40) / 32 * float(torch.empty(1).exponential_(generator=generator))
-    expected = np.empty((5, 8))
-    for row in range(5):
-        for column in range(8):
-            distance = (column - 3.5) * math.cos(angle) + (row - 2) * math.sin(angle)
-            expected[row, column] = math.sin(2 * math.pi * frequency * distance - math.pi / 4)
+    row, column = np.mgrid[:5, :8]
+    distance = (column - 3.5) * math.cos(angle) + (row - 2) * math.sin(angle)
+    expected = np.sin(2 * math.pi * frequency * distance - math.pi / 4)
     np.testing.assert_allclose(wave.numpy(), norm * expected / np.linalg.norm(expected), atol=1e-6)
 
 

@@ -21,21 +21,17 @@ def test_perturbation_is_for_training_only():
     assert torch.equal(effective_weight(conv), conv.weight)  # also while training
 
 
-def test_perturbation_is_new_each_step_and_reproducible_from_its_seed():
+def test_perturbation_is_reproducible_from_its_seed_alone():
     x = images(2, 3, 8, 8)
     weight = SpectralConv2d(3, 8, 3).state_dict()
 
-    def three_steps(seed):
-        torch.manual_seed(seed + 100)  # the global generator has no part in it
-        conv = SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed)
+    def three_steps(global_seed):
+        torch.manual_seed(global_seed)
+        conv = SpectralConv2d(3, 8, 3, sigma=0.5, seed=0)
         conv.load_state_dict(weight)
-        return [conv(x) for _ in range(3)]
+        return torch.stack([conv(x) for _ in range(3)])
 
-    first, again, other = three_steps(0), three_steps(0), three_steps(1)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0], first[1])
-    assert not torch.equal(first[1], first[2])
-    assert not torch.equal(first[0], other[0])
+    assert torch.equal(three_steps(100), three_steps(101))
 
 
 def test_perturbation_ignores_the_default_device_and_dtype():
@@ -94,7 +90,7 @@ def test_perturbation_is_the_same_on_cuda():
     torch.testing.assert_close(on_cuda.modulated_weight(True).cpu(), on_cpu.modulated_weight(True))
 
 
-def test_neighbouring_seeds_share_no_draw():
+def test_draws_are_new_each_step_and_for_neighbouring_seeds():
     """Runs of a study have seeds 0, 1, 2, ...: the noise of one must not come again in another, some steps later."""
     convs = [SpectralConv2d(3, 8, 3, sigma=0.5, seed=seed) for seed in range(4)]
     draws = torch.stack([conv._perturbation() for conv in convs for _ in range(6)]).flatten(1)
