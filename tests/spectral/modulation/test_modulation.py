@@ -1,6 +1,5 @@
 """`SpectralConv2d`: the filters that it applies, and its behaviour as a module."""
 
-import copy
 import pickle
 
 import numpy as np
@@ -97,15 +96,10 @@ def test_autocast_modulates_in_float32():
     assert torch.isfinite(conv.log_gain.grad).all()
 
 
-@pytest.mark.parametrize("copier", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_go_on_with_the_same_noise_and_share_nothing(copier):
+def test_a_pickled_copy_goes_on_with_the_same_noise():
     conv, x = spectral(3, 8, 3, sigma=0.5), images(2, 3, 8, 8)
     conv(x)
-    twin = copier(conv)
-    assert torch.equal(twin(x), conv(x))
-    with torch.no_grad():
-        twin.log_gain.add_(1.0)
-    assert not torch.equal(twin.eval()(x), conv.eval()(x))
+    assert torch.equal(pickle.loads(pickle.dumps(conv))(x), conv(x))
 
 
 def test_a_layer_from_the_meta_device():
