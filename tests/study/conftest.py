@@ -7,7 +7,7 @@ from freqfast.study import Arm, ResultRow, Study
 from tests.support.places import cache_folder  # noqa: F401 (a fixture that every test has)
 from tests.support.runs import ENVIRONMENT, REPORT
 from tests.support.studies import STUDY
-from tests.support.trees import make_tree
+from tests.training.conftest import tree, two_corruptions  # noqa: F401
 
 RATES = {"baseline": 0.1, "low": 0.2, "high": 0.3}  # in which the arms of the made-up study differ
 
@@ -28,16 +28,10 @@ def write(tmp_path):
     return write
 
 
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory):
-    return make_tree(tmp_path_factory.mktemp("data") / "tree")
-
-
 @pytest.fixture
-def here(monkeypatch):
+def here(monkeypatch, two_corruptions):  # noqa: F811
     """Runs in this process, as if submitit were not installed, and measures two corruptions only."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
-    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast", "pixelate"))
     monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
 
 

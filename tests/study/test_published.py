@@ -43,19 +43,28 @@ def arm_of(header, row):
     return re.split("[:, ]", row[0])[0], dict(zip(columns(header)[1:], row[1:], strict=True))
 
 
+study_of = cache(load_study)
+
+
 @cache
-def found_by(study):
+def results_of(path):
+    """The rows of a study's result file, and what these say of the arms."""
+    rows = read_results(published_path(path))
+    return rows, summarise(study_of(path), rows)
+
+
+@cache
+def found_by(path):
     """The arms' cells by column that a study's result file gives."""
-    path = next(path for path in STUDIES if path.stem == study)
     arms = {}
-    for header, rows in tables(summarise(load_study(path), read_results(published_path(path)))):
+    _, summaries = results_of(path)
+    for header, rows in tables(summaries):
         for row in rows:
             arms.setdefault(row[0], {}).update(zip(columns(header)[1:], row[1:], strict=True))
     return arms
 
 
 PUBLISHED = [(page, table) for page in PAGES for table in tables_of_arms(page)]
-NAMES = [path.stem for path in STUDIES]
 
 
 def departures(published, found):
@@ -73,29 +82,28 @@ def departures(published, found):
     ("page", "table"), PUBLISHED, ids=[f"{page.relative_to(ROOT)}-{i}" for i, (page, _) in enumerate(PUBLISHED)]
 )
 def test_a_published_table_is_what_a_result_file_gives(page, table):
-    against = {name: departures(table, found_by(name)) for name in NAMES if table.keys() <= found_by(name).keys()}
+    against = {path: departures(table, found_by(path)) for path in STUDIES if table.keys() <= found_by(path).keys()}
     assert [] in against.values(), against
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_study_with_results_has_a_published_table(name):
-    found = found_by(name)
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_with_results_has_a_published_table(path):
+    found = found_by(path)
     assert any(table.keys() <= found.keys() and not departures(table, found) for _, table in PUBLISHED)
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_every_arm_can_be_built(path):
-    study = load_study(path)
-    for arm in study.arms:
+    for arm in study_of(path).arms:
         assert len(build_callbacks(arm.recipe)) == len(arm.recipe.callbacks)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_published_results_are_of_the_study(path):
-    study, rows = load_study(path), read_results(published_path(path))
+    rows, summaries = results_of(path)
     table = json.loads(published_path(path).read_text(encoding="utf-8"))["table"]
-    assert table == [json.loads(json.dumps(plain(summary))) for summary in summarise(study, rows)]
-    recipes = {arm.name: arm.recipe for arm in study.arms}
+    assert table == [json.loads(json.dumps(plain(summary))) for summary in summaries]
+    recipes = {arm.name: arm.recipe for arm in study_of(path).arms}
     for row in rows:
         assert row.recipe.callbacks == recipes[row.arm].callbacks
         assert replace(row.recipe, callbacks={}, seed=0) == replace(recipes[row.arm], callbacks={}, seed=0)
