@@ -25,7 +25,7 @@ def decoded(tree, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def no_data_around(decoded):
     """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
@@ -50,17 +50,14 @@ def small():
     return ImageData("noise", tuple("abcdefghij"), part, part)
 
 
-@pytest.fixture(scope="session")
-def stopped_run(tree, decoded, tmp_path_factory):
+@pytest.fixture(scope="package")
+def stopped_run(tree, tmp_path_factory):
     """A run that was stopped one step into its second epoch; made once."""
     from freqfast.training import RunStoppedError, run_recipe
 
     out = tmp_path_factory.mktemp("stopped") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(decoded))
-        patch.setattr("freqfast.training.environment._git_state", lambda: None)
-        with pytest.raises(RunStoppedError):
-            run_recipe(tiny.TINY, out, tree, "cpu", stop=tiny.stop_at(5))
+    with pytest.raises(RunStoppedError):
+        run_recipe(tiny.TINY, out, tree, "cpu", stop=tiny.stop_at(5))
     return out
 
 

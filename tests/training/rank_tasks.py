@@ -18,8 +18,6 @@ from freqfast.spectral.surgery import unwrap
 from freqfast.training import RunStoppedError, learner, run_recipe
 from tests.support.tiny import TINY, stop_at
 
-STOPS = 1, 3  # within the first epoch's steps, and in its validation
-
 # Nothing in it is drawn apart by rank, nor depends on how a batch is split.
 ALIKE = replace(
     TINY,
@@ -76,13 +74,15 @@ def watched_run(recipe, out, tree):
     return {"epochs": spy.epochs, "images": spy.images, "noise": noise, "report": report}
 
 
-def _stopped(out, tree, position):
-    """How a run ends that a signal to the second rank stops; it is then resumed."""
-    ask, is_first = stop_at(position), current_ranks().is_first
-    with pytest.raises(RunStoppedError) as caught:
-        run_recipe(TINY, out, tree, "cpu", stop=lambda: None if is_first else ask())
+def _stopped_twice(out, tree):
+    """How a run ends that a signal to the second rank stops: after a step, and resumed, in the epoch's validation."""
+    is_first, ends = current_ranks().is_first, []
+    for ask in (stop_at(1), stop_at(2)):
+        with pytest.raises(RunStoppedError) as caught:
+            run_recipe(TINY, out, tree, "cpu", resume=True, stop=(lambda: None) if is_first else ask)
+        ends.append((caught.value.signum, str(caught.value)))
     run_recipe(TINY, out, resume=True)
-    return caught.value.signum, str(caught.value)
+    return ends
 
 
 def _refusal(recipe, out, tree):
@@ -92,10 +92,10 @@ def _refusal(recipe, out, tree):
 
 
 def train(folder, tree):
-    """Two watched runs, runs that are stopped and resumed, and refusals, after which the ranks can go on together."""
+    """Two watched runs, one that is stopped and resumed, and refusals, after which the ranks can go on together."""
     alike = watched_run(ALIKE, folder / "two", tree)
     seen = watched_run(TINY, folder / "whole", tree)
-    stops = {position: _stopped(folder / str(position), tree, position) for position in STOPS}
+    stops = _stopped_twice(folder / "parts", tree)
     refused = {
         "exists": _refusal(TINY, folder / "whole", tree),
         "batch": _refusal(replace(TINY, batch_size=15), folder / "odd", tree),

@@ -25,24 +25,21 @@ def test_every_built_in_recipe_makes_a_learner_that_trains(small, name):
     assert isinstance(learn.model.conv1, SpectralConv2d) == ("spectral_modulation" in recipe.callbacks)
 
 
-@pytest.mark.parametrize("momentum", [0.9, 0])
-def test_schedule_and_optimizer(small, momentum):
-    recipe = replace(
-        TINY, batch_size=4, epochs=5, lr=0.1, pct_start=0.4, callbacks={}, weight_decay=0.03, momentum=momentum
-    )
+def test_schedule_and_optimizer_without_momentum(small):
+    recipe = replace(TINY, batch_size=8, epochs=5, lr=0.1, pct_start=0.4, callbacks={}, weight_decay=0.03, momentum=0)
     learn = build_learner(recipe, small, "cpu")
     fit_quietly(learn, recipe)
     rates = learn.recorder.hps["lr"]
-    assert (len(rates), np.argmax(rates), max(rates)) == (20, 8, pytest.approx(0.1))
-    assert set(learn.recorder.hps["mom"]) == {momentum}
+    assert (len(rates), np.argmax(rates), max(rates)) == (10, 4, pytest.approx(0.1))
+    assert set(learn.recorder.hps["mom"]) == {0}
     (group,) = learn.opt.opt.param_groups
     assert isinstance(learn.opt.opt, torch.optim.SGD)
-    assert (group["nesterov"], group["weight_decay"], group["momentum"]) == (momentum > 0, 0.03, momentum)
+    assert (group["nesterov"], group["weight_decay"], group["momentum"]) == (False, 0.03, 0)
     assert len(group["params"]) == len(list(learn.model.parameters()))  # decay and all, as in plain torch
 
 
 def test_training_is_plain_torchs(small):
-    """The same steps by hand: model, order of batches, Nesterov SGD at the recorded rates."""
+    """The same steps by hand: model, order of batches, Nesterov SGD of one momentum at the recorded rates."""
     recipe = replace(TINY, batch_size=8, epochs=2, callbacks={})
     learn = build_learner(recipe, small, "cpu")
     initial = {name: tensor.clone() for name, tensor in learn.model.state_dict().items()}

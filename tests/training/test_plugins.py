@@ -60,16 +60,10 @@ def test_annotations_for_type_checkers_alone_are_not_checked(install_callback):
         built(limit=[1])
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("raise RuntimeError('out of order')", "cannot be imported: out of order"),
-        ("class Ours: pass", "is no class of fastai callbacks"),
-    ],
-)
-def test_invalid_callback_is_named(install, source, message):
-    install("callbacks", source, ours="Ours")
-    with pytest.raises(ValueError, match=rf"callback entry point 'ours' \(other_callbacks:Ours\) {message}"):
+def test_an_entry_point_that_is_no_callback_is_named(install):
+    install("callbacks", "class Ours: pass", ours="Ours")
+    message = r"callback entry point 'ours' \(other_callbacks:Ours\) is no class of fastai callbacks"
+    with pytest.raises(ValueError, match=message):
         built()
 
 
@@ -80,7 +74,6 @@ def test_versions_of_packages_are_in_the_environment(install_callback):
     assert plugin_versions() == before | {"other-callbacks": "1.0"}
     found = describe_environment(Recipe("x", data="photos"), load_data("photos"), None, "cpu", "auto")
     assert found.packages["other-callbacks"] == "1.0"
-    assert found.packages["torch"]
 
 
 @pytest.mark.parametrize(("event", "left"), [("after_create", False), ("before_fit", True)])
@@ -100,7 +93,6 @@ def test_callback_that_adds_a_parameter_is_refused_before_the_first_step(install
     ("model", "options", "layer"),
     [
         ("small", {"channels": 4}, "0"),
-        ("timm:test_resnet", {}, "conv1.0"),
         ("timm:test_efficientnet", {"pad_type": "same"}, "conv_stem"),
     ],
 )
@@ -123,27 +115,16 @@ def test_recipe_of_another_model(install, tree, tmp_path, two_corruptions, model
     assert load_run(run.path).stored.spec == ModelSpec(model, {"classes": 2} | options)
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("import no_such_package", "corruption entry point 'bad' .* cannot be imported: .*no_such_package"),
-        ("def bad(images, severity, rng): return images.float()", "corruption 'bad' turned uint8 .* into .*float32"),
-        (
-            "def bad(images, severity, rng): return images // [1, 2, 3, 4][severity - 1]",
-            r"corruption 'bad' failed at severity 5 \(IndexError: list index out of range\)",
-        ),
-    ],
-)
-def test_faulty_corruption_is_refused_before_the_training(install, tree, tmp_path, source, message):
-    install("corruptions", source, bad="bad")
-    with pytest.raises(ValueError, match=rf"^{message}.*; repair it or uninstall its package") as caught:
+def test_faulty_corruption_is_refused_before_the_training(install, tree, tmp_path):
+    install("corruptions", "def bad(images, severity, rng): return images.float()", bad="bad")
+    message = "^corruption 'bad' turned uint8 .* into .*float32.*; repair it or uninstall its package"
+    with pytest.raises(ValueError, match=message):
         run_recipe(TINY, tmp_path / "run", tree, "cpu")
-    assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_run_whose_evaluation_fails_keeps_its_weights_and_goes_on(install, tree, tmp_path, monkeypatch):
-    """Such as a corruption that fails on some images only."""
+    """Such as a corruption that fails on some images only; what is no ValueError has a note of that."""
     source = (
         "def bad(images, severity, rng):\n    if len(images) > 1: raise KeyError('many')\n    return 255 - images\n"
     )
@@ -155,18 +136,12 @@ def test_run_whose_evaluation_fails_keeps_its_weights_and_goes_on(install, tree,
     assert (out / "model.safetensors").exists()
     monkeypatch.setattr(sys.modules["other_corruptions"], "bad", lambda images, severity, rng: 255 - images)
     trained = (out / "metrics.csv").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr("freqfast.robustness.CorruptionResult.save", lambda self, path: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as caught:
+            run_recipe(recipe, out, tree, "cpu", resume=True)
+    assert "the trained weights are kept" in caught.value.__notes__[0]
     run = run_recipe(recipe, out, tree, "cpu", resume=True)
     assert set(run.report.accuracy) == {"contrast", "bad"}
     assert (out / "metrics.csv").read_text() == trained  # its clock times too
     assert sorted(os.listdir(out)) == FILES
-
-
-def test_other_error_in_the_evaluation_notes_that_the_weights_are_kept(tree, tmp_path, monkeypatch):
-    def fail(self, path):
-        raise ZeroDivisionError("oops")
-
-    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
-    monkeypatch.setattr("freqfast.robustness.CorruptionResult.save", fail)
-    with pytest.raises(ZeroDivisionError) as caught:
-        run_recipe(replace(TINY, epochs=1), tmp_path / "run", tree, "cpu")
-    assert "the trained weights are kept" in caught.value.__notes__[0]
