@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -26,7 +26,6 @@ def convolutions(draw):
     return x, weight, bias, stride, torch.randn(images, outputs, height // stride, width // stride).double()
 
 
-@settings(max_examples=60, deadline=None)
 @given(convolutions())
 def test_outputs_and_gradients_are_those_of_conv2d(drawn):
     *tensors, stride, grad = drawn
@@ -47,8 +46,9 @@ def leave_nan_in_freed_memory():
     del [torch.full((count,), float("nan")) for count in sizes for _ in range(2)][:]
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("size", [(1, 1), (8, 2), (3, 5), (4, 4)])
+@pytest.mark.parametrize(
+    ("size", "stride"), [((1, 1), 1), ((1, 1), 2), ((1, 1), 3), ((8, 2), 2), ((3, 5), 3), ((4, 4), 1)]
+)
 def test_no_memory_beyond_the_images_is_read(size, stride):
     torch.manual_seed(0)
     weight = torch.randn(512, 256, 3, 3).bfloat16()
@@ -82,13 +82,6 @@ def test_it_can_be_differentiated_twice():
     leaves = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
     assert torch.autograd.gradcheck(lambda *a: small_map_conv2d(*a, stride=2), leaves)
     assert torch.autograd.gradgradcheck(lambda *a: small_map_conv2d(*a, stride=2), leaves)
-
-
-def test_only_required_gradients_are_computed():
-    x, weight = torch.randn(2, 3, 4, 4), torch.randn(4, 3, 3, 3, requires_grad=True)
-    small_map_conv2d(x, weight).sum().backward()
-    assert x.grad is None
-    assert weight.grad.shape == weight.shape
 
 
 @pytest.mark.parametrize(
@@ -184,14 +177,12 @@ def test_convolutions_on_other_devices_and_in_float64_stay_under_autocast(option
 @pytest.mark.parametrize(
     ("model", "gradients", "taken"),
     [
-        (nn.Conv2d(128, 256, 3), True, True),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(128, 256, 3)), True, True),
+        (nn.Conv2d(128, 256, 3), False, False),
         (nn.Conv2d(256, 512, 3), False, True),
         (nn.Conv2d(256, 512, 3, device="meta"), True, False),
         (nn.Conv2d(128, 256, 3, groups=2), True, False),
-        (build_model("resnet18", width=16), True, False),
-        (build_model("resnet18", width=32), True, True),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else str(value),
 )
 def test_models_with_large_convolutions_get_the_context_on_a_cpu_with_amx(model, gradients, taken, monkeypatch):
     for amx in (True, False):
@@ -200,8 +191,7 @@ def test_models_with_large_convolutions_get_the_context_on_a_cpu_with_amx(model,
             assert isinstance(small_map_convolutions(model), SmallMapConvolutions) == (taken and amx)
 
 
-@pytest.mark.parametrize("amx", [True, False])
-def test_a_classifier_in_bfloat16_gives_the_logits_of_its_network(amx, noise, monkeypatch):
+def test_a_classifier_in_bfloat16_gives_the_logits_of_its_network(noise, monkeypatch):
     taken = []
 
     def counted(*args, **kwargs):
@@ -209,13 +199,13 @@ def test_a_classifier_in_bfloat16_gives_the_logits_of_its_network(amx, noise, mo
         return small_map_conv2d(*args, **kwargs)
 
     monkeypatch.setattr("freqfast.compute.small_maps.small_map_conv2d", counted)
-    monkeypatch.setattr("freqfast.compute.small_maps.cpu_has_amx", lambda: amx)
     model = build_model("resnet18", width=64).eval()
     classifier = Classifier(model, [0.5] * 3, [0.2] * 3, precision="bfloat16")
     images = noise(4, size=32)
     with torch.inference_mode():
         expected = classifier._network(classifier._normalise(torch.from_numpy(images.copy()))).float()
-    assert not taken
-    tolerance = 0.05 if amx else 0  # the same bits as without us
-    torch.testing.assert_close(classifier.logits(images.copy()), expected, rtol=tolerance, atol=tolerance)
-    assert taken == ([(512, 256, 3, 3), *[(512, 512, 3, 3)] * 3] if amx else [])
+    for amx, tolerance in ((False, 0), (True, 0.05)):  # without AMX the same bits as without us
+        monkeypatch.setattr("freqfast.compute.small_maps.cpu_has_amx", lambda amx=amx: amx)
+        assert not taken
+        torch.testing.assert_close(classifier.logits(images.copy()), expected, rtol=tolerance, atol=tolerance)
+    assert taken == [(512, 256, 3, 3), *[(512, 512, 3, 3)] * 3]
