@@ -1,60 +1,60 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from freqfast.spectra import SpectraHistory, measure_spectra
+from freqfast.spectra import Spectra, SpectraHistory, measure_spectra
 from freqfast.spectra.h5 import write_spectra
 from freqfast.spectral.modulation import apply_modulation
 from tests.support.finished import history_of
 
 
-def _make_spectra(filters=6, channels=3, kernel=(3, 3), bands=None, n=16, epochs=0, gains=None, seed=0, **options):
-    """Spectra of random filters; gains is "filter", "layer" or None."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(nn.Conv2d(channels, filters, kernel))
-    if gains:
-        apply_modulation(model, per_filter=gains == "filter", seed=0)
-        nn.init.normal_(model[0].log_gain)
-    if epochs:
-        weights = [torch.randn(filters, channels, *kernel) for _ in range(epochs)]
-        log_gain = [model[0].log_gain_grid().numpy() + i for i in range(epochs)] if gains else None
-        options["history"] = history_of(weights, bands, n, first=3, log_gain=log_gain)
-    return measure_spectra(model, bands=bands, n=n, **options)
-
-
-def _assert_same(a, b):
-    """Two dataclasses hold the same values of the same types, bit for bit."""
-    assert type(a) is type(b)
-    for name, value in vars(a).items():
-        other = getattr(b, name)
-        if isinstance(value, np.ndarray):
-            assert (value.dtype, value.shape) == (other.dtype, other.shape), name
-            assert value.tobytes() == other.tobytes(), name
-        elif isinstance(value, SpectraHistory):
-            _assert_same(value, other)
-        elif isinstance(value, dict):  # files do not keep the order of attributes; repr takes NaN as equal to NaN
-            assert repr(sorted(value.items())) == repr(sorted(other.items())), name
-        else:
-            assert repr(value) == repr(other), name
-
-
 @pytest.fixture(scope="session")
 def make_spectra():
-    return _make_spectra
+    """Makes spectra of random filters; gains is "filter", "layer" or None."""
+
+    def make(filters=6, channels=3, kernel=(3, 3), bands=None, n=16, epochs=0, gains=None, seed=0, **options):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Conv2d(channels, filters, kernel))
+        if gains:
+            apply_modulation(model, per_filter=gains == "filter", seed=0)
+            nn.init.normal_(model[0].log_gain)
+        if epochs:
+            weights = [torch.randn(filters, channels, *kernel) for _ in range(epochs)]
+            log_gain = [model[0].log_gain_grid().numpy() + i for i in range(epochs)] if gains else None
+            options["history"] = history_of(weights, bands, n, first=3, log_gain=log_gain)
+        return measure_spectra(model, bands=bands, n=n, **options)
+
+    return make
+
+
+def exactly(value):
+    """What is equal for values of the same types that are equal bit for bit, NaN too."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape, value.tobytes()
+    if isinstance(value, Spectra | SpectraHistory):
+        return type(value), {name: exactly(part) for name, part in vars(value).items()}
+    return repr(sorted(value.items()) if isinstance(value, dict) else value)  # files keep attributes in no order
 
 
 @pytest.fixture(scope="session")
 def assert_same():
-    return _assert_same
+    """Checks that two spectra hold the same values of the same types."""
+
+    def same(a, b):
+        assert exactly(a) == exactly(b)
+
+    return same
 
 
-@pytest.fixture
-def spectra():
+@pytest.fixture(scope="session")
+def spectra(make_spectra):
     """Spectra with everything that a file of one layer can hold."""
-    return _make_spectra(
+    return make_spectra(
         epochs=3,
         gains="filter",
         target={"low": 0.75, "high": 0.25},
@@ -62,25 +62,31 @@ def spectra():
     )
 
 
-@pytest.fixture
-def path(tmp_path, spectra):
-    """A sound file of these spectra."""
-    write_spectra(tmp_path / "spectra.h5", spectra)
-    return tmp_path / "spectra.h5"
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def layers(make_spectra):
     """Spectra of three layers, the first with a history; their names are not in the alphabet's order."""
     return [
-        replace(_make_spectra(kernel=(5, 5), epochs=2, seed=1), layer="stem"),
-        replace(_make_spectra(channels=6, filters=3, seed=2), layer="block.1.conv"),
-        replace(_make_spectra(filters=2, kernel=(3, 1), n=9, seed=3), layer="block.0.conv"),
+        replace(make_spectra(kernel=(5, 5), epochs=2, seed=1), layer="stem"),
+        replace(make_spectra(channels=6, filters=3, seed=2), layer="block.1.conv"),
+        replace(make_spectra(filters=2, kernel=(3, 1), n=9, seed=3), layer="block.0.conv"),
     ]
 
 
+@pytest.fixture(scope="session")
+def sound_files(tmp_path_factory, spectra, layers):
+    folder = tmp_path_factory.mktemp("sound")
+    write_spectra(folder / "spectra.h5", spectra)
+    write_spectra(folder / "layers.h5", layers)
+    return folder
+
+
 @pytest.fixture
-def several(tmp_path, layers):
-    """A sound file of these layers."""
-    write_spectra(tmp_path / "layers.h5", layers)
-    return tmp_path / "layers.h5"
+def path(tmp_path, sound_files):
+    """A sound file of the spectra, which a test may change."""
+    return Path(shutil.copy(sound_files / "spectra.h5", tmp_path))
+
+
+@pytest.fixture
+def several(tmp_path, sound_files):
+    """A sound file of the layers, which a test may change."""
+    return Path(shutil.copy(sound_files / "layers.h5", tmp_path))

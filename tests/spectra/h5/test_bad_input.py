@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import time
 
@@ -75,9 +76,7 @@ def test_invalid_files_are_refused_on_one_line(path, case):
         edit(file)
     with pytest.raises(ValueError, match=message) as error:
         read_spectra(path)
-    assert str(error.value).startswith(f"{path}: ")
-    assert "; " in str(error.value)
-    assert "\n" not in str(error.value)
+    assert re.fullmatch(f"{path}: .+; .+", str(error.value))
 
 
 def damage_values(content, chunk):
@@ -90,7 +89,6 @@ def damage_values(content, chunk):
     ("change", "message"),
     [
         (lambda content, chunk: b"", "not an HDF5 file"),
-        (lambda content, chunk: b"PK\3\4 a zip", "not an HDF5 file"),
         (lambda content, chunk: content[:-100], "truncated or damaged"),
         (damage_values, "truncated or damaged"),
     ],
@@ -99,10 +97,8 @@ def test_other_and_damaged_files_are_refused(path, change, message):
     with h5py.File(path) as file:
         chunk = file["entry/training/power"].id.get_chunk_info(1)
     path.write_bytes(change(path.read_bytes(), chunk))
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=rf"^{path}.*{message}.*\Z"):
         read_spectra(path)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

@@ -133,7 +133,7 @@ def test_text_is_scalar_and_every_dimension_has_one_scale(path):
 
 
 def test_large_layers_are_chunked_by_filters(tmp_path, make_spectra):
-    write_spectra(tmp_path / "large.h5", make_spectra(filters=300, n=32, epochs=1))
+    write_spectra(tmp_path / "large.h5", make_spectra(filters=80, n=32, epochs=1))
     with h5py.File(tmp_path / "large.h5") as file:
         assert file["entry/spectra/power"].chunks == (64, 32, 32)
         assert file["entry/training/power"].chunks == (1, 64, 32, 32)

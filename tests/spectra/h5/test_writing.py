@@ -37,8 +37,3 @@ def test_arrays_that_are_too_large_to_read_are_not_written(tmp_path, spectra, mo
     with pytest.raises(ValueError, match="at most 1,000 fit"):
         write_spectra(tmp_path / "spectra.h5", spectra)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_reserved_provenance_name_is_refused(tmp_path, make_spectra):
-    with pytest.raises(ValueError, match="NX_class"):
-        write_spectra(tmp_path / "spectra.h5", make_spectra(provenance={"NX_class": "NXroot"}))
