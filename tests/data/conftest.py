@@ -60,6 +60,20 @@ def batches(tmp_path):
 
 
 @pytest.fixture
+def assert_same():
+    """Checks that two data sets are equal in all that they hold."""
+
+    def same(one, other):
+        assert (one.name, one.classes) == (other.name, other.classes)
+        for part in ("train", "test"):
+            np.testing.assert_array_equal(getattr(one, part).images, getattr(other, part).images)
+            np.testing.assert_array_equal(getattr(one, part).labels, getattr(other, part).labels)
+        np.testing.assert_equal(one.published, other.published)
+
+    return same
+
+
+@pytest.fixture
 def refused():
     """Checks that data is refused with one line that names it, and that nothing of it is kept."""
 

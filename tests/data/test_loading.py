@@ -30,14 +30,18 @@ def load(place, progress):
 
 
 def test_data_set_of_another_package(install):
-    """It is one function and one entry point."""
-    install("data", STRIPES, stripes="load")
+    """It is one function and one entry point, and cannot replace one of ours."""
+    install("data", STRIPES, stripes="load", photos="load")
     calls = []
     data = load_data("stripes", "/a/place", lambda *call: calls.append(call))
     assert data.classes == ("across", "none")
     assert calls == [(40, 40, "drawing stripes of /a/place")]
     assert load_place("stripes").name == "stripes"
     assert plugin_versions()["other-data"] == "1.0"
+    assert len(load_data("photos").classes) == 10
+    unknown = r"^unknown data 'imagenet'; the data sets are cifar10, photos, folder, stripes$"
+    with pytest.raises(ValueError, match=unknown):
+        load_data("imagenet")
 
 
 @pytest.mark.parametrize(
@@ -53,19 +57,6 @@ def test_faulty_data_set_of_another_package(install, source, message):
     install("data", source, bad="load")
     with pytest.raises(ValueError, match=message):
         load_data("bad")
-
-
-def test_other_packages_cannot_replace_a_built_in_data_set(install):
-    install("data", STRIPES, photos="load")
-    assert len(load_data("photos").classes) == 10
-
-
-def test_unknown_name_lists_those_that_exist(install):
-    install("data", STRIPES, stripes="load")
-    with pytest.raises(
-        ValueError, match=r"^unknown data 'imagenet'; the data sets are cifar10, photos, folder, stripes$"
-    ):
-        load_data("imagenet")
 
 
 # Names and places

@@ -68,24 +68,18 @@ def test_member_header_that_asks_for_gigabytes(tmp_path, refused):
     refused(path, "it asks for 4,294,967,296 bytes at once")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b not gzip"])
-def test_file_that_is_no_archive(tmp_path, refused, content):
-    path = tmp_path / "a.tgz"
-    path.write_bytes(content)
-    refused(path, "not a valid tar archive")
-
-
-def test_archive_cut_anywhere_or_with_a_wrong_byte_anywhere(make_tree, tmp_path, pack):
+def test_no_archive_and_one_cut_anywhere_or_with_a_wrong_byte_anywhere(make_tree, tmp_path, pack, refused):
     """Most cuts fall between two members at some length; an archive must never pass for a smaller one."""
     path = pack(make_tree(count=2), tmp_path / "a.tgz")
     content = path.read_bytes()
-    for position in range(20, len(content) - 8, 61):
+    damaged = [b"", b"\x1f\x8b not gzip"]
+    for position in range(20, len(content) - 8, 127):
         wrong = bytearray(content)
         wrong[position] ^= 0x55
-        for damaged in (content[:position], bytes(wrong)):
-            path.write_bytes(damaged)
-            with pytest.raises(ValueError, match="not a valid tar archive"):
-                load_data("cifar10", path)
+        damaged += [content[:position], wrong]
+    for bad in damaged:
+        path.write_bytes(bad)
+        refused(path, "not a valid tar archive")
 
 
 def test_archive_of_two_data_sets(tmp_path, refused):

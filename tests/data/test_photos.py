@@ -12,7 +12,6 @@ def offline(monkeypatch):
         raise AssertionError("the photographs must need no network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    photos._load.cache_clear()
 
 
 def test_shapes_balance_and_that_every_call_gives_the_same():
@@ -43,6 +42,7 @@ def test_no_row_of_a_test_patch_is_in_a_training_patch():
 
 
 def test_missing_photograph_is_named(monkeypatch):
+    photos._load.cache_clear()
     monkeypatch.setitem(photos.PHOTOS, "astronaut", "skimage/data/no_such.png")
     with pytest.raises(FileNotFoundError, match=r"no_such\.png is missing; reinstall"):
         load_data("photos")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fastai.data.transforms import Normalize
 from fastai.losses import CrossEntropyLossFlat
-from fastai.torch_core import TensorCategory, TensorImage, set_seed
+from fastai.torch_core import TensorCategory, TensorImage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,25 +16,15 @@ from freqfast.data import ImageData, ImageSet
 from freqfast.data.dataloaders import ArrayDataset, CropFlip, InMemoryDL, dataloaders
 
 
-def test_sizes_and_names(dls, data):
-    assert (dls.train.n, dls.valid.n) == (300, 150)
-    assert (len(dls.train), len(dls.valid)) == (9, 3)
-    assert dls.c == 10
-    assert list(dls.vocab) == list(data.classes)
-    assert dls.vocab.o2i["rocket"] == data.classes.index("rocket")
+def test_sizes_names_and_types(dls, data):
+    assert (dls.train.n, dls.valid.n, len(dls.train), len(dls.valid)) == (300, 150, 9, 3)
+    assert (dls.c, list(dls.vocab)) == (10, list(data.classes))
     assert isinstance(dls.train_ds.loss_func, CrossEntropyLossFlat)
     assert dls.train_ds.decode(dls.train_ds[7])[1] == data.classes[data.train.labels[7]]
-
-
-def test_training_batch(dls):
     x, y = dls.one_batch()
-    assert type(x) is TensorImage
-    assert type(y) is TensorCategory
-    assert x.shape == (32, 3, 32, 32)
-    assert x.dtype == torch.float32
+    assert (type(x), x.shape, x.dtype) == (TensorImage, (32, 3, 32, 32), torch.float32)
+    assert (type(y), y.shape, y.dtype) == (TensorCategory, (32,), torch.int64)
     assert x.is_contiguous(memory_format=torch.channels_last)
-    assert y.shape == (32,)
-    assert y.dtype == torch.int64
     assert isinstance(dls.train.after_batch.fs[-1], Normalize)
 
 
@@ -62,16 +52,8 @@ def normalised_rows(loader):
     return torch.cat([x for x, _ in loader]).contiguous()
 
 
-def test_seed_repeats_order_and_augmentation(data):
-    runs = []
-    for _ in range(2):
-        set_seed(3)
-        runs.append(normalised_rows(dataloaders(data, batch_size=32, device="cpu").train))
-    torch.testing.assert_close(*runs, rtol=0, atol=0)
-
-
 @given(st.integers(5, 12), st.integers(5, 12), st.integers(0, 1000))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_crop_flip_gives_a_window_of_the_padded_image(height, width, seed):
     torch.manual_seed(seed)
     images = torch.randint(0, 256, (6, 3, height, width), dtype=torch.uint8)
@@ -100,8 +82,7 @@ def test_only_training_images_are_augmented(data, normalised):
     same = ImageData("same", data.classes, data.test, data.test)
     plain = normalised(same.test.images, same)
     dls = dataloaders(same, batch_size=150, device="cpu")
-    ordered = dls.train.new(shuffle=False)
-    assert np.abs(normalised_rows(ordered).numpy() - plain).max() > 0.5
+    assert np.abs(normalised_rows(dls.train.new(shuffle=False)).numpy() - plain).max() > 0.5
     np.testing.assert_allclose(normalised_rows(dls.valid).numpy(), plain, atol=1e-5)
     with dls.valid.dataset.set_split_idx(0):
         assert np.abs(normalised_rows(dls.valid).numpy() - plain).max() > 0.5

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.mixup import MixUp
-from fastai.interpret import ClassificationInterpretation
 from fastai.learner import Learner, load_learner
 from fastai.metrics import accuracy
 from fastai.torch_core import set_seed
@@ -23,9 +22,8 @@ matplotlib.use("agg")
 @pytest.fixture
 def learn(dls, tmp_path):
     set_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
-    )
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), pool, nn.Linear(8, 10))
     learner = Learner(dls, model, metrics=accuracy, path=tmp_path)
     with learner.no_bar(), learner.no_logging():
         yield learner
@@ -70,9 +68,7 @@ def test_test_dl_takes_any_images(learn, data, tmp_path, form):
     [
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "one size, got 4x4 and 6x4"),
         (np.zeros((2, 4, 4, 3), np.float32), "must be uint8"),
-        (np.zeros((4, 4, 3), np.uint8), "must be uint8"),
-        ([np.zeros((4, 4), np.uint16)], "^image 0 cannot be used as an image: it has more than 8 bits a channel"),
-        ([np.zeros((4, 4), np.float32)], r"\(Pillow's mode F\); convert it to 8 bits first$"),
+        ([np.zeros((4, 4), np.float32)], r"^image 0 .* \(Pillow's mode F\); convert it to 8 bits first$"),
         ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: its format is unknown$"),
     ],
 )
@@ -117,16 +113,10 @@ def test_showing(learn):
     titles = [axis.get_title() for axis in plt.gcf().axes]
     assert len(titles) == 4
     assert set(titles) <= names
-    learn.dls.show_batch(unique=True, max_n=2)
     learn.show_results(max_n=4)
     titles = [axis.get_title().split("\n") for axis in plt.gcf().axes]
     assert all(len(title) == 2 and set(title) <= names for title in titles)
     plt.close("all")
-
-
-def test_interpretation(learn, data):
-    interpretation = ClassificationInterpretation.from_learner(learn)
-    assert interpretation.confusion_matrix().sum() == len(data.test)
 
 
 def test_export_holds_no_images_and_predicts(learn, data, tmp_path):
