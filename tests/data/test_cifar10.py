@@ -30,18 +30,6 @@ def test_without_names_of_files_the_published_order_stays(batches, tmp_path, pac
     assert data.classes == cifar10.CLASSES
 
 
-def write_tree(folder, counts):
-    """Small images of CIFAR-10's classes under names in no order, some of them the same in several classes."""
-    rng = np.random.default_rng(1)
-    for split, count in counts.items():
-        for name in cifar10.CLASSES:
-            (folder / split / name).mkdir(parents=True)
-            for i in rng.permutation(count):
-                image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
-                image.save(folder / split / name / f"{'Za_9'[i % 4]}_s_{i:06}.png")
-    return folder
-
-
 def write_batches(folder, tree):
     """The images of a tree as batches, in a random order; returns the paths of the test images in it."""
     folder.mkdir()
@@ -58,8 +46,8 @@ def write_batches(folder, tree):
     return paths["test"]
 
 
-def test_batches_have_the_order_of_their_tree(tmp_path):
-    tree = write_tree(tmp_path / "tree", {"train": 15, "test": 7})
+def test_batches_have_the_order_of_their_tree(tmp_path, make_tree):
+    tree = make_tree(classes=cifar10.CLASSES, count=12, size=(32, 32))  # files of one name in all classes
     published = write_batches(tmp_path / "cifar-10-batches-py", tree)
     of_tree, of_batches = load_data("cifar10", tree), load_data("cifar10", tmp_path / "cifar-10-batches-py")
     for ours, theirs in ((of_batches.train, of_tree.train), (of_batches.test, of_tree.test)):

@@ -1,4 +1,8 @@
+import copy
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +14,9 @@ from tests.support.packages import install  # noqa: F401 (a fixture)
 from tests.support.sound_model import stored_header, stored_model
 
 
-@pytest.fixture
-def stored():
-    """A small ResNet-18, with statistics as after some training, and its description."""
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    """A small ResNet-18, with statistics as after some training, and its description; also its file."""
     torch.manual_seed(0)
     stored = stored_model(("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3))
     for module in stored.model.modules():
@@ -20,21 +24,27 @@ def stored():
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     stored.model.eval()
-    return stored
+    path = tmp_path_factory.mktemp("sound") / "model.safetensors"
+    write_model(path, stored)
+    return stored, path
 
 
 @pytest.fixture
-def save(tmp_path, stored):
+def stored(sound):
+    """A copy of the network, which a test may change."""
+    return replace(sound[0], model=copy.deepcopy(sound[0].model))
+
+
+@pytest.fixture
+def save(tmp_path, sound):
     """A way to write a model file with another header or other tensors; `path` is a sound one, of `tensors`."""
-    path = tmp_path / "model.safetensors"
-    write_model(path, stored)
-    sound = load_file(path)
+    path = Path(shutil.copy(sound[1], tmp_path))
 
     def again(tensors=None, metadata=None, **changes):
         header = stored_header(path) | changes
         text = json.dumps({key: value for key, value in header.items() if value is not ...})
-        save_file(sound | (tensors or {}), path, {"freqfast": text} if metadata is None else metadata)
+        save_file(again.tensors | (tensors or {}), path, {"freqfast": text} if metadata is None else metadata)
         return path
 
-    again.path, again.tensors = path, sound
+    again.path, again.tensors = path, load_file(path)
     return again

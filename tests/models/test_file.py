@@ -72,7 +72,7 @@ def test_half_precision(tmp_path, stored):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("timm:resnet10t", {}),
+        ("timm:test_resnet", {}),
         ("torchvision:squeezenet1_1", {"dropout": 0.25}),
         ("zoo_net", {}),
         ("zoo_net", {"needs_values": True}),  # so that it cannot be built without memory
@@ -110,10 +110,9 @@ def test_what_a_model_file_cannot_hold(tmp_path, stored):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
-def test_a_wrapper_is_looked_through(tmp_path, stored, wrap):
+def test_a_wrapper_is_looked_through(tmp_path, stored):
     apply_equalization(apply_modulation(stored.model))
-    wrapped = replace(stored, model=wrap(stored.model))
+    wrapped = replace(stored, model=nn.DataParallel(stored.model))
     check_readable(wrapped)
     write_model(tmp_path / "m.safetensors", wrapped)
     assert read_model(tmp_path / "m.safetensors").model.state_dict().keys() == stored.model.state_dict().keys()
@@ -126,11 +125,3 @@ def test_other_tools_can_read_the_header(save):
     assert (header["modulation"], header["classes"]) == (None, ["ant", "bee", "größe"])
     assert (header["mean"], header["std"]) == ([0.1, 0.2, 0.3], [1.0, 0.5, 1 / 3])
     assert read_model(save.path.parent).classes == ("ant", "bee", "größe")  # a directory stands for its model
-
-
-def test_a_failed_write_keeps_the_former_file(save, stored):
-    before = save.path.read_bytes()
-    with pytest.raises(ValueError, match="Unable to serialize"):
-        write_model(save.path, replace(stored, spec=ModelSpec("resnet18", {"width": object()})))
-    assert save.path.read_bytes() == before
-    assert os.listdir(save.path.parent) == [save.path.name]

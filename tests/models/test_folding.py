@@ -41,7 +41,7 @@ def assert_same(model, left, size=32):
     images = torch.randn(3, 3, size, size, dtype=torch.float64)
     torch.testing.assert_close(folded(images), model(images), rtol=1e-9, atol=1e-9)
     assert norms(folded) == left
-    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+    torch.testing.assert_close(dict(model.state_dict()), state, rtol=0, atol=0)
 
 
 class Block(nn.Module):
@@ -62,14 +62,14 @@ class Block(nn.Module):
     [
         lambda: build_model("resnet18", width=8),
         lambda: torchvision.models.mobilenet_v3_small(num_classes=5),
-        lambda: timm.create_model("resnet18", num_classes=5),
+        lambda: timm.create_model("test_resnet", num_classes=5),
         lambda: nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.BatchNorm2d(6, affine=False)),
         Block,
     ],
 )
 def test_the_function_stays_and_every_batch_norm_goes(build):
     model = lived_in(build())
-    assert_same(model, left=int(isinstance(model, Block)), size=64)  # its `other` is never called
+    assert_same(model, left=int(isinstance(model, Block)))  # its `other` is never called
 
 
 def several_users(self, x):

@@ -16,7 +16,7 @@ def test_standard_width_is_torchvisions_resnet18_but_for_the_stem():
         torch.testing.assert_close(ours.eval()(images), theirs.eval()(images))
 
 
-@pytest.mark.parametrize(("width", "kernel_size", "classes"), [(8, 3, 10), (9, 5, 2), (13, 1, 1), (8, 7, 100)])
+@pytest.mark.parametrize(("width", "kernel_size", "classes"), [(9, 5, 2), (13, 1, 1)])
 def test_shapes(width, kernel_size, classes):
     model = CifarResNet18(width=width, kernel_size=kernel_size, classes=classes)
     assert model.conv1.weight.shape == (width, 3, kernel_size, kernel_size)
@@ -45,4 +45,4 @@ def test_blocks_compute_what_those_of_torchvision_do():
         model.zero_grad()
         model(images).square().sum().backward()
         results.append([p.grad.clone() for p in model.parameters()])
-    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    torch.testing.assert_close(*results, rtol=0, atol=0)

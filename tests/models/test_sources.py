@@ -40,9 +40,14 @@ def test_a_run_directory_and_its_file(run):
 
 
 @pytest.mark.parametrize(
-    "spec", ["foreign_net", "./foreign_net.py", "sub/foreign_net.py", "{place}/sub/foreign_net.py"]
+    ("spec", "call"),
+    [
+        ("foreign_net", "net"),
+        ("./foreign_net.py", "Net(7, num_classes=3)"),
+        ("sub/foreign_net.py", "trained"),
+        ("{place}/sub/foreign_net.py", "net()"),
+    ],
 )
-@pytest.mark.parametrize("call", ["net", "Net(7, num_classes=3)", "net()", "trained"])
 def test_a_callable_of_the_working_folder_or_of_a_file(place, spec, call):
     (place / "sub").mkdir()
     write_script(place / "sub" if "sub/" in spec else place)
@@ -72,8 +77,7 @@ def test_published_weights_of_years_ago(place):
     nn.init.normal_(model.bn1.running_mean)
     path = write_checkpoint(place / "net-12fca82f.th", model)
     found = load_model(f"{script}:net", path, HALF, HALF).model
-    for name, value in model.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value)
+    torch.testing.assert_close(found.state_dict(), model.state_dict(), rtol=0, atol=0)
     message = r"th does not fit .*net\(5\): 6 of another shape, the first is conv1.weight, \(4, 3, 3, 3\) for \(5,"
     with pytest.raises(ValueError, match=message):
         load_model(f"{script}:net(5)", path, HALF, HALF)
@@ -81,16 +85,16 @@ def test_published_weights_of_years_ago(place):
 
 def test_timm(place):
     timm = pytest.importorskip("timm")
-    save_file(timm.create_model("resnet10t", num_classes=10).state_dict(), place / "w.safetensors")
-    found = load_model("timm:resnet10t(drop_rate=0.25)", weights=place / "w.safetensors")
-    config = timm.create_model("resnet10t").pretrained_cfg
+    save_file(timm.create_model("test_resnet", num_classes=10).state_dict(), place / "w.safetensors")
+    found = load_model("timm:test_resnet(drop_rate=0.25)", weights=place / "w.safetensors")
+    config = timm.create_model("test_resnet").pretrained_cfg
     assert (found.mean, found.std) == (tuple(config["mean"]), tuple(config["std"]))
     assert found.model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     assert (found.model.drop_rate, found.crop) == (0.25, None)
-    with pytest.raises(ValueError, match=r"does not fit timm:resnet10t with 7 classes: 2 of .*fc\.\w+, \(10"):
-        load_model("timm:resnet10t", weights=place / "w.safetensors", classes=7)
-    with pytest.raises(ValueError, match="timm:resnet10t would have random weights; pass a file of trained ones, or"):
-        load_model("timm:resnet10t")
+    with pytest.raises(ValueError, match=r"does not fit timm:test_resnet with 7 classes: 2 of .*fc\.\w+, \(10"):
+        load_model("timm:test_resnet", weights=place / "w.safetensors", classes=7)
+    with pytest.raises(ValueError, match="timm:test_resnet would have random weights; pass a file of trained ones, or"):
+        load_model("timm:test_resnet")
 
 
 def test_torchvision(place):
@@ -174,11 +178,9 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
         ("json:loads", r"json:loads cannot be built \(TypeError: loads\(\) missing"),
         ("json:loads(3", r"json:loads\(3: write arguments as Python does, such as json:loads\(20, width=16\)"),
         ("json:loads(f())", "write arguments as Python does"),
-        ("json:loads(1)(2)", "write arguments as Python does"),
         ("a b:c", "'a b:c' names no model: name a run directory"),
         ("gone.py:net", r"gone\.py:net cannot be imported \(FileNotFoundError"),
         ("w.py", r"w\.py is code; name what builds the model in it, as w\.py:CALLABLE"),
-        ("w.py:net", r"w\.py:net cannot be imported \(ZeroDivisionError: division by zero\)"),
         ("exits.py:net", r"exits\.py:net cannot be imported \(SystemExit: 2\)"),
         ("timm:", "timm has no model ''"),
         ("w.th", r"w\.th holds weights, but no model; name the model and pass w\.th as its weights"),
@@ -187,7 +189,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
 @pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_specifications_that_name_no_model(place, spec, message):
     (place / "w.th").write_bytes(b"")
-    (place / "w.py").write_text("1 / 0\n")
+    (place / "w.py").write_text("")
     (place / "exits.py").write_text("raise SystemExit(2)\n")
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         load_model(spec, "w.th" if spec.startswith("timm") else None, mean=HALF, std=HALF)

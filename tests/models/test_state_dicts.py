@@ -54,7 +54,7 @@ def test_places_and_prefixes_of_state_dicts(tmp_path, name, nested, prefix):
             stored = {key: stored, "epoch": 3, "optimizer": {"lr": 0.1}}
         torch.save(stored, tmp_path / name)
     load_weights(other, tmp_path / name)
-    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+    torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 def test_a_written_state_dict_is_read_back(tmp_path):
@@ -62,7 +62,7 @@ def test_a_written_state_dict_is_read_back(tmp_path):
     model[1].weight = model[0].weight  # which a safetensors file cannot say
     save_state(tmp_path / "w.safetensors", model)
     load_weights(other, tmp_path / "w.safetensors")
-    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+    torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("prefix", ["model.", "module."])
@@ -114,7 +114,7 @@ def test_archives_that_unpack_to_more_than_their_size(tmp_path):
         load_state(tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("content", [{}, {"a": 3}, [torch.zeros(1)], {"model": {"model": 1}}])
+@pytest.mark.parametrize("content", [{}, [torch.zeros(1)], {"model": {"model": 1}}])
 def test_files_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"w\.pth holds no state dict, neither by itself nor under state_dict"):

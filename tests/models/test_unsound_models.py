@@ -113,7 +113,7 @@ def test_sizes_are_judged_before_memory_is_taken(save, width):
         refused(path, "missing, the first is .*of another shape, the first is conv1.weight")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.integers(0, 12_000), damage=st.binary(min_size=1, max_size=16))
 def test_damage_is_an_error_or_harmless(save, where, damage):  # in the header, above all
     damaged = save.path.with_name("damaged.safetensors")

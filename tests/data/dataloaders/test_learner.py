@@ -48,19 +48,19 @@ def test_predictions_keep_the_order(learn, data, normalised):
     np.testing.assert_array_equal(targets.numpy(), data.train.labels)
 
 
-@pytest.mark.parametrize("form", ["tensor", "Pillow images", "files"])
-def test_test_dl_takes_any_images(learn, data, tmp_path, form):
+def test_test_dl_takes_any_images(learn, data, tmp_path):
     images = data.test.images[:70]
     pictures = [Image.fromarray(image) for image in images]
     paths = [tmp_path / f"{i}.png" for i in range(70)]
     for path, picture in zip(paths, pictures, strict=True):
         picture.save(path)
-    forms = {"tensor": torch.as_tensor(images), "Pillow images": pictures, "files": paths}
-    loader = learn.dls.test_dl(forms[form])
-    assert isinstance(loader, InMemoryDL)
-    preds, targets = learn.get_preds(dl=loader)
-    assert targets is None
-    torch.testing.assert_close(preds, learn.get_preds()[0][:70])
+    expected = learn.get_preds()[0][:70]
+    for items in (torch.as_tensor(images), pictures, paths):
+        loader = learn.dls.test_dl(items)
+        assert isinstance(loader, InMemoryDL)
+        preds, targets = learn.get_preds(dl=loader)
+        assert targets is None
+        torch.testing.assert_close(preds, expected)
 
 
 @pytest.mark.parametrize(
