@@ -9,6 +9,7 @@ from torch import nn
 
 from freqfast.models.build import ModelSpec
 from freqfast.models.file import StoredModel, check_readable, read_model, write_model
+from freqfast.plugins import plugin_versions
 from freqfast.spectral.equalization import apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from tests.support.sound_model import OPTIONS, stored_header
@@ -72,7 +73,7 @@ def test_half_precision(tmp_path, stored):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("timm:test_resnet", {}),
+        ("timm:test_resnet", {"drop_rate": 0.25}),
         ("torchvision:squeezenet1_1", {"dropout": 0.25}),
         ("zoo_net", {}),
         ("zoo_net", {"needs_values": True}),  # so that it cannot be built without memory
@@ -80,8 +81,11 @@ def test_half_precision(tmp_path, stored):
 )
 def test_models_of_other_packages(tmp_path, install, name, options):
     install("models", ZOO, zoo_net="Net")
+    assert plugin_versions() == {"other-models": "1.0"}
     spec = ModelSpec(name, {"classes": 2, **options})
     model = apply_modulation(spec.build()).eval()
+    if name != "zoo_net":
+        assert any(0.25 in (getattr(m, "p", None), getattr(m, "drop_rate", None)) for m in model.modules())
     stored = StoredModel(model, spec, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
     write_model(tmp_path / "m.safetensors", stored)
     torch.manual_seed(0)
@@ -92,7 +96,9 @@ def test_models_of_other_packages(tmp_path, install, name, options):
     assert found.spec == spec
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(found.model(images), model(images))
+        outputs = model(images)
+        assert torch.equal(found.model(images), outputs)
+    assert outputs.shape == (2, 2)
     model.extra = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="2 unexpected, the first is extra"):
         check_readable(stored)

@@ -178,6 +178,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
         ("json:loads", r"json:loads cannot be built \(TypeError: loads\(\) missing"),
         ("json:loads(3", r"json:loads\(3: write arguments as Python does, such as json:loads\(20, width=16\)"),
         ("json:loads(f())", "write arguments as Python does"),
+        ("json:loads(1)(2)", "write arguments as Python does"),
         ("a b:c", "'a b:c' names no model: name a run directory"),
         ("gone.py:net", r"gone\.py:net cannot be imported \(FileNotFoundError"),
         ("w.py", r"w\.py is code; name what builds the model in it, as w\.py:CALLABLE"),

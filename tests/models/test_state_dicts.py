@@ -75,17 +75,6 @@ def test_names_of_the_model_that_look_like_a_prefix(tmp_path, prefix):
         load_weights(model, tmp_path / "bare.pth")
 
 
-def test_batch_norm_without_its_counter(tmp_path):
-    """Files from before PyTorch 0.4.1, in the format of those years."""
-    model, other = small_network(), small_network()
-    state = {key: torch.rand_like(value) for key, value in model.state_dict().items() if value.ndim}
-    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    load_weights(other, tmp_path / "w.pth")
-    assert all(torch.equal(value, other.state_dict()[key]) for key, value in state.items())
-    with pytest.raises(ValueError, match=r"does not fit the net: 4 missing, the first is weight; 8 unexpected, the fi"):
-        load_weights(nn.BatchNorm1d(3), tmp_path / "w.pth", "the net")
-
-
 def test_pickles_are_refused_and_never_run(tmp_path):
     torch.save({"state_dict": Payload(tmp_path / "ran")}, tmp_path / "zip.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))

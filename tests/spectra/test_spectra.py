@@ -70,15 +70,6 @@ def test_filters_are_those_that_the_layer_applies():
     np.testing.assert_array_equal(modulated.weight, baked.weight)
 
 
-def test_history_accepts_lists_of_records():
-    spectra = measure_spectra(conv(4, 3, 3, 3))
-    history = SpectraHistory([0, 1], [spectra.power] * 2, [spectra.weight] * 2, [spectra.shares] * 2)
-    assert history.power.shape == (2, 4, 32, 32)
-    assert measure_spectra(conv(4, 3, 3, 3), history=history).history is history
-    with pytest.raises(ValueError, match="at each epoch"):
-        measure_spectra(conv(5, 3, 3, 3), history=history)
-
-
 def test_provenance_becomes_plain_scalars():
     values = {"seed": np.int64(3), "lr": np.float32(0.5), "recipe": "a\nb é", "loss": float("nan")}
     plain = Spectra(**fields(provenance=values)).provenance
@@ -125,6 +116,8 @@ def test_invalid_histories_are_refused(changes, message):
     records = {"epochs": [0, 1], **{k: np.stack([one[k]] * 2) for k in ("power", "weight", "shares")}}
     with pytest.raises(ValueError, match=message):
         SpectraHistory(**records | changes)
+    with pytest.raises(ValueError, match="at each epoch"):
+        Spectra(**fields(filters=5, history=SpectraHistory(**records)))
 
 
 def test_models_and_layers_without_spectra_are_refused():

@@ -12,18 +12,16 @@ from PIL import Image
 from freqfast.data import load_data
 from freqfast.data.augmentation import RandomResizedCropFlip
 from freqfast.data.dataloaders import dataloaders
+from tests.support.trees import write_photograph
 
 
 @pytest.fixture
 def data(tmp_path):
     """Photographs of several sizes, 6 for training and 3 for validation in each of two classes."""
-    rng = np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 3)):
-        for name in ("ant", "bee"):
-            (folder := tmp_path / split / name).mkdir(parents=True)
+        for name, shift in (("ant", 0), ("bee", 100)):
             for number in range(count):
-                small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-                small.resize((48 + number, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+                write_photograph(tmp_path / split / name / f"{number}.png", number, shift)
     return load_data("folder", tmp_path, image_size=28)
 
 
