@@ -61,10 +61,9 @@ def test_quality_dots_of_each_run():
 
 
 @pytest.mark.parametrize("name", list_analyses())
-def test_texts_stay_on_the_figure_and_it_is_saved(name):
+def test_texts_stay_on_the_figure_and_it_is_saved_as_pdf(name):
     results = {one.analysis: one for one in (*image_results(), filter_quality(np.ones((2, 1, 3, 3))))}
     figure = find_analysis(name).figure({LONG: results[name], f"{LONG}2": results[name]}, None)
     check_texts_inside(figure)
-    for kind in ("png", "pdf"):
-        figure.savefig(file := io.BytesIO(), format=kind)
-        assert len(file.getvalue()) > 2000
+    figure.savefig(file := io.BytesIO(), format="pdf")
+    assert file.getvalue().startswith(b"%PDF")

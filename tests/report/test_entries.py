@@ -46,14 +46,20 @@ def test_a_missing_evaluation(make_run):
 
 
 @pytest.mark.parametrize("modulation", [False, True])
-def test_an_evaluation_of_another_model(make_run, modulation):
-    path = make_run("a", modulation=modulation)
-    weights = hash_weights(load_run(path).model)
+def test_an_evaluation_and_an_analysis_of_another_model(make_run, modulation):
+    path = make_run("a", modulation=modulation, analyses=image_results())
+    run, weights = RunDirectory(path), hash_weights(load_run(path).model)
     made = Provenance("a", weights, (0.5,) * 3, (0.25,) * 3, "float32", "c", None, 0, (0, 9), "0", (CLEAN,))
-    found = CorruptionResult.load(path / "evaluation.json")
-    replace(found, provenance=made).save(path / "evaluation.json")
-    assert load_entries([path])[0].result.provenance == made
-    replace(found, provenance=replace(made, weights_sha256="0")).save(path / "evaluation.json")
+    found = replace(CorruptionResult.load(run.evaluation), provenance=made)
+    reliance = replace(image_results()[1], weights_sha256=weights)
+    found.save(run.evaluation)
+    write_record(run.analysis("reliance"), reliance)
+    [entry] = load_entries([path])
+    assert (entry.result.provenance, entry.analyses["reliance"].weights_sha256) == (made, weights)
+    write_record(run.analysis("reliance"), replace(reliance, weights_sha256="0"))
+    with pytest.raises(ValueError, match=r"reliance\.json is of another model than the run's; make it again"):
+        load_entries([path])
+    replace(found, provenance=replace(made, weights_sha256="0")).save(run.evaluation)
     with pytest.raises(ValueError, match=r"evaluation\.json is of another model than the run's; make it again"):
         load_entries([path])
 
@@ -71,16 +77,6 @@ def test_the_evaluation_and_the_report_of_another_run(make_run):
         write_record(run.directory.report, replace(run.report, weights_sha256=sha256))
     with pytest.raises(ValueError, match=r"report\.json is of another model than .*model\.safetensors"):
         load_run(path)
-
-
-def test_an_analysis_of_another_model(make_run):
-    path = make_run("a", analyses=image_results())
-    file, weights = RunDirectory(path).analysis("reliance"), hash_weights(load_run(path).model)
-    write_record(file, replace(image_results()[1], weights_sha256=weights))
-    assert load_entries([path])[0].analyses["reliance"].weights_sha256 == weights
-    write_record(file, replace(image_results()[1], weights_sha256="0"))
-    with pytest.raises(ValueError, match=r"reliance\.json is of another model than the run's; make it again"):
-        load_entries([path])
 
 
 def test_labels_are_the_shortest_ends_that_differ(tmp_path):

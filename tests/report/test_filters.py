@@ -13,10 +13,15 @@ from freqfast.report import filter_grid
 from freqfast.spectra import measure_spectra
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spectra():
     torch.manual_seed(0)
-    return measure_spectra(nn.Conv2d(3, 12, 3))
+    return measure_spectra(nn.Conv2d(3, 17, 3))
+
+
+@pytest.fixture(scope="module")
+def grid(spectra):
+    return filter_grid(spectra)
 
 
 def pairs(figure):
@@ -26,9 +31,9 @@ def pairs(figure):
     return kernels, powers, [int(axes.get_title(loc="left").split(":")[0]) for axes in kernels]
 
 
-def test_each_filter_stands_beside_its_spectrum(spectra):
-    kernels, powers, numbers = pairs(filter_grid(spectra))
-    assert sorted(numbers) == list(range(12))
+def test_each_filter_stands_beside_its_spectrum(spectra, grid):
+    kernels, powers, numbers = pairs(grid)
+    assert sorted(numbers) == list(range(17))
     for kernel, power, number in zip(kernels, powers, numbers, strict=True):
         weight = spectra.weight[number].transpose(1, 2, 0)
         picture = np.asarray(kernel.images[0].get_array())
@@ -40,8 +45,8 @@ def test_each_filter_stands_beside_its_spectrum(spectra):
         assert 0 < right.x0 - left.x1 < 0.1 * left.width
 
 
-def test_filters_are_ordered_by_band_and_purity_and_framed_in_its_colour(spectra):
-    kernels, powers, filters = pairs(filter_grid(spectra))
+def test_filters_are_ordered_by_band_and_purity_and_framed_in_its_colour(spectra, grid):
+    kernels, powers, filters = pairs(grid)
     bands = spectra.band_index[filters]
     assert (np.diff(bands) >= 0).all()
     for band in range(2):
@@ -51,14 +56,12 @@ def test_filters_are_ordered_by_band_and_purity_and_framed_in_its_colour(spectra
         assert to_hex(a.spines["left"].get_edgecolor()) == band_colour(spectra.bands.names[band], band)
 
 
-@pytest.mark.parametrize(("columns", "inches"), [(3, 3.5), (6, 6.88)])
-def test_three_columns_fit_a_column_of_a_paper_and_no_axes_overlap(columns, inches):
-    torch.manual_seed(0)
-    figure = filter_grid(measure_spectra(nn.Conv2d(3, 17, 3)), columns=columns)
-    assert figure.get_size_inches()[0] == pytest.approx(inches)
-    boxes = [axes.get_position() for axes in figure.axes]
-    assert all(box.x0 > 0 and box.y0 > 0 and box.x1 < 1 and box.y1 < 1 for box in boxes)
-    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+def test_three_columns_fit_a_column_of_a_paper_and_no_axes_overlap(spectra, grid):
+    for figure, inches in ((grid, 6.88), (filter_grid(spectra, columns=3), 3.5)):
+        assert figure.get_size_inches()[0] == pytest.approx(inches)
+        boxes = [axes.get_position() for axes in figure.axes]
+        assert all(box.x0 > 0 and box.y0 > 0 and box.x1 < 1 and box.y1 < 1 for box in boxes)
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_headings_say_when_only_some_filters_of_a_band_are_drawn(spectra):
@@ -66,12 +69,12 @@ def test_headings_say_when_only_some_filters_of_a_band_are_drawn(spectra):
     assert len(pairs(figure)[2]) == 4
     texts = [text.get_text() for text in figure.texts]
     for band, name in enumerate(spectra.bands.names):
-        assert f"{name}: {(spectra.band_index == band).sum()} of 12 filters, the 2 purest" in texts
+        assert f"{name}: {(spectra.band_index == band).sum()} of 17 filters, the 2 purest" in texts
 
 
-def test_notebooks_show_figures(spectra):
+def test_notebooks_show_figures(grid):
     """IPython asks an object for its picture by this method."""
-    with Image.open(io.BytesIO(filter_grid(spectra)._repr_png_())) as image:
+    with Image.open(io.BytesIO(grid._repr_png_())) as image:
         assert image.format == "PNG"
         assert image.width == 688
 
