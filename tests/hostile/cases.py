@@ -13,9 +13,10 @@ import zlib
 import h5py
 import numpy as np
 import torch
-from PIL import Image
 
 from tests.hostile.mutate import with_header
+from tests.support.attacks import Payload
+from tests.support.trees import png
 
 WEIGHTS = ("spectra", "torchvision:squeezenet1_1", "-o", "s.h5", "--weights", "{}")
 MODEL = ("quality", "{}")
@@ -39,19 +40,9 @@ def written(name, content):
 # Weights and models
 
 
-class Payload:
-    """Wakes the canary when it is unpickled."""
-
-    def __init__(self, world):
-        self.canary = world.canary
-
-    def __reduce__(self):
-        return (exec, (f"open({str(self.canary)!r}, 'w').close()",))
-
-
 def pickled(world):
     buffer = io.BytesIO()
-    torch.save(Payload(world), buffer)
+    torch.save(Payload(world.canary), buffer)
     return buffer.getvalue()
 
 
@@ -97,12 +88,6 @@ def compound_power(file):
 # Images and what holds them
 
 
-def png(size=(16, 16)):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, 7).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def chunk(kind, body):
     return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
@@ -117,7 +102,8 @@ def postscript(world):
 
 
 def long_text(world):
-    return png()[:33] + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**8))) + png()[33:]
+    content = png((16, 16))
+    return content[:33] + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**8))) + content[33:]
 
 
 def tree_with(content):

@@ -3,9 +3,9 @@
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -34,17 +34,7 @@ def sound(tmp_path_factory):
 @pytest.fixture(scope="session")
 def runs(sound, tmp_path_factory):
     """A finished run and an unfinished one beside the other sound files."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
-        sound_files.make_runs(sound, sound / "tree")
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
+    sound_files.make_runs(sound, sound / "tree", tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
@@ -92,7 +82,7 @@ def attack(world, monkeypatch, capfd):
                 main()
             except SystemExit as done:
                 code = done.code or 0
-        result = Result(code, *capfd.readouterr())
+        result = subprocess.CompletedProcess(words, code, *capfd.readouterr())
         check(result, harmless)
         assert not world.canary.exists(), "code was executed"
         if code:
@@ -133,15 +123,14 @@ def _mebibytes(name):
 
 def check(result, harmless=False):
     """One clear line on stderr and the exit code 2, or 1 where the environment fails."""
-    lines = [line for line in result.err.splitlines() if not line.startswith("freqfast: warning: ")]
-    assert "Traceback" not in result.out + result.err
-    assert "\x1b" not in result.out + result.err
-    if harmless and result.code == 0:
-        assert all(line.startswith("freqfast: ") for line in lines), result.err  # notes on what is left out
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("freqfast: warning: ")]
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "\x1b" not in result.stdout + result.stderr
+    assert all(line.startswith("freqfast: ") for line in lines), result.stderr
+    if harmless and result.returncode == 0:  # with notes on what is left out
         return
-    assert result.code in (1, 2), result
-    assert len(lines) == 1, result.err
-    assert lines[0].startswith("freqfast: "), result.err
+    assert result.returncode in (1, 2), result
+    assert len(lines) == 1, result.stderr
     assert len("freqfast: ") + 10 < len(lines[0]) < 2100
-    if result.code == 1:
-        assert "memory" in lines[0].lower(), result.err
+    if result.returncode == 1:
+        assert "memory" in lines[0].lower(), result.stderr

@@ -46,6 +46,11 @@ TOML = [
     "\x00",
     "",
 ]
+PARTS = {
+    "dtype": ["F8", "F64", "BF16", "BOOL", 1],
+    "shape": [[], [0], [2**40, 2**40], [-1], [1.5], [10**30]],
+    "data_offsets": [[0, 0], [0, 2**63], [5, 1], [-4, 4], [0, 2**40]],
+}
 WORDS = [0, 1, 127, 255, 2**16, 2**31 - 1, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
 
 
@@ -148,10 +153,8 @@ def safetensors(content, rng):
     if kind < 0.6:
         for _ in range(rng.choice([1, 2])):
             name = rng.choice([name for name in header if name != "__metadata__"])
-            part = rng.choice(["dtype", "shape", "data_offsets"])
-            choice = [["F8", "F64", "BF16", "BOOL", 1], [[], [0], [2**40, 2**40], [-1], [1.5], [10**30]]]
-            choice.append([[0, 0], [0, 2**63], [5, 1], [-4, 4], [0, len(content) * 2]])
-            header[name][part] = rng.choice(choice[["dtype", "shape", "data_offsets"].index(part)])
+            part = rng.choice(list(PARTS))
+            header[name][part] = rng.choice(PARTS[part])
     elif "freqfast" in header.get("__metadata__", {}):
         header["__metadata__"]["freqfast"] = json_text(header["__metadata__"]["freqfast"].encode(), rng).decode(
             "latin-1"

@@ -6,6 +6,7 @@ import tarfile
 from contextlib import suppress
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -91,16 +92,21 @@ def make_batches(folder):
         (folder / name).write_bytes(pickle.dumps(batch, protocol=4))
 
 
-def make_runs(folder, tree):
-    """A finished run and one that was stopped after its first checkpoint."""
+def make_runs(folder, tree, cache, recipe=TINY, prefix="", command=None):
+    """A finished run and one that was stopped after its first checkpoint; gives their folders."""
     from freqfast.training import run_recipe
     from freqfast.training.checkpoint import CheckpointPolicy
 
-    run_recipe(TINY, folder / "run", tree, "cpu")
+    run, stopped = folder / f"{prefix}run", folder / f"{prefix}stopped"
     policy = CheckpointPolicy(minutes=0, share=1)
-    with suppress(RunStoppedError):
-        run_recipe(TINY, folder / "stopped", tree, "cpu", policy=policy, stop=stop_at(5))
-    assert list((folder / "stopped" / "checkpoints").iterdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(cache))
+        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
+        run_recipe(recipe, run, tree, "cpu", command=command)
+        with suppress(RunStoppedError):
+            run_recipe(recipe, stopped, tree, "cpu", policy=policy, stop=stop_at(5))
+    assert list((stopped / "checkpoints").iterdir())
+    return run, stopped
 
 
 def rename_checkpoint(path):

@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from freqfast.progress import RunStoppedError
-from freqfast.runs.directory import RunDirectory
-from freqfast.training import run_recipe
-from tests.support.tiny import TINY, stop_at
+from tests.hostile.sound import make_runs
+from tests.support.tiny import TINY
 
 EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e[red]:smile:"  # C0, OSC, C1, bidi, markup of rich and its emoji
 BANDS = {"edges": [0, 0.4, 0.8], "names": [f"{EVIL}1", f"{EVIL}2"]}
@@ -36,18 +34,11 @@ def evil_tree(sound, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evil_run(evil_tree, tmp_path_factory):
-    """A finished run of which everything has the name: folder, recipe, classes, bands."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
-        callbacks = {"frequency_proportion": {"proportions": {BANDS["names"][0]: 1}, "bands": BANDS}}
-        recipe = replace(TINY, name=EVIL, description=EVIL, callbacks=callbacks)
-        out = tmp_path_factory.mktemp("runs") / EVIL
-        run = run_recipe(recipe, out, evil_tree, "cpu", command=f"freqfast run {EVIL}")
-        stopped = out.with_name(f"{EVIL}stopped")
-        with pytest.raises(RunStoppedError):
-            run_recipe(recipe, stopped, evil_tree, "cpu", stop=stop_at(5))
-        return RunDirectory(run.path), stopped
+    """A finished run and a stopped one of which everything has the name: folder, recipe, classes, bands."""
+    callbacks = {"frequency_proportion": {"proportions": {BANDS["names"][0]: 1}, "bands": BANDS}}
+    recipe = replace(TINY, name=EVIL, description=EVIL, callbacks=callbacks)
+    folder, cache = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("cache")
+    return make_runs(folder, evil_tree, cache, recipe, EVIL, f"freqfast run {EVIL}")
 
 
 # Words of each command; {run}, {stopped} and {tree} stand for what has the name, {file} for a text file of a study.
@@ -86,8 +77,8 @@ def test_no_command_of_a_terminal_is_printed(words, world, attack, evil_run, evi
     run, stopped = evil_run
     file = world.place / f"{EVIL}.toml"
     file.write_text(STUDY, encoding="utf-8")
-    places = {"{run}": run.path, "{stopped}": stopped, "{tree}": evil_tree, "{file}": file}
+    places = {"{run}": run, "{stopped}": stopped, "{tree}": evil_tree, "{file}": file}
     result = attack(*(places.get(word, word) for word in words), harmless=True)
-    printed = result.out + result.err
+    printed = result.stdout + result.stderr
     assert printed
     assert printed.replace("\n", "").isprintable()
