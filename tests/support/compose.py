@@ -62,26 +62,16 @@ def build_model(name, seed):
 
 @dataclass
 class Composition:
-    """A Learner that is to be made, and what is done with it.
-
-    Attributes:
-        model: Name of the model.
-        layer: The convolution that the callbacks work on; None for the first.
-        ways: How each callback is added, in the order of adding: pairs of name and "Learner", "add_cb" or "fit".
-        others: fastai's own callbacks beside them.
-        optimizer: Name of the optimizer.
-        precision: For AutoPrecision; None without it.
-        actions: What is done with the Learner, one after another.
-    """
+    """A Learner that is to be made, and what is done with it."""
 
     seed: int
     model: str
-    layer: int | None
-    ways: list
-    others: list
+    layer: int | None  # the convolution that the callbacks work on; None for the first
+    ways: list  # how each callback is added, in the order of adding: pairs of name and "Learner", "add_cb" or "fit"
+    others: list  # fastai's own callbacks beside them
     optimizer: str
-    precision: str | None
-    actions: list
+    precision: str | None  # for AutoPrecision; None without it
+    actions: list  # one after another
 
 
 OPTIMIZERS = {
