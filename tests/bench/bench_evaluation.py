@@ -17,9 +17,6 @@ one more for the memory.
 """
 
 import argparse
-import multiprocessing
-import resource
-import sys
 import tempfile
 from collections.abc import Callable
 from copy import deepcopy
@@ -38,10 +35,19 @@ from freqfast.models.classifier import Classifier
 from freqfast.robustness import evaluate_source
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import write_archive
-from tests.bench.common import Arguments, interleave, median, now, photo_data, print_setting, print_table, ratio
+from tests.bench.common import (
+    Arguments,
+    in_a_process,
+    interleave,
+    median,
+    now,
+    peak_mib,
+    photo_data,
+    print_table,
+    ratio,
+)
 
 NAMES = ("gaussian_noise", "contrast")  # quick to make; to the evaluation all are alike
-MIB = 2**20
 
 
 def evaluation_arm(model: nn.Module, data: ImageData, folder: Path, args: argparse.Namespace) -> Callable[[], float]:
@@ -119,36 +125,33 @@ def write_empty_archive(folder: Path, count: int = 10_000) -> None:
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape).flush()
 
 
-def peak_memory(folder: str, device: str, precision: str) -> tuple[int, int]:
-    """Peak resident memory in bytes: with a small model that has run once, and after a whole evaluation."""
-    unit = 1 if sys.platform == "darwin" else 1024
+def peak_memory(folder: str, device: str, precision: str) -> tuple[float, float]:
+    """Peak resident memory in MiB: with a small model that has run once, and after a whole evaluation."""
     source = stored_source(folder)
     classifier = Classifier(build_model("resnet18", classes=10, width=8), (0.5,) * 3, (0.25,) * 3, device, precision)
     classifier.predict(np.zeros((classifier.batch_size, 32, 32, 3), np.uint8))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     evaluate_source([classifier], source)
-    return unit * before, unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return before, peak_mib()
 
 
 def measure_memory(args: argparse.Namespace) -> None:
     """Print the memory of an evaluation, which has a process of its own."""
-    with tempfile.TemporaryDirectory() as temporary, multiprocessing.get_context("spawn").Pool(1) as pool:
+    with tempfile.TemporaryDirectory() as temporary:
         if not args.memory:
             write_empty_archive(Path(temporary))
         folder = args.memory or temporary
         total = sum(file.stat().st_size for file in Path(folder).glob("*.npy"))
-        before, after = pool.apply(peak_memory, (folder, args.device, args.precision))
+        before, after = in_a_process(peak_memory, folder, args.device, args.precision)
     print(
-        f"memory: {(after - before) / MIB:.0f} MiB beyond the {before / MIB:.0f} MiB with the model, for files of "
-        f"{total / MIB:.0f} MiB (aim: < 1024)"
+        f"memory: {after - before:.0f} MiB beyond the {before:.0f} MiB with the model, for files of "
+        f"{total / 2**20:.0f} MiB (aim: < 1024)"
     )
 
 
 def main() -> None:
-    parser = Arguments(__doc__, rounds=7, device=True)
-    parser.add_argument("--widths", type=int, nargs="*", default=[16, 64], help="filters of the first layer")
+    parser = Arguments(__doc__, device=True, widths=[16, 64], batch_size=250, rounds=7)
     parser.add_argument("--images", type=int, default=1000, help="images of each of the ten cells")
-    parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--robustbench-batch-size", type=int, default=32, help="its default is 32")
     parser.add_argument("--memory", nargs="?", const="", metavar="FOLDER", help="measure memory as well")
     args = parser.read()
@@ -170,15 +173,11 @@ def main() -> None:
             }
             speed = interleave(arms, args.rounds)
             ours, bare, theirs = (speed[name] for name in arms)
-            rows.append(
-                (str(width), median(ours), median(bare), ratio(ours, bare), median(theirs), ratio(ours, theirs))
-            )
+            against = median(bare), ratio(ours, bare), median(theirs), ratio(ours, theirs)
+            rows.append((str(width), median(ours), *against))
     if rows:
-        print_setting(
-            args.device, args.precision, images=10 * args.images, batch_size=args.batch_size, rounds=args.rounds
-        )
-        print("images/s with quartiles, ratios with 95 % intervals; aims: >= 0.95 of forward, >= 1.8 of RobustBench")
-        print_table(("width", "evaluation", "forward", "ratio", "RobustBench", "ratio"), rows)
+        note = "images/s with quartiles, ratios with 95 % intervals; aims: >= 0.95 of forward, >= 1.8 of RobustBench"
+        print_table(args, ("width", "evaluation", "forward", "ratio", "RobustBench", "ratio"), rows, note)
     if args.memory is not None:
         measure_memory(args)
 

@@ -7,12 +7,9 @@ for one epoch of ``--steps`` batches, timed from the end of its first step, and 
 batches. *peak* is the most memory that the process had. Some minutes on two cores, much of it to start up.
 """
 
-import multiprocessing
-import resource
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.models.build import build_model
@@ -21,16 +18,15 @@ from freqfast.runs.registry import find_recipe
 from tests.bench.common import (
     Arguments,
     freqfast_arm,
+    in_a_process,
     interleave,
     median,
     now,
+    peak_mib,
     photo_data,
-    print_setting,
     print_table,
     ratio,
 )
-
-UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float, float, float]:
@@ -48,31 +44,19 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     start = now("cpu")
     classifier.predict(data.test.images)
     evaluation = len(data.test) / (now("cpu") - start)
-    return training, evaluation, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
-
-
-def in_a_process(*words: Any) -> tuple[float, float, float]:
-    """`measure` in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, words)
+    return training, evaluation, peak_mib()
 
 
 def main() -> None:
-    parser = Arguments(__doc__, rounds=5, steps=8)
-    parser.add_argument("--widths", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
-    parser.add_argument("--batch-size", type=int, default=256)
-    args = parser.read()
-
+    args = Arguments(__doc__, widths=[16, 64], batch_size=256, rounds=5, steps=8).read()
     rows = []
     for width in args.widths:
         words = (width, args.batch_size, args.steps)
-        arms = {name: partial(in_a_process, name == "kept", *words) for name in ("kept", "default")}
+        arms = {name: partial(in_a_process, measure, name == "kept", *words) for name in ("kept", "default")}
         kept, default = (values.T for values in interleave(arms, args.rounds).values())
         for what, ours, theirs in zip(("training", "evaluation", "peak MiB"), kept, default, strict=True):
             rows.append((f"{what}, width {width}", median(ours), median(theirs), ratio(ours, theirs)))
-    print_setting("cpu", "auto", batch_size=args.batch_size, rounds=args.rounds, steps=args.steps)
-    print("images/s with quartiles, ratios with 95 % intervals")
-    print_table(("", "kept", "default", "ratio"), rows)
+    print_table(args, ("", "kept", "default", "ratio"), rows, "images/s with quartiles, ratios with 95 % intervals")
 
 
 if __name__ == "__main__":

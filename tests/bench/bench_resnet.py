@@ -12,6 +12,7 @@ ten minutes on one core.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from freqfast.compute.small_maps import SmallMapConvolutions
 from freqfast.models.build import build_model, channels_last
 from freqfast.models.folding import fold_batch_norm
 from freqfast.models.resnet import CifarResNet18
-from tests.bench.common import Arguments, interleave, median, now, print_setting, print_table, ratio
+from tests.bench.common import Arguments, interleave, median, now, print_table, ratio
 
 AMX = cpu_has_amx()
 OTHER = "no small maps" if AMX else "small maps"
@@ -72,32 +73,20 @@ def milliseconds(model: nn.Module, work: Callable[[], None], small_maps: bool, i
 
 
 def main() -> None:
-    parser = Arguments(__doc__, rounds=9)
-    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="filters of the first layer")
-    parser.add_argument("--batch-size", type=int, default=256)
-    args = parser.read()
-
+    args = Arguments(__doc__, widths=[16, 32, 64], batch_size=256, rounds=9).read()
+    args.precision = "bfloat16"
     keep_freed_memory()
     images = torch.randn(args.batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(args.batch_size) % 10
     rows = []
     for width in args.widths:
-        for what, (model, work) in (
-            ("step", training(width, images, labels)),
-            ("inference", inference(width, images)),
-        ):
-            found = interleave(
-                {
-                    name: lambda model=model, work=work, arm=arm: milliseconds(model, work, *arm)
-                    for name, arm in ARMS.items()
-                },
-                args.rounds,
-            )
+        for what, made in (("step", training(width, images, labels)), ("inference", inference(width, images))):
+            arms = {name: partial(milliseconds, *made, *arm) for name, arm in ARMS.items()}
+            found = interleave(arms, args.rounds)
             ours = found.pop("ours")
             rows.append((f"{what}, width {width}", median(ours, 1), *(ratio(ms, ours) for ms in found.values())))
-    print_setting("cpu", "bfloat16", batch_size=args.batch_size, rounds=args.rounds)
-    print("milliseconds with quartiles; how many times as fast as the other way, with 95 % intervals")
-    print_table(("", "ours", *(f"over {name}" for name in list(ARMS)[1:])), rows)
+    note = "milliseconds with quartiles; how many times as fast as the other way, with 95 % intervals"
+    print_table(args, ("", "ours", *(f"over {name}" for name in list(ARMS)[1:])), rows, note)
 
 
 if __name__ == "__main__":

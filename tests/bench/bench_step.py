@@ -11,6 +11,7 @@ look.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from freqfast.runs.recipe import Recipe, apply_overrides
@@ -20,7 +21,7 @@ from freqfast.spectral.equalization import remove_equalization
 from freqfast.spectral.modulation import bake_modulation
 from freqfast.study import load_study
 from freqfast.training import build_callbacks, build_learner
-from tests.bench.common import Arguments, StepClock, interleave, median, photo_data, print_setting, print_table, ratio
+from tests.bench.common import Arguments, StepClock, interleave, median, photo_data, print_table, ratio
 
 BASELINE = "without"
 CALLBACKS = {  # recipes whose callbacks are measured, and the ratio aimed at
@@ -60,29 +61,13 @@ def main() -> None:
         bake_modulation(remove_antialiasing(remove_equalization(learn.model)))
         return clock.median_step()
 
-    seconds = interleave(
-        {name: lambda recipe=recipe: step_seconds(recipe) for name, recipe in arms.items()}, args.rounds
-    )
-    print_setting(
-        args.device,
-        args.precision,
-        **plain.model_options,
-        batch_size=plain.batch_size,
-        rounds=args.rounds,
-        measured_steps_a_round=args.steps - 1,
-    )
-    print_table(
-        ("arm", "ms a step (quartiles)", f"over {baseline} (95 %)", "aim"),
-        [
-            (
-                name,
-                median(1000 * values, 1),
-                "" if name == baseline else ratio(values, seconds[baseline]),
-                f"<= {aims[name]}" if aims.get(name) else "",
-            )
-            for name, values in seconds.items()
-        ],
-    )
+    seconds = interleave({name: partial(step_seconds, recipe) for name, recipe in arms.items()}, args.rounds)
+    rows = []
+    for name, values in seconds.items():
+        over = "" if name == baseline else ratio(values, seconds[baseline])
+        rows.append((name, median(1000 * values, 1), over, f"<= {aims[name]}" if aims.get(name) else ""))
+    header = ("arm", "ms a step (quartiles)", f"over {baseline} (95 %)", "aim")
+    print_table(args, header, rows, **plain.model_options, batch_size=plain.batch_size)
 
 
 def single_callbacks(and_all: bool) -> Mapping[str, Recipe]:

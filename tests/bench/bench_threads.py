@@ -10,43 +10,29 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from unittest import mock
 
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.runs.registry import find_recipe
 from tests.bench.common import (
     Arguments,
     freqfast_arm,
+    in_a_process,
     interleave,
     median,
     photo_data,
-    print_setting,
     print_table,
     ratio,
 )
 
 ARMS = {"default": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def spin() -> None:
     while True:
         pass
-
-
-@contextmanager
-def busy_core() -> Iterator[None]:
-    """Another program that uses all the time of one core."""
-    process = SPAWN.Process(target=spin, daemon=True)
-    process.start()
-    try:
-        yield
-    finally:
-        process.kill()
-        process.join()
 
 
 def measure(name: str, steps: int) -> float:
@@ -57,17 +43,17 @@ def measure(name: str, steps: int) -> float:
 
 
 def images_per_second(environment: dict[str, str], busy: int, name: str, steps: int) -> float:
-    """`measure` in a new process with that environment."""
-    with ExitStack() as stack:
-        for _ in range(busy):
-            stack.enter_context(busy_core())
-        os.environ.update(environment)
-        try:
-            pool = stack.enter_context(SPAWN.Pool(1))
-        finally:
-            for variable in environment:
-                del os.environ[variable]
-        return pool.apply(measure, (name, steps))
+    """`measure` in a new process with that environment, beside programs that each use all the time of one core."""
+    others = [multiprocessing.get_context("spawn").Process(target=spin, daemon=True) for _ in range(busy)]
+    for process in others:
+        process.start()
+    try:
+        with mock.patch.dict(os.environ, environment):
+            return in_a_process(measure, name, steps)
+    finally:
+        for process in others:
+            process.kill()
+            process.join()
 
 
 def main() -> None:
@@ -87,9 +73,8 @@ def main() -> None:
         found = interleave(arms, args.rounds)
         for name, values in found.items():
             rows.append((f"{name}, {busy} busy", median(values), ratio(values, found["default"])))
-    print_setting("cpu", "auto", recipe=args.recipe, rounds=args.rounds, steps=args.steps)
-    print("images/s with quartiles, ratios with 95 % intervals")
-    print_table(("", "images/s", "over default"), rows)
+    note = "images/s with quartiles, ratios with 95 % intervals"
+    print_table(args, ("", "images/s", "over default"), rows, note, recipe=args.recipe)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ from tests.bench.common import (
     median,
     now,
     photo_data,
-    print_setting,
     print_table,
     ratio,
 )
@@ -119,11 +118,7 @@ def stock_arm(recipe: Recipe, data: ImageData, device: str, folder: Path) -> Cal
 
 
 def main() -> None:
-    parser = Arguments(__doc__, rounds=7, steps=16, device=True)
-    parser.add_argument("--width", type=int, default=16, help="filters of the first layer")
-    parser.add_argument("--batch-size", type=int, default=256)
-    args = parser.read()
-
+    args = Arguments(__doc__, device=True, width=16, batch_size=256, rounds=7, steps=16).read()
     recipe = replace(
         find_recipe("resnet18_cifar10.baseline"),
         model_options={"width": args.width},
@@ -141,16 +136,11 @@ def main() -> None:
         }
         speed = interleave(arms, args.rounds)
     aims = {"PyTorch loop": ">= 0.97", "stock fastai": ">= 2.4 at width 16"}
-    print_setting(
-        args.device, args.precision, width=args.width, batch_size=args.batch_size, rounds=args.rounds, steps=args.steps
-    )
-    print_table(
-        ("training", "images/s (quartiles)", "freqfast over it (95 %)", "aim"),
-        [
-            (name, median(values), ratio(speed["freqfast"], values) if name in aims else "", aims.get(name, ""))
-            for name, values in speed.items()
-        ],
-    )
+    rows = [
+        (name, median(values), ratio(speed["freqfast"], values) if name in aims else "", aims.get(name, ""))
+        for name, values in speed.items()
+    ]
+    print_table(args, ("training", "images/s (quartiles)", "freqfast over it (95 %)", "aim"), rows)
 
 
 if __name__ == "__main__":

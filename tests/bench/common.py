@@ -4,6 +4,8 @@ Each is run from the root, such as ``python -m tests.bench.bench_step``.
 """
 
 import argparse
+import multiprocessing
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +21,14 @@ from freqfast.runs.recipe import Recipe
 from freqfast.training import build_learner, fit_recipe
 from freqfast.training.environment import processor_name
 
+HELP = {
+    "rounds": "measurements of each arm",
+    "steps": "of a measurement; the first is not measured",
+    "width": "filters of the first layer",
+    "widths": "filters of the first layer",
+    "batch_size": "images of a batch",
+}
+
 
 class Arguments(argparse.ArgumentParser):
     """Options of a benchmark, which its docstring describes, with the numbers that it has by default."""
@@ -26,17 +36,17 @@ class Arguments(argparse.ArgumentParser):
     def __init__(
         self,
         description: str | None,
-        rounds: int,
-        steps: int | None = None,
         least_steps: int = 5,  # torch's one-cycle schedule divides by zero where its rise is one step
         device: bool = False,
+        **numbers: int | list[int],
     ) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.least_steps = least_steps
         self.add_argument("--cpu-time", action="store_true", help="in place of the clock's, where others compute too")
-        self.add_argument("--rounds", type=int, default=rounds, help="measurements of each arm")
-        if steps is not None:
-            self.add_argument("--steps", type=int, default=steps, help="of a measurement; the first is not measured")
+        for name, value in numbers.items():
+            nargs = "*" if isinstance(value, list) else None
+            option = f"--{name.replace('_', '-')}"
+            self.add_argument(option, type=int, nargs=nargs, default=value, help=f"{HELP[name]}; default: {value}")
         if device:
             self.add_argument("--device", default="cpu")
             self.add_argument("--precision", default="auto")
@@ -114,6 +124,17 @@ def freqfast_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], f
     return images_per_second
 
 
+def in_a_process(function: Callable[..., Any], *words: Any) -> Any:
+    """What a function gives in a process of its own, with a memory and an environment of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, words)
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
     """Measure each arm once a round, after a round to warm up; every round starts with the next arm.
 
@@ -148,20 +169,23 @@ def median(values: np.ndarray, digits: int = 0) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns, the first to the left."""
+def print_table(
+    args: argparse.Namespace, header: Sequence[str], rows: Iterable[Sequence[str]], note: str = "", **setting: object
+) -> None:
+    """Print what was measured on what, by the arguments and further settings, a note, and aligned columns."""
+    device = getattr(args, "device", "cpu")
+    if torch.device(device).type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{processor_name()}, {torch.get_num_threads()} threads"
+    precision = resolve_precision(getattr(args, "precision", "auto"), device)
+    setting = {name: value for name, value in vars(args).items() if type(value) is int} | setting
+    print(f"{hardware}, torch {torch.__version__}, {precision}")
+    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in setting.items()))
+    if note:
+        print(note)
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))
         print("  ".join([first, *rest]).rstrip())
-
-
-def print_setting(device: str, precision: str, **setting: object) -> None:
-    """Print what was measured on what."""
-    if torch.device(device).type == "cuda":
-        hardware = torch.cuda.get_device_name(device)
-    else:
-        hardware = f"{processor_name()}, {torch.get_num_threads()} threads"
-    print(f"{hardware}, torch {torch.__version__}, {resolve_precision(precision, device)}")
-    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in setting.items()))
