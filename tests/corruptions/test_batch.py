@@ -3,8 +3,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import freqfast.corruptions.batch as batch
 from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt, try_corruptions
@@ -17,19 +15,12 @@ FIXED = (*DETERMINISTIC, "circular_motion_blur", "transverse_chromatic_abberatio
 RANDOM = [name for name in BUILT_IN if name not in FIXED]
 
 
-@pytest.fixture
-def small_chunks(monkeypatch):
-    """A few images a chunk, so that small batches already cross its borders."""
-    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 7 * 3072})
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_type_layout_and_input_are_kept(name, photos, frost_dir):
+def test_type_layout_and_input_are_kept(photos):
     images = photos[:5]
     before = images.copy()
-    last = corrupt(images, name, 3, frost_dir=frost_dir)
-    first = corrupt(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), name, 3, frost_dir=frost_dir)
-    tensor = corrupt(torch.from_numpy(images), name, 3, frost_dir=frost_dir)
+    last = corrupt(images, "impulse_noise", 3)
+    first = corrupt(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), "impulse_noise", 3)
+    tensor = corrupt(torch.from_numpy(images), "impulse_noise", 3)
     assert (type(last), last.dtype, last.shape) == (np.ndarray, np.uint8, images.shape)
     assert (type(tensor), tensor.dtype) == (torch.Tensor, torch.uint8)
     assert np.array_equal(first.transpose(0, 2, 3, 1), last)
@@ -39,24 +30,25 @@ def test_type_layout_and_input_are_kept(name, photos, frost_dir):
 
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("side", [32, 64])  # by some methods for small images, and by others for large ones
-def test_an_image_depends_only_on_itself_and_its_index(name, side, photos, frost_dir, small_chunks):
+def test_an_image_depends_only_on_itself_and_its_index(name, side, photos, frost_dir, monkeypatch):
     """Neither on the other images of the batch nor on the number of threads."""
-    images = photos[:20] if side == 32 else np.concatenate([corrupted.photographs(side)] * 5)
+    images = photos[:8] if side == 32 else np.concatenate([corrupted.photographs(side)] * 2)
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * images[0].size})
     whole = corrupt(images, name, 2, seed=5, frost_dir=frost_dir)
-    order = np.random.default_rng(0).permutation(20)
+    order = np.random.default_rng(0).permutation(8)
     torch.set_num_threads(3)
     shuffled = corrupt(images[order], name, 2, seed=5, index=order, frost_dir=frost_dir)
     assert torch.get_num_threads() == 3
     assert np.array_equal(shuffled, whole[order])
-    for k in (0, 13):
-        alone = corrupt(images[k : k + 1], name, 2, seed=5, index=[k], frost_dir=frost_dir)
-        assert np.array_equal(alone[0], whole[k])
+    alone = corrupt(images[4:5], name, 2, seed=5, index=[4], frost_dir=frost_dir)
+    assert np.array_equal(alone[0], whole[4])
 
 
-def test_concurrent_calls_do_not_disturb_each_other(photos, small_chunks):
-    expected = {name: corrupt(photos[:30], name, 1) for name in RANDOM if name != "frost"}
+def test_concurrent_calls_do_not_disturb_each_other(photos, monkeypatch):
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * photos[0].size})
+    expected = {name: corrupt(photos[:8], name, 1) for name in RANDOM if name != "frost"}
     with ThreadPoolExecutor(4) as pool:
-        futures = {name: pool.submit(corrupt, photos[:30], name, 1) for name in expected}
+        futures = {name: pool.submit(corrupt, photos[:8], name, 1) for name in expected}
     assert all(np.array_equal(futures[name].result(), expected[name]) for name in expected)
 
 
@@ -72,7 +64,7 @@ def test_seed_and_index_change_the_draw(name, photos, frost_dir):
 @pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform", "inverse_sparkles"])
 def test_shares_of_the_image_scale_with_it(name, photos):
     """An image of twice the pixels changes as much."""
-    images = photos[:100]
+    images = photos[:50]
     large = images.repeat(2, axis=1).repeat(2, axis=2)
     change, change_large = (
         np.abs(corrupt(x, name, 5, table="cifar10").astype(float) - x).mean() for x in (images, large)
@@ -89,15 +81,10 @@ def test_empty_batch_and_memory_map(photos, tmp_path):
     assert np.array_equal(result, corrupt(photos[:10], "contrast", 1))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    seed=st.integers(-(2**70), 2**70),
-    index=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3, unique=True),
-)
-def test_any_seed_and_index(photos, seed, index):
-    images = np.repeat(photos[:1], 3, axis=0)
-    noisy = corrupt(images, "gaussian_noise", 3, seed=seed, index=np.array(index))
-    assert len({image.tobytes() for image in noisy}) == 3
+def test_any_seed_and_index(photos):
+    images, index = np.repeat(photos[:1], 5, axis=0), np.array([-(2**63), -1, 0, 1, 2**63 - 1])
+    draws = [corrupt(images, "gaussian_noise", 3, seed=seed, index=index) for seed in (-(2**70), -1, 0, 2**63, 2**70)]
+    assert len({image.tobytes() for noisy in draws for image in noisy}) == 25
 
 
 IMAGE = np.zeros((1, 32, 32, 3), np.uint8)

@@ -107,13 +107,11 @@ def lines(image, strength, draw):
     return out
 
 
-def warp(image, source):
-    """``source(y, x)``: where the pixel comes from."""
-    points = np.array([[source(y, x) for x in range(32)] for y in range(32)]).transpose(2, 0, 1)
-    planes = [
-        ndimage.map_coordinates(image[..., c].astype(float), points, order=1, mode="grid-constant") for c in range(3)
-    ]
-    return levels(np.stack(planes, axis=-1) + 1e-6)
+def warp(image, points):
+    """``points[:, y, x]``: where the pixel comes from."""
+    planes = np.moveaxis(image.astype(float), -1, 0)
+    found = [ndimage.map_coordinates(plane, points, order=1, mode="grid-constant") for plane in planes]
+    return np.stack(found, axis=-1) + 1e-6
 
 
 def pinch_and_twirl(image, strength, draw):
@@ -133,16 +131,15 @@ def pinch_and_twirl(image, strength, draw):
         dy, dx = stretch * (y - cy), stretch * (x - cx)
         return cy + dy * math.cos(angle) - dx * math.sin(angle), cx + dy * math.sin(angle) + dx * math.cos(angle)
 
-    return warp(image, source)
+    points = np.array([[source(y, x) for x in range(32)] for y in range(32)])
+    return levels(warp(image, points.transpose(2, 0, 1)))
 
 
 def ripple(image, strength, draw):
     lengths, phases = draw.uniform(3.2, 9.6, (2,)), draw.uniform(0, TURN, (2,))
     amplitude = strength * 0.025 / 10 * 32
-    return warp(
-        image,
-        lambda *at: [p + amplitude * math.sin(TURN * p / lengths[k] + phases[k]) for k, p in enumerate(at)],
-    )
+    waves = TURN * np.stack([Y, X]) / lengths[:, None, None] + phases[:, None, None]
+    return levels(warp(image, np.stack([Y, X]) + amplitude * np.sin(waves)))
 
 
 def circular_motion_blur(image, strength, draw):
@@ -192,47 +189,40 @@ def perlin_noise(image, strength, draw):
     slopes /= np.linalg.norm(slopes, axis=-1, keepdims=True)
     total = np.zeros((32, 32))
     for octave in (1, 2, 4, 8, 16):
-        for y, x in np.ndindex(32, 32):
-            at = np.array([y, x]) * 7 / 32 * octave
-            cell, part = at.astype(int), at % 1
-            smooth = 3 * part**2 - 2 * part**3
-            corners = [(i, j) for i in (0, 1) for j in (0, 1)]
-            heights = [slopes[tuple(cell + corner)] @ (part - corner) for corner in corners]
-            shares = [np.prod(np.where(corner, smooth, 1 - smooth)) for corner in corners]
-            total[y, x] += abs(1.5 * np.dot(heights, shares)) / octave
+        at = np.stack([Y, X], axis=-1) * 7 / 32 * octave
+        cell, part = at.astype(int), at % 1
+        smooth = 3 * part**2 - 2 * part**3
+        height = np.zeros((32, 32))
+        for corner in np.ndindex(2, 2):
+            slope = slopes[cell[..., 0] + corner[0], cell[..., 1] + corner[1]]
+            height += (slope * (part - corner)).sum(-1) * np.where(corner, smooth, 1 - smooth).prod(-1)
+        total += abs(1.5 * height) / octave
     share = strength * 0.5 / 10
     return levels((1 - share) * image + 255 * share * np.clip(0.5 * total + 0.5, 0, 1)[..., None] + 1e-6)
 
 
 def caustics(time, size):
-    bright = np.zeros((32, 32))
-    for y, x in np.ndindex(32, 32):
-        p = (np.array([y, x]) / size) % 1 * TURN - 250
-        i, total = p, 1.0
-        for n in range(5):
-            t = time * (1 - 3.5 / (n + 1))
-            i = p + np.array([np.cos(t - i[0]) + np.sin(t + i[1]), np.sin(t - i[1]) + np.cos(t + i[0])])
-            total += 1 / np.linalg.norm(p * 0.005 / [np.sin(i[0] + t), np.cos(i[1] + t)])
-        bright[y, x] = min(1, abs(1.17 - (total / 5) ** 1.4) ** 8)
-    return ndimage.gaussian_filter(bright, 1)
+    p = np.stack([Y, X]) / size % 1 * TURN - 250
+    i, total = p, np.ones((32, 32))
+    for n in range(5):
+        t = time * (1 - 3.5 / (n + 1))
+        i = p + np.array([np.cos(t - i[0]) + np.sin(t + i[1]), np.sin(t - i[1]) + np.cos(t + i[0])])
+        total += 1 / np.linalg.norm(p * 0.005 / [np.sin(i[0] + t), np.cos(i[1] + t)], axis=0)
+    return ndimage.gaussian_filter(np.minimum(1, abs(1.17 - (total / 5) ** 1.4) ** 8), 1)
 
 
 def caustic_refraction(image, strength, draw):
-    lens, light, ray = strength / 10 * 0.5 * 32, strength / 10 * 2, np.array([0.0, 0.0, 1.0])
+    lens, light, ray = strength / 10 * 0.5 * 32, strength / 10 * 2, np.array([0.0, 0.0, 1.0])[:, None, None]
     surface = np.pad(caustics(draw.uniform(0.5, 2), 32 * draw.uniform(0.75, 1.25)), 1)
-    out = np.zeros(image.shape)
-    for y, x in np.ndindex(32, 32):
-        down, across = surface[y + 2, x + 1] - surface[y, x + 1], surface[y + 1, x + 2] - surface[y + 1, x]
-        normal = np.array([down, across, 1]) / np.linalg.norm([down, across, 1])
-        seen = np.array([y, x], dtype=float)
-        if ray @ normal < 0.999:
-            aside = ray - (ray @ normal) * normal
-            turned = math.asin(np.linalg.norm(aside) / 4)
-            seen += lens * (math.cos(turned) * normal + math.sin(turned) * aside / np.linalg.norm(aside))[:2]
-        for c in range(3):
-            (out[y, x, c],) = ndimage.map_coordinates(image[..., c] / 255, seen[:, None], order=1, mode="grid-constant")
-        out[y, x] += light * (down - across)
-    return levels(out * 255 + 1e-6)
+    down, across = surface[2:, 1:-1] - surface[:-2, 1:-1], surface[1:-1, 2:] - surface[1:-1, :-2]
+    normal = np.stack([down, across, np.ones((32, 32))])
+    normal /= np.linalg.norm(normal, axis=0)
+    aside = ray - normal[2] * normal
+    sine = np.maximum(np.linalg.norm(aside, axis=0), 1e-9)
+    turned = np.arcsin(sine / 4)
+    moves = lens * (np.cos(turned) * normal + np.sin(turned) * aside / sine)[:2]
+    seen = np.stack([Y, X]) + np.where(normal[2] < 0.999, moves, 0)
+    return levels(warp(image, seen) + 255 * light * (down - across)[..., None])
 
 
 @pytest.mark.parametrize(

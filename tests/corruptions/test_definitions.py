@@ -24,7 +24,7 @@ TO_THE_BIT = ("gaussian_blur", "pixelate", "jpeg_compression", "glass_blur", "mo
 
 
 @pytest.mark.parametrize(
-    ("table", "side", "count"), [("cifar10", 32, 25), ("tiny-imagenet", 64, 4), ("imagenet", 120, 1)]
+    ("table", "side", "count"), [("cifar10", 32, 10), ("tiny-imagenet", 64, 2), ("imagenet", 120, 1)]
 )
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_deterministic_corruptions(name, table, side, count, photos):
@@ -92,7 +92,7 @@ class Replay:
 @pytest.mark.parametrize(("table", "side"), [("cifar10", 32), ("tiny-imagenet", 64), ("imagenet", 50)])
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_same_draws_give_the_same_image(name, table, side, photos, frost_dir):
-    images = corrupted.with_flat(photos[:22] if side == 32 else corrupted.photographs(side)[:2])
+    images = corrupted.with_flat(photos[:8] if side == 32 else corrupted.photographs(side)[:1])
     planar = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     function = find_corruption(name, frost_dir, table)
     for severity in SEVERITIES:

@@ -31,15 +31,7 @@ def law_of(table):
 
 @pytest.mark.parametrize(
     ("name", "parameter"),
-    [
-        ("gaussian_noise", 0.04),
-        ("gaussian_noise", 0.1),
-        ("speckle_noise", 0.06),
-        ("speckle_noise", 0.2),
-        ("shot_noise", 50),
-        ("shot_noise", 500),
-        ("impulse_noise", 0.07),
-    ],
+    [("gaussian_noise", 0.1), ("speckle_noise", 0.2), ("shot_noise", 50), ("shot_noise", 500), ("impulse_noise", 0.07)],
 )
 def test_tables_are_the_exact_laws(name, parameter):
     law = law_of(noise._alias_table(noise._LAWS[name.removesuffix("_noise")](parameter)))

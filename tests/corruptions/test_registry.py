@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -56,13 +57,10 @@ def test_frost_without_photographs_is_left_out_with_one_line(no_frost, photos):
 def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
     assert unavailable(frost_dir) == {}
     assert runnable(CORRUPTIONS, frost_dir) == (CORRUPTIONS, [])
-    for ask in (unavailable, partial(runnable, CORRUPTIONS)):
+    for ask in (unavailable, partial(runnable, CORRUPTIONS), partial(corrupt, photos[:1], "frost", 1)):
         with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
             ask(frost_dir=tmp_path)  # a folder that is named must hold them
-    with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
-        corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
-    for path in frost_dir.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(frost_dir, tmp_path, dirs_exist_ok=True)
     (tmp_path / "frost3.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"frost3.png' cannot be read"):
         corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
@@ -70,10 +68,7 @@ def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
 
 def test_photographs_of_an_installed_distribution(monkeypatch, frost_dir, tmp_path):
     """They are found by the distribution's list of files; its package, which would fail here, is not imported."""
-    folder = tmp_path / "imagecorruptions" / "frost"
-    folder.mkdir(parents=True)
-    for path in frost_dir.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    folder = shutil.copytree(frost_dir, tmp_path / "imagecorruptions" / "frost")
     (tmp_path / "imagecorruptions" / "__init__.py").write_text("raise ImportError('imported')")
     info = tmp_path / "imagecorruptions_imaug-9.dist-info"
     info.mkdir()
