@@ -20,18 +20,24 @@ from tests.support.trees import make_tree
 RECIPE = Recipe("größer", model_options={"width": 8})
 
 
+@pytest.fixture(scope="module")
+def stored():
+    return stored_model("abc")
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, stored):
     """A finished run's directory, written by hand."""
     directory = RunDirectory(tmp_path / "run")
     with directory.created(RECIPE, ENVIRONMENT):
-        pass
-    write_model(directory.model, stored_model("abc"))
-    write_record(directory.report, REPORT)
+        write_model(directory.model, stored)
+        write_record(directory.report, REPORT)
     return directory
 
 
-def test_load_run(run):
+def test_a_run_is_found_by_its_folder_or_its_model_and_loaded(run, tmp_path):
+    assert find_run(run.path).path == find_run(run.model).path == run.path
+    assert find_run(tmp_path) is find_run(run.report) is None
     found = load_run(str(run.path))
     assert (found.path, found.recipe, found.report, found.environment) == (run.path, RECIPE, REPORT, ENVIRONMENT)
     assert found.model is found.stored.model
@@ -45,7 +51,7 @@ def test_missing_file_is_named(run, name):
     assert str(run.path) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json"])
+@pytest.mark.parametrize("name", ["recipe.toml", "report.json"])
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[1]", b"[" * 100_000], ids=["not UTF-8", "list", "deep"])
 def test_corrupt_file_is_named(run, name, content):
     (run.path / name).write_bytes(content)
@@ -55,10 +61,7 @@ def test_corrupt_file_is_named(run, name, content):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("threads", "2"), ("threads", 0), ("threads", 2.5), ("threads", True), ("device", None), ("device", ["cpu"])],
-)
+@pytest.mark.parametrize(("key", "value"), [("threads", "2"), ("threads", 0), ("threads", True), ("device", None)])
 def test_invalid_environment_names_the_key(run, key, value):
     run.environment.write_text(json.dumps(plain(ENVIRONMENT) | {key: value}))
     with pytest.raises(ValueError, match=rf"environment\.json: {key} must be "):
@@ -89,11 +92,6 @@ def test_records_of_newer_versions_are_read(run):
     assert (load_run(run.path).report, load_run(run.path).environment) == (REPORT, ENVIRONMENT)
 
 
-def test_find_run(run, tmp_path):
-    assert find_run(run.path).path == find_run(run.model).path == run.path
-    assert find_run(tmp_path) is find_run(run.report) is None
-
-
 def test_data_of_a_run(run, tmp_path, install):  # noqa: F811
     """The run's data set, from where it was if that still exists; CIFAR-10 where nothing can be read."""
     source = (
@@ -122,7 +120,7 @@ def test_environment_differences_leave_out_what_changes_no_result():
 # How a directory appears
 
 
-def test_created_directory_is_locked_while_the_block_lasts(tmp_path):
+def test_created_directory_is_locked_while_the_block_lasts_and_never_replaced(tmp_path):
     directory = RunDirectory(tmp_path / "deep" / "run")
     with directory.created(RECIPE, ENVIRONMENT):
         assert directory.is_started
@@ -131,13 +129,13 @@ def test_created_directory_is_locked_while_the_block_lasts(tmp_path):
             pass
     with directory.locked():
         assert sorted(os.listdir(directory.path)) == ["environment.json", "recipe.toml"]
-    with pytest.raises(FileExistsError, match="run exists already; choose another out"):  # noqa: SIM117
-        with directory.created(RECIPE, ENVIRONMENT):
-            pass
+    again = directory.created(RECIPE, ENVIRONMENT)
+    with pytest.raises(FileExistsError, match="run exists already; choose another out"), again:
+        pass
 
 
 def test_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="run cannot be made"):  # noqa: SIM117
-        with RunDirectory(tmp_path / "file" / "run").created(RECIPE, ENVIRONMENT):
-            pass
+    inside = RunDirectory(tmp_path / "file" / "run").created(RECIPE, ENVIRONMENT)
+    with pytest.raises(OSError, match="run cannot be made"), inside:
+        pass
