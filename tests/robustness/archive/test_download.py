@@ -75,9 +75,8 @@ def test_no_more_than_its_size_is_downloaded(served, cache_folder, monkeypatch, 
     assert sizes == [cifar10c.SIZE]
 
 
-@pytest.mark.parametrize("change", [lambda content: bytes(len(content)), lambda content: b"<html>" + content[6:]])
-def test_another_file_of_that_size_is_refused_and_removed(served, cache_folder, change):
-    served.content = change(served.content)
+def test_another_file_of_that_size_is_refused_and_removed(served, cache_folder):
+    served.content = b"<html>" + served.content[6:]
     with pytest.raises(ValueError, match=r"is not the published CIFAR-10-C\.tar: its SHA-256 is .*; fetch it again"):
         cifar10c.download_cifar10c()
     assert os.listdir(cache_folder) == []  # nothing that a second call would go on after
@@ -110,7 +109,7 @@ def test_a_download_goes_on_after_a_full_disk(served, disk, once, monkeypatch):
 def test_the_command_downloads(served, tmp_path, monkeypatch, capsys):
     write_model(tmp_path / "m.safetensors", stored_model(CLASSES))
     archive = str(tmp_path / "CIFAR-10-C.tar")
-    for words in (["--download"], [], ["--cifar10c", archive]):  # from the second time on from the cache
+    for words in (["--download"], ["--cifar10c", archive]):  # the second time from the cache
         monkeypatch.setattr(sys, "argv", ["freqfast", "evaluate", str(tmp_path / "m.safetensors"), *words])
         with pytest.raises(SystemExit) as done:
             main()

@@ -1,13 +1,11 @@
 """What is left when writing stops in the middle, and how it goes on."""
 
 import errno
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 
 from freqfast.robustness.archive.layout import read_manifest
@@ -41,26 +39,15 @@ def test_no_room_for_the_manifest(folder, images, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-KILLED = """
-import os, signal, sys
-import numpy as np
-from freqfast.data.images import ImageSet
-from freqfast.robustness.archive.writing import write_archive
-
-def progress(done, total, message):
-    if message == "fog 3":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-images = ImageSet(np.load(sys.argv[2]), np.array([3, 0, 9, 1, 3]))
-write_archive(sys.argv[1], images, ("shot_noise", "fog", "contrast"), progress=progress)
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
-def test_killed_in_the_middle_and_continued(folder, tmp_path, images):
-    np.save(tmp_path / "images.npy", images.images)
-    call = [sys.executable, "-c", KILLED, folder, tmp_path / "images.npy"]
-    assert subprocess.run(call, check=False).returncode == -signal.SIGKILL
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_killed_in_the_middle_and_continued(folder, tmp_path, images, once):
+    kill = once("fog 3", lambda: os.kill(os.getpid(), signal.SIGKILL))
+    writing = multiprocessing.get_context("fork").Process(
+        target=write_archive, args=(folder, images, NAMES), kwargs={"progress": kill}
+    )
+    writing.start()
+    writing.join()
+    assert writing.exitcode == -signal.SIGKILL
     left = [p.name for p in folder.iterdir() if p.name.startswith(".fog.npy.")]
     assert len(left) == 1
     mine = folder / ".contrast.tmp"

@@ -32,11 +32,10 @@ CORRUPT = {
 }
 
 
-@pytest.mark.parametrize("name", ["labels", "fog"])
 @pytest.mark.parametrize("kind", CORRUPT)
-def test_corrupt_array_is_named(archive, name, kind):
-    (archive / f"{name}.npy").write_bytes(CORRUPT[kind])
-    with pytest.raises(ValueError, match=rf"{name}\.npy is not a sound \.npy array: ") as caught:
+def test_corrupt_array_is_named(archive, kind):
+    (archive / "fog.npy").write_bytes(CORRUPT[kind])
+    with pytest.raises(ValueError, match=r"fog\.npy is not a sound \.npy array: ") as caught:
         stored_source(archive)
     assert "\n" not in str(caught.value)
 
