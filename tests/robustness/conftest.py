@@ -6,6 +6,7 @@ from torch import nn
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from tests.support.networks import small_network
+from tests.support.places import cache_folder  # noqa: F401 (a fixture)
 
 # The names as the published archive has them; written out here, since the tests must not believe the package.
 MAIN = (
@@ -19,13 +20,9 @@ EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """A working directory and a cache of its own, without any data in the environment."""
-    place = tmp_path / "work"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("FREQFAST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("FREQFAST_DATA", raising=False)
-    return place
+    """A working directory of its own."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture(scope="session")

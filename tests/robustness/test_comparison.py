@@ -37,12 +37,13 @@ def test_corruption_errors_by_their_definition(pair, main_names):
     assert found.relative_mce == pytest.approx(((e - clean_e).sum(1) / (b - clean_b).sum(1)).mean())
 
 
-def by_image(ours, theirs, keys):
-    """The difference of two results' means over some cells, with its interval from the images' own differences."""
+def assert_by_image(found, ours, theirs, keys):
+    """It is the difference of the means over some cells, with its interval from the images' own differences."""
     scores = [np.mean([result.outcomes[key].correct for key in keys], 0) for result in (ours, theirs)]
     change = scores[0] - scores[1]
     half = stats.norm.ppf(0.975) * stats.sem(change)
-    return pytest.approx((change.mean(), change.mean() - half, change.mean() + half))
+    expected = (change.mean(), change.mean() - half, change.mean() + half)
+    assert (found.value, *found.interval) == pytest.approx(expected)
 
 
 def test_differences_over_complete_sets(pair, main_names, all_names):
@@ -51,17 +52,28 @@ def test_differences_over_complete_sets(pair, main_names, all_names):
     assert list(found) == ["clean", "mean15", "mean7", "mean19"]
     for name, names in (("mean15", main_names), ("mean7", MEANS["mean7"]), ("mean19", all_names)):
         keys = [(corruption, s) for corruption in names for s in range(1, 6)]
-        assert (found[name].value, *found[name].interval) == by_image(ours, theirs, keys)
-    assert (found["clean"].value, *found["clean"].interval) == by_image(ours, theirs, [CLEAN])
+        assert_by_image(found[name], ours, theirs, keys)
+    assert_by_image(found["clean"], ours, theirs, [CLEAN])
 
 
-def test_difference_over_the_common_cells_of_an_incomplete_set(pair):
+def only(result, *names):
+    return CorruptionResult({key: cell for key, cell in result.outcomes.items() if key[0] in names})
+
+
+def test_an_incomplete_set_is_compared_over_the_common_cells_without_a_summary(pair, all_names):
     ours, theirs = pair
-    some = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("clean", "fog", "snow")})
-    found = compare(ours, some).differences
-    assert list(found) == ["clean", "corrupted"]
-    keys = [(name, s) for name in ("snow", "fog") for s in range(1, 6)]
-    assert (found["corrupted"].value, *found["corrupted"].interval) == by_image(ours, theirs, keys)
+    found = compare(ours, only(theirs, "clean", "fog", "snow"))
+    assert list(found.differences) == ["clean", "corrupted"]
+    assert_by_image(
+        found.differences["corrupted"], ours, theirs, [(name, s) for name in ("snow", "fog") for s in range(1, 6)]
+    )
+    assert len(found.cells) == 11
+    for a, b in ((ours, only(theirs, "fog", "snow")), (only(ours, "fog", "snow"), theirs)):
+        found = compare(a, b)
+        assert (found.mce, found.relative_mce, found.differences.keys()) == (None, None, {"corrupted"})
+    for a, b in ((ours, only(theirs, *all_names)), (only(ours, *all_names), theirs)):
+        assert compare(a, b).relative_mce is None
+        assert compare(a, b).mce is not None
 
 
 def test_difference_over_c_bar(outcomes):
@@ -71,7 +83,7 @@ def test_difference_over_c_bar(outcomes):
     found = compare(ours, theirs)
     assert list(found.differences) == ["mean_bar"]
     mean_bar = found.differences["mean_bar"]
-    assert (mean_bar.value, *mean_bar.interval) == by_image(ours, theirs, keys)
+    assert_by_image(mean_bar, ours, theirs, keys)
     told = found.to_dict()
     assert told["differences"] == {"mean_bar": {"difference": mean_bar.value, "interval": list(mean_bar.interval)}}
     assert (told["mean15_difference"], told["mean15_interval"]) == (None, None)
@@ -102,21 +114,6 @@ def test_to_dict_is_json(pair):
     assert set(found["clean"]) == {"difference", "only_model", "only_baseline", "p"}
     mean15 = found["differences"]["mean15"]
     assert (found["mean15_difference"], found["mean15_interval"]) == (mean15["difference"], mean15["interval"])
-
-
-def test_no_summary_of_incomplete_measurements(pair):
-    ours, theirs = pair
-    some = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key[0] in ("fog", "snow")})
-    found = compare(ours, some)
-    assert (found.mce, found.relative_mce, found.differences.keys()) == (None, None, {"corrupted"})
-    assert len(found.cells) == 10
-    without_clean = CorruptionResult({key: cell for key, cell in theirs.outcomes.items() if key != CLEAN})
-    assert compare(ours, without_clean).relative_mce is None
-    assert compare(ours, without_clean).mce is not None
-    reverse = compare(some, theirs)
-    assert (reverse.mce, reverse.relative_mce, reverse.differences.keys()) == (None, None, {"corrupted"})
-    ours_without_clean = CorruptionResult({key: cell for key, cell in ours.outcomes.items() if key != CLEAN})
-    assert compare(ours_without_clean, theirs).relative_mce is None
 
 
 def test_a_perfect_baseline_has_no_corruption_error(resulting, all_names):

@@ -9,22 +9,10 @@ from torch import nn
 
 from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import (
-    CLEAN,
-    Cell,
-    CorruptionResult,
-    corrupted_source,
-    evaluate_cell,
-    evaluate_source,
-)
+from freqfast.robustness import CLEAN, Cell, CorruptionResult, corrupted_source, evaluate_cell, evaluate_source
 from freqfast.robustness.evaluation import check_fit
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
-
-
-def test_accuracy_of_a_cell(bright, grey):
-    for labels, accuracy in (([0, 1], 1), ([0, 0], 0.5), ([1, 0], 0)):
-        assert evaluate_cell(bright, Cell("fog", 1, grey(0, 255), np.array(labels))).accuracy == accuracy
 
 
 def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
@@ -69,11 +57,11 @@ def test_a_whole_source(bright, source):
     assert provenance.labels_sha256 == hashlib.sha256((np.arange(10) % 2).astype("<i8").tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("shards", [1, 3, 16])
+@pytest.mark.parametrize("shards", [3, 16])
 def test_shards_merge_to_the_whole_in_any_order(bright, source, shards):
     (whole,) = evaluate_source([bright], source)
     parts = [(str(i), evaluate_source([bright], source, (i, shards))[0]) for i in range(1, shards + 1)]
-    assert all(set(part.outcomes) < set(whole.outcomes) for _, part in parts if shards > 1)
+    assert all(set(part.outcomes) < set(whole.outcomes) for _, part in parts)
     for order in (parts, parts[::-1]):
         merged = CorruptionResult.merge(order)
         assert merged == whole

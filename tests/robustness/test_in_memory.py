@@ -27,13 +27,6 @@ def model():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveMaxPool2d(1), nn.Flatten())
 
 
-@pytest.fixture(scope="module")
-def expected(model, sample):
-    source = corrupted_source(sample, NAMES, seed=5)
-    [found] = evaluate_source([Classifier(model, MEAN, STD, precision="float32")], source)
-    return found.outcomes
-
-
 def evaluate(model, *images, **options):
     given = {"mean": MEAN, "std": STD, "corruptions": NAMES, "seed": 5, "precision": "float32"}
     return freqfast.evaluate(model, *images, **given | options)
@@ -47,7 +40,9 @@ def loader(sample, normalise=True, **types):
     return DataLoader(TensorDataset(pixels, torch.tensor(sample.labels)), batch_size=4)
 
 
-def test_arrays_tensors_sets_and_loaders(model, sample, expected):
+def test_arrays_tensors_sets_and_loaders(model, sample):
+    classifier = Classifier(model, MEAN, STD, precision="float32")
+    [expected] = evaluate_source([classifier], corrupted_source(sample, NAMES, seed=5))
     planar = torch.tensor(sample.images).permute(0, 3, 1, 2)
     for given in (
         (sample.images, sample.labels),
@@ -57,7 +52,7 @@ def test_arrays_tensors_sets_and_loaders(model, sample, expected):
         (loader(sample),),
         (loader(sample, normalise=False),),
     ):
-        assert evaluate(model, *given).outcomes == expected
+        assert evaluate(model, *given).outcomes == expected.outcomes
     assert model.training  # it is not changed
 
 

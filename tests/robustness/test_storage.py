@@ -19,12 +19,16 @@ def source(noise):
 
 
 @pytest.fixture
+def result(bright, source):
+    return evaluate_source([bright], source)[0]
+
+
+@pytest.fixture
 def parts(bright, source):
     return [(f"{i}.json", evaluate_source([bright], source, (i, 3))[0]) for i in (1, 2, 3)]
 
 
-def test_round_trip(bright, source, tmp_path):
-    (result,) = evaluate_source([bright], source)
+def test_round_trip(result, tmp_path):
     result.save(tmp_path / "r.json")
     assert CorruptionResult.load(tmp_path / "r.json") == result
     content = json.loads((tmp_path / "r.json").read_text())
@@ -69,19 +73,16 @@ def test_overlaps_and_gaps_are_named(parts):
     [
         ("schema", "freqfast-evaluation-2", "schema 'freqfast-evaluation-2' is not the one"),
         ("outcomes.contrast.1.images", 10**6, "outcomes.contrast.1: 1000000 images, but bits for 16"),
-        ("outcomes.contrast.1.images", 9.0, "outcomes.contrast.1.images must be a valid integer, got 9.0"),
         ("outcomes.contrast.1.correct", "abc", "outcomes.contrast.1.correct Base64 decoding error"),
         ("outcomes.contrast.1.bins", [[1, 0, 0]], "outcomes.contrast.1.bins Tuple should have at least 15 items"),
         ("outcomes.contrast.1.bins", [[10**30, 0, 0]] * 15, "outcomes.contrast.1.bins.0.0 must be less than"),
         ("outcomes.contrast.one", {}, "outcomes.contrast.one must be a valid integer"),
         ("provenance.mean", "abc", "provenance.mean must be a valid array"),
-        ("provenance.cells", [["fog", 0]], "provenance.cells.0: 'fog' 0 is no corruption and severity"),
         ("provenance.cells", [["\x1b[2J", 1]], r"provenance.cells.0: '\\x1b\[2J' 1 is no corruption"),
         ("provenance", {"model": "x"}, "provenance.weights_sha256 is missing"),
     ],
 )
-def test_unsound_files_are_named(bright, source, tmp_path, path, value, message):
-    (result,) = evaluate_source([bright], source)
+def test_unsound_files_are_named(result, tmp_path, path, value, message):
     result.save(file := tmp_path / "r.json")
     content = inner = json.loads(file.read_text())
     *parents, last = path.split(".")
@@ -94,11 +95,9 @@ def test_unsound_files_are_named(bright, source, tmp_path, path, value, message)
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_cells(bright, source, tmp_path):
-    (result,) = evaluate_source([bright], source)
-    cell = result.outcomes["contrast", 1]
+def test_unknown_cells(result, tmp_path):
     for key in (("contrast", 6), ("\x1b[2J", 1)):
-        CorruptionResult({key: cell}).save(tmp_path / "r.json")
+        CorruptionResult({key: result.outcomes["contrast", 1]}).save(tmp_path / "r.json")
         with pytest.raises(ValueError, match=r"outcomes: .* is no corruption and severity"):
             CorruptionResult.load(tmp_path / "r.json")
 

@@ -50,25 +50,19 @@ def in_memory(images):
     return ImageSet(np.asarray(images.images), images.labels)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_files_give_what_arrays_give(files, classifier, threads):
+def test_files_give_what_arrays_give_on_any_number_of_threads(files, classifier, tmp_path):
     images, classes = files
-    torch.set_num_threads(threads)
-    streamed, whole = (
-        evaluate_source([classifier], corrupted_source(one, ["gaussian_noise", "fog"], seed=2, classes=classes))[0]
-        for one in (images, in_memory(images))
-    )
+    results, stored = [], []
+    for name, one, threads in (("streamed", images, 3), ("whole", in_memory(images), 1)):
+        torch.set_num_threads(threads)
+        results += evaluate_source([classifier], corrupted_source(one, ["fog"], seed=2, classes=classes))
+        write_archive(tmp_path / name, one, ["gaussian_noise"], [1, 4], classes=classes)
+        stored.append((tmp_path / name / "gaussian_noise.npy").read_bytes())
+    streamed, whole = results
     assert streamed.outcomes == whole.outcomes
     assert streamed.provenance.differences(whole.provenance) == []
     assert streamed.clean > 0.5
-
-
-def test_the_published_layout_of_numbers(files, tmp_path):
-    images, classes = files
-    for name, one in (("streamed", images), ("whole", in_memory(images))):
-        write_archive(tmp_path / name, one, ["snow"], [1, 4], classes=classes)
-    streamed, whole = ((tmp_path / name / "snow.npy").read_bytes() for name in ("streamed", "whole"))
-    assert streamed == whole
+    assert stored[0] == stored[1]
 
 
 def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
@@ -132,7 +126,7 @@ def test_frost_of_other_photographs_is_refused(files, tmp_path, frost_dir):
     assert write_tree(out, images, classes, ["snow"], [1], frost_dir=other) == 15
 
 
-def test_wrong_trees(files, tmp_path):
+def test_wrong_trees_and_images_of_one_name(files, tmp_path):
     images, classes = files
     assert not is_tree(tmp_path)
     assert not is_tree(tmp_path / "absent")
@@ -150,10 +144,6 @@ def test_wrong_trees(files, tmp_path):
     (tmp_path / "snow" / "1" / "red").mkdir(parents=True)
     with pytest.raises(ValueError, match="lacks snow 2; name the corruptions that it has in full"):
         tree_source(tmp_path)
-
-
-def test_images_of_one_name(files, tmp_path):
-    images, classes = files
     twice = ImageSet(images.images[np.array([0, 0])], images.labels[[0, 0]])
     with pytest.raises(ValueError, match="two images would be written as"):
         write_tree(tmp_path, twice, classes, ["fog"])

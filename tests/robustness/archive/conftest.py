@@ -9,7 +9,7 @@ from freqfast.corruptions import CORRUPTIONS
 from freqfast.data.images import ImageSet
 from freqfast.robustness.archive import published as cifar10c
 from tests.support.packages import install  # noqa: F401 (a fixture)
-from tests.support.places import cache_folder, disk, once  # noqa: F401 (fixtures)
+from tests.support.places import disk, once  # noqa: F401 (fixtures)
 from tests.support.served import serve  # noqa: F401 (a fixture)
 
 
