@@ -6,13 +6,9 @@ import torch
 
 import freqfast.corruptions.batch as batch
 from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt, try_corruptions
-from tests.corruptions.test_definitions import DETERMINISTIC
 from tests.support import corrupted
 
 BUILT_IN = tuple(dict.fromkeys(CORRUPTIONS + C_BAR + IMAGENET_C_BAR))
-# Of the last one, which has but six outcomes, two may be equal.
-FIXED = (*DETERMINISTIC, "circular_motion_blur", "transverse_chromatic_abberation")
-RANDOM = [name for name in BUILT_IN if name not in FIXED]
 
 
 def test_type_layout_and_input_are_kept(photos):
@@ -46,22 +42,13 @@ def test_an_image_depends_only_on_itself_and_its_index(name, side, photos, frost
 
 def test_concurrent_calls_do_not_disturb_each_other(photos, monkeypatch):
     monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * photos[0].size})
-    expected = {name: corrupt(photos[:8], name, 1) for name in RANDOM if name != "frost"}
+    expected = {name: corrupt(photos[:8], name, 1) for name in BUILT_IN if name != "frost"}
     with ThreadPoolExecutor(4) as pool:
         futures = {name: pool.submit(corrupt, photos[:8], name, 1) for name in expected}
     assert all(np.array_equal(futures[name].result(), expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("name", RANDOM)
-def test_seed_and_index_change_the_draw(name, photos, frost_dir):
-    images = np.repeat(photos[:1], 2, axis=0)
-    first, second = corrupt(images, name, 5, frost_dir=frost_dir)
-    other_seed = corrupt(images[:1], name, 5, seed=1, frost_dir=frost_dir)[0]
-    assert not np.array_equal(first, second)
-    assert not np.array_equal(first, other_seed)
-
-
-@pytest.mark.parametrize("name", ["zoom_blur", "fog", "elastic_transform", "inverse_sparkles"])
+@pytest.mark.parametrize("name", ["elastic_transform", "inverse_sparkles"])
 def test_shares_of_the_image_scale_with_it(name, photos):
     """An image of twice the pixels changes as much."""
     images = photos[:50]
@@ -81,7 +68,7 @@ def test_empty_batch_and_memory_map(photos, tmp_path):
     assert np.array_equal(result, corrupt(photos[:10], "contrast", 1))
 
 
-def test_any_seed_and_index(photos):
+def test_any_seed_and_index_make_other_draws(photos):
     images, index = np.repeat(photos[:1], 5, axis=0), np.array([-(2**63), -1, 0, 1, 2**63 - 1])
     draws = [corrupt(images, "gaussian_noise", 3, seed=seed, index=index) for seed in (-(2**70), -1, 0, 2**63, 2**70)]
     assert len({image.tobytes() for noisy in draws for image in noisy}) == 25
@@ -100,6 +87,7 @@ IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
         (IMAGE, "fog", 0, {}, ValueError, "got 0"),
         (IMAGE, "fog", True, {}, ValueError, "got True"),
         (IMAGE, "fogg", 1, {}, ValueError, "'fogg'; there are gaussian_noise"),
+        (IMAGE, "fog", 1, {"table": "cifar"}, ValueError, "auto, cifar10, tiny-imagenet, imagenet, got 'cifar'"),
         (IMAGE, "fog", 1, {"index": [1, 2]}, ValueError, r"shape \(1,\)"),
         (IMAGE, "fog", 1, {"index": [0.5]}, ValueError, "integers"),
         (IMAGE, "fog", 1, {"index": [2**64]}, ValueError, "integers"),
@@ -116,10 +104,7 @@ def test_wrong_input_is_one_clear_line(images, name, severity, options, error, m
     [
         ("def bad(images, severity): return images", r"^corruption 'bad' failed at severity 1 \(TypeError: "),
         ("def bad(images, severity, rng): return images[:, :, ::2]", "^corruption 'bad' turned uint8 .* into .*uint8"),
-        (
-            "def bad(images, severity, rng): return images.numpy()",
-            "must return a tensor, got ndarray",
-        ),
+        ("def bad(images, severity, rng): return images.numpy()", "must return a tensor, got ndarray"),
         ("def bad(images, severity, rng): return images // (5 - severity)", "failed at severity 5"),
         ("bad = 3", r"^corruption entry point 'bad' \(other_corruptions:bad\) is no function$"),
     ],

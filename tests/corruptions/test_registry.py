@@ -12,9 +12,12 @@ from freqfast.corruptions import (
     CORRUPTIONS,
     EXTRA,
     FAMILIES,
+    IMAGENET_C_BAR,
     MAIN,
+    TABLES,
     available,
     corrupt,
+    find_set,
     plugin_corruptions,
     runnable,
     unavailable,
@@ -26,6 +29,10 @@ def test_names_and_families():
     assert (len(MAIN), len(EXTRA), len(set(C_BAR) - set(CORRUPTIONS))) == (15, 4, 10)
     assert sorted(chain.from_iterable(FAMILIES.values())) == sorted(CORRUPTIONS)
     assert not set(C_BAR) & set(available())  # what is evaluated by default
+    for table in TABLES:
+        assert find_set("c", table) == CORRUPTIONS
+        assert find_set("bar", table) == (IMAGENET_C_BAR if table == "imagenet" else C_BAR)
+    assert (len(set(IMAGENET_C_BAR)), len(set(IMAGENET_C_BAR) & set(C_BAR))) == (10, 5)
 
 
 def test_import_is_light():

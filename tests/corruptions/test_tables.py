@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, SEVERITIES, TABLES, corrupt, find_set, find_table
+from freqfast.corruptions import SEVERITIES, TABLES, corrupt, find_table
 from tests.corruptions.test_batch import BUILT_IN
 
 
@@ -16,20 +16,6 @@ def test_the_shorter_side_chooses_the_table(height, width, table):
     results = {known: corrupt(image, "defocus_blur", 2, table=known).tobytes() for known in ("auto", *TABLES)}
     assert len(set(results.values())) == 3
     assert results["auto"] == results[table]
-
-
-def test_an_unknown_table():
-    image = np.zeros((1, 32, 32, 3), dtype=np.uint8)
-    with pytest.raises(ValueError, match=r"^table must be auto, cifar10, tiny-imagenet, imagenet, got 'cifar'$"):
-        corrupt(image, "fog", 1, table="cifar")
-
-
-def test_sets_of_a_table():
-    for table in TABLES:
-        assert find_set("c", table) == CORRUPTIONS
-        assert find_set("bar", table) == (IMAGENET_C_BAR if table == "imagenet" else C_BAR)
-    assert len(set(IMAGENET_C_BAR)) == 10
-    assert len(set(IMAGENET_C_BAR) & set(C_BAR)) == 5
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

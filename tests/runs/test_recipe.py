@@ -100,14 +100,11 @@ def test_invalid_toml(text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_differing_fields_leave_out_name_and_description():
+def test_differing_fields_leave_out_name_description_and_options_at_their_defaults():
+    """A file of version 0.1 says a width of 64, one of today may leave it out."""
     recipe = Recipe("x", name="a")
     assert differing_fields(recipe, Recipe("y", name="b")) == []
     assert differing_fields(recipe, Recipe("x", epochs=3, model_options={"width": 8})) == ["model_options", "epochs"]
-
-
-def test_options_at_their_defaults_make_no_other_run():
-    """A file of version 0.1 says a width of 64, one of today may leave it out."""
     plain, written = Recipe("x"), apply_overrides(Recipe("x"), {"model.width": 64})
     assert differing_fields(written, plain) == []
     others = replace(written, model="timm:resnet18"), replace(plain, model="timm:resnet18")
@@ -166,11 +163,8 @@ def test_unknown_key_lists_those_that_exist(key):
         assert known in str(caught.value)
 
 
-def test_override_inside_a_number():
+def test_overrides_that_do_not_fit():
     with pytest.raises(ValueError, match=r"'proportion.purity.x' looks inside 'purity', which is 0.9 and no table"):
         apply_overrides(START, {"proportion.purity.x": 1})
-
-
-def test_overrides_are_checked():
     with pytest.raises(ValueError, match="epochs must"):
         apply_overrides(START, {"epochs": 2.0})
