@@ -102,14 +102,14 @@ def _alias_table(law: NDArray[np.float64]) -> NDArray[np.int32]:
     share = np.ones_like(mass)
     alias = np.broadcast_to(np.arange(256), mass.shape).copy()
     rows = np.arange(256)
-    filled = np.zeros(mass.shape, dtype=bool)
+    poorest, richest = mass, mass.copy()  # without the filled columns, which are infinite in both
     for _ in range(255):
-        poor = np.where(filled, np.inf, mass).argmin(axis=1)
-        rich = np.where(filled, -np.inf, mass).argmax(axis=1)
-        short = np.clip(1 - mass[rows, poor], 0, 1)
+        poor, rich = poorest.argmin(axis=1), richest.argmax(axis=1)
+        short = np.clip(1 - poorest[rows, poor], 0, 1)
         share[rows, poor], alias[rows, poor] = 1 - short, rich
-        mass[rows, rich] -= np.where(poor == rich, 0, short)
-        filled[rows, poor] = True
+        poorest[rows, rich] -= short
+        richest[rows, rich] -= short
+        poorest[rows, poor], richest[rows, poor] = np.inf, -np.inf
     threshold = np.rint((share - 0.5) * 2**_FRACTION_BITS).astype(np.int64)
     full = threshold >= 2 ** (_FRACTION_BITS - 1)  # does not fit 24 bits: let both outcomes be the column itself
     alias[full], threshold[full] = np.nonzero(full)[1], 0

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from freqfast import __version__
 from freqfast.files import replacing, require_file
@@ -247,7 +248,7 @@ def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
     ours = header.model.name in MODELS
     with torch.random.fork_rng(devices=[]):
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _NothingDrawn():
                 model = _assemble(header)
         except Exception:
             if ours:
@@ -267,6 +268,15 @@ def _rebuild(header: Header, tensors: Mapping[str, Tensor]) -> nn.Module:
     require_finite(tensors)
     model.load_state_dict(tensors, assign=True)
     return model
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """On the meta device no normal numbers are drawn: torch imports its compiler for them, which takes two seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.normal_ and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _assemble(header: Header) -> nn.Module:
