@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
+import torch.distributed.nn.functional  # now: its default arguments keep a group open that is up when it is imported
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 

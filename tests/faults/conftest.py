@@ -4,8 +4,8 @@ import pytest
 
 from tests.faults import processes
 from tests.support.forked import SERVER
+from tests.support.runnable import decoded, no_data_around, tree, two_corruptions  # noqa: F401
 from tests.support.tiny import TINY, outcome
-from tests.training.conftest import decoded, no_data_around, tree, two_corruptions  # noqa: F401
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from freqfast.runs.recipe import Recipe
 from freqfast.study import Arm, ResultRow, Study
 from tests.support.places import cache_folder  # noqa: F401 (a fixture that every test has)
+from tests.support.runnable import tree, two_corruptions  # noqa: F401
 from tests.support.runs import ENVIRONMENT, REPORT
 from tests.support.studies import STUDY
-from tests.training.conftest import tree, two_corruptions  # noqa: F401
 
 RATES = {"baseline": 0.1, "low": 0.2, "high": 0.3}  # in which the arms of the made-up study differ
 

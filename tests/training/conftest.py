@@ -5,40 +5,7 @@ import pytest
 
 from tests.support import tiny
 from tests.support.packages import install  # noqa: F401
-from tests.support.trees import make_tree
-
-
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory):
-    return make_tree(tmp_path_factory.mktemp("data") / "tree")
-
-
-@pytest.fixture(scope="session")
-def decoded(tree, tmp_path_factory):
-    """A cache that holds the decoded tree, so that stop functions are not asked while that happens."""
-    from freqfast.data import load_data
-
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREQFAST_CACHE", str(folder))
-        load_data("cifar10", tree)
-    return folder
-
-
-@pytest.fixture(scope="package", autouse=True)
-def no_data_around(decoded):
-    """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("freqfast.training.environment._git_state", lambda: None)
-        patch.setenv("FREQFAST_CACHE", str(decoded))
-        patch.delenv("FREQFAST_DATA", raising=False)
-        yield
-
-
-@pytest.fixture
-def two_corruptions(monkeypatch):
-    """Evaluation in a fraction of the time."""
-    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+from tests.support.runnable import decoded, no_data_around, tree, two_corruptions  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +18,7 @@ def small():
 
 
 @pytest.fixture(scope="package")
-def stopped_run(tree, tmp_path_factory):
+def stopped_run(tree, tmp_path_factory):  # noqa: F811
     """A run that was stopped one step into its second epoch; made once."""
     from freqfast.training import RunStoppedError, run_recipe
 
@@ -62,6 +29,6 @@ def stopped_run(tree, tmp_path_factory):
 
 
 @pytest.fixture
-def unfinished(stopped_run, tmp_path, two_corruptions):
+def unfinished(stopped_run, tmp_path, two_corruptions):  # noqa: F811
     """A copy of that run."""
     return shutil.copytree(stopped_run, tmp_path / "run")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import replace
+from functools import partialmethod
 
 import pytest
 import torch
@@ -185,16 +186,16 @@ def test_divergence_names_the_step_and_the_last_checkpoint(tree, tmp_path, monke
 
 def test_weights_that_are_not_finite_are_never_saved(tree, tmp_path, monkeypatch):
     """Such as the last step may leave, which no loss shows any more; nor are statistics of BatchNorm."""
-    save, spoiled = FitKeeper._save, iter(("weight", "running_var"))
+    save = FitKeeper._save
 
-    def spoil(self, learn):
+    def spoil(self, learn, name):
         if learn.epoch == 1:
             with torch.no_grad():
-                getattr(learn.model.bn1, next(spoiled))[0] = float("inf")
+                getattr(learn.model.bn1, name)[0] = float("inf")
         save(self, learn)
 
-    monkeypatch.setattr(FitKeeper, "_save", spoil)
     for name in ("weight", "running_var"):  # of the run, and of the run that goes on
+        monkeypatch.setattr(FitKeeper, "_save", partialmethod(spoil, name=name))
         with pytest.raises(ValueError, match=rf"diverged in epoch 2, step 4: bn1\.{name} is not finite; the last good"):
             run_recipe(TINY, tmp_path / "run", tree, policy=CheckpointPolicy(share=1), resume=True)
     (kept,) = (tmp_path / "run" / "checkpoints").iterdir()

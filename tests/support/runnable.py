@@ -1,0 +1,38 @@
+"""Fixtures of what a tiny run takes: data, its cache, nothing of the machine around it, few corruptions at the end."""
+
+import pytest
+
+from tests.support.trees import make_tree
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory):
+    return make_tree(tmp_path_factory.mktemp("data") / "tree")
+
+
+@pytest.fixture(scope="session")
+def decoded(tree, tmp_path_factory):
+    """A cache that holds the decoded tree, so that stop functions are not asked while that happens."""
+    from freqfast.data import load_data
+
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQFAST_CACHE", str(folder))
+        load_data("cifar10", tree)
+    return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def no_data_around(decoded):
+    """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("freqfast.training.environment._git_state", lambda: None)
+        patch.setenv("FREQFAST_CACHE", str(decoded))
+        patch.delenv("FREQFAST_DATA", raising=False)
+        yield
+
+
+@pytest.fixture
+def two_corruptions(monkeypatch):
+    """Evaluation in a fraction of the time."""
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
