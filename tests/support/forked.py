@@ -3,4 +3,4 @@
 import multiprocessing
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["freqfast.cli.main", "freqfast.training.ranks", "tests.support.tiny"])
+SERVER.set_forkserver_preload(["freqfast.cli.main", "tests.support.tiny", "torch._dynamo"])  # the last for optimizers

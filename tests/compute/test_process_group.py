@@ -1,0 +1,15 @@
+import subprocess
+import sys
+
+CODE = """
+from freqfast.compute import ranks
+from torch import distributed
+distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+from torch.distributed.nn import functional
+print(functional.all_reduce.__defaults__[-1])
+"""
+
+
+def test_torch_keeps_no_group_in_default_arguments():
+    """One kept so would stay open after a rank has left it, and the others would wait for that rank."""
+    assert subprocess.check_output([sys.executable, "-c", CODE], text=True) == "None\n"
