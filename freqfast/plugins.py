@@ -1,10 +1,12 @@
 """Code of other packages: what they register for freqfast, and what a user names by its module."""
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,21 @@ _ABSENT = object()
 
 
 def _registered(group: str) -> list[EntryPoint]:
+    places = [place for place in map(os.path.abspath, sys.path) if os.path.exists(place)]
+    installed = tuple((place, os.path.getmtime(place)) for place in places)
     try:
-        return sorted(entry_points(group=f"freqfast.{group}"), key=lambda point: point.name)
+        return sorted(_points(installed).select(group=f"freqfast.{group}"), key=lambda point: point.name)
     except Exception as error:  # one package's corrupt entry_points.txt makes the standard library raise anything
         raise ValueError(
             f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
             "remove that package"
         ) from None
+
+
+@lru_cache(maxsize=1)
+def _points(installed: tuple[tuple[str, float], ...]) -> EntryPoints:
+    """What all packages register, read again once something has been installed or removed, which changes a folder."""
+    return entry_points()
 
 
 def find_plugins(group: str) -> dict[str, EntryPoint]:
