@@ -28,7 +28,7 @@ def _registered(group: str) -> list[EntryPoint]:
     places = [place for place in map(os.path.abspath, sys.path) if os.path.exists(place)]
     installed = tuple((place, os.path.getmtime(place)) for place in places)
     try:
-        return sorted(_points(installed).select(group=f"freqfast.{group}"), key=lambda point: point.name)
+        return sorted(_points(group, installed), key=lambda point: point.name)
     except Exception as error:  # one package's corrupt entry_points.txt makes the standard library raise anything
         raise ValueError(
             f"the entry points of an installed package cannot be read ({type(error).__name__}: {error}); reinstall or "
@@ -36,10 +36,10 @@ def _registered(group: str) -> list[EntryPoint]:
         ) from None
 
 
-@lru_cache(maxsize=1)
-def _points(installed: tuple[tuple[str, float], ...]) -> EntryPoints:
-    """What all packages register, read again once something has been installed or removed, which changes a folder."""
-    return entry_points()
+@lru_cache(maxsize=len(GROUPS))
+def _points(group: str, installed: tuple[tuple[str, float], ...]) -> EntryPoints:
+    """What packages register, read again once something has been installed or removed, which changes a folder."""
+    return entry_points(group=f"freqfast.{group}")
 
 
 def find_plugins(group: str) -> dict[str, EntryPoint]:
