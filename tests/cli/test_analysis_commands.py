@@ -221,10 +221,10 @@ def test_an_analysis_of_another_package(call, accepted, place, tree, install, mo
 
 
 def test_corrupt_entry_points_leave_our_commands(call, accepted, run, monkeypatch):
-    def fail(**options):
+    def fail(*words):
         raise TypeError("corrupt")
 
-    monkeypatch.setattr("freqfast.plugins.entry_points", fail)
+    monkeypatch.setattr("freqfast.plugins._points", fail)
     result = call("--help")
     assert "heatmap" in result.out
     assert "the entry points of an installed package cannot be read (TypeError: corrupt)" in result.err
