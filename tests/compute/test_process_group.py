@@ -1,3 +1,5 @@
+"""That a process group ends for all when one rank leaves it."""
+
 import subprocess
 import sys
 
