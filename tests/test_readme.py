@@ -12,7 +12,6 @@ from freqfast.cli.main import app
 
 import freqfast
 from freqfast.models.build import build_model
-from freqfast.study import load_study, published_path, read_results, summarise
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,16 +99,3 @@ def test_reference_has_every_public_name():
     text = "".join(text for name, text in TEXTS.items() if name.startswith("docs/reference/python/"))
     names = {name for name in freqfast.__all__ if not inspect.ismodule(getattr(freqfast, name))}
     assert {name for name in names if not re.search(rf"\b{name}\b", text)} <= {"__version__"}
-
-
-def test_headline_numbers_are_those_of_the_result_files():
-    for study, arm, gains in (
-        ("small", "antialiasing-equalization-shaping", "gains {} points of mean15 and {} of mean7"),
-        ("medium", "antialiasing-equalization-shaping", "at width 32 {} and {}"),
-        ("tiny_imagenet", "best", "[Tiny-ImageNet](docs/results/tiny_imagenet.md) {} and {}"),
-    ):
-        path = ROOT / "recipes" / "studies" / f"{study}.toml"
-        summaries = {one.arm: one for one in summarise(load_study(path), read_results(published_path(path)))}
-        found = [summaries[arm].differences[name] for name in ("mean15", "mean7")]
-        written = [f"{100 * value.mean:.1f} ± {100 * value.half_width:.1f}" for value in found]
-        assert gains.format(*written) in README
