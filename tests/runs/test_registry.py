@@ -9,7 +9,8 @@ from freqfast.runs.recipe import Recipe, apply_overrides
 from freqfast.runs.registry import find_recipe, list_recipes, load_recipe
 
 ARMS = (
-    "antialiasing", "antialiasing_equalization_shaping", "baseline", "best", "equalization",
+    "antialiasing", "antialiasing_contrast_shaping", "antialiasing_equalization_shaping", "baseline", "best",
+    "equalization",
     "equalization_perturbation", "equalization_tilt", "modulation", "modulation_perturbation", "perturbation",
     "proportion_balanced", "proportion_high", "proportion_low", "proportion_perturbation",
 )  # fmt: skip
@@ -34,7 +35,7 @@ def test_cifar10_recipes_differ_only_in_their_callbacks():
     assert len({replace(r, callbacks={}, description="", name="").to_toml() for r in arms}) == 1
     best = find_recipe("resnet18_cifar10.best")
     assert [r.name for r in arms if r.callbacks == best.callbacks and r != best] == [
-        "resnet18_cifar10.antialiasing_equalization_shaping"
+        "resnet18_cifar10.antialiasing_contrast_shaping"
     ]
     assert len({str(r.callbacks) for r in arms}) == len(arms) - 1
     budget = arms[0]

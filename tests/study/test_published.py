@@ -101,8 +101,11 @@ def test_every_arm_can_be_built(path):
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_published_results_are_of_the_study(path):
     rows, summaries = results_of(path)
-    table = json.loads(published_path(path).read_text(encoding="utf-8"))["table"]
-    assert table == [json.loads(json.dumps(plain(summary))) for summary in summaries]
+    published, found = (
+        json.loads(text, parse_float=lambda number: round(float(number), 12))  # versions of SciPy differ in last bits
+        for text in (published_path(path).read_text(encoding="utf-8"), json.dumps({"table": plain(summaries)}))
+    )
+    assert published["table"] == found["table"]
     recipes = {arm.name: arm.recipe for arm in study_of(path).arms}
     for row in rows:
         assert row.recipe.callbacks == recipes[row.arm].callbacks
