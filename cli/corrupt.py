@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from freqfast.corruptions.tables import Table as SizeTable
+    from freqfast.data.image_files import ImageFiles
 
 
 def corrupt(
@@ -98,8 +99,6 @@ def corrupt(
 
     refuse_frost_dir(frost_dir, corruption or SETS[collection])
     files = FileOptions(resize, crop, interpolation, labels, skip_bad)
-    if files and show is not None:
-        raise ValueError("--show draws an image of a set in memory; leave out --resize, --crop, --labels, --skip-bad")
     severities = tuple(severity or SEVERITIES)
     check_names(corruption or ())
     left = "; the same call goes on from the last whole file" if out is not None else ""
@@ -113,7 +112,7 @@ def corrupt(
         with ranks.leaving_on_error():
             # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
             check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, limit, frost_dir)
-            in_files = show is None and files.reads(source)
+            in_files = files.reads(source)
             if in_files:
                 images, classes, name, notes = files.read(source, limit, progress)
             else:
@@ -154,7 +153,7 @@ def corrupt(
 
 def _draw(
     path: Path,
-    images: "np.ndarray",
+    images: "np.ndarray | ImageFiles",
     index: int | None,
     names: tuple[str, ...],
     severities: tuple[int, ...],
@@ -162,10 +161,13 @@ def _draw(
     frost_dir: Path | None,
     table: "SizeTable",
 ) -> None:
+    import numpy as np
+
     from freqfast.report import contact_sheet, most_colourful
 
     if index is not None and index >= len(images):
         raise ValueError(f"--image {index}: there are {len(images)} test images, counted from 0")
-    chosen = most_colourful(images) if index is None else index
-    figure = contact_sheet(images[chosen], names, severities, seed, index=chosen, frost_dir=frost_dir, table=table)
+    chosen = most_colourful(np.asarray(images[:100])) if index is None else index
+    [pixels] = np.asarray(images[chosen : chosen + 1])
+    figure = contact_sheet(pixels, names, severities, seed, index=chosen, frost_dir=frost_dir, table=table)
     save_figure(path, figure, dpi="figure")

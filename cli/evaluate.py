@@ -199,7 +199,11 @@ def evaluate(
                 )
                 return made, told + left
             if cifar10c is not None and is_tree(cifar10c):
+                if data is None:
+                    refuse(context, "a tree has its classes, and all its images count", {"labels", "skip_bad"})
                 return stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
+            options = {"resize", "crop", "interpolation", "labels", "skip_bad"}
+            refuse(context, "stored arrays have one size, and their labels beside them", options)
             only = SETS[collection] if collection else None
             return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
 
@@ -211,6 +215,8 @@ def evaluate(
             images, notes = ranks.in_turn(find_images)
             if on_the_fly and collection is not None and images.clean is not None:
                 chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
+            if trained is not None and images.classes is None:
+                raise ValueError("--class-list: these images do not say what their classes are called; leave it out")
             if trained is not None and images.classes is not None:
                 classifiers = [classifier.among(images.classes, trained) for classifier in classifiers]
             result, *others = evaluate_source(

@@ -13,6 +13,8 @@ from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained,
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.run import parse_settings
 
+_UNUSED = {"data", "model", "model_options", "image_size", "holdout", "test_images"}  # of a recipe
+
 
 def finetune(
     context: typer.Context,
@@ -76,7 +78,13 @@ def finetune(
     from freqfast.runs.registry import load_recipe
 
     name = recipe or ("robust_photographs" if pretrained or crop else "robust")
-    chosen = apply_overrides(load_recipe(name), parse_settings(settings or []))
+    changes = parse_settings(settings or [])
+    if unused := [key for key in changes if key.partition(".")[0] in _UNUSED]:
+        raise ValueError(
+            f"--set {unused[0]} changes nothing here: the network is MODEL, the images are --data, and nothing is held "
+            "out or evaluated; leave it out"
+        )
+    chosen = apply_overrides(load_recipe(name), changes)
     check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_output(out, ("safetensors",))
     check_model(context, model)
@@ -94,7 +102,8 @@ def finetune(
 
         from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
-        images = files.read_both(data, class_list) if files else load_place(data, progress)
+        in_files = files or class_list is not None
+        images = files.read_both(data, class_list) if in_files else load_place(data, progress)
         tuned = fine_tune(source, chosen, images, keep, device, progress)
     if model_kind(model) == "ours":
         stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)

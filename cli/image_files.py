@@ -64,12 +64,9 @@ class FileOptions(NamedTuple):
 
     def reads(self, place: str | Path | None) -> bool:
         """Whether images are read from a folder: an option says so, or the folder has no training images."""
-        from freqfast.data.loading import data_names
-        from freqfast.data.stored import holds_data_set
+        from freqfast.data.loading import is_test_folder
 
-        if self or place is None or str(place) in data_names():
-            return bool(self)
-        return Path(place).is_dir() and not holds_data_set(place)
+        return bool(self) or is_test_folder(place)
 
     def for_network(
         self, source: "SourcedModel", place: str | Path | None, are_cropped: bool = False
@@ -143,7 +140,7 @@ def stored_tree(
     progress: "Progress",
 ) -> tuple["CellSource", list[str]]:
     """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
-    from freqfast.robustness.archive.trees import tree_source
+    from freqfast.robustness.archive.trees import other_names, tree_source
 
     stored, notes = files.for_network(network, folder, are_cropped=True)
     how = stored.interpolation or "bilinear"
@@ -154,6 +151,8 @@ def stored_tree(
     clean, classes, _, left = whole.read(data, limit, progress)
     if classes != source.classes:
         raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
+    if other := other_names(folder, clean, classes):
+        raise ValueError(f"{folder} has nothing of {data}'s {other[0]}; name the images that were corrupted")
     return replace(source, clean=clean), notes + told + left
 
 

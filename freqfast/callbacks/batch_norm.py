@@ -3,6 +3,7 @@
 from itertools import islice
 
 from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.tracker import SaveModelCallback
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from freqfast.callbacks.arguments import BatchNormEstimationArguments, BatchNormFreezeArguments
@@ -12,6 +13,8 @@ from freqfast.spectral.surgery import unwrap
 
 class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
+
+    Where a fit ends early, or a `SaveModelCallback` puts the weights of another epoch back, then too.
 
     From the training batches as the DataLoader gives them, without what callbacks change in them, see
     `freqfast.spectral.batch_norm.estimate_batch_norm`. A process of distributed training sees its part of the batches.
@@ -27,11 +30,22 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
         50
     """
 
+    order = SaveModelCallback.order + 1  # so that the weights are those that stay
+
     def after_train(self) -> None:
         """Estimate them after the last epoch's steps."""
         if self.epoch + 1 == self.n_epoch:
-            images = (batch[0] for batch in islice(self.dls.train, self.batches))
-            estimate_batch_norm(unwrap(self.learn.model), images)
+            self._estimate()
+
+    def after_fit(self) -> None:
+        """Estimate them for weights that they are not of: of a fit that ended early, or of another epoch."""
+        are_others = self.epoch + 1 < self.n_epoch or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
+        if are_others and not hasattr(self.learn, "lr_finder"):
+            self._estimate()
+
+    def _estimate(self) -> None:
+        images = (batch[0] for batch in islice(self.dls.train, self.batches))
+        estimate_batch_norm(unwrap(self.learn.model), images)
 
 
 class BatchNormFreeze(BatchNormFreezeArguments, Callback):

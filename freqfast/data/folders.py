@@ -5,7 +5,9 @@ mixed order.
 """
 
 import io
+import mimetypes
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +17,23 @@ from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
 TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+_KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's
 _PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory
 _PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, else so many per byte of the files
 
 
 def is_tree_image(parts: tuple[str, ...]) -> bool:
     """Whether a path is ``.../train/<class>/<image>``, or the like in a test split."""
-    return len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and parts[-1].lower().endswith(SUFFIXES)
+    return len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and names_image(parts[-2:])
+
+
+def names_image(parts: tuple[str, ...]) -> bool:
+    """Whether a path is named as an image, of whatever kind, and neither it nor a folder of it is hidden.
+
+    An image of a kind that is not read is refused when it is decoded, and not left out.
+    """
+    kind, _ = _KINDS.guess_type("image" + PurePath(parts[-1]).suffix, strict=False)
+    return (kind or "").startswith("image/") and not any(part.startswith(".") for part in parts)
 
 
 def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> ImageData:

@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from freqfast.data.folders import SUFFIXES, TEST_SPLITS
+from freqfast.data.folders import TEST_SPLITS, names_image
 from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
 from freqfast.files import read_file, require_file
 from freqfast.progress import Progress
@@ -117,8 +117,7 @@ class ImageFiles:
         return decode_image(path, str(path), _PIXEL_LIMIT, self._framed)
 
     def _framed(self, image: Image.Image) -> NDArray[np.uint8]:
-        upright: Image.Image = ImageOps.exif_transpose(image)
-        return self._cropped(self._resized(Image.fromarray(rgb_levels(upright))))
+        return self._cropped(self._resized(Image.fromarray(rgb_levels(image))))
 
     def _resized(self, image: Image.Image) -> Image.Image:
         short = min(image.size)
@@ -213,7 +212,7 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
         labels = root / "val_annotations.txt"  # of Tiny-ImageNet
     if labels is None:
         paths = (path for pattern in ("*/*", "*/images/*") for path in root.glob(pattern))  # Tiny-ImageNet: images
-        found = sorted((path, path.relative_to(root).parts[0]) for path in paths if path.suffix.lower() in SUFFIXES)
+        found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))
     else:
         found = _listed(root / "images" if (root / "images").is_dir() else root, labels)
     if not found:
@@ -240,18 +239,20 @@ def _image_set(
 
 def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
     """The images of a list with their classes, sorted."""
-    files = {path.name: path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    files = {path.name: path for path in folder.iterdir() if names_image((path.name,))}
     files |= {path.stem: path for path in files.values()}
-    found = []
-    for number, line in enumerate(read_file(labels, _LIST_BYTES).decode(errors="replace").splitlines(), 1):
+    found: dict[Path, str] = {}
+    for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
         name, *rest = re.split(r"[\s,]+", line.strip())
-        if number == 1 and name not in files:
+        if number == 1 and name not in files and not names_image((name,)):
             continue  # the names of the columns
         if name and (name not in files or not rest):
             raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
+        if name and files[name] in found:
+            raise ValueError(f"{labels}, line {number}: {name!r} stands there twice")
         if name:
-            found.append((files[name], rest[0]))
-    return sorted(found)
+            found[files[name]] = rest[0]
+    return sorted(found.items())
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:

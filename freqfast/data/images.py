@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of a file's content: Pillow runs programs for some others
 
@@ -161,14 +161,15 @@ def mixed_order(labels: np.ndarray) -> np.ndarray:
 
 
 def rgb_levels(image: Image.Image) -> np.ndarray:
-    """An image's levels of red, green and blue, uint8 ``(H, W, 3)``.
+    """An image's levels of red, green and blue, uint8 ``(H, W, 3)``, turned upright as its EXIF data says.
 
     Raises:
         ValueError: If it has more than 8 bits a channel, which Pillow would clip to white.
     """
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"it has more than 8 bits a channel (Pillow's mode {image.mode}); convert it to 8 bits first")
-    return np.asarray(image.convert("RGB"))
+    upright: Image.Image = ImageOps.exif_transpose(image)
+    return np.asarray(upright.convert("RGB"))
 
 
 def decode_image(

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from freqfast.data.image_files import load_tree
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
-from freqfast.data.stored import load_stored, named_place
+from freqfast.data.stored import holds_data_set, load_stored, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress, notebook_progress
@@ -84,6 +84,13 @@ def load_place(place: str | Path | None, progress: Progress | None = None) -> Im
     if isinstance(place, str) and place in data_names():
         return load_data(place, None, progress)
     return load_data("cifar10", place, progress)
+
+
+def is_test_folder(place: str | Path | None) -> bool:
+    """Whether a place is a folder without training images, whose test images `list_images` may find."""
+    if place is None or (isinstance(place, str) and place in data_names()):
+        return False
+    return Path(place).is_dir() and not holds_data_set(place)
 
 
 def _load_registered(name: str, place: Path | None, progress: Progress | None) -> ImageData:

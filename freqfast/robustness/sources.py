@@ -11,8 +11,9 @@ from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
+from freqfast.data.image_files import list_images
 from freqfast.data.images import ImageData, ImageSet
-from freqfast.data.loading import load_place
+from freqfast.data.loading import is_test_folder, load_place
 from freqfast.data.stored import named_place
 from freqfast.progress import Progress
 from freqfast.robustness.archive.layout import Manifest, read_manifest
@@ -151,6 +152,9 @@ def _test_images(manifest: Manifest | None, data: str | Path | None, progress: P
     """The data whose test images a folder may have been made from: what is named, or is here already."""
     if data is None and manifest is not None and manifest.source == "photos":
         return load_place("photos")
+    if data is not None and is_test_folder(data):
+        images, classes = list_images(data)
+        return ImageData(Path(data).resolve().name, classes, train=images, test=images)  # the first is not used
     if data is not None or named_place():
         return load_place(data, progress)
     if (found := cache.recall("cifar10")) is None:

@@ -217,6 +217,8 @@ def load_study(path: str | Path, modules: Collection[str] = ()) -> Study:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} does not exist; name a study file (.toml)")
+    if Path(path).suffix != ".toml":
+        raise ValueError(f"{path} is no study file; its name must end in .toml")
     file = read_record(path, _StudyFile)
     try:
         arms = tuple(_arm(name, table, file, modules) for name, table in file.arms.items())

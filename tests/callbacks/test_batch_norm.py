@@ -1,4 +1,7 @@
+import numpy as np
+import pytest
 import torch
+from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 
 from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
 
@@ -27,6 +30,17 @@ def test_statistics_at_the_end_are_those_of_the_network_in_use(make_learner):
     assert torch.equal(last, norm.running_mean)
     assert not torch.equal(first, last)
     assert learn.model[0][0].draws == 10
+
+
+@pytest.mark.parametrize("ends_early", [True, False])
+def test_statistics_are_those_of_the_weights_that_stay(make_learner, tmp_path, ends_early):
+    best = SaveModelCallback(monitor="train_loss", comp=np.greater, fname="best")  # of the first epoch
+    stop = EarlyStoppingCallback(monitor="train_loss", min_delta=100.0, patience=1)
+    learn = make_learner([BatchNormEstimation(), stop if ends_early else best])
+    learn.path = tmp_path
+    learn.fit(4, 0.05)
+    assert learn.epoch == (1 if ends_early else 3)
+    torch.testing.assert_close(learn.model[0][1].running_mean, mean_over(learn))
 
 
 def test_a_number_of_batches_and_weights_as_without_it(make_learner):

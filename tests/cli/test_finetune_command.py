@@ -65,6 +65,9 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, pla
         (("foreign_net.py:trained", *NORMALISATION, "--recipe", "robst"), "unknown recipe 'robst'; the recipes are"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "epochs=0"), "epochs must be greater than or equal to 1"),
         (("foreign_net.py:trained", *NORMALISATION, "--resize", 36), "need their folder, --data, and a size, --crop"),
+        (("foreign_net.py:trained", *NORMALISATION, "--class-list", "n"), "need their folder, --data, and a size"),
+        (("foreign_net.py:trained", *NORMALISATION, "--set", "model.width=8"), "model.width changes nothing here"),
+        (("foreign_net.py:trained", *NORMALISATION, "--set", 'data="photos"'), "--set data changes nothing here"),
         (("foreign_net.py:trained", *NORMALISATION, "--keep", 1, *QUICK), "keep must lie in [0, 1), got 1"),
     ],
 )

@@ -22,6 +22,7 @@ def net():
 """
 MODEL = ("./net.py:net", "--weights", "net.pth", "--mean", "0,0,0", "--std", "1,1,1", "--precision", "float32")
 FILES = ("--data", "photographs", "--resize", 36, "--crop", 32)
+NAMED = ("--class-list", "names.txt")
 
 
 @pytest.fixture
@@ -57,6 +58,8 @@ def test_test_images_of_one_size_are_enough(accepted, photographs, place):
         assert json.loads(found.out)["images"] == 12
     accepted("corrupt", "photographs", "--corruption", "fog", "--severity", 2, "-o", "arrays")
     assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
+    stored = accepted("evaluate", *MODEL, "--cifar10c", "arrays", "--data", "photographs", *NAMED, "--json")
+    assert json.loads(stored.out)["clean"] == 1
 
 
 def test_a_network_of_more_classes(call, refused, photographs):
@@ -106,6 +109,9 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
         "freqfast: images for torchvision:squeezenet1_1: resize 37 (bilinear), crop 32",
     ]
     assert json.loads(found.out)["clean"] is not None
+    (photographs / "red" / "red-0.png").rename(photographs / "red" / "other.png")
+    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
+    assert "t has nothing of photographs's red/other; name the images that were corrupted" in found.err
     (photographs / "red").rename(photographs / "crimson")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
     assert "photographs and t have different classes" in found.err
@@ -139,15 +145,30 @@ def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
         assert ("over AlexNet's errors on ImageNet-C: mCE 77.61 %, relative mCE 0.00 %" in text) == imagenet
 
 
-def test_the_layout_of_arrays(accepted, photographs, place):
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "arrays")
+def test_the_layout_of_arrays_and_a_sheet(accepted, photographs, place):
+    words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2)
+    accepted(*words, "-o", "arrays", "--show", "sheet.png")
     assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
+    assert Image.open(place / "sheet.png").width > 128
+
+
+@pytest.mark.parametrize("words", [("--resize", 40), ("--labels", "names.txt"), ("--skip-bad",)])
+def test_stored_images_take_no_options_that_they_would_not_use(accepted, refused, photographs, words):
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "arrays")
+    assert f"leave out {words[0]}" in refused("evaluate", *MODEL, "--cifar10c", "arrays", *words)
+    if words[0] != "--resize":
+        accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "t", "--tree")
+        assert f"leave out {words[0]}" in refused("evaluate", *MODEL, "--cifar10c", "t", *words)
+
+
+def test_a_list_of_classes_for_images_that_name_none(accepted, refused, photographs, place):
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "arrays")
+    (place / "arrays" / "manifest.json").unlink()
+    words = ("evaluate", *MODEL, "--cifar10c", "arrays", *NAMED)
+    assert "do not say what their classes are called" in refused(*words)
 
 
 def test_what_does_not_go_together(refused, photographs):
     assert "name it by --data" in refused("evaluate", *MODEL, "--on-the-fly", "--crop", 32)
-    assert "--show draws an image of a set in memory" in refused(
-        "corrupt", "photographs", "--crop", 32, "--show", "sheet.png"
-    )
     (photographs.parent / "names.txt").write_text("red\nred\n")
     assert "write each class once" in refused("evaluate", *MODEL, "--on-the-fly", *FILES, "--class-list", "names.txt")

@@ -88,6 +88,35 @@ def test_a_list_with_an_unknown_image(folder):
         list_images(folder / "b", labels=folder / "list.txt")
 
 
+def test_lists_that_would_lose_or_repeat_an_image(folder):
+    (folder / "list.txt").write_bytes(b"\xef\xbb\xbf1.png x\n3.JPEG y\n")
+    images, _ = list_images(folder / "b", labels=folder / "list.txt")
+    assert len(images) == 2
+    for lines, message in {
+        "l.png x\n3.JPEG y\n": "line 1: 'l.png' is no image in",
+        "1.png x\n1 y\n": "line 2: '1' stands there twice",
+    }.items():
+        (folder / "list.txt").write_text(lines)
+        with pytest.raises(ValueError, match=message):
+            list_images(folder / "b", labels=folder / "list.txt")
+
+
+def test_hidden_files_and_folders_are_none(folder, photos):
+    (folder / ".ipynb_checkpoints").mkdir()
+    for name in ("a/._2.png", ".ipynb_checkpoints/1.png"):
+        photos[0].save(folder / name)
+    assert list_images(folder)[1] == ("a", "b")
+    assert len(list_images(folder)[0]) == 4
+
+
+def test_images_of_a_kind_that_is_not_read_are_not_left_out(folder, photos):
+    photos[0].save(folder / "a" / "5.tif")
+    images, _ = list_images(folder, resize=16, crop=16)
+    assert list(find_corrupt_files(images.images).values()) == [
+        f"{folder}/a/5.tif cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP"
+    ]
+
+
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(FileNotFoundError, match="no images in class folders"):
         list_images(tmp_path)

@@ -231,5 +231,13 @@ def tree_source(
     )
 
 
+def other_names(folder: Path, images: ImageSet, classes: Sequence[str]) -> list[str]:
+    """``<class>/<name>`` of the images in files that a tree has no corrupted ones of, by their names alone."""
+    name, severity = next(_cells(folder))
+    stored, _ = list_images(folder / name / str(severity))
+    names = [f"{classes[label]}/{path.stem}" for label, path in zip(images.labels, images.images.paths, strict=True)]  # type: ignore[attr-defined]
+    return sorted(set(names) - set(_names_of(stored)))
+
+
 def _names_of(images: ImageSet) -> list[str]:
     return [f"{path.parent.name}/{path.stem}" for path in images.images.paths]  # type: ignore[attr-defined]
