@@ -87,7 +87,8 @@ def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress:
         if pixels.shape != first.shape:
             raise ValueError(
                 f"{file.name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {files[0].name} has "
-                f"{first.shape[1]}x{first.shape[0]}; resize the images to one size first"
+                f"{first.shape[1]}x{first.shape[0]}; resize the images to one size first, or name "
+                "the folder of the test images alone where nothing is trained"
             )
         images[row] = pixels
         if progress and (done % 500 == 0 or done == len(files)):
