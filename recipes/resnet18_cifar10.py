@@ -50,15 +50,13 @@ antialiasing_equalization_shaping = _arm(
     spectrum_equalization={},
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 2.0, "shaping": 1.0, "noise": 0.08},
 )
-antialiasing_contrast_shaping = _arm(
-    "every stride with a low-pass before it, contrast equalized, a quarter of each batch with tilt, shaping and noise",
-    antialiasing={},
-    spectrum_equalization={"bins": 1},
-    spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 2.0, "shaping": 1.0, "noise": 0.08},
-)
 modulation_perturbation = _arm(
     "learned gains per filter, a quarter of each batch perturbed",
     spectral_modulation=_MODULATION,
     spectrum_perturbation=_PERTURBATION,
 )
-best = replace(antialiasing_contrast_shaping, description="low-passes, contrast equalized, and perturbation together")
+best = replace(
+    antialiasing_equalization_shaping,
+    description="low-passes, contrast equalized, and perturbation together",
+    callbacks={**antialiasing_equalization_shaping.callbacks, "spectrum_equalization": {"bins": 1}},
+)
