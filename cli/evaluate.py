@@ -215,9 +215,9 @@ def evaluate(
             images, notes = ranks.in_turn(find_images)
             if on_the_fly and collection is not None and images.clean is not None:
                 chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
-            if trained is not None and images.classes is None:
-                raise ValueError("--class-list: these images do not say what their classes are called; leave it out")
-            if trained is not None and images.classes is not None:
+            if trained is not None:
+                if images.classes is None:
+                    raise ValueError("--class-list: these images do not name their classes; leave it out")
                 classifiers = [classifier.among(images.classes, trained) for classifier in classifiers]
             result, *others = evaluate_source(
                 classifiers,

@@ -165,7 +165,7 @@ def test_a_list_of_classes_for_images_that_name_none(accepted, refused, photogra
     accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "arrays")
     (place / "arrays" / "manifest.json").unlink()
     words = ("evaluate", *MODEL, "--cifar10c", "arrays", *NAMED)
-    assert "do not say what their classes are called" in refused(*words)
+    assert "these images do not name their classes" in refused(*words)
 
 
 def test_what_does_not_go_together(refused, photographs):
