@@ -51,9 +51,12 @@ antialiasing_equalization_shaping = _arm(
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 2.0, "shaping": 1.0, "noise": 0.08},
 )
 modulation_perturbation = _arm(
-    "learned gains per filter, a quarter of each batch perturbed", **modulation.callbacks | perturbation.callbacks
+    "learned gains per filter, a quarter of each batch perturbed",
+    spectral_modulation=_MODULATION,
+    spectrum_perturbation=_PERTURBATION,
 )
-best = _arm(
-    "low-passes, contrast equalized, and perturbation together",
-    **antialiasing_equalization_shaping.callbacks | {"spectrum_equalization": {"bins": 1}},
+best = replace(
+    antialiasing_equalization_shaping,
+    description="low-passes, contrast equalized, and perturbation together",
+    callbacks={**antialiasing_equalization_shaping.callbacks, "spectrum_equalization": {"bins": 1}},
 )
