@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from freqfast.cli.files import save_figure, write
 from freqfast.cli.output import CleanTable, accuracy_text, console, percent, say
-from rich.text import Text
 
 if TYPE_CHECKING:
     from freqfast.robustness import Comparison, CorruptionResult
 
-_MEANS = ("mean15", "mean7", "mean19", "mean_bar", "mean_bar_imagenet")
 _LABELS = {
     "mean_bar": "mean over CIFAR-10-C-bar",
     "mean_bar_imagenet": "mean over ImageNet-C-bar",
     "corrupted": "mean over all that both have",
 }
 _WIDE = 70  # columns: five severities and their mean
-# The colour map cividis at 0, 25, 50, 75 and 100 %: it looks alike with and without red-green vision, and its
-# lightness grows evenly.
-_CIVIDIS = ((0, 34, 78), (61, 77, 107), (125, 124, 120), (188, 174, 108), (254, 232, 56))
 
 
 def present(
@@ -128,11 +123,11 @@ def _asked(result: "CorruptionResult", chosen: Sequence[str] | None) -> Sequence
 
 def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]:
     """Means with their intervals, a line each."""
-    from freqfast.corruptions import MEANS
+    from freqfast.corruptions import HEADLINES, MEANS
     from freqfast.robustness import CLEAN
 
     clean = result.outcomes.get(CLEAN)
-    means = [name for name in _MEANS if result.is_full(MEANS[name]) or set(MEANS[name]) <= set(asked)]
+    means = [name for name in HEADLINES if result.is_full(MEANS[name]) or set(MEANS[name]) <= set(asked)]
     lines = [f"clean: {accuracy_text(result.clean, clean.interval if clean else None)}"]
     for name in means:
         told = accuracy_text(result.mean(MEANS[name]), result.interval(MEANS[name]))
@@ -179,11 +174,7 @@ def _points(interval: tuple[float, float] | None) -> str:
 
 
 def corruption_table(accuracy: Mapping[str, Mapping[int, float]]) -> CleanTable:
-    """Accuracy in percent, corruptions by severities, with each row's mean.
-
-    On a narrow terminal the means stand alone. Where the terminal has colours, cells are shaded from dark (0 %) to
-    light (100 %); the numbers alone say all.
-    """
+    """Accuracy in percent, corruptions by severities, with each row's mean; on a narrow terminal the means alone."""
     table = CleanTable("accuracy under corruption, percent")
     table.add_column("corruption")
     severities = sorted({severity for by in accuracy.values() for severity in by}) if console.width >= _WIDE else []
@@ -192,20 +183,5 @@ def corruption_table(accuracy: Mapping[str, Mapping[int, float]]) -> CleanTable:
     table.add_column("mean", justify="right")
     for name, by in accuracy.items():
         mean = sum(by.values()) / len(by)
-        table.add_row(name, *(_heat(by.get(severity)) for severity in severities), _heat(mean))
+        table.add_row(name, *(percent(by.get(severity)) for severity in severities), percent(mean))
     return table
-
-
-def _heat(fraction: float | None) -> Text:
-    """A percentage on the colour of its size, in the one of black and white that has more contrast to it."""
-    if fraction is None:
-        return Text(percent(None))
-    place = min(max(fraction, 0.0), 1.0) * (len(_CIVIDIS) - 1)
-    start = min(int(place), len(_CIVIDIS) - 2)
-    low, high = _CIVIDIS[start], _CIVIDIS[start + 1]
-    red, green, blue = (round(a + (b - a) * (place - start)) for a, b in zip(low, high, strict=True))
-    weighted = zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
-    luminance = sum(weight * (value / 255) ** 2.2 for weight, value in weighted)
-    # Written out, since a terminal's own "white" is a light grey.
-    ink = "rgb(255,255,255)" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "rgb(0,0,0)"
-    return Text(percent(fraction), style=f"{ink} on rgb({red},{green},{blue})")

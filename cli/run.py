@@ -117,7 +117,7 @@ def run(
 
             try_model(chosen.model, chosen.model_options)
 
-        from freqfast.corruptions import unavailable
+        from freqfast.corruptions import CORRUPTIONS, runnable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy
 
@@ -139,8 +139,8 @@ def run(
     if finished:
         say(f"{out} is finished already")
     console.print(run_table(RunDirectory(out)))
-    for reason in unavailable().values():
-        say(f"not measured: {reason}")
+    for note in runnable(CORRUPTIONS)[1]:
+        say(note)
     say(f"run directory: {out}")
     _print_next(out)
 

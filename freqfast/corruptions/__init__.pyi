@@ -4,6 +4,7 @@ from .registry import C_BAR as C_BAR
 from .registry import CORRUPTIONS as CORRUPTIONS
 from .registry import EXTRA as EXTRA
 from .registry import FAMILIES as FAMILIES
+from .registry import HEADLINES as HEADLINES
 from .registry import IMAGENET_C_BAR as IMAGENET_C_BAR
 from .registry import MAIN as MAIN
 from .registry import MEANS as MEANS
@@ -14,7 +15,6 @@ from .registry import available as available
 from .registry import find_set as find_set
 from .registry import plugin_corruptions as plugin_corruptions
 from .registry import runnable as runnable
-from .registry import unavailable as unavailable
 from .streams import BatchRandom as BatchRandom
 from .tables import TABLES as TABLES
 from .tables import find_table as find_table

@@ -115,6 +115,9 @@ MEANS: dict[str, tuple[str, ...]] = {
 }
 """What each mean is over, by its name: a family's is over its main ones."""
 
+HEADLINES = tuple(name for name in MEANS if name not in FAMILIES)
+"""The means over a benchmark or a part of it that cuts across the families, in the order in which they are told."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
@@ -128,42 +131,28 @@ def plugin_corruptions() -> tuple[str, ...]:
     return tuple(name for name in find_plugins("corruptions") if name not in _MODULES)
 
 
-def unavailable(frost_dir: str | Path | None = None) -> dict[str, str]:
-    """The built-in corruptions that cannot run here, each with a one-line reason and the way out.
+def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
+    """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out.
 
     Only ``frost`` can be missing: its photographs are not ours to ship.
 
     Args:
+        names: Corruptions.
         frost_dir: Folder of the photographs; by default those of an installed package. It is a FileNotFoundError if a
             folder that is named lacks them.
 
     Examples:
-        >>> set(unavailable()) <= {"frost"}
-        True
+        >>> runnable(["snow", "fog"])
+        (('snow', 'fog'), [])
     """
     try:
         find_photographs(frost_dir)
     except FileNotFoundError as error:
         if frost_dir is not None:
             raise
-        return {"frost": str(error)}
-    return {}
-
-
-def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
-    """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out.
-
-    Args:
-        names: Corruptions.
-        frost_dir: See `unavailable`.
-
-    Examples:
-        >>> runnable(["snow", "fog"])
-        (('snow', 'fog'), [])
-    """
-    reasons = unavailable(frost_dir)
-    notes = [f"{name} is left out: {reasons[name]}" for name in names if name in reasons]
-    return tuple(name for name in names if name not in reasons), notes
+        others = tuple(name for name in names if name != "frost")
+        return others, [f"frost is left out: {error}"] * ("frost" in names)
+    return tuple(names), []
 
 
 def available() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pooch
+import platformdirs
 
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.members import files_under
@@ -32,7 +32,7 @@ class _Header:
 
 def folder() -> Path:
     """The cache: FREQFAST_CACHE, or the user's cache folder."""
-    return of_user(os.environ.get("FREQFAST_CACHE") or pooch.os_cache("freqfast"))
+    return of_user(os.environ.get("FREQFAST_CACHE") or platformdirs.user_cache_dir("freqfast"))
 
 
 def fingerprint(source: Path) -> str:

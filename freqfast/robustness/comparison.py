@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from freqfast.corruptions import MAIN, MEANS, SEVERITIES
+from freqfast.corruptions import HEADLINES, MAIN, MEANS, SEVERITIES
 from freqfast.records import as_html
 from freqfast.robustness.cells import CLEAN, Key, by_name, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.result import CorruptionResult
-
-_MEANS = ("mean15", "mean7", "mean19", "mean_bar")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Comparison:
     Attributes:
         baseline: What the baseline is called.
         cells: The cells that both have, `CLEAN` among them unless its images were not the same.
-        differences: Of what both were measured on in full: ``clean``, ``mean15``, ``mean7``, ``mean19``, ``mean_bar``;
+        differences: Of what both were measured on in full: ``clean`` and the means of `HEADLINES`;
             and ``corrupted``, over all cells of corrupted images that both have, where these are not those of one mean.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
@@ -89,13 +87,10 @@ class Comparison:
         """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""
         cells = {key: asdict(cell) for key, cell in self.cells.items()}
         clean = cells.pop(CLEAN, None)
-        mean15 = self.differences.get("mean15")
         values: dict[str, Any] = {
             "baseline": self.baseline,
             "mce": self.mce,
             "relative_mce": self.relative_mce,
-            "mean15_difference": mean15 and mean15.value,
-            "mean15_interval": mean15 and mean15.interval,
             "differences": {
                 name: {"difference": found.value, "interval": found.interval}
                 for name, found in self.differences.items()
@@ -162,7 +157,7 @@ def paired_differences(result: CorruptionResult, baseline: CorruptionResult) -> 
     same = _same_cells(result, baseline)
     corrupted = [key for key in same if key != CLEAN]
     means: dict[str, list[Key]] = {"clean": [CLEAN]}
-    means |= {name: list(product(MEANS[name], SEVERITIES)) for name in _MEANS}
+    means |= {name: list(product(MEANS[name], SEVERITIES)) for name in HEADLINES}
     means = {name: keys for name, keys in means.items() if set(keys) <= set(same)}
     if not any(set(keys) == set(corrupted) for keys in means.values()):
         means["corrupted"] = corrupted

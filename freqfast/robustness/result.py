@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, GetPydanticSchema, PlainSerializer
 
 from freqfast import __version__
-from freqfast.corruptions import C_BAR, CORRUPTIONS, FAMILIES, MAIN, MEANS, SEVERITIES
+from freqfast.corruptions import C_BAR, CORRUPTIONS, FAMILIES, HEADLINES, MAIN, MEANS, SEVERITIES
 from freqfast.files import write_text
 from freqfast.records import as_html, read_record, record_to_json
 from freqfast.robustness.cells import CLEAN, Key, by_name, check_key, key_text
@@ -77,7 +77,7 @@ class CorruptionResult:
         """Accuracy on clean images and over corruptions as far as they were measured, with their intervals."""
         if (clean := self.outcomes.get(CLEAN)) is not None:
             yield "clean", clean.accuracy, clean.interval
-        means = {name: self.mean(MEANS[name]) for name in ("mean15", "mean7", "mean19", "mean_bar")}
+        means = {name: self.mean(MEANS[name]) for name in HEADLINES}
         for name, value in means.items():
             if value is not None:
                 yield name, value, self.interval(MEANS[name])

@@ -101,7 +101,7 @@ def run_study(
     import torch
 
     from freqfast.compute.precision import resolve_device
-    from freqfast.corruptions import unavailable
+    from freqfast.corruptions import CORRUPTIONS, runnable
     from freqfast.training import build_callbacks  # brings fastai, which a look at results does without
 
     folder = StudyFolder(Path(out).absolute())
@@ -121,8 +121,8 @@ def run_study(
         return errors
     if device is not None and slurm is None:
         resolve_device(device)
-    for reason in unavailable().values():
-        warnings.warn(f"no run will have a mean15: {reason}", stacklevel=2)
+    for note in runnable(CORRUPTIONS)[1]:
+        warnings.warn(f"no run will have a mean15: {note}", stacklevel=2)
     _check_arms(todo, stopping(progress or notebook_progress(), stop))
     account = Account(todo, progress, ended, stop)
     executor: InlineExecutor | SubmititExecutor

@@ -71,7 +71,7 @@ def test_a_baseline_is_a_model_or_its_results(call, checkpoint, rival, full):
     for other in (later, merged):
         assert other["comparison"].pop("baseline") == "theirs.json"
         assert other | {"provenance": None} == together | {"provenance": None}
-    assert comparison["mean15_difference"] == pytest.approx(together["mean15"] - theirs["mean15"])
+    assert comparison["differences"]["mean15"]["difference"] == pytest.approx(together["mean15"] - theirs["mean15"])
     assert comparison["relative_mce"] is None  # no clean images are at hand
 
 

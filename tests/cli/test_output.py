@@ -5,11 +5,9 @@ import json
 import sys
 import unicodedata
 
-import numpy as np
 import pytest
 from freqfast.cli import evaluation_report, output
 from rich.console import Console
-from rich.style import Style
 
 from freqfast.runs.recipe import Recipe
 
@@ -90,20 +88,3 @@ def test_corruption_table(monkeypatch):
     monkeypatch.setattr(output.console, "width", 40)  # the means stand alone
     assert ["fog", "37.50"] in drawn(evaluation_report.corruption_table(accuracy))
     assert drawn(evaluation_report.corruption_table({}))
-
-
-def test_shaded_cells_are_legible():
-    """By WCAG's contrast ratio, written out here; 4.5 is its demand."""
-
-    def luminance(colour):
-        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.array(colour) / 255]
-        return np.dot((0.2126, 0.7152, 0.0722), linear) + 0.05
-
-    lightness = []
-    for percentage in range(101):
-        (cell,) = evaluation_report.corruption_table({"fog": {1: percentage / 100}}).columns[1].cells
-        style = Style.parse(str(cell.style))
-        ink, ground = (luminance(colour.get_truecolor()) for colour in (style.color, style.bgcolor))
-        assert max(ink, ground) / min(ink, ground) > 4.5
-        lightness.append(ground)
-    assert lightness == sorted(lightness)

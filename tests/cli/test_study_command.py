@@ -33,7 +33,7 @@ def file(place):
 def _here(monkeypatch, quick):
     """Runs in this process, as where submitit is not installed."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
-    monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
+    monkeypatch.setattr("freqfast.corruptions.runnable", lambda names: (names, []))
 
 
 def test_from_the_words_to_the_table(call, accepted, file, tree, place):

@@ -32,7 +32,7 @@ def write(tmp_path):
 def here(monkeypatch, two_corruptions):  # noqa: F811
     """Runs in this process, as if submitit were not installed, and measures two corruptions only."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
-    monkeypatch.setattr("freqfast.corruptions.unavailable", dict)
+    monkeypatch.setattr("freqfast.corruptions.runnable", lambda names: (names, []))
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_directory_of_another_recipe_is_left_alone(write, tree, tmp_path, here):
 
 
 def test_missing_corruptions_are_a_warning_and_a_note(write, tree, tmp_path, here, monkeypatch):
-    monkeypatch.setattr("freqfast.corruptions.unavailable", lambda: {"frost": "no photographs; get them"})
+    monkeypatch.setattr("freqfast.corruptions.runnable", lambda names: (names, ["no photographs; get them"]))
     study, out = load_study(write(ONE_SEED)), tmp_path / "out"
     with pytest.warns(UserWarning, match="no run will have a mean15: no photographs; get them"):
         run_study(study, out, arms=["low"], data_path=tree)
