@@ -116,8 +116,8 @@ def estimate(sample: Sample, pooled: Deviation | None = None) -> Estimate | None
     """Mean over seeds with its 95 % interval.
 
     The interval adds two parts as independent ones. The *seeds'* is Student's, of the pooled deviation, or of the
-    sample's own where that is larger: a deviation of two or three seeds that is below the pooled one is luck. The
-    *images'* is that of a crossed design, in which every network sees the same images: the variance of the images'
+    sample's own with its few degrees of freedom where that is larger: a deviation of two or three seeds that is below
+    the pooled one is luck, but some arms do deviate more than others. The *images'* is that of a crossed design, in which every network sees the same images: the variance of the images'
     means over the seeds, less what chance between networks adds to it. It is counted if all seeds have `groups`.
 
     Args:
@@ -134,26 +134,19 @@ def estimate(sample: Sample, pooled: Deviation | None = None) -> Estimate | None
         >>> round(estimate(Sample({0: 0.84, 1: 0.86, 2: 0.85}), Deviation(0.01, freedom=15)).half_width, 3)
         0.012
     """
-    values = np.array(list(sample.values.values()), dtype=np.float64)
-    n = len(values)
-    if n < 2:
-        return Estimate(float(values[0]), None, 1) if n else None
-    own = Deviation(float(values.std(ddof=1)), n - 1)
-    deviation = max(own.value, pooled.value if pooled else 0)
-    half = _quantile((pooled or own).freedom) * deviation / math.sqrt(n)
-    images = _images_half_width([sample.groups.get(seed, ()) for seed in sample.values])
-    return Estimate(float(values.mean()), math.hypot(half, images or 0), n, images is not None)
+    return _estimate(sample, [sample], pooled)
 
 
 def paired_difference(sample: Sample, baseline: Sample, pooled: Deviation | None = None) -> Estimate | None:
     """Mean difference to a baseline over the seeds that both have, with its interval; see `estimate`.
 
-    Pairing takes out what a seed does to both; seeds of one side only do not count.
+    The seeds' part is Welch's, of the deviations that `estimate` has for the two; the images' is of the differences
+    image by image, which takes out how hard each image is.
 
     Args:
         sample: A measure by seed.
         baseline: The same of the baseline.
-        pooled: The deviation of the measure, pooled over arms; a difference has the square root of two times as much.
+        pooled: The deviation of the measure, pooled over arms; by default each has its own.
 
     Returns:
         None if they have no seed in common.
@@ -162,8 +155,30 @@ def paired_difference(sample: Sample, baseline: Sample, pooled: Deviation | None
         >>> paired_difference(Sample({0: 0.75, 1: 0.5}), Sample({0: 0.5, 2: 0.1}))
         Estimate(mean=0.25, half_width=None, n=1, counts_images=False)
     """
-    of_differences = pooled and Deviation(math.sqrt(2) * pooled.value, pooled.freedom)
-    return estimate(sample - baseline, of_differences)
+    return _estimate(sample - baseline, [sample, baseline], pooled)
+
+
+def _estimate(measure: Sample, terms: Sequence[Sample], pooled: Deviation | None) -> Estimate | None:
+    """The mean of a measure that is a term, or the difference of two, which deviate independently of each other."""
+    values = list(measure.values.values())
+    n, mean = len(values), math.fsum(values) / max(1, len(values))
+    if n < 2:
+        return Estimate(mean, None, 1) if n else None
+    variances: dict[Deviation, float] = {}  # of the mean; what two terms take from the same deviation adds up
+    for term in terms:
+        found = filter(None, (pooled_deviation([term]), pooled))
+        deviation = max(found, key=lambda one: one.value)
+        variances[deviation] = variances.get(deviation, 0.0) + deviation.value**2 / n
+    images = _images_half_width([measure.groups.get(seed, ()) for seed in measure.values])
+    return Estimate(mean, math.hypot(_seeds_half_width(variances), images or 0), n, images is not None)
+
+
+def _seeds_half_width(variances: Mapping[Deviation, float]) -> float:
+    """Half of the 95 % interval of a mean with these parts of its variance, by Welch and Satterthwaite."""
+    if not (variance := sum(variances.values())):
+        return 0.0
+    freedom = variance**2 / sum(part**2 / deviation.freedom for deviation, part in variances.items())
+    return _quantile(freedom) * math.sqrt(variance)
 
 
 def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
@@ -179,5 +194,5 @@ def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
     return _quantile(size - 1) * math.sqrt(variance)
 
 
-def _quantile(freedom: int) -> float:
+def _quantile(freedom: float) -> float:
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

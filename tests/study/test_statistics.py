@@ -25,7 +25,7 @@ def test_without_other_arms_intervals_are_scipys(ours, seed):
     theirs = np.random.default_rng(seed).random(len(ours))
     for found, test in (
         (estimate(sample(ours)), stats.ttest_1samp(ours, 0)),
-        (paired_difference(sample(ours), sample(theirs)), stats.ttest_rel(ours, theirs)),
+        (paired_difference(sample(ours), sample(theirs)), stats.ttest_ind(ours, theirs, equal_var=False)),
     ):
         if found.half_width > 1e-9:
             low, high = test.confidence_interval(0.95)
@@ -39,15 +39,24 @@ def test_pooled_deviation_by_hand():
     assert pooled_deviation(arms[2:]) is None
 
 
-@pytest.mark.parametrize(("own", "counted"), [(0.001, 0.02), (0.05, 0.05)])
-def test_a_deviation_below_the_pooled_one_is_not_believed(own, counted):
+# A table's t: of the pooled deviation's 15 degrees of freedom, and of the arm's own two.
+@pytest.mark.parametrize(("own", "half"), [(0.001, 2.13145 * 0.02), (0.05, 4.30265 * 0.05)])
+def test_a_deviation_below_the_pooled_one_is_not_believed(own, half):
     found = estimate(sample([0.8 - own, 0.8, 0.8 + own]), Deviation(0.02, freedom=15))
-    assert found.half_width == pytest.approx(2.13145 * counted / np.sqrt(3), rel=1e-5)  # a table's t, 15 degrees
+    assert found.half_width == pytest.approx(half / np.sqrt(3), rel=1e-5)
 
 
 def test_a_difference_deviates_by_the_root_of_two_as_much():
-    found = paired_difference(sample([0.5, 0.6, 0.7]), sample([0.4, 0.5, 0.6]), Deviation(0.02, freedom=15))
-    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.13145 * 0.02 * np.sqrt(2 / 3)), rel=1e-5)
+    pooled = Deviation(0.2, freedom=15)
+    found = paired_difference(sample([0.5, 0.6, 0.7]), sample([0.4, 0.5, 0.6]), pooled)
+    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.13145 * 0.2 * np.sqrt(2 / 3)), rel=1e-5)
+
+
+def test_a_baseline_that_deviates_more_has_its_own_deviation():
+    """By hand: a variance of 0.01 with two degrees of freedom, and one of 0.0004 with 15."""
+    found = paired_difference(sample([0.5, 0.5, 0.5]), sample([0.4, 0.5, 0.6]), Deviation(0.02, freedom=15))
+    freedom = (0.01 + 0.0004) ** 2 / (0.01**2 / 2 + 0.0004**2 / 15)
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(0.0104 / 3))
 
 
 def test_only_common_seeds_count():
