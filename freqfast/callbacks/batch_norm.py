@@ -1,9 +1,11 @@
 """BatchNorm's running statistics: kept in training, or estimated anew at its end."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from freqfast.callbacks.arguments import BatchNormEstimationArguments, BatchNormFreezeArguments
@@ -44,8 +46,12 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
             self._estimate()
 
     def _estimate(self) -> None:
-        images = (batch[0] for batch in islice(self.dls.train, self.batches))
-        estimate_batch_norm(unwrap(self.learn.model), images)
+        inputs = (self._inputs(batch) for batch in islice(self.dls.train, self.batches))
+        estimate_batch_norm(unwrap(self.learn.model), inputs)
+
+    def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the model takes of a batch, by fastai's rule."""
+        return tuple(batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))])
 
 
 class BatchNormFreeze(BatchNormFreezeArguments, Callback):

@@ -13,9 +13,10 @@ from freqfast.spectral.modulation import SpectralConv2d
 class SpectralDecay(SpectralDecayArguments, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
 
-    The soft form of `FrequencyProportion`: weight decay, of twice the strength, of these frequencies alone. That
-    networks with smooth first filters are more robust was seen by Wang et al. (2020, arXiv:1905.13545); this penalty is
-    ours. The loss that is shown is without it, and nothing stays in the network.
+    The soft form of `FrequencyProportion`: an L2 penalty on these frequencies alone, as `weight_decay` of twice the
+    strength is in `torch.optim.SGD`. That networks with smooth first filters are more robust was seen by Wang et al.
+    (2020, arXiv:1905.13545); this penalty is ours. The loss that is shown is without it, and nothing stays in the
+    network.
 
     Args:
         strength: Factor of the energy; 0 for none.

@@ -48,7 +48,8 @@ class AmplitudePhaseRecombination(_Recombination):
     Args:
         pair: Recombine images with others of their batch.
         single: Recombine images with copies of themselves, before the pair form.
-        share: Share of each batch that is recombined in pairs, in (0, 1].
+        share: Share of each batch that is recombined in pairs, in (0, 1]. The pairs are drawn among these images, so that
+            one of them in the mean stays as it is: in small batches that is much, and all of a batch where it is one.
         clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
@@ -84,7 +85,8 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
         single: Mix images with copies of themselves, before the pair form.
         plus: HybridAugment++.
         sigma: Standard deviation of the blur, in pixels; for two numbers drawn uniformly between them for each image.
-        share: Share of each batch that is mixed in pairs, and of their low parts that are recombined, in (0, 1].
+        share: Share of each batch that is mixed in pairs, and of their low parts that are recombined, in (0, 1]; see
+            `AmplitudePhaseRecombination` on small batches.
         clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 

@@ -24,10 +24,13 @@ class ViewsCallback(PixelCallback):
         ValueError: As `PixelCallback`; in fit, also if another callback of the Learner adds views.
     """
 
-    # After MixUp and CutMix (0), before GradientAccumulation scales the loss, and before what changes single samples.
-    order = GradientAccumulation.order - 1
     views = 1
     _views: Sequence[Tensor] = ()
+
+    @property
+    def order(self) -> int:  # type: ignore[override]
+        """After MixUp and CutMix (0), before what changes single samples, adds to the loss, or scales it."""
+        return GradientAccumulation.order - (2 if self.views else 1)
 
     @property
     def passes_per_image(self) -> int:  # type: ignore[override]

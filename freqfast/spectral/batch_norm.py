@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> nn.Module:
     """Replace the running statistics of a model's BatchNorm layers by their plain means over batches, in place.
 
     Unlike in `torch.optim.swa_utils.update_bn`, all layers but BatchNorm run as in eval mode: modulation without noise,
@@ -16,34 +16,40 @@ def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> nn.Modul
 
     Args:
         model: Any model; its mode, momenta and parameters stay.
-        batches: Images ``(N, C, H, W)`` as the model takes them, on its device; each counts alike.
+        batches: Images ``(N, C, H, W)`` as the model takes them, on its device, or its inputs as a tuple; each batch
+            counts alike.
 
     Returns:
         The same model.
 
     Raises:
-        ValueError: If there are no batches.
+        ValueError: If there are no batches. Whatever fails, the model is as it was.
 
     Examples:
         >>> norm, images = nn.BatchNorm2d(1), torch.tensor([1.0, 5.0]).view(2, 1, 1, 1)
         >>> estimate_batch_norm(norm, [images]).running_mean
         tensor([3.])
     """
-    images = iter(batches)
-    if (first := next(images, None)) is None:
+    inputs = (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
+    if (first := next(inputs, None)) is None:
         raise ValueError("batches is empty, so BatchNorm's statistics cannot be estimated; pass at least one")
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     modes = [(module, module.training) for module in model.modules()]
     momenta = [norm.momentum for norm in norms]
+    statistics = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
         norm.train()
     try:
-        model(first)
-        for batch in images:
-            model(batch)
+        model(*first)
+        for batch in inputs:
+            model(*batch)
+    except BaseException:
+        for norm, buffers in zip(norms, statistics, strict=True):
+            norm.load_state_dict(buffers, strict=False)
+        raise
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

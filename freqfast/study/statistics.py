@@ -117,8 +117,9 @@ def estimate(sample: Sample, pooled: Deviation | None = None) -> Estimate | None
 
     The interval adds two parts as independent ones. The *seeds'* is Student's, of the pooled deviation, or of the
     sample's own with its few degrees of freedom where that is larger: a deviation of two or three seeds that is below
-    the pooled one is luck, but some arms do deviate more than others. The *images'* is that of a crossed design, in which every network sees the same images: the variance of the images'
-    means over the seeds, less what chance between networks adds to it. It is counted if all seeds have `groups`.
+    the pooled one is luck, but some arms do deviate more than others. The *images'* is that of a crossed design, in
+    which every network sees the same images: the variance of the images' means over the seeds, less what chance between
+    networks adds to it. It is counted if all seeds have `groups`.
 
     Args:
         sample: The measure by seed.

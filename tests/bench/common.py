@@ -156,7 +156,7 @@ def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, 
 
 
 def ratio(values: np.ndarray, baseline: np.ndarray, digits: int = 3) -> str:
-    """Median over the rounds of the ratio, with its 95 % bootstrap interval."""
+    """Median over the rounds of the ratio, with a bootstrap interval, nominally of 95 %: of few rounds, their range."""
     ratios = values / baseline
     draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))

@@ -1,7 +1,12 @@
+from operator import attrgetter
+
 import numpy as np
 import pytest
 import torch
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import IndexSplitter
+from fastai.vision.data import ImageBlock
 
 from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
 
@@ -30,6 +35,19 @@ def test_statistics_at_the_end_are_those_of_the_network_in_use(make_learner):
     assert torch.equal(last, norm.running_mean)
     assert not torch.equal(first, last)
     assert learn.model[0][0].draws == 10
+
+
+def test_models_of_several_inputs(make_learner, make_model, items):
+    class Two(torch.nn.Sequential):
+        def forward(self, images, others):
+            return super().forward(images + others)
+
+    image, label = attrgetter("image"), attrgetter("label")
+    blocks, getters = (ImageBlock, ImageBlock, CategoryBlock), [image, image, label]
+    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(16))).dataloaders(items, bs=16)
+    learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
+    learn.fit(1, 0.05)
+    assert learn.model[0][1].num_batches_tracked == 5
 
 
 @pytest.mark.parametrize("ends_early", [True, False])

@@ -9,9 +9,10 @@ from fastai.callback.training import GradientAccumulation
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from freqfast.callbacks import AugMix, FourierBasisAugmentation, HybridAugment
+from freqfast.callbacks import AugMix, FourierBasisAugmentation, HybridAugment, SpectralDecay
 from freqfast.callbacks.references import jensen_shannon
 from freqfast.callbacks.views import ViewsCallback
+from freqfast.spectral.decay import energy_outside
 
 
 class Darker(ViewsCallback):
@@ -25,11 +26,21 @@ class Darker(ViewsCallback):
         return pixels / 2
 
 
+class Identity(ViewsCallback):
+    """A view that is the batch."""
+
+    def __init__(self):
+        super().__init__(share=1.0)
+
+    def change(self, pixels):
+        return pixels
+
+
 class Steps(Callback):
     """Keeps what each training batch brings: input, all predictions, targets, the loss and what is descended on."""
 
     run_valid = False
-    order = ViewsCallback.order + 0.5
+    order = GradientAccumulation.order - 0.5
 
     def __init__(self):
         self.kept = []
@@ -97,6 +108,25 @@ def test_gradient_accumulation_scales_all_of_it(make_learner):
     kept = steps_of(make_learner(), Darker(), GradientAccumulation(32), Callback(before_backward=before_backward))
     for (*_, descended), scaled in zip(kept, seen, strict=True):
         assert scaled == pytest.approx(float(descended) / 2)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_penalty_beside_them_counts_in_full(turned, make_learner):
+    def with_decay(strength):
+        learn = make_learner()
+        cbs = [SpectralDecay(strength), Darker()]
+        return float(steps_of(learn, *(cbs[::-1] if turned else cbs))[0][-1])
+
+    penalty = 10 * float(energy_outside(make_learner().model[0][0].weight.detach(), "low"))
+    assert with_decay(10.0) - with_decay(0.0) == pytest.approx(penalty, rel=1e-4)
+
+
+def test_a_callback_without_views_changes_each_view_by_itself(make_learner):
+    noise = Darker(views=0)
+    noise.change = torch.rand_like
+    for cbs in ([noise, Identity()], [Identity(), noise]):
+        batch, view = steps_of(make_learner(), *cbs)[0][0].chunk(2)
+        assert not torch.equal(batch, view)
 
 
 def test_mixup_mixes_first_and_keeps_its_loss(make_learner):
