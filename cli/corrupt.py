@@ -138,7 +138,7 @@ def corrupt(
                     seed,
                     classes=classes,
                     limit=None if in_files else limit,
-                    share=lambda act, jobs: ranks.map(act, ranks.share(jobs)),  # of the files that the first one lacks
+                    share=lambda act, jobs: ranks.map(act, ranks.broadcast(jobs)),  # what the first one lacks
                     **options,
                 )
                 for file, fault in done.damaged.items():

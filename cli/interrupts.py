@@ -89,9 +89,7 @@ def _handlers(second: Any) -> Iterator[Stop]:
         for each in caught:
             signal.signal(each, second)
 
-    handlers: dict[int, Any] = dict.fromkeys(caught, note)
-    if hasattr(signal, "SIGHUP"):  # not on Windows
-        handlers[signal.SIGHUP] = signal.SIG_IGN
+    handlers: dict[int, Any] = {**dict.fromkeys(caught, note), signal.SIGHUP: signal.SIG_IGN}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield lambda: came

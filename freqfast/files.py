@@ -1,6 +1,7 @@
 """Writing files and folders whole or not at all, reading regular files only, and locking a folder for one process."""
 
 import errno
+import fcntl
 import glob
 import os
 import shutil
@@ -9,11 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def of_user(path: str | Path) -> Path:
@@ -49,16 +45,9 @@ def require_file(path: str | Path) -> None:
 def read_file(path: str | Path, max_bytes: int) -> bytes:
     """The content of a regular file, see `require_file`; a ValueError if it is larger than so many bytes."""
     require_file(path)
-    # Non-blocking: a pipe that took the file's place meanwhile is opened at once, and then refused.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{path} is no regular file")
-        if found.st_size > max_bytes:
-            raise ValueError(
-                f"{path} has {found.st_size:,} bytes, more than the {max_bytes:,} that are read of such a file"
-            )
-        return file.read(found.st_size)
+    if (size := os.path.getsize(path)) > max_bytes:
+        raise ValueError(f"{path} has {size:,} bytes, more than the {max_bytes:,} that are read of such a file")
+    return Path(path).read_bytes()
 
 
 @contextmanager
@@ -155,7 +144,7 @@ def _set_usual_mode(path: str | Path) -> None:
 
 def _flush(path: str | Path) -> None:
     """Flush a file or folder to the disk; network file systems report only here that it, or a quota, is full."""
-    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)  # Windows flushes what is writable
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
@@ -183,9 +172,6 @@ def lock_folder(path: str | Path) -> Iterator[bool]:
     Raises:
         BlockingIOError: If it is locked already.
     """
-    if fcntl is None:
-        yield False
-        return
     handle = os.open(path, os.O_RDONLY)
     try:
         try:

@@ -95,10 +95,10 @@ def record_from(values: Any, kind: type[T], where: str = "", *, ignore_unknown: 
         raise ValueError(f"{before}{error}") from None
 
 
-def record_from_json(text: str | bytes, kind: type[T], where: str = "", *, ignore_unknown: bool = False) -> T:
+def record_from_json(text: str | bytes, kind: type[T]) -> T:
     """A record from JSON text, such as the header of another file; see `record_from`."""
     content = text.encode() if isinstance(text, str) else text
-    return record_from(_from_json(content, where or "the text"), kind, where, ignore_unknown=ignore_unknown)
+    return record_from(_from_json(content, "the text"), kind)
 
 
 def record_to_json(record: Any) -> str:

@@ -48,8 +48,8 @@ class AmplitudePhaseRecombination(_Recombination):
     Args:
         pair: Recombine images with others of their batch.
         single: Recombine images with copies of themselves, before the pair form.
-        share: Share of each batch that is recombined in pairs, in (0, 1]. The pairs are drawn among these images, so that
-            one of them in the mean stays as it is: in small batches that is much, and all of a batch where it is one.
+        share: Share of each batch that is recombined in pairs, in (0, 1]. The others are drawn from these images, so
+            that one of them in the mean is its own other and stays as it is; in small batches that is much of them.
         clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 

@@ -74,7 +74,7 @@ class Ranks:
             )
         return torch.device("cuda", self.local_rank)
 
-    def share(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What the first rank gives."""
         if self.count == 1:
             return value
@@ -131,7 +131,7 @@ class Ranks:
 
     def first(self, act: Callable[[], T]) -> T:
         """What `act` gives on the first rank, which alone calls it, on every rank; errors as of `together`."""
-        return self.share(self.together(act if self.is_first else lambda: None))  # type: ignore[return-value]
+        return self.broadcast(self.together(act if self.is_first else lambda: None))  # type: ignore[return-value]
 
     def in_turn(self, act: Callable[[], T]) -> T:
         """What `act` gives on this rank; the first one is done before the others begin, who find what it has cached."""

@@ -131,14 +131,14 @@ def _levels(item: Any, number: int) -> np.ndarray:
         raise ValueError(f"{name} cannot be used as an image: {reason}") from None
 
 
-def _ahead(make: Callable[[T], R], parts: Iterable[T], count: int = 2) -> Iterator[R]:
-    """What a function makes of each part, in order; it is called on a thread, so many parts ahead."""
+def _ahead(make: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+    """What a function makes of each part, in order; it is called on a thread, two parts ahead."""
     pool = ThreadPoolExecutor(1)
     waiting: deque[Future[R]] = deque()
     try:
         for part in parts:
             waiting.append(pool.submit(make, part))
-            if len(waiting) > count:
+            if len(waiting) > 2:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from freqfast.data.image_files import load_tree
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
-from freqfast.data.stored import holds_data_set, load_stored, named_place
+from freqfast.data.stored import holds_data_set, load_data_set, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress, notebook_progress
@@ -19,7 +19,7 @@ It may call ``progress(done, total, message)``. It raises FileNotFoundError if t
 ValueError if the data is corrupt or it takes no place.
 """
 
-_BUILT_IN: dict[str, DataSource] = {"cifar10": load_stored, "photos": load_photos}
+_BUILT_IN: dict[str, DataSource] = {"cifar10": load_data_set, "photos": load_photos}
 
 FOLDER = "folder"
 """The name of images that stay in the files of a folder, and are scaled to the size that a recipe names."""
@@ -37,9 +37,9 @@ def load_data(
     """Load a data set by name.
 
     Args:
-        name: "cifar10" (which takes an image tree in its place too, see `freqfast.data.stored.load_stored`), "photos",
-            "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the name of an
-            entry point ``freqfast.data``, which is a `DataSource`.
+        name: "cifar10" (which takes an image tree in its place too, see `freqfast.data.stored.load_data_set`),
+            "photos", "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the
+            name of an entry point ``freqfast.data``, which is a `DataSource`.
         place: Where the data is; by default the data set looks for itself.
         progress: Called while files are fetched and decoded.
         image_size: Of "folder": height and width in pixels to which the images are cropped in the middle, after their

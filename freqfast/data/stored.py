@@ -20,7 +20,7 @@ _FOLDERS = ("cifar-10-batches-py", "cifar10")
 _ARCHIVES = (ARCHIVE, "cifar10.tgz")
 
 
-def load_stored(place: Path | None = None, progress: Progress | None = None) -> ImageData:
+def load_data_set(place: Path | None = None, progress: Progress | None = None) -> ImageData:
     """Load the data set at a place, by default CIFAR-10.
 
     Args:
@@ -57,7 +57,7 @@ def named_place(place: str | Path | None = None) -> str | None:
 
 
 def holds_data_set(place: str | Path) -> bool:
-    """Whether `load_stored` finds a data set, of training and test images, at a place."""
+    """Whether `load_data_set` finds a data set, of training and test images, at a place."""
     return _locate(Path(place)) is not None
 
 

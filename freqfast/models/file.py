@@ -116,7 +116,7 @@ def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> No
         temporary.write_bytes(content)
 
 
-def check_readable(stored: StoredModel) -> None:
+def check_round_trip(stored: StoredModel) -> None:
     """Write a model file and read it back, before hours go into training a model that could not be kept.
 
     A ValueError names the first parameter or buffer that the model is not built with.
@@ -124,9 +124,9 @@ def check_readable(stored: StoredModel) -> None:
     Examples:
         >>> spec = ModelSpec("resnet18", {"classes": 2, "width": 8})
         >>> stored = StoredModel(spec.build(), spec, "ab", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-        >>> check_readable(stored)
+        >>> check_round_trip(stored)
         >>> stored.model.scale = nn.Parameter(torch.ones(1))
-        >>> check_readable(stored)
+        >>> check_round_trip(stored)
         Traceback (most recent call last):
         ValueError: the model could not be read back from its file: 1 unexpected, the first is scale
     """

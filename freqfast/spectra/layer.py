@@ -48,6 +48,12 @@ class _Filters:
         bands = np.arange(self.shares.shape[-1])
         return (self.band_index[..., None] == bands).mean(-2)
 
+    @property
+    def energy_proportion(self) -> np.ndarray:
+        """Share of the layer's energy in each band, ``(B,)`` or ``(E, B)`` float64; zeros if it has none."""
+        in_band = np.einsum("...o,...ob->...b", self.energy, self.shares.astype(np.float64))
+        return in_band / np.maximum(in_band.sum(-1, keepdims=True), np.finfo(np.float64).tiny)
+
 
 @dataclass(frozen=True, eq=False)
 class SpectraHistory(_Filters):
@@ -91,12 +97,6 @@ class SpectraHistory(_Filters):
     def __repr__(self) -> str:
         first, last = self.epochs[0], self.epochs[-1]
         return f"SpectraHistory({len(self.epochs)} records of epochs {first} to {last}, {len(self.power[0])} filters)"
-
-    @property
-    def energy_proportion(self) -> np.ndarray:
-        """Share of the layer's whole energy in each band at each record, ``(E, B)``."""
-        in_band = np.einsum("eo,eob->eb", self.energy, self.shares.astype(np.float64))
-        return in_band / np.maximum(in_band.sum(1, keepdims=True), np.finfo(float).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,12 +188,6 @@ class Spectra(_Filters):
         rows = zip(self.bands.names, *(100 * np.asarray(values) for values in shares.values()), strict=True)
         table = [("band", *shares), *((name, *(f"{value:.1f}" for value in values)) for name, *values in rows)]
         return as_html(repr(self), table)
-
-    @property
-    def energy_proportion(self) -> np.ndarray:
-        """Share of the layer's whole energy in each band, ``(B,)``; zeros for a layer without energy."""
-        in_band = self.energy @ self.shares.astype(np.float64)
-        return in_band / max(in_band.sum(), np.finfo(np.float64).tiny)
 
     @property
     def response_db(self) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.corruptions import plugin_corruptions, try_corruptions
 from freqfast.data import ImageData, load_data
-from freqfast.models.file import StoredModel, check_readable
+from freqfast.models.file import StoredModel, check_round_trip
 from freqfast.progress import Progress
 from freqfast.records import differences
 from freqfast.runs.directory import RunDirectory
@@ -120,7 +120,7 @@ def prepare_run(
         if ranks.count > 1:
             split_training(learn, ranks, recipe)
         prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn), ranks)
-        check_readable(prepared.stored)
+        check_round_trip(prepared.stored)
     return prepared
 
 

@@ -13,7 +13,7 @@ from fastai.callback.core import Callback
 from freqfast.callbacks import EpochLog, FitProgress
 from freqfast.compute.memory import memory_error
 from freqfast.compute.ranks import Ranks, current_ranks
-from freqfast.models.file import check_readable
+from freqfast.models.file import check_round_trip
 from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.recipe import Recipe
@@ -99,13 +99,13 @@ def run_recipe(
             return prepared
 
         first = ranks.together(prepare if ranks.is_first else lambda: None)
-        start = ranks.share(None if first is None else (first.recipe, first.environment))
+        start = ranks.broadcast(None if first is None else (first.recipe, first.environment))
         if start is None:
             return _finished(directory, ranks)
         chosen, environment = start  # which the others take from the first one
         prepared = ranks.together(lambda: first or prepare_run(chosen, directory, environment, data_path))
         policy = policy or CheckpointPolicy()
-        keeper = FitKeeper(directory, prepared.origin, policy, stop, lambda: check_readable(prepared.stored), ranks)
+        keeper = FitKeeper(directory, prepared.origin, policy, stop, lambda: check_round_trip(prepared.stored), ranks)
         log = log if log is not None and ranks.is_first else (lambda line: None)
         log(_first_line(prepared))
         with ranks.leaving_on_error(), _one_line_errors(prepared, keeper), threads(prepared.environment.threads):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from freqfast.models.build import ModelSpec
-from freqfast.models.file import StoredModel, check_readable, read_model, write_model
+from freqfast.models.file import StoredModel, check_round_trip, read_model, write_model
 from freqfast.plugins import plugin_versions
 from freqfast.spectral.equalization import apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
@@ -101,7 +101,7 @@ def test_models_of_other_packages(tmp_path, install, name, options):
     assert outputs.shape == (2, 2)
     model.extra = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="2 unexpected, the first is extra"):
-        check_readable(stored)
+        check_round_trip(stored)
 
 
 def test_what_a_model_file_cannot_hold(tmp_path, stored):
@@ -109,7 +109,7 @@ def test_what_a_model_file_cannot_hold(tmp_path, stored):
     with pytest.raises(ValueError, match="2 layers are modulated"):
         write_model(tmp_path / "m.safetensors", stored)
     with pytest.raises(ValueError, match="the model could not be read back from its file: 2 layers are modulated"):
-        check_readable(stored)
+        check_round_trip(stored)
     stored.model.bfloat16()
     with pytest.raises(ValueError, match=r"conv1.weight is torch.bfloat16, .* call model.float\(\) first"):
         write_model(tmp_path / "m.safetensors", stored)
@@ -119,7 +119,7 @@ def test_what_a_model_file_cannot_hold(tmp_path, stored):
 def test_a_wrapper_is_looked_through(tmp_path, stored):
     apply_equalization(apply_modulation(stored.model))
     wrapped = replace(stored, model=nn.DataParallel(stored.model))
-    check_readable(wrapped)
+    check_round_trip(wrapped)
     write_model(tmp_path / "m.safetensors", wrapped)
     assert read_model(tmp_path / "m.safetensors").model.state_dict().keys() == stored.model.state_dict().keys()
 
