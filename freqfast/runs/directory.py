@@ -1,22 +1,8 @@
 """The run directory: the name of every file in it, how it is made, and how its records are read.
 
-A run directory holds
-
-- ``recipe.toml``: the recipe with all its values, see `freqfast.Recipe`;
-- ``environment.json``: what a rerun needs besides, see `freqfast.runs.environment.Environment`;
-- ``metrics.csv``: a row for each epoch, fastai's columns and the frequency proportion;
-- ``model.safetensors``: the trained model, see `freqfast.models.file`;
-- ``spectra.h5``: the spectra of its first layer, see `freqfast.spectra.h5`;
-- ``evaluation.json``: whether each image was classified correctly, by corruption and severity, so that runs can be
-  compared image by image; see `freqfast.robustness`;
-- ``report.json``: what the run found, see `freqfast.runs.report.RunReport`. It is written last: a run that has it is
-  finished;
-- ``analysis/<name>.json``: what the analyses of the trained model found, see `freqfast.analysis`;
-- ``bar.json``: accuracy on CIFAR-10-C-bar, where a study measured it, see `freqfast.study`.
-
-An unfinished run has the first two from the moment at which it appears, and ``checkpoints/``: the last two checkpoints
-of its training, see `freqfast.training.checkpoint`. A finished run keeps none: they are twice as large as the model and
-tell nothing that the report does not.
+What each file holds is told in ``docs/reference/files.md``. The report is written last: a run that has it is finished.
+An unfinished run has its recipe and environment from the moment at which it appears, and the last two checkpoints of
+its training. A finished one keeps none: they are twice as large as the model and tell nothing that the report does not.
 
 The process that works on a run holds a lock on the directory, which the system lifts when the process ends.
 """
