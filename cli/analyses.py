@@ -238,8 +238,9 @@ def _measure(
             sha256 = hash_images(sample)
         else:
             loaded = ranks.in_turn(lambda: load_run_data(run, data, progress))
-            sample = loaded.hold_out(run.read_recipe().holdout if run else 0).test.head(limit)
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
+            is_own = run is not None and _data_of(run) in (None, sha256)
+            sample = loaded.hold_out(run.read_recipe().holdout if run and is_own else 0).test.head(limit)
         if class_list is not None:
             classifier = classifier.among(classes, class_names(class_list))
         images = np.asarray(sample.images)
@@ -265,13 +266,18 @@ def _print(parts: "Summary") -> None:
         console.print(table)
 
 
+def _data_of(run: "RunDirectory") -> str | None:
+    """Hash of the data that a run was made on; None where the record of it is gone or corrupt."""
+    with suppress(OSError, ValueError):
+        return run.read_environment().data.sha256
+    return None
+
+
 def _keep(run: "RunDirectory", found: "AnalysisResult") -> Path | None:
     """Write what was found into a run, unless on other data than the run's; where it is not kept a line says why."""
     from freqfast.analysis import ImageResult
 
-    own = None
-    with suppress(OSError, ValueError):  # of a corrupt environment
-        own = run.read_environment().data.sha256
+    own = _data_of(run)
     if isinstance(found, ImageResult) and own is not None and found.data_sha256 != own:
         hashes = f"SHA-256 {str(found.data_sha256)[:12]}..., the run's {str(own)[:12]}..."
         print_error(f"not kept in the run: {found.data} is other data than that of {run.path} ({hashes})")

@@ -73,7 +73,9 @@ def finetune(
         freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
     """
     from freqfast.callbacks.arguments import check_callbacks
+    from freqfast.models import MODEL_FILE
     from freqfast.plugins import find_plugins
+    from freqfast.runs.directory import RunDirectory
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
@@ -87,6 +89,8 @@ def finetune(
     chosen = apply_overrides(load_recipe(name), changes)
     check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_output(out, ("safetensors",))
+    if out.name == MODEL_FILE and RunDirectory(out.parent).is_started:
+        raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
     check_model(context, model)
 
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:

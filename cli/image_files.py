@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from freqfast.files import of_user
+
 if TYPE_CHECKING:
     from freqfast.corruptions.tables import TableChoice
     from freqfast.data.images import ImageData, ImageSet
@@ -76,7 +78,7 @@ class FileOptions(NamedTuple):
         Nothing is taken from it for data that is no folder. Images that are stored cropped, as ImageNet-C's are, are
         scaled to the size of the crop.
         """
-        if source.crop is None or source.resize is None or place is None or not Path(place).is_dir():
+        if source.crop is None or source.resize is None or place is None or not of_user(place).is_dir():
             return self, []
         crop = self.crop or source.crop
         resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))
@@ -95,6 +97,7 @@ class FileOptions(NamedTuple):
             raise ValueError(
                 "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
             )
+        folder = str(of_user(folder))
         images, classes = list_images(folder, self.resize, self.crop, self.labels, self.interpolation or "bilinear")
         images, name = images.head(limit), Path(folder).resolve().name
         files = images.images
@@ -117,7 +120,7 @@ class FileOptions(NamedTuple):
             raise ValueError("images in files need their folder, --data, and a size, --crop, with --resize before it")
         resize = self.resize or self.crop
         trained = None if class_list is None else class_names(class_list)
-        return load_tree(folder, resize, self.crop, self.interpolation or "bilinear", trained)
+        return load_tree(of_user(folder), resize, self.crop, self.interpolation or "bilinear", trained)
 
 
 def class_names(path: Path) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What signals, closed terminals and broken pipes do to a command."""
 
+import io
 import os
 import signal
 import sys
@@ -107,6 +108,8 @@ def lasting_streams() -> Iterator[None]:
         pass
     os.close(handle)
     before = sys.stdout, sys.stderr
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an encoding may have no ±
     sys.stdout, sys.stderr = (stream and _LastingStream(stream) for stream in before)  # type: ignore[assignment]
     try:
         yield

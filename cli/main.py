@@ -96,7 +96,10 @@ def _run() -> Any:
 def _check_utf8() -> None:
     """Refuse, before any work, names that no record can hold, which are not UTF-8."""
     places = {name: os.environ.get(name, "") for name in ("FREQFAST_DATA", "FREQFAST_CACHE")}
-    places |= {"the working directory": os.getcwd()}
+    try:
+        places |= {"the working directory": os.getcwd()}
+    except FileNotFoundError:
+        raise FileNotFoundError("the working directory was removed; change to another") from None
     for name, text in [*(("", word) for word in sys.argv[1:]), *places.items()]:
         try:
             text.encode()

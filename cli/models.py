@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from freqfast.models.zoo import Accuracy
 
 _COLUMNS = ("clean", "mean15", "mean7", "mean_bar")
+_WIDE = 80  # characters, which all columns need
 
 
 def models() -> None:
@@ -24,10 +25,11 @@ def models() -> None:
     cards = read_cards()
     table = CleanTable("trained networks, accuracy in percent")
     table.add_column("MODEL", no_wrap=True)
-    for name in _COLUMNS:
+    shown = _COLUMNS if console.width >= _WIDE else _COLUMNS[:1]
+    for name in shown:
         table.add_column(name, justify="right")
     for name, card in cards.items():
-        table.add_row(PREFIX + name, *(_text(card.accuracy[column]) for column in _COLUMNS))
+        table.add_row(PREFIX + name, *(_text(card.accuracy[column]) for column in shown))
     console.print(table)
     say("one training each; ± is half of a 95 % interval by the chance of the test images, not of trainings")
     for name, card in cards.items():

@@ -175,12 +175,14 @@ def _leave_out(recipe: "Recipe", names: Sequence[str]) -> "Recipe":
 
 
 def run_table(run: "RunDirectory") -> CleanTable:
-    """The main numbers of a finished run."""
+    """The main numbers of a finished run; intervals need its outcomes by image."""
     from freqfast.corruptions import MEANS
     from freqfast.robustness.result import CorruptionResult
 
     report = run.read_report()
-    result = CorruptionResult.load(run.evaluation)
+    result = CorruptionResult.load(run.evaluation) if run.evaluation.exists() else CorruptionResult({})
+    if not result.is_reported(report.clean, report.accuracy):
+        result = CorruptionResult({})
     intervals = report.intervals or {}
     epochs = "1 epoch" if report.epochs == 1 else f"{report.epochs} epochs"
     table = CleanTable(f"{report.recipe}, {epochs}, seed {report.seed}", show_header=False)

@@ -90,7 +90,7 @@ def is_test_folder(place: str | Path | None) -> bool:
     """Whether a place is a folder without training images, whose test images `list_images` may find."""
     if place is None or (isinstance(place, str) and place in data_names()):
         return False
-    return Path(place).is_dir() and not holds_data_set(place)
+    return of_user(place).is_dir() and not holds_data_set(of_user(place))
 
 
 def _load_registered(name: str, place: Path | None, progress: Progress | None) -> ImageData:

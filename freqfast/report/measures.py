@@ -60,7 +60,7 @@ def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> 
     if ours is None or theirs is None:
         return None, False
     change = ours.value - theirs.value
-    paired = paired_differences(result, first).get(name)
+    paired = paired_differences(result, first, MEANS).get(name)
     if paired is not None and paired.interval is not None:
         return Measured(change, *paired.interval), True
     if ours.half is None or theirs.half is None:

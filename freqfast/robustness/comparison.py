@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import product
@@ -152,12 +152,14 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
     )
 
 
-def paired_differences(result: CorruptionResult, baseline: CorruptionResult) -> dict[str, Difference]:
+def paired_differences(
+    result: CorruptionResult, baseline: CorruptionResult, names: Iterable[str] = HEADLINES
+) -> dict[str, Difference]:
     """The differences of a `Comparison`: over the cells of each mean, where both have all on the same images."""
     same = _same_cells(result, baseline)
     corrupted = [key for key in same if key != CLEAN]
     means: dict[str, list[Key]] = {"clean": [CLEAN]}
-    means |= {name: list(product(MEANS[name], SEVERITIES)) for name in HEADLINES}
+    means |= {name: list(product(MEANS[name], SEVERITIES)) for name in names}
     means = {name: keys for name, keys in means.items() if set(keys) <= set(same)}
     if not any(set(keys) == set(corrupted) for keys in means.values()):
         means["corrupted"] = corrupted

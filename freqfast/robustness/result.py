@@ -181,6 +181,10 @@ class CorruptionResult:
         if (of.weights_sha256 != weights_sha256) if of else (self.accuracy != accuracy):
             raise ValueError(f"{where} is of another model than the run's; make it again or remove it")
 
+    def is_reported(self, clean: float | None, accuracy: Mapping[str, Mapping[int, float]]) -> bool:
+        """Whether a run's report has these accuracies, and not those on other images."""
+        return (self.clean, self.accuracy) == (clean, accuracy)
+
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON values.
 

@@ -250,7 +250,9 @@ def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
     if not colon:
         return find_recipe(name)
     if module not in modules:
-        raise ValueError(f"recipe {name!r} is code of the module {module!r}; to let it be imported, name it in modules")
+        raise ValueError(
+            f"recipe {name!r} is code of the module {module!r}; to let it be imported, name it by --module (modules)"
+        )
     return load_recipe(name)
 
 

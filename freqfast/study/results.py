@@ -106,7 +106,7 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
 
 
 def _groups(directory: RunDirectory, weights: str, report: RunReport) -> dict[str, tuple[float, ...]]:
-    """Each measure of a run by groups of the images; empty where the outcomes by image are gone."""
+    """Each measure of a run by groups of the images; empty where the outcomes by image are gone, or of other images."""
     from freqfast.corruptions import MEANS
     from freqfast.robustness import CLEAN, CorruptionResult
 
@@ -114,6 +114,8 @@ def _groups(directory: RunDirectory, weights: str, report: RunReport) -> dict[st
         return {}
     result = CorruptionResult.load(directory.evaluation)
     result.check_origin(directory.evaluation, weights, report.accuracy)
+    if not result.is_reported(report.clean, report.accuracy):
+        return {}
     scores = {name: result.image_scores(corruptions) for name, corruptions in MEANS.items()}
     scores["clean"] = result.outcomes[CLEAN].correct if CLEAN in result.outcomes else None
     return {name: image_groups(score) for name, score in scores.items() if score is not None}

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqfast.files import of_user
 from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.executors import InlineExecutor, SubmititExecutor, import_submitit, local_executor, slurm_executor
@@ -115,7 +116,7 @@ def run_study(
     elif jobs > 1:
         import_submitit("running several runs at a time")
         threads = threads or max(1, torch.get_num_threads() // jobs)
-    data_path = data_path and Path(data_path).absolute()
+    data_path = data_path and of_user(data_path).absolute()
     todo = [Job(run, folder, data_path, device, threads, c_bar=study.c_bar) for run in left]
     if not todo:
         return errors

@@ -150,7 +150,9 @@ def _place_of(start: Environment) -> str | None:
     """Where the data of a run was found at its start, and still is; None if no place was named."""
     place = start.data.path
     if place is not None and not os.path.exists(place):
-        raise FileNotFoundError(f"{place}, where the run's data was, does not exist; say by data_path where it is now")
+        raise FileNotFoundError(
+            f"{place}, where the run's data was, does not exist; say by --data, or data_path, where it is now"
+        )
     return place
 
 

@@ -128,6 +128,13 @@ def test_the_model_file_of_a_run_stands_for_the_run(call, run, tree, kind):
     assert found == plain(read_analysis(RunDirectory(run).analysis(kind)))
 
 
+def test_other_data_has_no_images_held_out(call, run, tree):
+    write_recipe(run, holdout=6)
+    write_environment(run, tree, "of other data")
+    found = json.loads(call("reliance", run, "--data", tree, "--json").out)
+    assert found["images"] == len(load_data("cifar10", tree).test)
+
+
 def test_results_on_other_data_than_the_run_are_not_kept(call, run, tree):
     own = data_hash(load_data("cifar10", tree))
     write_environment(run, tree, own)

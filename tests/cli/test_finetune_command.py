@@ -8,7 +8,7 @@ import torch
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
 from freqfast.models.file import read_model
 from freqfast.models.state_dicts import load_state
-from tests.support.finished import write_network
+from tests.support.finished import write_network, write_run
 from tests.support.trees import write_photograph
 
 QUICK = ("--data", "photos", "--set", "epochs=1", "--set", "batch_size=5120")
@@ -74,3 +74,9 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, pla
 @pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_what_is_refused(refused, published, words, message):
     assert message in refused("finetune", "--out", "robust.safetensors", *words)
+
+
+def test_a_run_keeps_its_model(refused, place):
+    write_run(place / "run")
+    line = refused("finetune", "run", "-o", "run/model.safetensors", "--data", "photos")
+    assert "run/model.safetensors is the model of a run, whose report is of it; choose another path" in line

@@ -12,6 +12,7 @@ import warnings
 import pytest
 from freqfast.cli.errors import one_line_warnings
 from freqfast.cli.output import console
+from rich.console import Console
 
 import freqfast
 from freqfast.models.zoo import read_cards
@@ -172,6 +173,27 @@ def test_models_lists_each_with_its_accuracies(call):
         row = next(line for line in result.out.splitlines() if f" zoo:{name} " in line)
         assert all(f" {100 * accuracy.value:.2f} ± " in row for accuracy in card.accuracy.values())
         assert f"zoo:{name}: {card.recipe}, width {card.width}, {card.epochs} epochs" in result.out
+
+
+def test_models_in_a_narrow_terminal(call, monkeypatch):
+    monkeypatch.setattr("freqfast.cli.models.console", Console(width=50))
+    lines = call("models").out.splitlines()
+    for name, card in read_cards().items():
+        assert f" {100 * card.accuracy['clean'].value:.2f} ± " in next(
+            line for line in lines if f" zoo:{name} " in line
+        )
+
+
+def test_an_encoding_that_lacks_characters_is_no_error():
+    done = program("models", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_working_directory_that_is_gone_is_refused(refused, place, monkeypatch):
+    (place / "gone").mkdir()
+    monkeypatch.chdir(place / "gone")
+    (place / "gone").rmdir()
+    assert "the working directory was removed; change to another" in refused("recipes")
 
 
 def test_recipes_lists_each_with_its_data(call, accepted, monkeypatch):

@@ -9,10 +9,12 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from freqfast.robustness import CorruptionResult
+from freqfast.runs.directory import RunDirectory
 from freqfast.spectra import SpectraHistory, measure_layers, measure_spectra
 from freqfast.spectra.h5 import read_spectra, write_spectra
 from freqfast.spectral.bands import Bands
-from tests.support.finished import write_run
+from tests.support.finished import measured, write_run
 
 
 def blur_and_edge():
@@ -178,3 +180,13 @@ def test_an_unfinished_run(call, accepted, refused, place):
     )
     (run / "recipe.toml").unlink()
     assert "a run is no run directory: recipe.toml is missing" in refused("show", "a run")
+
+
+def test_a_run_without_its_outcomes_by_image_has_no_intervals(accepted, place):
+    """They are gone, or were measured again on other images."""
+    run = RunDirectory(write_run(place / "run"))
+    assert accepted("show", run.path).out.count("95 %") == 3
+    measured(dict.fromkeys(CorruptionResult.load(run.evaluation).outcomes, 0.5), images=40).save(run.evaluation)
+    assert accepted("show", run.path).out.count("95 %") == 1  # of the clean images, by the report
+    run.evaluation.unlink()
+    assert accepted("show", run.path).out.count("95 %") == 1

@@ -4,6 +4,7 @@ import errno
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def file(place):
 def _here(monkeypatch, quick):
     """Runs in this process, as where submitit is not installed."""
     monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
-    monkeypatch.setattr("freqfast.corruptions.runnable", lambda names: (names, []))
+    monkeypatch.setattr("freqfast.corruptions.runnable", lambda names, frost_dir=None: (names, []))
 
 
 def test_from_the_words_to_the_table(call, accepted, file, tree, place):
@@ -103,6 +104,27 @@ def test_failed_runs_are_named_at_the_end(call, accepted, file, tree, place):
     assert result.err.endswith("freqfast: 1 of the runs failed: low/seed-0\n")
     assert "low/seed-0 failed: " in result.out
     accepted(*words, "--arm", "baseline")
+
+
+def test_a_run_that_cannot_go_on_is_told(call, file, tree):
+    words = ("study", file, "--data", tree, "--arm", "low", "--seed", 0)
+    with at_step(1, send(signal.SIGTERM)):
+        call(*words)
+    file.write_text(TINY.replace("epochs = 1", "epochs = 2"), encoding="utf-8")
+    result = call(*words)
+    assert result.code == 1
+    assert "was made with another recipe (epochs 1, not 2); remove it, or rename the arm" in result.out
+
+
+def test_outcomes_on_other_images_are_not_those_of_a_row(call, accepted, file, tree, place):
+    words = ("study", file, "--out", "out", "--arm", "low", "--seed", 0)
+    accepted(*words, "--data", tree)
+    run = place / "out" / "runs" / "low" / "seed-0"
+    (row,) = read_results(place / "out" / "results.json")
+    assert row.groups
+    accepted("evaluate", run, "--on-the-fly", "--data", tree, "--corruption", "fog", "-o", run / "evaluation.json")
+    accepted(*words, "--table")
+    assert read_results(place / "out" / "results.json") == (replace(row, groups={}),)
 
 
 def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, place):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from freqfast.data import ImageData, ImageSet, cache, cifar10, load_data, stored
-from freqfast.data.loading import load_place
+from freqfast.data.loading import is_test_folder, load_place
 from freqfast.plugins import plugin_versions
 from tests.support.trees import assert_holds_tree
 
@@ -82,6 +82,13 @@ def test_where_a_tree_is_found(make_tree, tmp_path, monkeypatch, pack):
     for place in (tree, parent, str(parent), archives, archive):
         assert load_data("cifar10", place).classes == ("ant", "bee")
     assert load_data("cifar10").classes == ("cat", "dog")
+
+
+def test_a_home_folder_by_its_short_name(make_tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(make_tree(tmp_path / "home")))
+    assert is_test_folder("~/test")
+    assert not is_test_folder("~")
+    assert load_data("cifar10", "~").classes == ("ant", "bee")
 
 
 @pytest.mark.parametrize("by_environment", [False, True])

@@ -38,6 +38,7 @@ def test_differences_are_paired_on_the_same_images():
     low, high = stats.norm.interval(0.95, change.mean(), change.std(ddof=1) / np.sqrt(IMAGES))
     assert found == pytest.approx((change.mean(), low, high))
     assert difference(ours, ours, "clean") == ((0, 0, 0), True)
+    assert difference(ours, theirs, "noise")[1]
     assert difference(ours, ours, "mean19") == (None, False)
 
 
