@@ -167,7 +167,7 @@ def _estimate(measure: Sample, terms: Sequence[Sample], pooled: Deviation | None
         return Estimate(mean, None, 1) if n else None
     variances: dict[Deviation, float] = {}  # of the mean; what two terms take from the same deviation adds up
     for term in terms:
-        found = filter(None, (pooled_deviation([term]), pooled))
+        found = filter(None, (pooled, pooled_deviation([term])))
         deviation = max(found, key=lambda one: one.value)
         variances[deviation] = variances.get(deviation, 0.0) + deviation.value**2 / n
     images = _images_half_width([measure.groups.get(seed, ()) for seed in measure.values])

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 
 import pytest
+from scipy import stats
 
 from freqfast.records import plain
 from freqfast.study import (
@@ -28,7 +29,7 @@ def rows(make_row):
         make_row("baseline", 0, 0.86, 0.64),
         make_row("baseline", 1, 0.87, 0.65),
         make_row("low", 0, 0.85, 0.70, seconds=11.0),
-        make_row("low", 1, 0.87, 0.71, seconds=13.0),
+        make_row("low", 1, 0.87, 0.72, seconds=13.0),
         make_row("high", 2, 0.80),
     )
 
@@ -39,11 +40,13 @@ def rows(make_row):
 def test_summary_by_hand(study, rows):
     baseline, low, high = summarise(study, rows)  # of which the means are in the table below
     assert (low.arm, low.description, low.seeds) == ("low", "low", (0, 1))
-    # Deviations on two degrees of freedom (t 4.302653): clean 0.0112 pooled, low's own 0.0141; mean15 0.0071 in both.
-    assert low.means["clean"].half_width == pytest.approx(4.302653 * 0.01, rel=1e-6)
-    assert baseline.means["clean"].half_width == pytest.approx(4.302653 * 0.0125**0.5 / 10 / 2**0.5, rel=1e-6)
-    assert low.differences["clean"].half_width == pytest.approx(4.302653 * 0.0125**0.5 / 10, rel=1e-6)
-    assert low.differences["mean15"].half_width == pytest.approx(4.302653 * 0.01 / 2**0.5, rel=1e-6)
+    # Variances in 1e-4: 1.25 pooled with two degrees of freedom, low's own 2 with one.
+    freedom = (1.25 + 2) ** 2 / (1.25**2 / 2 + 2**2)
+    for name in ("clean", "mean15"):
+        assert baseline.means[name].half_width == pytest.approx(4.302653 * (1.25 / 2) ** 0.5 / 100, rel=1e-6)
+        assert low.means[name].half_width == pytest.approx(12.706205 * (2 / 2) ** 0.5 / 100, rel=1e-6)
+        half = stats.t.ppf(0.975, freedom) * ((1.25 + 2) / 2) ** 0.5 / 100
+        assert low.differences[name].half_width == pytest.approx(half, rel=1e-6)
     assert low.relative_time == Estimate(pytest.approx((1.1 + 1.3) / 2), None, 2)
     assert (baseline.differences, baseline.relative_time) == ({}, None)
     assert (high.differences, high.relative_time) == ({}, None)  # no seed in common with the baseline
@@ -64,14 +67,14 @@ def test_table_as_markdown(study, rows):
     assert results_table(summarise(study, rows)) == (
         "| arm | n | clean | diff | mean15 | diff | time |\n"
         "| --- | --: | --: | --: | --: | --: | --: |\n"
-        "| baseline | 2 | 86.5 ±3.4 | - | 64.5 ±2.2 | - | - |\n"
-        "| low | 2 | 86.0 ±4.3 | -0.5 ±4.8 | 70.5 ±2.2 | +6.0 ±3.0 | 1.20 |\n"
+        "| baseline | 2 | 86.5 ±3.4 | - | 64.5 ±3.4 | - | - |\n"
+        "| low | 2 | 86.0 ±12.7 | -0.5 ±5.0 | 71.0 ±12.7 | +6.5 ±5.0 | 1.20 |\n"
         "| high | 1 | 80.0 | - | - | - | - |\n"
         "\n"
         "| arm | noise | diff | blur | diff |\n"
         "| --- | --: | --: | --: | --: |\n"
-        "| baseline | 54.5 ±2.2 | - | 74.5 ±2.2 | - |\n"
-        "| low | 60.5 ±2.2 | +6.0 ±3.0 | 80.5 ±2.2 | +6.0 ±3.0 |\n"
+        "| baseline | 54.5 ±3.4 | - | 74.5 ±3.4 | - |\n"
+        "| low | 61.0 ±12.7 | +6.5 ±5.0 | 81.0 ±12.7 | +6.5 ±5.0 |\n"
         "| high | - | - | - | - |\n"
         "\n"
         "± half of a 95 % interval, by the chance of the seeds alone; none from one seed\n"
@@ -118,7 +121,7 @@ def test_a_study_without_its_baseline_has_no_differences(study, rows):
 
 def test_estimate_of_fewer_seeds_names_their_number(study, rows, make_row):
     (_, (_, low)), *_ = tables(summarise(study, (*rows[:4], make_row("low", 2, 0.89))))
-    assert low[1:6] == ["3", "87.0 ±3.7", "-0.5 ±5.4 (n=2)", "70.5 ±2.2 (n=2)", "+6.0 ±3.0 (n=2)"]
+    assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±5.0 (n=2)", "71.0 ±12.7 (n=2)", "+6.5 ±5.0 (n=2)"]
 
 
 def test_failed_runs_are_counted(study, rows):
@@ -149,7 +152,7 @@ def test_result_file_round_trip(study, rows, tmp_path):
     assert " ".join(content) == "schema freqfast title description baseline table runs failures notes"
     assert (content["schema"], content["title"], content["baseline"]) == (1, "Made up", "baseline")
     assert content["table"][1]["means"]["clean"] == {
-        "mean": pytest.approx(0.86), "half_width": pytest.approx(0.0430265, rel=1e-4), "n": 2, "counts_images": False,
+        "mean": pytest.approx(0.86), "half_width": pytest.approx(0.1270620, rel=1e-4), "n": 2, "counts_images": False,
     }  # fmt: skip
     run = content["runs"][0]
     assert list(run) == ["arm", "seed", "recipe", "report", "environment", "groups"]
