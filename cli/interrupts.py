@@ -109,7 +109,8 @@ def lasting_streams() -> Iterator[None]:
     os.close(handle)
     before = sys.stdout, sys.stderr
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an encoding may have no ±
+        with suppress(OSError):
+            sys.stdout.reconfigure(errors="replace")  # an encoding may have no ±
     sys.stdout, sys.stderr = (stream and _LastingStream(stream) for stream in before)  # type: ignore[assignment]
     try:
         yield

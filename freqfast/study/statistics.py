@@ -132,8 +132,8 @@ def estimate(sample: Sample, pooled: Deviation | None = None) -> Estimate | None
         >>> found = estimate(Sample({0: 0.84, 1: 0.86, 2: 0.85}))
         >>> round(found.mean, 3), round(found.half_width, 3)
         (0.85, 0.025)
-        >>> round(estimate(Sample({0: 0.84, 1: 0.86, 2: 0.85}), Deviation(0.01, freedom=15)).half_width, 3)
-        0.012
+        >>> round(estimate(Sample({0: 0.84, 1: 0.86, 2: 0.85}), Deviation(0.012, freedom=15)).half_width, 3)
+        0.015
     """
     return _estimate(sample, [sample], pooled)
 

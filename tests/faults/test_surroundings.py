@@ -75,7 +75,7 @@ def test_data_that_moves_is_taken_from_its_new_place(tree, tmp_path, reference):
     mine = shutil.copytree(tree, tmp_path / "mine")
     stopped(mine, tmp_path / "run")
     mine.rename(tmp_path / "moved")
-    with pytest.raises(FileNotFoundError, match=r"mine, where the run's data was, does not exist; say by data_path"):
+    with pytest.raises(FileNotFoundError, match=r"mine, where the run's data was, does not exist; say by --data"):
         run_recipe(TINY, tmp_path / "run", resume=True)
     run_recipe(TINY, tmp_path / "run", tmp_path / "moved", resume=True)
     assert outcome(tmp_path / "run") == reference
