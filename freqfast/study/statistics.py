@@ -178,8 +178,8 @@ def _seeds_half_width(variances: Mapping[Deviation, float]) -> float:
     """Half of the 95 % interval of a mean with these parts of its variance, by Welch and Satterthwaite."""
     if not (variance := sum(variances.values())):
         return 0.0
-    freedom = variance**2 / sum(part**2 / deviation.freedom for deviation, part in variances.items())
-    return _quantile(freedom) * math.sqrt(variance)
+    inverse = sum((part / variance) ** 2 / deviation.freedom for deviation, part in variances.items())
+    return _quantile(1 / inverse) * math.sqrt(variance)
 
 
 def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
