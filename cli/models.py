@@ -15,7 +15,7 @@ def models() -> None:
     """List the trained networks that come with freqfast, a ResNet-18 each: what to name as MODEL, and their accuracy.
 
     Accuracies are on the test images of CIFAR-10, ± half of a 95 % interval by the chance of these images: clean, over
-    the 15 main corruptions, over the seven of them that nothing in training resembles, over CIFAR-10-C-bar's ten.
+    the 15 main corruptions, over the seven of them that nothing here trains on directly, over CIFAR-10-C-bar's ten.
 
     Examples:
         freqfast models
