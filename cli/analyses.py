@@ -239,8 +239,8 @@ def _measure(
         else:
             loaded = ranks.in_turn(lambda: load_run_data(run, data, progress))
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
-            is_own = run is not None and _data_of(run) in (None, sha256)
-            sample = loaded.hold_out(run.read_recipe().holdout if run and is_own else 0).test.head(limit)
+            held_out = run.read_recipe().holdout if run and _data_of(run) in (None, sha256) else 0
+            sample = loaded.hold_out(held_out).test.head(limit)
         if class_list is not None:
             classifier = classifier.among(classes, class_names(class_list))
         images = np.asarray(sample.images)
