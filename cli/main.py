@@ -1,6 +1,7 @@
 """The Typer application and the one place where exceptions become exit codes."""
 
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -70,7 +71,7 @@ def main() -> None:
 
 def _run() -> Any:
     try:
-        _check_utf8()
+        _check_words()
         with one_line_warnings():
             return app(prog_name="freqfast", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
@@ -93,8 +94,11 @@ def _run() -> Any:
         raise
 
 
-def _check_utf8() -> None:
-    """Refuse, before any work, names that no record can hold, which are not UTF-8."""
+def _check_words() -> None:
+    """Refuse, before any work, empty words and names that no record can hold, which are not UTF-8."""
+    for before, word in zip(sys.argv, sys.argv[1:], strict=False):
+        if not word or re.fullmatch("--[a-z0-9-]+=", word):
+            raise ValueError(f"the value after {word[:-1] or before} is empty; was a variable of the shell not set?")
     places = {name: os.environ.get(name, "") for name in ("FREQFAST_DATA", "FREQFAST_CACHE")}
     try:
         places |= {"the working directory": os.getcwd()}
@@ -113,5 +117,7 @@ def _print_usage_error(error: Any) -> None:
         print(text, file=sys.stderr, end="\n" if text else "")
         return
     context = getattr(error, "ctx", None)
+    value = getattr(error.__cause__, "errors", list)()  # of Pydantic
+    got = f", got {value[0]['input']!r}" if value else ""
     hint = f"; see `{context.command_path} --help`" if context is not None else ""
-    print_error(text.rstrip(".") + hint)
+    print_error(text.rstrip(".") + got + hint)

@@ -154,8 +154,11 @@ def test_warnings_for_developers_are_not_shown(capsys):
         ([], "Usage"),
         (["nosuch"], "nosuch"),
         (["run"], "recipe"),
-        (["run", "quickstart", "--epochs", "two"], "--epochs"),
+        (["run", "quickstart", "--epochs", "two"], "got 'two'"),
         (["spectra", "x", "-o", "y", "--bands", "0"], "--bands"),
+        (["study", "x.toml", "--seed", "0", "--seed", "1.5"], "got '1.5'"),
+        (["run", "quickstart", "-o", ""], "the value after -o is empty"),
+        (["corrupt", "cifar10", "--out="], "the value after --out is empty"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_names_what_is_wrong(call, place, words, named):
