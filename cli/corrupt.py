@@ -88,6 +88,8 @@ def corrupt(
         refuse(context, "--collection names the corruptions", {"corruption"})
     if show is None:
         refuse(context, "without --show no image is drawn", {"image"})
+    if out is None:
+        refuse(context, "without --out no file of images is written", {"tree"})
     check_output(show, FORMATS)
     check_data(source)
 

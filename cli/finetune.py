@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from freqfast.cli.command import complete_recipe, complete_run, option
-from freqfast.cli.files import check_output, write
+from freqfast.cli.files import check_data, check_output, write
 from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained, Std, Weights, check_model
@@ -92,6 +92,7 @@ def finetune(
     if out.name == MODEL_FILE and RunDirectory(out.parent).is_started:
         raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
     check_model(context, model)
+    check_data(data)
 
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
         from freqfast.data.loading import load_place

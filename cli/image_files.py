@@ -70,6 +70,13 @@ class FileOptions(NamedTuple):
 
         return bool(self) or is_test_folder(place)
 
+    @property
+    def how(self) -> _Filter:
+        """How images are scaled; a ValueError if that is named, and they are not."""
+        if self.interpolation is not None and self.resize is None:
+            raise ValueError(f"--interpolation {self.interpolation} scales nothing without --resize; name both")
+        return self.interpolation or "bilinear"
+
     def for_network(
         self, source: "SourcedModel", place: str | Path | None, are_cropped: bool = False
     ) -> tuple["FileOptions", list[str]]:
@@ -98,7 +105,7 @@ class FileOptions(NamedTuple):
                 "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
             )
         folder = str(of_user(folder))
-        images, classes = list_images(folder, self.resize, self.crop, self.labels, self.interpolation or "bilinear")
+        images, classes = list_images(folder, self.resize, self.crop, self.labels, self.how)
         images, name = images.head(limit), Path(folder).resolve().name
         files = images.images
         if not self.skip_bad or not isinstance(files, ImageFiles):
@@ -146,8 +153,7 @@ def stored_tree(
     from freqfast.robustness.archive.trees import other_names, tree_source
 
     stored, notes = files.for_network(network, folder, are_cropped=True)
-    how = stored.interpolation or "bilinear"
-    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=how)
+    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=stored.how)
     if data is None:
         return source, notes
     whole, told = files.for_network(network, data)

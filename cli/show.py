@@ -217,7 +217,7 @@ def _layer_content(spectra: "Spectra", number: int | None) -> dict[str, Any]:
     filters = [
         {
             "filter": i,
-            "class": names[spectra.band_index[i]],
+            "class": _class(spectra, i),
             "energy": float(energy[i]),
             "shares": dict(zip(names, spectra.shares[i].tolist(), strict=True)),
         }

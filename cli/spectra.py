@@ -45,21 +45,24 @@ def spectra(
     """
     check_model(context, model)
     check_output(out, ("h5", "hdf5", "nxs"))
+    from freqfast.runs.directory import RunDirectory, find_run
+
+    run, owner = find_run(model) or RunDirectory(model), RunDirectory(out.resolve().parent)
+    replaces_record = owner.is_started and out.resolve() == owner.spectra
+    if replaces_record and not (run.path.exists() and owner.path.samefile(run.path)):
+        raise FileExistsError(f"{out} is the record of a run of another model; choose another path")
 
     with interruptible(), progress_bar() as progress:
-        from freqfast.runs.directory import RunDirectory
         from freqfast.spectra import measure_layers, spatial_layers
         from freqfast.spectra.h5 import write_spectra
         from freqfast.spectral.bands import Bands
 
-        run = RunDirectory(model)
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
         names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
         provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
         provenance["command"] = typed_command()
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    replaces_record = out.exists() and run.spectra.exists() and out.samefile(run.spectra)
     measured = _with_record(measured, run.spectra, replaces_record)
     write_spectra(out, measured)
     first = measured[0]

@@ -79,6 +79,9 @@ def study(
     check_exists(file, "a study file (.toml)")
     if slurm:
         refuse(context, "Slurm itself says how many runs go on at a time", {"jobs"})
+    if table:
+        options = {"data", "arm", "seed", "jobs", "threads", "device", "slurm", "repeat"}
+        refuse(context, "--table runs nothing, and shows all that is finished", options)
     out = out or Path("runs") / file.stem
     check_output(results)
     check_data(data)

@@ -104,6 +104,9 @@ def _import_file(path: str) -> Any:
 def importable(module: str) -> Iterator[None]:
     """Let imports find what lies beside ``folder/file.py``, or in the working directory, after what is installed."""
     folder = str(Path(module).resolve().parent) if module.endswith(".py") else ""
+    if folder in sys.path:  # as in a notebook; taking it out would change what else is found
+        yield
+        return
     sys.path.append(folder)
     try:
         yield

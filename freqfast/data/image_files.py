@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -78,7 +79,7 @@ class ImageFiles:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """``(N, H, W, 3)``; reads the first image if there is no crop."""
+        """``(N, H, W, 3)``; reads the first image if there is no crop, unless `find_corrupt_files` did."""
         return (len(self.paths), *self._size, 3)
 
     @cached_property
@@ -240,7 +241,8 @@ def _image_set(
 def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
     """The images of a list with their classes, sorted."""
     files = {path.name: path for path in folder.iterdir() if names_image((path.name,))}
-    files |= {path.stem: path for path in files.values()}
+    stems = Counter(path.stem for path in files.values())
+    files = {path.stem: path for path in files.values() if stems[path.stem] == 1} | files
     found: dict[Path, str] = {}
     for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
         name, *rest = re.split(r"[\s,]+", line.strip())
@@ -256,11 +258,16 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:
-    """Decode all images before long work; gives what is wrong, by row, in words that name the file."""
+    """Decode all images before long work; gives what is wrong, by row, in words that name the file.
+
+    Where there is no crop, the first sound image tells the size of all.
+    """
     faults = {}
     for row in range(len(images)):
+        part = images[row : row + 1]
         try:
-            np.asarray(images[row : row + 1])
+            np.asarray(part)
+            images.__dict__.setdefault("_size", part._size)
         except ValueError as error:
             faults[row] = str(error)
         if progress:

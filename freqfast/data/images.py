@@ -35,11 +35,12 @@ class ImageSet:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
+        in_memory = isinstance(self.images, np.ndarray)  # the shape of others may be that of a file not read yet
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or (in_memory and self.images.shape[3] != 3):
             raise ValueError(
                 f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of shape {self.images.shape}"
             )
-        if isinstance(self.images, np.ndarray) and not self.images.flags.c_contiguous:
+        if in_memory and not self.images.flags.c_contiguous:
             raise ValueError("images must be C-contiguous; pass numpy.ascontiguousarray(images)")
         if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
             raise ValueError(

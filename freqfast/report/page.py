@@ -22,7 +22,7 @@ from freqfast.report.measures import MEASURES, corruption_families, difference, 
 from freqfast.report.page_figures import page_figures
 from freqfast.runs.recipe import differing_fields, dotted_settings
 
-_BUDGET = ("data", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
+_BUDGET = ("data", "image_size", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
 """Fields of a recipe that runs must share for their accuracies to compare."""
 _SHOWN = ("clean", *MEASURES)
 

@@ -73,14 +73,15 @@ def evaluate_images(
     name, classes = "images", None
     if isinstance(images, ImageData):
         name, classes = images.name, images.classes
-        mean, std = mean or images.mean, std or images.std
+        mean, std = images.mean if mean is None else mean, images.std if std is None else std
     if mean is None or std is None:
         raise ValueError("pass mean and std, the model's normalisation: three numbers each for pixels in [0, 1]")
     mean, std = tuple(map(float, mean)), tuple(map(float, std))
     check_normalisation(mean, std)
     sample = _image_set(images, labels, mean, std)
     classifier = Classifier(model, mean, std, device, precision, name=type(model).__name__)
-    source = corrupted_source(sample, corruptions or available(), seed, name=name, classes=classes)
+    names = available() if corruptions is None else corruptions
+    source = corrupted_source(sample, names, seed, name=name, classes=classes)
     [result] = evaluate_source([classifier], source, progress=progress)
     return result
 

@@ -95,14 +95,14 @@ class RunDirectory:
                 unnamed = RunDirectory(stack.enter_context(new_folder(self.path)))
             except OSError as error:
                 reason = error.strerror or error
-                raise type(error)(error.errno, f"{self.path} cannot be made ({reason}); choose another out") from None
+                raise type(error)(f"{self.path} cannot be made ({reason}); choose another out") from error
             write_record(unnamed.recipe, recipe)
             write_record(unnamed.environment, environment)
             try:
                 name_folder(unnamed.path, self.path)
             except OSError:
                 if self.path.exists():  # since the caller looked
-                    raise FileExistsError(f"{self.path} exists already; choose another out or remove it") from None
+                    raise BlockingIOError(f"{self.path} was just made by another process; choose another out") from None
                 raise
             yield
 

@@ -12,7 +12,7 @@ from freqfast.records import read_record
 from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields
 from freqfast.runs.registry import find_recipe, load_recipe
 
-_SAME_FOR_ALL = ("data", "holdout", "test_images")
+_SAME_FOR_ALL = ("data", "image_size", "holdout", "test_images")
 _ELSEWHERE = {
     "seed": "write seeds = [...]",
     "callbacks": "write [arms.NAME.callbacks.CALLBACK]",
@@ -251,7 +251,7 @@ def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
         return find_recipe(name)
     if module not in modules:
         raise ValueError(
-            f"recipe {name!r} is code of the module {module!r}; to let it be imported, name it by --module (modules)"
+            f"recipe {name!r} is code of the module {module!r}, which is imported only if you name it beside the study"
         )
     return load_recipe(name)
 

@@ -76,7 +76,7 @@ class Job:
             )
             if self.c_bar and is_first and not directory.c_bar.exists():
                 evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
-        except (BlockingIOError, FileExistsError) as error:
+        except BlockingIOError as error:
             return Busy(error)
         except Exception as error:
             if isinstance(error, RunStoppedError) and error.signum is not None:

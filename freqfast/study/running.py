@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +77,7 @@ def run_study(
         skip: Names of runs (``arm/seed-0``) that count as finished wherever they were run.
         data_path: Where the data is; see `freqfast.data.load_data`.
         device: Where to train. By default each run has a GPU to itself in turn if there are some, else the CPU.
-        jobs: Runs at a time, each a process of submitit's; a single one, without submitit, runs in this process.
+        jobs: Runs at a time. A single one runs in this process; of several, each is a process of submitit's.
         threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
             many as the run has CPUs, if `slurm` says so.
         slurm: Parameters of a Slurm job array, those of `submitit.SlurmExecutor`, in place of processes here.
@@ -129,7 +128,7 @@ def run_study(
     executor: InlineExecutor | SubmititExecutor
     if slurm is not None:
         executor = slurm_executor(folder.jobs, len(todo), threads, slurm)
-    elif jobs > 1 or find_spec("submitit") is not None:
+    elif jobs > 1:
         gpus = _gpus(device)
         executor = local_executor(folder.jobs, [gpus[i % len(gpus)] for i in range(jobs)], threads)
     else:

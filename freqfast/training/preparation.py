@@ -151,7 +151,7 @@ def _place_of(start: Environment) -> str | None:
     place = start.data.path
     if place is not None and not os.path.exists(place):
         raise FileNotFoundError(
-            f"{place}, where the run's data was, does not exist; say by --data, or data_path, where it is now"
+            f"{place}, where the run's data was, does not exist; name the place where the data is now"
         )
     return place
 

@@ -64,9 +64,9 @@ def run_recipe(
         The finished run.
 
     Raises:
-        FileExistsError: If `out` exists and `resume` is off, or another process makes it in the meantime.
+        FileExistsError: If `out` exists and `resume` is off.
         FileNotFoundError: If `out` exists and is no run directory, or the data is not there.
-        BlockingIOError: If another process works on `out`.
+        BlockingIOError: If another process works on `out`, or makes it in the meantime.
         ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with), a corruption
             of another package fails, no checkpoint can be read, the training diverges, or the number of ranks is not
             the one of the start.

@@ -60,6 +60,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, pla
     [
         (("absent", "--out", "robust.pth"), "cannot write robust.pth: its name must end in .safetensors"),
         (("absent",), "absent does not exist; name a run directory"),
+        (("foreign_net.py:net", "--data", "absent"), "absent does not exist; name cifar10, photos, or an archive"),
         (("./foreign_net.py:net", "--weights", "theirs.th"), "is not known; pass mean and std"),
         (("./foreign_net.py:net(num_classes=3)", *NORMALISATION, "--data", "photos"), "gives 3 logits, but photos has"),
         (("foreign_net.py:trained", *NORMALISATION, "--recipe", "robst"), "unknown recipe 'robst'; the recipes are"),

@@ -169,6 +169,11 @@ def test_a_list_of_classes_for_images_that_name_none(accepted, refused, photogra
 
 
 def test_what_does_not_go_together(refused, photographs):
+    words = ("corrupt", "photographs", "--corruption", "fog", "--interpolation", "box")
+    assert "scales nothing without --resize; name both" in refused(*words, "-o", "arrays", "--crop", 32)
+    assert "without --out no file of images is written; leave out --tree" in refused(
+        *words, "--show", "s.png", "--tree"
+    )
     assert "name it by --data" in refused("evaluate", *MODEL, "--on-the-fly", "--crop", 32)
     (photographs.parent / "names.txt").write_text("red\nred\n")
     assert "write each class once" in refused("evaluate", *MODEL, "--on-the-fly", *FILES, "--class-list", "names.txt")

@@ -45,6 +45,7 @@ def test_all_layers_go_into_one_file(accepted, checkpoint, place):
 def run(checkpoint, tmp_path):
     """What an export reads of a run: its model and the spectra that it recorded."""
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").touch()
     checkpoint.rename(tmp_path / "run" / "model.safetensors")
     model = read_model(tmp_path / "run").model
     start = measure_spectra(model)
@@ -70,12 +71,15 @@ def test_a_run_s_record_goes_along(accepted, run, place):
 
 def test_a_run_s_record_is_not_lost(accepted, refused, run):
     record = run / "spectra.h5"
-    accepted("spectra", run, "-o", record)
-    assert read_spectra(record).history.epochs.tolist() == [0, 1]
+    for model in (run, run / "model.safetensors"):
+        accepted("spectra", model, "-o", record)
+        assert read_spectra(record).history.epochs.tolist() == [0, 1]
     before = record.read_bytes()
     for words in (("--bands", 3), ("--points", 64), ("--layer", "layer4.0.conv1")):
         line = refused("spectra", run, "-o", record, *words)
         assert "would lose what the run recorded in training; choose another -o" in line
+    line = refused("spectra", "zoo:robust-w16", "-o", record)
+    assert "spectra.h5 is the record of a run of another model; choose another path" in line
     assert record.read_bytes() == before
 
 

@@ -32,8 +32,7 @@ def file(place):
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch, quick):
-    """Runs in this process, as where submitit is not installed."""
-    monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
+    """Measures two corruptions only."""
     monkeypatch.setattr("freqfast.corruptions.runnable", lambda names, frost_dir=None: (names, []))
 
 
@@ -123,7 +122,7 @@ def test_outcomes_on_other_images_are_not_those_of_a_row(call, accepted, file, t
     (row,) = read_results(place / "out" / "results.json")
     assert row.groups
     accepted("evaluate", run, "--on-the-fly", "--data", tree, "--corruption", "fog", "-o", run / "evaluation.json")
-    accepted(*words, "--table")
+    accepted(*words[:4], "--table")
     assert read_results(place / "out" / "results.json") == (replace(row, groups={}),)
 
 
@@ -172,8 +171,8 @@ def test_what_fails_last_costs_nothing_before_it(call, file, tree, place, monkey
     def fail(*args):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    words = ("study", file, "--data", tree, "--out", "out", "--arm", "baseline", "--seed", 0)
-    call(*words)
+    words = ("study", file, "--out", "out")
+    call(*words, "--data", tree, "--arm", "baseline", "--seed", 0)
     with monkeypatch.context() as patch:
         patch.setattr("freqfast.study.write_results", fail)
         result = call(*words, "--table")
@@ -204,8 +203,8 @@ def test_no_cell_of_the_table_is_broken(call, place, monkeypatch):
 
 
 def test_figures_of_what_was_measured(call, accepted, file, tree, place):
-    words = ("study", file, "--data", tree, "--out", "out", "--arm", "baseline", "--seed", 0)
-    assert "figures" not in call(*words).out
+    words = ("study", file, "--out", "out")
+    assert "figures" not in call(*words, "--data", tree, "--arm", "baseline", "--seed", 0).out
     path = place / "out" / "runs" / "baseline" / "seed-0" / "report.json"
     whole = {"mean15": 0.6, "mean_bar": 0.7, "families": {"noise": 0.5}}  # as with all corruptions
     path.write_text(json.dumps(json.loads(path.read_text()) | whole))
@@ -233,10 +232,14 @@ def test_stopped(call, file, tree, monkeypatch):
     ("words", "message"),
     [
         (("--arm", "lwo"), "the study has no arm 'lwo'; its arms are baseline, low"),
-        (("--table", "--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
+        (("--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
         (("--data", "absent"), "absent does not exist"),
         (("--out", "tiny.toml"), "tiny.toml cannot be made, since "),
         (("--slurm", "partition=x", "--jobs", "2"), "how many runs go on at a time; leave out --jobs"),
+        (
+            ("--table", "--arm", "low", "--repeat"),
+            "--table runs nothing, and shows all that is finished; leave out --arm, --repeat",
+        ),
         (("--results", "no/x.json"), "folder no does not exist; create it or choose another path"),
     ],
 )

@@ -101,6 +101,34 @@ def test_lists_that_would_lose_or_repeat_an_image(folder):
             list_images(folder / "b", labels=folder / "list.txt")
 
 
+def test_images_of_one_stem(tmp_path):
+    for name in ("x.png", "x.bmp", "x.png.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "list.txt").write_text("x.png a\nx.png.jpg b\nx.bmp c\n")
+    images, classes = list_images(tmp_path, labels=tmp_path / "list.txt")
+    found = {path.name: classes[label] for path, label in zip(images.images.paths, images.labels, strict=True)}
+    assert found == {"x.png": "a", "x.png.jpg": "b", "x.bmp": "c"}
+    (tmp_path / "list.txt").write_text("x.png a\nx b\n")
+    with pytest.raises(ValueError, match="line 2: 'x' is no image in"):
+        list_images(tmp_path, labels=tmp_path / "list.txt")
+
+
+def test_the_first_sound_image_tells_the_size_of_all(tmp_path):
+    for name, side in {"a/1.png": 8, "a/2.png": 9, "b/1.png": 8, "b/2.png": 8}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (side, side)).save(tmp_path / name)
+    first = list_images(tmp_path)[0].images.paths[0]
+    first.write_bytes(b"no image")  # listing decodes nothing
+    images, _ = list_images(tmp_path)
+    faults = find_corrupt_files(images.images)
+    assert images.images.paths[0] == first
+    assert 0 in faults
+    assert images.images.shape[1:] == (8, 8, 3)
+    assert all("9x9 pixels, the first image 8x8" in fault for row, fault in faults.items() if row)
+    sound = images.take(np.array([row for row in range(4) if row not in faults]))
+    assert np.asarray(sound.images).shape == (4 - len(faults), 8, 8, 3)
+
+
 def test_hidden_files_and_folders_are_none(folder, photos):
     (folder / ".ipynb_checkpoints").mkdir()
     for name in ("a/._2.png", ".ipynb_checkpoints/1.png"):

@@ -41,7 +41,7 @@ def test_directory_that_appears_in_the_meantime_stays_as_it_is(tree, tmp_path, m
         return prepare(*args)
 
     monkeypatch.setattr(run, "prepare_run", prepare_late)
-    with pytest.raises(FileExistsError, match="run exists already; choose another out"):
+    with pytest.raises(BlockingIOError, match="run was just made by another process; choose another out"):
         run_recipe(TINY, tmp_path / "run", tree, "cpu")
     assert os.listdir(tmp_path / "run") == ["theirs"]
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
@@ -75,7 +75,7 @@ def test_data_that_moves_is_taken_from_its_new_place(tree, tmp_path, reference):
     mine = shutil.copytree(tree, tmp_path / "mine")
     stopped(mine, tmp_path / "run")
     mine.rename(tmp_path / "moved")
-    with pytest.raises(FileNotFoundError, match=r"mine, where the run's data was, does not exist; say by --data"):
+    with pytest.raises(FileNotFoundError, match=r"mine, where the run's data was, does not exist; name the place"):
         run_recipe(TINY, tmp_path / "run", resume=True)
     run_recipe(TINY, tmp_path / "run", tmp_path / "moved", resume=True)
     assert outcome(tmp_path / "run") == reference

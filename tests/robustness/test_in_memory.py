@@ -62,6 +62,8 @@ def test_a_data_set_brings_its_normalisation_and_classes(model, sample):
     provenance = found.provenance
     assert (provenance.mean, provenance.std) == (data.mean, data.std)
     assert (provenance.model, provenance.source) == ("Sequential", "grey, corrupted on the fly")
+    other = freqfast.evaluate(model, data, corruptions=["contrast"], mean=np.zeros(3), std=np.ones(3))
+    assert (other.provenance.mean, other.provenance.std) == ((0, 0, 0), (1, 1, 1))
     few = ImageSet(sample.images[:2], np.array([0, 1]))
     with pytest.raises(ValueError, match="gives 4 logits, but two, corrupted on the fly has 2 classes; name"):
         freqfast.evaluate(model, ImageData("two", ("a", "b"), few, few), corruptions=["contrast"])
@@ -87,6 +89,7 @@ def test_all_that_can_run_here_by_default(sample):
         ({"labels": [0.5] * 6}, TypeError, "labels must be integers, got float64"),
         ({"labels": [0, 1]}, ValueError, "labels must be 6 int64"),
         ({"corruptions": ["rain"]}, ValueError, "'rain'"),
+        ({"corruptions": []}, ValueError, "no corruption is named"),
     ],
 )
 def test_invalid_arguments(model, sample, change, error, message):

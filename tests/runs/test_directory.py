@@ -130,12 +130,12 @@ def test_created_directory_is_locked_while_the_block_lasts_and_never_replaced(tm
     with directory.locked():
         assert sorted(os.listdir(directory.path)) == ["environment.json", "recipe.toml"]
     again = directory.created(RECIPE, ENVIRONMENT)
-    with pytest.raises(FileExistsError, match="run exists already; choose another out"), again:
+    with pytest.raises(BlockingIOError, match="run was just made by another process; choose another out"), again:
         pass
 
 
 def test_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
     inside = RunDirectory(tmp_path / "file" / "run").created(RECIPE, ENVIRONMENT)
-    with pytest.raises(OSError, match="run cannot be made"), inside:
+    with pytest.raises(OSError, match=r"^\S+run cannot be made \("), inside:
         pass

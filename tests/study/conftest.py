@@ -30,8 +30,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def here(monkeypatch, two_corruptions):  # noqa: F811
-    """Runs in this process, as if submitit were not installed, and measures two corruptions only."""
-    monkeypatch.setattr("freqfast.study.running.find_spec", lambda name: None)
+    """Measures two corruptions only, in runs of this process."""
     monkeypatch.setattr("freqfast.corruptions.runnable", lambda names: (names, []))
 
 

@@ -4,6 +4,7 @@ from freqfast.runs.registry import find_recipe
 from freqfast.study import load_study
 
 PERTURBED = "resnet18_cifar10.proportion_perturbation"
+SIZED = 'epochs = 1\ndata = "folder"\nimage_size = 32'
 ARM = f'[arms.x]\nrecipe = "{PERTURBED}"\n'
 
 
@@ -77,6 +78,7 @@ def test_runs_go_seed_by_seed(write):
         ("", "", f'[arms.LOW]\nrecipe = "{PERTURBED}"', "arms 'low' and 'LOW' differ in case only"),
         ("", "", ARM + f'[arms.y]\nrecipe = "{PERTURBED}"\ndescription = "z"', "arms 'x' and 'y' define the same run"),
         ("", "", f"{ARM}settings.test_images = 3", r"arms\.x: test_images is 3, but 2 for the baseline 'baseline'"),
+        ("epochs = 1", SIZED, f"{ARM}settings.image_size = 64", r"arms\.x: image_size is 64, but 32 for the baseline"),
         ("", "", "[target]\nclean = 0.1\nmean15 = inf", r"target\.mean15 must be a finite number, got inf"),
     ],
 )

@@ -15,7 +15,7 @@ from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run
 from freqfast.study import gather, load_study, merge, run_study, summarise
 from freqfast.study.folder import StudyFolder
-from freqfast.study.job import Job
+from freqfast.study.job import Busy, Job
 from freqfast.study.running import pending_runs
 from freqfast.training import RunStoppedError
 from tests.support.runs import ENVIRONMENT
@@ -93,6 +93,9 @@ def test_an_unexpected_error_names_its_kind_until_the_run_succeeds(write, tmp_pa
     monkeypatch.setattr("freqfast.training.run_recipe", lambda *args, **options: {}["oops"])
     assert Job(run, folder).perform() == "KeyError: 'oops'"
     assert gather(study, folder.path).failures == {"low/seed-0": "KeyError: 'oops'"}
+    monkeypatch.setattr("freqfast.training.run_recipe", lambda *args, **options: (tmp_path / "out").mkdir())
+    assert not isinstance(Job(run, folder).perform(), Busy)  # a file in the way is another matter
+    assert "File exists" in gather(study, folder.path).failures["low/seed-0"]
     monkeypatch.setattr("freqfast.training.run_recipe", lambda *args, **options: None)
     assert Job(run, folder).perform() is None
     assert gather(study, folder.path).failures == {}
@@ -177,7 +180,7 @@ def test_run_of_another_process_is_left_alone(write, tree, tmp_path):
             if not folder.exists():
                 other.enter_context(RunDirectory(folder).created(run.recipe, ENVIRONMENT))
 
-        assert "seed-0 exists already" in job.perform(start)
+        assert "seed-0 was just made by another process" in job.perform(start)
         assert "in use by another process" in job.perform()
         assert sorted(os.listdir(folder)) == ["environment.json", "recipe.toml"]
     assert not list(tmp_path.rglob("*.error"))
@@ -234,7 +237,7 @@ def test_in_a_process_of_its_own(write, tree, tmp_path):
     """With submitit's executor: threads are as asked for, and nothing of its files stays behind."""
     study, out, ended = load_study(write()), tmp_path / "out", []
     errors = run_study(
-        study, out, arms=["low"], seeds=[0], data_path=tree, threads=1, ended=lambda *call: ended.append(call)
+        study, out, arms=["low"], seeds=[0], jobs=2, data_path=tree, threads=1, ended=lambda *call: ended.append(call)
     )
     assert errors == {}
     assert [error for _, error in ended] == [None]

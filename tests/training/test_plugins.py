@@ -8,7 +8,7 @@ import pytest
 
 from freqfast.data import load_data
 from freqfast.models.build import ModelSpec
-from freqfast.plugins import plugin_versions
+from freqfast.plugins import import_object, plugin_versions
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
@@ -65,6 +65,13 @@ def test_an_entry_point_that_is_no_callback_is_named(install):
     message = r"callback entry point 'ours' \(other_callbacks:Ours\) is no class of fastai callbacks"
     with pytest.raises(ValueError, match=message):
         built()
+
+
+def test_an_import_by_name_leaves_the_search_path_as_it_is(monkeypatch):
+    for before in (["", *sys.path], [place for place in sys.path if place]):  # of a notebook, and of a script
+        monkeypatch.setattr(sys, "path", list(before))
+        assert import_object("math:tau") > 6
+        assert sys.path == before
 
 
 def test_versions_of_packages_are_in_the_environment(install_callback):

@@ -20,6 +20,7 @@ from pydantic import Field
 from freqfast import __version__
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.tables import Table
+from freqfast.progress import RunStoppedError
 from freqfast.records import differences, read_record, write_record
 
 LABELS = "labels.npy"
@@ -171,6 +172,8 @@ def explained(path: Path) -> Iterator[None]:
     """Say of an error of the file system which file it stopped, and how to go on."""
     try:
         yield
+    except RunStoppedError:  # an OSError too
+        raise
     except OSError as error:
         raise OSError(
             f"{path} cannot be written ({error.strerror or error}); what is finished stays, and the same call goes on "

@@ -58,7 +58,7 @@ def stored_source(
     names = tuple(dict.fromkeys(required or there))
 
     count = len(labels) // len(severities)
-    files = _ImageFiles(folder, severities, count, min(count, limit or count))
+    files = _StoredArrays(folder, severities, count, min(count, limit or count))
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
     for corruption in names:
         first_images = files.open(corruption)[::count]
@@ -77,7 +77,7 @@ def stored_source(
     )
 
 
-class _ImageFiles:
+class _StoredArrays:
     """The files of a folder, one of them mapped at a time: what is mapped counts as memory of this process."""
 
     def __init__(self, folder: Path, severities: Sequence[int], count: int, used: int) -> None:

@@ -79,7 +79,8 @@ def write_tree(
     written, cells = 0, list(product(dict.fromkeys(names), severities))
     parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     with lock_folder(folder) if writes else nullcontext():
-        manifest = begin_folder(folder, wanted, photographs=photographs) if writes else wanted
+        others = () if (folder / MANIFEST).exists() else names  # files that no earlier call has made
+        manifest = begin_folder(folder, wanted, others, photographs) if writes else wanted
         if photographs and writes:
             manifest = replace(manifest, cells={**manifest.cells, PHOTOGRAPHS: photographs})
             write_manifest(folder, manifest)
@@ -208,17 +209,23 @@ def tree_source(
     first, classes = listed(names[0], severities[0])
     relative = _names_of(first)
 
+    def check(name: str, severity: int, has_the_same: bool) -> None:
+        if not has_the_same:
+            raise ValueError(f"{folder / name / str(severity)} holds other images than {names[0]} {severities[0]}")
+
     def read(name: str, severity: int) -> np.ndarray:
         images, _ = listed(name, severity)
-        if _names_of(images) != relative:
-            raise ValueError(f"{folder / name / str(severity)} holds other images than {names[0]} {severities[0]}")
+        check(name, severity, _names_of(images) == relative)
         return images.images[:limit]
 
     manifest = read_manifest(folder)
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
+    first_file = first.images.paths[0].relative_to(folder / names[0] / str(severities[0]))  # type: ignore[attr-defined]
     for name, severity in product(names, severities):
         if manifest is None:
-            digest.update(listed(name, severity)[0].images.paths[0].read_bytes())  # type: ignore[attr-defined]
+            file = folder / name / str(severity) / first_file
+            check(name, severity, file.is_file())
+            digest.update(file.read_bytes())
     return CellSource(
         str(folder),
         names,

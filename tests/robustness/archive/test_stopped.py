@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from freqfast.progress import RunStoppedError, stopping
 from freqfast.robustness.archive.layout import read_manifest
 from freqfast.robustness.archive.writing import write_archive
 from tests.support.stored import NAMES, data
@@ -28,6 +29,12 @@ def test_a_full_disk_leaves_whole_files_only(folder, images):
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in folder.iterdir()) == ["labels.npy", "manifest.json"]
     assert write_archive(folder, images, NAMES).verified == ("labels.npy",)
+
+
+def test_a_stop_is_no_fault_of_the_disk(folder, images):
+    with pytest.raises(RunStoppedError, match=r"^interrupted in ") as caught:
+        write_archive(folder, images, NAMES, progress=stopping(None, lambda: 15))
+    assert caught.value.signum == 15
 
 
 def test_no_room_for_the_manifest(folder, images, monkeypatch):
