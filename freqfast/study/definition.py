@@ -251,7 +251,7 @@ def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
         return find_recipe(name)
     if module not in modules:
         raise ValueError(
-            f"recipe {name!r} is code of the module {module!r}, which is imported only if you name it beside the study"
+            f"recipe {name!r} is code of the module {module!r}; to let it be imported, name it by --module (modules)"
         )
     return load_recipe(name)
 
