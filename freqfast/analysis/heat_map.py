@@ -132,7 +132,7 @@ def fourier_heat_map(
     """
     norm = check_value("norm", float(norm), Norm)
     grid = check_value("grid", grid, Grid)
-    count, height, width = images.shape[:3]
+    count, height, width, channels = images.shape
     rows, columns = min(height, grid), min(width, grid)
     error = np.empty((rows, columns))
     pixels = np.asarray(images, np.float32)
@@ -140,7 +140,7 @@ def fourier_heat_map(
 
     def measure(pair: tuple[tuple[int, int], tuple[int, int]]) -> float:
         u, v = pair[0]
-        signs = 1 - 2 * np.random.default_rng((seed, u, v)).integers(0, 2, (count, 1, 1, 3))
+        signs = 1 - 2 * np.random.default_rng((seed, u, v)).integers(0, 2, (count, 1, 1, channels))
         basis = fourier_basis(height, width, round(u * height / rows), round(v * width / columns))
         wave = (255 * norm * basis).astype(np.float32)
         perturbed = pixels + signs.astype(np.float32) * wave[None, :, :, None]

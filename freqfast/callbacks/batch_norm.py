@@ -33,6 +33,15 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     """
 
     order = SaveModelCallback.order + 1  # so that the weights are those that stay
+    _trained = False
+
+    def before_fit(self) -> None:
+        """Begin a fit, or what is none, such as a validation."""
+        self._trained = False
+
+    def before_train(self) -> None:
+        """Note that it is a fit."""
+        self._trained = True
 
     def after_train(self) -> None:
         """Estimate them after the last epoch's steps."""
@@ -42,7 +51,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     def after_fit(self) -> None:
         """Estimate them for weights that they are not of: of a fit that ended early, or of another epoch."""
         are_others = self.epoch + 1 < self.n_epoch or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
-        if are_others and not hasattr(self.learn, "lr_finder"):
+        if self._trained and are_others and not hasattr(self.learn, "lr_finder"):
             self._estimate()
 
     def _estimate(self) -> None:

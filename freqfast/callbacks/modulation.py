@@ -1,6 +1,7 @@
 """Learn a spectral modulation of the first convolution during fit."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from fastai.learner import Learner
@@ -57,9 +58,10 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
         join_optimizer(learn, conv, conv.log_gain)
 
     def _uninstall(self, learn: Learner) -> None:
-        _, conv = find_conv(learn.model, self.layer)
-        if isinstance(conv, SpectralConv2d):  # else somebody has folded the gains
-            conv.sigma = 0.0
+        with suppress(ValueError):  # of another model, which has no such layer
+            _, conv = find_conv(learn.model, self.layer)
+            if isinstance(conv, SpectralConv2d):  # else somebody has folded the gains
+                conv.sigma = 0.0
 
     def _modulated(self) -> SpectralConv2d:
         """The layer; a ValueError if somebody has folded its gains into the weights."""
@@ -71,18 +73,18 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
             )
         return conv
 
-    def before_train(self) -> None:
-        """Under DistributedDataParallel, draw the noise of the first rank on all, whose weights these train as well."""
-        if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
-            conv, shared = self._modulated(), [self.state_dict()]
-            distributed.broadcast_object_list(shared, device=conv.weight.device)
-            self.load_state_dict(shared[0])
-
     def before_fit(self) -> None:
-        """Perturb from now on; remember how much was drawn before a learning-rate finder's throw-away steps."""
+        """Remember how much was drawn before a learning-rate finder's throw-away steps."""
+        self._draws_before = self._modulated().draws if self.is_finding_lr else None
+
+    def before_train(self) -> None:
+        """Perturb; under DistributedDataParallel by the noise of the first rank, whose weights all others train too."""
         conv = self._modulated()
         conv.sigma = float(self.sigma)  # removing the one of another Learner of the model has ended it
-        self._draws_before = conv.draws if self.is_finding_lr else None
+        if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
+            shared = [self.state_dict()]
+            distributed.broadcast_object_list(shared, device=conv.weight.device)
+            self.load_state_dict(shared[0])
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's draws back."""

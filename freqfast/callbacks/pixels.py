@@ -26,8 +26,8 @@ class PixelCallback(PixelArguments, Callback):
         std: Its standard deviations.
 
     Raises:
-        ValueError: If the share lies outside (0, 1], or mean comes without std; in fit, if the images are not in [0, 1]
-            and no normalisation is known.
+        ValueError: If the share lies outside (0, 1], or mean comes without std; in fit, if more than 5 % of a first
+            batch's values are not in [0, 1] once the normalisation is undone.
     """
 
     run_valid = False
@@ -39,8 +39,11 @@ class PixelCallback(PixelArguments, Callback):
         """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""
         raise NotImplementedError
 
-    def before_fit(self) -> None:
-        """Check that it is the only one of its class, as it is not where a notebook's cell ran twice."""
+    def before_train(self) -> None:
+        """Check that it is the only one of its class, as it is not where a notebook's cell ran twice.
+
+        Not in ``before_fit``, which `validate` fires too: after an exception there a Learner's lock stays closed.
+        """
         kind = type(self)
         if any(type(other) is kind and other is not self for other in self.learn.cbs):
             raise ValueError(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from fastai.learner import Learner
 
 from freqfast.callbacks.arguments import SpectrumRecorderArguments
@@ -14,7 +15,7 @@ from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import power_spectrum
 from freqfast.spectral.surgery import find_conv
 
-_RECORDS = ("epochs", "weights", "power", "shares", "log_gain")
+_RECORDS = ("epochs", "weights", "log_gain")  # from which all else follows
 
 
 class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
@@ -53,8 +54,6 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         self.bands = Bands.of(self.bands)
         self.epochs: list[int] = []
         self.weights: list[np.ndarray] = []
-        self.power: list[np.ndarray] = []
-        self.shares: list[np.ndarray] = []
         self.log_gain: list[np.ndarray] = []
 
     def _install(self, learn: Learner) -> None:
@@ -79,10 +78,18 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
             return
         self.epochs.append(epoch)
         self.weights.append(weight.numpy())
-        self.power.append(power_spectrum(weight, self.n).numpy())
-        self.shares.append(band_shares(weight, self.bands).numpy())
         if isinstance(conv, SpectralConv2d):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
+
+    @property
+    def power(self) -> list[np.ndarray]:
+        """Power spectra at each record."""
+        return [power_spectrum(torch.from_numpy(weight), self.n).numpy() for weight in self.weights]
+
+    @property
+    def shares(self) -> list[np.ndarray]:
+        """Band shares at each record."""
+        return [band_shares(torch.from_numpy(weight), self.bands).numpy() for weight in self.weights]
 
     def history(self) -> SpectraHistory:
         """The records, stacked by epoch, shared gains repeated for each filter; a ValueError if there are none."""

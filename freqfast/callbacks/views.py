@@ -42,9 +42,9 @@ class ViewsCallback(PixelCallback):
         losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
         return torch.stack([loss, *losses]).mean()
 
-    def before_fit(self) -> None:
+    def before_train(self) -> None:
         """Check that no other callback adds views, as each takes its own apart."""
-        super().before_fit()
+        super().before_train()
         for other in self.learn.cbs:
             if other is not self and self.views and isinstance(other, ViewsCallback) and other.views:
                 raise ValueError(

@@ -114,7 +114,7 @@ class Classifier:
         """Logits of one batch, as large as memory takes.
 
         Args:
-            batch: uint8 ``(n, H, W, 3)``, writable, in any order.
+            batch: Levels from 0 to 255, uint8 or float32 ``(n, H, W, 3)``, writable, in any order.
 
         Returns:
             float32 ``(n, classes)`` on the classifier's device.
@@ -137,7 +137,7 @@ class Classifier:
         """Class of each image.
 
         Args:
-            images: uint8 ``(N, H, W, 3)``; a memory map is read batch by batch.
+            images: Levels from 0 to 255, uint8 or float32 ``(N, H, W, 3)``; a memory map is read batch by batch.
 
         Returns:
             int64 ``(N,)``.
@@ -146,7 +146,7 @@ class Classifier:
         return torch.cat(classes).cpu().numpy()
 
     def _normalise(self, batch: Tensor) -> Tensor:
-        """uint8 NHWC to normalised NCHW; the permuted view is channels last already."""
+        """Levels, NHWC, to normalised NCHW; the permuted view is channels last already."""
         count, height, width, channels = batch.shape
         rows = batch.to(self.device).float().reshape(count * height, width * channels)
         # Row by row, not channel by channel: long runs of contiguous values take half the time on a CPU.

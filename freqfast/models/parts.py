@@ -119,7 +119,7 @@ def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
         conv = convs.get(layer)
         if conv is None or name in there:
             continue
-        exponent = state.get(f"{layer}.{_EXPONENT}")
+        exponent = state.get(f"{layer}.{_EXPONENT}".removeprefix("."))  # a network may be the convolution itself
         if kept == "log_gain" and tensor.ndim == 2:
             modulation.append(Modulation(layer, per_filter=len(tensor) == conv.out_channels, sigma=0.0, seed=0))
         elif kept == _REFERENCE and exponent is not None and exponent.ndim == 0:

@@ -57,7 +57,8 @@ class SpectrumEqualizer(nn.Module):
     ``R(rho)`` the running mean of ``log P_s`` over the training batches, the sample's DFT is multiplied by
     ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios.
     Where torch's process group is initialised, a batch is that of all ranks together, so that in training mode all must
-    call the module equally often. The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044).
+    call the module equally often. A forward pass that activation checkpointing repeats counts as another batch: do not
+    checkpoint the layer. The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         bins: Number of bins in radial frequency, from 1/32 to 0.707 cycles/pixel; one bin equalizes contrast alone.

@@ -153,7 +153,10 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     targets = np.concatenate(labels)
     if targets.ndim != 1 or targets.dtype.kind not in "iu":
         raise ValueError(f"images must have one label each, got targets {targets.dtype} of shape {targets.shape}")
-    mean, std = ((0.0,) * 3, (1.0,) * 3) if normalize is None else (normalize.mean.flatten(), normalize.std.flatten())
+    channels = images[0].shape[3]
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    if normalize is not None:
+        mean, std = normalize.mean.flatten(), normalize.std.flatten()
     classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
     return analysis.run(  # type: ignore[no-any-return]
         classifier=classifier, images=np.ascontiguousarray(np.concatenate(images)), labels=targets, **options
@@ -213,6 +216,8 @@ class _CorruptedImages(ItemTransform):
 
 class _Judgement(Callback):
     """Keeps the classes, their probabilities and the labels of images that have one label each."""
+
+    name = "gather_preds"  # by which fastai's trackers and loggers know that nothing trains
 
     def __init__(self) -> None:
         self.classes: list[Tensor] = []

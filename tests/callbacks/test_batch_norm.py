@@ -58,7 +58,12 @@ def test_statistics_are_those_of_the_weights_that_stay(make_learner, tmp_path, e
     learn.path = tmp_path
     learn.fit(4, 0.05)
     assert learn.epoch == (1 if ends_early else 3)
-    torch.testing.assert_close(learn.model[0][1].running_mean, mean_over(learn))
+    mean = learn.model[0][1].running_mean
+    torch.testing.assert_close(mean, mean_over(learn))
+    mean.fill_(7)  # by whoever; what is no fit leaves it
+    learn.validate()
+    learn.get_preds()
+    assert torch.equal(mean, torch.full_like(mean, 7))
 
 
 def test_a_number_of_batches_and_weights_as_without_it(make_learner):

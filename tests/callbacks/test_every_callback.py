@@ -2,6 +2,7 @@
 
 import copy
 import tomllib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -220,3 +221,9 @@ def test_a_second_one_of_a_kind_is_refused(text, make):
     learners.assert_same(before, learners.snapshot(learn))
     assert [type(each) for each in learn.cbs].count(type(built(text))) == 1
     learn.fit(1)
+    learn.validate()
+    with suppress(ValueError):  # of those that refuse it only in fit
+        learn.add_cb(built(text))
+        with pytest.raises(ValueError, match=r"call learn.remove_cb\(\w+\)"):
+            learn.fit(1)
+    learn.validate()  # which would wait for ever, had a callback failed inside of it

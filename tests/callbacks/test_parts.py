@@ -120,6 +120,7 @@ def test_gains_that_were_folded_meanwhile_must_be_added_again(make_learner):
     bake_modulation(learn.model)
     with pytest.raises(ValueError, match="the layer has no modulation any more, bake_modulation has folded it"):
         learn.fit(1)
+    learn.validate()
     with pytest.raises(ValueError, match="the layer has no modulation any more"):
         learn.spectral_modulation.state_dict()
     callback = learn.spectral_modulation

@@ -231,3 +231,11 @@ def test_networks_that_ask_for_the_version_of_their_weights(tmp_path):
     torch.save(trained.state_dict(), tmp_path / "w.pth")
     load_weights(fresh, tmp_path / "w.pth")
     torch.testing.assert_close(fresh.state_dict(), trained.state_dict(), rtol=0, atol=0)
+
+
+def test_a_network_that_is_the_convolution_itself():
+    conv = apply_antialiasing(apply_equalization(apply_modulation(nn.Conv2d(3, 8, 3, stride=2)), bins=3), [""])
+    plain = nn.Conv2d(3, 8, 3, stride=2)
+    load_weights(plain, conv.state_dict())
+    assert plain.state_dict().keys() == conv.state_dict().keys()
+    assert find_parts(plain).equalization == find_parts(conv).equalization

@@ -115,9 +115,15 @@ def test_convolutions_that_do_not_apply_their_weight_as_it_is_are_refused(case):
 def test_a_convolution_that_pads_by_itself_is_found_but_not_modulated():
     model = nn.Sequential(Conv2dSame(3, 8, 3, stride=2))
     assert find_conv(model) == ("0", model[0])
-    with pytest.raises(ValueError, match="layer '0' is a Conv2dSame, whose padding modulation would take away"):
+    with pytest.raises(
+        ValueError, match=r"layer '0' \(Conv2dSame\) has a forward of its own, which modulation would replace"
+    ):
         apply_modulation(model)
     assert type(model[0]) is Conv2dSame
+    patched = nn.Sequential(nn.Conv2d(3, 8, 3))
+    patched[0].forward = lambda x: x
+    with pytest.raises(ValueError, match="has a forward of its own"):
+        apply_modulation(patched)
 
 
 class Named(nn.Conv2d):

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from fastai.data.block import DataBlock
-from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, parent_label
+from fastai.callback.progress import CSVLogger
+from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, get_image_files, parent_label
 from fastai.learner import Learner
 from fastai.metrics import F1Score, accuracy, accuracy_multi
 from fastai.torch_basics import Transform
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import Resize, aug_transforms
-from fastai.vision.core import imagenet_stats
+from fastai.vision.core import PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
 from PIL import Image
 from torch import nn
@@ -123,6 +125,20 @@ def test_the_learner_stays_as_it_is(learn):
     assert all(torch.equal(value, before[name]) for name, value in learn.model.state_dict().items())
 
 
+def test_no_callback_takes_it_for_a_fit(learn, tmp_path):
+    """None of fastai's that follow each fit, or write it down."""
+    stop, plateau = (kind("accuracy", reset_on_fit=False) for kind in (EarlyStoppingCallback, ReduceLROnPlateau))
+    learn.path = tmp_path
+    learn.add_cbs([CSVLogger(), SaveModelCallback("accuracy"), stop, plateau])
+    with learn.no_bar():
+        learn.fit(1, 1e-3)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    rates = [group["lr"] for group in learn.opt.hypers]
+    measure(learn, ["fog"], [1, 2])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == kept
+    assert [group["lr"] for group in learn.opt.hypers] == rates
+
+
 def test_two_learners_are_compared_image_by_image(learn, folder):
     other = Learner(learn.dls, brightest_channel(), metrics=accuracy)
     ours, theirs = (measure(one, ["contrast"], [1, 2]) for one in (learn, other))
@@ -187,6 +203,16 @@ def test_analyses_of_a_learner(learn, name, options):
         expected = learn.validate()[1]
     clean = 1 - whole.clean_error if name == "heatmap" else whole.clean
     assert clean == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["reliance", "heatmap", "ablation"])
+def test_grey_images(folder, name):
+    block = DataBlock(
+        (ImageBlock(PILImageBW), CategoryBlock), get_items=get_image_files, get_y=parent_label, item_tfms=Resize(16)
+    )
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    learn = Learner(block.dataloaders(folder, bs=4, device="cpu", num_workers=0), model, metrics=accuracy)
+    assert analyse(learn, name, limit=6).images == 6
 
 
 def test_an_analysis_without_images(learn):
