@@ -117,7 +117,7 @@ def _print_usage_error(error: Any) -> None:
         print(text, file=sys.stderr, end="\n" if text else "")
         return
     context = getattr(error, "ctx", None)
-    value = getattr(error.__cause__, "errors", list)()  # of Pydantic
-    got = f", got {value[0]['input']!r}" if value else ""
+    reasons: list[Any] = getattr(error.__cause__, "errors", list)()  # of Pydantic
+    got = f", got {reasons[0]['input']!r}" if reasons else ""
     hint = f"; see `{context.command_path} --help`" if context is not None else ""
     print_error(text.rstrip(".") + got + hint)
