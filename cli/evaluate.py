@@ -230,7 +230,8 @@ def evaluate(
     if not ranks.is_first:
         return
     if shard is None:
-        present(result, others[0] if others else rival, baseline or "", chosen, as_json, out, csv, figure)
+        called = sources[1].name if others else baseline or ""
+        present(result, others[0] if others else rival, called, chosen, as_json, out, csv, figure)
     else:
         write(out, result.save)
         say(f"{out}: shard {shard}, {len(result.outcomes)} cells; put all together with --merge")

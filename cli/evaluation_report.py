@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqfast.cli.errors import print_error
 from freqfast.cli.files import save_figure, write
 from freqfast.cli.output import CleanTable, accuracy_text, console, percent, say
 
@@ -51,6 +52,11 @@ def present(
             _draw(figure, result, rival, baseline)
     finally:
         _print(result, comparison, chosen, as_json)
+    precisions = [each.provenance.precision for each in (result, rival) if each is not None and each.provenance]
+    if len(set(precisions)) > 1:
+        print_error(
+            f"warning: the model ran in {precisions[0]}, {baseline} in {precisions[1]}, which moves accuracies too"
+        )
 
 
 def _draw(path: Path, result: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
@@ -79,7 +85,8 @@ def _print(
         return
     of = result.provenance
     what = f"{of.model} on {of.source}, " if of else ""
-    say(f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell")
+    how = f", {of.precision}" if of else ""
+    say(f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell{how}")
     console.print(corruption_table(result.accuracy))
     asked = _asked(result, chosen)
     for line in _result_lines(result, asked):

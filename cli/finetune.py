@@ -115,4 +115,5 @@ def finetune(
         write(out, lambda path: write_model(path, stored))
     else:
         write(out, lambda path: save_state(path, tuned.model))
-    say(f"written: {out}")
+    kept = f", with {100 * keep:g} % of the weights of before" if keep else ""
+    say(f"written: {out}, trained by {name} (epochs: {chosen.epochs}, images: {len(images.train):,}){kept}")

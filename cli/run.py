@@ -191,6 +191,8 @@ def run_table(run: "RunDirectory") -> CleanTable:
     table.add_row("measured on", f"{len(report.accuracy)} corruptions, {report.images} images each")
     if report.mean15 is not None:
         table.add_row("mean15", accuracy_text(report.mean15, result.interval(MEANS["mean15"])))
+    if result.is_full(MEANS["mean7"]):
+        table.add_row("mean7", accuracy_text(result.mean(MEANS["mean7"]), result.interval(MEANS["mean7"])))
     proportion = report.proportion
     table.add_row("frequency proportion before", proportion_text(report.bands, proportion.before))
     table.add_row("frequency proportion after", proportion_text(report.bands, proportion.after))

@@ -223,7 +223,8 @@ def _print(results: "StudyResults", markdown: bool) -> None:
         print(results_table(summaries), end="")
         return
     say(results.study.title)
-    say(f"percent; diff: to {results.study.baseline}, paired by seed; {legend(summaries)}")
+    baseline = results.study.baseline
+    say(f"percent; diff: to {baseline} under the same seeds; time: of an epoch, over {baseline}'s; {legend(summaries)}")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):
         for first, *others in _parts(header, rows, width):

@@ -73,7 +73,8 @@ class Parts:
         """The parts in one line."""
         texts = [f"modulation of {each.layer}" for each in self.modulation]
         for each in self.equalization:
-            texts.append(f"equalizer ({each.bins} bins, exponent {each.exponent:g}) before {each.layer}")
+            bins = f"{each.bins} bin{'' if each.bins == 1 else 's'}"
+            texts.append(f"equalizer ({bins}, exponent {each.exponent:g}) before {each.layer}")
         for kind in LOW_PASS_BUFFERS:
             if layers := [layer for layer, found in self.low_passes.items() if found == kind]:
                 texts.append(f"low-pass ({kind}) before {', '.join(layers)}")

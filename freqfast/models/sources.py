@@ -135,7 +135,8 @@ def load_model(
     check_normalisation(mean, std)
     if random and weights is None:
         warnings.warn(f"{text} comes without a file of weights; unless it loads its own, they are random", stacklevel=2)
-    return SourcedModel(text, model.eval(), mean, std, None, stated.resize, stated.crop, stated.interpolation)
+    name = text if weights is None else f"{text} with {Path(weights).name}"
+    return SourcedModel(name, model.eval(), mean, std, None, stated.resize, stated.crop, stated.interpolation)
 
 
 class _Named(NamedTuple):

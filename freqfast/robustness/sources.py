@@ -72,7 +72,7 @@ def corrupted_source(
         in_memory = isinstance(images.images, np.ndarray)
         return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
 
-    called = f"{name}, corrupted on the fly"
+    called = f"{name}, corrupted on the fly" + ("" if taken == "cifar10" else f" by the parameters of {taken}")
     return CellSource(called, names, SEVERITIES, images.labels, read, images, sha256, seed, classes)
 
 

@@ -204,6 +204,7 @@ class Spectra(_Filters):
     def phase(self) -> np.ndarray | None:
         """Phase of each kernel's DFT about the kernel's centre, ``(O, I, n, n)`` float32, from -pi to pi radians.
 
+        A convolution of PyTorch correlates, and so shifts an image's phases by the opposite.
         An even kernel has phase 0 or pi, an odd one pi/2 or -pi/2. Where the response is below 1e-6 of the kernel's
         peak the phase is 0. None for layers of more than four input channels, which are not those of an image.
         """

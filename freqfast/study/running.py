@@ -171,7 +171,7 @@ class Account:
     def stopped(self, signum: int | None) -> RunStoppedError:
         """The error that says how far the study is."""
         left = self._runs - self._ended_runs
-        return RunStoppedError(f"interrupted with {left} of {self._runs} runs left; it can be resumed", signum)
+        return RunStoppedError(f"interrupted with {left} run{'' if left == 1 else 's'} left; it can be resumed", signum)
 
     def report(self, message: str = "") -> None:
         """Report how far the running jobs are, by their epochs or by what the first of them does."""

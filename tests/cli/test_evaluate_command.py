@@ -41,7 +41,7 @@ def test_table(accepted, checkpoint, archive):
     result = accepted("evaluate", checkpoint, "--cifar10c", archive, "--precision", "float32")
     accuracy = expected(checkpoint, archive)
     lines = result.out.splitlines()
-    assert lines[0] == f"{checkpoint} on {archive}, 4 images a cell"
+    assert lines[0] == f"{checkpoint} on {archive}, 4 images a cell, float32"
     for name, by in accuracy.items():
         (row,) = [line for line in lines if f" {name} " in line and "│" in line]
         cells = [cell.strip() for cell in row.strip("│").split("│")]
@@ -82,9 +82,9 @@ def test_a_complete_archive_has_all_means(call, checkpoint, archive):
 
 
 def test_only_what_was_asked_for_is_missing(call, checkpoint, archive):
-    words = ("evaluate", checkpoint, "--cifar10c", archive, "--limit", 1)
+    words = ("evaluate", checkpoint, "--cifar10c", archive, "--limit", 1, "--precision", "bfloat16")
     lines = call(*words, "--corruption", "fog").out.splitlines()
-    assert lines[0] == f"{checkpoint} on {archive}, 1 image a cell"
+    assert lines[0] == f"{checkpoint} on {archive}, 1 image a cell, bfloat16"
     assert "clean: -" in lines
     assert any(line.startswith("mean over all measured: ") for line in lines)
     assert not any(line.startswith(("mean15", "mean19", "mean over CIFAR", "not measured")) for line in lines)
@@ -233,6 +233,6 @@ def test_weights_of_a_network_with_parts_of_ours(accepted, archive, place):
     torch.save({"model": apply_antialiasing(apply_equalization(model)).state_dict(), "opt": {}}, "w.pth")
     words = ("parts_zoo:net", "--weights", "w.pth", "--cifar10c", archive)
     result = accepted("evaluate", *words, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--json")
-    has = "parts_zoo:net has equalizer (12 bins, exponent 1) before 0; low-pass (triangle) before 1"
+    has = "parts_zoo:net with w.pth has equalizer (12 bins, exponent 1) before 0; low-pass (triangle) before 1"
     assert has in result.err.replace("\n", " ")
     assert json.loads(result.out)["provenance"]["weights_sha256"] == hash_weights(model)

@@ -147,3 +147,11 @@ def test_a_file_that_is_no_result_is_not_replaced(refused, checkpoint, archive, 
     line = refused("evaluate", checkpoint, "--cifar10c", archive, "--out", "report.json")
     assert "report.json is there and is no result of freqfast evaluate; choose another path or remove it" in line
     assert (place / "report.json").read_text() == '{"schema": 1, "clean": 0.9}'
+
+
+def test_another_precision_of_the_baseline_is_told(call, checkpoint, archive):
+    for precision in ("float32", "bfloat16"):
+        words = ("--cifar10c", archive, "--limit", 1, "--corruption", "fog", "--precision", precision)
+        call("evaluate", checkpoint, *words, "-o", f"{precision}.json")
+    told = call("evaluate", "--merge", "float32.json", "--baseline", "bfloat16.json").err
+    assert "freqfast: warning: the model ran in float32, bfloat16.json in bfloat16, which moves accuracies too" in told

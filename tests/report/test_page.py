@@ -224,4 +224,7 @@ def test_recorded_commands(make_run, no_figures):
     assert code.splitlines() == [
         "freqfast run quickstart --out 'a b'", "freqfast heatmap a", "freqfast reliance a", "freqfast report a",
     ]  # fmt: skip
-    assert "No command is recorded for a (evaluation, ablation): started from Python, or by an older" in words_of(text)
+    assert (
+        "No command is recorded for a (evaluation, ablation): started by a study, from Python, or by an older"
+        in words_of(text)
+    )

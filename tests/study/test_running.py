@@ -159,7 +159,7 @@ def test_stopped_study_goes_on(write, tree, tmp_path, here):
     def stop():  # in the second run's first step
         return 15 if len(ended) == 1 and (out / "runs" / "low" / "seed-0").exists() else None
 
-    with pytest.raises(RunStoppedError, match="interrupted with 1 of 2 runs left; it can be resumed") as caught:
+    with pytest.raises(RunStoppedError, match="interrupted with 1 run left; it can be resumed") as caught:
         run_study(study, out, data_path=tree, ended=lambda *call: ended.append(call), stop=stop)
     assert caught.value.signum == 15
     assert gather(study, out).failures == {}

@@ -55,10 +55,11 @@ Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
     }
 
 What has a unit (dB, rad, pixel, cycles/pixel) has it as ``@units``, which readers write after its name; other datasets
-that are no axes have a ``@long_name``. ``power`` and ``response_db`` have the ``@interpretation`` image, and ``power``
-says its ``@normalization``. ``training`` belongs to the layer of ``spectra``; ``layers`` lists all layers, in the
-model's order, where there are several. Readers ignore names that they do not know, so additions keep the schema's
-number; any other change raises it. Schema 1, of freqfast 0.1, is read too: it had ``classes`` for ``band_index``.
+that are no axes have a ``@long_name``. ``response_db`` and ``phase`` have a ``@description``, ``power`` and
+``response_db`` the ``@interpretation`` image, and ``power`` says its ``@normalization``. ``training`` belongs to the
+layer of ``spectra``; ``layers`` lists all layers, in the model's order, where there are several. Readers ignore names
+that they do not know, so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is
+read too: it had ``classes`` for ``band_index``.
 
 The provenance in a run's file: ``recipe``, ``seed``, ``epochs``, ``model`` with its ``model_options`` and ``callbacks``
 with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast`` (the version), and the shell

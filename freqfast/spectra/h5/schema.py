@@ -49,5 +49,11 @@ LONG_NAMES = {
     "log_gain": "natural logarithm of the power gain",
 }
 
+DESCRIPTIONS = {
+    "response_db": "power gain for white noise in all input channels, 0 dB at unit gain",
+    "phase": "of the kernel's DFT about its centre; the layer, a correlation, shifts an image's phases by the opposite",
+}
+"""Of what has units and needs more words."""
+
 NORMALIZATION = "sums over fy and fx to the squared L2 norm of the filter's weight"
 """Of the power."""

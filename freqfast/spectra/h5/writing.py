@@ -14,7 +14,17 @@ from torch import nn
 from freqfast import __version__
 from freqfast.files import replacing
 from freqfast.spectra import Spectra, measure_spectra
-from freqfast.spectra.h5.schema import DIMS, HISTORY, LIBVER, LONG_NAMES, MAX_BYTES, NORMALIZATION, SCHEMA, UNITS
+from freqfast.spectra.h5.schema import (
+    DESCRIPTIONS,
+    DIMS,
+    HISTORY,
+    LIBVER,
+    LONG_NAMES,
+    MAX_BYTES,
+    NORMALIZATION,
+    SCHEMA,
+    UNITS,
+)
 from freqfast.spectral.spectrum import frequencies
 
 _CHUNK_BYTES = 2**18
@@ -174,6 +184,8 @@ def _describe(dataset: h5py.Dataset) -> h5py.Dataset:
         dataset.attrs["units"] = UNITS[name]
     elif name in LONG_NAMES:
         dataset.attrs["long_name"] = LONG_NAMES[name]
+    if name in DESCRIPTIONS:
+        dataset.attrs["description"] = DESCRIPTIONS[name]
     return dataset
 
 
