@@ -27,7 +27,7 @@ def test_another_s_network(call, accepted, published, place):
     images = ("--on-the-fly", "--data", "photos", "--limit", 5, "--corruption", "fog", "--json")
     rival = ("--baseline", words[0], "--baseline-weights", "theirs.th")
     found = accepted("evaluate", *words, "--weights", "robust.safetensors", *rival, *images)
-    assert json.loads(found.out)["comparison"]["baseline"] == words[0]
+    assert json.loads(found.out)["comparison"]["baseline"] == f"{words[0]} with theirs.th"
 
 
 def test_a_network_of_ours(accepted, checkpoint, tree):
