@@ -79,8 +79,8 @@ def write_tree(
     written, cells = 0, list(product(dict.fromkeys(names), severities))
     parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     with lock_folder(folder) if writes else nullcontext():
-        others = () if (folder / MANIFEST).exists() else names  # files that no earlier call has made
-        manifest = begin_folder(folder, wanted, others, photographs) if writes else wanted
+        foreign = () if (folder / MANIFEST).exists() else names  # without a manifest, what is there is none of ours
+        manifest = begin_folder(folder, wanted, foreign, photographs) if writes else wanted
         if photographs and writes:
             manifest = replace(manifest, cells={**manifest.cells, PHOTOGRAPHS: photographs})
             write_manifest(folder, manifest)
