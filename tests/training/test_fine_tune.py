@@ -50,7 +50,7 @@ def test_parts_that_callbacks_put_in_stay(source, small):
     source.model[0].stride = (2, 2)
     callbacks = {"spectrum_equalization": {"bins": 1}, "antialiasing": {"layers": ["0"]}, "spectrum_perturbation": {}}
     found = fine_tune(source, replace(PLAIN, callbacks=callbacks), small, 0.5, "cpu").model
-    assert str(find_parts(found)) == "equalizer (1 bins, exponent 1) before 0; low-pass (triangle) before 0"
+    assert str(find_parts(found)) == "equalizer (1 bin, exponent 1) before 0; low-pass (triangle) before 0"
     assert not find_parts(source.model)
 
 
