@@ -137,10 +137,13 @@ def _layer_table(layers: "list[Spectra]") -> CleanTable:
     table.add_column("layer", overflow="fold", no_wrap=short)  # where there is no room, the bars give way first
     table.add_column("weight", no_wrap=True)
     table.add_column("proportion")
-    _add_band_columns(table, layers[0])
+    alike = all(spectra.bands == layers[0].bands for spectra in layers)
+    if alike:
+        _add_band_columns(table, layers[0])
     for spectra in layers:
         shape = "x".join(map(str, spectra.weight.shape))
-        table.add_row(_layer(spectra), shape, *_band_cells(spectra, spectra.proportion, width=16, digits=0))
+        bar, *numbers = _band_cells(spectra, spectra.proportion, width=16, digits=0)
+        table.add_row(_layer(spectra), shape, bar, *(numbers if alike else []))
     return table
 
 

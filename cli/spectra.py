@@ -53,14 +53,16 @@ def spectra(
         raise FileExistsError(f"{out} is the record of a run of another model; choose another path")
 
     with interruptible(), progress_bar() as progress:
+        from freqfast.models.sources import stored_path
         from freqfast.spectra import measure_layers, spatial_layers
         from freqfast.spectra.h5 import write_spectra
         from freqfast.spectral.bands import Bands
 
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
-        names = None if layers == "all" else (layers or spatial_layers(source.model)[0]).split(",")
-        provenance = _digest(run.model if run.path.is_dir() else weights or run.path) | {"source": model}
+        wanted = layers or spatial_layers(source.model)[0]
+        names = None if layers == "all" else [name.strip() for name in wanted.split(",")]
+        provenance = _digest(run.model if run.path.is_dir() else weights or stored_path(model)) | {"source": model}
         provenance["command"] = typed_command()
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run.spectra, replaces_record)

@@ -99,7 +99,8 @@ def orthogonality(weight: np.ndarray) -> float:
     unit = filters / np.where(norms > 0, norms, 1)
     cosines = np.abs(unit @ unit.T)
     pairs = len(unit) * (len(unit) - 1)
-    return 1.0 if not pairs else float(1 - (cosines.sum() - np.trace(cosines)) / pairs)
+    # Equal filters may round to a little less than 0.
+    return 1.0 if not pairs else max(0.0, float(1 - (cosines.sum() - np.trace(cosines)) / pairs))
 
 
 def filter_quality(weight: ArrayLike, layer: str = "") -> Quality:

@@ -1,9 +1,10 @@
 """A model made ready for fast inference."""
 
 import hashlib
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from copy import copy
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from freqfast.models.build import channels_last
 from freqfast.models.folding import fold_batch_norm
 from freqfast.models.parts import names_of_before
 from freqfast.spectral.modulation import bake_modulation
+from freqfast.spectral.surgery import copy_model, unwrap
 
 _BATCH_PIXELS = 2**21  # 41 images of 224 pixels, whose activations in a ResNet take half a GiB
 
@@ -35,7 +37,7 @@ class Classifier:
         classes: Class names, in the order of the logits, where known.
 
     Raises:
-        ValueError: If the device is not available or the precision unknown.
+        ValueError: If the device is not available, the precision unknown, or the model TorchScript.
 
     Examples:
         >>> model = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
@@ -64,7 +66,9 @@ class Classifier:
         self.classes = None if classes is None else tuple(classes)
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.weights_sha256 = hash_weights(model)
-        self.model = bake_modulation(deepcopy(model)).eval().requires_grad_(False)
+        if isinstance(model, torch.jit.ScriptModule):
+            raise ValueError(f"{name} is TorchScript, which cannot be edited; pass the module that it was made from")
+        self.model = bake_modulation(copy_model(model)).eval().requires_grad_(False)
         self._prepare()
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
         shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)
@@ -74,10 +78,11 @@ class Classifier:
 
     def edited(self, change: Callable[[nn.Module], object]) -> "Classifier":
         """Another classifier, of a copy of `model` that ``change`` has edited in place; this one stays as it is."""
-        copy = deepcopy(self)
-        change(copy.model)
-        copy._prepare()
-        return copy
+        other = copy(self)
+        other.model = copy_model(self.model)
+        change(other.model)
+        other._prepare()
+        return other
 
     def among(self, classes: Sequence[str], trained: Sequence[str] | None = None) -> "Classifier":
         """Another classifier, which chooses among some of the classes alone; this one stays as it is.
@@ -100,10 +105,10 @@ class Classifier:
             raise ValueError(f"the classes of {self.name} are not known; name them in the order of its logits")
         if unknown := [name for name in classes if name not in trained]:
             raise ValueError(f"{unknown[0]!r} is none of the {len(trained)} classes of {self.name}")
-        copy = deepcopy(self)
-        copy.classes = tuple(classes)
-        copy._columns = torch.tensor([trained.index(name) for name in classes], device=self.device)
-        return copy
+        other = copy(self)
+        other.classes = tuple(classes)
+        other._columns = torch.tensor([trained.index(name) for name in classes], device=self.device)
+        return other
 
     def _prepare(self) -> None:
         """Make the network that runs from `model`, which stays what is edited and looked at."""
@@ -141,8 +146,16 @@ class Classifier:
 
         Returns:
             int64 ``(N,)``.
+
+        Raises:
+            ValueError: As `logits`, or if some are not finite.
         """
-        classes = [self.logits(batch).argmax(1) for _, batch in batches(images, self.batch_size)]
+        classes = []
+        for _, batch in batches(images, self.batch_size):
+            logits = self.logits(batch)
+            if not logits.isfinite().all():
+                raise ValueError(f"{self.name} gives outputs that are not finite; check its weights, or try float32")
+            classes.append(logits.argmax(1))
         return torch.cat(classes).cpu().numpy()
 
     def _normalise(self, batch: Tensor) -> Tensor:
@@ -169,8 +182,12 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 def hash_weights(model: nn.Module) -> str:
     """Hash of what training learned with names, types and shapes, equal to that of version 0.1 for the same model."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(names_of_before(model.state_dict()).items()):
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    for name, value in sorted(names_of_before(unwrap(model).state_dict()).items()):
+        if isinstance(value, Tensor):
+            tensor = value.detach().cpu().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        else:  # such as the packed weights of a quantized layer
+            torch.save(value, saved := io.BytesIO())
+            digest.update(f"{name}\n".encode() + saved.getvalue())
     return digest.hexdigest()

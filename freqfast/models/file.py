@@ -228,11 +228,10 @@ def read_header(path: str | Path) -> Header | None:
 
 def update_tensors(header: Header, tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Tensors as this version writes them, of which version 0.1 left some to the header, for a network to load."""
-    tensors = dict(tensors)
-    if header.equalization:
+    tensors, modules = dict(tensors), dict(network.named_modules())
+    if header.equalization and header.equalization.layer in modules:
         name = f"{header.equalization.layer}.{EQUALIZER_BUFFERS[2]}"
         tensors.setdefault(name, torch.tensor(header.equalization.exponent))
-    modules = dict(network.named_modules())
     for layer, kind in header.parts.low_passes.items():
         if isinstance(conv := modules.get(layer), nn.Conv2d):
             tensors.setdefault(f"{layer}.{LOW_PASS_BUFFERS[kind]}", torch.tensor(conv.stride))

@@ -1,10 +1,11 @@
 """Folding BatchNorm into the convolution before it: the same function in less time."""
 
 from collections import Counter
-from copy import deepcopy
 
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from freqfast.spectral.surgery import copy_model, has_foreign_pre_hooks
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -12,9 +13,9 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
     and its bias shifted, and BatchNorm passes its input on. Which one follows which convolution is read from the graph
-    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a forward hook or several
-    users, one that is called twice or whose weight is read elsewhere. So does a model that cannot be traced, since its
-    control flow depends on its input.
+    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a hook or several users,
+    one that is called twice, or whose weight is computed or read elsewhere. So does a model that cannot be traced,
+    since its control flow depends on its input.
 
     Args:
         model: In eval mode; it is not changed.
@@ -22,7 +23,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     Returns:
         A module of the same class and the same function, up to rounding.
     """
-    model = deepcopy(model)
+    model = copy_model(model)
     try:
         graph = fx.Tracer().trace(model)
     except Exception:  # a model may raise anything when its inputs are no tensors
@@ -56,4 +57,6 @@ def _can_fold(conv: nn.Module, norm: nn.Module) -> bool:
         and norm.running_mean is not None
         and not (conv.training or norm.training or "forward" in vars(norm))
         and not (conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks)
+        and "weight" in conv._parameters
+        and not has_foreign_pre_hooks(conv)  # which may set the weight
     )

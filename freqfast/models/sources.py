@@ -106,7 +106,7 @@ def load_model(
         raise ValueError(f"pretrained weights are timm's or torchvision's own; leave them out for {other}")
     if kind == "ours":
         ours = load_stored(spec, weights)
-        mean, std = mean or ours.mean, std or ours.std
+        mean, std = ours.mean if mean is None else mean, ours.std if std is None else std
         check_normalisation(mean, std)
         return SourcedModel(text, ours.model, mean, std, ours.classes)
     named, random = _read_spec(text), False
@@ -126,7 +126,7 @@ def load_model(
             stated = Preprocessing(known.mean, known.std)  # the file's own images may have any size
     if weights is not None:
         load_weights(model, weights, f"{text} with {classes} classes" if kind == "library" else text)
-    mean, std = mean or stated.mean, std or stated.std
+    mean, std = stated.mean if mean is None else mean, stated.std if std is None else std
     if mean is None or std is None:
         raise ValueError(
             f"the normalisation of {text} is not known; pass mean and std, three numbers each for pixels in [0, 1], or "
@@ -161,11 +161,16 @@ def _read_spec(text: str) -> _Named:
         raise ValueError(f"{text}: write arguments as Python does, such as {model}(20, width=16)") from None
 
 
+def stored_path(spec: str | Path) -> Path:
+    """Where a model of ours lies: the path itself, or the file of ``zoo:NAME``."""
+    path = Path(spec)
+    is_zoo = str(spec).startswith(PREFIX) and not path.exists()
+    return network_path(str(spec).removeprefix(PREFIX)) if is_zoo else path
+
+
 def load_stored(spec: str | Path, weights: str | Path | None = None) -> StoredModel:
     """Read a model of ours: a run directory, a ``.safetensors`` file or ``zoo:NAME``; see `load_model`."""
-    path = Path(spec)
-    if str(spec).startswith(PREFIX) and not path.exists():
-        path = network_path(str(spec).removeprefix(PREFIX))
+    path = stored_path(spec)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
     if path.is_file() and path.suffix in _OF_WEIGHTS:

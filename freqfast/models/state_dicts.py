@@ -17,6 +17,8 @@ from freqfast.files import replacing, require_file
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the weights
 
+_COMPILED, _AVERAGED = "_orig_mod.", "n_averaged"  # names of torch.compile and of AveragedModel
+
 _OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__reduce__()[0]]
 """What fastai's `Learner.save` writes besides tensors: a list of hyperparameters, some of them NumPy's numbers."""
 
@@ -74,20 +76,24 @@ def save_state(path: str | Path, model: nn.Module) -> None:
 def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """A state dict without what wrappers put before the names: DataParallel, torch.compile, Lightning and others.
 
-    ``_orig_mod.`` goes wherever it stands. Then a first part that all names share goes, such as ``module.`` or
-    ``model.``, unless one of the model's `names` begins with it too; again, until none is left.
+    ``_orig_mod.`` is where the model's `names` have it, and nowhere else. Then first parts that all names share go,
+    such as ``module.`` or ``model.``, as long as that gives more of the model's names. The counter of torch's
+    `AveragedModel` goes, too.
 
     Examples:
         >>> list(without_prefixes({"model.module._orig_mod.fc.bias": torch.ones(1)}, ["fc.weight", "fc.bias"]))
         ['fc.bias']
     """
-    state, names = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}, tuple(names)
-    while len(heads := {"".join(name.partition(".")[:2]) for name in state}) == 1:
-        (head,) = heads
-        if not head.endswith(".") or any(name.startswith(head) for name in names):
-            break
+    known = {name.replace(_COMPILED, ""): name for name in names}
+    state = {
+        name.replace(_COMPILED, ""): tensor for name, tensor in state.items() if name != _AVERAGED or name in known
+    }
+    found = [state]
+    while len(heads := {"".join(name.partition(".")[:2]) for name in state}) == 1 and (head := heads.pop())[-1:] == ".":
         state = {name.removeprefix(head): tensor for name, tensor in state.items()}
-    return state
+        found.append(state)
+    best = max(found, key=lambda state: len(state.keys() & known.keys()))
+    return {known.get(name, name): tensor for name, tensor in best.items()}
 
 
 def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

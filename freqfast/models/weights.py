@@ -54,7 +54,8 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
         state = update_names(state, network) if header is None else update_tensors(header, state, network)
         parts = parts_in(state, network)
         if header is not None and parts.modulation:
-            parts = replace(parts, modulation=header.parts.modulation)
+            (found,), (told,) = parts.modulation, header.parts.modulation  # the names of layers may differ by a prefix
+            parts = replace(parts, modulation=(replace(told, layer=found.layer),))
         install_parts(network, parts)
         _load(network, state)
     except ValueError as error:

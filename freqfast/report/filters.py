@@ -18,8 +18,9 @@ _MARGIN, _HEAD, _NUMBER, _BAR = 0.06, 0.24, 0.15, 0.44
 _PAIR = (COLUMN - 2 * _MARGIN) / 3
 _CELL = 0.5 * (_PAIR - 0.13)
 _NOTE = (
-    "Each kernel (around grey) beside its power spectrum: fx to the right and fy upwards, from -0.5 to 0.5 "
-    "cycles/pixel. Above them the filter's number and the share of its energy that lies in the band."
+    "Each kernel (around grey) beside its power spectrum: fx to the right and fy downwards, as the kernel's "
+    "rows, from -0.5 to 0.5 cycles/pixel. Above them the filter's number and the share of its energy that lies in the "
+    "band."
 )
 
 
@@ -80,7 +81,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
             x, y = _MARGIN + column * _PAIR, top + _NUMBER + row * (_NUMBER + _CELL + _MARGIN)
             kernel, power = place(x, y, _CELL, _CELL), place(x + _CELL + 0.03, y, _CELL, _CELL)
             kernel.imshow(_as_image(spectra.weight[number]), interpolation="nearest")
-            power.imshow(_decibel(spectra.power[number]), "viridis", decibels, origin="lower")
+            power.imshow(_decibel(spectra.power[number]), "viridis", decibels)
             text = f"{number}: {100 * spectra.shares[number, band]:.0f} %"
             kernel.set_title(text, fontsize=7, loc="left", pad=2)
             for axes in (kernel, power):

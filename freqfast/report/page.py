@@ -89,7 +89,7 @@ def render_page(
         shared=shared,
         measures=_SHOWN,
         first_band=next((entry.spectra.bands.names[0] for entry in entries if entry.spectra), "low"),
-        results=[_row(entry, None if entry is first else first) for entry in entries],
+        results=[_row(entry, first) for entry in entries],
         method=_method(entries),
         by_corruption=_by_corruption(entries),
         parts=_parts(entries, progress),
@@ -167,6 +167,8 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
         mine, theirs = (e.run.environment.data.sha256 for e in (entry, first))
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
+        if not _same_bands(entry, first):
+            cautions.append(f"{entry.label} and {first.label} have other bands; figures mark those of the first run.")
     return [*cautions, *_few_seeds(entries)]
 
 
@@ -186,12 +188,17 @@ def _few_seeds(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _row(entry: Entry, first: Entry | None) -> dict[str, Any]:
+def _same_bands(entry: Entry, first: Entry) -> bool:
+    return entry.spectra is None or first.spectra is None or entry.spectra.bands == first.spectra.bands
+
+
+def _row(entry: Entry, first: Entry) -> dict[str, Any]:
     cells = []
     for name in _SHOWN:
-        change, paired = (None, False) if first is None else difference(entry.result, first.result, name)
+        change, paired = (None, False) if entry is first else difference(entry.result, first.result, name)
         cells.append({"accuracy": measure(entry.result, name), "change": change, "paired": paired})
     low = "unknown" if entry.spectra is None else f"{100 * entry.spectra.proportion[0]:.0f} %"
+    low = low if _same_bands(entry, first) else "other bands"
     minutes = f"{entry.run.report.seconds.fit / 60:.1f} min"
     return {"label": entry.label, "cells": cells, "low_filters": low, "training": minutes}
 

@@ -193,9 +193,10 @@ def apply_modulation(
     name, conv = find_conv(model, layer)
     if isinstance(conv, SpectralConv2d):
         raise ValueError(f"layer {name!r} is modulated already; call bake_modulation first to start afresh")
-    if type(conv).forward is not nn.Conv2d.forward or "forward" in vars(conv):
+    if type(conv) is not nn.Conv2d or "forward" in vars(conv):
         raise ValueError(
-            f"layer {name!r} ({type(conv).__name__}) has a forward of its own, which modulation would replace"
+            f"layer {name!r} ({type(conv).__name__}) has a class or a forward of its own, which modulation would "
+            "replace; put a plain torch.nn.Conv2d in its place first"
         )
     for other, module in unwrap(model).named_modules():
         if module is not conv and module._parameters.get("weight") is conv.weight:

@@ -28,7 +28,8 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
     """Blur images by a Gaussian, cut at three standard deviations but at least a 3x3 kernel; borders are reflected.
 
     What it takes away, ``images - gaussian_low_pass(images, sigma)``, are the high frequencies of the ``(N, C, H, W)``
-    images. Sigma is the standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel.
+    images. Sigma is the standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel. It is a
+    ValueError if the kernel is wider than the reflected image.
 
     Examples:
         >>> image = torch.zeros(1, 1, 5, 5)
@@ -40,6 +41,8 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
     sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device).view(-1, 1).expand(count, 1)
     reach = (3 * sigma).clamp_min(1)
     radius = int(reach.max())
+    if radius >= min(height, width):
+        raise ValueError(f"sigma must be smaller for images of {height}x{width}, got {float(sigma.max()):g} pixels")
     offsets = torch.arange(-radius, radius + 1, device=images.device)
     taps = (-0.5 * (offsets / sigma).square()).exp() * (offsets.abs() <= reach)
     kernels = (taps / taps.sum(1, keepdim=True)).repeat_interleave(channels, 0)[:, None]

@@ -1,11 +1,12 @@
-"""Changes to models: find a convolution in any wrapper, add hooks that survive pickling."""
+"""Changes to models: find a convolution in any wrapper, copy any model, add hooks that survive pickling."""
 
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 _PAD_ONLY = {"Conv2dSame"}  # of timm: a forward of its own that pads the images and applies the weight as it is
@@ -22,6 +23,16 @@ def unwrap(model: nn.Module) -> nn.Module:
             model = inner
         else:
             return model
+
+
+def copy_model(model: nn.Module) -> nn.Module:
+    """A deep copy, also where a module keeps a computed tensor, such as the weight of weight norm and of pruning.
+
+    These set it anew before each call, and torch refuses to copy it.
+    """
+    values = (value for module in model.modules() for value in vars(module).values())
+    computed = (value for value in values if isinstance(value, Tensor) and not value.is_leaf)
+    return deepcopy(model, {id(value): value.detach().clone() for value in computed})
 
 
 def first_spatial_conv(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
@@ -44,7 +55,7 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
 
     Raises:
         ValueError: If there is none, the name is not that of a Conv2d, or the filters that the layer applies are not
-            simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation).
+            simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation), which must be real.
 
     Examples:
         >>> find_conv(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, 3)))
@@ -84,6 +95,8 @@ def _check_plain(name: str, conv: nn.Conv2d) -> None:
             f"layer {name!r} is a {kind.__name__} with a forward of its own, so its weight is not what it "
             "applies; name a plain Conv2d with layer="
         )
+    if conv.weight.is_complex():
+        raise ValueError(f"layer {name!r} has complex weights; name a layer of real ones with layer=")
     if max(conv.dilation) > 1:
         raise ValueError(
             f"layer {name!r} has a dilation of {conv.dilation}: its filters are its weight with zeros in between, "
@@ -109,3 +122,8 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
 def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
     """Remove a forward pre-hook that `add_pre_hook` has registered."""
     del module._forward_pre_hooks[f"freqfast.{hook.__name__}"]  # type: ignore[arg-type]
+
+
+def has_foreign_pre_hooks(module: nn.Module) -> bool:
+    """Whether a module has forward pre-hooks that `add_pre_hook` has not registered."""
+    return any(not str(key).startswith("freqfast.") for key in module._forward_pre_hooks)

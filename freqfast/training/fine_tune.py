@@ -1,7 +1,6 @@
 """Fine-tune a trained network, whoever made it."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from freqfast.models.sources import SourcedModel
 from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
+from freqfast.spectral.surgery import copy_model
 from freqfast.training.learner import build_learner, fit_recipe
 from freqfast.training.loop import DivergenceWatch
 
@@ -68,7 +68,7 @@ def fine_tune(
     )
     check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
     progress = progress or notebook_progress()
-    start = replace(source, model=channels_last(deepcopy(source.model)))
+    start = replace(source, model=channels_last(copy_model(source.model)))
     learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
     extra = [watch] if progress is None else [watch, FitProgress(progress)]
     with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):

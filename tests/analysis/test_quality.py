@@ -40,6 +40,7 @@ def test_orthogonality_is_one_minus_the_mean_cosine_of_pairs():
     assert orthogonality(WEIGHT) == pytest.approx(1 - np.mean(cosines))
     assert orthogonality(np.eye(9).reshape(9, 1, 3, 3)) == pytest.approx(1)
     assert orthogonality(np.stack([WEIGHT[0], -3 * WEIGHT[0]])) == pytest.approx(0)
+    assert filter_quality(np.full((2, 3, 3, 3), 0.02)).orthogonality == 0
     assert orthogonality(WEIGHT[:1]) == 1
     assert orthogonality(np.zeros((3, 1, 3, 3))) == 1
 

@@ -92,6 +92,13 @@ def test_several_layers_have_a_table(call, several):
     assert "8x3x7x7" not in one
 
 
+def test_layers_of_other_bands_have_bars_alone(call, place):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 7))
+    write_spectra("two.h5", [measure_spectra(model, "0"), measure_spectra(model, "1", bands=3)])
+    (head,) = (line for line in call("show", "two.h5").out.splitlines() if "weight" in line)
+    assert [cell.strip() for cell in head.split("┃")[1:-1]] == ["layer", "weight", "proportion"]
+
+
 def test_bars_have_the_bands_colours(terminal, exported):
     text = terminal(80, exported)
     assert "\x1b[38;2;0;114;178m█" in text  # low is blue, as in every figure

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from freqfast.models.file import read_model
+from freqfast.models.zoo import read_cards
 from freqfast.spectra import SpectraHistory, measure_spectra
 from freqfast.spectra.h5 import read_layers, read_spectra, write_spectra
 
@@ -37,7 +38,7 @@ def test_all_layers_go_into_one_file(accepted, checkpoint, place):
         assert file["entry/layers/conv1"] == file["entry/spectra"]
         for name, group in file["entry/layers"].items():
             np.testing.assert_array_equal(group["weight"], weights[f"{name}.weight"])
-    accepted("spectra", checkpoint, "-o", "two.h5", "--layers", "layer4.0.conv1,conv1")
+    accepted("spectra", checkpoint, "-o", "two.h5", "--layers", "layer4.0.conv1, conv1")
     assert [spectra.layer for spectra in read_layers("two.h5")] == ["layer4.0.conv1", "conv1"]
 
 
@@ -54,6 +55,11 @@ def run(checkpoint, tmp_path):
     recorded = measure_spectra(model, target=target, history=history, provenance={"recipe": "quickstart", "seed": 3})
     write_spectra(tmp_path / "run" / "spectra.h5", recorded)
     return tmp_path / "run"
+
+
+def test_networks_of_the_zoo_have_their_files_hash(accepted, place):
+    accepted("spectra", "zoo:robust-w16", "-o", "out.h5")
+    assert read_spectra("out.h5").provenance["sha256"] == read_cards()["robust-w16"].sha256
 
 
 def test_a_run_s_record_goes_along(accepted, run, place):

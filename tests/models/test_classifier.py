@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune, spectral_norm, weight_norm
 
-from freqfast.models.classifier import Classifier, batches
+from freqfast.models.classifier import Classifier, batches, hash_weights
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from tests.support.networks import small_network
 
@@ -84,6 +85,50 @@ def test_weights_are_known_by_their_hash(model):
     with torch.no_grad():
         model[5].bias[3] += 1e-6
     assert first != Classifier(model, MEAN, STD).weights_sha256
+
+
+def test_wrappers_do_not_change_the_hash(model):
+    expected = hash_weights(model)
+    assert hash_weights(nn.DataParallel(model)) == hash_weights(torch.compile(model, backend="eager")) == expected
+
+
+def pruned(model):
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:.*weight_norm")
+@pytest.mark.parametrize(
+    "change",
+    [
+        pruned,
+        lambda model: weight_norm(model[0]) and model,
+        lambda model: spectral_norm(model[0]) and model,
+        lambda model: torch.ao.quantization.quantize_dynamic(model, {nn.Linear}),
+    ],
+)
+def test_models_whose_weights_are_computed(change, model, noise):
+    images, changed = noise(20), change(model.eval())
+    classifier = Classifier(changed, MEAN, STD, precision="float32")
+    with torch.no_grad():
+        expected = changed(normalised(images).float()).argmax(1)
+    np.testing.assert_array_equal(classifier.predict(images), expected)
+    edited = classifier.edited(lambda network: None)
+    np.testing.assert_array_equal(edited.predict(images), expected)
+    assert edited.weights_sha256 == hash_weights(changed)
+
+
+def test_outputs_that_are_not_finite_are_no_classes(model, noise):
+    with torch.no_grad():
+        model[5].bias[3] = torch.nan
+    with pytest.raises(ValueError, match="mine gives outputs that are not finite"):
+        Classifier(model, MEAN, STD, precision="float32", name="mine").predict(noise(4))
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_torchscript_is_refused(model):
+    with pytest.raises(ValueError, match="mine is TorchScript, which"):
+        Classifier(torch.jit.script(model.eval()), MEAN, STD, name="mine")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import timm
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils import spectral_norm, weight_norm
+from torch.nn.utils.prune import l1_unstructured
 
 from freqfast.models.build import build_model
 from freqfast.models.folding import fold_batch_norm
@@ -119,6 +121,32 @@ def test_hooks_still_run(where, left):
     model = lived_in(Block())
     model.get_submodule(where).register_forward_hook(lambda module, inputs, output: output.abs() + 1)
     assert_same(model, left)
+
+
+def standardised(conv):
+    """Weight standardisation by a hook, in place."""
+
+    def standardise(conv, inputs):
+        conv.weight.copy_(conv.base - conv.base.mean((1, 2, 3), keepdim=True))
+
+    conv.register_buffer("base", conv.weight.detach().clone())
+    conv.register_forward_pre_hook(standardise)
+
+
+def pruned(conv):
+    l1_unstructured(conv, "weight", 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("change", [standardised, pruned, spectral_norm, weight_norm])
+def test_convolutions_whose_weight_is_set_before_each_call_stay(change):
+    model = lived_in(Block())
+    change(model.conv)
+    folded = fold_batch_norm(model)
+    images = torch.randn(3, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), model(images))
+    assert norms(folded) == 2
 
 
 @pytest.mark.parametrize("apply", [apply_antialiasing, apply_equalization])

@@ -33,7 +33,7 @@ def test_a_run_directory_and_its_file(run):
         assert (found.name, found.mean, found.std) == (str(place), HALF, (0.25,) * 3)
         assert found.classes == tuple("abcdefghij")
         assert not found.model.training
-    assert load_model(run, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
+    assert load_model(run, mean=torch.tensor([0.1, 0.2, 0.3])).mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
     (run / "model.safetensors").rename("timm:mine")  # a file of ours may have any name
     assert model_kind("timm:mine") == "ours"
     assert load_model("timm:mine").classes == tuple("abcdefghij")

@@ -1,3 +1,4 @@
+import copy
 import os
 import pickle
 import zipfile
@@ -11,6 +12,7 @@ from fastai.learner import Learner
 from fastai.optimizer import Adam, OptimWrapper, ranger
 from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from freqfast.models.state_dicts import load_state, save_state
 from freqfast.models.weights import load_weights
@@ -73,6 +75,26 @@ def test_names_of_the_model_that_look_like_a_prefix(tmp_path, prefix):
     torch.save(model[prefix[:-1]].state_dict(), tmp_path / "bare.pth")
     with pytest.raises(ValueError, match=f"2 missing, the first is {prefix}weight; 2 unexpected, the first is weight"):
         load_weights(model, tmp_path / "bare.pth")
+
+
+def test_wrappers_that_look_like_the_model():
+    model, other = (nn.ModuleDict({"model": small_network()}) for _ in range(2))
+    wrapped = nn.ModuleDict({"module": nn.ModuleDict({"model": model})})
+    load_weights(other, wrapped.state_dict())
+    torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+def test_weights_of_averaged_and_of_partly_compiled_models():
+    model, other = small_network(), small_network()
+    load_weights(other, AveragedModel(model).state_dict())
+    torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
+    other, partly = small_network(), copy.deepcopy(model)
+    for network in (other, partly):
+        network[0] = torch.compile(network[0], backend="eager")
+    for state in (model.state_dict(), partly.state_dict()):
+        nn.init.zeros_(other[5].weight)
+        load_weights(other, state)
+        torch.testing.assert_close(other.state_dict(), partly.state_dict(), rtol=0, atol=0)
 
 
 def test_pickles_are_refused_and_never_run(tmp_path):

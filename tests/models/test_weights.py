@@ -106,6 +106,16 @@ def test_what_is_missing_is_put_in(name, way, trained, fresh, stored, tmp_path):
     assert torch.equal(outputs(other), outputs(model))
 
 
+@pytest.mark.parametrize("name", ["gains", "equalizer", "triangle", "flc", "all"])
+def test_a_model_file_of_a_wrapped_network(name, trained, fresh, stored, tmp_path):
+    model, other = trained(name), fresh()
+    wrapper = nn.ModuleDict({"model": model})
+    wrapper.forward = model.forward
+    put_in, parts = load_weights(other, saved("model file", wrapper, stored, tmp_path)), find_parts(model)
+    assert put_in == find_parts(other) == parts
+    assert torch.equal(outputs(other), outputs(model))
+
+
 def test_what_was_put_in_is_said_in_one_line(trained, fresh):
     model = apply_antialiasing(trained("all"), ["layer3.0.conv1", "layer4.0.conv1"])
     assert str(load_weights(fresh(), model.state_dict())) == (

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
+from torch import nn
 
 from freqfast.analysis import find_analysis
 from freqfast.corruptions import MAIN, SEVERITIES
@@ -167,6 +168,15 @@ def test_cautions_name_the_settings_in_which_runs_differ(variant, no_figures):
     assert "b and a differ in epochs, test_images" in words
     assert "c and a differ" not in words
     assert "c and a were trained on different data." in words
+
+
+def test_runs_of_other_bands_are_told_apart(entry, no_figures):
+    layer = nn.Sequential(nn.Conv2d(3, 8, 3))
+    first, other = (replace(entry, label=f"{n} bands", spectra=measure_spectra(layer, bands=n)) for n in (2, 3))
+    text = render_page([first, other])
+    assert "3 bands and 2 bands have other bands; figures mark those of the first run." in words_of(text)
+    assert "<td>other bands</td>" in text
+    assert "other bands" not in render_page([first, replace(first, label="again")])
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ UNFIT = {
     "own convolution": (lambda: OwnConvForward(3, 8, 3), "is a OwnConvForward with a forward of its own"),
     "parametrised": (lambda: parametrizations.weight_norm(nn.Conv2d(3, 8, 3)), "is reparametrised; remove"),
     "pruned": (lambda: prune.l1_unstructured(nn.Conv2d(3, 8, 3), "weight", 0.5), "is reparametrised; remove"),
+    "complex": (lambda: nn.Conv2d(3, 8, 3, dtype=torch.cfloat), "has complex weights; name a layer of real ones"),
     "dilated": (lambda: nn.Conv2d(3, 8, 3, dilation=(1, 2)), r"has a dilation of \(1, 2\): .* name a layer without"),
     "lazy": (lambda: nn.LazyConv2d(8, 3), "is not initialised yet; run one batch"),
 }
@@ -115,19 +116,18 @@ def test_convolutions_that_do_not_apply_their_weight_as_it_is_are_refused(case):
 def test_a_convolution_that_pads_by_itself_is_found_but_not_modulated():
     model = nn.Sequential(Conv2dSame(3, 8, 3, stride=2))
     assert find_conv(model) == ("0", model[0])
-    with pytest.raises(
-        ValueError, match=r"layer '0' \(Conv2dSame\) has a forward of its own, which modulation would replace"
-    ):
+    with pytest.raises(ValueError, match=r"layer '0' \(Conv2dSame\) has a class or a forward of its own, which"):
         apply_modulation(model)
     assert type(model[0]) is Conv2dSame
     patched = nn.Sequential(nn.Conv2d(3, 8, 3))
     patched[0].forward = lambda x: x
-    with pytest.raises(ValueError, match="has a forward of its own"):
-        apply_modulation(patched)
+    for other in (patched, nn.Sequential(Named(3, 8, 3))):
+        with pytest.raises(ValueError, match="has a class or a forward of its own"):
+            apply_modulation(other)
 
 
 class Named(nn.Conv2d):
-    pass
+    """With methods of its own, maybe, that the network calls."""
 
 
 @pytest.mark.parametrize("kind", [Named, SpectralConv2d, nn.LazyConv2d])

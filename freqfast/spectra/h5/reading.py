@@ -73,7 +73,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     """Read a file in a forked process, to find out whether reading it here would hang or crash this one.
 
     libhdf5 does either on some damaged files. Other errors pass: reading the file here will raise them. Reading may
-    take 20 s, and 1 s more for each MB. On systems without fork, nothing is tried.
+    take 20 s, and 1 s more for each MB. On systems without fork, and in a pool's worker, nothing is tried.
 
     Args:
         path: The file.
@@ -84,7 +84,8 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     Examples:
         >>> check_readable("no such file")
     """
-    if "fork" not in multiprocessing.get_all_start_methods() or not os.path.isfile(path):
+    can_fork = "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
+    if not (can_fork and os.path.isfile(path)):
         return
     seconds = math.ceil(_SECONDS + os.path.getsize(path) / 1e6)
     trial = multiprocessing.get_context("fork").Process(target=_try_reading, args=(path, seconds), daemon=True)

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import re
 import signal
@@ -106,6 +107,12 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         read_spectra(tmp_path / "absent.h5")
     with pytest.raises(ValueError, match="is a folder, not a file"):
         read_spectra(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_workers_of_a_pool_read_files_too(path):
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(check_readable, (path,)) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -1,0 +1,224 @@
+"""What one may do with a Learner and any of the callbacks, in any order: after each step the Learner is sound.
+
+Nothing may raise but freqfast's own refusals, on one line, and the exceptions that a test throws into a fit.
+"""
+
+import copy
+import traceback
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import pytest
+from fastai.callback import schedule  # noqa: F401  (gives Learner fit_one_cycle, fine_tune and lr_find)
+from fastai.callback.core import Callback, CancelBatchException, CancelEpochException, CancelFitException
+from fastai.callback.mixup import CutMix, MixUp
+from fastai.callback.progress import CSVLogger
+from fastai.callback.tracker import SaveModelCallback
+from fastai.callback.training import GradientAccumulation, GradientClip
+from fastai.learner import load_learner
+from fastai.optimizer import SGD, Adam, ranger
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from freqfast import analyse, bake_modulation, evaluate, remove_antialiasing, remove_equalization
+from freqfast.callbacks import AutoPrecision
+from tests.callbacks.test_every_callback import ONE_EACH, built, state_of
+from tests.support import learners
+
+FOREIGN = {
+    GradientAccumulation: {"n_acc": 16},
+    MixUp: {},
+    CutMix: {},
+    GradientClip: {},
+    CSVLogger: {},
+    SaveModelCallback: {"every_epoch": True},
+    AutoPrecision: {"precision": "bfloat16"},
+}
+FITS = {
+    "one epoch": lambda learn, cbs: learn.fit(1, 0.01, cbs=cbs),
+    "two epochs": lambda learn, cbs: learn.fit(2, 0.01, cbs=cbs),
+    "one cycle": lambda learn, cbs: learn.fit_one_cycle(1, 0.01, cbs=cbs),
+    "fine_tune": lambda learn, cbs: learn.fine_tune(1, 0.01, cbs=cbs),
+    "new optimizer": lambda learn, cbs: learn.fit(1, 0.01, cbs=cbs, reset_opt=True),
+}
+USES = {
+    "validate": lambda learn: learn.validate(ds_idx=0),
+    "get_preds": lambda learn: learn.get_preds(with_loss=True),
+    "predict": lambda learn: learn.predict(learn.dls.valid_ds.items[0].image),
+    "lr_find": lambda learn: learn.lr_find(num_it=3, show_plot=False, suggest_funcs=None),
+    "evaluate": lambda learn: evaluate(learn, ["fog"], [1], limit=6),
+    "analyse": lambda learn: analyse(learn, "reliance", limit=6),
+}
+EVENTS = ("train", "batch", "pred", "loss", "step", "validate", "epoch")
+THROWN = (KeyboardInterrupt, OSError, CancelBatchException, CancelEpochException, CancelFitException)
+
+
+class Throwing(Callback):
+    """Raises an exception at the n-th occurrence of an event."""
+
+    def __init__(self, event, error, order, n):
+        self.order, self._thrown, self._left = order, error("thrown"), n
+        setattr(self, event, self._count)
+
+    def _count(self):
+        self._left -= 1
+        if self._left < 0:
+            raise self._thrown
+
+
+@contextmanager
+def refusing(*expected):
+    """Lets a step fail by the expected exceptions, and by a ValueError of freqfast on one line."""
+    try:
+        yield
+    except expected:
+        pass
+    except ValueError as error:
+        if "freqfast/" not in traceback.extract_tb(error.__traceback__)[-1].filename or "\n" in str(error):
+            raise
+
+
+def is_ours(callback):
+    return type(callback).__module__.startswith("freqfast.")
+
+
+class Sequence(RuleBasedStateMachine):
+    """A Learner, and what is done with it."""
+
+    make = items = tmp_path = None  # the test's fixtures
+
+    def __init__(self):
+        super().__init__()
+        self.learn, self.saved = self.learner(), {}
+
+    def learner(self, model=None, **options):
+        return self.make(model=self.network() if model is None else model, dls=self.loaders(16), **options)
+
+    def loaders(self, size):
+        return learners.make_loaders(self.items[size], 8, 8, device=learners.DEVICE)
+
+    def states(self):
+        states = []
+        for callback in self.learn.cbs:
+            with suppress(ValueError):  # of a modulation that is folded
+                states.append(state_of(self.learn, callback))
+        return states
+
+    @rule(text=st.sampled_from(ONE_EACH))
+    def add(self, text):
+        before = len(self.learn.cbs)
+        with refusing():
+            self.learn.add_cb(built(text))
+            before += 1
+        assert len(self.learn.cbs) == before
+
+    @rule(kind=st.sampled_from(list(FOREIGN)))
+    def add_foreign(self, kind):
+        if kind not in map(type, self.learn.cbs):
+            self.learn.add_cb(kind(**FOREIGN[kind]))
+
+    @rule(data=st.data())
+    def remove(self, data):
+        callbacks = [each for each in self.learn.cbs if is_ours(each) or type(each) in FOREIGN]
+        if callbacks:
+            self.learn.remove_cb(data.draw(st.sampled_from(callbacks)))
+
+    @rule(fit=st.sampled_from(list(FITS)), text=st.none() | st.sampled_from(ONE_EACH))
+    def fit(self, fit, text):
+        before = list(self.learn.cbs)
+        with refusing():
+            FITS[fit](self.learn, [] if text is None else built(text))
+        assert list(self.learn.cbs) == before
+
+    @rule(
+        fit=st.sampled_from(list(FITS)),
+        event=st.builds("{}_{}".format, st.sampled_from(["before", "after"]), st.sampled_from(EVENTS)),
+        error=st.sampled_from(THROWN),
+        order=st.sampled_from([-200, -5, 7, 55, 3000]),
+        n=st.integers(0, 3),
+    )
+    def fail(self, fit, event, error, order, n):
+        before = list(self.learn.cbs)
+        with refusing(error):
+            FITS[fit](self.learn, Throwing(event, error, order, n))
+        assert list(self.learn.cbs) == before
+
+    @rule(use=st.sampled_from(list(USES)))
+    def use(self, use):
+        before = self.states()
+        with refusing():
+            USES[use](self.learn)
+        np.testing.assert_equal(self.states(), before)
+
+    @rule(with_opt=st.booleans())
+    def save(self, with_opt):
+        name = str(len(self.saved))
+        with_opt = with_opt and self.learn.opt is not None
+        self.learn.save(name, with_opt=with_opt)
+        self.saved[name] = (with_opt, self.learn.model.state_dict().keys())
+
+    @rule(data=st.data())
+    def load(self, data):
+        names = [name for name, (_, keys) in self.saved.items() if keys == self.learn.model.state_dict().keys()]
+        if names:
+            name = data.draw(st.sampled_from(names))
+            self.learn.load(name, with_opt=self.saved[name][0])
+
+    @rule()
+    def export(self):
+        if CSVLogger in map(type, self.learn.cbs):  # keeps its file open
+            return
+        self.learn.export("it.pkl")
+        loaded = load_learner(self.tmp_path / "it.pkl", cpu=False)
+        assert list(map(type, loaded.cbs)) == list(map(type, self.learn.cbs))
+        loaded.dls = self.learn.dls
+        self.learn = loaded
+
+    @rule(group=st.sampled_from([0, 1]))
+    def freeze(self, group):
+        self.learn.freeze_to(group)
+
+    @rule(remove=st.sampled_from([bake_modulation, remove_equalization, remove_antialiasing]))
+    def take_apart(self, remove):
+        with refusing():
+            remove(self.learn.model)
+
+    @rule(size=st.sampled_from([16, 20]))
+    def resize(self, size):
+        self.learn.dls = self.loaders(size)
+
+    @rule(opt_func=st.sampled_from([SGD, Adam, ranger]), of_copy=st.booleans(), move=st.booleans())
+    def another_learner(self, opt_func, of_copy, move):
+        old = self.learn
+        self.learn = self.learner(copy.deepcopy(old.model) if of_copy else old.model, opt_func=opt_func)
+        for callback in filter(is_ours, list(old.cbs) if move else ()):
+            with refusing():
+                old.remove_cb(callback)
+                self.learn.add_cb(callback)
+
+    @invariant()
+    def is_sound(self):
+        learn = self.learn
+        with refusing():
+            assert np.isfinite(learn.validate()).all()
+        assert not learn.lock.locked()  # else the next validation would wait for ever
+        assert all(callback.learn is learn for callback in learn.cbs)
+        assert not any("forward" in vars(module) for module in learn.model.modules())
+        learners.assert_consistent(learn)
+
+    def teardown(self):
+        plain = remove_antialiasing(remove_equalization(bake_modulation(self.learn.model)))
+        assert plain.state_dict().keys() == self.network().state_dict().keys()
+        assert not any(module._forward_pre_hooks or module._forward_hooks for module in plain.modules())
+
+
+@pytest.mark.filterwarnings("ignore:load_learner", "ignore:You are shadowing")
+def test_any_sequence(make_learner, make_model, tmp_path):
+    class Here(Sequence):
+        make, network = staticmethod(make_learner), staticmethod(lambda: make_model(strided=True))
+        items = {size: learners.striped_rows(24, size) for size in (16, 20)}  # noqa: RUF012
+
+    Here.tmp_path = tmp_path
+    found = settings(max_examples=20, stateful_step_count=12, phases=[Phase.generate])  # to shrink takes minutes
+    run_state_machine_as_test(Here, settings=found)
