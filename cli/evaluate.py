@@ -183,11 +183,16 @@ def evaluate(
         check_names(corruption or ())
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
         from freqfast.compute.ranks import current_ranks
+        from freqfast.data.images import ImageData
         from freqfast.models.parts import find_parts
         from freqfast.robustness import evaluate_source
+        from freqfast.robustness.archive.layout import find_stored_set
         from freqfast.robustness.archive.trees import is_tree
         from freqfast.robustness.sources import find_source
         from freqfast.runs.directory import find_run
+
+        if collection is not None:
+            chosen = find_stored_set(cifar10c, collection)
 
         def find_images() -> tuple["CellSource", list[str]]:
             if on_the_fly:
@@ -202,10 +207,19 @@ def evaluate(
                 if data is None:
                     refuse(context, "a tree has its classes, and all its images count", {"labels", "skip_bad"})
                 return stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
-            options = {"resize", "crop", "interpolation", "labels", "skip_bad"}
-            refuse(context, "stored arrays have one size, and their labels beside them", options)
-            only = SETS[collection] if collection else None
-            return find_source(cifar10c, corruption, limit, only=only, download=download, data=data, progress=progress)
+            clean: str | ImageData | None = data
+            skipped: list[str] = []
+            if data is None:
+                options = {"resize", "crop", "interpolation", "labels", "skip_bad"}
+                refuse(context, "stored arrays have one size, and their labels beside them", options)
+            elif files:
+                whole, names, called, skipped = files.read(data, None, progress)
+                clean = ImageData(called, names, train=whole, test=whole)  # the first is not used
+            only = chosen if collection else None
+            made, told = find_source(
+                cifar10c, corruption, limit, only=only, download=download, data=clean, progress=progress
+            )
+            return made, told + skipped
 
         ranks = current_ranks()
         options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)

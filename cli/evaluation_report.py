@@ -45,21 +45,29 @@ def present(
     except ValueError:
         present(result, None, "", chosen, as_json, out, csv, figure)
         raise
-    try:
-        write(out, result.save)
-        write(csv, lambda path: write_csv(path, result, comparison))
-        if figure is not None:
-            _draw(figure, result, rival, baseline)
-    finally:
-        _print(result, comparison, chosen, as_json)
+    errors = []
+    for act in (
+        lambda: write(out, result.save),
+        lambda: write(csv, lambda path: write_csv(path, result, comparison)),
+        lambda: _draw(figure, result, rival, baseline),
+        lambda: _print(result, comparison, chosen, as_json),
+    ):
+        try:
+            act()
+        except Exception as error:
+            errors.append(error)
     precisions = [each.provenance.precision for each in (result, rival) if each is not None and each.provenance]
     if len(set(precisions)) > 1:
         print_error(
             f"warning: the model ran in {precisions[0]}, {baseline} in {precisions[1]}, which moves accuracies too"
         )
+    if errors:
+        raise errors[0]
 
 
-def _draw(path: Path, result: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
+def _draw(path: Path | None, result: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
+    if path is None:
+        return
     from freqfast.report.robustness_figures import accuracy_by_severity
 
     results = {} if rival is None else {_heading(f"{Path(baseline).name} (baseline)", rival): rival}
@@ -99,8 +107,11 @@ def _print(
 
 
 def _as_dict(result: "CorruptionResult", comparison: "Comparison | None") -> dict[str, Any]:
-    """The result as JSON values, with its provenance (less the list of cells) and the comparison, if any."""
-    content = result.to_dict()
+    """The result as JSON values with all means, its provenance (less the list of cells) and the comparison, if any."""
+    from freqfast.corruptions import HEADLINES, MEANS
+
+    content = result.to_dict() | {name: result.mean(MEANS[name]) for name in HEADLINES}
+    content["intervals"] |= {name: result.interval(MEANS[name]) for name in HEADLINES}
     if result.provenance is not None:
         content["provenance"] = {name: value for name, value in asdict(result.provenance).items() if name != "cells"}
     if comparison is not None:

@@ -63,10 +63,11 @@ def check_output(
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if formats and path.suffix[1:].lower() not in formats:
         raise ValueError(f"cannot write {path}: its name must end in .{' or .'.join(formats)}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"folder {path.parent} does not exist; create it or choose another path")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"folder {path.parent} cannot be written to; choose another path")
+    folder = path.resolve().parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder {folder} does not exist; create it or choose another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"folder {folder} cannot be written to; choose another path")
     if replaces is not None and path.exists() and path.stat().st_size:
         try:
             replaces(path)

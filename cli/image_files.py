@@ -134,7 +134,8 @@ def class_names(path: Path) -> tuple[str, ...]:
     """The names of a network's classes, in the order of its logits, from a file of a line each."""
     from freqfast.files import read_file
 
-    names = tuple(line.strip() for line in read_file(path, 2**24).decode(errors="replace").splitlines() if line.strip())
+    lines = read_file(path, 2**24).decode("utf-8-sig", "replace").splitlines()
+    names = tuple(line.strip() for line in lines if line.strip())
     if len(set(names)) < max(len(names), 1):
         raise ValueError(f"--class-list {path}: write each class once, a line each")
     return names
@@ -150,18 +151,27 @@ def stored_tree(
     progress: "Progress",
 ) -> tuple["CellSource", list[str]]:
     """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
-    from freqfast.robustness.archive.trees import other_names, tree_source
+    from freqfast.robustness.archive.trees import other_names, renumber, tree_source
 
-    stored, notes = files.for_network(network, folder, are_cropped=True)
+    # Beside --data, --resize is for the images there: those of the tree were scaled and cropped already.
+    own = files if data is None else files._replace(resize=files.crop or network.crop or files.resize)
+    stored, notes = own.for_network(network, folder, are_cropped=True)
     source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=stored.how)
     if data is None:
         return source, notes
+    if not of_user(data).is_dir():
+        raise ValueError(f"--data {data}: the uncorrupted images of a tree lie in a folder; name it")
     whole, told = files.for_network(network, data)
     clean, classes, _, left = whole.read(data, limit, progress)
-    if classes != source.classes:
+    known = source.classes or ()
+    if not {known[label] for label in source.labels} <= set(classes) <= set(known):
         raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
-    if other := other_names(folder, clean, classes):
-        raise ValueError(f"{folder} has nothing of {data}'s {other[0]}; name the images that were corrupted")
+    if other := other_names(folder / source.corruptions[0] / str(source.severities[0]), clean, classes):
+        raise ValueError(
+            f"{folder} has nothing of {data}'s {other[0]}; name the images that were corrupted, or pass the --limit "
+            "that they were corrupted with"
+        )
+    clean = replace(clean, labels=renumber(clean.labels, classes, known))
     return replace(source, clean=clean), notes + told + left
 
 

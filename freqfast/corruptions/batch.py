@@ -1,6 +1,7 @@
 """Corrupting a whole array of images by any of the corruptions."""
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,7 +71,7 @@ def corrupt(
         New images of the same type, layout and device.
 
     Raises:
-        TypeError: If `images` is not an array of 8-bit levels.
+        TypeError: If `images` is not an array of 8-bit levels, or `seed` no integer.
         ValueError: If a shape, name, severity, index or table does not fit, or the corruption's function fails.
         FileNotFoundError: If ``frost`` lacks its photographs.
 
@@ -82,6 +83,7 @@ def corrupt(
         array([230, 230, 230], dtype=uint8)
     """
     channels_last, height, width = _layout(images)
+    seed = operator.index(seed)  # other types of the same value would draw other numbers
     if isinstance(severity, bool) or severity not in SEVERITIES:
         raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
     function = find_corruption(name, frost_dir, find_table(table, height, width))

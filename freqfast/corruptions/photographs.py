@@ -52,20 +52,20 @@ def photographs_sha256(frost_dir: str | Path | None = None) -> str:
     return digest.hexdigest()
 
 
-def grain(path: Path, height: int, width: int, field: float) -> float:
+def grain(photograph: NDArray[np.uint8], height: int, width: int, field: float) -> float:
     """Pixels of a photograph to one of an image: ``field`` of them to its shorter side, fewer if it has too few."""
-    rows, columns = read_photograph(path).shape[:2]
+    rows, columns = photograph.shape[:2]
     return float(min(field / min(height, width), rows / (height + 1), columns / (width + 1)))
 
 
-def crop(path: Path, top: int, left: int, height: int, width: int, step: float) -> NDArray[np.uint8]:
+def crop(photograph: NDArray[np.uint8], top: int, left: int, height: int, width: int, step: float) -> NDArray[np.uint8]:
     """A part of a photograph that is reduced by ``step``: ``(height, width, 3)``, its corner at ``(top, left)``.
 
     Bilinear between the two nearest pixels, however many lie between, as OpenCV reduces the published data's. Reduced
     by 5, it is every fifth pixel, from the third on; at 1 it is the photograph.
     """
     first, beyond = max(0, int(left * step) - 1), int((left + width) * step) + 2
-    part = read_photograph(path)[:, first:beyond]
+    part = photograph[:, first:beyond]
     for axis, (start, size) in enumerate(((top, height), (left, width))):
         at = (np.arange(start, start + size) + 0.5) * step - 0.5 - axis * first
         low = np.floor(at).astype(np.int64)
@@ -78,9 +78,14 @@ def crop(path: Path, top: int, left: int, height: int, width: int, step: float) 
     return part if part.dtype == np.uint8 else np.rint(part).astype(np.uint8)
 
 
-@lru_cache(maxsize=len(NAMES))
 def read_photograph(path: Path) -> NDArray[np.uint8]:
-    """RGB levels ``(H, W, 3)``; a file that is no picture is a ValueError."""
+    """RGB levels ``(H, W, 3)``, read again only if the file has changed; one that is no picture is a ValueError."""
+    status = path.stat()
+    return _read(path.absolute(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=len(NAMES))
+def _read(path: Path, size: int, time: int) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > PIXEL_LIMIT:

@@ -58,12 +58,13 @@ def frost(
     """
     height, width = images.shape[2:]
     which = rng.integers(len(photographs))
-    step = torch.tensor([grain(path, height, width, reduced_by * side) for path in photographs], dtype=torch.float64)
-    sizes = torch.tensor([read_photograph(path).shape[:2] for path in photographs])
+    pictures = [read_photograph(path) for path in photographs]
+    step = torch.tensor([grain(each, height, width, reduced_by * side) for each in pictures], dtype=torch.float64)
+    sizes = torch.tensor([picture.shape[:2] for picture in pictures])
     room = (sizes / step[:, None]).round().to(torch.int64).to(images.device)[which]
     corners = rng.integers(room[:, 0] - height), rng.integers(room[:, 1] - width)
     crops = [
-        crop(photographs[k], top, left, height, width, float(step[k]))
+        crop(pictures[k], top, left, height, width, float(step[k]))
         for k, top, left in torch.stack((which, *corners), dim=1).tolist()
     ]
     frosted = torch.from_numpy(np.stack(crops)).to(images.device).permute(0, 3, 1, 2).to(torch.float64)

@@ -13,7 +13,7 @@ import numpy as np
 import platformdirs
 
 from freqfast.data.images import ImageData, ImageSet
-from freqfast.data.members import files_under
+from freqfast.data.members import Wanted, files_under
 from freqfast.files import new_folder, of_user
 from freqfast.records import read_record, write_record
 
@@ -35,11 +35,11 @@ def folder() -> Path:
     return of_user(os.environ.get("FREQFAST_CACHE") or platformdirs.user_cache_dir("freqfast"))
 
 
-def fingerprint(source: Path) -> str:
-    """A key that changes with the place, size or time of a file, or of any file that a data set's folder may hold."""
+def fingerprint(source: Path, is_wanted: Wanted) -> str:
+    """A key that changes with the place, size or time of a file, or of any wanted file of a data set's folder."""
     source = source.resolve()
     digest = hashlib.sha256(os.fsencode(source))
-    for path in files_under(source) if source.is_dir() else [str(source)]:
+    for path in files_under(source, is_wanted) if source.is_dir() else [str(source)]:
         if os.path.isfile(path):
             status = os.stat(path)
             digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"))

@@ -17,7 +17,7 @@ from fastai.data.transforms import Category, CategoryMap, Normalize
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import TensorCategory, TensorImage, default_device, to_detach
 from fastai.vision.core import PILImage
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from freqfast.compute.precision import resolve_device
@@ -98,13 +98,15 @@ class ArrayDataset:
         """A data set of other images, without labels, for predictions.
 
         Args:
-            items: uint8 array ``(N, H, W, 3)``, or a sequence of images as Pillow, uint8 arrays, file paths or bytes.
+            items: uint8 array ``(N, H, W, 3)``, taken as it is; or a sequence of images as Pillow, uint8 arrays, file
+                paths or bytes, which are scaled and cropped as the data's own are where those stay in files.
 
         Raises:
             ValueError: If one is no image or has more than 8 bits a channel, or they differ in size or type.
         """
         if not isinstance(items, (np.ndarray, Tensor)):
-            arrays = [_levels(item, number) for number, item in enumerate(items)]
+            convert = self.images.framed if isinstance(self.images, ImageFiles) else rgb_levels
+            arrays = [_levels(item, number, convert) for number, item in enumerate(items)]
             if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
                 raise ValueError(f"images must have one size, got {' and '.join(sizes)}; resize them first")
             items = np.stack(arrays) if arrays else self._no_images
@@ -118,13 +120,15 @@ class ArrayDataset:
 
     def new_empty(self) -> "ArrayDataset":
         """The same data set without its images, for exports."""
-        return ArrayDataset(self._no_images, torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
+        images = self.images[:0] if isinstance(self.images, ImageFiles) else self._no_images
+        return ArrayDataset(images, torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
 
 
-def _levels(item: Any, number: int) -> np.ndarray:
-    """The RGB levels of an image in any form that fastai knows."""
+def _levels(item: Any, number: int, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """The RGB levels that `convert` makes of an image in any form that fastai knows."""
     try:
-        return rgb_levels(PILImage.create(item, mode=None))  # as it is: fastai would make RGB of it
+        opened = item if isinstance(item, Image.Image) else PILImage.create(item, mode=None)  # fastai would make it RGB
+        return convert(opened)
     except (UnidentifiedImageError, ValueError) as error:
         name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
         reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error

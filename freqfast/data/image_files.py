@@ -1,5 +1,6 @@
 """Images in files, decoded when they are used: sets of any size in the memory of a batch."""
 
+import csv
 import hashlib
 import re
 from collections import Counter
@@ -24,6 +25,7 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", 
 
 _PIXEL_LIMIT = 2**26  # no camera's photograph has more
 _LIST_BYTES = 2**26
+_BOXES = re.compile(r"(\s\d+){4}.*")  # after a class in ImageNet's list
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class ImageFiles:
         interpolation: See `Interpolation`.
 
     Raises:
-        ValueError: If the interpolation is unknown. When decoded: if a file is no image, has more than 8 bits a
-            channel, is smaller than the crop, or has another size than the first; the message names the file.
+        ValueError: If the interpolation is unknown, or the crop larger than `resize`. When decoded: if a file is no
+            image, has more than 8 bits a channel, is smaller than the crop, or has another size than the first; the
+            message names the file.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -62,16 +65,23 @@ class ImageFiles:
     ndim = 4
 
     def __post_init__(self) -> None:
-        """Check the interpolation."""
+        """Check what does not depend on the files."""
         if self.interpolation not in get_args(Interpolation):
             known = ", ".join(get_args(Interpolation))
             raise ValueError(f"interpolation must be one of {known}, got {self.interpolation!r}")
+        if self.crop is not None and self.resize is not None and self.resize < self.crop:
+            raise ValueError(
+                f"no image scaled to {self.resize} pixels has a crop of {self.crop}; resize to {self.crop} or more"
+            )
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "ImageFiles":
-        chosen = self.paths[rows] if isinstance(rows, slice) else tuple(self.paths[int(row)] for row in rows)
+    def __getitem__(self, rows: slice | NDArray[Any]) -> "ImageFiles":
+        if isinstance(rows, slice):
+            chosen = self.paths[rows]
+        else:
+            chosen = tuple(self.paths[row] for row in np.arange(len(self))[rows])
         part = replace(self, paths=chosen)
         if "_size" in self.__dict__:
             part.__dict__["_size"] = self._size  # so that it is read once, and one size holds for all
@@ -115,9 +125,10 @@ class ImageFiles:
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         require_file(path)
-        return decode_image(path, str(path), _PIXEL_LIMIT, self._framed)
+        return decode_image(path, str(path), _PIXEL_LIMIT, self.framed)
 
-    def _framed(self, image: Image.Image) -> NDArray[np.uint8]:
+    def framed(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An opened image as these are decoded: upright RGB levels, scaled and cropped."""
         return self._cropped(self._resized(Image.fromarray(rgb_levels(image))))
 
     def _resized(self, image: Image.Image) -> Image.Image:
@@ -154,7 +165,7 @@ def list_images(
         resize: This, crop and interpolation are as for `ImageFiles`.
         crop: See there.
         labels: A text file: on each line an image's name, with or without its suffix, and its class, separated by
-            spaces, a tab or a comma; what follows is not read.
+            a tab or a comma, else by spaces; what follows, such as ImageNet's boxes, is not read.
         interpolation: See there.
 
     Returns:
@@ -245,16 +256,24 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
     files = {path.stem: path for path in files.values() if stems[path.stem] == 1} | files
     found: dict[Path, str] = {}
     for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
-        name, *rest = re.split(r"[\s,]+", line.strip())
+        name, label = _name_and_class(line)
         if number == 1 and name not in files and not names_image((name,)):
             continue  # the names of the columns
-        if name and (name not in files or not rest):
+        if name and (name not in files or not label):
             raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
         if name and files[name] in found:
             raise ValueError(f"{labels}, line {number}: {name!r} stands there twice")
         if name:
-            found[files[name]] = rest[0]
+            found[files[name]] = label
     return sorted(found.items())
+
+
+def _name_and_class(line: str) -> tuple[str, str]:
+    """The first two fields of a line, or empty ones; a class has spaces only where a tab or a comma separates."""
+    mark = next((mark for mark in "\t," if mark in line), None)
+    fields = line.split() if mark is None else next(csv.reader([line], delimiter=mark, skipinitialspace=True))
+    name, label = (*fields, "", "")[:2]
+    return name.strip(), _BOXES.sub("", label).strip()
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:
@@ -268,7 +287,7 @@ def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> 
         try:
             np.asarray(part)
             images.__dict__.setdefault("_size", part._size)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             faults[row] = str(error)
         if progress:
             progress(row + 1, len(images), "decoding images")

@@ -61,26 +61,26 @@ def open_files(source: Path, is_wanted: Wanted, progress: Progress | None = None
         yield files
 
 
-def files_under(folder: Path) -> list[str]:
-    """Paths of the files in a folder, three levels deep, sorted.
+def files_under(folder: Path, is_wanted: Wanted) -> list[str]:
+    """Paths of the wanted files in a folder, sorted.
 
-    Data lies no deeper than ``<split>/<class>/<file>``. Folders may be links, and a link may lead anywhere, back to a
-    folder above it too.
+    Data lies in the folder itself or as ``<split>/<class>/<file>``. Folders may be links, and a link may lead anywhere,
+    back to a folder above it too.
     """
     found: list[str] = []
     for where, folders, names in os.walk(folder, followlinks=True):
-        if len(Path(where).relative_to(folder).parts) == 2:
+        above = Path(where).relative_to(folder).parts
+        if len(above) == 2:
             folders.clear()
-        found += (os.path.join(where, name) for name in names)
+        if len(above) != 1:
+            found += (os.path.join(where, name) for name in names if is_wanted((*above, name)))
     return sorted(found)
 
 
 def _files_of_folder(folder: Path, is_wanted: Wanted) -> list[DataFile]:
     files = []
-    for path in files_under(folder):
+    for path in files_under(folder, is_wanted):
         parts = Path(path).relative_to(folder).parts
-        if len(parts) == 2 or not is_wanted(parts):
-            continue
         if not os.path.isfile(path):
             raise ValueError(f"{'/'.join(parts)} is no regular file, nor a link to one; remove it")
         files.append(DataFile(parts, os.path.getsize(path), partial(read_file, path, MEMBER_LIMIT)))

@@ -41,7 +41,7 @@ def load_data_set(place: Path | None = None, progress: Progress | None = None) -
         if (data := cache.recall("cifar10")) is not None:
             return data
         source = download_cifar10(progress)
-    key = cache.fingerprint(source)
+    key = cache.fingerprint(source, _is_wanted)
     if (data := cache.load(key)) is None:
         try:
             data = _decode(source, progress)

@@ -1,6 +1,6 @@
 """Cells, which are the images of one corruption at one severity, their names, and sources of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple, TypeVar
 
@@ -104,7 +104,3 @@ class CellSource:
         if key == CLEAN and self.clean:
             return Cell(*key, self.clean.images, self.clean.labels)
         return Cell(*key, self.read(*key), self.labels)
-
-    def cells(self) -> Iterator[Cell]:
-        """All cells in order; only the latest is held in memory."""
-        return map(self.cell, self.keys)

@@ -19,7 +19,7 @@ class CorruptedImages:
 
     Attributes:
         images: The uncorrupted ones, an array or a `freqfast.data.image_files.ImageFiles`.
-        first: Position of the first image in the whole set.
+        index: Positions of the images in the whole set; by default these are the whole.
 
     Examples:
         >>> images = np.full((100, 32, 32, 3), 128, np.uint8)
@@ -34,14 +34,13 @@ class CorruptedImages:
     seed: int = 0
     frost_dir: str | Path | None = None
     table: TableChoice = "auto"
-    first: int = 0
+    index: range | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, rows: slice) -> "CorruptedImages":
-        start, stop, _ = rows.indices(len(self))
-        return replace(self, images=self.images[start:stop], first=self.first + start)
+        return replace(self, images=self.images[rows], index=(self.index or range(len(self)))[rows])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +48,6 @@ class CorruptedImages:
         return tuple(self.images.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
-        images, index = np.asarray(self.images), np.arange(self.first, self.first + len(self))
         key = self.corruption, self.severity, self.seed
-        found = corrupt(images, *key, index=index, frost_dir=self.frost_dir, table=self.table)
+        found = corrupt(np.asarray(self.images), *key, index=self.index, frost_dir=self.frost_dir, table=self.table)
         return found if dtype is None else found.astype(dtype, copy=False)

@@ -39,7 +39,7 @@ def evaluate_images(
         model: Maps normalised images ``(N, 3, H, W)`` to logits; it is not changed.
         images: uint8 ``(N, H, W, 3)`` or ``(N, 3, H, W)``, array or tensor, with `labels`; or an `ImageSet`; or an
             `ImageData`, of which the test images are taken; or a DataLoader of images and labels. What that gives as
-            floats ``(n, 3, H, W)`` is taken as normalised by `mean` and `std`, as the model needs it.
+            floats is taken as normalised by `mean` and `std`, as the model needs it.
         labels: ``(N,)`` integers, with an array of images only.
         mean: Channel means of the model's normalisation, for pixels in [0, 1]; by default those of an `ImageData`.
         std: Its standard deviations, likewise.
@@ -79,6 +79,8 @@ def evaluate_images(
     mean, std = tuple(map(float, mean)), tuple(map(float, std))
     check_normalisation(mean, std)
     sample = _image_set(images, labels, mean, std)
+    if not len(sample):
+        raise ValueError("there are no images; pass at least one")
     classifier = Classifier(model, mean, std, device, precision, name=type(model).__name__)
     names = available() if corruptions is None else corruptions
     source = corrupted_source(sample, names, seed, name=name, classes=classes)
@@ -106,18 +108,22 @@ def _image_set(images: Images, labels: Any, mean: Sequence[float], std: Sequence
 
 
 def _levels(images: Any, mean: Sequence[float] = (), std: Sequence[float] = ()) -> np.ndarray:
-    """Images as levels ``(N, H, W, 3)``; floats ``(N, 3, H, W)`` with their normalisation undone, where it is given."""
+    """Images as levels ``(N, H, W, 3)``; floats with their normalisation undone, where it is given."""
     pixels = _array(images)
+    shape = pixels.shape
+    if pixels.ndim == 4 and shape[3] != 3:
+        pixels = pixels.transpose(0, 2, 3, 1)
     if pixels.dtype.kind == "f" and mean:
-        levels = 255 * (pixels * np.reshape(std, (3, 1, 1)) + np.reshape(mean, (3, 1, 1)))
-        if levels.min() < -1 or levels.max() > 256:
+        if pixels.ndim != 4 or pixels.shape[3] != 3:
+            raise ValueError(f"the DataLoader must give images (n, 3, H, W), got floats of shape {shape}")
+        levels = 255 * (pixels * std + mean)
+        if not (levels.min() >= -1 and levels.max() <= 256):  # as of NaN too
             raise ValueError(
-                f"the DataLoader does not normalise by mean and std: undoing that gives pixels from "
-                f"{levels.min() / 255:.3g} to {levels.max() / 255:.3g} in place of 0 to 1; pass those that it uses"
+                f"the DataLoader does not give pixels normalised by mean and std: undoing that gives pixels from "
+                f"{levels.min() / 255:.3g} to {levels.max() / 255:.3g} in place of 0 to 1; correct it, or pass the "
+                "mean and std that it uses"
             )
         pixels = levels.round().clip(0, 255).astype(np.uint8)
-    if pixels.ndim == 4 and pixels.shape[3] != 3:
-        pixels = pixels.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(pixels)
 
 

@@ -1,5 +1,6 @@
 """Sources of corrupted images: the published archive, a folder, or a test set that is corrupted on the fly."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from freqfast.data.image_files import list_images
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.loading import is_test_folder, load_place
 from freqfast.data.stored import named_place
+from freqfast.files import of_user
 from freqfast.progress import Progress
 from freqfast.robustness.archive.layout import Manifest, read_manifest
 from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
@@ -73,7 +75,7 @@ def corrupted_source(
         return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
 
     called = f"{name}, corrupted on the fly" + ("" if taken == "cifar10" else f" by the parameters of {taken}")
-    return CellSource(called, names, SEVERITIES, images.labels, read, images, sha256, seed, classes)
+    return CellSource(called, names, SEVERITIES, images.labels, read, images, sha256, operator.index(seed), classes)
 
 
 def find_source(
@@ -83,7 +85,7 @@ def find_source(
     *,
     only: Sequence[str] | None = None,
     download: bool = False,
-    data: str | Path | None = None,
+    data: str | Path | ImageData | None = None,
     progress: Progress | None = None,
 ) -> tuple[CellSource, list[str]]:
     """Corrupted images on disk, with the uncorrupted ones where they are at hand.
@@ -95,8 +97,8 @@ def find_source(
         limit: Images of each severity to use, from its start.
         only: Leave out all but these; a note says which are missing.
         download: Fetch the published images if the cache does not have them.
-        data: Where the uncorrupted test images are; else the environment variable FREQFAST_DATA and the cache are
-            looked at, and nothing is downloaded for it.
+        data: The uncorrupted test images, or where they are; else the environment variable FREQFAST_DATA and the cache
+            are looked at, and nothing is downloaded for it.
         progress: See `freqfast.progress.Progress`.
 
     Returns:
@@ -127,7 +129,7 @@ def find_source(
 
 
 def _with_clean(
-    source: CellSource, folder: Path, data: str | Path | None, progress: Progress | None
+    source: CellSource, folder: Path, data: str | Path | ImageData | None, progress: Progress | None
 ) -> tuple[CellSource, str | None]:
     """Add the test images that a folder was made from, if they are at hand; else say why not.
 
@@ -144,17 +146,22 @@ def _with_clean(
         return source, str(error)
     clean = _matching(source, manifest, found)
     if clean is None:
-        return source, f"the test images of {data or found.name} are not those that {folder} was made from"
+        called = data if isinstance(data, str | Path) else found.name
+        return source, f"the test images of {called} are not those that {folder} was made from"
     return replace(source, clean=clean, classes=found.classes), None
 
 
-def _test_images(manifest: Manifest | None, data: str | Path | None, progress: Progress | None) -> ImageData:
+def _test_images(
+    manifest: Manifest | None, data: str | Path | ImageData | None, progress: Progress | None
+) -> ImageData:
     """The data whose test images a folder may have been made from: what is named, or is here already."""
+    if isinstance(data, ImageData):
+        return data
     if data is None and manifest is not None and manifest.source == "photos":
         return load_place("photos")
     if data is not None and is_test_folder(data):
-        images, classes = list_images(data)
-        return ImageData(Path(data).resolve().name, classes, train=images, test=images)  # the first is not used
+        images, classes = list_images(folder := of_user(data))
+        return ImageData(folder.resolve().name, classes, train=images, test=images)  # the first is not used
     if data is not None or named_place():
         return load_place(data, progress)
     if (found := cache.recall("cifar10")) is None:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from freqfast.cli.command import complete_corruption
 from PIL import Image
 
 from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt
@@ -28,7 +29,7 @@ def test_writes_the_test_set_in_the_published_layout(call, refused, place):
     test = load_data("photos").test.head(3)
     source = stored_source(place / "c")
     assert source.corruptions == ("snow", "fog")
-    for cell in source.cells():
+    for cell in map(source.cell, source.keys):
         np.testing.assert_array_equal(cell.images, corrupt(test.images, cell.corruption, cell.severity, 5))
         np.testing.assert_array_equal(cell.labels, test.labels)
     assert json.loads((place / "c" / "manifest.json").read_text())["source"] == "photos"
@@ -40,10 +41,10 @@ def test_a_path_names_a_test_set(call, tree, place):
     result = call("corrupt", tree, "--out", "c", "--corruption", "contrast", "--severity", 4, "--severity", 2)
     assert (result.code, result.err) == (0, "")
     test = load_data("cifar10", tree).test
-    first, second = stored_source(place / "c").cells()
-    assert (first.severity, second.severity) == (2, 4)
-    np.testing.assert_array_equal(second.images, corrupt(test.images, "contrast", 4))
-    np.testing.assert_array_equal(second.labels, test.labels)
+    source = stored_source(place / "c")
+    assert source.severities == (2, 4)
+    np.testing.assert_array_equal(source.read("contrast", 4), corrupt(test.images, "contrast", 4))
+    np.testing.assert_array_equal(source.labels, test.labels)
 
 
 def test_a_table_that_is_named(call, refused, place):
@@ -52,6 +53,11 @@ def test_a_table_that_is_named(call, refused, place):
     assert set(stored_source(place / "c").corruptions) == set(IMAGENET_C_BAR)
     assert json.loads((place / "c" / "manifest.json").read_text())["table"] == "imagenet"
     assert "c was begun with table imagenet, not cifar10" in refused(*words)
+
+
+def test_a_shell_completes_both_c_bars():
+    assert complete_corruption("p") == ["pixelate", "pinch_and_twirl", "perlin_noise", "plasma_noise"]
+    assert complete_corruption("sparkles") == ["sparkles"]
 
 
 def test_c_bar_with_a_contact_sheet(call, place):

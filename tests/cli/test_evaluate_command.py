@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.corruptions import C_BAR, CORRUPTIONS
+from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR
 from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import read_model
 from freqfast.records import write_record
@@ -74,7 +74,7 @@ def test_a_complete_archive_has_all_means(call, checkpoint, archive):
         np.save(archive / f"{name}.npy", np.load(archive / "fog.npy"))
     report = json.loads(call("evaluate", checkpoint, "--cifar10c", archive, "--json").out)
     assert report["missing"] == []
-    assert report["mean15"] == pytest.approx(report["mean19"])
+    assert report["mean15"] == pytest.approx(report["mean19"]) == pytest.approx(report["mean7"])
     text = call("evaluate", checkpoint, "--cifar10c", archive).out
     assert "not measured" not in text
     families = ", ".join(f"{family} {100 * value:.2f} %" for family, value in report["families"].items())
@@ -93,19 +93,34 @@ def test_only_what_was_asked_for_is_missing(call, checkpoint, archive):
     assert result.err.startswith(f"freqfast: not in {archive}: gaussian_noise, shot_noise, ")
 
 
-def test_c_bar_has_its_mean(call, refused, checkpoint, archive):
-    for name in C_BAR[1:]:
+@pytest.mark.parametrize(
+    ("names", "title", "key"),
+    [(C_BAR, "CIFAR-10-C-bar", "mean_bar"), (IMAGENET_C_BAR, "ImageNet-C-bar", "mean_bar_imagenet")],
+)
+def test_c_bar_has_its_mean(call, refused, checkpoint, archive, names, title, key):
+    for name in names[1:]:
         np.save(archive / f"{name}.npy", np.load(archive / "fog.npy"))
     words = ("evaluate", checkpoint, "--cifar10c", archive, "--collection", "bar")
     lines = call(*words).out.splitlines()
-    assert "mean over CIFAR-10-C-bar: -" in lines
-    assert f"not measured: {C_BAR[0]}" in lines
-    np.save(archive / f"{C_BAR[0]}.npy", np.load(archive / "fog.npy"))
+    assert f"mean over {title}: -" in lines
+    assert f"not measured: {names[0]}" in lines
+    np.save(archive / f"{names[0]}.npy", np.load(archive / "fog.npy"))
     lines = call(*words).out.splitlines()
     (line,) = [line for line in lines if line.startswith("mean")]  # once
-    assert line.startswith("mean over CIFAR-10-C-bar: ")
+    assert line.startswith(f"mean over {title}: ")
     assert " % (95 %: " in line
+    report = json.loads(call(*words, "--json").out)
+    low, high = report["intervals"][key]
+    assert low <= report[key] <= high
     assert "--collection names the corruptions; leave out --corruption" in refused(*words, "--corruption", "fog")
+
+
+@pytest.mark.parametrize("layout", [(), ("--tree",)])
+def test_a_manifest_says_which_c_bar_is_meant(accepted, checkpoint, layout):
+    words = ("--collection", "bar", "--table", "imagenet", "--severity", 1, "--limit", 1, "--out", "c", *layout)
+    accepted("corrupt", "photos", *words)
+    found = accepted("evaluate", checkpoint, "--cifar10c", "c", "--collection", "bar", "--json")
+    assert set(json.loads(found.out)["accuracy"]) == set(IMAGENET_C_BAR)
 
 
 def test_on_the_fly_is_what_stored_images_give(call, accepted, checkpoint, place):

@@ -125,6 +125,9 @@ def test_a_full_disk_leaves_the_former_file(call, accepted, checkpoint, archive,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_text", full)
+    result = call(*words, "--out", "r.json", "--figure", "other.png")
+    assert (result.code, result.err) == (1, "freqfast: r.json cannot be written (No space left on device)\n")
+    (place / "other.png").unlink()  # it was made nevertheless
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     for option, name in (("--out", "r.json"), ("--csv", "r.csv"), ("--figure", "r.png")):
         result = call(*words, option, name)

@@ -13,6 +13,12 @@ def test_a_folder_in_place_of_a_file(place):
         check_output(Path("sub"))
 
 
+def test_a_link_is_followed(place):
+    (place / "out.json").symlink_to("/nonexistent/out.json")
+    with pytest.raises(FileNotFoundError, match="folder /nonexistent does not exist; create it or choose another path"):
+        check_output(Path("out.json"))
+
+
 def test_folders_that_cannot_be_written_to(place, monkeypatch):
     (place / "sub").mkdir()
     check_folder(Path("new/a"))

@@ -33,7 +33,7 @@ def photographs(place):
             write_photograph(place / "photographs" / name / f"{name}-{number}.png", number, shift)
     (place / "net.py").write_text(NET)
     torch.save({"0.weight": torch.eye(3)[:, :, None, None]}, place / "net.pth")
-    (place / "names.txt").write_text("red\ngreen\nblue\n")
+    (place / "names.txt").write_text("red\ngreen\nblue\n", encoding="utf-8-sig")  # as Windows' editor writes it
     return place / "photographs"
 
 
@@ -109,6 +109,8 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
         "freqfast: images for torchvision:squeezenet1_1: resize 37 (bilinear), crop 32",
     ]
     assert json.loads(found.out)["clean"] is not None
+    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--resize", 230, "--json")
+    assert [line.partition(" (")[0].rpartition(" ")[2] for line in found.err.splitlines()] == ["224", "230"]
     (photographs / "red" / "red-0.png").rename(photographs / "red" / "other.png")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
     assert "t has nothing of photographs's red/other; name the images that were corrupted" in found.err
@@ -128,6 +130,28 @@ def test_a_tree_is_written_and_read(call, photographs, place):
     assert call(*words).out.endswith("files written: 0\n")
     result = call("evaluate", *MODEL, "--cifar10c", "tree", "--class-list", "names.txt", "--limit", 9, "--json")
     assert json.loads(result.out)["images"] == 9
+
+
+def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused, photographs, place):
+    """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 2)
+    words = ("evaluate", *MODEL, "--cifar10c", "t", *NAMED)
+    accepted(*words, "-o", "alone.json")
+    line = refused(*words, *FILES)
+    assert "name the images that were corrupted, or pass the --limit that they were corrupted with" in line
+    accepted(*words, *FILES, "--limit", 2, "-o", "both.json")
+    alone, both = (CorruptionResult.load(f"{name}.json").outcomes for name in ("alone", "both"))
+    assert both.pop(CLEAN).accuracy == 1
+    assert both == alone
+    assert "--data photos: the uncorrupted images of a tree lie in a folder; name it" in refused(
+        *words, "--data", "photos"
+    )
+
+
+def test_uncorrupted_images_of_stored_arrays_are_prepared_as_these_were(accepted, photographs):
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "arrays", "--limit", 6)
+    found = accepted("evaluate", *MODEL, "--cifar10c", "arrays", *FILES, *NAMED, "--limit", 3, "--json")
+    assert (json.loads(found.out)["clean"], json.loads(found.out)["images"]) == (1, 3)
 
 
 def test_errors_on_imagenet_are_measured_against_alexnet(call, place):

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import freqfast.corruptions.batch as batch
 from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt, try_corruptions
@@ -77,6 +78,24 @@ def test_any_seed_and_index_make_other_draws(photos):
 IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
 
 
+@pytest.mark.parametrize("seed", [np.int64(1), True])
+def test_integers_of_other_types_are_the_same_seed(seed, photos):
+    assert np.array_equal(corrupt(photos[:2], "gaussian_noise", 3, seed), corrupt(photos[:2], "gaussian_noise", 3, 1))
+
+
+@pytest.mark.parametrize("places", [("one", "one"), ("one", "other")])
+def test_frost_photographs_that_change(places, tmp_path, monkeypatch):
+    """They are read again when they are written anew, and when another folder is the current one."""
+    brightest = []
+    for place, level in zip(places, (50, 250), strict=True):
+        (tmp_path / place).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / place)
+        for name in corrupted.FROST_NAMES:
+            Image.new("L", (100, 100), level).save(name)
+        brightest.append(int(corrupt(IMAGE, "frost", 5, frost_dir=".").max()))
+    assert brightest[1] == pytest.approx(5 * brightest[0], abs=5)
+
+
 @pytest.mark.parametrize(
     ("images", "name", "severity", "options", "error", "message"),
     [
@@ -85,6 +104,7 @@ IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
         (IMAGE[0], "fog", 1, {}, ValueError, r"got shape \(32, 32, 3\)"),
         (IMAGE[:, :4], "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 4 x 32"),
         (IMAGE, "fog", 0, {}, ValueError, "got 0"),
+        (IMAGE, "fog", 1, {"seed": 1.0}, TypeError, "'float' object cannot be interpreted as an integer"),
         (IMAGE, "fog", True, {}, ValueError, "got True"),
         (IMAGE, "fogg", 1, {}, ValueError, "'fogg'; there are gaussian_noise"),
         (IMAGE, "fog", 1, {"table": "cifar"}, ValueError, "auto, cifar10, tiny-imagenet, imagenet, got 'cifar'"),

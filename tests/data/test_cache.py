@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from freqfast.data import ImageData, ImageSet, cache
+from freqfast.data import ImageData, ImageSet, cache, load_data
+from freqfast.data.folders import is_tree_image
 
 
 @pytest.fixture
@@ -80,19 +81,29 @@ def test_entry_that_another_process_stored_first(data, monkeypatch):
 
 def test_fingerprint_follows_place_size_time_and_names(make_tree, tmp_path):
     tree = make_tree()
-    prints = [cache.fingerprint(tree)]
-    assert prints[0] == cache.fingerprint(tree / ".." / tree.name)
+    prints = [cache.fingerprint(tree, is_tree_image)]
+    assert prints[0] == cache.fingerprint(tree / ".." / tree.name, is_tree_image)
     os.utime(tree / "train" / "ant" / "0.png", ns=(5, 5))
-    prints.append(cache.fingerprint(tree))
+    prints.append(cache.fingerprint(tree, is_tree_image))
     (tree / "train" / "ant" / "1.png").rename(tree / "train" / "bee" / "9.png")
-    prints.append(cache.fingerprint(tree))
+    prints.append(cache.fingerprint(tree, is_tree_image))
     shutil.copytree(tree, tmp_path / "copy")
-    prints.append(cache.fingerprint(tmp_path / "copy"))
+    prints.append(cache.fingerprint(tmp_path / "copy", is_tree_image))
     archive = tmp_path / "archive.tgz"
     for content in (b"one", b"three"):
         archive.write_bytes(content)
-        prints.append(cache.fingerprint(archive))
+        prints.append(cache.fingerprint(archive, is_tree_image))
     assert len(set(prints)) == len(prints)
+
+
+def test_what_is_written_into_a_data_set_does_not_change_it(make_tree, cache_folder):
+    tree = make_tree()
+    load_data("cifar10", tree)
+    for name in ("notes.txt", "corrupted/fog.npy", "train/ant/.hidden.png"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text("other")
+        load_data("cifar10", tree)
+    assert len(os.listdir(cache_folder)) == 1
 
 
 def test_folder_is_the_users_by_default(monkeypatch):

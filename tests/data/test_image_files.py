@@ -48,6 +48,13 @@ def test_slices_decode_nothing(folder, monkeypatch):
         np.asarray(part)
 
 
+@pytest.mark.parametrize("rows", [np.array([True, False, True, True]), np.array([-1, 0]), slice(None, None, 2)])
+def test_rows_are_chosen_as_those_of_an_array(folder, rows):
+    images, _ = list_images(folder, resize=16, crop=16)
+    np.testing.assert_array_equal(images.images[rows], np.asarray(images.images)[rows])
+    assert len(images.take(rows)) == len(images.labels[rows])
+
+
 def test_class_folders(folder):
     images, classes = list_images(folder, resize=16, crop=16)
     assert classes == ("a", "b")
@@ -82,6 +89,21 @@ def test_lists_of_classes(tmp_path, name, lines):
     }
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("1,polar bear\n3,polar fox", ("polar bear", "polar fox")),
+        ("1\tpolar bear\t0\t9\n3\tpolar fox\t1\t9", ("polar bear", "polar fox")),
+        ('file, class\n1.png, "bear, polar"\n3.JPEG, "bear, brown"', ("bear, brown", "bear, polar")),
+        ("1,polar bear 1 2 3 4\n3,polar fox 1 2 3 4 polar fox 5 6 7 8", ("polar bear", "polar fox")),
+        ("1,class 1\n3,class 2", ("class 1", "class 2")),
+    ],
+)
+def test_classes_of_several_words(folder, lines, expected):
+    (folder / "list.csv").write_text(lines)
+    assert list_images(folder / "b", labels=folder / "list.csv")[1] == expected
+
+
 def test_a_list_with_an_unknown_image(folder):
     (folder / "list.txt").write_text("1.png b\n9.png a\n")
     with pytest.raises(ValueError, match=r"list.txt, line 2: '9.png' is no image in .* with a class after it"):
@@ -95,6 +117,7 @@ def test_lists_that_would_lose_or_repeat_an_image(folder):
     for lines, message in {
         "l.png x\n3.JPEG y\n": "line 1: 'l.png' is no image in",
         "1.png x\n1 y\n": "line 2: '1' stands there twice",
+        "1.png,\n3,y\n": "line 1: '1.png' is no image in .* with a class after it",
     }.items():
         (folder / "list.txt").write_text(lines)
         with pytest.raises(ValueError, match=message):
@@ -195,6 +218,8 @@ def test_what_has_a_size_and_what_has_none(tmp_path, monkeypatch):
         load_data("folder", image_size=32)
     with pytest.raises(ValueError, match=r"interpolation must be one of nearest, .*, got 'cubic'"):
         ImageFiles((), interpolation="cubic")
+    with pytest.raises(ValueError, match="no image scaled to 20 pixels has a crop of 32; resize to 32 or more"):
+        ImageFiles((), resize=20, crop=32)
 
 
 def deep_png(path):
@@ -242,10 +267,12 @@ def test_images_that_cannot_be_used(folder, photos):
     (folder / "a" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n corrupt")
     (folder / "b" / "3.JPEG").write_bytes((folder / "b" / "3.JPEG").read_bytes()[:-300])
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(folder / "a" / "4.png")
+    (folder / "b" / "5.png").symlink_to("absent.png")
     images, _ = list_images(folder, crop=40)
     faults = find_corrupt_files(images.images)
     paths = images.images.paths
     by_name = {paths[row].name: message for row, message in faults.items()}
+    assert by_name.pop("5.png") == f"{folder}/b/5.png does not exist"
     assert set(by_name) == {"2.png", "3.JPEG", "4.png"}
     assert "more than 8 bits" in by_name["4.png"]
     for name, message in by_name.items():

@@ -47,7 +47,7 @@ def source(noise):
 def test_a_whole_source(bright, source):
     calls = []
     (result,) = evaluate_source([bright], source, progress=lambda *call: calls.append(call))
-    assert list(result.outcomes.values()) == [evaluate_cell(bright, cell) for cell in source.cells()]
+    assert list(result.outcomes.values()) == [evaluate_cell(bright, source.cell(key)) for key in source.keys]
     assert list(result.outcomes) == [CLEAN, *((name, s) for name in NAMES for s in (1, 2, 3, 4, 5))]
     assert calls[-1] == (160, 160, "pixelate 5")
     assert [done for done, _, _ in calls] == sorted(done for done, _, _ in calls)

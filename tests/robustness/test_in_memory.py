@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import freqfast
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import corrupted_source, evaluate_source
+from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 NAMES = ["contrast", "gaussian_noise"]
@@ -51,6 +51,7 @@ def test_arrays_tensors_sets_and_loaders(model, sample):
         (sample,),
         (loader(sample),),
         (loader(sample, normalise=False),),
+        ([(x.permute(0, 2, 3, 1), y) for x, y in loader(sample)],),
     ):
         assert evaluate(model, *given).outcomes == expected.outcomes
     assert model.training  # it is not changed
@@ -86,6 +87,7 @@ def test_all_that_can_run_here_by_default(sample):
         ({"images": [], "labels": None}, ValueError, "the DataLoader gives no images"),
         ({"images": np.zeros((6, 16, 16, 3))}, ValueError, "images must be uint8 of shape"),
         ({"images": np.zeros((6, 16, 16), np.uint8)}, ValueError, "images must be uint8 of shape"),
+        ({"images": np.zeros((0, 16, 16, 3), np.uint8), "labels": np.zeros(0, int)}, ValueError, "there are no images"),
         ({"labels": [0.5] * 6}, TypeError, "labels must be integers, got float64"),
         ({"labels": [0, 1]}, ValueError, "labels must be 6 int64"),
         ({"corruptions": ["rain"]}, ValueError, "'rain'"),
@@ -101,3 +103,21 @@ def test_invalid_arguments(model, sample, change, error, message):
 def test_a_loader_of_another_normalisation(model, sample):
     with pytest.raises(ValueError, match=r"gives pixels from -0\.\d+ to 1\.\d+ in place of 0 to 1"):
         evaluate(model, loader(sample), std=(0.3, 0.4, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((6, 3, 16, 16), "gives pixels from nan to nan in place of 0 to 1"),
+        ((6, 16, 16), r"must give images \(n, 3, H, W\), got floats of shape \(6, 16, 16\)"),
+        ((6, 4, 16, 16), r"got floats of shape \(6, 4, 16, 16\)"),
+    ],
+)
+def test_loaders_of_what_are_no_images(model, sample, shape, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(model, [(torch.full(shape, torch.nan), torch.tensor(sample.labels))])
+
+
+def test_a_numpy_seed_is_recorded(model, sample, tmp_path):
+    evaluate(model, sample, seed=np.int64(5)).save(tmp_path / "found.json")
+    assert CorruptionResult.load(tmp_path / "found.json").provenance.seed == 5

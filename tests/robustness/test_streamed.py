@@ -16,6 +16,7 @@ from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.archive.trees import is_tree, tree_source, write_tree
 from freqfast.robustness.archive.writing import write_archive
+from freqfast.robustness.corrupted import CorruptedImages
 
 CLASSES = ("red", "green", "blue")
 
@@ -87,6 +88,45 @@ def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
     assert part.images == 6
     shards = [(f"{k}/2", evaluate_source([classifier], source, (k, 2))[0]) for k in (1, 2)]
     assert CorruptionResult.merge(shards).outcomes == found.outcomes
+    (out / "labels.npy").touch()  # it decides between the layouts
+    assert not is_tree(out)
+
+
+def test_classes_are_those_of_the_manifest_in_its_order(files, tmp_path):
+    images, classes = ImageSet(files[0].images[:4], np.array([0, 2, 2, 2])), ("zebra", "gnu", "ant")
+    assert write_tree(tmp_path, images, classes, iter(["fog", "fog"]), [1]) == 4
+    source = tree_source(tmp_path, required=["fog", "fog"])
+    assert (source.keys, source.classes) == ([("fog", 1)], classes)
+    named = [path.parent.name for path in source.read("fog", 1).paths]
+    assert [classes[label] for label in source.labels] == named
+    assert sorted(source.labels) == [0, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        ([0, -1], "ab", "labels must be class numbers, got -1 to 0"),
+        ([0, 5], "ab", "labels must be class numbers, got 0 to 5 for 2 classes"),
+        ([0, 1], ("a", ".."), r"class '\.\.' cannot be a folder's name"),
+        ([0, 1], ("a", ".b"), r"class '\.b' cannot be a folder's name"),
+        ([0, 1], ("a", "caf\udce9"), r"'caf\\udce9' is not UTF-8, as manifest"),
+    ],
+)
+def test_labels_and_classes_that_no_tree_can_have(files, tmp_path, labels, classes, message):
+    images = ImageSet(files[0].images[:2], np.array(labels))
+    with pytest.raises(ValueError, match=message):
+        write_tree(tmp_path / "tree", images, classes, ["fog"], [1])
+    assert not (tmp_path / "tree").exists()
+
+
+def test_files_that_are_missing_are_told_before_any_is_read(files, tmp_path):
+    write_tree(tmp_path, *files, ["fog"], [1, 2])
+    (tmp_path / "fog" / "2" / "red" / "red-3.JPEG").unlink()
+    with pytest.raises(ValueError, match="fog/2 holds other images than fog 1"):
+        tree_source(tmp_path)
+    (tmp_path / "fog" / "1" / "red" / "red-3.JPEG").unlink()
+    with pytest.raises(ValueError, match=r"fog/1 does not hold the 15 images of manifest\.json; the call that wrote"):
+        tree_source(tmp_path)
 
 
 def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
@@ -100,6 +140,8 @@ def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
         write_tree(out, images, classes, ["fog"], [1, 2], progress=stop)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.JPEG")}
     assert len(before) == 15
+    with pytest.raises(ValueError, match="lacks fog 1 or a part of it; finish it or name the corruptions that it has"):
+        tree_source(out)
     assert write_tree(out, images, classes, ["fog"], [1, 2]) == 15
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
@@ -149,7 +191,7 @@ def test_wrong_trees_and_images_of_one_name(files, tmp_path):
     with pytest.raises(ValueError, match="fog/2 holds other images than fog 1"):
         tree_source(tmp_path)
     (tmp_path / "snow" / "1" / "red").mkdir(parents=True)
-    with pytest.raises(ValueError, match="lacks snow 2; name the corruptions that it has in full"):
+    with pytest.raises(ValueError, match="lacks snow 2 or a part of it; finish it or name the"):
         tree_source(tmp_path)
     twice = ImageSet(images.images[np.array([0, 0])], images.labels[[0, 0]])
     with pytest.raises(ValueError, match="two images would be written as"):
@@ -170,3 +212,10 @@ def test_some_of_the_classes(classifier, files):
         classifier.among(["cyan"], trained=classes)
     with pytest.raises(ValueError, match="the classes of the model are not known"):
         classifier.among(["red"])
+
+
+@pytest.mark.parametrize("rows", [slice(None, None, 2), slice(1, None, 3), slice(None, None, -1)])
+def test_slices_of_corrupted_images_take_steps(files, rows):
+    images = np.asarray(files[0].images)
+    noisy = CorruptedImages(images, "gaussian_noise", 3, seed=5)
+    np.testing.assert_array_equal(noisy[2:][rows], np.asarray(noisy)[2:][rows])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from freqfast import __version__
-from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES
+from freqfast.corruptions.registry import CORRUPTIONS, SETS, SEVERITIES, find_set
 from freqfast.corruptions.tables import Table
 from freqfast.progress import RunStoppedError
 from freqfast.records import differences, read_record, write_record
@@ -104,6 +104,19 @@ def check_limit(limit: int | None) -> None:
     """Refuse a number of images that is less than 1."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
+
+
+def find_stored_set(folder: Path | None, which: str) -> tuple[str, ...]:
+    """The corruptions of a benchmark, see `freqfast.corruptions.find_set`, that a folder is of.
+
+    Its manifest says by whose parameters it was made; without one it is of the set of which it has more.
+    """
+    if folder is None or not folder.is_dir():
+        return SETS[which]
+    if manifest := read_manifest(folder):
+        return find_set(which, manifest.table)
+    there = {path.stem for path in folder.iterdir()}
+    return max(SETS[which], find_set(which, "imagenet"), key=lambda names: len(there.intersection(names)))
 
 
 def check_required(folder: Path, there: Sequence[str], required: Sequence[str] | None) -> None:

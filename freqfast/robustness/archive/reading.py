@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import C_BAR, CORRUPTIONS, SEVERITIES
+from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, MAIN, SEVERITIES
 from freqfast.data.cifar10 import CLASSES as CIFAR10
 from freqfast.files import require_file
 from freqfast.robustness.archive.layout import (
@@ -49,7 +49,8 @@ def stored_source(
     manifest = read_manifest(folder)
     severities = manifest.severities if manifest else SEVERITIES
     labels = _map_labels(folder / LABELS, len(severities))
-    known = dict.fromkeys(only or (*CORRUPTIONS, *C_BAR, *(manifest.corruptions if manifest else ())))
+    of_others = manifest.corruptions if manifest else required or ()
+    known = dict.fromkeys(only or (*CORRUPTIONS, *C_BAR, *IMAGENET_C_BAR, *of_others))
     there = [corruption for corruption in known if (folder / images_file(corruption)).exists()]
     if not there:
         first = images_file(next(iter(known)))
@@ -73,7 +74,7 @@ def stored_source(
         files.read,
         sha256=digest.hexdigest(),
         seed=manifest.seed if manifest else None,
-        classes=manifest.classes if manifest else CIFAR10 if _are_cifar10(used) else None,
+        classes=manifest.classes if manifest else CIFAR10 if _is_cifar10(folder, first_images, used) else None,
     )
 
 
@@ -130,9 +131,11 @@ def _block_labels(path: Path, by_block: np.ndarray) -> np.ndarray:
     return first.astype(np.int64)
 
 
-def _are_cifar10(labels: np.ndarray) -> bool:
-    """Whether labels can be those of CIFAR-10's test set, which has a thousand images of each of ten classes."""
-    return len(labels) == 10_000 and labels.max() < 10 and set(np.bincount(labels)) == {1000}
+def _is_cifar10(folder: Path, images: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether a folder can be of CIFAR-10's test set: all main corruptions, a thousand images a class."""
+    are_there = all((folder / images_file(name)).exists() for name in MAIN)
+    are_like_it = images.shape[1:3] == (32, 32) and len(labels) == 10_000 and labels.max() < 10
+    return are_there and are_like_it and set(np.bincount(labels)) == {1000}
 
 
 def _map(path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES
@@ -20,6 +22,7 @@ from freqfast.data.images import ImageSet
 from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress, Share
 from freqfast.robustness.archive.layout import (
+    LABELS,
     MANIFEST,
     PHOTOGRAPHS,
     begin_folder,
@@ -30,7 +33,7 @@ from freqfast.robustness.archive.layout import (
     sort_names,
     write_manifest,
 )
-from freqfast.robustness.archive.writing import check_request, describe
+from freqfast.robustness.archive.writing import check_images, check_request, describe
 from freqfast.robustness.cells import CellSource, Key
 from freqfast.robustness.corrupted import CorruptedImages
 
@@ -70,13 +73,15 @@ def write_tree(
         BlockingIOError: If another process writes into the folder.
         OSError: If a file cannot be written; those that are finished stay.
     """
-    folder, severities = Path(folder), tuple(sorted(set(severities)))
+    folder = Path(folder)
+    names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
     check_request(names, severities, None, frost_dir)
+    check_images(images, classes, source)
     paths = _relative_paths(images, classes)
     wanted = describe(images, source, classes, severities, seed, table)
     photographs = photographs_sha256(frost_dir) if "frost" in names else None
     folder.mkdir(parents=True, exist_ok=True)
-    written, cells = 0, list(product(dict.fromkeys(names), severities))
+    written, cells = 0, list(product(names, severities))
     parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     with lock_folder(folder) if writes else nullcontext():
         foreign = () if (folder / MANIFEST).exists() else names  # without a manifest, what is there is none of ours
@@ -95,7 +100,7 @@ def write_tree(
             for label in classes if writes else ():
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
-            corrupted = CorruptedImages(images.images, name, severity, seed, frost_dir, wanted.table)
+            corrupted = CorruptedImages(images.images, name, severity, wanted.seed, frost_dir, wanted.table)
             batches = share(partial(_new_files, cell, paths, corrupted, is_intact is None), parts)
             for part, files in zip(parts, batches, strict=True):
                 written += len(files)
@@ -117,7 +122,7 @@ def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
     stems = [p.stem for p in files.paths] if isinstance(files, ImageFiles) else [f"{n:08d}" for n in range(len(images))]
     paths = [f"{classes[label]}/{stem}.JPEG" for label, stem in zip(images.labels, stems, strict=True)]
     for name in classes:
-        if Path(name).name != name:
+        if Path(name).name != name or name.startswith("."):  # what is hidden is not read
             raise ValueError(f"class {name!r} cannot be a folder's name")
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
@@ -155,8 +160,8 @@ def _new_files(cell: Path, paths: Sequence[str], images: CorruptedImages, keep: 
 
 
 def is_tree(folder: str | Path) -> bool:
-    """Whether a folder holds corrupted images as ImageNet-C has them."""
-    return next(_cells(Path(folder)), None) is not None
+    """Whether a folder holds corrupted images as ImageNet-C has them, and not as CIFAR-10-C does."""
+    return not (Path(folder) / LABELS).exists() and next(_cells(Path(folder)), None) is not None
 
 
 def _cells(folder: Path) -> Iterator[Key]:
@@ -189,7 +194,8 @@ def tree_source(
 
     Raises:
         FileNotFoundError: If the folder has no such images, or lacks one of `required`.
-        ValueError: If a corruption lacks a severity that others have, or a cell has other images than the first.
+        ValueError: If a corruption lacks a severity that others have, or is not finished; if a cell has other images
+            than the first, or that has others than the manifest.
     """
     check_limit(limit)
     folder = Path(folder)
@@ -198,16 +204,30 @@ def tree_source(
     if not cells:
         raise FileNotFoundError(f"{folder} holds no <corruption>/<severity>/<class>/ folders of images")
     check_required(folder, names, required)
-    names = tuple(required or names)
-    severities = tuple(sorted({severity for name, severity in cells if name in names}))
+    names = tuple(dict.fromkeys(required or names))
+    manifest = read_manifest(folder)
+    if manifest:
+        severities = manifest.severities
+        cells = [(name, severity) for name, severity in cells if f"{name}/{severity}" in manifest.cells]  # are finished
+    else:
+        severities = tuple(sorted({severity for name, severity in cells if name in names}))
     if lacking := [f"{name} {level}" for name, level in product(names, severities) if (name, level) not in cells]:
-        raise ValueError(f"{folder} lacks {lacking[0]}; name the corruptions that it has in full")
+        raise ValueError(
+            f"{folder} lacks {lacking[0]} or a part of it; finish it or name the corruptions that it has in full"
+        )
 
     def listed(name: str, severity: int) -> tuple[ImageSet, tuple[str, ...]]:
         return list_images(folder / name / str(severity), resize, crop, interpolation=interpolation)
 
-    first, classes = listed(names[0], severities[0])
+    first_cell = folder / names[0] / str(severities[0])
+    first, found = listed(names[0], severities[0])
     relative = _names_of(first)
+    classes = manifest.classes if manifest and manifest.classes else found
+    if manifest and (len(first) != manifest.images or not set(found) <= set(classes)):
+        raise ValueError(
+            f"{first_cell} does not hold the {manifest.images} images of {MANIFEST}; the call that wrote them makes "
+            "them anew"
+        )
 
     def check(name: str, severity: int, has_the_same: bool) -> None:
         if not has_the_same:
@@ -218,19 +238,19 @@ def tree_source(
         check(name, severity, _names_of(images) == relative)
         return images.images[:limit]
 
-    manifest = read_manifest(folder)
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
-    first_file = first.images.paths[0].relative_to(folder / names[0] / str(severities[0]))  # type: ignore[attr-defined]
+    files = [str(path.relative_to(first_cell)) for path in first.images.paths]  # type: ignore[attr-defined]
     for name, severity in product(names, severities):
+        cell = folder / name / str(severity)
+        there = {os.path.join(top, file) for top, _, inside in os.walk(cell, followlinks=True) for file in inside}
+        check(name, severity, there.issuperset(os.path.join(cell, file) for file in files))
         if manifest is None:
-            file = folder / name / str(severity) / first_file
-            check(name, severity, file.is_file())
-            digest.update(file.read_bytes())
+            digest.update((cell / files[0]).read_bytes())
     return CellSource(
         str(folder),
         names,
         severities,
-        first.labels[:limit],
+        renumber(first.labels, found, classes)[:limit],
         read,
         sha256=digest.hexdigest(),
         seed=manifest.seed if manifest else None,
@@ -238,10 +258,14 @@ def tree_source(
     )
 
 
-def other_names(folder: Path, images: ImageSet, classes: Sequence[str]) -> list[str]:
-    """``<class>/<name>`` of the images in files that a tree has no corrupted ones of, by their names alone."""
-    name, severity = next(_cells(folder))
-    stored, _ = list_images(folder / name / str(severity))
+def renumber(labels: NDArray[np.int64], names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Labels that are positions among names, as positions among classes."""
+    return np.array([classes.index(name) for name in names])[labels]
+
+
+def other_names(cell: Path, images: ImageSet, classes: Sequence[str]) -> list[str]:
+    """``<class>/<name>`` of the images in files that a cell has no corrupted ones of, by their names alone."""
+    stored, _ = list_images(cell)
     names = [f"{classes[label]}/{path.stem}" for label, path in zip(images.labels, images.images.paths, strict=True)]  # type: ignore[attr-defined]
     return sorted(set(names) - set(_names_of(stored)))
 

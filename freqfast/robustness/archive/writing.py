@@ -97,7 +97,7 @@ def write_archive(
     names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
     check_request(names, severities, limit, frost_dir)
     used = images.head(limit)
-    _check_images(used, classes)
+    check_images(used, classes, source)
     wanted = describe(used, source, classes, severities, seed, table)
     if limit is not None and limit < len(images):
         wanted = replace(wanted, limit=int(limit))
@@ -174,8 +174,8 @@ def hash_images(images: ImageSet) -> str:
     return digest.hexdigest()
 
 
-def _check_images(used: ImageSet, classes: Sequence[str] | None) -> None:
-    """Refuse images that cannot be corrupted, and labels that cannot be stored."""
+def check_images(used: ImageSet, classes: Sequence[str] | None, source: str) -> None:
+    """Refuse images that cannot be corrupted, and labels and names that cannot be stored."""
     if not len(used):
         raise ValueError("there are no images to corrupt")
     height, width = used.images.shape[1:3]
@@ -185,6 +185,9 @@ def _check_images(used: ImageSet, classes: Sequence[str] | None) -> None:
     if low < 0 or (classes is not None and high >= len(classes)):
         known = "" if classes is None else f" for {len(classes)} classes"
         raise ValueError(f"labels must be class numbers, got {low} to {high}{known}")
+    for name in (source, *(classes or ())):
+        if name.encode(errors="ignore").decode() != name:
+            raise ValueError(f"the name {name!r} is not UTF-8, as {MANIFEST} is; rename it")
 
 
 def _fill(

@@ -1,6 +1,7 @@
 """DataLoaders of images that stay in files, and the augmentation of these."""
 
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_exports_and_predictions(data):
     assert loader.dataset.new_empty().images.shape == (0, 28, 28, 3)
     (x,) = next(iter(loader.new(dataset=[Image.new("RGB", (28, 28))])))
     assert x.shape == (1, 3, 28, 28)
+
+
+def test_predictions_take_images_as_validation_does(data):
+    dls = dataloaders(data, batch_size=3, device="cpu")
+    expected, _ = dls.valid.one_batch()
+    paths = data.test.images.paths
+    for loaders in (dls, pickle.loads(pickle.dumps(dls.new_empty()))):
+        for items in (paths, [Image.open(path) for path in paths]):
+            (found,) = loaders.test_dl(items).one_batch()
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_files_without_a_size(data):

@@ -16,7 +16,7 @@ from freqfast.robustness.archive.reading import stored_source
 def test_cells_of_a_folder(archive):
     (archive / "notes.npy").write_bytes(b"no corruption's images")
     source = stored_source(str(archive))
-    names, cells = source.corruptions, list(source.cells())
+    names, cells = source.corruptions, [source.cell(key) for key in source.keys]
     assert names == ("shot_noise", "fog", "saturate")  # in the order of the benchmark's tables
     assert [(c.corruption, c.severity) for c in cells] == [(name, s) for name in names for s in (1, 2, 3, 4, 5)]
     assert cells[1].images[:, 0, 0, 0].tolist() == [96, 97, 98, 99]
@@ -26,7 +26,8 @@ def test_cells_of_a_folder(archive):
 
 def test_limit_takes_the_start_of_every_block(archive):
     for limit, expected in ((1, 1), (3, 3), (99, 4)):
-        for cell in stored_source(archive, limit).cells():
+        source = stored_source(archive, limit)
+        for cell in map(source.cell, source.keys):
             assert isinstance(cell.images, np.memmap)  # mapped, not read
             assert len(cell.images) == len(cell.labels) == expected
             assert cell.images[0, 0, 0, 0] % 8 == 0
@@ -40,19 +41,19 @@ def test_integers_of_any_kind_and_fortran_order(archive, model):
         np.save(path, np.asfortranarray(np.load(path)))
     np.save(archive / "labels.npy", np.tile([3, 1, 2, 0], 5).astype(">i4"))
     assert stored_source(archive).labels.tolist() == [3, 1, 2, 0]
-    cells = stored_source(archive).cells()
-    assert [c.images[1, 2, 2, 2] for c in cells if c.corruption == "fog"] == [49, 57, 65, 73, 81]
-    evaluate_source([Classifier(model, (0,) * 3, (1,) * 3, precision="float32")], stored_source(archive))
+    source = stored_source(archive)
+    assert [source.read("fog", severity)[1, 2, 2, 2] for severity in source.severities] == [49, 57, 65, 73, 81]
+    evaluate_source([Classifier(model, (0,) * 3, (1,) * 3, precision="float32")], source)
 
 
 def test_a_manifest_says_which_severities_there_are(archive):
     manifest = Manifest("mine", 5, "", None, 0, (1, 2, 4, 5), {"fog.npy": StoredFile("", 0, (), "", None)})
     write_manifest(archive, manifest)  # twenty images: four blocks of five now
     np.save(archive / "labels.npy", np.tile(np.arange(5), 4))
-    cells = stored_source(archive).cells()
-    assert [(c.severity, len(c.images), c.images[0, 0, 0, 0]) for c in cells if c.corruption == "shot_noise"] == [
-        (1, 5, 88), (2, 5, 97), (4, 5, 106), (5, 5, 115)
-    ]  # fmt: skip
+    source = stored_source(archive)
+    assert source.severities == (1, 2, 4, 5)
+    blocks = [source.read("shot_noise", severity) for severity in source.severities]
+    assert [(len(images), images[0, 0, 0, 0]) for images in blocks] == [(5, 88), (5, 97), (5, 106), (5, 115)]
     write_manifest(archive, replace(manifest, severities=(1, 2, 3)))
     with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 3 of them, got"):
         stored_source(archive)
@@ -73,17 +74,29 @@ def test_the_manifest_describes_the_source(archive):
     assert stored_source(archive).classes is None
 
 
-def test_cifar10_is_known_by_its_labels(tmp_path):
-    np.save(tmp_path / "fog.npy", np.zeros((50_000, 1, 1, 3), np.uint8))
-    np.save(tmp_path / "labels.npy", np.tile(np.random.default_rng(0).permutation(np.arange(10_000) % 10), 5))
-    assert stored_source(tmp_path, 3).classes == CLASSES
-    np.save(tmp_path / "labels.npy", np.tile(np.arange(10_000) % 9, 5))
-    assert stored_source(tmp_path).classes is None
+@pytest.mark.parametrize(
+    ("classes", "side", "left_out", "known"),
+    [(10, 32, "saturate", CLASSES), (9, 32, "saturate", None), (10, 28, "saturate", None), (10, 32, "fog", None)],
+)
+def test_cifar10_is_known_by_its_labels_its_size_and_its_files(tmp_path, all_names, classes, side, left_out, known):
+    np.save(tmp_path / "labels.npy", np.tile(np.random.default_rng(0).permutation(np.arange(10_000) % classes), 5))
+    shape = (50_000, side, side, 3)
+    np.lib.format.open_memmap(tmp_path / "images", "w+", np.uint8, shape)  # without content it takes no room
+    for name in set(all_names) - {left_out}:
+        (tmp_path / f"{name}.npy").hardlink_to(tmp_path / "images")
+    assert stored_source(tmp_path, 3).classes == known
+
+
+def test_corruptions_without_a_manifest(archive):
+    for name in ("perlin_noise", "mine"):
+        shutil.copy(archive / "fog.npy", archive / f"{name}.npy")
+    assert stored_source(archive).corruptions == ("shot_noise", "fog", "saturate", "perlin_noise")
+    assert stored_source(archive, required=["mine", "fog"]).corruptions == ("mine", "fog")
 
 
 def test_one_file_is_mapped_at_a_time(archive):
-    alive = []
-    for cell in stored_source(archive).cells():
+    alive, source = [], stored_source(archive)
+    for cell in map(source.cell, source.keys):
         alive.append(weakref.ref(cell.images.base if isinstance(cell.images.base, np.ndarray) else cell.images))
         del cell
         assert sum(reference() is not None for reference in alive[:-5]) == 0

@@ -65,7 +65,7 @@ def test_written_archives_can_be_read(tmp_path_factory, photos, severities, limi
     images, labels = np.ascontiguousarray(photos[:3, :8, :8]), np.array([2, 0, 300])
     write_archive(folder, ImageSet(images, labels), ("impulse_noise", "contrast"), severities, seed, limit=limit)
     source = stored_source(folder)
-    names, cells = source.corruptions, list(source.cells())
+    names, cells = source.corruptions, [source.cell(key) for key in source.keys]
     assert names == ("impulse_noise", "contrast")
     assert [(c.corruption, c.severity) for c in cells] == [(n, s) for n in names for s in sorted(set(severities))]
     for cell in cells:
@@ -115,6 +115,8 @@ def of(shape, label=0):
         ({"images": of((5, 6, 9))}, ValueError, "images must be at least 8 x 8 pixels, got 6 x 9"),
         ({"images": of((2, 8, 8), -1)}, ValueError, "labels must be class numbers, got -1 to -1"),
         ({"images": of((2, 8, 8), 2), "classes": "ab"}, ValueError, "class numbers, got 2 to 2 for 2 classes"),
+        ({"classes": (*"abcdefghi", "caf\udce9")}, ValueError, r"'caf\\udce9' is not UTF-8, as manifest"),
+        ({"source": "caf\udce9"}, ValueError, r"'caf\\udce9' is not UTF-8, as manifest"),
         ({"names": ("frost",), "frost_dir": "nowhere"}, FileNotFoundError, "frost1.png"),
     ],
 )
