@@ -116,6 +116,8 @@ class PixelArguments(_Arguments):
         super().__post_init__()
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together; pass both or neither")
+        if self.std is not None and not min(self.std) > 0:
+            raise ValueError(f"std must be greater than 0, got {self.std}")
 
 
 @_arguments

@@ -25,7 +25,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
         batches: Number of batches, each a forward pass; one epoch's at most.
 
     Raises:
-        ValueError: If there is no batch.
+        ValueError: If there is no batch; in fit, beside a `BatchNormFreeze`.
 
     Examples:
         >>> BatchNormEstimation(batches=50).batches
@@ -41,6 +41,8 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
 
     def before_train(self) -> None:
         """Note that it is a fit."""
+        if any(isinstance(cb, BatchNormFreeze) for cb in self.learn.cbs):
+            raise ValueError("BatchNormFreeze keeps what BatchNormEstimation estimates anew; leave one of them out")
         self._trained = True
 
     def after_train(self) -> None:

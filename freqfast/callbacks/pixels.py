@@ -8,6 +8,8 @@ import torch
 from fastai.callback.core import Callback
 from fastai.data.transforms import Normalize
 from fastai.learner import CastToTensor
+from fastai.torch_core import TensorMask
+from fastai.vision.core import TensorBBox, TensorPoint
 from torch import Tensor
 
 from freqfast.callbacks.arguments import PixelArguments
@@ -26,13 +28,15 @@ class PixelCallback(PixelArguments, Callback):
         std: Its standard deviations.
 
     Raises:
-        ValueError: If the share lies outside (0, 1], or mean comes without std; in fit, if more than 5 % of a first
-            batch's values are not in [0, 1] once the normalisation is undone.
+        ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; in fit, if the
+            input is no batch of images, if more than 5 % of a first batch's values are not in [0, 1] once the
+            normalisation is undone, or if pixels would leave their masks, points or boxes.
     """
 
     run_valid = False
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
+    moves_pixels = False  # as rotations do, which masks, points and boxes would not follow
     passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def change(self, pixels: Tensor) -> Tensor:
@@ -57,6 +61,13 @@ class PixelCallback(PixelArguments, Callback):
     def replace(self, share: float, change: Callable[[Tensor], Tensor]) -> None:
         """Replace a random share of the batch by a change of its pixels in [0, 1]."""
         batch = self.learn.xb[0]
+        if not isinstance(batch, Tensor) or batch.ndim != 4:
+            raise ValueError(f"the first input must be a batch of images (N, C, H, W), got {type(batch).__name__}")
+        if self.moves_pixels and any(isinstance(y, (TensorMask, TensorPoint, TensorBBox)) for y in self.learn.yb):
+            raise ValueError(
+                f"{type(self).__name__} rotates and shifts images here, which masks, points and boxes would not "
+                "follow; use SpectrumPerturbation, or a pair form"
+            )
         images = batch.as_subclass(Tensor)
         mean, std = self._normalisation(images)
         if self.learn.train_iter == 0 and len(images):
@@ -82,16 +93,18 @@ class PixelCallback(PixelArguments, Callback):
             mean, std = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
         shape, device = (1, -1, 1, 1), images.device
         mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device).view(shape) for x in (mean, std))
+        if {mean.numel(), std.numel()} - {1, images.shape[1]}:
+            raise ValueError(f"mean and std must have a value for each of {images.shape[1]} channels, or one for all")
         return mean, std
 
     @staticmethod
     def _check_range(pixels: Tensor) -> None:
         low, high = float(pixels.min()), float(pixels.max())
         # Some may lie outside, such as RandomErasing's normal noise; of images on another scale most pixels do.
-        if float(((pixels < -0.01) | (pixels > 1.01)).float().mean()) > 0.05:
+        if low < -10 or high > 10 or float(((pixels < -0.01) | (pixels > 1.01)).float().mean()) > 0.05:
             raise ValueError(
                 f"pixels run from {low:.3g} to {high:.3g} instead of 0 to 1 once the DataLoaders' Normalize (if any) "
-                "is undone; pass mean= and std= of your own normalisation"
+                "is undone; pass mean= and std= of your own normalisation, for levels of 0 to 255 [0] and [1 / 255]"
             )
 
 

@@ -19,6 +19,11 @@ class _Recombination(AmplitudePhaseRecombinationArguments, ViewsCallback):
         super().__post_init__()
         self.views = int(self.pair and self.clean_too)
 
+    @property
+    def moves_pixels(self) -> bool:  # type: ignore[override]
+        """Whether random operations rotate and shift images, as those of the single form do."""
+        return self.single
+
     def change_alone(self, pixels: Tensor) -> Tensor:
         """New pixels in [0, 1] for ``(N, C, H, W)`` pixels, each image recombined with copies of itself."""
         raise NotImplementedError

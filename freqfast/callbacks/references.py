@@ -44,16 +44,19 @@ class AugMix(AugMixArguments, ViewsCallback):
     Args:
         share: Share of each batch, or of its views, that is mixed, in (0, 1].
         severity: Strength of the operations, 1 to 10.
-        jsd: Factor of the Jensen-Shannon divergence; 0 trains on mixtures in place of the images, one pass per image.
+        jsd: Factor of the Jensen-Shannon divergence, for images with one label each; 0 trains on mixtures in place of
+            the images, one pass per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
-        ValueError: If the severity or the factor is out of range; otherwise as `ViewsCallback`.
+        ValueError: If the severity or the factor is out of range; otherwise as `ViewsCallback`: mixtures move pixels.
 
     Examples:
         >>> AugMix(jsd=12.0).passes_per_image
         3
     """
+
+    moves_pixels = True
 
     def __post_init__(self) -> None:
         """Have two mixtures beside the batch where their divergence counts."""
@@ -66,6 +69,8 @@ class AugMix(AugMixArguments, ViewsCallback):
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
         """Add the divergence to the loss of the images themselves."""
+        if self.learn.pred.shape[1] < 2 or self.learn.yb[0].is_floating_point():
+            raise ValueError("jsd compares probabilities of classes, of images with one label each; else pass jsd=0")
         return loss + self.jsd * jensen_shannon([self.learn.pred, *views])
 
 

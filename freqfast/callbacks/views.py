@@ -67,8 +67,14 @@ class ViewsCallback(PixelCallback):
 
     def after_pred(self) -> None:
         """Leave the batch's own predictions to the loss and the metrics."""
-        if self.views:
-            self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
+        if not self.views:
+            return
+        if not isinstance(self.learn.pred, Tensor):
+            raise ValueError(
+                f"{type(self).__name__} parts a tensor of predictions among its views, got "
+                f"{type(self.learn.pred).__name__}; have it change the batch itself"
+            )
+        self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
 
     def after_loss(self) -> None:
         """Replace what training descends on."""

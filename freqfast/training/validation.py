@@ -93,6 +93,7 @@ def evaluate_learner(
         (('loss', 'accuracy'), [('clean', 0), ('fog', 1)])
     """
     rows = _rows(learn, limit, seed)
+    names = _metric_names(learn)
     keys = [CLEAN, *((name, severity) for name in corruptions or available() for severity in severities)]
     steps = progress_bar(keys, leave=False) if hasattr(learn, "progress") else keys
     recorded = dict(vars(learn.recorder))
@@ -105,7 +106,7 @@ def evaluate_learner(
             images, judged = _CorruptedImages(key, rows, seed, frost_dir), _Judgement()
             with learn.no_bar():
                 values = learn.validate(dl=_valid_loader(learn, rows, [images, *_batch_transforms(learn)]), cbs=judged)
-            metrics[key] = dict(zip(["loss", *(metric.name for metric in learn.metrics)], values, strict=True))
+            metrics[key] = dict(zip(names, values, strict=True))
             if judged.labels:
                 outcomes[key] = judged.outcomes(images.crc32)
     finally:
@@ -121,7 +122,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     Args:
         learn: The Learner; it stays as it is.
         name: Name of the analysis, such as "heatmap", "reliance", "ablation" or "quality".
-        limit: Number of images, chosen at random; None for all. They are held in memory.
+        limit: Number of images at most, chosen at random; None for all. They are held in memory.
         seed: Seed of the choice of images.
         **options: Arguments of the analysis' function, such as ``grid`` and ``norm`` of "heatmap".
 
@@ -129,7 +130,8 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         The result; ``find_analysis(name).figure({"label": result}, None)`` draws it.
 
     Raises:
-        ValueError: If the analysis or an option is unknown, or the images have not one label each.
+        ValueError: If the analysis or an option is unknown, the images have not one label each, or their pixels are not
+            in [0, 1] without `Normalize`.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -145,9 +147,19 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     normalize = next((f for f in _batch_transforms(learn) if isinstance(f, Normalize)), None)
     others = [f for f in _batch_transforms(learn) if f is not normalize]
     images, labels = [], []
-    for batch in _valid_loader(learn, _rows(learn, limit, seed), others):
+    most = None if limit is None else min(limit, len(learn.dls.valid.dataset))
+    for batch in _valid_loader(learn, _rows(learn, most, seed), others):
+        if len(batch) != 2:
+            raise ValueError(f"an image must be one input with one label, got {len(batch)} parts")
         levels = batch[0].as_subclass(Tensor).float()
-        levels = levels if batch[0].dtype == torch.uint8 else (255 * levels).round().clamp(0, 255)
+        if batch[0].dtype != torch.uint8:
+            low, high = float(levels.min()), float(levels.max())
+            if low < -0.1 or high > 1.1:
+                raise ValueError(
+                    f"pixels run from {low:.3g} to {high:.3g} instead of 0 to 1 without fastai's Normalize; normalise "
+                    "by Normalize.from_stats, which an analysis can undo"
+                )
+            levels = (255 * levels).round().clamp(0, 255)
         images.append(levels.byte().permute(0, 2, 3, 1).cpu().numpy())
         labels.append(batch[1].cpu().numpy())
     targets = np.concatenate(labels)
@@ -163,9 +175,18 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     )
 
 
+def _metric_names(learn: Learner) -> list[str]:
+    """The loss and the metrics; the second of one name, such as an F1 score of another average, has a 2 after it."""
+    names = ["loss", *(metric.name for metric in learn.metrics)]
+    earlier = [names[:i].count(name) for i, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True)]
+
+
 def _rows(learn: Learner, limit: int | None, seed: int) -> np.ndarray:
     """Rows of the validation set, in order: all, or so many chosen at random."""
     total = len(learn.dls.valid.dataset)
+    if not total:
+        raise ValueError("the Learner has no validation images, as one of load_learner; give it DataLoaders as its dls")
     if limit is None:
         return np.arange(total)
     if not 1 <= limit <= total:
@@ -225,7 +246,7 @@ class _Judgement(Callback):
         self.labels: list[Tensor] = []
 
     def after_pred(self) -> None:
-        logits, labels = self.learn.pred, self.learn.yb[0] if self.learn.yb else None
+        logits, labels = self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else None
         if not (isinstance(logits, Tensor) and logits.ndim == 2 and isinstance(labels, Tensor)):
             return
         if labels.shape != logits.shape[:1] or labels.is_floating_point():

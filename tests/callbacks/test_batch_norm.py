@@ -74,6 +74,12 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     assert learn.model[0][1].num_batches_tracked == 2
 
 
+def test_statistics_are_not_kept_and_estimated_anew(make_learner):
+    learn = make_learner([BatchNormFreeze(), BatchNormEstimation()])
+    with pytest.raises(ValueError, match="BatchNormFreeze keeps what BatchNormEstimation estimates anew; leave one"):
+        learn.fit(1)
+
+
 def test_frozen_statistics_are_kept_and_applied_in_training_while_weights_train(make_learner):
     learn = make_learner(BatchNormFreeze())
     norm, modes = learn.model[0][1], set()

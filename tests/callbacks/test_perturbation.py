@@ -110,6 +110,45 @@ def test_an_unknown_normalisation_is_refused(make_learner, make_dls):
         learn.fit(1, cbs=SpectrumPerturbation(share=1.0))
 
 
+class Levels(Scale):
+    """Black images with a few bright pixels, of 0 to 255."""
+
+    def encodes(self, x: TensorImage):
+        return 255 * (torch.arange(x.shape[3], device=x.device) == 3) * torch.ones_like(x) * (x > x.quantile(0.8))
+
+
+def test_levels_are_told_by_few_bright_pixels(make_learner, make_dls):
+    learn = make_learner(dls=make_dls([Levels]))
+    with pytest.raises(ValueError, match=r"pixels run from 0 to 255 .* for levels of 0 to 255 \[0\] and \[1 / 255\]"):
+        learn.fit(1, cbs=SpectrumPerturbation())
+    learn.fit(1, cbs=SpectrumPerturbation(mean=[0.0], std=[255.0 / 255**2]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mean": [0.0], "std": [0.0]}, r"std must be greater than 0, got \[0.0\]"),
+        (
+            {"mean": [0.0] * 2, "std": [1.0] * 2},
+            "mean and std must have a value for each of 3 channels, or one",
+        ),
+    ],
+)
+def test_a_wrong_normalisation_is_refused(options, message, make_learner):
+    with pytest.raises(ValueError, match=message):
+        make_learner().fit(1, cbs=SpectrumPerturbation(**options))
+
+
+def test_pairs_of_images_are_no_batch_of_images(make_learner):
+    def pair(self):
+        self.learn.xb = ((self.learn.xb[0], self.learn.xb[0]),)
+
+    adds = Callback(before_batch=pair)
+    adds.order = -5
+    with pytest.raises(ValueError, match=r"the first input must be a batch of images \(N, C, H, W\), got tuple"):
+        make_learner([adds, SpectrumPerturbation()]).fit(1)
+
+
 def test_a_mixture_is_perturbed_as_one_image(make_learner):
     mixed, after = Watch(1), Watch(8.5)
     make_learner([SpectrumPerturbation(), MixUp()]).fit(1, cbs=[mixed, after])

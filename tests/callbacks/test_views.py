@@ -6,8 +6,10 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.mixup import MixUp
 from fastai.callback.training import GradientAccumulation
+from fastai.torch_core import TensorMask
+from fastai.vision.core import TensorPoint
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from freqfast.callbacks import AugMix, FourierBasisAugmentation, HybridAugment, SpectralDecay
 from freqfast.callbacks.references import jensen_shannon
@@ -156,3 +158,41 @@ def test_two_that_add_views_are_refused(make_learner):
     with pytest.raises(ValueError, match="HybridAugment and FourierBasisAugmentation both add views of each batch"):
         learn.fit(1)
     make_learner([HybridAugment(), FourierBasisAugmentation(clean_too=False)]).fit(1)
+
+
+def mean_prediction(predictions, targets):
+    return predictions.mean()
+
+
+class Predicting(Callback):
+    """Predicts something else, or has other targets."""
+
+    order = -50
+
+    def __init__(self, change=lambda pred: pred, target=lambda y: y):
+        self.change, self.target = change, target
+
+    def before_batch(self):
+        self.learn.yb = (self.target(self.learn.yb[0]),)
+
+    def after_pred(self):
+        self.learn.pred = self.change(self.learn.pred)
+
+
+@pytest.mark.parametrize(
+    ("callback", "other", "message"),
+    [
+        (Darker(), Predicting(lambda pred: (pred, pred)), "Darker parts a tensor of predictions .* got tuple; have it"),
+        (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, :1]), "jsd compares probabilities of classes"),
+        (AugMix(jsd=1.0), Predicting(target=lambda y: one_hot(y).float()), "jsd compares .*; else pass jsd=0"),
+        (AugMix(), Predicting(target=TensorPoint), "AugMix rotates and shifts images here, which masks, points and"),
+        (HybridAugment(single=True), Predicting(target=TensorMask), "HybridAugment rotates and shifts images here"),
+    ],
+)
+def test_outputs_and_targets_that_do_not_go_with_it(callback, other, message, make_learner):
+    with pytest.raises(ValueError, match=message):
+        make_learner([callback, other], loss_func=mean_prediction).fit(1)
+
+
+def test_masks_and_points_stay_where_pixels_do(make_learner):
+    make_learner([HybridAugment(), Predicting(target=TensorMask)], loss_func=mean_prediction).fit(1)

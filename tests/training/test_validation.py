@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, get_image_files, parent_label
-from fastai.learner import Learner
+from fastai.learner import Learner, load_learner
 from fastai.metrics import F1Score, accuracy, accuracy_multi
-from fastai.torch_basics import Transform
+from fastai.torch_basics import L, Transform, noop
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import Resize, aug_transforms
 from fastai.vision.core import PILImageBW, imagenet_stats
@@ -26,6 +27,15 @@ from freqfast.training.validation import analyse, evaluate_learner
 from tests.support import tiny
 
 CLASSES = ("red", "green", "blue")
+
+
+class ToHalves(Transform):
+    """From [0, 1] to [-1, 1]."""
+
+    order = Normalize.order
+
+    def encodes(self, x: TensorImage):
+        return 2 * x - 1
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +188,30 @@ def test_results_in_a_notebook(learn):
         found.mean("loss", ["snow"])
 
 
+def test_metrics_of_one_name_are_numbered(learn):
+    learn.metrics = L(F1Score(average="macro"), accuracy, F1Score(average="micro"))
+    found = measure(learn, ["fog"], [1], limit=9)
+    assert found.names == ("loss", "f1_score", "accuracy", "f1_score (2)")
+
+
+def test_two_targets_are_neither_right_nor_wrong(learn):
+    def second(self):
+        self.learn.yb = self.learn.yb * 2
+
+    learn.add_cb(Callback(before_batch=second))
+    learn.loss_func, learn.metrics = (lambda logits, one, other: logits.mean()), L()
+    assert measure(learn, ["fog"], [1], limit=3).outcomes is None
+
+
+def test_a_loaded_learner_has_no_images(learn, tmp_path):
+    learn.path = tmp_path
+    learn.export("it.pkl")
+    loaded = load_learner(tmp_path / "it.pkl")
+    for call in (lambda: measure(loaded, ["fog"]), lambda: analyse(loaded, "reliance")):
+        with pytest.raises(ValueError, match="the Learner has no validation images, as one of load_learner; give it"):
+            call()
+
+
 @pytest.mark.parametrize("limit", [0, 19])
 def test_wrong_limits(learn, limit):
     with pytest.raises(ValueError, match=rf"limit must lie in 1..18, the number of validation images, got {limit}"):
@@ -213,6 +247,41 @@ def test_grey_images(folder, name):
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     learn = Learner(block.dataloaders(folder, bs=4, device="cpu", num_workers=0), model, metrics=accuracy)
     assert analyse(learn, name, limit=6).images == 6
+
+
+def own_scale(folder):
+    """A normalisation that is not a `Normalize`."""
+    return ImageDataLoaders.from_folder(
+        folder, item_tfms=Resize(32), batch_tfms=[ToHalves()], bs=4, device="cpu", num_workers=0
+    )
+
+
+def two_inputs(folder):
+    block = DataBlock(
+        (ImageBlock, ImageBlock, CategoryBlock),
+        n_inp=2,
+        get_items=get_image_files,
+        get_y=parent_label,
+        get_x=[noop, noop],
+        item_tfms=Resize(32),
+    )
+    return block.dataloaders(folder, bs=4, device="cpu", num_workers=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (own_scale, r"pixels run from -\S+ to \S+ instead of 0 to 1 without fastai's Normalize; normalise by"),
+        (two_inputs, "an image must be one input with one label, got 3 parts"),
+    ],
+)
+def test_images_that_an_analysis_cannot_take(folder, make, message):
+    with pytest.raises(ValueError, match=message):
+        analyse(Learner(make(folder), brightest_channel(), loss_func=nn.CrossEntropyLoss()), "reliance")
+
+
+def test_all_images_where_there_are_few(learn):
+    assert analyse(learn, "reliance").images == 18
 
 
 def test_an_analysis_without_images(learn):
