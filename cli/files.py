@@ -63,7 +63,7 @@ def check_output(
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if formats and path.suffix[1:].lower() not in formats:
         raise ValueError(f"cannot write {path}: its name must end in .{' or .'.join(formats)}")
-    folder = path.resolve().parent if path.is_symlink() else path.parent
+    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"folder {folder} does not exist; create it or choose another path")
     if not os.access(folder, os.W_OK | os.X_OK):

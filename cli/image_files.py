@@ -154,7 +154,8 @@ def stored_tree(
     from freqfast.robustness.archive.trees import other_names, renumber, tree_source
 
     # Beside --data, --resize is for the images there: those of the tree were scaled and cropped already.
-    own = files if data is None else files._replace(resize=files.crop or network.crop or files.resize)
+    scaled = None if data is None or files.resize is None else files.crop or network.crop
+    own = files._replace(resize=scaled or files.resize)
     stored, notes = own.for_network(network, folder, are_cropped=True)
     source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=stored.how)
     if data is None:

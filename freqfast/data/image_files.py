@@ -256,7 +256,10 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
     files = {path.stem: path for path in files.values() if stems[path.stem] == 1} | files
     found: dict[Path, str] = {}
     for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
-        name, label = _name_and_class(line)
+        try:
+            name, label = _name_and_class(line)
+        except csv.Error as error:
+            raise ValueError(f"{labels}, line {number}: {error}") from None
         if number == 1 and name not in files and not names_image((name,)):
             continue  # the names of the columns
         if name and (name not in files or not label):

@@ -148,14 +148,14 @@ class Classifier:
             int64 ``(N,)``.
 
         Raises:
-            ValueError: As `logits`, or if some are not finite.
+            ValueError: As `logits`, or if the largest of an image is not finite.
         """
         classes = []
         for _, batch in batches(images, self.batch_size):
-            logits = self.logits(batch)
-            if not logits.isfinite().all():
+            top, found = self.logits(batch).max(1)  # others may be -inf, the logarithm of a probability of 0
+            if not top.isfinite().all():
                 raise ValueError(f"{self.name} gives outputs that are not finite; check its weights, or try float32")
-            classes.append(logits.argmax(1))
+            classes.append(found)
         return torch.cat(classes).cpu().numpy()
 
     def _normalise(self, batch: Tensor) -> Tensor:
@@ -180,7 +180,10 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def hash_weights(model: nn.Module) -> str:
-    """Hash of what training learned with names, types and shapes, equal to that of version 0.1 for the same model."""
+    """Hash of what training learned with names, types and shapes, whatever wraps the model.
+
+    For a model without a wrapper it is that of version 0.1.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(names_of_before(unwrap(model).state_dict()).items()):
         if isinstance(value, Tensor):

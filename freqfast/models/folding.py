@@ -13,9 +13,9 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
     and its bias shifted, and BatchNorm passes its input on. Which one follows which convolution is read from the graph
-    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a hook or several users,
-    one that is called twice, or whose weight is computed or read elsewhere. So does a model that cannot be traced,
-    since its control flow depends on its input.
+    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a hook that is not
+    freqfast's, or several users, one that is called twice, or whose weight is computed or read elsewhere. So does a
+    model that cannot be traced, since its control flow depends on its input.
 
     Args:
         model: In eval mode; it is not changed.

@@ -76,9 +76,9 @@ def save_state(path: str | Path, model: nn.Module) -> None:
 def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """A state dict without what wrappers put before the names: DataParallel, torch.compile, Lightning and others.
 
-    ``_orig_mod.`` is where the model's `names` have it, and nowhere else. Then first parts that all names share go,
-    such as ``module.`` or ``model.``, as long as that gives more of the model's names. The counter of torch's
-    `AveragedModel` goes, too.
+    ``_orig_mod.`` is put where the model's `names` have it. Of the first parts that all names share, such as
+    ``module.`` or ``model.``, as few are removed as give the most of the model's names. So is the counter of torch's
+    `AveragedModel`.
 
     Examples:
         >>> list(without_prefixes({"model.module._orig_mod.fc.bias": torch.ones(1)}, ["fc.weight", "fc.bias"]))

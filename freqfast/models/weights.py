@@ -53,9 +53,9 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
     try:
         state = update_names(state, network) if header is None else update_tensors(header, state, network)
         parts = parts_in(state, network)
-        if header is not None and parts.modulation:
-            (found,), (told,) = parts.modulation, header.parts.modulation  # the names of layers may differ by a prefix
-            parts = replace(parts, modulation=(replace(told, layer=found.layer),))
+        if header is not None:  # whose names of layers may have a prefix
+            pairs = zip(header.parts.modulation, parts.modulation, strict=False)
+            parts = replace(parts, modulation=tuple(replace(told, layer=found.layer) for told, found in pairs))
         install_parts(network, parts)
         _load(network, state)
     except ValueError as error:

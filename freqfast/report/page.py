@@ -168,7 +168,7 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
         if not _same_bands(entry, first):
-            cautions.append(f"{entry.label} and {first.label} have other bands; figures mark those of the first run.")
+            cautions.append(f"{entry.label} and {first.label} have different bands; figures mark the first run's.")
     return [*cautions, *_few_seeds(entries)]
 
 
@@ -198,7 +198,7 @@ def _row(entry: Entry, first: Entry) -> dict[str, Any]:
         change, paired = (None, False) if entry is first else difference(entry.result, first.result, name)
         cells.append({"accuracy": measure(entry.result, name), "change": change, "paired": paired})
     low = "unknown" if entry.spectra is None else f"{100 * entry.spectra.proportion[0]:.0f} %"
-    low = low if _same_bands(entry, first) else "other bands"
+    low = low if _same_bands(entry, first) else "different bands"
     minutes = f"{entry.run.report.seconds.fit / 60:.1f} min"
     return {"label": entry.label, "cells": cells, "low_filters": low, "training": minutes}
 

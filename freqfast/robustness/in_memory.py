@@ -117,7 +117,7 @@ def _levels(images: Any, mean: Sequence[float] = (), std: Sequence[float] = ()) 
         if pixels.ndim != 4 or pixels.shape[3] != 3:
             raise ValueError(f"the DataLoader must give images (n, 3, H, W), got floats of shape {shape}")
         levels = 255 * (pixels * std + mean)
-        if not (levels.min() >= -1 and levels.max() <= 256):  # as of NaN too
+        if levels.size and not (levels.min() >= -1 and levels.max() <= 256):  # as of NaN too
             raise ValueError(
                 f"the DataLoader does not give pixels normalised by mean and std: undoing that gives pixels from "
                 f"{levels.min() / 255:.3g} to {levels.max() / 255:.3g} in place of 0 to 1; correct it, or pass the "

@@ -160,7 +160,8 @@ def _test_images(
     if data is None and manifest is not None and manifest.source == "photos":
         return load_place("photos")
     if data is not None and is_test_folder(data):
-        images, classes = list_images(folder := of_user(data))
+        folder = of_user(data)
+        images, classes = list_images(folder)
         return ImageData(folder.resolve().name, classes, train=images, test=images)  # the first is not used
     if data is not None or named_place():
         return load_place(data, progress)

@@ -17,6 +17,8 @@ def test_a_link_is_followed(place):
     (place / "out.json").symlink_to("/nonexistent/out.json")
     with pytest.raises(FileNotFoundError, match="folder /nonexistent does not exist; create it or choose another path"):
         check_output(Path("out.json"))
+    Path("loop.json").symlink_to("loop.json")
+    check_output(Path("loop.json"))  # writing replaces it
 
 
 def test_folders_that_cannot_be_written_to(place, monkeypatch):

@@ -136,13 +136,14 @@ def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused
     """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
     accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 2)
     words = ("evaluate", *MODEL, "--cifar10c", "t", *NAMED)
-    accepted(*words, "-o", "alone.json")
     line = refused(*words, *FILES)
     assert "name the images that were corrupted, or pass the --limit that they were corrupted with" in line
-    accepted(*words, *FILES, "--limit", 2, "-o", "both.json")
-    alone, both = (CorruptionResult.load(f"{name}.json").outcomes for name in ("alone", "both"))
-    assert both.pop(CLEAN).accuracy == 1
-    assert both == alone
+    for own, beside in (((), FILES), (("--crop", 24), ("--data", "photographs", "--crop", 24))):
+        accepted(*words, *own, "-o", "alone.json")
+        accepted(*words, *beside, "--limit", 2, "-o", "both.json")
+        alone, both = (CorruptionResult.load(f"{name}.json").outcomes for name in ("alone", "both"))
+        assert both.pop(CLEAN).accuracy == 1
+        assert both == alone
     assert "--data photos: the uncorrupted images of a tree lie in a folder; name it" in refused(
         *words, "--data", "photos"
     )

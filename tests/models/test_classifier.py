@@ -125,6 +125,13 @@ def test_outputs_that_are_not_finite_are_no_classes(model, noise):
         Classifier(model, MEAN, STD, precision="float32", name="mine").predict(noise(4))
 
 
+def test_the_logarithm_of_a_probability_of_zero_is_a_logit(model, noise):
+    images, classifier = noise(4), Classifier(model, MEAN, STD, precision="float32")
+    least = classifier.logits(images).min(1).values.max()
+    found = Classifier(nn.Sequential(model, nn.Threshold(float(least), -torch.inf)), MEAN, STD, precision="float32")
+    np.testing.assert_array_equal(found.predict(images), classifier.predict(images))
+
+
 @pytest.mark.filterwarnings("ignore:.*deprecated")
 def test_torchscript_is_refused(model):
     with pytest.raises(ValueError, match="mine is TorchScript, which"):

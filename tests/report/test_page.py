@@ -174,9 +174,9 @@ def test_runs_of_other_bands_are_told_apart(entry, no_figures):
     layer = nn.Sequential(nn.Conv2d(3, 8, 3))
     first, other = (replace(entry, label=f"{n} bands", spectra=measure_spectra(layer, bands=n)) for n in (2, 3))
     text = render_page([first, other])
-    assert "3 bands and 2 bands have other bands; figures mark those of the first run." in words_of(text)
-    assert "<td>other bands</td>" in text
-    assert "other bands" not in render_page([first, replace(first, label="again")])
+    assert "3 bands and 2 bands have different bands; figures mark the first run's." in words_of(text)
+    assert "<td>different bands</td>" in text
+    assert "different bands" not in render_page([first, replace(first, label="again")])
 
 
 @pytest.mark.parametrize(

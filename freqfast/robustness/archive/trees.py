@@ -122,7 +122,7 @@ def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
     stems = [p.stem for p in files.paths] if isinstance(files, ImageFiles) else [f"{n:08d}" for n in range(len(images))]
     paths = [f"{classes[label]}/{stem}.JPEG" for label, stem in zip(images.labels, stems, strict=True)]
     for name in classes:
-        if Path(name).name != name or name.startswith("."):  # what is hidden is not read
+        if Path(name).name != name or name[:1] in ("", "."):  # what is hidden is not read
             raise ValueError(f"class {name!r} cannot be a folder's name")
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
@@ -225,8 +225,8 @@ def tree_source(
     classes = manifest.classes if manifest and manifest.classes else found
     if manifest and (len(first) != manifest.images or not set(found) <= set(classes)):
         raise ValueError(
-            f"{first_cell} does not hold the {manifest.images} images of {MANIFEST}; the call that wrote them makes "
-            "them anew"
+            f"{first_cell} holds {len(first)} images, not the {manifest.images} of {MANIFEST}; remove those that are "
+            "not its own, and repeat the call that wrote it, which makes those that are missing"
         )
 
     def check(name: str, severity: int, has_the_same: bool) -> None:
@@ -240,10 +240,11 @@ def tree_source(
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
     files = [str(path.relative_to(first_cell)) for path in first.images.paths]  # type: ignore[attr-defined]
+    folders = {os.path.dirname(file) for file in files}
     for name, severity in product(names, severities):
         cell = folder / name / str(severity)
-        there = {os.path.join(top, file) for top, _, inside in os.walk(cell, followlinks=True) for file in inside}
-        check(name, severity, there.issuperset(os.path.join(cell, file) for file in files))
+        there = {os.path.join(sub, file) for sub in folders if (cell / sub).is_dir() for file in os.listdir(cell / sub)}
+        check(name, severity, there.issuperset(files))
         if manifest is None:
             digest.update((cell / files[0]).read_bytes())
     return CellSource(
