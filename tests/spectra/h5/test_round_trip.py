@@ -1,4 +1,5 @@
 import h5py
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def test_a_file_with_everything_is_read_back(path, spectra, assert_same):
     assert_same(read_spectra(str(path)), spectra)
 
 
+@pytest.mark.skipif(h5py.version.version_tuple[:2] < (3, 15), reason="groups of an older h5py keep the time")
 def test_same_spectra_make_the_same_bytes(tmp_path, spectra):
     path, contents = tmp_path / "spectra.h5", set()
     for _ in range(2):
