@@ -20,7 +20,7 @@ from fastai.learner import load_learner
 from fastai.optimizer import SGD, Adam, ranger
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 import freqfast
 from freqfast import analyse, bake_modulation, evaluate, remove_antialiasing, remove_equalization
@@ -109,11 +109,15 @@ class Sequence(RuleBasedStateMachine):
                 states.append(state_of(self.learn, callback))
         return states
 
-    @rule(text=st.sampled_from(ONE_EACH))
-    def add(self, text):
+    @initialize(texts=st.lists(st.sampled_from(ONE_EACH), min_size=3, max_size=3, unique=True))
+    def choose(self, texts):  # few, so that they meet
+        self.texts = texts
+
+    @rule(which=st.integers(0, 2))
+    def add(self, which):
         before = len(self.learn.cbs)
         with refusing():
-            self.learn.add_cb(built(text))
+            self.learn.add_cb(built(self.texts[which]))
             before += 1
         assert len(self.learn.cbs) == before
 
@@ -128,11 +132,11 @@ class Sequence(RuleBasedStateMachine):
         if callbacks:
             self.learn.remove_cb(data.draw(st.sampled_from(callbacks)))
 
-    @rule(fit=st.sampled_from(list(FITS)), text=st.none() | st.sampled_from(ONE_EACH))
-    def fit(self, fit, text):
+    @rule(fit=st.sampled_from(list(FITS)), which=st.none() | st.integers(0, 2))
+    def fit(self, fit, which):
         before = list(self.learn.cbs)
         with refusing():
-            FITS[fit](self.learn, [] if text is None else built(text))
+            FITS[fit](self.learn, [] if which is None else built(self.texts[which]))
         assert list(self.learn.cbs) == before
 
     @rule(
