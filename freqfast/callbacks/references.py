@@ -69,7 +69,7 @@ class AugMix(AugMixArguments, ViewsCallback):
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
         """Add the divergence to the loss of the images themselves."""
-        if self.learn.pred.shape[1] < 2 or self.learn.yb[0].is_floating_point():
+        if self.learn.pred[0].numel() < 2 or self.learn.yb[0].is_floating_point():
             raise ValueError("jsd compares probabilities of classes, of images with one label each; else pass jsd=0")
         return loss + self.jsd * jensen_shannon([self.learn.pred, *views])
 

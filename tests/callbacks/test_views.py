@@ -184,6 +184,7 @@ class Predicting(Callback):
     [
         (Darker(), Predicting(lambda pred: (pred, pred)), "Darker parts a tensor of predictions .* got tuple; have it"),
         (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, :1]), "jsd compares probabilities of classes"),
+        (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, 0]), "jsd compares probabilities of classes"),
         (AugMix(jsd=1.0), Predicting(target=lambda y: one_hot(y).float()), "jsd compares .*; else pass jsd=0"),
         (AugMix(), Predicting(target=TensorPoint), "AugMix rotates and shifts images here, which masks, points and"),
         (HybridAugment(single=True), Predicting(target=TensorMask), "HybridAugment rotates and shifts images here"),
