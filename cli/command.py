@@ -52,9 +52,9 @@ def complete_recipe(incomplete: str) -> list[str]:
 
 def complete_corruption(incomplete: str) -> list[str]:
     """Corruptions whose names begin so."""
-    from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, plugin_corruptions
+    from freqfast.corruptions.registry import known_names
 
-    return _beginning(incomplete, (*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions()))
+    return _beginning(incomplete, known_names())
 
 
 def complete_run(incomplete: str) -> list[str]:

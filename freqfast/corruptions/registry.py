@@ -179,9 +179,14 @@ def find_set(which: str, table: Table) -> tuple[str, ...]:
     return IMAGENET_C_BAR if (which, table) == ("bar", "imagenet") else SETS[which]
 
 
+def known_names() -> tuple[str, ...]:
+    """Names of all corruptions, those of other packages last; nothing is imported."""
+    return (*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions())
+
+
 def check_names(names: Iterable[str]) -> None:
     """Refuse names of no corruption, by a ValueError that lists those that exist; nothing is imported."""
-    known = (*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions())
+    known = known_names()
     for name in names:
         if name not in known:
             raise ValueError(f"no corruption is called {name!r}; there are {', '.join(known)}")
