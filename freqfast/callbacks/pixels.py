@@ -66,7 +66,7 @@ class PixelCallback(PixelArguments, Callback):
         if self.moves_pixels and any(isinstance(y, (TensorMask, TensorPoint, TensorBBox)) for y in self.learn.yb):
             raise ValueError(
                 f"{type(self).__name__} rotates and shifts images here, which masks, points and boxes would not "
-                "follow; use SpectrumPerturbation, or a pair form"
+                "follow; use what moves no pixels, such as SpectrumPerturbation"
             )
         images = batch.as_subclass(Tensor)
         mean, std = self._normalisation(images)
@@ -94,7 +94,10 @@ class PixelCallback(PixelArguments, Callback):
         shape, device = (1, -1, 1, 1), images.device
         mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device).view(shape) for x in (mean, std))
         if {mean.numel(), std.numel()} - {1, images.shape[1]}:
-            raise ValueError(f"mean and std must have a value for each of {images.shape[1]} channels, or one for all")
+            raise ValueError(
+                f"mean and std must have a value for each of {images.shape[1]} channels, or one for all, got "
+                f"{mean.numel()} and {std.numel()}"
+            )
         return mean, std
 
     @staticmethod

@@ -130,7 +130,7 @@ def test_levels_are_told_by_few_bright_pixels(make_learner, make_dls):
         ({"mean": [0.0], "std": [0.0]}, r"std must be greater than 0, got \[0.0\]"),
         (
             {"mean": [0.0] * 2, "std": [1.0] * 2},
-            "mean and std must have a value for each of 3 channels, or one",
+            "for each of 3 channels, or one for all, got 2 and 2",
         ),
     ],
 )
