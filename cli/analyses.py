@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
     from freqfast.compute.ranks import Ranks
     from freqfast.models.classifier import Classifier
-    from freqfast.models.sources import SourcedModel
     from freqfast.runs.directory import RunDirectory
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)]
@@ -186,7 +185,7 @@ def _analyse(
         files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
         classifier = options.classifier(source)
         with ranks.leaving_on_error():
-            found = _measure(analysis, classifier, source, data, limit, files, class_list, own, ranks)
+            found = _measure(analysis, classifier, run, data, limit, files, class_list, own, ranks)
         for note in notes:
             print_error(note)
     else:
@@ -212,7 +211,7 @@ def _analyse(
 def _measure(
     analysis: "Analysis",
     classifier: "Classifier",
-    source: "SourcedModel",
+    run: "RunDirectory | None",
     data: str | None,
     limit: int,
     files: FileOptions,
@@ -226,10 +225,8 @@ def _measure(
     from freqfast.data.images import data_hash
     from freqfast.robustness.archive.writing import hash_images
     from freqfast.robustness.evaluation import check_fit
-    from freqfast.runs.directory import find_run
     from freqfast.runs.run import load_run_data
 
-    run = find_run(source.name)
     if analysis.is_shared:
         own = own | {"share": ranks.map}
     with interruptible(), progress_bar() as progress:

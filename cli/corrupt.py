@@ -8,13 +8,14 @@ from freqfast.cli.command import complete_corruption, option
 from freqfast.cli.files import FORMATS, check_data, check_folder, check_output, save_figure
 from freqfast.cli.image_files import Crop, FileOptions, Interpolation, Labels, Resize, SkipBad
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import Collection, Table, given, refuse, refuse_frost_dir
+from freqfast.cli.options import Collection, given, refuse, refuse_frost_dir
 from freqfast.cli.output import progress_bar, say
+
+from freqfast.corruptions.tables import Table, TableChoice
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from freqfast.corruptions.tables import Table as SizeTable
     from freqfast.data.image_files import ImageFiles
 
 
@@ -37,7 +38,7 @@ def corrupt(
         Collection, option("c|bar", "The 19 corruptions, or the 10 of C-bar that the table has.")
     ] = "c",
     table: Annotated[
-        Table,
+        TableChoice,
         option(
             "NAME",
             "Whose parameters: cifar10, tiny-imagenet or imagenet; auto takes the first for shorter sides below 48 "
@@ -161,7 +162,7 @@ def _draw(
     severities: tuple[int, ...],
     seed: int,
     frost_dir: Path | None,
-    table: "SizeTable",
+    table: Table,
 ) -> None:
     import numpy as np
 

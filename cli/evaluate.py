@@ -34,7 +34,6 @@ from freqfast.cli.options import (
     Precision,
     Pretrained,
     Std,
-    Table,
     Weights,
     check_model,
     given,
@@ -43,6 +42,8 @@ from freqfast.cli.options import (
 )
 from freqfast.cli.output import progress_bar, say, typed_command
 from freqfast.cli.ranks import end_idle_ranks
+
+from freqfast.corruptions.tables import TableChoice
 
 if TYPE_CHECKING:
     from freqfast.robustness import CellSource
@@ -85,7 +86,7 @@ def evaluate(
         _image_option(metavar="c|bar", help="Only the 19 corruptions, or only the 10 of C-bar that the table has."),
     ] = None,
     table: Annotated[
-        Table,
+        TableChoice,
         _image_option(metavar="NAME", help="Whose parameters, for --on-the-fly: auto goes by the size, see `corrupt`."),
     ] = "auto",
     corruption: Annotated[
@@ -212,9 +213,9 @@ def evaluate(
             if data is None:
                 options = {"resize", "crop", "interpolation", "labels", "skip_bad"}
                 refuse(context, "stored arrays have one size, and their labels beside them", options)
-            elif files:
-                whole, names, called, skipped = files.read(data, None, progress)
-                clean = ImageData(called, names, train=whole, test=whole)  # the first is not used
+            elif files.reads(data):
+                whole, names, _, skipped = files.read(data, None, progress)
+                clean = ImageData(data, names, train=whole, test=whole)  # the first is not used
             only = chosen if collection else None
             made, told = find_source(
                 cifar10c, corruption, limit, only=only, download=download, data=clean, progress=progress

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from freqfast.corruptions.tables import TableChoice
 from freqfast.files import of_user
 
 if TYPE_CHECKING:
-    from freqfast.corruptions.tables import TableChoice
     from freqfast.data.images import ImageData, ImageSet
     from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
@@ -185,7 +185,7 @@ def corrupted_test_set(
     limit: int | None,
     seed: int,
     frost_dir: Path | None,
-    table: "TableChoice",
+    table: TableChoice,
     progress: "Progress",
 ) -> tuple["CellSource", list[str]]:
     """A test set to corrupt on the fly, and notes on the corruptions that cannot run here."""

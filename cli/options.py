@@ -39,8 +39,6 @@ Precision = Annotated[
     _model_option(metavar="auto|bfloat16|float32", help="auto: bfloat16 where the device computes it natively."),
 ]
 
-Table = Literal["auto", "cifar10", "tiny-imagenet", "imagenet"]
-
 
 class ModelOptions(NamedTuple):
     """The options by which a model is read and run."""

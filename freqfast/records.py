@@ -33,7 +33,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
-from pydantic import ConfigDict, PlainSerializer, PlainValidator, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, PydanticUserError, TypeAdapter, ValidationError
 
 from freqfast.files import read_file, write_text
 
@@ -95,10 +95,9 @@ def record_from(values: Any, kind: type[T], where: str = "", *, ignore_unknown: 
         raise ValueError(f"{before}{error}") from None
 
 
-def record_from_json(text: str | bytes, kind: type[T]) -> T:
+def record_from_json(text: str, kind: type[T]) -> T:
     """A record from JSON text, such as the header of another file; see `record_from`."""
-    content = text.encode() if isinstance(text, str) else text
-    return record_from(_from_json(content, "the text"), kind)
+    return record_from(_from_json(text, "the text"), kind)
 
 
 def record_to_json(record: Any) -> str:
@@ -170,7 +169,7 @@ def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, a, b
 
 
-def _from_json(content: bytes, where: str | Path) -> Any:
+def _from_json(content: str | bytes, where: str | Path) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -239,6 +238,10 @@ def _to_integers(value: Any) -> NDArray[np.int64]:
 
 
 _as_list = PlainSerializer(lambda array: array.tolist())
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Floats = Annotated[NDArray[np.float64], PlainValidator(_to_floats), _as_list]
 """An array of numbers of any shape, nested lists in a file."""

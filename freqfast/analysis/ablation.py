@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Layer, Seed, Table, check_shapes
+from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Layer, Seed, Table, check_shapes
 from freqfast.analysis.filtering import accuracy, image_filter, measure_jobs
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share
-from freqfast.records import Integers
+from freqfast.records import Fraction, Integers
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.spectrum import radial_frequencies

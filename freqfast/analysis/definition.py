@@ -22,7 +22,6 @@ def _check_fractions(array: Floats) -> Floats:
     return array
 
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Fractions = Annotated[Floats, AfterValidator(_check_fractions)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, description="Seed of what is random.")]

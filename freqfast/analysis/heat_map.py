@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Seed
+from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Seed
 from freqfast.analysis.filtering import accuracy, measure_jobs
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share
-from freqfast.records import check_value
+from freqfast.records import Fraction, check_value
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
 

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import nn
 
-from freqfast.analysis.definition import Analysis, AnalysisResult, Count, Fraction, Fractions, Layer
+from freqfast.analysis.definition import Analysis, AnalysisResult, Count, Fractions, Layer
+from freqfast.records import Fraction
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.surgery import find_conv

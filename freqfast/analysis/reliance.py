@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from freqfast.analysis.definition import Analysis, Fraction, Fractions, ImageResult, Table, check_shapes
+from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Table, check_shapes
 from freqfast.analysis.filtering import accuracy, image_filter, measure_jobs
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share
-from freqfast.records import Floats
+from freqfast.records import Floats, Fraction
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import MAX_FREQUENCY, radial_frequencies
 

@@ -19,6 +19,7 @@ import torch.distributed.nn.functional  # now: its default arguments keep a grou
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
+from freqfast.compute.precision import default_device
 from freqfast.progress import RunStoppedError
 
 S = TypeVar("S")
@@ -63,7 +64,7 @@ class Ranks:
         """
         if self.count == 1:
             return device
-        wanted = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        wanted = torch.device(device) if device else default_device()
         if wanted.index is not None:
             raise ValueError(f"{device} is one device, and there are {self.count} ranks; name a kind, such as cuda")
         if wanted.type != "cuda":

@@ -28,7 +28,7 @@ def is_tree_image(parts: tuple[str, ...]) -> bool:
 
 
 def names_image(parts: tuple[str, ...]) -> bool:
-    """Whether a path is named as an image, of whatever kind, and neither it nor a folder of it is hidden.
+    """Whether a path is named as an image, of whatever kind, and neither it nor a folder of it is hidden (._a.png).
 
     An image of a kind that is not read is refused when it is decoded, and not left out.
     """

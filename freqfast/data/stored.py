@@ -96,6 +96,4 @@ def _decode(source: Path, progress: Progress | None) -> ImageData:
 
 
 def _is_wanted(parts: tuple[str, ...]) -> bool:
-    if not parts or parts[-1].startswith("."):  # such as macOS's ._name.png
-        return False
-    return is_tree_image(parts) or parts[-1] in BATCHES
+    return bool(parts) and (is_tree_image(parts) or parts[-1] in BATCHES)

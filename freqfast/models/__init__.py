@@ -3,7 +3,8 @@
 `build` makes a model of a name and options: `resnet`'s, timm's, torchvision's or another package's. `file` stores one
 with its description and reads it back. `state_dicts` reads weights that others saved, and `weights` loads weights
 together with the `parts` that they were trained with. `sources` finds a model that a user names. A `Classifier`
-(`classifier`) makes a model ready for inference, where `folding` makes it faster.
+(`classifier`) makes a model ready for inference, where `folding` makes it faster; `preprocessing` finds how its images
+are scaled and normalised. `start` gives a new model weights to start from, and `zoo` has trained ones.
 """
 
 MODEL_FILE = "model.safetensors"

@@ -3,7 +3,6 @@ from .cells import Cell as Cell
 from .cells import CellSource as CellSource
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
-from .evaluation import evaluate_cell as evaluate_cell
 from .evaluation import evaluate_source as evaluate_source
 from .in_memory import evaluate_images as evaluate_images
 from .outcomes import Outcomes as Outcomes

@@ -11,27 +11,10 @@ from torch import Tensor
 from freqfast.models.classifier import Classifier, batches
 from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.robustness.alexnet import is_imagenet
-from freqfast.robustness.cells import Cell, CellSource, Key, key_text
+from freqfast.robustness.cells import CLEAN, Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.result import CorruptionResult
-
-
-def evaluate_cell(classifier: Classifier, cell: Cell) -> Outcomes:
-    """Outcomes of a classifier on the images of one cell.
-
-    Raises:
-        ValueError: If a label is no class of the model, or an output is not finite.
-
-    Examples:
-        >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
-        >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
-        >>> cell = Cell("fog", 1, np.full((2, 8, 8, 3), (10, 30, 20), np.uint8), labels=np.array([1, 2]))
-        >>> evaluate_cell(classifier, cell).accuracy
-        0.5
-    """
-    [outcomes] = _measure([classifier], cell)
-    return outcomes
 
 
 def evaluate_source(
@@ -83,14 +66,14 @@ def evaluate_source(
     del probe  # it may hold a whole file in memory
     keys = source.keys[number - 1 :: shards]
     progress = progress or notebook_progress()
-    total = len(keys) * len(source.labels)
+    sizes = [len(source.clean) if key == CLEAN and source.clean else len(source.labels) for key in keys]
 
     def measure(key: Key) -> list[Outcomes]:
-        before = keys.index(key) * len(source.labels)
+        before = sum(sizes[: keys.index(key)])
 
         def step(done: int) -> None:
             if progress:
-                progress(before + done, total, key_text(key))
+                progress(before + done, sum(sizes), key_text(key))
 
         step(0)
         return _measure(classifiers, source.cell(key), step)

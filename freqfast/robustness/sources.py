@@ -12,11 +12,9 @@ from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
-from freqfast.data.image_files import list_images
 from freqfast.data.images import ImageData, ImageSet
-from freqfast.data.loading import is_test_folder, load_place
+from freqfast.data.loading import load_place
 from freqfast.data.stored import named_place
-from freqfast.files import of_user
 from freqfast.progress import Progress
 from freqfast.robustness.archive.layout import Manifest, read_manifest
 from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
@@ -159,10 +157,6 @@ def _test_images(
         return data
     if data is None and manifest is not None and manifest.source == "photos":
         return load_place("photos")
-    if data is not None and is_test_folder(data):
-        folder = of_user(data)
-        images, classes = list_images(folder)
-        return ImageData(folder.resolve().name, classes, train=images, test=images)  # the first is not used
     if data is not None or named_place():
         return load_place(data, progress)
     if (found := cache.recall("cifar10")) is None:

@@ -11,11 +11,10 @@ from pydantic import Field
 
 from freqfast.files import read_file
 from freqfast.plugins import find_plugins
-from freqfast.records import MAX_BYTES, check_fields, plain, record_from, toml_values
+from freqfast.records import MAX_BYTES, Amount, check_fields, plain, record_from, toml_values
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _MOVED = {"width": 64, "kernel_size": 3}
 """Keys of version 0.1 that are options of the model "resnet18" now, with their defaults."""

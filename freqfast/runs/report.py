@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from freqfast.records import Amount, Fraction
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -30,8 +30,8 @@ class Proportions:
 class Seconds:
     """What a run took, in seconds."""
 
-    fit: Duration
-    evaluate: Duration
+    fit: Amount
+    evaluate: Amount
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from freqfast.spectra.layer import Spectra, SpectraHistory
 from freqfast.spectral.bands import Bands, BandsLike, band_shares
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import GRID, check_weight, frequencies, power_spectrum
-from freqfast.spectral.surgery import find_conv, unwrap
+from freqfast.spectral.surgery import find_conv, spatial_convs, unwrap
 
 
 def spatial_layers(model: nn.Module) -> list[str]:
@@ -21,9 +21,7 @@ def spatial_layers(model: nn.Module) -> list[str]:
         >>> spatial_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3)))
         ['0', '2']
     """
-    modules = unwrap(model).named_modules()
-    names = [name for name, m in modules if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1]
-    return names or [find_conv(model)[0]]  # raises, for there is none
+    return list(spatial_convs(unwrap(model))) or [find_conv(model)[0]]  # raises, for there is none
 
 
 def measure_spectra(

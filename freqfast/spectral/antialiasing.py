@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freqfast.spectral.surgery import add_pre_hook, first_spatial_conv, remove_pre_hook, unwrap
+from freqfast.spectral.surgery import add_pre_hook, remove_pre_hook, spatial_convs, unwrap
 from freqfast.spectral.tensors import constant
 
 LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
@@ -123,7 +123,7 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
 def strided_layers(model: nn.Module) -> list[str]:
     """Names of the strided convolutions but for the first spatial one; a ValueError if there is none."""
     network = unwrap(model)
-    first, _ = first_spatial_conv(network) or ("", None)
+    first = next(iter(spatial_convs(network)), "")
     layers = [name for name, module in network.named_modules() if _is_strided(module) and name != first]
     if not layers:
         raise ValueError(f"{type(network).__name__} has no strided Conv2d beyond its first convolution")

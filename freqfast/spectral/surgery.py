@@ -35,12 +35,10 @@ def copy_model(model: nn.Module) -> nn.Module:
     return deepcopy(model, {id(value): value.detach().clone() for value in computed})
 
 
-def first_spatial_conv(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
-    """The first convolution larger than 1x1 in the order in which the modules were registered, and its name."""
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1:
-            return name, module
-    return None
+def spatial_convs(model: nn.Module) -> dict[str, nn.Conv2d]:
+    """The convolutions larger than 1x1 by their names, in the order in which the modules were registered."""
+    modules = model.named_modules()
+    return {name: m for name, m in modules if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1}
 
 
 def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2d]:
@@ -48,7 +46,7 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
 
     Args:
         model: Any model; wrappers are looked through, see `unwrap`.
-        layer: Dotted name of the convolution inside of them; by default `first_spatial_conv`.
+        layer: Dotted name of the convolution inside of them; by default the first of `spatial_convs`.
 
     Returns:
         Its name and the module itself.
@@ -63,20 +61,19 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
     """
     model = unwrap(model)
     if layer is None:
-        found = first_spatial_conv(model)
-        if found is None:
+        if not (convs := spatial_convs(model)):
             raise ValueError(
                 f"{type(model).__name__} has no spatial Conv2d; name one with layer=, or use another model"
             )
-        name, conv = found
+        name, conv = next(iter(convs.items()))
     else:
         modules = dict(model.named_modules())
         named = modules.get(layer)
         if not isinstance(named, nn.Conv2d):
-            convs = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
+            there = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
             what = "not in the model" if named is None else f"a {type(named).__name__}"
             raise ValueError(
-                f"layer {layer!r} is {what}, not a Conv2d; the first ones are {', '.join(convs[:3]) or 'absent'}"
+                f"layer {layer!r} is {what}, not a Conv2d; the first ones are {', '.join(there[:3]) or 'absent'}"
             )
         name, conv = layer, named
     _check_plain(name, conv)

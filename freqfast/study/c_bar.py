@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from freqfast import __version__
 from freqfast.progress import Progress
-from freqfast.records import read_record, write_record
+from freqfast.records import Fraction, read_record, write_record
 from freqfast.runs.directory import RunDirectory
-from freqfast.runs.report import Fraction
 from freqfast.study.statistics import image_groups
 
 if TYPE_CHECKING:

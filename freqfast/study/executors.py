@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _YEAR_MIN = 365 * 24 * 60
 _SLURM_DEFAULTS = {"job_name": "freqfast", "time": 24 * 60}
 _CANCEL_S = 20
+_log: Log = partial(print, flush=True)  # into the log of the job's own process
 _LOST = "its process ended without a result; it may have been killed"
 
 
@@ -132,10 +134,6 @@ def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Map
     return SubmititExecutor(executor, [None] * jobs, threads)
 
 
-def _print_line(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 (into the job's own log)
-
-
 class LocalTask:
     """What submitit calls in a process on this machine."""
 
@@ -144,7 +142,7 @@ class LocalTask:
     def __call__(self, job: Job) -> str | None:
         """Perform a job; SIGTERM, which its controller passes on, makes the run save and stop."""
         signal.signal(signal.SIGTERM, self._note)
-        return job.perform(stop=lambda: self.signum, log=_print_line)
+        return job.perform(stop=lambda: self.signum, log=_log)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
@@ -160,7 +158,7 @@ class SlurmTask:
 
         if JobEnvironment().num_tasks > 1:
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-        return job.perform(log=_print_line)
+        return job.perform(log=_log)
 
     def checkpoint(self, job: Job) -> "submitit.helpers.DelayedSubmission":
         """The same again, since a run goes on from its last checkpoint."""

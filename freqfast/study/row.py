@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
-from freqfast.records import plain
+from freqfast.records import Fraction, plain
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
-from freqfast.runs.report import Fraction, RunReport
+from freqfast.runs.report import RunReport
 from freqfast.study.definition import PlannedRun
 
 # Of a report: what two runs of the same recipe may differ in, and what follows from how much was measured.

@@ -12,8 +12,7 @@ from freqfast.models.classifier import Classifier, hash_weights
 from freqfast.models.file import write_model
 from freqfast.progress import Progress
 from freqfast.records import record_from, write_record
-from freqfast.robustness import CellSource, CorruptionResult, Outcomes, corrupted_source, evaluate_cell
-from freqfast.robustness.cells import Key, key_text
+from freqfast.robustness import CellSource, CorruptionResult, corrupted_source, evaluate_source
 from freqfast.runs.environment import Environment
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.report import RunReport
@@ -108,13 +107,5 @@ def _evaluate(prepared: PreparedRun, progress: Progress | None) -> CorruptionRes
     learn = prepared.learn
     classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
     source = source_of_run(prepared.recipe, prepared.data, available())
-
-    def measure(key: Key) -> Outcomes:
-        return evaluate_cell(classifier, source.cell(key))
-
-    outcomes = {}
-    for key, found in zip(source.keys, prepared.ranks.map(measure, source.keys), strict=True):
-        outcomes[key] = found
-        if progress:
-            progress(len(outcomes), len(source.keys), key_text(key))
-    return CorruptionResult(outcomes)
+    [result] = evaluate_source([classifier], source, progress=progress, share=prepared.ranks.map)
+    return replace(result, provenance=None)  # by which the file would tell a later evaluation from the run's own

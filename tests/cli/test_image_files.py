@@ -50,7 +50,8 @@ def test_a_folder_of_photographs(call, accepted, refused, photographs, place):
     assert "left out: 1 of 13 images" in result.err
 
 
-def test_test_images_of_one_size_are_enough(accepted, photographs, place):
+def test_test_images_of_one_size_are_enough(accepted, photographs, place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
     for path in photographs.rglob("*.png"):
         Image.open(path).crop((0, 0, 32, 32)).save(path)
     for command, *options in (("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)):
@@ -58,8 +59,9 @@ def test_test_images_of_one_size_are_enough(accepted, photographs, place):
         assert json.loads(found.out)["images"] == 12
     accepted("corrupt", "photographs", "--corruption", "fog", "--severity", 2, "-o", "arrays")
     assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
-    stored = accepted("evaluate", *MODEL, "--cifar10c", "arrays", "--data", "photographs", *NAMED, "--json")
-    assert json.loads(stored.out)["clean"] == 1
+    for folder in ("photographs", "~/photographs"):
+        stored = accepted("evaluate", *MODEL, "--cifar10c", "arrays", "--data", folder, *NAMED, "--json")
+        assert json.loads(stored.out)["clean"] == 1
 
 
 def test_a_network_of_more_classes(call, refused, photographs):

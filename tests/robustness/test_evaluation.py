@@ -9,16 +9,22 @@ from torch import nn
 
 from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import CLEAN, Cell, CorruptionResult, corrupted_source, evaluate_cell, evaluate_source
+from freqfast.robustness import CLEAN, CellSource, CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.evaluation import check_fit
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
 
 
+def on_fog(classifier, images, labels):
+    """Outcomes of a classifier on a single cell."""
+    source = CellSource("fog", ("fog",), (1,), labels, read=lambda corruption, severity: images)
+    return evaluate_source([classifier], source)[0].outcomes["fog", 1]
+
+
 def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
     images, labels = noise(60), np.arange(60) % 10
     classifier = Classifier(model, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), precision="float32", batch_size=7)
-    found = evaluate_cell(classifier, Cell("fog", 1, images, labels))
+    found = on_fog(classifier, images, labels)
     pixels = torch.from_numpy(((images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]).transpose(0, 3, 1, 2))
     with torch.no_grad():
         probability = model.double().eval()(pixels).softmax(1)
@@ -32,7 +38,7 @@ def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
 def test_outputs_that_are_not_finite_are_named(bright, grey):
     spoilt = bright.edited(lambda model: model.middle.fill_(np.nan))
     with pytest.raises(ValueError, match="bright gives outputs that are not finite on fog 1"):
-        evaluate_cell(spoilt, Cell("fog", 1, grey(0, 255), np.array([0, 1])))
+        on_fog(spoilt, grey(0, 255), np.array([0, 1]))
 
 
 # Sources
@@ -47,7 +53,8 @@ def source(noise):
 def test_a_whole_source(bright, source):
     calls = []
     (result,) = evaluate_source([bright], source, progress=lambda *call: calls.append(call))
-    assert list(result.outcomes.values()) == [evaluate_cell(bright, source.cell(key)) for key in source.keys]
+    cells = [source.cell(key) for key in source.keys]
+    assert list(result.outcomes.values()) == [on_fog(bright, cell.images, cell.labels) for cell in cells]
     assert list(result.outcomes) == [CLEAN, *((name, s) for name in NAMES for s in (1, 2, 3, 4, 5))]
     assert calls[-1] == (160, 160, "pixelate 5")
     assert [done for done, _, _ in calls] == sorted(done for done, _, _ in calls)

@@ -5,13 +5,11 @@ import pytest
 
 from freqfast.corruptions import TABLES, corrupt
 from freqfast.data import cache, cifar10, load_data
-from freqfast.data.image_files import list_images
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.robustness import CLEAN, corrupted_source
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.sources import find_source
-from tests.support.trees import write_photograph
 
 CLASSES = ("airplane", "automobile")
 
@@ -84,17 +82,6 @@ def test_photos_are_always_found(tmp_path):
     np.testing.assert_array_equal(source.clean.images, test.images[:5])
     assert notes == []
     assert find_source(tmp_path / "p", data="photos")[0].clean is not None
-
-
-def test_a_folder_under_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for shift in (0, 9):
-        write_photograph(tmp_path / "mine" / "a" / f"{shift}.png", shift=shift)
-    images, classes = list_images(tmp_path / "mine")
-    write_archive(tmp_path / "made", images, ["contrast"])
-    source, notes = find_source(tmp_path / "made", data="~/mine")
-    np.testing.assert_array_equal(np.asarray(source.clean.images), np.asarray(images.images))
-    assert (source.classes, notes) == (classes, [])
 
 
 def test_published_images_are_found_in_the_cache(made):

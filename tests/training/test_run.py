@@ -140,7 +140,7 @@ def test_spectra_say_where_they_come_from(run):
 
 
 def test_progress_covers_fit_and_evaluation(run, calls):
-    assert calls[-1][0] == calls[-1][1] == 1 + 5 * len(available())
+    assert calls[-1][0] == calls[-1][1] == 8 + 2 * 5 * len(available())
     steps = [call for call in calls if call[2].startswith("epoch")]
     assert [done for done, _, _ in steps] == [1, 2, 3, 4]
     assert {total for _, total, _ in steps} == {4}

@@ -8,17 +8,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from freqfast.records import read_record
+from freqfast.records import Fraction, read_record
 
 PREFIX = "zoo:"
 """What the name of a network of the zoo begins with, wherever a model is named."""
 
 _FOLDER = Path(__file__).parent
-_Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -31,9 +28,9 @@ class Accuracy:
         high: Upper end.
     """
 
-    value: _Fraction
-    low: _Fraction
-    high: _Fraction
+    value: Fraction
+    low: Fraction
+    high: Fraction
 
 
 @dataclass(frozen=True, kw_only=True)
