@@ -100,6 +100,7 @@ class Classifier:
             >>> classifier.among(["g", "b"]).predict(np.full((2, 8, 8, 3), (30, 10, 20), np.uint8))
             array([1, 1])
         """
+        columns = self._columns if trained is None else None  # of the model's logits
         trained = self.classes if trained is None else tuple(trained)
         if trained is None:
             raise ValueError(f"the classes of {self.name} are not known; name them in the order of its logits")
@@ -107,7 +108,8 @@ class Classifier:
             raise ValueError(f"{unknown[0]!r} is none of the {len(trained)} classes of {self.name}")
         other = copy(self)
         other.classes = tuple(classes)
-        other._columns = torch.tensor([trained.index(name) for name in classes], device=self.device)
+        chosen = torch.tensor([trained.index(name) for name in classes], device=self.device)
+        other._columns = chosen if columns is None else columns[chosen]
         return other
 
     def _prepare(self) -> None:

@@ -13,9 +13,9 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
     and its bias shifted, and BatchNorm passes its input on. Which one follows which convolution is read from the graph
-    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a hook that is not
-    freqfast's, or several users, one that is called twice, or whose weight is computed or read elsewhere. So does a
-    model that cannot be traced, since its control flow depends on its input.
+    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a forward of its own, a
+    hook that is not freqfast's, or several users, one that is called twice, or whose weight is computed or read
+    elsewhere. So does a model that cannot be traced, since its control flow depends on its input.
 
     Args:
         model: In eval mode; it is not changed.
@@ -55,7 +55,7 @@ def _can_fold(conv: nn.Module, norm: nn.Module) -> bool:
         type(conv) is nn.Conv2d
         and type(norm) is nn.BatchNorm2d
         and norm.running_mean is not None
-        and not (conv.training or norm.training or "forward" in vars(norm))
+        and not (conv.training or norm.training or "forward" in vars(conv) | vars(norm))
         and not (conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks)
         and "weight" in conv._parameters
         and not has_foreign_pre_hooks(conv)  # which may set the weight

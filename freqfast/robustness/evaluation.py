@@ -60,8 +60,9 @@ def evaluate_source(
             f"{len(source.keys)}"
         )
     probe = source.clean.images if source.clean else source.read(*source.keys[0])
+    labels = np.concatenate([source.labels, source.clean.labels]) if source.clean else source.labels
     for classifier in classifiers:
-        check_fit(classifier, probe[:2], source.labels, source.name, source.classes)
+        check_fit(classifier, probe[:2], labels, source.name, source.classes)
     imagenet = is_imagenet(source.classes, *probe.shape[1:3])
     del probe  # it may hold a whole file in memory
     keys = source.keys[number - 1 :: shards]
@@ -107,7 +108,10 @@ def check_fit(
     if classes is not None and len(classes) != found:
         mend = "; name all classes of the network, in the order of its logits" if found > len(classes) else ""
         raise ValueError(f"{classifier.name} gives {found} logits, but {name} has {len(classes)} classes{mend}")
-    _check_labels(classifier, found, labels)
+    if labels.min() < 0 or labels.max() >= found:
+        raise ValueError(
+            f"{classifier.name} gives {found} logits, but the labels run from {labels.min()} to {labels.max()}"
+        )
 
 
 def _measure(
@@ -119,10 +123,7 @@ def _measure(
     for done, batch in batches(cell.images, classifiers[0].batch_size):
         checksum = zlib.crc32(batch.data, checksum)
         for classifier, found in zip(classifiers, judged, strict=True):
-            logits = classifier.logits(batch)
-            if done == len(batch):  # the first one
-                _check_labels(classifier, logits.shape[1], cell.labels)
-            found.append(_judge(logits))
+            found.append(_judge(classifier.logits(batch)))
         if progress:
             progress(done)
     checksum = zlib.crc32(cell.labels.astype("<i8").data, checksum)
@@ -143,13 +144,6 @@ def _judge(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Classes and their softmax probabilities, at the cost of one pass: no other probability is needed."""
     top, classes = logits.max(1)
     return classes, (top - logits.logsumexp(1)).exp()
-
-
-def _check_labels(classifier: Classifier, logits: int, labels: np.ndarray) -> None:
-    if labels.min() < 0 or labels.max() >= logits:
-        raise ValueError(
-            f"{classifier.name} gives {logits} logits, but the labels run from {labels.min()} to {labels.max()}"
-        )
 
 
 def _provenance(classifier: Classifier, source: CellSource, command: str | None, imagenet: bool) -> Provenance:

@@ -165,20 +165,19 @@ def _estimate(measure: Sample, terms: Sequence[Sample], pooled: Deviation | None
     n, mean = len(values), math.fsum(values) / max(1, len(values))
     if n < 2:
         return Estimate(mean, None, 1) if n else None
-    variances: dict[Deviation, float] = {}  # of the mean; what two terms take from the same deviation adds up
-    for term in terms:
-        found = filter(None, (pooled, pooled_deviation([term])))
-        deviation = max(found, key=lambda one: one.value)
-        variances[deviation] = variances.get(deviation, 0.0) + deviation.value**2 / n
+    deviations = [max(filter(None, (pooled, pooled_deviation([term]))), key=lambda one: one.value) for term in terms]
+    parts = [(own.value**2 / n, own.freedom) for own in deviations if own is not pooled]
+    if pooled is not None:  # what two terms take from it adds up
+        parts.append(((len(terms) - len(parts)) * pooled.value**2 / n, pooled.freedom))
     images = _images_half_width([measure.groups.get(seed, ()) for seed in measure.values])
-    return Estimate(mean, math.hypot(_seeds_half_width(variances), images or 0), n, images is not None)
+    return Estimate(mean, math.hypot(_seeds_half_width(parts), images or 0), n, images is not None)
 
 
-def _seeds_half_width(variances: Mapping[Deviation, float]) -> float:
-    """Half of the 95 % interval of a mean with these parts of its variance, by Welch and Satterthwaite."""
-    if not (variance := sum(variances.values())):
+def _seeds_half_width(parts: Sequence[tuple[float, int]]) -> float:
+    """Half of the 95 % interval of a mean, of the parts of its variance and their freedom (Welch, Satterthwaite)."""
+    if not (variance := sum(part for part, _ in parts)):
         return 0.0
-    inverse = sum((part / variance) ** 2 / deviation.freedom for deviation, part in variances.items())
+    inverse = sum((part / variance) ** 2 / freedom for part, freedom in parts)
     return _quantile(1 / inverse) * math.sqrt(variance)
 
 

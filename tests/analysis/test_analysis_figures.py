@@ -11,6 +11,7 @@ from freqfast.analysis.colours import run_style
 from freqfast.analysis.heat_map import draw_heat_maps
 from freqfast.analysis.quality import draw_quality
 from freqfast.analysis.reliance import draw_reliance
+from freqfast.spectral.spectrum import MAX_FREQUENCY
 from tests.support.figures import LONG, NASTY, check_texts_inside, drawn, units
 from tests.support.finished import image_results
 
@@ -37,6 +38,8 @@ def test_reliance_curves_by_cutoff():
         whole, curve = drawn(axes, run_style(1)["color"])
         np.testing.assert_allclose(curve.get_ydata(), 100 * getattr(one, name))
         assert set(whole.get_ydata()) == {80.0}
+    ends = [*one.cutoffs, MAX_FREQUENCY]
+    np.testing.assert_allclose(curve.get_xdata(), np.add(ends[1:], ends[:-1]) / 2)  # bands by their middles
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", NASTY]
 
 

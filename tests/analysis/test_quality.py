@@ -52,6 +52,12 @@ def test_gaussian_kernels_have_the_random_entropy():
     assert filter_quality(np.zeros((1, 1, 1, 2))).random_entropy == 0
 
 
+def test_the_random_entropy_is_the_mean_of_fifty_draws():
+    rng = np.random.default_rng(0)
+    entropies = [variance_entropy(rng.standard_normal((3, 2, 3, 3))) for _ in range(50)]
+    assert filter_quality(np.ones((3, 2, 3, 3))).random_entropy == pytest.approx(np.mean(entropies))
+
+
 @pytest.mark.parametrize(
     ("weight", "message"),
     [(np.zeros((3, 3)), "got \\(3, 3\\)"), (np.zeros((0, 1, 3, 3)), "none of them 0"), (WEIGHT * np.nan, "NaN")],

@@ -40,6 +40,7 @@ def test_a_file_is_read_as_it_was_written(name, tmp_path):
     ("name", "change", "message"),
     [
         ("heatmap", {"error": [[0.1, 1.2]]}, "error: must lie in 0..1, got 0.1 to 1.2"),
+        ("heatmap", {"error": [[0.5, -0.1]]}, "error: must lie in 0..1, got -0.1 to 0.5"),
         ("heatmap", {"error": []}, "error must have two dimensions"),
         ("heatmap", {"images": 0}, "images must be greater than or equal to 1, got 0"),
         ("heatmap", {"surprise": 1}, "unknown key 'surprise'"),

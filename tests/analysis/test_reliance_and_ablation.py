@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from freqfast.analysis import ablate_bands, ablation, frequency_reliance
-from freqfast.analysis.ablation import without_filters
+from freqfast.analysis.ablation import draw_ablation, without_filters
 from freqfast.analysis.filtering import image_filter
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import effective_weight
@@ -44,6 +44,13 @@ def test_reliance_equals_the_accuracy_on_images_by_the_full_dft(classifier, imag
         assert [found.low[i], found.high[i], found.band[i]] == expected
     assert found.high[0] == found.clean == oracle(images, labels)
     assert found.images == 6
+
+
+def test_the_last_band_holds_the_highest_frequency(spy):
+    board = 255 * (np.indices((8, 8)).sum(0) % 2)
+    images = np.broadcast_to(board[None, :, :, None], (2, 8, 8, 3)).astype(np.uint8)
+    frequency_reliance(spy, images, np.zeros(2, int), (0.0, 0.3))
+    np.testing.assert_allclose(spy.seen[5], images, atol=1e-3)
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0.2, 0.2), (-0.1,), (0.8,), (float("nan"),)])
@@ -114,3 +121,5 @@ def test_a_band_without_filters(classifier, images, labels):
     assert found.counts.tolist() == [0, 8]
     assert found.filters[0] == found.control[0] == found.response[0] == found.clean
     assert found.filters[1] == found.control[1]
+    names = [text.get_text() for text in draw_ablation({"a": found}).axes[0].get_yticklabels()]
+    assert names[:2] == ["without none frequencies", "without all filters (8 of 8)"]

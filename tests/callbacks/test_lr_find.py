@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_map_only
 
-from freqfast.callbacks import SpectrumEqualization
+from freqfast.callbacks import BatchNormEstimation, SpectrumEqualization
 from tests.support import learners
 
 
@@ -27,7 +27,7 @@ def state_of(learn):
     ],
 )
 def test_no_trace_is_left(options, make_learner, everything):
-    learn = make_learner([*everything(), SpectrumEqualization()])
+    learn = make_learner([*everything(), SpectrumEqualization(), BatchNormEstimation()])
     learn.fit(1)
     before = state_of(learn)
     learn.lr_find(num_it=12, show_plot=False, suggest_funcs=None, **options)

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from fastai.callback.training import GradientAccumulation
 
 from freqfast.callbacks import FrequencyProportion, SpectralDecay, SpectralModulation
 from freqfast.spectral.decay import energy_outside
@@ -27,20 +28,29 @@ def test_filters_that_are_applied_lie_in_their_subspace_after_every_step(make_le
     assert spy.calls == 10
 
 
-@pytest.mark.parametrize("modulated", [False, True])
-def test_decay_adds_the_energy_outside_to_what_is_descended_on(modulated, make_learner):
-    learn = make_learner([SpectralDecay(0.3, "high"), *([SpectralModulation(sigma=0.0)] if modulated else [])])
+def test_a_band_without_filters_does_not_limit_the_purity_of_a_rank(make_learner):
+    make_learner(enforce := FrequencyProportion({"low": 1.0}, rank=3))
+    assert enforce.purity == pytest.approx(0.895, abs=1e-3)
+
+
+@pytest.mark.parametrize(("modulated", "batches"), [(False, 1), (True, 1), (False, 2)])
+def test_decay_adds_the_energy_outside_to_what_is_descended_on(modulated, batches, make_learner):
+    """A step of several batches has the mean of what it would have for each."""
+    learn = make_learner([SpectralDecay(0.3, "high"), GradientAccumulation(16 * batches)])
+    if modulated:
+        learn.add_cb(SpectralModulation(sigma=0.0))
 
     def before_backward():
         conv = learners.conv(learn)
         weight = conv.modulated_weight() if modulated else conv.weight
-        torch.testing.assert_close(learn.loss_grad, learn.loss + 0.3 * energy_outside(weight, "high"))
+        penalty = 0.3 * energy_outside(weight, "high")
+        torch.testing.assert_close(learn.loss_grad, (learn.loss + penalty) / batches)
 
     spy = learners.StepSpy(lambda: None)
     spy.before_backward = before_backward
     spy.run_valid = False
     learn.fit(1, 0.05, cbs=spy)
-    assert spy.calls == 5
+    assert spy.calls == 5 // batches
 
 
 def test_decay_lets_a_fit_diverge(make_learner):

@@ -87,6 +87,19 @@ def test_mixtures_are_of_each_image_by_itself():
     assert weak < strong
 
 
+def test_each_of_three_copies_has_one_two_or_three_operations_as_often(monkeypatch):
+    calls = []
+
+    def note(pixels, severity):
+        calls.append(len(pixels))
+        return pixels
+
+    monkeypatch.setattr("freqfast.callbacks.operations.random_operation", note)
+    torch.manual_seed(0)
+    mix_operations(torch.zeros(3000, 1, 1, 1))
+    np.testing.assert_allclose(np.reshape(calls, (3, 3)) / 3000, [[1, 2 / 3, 1 / 3]] * 3, atol=0.05)
+
+
 def test_mixtures_are_a_mean_weighted_by_a_flat_distribution(monkeypatch):
     """With operations that give 1 for 0, a mixture of zeros is the weight of its copies."""
     monkeypatch.setattr(
@@ -94,3 +107,15 @@ def test_mixtures_are_a_mean_weighted_by_a_flat_distribution(monkeypatch):
     )
     mixed = mix_operations(torch.zeros(4000, 1, 1, 1)).flatten().numpy()
     assert np.quantile(mixed, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
+
+
+def test_copies_are_weighted_by_a_flat_distribution_over_the_three(monkeypatch):
+    """With operations that give 1 in the first copy only, a mixture of zeros is the weight of that one."""
+    levels = iter([1.0] * 3 + [0.0] * 6)
+    monkeypatch.setattr(
+        "freqfast.callbacks.operations.random_operation", lambda pixels, _: torch.full_like(pixels, next(levels))
+    )
+    torch.manual_seed(0)
+    mixed = mix_operations(torch.zeros(20000, 1, 1, 1)).flatten().numpy()
+    # The product of U(0, 1) and Beta(1, 2): means 1/2 and 1/3, mean squares 1/3 and 1/6.
+    assert (mixed.mean(), np.mean(mixed**2)) == pytest.approx((1 / 6, 1 / 18), rel=0.04)

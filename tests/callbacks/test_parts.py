@@ -89,6 +89,12 @@ def test_other_arguments_than_those_of_what_is_there_are_refused(kind, make_lear
     learn.fit(1, 0.05, cbs=make())
 
 
+def test_another_exponent_alone_is_refused(make_learner):
+    model = make_learner(SpectrumEqualization(4, 0.5)).model
+    with pytest.raises(ValueError, match=r"of bins=4 and exponent=0\.5 already, not of bins=4 and exponent=1"):
+        make_learner(SpectrumEqualization(4, 1.0), model=model)
+
+
 def test_low_passes_of_the_layers_that_are_named(make_learner, strided):
     learn = make_learner(Antialiasing("0.4"), model=strided())
     assert antialiased_layers(learn.model) == ["0.4"]
@@ -103,12 +109,13 @@ def test_low_passes_of_the_layers_that_are_named(make_learner, strided):
         make_learner(Antialiasing(kind="box"), model=strided())
 
 
-def test_the_callback_sets_sigma_and_seed_of_gains_that_are_there(make_learner):
+def test_the_callback_sets_sigma_seed_and_power_of_gains_that_are_there(make_learner):
     first = make_learner(SpectralModulation(sigma=1.0, seed=3))
     first.fit(1, 0.05)
-    for seed, expected in ((None, 3), (4, 4)):
-        again = make_learner(SpectralModulation(sigma=0.25, seed=seed), model=first.model)
-        assert (learners.conv(again).sigma, learners.conv(again).seed) == (0.25, expected)
+    for seed, expected, keep in ((None, 3, True), (4, 4, False)):
+        again = make_learner(SpectralModulation(sigma=0.25, seed=seed, keep_power=keep), model=first.model)
+        conv = learners.conv(again)
+        assert (conv.sigma, conv.seed, conv.keep_power) == (0.25, expected, keep)
         again.remove_cb(SpectralModulation)
     first.fit(1, 0.05)
     assert (learners.conv(first).sigma, learners.conv(first).draws) == (1.0, 10)

@@ -70,7 +70,7 @@ def test_single_images_are_changed_at_the_rate_of_the_share(make_learner, make_d
 
 
 @pytest.mark.parametrize("form", ["Normalize", "Normalize that measures", "none", "own"])
-def test_pixels_stay_in_range_with_every_normalisation(form, make_learner, make_dls):
+def test_pixels_are_levels_in_range_with_every_normalisation(form, make_learner, make_dls):
     tfms, options, mean, std = {
         "Normalize": (None, {}, MEAN, STD),
         "Normalize that measures": ([Normalize()], {}, None, None),
@@ -88,6 +88,7 @@ def test_pixels_stay_in_range_with_every_normalisation(form, make_learner, make_
         assert -1e-5 < pixels.min() <= pixels.max() < 1 + 1e-5
         if training:  # white to pink noise of up to half the range is seen on any scale
             assert 0.03 < float((pixels - (clean * std + mean)).std()) < 0.4
+            torch.testing.assert_close(255 * pixels, (255 * pixels).round(), atol=1e-2, rtol=0)
 
 
 def test_the_normalisation_of_a_ranks_loader_is_found(make_learner, make_dls, monkeypatch):
@@ -124,10 +125,21 @@ def test_levels_are_told_by_few_bright_pixels(make_learner, make_dls):
     learn.fit(1, cbs=SpectrumPerturbation(mean=[0.0], std=[255.0 / 255**2]))
 
 
+def test_the_range_of_pixels_is_that_of_the_first_batch(make_learner):
+    def before_batch(self):
+        if self.training and self.train_iter > 0:
+            self.learn.xb = (self.learn.xb[0] * 30,)
+
+    brighter = Callback(before_batch=before_batch)
+    brighter.order = -5
+    make_learner([brighter, GaussianNoise()]).fit(1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"mean": [0.0], "std": [0.0]}, r"std must be greater than 0, got \[0.0\]"),
+        ({"mean": [0.5] * 3, "std": [0.5, 0.0, 0.5]}, "std must be greater than 0"),
         (
             {"mean": [0.0] * 2, "std": [1.0] * 2},
             "for each of 3 channels, or one for all, got 2 and 2",

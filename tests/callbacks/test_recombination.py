@@ -34,6 +34,15 @@ def test_high_frequencies_come_from_other_images():
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_both_parts_of_an_image_are_of_one_sigma_between_the_two(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(module, "gaussian_low_pass", lambda images, sigma: drawn.append(sigma) or images)
+    torch.manual_seed(0)
+    HybridAugment(sigma=(0.4, 1.5)).change(pale_images(500))
+    assert torch.equal(*drawn)
+    assert drawn[0].quantile(torch.tensor([0, 0.5, 1])).tolist() == pytest.approx([0.4, 0.95, 1.5], abs=0.1)
+
+
 def test_the_plus_form_recombines_a_share_of_the_low_parts():
     pixels = pale_images(12)
     torch.manual_seed(0)
@@ -66,6 +75,13 @@ def test_half_of_the_images_are_recombined_with_a_copy_either_way_round(monkeypa
         float((found - outcome.clamp(0, 1)).abs().amax((1, 2, 3)).lt(1e-4).float().mean()) for outcome in outcomes
     ]
     assert shares == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
+
+
+def test_the_single_form_takes_every_image_whatever_the_share_of_pairs(make_learner):
+    callback, taken = AmplitudePhaseRecombination(pair=False, single=True, share=0.25), []
+    callback.change_alone = lambda pixels: taken.append(len(pixels)) or pixels
+    make_learner(callback).fit(1)
+    assert taken == [16] * 5
 
 
 @pytest.mark.parametrize("method", ALL)

@@ -1,4 +1,4 @@
-"""The augmentations of others: how strong the noise is, and the divergence of AugMix."""
+"""The augmentations of others: how strong they are, and the divergence of AugMix."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import torch
 
-from freqfast.callbacks import GaussianNoise
+from freqfast.callbacks import AugMix, FourierBasisAugmentation, GaussianNoise
 from freqfast.callbacks.references import jensen_shannon
 
 
@@ -19,6 +19,16 @@ def test_noise_is_white_of_its_sigma_and_clamped():
     assert float(power.std() / power.mean()) < 0.2  # 192 images: 7 % by chance, twice that where the DFT is real
     noisy = GaussianNoise(sigma=0.5).change(torch.rand(8, 3, 32, 32))
     assert (float(noisy.min()), float(noisy.max())) == (0, 1)
+
+
+def test_augmix_mixes_operations_of_its_severity(monkeypatch):
+    monkeypatch.setattr("freqfast.callbacks.references.mix_operations", lambda pixels, severity=3: severity)
+    assert AugMix(severity=7).change(torch.zeros(1, 3, 8, 8)) == 7
+
+
+def test_waves_without_strength_change_nothing():
+    pixels = torch.rand(4, 3, 8, 8)
+    torch.testing.assert_close(FourierBasisAugmentation(strength=0.0).change(pixels), pixels)
 
 
 def test_jensen_shannon():

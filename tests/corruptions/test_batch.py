@@ -133,3 +133,21 @@ def test_faulty_corruption_of_another_package(install, source, message):
     install("corruptions", source, bad="bad")
     with pytest.raises(ValueError, match=message):
         try_corruptions(["fog", "bad"], IMAGE)
+
+
+def test_a_failure_leaves_the_number_of_threads(install, photos, monkeypatch):
+    install("corruptions", "def bad(images, severity, rng): raise RuntimeError('bad')", bad="bad")
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * photos[0].size})
+    torch.set_num_threads(3)
+    with pytest.raises(ValueError, match="'bad' failed"):
+        corrupt(photos[:8], "bad", 1)
+    assert torch.get_num_threads() == 3
+
+
+def test_a_corruption_of_another_package_may_write_on_what_it_gets(install, photos):
+    install("corruptions", "def black(images, severity, rng): return images.fill_(0)", black="black")
+    last = torch.from_numpy(photos[:2].copy())
+    for images in (last, last.permute(0, 3, 1, 2).contiguous()):
+        before = images.clone()
+        assert not corrupt(images, "black", 1).any()
+        assert torch.equal(images, before)

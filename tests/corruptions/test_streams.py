@@ -23,6 +23,15 @@ def test_splitmix64_reference_values():
     assert words.tolist() == expected
 
 
+def test_streams_of_images_are_those_of_other_versions():
+    """Results of other versions can be merged and compared, since they saw the same images."""
+    rng = BatchRandom.for_images(5, "fog", 2, torch.tensor([0, 7]))
+    assert rng.bits((2,), torch.int64).tolist() == [
+        [-6642915574018453385, 6776641277693044406],
+        [884390010882570396, 9140776113308129819],
+    ]
+
+
 def test_every_draw_moves_on_and_rows_stand_alone():
     whole = streams(6)
     a, b = whole.uniform(shape=(4,)), whole.uniform(shape=(4,))

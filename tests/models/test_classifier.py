@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -79,12 +81,27 @@ def test_inputs_are_channels_last_and_normalised(model, noise):
     np.testing.assert_allclose(seen[0].numpy(), normalised(images), atol=2e-6)
 
 
+def test_images_in_float32_are_not_changed(model, noise):
+    images = noise(5).astype(np.float32)
+    before, classifier = images.copy(), Classifier(model, MEAN, STD, precision="float32")
+    np.testing.assert_array_equal(classifier.predict(images), classifier.predict(images))
+    np.testing.assert_array_equal(images, before)
+
+
 def test_weights_are_known_by_their_hash(model):
     first = Classifier(model, MEAN, STD, precision="bfloat16").weights_sha256
     assert first == Classifier(model, MEAN, STD, precision="float32").weights_sha256
     with torch.no_grad():
         model[5].bias[3] += 1e-6
     assert first != Classifier(model, MEAN, STD).weights_sha256
+
+
+def test_the_hash_is_of_sorted_names_types_shapes_and_bytes():
+    """As in version 0.1, whose results say it."""
+    model, digest = nn.Linear(2, 1).double(), hashlib.sha256()
+    for name, tensor in (("bias", model.bias), ("weight", model.weight)):
+        digest.update(f"{name} torch.float64 {tuple(tensor.shape)}\n".encode() + tensor.detach().numpy().tobytes())
+    assert hash_weights(model) == digest.hexdigest()
 
 
 def test_wrappers_do_not_change_the_hash(model):

@@ -123,6 +123,19 @@ def test_hooks_still_run(where, left):
     assert_same(model, left)
 
 
+def test_a_hook_before_a_batch_norm_still_runs():
+    model = lived_in(Block())
+    model.norm.register_forward_pre_hook(lambda module, inputs: inputs[0].abs())
+    assert_same(model, left=2)
+
+
+@pytest.mark.parametrize(("where", "left"), [("norm", 1), ("conv", 2)])
+def test_a_layer_with_a_forward_of_its_own_keeps_it(where, left):
+    model = lived_in(Block())
+    model.get_submodule(where).forward = torch.relu
+    assert_same(model, left)
+
+
 def standardised(conv):
     """Weight standardisation by a hook, in place."""
 

@@ -42,6 +42,12 @@ def test_timm_where_images_are_not_scaled_and_cropped_to_a_square(change):
     assert timm_preprocessing(model) == Preprocessing((0.5,) * 3, (0.25,) * 3)
 
 
+def test_timm_rounds_the_size_before_the_crop_down():
+    model = nn.Identity()
+    model.pretrained_cfg = {"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bicubic"}
+    assert timm_preprocessing(model).resize == 248  # of 248.9
+
+
 def test_torchvision_without_one_size():
     assert torchvision_preprocessing(torchvision.models.get_weight("Raft_Small_Weights.DEFAULT")) == Preprocessing()
 

@@ -29,6 +29,7 @@ def test_alexnet_itself_has_one_and_half_of_its_errors_are_a_half():
 def test_imagenet_is_told_by_its_classes_and_its_size():
     assert is_imagenet(("n01440764", "n15075141"), 224, 224)
     assert not is_imagenet(("n01440764", "n15075141"), 64, 64)  # Tiny-ImageNet
+    assert not is_imagenet(("n01440764", "n15075141"), 64, 224)
     assert not is_imagenet(("n01440764", "tench"), 224, 224)
     assert not is_imagenet(None, 224, 224)
 

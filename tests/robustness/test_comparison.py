@@ -94,6 +94,12 @@ def test_a_single_image_has_no_interval(outcomes):
     assert compare(ours, theirs).to_dict()["differences"] == {"corrupted": {"difference": 1.0, "interval": None}}
 
 
+def test_cells_of_other_numbers_of_images_have_no_common_difference(outcomes):
+    ours = CorruptionResult({("fog", 1): outcomes([1, 0, 1]), ("snow", 1): outcomes([1, 0])})
+    found = compare(ours, ours)
+    assert (len(found.cells), found.differences) == (2, {})
+
+
 def test_every_cell_is_paired(pair):
     ours, theirs = pair
     found = compare(ours, theirs, "other")
@@ -114,8 +120,9 @@ def test_to_dict_is_json(pair):
     assert set(found["clean"]) == {"difference", "only_model", "only_baseline", "p"}
 
 
-def test_a_perfect_baseline_has_no_corruption_error(resulting, all_names):
-    perfect = resulting(lambda i, s: 20, all_names, clean=20)
+@pytest.mark.parametrize(("right_of", "clean"), [(lambda i, s: 20, 20), (lambda i, s: 20 if i == 3 else 10, 18)])
+def test_a_baseline_that_is_perfect_on_any_corruption_has_no_corruption_error(resulting, all_names, right_of, clean):
+    perfect = resulting(right_of, all_names, clean=clean)
     assert compare(perfect, perfect).mce is None
     assert compare(perfect, perfect).relative_mce is None
 

@@ -111,6 +111,19 @@ def test_models_that_do_not_fit_fail_before_any_work(bright, source, noise):
         evaluate_source([large], unread)
 
 
+@pytest.mark.parametrize(("labels", "span"), [([0, 2], "0 to 2"), ([-1, 1], "-1 to 1")])
+def test_labels_of_cells_and_of_clean_images_must_be_classes(bright, grey, labels, span):
+    images, labels = grey(0, 255), np.array(labels)
+    message = f"bright gives 2 logits, but the labels run from {span}"
+    with pytest.raises(ValueError, match=message):
+        on_fog(bright, images, labels)
+    source = CellSource(
+        "fog", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, clean=ImageSet(images, labels)
+    )
+    with pytest.raises(ValueError, match=message):
+        evaluate_source([bright], source)
+
+
 def test_models_of_other_classes_are_refused(bright, source):
     bright.classes = ("dark", "light")
     for classes in (None, ("dark", "light")):

@@ -57,6 +57,10 @@ def test_arrays_tensors_sets_and_loaders(model, sample):
     assert model.training  # it is not changed
 
 
+def test_a_loader_of_bfloat16(model, sample):
+    assert evaluate(model, [(x.bfloat16(), y) for x, y in loader(sample)]).images == 6
+
+
 def test_a_data_set_brings_its_normalisation_and_classes(model, sample):
     data = ImageData("grey", tuple("abcd"), train=sample, test=sample)
     found = freqfast.evaluate(model, data, corruptions=["contrast"])

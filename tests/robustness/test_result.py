@@ -75,3 +75,17 @@ def test_the_unit_of_the_interval_is_the_image(outcomes, main_names):
     assert same.interval(main_names) == pytest.approx((right.mean() - half, right.mean() + half))
     apart = CorruptionResult({(n, s): outcomes(rng.permutation(right)) for n in main_names for s in range(1, 6)})
     assert np.diff(apart.interval(main_names)) < np.diff(same.interval(main_names)) / 4
+
+
+def test_intervals_stay_within_0_and_1(resulting, main_names):
+    assert resulting(lambda i, s: 19, main_names).interval(main_names)[1] == 1
+    assert resulting(lambda i, s: 1, main_names).interval(main_names)[0] == 0
+
+
+def test_no_interval_over_cells_of_other_numbers_of_images(outcomes, main_names):
+    cells = {
+        (name, s): outcomes(np.arange(20 if name == "fog" else 10) < 5) for name in main_names for s in range(1, 6)
+    }
+    result = CorruptionResult(cells)
+    assert (result.image_scores(main_names), result.interval(main_names)) == (None, None)
+    assert result.mean15 is not None

@@ -53,6 +53,7 @@ def test_without_a_manifest_the_labels_decide(made, data):
     assert sorted(source.clean.labels) == sorted(reordered)
     assert notes == []
     assert find_source(made, limit=3)[0].clean is None  # but a part of them would be another
+    assert find_source(made, data=replace(data, name="mine"))[0].clean is None  # and no other data come in two orders
     np.save(made / "labels.npy", np.tile([1, 1, 1, 1, 1, 0], 5))
     assert find_source(made)[0].clean is None
 

@@ -200,6 +200,16 @@ def test_wrong_trees_and_images_of_one_name(files, tmp_path):
         write_tree(tmp_path, twice, classes, ["fog"])
 
 
+def test_a_published_tree_is_known_by_the_bytes_of_its_files(files, tmp_path):
+    write_tree(tmp_path / "one", *files, ["fog"], [1, 2])
+    (tmp_path / "one" / "manifest.json").unlink()
+    other = Path(shutil.copytree(tmp_path / "one", tmp_path / "other"))
+    assert tree_source(other).sha256 == tree_source(tmp_path / "one").sha256
+    first = tree_source(other).read("fog", 2).paths[0]
+    first.write_bytes(first.read_bytes() + b"\0")
+    assert tree_source(other).sha256 != tree_source(tmp_path / "one").sha256
+
+
 def test_some_of_the_classes(classifier, files):
     """A network of more classes is judged among those that the images have."""
     images, classes = files
@@ -210,6 +220,7 @@ def test_some_of_the_classes(classifier, files):
     (found,) = evaluate_source([among], corrupted_source(two, ["brightness"], classes=names))
     logits = classifier.logits(np.asarray(two.images))[:, [0, 2]]
     assert found.clean == pytest.approx((logits.argmax(1).numpy() == two.labels).mean())
+    assert torch.equal(among.among(["red", "blue"]).logits(np.asarray(two.images)), logits[:, [1, 0]])
     with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of the model"):
         classifier.among(["cyan"], trained=classes)
     with pytest.raises(ValueError, match="the classes of the model are not known"):

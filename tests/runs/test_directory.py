@@ -74,6 +74,10 @@ def test_invalid_environment_names_the_key(run, key, value):
         ({"clean": 1.5}, "clean must be less than or equal to 1, got 1.5"),
         ({"accuracy": {"fog": {"1": None}}}, "accuracy.fog.1 must be a valid number, got None"),
         ({"bands": ["low"]}, "proportion.before must have a share for each of the 1 bands"),
+        (
+            {"proportion": {"before": [0.5, 0.5], "after": [0.5, 0.5], "target": [1.0]}},
+            "proportion.target must have a share for each of the 2 bands",
+        ),
         ({"seconds": {"fit": 1.0}}, "seconds.evaluate is missing"),
         ({"schema": 2}, "schema 2 is not the one that this version reads"),
     ],
@@ -113,7 +117,8 @@ def test_data_of_a_run(run, tmp_path, install):  # noqa: F811
 
 
 def test_environment_differences_leave_out_what_changes_no_result():
-    other = replace(ENVIRONMENT, threads=2, command="other", recipe_sha256="1", packages={"torch": "3"})
+    moved = replace(ENVIRONMENT.data, path="/elsewhere")
+    other = replace(ENVIRONMENT, data=moved, threads=2, command="other", recipe_sha256="1", packages={"torch": "3"})
     assert environment_differences(ENVIRONMENT, other) == ["threads: 1, now 2", "packages.torch: None, now 3"]
 
 
@@ -132,6 +137,13 @@ def test_created_directory_is_locked_while_the_block_lasts_and_never_replaced(tm
     again = directory.created(RECIPE, ENVIRONMENT)
     with pytest.raises(BlockingIOError, match="run was just made by another process; choose another out"), again:
         pass
+
+
+def test_what_a_killed_process_left_is_removed_with_the_lock(run):
+    run.checkpoints.mkdir()
+    (left := run.checkpoints / ".last.pt.killed.tmp").touch()
+    with run.locked():
+        assert not left.exists()
 
 
 def test_file_in_the_way(tmp_path):

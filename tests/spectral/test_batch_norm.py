@@ -52,13 +52,20 @@ def test_all_but_batch_norm_is_as_in_use_and_stays(network, batches):
     torch.testing.assert_close(network[1].running_mean, means)
 
 
-def test_an_error_leaves_all_as_it_was(network, batches):
+def test_an_error_and_an_interrupt_leave_all_as_it_was(network, batches):
     network(batches[0])
     before = {key: value.clone() for key, value in statistics(network).items()}
     with pytest.raises(ValueError, match=r"batches is empty, .*pass at least one"):
         estimate_batch_norm(network, iter([]))
     with pytest.raises(RuntimeError, match="channels"):
         estimate_batch_norm(network, [batches[1], batches[0][:, :2]])
+
+    def interrupted():
+        yield batches[1]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        estimate_batch_norm(network, interrupted())
     assert all(module.training for module in network.modules())
     assert network[1].momentum == 0.3
     assert all(torch.equal(value, before[key]) for key, value in statistics(network).items())

@@ -88,6 +88,12 @@ def test_a_flat_image_stays_finite():
     assert out.abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("bins", [1, 4])
+def test_the_gradient_is_right(bins):
+    equalizer = trained(images(8, (6, 7)), bins=bins).double()
+    assert torch.autograd.gradcheck(equalizer, images(2, (6, 7), seed=3).double().requires_grad_())
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float64, 1e-5)])
 def test_every_dtype_and_memory_format(dtype, tolerance):
     equalizer, sample = trained(images(8, seed=8)), images(2, seed=9)

@@ -72,7 +72,7 @@ def test_power_spectrum_in_every_dtype(dtype):
 # Energy matrices
 
 
-@pytest.mark.parametrize("kernel_size", [(3, 3), (16, 16), (1, 7), (5, 4)])
+@pytest.mark.parametrize("kernel_size", [(3, 3), (16, 16), (1, 7), (5, 4), (20, 1)])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.25), (0.25, 0.4), (0.4, math.inf)])
 def test_energy_matrix_is_the_power_inside_an_interval(kernel_size, low, high):
     n = max(32, 2 * max(kernel_size))
@@ -83,6 +83,11 @@ def test_energy_matrix_is_the_power_inside_an_interval(kernel_size, low, high):
     np.testing.assert_allclose(
         np.einsum("op,pq,oq->o", w, energy_matrix(kernel_size, low, high), w), expected, atol=1e-12
     )
+
+
+def test_an_energy_matrix_that_others_get_too_is_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        energy_matrix((3, 3), 0.0, 0.4)[0, 0] = 7
 
 
 # Devices without float64

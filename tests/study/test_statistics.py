@@ -22,8 +22,9 @@ def test_one_seed_has_no_interval():
 
 @given(values, st.integers(0, 2**32 - 1))
 @example([2.1e-81, 0.0], 0)
+@example([0.25, 0.5, 0.75], None)
 def test_without_other_arms_intervals_are_scipys(ours, seed):
-    theirs = np.random.default_rng(seed).random(len(ours))
+    theirs = [value + 0.25 for value in ours] if seed is None else np.random.default_rng(seed).random(len(ours))
     for found, test in (
         (estimate(sample(ours)), stats.ttest_1samp(ours, 0)),
         (paired_difference(sample(ours), sample(theirs)), stats.ttest_ind(ours, theirs, equal_var=False)),
@@ -86,6 +87,12 @@ def test_images_that_seeds_share_are_counted_once():
     found = estimate(same)
     assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
     assert found.counts_images
+
+
+def test_a_single_group_of_images_counts_no_images():
+    found = estimate(Sample({0: 1.0, 1: 0.5}, {0: (1.0,), 1: (0.5,)}))
+    assert np.isfinite(found.half_width)
+    assert not found.counts_images
 
 
 @pytest.mark.parametrize(("seeds", "images", "both"), [(0.02, 0.2, 0.2), (0.03, 0.0, 0.3), (0.0, 0.3, 0.0)])

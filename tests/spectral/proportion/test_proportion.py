@@ -26,6 +26,14 @@ def test_every_filter_has_its_purity_and_projecting_twice_changes_nothing(kernel
         assert torch.equal(project_filters(projected, target, TWO, purity, preserve_norm), projected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_at_nearly_the_highest_purity(dtype):
+    purity, target = float(TWO.reachable((3, 3))[1]) - 1e-4, all_to(1, 16)
+    projected = project_filters(random_weight(0, 16, 3, 3, 3, dtype=dtype), target, TWO, purity)
+    assert projected.isfinite().all()
+    assert (purity_of(projected, TWO, target) >= purity - torch.finfo(dtype).eps).all()
+
+
 def test_hard_case_with_a_coefficient_of_exactly_zero():
     weight = torch.ones(1, 3, 1, 2)  # its one other eigenvector is (1, -1)
     projected = project_filters(weight, all_to(1, 1), TWO, 0.6)
@@ -66,6 +74,12 @@ def test_proportion_is_exact_after_projection(
     assert torch.equal(project_filters(projected, proportions, bands, purity, preserve_norm), projected)
     if preserve_norm:
         torch.testing.assert_close(projected.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1))
+
+
+def test_filters_of_half_types_are_assigned_by_their_shares_in_float64():
+    weight = random_weight(4, 200, 1, 3, 3, dtype=torch.bfloat16)
+    target = assign_bands(band_shares(weight.double(), TWO), [100, 100])
+    assert torch.equal(project_filters(weight, {"low": 0.5, "high": 0.5}, TWO), project_filters(weight, target, TWO))
 
 
 # What does not change, and what the result does not depend on

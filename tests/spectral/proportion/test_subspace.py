@@ -67,6 +67,14 @@ def test_a_filter_orthogonal_to_its_subspace():
     assert project_onto_subspace(weight, all_to(1, 1), TWO, 1, preserve_norm=False).abs().max() < 1e-15
 
 
+def test_a_filter_orthogonal_to_a_subspace_of_several_becomes_its_purest():
+    vectors = np.linalg.eigh(TWO.energy_matrices((3, 3))[1])[1]
+    weight = torch.from_numpy(vectors[:, 0].copy()).view(1, 1, 3, 3)
+    projected = project_onto_subspace(weight, all_to(1, 1), TWO, 3)
+    assert projected.norm() == pytest.approx(1)
+    assert purity_of(projected, TWO, [1])[0] == pytest.approx(TWO.reachable((3, 3))[1])
+
+
 def test_filters_without_energy_and_filters_inside_stay_bit_for_bit():
     weight = random_weight(2, 4, 3, 3, 3, dtype=torch.float32)
     weight[0] = 0
