@@ -240,8 +240,10 @@ def _to_integers(value: Any) -> NDArray[np.int64]:
 _as_list = PlainSerializer(lambda array: array.tolist())
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A number from 0 to 1."""
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A finite number that is not negative."""
 
 Floats = Annotated[NDArray[np.float64], PlainValidator(_to_floats), _as_list]
 """An array of numbers of any shape, nested lists in a file."""

@@ -108,4 +108,4 @@ def _evaluate(prepared: PreparedRun, progress: Progress | None) -> CorruptionRes
     classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
     source = source_of_run(prepared.recipe, prepared.data, available())
     [result] = evaluate_source([classifier], source, progress=progress, share=prepared.ranks.map)
-    return replace(result, provenance=None)  # by which the file would tell a later evaluation from the run's own
+    return replace(result, provenance=None)  # what has one is a later evaluation
