@@ -76,8 +76,9 @@ class PixelCallback(PixelArguments, Callback):
         if len(rows) == 0:
             return
         changed = (change(images[rows] * std + mean) * 255).round() / 255
+        changed = (changed - mean) / std
         images = images.clone()
-        images[rows] = ((changed - mean) / std).to(images.dtype)
+        images[rows] = (changed if images.is_floating_point() else changed.round()).to(images.dtype)
         self.learn.xb = (images.as_subclass(type(batch)), *self.learn.xb[1:])
 
     def _normalisation(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -135,6 +135,23 @@ def test_the_range_of_pixels_is_that_of_the_first_batch(make_learner):
     make_learner([brighter, GaussianNoise()]).fit(1)
 
 
+def test_levels_that_are_integers_are_rounded(make_learner, make_dls):
+    def to_bytes(self):
+        self.learn.xb = ((255 * self.learn.xb[0]).round().to(torch.uint8),)
+
+    def to_floats(self):
+        self.learn.xb = (self.learn.xb[0] / 255,)
+
+    conversions = [Callback(before_batch=to_bytes), Callback(before_batch=to_floats)]
+    conversions[0].order, conversions[1].order = -5, 8.7
+    unchanged = GaussianNoise(share=1.0, sigma=0.0, mean=[0.0], std=[1 / 255])
+    before, after = Watch(1), Watch(8.5)
+    make_learner(conversions, dls=make_dls([])).fit(1, cbs=[before, unchanged, after])
+    for (_, levels), (_, found) in zip(before.kept, after.kept, strict=True):
+        assert found.dtype == torch.uint8
+        assert torch.equal(found, levels)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
