@@ -150,7 +150,7 @@ def _layout(images: object) -> tuple[bool, int, int]:
 
 def _index_tensor(index: ArrayLike | Tensor | None, count: int) -> Tensor:
     if index is None:
-        return torch.arange(count)
+        return torch.arange(count, device="cpu")
     keys = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
     if keys.shape != (count,):
         raise ValueError(f"index must have shape ({count},), one number an image, got {keys.shape}")

@@ -239,7 +239,7 @@ def _mean_zoom_operator(height: int, width: int, stop: float, step: float) -> sp
     total = sparse.csr_array(sparse.eye_array(height * width))
     for factor in factors:
         rows, columns = (
-            zoom(torch.eye(size, dtype=torch.float64).view(-1, 1, *shape), float(factor)).flatten(1).t().numpy()
+            zoom(torch.from_numpy(np.eye(size)).view(-1, 1, *shape), float(factor)).flatten(1).t().numpy()
             for size, shape in ((height, (height, 1)), (width, (1, width)))
         )
         total = total + sparse.kron(sparse.csr_array(rows), sparse.csr_array(columns), format="csr")

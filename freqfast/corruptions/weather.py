@@ -59,9 +59,9 @@ def frost(
     height, width = images.shape[2:]
     which = rng.integers(len(photographs))
     pictures = [read_photograph(path) for path in photographs]
-    step = torch.tensor([grain(each, height, width, reduced_by * side) for each in pictures], dtype=torch.float64)
-    sizes = torch.tensor([picture.shape[:2] for picture in pictures])
-    room = (sizes / step[:, None]).round().to(torch.int64).to(images.device)[which]
+    step = np.array([grain(each, height, width, reduced_by * side) for each in pictures])
+    sizes = np.array([picture.shape[:2] for picture in pictures])
+    room = torch.from_numpy((sizes / step[:, None]).round().astype(np.int64)).to(images.device)[which]
     corners = rng.integers(room[:, 0] - height), rng.integers(room[:, 1] - width)
     crops = [
         crop(pictures[k], top, left, height, width, float(step[k]))

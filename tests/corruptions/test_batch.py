@@ -41,6 +41,14 @@ def test_an_image_depends_only_on_itself_and_its_index(name, side, photos, frost
     assert np.array_equal(alone[0], whole[4])
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_default_device_does_not_matter(name, photos, frost_dir):
+    images = photos[:1, :20, :23]  # a size of its own, so that nothing is cached yet
+    with torch.device("meta"):
+        found = corrupt(images, name, 1, frost_dir=frost_dir)
+    assert np.array_equal(found, corrupt(images, name, 1, frost_dir=frost_dir))
+
+
 def test_concurrent_calls_do_not_disturb_each_other(photos, monkeypatch):
     monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * photos[0].size})
     expected = {name: corrupt(photos[:8], name, 1) for name in BUILT_IN if name != "frost"}
