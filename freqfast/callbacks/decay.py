@@ -7,7 +7,8 @@ from freqfast.callbacks.arguments import SpectralDecayArguments
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.decay import energy_outside
-from freqfast.spectral.modulation import SpectralConv2d
+from freqfast.spectral.modulation import SpectralConv2d, effective_weight
+from freqfast.spectral.spectrum import check_weight
 
 
 class SpectralDecay(SpectralDecayArguments, LayerCallback):
@@ -43,7 +44,7 @@ class SpectralDecay(SpectralDecayArguments, LayerCallback):
         self.bands.index(self.band)
 
     def _install(self, learn: Learner) -> None:
-        self._claim(learn)
+        check_weight(effective_weight(self._claim(learn)))
 
     def after_loss(self) -> None:
         """Add the penalty."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.callbacks import FrequencyProportion, SpectralModulation, SpectrumRecorder
+from freqfast.callbacks import FrequencyProportion, SpectralDecay, SpectralModulation, SpectrumRecorder
 from freqfast.spectral.modulation import SpectralConv2d
 from tests.support import learners
 from tests.support.projected import numpy_shares
@@ -68,6 +68,13 @@ def test_callbacks_that_do_not_fit_the_model_are_refused(case, make_learner):
     learners.assert_same(before, learners.snapshot(learn))
     assert type(learners.conv(learn)) is nn.Conv2d
     learn.fit(1)
+
+
+@pytest.mark.parametrize("cls", [SpectralModulation, SpectralDecay, SpectrumRecorder])
+def test_pointwise_layers_have_no_frequencies(cls, make_learner):
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)))
+    with pytest.raises(ValueError, match=r"a 1x1 kernel has .* choose a .*larger kernel"):
+        make_learner(cls(layer="0"), model)
 
 
 def test_a_callback_stays_on_its_learner_if_the_next_one_refuses_it(make_learner, make_model):
