@@ -10,9 +10,9 @@ from torch import Tensor
 
 from freqfast.callbacks.arguments import FrequencyProportionArguments
 from freqfast.callbacks.columns import BandColumns
-from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_shares
+from freqfast.spectral.bands import Bands, band_counts
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
-from freqfast.spectral.proportion import project_filters, project_onto_subspace
+from freqfast.spectral.proportion import project_filters, project_onto_subspace, target_bands
 
 
 class FrequencyProportion(FrequencyProportionArguments, BandColumns):
@@ -86,8 +86,7 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
         if assign or self.assignment is None:
             # Filters that are enforced already keep their bands, so a second fit keeps the assignment.
-            shares = band_shares(weight, self.bands)
-            self.assignment = assign_bands(shares, band_counts(self.proportions, self.bands, len(shares)))
+            self.assignment = target_bands(weight, self.bands, self.proportions)
         if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
             return
         projected = self._projected(weight, self.assignment)

@@ -33,7 +33,8 @@ def _check_purity(purity: float, bands: Bands, kernel_size: tuple[int, int], use
         )
 
 
-def _target_bands(weight: Tensor, bands: Bands, target: Mapping[str, float] | Tensor) -> Tensor:
+def target_bands(weight: Tensor, bands: Bands, target: Mapping[str, float] | Tensor) -> Tensor:
+    """Band of each filter, ``(O,)`` int64 on the CPU: proportions are assigned by `assign_bands`, bands are checked."""
     if isinstance(target, Mapping):
         return assign_bands(band_shares(in_float64(weight), bands), band_counts(target, bands, len(weight)))
     try:
@@ -145,7 +146,7 @@ def project_filters(
     """
     weight, bands = check_weight(weight), Bands.of(bands)
     kernel_size = (weight.shape[2], weight.shape[3])
-    bands_of = _target_bands(weight, bands, target)
+    bands_of = target_bands(weight, bands, target)
     _check_purity(purity, bands, kernel_size, sorted(set(bands_of.tolist())))
 
     work = at_least_float32(weight)
@@ -200,7 +201,7 @@ def project_onto_subspace(
     """
     weight, bands = check_weight(weight), Bands.of(bands)
     kernel_size = (weight.shape[2], weight.shape[3])
-    bands_of = _target_bands(weight, bands, target)
+    bands_of = target_bands(weight, bands, target)
     _check_rank(rank, bands, kernel_size, sorted(set(bands_of.tolist())))
 
     work = at_least_float32(weight)
