@@ -6,6 +6,7 @@ published data's truncation to 8 bits inside), and a draw is Walker's alias meth
 look-up a value, in integers only, hence the same bytes on every device.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -21,40 +22,40 @@ _FRACTION_BITS = 24  # of a 32-bit draw, 8 bits choose the column and 24 decide 
 
 def gaussian_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
     """Add ``N(0, scale)``."""
-    return _draw(images, _table("gaussian", scale, images.device), rng)
+    return _draw(images, rng, _gaussian_law, scale)
 
 
 def shot_noise(images: Tensor, rng: BatchRandom, rate: float) -> Tensor:
     """Count photons: ``Poisson(x rate) / rate``."""
-    return _draw(images, _table("shot", rate, images.device), rng)
+    return _draw(images, rng, _shot_law, rate)
 
 
 def impulse_noise(images: Tensor, rng: BatchRandom, amount: float) -> Tensor:
     """Turn a share ``amount`` of the values to black or white, half each, channels apart."""
-    return _draw(images, _table("impulse", amount, images.device), rng)
+    return _draw(images, rng, _impulse_law, amount)
 
 
 def speckle_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
     """Add ``x N(0, scale)``."""
-    return _draw(images, _table("speckle", scale, images.device), rng)
+    return _draw(images, rng, _speckle_law, scale)
 
 
-def _draw(images: Tensor, table: Tensor, rng: BatchRandom) -> Tensor:
-    """Sample the outgoing level of every value from its row of an alias table.
+def _draw(images: Tensor, rng: BatchRandom, law: Callable[[float], np.ndarray], parameter: float) -> Tensor:
+    """Sample the outgoing level of every value from its row of a law's alias table.
 
     All in int32: indices, masks and choices of other types take torch two to ten times as long.
     """
     draw = rng.bits(images.shape[1:], torch.int32)
     column = draw & 255
     index = images.to(torch.int32).mul_(256).add_(column)
-    cell = table.index_select(0, index.view(-1)).view_as(index)
+    cell = _table(law, parameter, images.device).index_select(0, index.view(-1)).view_as(index)
     alias, threshold = cell & 255, cell & -256
     return column.sub_(alias).mul_(draw.lt_(threshold)).add_(alias).to(torch.uint8)
 
 
 @lru_cache(maxsize=64)
-def _table(kind: str, parameter: float, device: torch.device) -> Tensor:
-    return torch.from_numpy(_alias_table(_LAWS[kind](parameter))).to(device)
+def _table(law: Callable[[float], np.ndarray], parameter: float, device: torch.device) -> Tensor:
+    return torch.from_numpy(_alias_table(law(parameter))).to(device)
 
 
 def _gaussian_law(scale: float) -> NDArray[np.float64]:
@@ -88,9 +89,6 @@ def _impulse_law(amount: float) -> NDArray[np.float64]:
     law = np.eye(256) * (1 - amount)
     law[:, [0, 255]] += amount / 2
     return law
-
-
-_LAWS = {"gaussian": _gaussian_law, "shot": _shot_law, "impulse": _impulse_law, "speckle": _speckle_law}
 
 
 def _alias_table(law: NDArray[np.float64]) -> NDArray[np.int32]:
