@@ -181,7 +181,7 @@ def find_set(which: str, table: Table) -> tuple[str, ...]:
 
 def known_names() -> tuple[str, ...]:
     """Names of all corruptions, those of other packages last; nothing is imported."""
-    return (*CORRUPTIONS, *dict.fromkeys((*C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions())
+    return (*_MODULES, *plugin_corruptions())
 
 
 def check_names(names: Iterable[str]) -> None:
