@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 Table: TypeAlias = Literal["cifar10", "tiny-imagenet", "imagenet"]
 """Whose parameters: published for images of 32, 64 and 224 pixels."""
 
-TableChoice: TypeAlias = Literal["auto", "cifar10", "tiny-imagenet", "imagenet"]
+TableChoice: TypeAlias = Literal["auto", Table]
 """A table, or the one that the images' size calls for."""
 
 TABLES: tuple[Table, ...] = get_args(Table)
