@@ -40,15 +40,13 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
         0.3
     """
 
-    _draws_before: int | None = None
-
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)
         if isinstance(conv, SpectralConv2d):  # the model of another Learner, or a loaded one: go on with its gains
             if len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
-                there, asked = ("shared gains", "True") if self.per_filter else ("gains for each filter", "False")
+                there = "shared gains" if self.per_filter else "gains for each filter"
                 raise ValueError(
-                    f"the layer has {there} already, and per_filter={asked} asks for others; pass "
+                    f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
                     f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
                 )
             conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
@@ -75,7 +73,8 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
 
     def before_fit(self) -> None:
         """Remember how much was drawn before a learning-rate finder's throw-away steps."""
-        self._draws_before = self._modulated().draws if self.is_finding_lr else None
+        if self.is_finding_lr:
+            self._draws_before = self._modulated().draws
 
     def before_train(self) -> None:
         """Perturb; under DistributedDataParallel by the noise of the first rank, whose weights all others train too."""
@@ -88,9 +87,8 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
 
     def after_fit(self) -> None:
         """Take a learning-rate finder's draws back."""
-        if self._draws_before is not None:
+        if self.is_finding_lr:
             self._modulated().draws = self._draws_before
-            self._draws_before = None
 
     def state_dict(self) -> dict[str, Any]:
         """What the layer's noise depends on: its seed and the number of draws so far."""
