@@ -136,12 +136,9 @@ class Ranks:
 
     def in_turn(self, act: Callable[[], T]) -> T:
         """What `act` gives on this rank; the first one is done before the others begin, who find what it has cached."""
-        if self.is_first:
-            result = self.together(act)
-            self.together(lambda: None)
-            return result
-        self.together(lambda: None)
-        return self.together(act)
+        early = self.together(act if self.is_first else lambda: None)
+        late = self.together(act if not self.is_first else lambda: None)
+        return early if self.is_first else late  # type: ignore[return-value]
 
     def wait(self) -> None:
         """Wait until all ranks have come here."""
