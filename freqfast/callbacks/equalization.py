@@ -8,7 +8,6 @@ from fastai.learner import Learner
 from freqfast.callbacks.arguments import SpectrumEqualizationArguments
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.equalization import apply_equalization, equalized_layers
-from freqfast.spectral.surgery import find_conv
 
 
 class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
@@ -35,7 +34,7 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)
         exponent = torch.tensor(self.exponent)
-        if find_conv(learn.model, self.layer)[0] not in equalized_layers(learn.model):
+        if not equalized_layers(conv):
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)
         elif len(conv.equalizer_reference) != self.bins or conv.equalizer_exponent != exponent.to(conv.weight):
             raise ValueError(
