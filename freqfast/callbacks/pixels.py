@@ -85,11 +85,9 @@ class PixelCallback(PixelArguments, Callback):
         """Mean and standard deviation ``(1, C, 1, 1)`` between pixels and what the model sees."""
         mean: Any = self.mean
         std: Any = self.std
-        if mean is None or std is None:
-            loader = self.learn.dl
-            if not hasattr(getattr(loader, "after_batch", None), "fs"):
-                loader = getattr(loader, "dl", loader)  # within a rank's DistributedDL
-            transforms = getattr(getattr(loader, "after_batch", None), "fs", [])
+        if mean is None:
+            loaders = self.learn.dl, getattr(self.learn.dl, "dl", None)  # the latter in a rank's DistributedDL
+            transforms = (f for dl in loaders for f in getattr(getattr(dl, "after_batch", None), "fs", ()))
             normalize = next((f for f in transforms if isinstance(f, Normalize)), None)
             mean, std = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
         shape, device = (1, -1, 1, 1), images.device
