@@ -47,7 +47,7 @@ class ModelSpec:
         return build_model(self.name, **self.options)
 
 
-def build_model(name: str, **options: Any) -> nn.Module:
+def build_model(name: str, /, **options: Any) -> nn.Module:
     """Build a model with fresh weights, in channels-last memory format.
 
     Args:
@@ -85,7 +85,7 @@ def build_model(name: str, **options: Any) -> nn.Module:
     return channels_last(call_builder(what, partial(builder, **options)))
 
 
-def build_pretrained(name: str, **options: Any) -> tuple[nn.Module, Preprocessing]:
+def build_pretrained(name: str, /, **options: Any) -> tuple[nn.Module, Preprocessing]:
     """Build a library's model with the library's own weights, which it downloads or finds in its cache.
 
     Args:

@@ -34,6 +34,7 @@ def test_options_that_load_weights_are_refused(name, option):
         ("torchvision:nothing like it", {}, "torchvision has no model 'nothing like it'; see its list of models"),
         ("resnet18", {"depth": 3}, r"model 'resnet18' with {'depth': 3} cannot be built \(TypeError: .*depth"),
         ("torchvision:resnet18", {"depth": 3}, "model 'torchvision:resnet18' with .* cannot be built"),
+        ("resnet18", {"name": "x"}, r"model 'resnet18' with .* cannot be built \(TypeError: .*'name'"),
         ("zoo_number", {"classes": 3}, "model 'zoo_number' with .* must be a torch.nn.Module, got int"),
     ],
 )
