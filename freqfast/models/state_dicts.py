@@ -52,11 +52,9 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
             f"{path} cannot be read as weights ({reason}); save model.state_dict(), best as safetensors: "
             "files that must be unpickled are refused"
         ) from None
-    while isinstance(state, Mapping):
-        nested = next((state[key] for key in _NESTED if isinstance(state.get(key), Mapping)), None)
-        if nested is None:
-            break
-        state = nested
+    for _ in _NESTED:  # no deeper: a dictionary may hold itself
+        if isinstance(state, Mapping):
+            state = next((state[key] for key in _NESTED if isinstance(state.get(key), Mapping)), state)
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
     for name, tensor in state.items():

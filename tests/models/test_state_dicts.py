@@ -125,7 +125,11 @@ def test_archives_that_unpack_to_more_than_their_size(tmp_path):
         load_state(tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("content", [{}, [torch.zeros(1)], {"model": {"model": 1}}])
+KNOT: dict = {}  # it holds itself
+KNOT["model"] = KNOT
+
+
+@pytest.mark.parametrize("content", [{}, [torch.zeros(1)], {"model": {"model": 1}}, KNOT], ids=range(4))
 def test_files_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"w\.pth holds no state dict, neither by itself nor under state_dict"):
