@@ -136,6 +136,8 @@ class ImageFiles:
         if self.resize is None or short == self.resize:
             return image
         width, height = (int(self.resize * side / short) for side in image.size)
+        if width * height > _PIXEL_LIMIT:  # of a line of pixels, say
+            raise ValueError(f"scaled to {width}x{height} pixels it has more than {_PIXEL_LIMIT:,}; cut it first")
         return image.resize((width, height), Image.Resampling[self.interpolation.upper()])
 
     def _cropped(self, image: Image.Image) -> NDArray[np.uint8]:

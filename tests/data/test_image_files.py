@@ -282,3 +282,9 @@ def test_images_that_cannot_be_used(folder, photos):
     photos[2].save(folder / "a" / "4.png")
     with pytest.raises(ValueError, match=r"1\.png has 48x64 pixels, the first image 50x50; resize and crop them"):
         np.asarray(ImageFiles((folder / "a" / "4.png", folder / "b" / "1.png")))
+
+
+def test_a_line_of_pixels_is_not_scaled_up(tmp_path):
+    Image.new("L", (1, 2**14)).save(tmp_path / "line.png")
+    with pytest.raises(ValueError, match=r"line\.png cannot be used as an image: scaled to 128x2097152 pixels"):
+        np.asarray(ImageFiles((tmp_path / "line.png",), resize=128, crop=128))
