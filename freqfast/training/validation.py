@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def evaluate_learner(
     """
     rows = _rows(learn, limit, seed)
     names = _metric_names(learn)
-    keys = [CLEAN, *((name, severity) for name in corruptions or available() for severity in severities)]
+    chosen = available() if corruptions is None else corruptions
+    keys = [CLEAN, *product(chosen, severities)]
     steps = progress_bar(keys, leave=False) if hasattr(learn, "progress") else keys
     recorded = dict(vars(learn.recorder))
     metrics: dict[Key, dict[str, Any]] = {}

@@ -81,6 +81,7 @@ def test_uncorrupted_is_what_validate_gives(learn):
     assert found.names == ("loss", "accuracy", "f1_score")
     assert found.outcomes.clean == pytest.approx(found.metrics[CLEAN]["accuracy"])
     assert found.metrics["contrast", 5]["loss"] != found.metrics[CLEAN]["loss"]
+    assert list(measure(learn, []).metrics) == [CLEAN]
 
 
 def test_corrupted_are_the_pixels_after_the_item_transforms(learn):
