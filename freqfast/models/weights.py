@@ -77,15 +77,20 @@ def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: If they do not fit, or are not finite.
     """
-    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    before = {key: tensor.clone() for key, tensor in _tensors(network).items()}
     try:
         network.load_state_dict(_with_versions(state, network))
-        require_finite(network.state_dict())
+        require_finite(_tensors(network))
     except Exception as error:  # a model may load its weights in a way of its own
-        for key, tensor in network.state_dict().items():
+        for key, tensor in _tensors(network).items():
             tensor.copy_(before[key])
         known = {key: tensor for key, tensor in before.items() if key in state or not key.endswith(_COUNTER)}
         raise ValueError(misfit(state, known) or " ".join(str(error).split())[:300]) from None
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    """A network's weights and buffers, without what else a module may keep, such as a quantized layer."""
+    return {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _with_versions(state: Mapping[str, Tensor], network: nn.Module) -> OrderedDict[str, Tensor]:

@@ -249,3 +249,22 @@ def test_a_network_that_is_the_convolution_itself():
     load_weights(plain, conv.state_dict())
     assert plain.state_dict().keys() == conv.state_dict().keys()
     assert find_parts(plain).equalization == find_parts(conv).equalization
+
+
+def test_a_network_that_keeps_more_than_tensors():
+    class Counting(nn.Linear):
+        steps = 3
+
+        def get_extra_state(self):
+            return {"steps": self.steps}
+
+        def set_extra_state(self, state):
+            self.steps = state["steps"]
+
+    trained, fresh = Counting(3, 2), Counting(3, 2)
+    trained.steps = 5
+    load_weights(fresh, trained.state_dict())
+    assert fresh.steps == 5
+    torch.testing.assert_close(fresh.weight, trained.weight, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="2 missing, the first is weight"):
+        load_weights(fresh, {})
