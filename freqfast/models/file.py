@@ -195,7 +195,10 @@ def _content(stored: StoredModel, half: bool = False) -> bytes:
         mean=tuple(map(float, stored.mean)),
         std=tuple(map(float, stored.std)),
     )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = model.state_dict()
+    if more := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{more[0]} is a {type(state[more[0]]).__name__}, a model file holds tensors")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
         tensors |= {name: tensors[name].half() for name, _ in model.named_parameters()}
     return save(tensors, {"freqfast": record_to_json(header)})

@@ -240,5 +240,5 @@ def _copied(state: dict[str, Any]) -> dict[str, Any]:
 def _check_finite(learn: Learner) -> None:
     """Raise a FloatingPointError if a weight or a buffer is not finite: no checkpoint may hold that."""
     for name, tensor in unwrap(learn.model).state_dict().items():
-        if not torch.as_tensor(tensor).isfinite().all():
+        if not tensor.isfinite().all():
             raise FloatingPointError(f"in epoch {learn.epoch + 1}, step {learn.train_iter}: {name} is not finite")

@@ -116,6 +116,12 @@ def test_what_a_model_file_cannot_hold(tmp_path, stored):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_model_that_keeps_more_than_tensors(stored, monkeypatch):
+    monkeypatch.setattr(nn.Linear, "get_extra_state", dict)
+    with pytest.raises(ValueError, match=r"file: fc\._extra_state is a dict, a model file holds tensors"):
+        check_round_trip(stored)
+
+
 def test_a_wrapper_is_looked_through(tmp_path, stored):
     apply_equalization(apply_modulation(stored.model))
     wrapped = replace(stored, model=nn.DataParallel(stored.model))
