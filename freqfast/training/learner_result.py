@@ -87,7 +87,7 @@ class LearnerResult:
             name: "loss", or the metric's name; by default the first metric.
         """
         name = name or self.names[min(1, len(self.names) - 1)]
-        table = self.to_frame()[name].drop(CLEAN[0], level=0, errors="ignore").unstack()
+        table = self.to_frame()[name].drop(CLEAN[0], level=0).unstack()
         table = table.reindex(list(dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)))
         figure = NotebookFigure(figsize=(6, 1 + 0.3 * len(table)), layout="constrained")
         axes = figure.subplots()
@@ -95,19 +95,22 @@ class LearnerResult:
         axes.set_xticks(range(table.shape[1]), table.columns)
         axes.set_yticks(range(len(table)), [label.replace("_", " ") for label in table.index])
         axes.set_xlabel("severity")
-        clean = self.metrics.get(CLEAN)
-        axes.set_title(name if clean is None else f"{name}; uncorrupted {clean[name]:.4g}")
+        axes.set_title(f"{name}; uncorrupted {self.metrics[CLEAN][name]:.4g}")
         figure.colorbar(image, label=name)
         return figure
 
     def _repr_html_(self) -> str:
         """The means as a table, for notebooks."""
-        rows = {"uncorrupted": self.metrics.get(CLEAN)}
+        rows = {"uncorrupted": self.metrics[CLEAN]}
         corrupted = {key[0] for key in self.metrics if key != CLEAN}
         if corrupted:
             rows[f"mean over {len(corrupted)} corruptions"] = {name: self.mean(name) for name in self.names}
         if set(MAIN) < corrupted:
             rows["mean over the 15 main corruptions"] = {name: self.mean(name, MAIN) for name in self.names}
-        shown = {label: values for label, values in rows.items() if values is not None}
-        table = [(label, *(f"{values[name]:.4g}" for name in self.names)) for label, values in shown.items()]
+        table = [(label, *(_short(values[name]) for name in self.names)) for label, values in rows.items()]
         return as_html("Loss and metrics", [("", *self.names), *table])
+
+
+def _short(value: Any) -> str:
+    """A metric's value, which may be an array, such as one number for each class."""
+    return np.array2string(np.asarray(value), formatter={"all": "{:.4g}".format})  # type: ignore[arg-type]

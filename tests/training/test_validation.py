@@ -195,6 +195,14 @@ def test_metrics_of_one_name_are_numbered(learn):
     assert found.names == ("loss", "f1_score", "accuracy", "f1_score (2)")
 
 
+def test_a_metric_of_each_class(learn):
+    learn.metrics = L(F1Score(average=None))
+    found = measure(learn, ["fog"], [1])
+    scores = found.metrics["fog", 1]["f1_score"]
+    assert found.mean("f1_score") == pytest.approx(scores)
+    assert f"[{' '.join(f'{score:.4g}' for score in scores)}]" in found._repr_html_()
+
+
 def test_two_targets_are_neither_right_nor_wrong(learn):
     def second(self):
         self.learn.yb = self.learn.yb * 2
