@@ -78,11 +78,7 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> "ImageFiles":
-        if isinstance(rows, slice):
-            chosen = self.paths[rows]
-        else:
-            chosen = tuple(self.paths[row] for row in np.arange(len(self))[rows])
-        part = replace(self, paths=chosen)
+        part = replace(self, paths=tuple(self.paths[row] for row in np.arange(len(self))[rows]))
         if "_size" in self.__dict__:
             part.__dict__["_size"] = self._size  # so that it is read once, and one size holds for all
         return part
