@@ -107,16 +107,13 @@ def build_learner(
     model, normalisation = start.model, (start.mean, start.std)
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
-    if recorder is None and is_new:
-        callbacks.append(
-            SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
-        )
-    elif (
-        recorder is not None
-        and enforced is not None
-        and not (
-            recorder.bands == enforced.bands and find_conv(model, recorder.layer) == find_conv(model, enforced.layer)
-        )
+    if recorder is None:
+        if is_new:
+            callbacks.append(
+                SpectrumRecorder() if enforced is None else SpectrumRecorder(enforced.bands, layer=enforced.layer)
+            )
+    elif enforced is not None and (
+        recorder.bands != enforced.bands or find_conv(model, recorder.layer) != find_conv(model, enforced.layer)
     ):
         raise ValueError(
             "spectrum_recorder and frequency_proportion differ in bands or layer, so a run could not tell what it "
