@@ -80,9 +80,9 @@ class FitKeeper:
         directory: RunDirectory,
         origin: Origin,
         policy: CheckpointPolicy,
-        stop: Stop = lambda: None,
-        check: Callable[[], None] = lambda: None,
-        ranks: Ranks = ALONE,
+        stop: Stop,
+        check: Callable[[], None],
+        ranks: Ranks,
     ) -> None:
         self.folder = CheckpointFolder(directory.checkpoints)
         self.position = (0, 0)
@@ -119,7 +119,6 @@ class FitKeeper:
         self._write_metrics(learn)
         for epoch in range(self.position[0], learn.n_epoch):
             yield epoch
-            self._state = None
             self.position = (epoch + 1, 0)
             self._rows.append(",".join(map(str, learn.recorder.log)))
             self._write_metrics(learn)
@@ -132,9 +131,7 @@ class FitKeeper:
     def batches(self, learn: Learner) -> Iterator[tuple[int, Any]]:
         """The epoch's batches that are left; comes back after each, when all its callbacks are done."""
         epoch, done = self.position
-        state, self._state = self._state, None
-        if done == 0:
-            state = None  # restored already, before the epoch began
+        state, self._state = self._state if done else None, None  # without any done it was restored before the epoch
         if state is not None:
             set_generator(learn.dl.rng, state["order"])
         self._order = learn.dl.rng.getstate()
