@@ -173,12 +173,12 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         tensors: Takes the tensors, by the names that the JSON refers to. They are copies, on the CPU.
         name: Name of the value.
     """
-    if value is None or isinstance(value, (bool, str)):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     while name in tensors:  # a key with a dot in it, and nested keys, can come to the same
         name += "~"
-    if isinstance(value, (int, float, np.generic)):
-        return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, Tensor):
         # A copy keeps the order of the axes in memory, which kernels compute in: sums differ in another.
         copy = value.detach().as_subclass(Tensor).cpu().clone()
