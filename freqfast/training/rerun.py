@@ -87,13 +87,13 @@ def rerun(
 
 def _compared(first: Run, second: Run) -> Repetition:
     a, b = first.model.state_dict(), second.model.state_dict()
+    differences = torch.cat([(a[name].double() - b[name].double()).flatten() for name in a])
     pairs = {name: (getattr(first.report, name), getattr(second.report, name)) for name in ACCURACIES}
-    accuracy = {name: pair for name, pair in pairs.items() if None not in pair}
     return Repetition(
         first=first,
         second=second,
         weights_equal=all(torch.equal(a[name], b[name]) for name in a),
-        weights_distance=max(float((a[name].double() - b[name].double()).abs().max()) for name in a),
-        accuracy=accuracy,
+        weights_distance=float(differences.abs().max()),
+        accuracy={name: pair for name, pair in pairs.items() if None not in pair},
         environment=tuple(environment_differences(first.environment, second.environment)),
     )

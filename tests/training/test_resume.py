@@ -18,6 +18,7 @@ from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, build_learner, rerun, run_recipe
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.training.loop import DivergenceWatch, FitKeeper
+from freqfast.training.rerun import ACCURACIES, _compared
 from freqfast.training.state import device_generator, restore_training, set_device_generator, training_state
 from tests.support.tiny import TINY, equal, fit_quietly, outcome, stop_at
 
@@ -72,6 +73,14 @@ def test_rerun_equals_the_run(reference, tmp_path):
     assert rerun(first, tmp_path / "again").weights_equal  # which is only compared
     with pytest.raises(ValueError, match="is the run itself; choose another out"):
         rerun(first, first)
+
+
+def test_runs_of_a_network_with_an_empty_buffer_are_compared():
+    network = torch.nn.BatchNorm2d(2)
+    network.register_buffer("unused", torch.empty(0))
+    run = SimpleNamespace(model=network, report=SimpleNamespace(**dict.fromkeys(ACCURACIES)), environment={})
+    found = _compared(run, run)
+    assert (found.weights_equal, found.weights_distance, found.accuracy) == (True, 0.0, {})
 
 
 METHODS = {
