@@ -116,8 +116,8 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
         axes.set_ylim(-4, 104)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     shown = [spectra[label] for label in recorded]
-    names = dict.fromkeys(name for one in shown for name in one.bands.names)
-    keys = [Line2D([], [], color=band_colour(name, i), linewidth=3, label=name) for i, name in enumerate(names)]
+    colours = {name: band_colour(name, b) for one in shown for b, name in enumerate(one.bands.names)}
+    keys = [Line2D([], [], color=colour, linewidth=3, label=name) for name, colour in colours.items()]
     grey: dict[str, Any] = {"color": "#808080"}
     keys += [Line2D([], [], marker="o", markersize=3, label="of filters", **grey)]
     keys += [Line2D([], [], linestyle="--", label="of energy", **grey)]

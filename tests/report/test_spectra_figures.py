@@ -1,8 +1,11 @@
 """What the figures of spectra show, read back from their axes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
 from freqfast.analysis.colours import band_colour, run_style
 from freqfast.report.spectra_figures import (
@@ -64,6 +67,17 @@ def test_proportions_by_epoch(spectra):
         np.testing.assert_array_equal(count.get_xdata(), [0, 1, 2])
         assert set(target.get_ydata()) == {50.0}
     assert units(figure) == {"epoch", "share (%)"}
+
+
+def test_the_legend_has_the_colours_of_runs_of_other_bands(spectra):
+    torch.manual_seed(0)
+    four = measure_spectra(torch.nn.Conv2d(3, 12, 3), bands=4)
+    history = replace(spectra.history, shares=np.stack([four.shares] * 3))
+    figure = proportion_history({"two": spectra, "four": replace(four, history=history)})
+    shown = {text.get_text(): line for text, line in zip(figure.legends[0].texts, figure.legends[0].get_lines())}
+    for bands in (spectra.bands, four.bands):
+        for b, name in enumerate(bands.names):
+            assert to_hex(shown[name].get_color()) == band_colour(name, b)
 
 
 def test_proportions_need_a_history(modulated):
