@@ -96,8 +96,8 @@ class CorruptionResult:
 
     @property
     def images(self) -> int:
-        """Number of images in each cell."""
-        return next((outcomes.images for outcomes in self._corrupted.values()), 0)
+        """Number of images in each cell of corrupted images; of the uncorrupted ones, where there are no others."""
+        return next((cell.images for cell in (self._corrupted or self.outcomes).values()), 0)
 
     def mean(self, corruptions: Sequence[str] | None = None) -> float | None:
         """Mean accuracy over corruptions and severities; None unless every one of them was measured in full.

@@ -51,6 +51,11 @@ def test_empty_result(all_names):
     json.dumps(result.to_dict())
 
 
+def test_a_shard_of_clean_images_alone_counts_them(outcomes):
+    result = CorruptionResult({CLEAN: outcomes([1, 1, 1, 0])})
+    assert (result.images, repr(result)) == (4, "CorruptionResult(clean 75.00 %; 1 cells of 4 images)")
+
+
 def test_to_dict_is_json_with_fractions(outcomes):
     cells = {CLEAN: outcomes([1, 1, 1, 1]), ("fog", 1): outcomes([1, 1, 0, 0]), ("fog", 2): outcomes([1, 0, 0, 0])}
     found = CorruptionResult(cells).to_dict()
