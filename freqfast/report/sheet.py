@@ -9,9 +9,13 @@ from matplotlib.figure import Figure
 
 from freqfast.analysis.colours import FAMILY_COLOURS
 from freqfast.analysis.panels import NotebookFigure
-from freqfast.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
+from freqfast.corruptions import CORRUPTIONS, MAIN, SEVERITIES, corrupt
 from freqfast.corruptions.tables import TableChoice
 from freqfast.report.measures import corruption_families
+
+_DPI = 160
+_CELL, _GAP, _MARGIN = 128, 6, 24  # pixels; an image's longer side comes near to the cell's
+_LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
 
 
 def contact_sheet(
@@ -69,7 +73,7 @@ def contact_sheet(
     axes.set_axis_off()
     title = f"Corruptions by severity, seed {seed}"
     axes.text(_MARGIN, _MARGIN, title, fontsize=10, va="top")
-    if set(EXTRA) & set(corruptions):
+    if not set(corruptions) <= set(MAIN):
         axes.text(_MARGIN, _MARGIN + 26, "in italics: not in mean15", fontsize=8, va="top", style="italic")
 
     for half, members in enumerate(halves):
@@ -87,7 +91,7 @@ def contact_sheet(
             axes.plot([left, end], [base + 3] * 2, color=colour, linewidth=1.5, solid_capstyle="butt")
             top += _HEAD
             for name in names:
-                style = "italic" if name in EXTRA else "normal"
+                style = "normal" if name in MAIN else "italic"
                 axes.text(left, top + height / 2, name.replace("_", "\n"), fontsize=9, va="center", style=style)
                 _place(axes, image, first, top, scale)
                 for j, severity in enumerate(severities):
@@ -116,11 +120,6 @@ def most_colourful(images: np.ndarray) -> int:
     opponents = np.stack([red - green, (red + green) / 2 - blue])
     spread, mean = np.hypot(*opponents.std((2, 3))), np.hypot(*opponents.mean((2, 3)))
     return int(np.argmax(spread + 0.3 * mean))
-
-
-_DPI = 160
-_CELL, _GAP, _MARGIN = 128, 6, 24  # pixels; an image's longer side comes near to the cell's
-_LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, scale: int) -> None:

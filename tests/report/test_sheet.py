@@ -49,10 +49,16 @@ def test_cells_stand_in_rows_from_left_to_right_without_overlap(sheet):
     assert (places[..., 1] + 16 * 5 < height).all()
 
 
-def test_rows_are_labelled_and_extra_ones_in_italics(sheet):
-    texts = {text.get_text().replace("\n", "_"): text for text in sheet.axes[0].texts}
-    assert {*FROSTLESS, *FAMILIES} <= set(texts)
-    assert {name for name in FROSTLESS if texts[name].get_style() == "italic"} == set(EXTRA)
+def test_rows_are_labelled_and_those_beyond_mean15_in_italics(sheet, picture):
+    for figure, names, beyond in (
+        (sheet, FROSTLESS, set(EXTRA)),
+        (contact_sheet(picture, ["fog", "ripple"], [1]), ["fog", "ripple"], {"ripple"}),
+        (contact_sheet(picture, ["fog"], [1]), ["fog"], set()),
+    ):
+        texts = {text.get_text().replace("\n", "_"): text for text in figure.axes[0].texts}
+        assert {name for name in names if texts[name].get_style() == "italic"} == beyond
+        assert ("in italics: not in mean15" in texts) == bool(beyond)
+    assert {*FROSTLESS, *FAMILIES} <= {text.get_text().replace("\n", "_") for text in sheet.axes[0].texts}
     assert [text.get_text() for text in sheet.axes[0].texts].count("clean") == 4
 
 
