@@ -8,7 +8,6 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -221,12 +220,9 @@ def _method(entries: Sequence[Entry]) -> list[str]:
 
 def _by_corruption(entries: Sequence[Entry]) -> dict[str, list[float | None]]:
     """Mean accuracy over severities of each corruption, by run."""
-    accuracy = [entry.result.accuracy for entry in entries]
-    names = chain(*corruption_families(chain(*accuracy)).values())
-    return {
-        name.replace("_", " "): [float(np.mean(list(by[name].values()))) if by.get(name) else None for by in accuracy]
-        for name in names
-    }
+    means = [entry.result.by_corruption for entry in entries]
+    names = chain(*corruption_families(chain(*means)).values())
+    return {name.replace("_", " "): [of_run.get(name) for of_run in means] for name in names}
 
 
 def _parts(entries: Sequence[Entry], progress: Progress | None) -> list[dict[str, Any]]:

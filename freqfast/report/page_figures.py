@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from freqfast.analysis import AnalysisResult, ImageResult, find_analysis, list_analyses
@@ -51,11 +50,10 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
         caption = "A point a run, with 95 % intervals; better is up and to the right."
         draw = partial(clean_against_mean15, results)
         yield PageFigure(part, "Clean accuracy against mean15", caption, _told(told), draw)
-    measured = {label: result.accuracy for label, result in results.items() if result.accuracy}
+    measured = {label: result.by_corruption for label, result in results.items() if result.accuracy}
     if measured:
         told = []
-        for label, accuracy in measured.items():
-            means = {name: float(np.mean(list(by.values()))) for name, by in accuracy.items()}
+        for label, means in measured.items():
             worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
             told.append(f"{label}: from {_percent(means[worst])} on {worst} to {_percent(means[best])} on {best}")
         caption = (

@@ -1,8 +1,8 @@
 """Corruption errors of ImageNet networks over AlexNet's, as papers on ImageNet-C print them."""
 
-import math
 import re
 from collections.abc import Sequence
+from statistics import fmean
 
 from freqfast.corruptions import MAIN
 from freqfast.robustness.result import CorruptionResult
@@ -60,10 +60,9 @@ def alexnet_mce(result: CorruptionResult) -> tuple[float | None, float | None]:
     """
     if not result.is_full(MAIN):
         return None, None
-    errors = {name: 1 - math.fsum(by.values()) / len(by) for name, by in result.accuracy.items() if name in MAIN}
-    mce = math.fsum(errors[name] / ALEXNET_ERROR[name] for name in MAIN) / len(MAIN)
+    errors = {name: 1 - result.by_corruption[name] for name in MAIN}
+    mce = fmean(errors[name] / ALEXNET_ERROR[name] for name in MAIN)
     if result.clean is None:
         return mce, None
     clean = 1 - result.clean
-    ratios = [(errors[name] - clean) / (ALEXNET_ERROR[name] - ALEXNET_CLEAN_ERROR) for name in MAIN]
-    return mce, math.fsum(ratios) / len(MAIN)
+    return mce, fmean((errors[name] - clean) / (ALEXNET_ERROR[name] - ALEXNET_CLEAN_ERROR) for name in MAIN)

@@ -1,11 +1,11 @@
 """Two models on the same images: paired tests, and corruption errors over the baseline's."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import product
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,7 @@ def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:
 
 def _mean_if_known(errors: Sequence[float | None]) -> float | None:
     known = [error for error in errors if error is not None]
-    return math.fsum(known) / len(known) if len(known) == len(errors) else None
+    return fmean(known) if len(known) == len(errors) else None
 
 
 def _errors(result: CorruptionResult, name: str) -> list[Fraction]:

@@ -1,11 +1,11 @@
 """What an evaluation found: outcomes of every cell, the figures that follow from them, and their file."""
 
 import json
-import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -69,7 +69,7 @@ class CorruptionResult:
         for name, value, interval in self._measures():
             span = "" if interval is None else " to ".join(f"{100 * end:.2f}" for end in interval)
             rows.append((name, f"{100 * value:.2f}", span))
-        rows += [(name, f"{100 * _mean(by.values()):.2f}", "") for name, by in self.accuracy.items()]
+        rows += [(name, f"{100 * value:.2f}", "") for name, value in self.by_corruption.items()]
         of = self.provenance
         return as_html(f"{of.model} on {of.source}" if of else "Accuracy", f"{self.images:,} images a cell", rows)
 
@@ -82,7 +82,7 @@ class CorruptionResult:
             if value is not None:
                 yield name, value, self.interval(MEANS[name])
         if self.accuracy and set(means.values()) == {None}:
-            yield "mean of those measured", _mean([_mean(by.values()) for by in self.accuracy.values()]), None
+            yield "mean of those measured", fmean(self.by_corruption.values()), None
 
     @property
     def clean(self) -> float | None:
@@ -93,6 +93,11 @@ class CorruptionResult:
     def accuracy(self) -> dict[str, dict[int, float]]:
         """Accuracy by corruption and severity."""
         return by_name({key: cell.accuracy for key, cell in self._corrupted.items()})
+
+    @cached_property
+    def by_corruption(self) -> dict[str, float]:
+        """Mean accuracy under each corruption, over the severities that were measured."""
+        return {name: fmean(by.values()) for name, by in self.accuracy.items()}
 
     @property
     def images(self) -> int:
@@ -108,7 +113,7 @@ class CorruptionResult:
         names = tuple(self.accuracy) if corruptions is None else corruptions
         if not names or (corruptions is not None and not self.is_full(names)):
             return None
-        return _mean([_mean(self.accuracy[name].values()) for name in names])
+        return fmean(self.by_corruption[name] for name in names)
 
     def is_full(self, corruptions: Sequence[str]) -> bool:
         """Whether all of these corruptions were measured at every severity."""
@@ -167,7 +172,7 @@ class CorruptionResult:
     def mean_ece(self) -> float | None:
         """Expected calibration error, mean over all cells of corrupted images."""
         errors = [outcomes.ece for outcomes in self._corrupted.values()]
-        return _mean(errors) if errors else None
+        return fmean(errors) if errors else None
 
     def check_origin(self, where: str | Path, weights_sha256: str, accuracy: Mapping[str, Mapping[int, float]]) -> None:
         """Refuse a run's evaluation that is of another model: by its weights, or without provenance by accuracies.
@@ -282,11 +287,6 @@ def _provenance_of(name: str, part: CorruptionResult) -> Provenance:
     if part.provenance is None:
         raise ValueError(f"{name} does not say what it is an evaluation of, so it cannot be merged")
     return part.provenance
-
-
-def _mean(values: Collection[float]) -> float:
-    """The mean, whatever the order: fsum rounds once."""
-    return math.fsum(values) / len(values)
 
 
 def _some(keys: Sequence[Key]) -> str:
