@@ -40,14 +40,11 @@ def measure(result: CorruptionResult, name: str) -> Measured | None:
 
     The interval is Wilson's of clean images, that of a mean has the image as its unit.
     """
-    value = result.clean if name == "clean" else result.mean(MEANS[name])
-    if value is None:
-        return None
     if name == "clean":
-        interval = result.outcomes[CLEAN].interval if CLEAN in result.outcomes else None
-    else:
-        interval = result.interval(MEANS[name])
-    return Measured(value, *(interval or (None, None)))
+        clean = result.outcomes.get(CLEAN)
+        return None if clean is None else Measured(clean.accuracy, *clean.interval)
+    value = result.mean(MEANS[name])
+    return None if value is None else Measured(value, *(result.interval(MEANS[name]) or (None, None)))
 
 
 def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> tuple[Measured | None, bool]:

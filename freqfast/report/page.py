@@ -1,7 +1,7 @@
 """The report page: runs compared on one self-contained HTML page."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from itertools import chain, groupby
@@ -77,6 +77,7 @@ def render_page(
     commands, without_command = _commands(entries, command)
     differing, shared = _settings(entries)
     missing = _missing(entries)
+    results = [_row(entry, first) for entry in entries]
     page = template.render(
         title=title,
         lead=lead,
@@ -88,8 +89,8 @@ def render_page(
         shared=shared,
         measures=_SHOWN,
         first_band=next((entry.spectra.bands.names[0] for entry in entries if entry.spectra), "low"),
-        results=[_row(entry, first) for entry in entries],
-        method=_method(entries),
+        results=results,
+        method=_method(entries, results),
         by_corruption=_by_corruption(entries),
         parts=_parts(entries, progress),
         missing=missing,
@@ -202,18 +203,17 @@ def _row(entry: Entry, first: Entry) -> dict[str, Any]:
     return {"label": entry.label, "cells": cells, "low_filters": low, "training": minutes}
 
 
-def _method(entries: Sequence[Entry]) -> list[str]:
-    """How the intervals come about."""
+def _method(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the intervals of the rows come about."""
     counted = " or ".join(f"{n:,}" for n in sorted({entry.result.images for entry in entries}))
     sentences = [
         f"Each corruption at each severity was measured on {counted} images.",
         "Intervals of means over corruptions have the image as their unit.",
     ]
-    first = entries[0].result
-    found = [difference(entry.result, first, name) for entry in entries[1:] for name in _SHOWN]
-    if {paired for change, paired in found if change is not None} == {True, False}:
+    paired = {cell["paired"] for row in rows for cell in row["cells"] if cell["change"] is not None}
+    if paired == {True, False}:
         sentences.append("Differences marked as paired are taken image by image, on the same images.")
-    if any(change is not None and not paired for change, paired in found):
+    if False in paired:
         sentences.append("Unpaired ones, of other images, have the two half-widths added in quadrature.")
     return sentences
 
