@@ -189,7 +189,7 @@ def draw_ablation(found: Mapping[str, Ablation], bands: Bands | None = None) -> 
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, 100)
-        dress(axes, f"{wrap([label])[0]}\nwhole model (line): {100 * one.clean:.1f} %", grid="x")
+        dress(axes, f"{wrap(label)}\nwhole model (line): {100 * one.clean:.1f} %", grid="x")
     grid[-1, 0].set_xlabel("accuracy (%)", fontsize=8)
     return figure
 

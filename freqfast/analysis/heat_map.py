@@ -177,7 +177,7 @@ def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> 
         for edge in Bands.of(bands).edges[1:-1]:
             axes.add_patch(Circle((0, 0), edge, fill=False, edgecolor="white", linewidth=0.8, linestyle="--"))
         means = f"mean {100 * one.error.mean():.1f} %, unperturbed {100 * one.clean_error:.1f} %"
-        title = f"{wrap([label], 34)[0]}\n{means}"
+        title = f"{wrap(label, 34)}\n{means}"
         fx, fy = _axis_labels(one)
         dress(axes, title, fx, fy if axes in grid[:, 0] else "", grid="")
     bar = figure.colorbar(image, ax=grid, shrink=0.85, pad=0.02)

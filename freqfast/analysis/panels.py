@@ -74,7 +74,7 @@ def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
         return
     handles = [Line2D([], [], **({"markersize": 3} | run_style(i) | style)) for i in range(len(labels))]  # type: ignore[arg-type]
     width, height = figure.get_size_inches()
-    names = wrap(labels, int((width - 0.7) / _CHARACTER))
+    names = [wrap(label, int((width - 0.7) / _CHARACTER)) for label in labels]
     longest = max(len(line) for name in names for line in name.split("\n"))
     columns = max(1, int(width / (_CHARACTER * longest + 0.6)))
     figure.set_figheight(height + 0.13 * (1 + sum(1 + name.count("\n") for name in names) / min(columns, len(names))))
@@ -85,14 +85,11 @@ def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
         text.set_parse_math(False)
 
 
-def wrap(labels: Sequence[str], width: int = 22) -> list[str]:
-    """Labels in lines of so many characters, broken after underscores, dots, slashes, hyphens or spaces if possible."""
-    wrapped = []
-    for label in labels:
-        lines = [""]
-        for word in re.findall(rf"[^_./ -]{{0,{width - 1}}}[_./ -]|[^_./ -]{{1,{width}}}", label):
-            if len(lines[-1]) + len(word) > width and lines[-1]:
-                lines.append("")
-            lines[-1] += word
-        wrapped.append("\n".join(lines))
-    return wrapped
+def wrap(label: str, width: int = 22) -> str:
+    """A label in lines of at most `width` characters, broken after one of ``_./ -`` where possible."""
+    lines = [""]
+    for word in re.findall(rf"[^_./ -]{{0,{width - 1}}}[_./ -]|[^_./ -]{{1,{width}}}", label):
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(lines)

@@ -90,7 +90,7 @@ def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
                 if name in result.accuracy:
                     _draw(axes, result, name, run_style(i))
             dress(axes)
-            title, slant = wrap([name.replace("_", " ")])[0], "normal" if name in MAIN else "italic"
+            title, slant = wrap(name.replace("_", " ")), "normal" if name in MAIN else "italic"
             axes.set_title(title, fontsize=7, loc="left", style=slant, parse_math=False)
             axes.set(ylim=(0, 100), xticks=SEVERITIES)
         for axes in line[len(names) :]:

@@ -112,7 +112,7 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
             axes.plot(history.epochs, 100 * history.proportion[:, b], "-o", color=colour, linewidth=1.6, markersize=3)
             if one.target is not None:
                 axes.axhline(100 * one.target[name], color=colour, linestyle=":", linewidth=1.2)
-        dress(axes, wrap([label], 42)[0], "epoch", "share (%)" if axes in grid[:, 0] else "")
+        dress(axes, wrap(label, 42), "epoch", "share (%)" if axes in grid[:, 0] else "")
         axes.set_ylim(-4, 104)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     shown = [spectra[label] for label in recorded]
