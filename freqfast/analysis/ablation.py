@@ -1,7 +1,8 @@
 """Band ablation: accuracy when the first layer's filters of a band, or a band of all its responses, are removed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -143,9 +144,9 @@ def ablate_bands(
     def kept(mask: np.ndarray) -> float:
         return accuracy(classifier, keep(mask), labels)
 
-    jobs: list[tuple[Callable[[np.ndarray], float], np.ndarray]] = [(without, rows) for rows in [*members, *draws]]
-    jobs += [(kept, band != b) for b in range(len(bands))]
-    found = measure_jobs(lambda job: job[0](job[1]), jobs, share, progress, "band ablation")
+    jobs = [partial(without, rows) for rows in (*members, *draws)]
+    jobs += [partial(kept, band != b) for b in range(len(bands))]
+    found = measure_jobs(lambda job: job(), jobs, share, progress, "band ablation")
     filters, control, response = np.split(found, [len(bands), -len(bands)])
     return Ablation(
         bands=bands,
