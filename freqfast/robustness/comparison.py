@@ -127,8 +127,8 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
         raise ValueError(f"{name} was measured on none of these corruptions, so there is nothing to compare")
     same = _same_cells(result, baseline)
     for key in common:
-        ours, theirs = result.outcomes[key], baseline.outcomes[key]
         if key != CLEAN and key not in same:
+            ours, theirs = result.outcomes[key], baseline.outcomes[key]
             raise ValueError(
                 f"{name} was measured on other images of {key_text(key)} ({theirs.images}, checksum "
                 f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
@@ -174,12 +174,8 @@ def paired_differences(
 
 def _same_cells(result: CorruptionResult, baseline: CorruptionResult) -> list[Key]:
     """What both were measured on, by the number and the checksum of its images."""
-
-    def images(found: CorruptionResult, key: Key) -> tuple[int, int]:
-        return found.outcomes[key].images, found.outcomes[key].images_crc32
-
-    common = [key for key in result.outcomes if key in baseline.outcomes]
-    return [key for key in common if images(result, key) == images(baseline, key)]
+    pairs = ((key, ours, baseline.outcomes.get(key)) for key, ours in result.outcomes.items())
+    return [key for key, a, b in pairs if b and (a.images, a.images_crc32) == (b.images, b.images_crc32)]
 
 
 def _paired(ours: Outcomes, theirs: Outcomes) -> PairedCell:

@@ -114,9 +114,7 @@ def check_fit(
         )
 
 
-def _measure(
-    classifiers: Sequence[Classifier], cell: Cell, progress: Callable[[int], None] | None = None
-) -> list[Outcomes]:
+def _measure(classifiers: Sequence[Classifier], cell: Cell, progress: Callable[[int], None]) -> list[Outcomes]:
     """Outcomes of each classifier on the images of a cell, batch by batch."""
     judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in classifiers]
     checksum = 0
@@ -124,8 +122,7 @@ def _measure(
         checksum = zlib.crc32(batch.data, checksum)
         for classifier, found in zip(classifiers, judged, strict=True):
             found.append(_judge(classifier.logits(batch)))
-        if progress:
-            progress(done)
+        progress(done)
     checksum = zlib.crc32(cell.labels.astype("<i8").data, checksum)
     measured = []
     for classifier, found in zip(classifiers, judged, strict=True):
