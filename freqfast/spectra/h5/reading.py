@@ -154,8 +154,7 @@ def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
     read = list(groups.values())
     if _has(entry, "training"):
         read.append(_child(entry, "training", h5py.Group))
-    places = [(group, name) for group in read for name in (*DIMS, "epoch") if _has(group, name)]
-    declared = sum(_check_stored(_child(*place, h5py.Dataset)).nbytes for place in places)
+    declared = sum(_dataset(group, name).nbytes for group in read for name in (*DIMS, "epoch") if _has(group, name))
     stored = file.id.get_filesize()
     if declared > max(MAX_BYTES // 4, 100 * stored):
         raise ValueError(f"its layers declare {declared:,} bytes for the {stored:,} that the file has")
@@ -190,7 +189,7 @@ def _read_layer(file: h5py.File, group: h5py.Group, name: str) -> Spectra:
 
 
 def _bands(group: h5py.Group) -> Bands:
-    names = _check_stored(_child(group, "band", h5py.Dataset))
+    names = _dataset(group, "band")
     if h5py.check_string_dtype(names.dtype) is None or names.ndim != 1 or names.size > 1024:
         raise ValueError(f"{names.name} must hold up to 1024 names, got {names.dtype}{list(names.shape)}")
     lower, upper = _array(group, "band_lower", ndim=1), _array(group, "band_upper", ndim=1)
@@ -221,13 +220,14 @@ def _child(group: h5py.Group, name: str, kind: type) -> Any:
         raise ValueError(f"{where} is missing")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{where} is a link to somewhere else, which is not followed")
-    if not isinstance(group[name], kind):
+    if not isinstance(item := group[name], kind):
         raise ValueError(f"{where} is not a {kind.__name__.lower()}")
-    return group[name]
+    return item
 
 
-def _check_stored(dataset: h5py.Dataset) -> h5py.Dataset:
-    """The dataset, if the file itself stores it and its declared size is in proportion to that."""
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """A dataset that the file itself stores, with a declared size in proportion to that."""
+    dataset = _child(group, name, h5py.Dataset)
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{dataset.name} is stored in another file, which is not read")
     if dataset.shape is None:
@@ -240,7 +240,7 @@ def _check_stored(dataset: h5py.Dataset) -> h5py.Dataset:
 
 
 def _array(group: h5py.Group, name: str, ndim: int | None = None) -> np.ndarray:
-    dataset = _check_stored(_child(group, name, h5py.Dataset))
+    dataset = _dataset(group, name)
     if dataset.dtype.kind not in "iuf" or ndim not in (None, dataset.ndim):
         raise ValueError(
             f"{dataset.name} must hold numbers in {ndim or 'some'} dimensions, got {dataset.dtype}{list(dataset.shape)}"
