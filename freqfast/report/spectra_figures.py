@@ -16,7 +16,7 @@ from freqfast.spectra import Spectra
 from freqfast.spectral.modulation import gain_frequencies
 from freqfast.spectral.spectrum import power_spectrum, radial_frequencies
 
-FLOOR_DB = -40
+_LOWEST_DB = -40  # where the axis of power ends
 DB_PER_NEPER = 10 / np.log(10)
 """Decibels of a log power gain of 1."""
 
@@ -50,7 +50,8 @@ def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
     axes.axhline(0, linewidth=0.6, color=axes.spines["left"].get_edgecolor())
     dress(axes, "Power of the layer's filters", "radial frequency (cycles/pixel)", "mean power (dB; white = 0)")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, FLOOR_DB), high + 0.12 * (high - max(low, FLOOR_DB)))  # room for the bands' names
+    low = max(low, _LOWEST_DB)
+    axes.set_ylim(low, high + 0.12 * (high - low))  # room for the bands' names
     runs_below(figure, list(spectra))
     return figure
 
