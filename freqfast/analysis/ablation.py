@@ -37,7 +37,7 @@ class Ablation(ImageResult):
         counts: Filters of each band, ``(B,)``.
         filters: Accuracy without the band's filters, ``(B,)``.
         control: Accuracy without as many filters at random, mean of several draws, ``(B,)``.
-        response: Accuracy with the band taken out of every filter's response, ``(B,)``.
+        response: Accuracy with the band taken out of the images, and so out of a first layer's responses, ``(B,)``.
         clean: Accuracy of the whole model.
         seed: Seed of the random choices.
 
@@ -100,9 +100,9 @@ def ablate_bands(
 
     - its *filters*: those that belong to the band respond with zero everywhere. The control removes as many filters
       chosen at random, the mean over five draws: bands differ in how many filters they have.
-    - its *response*: the band's frequencies are taken out of the images, all but the mean. A convolution is linear, so
-      this equals taking them out of the response of every filter, up to the border. Behind a `SpectrumEqualizer` the
-      image is equalized after the removal, which raises what is left next to the band.
+    - its *response*: the band's frequencies are taken out of the images, all but the mean, whatever the layer. A first
+      convolution is linear in these, so this equals taking them out of the response of every filter, up to the border.
+      Behind a `SpectrumEqualizer` the image is equalized after the removal, which raises what is left next to the band.
 
     Nothing is trained or recalibrated afterwards: BatchNorm keeps the statistics of the whole model.
 
