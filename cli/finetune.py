@@ -109,7 +109,7 @@ def finetune(
 
         in_files = files or class_list is not None
         images = files.read_both(data, class_list) if in_files else load_place(data, progress)
-        tuned = fine_tune(source, chosen, images, keep, device, progress)
+        tuned = fine_tune(source, chosen, images, keep, device, progress, say)
     if model_kind(model) == "ours":
         stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
         write(out, lambda path: write_model(path, stored))

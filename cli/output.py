@@ -2,11 +2,13 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
-from freqfast.cli.errors import one_line
+from freqfast.cli.errors import one_line, print_error
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -19,6 +21,7 @@ def _new_console(**options: Any) -> Console:
 
 
 console = _new_console()
+_SECONDS_BETWEEN_LINES = 300  # of progress, in a log
 
 
 def say(text: str | Text) -> None:
@@ -46,8 +49,12 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     """A live progress bar on stderr, fed by ``progress(done, total, message)``; a new total starts it anew.
 
     Time left comes from all of the time so far, since steps may be minutes apart. What is printed meanwhile appears
-    above the bar. Where stderr is no terminal nothing is drawn, so that a log holds messages only.
+    above the bar. Where stderr is no terminal, a line every five minutes shows that the work goes on.
     """
+    stderr = _new_console(stderr=True)
+    if not stderr.is_terminal:
+        yield _logged_progress()
+        return
     columns = (
         BarColumn(bar_width=10, table_column=Column(min_width=10)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
@@ -56,9 +63,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
-    stderr = _new_console(stderr=True)
-    stderr.quiet = not stderr.is_terminal  # or rich 14.1 ends a disabled bar with an empty line
-    with Progress(*columns, console=stderr, transient=True, disable=stderr.quiet, speed_estimate_period=1e9) as live:
+    with Progress(*columns, console=stderr, transient=True, speed_estimate_period=1e9) as live:
         task = live.add_task("loading PyTorch", total=None)
         stage: int | None = None
 
@@ -70,6 +75,23 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
             live.update(task, completed=done, description=one_line(message))
 
         yield progress
+
+
+def _logged_progress() -> Callable[[int, int, str], None]:
+    told, stage, began = time.monotonic(), None, (0, 0.0)
+
+    def progress(done: int, total: int, message: str) -> None:
+        nonlocal told, stage, began
+        now = time.monotonic()
+        if total != stage:
+            stage, began = total, (done, now)
+        first, start = began
+        if now - told >= _SECONDS_BETWEEN_LINES and done > first:
+            told = now
+            left = timedelta(seconds=round((now - start) / (done - first) * (total - done)))
+            print_error(f"{done:,} of {total:,}, {left} left: {message}")
+
+    return progress
 
 
 def percent(fraction: float | None) -> str:

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from fastai.callback.core import Callback
 from torch import Tensor
 
-from freqfast.callbacks import FitProgress
+from freqfast.callbacks import EpochLog, FitProgress
 from freqfast.data import ImageData
 from freqfast.models.build import channels_last
 from freqfast.models.classifier import Classifier
 from freqfast.models.sources import SourcedModel
-from freqfast.progress import Progress, notebook_progress
+from freqfast.progress import Log, Progress, notebook_progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.surgery import copy_model
@@ -27,6 +28,7 @@ def fine_tune(
     keep: float = 0.3,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
+    log: Log | None = None,
 ) -> SourcedModel:
     """Train a network on by a recipe's schedule and callbacks, and average its weights with those of before.
 
@@ -42,6 +44,7 @@ def fine_tune(
             what callbacks put into the network is not.
         device: Where to train; fastai's default device if None.
         progress: Called as ``progress(done, total, message)``.
+        log: Called with a line on each epoch; None for silence.
 
     Returns:
         The network in eval mode, on the CPU.
@@ -70,7 +73,11 @@ def fine_tune(
     progress = progress or notebook_progress()
     start = replace(source, model=channels_last(copy_model(source.model)))
     learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
-    extra = [watch] if progress is None else [watch, FitProgress(progress)]
+    extra: list[Callback] = [watch]
+    if progress is not None:
+        extra.append(FitProgress(progress))
+    if log is not None:
+        extra.append(EpochLog(log))
     with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
         fit_recipe(learn, recipe)
     if watch.found is not None:

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import unicodedata
+from itertools import count
 
 import pytest
 from freqfast.cli import evaluation_report, output
@@ -68,10 +69,17 @@ def test_progress_is_drawn_on_a_terminal_and_removed(monkeypatch):
     assert text.endswith("\x1b[2K")  # the line is cleared
 
 
-def test_a_log_holds_no_progress(capsys):
+def test_a_log_has_a_line_every_five_minutes(capsys, monkeypatch):
+    monkeypatch.setattr("time.monotonic", count(0, 100).__next__)
     with output.progress_bar() as progress:
-        progress(1, 2, "half")
-    assert capsys.readouterr() == ("", "")
+        for done in range(6):
+            progress(done, 6, f"training {EVIL}")
+        for done in (2000, 2400, 2800):  # as after a stop
+            progress(done, 10_000, "evaluating")
+    training, nearly, evaluating = capsys.readouterr().err.splitlines()
+    assert training.startswith("freqfast: 2 of 6, 0:06:40 left: training ?[2J")  # 200 seconds for two steps
+    assert nearly.startswith("freqfast: 5 of 6, 0:01:40 left: training")
+    assert evaluating == "freqfast: 2,800 of 10,000, 0:30:00 left: evaluating"
 
 
 def drawn(table):
