@@ -3,9 +3,9 @@
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -115,7 +115,7 @@ def local_executor(folder: Path, slots: Sequence[str | None], threads: int | Non
     """An executor whose jobs are processes on this machine; submitit keeps its files in a new folder in `folder`."""
     from submitit import LocalExecutor
 
-    executor = LocalExecutor(_new_folder(folder))
+    executor = LocalExecutor(_own_folder(folder))
     executor.update_parameters(timeout_min=_YEAR_MIN)
     return SubmititExecutor(executor, slots, threads)
 
@@ -125,11 +125,14 @@ def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Map
     from submitit import SlurmExecutor
 
     try:
-        executor = SlurmExecutor(_new_folder(folder))
+        executor = SlurmExecutor(_own_folder(folder))
     except RuntimeError:
         raise ValueError("there is no srun here; call from a machine that submits to Slurm") from None
-    gpus = int(str(parameters.get("gpus_per_node", 1)).rpartition(":")[2])  # may come with a kind, as in a100:4
-    ranks = {"ntasks_per_node": gpus} if gpus > 1 else {}
+    gpus = parameters.get("gpus_per_node", 1)
+    count = str(gpus).rpartition(":")[2]
+    if not count.isdecimal():
+        raise ValueError(f"gpus_per_node must be a number, with a kind or without, as in a100:4, got {gpus!r}")
+    ranks = {"ntasks_per_node": int(count)} if int(count) > 1 else {}
     executor.update_parameters(**_SLURM_DEFAULTS | ranks | dict(parameters))
     return SubmititExecutor(executor, [None] * jobs, threads)
 
@@ -176,10 +179,9 @@ def import_submitit(purpose: str) -> Any:
     return submitit
 
 
-def _new_folder(parent: Path) -> Path:
-    """A new folder for submitit, which names files by process: numbers that come again."""
-    parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=parent, prefix=time.strftime("%Y%m%d-%H%M%S-")))
+def _own_folder(parent: Path) -> Path:
+    """A folder that submitit will make for jobs started now; it names files by process, numbers that come again."""
+    return parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
 
 
 @contextmanager

@@ -164,7 +164,8 @@ def test_processes_need_submitit(write, tree, tmp_path, here, monkeypatch, optio
 def test_no_slurm_here(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match=r"^there is no srun here"):
-        slurm_executor(tmp_path, 1, None, {})
+        slurm_executor(tmp_path / "jobs", 1, None, {})
+    assert not (tmp_path / "jobs").exists()
 
 
 @pytest.fixture
@@ -223,6 +224,13 @@ def test_processes_of_a_job_are_ranks(monkeypatch, tasks, rank):
         os.environ[f"SLURM_{name}"] = str(value)
     job = SimpleNamespace(perform=lambda log: (os.environ.get("RANK"), "MASTER_PORT" in os.environ))
     assert SlurmTask()(job) == (rank, rank is not None)
+
+
+@pytest.mark.parametrize("gpus", ["many", "a100:", True])
+def test_a_number_of_gpus_is_a_number(slurm, tmp_path, gpus):
+    with pytest.raises(ValueError, match=f"^gpus_per_node must be a number, .* got {gpus!r}$"):
+        slurm_executor(tmp_path / "jobs", 1, None, {"gpus_per_node": gpus})
+    assert not (tmp_path / "jobs").exists()
 
 
 def test_jobs_that_slurm_does_not_take(slurm, todo, tmp_path):
