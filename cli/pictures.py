@@ -113,17 +113,12 @@ def _dense(pair: np.ndarray) -> Text:
 def _coloured(pair: np.ndarray) -> Text:
     """Two rows as half blocks."""
     from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
-    viridis = colormaps["viridis"]
     text = Text()
-    for top, bottom in pair.T:
-        text.append("▀", style=f"{_rgb(viridis(top))} on {_rgb(viridis(bottom))}")
+    for top, bottom in colormaps["viridis"](pair.T):
+        text.append("▀", style=f"{to_hex(top)} on {to_hex(bottom)}")
     return text
-
-
-def _rgb(colour: Sequence[float]) -> str:
-    red, green, blue = (round(255 * part) for part in colour[:3])
-    return f"rgb({red},{green},{blue})"
 
 
 def _axis(places: dict[float, int], size: int) -> str:
