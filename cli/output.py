@@ -32,8 +32,8 @@ def say(text: str | Text) -> None:
 class CleanTable(Table):
     """A table whose title, headers and cells go through `one_line`; a cell may also be a picture."""
 
-    def __init__(self, title: object, *columns: Column, **options: Any) -> None:
-        super().__init__(*columns, title=one_line(title), **options)
+    def __init__(self, title: object, **options: Any) -> None:
+        super().__init__(title=one_line(title), **options)
 
     def add_column(self, header: Any = "", *parts: Any, **options: Any) -> None:
         """Add a column."""

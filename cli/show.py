@@ -181,7 +181,7 @@ def _filter_table(spectra: "Spectra") -> CleanTable:
 def _add_band_columns(table: CleanTable, spectra: "Spectra") -> None:
     """Columns beside the bar of `_band_cells`."""
     for name in spectra.bands.names if len(spectra.bands) <= _FEW else ():
-        table.add_column(one_line(name), justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def _band_cells(spectra: "Spectra", shares: "np.ndarray", width: int, digits: int) -> list[Any]:

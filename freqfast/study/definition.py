@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -258,12 +259,11 @@ def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
 
 def _check_arms(arms: Sequence[Arm], baseline: str) -> None:
     """Refuse arms that are the same, or that are not trained and judged on the same images."""
-    for i, arm in enumerate(arms):
-        for other in arms[:i]:
-            if arm.name.casefold() == other.name.casefold():
-                raise ValueError(f"arms {other.name!r} and {arm.name!r} differ in case only, so do their folders")
-            if not differing_fields(arm.recipe, other.recipe):
-                raise ValueError(f"arms {other.name!r} and {arm.name!r} define the same run; leave one out")
+    for one, other in combinations(arms, 2):
+        if one.name.casefold() == other.name.casefold():
+            raise ValueError(f"arms {one.name!r} and {other.name!r} differ in case only, so do their folders")
+        if not differing_fields(one.recipe, other.recipe):
+            raise ValueError(f"arms {one.name!r} and {other.name!r} define the same run; leave one out")
     reference = next((arm.recipe for arm in arms if arm.name == baseline), None)
     if reference is None:
         raise ValueError(f"baseline {baseline!r} is no arm; the arms are {', '.join(arm.name for arm in arms)}")

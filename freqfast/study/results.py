@@ -64,8 +64,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
         ()
     """
     folder, rows, failures = StudyFolder(out), [], {}
-    runs = [run for arm in study.arms for run in arm.runs]
-    for run in runs:
+    for run in (run for arm in study.arms for run in arm.runs):
         try:
             if (failure := folder.read_failure(run)) is not None:
                 failures[run.name] = failure
@@ -79,8 +78,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
         if row.report.missing
     ]
     found = StudyResults(study, tuple(rows), notes=tuple(notes))
-    left = {run.name for run in runs} - set(found.finished)
-    return replace(found, failures={name: error for name, error in failures.items() if name in left})
+    return replace(found, failures={name: error for name, error in failures.items() if name not in found.finished})
 
 
 def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | None:
@@ -136,7 +134,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
         >>> merge((), StudyResults(Study("Nothing", "", "", ()), ())).rows
         ()
     """
-    planned = {run.name: run for run in local.study.runs()}
+    planned = {run.name: run for arm in local.study.arms for run in arm.runs}
     rows = {row.name: row for row in local.rows}
     notes, left_out = list(local.notes), []
     for row in published:
@@ -153,8 +151,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             notes.append(f"published {row.name} differs{_difference(row, here)}")
         elif row.measures().keys() - here.measures().keys():
             rows[row.name] = row
-    order = [run.name for arm in local.study.arms for run in arm.runs]
-    found = replace(local, rows=tuple(rows[name] for name in order if name in rows), left_out=tuple(left_out))
+    found = replace(local, rows=tuple(rows[name] for name in planned if name in rows), left_out=tuple(left_out))
     failures = {name: error for name, error in local.failures.items() if name not in found.finished}
     return replace(found, failures=failures, notes=(*notes, *_notes_on_mixtures(found.rows)))
 
