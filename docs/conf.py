@@ -39,9 +39,7 @@ os.environ["COLUMNS"] = "100"
 os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm, without ipywidgets
 
 autodoc_member_order = "bysource"
-autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
@@ -57,5 +55,3 @@ html_math_renderer = "mathml"
 html_show_sphinx = False
 html_copy_source = False
 copybutton_exclude = ".linenos, .gp, .go"
-
-linkcheck_ignore = [r"https?://.*"]  # the build needs no network; links within the site are checked by -n and -W

@@ -46,8 +46,8 @@ def describe_command(name: str, command: Any) -> str:
     context = command.make_context(name, [], resilient_parsing=True)
     command = context.command
     usage = " ".join(("freqfast", name, *command.collect_usage_pieces(context)))
-    examples = "\n".join(line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  "))
-    parts = [f"## freqfast {name}", f"```text\n{usage}\n```", help_text(command), f"```sh\n{examples}\n```"]
+    examples = "\n".join(line.strip() for line in command.epilog.splitlines() if line.startswith("  "))
+    parts = [f"## freqfast {name}", f"```text\n{usage}\n```", escaped(command.help), f"```sh\n{examples}\n```"]
     panels: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.params:
         default = "Arguments" if parameter.param_type_name == "argument" else "Options"
@@ -56,15 +56,10 @@ def describe_command(name: str, command: Any) -> str:
     return "\n\n".join([*parts, *(table((title, ""), rows) for title, rows in panels.items())])
 
 
-def help_text(command: Any) -> str:
-    """A command's help as Markdown."""
-    return inspect.cleandoc(command.help or "").replace("\b", "").replace("\f", "").replace("<", "\\<")
-
-
 def parameter_name(parameter: Any) -> str:
     """An argument's name, or an option's with what it takes."""
     if parameter.param_type_name == "argument":
-        return code(parameter.metavar or parameter.name.upper())
+        return code(parameter.metavar)
     takes = "" if parameter.is_flag else f" {parameter.metavar}"
     return ", ".join(code(name + takes) for name in parameter.opts)
 
@@ -73,7 +68,7 @@ def parameter_text(parameter: Any) -> str:
     """An option's help with its default, if that says anything."""
     default = parameter.default
     shown = isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != ""
-    return (parameter.help or "").replace("<", "\\<") + (f" Default: {code(default)}." if shown else "")
+    return escaped(parameter.help) + (f" Default: {code(default)}." if shown else "")
 
 
 # Records
@@ -169,6 +164,11 @@ def constant_text(hint: Any) -> str:
 
 
 # Markdown
+
+
+def escaped(text: str) -> str:
+    """A text that is no HTML."""
+    return text.replace("<", "\\<")
 
 
 def code(value: object) -> str:
