@@ -211,8 +211,7 @@ def evaluate(
             clean: str | ImageData | None = data
             skipped: list[str] = []
             if data is None:
-                options = {"resize", "crop", "interpolation", "labels", "skip_bad"}
-                refuse(context, "stored arrays have one size, and their labels beside them", options)
+                refuse(context, "stored arrays have one size, and their labels beside them", FileOptions._fields)
             elif files.reads(data):
                 whole, names, _, skipped = files.read(data, None, progress)
                 clean = ImageData(data, names, train=whole, test=whole)  # the first is not used

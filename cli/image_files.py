@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -17,39 +18,22 @@ if TYPE_CHECKING:
     from freqfast.robustness import CellSource
     from freqfast.runs.directory import RunDirectory
 
-_PANEL = "Images in files, of any number and size"
-Resize = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Scale the shorter side to N pixels."),
-]
-Crop = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=_PANEL, help="Cut N x N pixels out of the middle."),
-]
+_file_option = partial(typer.Option, rich_help_panel="Images in files, of any number and size")
+Resize = Annotated[int | None, _file_option(min=1, metavar="N", help="Scale the shorter side to N pixels.")]
+Crop = Annotated[int | None, _file_option(min=1, metavar="N", help="Cut N x N pixels out of the middle.")]
 # As `freqfast.data.image_files.Interpolation`, whose import takes longer.
 _Filter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Interpolation = Annotated[
-    _Filter | None,
-    typer.Option(metavar="NAME", rich_help_panel=_PANEL, help="How to scale: bilinear by default, bicubic, ..."),
+    _Filter | None, _file_option(metavar="NAME", help="How to scale: bilinear by default, bicubic, ...")
 ]
 ClassList = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_PANEL,
-        help="Names of the network's classes, a line each, where the images have fewer.",
-    ),
+    _file_option(metavar="FILE", help="Names of the network's classes, a line each, where the images have fewer."),
 ]
 Labels = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", rich_help_panel=_PANEL, help="A list of the images' classes, a line each: NAME CLASS."
-    ),
+    Path | None, _file_option(metavar="FILE", help="A list of the images' classes, a line each: NAME CLASS.")
 ]
-SkipBad = Annotated[
-    bool,
-    typer.Option("--skip-bad", rich_help_panel=_PANEL, help="Leave out files that are no images, and count them."),
-]
+SkipBad = Annotated[bool, _file_option("--skip-bad", help="Leave out files that are no images, and count them.")]
 
 
 class FileOptions(NamedTuple):

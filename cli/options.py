@@ -1,6 +1,6 @@
 """Options that several commands have, and options that do not go together."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -82,14 +82,14 @@ def _triple(name: str, text: str | None) -> tuple[float, ...] | None:
     return values
 
 
-def given(context: typer.Context, names: Set[str]) -> list[str]:
+def given(context: typer.Context, names: Iterable[str]) -> list[str]:
     """The options of these parameters that were given, be it with their default value, in the order of the help."""
     sources = {name: context.get_parameter_source(name) for name in names}
     found = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     return [parameter.opts[0] for parameter in context.command.params if parameter.name in found]
 
 
-def refuse(context: typer.Context, reason: str, names: Set[str]) -> None:
+def refuse(context: typer.Context, reason: str, names: Iterable[str]) -> None:
     """Raise a ValueError if any of these parameters was given."""
     if found := given(context, names):
         raise ValueError(f"{reason}; leave out {', '.join(found)}")
