@@ -127,11 +127,12 @@ def corrupt(
                 _draw(show, images.images, image, names, severities, seed, frost_dir, taken)
                 say(f"{show}: contact sheet of {name}")
             what = f"{len(images)} images of {name}, corruptions: {len(set(names))}, severities: {len(set(severities))}"
+            told = f"{out}: {what}, parameters: {taken}; files written: "
             options: dict[str, Any] = {"source": name, "frost_dir": frost_dir, "table": taken, "progress": progress}
             options |= {"writes": ranks.is_first}
             if out is not None and tree:
                 written = write_tree(out, images, classes, names, severities, seed, share=ranks.map, **options)
-                say(f"{out}: {what}, parameters: {taken}; files written: {written}")
+                say(f"{told}{written}")
             elif out is not None:
                 done = write_archive(
                     out,
@@ -146,10 +147,7 @@ def corrupt(
                 )
                 for file, fault in done.damaged.items():
                     say(f"{out / file} was damaged ({fault}) and has been made anew")
-                say(
-                    f"{out}: {what}, parameters: {taken}; files written: {len(done.written)}, verified: "
-                    f"{len(done.verified)}",
-                )
+                say(f"{told}{len(done.written)}, verified: {len(done.verified)}")
     for note in notes + missing:
         say(note)
 
