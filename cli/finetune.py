@@ -88,6 +88,8 @@ def finetune(
         )
     chosen = apply_overrides(load_recipe(name), changes)
     check_callbacks(chosen.callbacks, find_plugins("callbacks"))
+    if keep == 1:
+        raise ValueError("--keep 1 leaves the network as it was; give less")
     check_output(out, ("safetensors",))
     if out.name == MODEL_FILE and RunDirectory(out.parent).is_started:
         raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
