@@ -41,7 +41,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
             # In place, so that it holds by whatever other name or list the model reaches them.
             folded = fuse_conv_bn_eval(conv, norm)
             conv.weight, conv.bias = folded.weight, folded.bias
-            norm.forward = _unchanged  # type: ignore[method-assign]
+            norm.forward = _unchanged
     return model
 
 

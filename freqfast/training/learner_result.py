@@ -113,4 +113,4 @@ class LearnerResult:
 
 def _short(value: Any) -> str:
     """A metric's value, which may be an array, such as one number for each class."""
-    return np.array2string(np.asarray(value), formatter={"all": "{:.4g}".format})  # type: ignore[arg-type]
+    return np.array2string(np.asarray(value), formatter={"all": "{:.4g}".format})

@@ -145,7 +145,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     """
     analysis = find_analysis(name)
     if not analysis.needs_images:
-        return analysis.run(model=learn.model, **options)  # type: ignore[no-any-return]
+        return analysis.run(model=learn.model, **options)
     normalize = next((f for f in _batch_transforms(learn) if isinstance(f, Normalize)), None)
     others = [f for f in _batch_transforms(learn) if f is not normalize]
     images, labels = [], []
@@ -172,7 +172,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     if normalize is not None:
         mean, std = normalize.mean.flatten(), normalize.std.flatten()
     classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
-    return analysis.run(  # type: ignore[no-any-return]
+    return analysis.run(
         classifier=classifier, images=np.ascontiguousarray(np.concatenate(images)), labels=targets, **options
     )
 
