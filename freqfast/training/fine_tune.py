@@ -47,7 +47,7 @@ def fine_tune(
         log: Called with a line on each epoch; None for silence.
 
     Returns:
-        The network in eval mode, on the CPU.
+        The network in eval mode, on the CPU, its weights in float32.
 
     Raises:
         ValueError: If the share lies elsewhere, the network does not give as many logits as the data has classes, a
@@ -71,7 +71,7 @@ def fine_tune(
     )
     check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
     progress = progress or notebook_progress()
-    start = replace(source, model=channels_last(copy_model(source.model)))
+    start = replace(source, model=channels_last(copy_model(source.model).float()))
     learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
     extra: list[Callback] = [watch]
     if progress is not None:

@@ -69,6 +69,13 @@ def test_a_network_whose_first_layer_pads_by_itself(small):
     assert not torch.equal(found.model[0].weight, network[0].weight)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_network_in_another_precision_is_trained_in_float32(source, small, dtype):
+    source.model.to(dtype)
+    found = fine_tune(source, replace(PLAIN, epochs=1), small, device="cpu").model
+    assert {parameter.dtype for parameter in found.parameters()} == {torch.float32}
+
+
 def test_what_is_refused(source, small):
     with pytest.raises(ValueError, match=r"keep must lie in \[0, 1\), got 1"):
         fine_tune(source, PLAIN, small, 1, "cpu")
