@@ -132,8 +132,9 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         The result; ``find_analysis(name).figure({"label": result}, None)`` draws it.
 
     Raises:
-        ValueError: If the analysis or an option is unknown, the images have not one label each, or their pixels are not
-            in [0, 1] without `Normalize`.
+        ValueError: If the analysis is unknown, the images have not one label each, or their pixels are not in [0, 1]
+            without `Normalize`.
+        TypeError: If the analysis has no such option.
 
     Examples:
         >>> from freqfast.data import load_data
