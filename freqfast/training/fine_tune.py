@@ -50,8 +50,8 @@ def fine_tune(
         The network in eval mode, on the CPU, its weights in float32.
 
     Raises:
-        ValueError: If the share lies elsewhere, the network does not give as many logits as the data has classes, a
-            callback does not fit, or the training diverges.
+        ValueError: If the share lies elsewhere, the network has nothing to train or does not give as many logits as the
+            data has classes, a callback does not fit, or the training diverges.
 
     Examples:
         >>> from freqfast import find_recipe
@@ -65,6 +65,8 @@ def fine_tune(
     """
     if not 0 <= keep < 1:
         raise ValueError(f"keep must lie in [0, 1), got {keep}")
+    if not any(parameter.requires_grad for parameter in source.model.parameters()):
+        raise ValueError(f"{source.name} has no parameter that is trained; set requires_grad of those to be trained")
     before = source.model.state_dict()
     tried = Classifier(
         source.model, source.mean, source.std, "cpu", "float32", name=source.name, classes=source.classes

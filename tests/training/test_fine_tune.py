@@ -83,3 +83,6 @@ def test_what_is_refused(source, small):
         fine_tune(source, PLAIN, replace(small, classes=tuple("abcdefghijk")), 0, "cpu")
     with pytest.raises(ValueError, match=r"the training diverged in epoch \d, step \d: .*; lower lr \(1e\+30\)"):
         fine_tune(source, replace(PLAIN, lr=1e30), small, 0, "cpu")
+    source.model.requires_grad_(False)
+    with pytest.raises(ValueError, match="theirs has no parameter that is trained; set requires_grad of those"):
+        fine_tune(source, PLAIN, small, 0, "cpu")
