@@ -55,7 +55,7 @@ def test_test_dl_takes_any_images(learn, data, tmp_path):
     for path, picture in zip(paths, pictures, strict=True):
         picture.save(path)
     expected = learn.get_preds()[0][:70]
-    for items in (torch.as_tensor(images), pictures, paths):
+    for items in (torch.as_tensor(images), pictures, paths, np.array(paths), np.array([str(path) for path in paths])):
         loader = learn.dls.test_dl(items)
         assert isinstance(loader, InMemoryDL)
         preds, targets = learn.get_preds(dl=loader)
