@@ -8,8 +8,8 @@ from freqfast.corruptions import C_BAR, FAMILIES, IMAGENET_C_BAR, MEANS
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.comparison import paired_differences
 
-MEASURES = tuple(name for name in MEANS if not name.startswith("mean_bar"))
-"""The means over what every run is evaluated on; ``clean`` is the measure besides."""
+MEASURES = ("clean", *(name for name in MEANS if not name.startswith("mean_bar")))
+"""What every run is evaluated on: clean images, and those that the means are over."""
 
 
 class Measured(NamedTuple):

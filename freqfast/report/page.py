@@ -23,7 +23,6 @@ from freqfast.runs.recipe import differing_fields, dotted_settings
 
 _BUDGET = ("data", "image_size", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
 """Fields of a recipe that runs must share for their accuracies to compare."""
-_SHOWN = ("clean", *MEASURES)
 
 
 def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progress | None = None) -> None:
@@ -87,7 +86,7 @@ def render_page(
         cautions=_cautions(entries),
         differing=differing,
         shared=shared,
-        measures=_SHOWN,
+        measures=MEASURES,
         first_band=next((entry.spectra.bands.names[0] for entry in entries if entry.spectra), "low"),
         results=results,
         method=_method(entries, results),
@@ -194,7 +193,7 @@ def _same_bands(entry: Entry, first: Entry) -> bool:
 
 def _row(entry: Entry, first: Entry) -> dict[str, Any]:
     cells = []
-    for name in _SHOWN:
+    for name in MEASURES:
         change, paired = (None, False) if entry is first else difference(entry.result, first.result, name)
         cells.append({"accuracy": measure(entry.result, name), "change": change, "paired": paired})
     low = "unknown" if entry.spectra is None else f"{100 * entry.spectra.proportion[0]:.0f} %"
