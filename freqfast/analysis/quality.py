@@ -160,15 +160,14 @@ def draw_quality(found: Mapping[str, Quality], bands: Bands | None = None) -> "F
         "variance_entropy": ("Variance entropy; bar: Gaussian kernels", "entropy (decimal digits)", 1),
         "orthogonality": ("Orthogonality of the filters", "1 - mean |cosine| of two filters", 1),
     }
-    for axes, (name, (title, unit, most)) in zip(grid[:, 0], views.items(), strict=True):
-        scale = 100 if name == "sparsity" else 1
+    for axes, (name, (title, unit, scale)) in zip(grid[:, 0], views.items(), strict=True):
         values = [scale * getattr(one, name) for one in found.values()]
         for i, value in enumerate(values):
             style = run_style(i)
             axes.plot(value, i, color=style["color"], marker=style["marker"], markersize=5)
         axes.set_yticks([])
         axes.set_ylim(len(found) - 0.5, -0.5)
-        axes.set_xlim(left=0, right=max(most, 1.05 * max(values)))
+        axes.set_xlim(left=0, right=max(scale, 1.05 * max(values)))
         dress(axes, title, unit, grid="x")
     entropy = grid[1, 0]
     for i, one in enumerate(found.values()):
