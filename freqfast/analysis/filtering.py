@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 import scipy.fft
+from numpy.typing import ArrayLike
 
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share, notebook_progress
@@ -29,8 +30,11 @@ def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return keep
 
 
-def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
+def accuracy(classifier: Classifier, images: np.ndarray, labels: ArrayLike) -> float:
     """Share of the images that are classified correctly; `images` are pixels from 0 to 255, whole or not."""
+    labels = np.asarray(labels)
+    if not len(images) or labels.shape != (len(images),):
+        raise ValueError(f"labels must be one for each image, one or more, got {labels.shape} for {len(images)} images")
     return float((classifier.predict(images) == labels).mean())
 
 

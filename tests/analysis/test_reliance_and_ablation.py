@@ -3,9 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.analysis import ablate_bands, ablation, frequency_reliance
+from freqfast.analysis import ablate_bands, ablation, fourier_heat_map, frequency_reliance
 from freqfast.analysis.ablation import draw_ablation, without_filters
 from freqfast.analysis.filtering import image_filter
+from freqfast.records import plain
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.spectrum import radial_frequencies
@@ -51,6 +52,15 @@ def test_the_last_band_holds_the_highest_frequency(spy):
     images = np.broadcast_to(board[None, :, :, None], (2, 8, 8, 3)).astype(np.uint8)
     frequency_reliance(spy, images, np.zeros(2, int), (0.0, 0.3))
     np.testing.assert_allclose(spy.seen[5], images, atol=1e-3)
+
+
+@pytest.mark.parametrize("analyse", [ablate_bands, fourier_heat_map, frequency_reliance])
+def test_labels_must_be_one_for_each_image(analyse, classifier, images, labels):
+    expected = plain(analyse(classifier, images, labels))
+    assert plain(analyse(classifier, images, torch.tensor(labels))) == expected
+    for some, given, got in ((images, labels[:, None], r"\(6, 1\) for 6"), (images[:0], labels[:0], r"\(0,\) for 0")):
+        with pytest.raises(ValueError, match=rf"labels must be one for each image, one or more, got {got} images"):
+            analyse(classifier, some, given)
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0.2, 0.2), (-0.1,), (0.8,), (float("nan"),)])
