@@ -109,6 +109,7 @@ def test_classes_are_those_of_the_manifest_in_its_order(files, tmp_path):
         ([0, 5], "ab", "labels must be class numbers, got 0 to 5 for 2 classes"),
         ([0, 1], ("a", ".."), r"class '\.\.' cannot be a folder's name"),
         ([0, 1], ("a", ".b"), r"class '\.b' cannot be a folder's name"),
+        ([0, 1], ("crane", "crane"), "two classes are called 'crane', and would share a folder"),
         ([0, 1], ("a", "caf\udce9"), r"'caf\\udce9' is not UTF-8, as manifest"),
     ],
 )

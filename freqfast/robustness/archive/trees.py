@@ -124,6 +124,8 @@ def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
     for name in classes:
         if Path(name).name != name or name[:1] in ("", "."):  # what is hidden is not read
             raise ValueError(f"class {name!r} cannot be a folder's name")
+        if classes.count(name) > 1:
+            raise ValueError(f"two classes are called {name!r}, and would share a folder; give them different names")
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise ValueError(f"two images would be written as {twice}; give them different names")
