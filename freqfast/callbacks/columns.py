@@ -45,8 +45,9 @@ class BandColumns(LayerCallback):
 
     def after_validate(self) -> None:
         """Add the row's values after the metrics."""
-        if self._trained and self._shown:
-            recorder, weight = self.learn.recorder, effective_weight(self.conv)
+        recorder = getattr(self.learn, "recorder", None)
+        if self._trained and self._shown and recorder is not None:
+            weight = effective_weight(self.conv)
             if weight.isfinite().all():
                 recorder.log += frequency_proportion(weight, self.bands).tolist()
             else:  # diverged: nan, as the losses show
