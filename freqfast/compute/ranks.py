@@ -5,6 +5,7 @@ exchange Python values over the CPU (gloo), gradients and tensors where these ar
 the only rank, and nothing here costs it anything.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -182,7 +183,7 @@ ALONE = Ranks()
 """The ranks of a process that was started alone."""
 
 
-_groups: list[Any] = []  # a store for each process group that was made here
+_numbers = itertools.count()  # of the process groups that are made here
 
 
 def _connect() -> Any:
@@ -190,10 +191,10 @@ def _connect() -> Any:
     if not distributed.is_initialized():
         store, rank, count = _rendezvous()
         # Under names that no former group has used.
-        _groups.append(distributed.PrefixStore(f"freqfast/{len(_groups)}", store))  # type: ignore[attr-defined]
+        store = distributed.PrefixStore(f"freqfast/{next(_numbers)}", store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, store=_groups[-1], rank=rank, world_size=count, timeout=_TIMEOUT)
-    return _groups[-1]
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_TIMEOUT)
+    return distributed.distributed_c10d._get_default_store()
 
 
 @lru_cache(maxsize=1)
