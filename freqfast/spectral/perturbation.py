@@ -82,11 +82,10 @@ def perturb_spectrum(
     rho, counts = _half_plane(height, width, images.device)
     spectrum = torch.fft.rfft2(pixels)
 
+    log_amplitude = torch.zeros_like(rho)
     if tilt:
         t = tilt * uniform()
         log_amplitude = -12 * torch.where(uniform() < 0.8, t, -0.15 * t) * rho.square()
-    else:
-        log_amplitude = torch.zeros_like(rho)
     if shaping:
         strength, waves = shaping * uniform(), _waves(height, width, images.device)
         weights = torch.randn(count, len(waves), device=images.device, generator=generator, dtype=torch.float32)
