@@ -16,10 +16,9 @@ from freqfast.spectral.surgery import unwrap
 class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
-    Where a fit ends early, or a `SaveModelCallback` puts the weights of another epoch back, then too.
-
-    From the training batches as the DataLoader gives them, without what callbacks change in them, see
-    `freqfast.spectral.batch_norm.estimate_batch_norm`. A process of distributed training sees its part of the batches.
+    It also does so where a fit ends early, or a `SaveModelCallback` puts the weights of another epoch back. The batches
+    are those of training as the DataLoader gives them, without what callbacks change in them; a process of distributed
+    training sees its part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
 
     Args:
         batches: Number of batches, each a forward pass; one epoch's at most.
