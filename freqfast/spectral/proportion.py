@@ -48,8 +48,8 @@ def target_bands(weight: Tensor, bands: Bands, target: Mapping[str, float] | Ten
             f"target must hold one integer band index for each of the {len(weight)} filters, got shape "
             f"{tuple(target.shape)} of {target.dtype}"
         )
-    if len(target) and not (0 <= int(target.min()) and int(target.max()) < len(bands)):
-        raise ValueError(f"target band indices must lie in 0..{len(bands) - 1}, got {sorted(set(target.tolist()))}")
+    if not (found := set(target.tolist())) <= set(range(len(bands))):
+        raise ValueError(f"target band indices must lie in 0..{len(bands) - 1}, got {sorted(found)}")
     return target.long()
 
 
