@@ -45,7 +45,7 @@ class BandColumns(LayerCallback):
 
     def after_validate(self) -> None:
         """Add the row's values after the metrics."""
-        recorder = getattr(self.learn, "recorder", None)
+        recorder = getattr(self.learn, "recorder", None)  # fastai's FetchPredsCallback takes it out meanwhile
         if self._trained and self._shown and recorder is not None:
             weight = effective_weight(self.conv)
             if weight.isfinite().all():
