@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from freqfast.models.classifier import Classifier
-from tests.support.packages import install  # noqa: F401
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -21,7 +21,6 @@ from freqfast.runs.environment import DataOrigin
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.modulation import effective_weight
 from tests.support.finished import write_network, write_run
-from tests.support.packages import install  # noqa: F401
 from tests.support.runs import ENVIRONMENT
 
 
@@ -205,7 +204,7 @@ def test_a_closed_pipe_loses_no_figure(call, place, run, monkeypatch):
     assert [path.name for path in place.iterdir()] == ["figure.png"]
 
 
-def test_an_analysis_of_another_package(call, accepted, place, tree, install, monkeypatch):  # noqa: F811
+def test_an_analysis_of_another_package(call, accepted, place, tree, install, monkeypatch):
     """One module and its entry point: listed without import, run with its options, kept and drawn."""
     install("analyses", "from tests.support.ripple import ripple", ripple="ripple")
     run = write_run(place / "run", classes=("narrow", "wide"))

@@ -8,9 +8,7 @@ import pytest
 from PIL import Image
 
 from freqfast.data import cache, cifar10, load_data
-from tests.support.packages import install  # noqa: F401 (a fixture)
 from tests.support.places import cache_folder  # noqa: F401 (a fixture)
-from tests.support.served import serve  # noqa: F401 (a fixture)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
-from tests.support.places import Disk, once  # noqa: F401 (a fixture)
+from tests.support.places import Disk
 from tests.support.tiny import FILES, TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
@@ -110,7 +110,7 @@ def test_full_disk_at_each_write(tree, disk, reference, writes, tell):
 
 
 @pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])
-def test_disk_becomes_read_only(tree, disk, reference, once, at):  # noqa: F811
+def test_disk_becomes_read_only(tree, disk, reference, once, at):
     out = disk("size=16m") / "run"
     with pytest.raises(RunStoppedError, match=r"run\S*: Read-only file system; it can be resumed$"):
         run_recipe(TINY, out, tree, "cpu", once(at, lambda: disk("ro")), policy=OFTEN)
@@ -118,7 +118,7 @@ def test_disk_becomes_read_only(tree, disk, reference, once, at):  # noqa: F811
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
 
 
-def test_folder_vanishes(tree, tmp_path, once):  # noqa: F811
+def test_folder_vanishes(tree, tmp_path, once):
     out = tmp_path / "run"
     with pytest.raises(RunStoppedError, match=r"run is gone, and the run with it$") as caught:
         run_recipe(TINY, out, tree, "cpu", once("epoch 2", lambda: shutil.rmtree(out)), policy=OFTEN)

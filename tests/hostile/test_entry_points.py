@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.support.packages import install  # noqa: F401
-
 CODE = {
     "raises": "raise RuntimeError('boom\\nsecond line')",
     "raises nothing to read": "raise ValueError",
@@ -27,7 +25,7 @@ SOUND_RECIPE = "from freqfast import Recipe\nrecipe = Recipe('x', data='photos',
 
 
 @pytest.mark.parametrize(("kind", "group"), ALL + OTHERS)
-def test_package_that(kind, group, world, attack, install):  # noqa: F811
+def test_package_that(kind, group, world, attack, install):
     module = f"stranger_{group}_{list(CODE).index(kind)}"
     install(group, CODE[kind], module, stranger="thing")
     if group == "callbacks":
@@ -40,7 +38,7 @@ def test_package_that(kind, group, world, attack, install):  # noqa: F811
 @pytest.mark.parametrize(
     "text", ["[freqfast.recipes\nx", "[freqfast.recipes]\nstranger\n", "\x00", "[freqfast.recipes]\nx = :\n"]
 )
-def test_damaged_entry_points(text, attack, tmp_path, install):  # noqa: F811
+def test_damaged_entry_points(text, attack, tmp_path, install):
     install("recipes", "", stranger="")
     (tmp_path / "site" / "other_recipes-1.0.dist-info" / "entry_points.txt").write_text(text)
     attack("recipes", harmless=True)  # the standard library passes over some

@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from freqfast.models.file import write_model
 from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
-from tests.support.packages import install  # noqa: F401 (a fixture)
 from tests.support.sound_model import stored_header, stored_model
 
 

@@ -12,7 +12,6 @@ from freqfast.runs.directory import RunDirectory, find_run
 from freqfast.runs.environment import DataOrigin, environment_differences
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run, load_run_data
-from tests.support.packages import install  # noqa: F401
 from tests.support.runs import ENVIRONMENT, REPORT
 from tests.support.sound_model import stored_model
 from tests.support.trees import make_tree
@@ -96,7 +95,7 @@ def test_records_of_newer_versions_are_read(run):
     assert (load_run(run.path).report, load_run(run.path).environment) == (REPORT, ENVIRONMENT)
 
 
-def test_data_of_a_run(run, tmp_path, install):  # noqa: F811
+def test_data_of_a_run(run, tmp_path, install):
     """The run's data set, from where it was if that still exists; CIFAR-10 where nothing can be read."""
     source = (
         "from freqfast.data import ImageData, load_data\n"

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.support import tiny
-from tests.support.packages import install  # noqa: F401
 from tests.support.runnable import decoded, no_data_around, tree, two_corruptions  # noqa: F401
 
 

@@ -8,9 +8,6 @@ import pytest
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.data.images import ImageSet
 from freqfast.robustness.archive import published as cifar10c
-from tests.support.packages import install  # noqa: F401 (a fixture)
-from tests.support.places import disk, once  # noqa: F401 (fixtures)
-from tests.support.served import serve  # noqa: F401 (a fixture)
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-from tests.support.packages import install  # noqa: F401
