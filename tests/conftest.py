@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 
 # The suite's arrays are so small that a second thread costs more than it does, one gives the same from run to run, and
 # each core has a process of its own. NumPy and torch read this as they are imported, and the commands that tests start.
@@ -64,6 +65,35 @@ def noise():
         return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
     return make
+
+
+@pytest.fixture
+def no_frost(monkeypatch):
+    """As if the distribution with the photographs were not installed."""
+    monkeypatch.setattr("freqfast.corruptions.photographs.DISTRIBUTION", "freqfast-no-such-distribution")
+
+
+@pytest.fixture
+def two_corruptions(monkeypatch):
+    """Runs measure two corruptions only: evaluation in a fraction of the time."""
+    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
+
+
+@pytest.fixture
+def full_disk():
+    """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def full_disk(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return full_disk
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The command line from its words to its exit code, in a directory of its own."""
 
-import resource
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,22 +82,6 @@ def refused(call, place):
 
 
 @pytest.fixture
-def full_disk():
-    """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
-
-    @contextmanager
-    def full_disk(size):
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    return full_disk
-
-
-@pytest.fixture
 def checkpoint(tmp_path):
     """A model of the photographs."""
     path = tmp_path / "model.safetensors"
@@ -128,12 +110,6 @@ def published(place):
 def no_commits(monkeypatch):
     """A resumed run warns of another commit of the checkout; someone may make one while the tests run."""
     monkeypatch.setattr("freqfast.training.environment._git_state", lambda: None)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Runs measure two corruptions only."""
-    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))
 
 
 @pytest.fixture

@@ -12,12 +12,6 @@ from freqfast.data import load_data
 from freqfast.robustness.archive.reading import stored_source
 
 
-@pytest.fixture
-def no_frost(monkeypatch):
-    """As if the distribution with the photographs were not installed."""
-    monkeypatch.setattr("freqfast.corruptions.photographs.DISTRIBUTION", "freqfast-no-such-distribution")
-
-
 def test_writes_the_test_set_in_the_published_layout(call, refused, place):
     words = ("corrupt", "photos", "--out", "c", "--limit", 3, "--corruption", "fog", "--corruption", "snow", "--seed")
     result = call(*words, 5)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tests.cli.test_run_command import BASELINE, at_step, send
 from tests.support.finished import write_run
 
-pytestmark = pytest.mark.usefixtures("no_commits", "quick")
+pytestmark = pytest.mark.usefixtures("no_commits", "two_corruptions")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_image
 BASELINE = ("run", "resnet18_cifar10.baseline", *TINY)
 LOW = ("run", "resnet18_cifar10.proportion_low", *TINY)
 
-pytestmark = pytest.mark.usefixtures("no_commits", "quick")
+pytestmark = pytest.mark.usefixtures("no_commits", "two_corruptions")
 
 
 def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):

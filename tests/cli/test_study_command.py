@@ -31,7 +31,7 @@ def file(place):
 
 
 @pytest.fixture(autouse=True)
-def _here(monkeypatch, quick):
+def _here(monkeypatch, two_corruptions):
     """Measures two corruptions only."""
     monkeypatch.setattr("freqfast.corruptions.runnable", lambda names, frost_dir=None: (names, []))
 

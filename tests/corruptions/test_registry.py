@@ -40,12 +40,6 @@ def test_import_is_light():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.fixture
-def no_frost(monkeypatch):
-    """As if the distribution with the photographs were not installed."""
-    monkeypatch.setattr("freqfast.corruptions.photographs.DISTRIBUTION", "freqfast-no-such-distribution")
-
-
 def test_frost_without_photographs_is_left_out_with_one_line(no_frost, photos):
     assert set(available()) >= set(CORRUPTIONS) - {"frost"}
     assert "frost" not in available()

@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults import processes
 from tests.support.forked import SERVER
-from tests.support.runnable import decoded, no_data_around, tree, two_corruptions  # noqa: F401
+from tests.support.runnable import decoded, no_data_around, tree  # noqa: F401
 from tests.support.tiny import TINY, outcome
 
 
@@ -24,7 +24,7 @@ def fork(decoded):  # noqa: F811
     """Starts a function of `processes` in a process that a server forks quickly: it has imported everything."""
 
     def fork(function, *words):
-        process = SERVER.Process(target=function, args=(str(decoded), *words))
+        process = SERVER.Process(target=function, args=(decoded, *words))
         process.start()
         return process
 

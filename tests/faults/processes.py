@@ -6,18 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-
-def _prepare(cache, is_quick):
-    import torch
-
-    from freqfast.training import environment, outcome
-
-    os.environ["FREQFAST_CACHE"] = cache
-    os.environ.pop("FREQFAST_DATA", None)
-    torch.set_num_threads(1)
-    environment._git_state = lambda: None  # as the tests have it
-    if is_quick:
-        outcome.available = lambda: ("pixelate", "contrast")
+from tests.support.forked import prepare
 
 
 def train(cache, out, tree, recipe, limit=0):
@@ -26,7 +15,7 @@ def train(cache, out, tree, recipe, limit=0):
     from freqfast.training import run_recipe
     from freqfast.training.checkpoint import CheckpointPolicy
 
-    _prepare(cache, is_quick=True)
+    prepare({"FREQFAST_CACHE": cache})
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     often = CheckpointPolicy(minutes=0, share=1)
@@ -46,6 +35,6 @@ def command(cache, streams, is_quick, *words):
     handle = os.open(streams, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):
         os.dup2(handle, standard)
-    _prepare(cache, is_quick)
+    prepare({"FREQFAST_CACHE": cache}, is_quick)
     sys.argv = ["freqfast", *map(str, words)]
     main()

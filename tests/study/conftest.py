@@ -5,7 +5,7 @@ import pytest
 from freqfast.runs.recipe import Recipe
 from freqfast.study import Arm, ResultRow, Study
 from tests.support.places import cache_folder  # noqa: F401 (a fixture that every test has)
-from tests.support.runnable import tree, two_corruptions  # noqa: F401
+from tests.support.runnable import tree  # noqa: F401
 from tests.support.runs import ENVIRONMENT, REPORT
 from tests.support.studies import STUDY
 
@@ -29,7 +29,7 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def here(monkeypatch, two_corruptions):  # noqa: F811
+def here(monkeypatch, two_corruptions):
     """Measures two corruptions only, in runs of this process."""
     monkeypatch.setattr("freqfast.corruptions.runnable", lambda names: (names, []))
 

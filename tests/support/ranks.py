@@ -1,14 +1,12 @@
 """Several ranks of one task, each a process of its own."""
 
-import os
 import pickle
 import socket
 import traceback
 
 import pytest
-import torch
 
-from tests.support.forked import SERVER
+from tests.support.forked import SERVER, prepare
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +35,7 @@ def on_ranks(tmp_path_factory):
 
 
 def _call(variables, answer, function, words):
-    from freqfast.training import environment, outcome
-
-    os.environ.update({name: str(value) for name, value in variables.items()})
-    os.environ.pop("FREQFAST_DATA", None)
-    torch.set_num_threads(1)
-    environment._git_state = lambda: None
-    outcome.available = lambda: ("pixelate", "contrast")
+    prepare(variables)
     try:
         result = function(*words)
     except Exception as error:

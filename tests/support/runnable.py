@@ -1,4 +1,4 @@
-"""Fixtures of what a tiny run takes: data, its cache, nothing of the machine around it, few corruptions at the end."""
+"""Fixtures of what a tiny run takes: data, its cache, nothing of the machine around it."""
 
 import pytest
 
@@ -30,9 +30,3 @@ def no_data_around(decoded):
         patch.setenv("FREQFAST_CACHE", str(decoded))
         patch.delenv("FREQFAST_DATA", raising=False)
         yield
-
-
-@pytest.fixture
-def two_corruptions(monkeypatch):
-    """Evaluation in a fraction of the time."""
-    monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate", "contrast"))

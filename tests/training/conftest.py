@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support import tiny
-from tests.support.runnable import decoded, no_data_around, tree, two_corruptions  # noqa: F401
+from tests.support.runnable import decoded, no_data_around, tree  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,6 @@ def stopped_run(tree, tmp_path_factory):  # noqa: F811
 
 
 @pytest.fixture
-def unfinished(stopped_run, tmp_path, two_corruptions):  # noqa: F811
+def unfinished(stopped_run, tmp_path, two_corruptions):
     """A copy of that run."""
     return shutil.copytree(stopped_run, tmp_path / "run")

@@ -14,18 +14,10 @@ from freqfast.robustness.archive.writing import write_archive
 from tests.support.stored import NAMES, data
 
 
-def test_a_full_disk_leaves_whole_files_only(folder, images):
-    """A limit on the size of files stands in for the disk: both refuse in the middle of a write."""
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
-    try:
-        with pytest.raises(
-            OSError, match=r"shot_noise\.npy cannot be written \(File too large\); what is finished"
-        ) as caught:
-            write_archive(folder, images, NAMES)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def test_a_full_disk_leaves_whole_files_only(folder, images, full_disk):
+    message = r"shot_noise\.npy cannot be written \(File too large\); what is finished"
+    with full_disk(40_000), pytest.raises(OSError, match=message) as caught:
+        write_archive(folder, images, NAMES)
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in folder.iterdir()) == ["labels.npy", "manifest.json"]
     assert write_archive(folder, images, NAMES).verified == ("labels.npy",)
