@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 
@@ -106,11 +107,7 @@ def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
 def test_a_disk_that_cannot_flush(tmp_path, monkeypatch, code):
     """It is an error, except on a file system without flushing."""
     (tmp_path / "a.txt").write_text("old")
-
-    def fail(handle):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(code, os.strerror(code))))
     with suppress(OSError) if code == errno.EINVAL else pytest.raises(OSError, match=os.strerror(code)):
         write_text(tmp_path / "a.txt", "new")
     assert names(tmp_path) == ["a.txt"]

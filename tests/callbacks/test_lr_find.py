@@ -1,6 +1,7 @@
 """A learning-rate finder leaves no trace in the model, the optimizer and the callbacks, however it ends."""
 
 from copy import deepcopy
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -38,11 +39,7 @@ def test_no_trace_is_left(options, make_learner, everything):
 def test_an_interrupted_one_does_not_rewind_the_noise_of_the_next_fit(make_learner, everything):
     learn = make_learner(everything())
     learn.fit(1)
-
-    def interrupt():
-        raise KeyboardInterrupt
-
-    spy = learn.add_cb(learners.StepSpy(interrupt)).step_spy
+    spy = learn.add_cb(learners.StepSpy(Mock(side_effect=KeyboardInterrupt))).step_spy
     with pytest.raises(KeyboardInterrupt):
         learn.lr_find(num_it=12, show_plot=False, suggest_funcs=None)
     learn.remove_cb(spy)

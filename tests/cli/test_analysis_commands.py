@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -159,9 +160,7 @@ def test_a_result_that_cannot_be_kept_is_printed(accepted, run, tree):
 
 
 def test_a_result_is_kept_and_printed_though_its_figure_fails(call, run, monkeypatch):
-    def fail(*args, **options):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    fail = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     result = call("quality", run, "-o", "figure.png")
     assert (result.code, result.err) == (1, "freqfast: figure.png cannot be written (No space left on device)\n")
@@ -196,9 +195,7 @@ def test_quality_is_that_of_the_modulated_filters(call, run):
 
 
 def test_a_closed_pipe_loses_no_figure(call, place, run, monkeypatch):
-    def closed(*args, **options):
-        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-
+    closed = Mock(side_effect=BrokenPipeError(errno.EPIPE, "Broken pipe"))
     monkeypatch.setattr("freqfast.cli.output.console.print", closed)
     call("quality", run, "-o", "figure.png")
     assert [path.name for path in place.iterdir()] == ["figure.png"]
@@ -227,10 +224,7 @@ def test_an_analysis_of_another_package(call, accepted, place, tree, install, mo
 
 
 def test_corrupt_entry_points_leave_our_commands(call, accepted, run, monkeypatch):
-    def fail(*words):
-        raise TypeError("corrupt")
-
-    monkeypatch.setattr("freqfast.plugins._points", fail)
+    monkeypatch.setattr("freqfast.plugins._points", Mock(side_effect=TypeError("corrupt")))
     result = call("--help")
     assert "heatmap" in result.out
     assert "the entry points of an installed package cannot be read (TypeError: corrupt)" in result.err

@@ -1,6 +1,7 @@
 """`freqfast corrupt`."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -108,10 +109,7 @@ def test_bad_input_is_one_line(refused, words, named):
 
 
 def test_an_interrupt_keeps_the_whole_files(call, place, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("freqfast.corruptions.digital.contrast", stop)
+    monkeypatch.setattr("freqfast.corruptions.digital.contrast", Mock(side_effect=KeyboardInterrupt))
     result = call("corrupt", "photos", "--out", "c", "--corruption", "fog", "--corruption", "contrast", "--limit", 2)
     assert result.code == 130
     assert result.err == "freqfast: interrupted; the same call goes on from the last whole file\n"

@@ -3,6 +3,7 @@
 import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -121,9 +122,7 @@ def test_a_full_disk_leaves_the_former_file(call, accepted, checkpoint, archive,
     accepted(*words, "--out", "r.json", "--csv", "r.csv", "--figure", "r.png")
     former = {path.name: path.read_bytes() for path in place.iterdir()}
 
-    def full(*args, **options):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr("pathlib.Path.write_text", full)
     result = call(*words, "--out", "r.json", "--figure", "other.png")
     assert (result.code, result.err) == (1, "freqfast: r.json cannot be written (No space left on device)\n")
@@ -137,9 +136,7 @@ def test_a_full_disk_leaves_the_former_file(call, accepted, checkpoint, archive,
 
 
 def test_a_closed_pipe_costs_no_file(call, checkpoint, archive, place, monkeypatch):
-    def closed(*args):
-        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-
+    closed = Mock(side_effect=BrokenPipeError(errno.EPIPE, "Broken pipe"))
     monkeypatch.setattr("freqfast.cli.evaluation_report._print", closed)
     call("evaluate", checkpoint, "--cifar10c", archive, "--out", "r.json", "--csv", "r.csv", "--figure", "r.png")
     assert sorted(path.name for path in place.iterdir()) == ["r.csv", "r.json", "r.png"]

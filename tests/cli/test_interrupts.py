@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from textwrap import indent
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -124,11 +125,8 @@ def test_sigterm_ends_other_commands_in_order(start, place):
     ],
 )
 def test_ctrl_c_is_one_line_and_leaves_nothing(call, place, checkpoint, monkeypatch, stage, words, message):
-    def stop(*args, **options):
-        raise KeyboardInterrupt
-
     places = {"MODEL": checkpoint, "RUN": write_run(place.parent / "run")}
-    monkeypatch.setattr(f"freqfast.{stage}", stop)
+    monkeypatch.setattr(f"freqfast.{stage}", Mock(side_effect=KeyboardInterrupt))
     result = call(*(places.get(word, word) for word in words.split()))
     assert (result.code, result.out, result.err) == (130, "", f"freqfast: {message}\n")
     assert list(place.iterdir()) == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from unittest.mock import Mock
 
 import pytest
 from freqfast.cli.errors import one_line_warnings
@@ -263,10 +264,7 @@ def test_other_code_that_ends_the_program_is_told(call, monkeypatch):
 
 
 def test_ctrl_c_is_no_traceback(call, monkeypatch):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("freqfast.runs.registry.list_recipes", interrupt)
+    monkeypatch.setattr("freqfast.runs.registry.list_recipes", Mock(side_effect=KeyboardInterrupt))
     result = call("recipes")
     assert result.code in (1, 130)
     assert result.out == ""

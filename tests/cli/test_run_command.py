@@ -9,6 +9,7 @@ import signal
 from contextlib import contextmanager
 from datetime import datetime
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -162,10 +163,7 @@ def test_a_hangup_and_a_signal_that_a_shell_ignores_change_nothing(accepted, tre
     ids=["disk", "memory"],
 )
 def test_a_run_that_cannot_go_on_is_one_line(call, tree, place, error, message):
-    def fail():
-        raise error
-
-    with at_step(2, fail):
+    with at_step(2, Mock(side_effect=error)):
         failed = call(*LOW, "--data", tree, "--out", "out")
     assert failed.code == 1
     assert failed.err.startswith(f"freqfast: {message}")

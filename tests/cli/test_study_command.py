@@ -6,6 +6,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from freqfast.cli.study import parse_slurm
@@ -167,10 +168,7 @@ def test_titles_and_errors_tell_the_terminal_nothing(accepted, file, place):
 
 def test_what_fails_last_costs_nothing_before_it(call, file, tree, place, monkeypatch):
     """The table is printed where files cannot be written, and the files are written where a pipe is closed."""
-
-    def fail(*args):
-        raise OSError(errno.EROFS, "Read-only file system")
-
+    fail = Mock(side_effect=OSError(errno.EROFS, "Read-only file system"))
     words = ("study", file, "--out", "out")
     call(*words, "--data", tree, "--arm", "baseline", "--seed", 0)
     with monkeypatch.context() as patch:
@@ -215,14 +213,11 @@ def test_figures_of_what_was_measured(call, accepted, file, tree, place):
 
 
 def test_stopped(call, file, tree, monkeypatch):
-    def interrupt(*args, **options):
-        raise KeyboardInterrupt
-
     with at_step(1, send(signal.SIGTERM)):
         result = call("study", file, "--data", tree)
     assert result.code == 143
     assert result.err.endswith("; the same command goes on\n")
-    monkeypatch.setattr("freqfast.study.job.Job.perform", interrupt)
+    monkeypatch.setattr("freqfast.study.job.Job.perform", Mock(side_effect=KeyboardInterrupt))
     result = call("study", file, "--data", tree)
     assert result.code == 130
     assert result.err.endswith("freqfast: stopped at once; the same command goes on\n")

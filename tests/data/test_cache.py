@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -71,11 +72,7 @@ def test_unwritable_cache_is_a_warning(data, tmp_path, monkeypatch):
 
 def test_entry_that_another_process_stored_first(data, monkeypatch):
     cache.store("key", data)
-
-    def taken(place):
-        raise FileExistsError(place)
-
-    monkeypatch.setattr(cache, "new_folder", taken)
+    monkeypatch.setattr(cache, "new_folder", Mock(side_effect=FileExistsError))
     cache.store("key", data)  # no warning
 
 

@@ -8,10 +8,7 @@ from freqfast.data import load_data, photos
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("the photographs must need no network")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", lambda *args: pytest.fail("the photographs must need no network"))
 
 
 def test_shapes_balance_and_that_every_call_gives_the_same():

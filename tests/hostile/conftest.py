@@ -96,11 +96,7 @@ def attack(world, monkeypatch, capfd):
 @contextmanager
 def bounded(mebibytes, seconds):
     """Fails a block that takes more memory or time, be it that it waits."""
-
-    def fail(*_):
-        raise AssertionError(f"took more than {seconds} s")
-
-    handler = signal.signal(signal.SIGALRM, fail)
+    handler = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"took more than {seconds} s"))
     signal.alarm(seconds)
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (int((_mebibytes("VmSize") + 1500) * 2**20), limits[1]))

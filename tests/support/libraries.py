@@ -1,6 +1,7 @@
 """The folders in which torchvision and timm keep the weights that they download."""
 
 import urllib.request
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import pytest
@@ -11,10 +12,7 @@ import torch
 def library_caches(tmp_path, monkeypatch):
     """The folders in which torchvision and timm keep what they download, empty; and no connection."""
     constants = pytest.importorskip("huggingface_hub.constants")
-
-    def offline(*args, **kwargs):
-        raise URLError("no connection")
-
+    offline = Mock(side_effect=URLError("no connection"))
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "urlopen", offline)
     monkeypatch.setattr(urllib.request, "urlopen", offline)

@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import replace
 from functools import partialmethod
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -64,10 +65,7 @@ def test_wrong_places_leave_no_directory(tree, tmp_path):
 
 @pytest.mark.parametrize("step", ["freqfast.files.os.rename", "freqfast.runs.directory.write_record"])
 def test_failure_before_the_directory_appears_leaves_nothing(tree, tmp_path, monkeypatch, step):
-    def fail(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(step, fail)
+    monkeypatch.setattr(step, Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_recipe(TINY, tmp_path / "runs" / "run", tree)
     assert os.listdir(tmp_path / "runs") == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -131,10 +132,8 @@ def test_bad_requests_write_nothing(folder, images, change, error, named):
 
 
 def test_a_corruption_that_lacks_a_file_is_named(folder, images, monkeypatch):
-    def corrupt(*args, **options):
-        raise FileNotFoundError(2, "No such file or directory", "textures/rain.png")
-
-    monkeypatch.setattr(writing, "corrupt", corrupt)
+    missing = FileNotFoundError(2, "No such file or directory", "textures/rain.png")
+    monkeypatch.setattr(writing, "corrupt", Mock(side_effect=missing))
     with pytest.raises(ValueError, match=r"^corruption 'fog' cannot be computed: .* 'textures/rain.png'$"):
         write_archive(folder, images, ("fog",))
     assert sorted(data(folder)) == ["labels.npy"]

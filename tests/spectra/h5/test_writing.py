@@ -1,4 +1,5 @@
 import os
+from unittest.mock import Mock
 
 import pytest
 
@@ -9,11 +10,7 @@ from freqfast.spectra.h5 import write_spectra
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_an_interrupted_write_leaves_the_old_file(path, spectra, monkeypatch, error):
     before = path.read_bytes()
-
-    def fail(*args):
-        raise error
-
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "replace", Mock(side_effect=error))
     with pytest.raises(type(error)) as caught:
         write_spectra(path, spectra)
     assert path.read_bytes() == before
