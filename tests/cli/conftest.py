@@ -3,15 +3,15 @@
 import sys
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
-from freqfast.cli.main import main
 
 from freqfast.data.photos import PHOTOS
 from freqfast.models.sources import load_model
+from tests.support.commands import exit_code
 from tests.support.finished import write_network
 from tests.support.foreign import write_checkpoint, write_script
 from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
+from tests.support.stored import write_arrays
 from tests.support.trees import make_tree
 
 
@@ -35,29 +35,24 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
+def call(capsys):
     """Runs the command line in this process, from the words to the exit code."""
 
     def call(*words):
         capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["freqfast", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        return Result(code, *capsys.readouterr())
+        return Result(exit_code(*words), *capsys.readouterr())
 
     return call
 
 
 @pytest.fixture
 def accepted(call):
-    """Runs the command line, which must end well."""
+    """Runs the command line, which must end well, and say nothing on stderr if it is to be silent."""
 
-    def accepted(*words):
+    def accepted(*words, silent=False):
         result = call(*words)
         assert result.code == 0, result.err
+        assert not silent or result.err == ""
         return result
 
     return accepted
@@ -115,13 +110,7 @@ def no_commits(monkeypatch):
 @pytest.fixture
 def archive(tmp_path):
     """Two corruptions of four images in the published layout."""
-    folder = tmp_path / "archive [of bold] images"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    np.save(folder / "labels.npy", np.tile(np.arange(4), 5))
-    for name in ("fog", "contrast"):
-        np.save(folder / f"{name}.npy", rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
-    return folder
+    return write_arrays(tmp_path / "archive [of bold] images", ("fog", "contrast"), 4)
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from freqfast.data import load_data
 from freqfast.robustness.archive.reading import stored_source
 
 
-def test_writes_the_test_set_in_the_published_layout(call, refused, place):
+def test_writes_the_test_set_in_the_published_layout(call, accepted, refused, place):
     words = ("corrupt", "photos", "--out", "c", "--limit", 3, "--corruption", "fog", "--corruption", "snow", "--seed")
-    result = call(*words, 5)
-    assert (result.code, result.err) == (0, "")
+    result = accepted(*words, 5, silent=True)
     assert (
         result.out
         == "c: 3 images of photos, corruptions: 2, severities: 5, parameters: cifar10; files written: 3, verified: 0\n"
@@ -32,9 +31,9 @@ def test_writes_the_test_set_in_the_published_layout(call, refused, place):
     assert "c was begun with seed 5, not 1" in refused(*words, 1)
 
 
-def test_a_path_names_a_test_set(call, tree, place):
-    result = call("corrupt", tree, "--out", "c", "--corruption", "contrast", "--severity", 4, "--severity", 2)
-    assert (result.code, result.err) == (0, "")
+def test_a_path_names_a_test_set(accepted, tree, place):
+    words = ("corrupt", tree, "--out", "c", "--corruption", "contrast", "--severity", 4, "--severity", 2)
+    accepted(*words, silent=True)
     test = load_data("cifar10", tree).test
     source = stored_source(place / "c")
     assert source.severities == (2, 4)
@@ -55,10 +54,9 @@ def test_a_shell_completes_both_c_bars():
     assert complete_corruption("sparkles") == ["sparkles"]
 
 
-def test_c_bar_with_a_contact_sheet(call, place):
+def test_c_bar_with_a_contact_sheet(call, accepted, place):
     words = ("corrupt", "photos", "--collection", "bar", "--severity", 3, "--limit", 2)
-    result = call(*words, "--out", "c", "--show", "sheet.png", "--image", 1)
-    assert (result.code, result.err) == (0, "")
+    result = accepted(*words, "--out", "c", "--show", "sheet.png", "--image", 1, silent=True)
     assert result.out.startswith("sheet.png: contact sheet of photos\n")
     assert stored_source(place / "c").corruptions == C_BAR
     with Image.open("sheet.png") as picture:
@@ -80,9 +78,8 @@ def test_a_damaged_file_is_made_anew_and_named(call, accepted, place):
     assert path.read_bytes() == sound
 
 
-def test_without_photographs_the_other_18_are_written(no_frost, call, refused, place):
-    result = call("corrupt", "photos", "--out", "c", "--limit", 1, "--severity", 1)
-    assert (result.code, result.err) == (0, "")
+def test_without_photographs_the_other_18_are_written(no_frost, accepted, refused, place):
+    result = accepted("corrupt", "photos", "--out", "c", "--limit", 1, "--severity", 1, silent=True)
     assert set(stored_source(place / "c").corruptions) == set(CORRUPTIONS) - {"frost"}
     assert result.out.splitlines()[-1].startswith("frost is left out: ")
     assert "freqfast[frost]" in refused("corrupt", "photos", "--out", "d", "--corruption", "frost")

@@ -16,10 +16,9 @@ QUICK = ("--data", "photos", "--set", "epochs=1", "--set", "batch_size=5120")
 NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 
 
-def test_another_s_network(call, accepted, published, place):
+def test_another_s_network(accepted, published):
     words = ("./foreign_net.py:net", *NORMALISATION)
-    result = call("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
-    assert result.code == 0, result.err
+    result = accepted("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
     told = "trained by robust (epochs: 1, images: 5,120), with 30 % of the weights of before"
     epoch, written = result.out.splitlines()
     assert re.fullmatch(r"epoch 1/1: loss \d+\.\d+, validation \d+\.\d+, accuracy \d+\.\d\d %", epoch)
@@ -43,22 +42,21 @@ def test_a_network_of_ours(accepted, checkpoint, tree):
     assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)
 
 
-def test_photographs_of_any_size_and_of_some_of_the_classes(call, published, place):
+def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published, place):
     for number, path in enumerate(("train/1/a.png", "train/2/b.png", "val/3/c.png")):
         write_photograph(place / "photographs" / path, number)
     (place / "names.txt").write_text("\n".join("9876543210"))
     words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors")
     files = ("--data", "photographs", "--resize", 36, "--crop", 32, "--class-list", "names.txt")
     short = ("--set", "epochs=1", "--set", "batch_size=2")
-    result = call("finetune", *words, *files, *short)
-    assert result.code == 0, result.err
+    result = accepted("finetune", *words, *files, *short)
     told = "trained by robust_photographs (epochs: 1, images: 2), with 30 % of the weights of before"
     assert result.out.splitlines()[1] == f"written: robust.safetensors, {told}"
     state, before = load_state("robust.safetensors"), published.state_dict()
     assert not torch.equal(state["conv1.weight"], before["conv1.weight"])
     # The recipe for photographs leaves BatchNorm's statistics as they are, the one for small images does not.
     assert torch.equal(state["bn1.running_mean"], before["bn1.running_mean"])
-    call("finetune", *words, *files, *short, "--recipe", "robust")
+    accepted("finetune", *words, *files, *short, "--recipe", "robust")
     assert not torch.equal(load_state("robust.safetensors")["bn1.running_mean"], before["bn1.running_mean"])
 
 

@@ -170,9 +170,8 @@ def test_wrong_usage_exits_with_2_and_names_what_is_wrong(call, place, words, na
     assert list(place.iterdir()) == []
 
 
-def test_models_lists_each_with_its_accuracies(call):
-    result = call("models")
-    assert (result.code, result.err) == (0, "")
+def test_models_lists_each_with_its_accuracies(accepted):
+    result = accepted("models", silent=True)
     for name, card in read_cards().items():
         row = next(line for line in result.out.splitlines() if f" zoo:{name} " in line)
         assert all(f" {100 * accuracy.value:.2f} ± " in row for accuracy in card.accuracy.values())

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from freqfast.cli.main import main
 
 from tests.hostile import sound as sound_files
+from tests.support.commands import exit_code
 
 HERE = Path(__file__).parent
 if sys.platform != "linux":
@@ -69,19 +69,14 @@ class World:
 
 
 @pytest.fixture
-def attack(world, monkeypatch, capfd):
+def attack(world, capfd):
     """Runs a command in this process and checks what must hold whatever it was given."""
 
     def attack(*words, harmless=False, mebibytes=700, seconds=60):
         before = set(world.place.rglob("*"))
         capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["freqfast", *map(str, words)])
-        code = 0
         with bounded(mebibytes, seconds):
-            try:
-                main()
-            except SystemExit as done:
-                code = done.code or 0
+            code = exit_code(*words)
         result = subprocess.CompletedProcess(words, code, *capfd.readouterr())
         check(result, harmless)
         assert not world.canary.exists(), "code was executed"

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 from dataclasses import replace
 
 import pytest
@@ -136,7 +135,7 @@ def train_and_die(out, tree):
 
 def command(folder, *lines):
     """Run command lines in a folder, with both streams in a file for each rank; gives their exit codes."""
-    from freqfast.cli.main import main
+    from tests.support.commands import exit_code
 
     trees._BATCH, writing._CHUNK_BYTES = 3, 2000  # so that both have several parts of the images
     os.chdir(folder)
@@ -144,8 +143,5 @@ def command(folder, *lines):
     for line in lines:
         for standard in (1, 2):
             os.dup2(handle, standard)
-        sys.argv = ["freqfast", *shlex.split(line)]
-        with pytest.raises(SystemExit) as caught:
-            main()
-        codes.append(caught.value.code or 0)
+        codes.append(exit_code(*shlex.split(line)))
     return codes

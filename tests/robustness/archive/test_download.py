@@ -1,15 +1,14 @@
 """The published archive downloaded from a real server on this machine."""
 
 import os
-import sys
 
 import pytest
-from freqfast.cli.main import main
 
 from freqfast.data.cifar10 import CLASSES
 from freqfast.models.file import write_model
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.reading import stored_source
+from tests.support.commands import exit_code
 from tests.support.sound_model import stored_model
 
 PART = "CIFAR-10-C.tar.part"
@@ -102,14 +101,10 @@ def test_a_download_goes_on_after_a_full_disk(served, disk, once, monkeypatch):
     assert served.starts == [0, 20_480]
 
 
-def test_the_command_downloads(served, tmp_path, monkeypatch, capsys):
+def test_the_command_downloads(served, tmp_path, capsys):
     write_model(tmp_path / "m.safetensors", stored_model(CLASSES))
-    archive = str(tmp_path / "CIFAR-10-C.tar")
-    for words in (["--download"], ["--cifar10c", archive]):  # the second time from the cache
-        monkeypatch.setattr(sys, "argv", ["freqfast", "evaluate", str(tmp_path / "m.safetensors"), *words])
-        with pytest.raises(SystemExit) as done:
-            main()
-        assert not done.value.code
+    for words in (["--download"], ["--cifar10c", tmp_path / "CIFAR-10-C.tar"]):  # the second time from the cache
+        assert exit_code("evaluate", tmp_path / "m.safetensors", *words) == 0
         out, err = capsys.readouterr()
         assert err == "freqfast: no clean accuracy: no test images are at hand; name the data\n"
         assert "│ saturate " in out
