@@ -1,6 +1,7 @@
 """`freqfast evaluate` and `freqfast corrupt` on images that stay in files."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torchvision
 from PIL import Image
 
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
+from tests.support.finished import measured
 from tests.support.trees import write_photograph
 
 NET = """
@@ -121,10 +123,9 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
     assert "photographs and t have different classes" in found.err
 
 
-def test_a_tree_is_written_and_read(call, photographs, place):
+def test_a_tree_is_written_and_read(call, accepted, photographs, place):
     words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "tree", "--tree")
-    result = call(*words)
-    assert (result.code, result.err) == (0, "")
+    result = accepted(*words, silent=True)
     assert result.out == (
         "tree: 12 images of photographs, corruptions: 1, severities: 5, parameters: cifar10; files written: 60\n"
     )
@@ -158,8 +159,7 @@ def test_uncorrupted_images_of_stored_arrays_are_prepared_as_these_were(accepted
 
 
 def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
-    right = Outcomes.measure(np.arange(10) % 3, np.full(10, 0.5), np.zeros(10, int))
-    cells = {CLEAN: right} | {(name, severity): right for name in MAIN for severity in SEVERITIES}
+    cells = measured(dict.fromkeys([CLEAN, *product(MAIN, SEVERITIES)], 0.4), images=10).outcomes
     known = dict.fromkeys(("model", "weights_sha256", "source", "labels_sha256"), "x")
     known |= {"mean": (0.5,) * 3, "std": (0.5,) * 3, "precision": "float32", "source_sha256": None, "seed": 0}
     for imagenet in (True, False):

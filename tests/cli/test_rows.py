@@ -1,16 +1,11 @@
-import numpy as np
 from freqfast.cli.rows import cell_rows, write_csv
 
-from freqfast.robustness import CLEAN, CorruptionResult, Outcomes, compare
+from freqfast.robustness import CLEAN, compare
+from tests.support.finished import measured
 
 
 def test_rows_are_cells(tmp_path):
-    confidence, labels = np.full(4, 0.75), np.ones(4)
-    cells = {
-        key: Outcomes.measure(np.arange(4) < right, confidence, labels)
-        for key, right in ((CLEAN, 4), (("contrast", 1), 3), (("invert", 2), 1))
-    }
-    result = CorruptionResult(cells)
+    result = measured({CLEAN: 1.0, ("contrast", 1): 0.75, ("invert", 2): 0.25}, images=4)
     rows = cell_rows(result)
     assert [(row["corruption"], row["severity"], row["family"]) for row in rows] == [
         ("clean", 0, ""), ("contrast", 1, "digital"), ("invert", 2, "")
@@ -23,7 +18,7 @@ def test_rows_are_cells(tmp_path):
     lines = (tmp_path / "r.csv").read_text().splitlines()
     assert lines[0] == "corruption,severity,family,images,right,accuracy,low,high,ece"
     assert len(lines) == 4
-    write_csv(tmp_path / "r.csv", result, compare(result, CorruptionResult({("contrast", 1): cells[CLEAN]})))
+    write_csv(tmp_path / "r.csv", result, compare(result, measured({("contrast", 1): 1.0}, images=4)))
     lines = (tmp_path / "r.csv").read_text().splitlines()
     assert lines[0].endswith("ece,difference,only_model,only_baseline,p")
     assert [line.split(",")[9] for line in lines[1:]] == ["", "-0.25", ""]

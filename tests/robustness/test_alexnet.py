@@ -4,26 +4,24 @@ from torch import nn
 
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import CLEAN, CellSource, CorruptionResult, Outcomes, evaluate_source
+from freqfast.robustness import CLEAN, CellSource, evaluate_source
 from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce, is_imagenet
+from tests.support.finished import measured
 
 
-def outcomes(error):
-    """So many of 10,000 images wrong."""
-    predicted = (np.arange(10_000) < round(10_000 * error)).astype(int)
-    return Outcomes.measure(predicted, np.full(10_000, 0.5), np.zeros(10_000, int))
+def of_errors(errors):
+    return measured({key: 1 - error for key, error in errors.items()}, images=10_000)
 
 
 def test_alexnet_itself_has_one_and_half_of_its_errors_are_a_half():
-    cells = {(name, severity): outcomes(ALEXNET_ERROR[name]) for name in MAIN for severity in SEVERITIES}
-    mce, relative = alexnet_mce(CorruptionResult({CLEAN: outcomes(ALEXNET_CLEAN_ERROR), **cells}))
+    errors = {(name, severity): ALEXNET_ERROR[name] for name in MAIN for severity in SEVERITIES}
+    mce, relative = alexnet_mce(of_errors({CLEAN: ALEXNET_CLEAN_ERROR, **errors}))
     assert mce == pytest.approx(1, abs=2e-4)
     assert relative == pytest.approx(1, abs=1e-3)
-    assert alexnet_mce(CorruptionResult(cells)) == (mce, None)
-    cells = {(name, severity): outcomes(ALEXNET_ERROR[name] / 2) for name, severity in cells}
-    assert alexnet_mce(CorruptionResult(cells))[0] == pytest.approx(0.5, abs=2e-4)
-    del cells["fog", 3]
-    assert alexnet_mce(CorruptionResult(cells)) == (None, None)
+    assert alexnet_mce(of_errors(errors)) == (mce, None)
+    assert alexnet_mce(of_errors({key: error / 2 for key, error in errors.items()}))[0] == pytest.approx(0.5, abs=2e-4)
+    del errors["fog", 3]
+    assert alexnet_mce(of_errors(errors)) == (None, None)
 
 
 def test_imagenet_is_told_by_its_classes_and_its_size():
