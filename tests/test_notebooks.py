@@ -1,7 +1,6 @@
 """What a notebook shows of results, and the bar that it draws."""
 
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from freqfast.robustness import CorruptionResult, compare, evaluate_images
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.study import StudyResults, legend, load_study, published_path, read_results, summarise
 from tests.support.finished import image_results, measured, write_run
+from tests.support.parsed_page import Page
 from tests.support.trees import make_tree
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,31 +26,15 @@ GREY = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
 MODEL = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
 
 
-class Cells(HTMLParser):
-    """The texts of a piece of HTML, each with the tags around it."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.texts = [], []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append((" ".join(self.open), data))
+def texts_of(shown):
+    """The texts that a notebook shows of an object."""
+    return [text for _, text in Page(shown._repr_html_()).texts]
 
 
 def test_all_text_is_escaped():
     nasty = "<script>&\"'$x$"
-    found = Cells(as_html(nasty, nasty, [(nasty,), (nasty,)]))
-    assert {text for _, text in found.texts} == {nasty}
-    assert [tags for tags, _ in found.texts] == ["p b", "p", "table tr th", "table tr td"]
-    assert found.open == []
+    texts = Page(as_html(nasty, nasty, [(nasty,), (nasty,)])).texts
+    assert texts == [(tags, nasty) for tags in ("p b", "p", "table tr th", "table tr td")]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +46,7 @@ def test_a_run_shows_its_accuracies(run):
     report = run.report
     told = f"seed 3, clean 80.00 %, mean15 {100 * report.mean15:.2f} %, low filters 100 %, high filters 0 %"
     assert repr(run) == f"Run({str(run.path)!r}: mine, {told})"
-    texts = [text for _, text in Cells(run._repr_html_()).texts]
+    texts = texts_of(run)
     assert texts[:2] == [f"Run {run.path}", "mine: a run"]
     assert dict(zip(texts[2:7], texts[7:], strict=True))["mean15"] == f"{100 * report.mean15:.2f} %"
 
@@ -72,7 +56,7 @@ def test_a_result_shows_its_accuracies(run):
     means = f"mean15 {100 * result.mean15:.2f} %, mean7 {100 * result.mean(MEANS['mean7']):.2f} %"
     told = f"clean 80.00 %, {means}; 76 cells of 1,000 images"
     assert repr(result) == f"CorruptionResult({told})"
-    texts = [text for _, text in Cells(result._repr_html_()).texts]
+    texts = texts_of(result)
     assert texts[0] == "Accuracy"
     assert {"clean", "80.00", "77.41 to 82.36", "fog", f"{100 * result.mean(['fog']):.2f}"} <= set(texts)
     assert repr(CorruptionResult({})) == "CorruptionResult(nothing measured; 0 cells of 0 images)"
@@ -82,7 +66,7 @@ def test_a_result_shows_its_accuracies(run):
 
 def test_a_comparison_shows_its_differences():
     cells = measured({("fog", 1): 0.5, ("snow", 1): 0.4}), measured({("fog", 1): 0.4, ("snow", 1): 0.4})
-    texts = [text for _, text in Cells(compare(*cells, "<mine>")._repr_html_()).texts]
+    texts = texts_of(compare(*cells, "<mine>"))
     assert texts[0] == "Against <mine>"
     assert texts[texts.index("corrupted") + 1] == "+5.00"
 
@@ -90,7 +74,7 @@ def test_a_comparison_shows_its_differences():
 def test_a_study_shows_its_table():
     file = ROOT / "recipes" / "studies" / "small.toml"
     results = StudyResults(load_study(file), read_results(published_path(file)))
-    texts = [text for _, text in Cells(results._repr_html_()).texts]
+    texts = texts_of(results)
     assert texts[0] == results.study.title
     assert {"arm", "mean15", "baseline", "antialiasing", "noise"} <= set(texts)
     assert legend(summarise(results.study, results.rows)) in texts
@@ -98,7 +82,7 @@ def test_a_study_shows_its_table():
 
 def test_spectra_show_their_bands():
     spectra = measure_spectra(torch.nn.Conv2d(3, 4, 3), target={"low": 1.0})
-    texts = [text for _, text in Cells(spectra._repr_html_()).texts]
+    texts = texts_of(spectra)
     assert texts[:6] == [repr(spectra), "band", "filters (%)", "energy (%)", "target (%)", "low"]
     assert texts[8] == "100.0"
     assert "target (%)" not in measure_spectra(torch.nn.Conv2d(3, 4, 3))._repr_html_()
@@ -106,7 +90,7 @@ def test_spectra_show_their_bands():
 
 def test_analyses_show_their_summaries():
     for result in (*image_results(), filter_quality(torch.randn(4, 3, 3, 3))):
-        assert len(Cells(result._repr_html_()).texts) > 3
+        assert len(texts_of(result)) > 3
     assert AnalysisResult(analysis="of nobody")._repr_html_() is None
 
 

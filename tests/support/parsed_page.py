@@ -1,4 +1,4 @@
-"""A report page as its elements and its text."""
+"""HTML as its elements and its text."""
 
 from html.parser import HTMLParser
 
@@ -6,11 +6,11 @@ VOID = {"meta", "img", "wbr", "br", "link"}
 
 
 class Page(HTMLParser):
-    """The elements of a page, with what its tags must satisfy."""
+    """The elements of a page, or of a piece of one, its text whole, and in pieces with the tags around each."""
 
     def __init__(self, text):
         super().__init__()
-        self.elements, self.open, self.text = [], [], ""
+        self.elements, self.open, self.texts, self.text = [], [], [], ""
         self.feed(text)
         self.close()
         assert self.open == []
@@ -27,6 +27,7 @@ class Page(HTMLParser):
         self.text += " " * (tag in ("td", "th", "span"))
 
     def handle_data(self, data):
+        self.texts.append((" ".join(self.open), data))
         self.text += data
 
     def all(self, tag):
