@@ -175,6 +175,18 @@ def test_packages_load_without_an_import_and_the_core_needs_none_of_the_slow_lib
     assert run_python(code, tmp_path) == ""
 
 
+@pytest.mark.parametrize(
+    ("part", "heavy"),
+    [
+        ("data", "torch fastai sklearn skimage"),
+        ("corruptions", "typer rich fastai h5py skimage torchvision scipy.stats matplotlib cv2"),
+    ],
+)
+def test_parts_that_are_light(part, heavy, tmp_path):
+    code = f"import sys, freqfast.{part}; print(*sorted({set(heavy.split())!r} & set(sys.modules)))"
+    assert run_python(code, tmp_path) == ""
+
+
 def test_public_names_can_be_imported():
     for name in PUBLIC_NAMES | PACKAGES:
         value = getattr(freqfast, name)

@@ -1,7 +1,5 @@
 """Which data a name or a place means, the data sets of other packages, and what the cache spares."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +131,3 @@ def test_progress_reaches_its_end(make_tree, tmp_path, pack):
     load_data("cifar10", pack(make_tree(), tmp_path / "a.tgz"), progress=lambda *call: calls.append(call))
     assert calls[0][2] == "reading a.tgz"
     assert calls[-1] == (12, 12, "decoding images")
-
-
-def test_import_is_light():
-    code = "import sys, freqfast.data; print({'torch', 'fastai', 'sklearn', 'skimage'} & set(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "set()"
