@@ -1,6 +1,7 @@
 """Evaluation and writing of images in files, which are decoded and corrupted batch by batch."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,20 +19,12 @@ from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_sou
 from freqfast.robustness.archive.trees import is_tree, tree_source, write_tree
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.corrupted import CorruptedImages
-
-CLASSES = ("red", "green", "blue")
+from tests.support.trees import write_colours
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
-    for channel, name in enumerate(CLASSES):
-        (root / name).mkdir()
-        for number in range(5):
-            pixels = rng.integers(0, 120, (40, 48, 3), dtype=np.uint8)
-            pixels[..., channel] += np.uint8(30 * number)
-            Image.fromarray(pixels).save(root / name / f"{name}-{number}.png")
-    return root
+    return write_colours(tmp_path_factory.mktemp("colours"), 5)
 
 
 @pytest.fixture
@@ -48,14 +41,10 @@ def classifier():
     return Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32", batch_size=4)
 
 
-def in_memory(images):
-    return ImageSet(np.asarray(images.images), images.labels)
-
-
 def test_files_give_what_arrays_give_on_any_number_of_threads(files, classifier, tmp_path):
     images, classes = files
-    results, stored = [], []
-    for name, one, threads in (("streamed", images, 3), ("whole", in_memory(images), 1)):
+    arrays, results, stored = replace(images, images=np.asarray(images.images)), [], []
+    for name, one, threads in (("streamed", images, 3), ("whole", arrays, 1)):
         torch.set_num_threads(threads)
         results += evaluate_source([classifier], corrupted_source(one, ["fog"], seed=2, classes=classes))
         write_archive(tmp_path / name, one, ["gaussian_noise"], [1, 4], classes=classes)

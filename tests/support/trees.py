@@ -28,6 +28,18 @@ def write_photograph(path, number=0, shift=0):
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
+def write_colours(folder, count, suffix=".png"):
+    """Red, green and blue images of 48x40 pixels, so many in each of these classes, each stronger than the last."""
+    rng = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 120, (40, 48, 3), dtype=np.uint8)
+            pixels[..., channel] += np.uint8(25 * number)
+            Image.fromarray(pixels).save(folder / name / f"{name}-{number}{suffix}")
+    return folder
+
+
 def png(size=(8, 6), mode="RGB"):
     """A PNG of one colour."""
     buffer = io.BytesIO()

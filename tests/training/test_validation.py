@@ -15,7 +15,6 @@ from fastai.torch_core import TensorImage
 from fastai.vision.augment import Resize, aug_transforms
 from fastai.vision.core import PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
-from PIL import Image
 from torch import nn
 
 import freqfast
@@ -25,8 +24,7 @@ from freqfast.robustness import CLEAN, corrupted_source, evaluate_source
 from freqfast.training import build_learner
 from freqfast.training.validation import analyse, evaluate_learner
 from tests.support import tiny
-
-CLASSES = ("red", "green", "blue")
+from tests.support.trees import write_colours
 
 
 class ToHalves(Transform):
@@ -40,15 +38,9 @@ class ToHalves(Transform):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """JPEG files of three colours, 48x40 pixels."""
-    root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("colours")
     for part, count in (("train", 4), ("valid", 6)):
-        for channel, name in enumerate(CLASSES):
-            (root / part / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(0, 160, (40, 48, 3), dtype=np.uint8)
-                pixels[..., channel] += np.uint8(20 * number)
-                Image.fromarray(pixels).save(root / part / name / f"{number}.jpg")
+        write_colours(root / part, count, ".jpg")
     return root
 
 
@@ -160,7 +152,7 @@ def test_two_learners_are_compared_image_by_image(learn, folder):
 
 def test_several_labels_have_metrics_alone(folder):
     block = DataBlock(
-        (ImageBlock, MultiCategoryBlock(vocab=list(CLASSES))),
+        (ImageBlock, MultiCategoryBlock(vocab=["red", "green", "blue"])),
         get_items=lambda root: sorted(root.rglob("*.jpg")),
         get_y=lambda path: [parent_label(path)],
         splitter=RandomSplitter(seed=0),
