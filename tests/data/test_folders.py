@@ -60,17 +60,6 @@ def test_an_image_of_a_kind_that_is_not_read_is_not_left_out(make_tree, refused)
     refused(make_tree(classes=("bee",), suffix=".gif"), r"bee/0.gif .* its content is none of PNG, JPEG, BMP, WEBP$")
 
 
-def test_images_are_turned_upright(make_tree):
-    tree = make_tree(size=(8, 8), count=1)
-    file = tree / "train" / "bee" / "0.png"
-    image = Image.open(file)
-    turned = image.getexif()
-    turned[0x0112] = 6  # the camera was held on its side
-    image.save(file, exif=turned)
-    data = load_data("cifar10", tree)
-    np.testing.assert_array_equal(data.train.images[data.train.labels == 1][0], np.rot90(np.asarray(image), k=-1))
-
-
 def test_incomplete_trees(make_tree, tmp_path, refused):
     (tmp_path / "bare" / "train").mkdir(parents=True)
     (tmp_path / "bare" / "test").mkdir()
