@@ -4,7 +4,6 @@ Attacks that a room's own tests make on its readers are not repeated here.
 """
 
 import gzip
-import io
 import json
 import struct
 import tarfile
@@ -12,10 +11,8 @@ import zlib
 
 import h5py
 import numpy as np
-import torch
 
 from tests.hostile.mutate import with_header
-from tests.support.attacks import Payload
 from tests.support.trees import png
 
 WEIGHTS = ("spectra", "torchvision:squeezenet1_1", "-o", "s.h5", "--weights", "{}")
@@ -38,12 +35,6 @@ def written(name, content):
 
 
 # Weights and models
-
-
-def pickled(world):
-    buffer = io.BytesIO()
-    torch.save(Payload(world.canary), buffer)
-    return buffer.getvalue()
 
 
 def model_described(**changes):
@@ -124,16 +115,6 @@ def tree_with_a_terabyte(world):
     return tree
 
 
-def images_that_unpack_to_gigabytes(world):
-    tree = world.place / "bomb"
-    content = png((1024, 1024))
-    for split in ("train", "test"):
-        (tree / split / "a").mkdir(parents=True)
-        for i in range(100):
-            (tree / split / "a" / f"{i}.png").write_bytes(content)
-    return tree
-
-
 def endless_zeros():
     info = tarfile.TarInfo("ballast")
     info.size = 2**30
@@ -149,7 +130,6 @@ STUDY_HEAD = 'title = "x"\nseeds = [0]\nbaseline = "a"\n'
 
 
 CASES = {
-    "pth: pickle": (written("w.pth", pickled), WEIGHTS),
     "safetensors: nested header": (written("w.safetensors", NESTED_HEADER), WEIGHTS),
     "model: vast width": (model_described(model={"name": "resnet18", "width": 2**40, "classes": 2}), MODEL),
     "model: a million classes": (model_described(classes=["x"] * 10**6), MODEL),
@@ -166,7 +146,6 @@ CASES = {
     "image: PostScript": (tree_with(postscript), CORRUPT),
     "image: a text of 100 MB": (tree_with(long_text), CORRUPT),
     "image: a terabyte": (tree_with_a_terabyte, CORRUPT),
-    "tree: images that unpack to gigabytes": (images_that_unpack_to_gigabytes, CORRUPT),
     "tar: zeros without end": (lambda world: write(world.place / "t.tar.gz", endless_zeros()), CORRUPT),
 }
 """By name: a function of the world that returns the file's path, and the words of the command; {} is the path."""

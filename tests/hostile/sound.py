@@ -12,32 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from freqfast.progress import RunStoppedError
+from tests.support.studies import BROKEN, STUDY
 from tests.support.tiny import TINY, stop_at
 from tests.support.trees import make_tree
-
-STUDY = """\
-title = "Low filters"
-description = "Does an all-low first layer help?"
-seeds = [0, 1]
-baseline = "plain"
-target = { clean = -0.005, mean15 = 0.13 }
-
-[settings]
-model_options = { width = 16 }
-epochs = 2
-
-[arms.plain]
-recipe = "resnet18_cifar10.baseline"
-
-[arms.low]
-recipe = "resnet18_cifar10.baseline"
-description = "all filters low"
-seeds = [0]
-settings = { epochs = 12 }
-
-[arms.low.callbacks.frequency_proportion]
-proportions = { low = 1.0 }
-"""
 
 
 def make_all(folder):
@@ -76,7 +53,8 @@ def make_all(folder):
     save_file(state, folder / "weights.safetensors")
     torch.save(state, folder / "weights.pth")
     torch.save({"state_dict": state, "epoch": 3}, folder / "legacy.pth", _use_new_zipfile_serialization=False)
-    (folder / "study.toml").write_text(STUDY)
+    target = "target = { clean = -0.005, mean15 = 0.13 }\n"
+    (folder / "study.toml").write_text(target + STUDY + BROKEN)
     (folder / "results.json").write_text("{}")
     for name in ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg"):
         (folder / "frost").mkdir(exist_ok=True)
