@@ -6,10 +6,9 @@ import pytest
 import torch
 from fastai.optimizer import Adam, OptimWrapper, ranger
 
-from freqfast.callbacks import FrequencyProportion, SpectralModulation
+from freqfast.callbacks import SpectralModulation
 from tests.support import learners
 
-PROPORTIONS = {"low": 0.5, "high": 0.5}
 OPTIMIZERS = {
     "Adam": Adam,
     "Nesterov": partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9, nesterov=True),
@@ -49,15 +48,6 @@ def test_an_optimizer_that_was_built_by_hand(make_learner, make_model):
     learn = make_learner(SpectralModulation(), model, opt_func=optimizer)
     learn.fit(1, 0.1)
     assert float(learners.conv(learn).log_gain.detach().abs().max()) > 0
-    learners.assert_consistent(learn)
-
-
-def test_learning_rates_by_group(make_learner):
-    learn = make_learner([SpectralModulation(), FrequencyProportion(PROPORTIONS)])
-    seen = []
-    spy = learners.StepSpy(lambda: seen.append([h["lr"] for h in learn.opt.hypers]))
-    learn.fit(1, slice(1e-5, 1e-2), cbs=spy)
-    assert seen[0] == pytest.approx([1e-5, 1e-2])
     learners.assert_consistent(learn)
 
 

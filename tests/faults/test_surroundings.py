@@ -1,6 +1,5 @@
 """Faults around a run: another process, its data, the clock, the memory."""
 
-import os
 import shutil
 import time
 from dataclasses import replace
@@ -30,21 +29,6 @@ def test_second_run_is_refused_until_the_first_is_dead(start, tree, tmp_path, re
     process.join()
     with pytest.raises(ValueError, match="was started with epochs 500"):  # so it came past the lock
         run_recipe(TINY, out, tree, "cpu", resume=True)
-
-
-def test_directory_that_appears_in_the_meantime_stays_as_it_is(tree, tmp_path, monkeypatch):
-    prepare = run.prepare_run
-
-    def prepare_late(*args):
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "theirs").write_text("")
-        return prepare(*args)
-
-    monkeypatch.setattr(run, "prepare_run", prepare_late)
-    with pytest.raises(BlockingIOError, match="run was just made by another process; choose another out"):
-        run_recipe(TINY, tmp_path / "run", tree, "cpu")
-    assert os.listdir(tmp_path / "run") == ["theirs"]
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
 def stopped(tree, out):
