@@ -26,8 +26,6 @@ from freqfast.spectral.perturbation import perturb_spectrum
 from freqfast.spectral.proportion import project_filters
 from tests.support import learners
 
-PROPORTIONS = {"low": 0.25, "high": 0.75}
-
 
 @pytest.fixture
 def enforced(make_learner, everything):

@@ -5,7 +5,6 @@ from fastai.callback.core import Callback
 
 from tests.support import learners
 
-PROPORTIONS = {"low": 0.25, "high": 0.75}
 EVENTS = [
     "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "before_backward", "before_step",
     "after_step", "after_batch", "after_train", "before_validate", "after_validate", "after_epoch", "after_fit",

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -74,28 +76,16 @@ def test_the_function_stays_and_every_batch_norm_goes(build):
     assert_same(model, left=int(isinstance(model, Block)))  # its `other` is never called
 
 
-def several_users(self, x):
-    y = self.conv(x)
-    return self.norm(y) + y
+COURSES = {
+    "several users": lambda self, x: self.norm(y := self.conv(x)) + y,
+    "called twice": lambda self, x: self.other(self.conv(self.norm(self.conv(x)))),
+    "weight read": lambda self, x: self.norm(self.conv(x)) * self.conv.weight.norm(),
+    "course of its input": lambda self, x: self.norm(self.conv(x)) if x.mean() > 0 else self.other(self.conv(x)),
+    "something between": lambda self, x: self.norm(self.conv(x).relu()),
+}
 
 
-def called_twice(self, x):
-    return self.other(self.conv(self.norm(self.conv(x))))
-
-
-def weight_read(self, x):
-    return self.norm(self.conv(x)) * self.conv.weight.norm()
-
-
-def course_of_its_input(self, x):
-    return self.norm(self.conv(x)) if x.mean() > 0 else self.other(self.conv(x))
-
-
-def something_between(self, x):
-    return self.norm(self.conv(x).relu())
-
-
-@pytest.mark.parametrize("forward", [several_users, called_twice, weight_read, course_of_its_input, something_between])
+@pytest.mark.parametrize("forward", COURSES.values(), ids=COURSES)
 def test_convolutions_with_other_users_stay(forward):
     assert_same(lived_in(Block(forward)), left=2)
 
@@ -146,12 +136,10 @@ def standardised(conv):
     conv.register_forward_pre_hook(standardise)
 
 
-def pruned(conv):
-    l1_unstructured(conv, "weight", 0.5)
-
-
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
-@pytest.mark.parametrize("change", [standardised, pruned, spectral_norm, weight_norm])
+@pytest.mark.parametrize(
+    "change", [standardised, partial(l1_unstructured, name="weight", amount=0.5), spectral_norm, weight_norm]
+)
 def test_convolutions_whose_weight_is_set_before_each_call_stay(change):
     model = lived_in(Block())
     change(model.conv)

@@ -35,15 +35,9 @@ def with_flat(images):
 
 def write_frost_stand_ins(folder):
     """Photographs under the names that frost looks for: real pictures, since the real ones are not always installed."""
-    pictures = (
-        skimage.data.hubble_deep_field(),
-        skimage.data.coffee(),
-        skimage.data.astronaut(),
-        skimage.data.rocket(),
-        skimage.data.chelsea(),
-    )
+    pictures = ("hubble_deep_field", "coffee", "astronaut", "rocket", "chelsea")
     for name, picture in zip(FROST_NAMES, pictures, strict=True):
-        Image.fromarray(picture).save(folder / name)
+        Image.fromarray(getattr(skimage.data, picture)()).save(folder / name)
     return folder
 
 

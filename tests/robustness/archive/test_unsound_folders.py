@@ -70,34 +70,22 @@ def test_labels_beyond_the_images_take_no_memory(archive):
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("name", "array", "message"),
     [
-        (np.zeros((20, 4, 4, 3), np.float32), r"must be uint8 of shape \(20, H, W, 3\) like labels.npy, got float32"),
-        (np.zeros((20, 3, 4, 4), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(20, 3, 4, 4\)"),
-        (np.zeros((), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(\)"),
-        (np.zeros((20, 4, 8, 3), np.uint8), r"must hold images of \(4, 4\) like the other files, got \(4, 8\)"),
-        (np.zeros((20, 0, 4, 3), np.uint8), r""),
+        ("fog", np.zeros((20, 4, 4, 3), np.float32), r"must be uint8 of shape \(20, H, W, 3\) like labels.*float32"),
+        ("fog", np.zeros((20, 3, 4, 4), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(20, 3, 4, 4\)"),
+        ("fog", np.zeros((), np.uint8), r"must be uint8 of shape .*, got uint8 of shape \(\)"),
+        ("fog", np.zeros((20, 4, 8, 3), np.uint8), r"must hold images of \(4, 4\) like the other files, got \(4, 8\)"),
+        ("fog", np.zeros((20, 0, 4, 3), np.uint8), r""),
+        ("labels", np.zeros(20), "must hold integers, a multiple of 5 of them, got float64"),
+        ("labels", np.zeros(0, np.int64), ""),
+        ("labels", np.array([0, 1, 2, 3] * 4 + [0, 1, 3, 2]), "must repeat the images' labels 5 times"),
+        ("labels", np.tile([0, 1, 2, -1], 5), "must hold class numbers, got -1 to 2"),
+        ("labels", np.tile([0, 1, 2, 2**40], 5), "must hold class numbers, got 0 to"),
     ],
-    ids=lambda a: f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else "",
+    ids=lambda value: f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else value[:9],
 )
-def test_images_of_another_shape_or_type(archive, images, message):
-    np.save(archive / "fog.npy", images)
-    with pytest.raises(ValueError, match=rf"fog\.npy .*{message}"):
-        stored_source(archive)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.zeros(20), "must hold integers, a multiple of 5 of them, got float64"),
-        (np.zeros(0, np.int64), ""),
-        (np.array([0, 1, 2, 3] * 4 + [0, 1, 3, 2]), "must repeat the images' labels 5 times"),
-        (np.tile([0, 1, 2, -1], 5), "must hold class numbers, got -1 to 2"),
-        (np.tile([0, 1, 2, 2**40], 5), "must hold class numbers, got 0 to"),
-    ],
-    ids=lambda a: f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else "",
-)
-def test_unsound_labels(archive, labels, message):
-    np.save(archive / "labels.npy", labels)
-    with pytest.raises(ValueError, match=rf"labels\.npy .*{message}"):
+def test_arrays_of_another_shape_type_or_range(archive, name, array, message):
+    np.save(archive / f"{name}.npy", array)
+    with pytest.raises(ValueError, match=rf"{name}\.npy .*{message}"):
         stored_source(archive)
