@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.packages import install  # noqa: F401 (a fixture)
-from tests.support.places import disk, once  # noqa: F401 (fixtures)
+from tests.support.places import disk, mount, once  # noqa: F401 (fixtures)
 from tests.support.served import serve  # noqa: F401 (a fixture)
 
 # What takes long to import is imported where it is used: the process that hands out the tests does without it.

@@ -13,14 +13,13 @@ def train(cache, out, tree, recipe, limit=0):
     """Start or go on with a run of a recipe (TOML), under a limit on the size of files in bytes; 0 for none."""
     from freqfast.runs.recipe import Recipe
     from freqfast.training import run_recipe
-    from freqfast.training.checkpoint import CheckpointPolicy
+    from tests.support.tiny import OFTEN
 
     prepare({"FREQFAST_CACHE": cache})
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    often = CheckpointPolicy(minutes=0, share=1)
     try:
-        run_recipe(Recipe.from_toml(recipe), out, tree, "cpu", resume=True, policy=often)
+        run_recipe(Recipe.from_toml(recipe), out, tree, "cpu", resume=True, policy=OFTEN)
     except OSError as error:
         Path(f"{out}.error").write_text(str(error))
         sys.exit(1)

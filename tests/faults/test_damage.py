@@ -10,8 +10,7 @@ from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
 from freqfast.training import RunStoppedError, run_recipe
-from freqfast.training.checkpoint import CheckpointPolicy
-from tests.support.tiny import TINY, outcome
+from tests.support.tiny import OFTEN, TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
 
@@ -22,7 +21,7 @@ def run(tree, tmp_path):
     calls, directory = iter(range(10)), RunDirectory(tmp_path / "run")
     with pytest.raises(RunStoppedError):
         run_recipe(
-            TINY, directory.path, tree, "cpu", policy=CheckpointPolicy(minutes=0, share=1),
+            TINY, directory.path, tree, "cpu", policy=OFTEN,
             stop=lambda: 15 if directory.is_started and next(calls) == 2 else None,
         )  # fmt: skip
     return directory

@@ -5,19 +5,16 @@ everywhere by the limit on the size of a file, which fails in the middle of a wr
 """
 
 import shutil
-import subprocess
 import tempfile
 
 import pytest
 
 from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, run_recipe
-from freqfast.training.checkpoint import CheckpointPolicy
 from tests.support.places import Disk
-from tests.support.tiny import FILES, TINY, outcome
+from tests.support.tiny import FILES, OFTEN, TINY, outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
-OFTEN = CheckpointPolicy(minutes=0, share=1)
 
 
 def check_nothing_is_half_written(out):
@@ -36,24 +33,6 @@ def test_limit_on_the_size_of_files(start, tree, tmp_path, reference):
     assert "File too large" in (tmp_path / "run.error").read_text()
     check_nothing_is_half_written(out)
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """``disk(size)`` mounts or resizes a small file system; its folder."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def disk(options):
-        remount = "remount," if place.is_mount() else ""
-        command = ["mount", "-t", "tmpfs", "-o", f"{remount}{options}", "tmpfs", str(place)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("this process may not mount a tmpfs")
-        return place
-
-    yield disk
-    if place.is_mount():
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def watch_writes(patch, before=lambda number: None):
@@ -79,9 +58,9 @@ def writes(tree, tmp_path_factory):
     return names
 
 
-def fill_up_at(number, tree, disk, reference, at_work):
+def fill_up_at(number, tree, mount, reference, at_work):
     """A disk that is full just before the n-th file of a run is written; then there is room again."""
-    out = disk("size=16m") / "run"
+    out = mount("size=16m") / "run"
     with pytest.MonkeyPatch.context() as patch:
         watch_writes(patch, lambda written: Disk(out.parent).fill() if written == number else None)
         with pytest.raises(OSError, match=r"No space left on device") as caught:
@@ -96,25 +75,25 @@ def fill_up_at(number, tree, disk, reference, at_work):
 
 
 @pytest.mark.parametrize("name", ["recipe", "000001-00000001", "report"])
-def test_full_disk(tree, disk, reference, writes, name):
-    fill_up_at(writes.index(name) + 1, tree, disk, reference, at_work=name != "recipe")
+def test_full_disk(tree, mount, reference, writes, name):
+    fill_up_at(writes.index(name) + 1, tree, mount, reference, at_work=name != "recipe")
 
 
 @pytest.mark.slow
-def test_full_disk_at_each_write(tree, disk, reference, writes, tell):
+def test_full_disk_at_each_write(tree, mount, reference, writes, tell):
     assert {"recipe", "environment", "metrics", "model", "spectra", "report"} < set(writes)
     for number in range(1, len(writes) + 1):
-        fill_up_at(number, tree, disk, reference, at_work=number > 2)
-        shutil.rmtree(disk("size=16m") / "run")
+        fill_up_at(number, tree, mount, reference, at_work=number > 2)
+        shutil.rmtree(mount("size=16m") / "run")
     tell(f"full disk: survived at {len(writes)} of {len(writes)} writes: {', '.join(writes)}")
 
 
 @pytest.mark.parametrize("at", ["epoch 2", "pixelate 3"])
-def test_disk_becomes_read_only(tree, disk, reference, once, at):
-    out = disk("size=16m") / "run"
+def test_disk_becomes_read_only(tree, mount, reference, once, at):
+    out = mount("size=16m") / "run"
     with pytest.raises(RunStoppedError, match=r"run\S*: Read-only file system; it can be resumed$"):
-        run_recipe(TINY, out, tree, "cpu", once(at, lambda: disk("ro")), policy=OFTEN)
-    disk("rw")
+        run_recipe(TINY, out, tree, "cpu", once(at, lambda: mount("ro")), policy=OFTEN)
+    mount("rw")
     assert outcome(run_recipe(TINY, out, tree, "cpu", resume=True).path) == reference
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from freqfast.progress import RunStoppedError
 from tests.support.studies import BROKEN, STUDY
-from tests.support.tiny import TINY, stop_at
+from tests.support.tiny import OFTEN, TINY, stop_at
 from tests.support.trees import make_tree
 
 
@@ -73,16 +73,14 @@ def make_batches(folder):
 def make_runs(folder, tree, cache, recipe=TINY, prefix="", command=None):
     """A finished run and one that was stopped after its first checkpoint; gives their folders."""
     from freqfast.training import run_recipe
-    from freqfast.training.checkpoint import CheckpointPolicy
 
     run, stopped = folder / f"{prefix}run", folder / f"{prefix}stopped"
-    policy = CheckpointPolicy(minutes=0, share=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FREQFAST_CACHE", str(cache))
         patch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
         run_recipe(recipe, run, tree, "cpu", command=command)
         with suppress(RunStoppedError):
-            run_recipe(recipe, stopped, tree, "cpu", policy=policy, stop=stop_at(5))
+            run_recipe(recipe, stopped, tree, "cpu", policy=OFTEN, stop=stop_at(5))
     assert list((stopped / "checkpoints").iterdir())
     return run, stopped
 

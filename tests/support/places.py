@@ -45,12 +45,26 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path, monkeypatch):
-    """A file system of 1 MiB that holds the cache."""
+def mount(tmp_path):
+    """``mount(options)`` mounts a small file system, or changes it; its folder."""
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True).returncode:
-        pytest.skip("this process may not mount a tmpfs")
+
+    def mount(options):
+        remount = "remount," if place.is_mount() else ""
+        command = ["mount", "-t", "tmpfs", "-o", f"{remount}{options}", "tmpfs", str(place)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("this process may not mount a tmpfs")
+        return place
+
+    yield mount
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def disk(mount, monkeypatch):
+    """A file system of 1 MiB that holds the cache."""
+    place = mount("size=1m")
     monkeypatch.setenv("FREQFAST_CACHE", str(place / "cache"))
-    yield Disk(place)
-    subprocess.run(["umount", str(place)], check=True)
+    return Disk(place)

@@ -9,6 +9,7 @@ import torch
 
 from freqfast.runs.recipe import Recipe
 from freqfast.training import fit_recipe
+from freqfast.training.checkpoint import CheckpointPolicy
 
 FILES = [
     "environment.json", "evaluation.json", "metrics.csv", "model.safetensors", "recipe.toml", "report.json",
@@ -31,6 +32,7 @@ TINY = Recipe(
     },
     name="tiny",
 )
+OFTEN = CheckpointPolicy(minutes=0, share=1)  # a checkpoint after each step
 
 
 def fit_quietly(learn, recipe):

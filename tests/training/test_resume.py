@@ -20,10 +20,9 @@ from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pac
 from freqfast.training.loop import DivergenceWatch, FitKeeper
 from freqfast.training.rerun import ACCURACIES, _compared
 from freqfast.training.state import device_generator, restore_training, set_device_generator, training_state
-from tests.support.tiny import TINY, equal, fit_quietly, outcome, stop_at
+from tests.support.tiny import OFTEN, TINY, equal, fit_quietly, outcome, stop_at
 
 pytestmark = pytest.mark.usefixtures("two_corruptions")
-OFTEN = CheckpointPolicy(minutes=0, share=1)
 
 
 @pytest.fixture(scope="module")
