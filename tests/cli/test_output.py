@@ -44,16 +44,12 @@ def test_text_of_others_is_printed_as_it_reads(print_evil, call, place, checkpoi
     assert SHOWN.replace("/", "") in printed.replace("/", "")
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 def test_progress_is_drawn_on_a_terminal_and_removed(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    stderr = Terminal()
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", stderr)
     with output.progress_bar() as progress:
         for total in (3, 5):

@@ -6,8 +6,9 @@ import pytest
 
 from freqfast.models.file import read_model
 from freqfast.models.zoo import read_cards
-from freqfast.spectra import SpectraHistory, measure_spectra
+from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import read_layers, read_spectra, write_spectra
+from tests.support.finished import history_of
 
 
 def test_export_opens_in_plain_h5py(accepted, checkpoint, place):
@@ -49,8 +50,7 @@ def run(checkpoint, tmp_path):
     (tmp_path / "run" / "recipe.toml").touch()
     checkpoint.rename(tmp_path / "run" / "model.safetensors")
     model = read_model(tmp_path / "run").model
-    start = measure_spectra(model)
-    history = SpectraHistory([0, 1], [start.power] * 2, [start.weight] * 2, [start.shares] * 2)
+    history = history_of([model.conv1.weight.detach()] * 2)
     target = {"low": 0.25, "high": 0.75}
     recorded = measure_spectra(model, target=target, history=history, provenance={"recipe": "quickstart", "seed": 3})
     write_spectra(tmp_path / "run" / "spectra.h5", recorded)

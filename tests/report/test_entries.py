@@ -14,11 +14,6 @@ from freqfast.runs.run import load_run
 from tests.support.finished import image_results
 
 
-def test_entries_have_spectra_and_analyses(entry):
-    assert entry.spectra.layer == "conv1"
-    assert list(entry.analyses) == ["heatmap", "reliance", "ablation", "quality"]
-
-
 def test_corrupt_files(make_run):
     """Each in turn, whole again before the next."""
     run = make_run("a", analyses=image_results())

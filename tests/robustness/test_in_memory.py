@@ -32,7 +32,7 @@ def evaluate(model, *images, **options):
     return freqfast.evaluate(model, *images, **given | options)
 
 
-def loader(sample, normalise=True, **types):
+def loader(sample, normalise=True):
     pixels = torch.tensor(sample.images).permute(0, 3, 1, 2)
     if normalise:
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))

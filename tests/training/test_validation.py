@@ -26,14 +26,7 @@ from freqfast.training.validation import analyse, evaluate_learner
 from tests.support import tiny
 from tests.support.trees import write_colours
 
-
-class ToHalves(Transform):
-    """From [0, 1] to [-1, 1]."""
-
-    order = Normalize.order
-
-    def encodes(self, x: TensorImage):
-        return 2 * x - 1
+FOURS = {"bs": 4, "device": "cpu", "num_workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +46,7 @@ def brightest_channel(classes=3):
 @pytest.fixture
 def learn(folder):
     transforms = [*aug_transforms(size=32), Normalize.from_stats(*imagenet_stats, cuda=False)]
-    loaders = ImageDataLoaders.from_folder(
-        folder, item_tfms=Resize(36), batch_tfms=transforms, bs=4, device="cpu", num_workers=0
-    )
+    loaders = ImageDataLoaders.from_folder(folder, item_tfms=Resize(36), batch_tfms=transforms, **FOURS)
     model = brightest_channel()
     model[2].weight.data = torch.eye(3)
     return Learner(loaders, model, metrics=[accuracy, F1Score(average="macro")])
@@ -158,9 +149,7 @@ def test_several_labels_have_metrics_alone(folder):
         splitter=RandomSplitter(seed=0),
         item_tfms=Resize(32),
     )
-    learn = Learner(
-        block.dataloaders(folder, bs=4, device="cpu", num_workers=0), brightest_channel(), metrics=accuracy_multi
-    )
+    learn = Learner(block.dataloaders(folder, **FOURS), brightest_channel(), metrics=accuracy_multi)
     found = measure(learn, ["brightness"], [1])
     assert found.outcomes is None
     assert 0 <= found.metrics["brightness", 1]["accuracy_multi"] <= 1
@@ -222,7 +211,7 @@ def test_wrong_limits(learn, limit):
 def test_floats_before_the_batch_transforms_are_refused(folder):
     to_float = Transform(lambda image: image.float() if isinstance(image, TensorImage) else image)
     to_float.order = ToTensor.order + 1
-    loaders = ImageDataLoaders.from_folder(folder, item_tfms=[Resize(32), to_float], bs=4, device="cpu", num_workers=0)
+    loaders = ImageDataLoaders.from_folder(folder, item_tfms=[Resize(32), to_float], **FOURS)
     learn = Learner(loaders, brightest_channel(), metrics=accuracy)
     with pytest.raises(ValueError, match=r"gives TensorImage of torch.float32; it must give TensorImage of uint8"):
         measure(learn, ["fog"])
@@ -246,15 +235,15 @@ def test_grey_images(folder, name):
         (ImageBlock(PILImageBW), CategoryBlock), get_items=get_image_files, get_y=parent_label, item_tfms=Resize(16)
     )
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    learn = Learner(block.dataloaders(folder, bs=4, device="cpu", num_workers=0), model, metrics=accuracy)
+    learn = Learner(block.dataloaders(folder, **FOURS), model, metrics=accuracy)
     assert analyse(learn, name, limit=6).images == 6
 
 
 def own_scale(folder):
-    """A normalisation that is not a `Normalize`."""
-    return ImageDataLoaders.from_folder(
-        folder, item_tfms=Resize(32), batch_tfms=[ToHalves()], bs=4, device="cpu", num_workers=0
-    )
+    """A normalisation that is not a `Normalize`: from [0, 1] to [-1, 1]."""
+    halves = Transform(lambda image: 2 * image - 1 if isinstance(image, TensorImage) else image)
+    halves.order = Normalize.order
+    return ImageDataLoaders.from_folder(folder, item_tfms=Resize(32), batch_tfms=[halves], **FOURS)
 
 
 def two_inputs(folder):
@@ -266,7 +255,7 @@ def two_inputs(folder):
         get_x=[noop, noop],
         item_tfms=Resize(32),
     )
-    return block.dataloaders(folder, bs=4, device="cpu", num_workers=0)
+    return block.dataloaders(folder, **FOURS)
 
 
 @pytest.mark.parametrize(

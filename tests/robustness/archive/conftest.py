@@ -20,12 +20,6 @@ def folder(tmp_path):
     return tmp_path / "new" / "corrupted"
 
 
-def _npy(array):
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """A tar file like the published CIFAR-10-C, of one image a severity, which passes for it."""
@@ -36,10 +30,11 @@ def published(tmp_path, monkeypatch):
         tar.addfile(folder)
         for name in ("labels", *sorted(CORRUPTIONS)):
             array = np.zeros(5, np.uint8) if name == "labels" else np.full((5, 4, 4, 3), 7, np.uint8)
-            content = _npy(array)
+            np.save(content := io.BytesIO(), array)
             entry = tarfile.TarInfo(f"CIFAR-10-C/{name}.npy")
-            entry.size, entry.mode, entry.uid, entry.mtime = len(content), 0o4777, 12345, 2**40
-            tar.addfile(entry, io.BytesIO(content))
+            entry.size, entry.mode, entry.uid, entry.mtime = content.tell(), 0o4777, 12345, 2**40
+            content.seek(0)
+            tar.addfile(entry, content)
     monkeypatch.setattr(cifar10c, "SIZE", path.stat().st_size)
     monkeypatch.setattr(cifar10c, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     return path
