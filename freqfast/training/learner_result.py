@@ -85,8 +85,15 @@ class LearnerResult:
 
         Args:
             name: "loss", or the metric's name; by default the first metric.
+
+        Raises:
+            ValueError: If no corruption was measured, or the metric gives several numbers.
         """
         name = name or self.names[min(1, len(self.names) - 1)]
+        if self.metrics.keys() == {CLEAN}:
+            raise ValueError("no corruption was measured, so there is nothing to draw")
+        if np.ndim(self.metrics[CLEAN][name]):
+            raise ValueError(f"{name} gives several numbers, and a figure shows one; to_frame() has them")
         table = self.to_frame()[name].drop(CLEAN[0], level=0).unstack()
         table = table.reindex(list(dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)))
         figure = NotebookFigure(figsize=(6, 1 + 0.3 * len(table)), layout="constrained")

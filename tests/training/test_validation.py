@@ -64,7 +64,10 @@ def test_uncorrupted_is_what_validate_gives(learn):
     assert found.names == ("loss", "accuracy", "f1_score")
     assert found.outcomes.clean == pytest.approx(found.metrics[CLEAN]["accuracy"])
     assert found.metrics["contrast", 5]["loss"] != found.metrics[CLEAN]["loss"]
-    assert list(measure(learn, []).metrics) == [CLEAN]
+    clean = measure(learn, [])
+    assert list(clean.metrics) == [CLEAN]
+    with pytest.raises(ValueError, match="no corruption was measured, so there is nothing to draw"):
+        clean.plot()
 
 
 def test_corrupted_are_the_pixels_after_the_item_transforms(learn):
@@ -182,6 +185,8 @@ def test_a_metric_of_each_class(learn):
     scores = found.metrics["fog", 1]["f1_score"]
     assert found.mean("f1_score") == pytest.approx(scores)
     assert f"[{' '.join(f'{score:.4g}' for score in scores)}]" in found._repr_html_()
+    with pytest.raises(ValueError, match=r"f1_score gives several numbers, and a figure shows one; to_frame\(\) has"):
+        found.plot()
 
 
 def test_two_targets_are_neither_right_nor_wrong(learn):
