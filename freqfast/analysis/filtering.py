@@ -34,7 +34,7 @@ def accuracy(classifier: Classifier, images: np.ndarray, labels: ArrayLike) -> f
     """Share of the images that are classified correctly; `images` are pixels from 0 to 255, whole or not."""
     labels = np.asarray(labels)
     if not len(images) or labels.shape != (len(images),):
-        raise ValueError(f"labels must be one for each image, one or more, got {labels.shape} for {len(images)} images")
+        raise ValueError(f"each image needs one label, got labels of shape {labels.shape} for {len(images)} images")
     return float((classifier.predict(images) == labels).mean())
 
 

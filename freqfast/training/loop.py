@@ -131,7 +131,7 @@ class FitKeeper:
     def batches(self, learn: Learner) -> Iterator[tuple[int, Any]]:
         """The epoch's batches that are left; comes back after each, when all its callbacks are done."""
         epoch, done = self.position
-        state, self._state = self._state if done else None, None  # without any done it was restored before the epoch
+        state, self._state = self._state if done else None, None  # `epochs` has restored one between two epochs
         if state is not None:
             set_generator(learn.dl.rng, state["order"])
         self._order = learn.dl.rng.getstate()

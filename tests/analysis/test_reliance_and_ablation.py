@@ -59,7 +59,7 @@ def test_labels_must_be_one_for_each_image(analyse, classifier, images, labels):
     expected = plain(analyse(classifier, images, labels))
     assert plain(analyse(classifier, images, torch.tensor(labels))) == expected
     for some, given, got in ((images, labels[:, None], r"\(6, 1\) for 6"), (images[:0], labels[:0], r"\(0,\) for 0")):
-        with pytest.raises(ValueError, match=rf"labels must be one for each image, one or more, got {got} images"):
+        with pytest.raises(ValueError, match=rf"each image needs one label, got labels of shape {got} images"):
             analyse(classifier, some, given)
 
 
