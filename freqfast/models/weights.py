@@ -2,8 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -77,20 +80,22 @@ def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: If they do not fit, or are not finite.
     """
-    before = {key: tensor.clone() for key, tensor in _tensors(network).items()}
+    before = deepcopy(network.state_dict())
     try:
         network.load_state_dict(_with_versions(state, network))
-        require_finite(_tensors(network))
+        require_finite(_tensors(network.state_dict()))
     except Exception as error:  # a model may load its weights in a way of its own
-        for key, tensor in _tensors(network).items():
+        with suppress(Exception):
+            network.load_state_dict(before)
+        for key, tensor in _tensors(network.state_dict()).items():
             tensor.copy_(before[key])
-        known = {key: tensor for key, tensor in before.items() if key in state or not key.endswith(_COUNTER)}
-        raise ValueError(misfit(state, known) or " ".join(str(error).split())[:300]) from None
+        known = {key: tensor for key, tensor in _tensors(before).items() if key in state or not key.endswith(_COUNTER)}
+        raise ValueError(misfit(_tensors(state), known) or " ".join(str(error).split())[:300]) from None
 
 
-def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    """A network's weights and buffers, without what else a module may keep, such as a quantized layer."""
-    return {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights and buffers of a state dict, without what else a module may keep, such as a quantized layer."""
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def _with_versions(state: Mapping[str, Tensor], network: nn.Module) -> OrderedDict[str, Tensor]:

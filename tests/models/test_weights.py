@@ -268,3 +268,11 @@ def test_a_network_that_keeps_more_than_tensors():
     torch.testing.assert_close(fresh.weight, trained.weight, rtol=0, atol=0)
     with pytest.raises(ValueError, match="2 missing, the first is weight"):
         load_weights(fresh, {})
+    trained.steps = 7
+    trained.weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="weight holds values that are not finite"):
+        load_weights(fresh, trained.state_dict())
+    assert fresh.steps == 5
+    assert fresh.weight.isfinite().all()
+    with pytest.raises(ValueError, match=r"Unexpected key.*_extra_state"):
+        load_weights(nn.Linear(3, 2), fresh.state_dict())
