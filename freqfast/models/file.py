@@ -21,7 +21,7 @@ from freqfast.files import replacing, require_file
 from freqfast.models import MODEL_FILE
 from freqfast.models.build import MODELS, ModelSpec, channels_last
 from freqfast.models.parts import Equalization, Modulation, Parts, find_parts, install_parts, update_names
-from freqfast.models.state_dicts import misfit, require_finite
+from freqfast.models.state_dicts import misfit, require_finite, require_tensors
 from freqfast.records import record_from_json, record_to_json
 from freqfast.spectral.antialiasing import LOW_PASS_BUFFERS
 from freqfast.spectral.equalization import EQUALIZER_BUFFERS
@@ -196,8 +196,7 @@ def _content(stored: StoredModel, half: bool = False) -> bytes:
         std=tuple(map(float, stored.std)),
     )
     state = model.state_dict()
-    if more := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"{more[0]} is a {type(state[more[0]]).__name__}, a model file holds tensors")
+    require_tensors(state)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
         tensors |= {name: tensors[name].half() for name, _ in model.named_parameters()}

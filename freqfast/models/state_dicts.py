@@ -65,8 +65,14 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def save_state(path: str | Path, model: nn.Module) -> None:
-    """Write a model's state dict as a safetensors file, whole or not at all; its folder must exist."""
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+    """Write a model's state dict as a safetensors file, whole or not at all; its folder must exist.
+
+    Raises:
+        ValueError: If it holds more than tensors.
+    """
+    state = model.state_dict()
+    require_tensors(state)
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors))
 
@@ -118,6 +124,13 @@ def require_finite(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is corrupt")
+
+
+def require_tensors(state: Mapping[str, Any]) -> None:
+    """Refuse a state dict that holds more than tensors, as of a quantized layer; the ValueError names the first."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{name} is a {type(value).__name__}, a model file holds tensors")
 
 
 def _load_pickled(path: Path) -> Any:

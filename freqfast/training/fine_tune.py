@@ -13,6 +13,7 @@ from freqfast.data import ImageData
 from freqfast.models.build import channels_last
 from freqfast.models.classifier import Classifier
 from freqfast.models.sources import SourcedModel
+from freqfast.models.state_dicts import require_tensors
 from freqfast.progress import Log, Progress, notebook_progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
@@ -50,8 +51,8 @@ def fine_tune(
         The network in eval mode, on the CPU, its weights in float32.
 
     Raises:
-        ValueError: If the share lies elsewhere, the network has nothing to train or does not give as many logits as the
-            data has classes, a callback does not fit, or the training diverges.
+        ValueError: If the share lies elsewhere, the network has nothing to train, keeps more than tensors or does not
+            give as many logits as the data has classes, a callback does not fit, or the training diverges.
 
     Examples:
         >>> from freqfast import find_recipe
@@ -68,6 +69,7 @@ def fine_tune(
     if not any(parameter.requires_grad for parameter in source.model.parameters()):
         raise ValueError(f"{source.name} has no parameter that is trained; set requires_grad of those to be trained")
     before = source.model.state_dict()
+    require_tensors(before)
     tried = Classifier(
         source.model, source.mean, source.std, "cpu", "float32", name=source.name, classes=source.classes
     )

@@ -9,6 +9,7 @@ from timm.layers import Conv2dSame
 from freqfast.data import ImageSet
 from freqfast.models.parts import find_parts
 from freqfast.models.sources import SourcedModel
+from freqfast.models.state_dicts import save_state
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
 from freqfast.training import fine_tune
@@ -74,6 +75,15 @@ def test_a_network_in_another_precision_is_trained_in_float32(source, small, dty
     source.model.to(dtype)
     found = fine_tune(source, replace(PLAIN, epochs=1), small, device="cpu").model
     assert {parameter.dtype for parameter in found.parameters()} == {torch.float32}
+
+
+def test_a_network_that_keeps_more_than_tensors_is_refused_before_the_training(source, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.nn.Conv2d, "get_extra_state", dict)
+    refused = pytest.raises(ValueError, match=r"^0\._extra_state is a dict, a model file holds tensors$")
+    with refused:
+        fine_tune(source, PLAIN, small, 0, "cpu", progress=lambda *step: pytest.fail("trained"))
+    with refused:
+        save_state(tmp_path / "w.safetensors", source.model)
 
 
 def test_what_is_refused(source, small):
