@@ -25,7 +25,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """
     model = copy_model(model)
     try:
-        graph = fx.Tracer().trace(model)
+        graph = fx.Tracer().trace(copy_model(model))  # a copy, in which a model may keep what it is traced with
     except Exception:  # a model may raise anything when its inputs are no tensors
         return model
     modules = dict(model.named_modules(remove_duplicate=False))

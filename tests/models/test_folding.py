@@ -76,6 +76,17 @@ def test_the_function_stays_and_every_batch_norm_goes(build):
     assert_same(model, left=int(isinstance(model, Block)))  # its `other` is never called
 
 
+def keeps_a_mask(self, x):
+    self.mask = x.new_ones(x.shape[2:]) if self.mask is None else self.mask
+    return self.norm(self.conv(x)) * self.mask
+
+
+def test_a_model_that_keeps_a_tensor_of_its_first_images():
+    model = lived_in(Block(keeps_a_mask))
+    model.mask = None
+    assert_same(model, left=1)
+
+
 COURSES = {
     "several users": lambda self, x: self.norm(y := self.conv(x)) + y,
     "called twice": lambda self, x: self.other(self.conv(self.norm(self.conv(x)))),
