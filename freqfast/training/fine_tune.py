@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 from fastai.callback.core import Callback
 from torch import Tensor
@@ -11,11 +10,9 @@ from torch import Tensor
 from freqfast.callbacks import EpochLog, FitProgress
 from freqfast.data import ImageData
 from freqfast.models.build import channels_last
-from freqfast.models.classifier import Classifier
 from freqfast.models.sources import SourcedModel
 from freqfast.models.state_dicts import require_tensors
 from freqfast.progress import Log, Progress, notebook_progress
-from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.surgery import copy_model
 from freqfast.training.learner import build_learner, fit_recipe
@@ -70,10 +67,6 @@ def fine_tune(
         raise ValueError(f"{source.name} has no parameter that is trained; set requires_grad of those to be trained")
     before = source.model.state_dict()
     require_tensors(before)
-    tried = Classifier(
-        source.model, source.mean, source.std, "cpu", "float32", name=source.name, classes=source.classes
-    )
-    check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
     progress = progress or notebook_progress()
     start = replace(source, model=channels_last(copy_model(source.model).float()))
     learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()

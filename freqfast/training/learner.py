@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import fastai.callback.schedule  # noqa: F401 (gives Learner its fit_one_cycle)
+import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
@@ -18,9 +19,11 @@ from freqfast.callbacks.arguments import build_callback, check_callbacks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.build import ModelSpec
+from freqfast.models.classifier import Classifier
 from freqfast.models.sources import SourcedModel
 from freqfast.models.start import architecture, build_start, try_model
 from freqfast.plugins import find_plugins, load_plugin
+from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
 from freqfast.spectral.modulation import effective_weight
@@ -90,7 +93,8 @@ def build_learner(
             the weights that it starts from.
 
     Raises:
-        ValueError: If a callback does not fit the model, or the weights that it starts from do not fit it.
+        ValueError: If the model does not take the images or give a logit for each class, a callback does not fit it, or
+            the weights that it starts from do not.
         FileNotFoundError: If there is no file of these weights.
 
     Examples:
@@ -104,6 +108,8 @@ def build_learner(
     set_seed(recipe.seed)
     is_new = start is None
     start = start or _start(recipe, data)
+    tried = Classifier(start.model, start.mean, start.std, "cpu", "float32", name=start.name, classes=start.classes)
+    check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
     model, normalisation = start.model, (start.mean, start.std)
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)

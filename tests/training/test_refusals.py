@@ -31,6 +31,7 @@ def test_refuses_to_overwrite(unfinished, tree, tmp_path):
         assert sorted(place.rglob("*")) == before
 
 
+VIT = {"img_size": 48, "dynamic_img_size": False}
 LOW, APART = {"proportions": {"low": 1.0}}, "spectrum_recorder and frequency_proportion differ in bands or layer"
 
 
@@ -43,6 +44,10 @@ LOW, APART = {"proportions": {"low": 1.0}}, "spectrum_recorder and frequency_pro
         ({"callbacks": {"frequency_proportion": LOW | {"bands": 3}, "spectrum_recorder": {}}}, APART),
         ({"callbacks": {"frequency_proportion": LOW | {"layer": "layer1.0.conv1"}, "spectrum_recorder": {}}}, APART),
         ({"model_options": {"depth": 4}}, "depth"),
+        (
+            {"model": "timm:test_vit", "model_options": VIT, "callbacks": {}},
+            "timm:test_vit cannot take images of .*: Input h",
+        ),
         ({"data": "imagenet"}, "unknown data 'imagenet'"),
         ({"batch_size": 33}, r"batch_size must lie in 1\.\.32"),
         ({"precision": "float8"}, "precision must be one of"),
