@@ -79,8 +79,8 @@ def evaluate_learner(
         The loss and the metrics; for images with one label also which were right.
 
     Raises:
-        ValueError: If a corruption or severity is unknown, the limit is no number of images, or the loader gives no
-            pixels of 0 to 255 before its batch transforms.
+        ValueError: If a corruption or severity is unknown, the limit is no number of images, the loader gives no pixels
+            of 0 to 255 before its batch transforms, or the model takes several images at a time.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -247,6 +247,13 @@ class _Judgement(Callback):
         self.classes: list[Tensor] = []
         self.confidence: list[Tensor] = []
         self.labels: list[Tensor] = []
+
+    def before_batch(self) -> None:
+        if (count := sum(isinstance(x, TensorImage) for x in self.learn.xb)) > 1:
+            raise ValueError(
+                f"the model takes {count} images at a time, of which the first alone would be corrupted; evaluate a "
+                "Learner of one image"
+            )
 
     def after_pred(self) -> None:
         logits, labels = self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else None

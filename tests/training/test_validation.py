@@ -275,6 +275,12 @@ def test_images_that_an_analysis_cannot_take(folder, make, message):
         analyse(Learner(make(folder), brightest_channel(), loss_func=nn.CrossEntropyLoss()), "reliance")
 
 
+def test_a_model_of_several_images_is_refused(folder):
+    learn = Learner(two_inputs(folder), brightest_channel(), metrics=accuracy)
+    with pytest.raises(ValueError, match="takes 2 images at a time, of which the first alone would be corrupted"):
+        measure(learn, ["fog"], [1])
+
+
 def test_all_images_where_there_are_few(learn):
     assert analyse(learn, "reliance").images == 18
 
