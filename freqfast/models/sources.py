@@ -192,7 +192,7 @@ def _hint(name: str) -> str:
 
 def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
     """A model that code names, or what a function returns, and whether it was a function."""
-    if not re.fullmatch(r"([\w.]+|.+\.py):[\w.]+", named.model):
+    if not re.fullmatch(r"([\w.-]+|.+\.py):[\w.]+", named.model):
         raise ValueError(f"{text!r} names no model: name {KINDS}")
     try:
         found = import_object(named.model)

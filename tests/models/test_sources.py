@@ -71,6 +71,12 @@ def test_two_files_of_one_name(place):
     assert (a.shape.width, b.shape.width) == (4, 6)
 
 
+def test_a_package_with_a_dash(place):
+    (place / "pytorch-nets").mkdir()
+    (place / "pytorch-nets" / "mine.py").write_text("import torch\nnet = torch.nn.Conv2d(3, 7, 3)")
+    assert load_model("pytorch-nets.mine:net", mean=HALF, std=HALF).model.out_channels == 7
+
+
 def test_published_weights_of_years_ago(place):
     script = write_script(place)
     model = load_model(f"{script}:trained", mean=HALF, std=HALF).model
