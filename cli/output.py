@@ -78,6 +78,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
 
 
 def _logged_progress() -> Callable[[int, int, str], None]:
+    """Progress as lines on stderr; time left is by what was done here, since a resumed stage begins in its middle."""
     told, stage, began = time.monotonic(), None, (0, 0.0)
 
     def progress(done: int, total: int, message: str) -> None:

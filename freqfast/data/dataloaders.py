@@ -104,7 +104,8 @@ class ArrayDataset:
         Raises:
             ValueError: If one is no image or has more than 8 bits a channel, or they differ in size or type.
         """
-        if not isinstance(items, Tensor) and not (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU"):
+        is_pixels = isinstance(items, Tensor) or (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU")
+        if not is_pixels:
             convert = self.images.framed if isinstance(self.images, ImageFiles) else rgb_levels
             arrays = [_levels(item, number, convert) for number, item in enumerate(items)]
             if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
