@@ -13,6 +13,7 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
+from torch import Tensor
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
 from freqfast.callbacks.arguments import build_callback, check_callbacks
@@ -27,7 +28,7 @@ from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
 from freqfast.spectral.modulation import effective_weight
-from freqfast.spectral.surgery import find_conv
+from freqfast.spectral.surgery import copy_model, find_conv
 from freqfast.training.loop import ResumableLearner
 
 
@@ -93,8 +94,8 @@ def build_learner(
             the weights that it starts from.
 
     Raises:
-        ValueError: If the model does not take the images or give a logit for each class, a callback does not fit it, or
-            the weights that it starts from do not.
+        ValueError: If the model does not take the images or give a logit for each class, gives more than that in
+            training, a callback does not fit it, or the weights that it starts from do not.
         FileNotFoundError: If there is no file of these weights.
 
     Examples:
@@ -109,7 +110,9 @@ def build_learner(
     is_new = start is None
     start = start or _start(recipe, data)
     tried = Classifier(start.model, start.mean, start.std, "cpu", "float32", name=start.name, classes=start.classes)
-    check_fit(tried, np.asarray(data.train.images[:2]), data.train.labels, data.name, data.classes)
+    images = np.asarray(data.train.images[:2])
+    check_fit(tried, images, data.train.labels, data.name, data.classes)
+    _check_training(start, images)
     model, normalisation = start.model, (start.mean, start.std)
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
@@ -136,6 +139,18 @@ def build_learner(
     )
     learn.normalisation = normalisation
     return learn
+
+
+def _check_training(start: SourcedModel, images: np.ndarray) -> None:
+    """Try a network in training mode, in which it may give more than in use; it and the random numbers stay."""
+    batch = (torch.from_numpy(images / 255) - torch.tensor(start.mean)) / torch.tensor(start.std)
+    with torch.random.fork_rng(), torch.no_grad():
+        found = copy_model(start.model).train()(batch.permute(0, 3, 1, 2).float())
+    if not isinstance(found, Tensor):
+        raise ValueError(
+            f"{start.name} gives {type(found).__name__} in training, not one tensor of logits; build it without "
+            "auxiliary outputs, such as torchvision's with aux_logits = false"
+        )
 
 
 def fit_recipe(learn: Learner, recipe: Recipe) -> None:

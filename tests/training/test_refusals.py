@@ -48,6 +48,10 @@ LOW, APART = {"proportions": {"low": 1.0}}, "spectrum_recorder and frequency_pro
             {"model": "timm:test_vit", "model_options": VIT, "callbacks": {}},
             "timm:test_vit cannot take images of .*: Input h",
         ),
+        (
+            {"model": "torchvision:googlenet", "model_options": {"init_weights": False}, "callbacks": {}},
+            "googlenet gives GoogLeNetOutputs in training",
+        ),
         ({"data": "imagenet"}, "unknown data 'imagenet'"),
         ({"batch_size": 33}, r"batch_size must lie in 1\.\.32"),
         ({"precision": "float8"}, "precision must be one of"),

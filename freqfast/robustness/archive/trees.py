@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -121,14 +122,14 @@ def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
     files = images.images
     stems = [p.stem for p in files.paths] if isinstance(files, ImageFiles) else [f"{n:08d}" for n in range(len(images))]
     paths = [f"{classes[label]}/{stem}.JPEG" for label, stem in zip(images.labels, stems, strict=True)]
-    for name in classes:
+    for name, count in Counter(classes).items():
         if Path(name).name != name or name[:1] in ("", "."):  # what is hidden is not read
             raise ValueError(f"class {name!r} cannot be a folder's name")
-        if classes.count(name) > 1:
+        if count > 1:
             raise ValueError(f"two classes are called {name!r}, and would share a folder; give them different names")
-    if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
-        raise ValueError(f"two images would be written as {twice}; give them different names")
+    for path, count in Counter(paths).most_common(1):
+        if count > 1:
+            raise ValueError(f"two images would be written as {path}; give them different names")
     return paths
 
 
