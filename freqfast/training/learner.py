@@ -143,9 +143,10 @@ def build_learner(
 
 def _check_training(start: SourcedModel, images: np.ndarray) -> None:
     """Try a network in training mode, in which it may give more than in use; it and the random numbers stay."""
-    batch = (torch.from_numpy(images / 255) - torch.tensor(start.mean)) / torch.tensor(start.std)
-    with torch.random.fork_rng(), torch.no_grad():
-        found = copy_model(start.model).train()(batch.permute(0, 3, 1, 2).float())
+    pixels = (images / 255 - start.mean) / start.std
+    batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        found = copy_model(start.model).cpu().train()(batch)
     if not isinstance(found, Tensor):
         raise ValueError(
             f"{start.name} gives {type(found).__name__} in training, not one tensor of logits; build it without "
