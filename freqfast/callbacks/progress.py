@@ -37,10 +37,11 @@ class FitProgress(Callback):
         self.progress(done, learn.n_epoch * learn.n_iter, f"epoch {learn.epoch + 1}/{learn.n_epoch}{loss}")
 
 
-def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Container[str], seconds: float) -> str:
+def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Container[str], seconds: float | None) -> str:
     """A line on an epoch, counted from 1, from fastai's row of metrics by column and the seconds that it took.
 
-    Columns named in `bands` are shares of the filters.
+    Columns named in `bands` are shares of the filters. Of an epoch that was seen in part the time is None, and no
+    time left is told.
 
     Examples:
         >>> row = {"epoch": 0, "train_loss": 0.7, "valid_loss": 0.9, "accuracy": 0.8, "low": 0.75, "time": "00:03"}
@@ -56,13 +57,15 @@ def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Contai
             parts.append(f"{name} {100 * value:.3g} %")
         elif isinstance(value, float):
             parts.append(f"{words.get(name, name)} {value:.3f}")
-    if epoch < epochs:
+    if epoch < epochs and seconds is not None:
         parts.append(f"{timedelta(seconds=round(seconds * (epochs - epoch)))} left")
     return f"epoch {epoch}/{epochs}: {', '.join(parts)}"
 
 
 class EpochLog(Callback):
     """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
+
+    The time left is that of as many whole epochs; a fit that was resumed tells it from its first whole epoch on.
 
     Args:
         log: The function, such as ``print``.
@@ -79,7 +82,11 @@ class EpochLog(Callback):
 
     def before_epoch(self) -> None:
         """Note when the epoch begins."""
-        self.began = time.monotonic()
+        self.began, self.is_whole = time.monotonic(), False
+
+    def after_batch(self) -> None:
+        """See whether the epoch's first step is among its steps, which it is not where a fit goes on in its middle."""
+        self.is_whole |= self.learn.training and self.learn.iter == 0
 
     def after_epoch(self) -> None:
         """Tell of the epoch."""
@@ -89,4 +96,5 @@ class EpochLog(Callback):
             return
         bands = {name for cb in learn.cbs if isinstance(cb, BandColumns) for name in cb.bands.names}
         values = dict(zip(names, row, strict=False))
-        self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, time.monotonic() - self.began))
+        seconds = time.monotonic() - self.began if self.is_whole else None
+        self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, seconds))

@@ -72,7 +72,8 @@ class Classifier:
         self._prepare()
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
         shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)
-        self._columns: Tensor | None = None
+        self._columns: Tensor | None = None  # of the logits that are given, if not all
+        self._width: int | None = None  # how many logits the model must give then
         self._scale = scale.reciprocal().to(self.device, torch.float32)
         self._shift = shift.to(self.device, torch.float32)
 
@@ -92,7 +93,8 @@ class Classifier:
             trained: Names of all classes, in the order of the model's logits; by default those that are known.
 
         Raises:
-            ValueError: If a class is none of them, or their names are not known.
+            ValueError: If a class is none of them, or their names are not known. That there are as many logits as
+                names is known with the first batch.
 
         Examples:
             >>> brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
@@ -110,7 +112,13 @@ class Classifier:
         other.classes = tuple(classes)
         chosen = torch.tensor([trained.index(name) for name in classes], device=self.device)
         other._columns = chosen if columns is None else columns[chosen]
+        other._width = self._width if columns is not None else len(trained)
         return other
+
+    @property
+    def outputs(self) -> tuple[int, ...] | None:
+        """Which of the model's logits are given, in their order; None if they are all of them."""
+        return None if self._columns is None else tuple(self._columns.tolist())
 
     def _prepare(self) -> None:
         """Make the network that runs from `model`, which stays what is edited and looked at."""
@@ -138,7 +146,14 @@ class Classifier:
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(batch):
             got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"{self.name} must give logits of shape ({len(batch)}, classes), got {got}")
-        return found.float() if self._columns is None else found.float()[:, self._columns]
+        if self._columns is None:
+            return found.float()
+        if found.shape[1] != self._width:
+            raise ValueError(
+                f"{self.name} gives {found.shape[1]} logits, but {self._width} classes are named; name each of its "
+                "classes once, in the order of its logits"
+            )
+        return found.float()[:, self._columns]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Class of each image.

@@ -158,4 +158,5 @@ def _provenance(classifier: Classifier, source: CellSource, command: str | None,
         cells=tuple(source.keys),
         command=command,
         imagenet=imagenet,
+        outputs=classifier.outputs,
     )

@@ -27,6 +27,7 @@ class Provenance:
         cells: Corruptions and severities of the whole evaluation, in order; `CLEAN` comes first if it is among them.
         command: The shell command that started the evaluation; None if Python code did.
         imagenet: Whether the images have ImageNet's classes and size, so that they are measured against AlexNet.
+        outputs: Which of the model's outputs the images' classes are, in their order; None if they are all of them.
 
     Examples:
         >>> common = dict(weights_sha256="e3b0", mean=(0.5,) * 3, std=(0.25,) * 3, precision="float32", seed=None)
@@ -49,16 +50,17 @@ class Provenance:
     cells: tuple[CheckedKey, ...]
     command: str | None = None
     imagenet: bool = False
+    outputs: tuple[Count, ...] | None = None
 
     def differences(self, other: "Provenance") -> list[str]:
         """In what another evaluation differs; names and paths do not count, since shards may run on many machines."""
         return [
-            f"{name} ({_short(mine)}, {_short(theirs)})"
+            f"{name} ({_short(name, mine)}, {_short(name, theirs)})"
             for name, mine, theirs in differences(self, other)
             if name not in ("model", "source", "command")
         ]
 
 
-def _short(value: object) -> str:
-    text = f"{len(value)} cells" if isinstance(value, list) and len(value) > 3 else str(value)
+def _short(name: str, value: object) -> str:
+    text = f"{len(value)} {name}" if isinstance(value, list) and len(value) > 3 else str(value)
     return text if len(text) <= 40 else f"{text[:12]}..."

@@ -81,7 +81,7 @@ def run_study(
         threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
             many as the run has CPUs, if `slurm` says so.
         slurm: Parameters of a Slurm job array, those of `submitit.SlurmExecutor`, in place of processes here.
-        progress: Called as ``progress(epochs done, epochs to do, message)``.
+        progress: Called as ``progress(done, to do, message)``, in epochs; a run's evaluation counts as one more.
         ended: Called as a run ends, with its error or None.
         stop: Asked all the time for the number of a signal that wants the study to stop; None if none does.
         log: Called with a line on each epoch of a run in this process; runs of other processes print it to their logs.
@@ -150,14 +150,14 @@ class Account:
         self.running: list[Job] = []
         self.errors: dict[str, str] = {}  # by the run's name
         self._progress, self._ended, self._stop = progress, ended, stop
-        self._runs, self._epochs = len(todo), sum(job.run.recipe.epochs for job in todo)
-        self._ended_runs = self._ended_epochs = 0
+        self._runs, self._steps = len(todo), sum(map(_steps, todo))
+        self._ended_runs = self._ended_steps = 0
 
     def end(self, job: Job, error: str | None) -> None:
         """Note that a job has ended."""
         self.running.remove(job)
         self._ended_runs += 1
-        self._ended_epochs += job.run.recipe.epochs
+        self._ended_steps += _steps(job)
         if error is not None and not isinstance(error, Busy):
             self.errors[job.run.name] = error
         if self._ended is not None:
@@ -184,7 +184,12 @@ class Account:
         elif len(texts) > _SHOWN:
             texts[_SHOWN:] = [f"{len(texts) - _SHOWN} more"]
         counted = f"{self._ended_runs} of {self._runs} runs"
-        self._progress(self._ended_epochs + sum(done), self._epochs, f"{counted}; {', '.join(texts)}")
+        self._progress(self._ended_steps + sum(done), self._steps, f"{counted}; {', '.join(texts)}")
+
+
+def _steps(job: Job) -> int:
+    """What a job counts: its epochs, and one for the evaluation after them, which is some of the time as well."""
+    return job.run.recipe.epochs + 1
 
 
 def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job], account: Account) -> None:

@@ -75,6 +75,17 @@ def test_a_network_of_more_classes(call, refused, photographs):
     assert (found["clean"], found["images"]) == (1, 8)
 
 
+@pytest.mark.parametrize("names", ["red green", "background red green blue"])
+def test_a_list_of_too_few_or_too_many_classes(refused, photographs, place, names):
+    """The list would be out of step with the logits, whichever class it lacks or has in excess."""
+    if names == "red green":
+        for path in (photographs / "blue").iterdir():
+            path.unlink()
+    (place / "names.txt").write_text(names.replace(" ", "\n"))
+    line = refused("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog", *NAMED)
+    assert f"gives 3 logits, but {len(names.split())} classes are named; name each of its classes once" in line
+
+
 @pytest.fixture
 def squeezenet(library_caches, place):
     """Weights where torchvision keeps what it downloads, and the names of their classes."""

@@ -50,6 +50,7 @@ def test_shards_that_do_not_belong_together(bright, source, parts):
     for classifier, of, difference in (
         (other, source, r"mean \(.*\)"),
         (bright, replace(source, seed=5), r"seed \(0, 5\)"),
+        (bright.among("ba", "ab"), source, r"outputs \(None, \[1, 0\]\)"),
         (bright, replace(source, severities=(1, 2)), r"cells \(11 cells, 5 cells\)"),
     ):
         message = rf"1\.json and x are not of one evaluation, they differ in {difference}"

@@ -126,7 +126,7 @@ def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
     images, classes = files
     out = tmp_path / "tree"
     with pytest.raises(KeyboardInterrupt):
-        write_tree(out, images, classes, ["fog"], [1, 2], progress=Mock(side_effect=KeyboardInterrupt))
+        write_tree(out, images, classes, ["fog"], [1, 2], progress=Mock(side_effect=[None, None, KeyboardInterrupt]))
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.JPEG")}
     assert len(before) == 15
     with pytest.raises(ValueError, match="lacks fog 1 or a part of it; finish it or name the corruptions that it has"):
@@ -140,7 +140,7 @@ def test_a_tree_goes_on_where_it_stopped(files, tmp_path):
     reported = []
     assert write_tree(out, images, classes, ["fog"], [1, 2], progress=lambda *call: reported.append(call)) == 15
     assert damaged.read_bytes() == sound
-    assert reported[-1] == (30, 30, "fog 2 is there")
+    assert reported == [(0, 2, "verifying fog 1"), (1, 2, "verifying fog 2"), (15, 15, "fog 1")]  # of what it lacks
     with pytest.raises(ValueError, match="was begun with seed 0, not 1; keep its settings or choose another folder"):
         write_tree(out, images, classes, ["fog"], [1, 2], seed=1)
 

@@ -66,7 +66,7 @@ def test_jobs_share_the_slots(todo, task, tmp_path, monkeypatch):
     assert all(int(others) <= 1 and gpu in ("0", "1") and threads == "3" for others, gpu, threads in seen)
     assert {gpu for _, gpu, _ in seen} == {"0", "1"}
     assert "may have been killed" in (tmp_path / "out" / "runs" / "low" / "seed-0.error").read_text()
-    assert told[0] == (0, 3, "0 of 3 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0")
+    assert told[0] == (0, 6, "0 of 3 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0")
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
@@ -128,7 +128,20 @@ def test_more_than_two_running_jobs_are_counted(todo):
     account = Account(todo, lambda *call: told.append(call))
     account.running = list(todo)
     account.report()
-    assert told == [(0, 4, "0 of 4 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0, 2 more")]
+    assert told == [(0, 8, "0 of 4 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0, 2 more")]
+
+
+def test_a_run_in_its_evaluation_is_not_done(todo):
+    told, job = [], todo[0]
+    account = Account([job], lambda *call: told.append(call))
+    account.running = [job]
+    metrics = job.folder.run(job.run).metrics
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("epoch\n" + "0\n" * job.run.recipe.epochs)
+    account.report("evaluating fog 1")
+    account.end(job, None)
+    account.report()
+    assert [call[:2] for call in told] == [(1, 2), (2, 2)]
 
 
 def test_ctrl_c_at_the_terminal_does_not_reach_the_children():

@@ -61,6 +61,14 @@ def test_stopped_anywhere_and_resumed(tree, tmp_path, monkeypatch, reference, po
     assert outcome(out) == reference[0]
 
 
+def test_time_left_is_by_whole_epochs(tree, tmp_path):
+    lines = []
+    with pytest.raises(RunStoppedError):
+        run_recipe(replace(TINY, epochs=3), tmp_path / "run", tree, "cpu", stop=stop_at(1))
+    run_recipe(replace(TINY, epochs=3), tmp_path / "run", resume=True, log=lines.append)
+    assert [line.endswith(" left") for line in lines if line.startswith("epoch")] == [False, True, False]
+
+
 def test_rerun_equals_the_run(reference, tmp_path):
     first = reference[2]
     torch.manual_seed(99)  # whatever state the process is in

@@ -90,19 +90,21 @@ def write_tree(
         if photographs and writes:
             manifest = replace(manifest, cells={**manifest.cells, PHOTOGRAPHS: photographs})
             write_manifest(folder, manifest)
-        for number, (name, severity) in enumerate(cells):
-            cell, key = folder / name / str(severity), f"{name}/{severity}"
+        intact: dict[Key, bool | None] = {}
+        for name, severity in cells:
+            if progress:
+                progress(len(intact), len(cells), f"verifying {name} {severity}")
+            check = partial(_is_intact, folder / name / str(severity), paths)
             # Asked of the first process alone, and told to all.
-            [is_intact] = share(partial(_is_intact, cell, paths), [manifest.cells.get(key)])
-            if is_intact:
-                if progress:
-                    progress((number + 1) * len(images), len(cells) * len(images), f"{name} {severity} is there")
-                continue
+            [intact[name, severity]] = share(check, [manifest.cells.get(f"{name}/{severity}")])
+        lacking = [cell for cell in cells if not intact[cell]]
+        for number, (name, severity) in enumerate(lacking):
+            cell = folder / name / str(severity)
             for label in classes if writes else ():
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
             corrupted = CorruptedImages(images.images, name, severity, wanted.seed, frost_dir, wanted.table)
-            batches = share(partial(_new_files, cell, paths, corrupted, is_intact is None), parts)
+            batches = share(partial(_new_files, cell, paths, corrupted, intact[name, severity] is None), parts)
             for part, files in zip(parts, batches, strict=True):
                 written += len(files)
                 for path, content in files.items() if writes else ():
@@ -110,9 +112,9 @@ def write_tree(
                         temporary.write_bytes(content)
                 if progress:
                     done = number * len(images) + min(part.stop, len(images))
-                    progress(done, len(cells) * len(images), f"{name} {severity}")
+                    progress(done, len(lacking) * len(images), f"{name} {severity}")
             if writes:
-                manifest = replace(manifest, cells={**manifest.cells, key: _hash_files(cell, paths)})
+                manifest = replace(manifest, cells={**manifest.cells, f"{name}/{severity}": _hash_files(cell, paths)})
                 write_manifest(folder, manifest)
     return written
 
