@@ -63,7 +63,7 @@ def finetune(
     interpolation: Interpolation = None,
     class_list: ClassList = None,
 ) -> None:
-    """Train an existing network on, by default to make it robust at little cost in clean accuracy.
+    """Fine-tune an existing network, by default to make it robust at little cost in clean accuracy.
 
     Its weights are averaged with those of before. `freqfast evaluate` measures what is written.
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from freqfast import Recipe
 
 robust = Recipe(
-    description="a trained network on, a quarter of each batch perturbed; for freqfast finetune",
+    description="fine-tuning of a trained network, a quarter of each batch perturbed; for freqfast finetune",
     epochs=2,
     batch_size=128,
     lr=0.01,

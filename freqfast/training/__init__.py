@@ -2,7 +2,7 @@
 
 `build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
 with checkpoints, and evaluates; `rerun` repeats a run and compares. `evaluate_learner` and `analyse` measure any
-Learner on its own validation set. `fine_tune` trains an existing network on. On several ranks:
+Learner on its own validation set. `fine_tune` fine-tunes an existing network. On several ranks:
 `freqfast.training.ranks`.
 """
 
