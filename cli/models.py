@@ -14,7 +14,7 @@ _WIDE = 80  # characters, which all columns need
 def models() -> None:
     """List the trained networks that come with freqfast, a ResNet-18 each: what to name as MODEL, and their accuracy.
 
-    Accuracies are on the test images of CIFAR-10, ± half of a 95 % interval by the chance of these images: clean, over
+    Accuracies are on the test images of CIFAR-10, ± half of a 95 % confidence interval over these images: clean, over
     the 15 main corruptions, over the seven of them that nothing here trains on directly, over CIFAR-10-C-bar's ten.
 
     Examples:
@@ -31,7 +31,7 @@ def models() -> None:
     for name, card in cards.items():
         table.add_row(PREFIX + name, *(_text(card.accuracy[column]) for column in shown))
     console.print(table)
-    say("one training each; ± is half of a 95 % interval by the chance of the test images, not of trainings")
+    say("one training each; ± is half of a 95 % confidence interval over the test images, not over trainings")
     for name, card in cards.items():
         say(
             f"{PREFIX}{name}: {card.recipe}, width {card.width}, {card.epochs} epochs, seed {card.seed}; {card.licence}"

@@ -187,7 +187,7 @@ def legend(summaries: Sequence[ArmSummary]) -> str:
 
     Examples:
         >>> legend([ArmSummary("low", "", (0, 1), {"clean": Estimate(0.9, 0.01, 2)}, {}, None)])
-        '± half of a 95 % interval, by the chance of the seeds alone; none from one seed'
+        '± half of a 95 % confidence interval over the seeds alone; none from one seed'
     """
     intervals = [
         (name, value)
@@ -201,8 +201,8 @@ def legend(summaries: Sequence[ArmSummary]) -> str:
     if not any(value.counts_images for _, value in intervals):
         counted = "the seeds alone"
     else:
-        counted = "seeds and images" + (f", in part of the seeds alone for {', '.join(without)}" if without else "")
-    return f"± half of a 95 % interval, by the chance of {counted}; none from one seed"
+        counted = "seeds and images" + (f", in part over the seeds alone for {', '.join(without)}" if without else "")
+    return f"± half of a 95 % confidence interval over {counted}; none from one seed"
 
 
 def results_table(summaries: Sequence[ArmSummary]) -> str:
@@ -218,7 +218,7 @@ def results_table(summaries: Sequence[ArmSummary]) -> str:
         | --- | --: | --: | --: | --: |
         | low | 3 | 90.0 ±1.0 | - | - |
         <BLANKLINE>
-        ± half of a 95 % interval, by the chance of the seeds alone; none from one seed
+        ± half of a 95 % confidence interval over the seeds alone; none from one seed
     """
     return "\n".join([*(_markdown(*cells) for cells in tables(summaries)), legend(summaries) + "\n"])
 

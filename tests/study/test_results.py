@@ -77,7 +77,7 @@ def test_table_as_markdown(study, rows):
         "| low | 61.0 ±12.7 | +6.5 ±5.0 | 81.0 ±12.7 | +6.5 ±5.0 |\n"
         "| high | - | - | - | - |\n"
         "\n"
-        "± half of a 95 % interval, by the chance of the seeds alone; none from one seed\n"
+        "± half of a 95 % confidence interval over the seeds alone; none from one seed\n"
     )
 
 
@@ -91,7 +91,7 @@ def test_the_images_are_counted_where_their_outcomes_are_known(study, rows):
         assert of_counted["clean"].half_width == pytest.approx(expected, rel=1e-6)
         assert of_counted["mean15"] == of_alone["mean15"]
     assert legend([counted]) == (
-        "± half of a 95 % interval, by the chance of seeds and images, in part of the seeds alone for mean15, noise, "
+        "± half of a 95 % confidence interval over seeds and images, in part over the seeds alone for mean15, noise, "
         "blur; none from one seed"
     )
 
