@@ -33,10 +33,8 @@ from freqfast.data import ImageData
 from freqfast.models.resnet import CifarResNet18
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
-from freqfast.training import fit_recipe
 from tests.bench.common import (
     Arguments,
-    StepClock,
     freqfast_arm,
     interleave,
     median,
@@ -44,6 +42,7 @@ from tests.bench.common import (
     photo_data,
     print_table,
     ratio,
+    training_arm,
 )
 
 
@@ -105,16 +104,9 @@ def stock_arm(recipe: Recipe, data: ImageData, device: str, folder: Path) -> Cal
         device=torch.device(device),
     )
     torch.manual_seed(recipe.seed)
-    clock = StepClock(device)
     model = CifarResNet18(len(data.classes), **recipe.model_options)
-    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), opt_func=SGD, metrics=accuracy, cbs=clock)
-
-    def images_per_second() -> float:
-        with learn.no_bar(), learn.no_logging():
-            fit_recipe(learn, recipe)
-        return recipe.batch_size * clock.steps_per_second()
-
-    return images_per_second
+    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), opt_func=SGD, metrics=accuracy)
+    return training_arm(learn, recipe, device)
 
 
 def main() -> None:

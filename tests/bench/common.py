@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from fastai.learner import Learner
 
 from freqfast.compute.precision import resolve_precision
 from freqfast.data import ImageData, ImageSet, load_data
@@ -111,8 +112,12 @@ class StepClock(Callback):
 
 
 def freqfast_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], float]:
-    """Images per second of the recipe's Learner; each call trains for the recipe's epochs."""
-    learn = build_learner(recipe, data, device)
+    """Images per second of the recipe's Learner."""
+    return training_arm(build_learner(recipe, data, device), recipe, device)
+
+
+def training_arm(learn: Learner, recipe: Recipe, device: str) -> Callable[[], float]:
+    """Images per second of a Learner; each call trains for the recipe's epochs."""
     clock = StepClock(device)
     learn.add_cb(clock)
 
