@@ -184,5 +184,4 @@ def fit_recipe(learn: Learner, recipe: Recipe) -> None:
 def filter_proportion(learn: Learner) -> list[float]:
     """The frequency proportion of the recorded layer as it stands, by band."""
     recorder = learn.spectrum_recorder
-    _, conv = find_conv(learn.model, recorder.layer)
-    return frequency_proportion(effective_weight(conv), recorder.bands).tolist()
+    return frequency_proportion(effective_weight(recorder.conv), recorder.bands).tolist()
