@@ -25,11 +25,6 @@ PLOT = (570, 190, 1070, 690)  # inside the axes, in pixels of the picture
 pytestmark = [pytest.mark.h5web, pytest.mark.slow]
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Folder and address of a site with the viewer."""
@@ -38,7 +33,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     for path in (HERE / "build").iterdir():
         (folder / path.name).symlink_to(path)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
