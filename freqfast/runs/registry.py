@@ -23,26 +23,17 @@ def _recipes_of(point: EntryPoint) -> dict[str, Recipe]:
     )
 
 
-def _all_recipes() -> tuple[dict[str, Recipe], list[str]]:
-    """All recipes by name, and why some entry points offer none."""
-    recipes: dict[str, Recipe] = {}
-    problems = []
-    for point in find_plugins("recipes").values():
-        try:
-            recipes |= _recipes_of(point)
-        except ValueError as error:
-            problems.append(str(error))
-    return recipes, problems
-
-
 def list_recipes() -> dict[str, Recipe]:
     """All recipes by name, from the entry points ``freqfast.recipes``.
 
     Warns of each entry point that cannot be imported or is no recipe.
     """
-    recipes, problems = _all_recipes()
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
+    recipes: dict[str, Recipe] = {}
+    for point in find_plugins("recipes").values():
+        try:
+            recipes |= _recipes_of(point)
+        except ValueError as error:
+            warnings.warn(str(error), stacklevel=2)
     return recipes
 
 
@@ -61,7 +52,8 @@ def find_recipe(name: str) -> Recipe:
     for entry in (name, name.rpartition(".")[0]):
         if entry in points and name in (recipes := _recipes_of(points[entry])):
             return recipes[name]
-    names = list(_all_recipes()[0])
+    with warnings.catch_warnings(action="ignore"):
+        names = list(list_recipes())
     close = [other for other in names if other.endswith(f".{name}")] or get_close_matches(name, names)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise ValueError(f"unknown recipe {name!r}; the recipes are {', '.join(names)}{hint}")
