@@ -16,7 +16,6 @@ from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
-    SOURCES,
     Classes,
     Device,
     Mean,
@@ -33,6 +32,7 @@ from typer.core import TyperGroup
 
 from freqfast.analysis.registry import list_analyses
 from freqfast.files import write_text
+from freqfast.models import SOURCES
 
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary

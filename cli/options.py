@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 from freqfast.cli.files import check_exists
 
+from freqfast.models import SOURCES
+
 if TYPE_CHECKING:
     from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
 
-SOURCES = (
-    "a run directory, our .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
-    "file.py:callable"
-)
 KINDS = f"{SOURCES[0].upper()}{SOURCES[1:]} (imported and called: it runs code, so name what you trust)."
 Collection = Literal["c", "bar"]
 _model_option = partial(typer.Option, rich_help_panel="Model")

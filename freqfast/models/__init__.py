@@ -7,5 +7,11 @@ together with the `parts` that they were trained with. `sources` finds a model t
 are scaled and normalised. `start` gives a new model weights to start from, and `zoo` has trained ones.
 """
 
+SOURCES = (
+    "a run directory, our .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
+    "file.py:callable"
+)
+"""What a model may be named by, for messages and help; see `freqfast.models.sources.load_model`."""
+
 MODEL_FILE = "model.safetensors"
 """What a model file is called in a run directory, and wherever a folder is named in its place."""

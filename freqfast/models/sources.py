@@ -12,17 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
+from freqfast.models import SOURCES
 from freqfast.models.build import LIBRARIES, build_model, build_pretrained, call_builder, library_models
 from freqfast.models.file import StoredModel, check_normalisation, read_model
 from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.weights import load_weights
 from freqfast.models.zoo import PREFIX, network_path, read_cards
 from freqfast.plugins import import_object, importable
-
-KINDS = (
-    "a run directory, a .safetensors file of ours, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
-    "file.py:callable"
-)
 
 _OF_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")  # best.pth.tar is a usual name
 
@@ -172,7 +168,7 @@ def load_stored(spec: str | Path, weights: str | Path | None = None) -> StoredMo
     """Read a model of ours: a run directory, a ``.safetensors`` file or ``zoo:NAME``; see `load_model`."""
     path = stored_path(spec)
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or KINDS}")
+        raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or SOURCES}")
     if path.is_file() and path.suffix in _OF_WEIGHTS:
         raise ValueError(f"{path} holds weights, but no model; name the model and pass {path} as its weights")
     if path.is_file() and path.suffix == ".py":
@@ -193,11 +189,11 @@ def _hint(name: str) -> str:
 def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
     """A model that code names, or what a function returns, and whether it was a function."""
     if not re.fullmatch(r"([\w.-]+|.+\.py):[\w.]+", named.model):
-        raise ValueError(f"{text!r} names no model: name {KINDS}")
+        raise ValueError(f"{text!r} names no model: name {SOURCES}")
     try:
         found = import_object(named.model)
     except ValueError as error:
-        raise ValueError(f"{error}; models are {KINDS}") from None
+        raise ValueError(f"{error}; models are {SOURCES}") from None
     if isinstance(found, nn.Module) and "(" not in text:  # which is callable too
         return found, False
     if not callable(found):
