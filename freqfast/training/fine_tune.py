@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from fastai.callback.core import Callback
 from torch import Tensor
 
-from freqfast.callbacks import EpochLog, FitProgress
 from freqfast.data import ImageData
 from freqfast.models.build import channels_last
 from freqfast.models.sources import SourcedModel
@@ -15,8 +13,7 @@ from freqfast.models.state_dicts import require_tensors
 from freqfast.progress import Log, Progress, notebook_progress
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.surgery import copy_model
-from freqfast.training.learner import build_learner, fit_recipe
-from freqfast.training.loop import DivergenceWatch
+from freqfast.training.learner import build_learner, fit_watched
 
 
 def fine_tune(
@@ -67,18 +64,12 @@ def fine_tune(
         raise ValueError(f"{source.name} has no parameter that is trained; set requires_grad of those to be trained")
     before = source.model.state_dict()
     require_tensors(before)
-    progress = progress or notebook_progress()
     start = replace(source, model=channels_last(copy_model(source.model).float()))
-    learn, watch = build_learner(recipe, data, device, start=start), DivergenceWatch()
-    extra: list[Callback] = [watch]
-    if progress is not None:
-        extra.append(FitProgress(progress))
-    if log is not None:
-        extra.append(EpochLog(log))
-    with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
-        fit_recipe(learn, recipe)
-    if watch.found is not None:
-        raise ValueError(f"the training diverged {watch.found}; lower lr ({recipe.lr:g})")
+    learn = build_learner(recipe, data, device, start=start)
+    try:
+        fit_watched(learn, recipe, progress or notebook_progress(), log)
+    except FloatingPointError as error:
+        raise ValueError(f"the training diverged {error}; lower lr ({recipe.lr:g})") from None
     model = learn.model.cpu()
     model.load_state_dict(_averaged(model.state_dict(), before, keep))
     return replace(source, model=model.eval())

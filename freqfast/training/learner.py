@@ -15,8 +15,9 @@ from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 from torch import Tensor
 
-from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectrumRecorder
+from freqfast.callbacks import AutoPrecision, EpochLog, FitProgress, FrequencyProportion, SpectrumRecorder
 from freqfast.callbacks.arguments import build_callback, check_callbacks
+from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.build import ModelSpec
@@ -24,12 +25,13 @@ from freqfast.models.classifier import Classifier
 from freqfast.models.sources import SourcedModel
 from freqfast.models.start import architecture, build_start, try_model
 from freqfast.plugins import find_plugins, load_plugin
+from freqfast.progress import Log, Progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.surgery import copy_model, find_conv
-from freqfast.training.loop import ResumableLearner
+from freqfast.training.loop import DivergenceWatch, ResumableLearner
 
 
 def build_callbacks(recipe: Recipe) -> list[Callback]:
@@ -179,6 +181,26 @@ def fit_recipe(learn: Learner, recipe: Recipe) -> None:
         moms=(recipe.momentum,) * 3,
         wd=recipe.weight_decay,
     )
+
+
+def fit_watched(
+    learn: Learner, recipe: Recipe, progress: Progress | None, log: Log | None, ranks: Ranks = ALONE
+) -> None:
+    """Train as `fit_recipe` does, report on it, and raise a FloatingPointError if the training diverges."""
+    watch = DivergenceWatch(ranks)
+    extra: list[Callback] = [watch]
+    if progress is not None:
+        extra.append(FitProgress(progress))
+    if log is not None:
+        extra.append(EpochLog(log))
+    if ranks.count > 1:
+        from freqfast.training.ranks import RankTrainer
+
+        extra.append(RankTrainer(ranks, learn.dls.device))
+    with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
+        fit_recipe(learn, recipe)
+    if watch.found is not None:
+        raise FloatingPointError(watch.found)
 
 
 def filter_proportion(learn: Learner) -> list[float]:

@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from fastai.callback.core import Callback
 
-from freqfast.callbacks import EpochLog, FitProgress
 from freqfast.compute.memory import memory_error
 from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.models.file import check_round_trip
@@ -20,8 +18,8 @@ from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import Run, load_run
 from freqfast.training.checkpoint import CheckpointPolicy
 from freqfast.training.environment import threads
-from freqfast.training.learner import fit_recipe
-from freqfast.training.loop import DivergenceWatch, FitKeeper
+from freqfast.training.learner import fit_watched
+from freqfast.training.loop import FitKeeper
 from freqfast.training.outcome import write_outcome
 from freqfast.training.preparation import PreparedRun, check_recipe, prepare_run
 
@@ -109,7 +107,8 @@ def run_recipe(
         log = log if log is not None and ranks.is_first else (lambda line: None)
         log(_first_line(prepared))
         with ranks.leaving_on_error(), _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
-            _fit(prepared, keeper, progress, log)
+            prepared.learn.keeper = keeper
+            fit_watched(prepared.learn, prepared.recipe, progress, log, ranks)
             log(f"trained in {timedelta(seconds=round(keeper.seconds))}; evaluating clean and corrupted images")
             write_outcome(prepared, keeper.seconds, watched)
         return _finished(directory, ranks)
@@ -120,24 +119,6 @@ def _first_line(prepared: PreparedRun) -> str:
     epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
     where = f"{environment.device} in {environment.precision}"
     return f"{recipe.name or 'training'}: {epochs} of {len(prepared.learn.dls.train)} steps on {where}"
-
-
-def _fit(prepared: PreparedRun, keeper: FitKeeper, progress: Progress | None, log: Log) -> None:
-    """Train from the last checkpoint to the end; a FloatingPointError if the training diverges."""
-    learn, ranks = prepared.learn, prepared.ranks
-    watch = DivergenceWatch(ranks)
-    learn.keeper = keeper
-    extra: list[Callback] = [watch, EpochLog(log)]
-    if progress is not None:
-        extra.append(FitProgress(progress))
-    if ranks.count > 1:
-        from freqfast.training.ranks import RankTrainer
-
-        extra.append(RankTrainer(ranks, learn.dls.device))
-    with learn.no_bar(), learn.no_logging(), learn.added_cbs(extra):
-        fit_recipe(learn, prepared.recipe)
-    if watch.found is not None:
-        raise FloatingPointError(watch.found)
 
 
 def _finished(directory: RunDirectory, ranks: Ranks) -> Run:

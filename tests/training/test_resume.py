@@ -175,7 +175,7 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert (environment["precision"], environment["threads"]) == ("bfloat16", 1)
     monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: False)  # another machine
-    monkeypatch.setattr("freqfast.training.run.DivergenceWatch", Spy)
+    monkeypatch.setattr("freqfast.training.learner.DivergenceWatch", Spy)
     torch.set_num_threads(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
