@@ -25,17 +25,17 @@ def of_user(path: str | Path) -> Path:
         raise ValueError(f"{path}: there is no such user; write ./{path} for a folder of that name") from None
 
 
-def require_file(path: str | Path) -> None:
+def require_file(path: str | Path, hint: str = "") -> None:
     """Check that a path names a regular file, or a link to one, so that opening it never waits.
 
     Raises:
-        FileNotFoundError: If nothing is there.
+        FileNotFoundError: If nothing is there; the hint says what to name.
         ValueError: If it is a folder, a device, a pipe or a socket.
     """
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"{path} does not exist") from None
+        raise FileNotFoundError(f"{path} does not exist{hint and f'; {hint}'}") from None
     if stat.S_ISDIR(mode):
         raise ValueError(f"{path} is a folder, not a file")
     if not stat.S_ISREG(mode):

@@ -153,10 +153,7 @@ def read_model(path: str | Path) -> StoredModel:
     """
     path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path
-    try:
-        require_file(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; name a run directory or a {MODEL_FILE}") from None
+    require_file(path, f"name a run directory or a {MODEL_FILE}")
     try:
         return _read(path)
     except (ValueError, RuntimeError) as error:

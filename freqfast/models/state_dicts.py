@@ -38,10 +38,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         ValueError: If it is corrupt, holds more than tensors, or a tensor is not dense and real.
     """
     path = Path(path)
-    try:
-        require_file(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; name a file of weights, .safetensors, .pth, .pt or .th") from None
+    require_file(path, "name a file of weights, .safetensors, .pth, .pt or .th")
     try:
         state: Any = load_file(path) if path.suffix == ".safetensors" else _load_pickled(path)
     except Exception as error:  # corrupt files make both raise nearly anything
