@@ -73,8 +73,8 @@ def clean_against_robust(
     return figure
 
 
-def _percent(value: Estimate) -> tuple[float, float]:
-    """Mean and half of the interval, 0 for the one of a single seed, which has none."""
+def _mean_and_half(value: Estimate) -> tuple[float, float]:
+    """Mean and half of its interval, in percent; the half is 0 for a single seed, which has no interval."""
     return 100 * value.mean, 100 * (value.half_width or 0)
 
 
@@ -82,7 +82,7 @@ def _draw_panel(axes: Axes, study: Study, arms: Sequence[ArmSummary], measure: s
     """Draw the arms by clean accuracy and a measure, each with its name, or with its number if it has one."""
     points, drawn = [], []
     for summary in arms:
-        (x, half_x), (y, half_y) = _percent(summary.means["clean"]), _percent(summary.means[measure])
+        (x, half_x), (y, half_y) = _mean_and_half(summary.means["clean"]), _mean_and_half(summary.means[measure])
         marker, colour, size = ("s", _BASELINE, 5.5) if summary.arm == study.baseline else ("o", _ARM, 4.5)
         axes.errorbar(x, y, half_y or None, half_x or None, marker, color=colour, markersize=size, **_BARS)
         points.append((x, y))
@@ -164,7 +164,7 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
         for row, summary in enumerate(shown):
             if name not in summary.means:
                 continue
-            (mean, half), colour = _percent(summary.means[name]), FAMILY_COLOURS.get(name, _OTHER)
+            (mean, half), colour = _mean_and_half(summary.means[name]), FAMILY_COLOURS.get(name, _OTHER)
             marker = "s" if summary.arm == study.baseline else "o"
             panel.errorbar(mean, row, None, half or None, marker, color=colour, markersize=4, **_BARS)
             if summary.arm == study.baseline:
