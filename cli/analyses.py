@@ -12,7 +12,16 @@ import typer
 from freqfast.cli.command import HELP_NAMES, Command, WithoutTypes, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, save_figure
-from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Labels, Resize, class_names
+from freqfast.cli.image_files import (
+    ClassList,
+    Crop,
+    FileOptions,
+    Interpolation,
+    Labels,
+    Resize,
+    choose_among,
+    class_names,
+)
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
@@ -238,8 +247,8 @@ def _measure(
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
             held_out = run.read_recipe().holdout if run and _data_of(run) in (None, sha256) else 0
             sample = loaded.hold_out(held_out).test.head(limit)
-        if class_list is not None:
-            classifier = classifier.among(classes, class_names(class_list))
+        trained = None if class_list is None else class_names(class_list)
+        [classifier] = choose_among([classifier], classes, trained, data or name)
         images = np.asarray(sample.images)
         check_fit(classifier, images[:2], sample.labels, data or name, classes)
         found: ImageResult = analysis.run(

@@ -19,6 +19,7 @@ from freqfast.cli.image_files import (
     Labels,
     Resize,
     SkipBad,
+    choose_among,
     class_names,
     corrupted_test_set,
     stored_tree,
@@ -229,10 +230,7 @@ def evaluate(
             images, notes = ranks.in_turn(find_images)
             if on_the_fly and collection is not None and images.clean is not None:
                 chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
-            if trained is not None:
-                if images.classes is None:
-                    raise ValueError("--class-list: these images do not name their classes; leave it out")
-                classifiers = [classifier.among(images.classes, trained) for classifier in classifiers]
+            classifiers = choose_among(classifiers, images.classes, trained, str(data or images.name))
             result, *others = evaluate_source(
                 classifiers,
                 images,

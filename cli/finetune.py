@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_output, write
-from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize
+from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize, check_order
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained, Std, Weights, check_model
 from freqfast.cli.output import progress_bar, say
@@ -41,8 +41,8 @@ def finetune(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="As for `evaluate`; else FREQFAST_DATA, the cache. A folder of train/ and val/ may hold images of any "
-            "number and size, with --pretrained, or with --resize and --crop.",
+            help="As for `evaluate`; else the run's, FREQFAST_DATA, the cache. A folder of train/ and val/ may hold "
+            "images of any number and size, with --pretrained, or with --resize and --crop.",
         ),
     ] = None,
     keep: Annotated[
@@ -75,7 +75,7 @@ def finetune(
     from freqfast.callbacks.arguments import check_callbacks
     from freqfast.models import MODEL_FILE
     from freqfast.plugins import find_plugins
-    from freqfast.runs.directory import RunDirectory
+    from freqfast.runs.directory import RunDirectory, find_run
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
@@ -97,10 +97,10 @@ def finetune(
     check_data(data)
 
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
-        from freqfast.data.loading import load_place
         from freqfast.models.file import write_model
         from freqfast.models.sources import load_stored, model_kind
         from freqfast.models.state_dicts import save_state
+        from freqfast.runs.run import load_run_data
 
         source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
         files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
@@ -110,7 +110,9 @@ def finetune(
         from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
         in_files = files or class_list is not None
-        images = files.read_both(data, class_list) if in_files else load_place(data, progress)
+        images = files.read_both(data, class_list) if in_files else load_run_data(find_run(model), data, progress)
+        if source.classes is None and class_list is None:
+            check_order(images.classes, data or images.name)
         tuned = fine_tune(source, chosen, images, keep, device, progress, say)
     if model_kind(model) == "ours":
         stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)

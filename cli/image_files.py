@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from freqfast.files import of_user
 
 if TYPE_CHECKING:
     from freqfast.data.images import ImageData, ImageSet
+    from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
     from freqfast.robustness import CellSource
@@ -66,10 +68,13 @@ class FileOptions(NamedTuple):
     ) -> tuple["FileOptions", list[str]]:
         """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
 
-        Nothing is taken from it for data that is no folder. Images that are stored cropped, as ImageNet-C's are, are
-        scaled to the size of the crop.
+        Of a run on images in files it is what its recipe states; but where its data's loader is used, that does it.
+        Nothing is taken from either for data that is no folder. Images that are stored cropped, as ImageNet-C's are,
+        are scaled to the size of the crop.
         """
         if source.crop is None or source.resize is None or place is None or not of_user(place).is_dir():
+            return self, []
+        if source.classes is not None and not self.reads(place):
             return self, []
         crop = self.crop or source.crop
         resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))
@@ -123,6 +128,36 @@ def class_names(path: Path) -> tuple[str, ...]:
     if len(set(names)) < max(len(names), 1):
         raise ValueError(f"--class-list {path}: write each class once, a line each")
     return names
+
+
+def choose_among(
+    classifiers: Sequence["Classifier"], classes: Sequence[str] | None, trained: Sequence[str] | None, images: str
+) -> list["Classifier"]:
+    """Classifiers that choose among the classes of the images, where a list tells all that they were trained on.
+
+    Beside others, which the list is for, a model of ours has the classes that its file tells.
+    """
+    foreign = [each for each in classifiers if each.classes is None]
+    if trained is None:
+        if foreign:
+            check_order(classes, images)
+        return list(classifiers)
+    if classes is None:
+        raise ValueError("--class-list: these images do not name their classes; leave it out")
+    return [each.among(classes, trained if each in foreign or not foreign else None) for each in classifiers]
+
+
+def check_order(classes: Sequence[str] | None, images: str) -> None:
+    """Refuse, for a network that does not name its logits, numbers whose order as text is not their own."""
+    if not classes or not all(name.isdecimal() for name in classes):
+        return
+    numbers = [int(name) for name in classes]
+    if list(classes) == sorted(classes) and numbers != sorted(numbers):
+        before, after = next(pair for pair in pairwise(classes) if int(pair[0]) > int(pair[1]))
+        raise ValueError(
+            f"the classes of {images} are numbers in the order of text, {before} before {after}; name those of the "
+            "network, in the order of its logits, by --class-list"
+        )
 
 
 def stored_tree(

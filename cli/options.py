@@ -1,6 +1,7 @@
 """Options that several commands have, and options that do not go together."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -50,11 +51,16 @@ class ModelOptions(NamedTuple):
     precision: str = "float32"
 
     def load(self, model: str) -> "SourcedModel":
-        """The model that is named."""
+        """The model that is named; that of a run on images in files with the size to which these were brought."""
+        from freqfast.data.loading import scaled_side
         from freqfast.models.sources import load_model
+        from freqfast.runs.directory import find_run
+        from freqfast.runs.run import run_images
 
         mean, std = _triple("mean", self.mean), _triple("std", self.std)
-        return load_model(model, self.weights, mean, std, self.classes, self.pretrained)
+        source = load_model(model, self.weights, mean, std, self.classes, self.pretrained)
+        _, size = run_images(find_run(model))
+        return replace(source, resize=scaled_side(size), crop=size, interpolation="bilinear") if size else source
 
     def classifier(self, source: "SourcedModel") -> "Classifier":
         """A model, the baseline too, ready to classify images on the device of this rank."""

@@ -71,9 +71,19 @@ def load_data(
     if name == FOLDER:
         if (given := named_place(path)) is None:
             raise FileNotFoundError("say where the folder of images is: one with train/<class>/ and val/<class>/")
-        return load_tree(of_user(given), round(image_size * 8 / 7), image_size)
+        return load_tree(of_user(given), scaled_side(image_size), image_size)
     load = _BUILT_IN.get(name)
     return load(path, progress) if load else _load_registered(name, path, progress)
+
+
+def scaled_side(image_size: int) -> int:
+    """Length in pixels to which the shorter side of an image of "folder" is scaled before it is cropped.
+
+    Examples:
+        >>> scaled_side(224)
+        256
+    """
+    return round(image_size * 8 / 7)
 
 
 def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:

@@ -93,8 +93,8 @@ class Classifier:
             trained: Names of all classes, in the order of the model's logits; by default those that are known.
 
         Raises:
-            ValueError: If a class is none of them, or their names are not known. That there are as many logits as
-                names is known with the first batch.
+            ValueError: If a class is none of them, or their names are not known, or known to be others. That there are
+                as many logits as names is known with the first batch.
 
         Examples:
             >>> brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
@@ -103,6 +103,12 @@ class Classifier:
             array([1, 1])
         """
         columns = self._columns if trained is None else None  # of the model's logits
+        known = self.classes if self._columns is None else None
+        if trained is not None and known is not None and tuple(trained) != known:
+            raise ValueError(
+                f"{self.name} has classes of its own, {', '.join(known)}, not those of the list or not in its order; "
+                "leave the list out"
+            )
         trained = self.classes if trained is None else tuple(trained)
         if trained is None:
             raise ValueError(f"the classes of {self.name} are not known; name them in the order of its logits")

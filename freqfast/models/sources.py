@@ -34,7 +34,7 @@ class SourcedModel:
         std: Standard deviations.
         classes: Class names, in the order of the logits; None for models that are not ours.
         resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known of timm's and of
-            torchvision's models with their own weights alone.
+            torchvision's models with their own weights, and to the command line of a run on images in files.
     """
 
     name: str

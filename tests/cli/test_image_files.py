@@ -1,6 +1,7 @@
 """`freqfast evaluate` and `freqfast corrupt` on images that stay in files."""
 
 import json
+import shutil
 from itertools import product
 
 import numpy as np
@@ -13,7 +14,7 @@ from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
-from tests.support.finished import measured
+from tests.support.finished import measured, write_network, write_run
 from tests.support.trees import write_photograph
 
 NET = """
@@ -84,6 +85,72 @@ def test_a_list_of_too_few_or_too_many_classes(refused, photographs, place, name
     (place / "names.txt").write_text(names.replace(" ", "\n"))
     line = refused("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog", *NAMED)
     assert f"gives 3 logits, but {len(names.split())} classes are named; name each of its classes once" in line
+
+
+def test_a_list_that_is_not_what_a_network_of_ours_tells(accepted, refused, photographs, place):
+    """The order of the list would be taken for that of the logits, which the model file has."""
+    write_network(place / "own.safetensors", ("blue", "green", "red"))
+    words = ("--on-the-fly", *FILES, "--corruption", "fog", "--precision", "float32", "--json")
+    for command in (("evaluate", "own.safetensors", *words), ("reliance", "own.safetensors", *FILES)):
+        line = refused(*command, *NAMED)
+        assert "own.safetensors has classes of its own, blue, green, red, not those of the list" in line
+    alone = json.loads(accepted("evaluate", "own.safetensors", *words).out)
+    found = json.loads(accepted("evaluate", *MODEL, *words[:-3], "--json", *NAMED, "--baseline", "own.safetensors").out)
+    assert found["comparison"]["differences"]["clean"]["difference"] == pytest.approx(1 - alone["clean"])
+    (place / "names.txt").write_text("blue\ngreen\nred\n")
+    again = json.loads(accepted("evaluate", "own.safetensors", *words, *NAMED).out)
+    assert again["clean"] == alone["clean"]
+
+
+def test_classes_that_are_numbers(accepted, call, refused, place):
+    """As text 10 stands before 2, but a network has its logits in the order of the numbers, as like as not."""
+    (place / "net.py").write_text(NET.replace("(3, 3, 1", "(3, 11, 1"))
+    weight = torch.randn(11, 3, generator=torch.Generator().manual_seed(0))
+    torch.save({"0.weight": weight[:, :, None, None]}, place / "net.pth")
+    colours = 255 * torch.softmax(2 * weight, 1).numpy()  # as hard for one class as for another
+    lines = []
+    for number, colour in enumerate(colours):
+        pixels = np.broadcast_to(colour, (32, 32, 3)).astype(np.uint8)
+        for path in (f"by_class/{number}/a.png", f"listed/{number}.png"):
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(place / path)
+        lines.append(f"{number}.png {number}")
+    (place / "list.txt").write_text("\n".join(lines))
+    (place / "names.txt").write_text("\n".join(map(str, range(11))))
+    found = []
+    for images in (("--data", "by_class"), ("--data", "listed", "--labels", "list.txt")):
+        words = ("reliance", *MODEL, *images)
+        line = refused(*words)
+        assert f"the classes of {images[1]} are numbers in the order of text, 10 before 2; name those of" in line
+        assert "by --class-list" in line
+        assert line.partition("; ")[2] in refused("evaluate", *MODEL, "--on-the-fly", *images, "--corruption", "fog")
+        found.append(json.loads(accepted(*words, *NAMED, "--json").out)["clean"])
+    assert found[0] == found[1] == (weight @ torch.tensor(colours // 1).T).argmax(0).eq(torch.arange(11)).float().mean()
+    (place / "by_class").rename(place / "train")
+    for part in ("train", "test"):
+        shutil.copytree(place / "train", place / "both" / part)
+    result = call("finetune", *MODEL[:-2], "--data", "both", "-o", "robust.safetensors")
+    assert (result.code, "the classes of both are numbers in the order of text" in result.err) == (2, True)
+
+
+def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, place):
+    """Test images alone are not what the run's data was, whose loader scales and crops."""
+    write_run(place / "run", classes=("blue", "green", "red"), data="folder", image_size=28)
+    told = "freqfast: images for {}: resize 32 (bilinear), crop 28, mean 0.5,0.5,0.5, std 0.25,0.25,0.25\n"
+    for command in (("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)):
+        for model in ("run", "run/model.safetensors"):
+            words = (command[0], model, *command[1:], "--data", "photographs", "--precision", "float32", "--json")
+            found, sized = call(*words), call(*words, "--resize", 32, "--crop", 28)
+            assert found.err.startswith(told.format(model))
+            values = [json.loads(one.out) | {"command": None, "provenance": None} for one in (found, sized)]
+            assert values[0] == values[1]
+    for part in ("train", "val"):
+        shutil.copytree(photographs, place / "both" / part)
+    words = ("--on-the-fly", "--corruption", "fog", "--data", "both", "--json")
+    whole = accepted("evaluate", "run", *words, silent=True)
+    assert json.loads(whole.out)["provenance"]["source"] == "both, corrupted on the fly"
+    quick = ("--data", "both", "--set", "epochs=1", "--set", "batch_size=6", "-o", "tuned.safetensors")
+    assert "images: 12" in accepted("finetune", "run", *quick).out
 
 
 @pytest.fixture
