@@ -9,8 +9,8 @@ import typer
 from freqfast.cli.command import complete_corruption, complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
-from freqfast.cli.evaluation_sources import is_result, load_models, load_result, merge_results
-from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
+from freqfast.cli.evaluation_sources import check_merged, is_result, load_models, load_result, merge_results
+from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, check_record, write
 from freqfast.cli.image_files import (
     ClassList,
     Crop,
@@ -171,8 +171,11 @@ def evaluate(
 
     if merge:
         result, rival = merge_results(models, baseline)
+        check_merged(out, result)
         present(result, rival, baseline or "", None, as_json, out, csv, figure)
         return
+
+    check_record(out, "evaluation", models[0])
 
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.corruptions.registry import check_names

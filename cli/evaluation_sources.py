@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freqfast.cli.files import run_of_record
 from freqfast.cli.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ def merge_results(paths: Sequence[str], baseline: str | None) -> tuple["Corrupti
 
     result = CorruptionResult.merge([(path, load_result(path)) for path in paths])
     return result, None if baseline is None else load_result(baseline)
+
+
+def check_merged(out: Path | None, result: "CorruptionResult") -> None:
+    """Refuse to write results over the record of a run of another model."""
+    if (owner := run_of_record(out, "evaluation")) is None or not owner.is_finished:
+        return
+
+    from freqfast.runs.run import load_run
+
+    if result.provenance is None or result.provenance.weights_sha256 != load_run(owner.path).weights_sha256:
+        raise FileExistsError(f"{out} is the record of a run of another model; choose another path")
 
 
 def load_models(

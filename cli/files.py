@@ -13,6 +13,8 @@ from freqfast.plugins import find_plugins
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from freqfast.runs.directory import RunDirectory
+
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
 
@@ -73,6 +75,28 @@ def check_output(
             replaces(path)
         except ValueError:
             raise FileExistsError(f"{path} is there and is no {kind}; choose another path or remove it") from None
+
+
+def run_of_record(path: Path | None, name: str) -> "RunDirectory | None":
+    """The run whose record, "spectra" or "evaluation", a path is; None if it is none's."""
+    from freqfast.runs.directory import RunDirectory
+
+    if path is None:
+        return None
+    owner = RunDirectory(path.resolve().parent)
+    return owner if owner.is_started and path.resolve() == getattr(owner, name) else None
+
+
+def check_record(path: Path | None, name: str, model: str) -> bool:
+    """Whether a path is the record of the run that a model is of; that of a run of another model is refused."""
+    from freqfast.runs.directory import find_run
+
+    if (owner := run_of_record(path, name)) is None:
+        return False
+    run = find_run(model)
+    if run is None or not owner.path.samefile(run.path):
+        raise FileExistsError(f"{path} is the record of a run of another model; choose another path")
+    return True
 
 
 def write(path: Path | None, make: Callable[[Path], None]) -> None:

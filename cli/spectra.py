@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import print_error
-from freqfast.cli.files import check_output
+from freqfast.cli.files import check_output, check_record
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
@@ -47,10 +47,7 @@ def spectra(
     check_output(out, ("h5", "hdf5", "nxs"))
     from freqfast.runs.directory import RunDirectory, find_run
 
-    run, owner = find_run(model) or RunDirectory(model), RunDirectory(out.resolve().parent)
-    replaces_record = owner.is_started and out.resolve() == owner.spectra
-    if replaces_record and not (run.path.exists() and owner.path.samefile(run.path)):
-        raise FileExistsError(f"{out} is the record of a run of another model; choose another path")
+    run, replaces_record = find_run(model) or RunDirectory(model), check_record(out, "spectra", model)
 
     with interruptible(), progress_bar() as progress:
         from freqfast.models.sources import stored_path

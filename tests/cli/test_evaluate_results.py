@@ -10,6 +10,7 @@ import pytest
 from freqfast.corruptions import CORRUPTIONS
 from freqfast.robustness import CorruptionResult
 from freqfast.robustness.cells import CLEAN
+from tests.support.finished import write_run
 from tests.support.stored import write_arrays
 
 
@@ -140,6 +141,18 @@ def test_a_file_that_is_no_result_is_not_replaced(refused, checkpoint, archive, 
     line = refused("evaluate", checkpoint, "--cifar10c", archive, "--out", "report.json")
     assert "report.json is there and is no result of freqfast evaluate; choose another path or remove it" in line
     assert (place / "report.json").read_text() == '{"schema": 1, "clean": 0.9}'
+
+
+def test_the_record_of_a_run_of_another_model_is_not_replaced(accepted, refused, checkpoint, archive, place):
+    write_run(place / "run", seed=1)
+    words = ("--cifar10c", archive, "--limit", 1, "--corruption", "fog", "-o")
+    refusal = "run/evaluation.json is the record of a run of another model; choose another path"
+    assert refusal in refused("evaluate", checkpoint, *words, "run/evaluation.json")
+    accepted("evaluate", checkpoint, *words, "other.json")
+    assert refusal in refused("evaluate", "--merge", "other.json", "-o", "run/evaluation.json")
+    accepted("evaluate", "run", *words, "own.json")
+    accepted("evaluate", "--merge", "own.json", "-o", "run/evaluation.json")
+    accepted("evaluate", "run/model.safetensors", *words, "run/evaluation.json")
 
 
 def test_another_precision_of_the_baseline_is_told(call, checkpoint, archive):
