@@ -9,7 +9,7 @@ import torch
 from freqfast.progress import Log, Progress, Stop
 from freqfast.runs.environment import environment_differences
 from freqfast.runs.run import Run, load_run
-from freqfast.training.run import run_recipe
+from freqfast.training.run import check_classes, run_recipe
 
 ACCURACIES = ("clean", "corrupted", "mean15", "mean19")
 
@@ -82,6 +82,7 @@ def rerun(
     second = run_recipe(
         first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first, command=command, log=log
     )
+    check_classes(first, second.stored.classes, second.path)
     return _compared(first, second)
 
 

@@ -1,7 +1,7 @@
 """Run a recipe: train it, evaluate it and leave a run directory, or resume such a run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
@@ -65,7 +65,8 @@ def run_recipe(
         FileExistsError: If `out` exists and `resume` is off.
         FileNotFoundError: If `out` exists and is no run directory, or the data is not there.
         BlockingIOError: If another process works on `out`, or makes it in the meantime.
-        ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with), a corruption
+        ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with, or has other
+            classes than that of `like`), a corruption
             of another package fails, no checkpoint can be read, the training diverges, or the number of ranks is not
             the one of the start.
         RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
@@ -92,6 +93,8 @@ def run_recipe(
                     return None
                 start = directory.read_environment()
             prepared = prepare_run(chosen, directory, start, data_path, device, command, watched)
+            if like is not None:
+                check_classes(like, prepared.data.classes, data_path or prepared.data.name)
             if not exists:
                 lock.enter_context(directory.created(chosen, prepared.environment))
             return prepared
@@ -112,6 +115,15 @@ def run_recipe(
             log(f"trained in {timedelta(seconds=round(keeper.seconds))}; evaluating clean and corrupted images")
             write_outcome(prepared, keeper.seconds, watched)
         return _finished(directory, ranks)
+
+
+def check_classes(run: Run, classes: Sequence[str], where: str | Path) -> None:
+    """Refuse other classes than a run's, of which no repetition can be made."""
+    if tuple(classes) != tuple(run.stored.classes):
+        raise ValueError(
+            f"{run.path} was trained on the classes {', '.join(run.stored.classes)}, but those of {where} are "
+            f"{', '.join(classes)}; name its own"
+        )
 
 
 def _first_line(prepared: PreparedRun) -> str:

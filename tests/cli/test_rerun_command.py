@@ -1,6 +1,7 @@
 """`freqfast rerun`: a run repeated, and the difference."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -73,6 +74,21 @@ def test_settings_of_the_run_are_taken_over(accepted, run, place):
     assert (environment["threads"], environment["precision"]) == (1, "bfloat16")
     assert json.loads((place / "twice" / "report.json").read_text())["precision"] == "bfloat16"
     assert (place / "twice" / "recipe.toml").read_text() == (run / "recipe.toml").read_text()
+
+
+def test_data_of_other_classes_is_no_repetition(call, accepted, run, tree, place):
+    """It is said before the training, and of a finished run before the weights are compared."""
+    shutil.copytree(tree, place / "other")
+    for part in ("train", "test"):
+        shutil.copytree(place / "other" / part / "wide", place / "other" / part / "wider")
+    result = call("rerun", "runs/one", "--data", "other")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "one was trained on the classes narrow, wide, but those of other are narrow, wide, wider;" in result.err
+    assert not run.with_name("one-rerun").exists()
+    accepted(*BASELINE, "--data", "other", "--seed", 5, "--device", "cpu", "--out", "runs/two")
+    result = call("rerun", "runs/one", "--out", "runs/two")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "but those of runs/two are narrow, wide, wider;" in result.err
 
 
 def test_refusals(refused, place):
