@@ -48,15 +48,15 @@ class LearnerResult:
             corruptions: Names of corruptions; by default all that were measured.
 
         Raises:
-            ValueError: If none of them was measured.
+            ValueError: If one of them was not measured, or none was.
         """
-        values = [
-            values[name]
-            for key, values in self.metrics.items()
-            if key != CLEAN and (corruptions is None or key[0] in corruptions)
-        ]
+        measured = dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)
+        names = list(measured if corruptions is None else corruptions)
+        if lacking := [corruption for corruption in names if corruption not in measured]:
+            raise ValueError(f"{lacking[0]!r} was not measured; there are {', '.join(measured) or 'no corruptions'}")
+        values = [values[name] for key, values in self.metrics.items() if key[0] in names]
         if not values:
-            raise ValueError(f"none of the corruptions {list(corruptions or ())} was measured")
+            raise ValueError("no corruption was measured or named, so there is no mean")
         return np.mean(values, axis=0).tolist()
 
     def compare(self, baseline: "LearnerResult", name: str = "the baseline") -> Comparison:

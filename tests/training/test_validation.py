@@ -169,8 +169,11 @@ def test_results_in_a_notebook(learn):
     (axes, _) = found.plot().axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["fog", "contrast"]
     assert axes.get_title().startswith("accuracy")
-    with pytest.raises(ValueError, match="none of the corruptions"):
-        found.mean("loss", ["snow"])
+    for names in (["snow"], ["fog", "snow"]):  # the mean of the others would be taken for that of all
+        with pytest.raises(ValueError, match="'snow' was not measured; there are fog, contrast"):
+            found.mean("loss", names)
+    with pytest.raises(ValueError, match="no corruption was measured or named"):
+        found.mean("loss", [])
 
 
 def test_metrics_of_one_name_are_numbered(learn):
