@@ -8,6 +8,7 @@ from freqfast.corruptions import MAIN
 from freqfast.robustness.result import CorruptionResult
 
 _LARGE = 112  # pixels; ImageNet's names of classes are Tiny-ImageNet's too, whose images have 64
+_CLASSES = 1000
 
 ALEXNET_ERROR = {
     "gaussian_noise": 0.886428,
@@ -35,11 +36,14 @@ ALEXNET_CLEAN_ERROR = 0.435
 def is_imagenet(classes: Sequence[str] | None, height: int, width: int) -> bool:
     """Whether images have ImageNet's classes, by their names as WordNet numbers them, and its size in pixels.
 
+    All thousand of them: to choose among some is easier than what AlexNet's errors are of.
+
     Examples:
-        >>> is_imagenet(["n01440764", "n01443537"], 224, 224), is_imagenet(["cat", "dog"], 224, 224)
-        (True, False)
+        >>> classes = [f"n{number:08}" for number in range(1000)]
+        >>> is_imagenet(classes, 224, 224), is_imagenet(classes[:100], 224, 224), is_imagenet(classes, 64, 64)
+        (True, False, False)
     """
-    if not classes or min(height, width) < _LARGE:
+    if classes is None or len(classes) != _CLASSES or min(height, width) < _LARGE:
         return False
     return all(re.fullmatch(r"n\d{8}", name) for name in classes)
 
