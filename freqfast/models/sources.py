@@ -109,6 +109,8 @@ def load_model(
     stated = Preprocessing()
     if kind == "library" and named.arguments:
         raise ValueError(f"{text}: name the arguments, as in {named.model}(drop_rate=0.1)")
+    if kind == "library" and "num_classes" in named.options:  # for which timm would draw a head at random
+        raise ValueError(f"{text}: leave num_classes out; pretrained weights have theirs, for others classes tells it")
     if kind == "code":
         model, random = _from_code(text, named)
     elif pretrained:

@@ -138,6 +138,8 @@ def test_pretrained_weights_of_the_libraries(library_caches):
     assert (found.mean, found.std) == (HALF, tuple(saved.pretrained_cfg["std"]))
     assert (found.resize, found.crop, found.interpolation) == (201, 176, "bicubic")
     assert torch.equal(found.model.fc.weight, saved.fc.weight)
+    with pytest.raises(ValueError, match="leave num_classes out; pretrained weights have theirs"):  # a random head
+        load_model("timm:resnet10t(num_classes=5)", pretrained=True)
 
 
 @pytest.mark.parametrize(
