@@ -11,6 +11,8 @@ from freqfast.report.entries import load_entries, unique_labels
 from freqfast.robustness import CLEAN, CorruptionResult, Provenance
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run
+from freqfast.spectra import measure_spectra
+from freqfast.spectra.h5 import write_spectra
 from tests.support.finished import image_results
 
 
@@ -72,6 +74,21 @@ def test_the_evaluation_and_the_report_of_another_run(make_run):
         write_record(run.directory.report, replace(run.report, weights_sha256=sha256))
     with pytest.raises(ValueError, match=r"report\.json is of another model than .*model\.safetensors"):
         load_run(path)
+
+
+@pytest.mark.parametrize("modulation", [False, True])
+def test_the_spectra_of_another_run(make_run, modulation):
+    path, other = make_run("a", modulation=modulation), make_run("b", modulation=modulation, seed=1)
+    own, theirs = (RunDirectory(run).spectra for run in (path, other))
+    assert load_entries([path, other])
+    own.write_bytes(theirs.read_bytes())
+    with pytest.raises(ValueError, match=r"spectra\.h5 is of another model than the run's; make it again or remove it"):
+        load_entries([path])
+    write_spectra(own, measure_spectra(load_run(path).model, "layer1.0.conv1"))
+    assert load_entries([path])
+    write_spectra(own, replace(measure_spectra(load_run(path).model), layer="conv9"))
+    with pytest.raises(ValueError, match="is of another model than the run's"):
+        load_entries([path])
 
 
 def test_labels_are_the_shortest_ends_that_differ(tmp_path):
