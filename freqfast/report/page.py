@@ -166,9 +166,20 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
         mine, theirs = (e.run.environment.data.sha256 for e in (entry, first))
         if mine and theirs and mine != theirs:
             cautions.append(f"{entry.label} and {first.label} were trained on different data.")
+        mine, theirs = _precision(entry), _precision(first)
+        if mine != theirs:
+            cautions.append(
+                f"{entry.label} was evaluated in {mine}, {first.label} in {theirs}, which moves accuracies too."
+            )
         if not _same_bands(entry, first):
             cautions.append(f"{entry.label} and {first.label} have different bands; figures mark the first run's.")
     return [*cautions, *_few_seeds(entries)]
+
+
+def _precision(entry: Entry) -> str:
+    """The precision of what was measured, by the run itself or by a later evaluation."""
+    later = entry.result.provenance
+    return entry.run.report.precision if later is None else later.precision
 
 
 def _few_seeds(entries: Sequence[Entry]) -> list[str]:

@@ -102,7 +102,8 @@ def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:
             told = _told([analysis.describe(label, one) for label, one in found.items()])
             wide = analysis.side_by_side and len(found) > 1
             draw = partial(analysis.figure, found, bands)
-            yield PageFigure("Analyses", analysis.title, analysis.caption + _on_images(found), told, draw, wide)
+            caption = analysis.caption + _on_images(found) + _differing(found)
+            yield PageFigure("Analyses", analysis.title, caption, told, draw, wide)
 
 
 def _on_images(found: Mapping[str, AnalysisResult]) -> str:
@@ -112,6 +113,16 @@ def _on_images(found: Mapping[str, AnalysisResult]) -> str:
         return f" On {next(iter(counts.values())):,} images."
     told = ", ".join(f"{count:,} images ({label})" for label, count in counts.items())
     return f" On {told}." if told else ""
+
+
+def _differing(found: Mapping[str, AnalysisResult]) -> str:
+    """Sentences on what keeps the runs' results from being compared: other layers, or other strengths of a wave."""
+    sentences = ""
+    for name, words in (("layer", "Of different layers"), ("norm", "Of different L2 norms")):
+        values = {label: getattr(one, name, None) for label, one in found.items()}
+        if len(set(values.values())) > 1:
+            sentences += f" {words}: {', '.join(f'{value} ({label})' for label, value in values.items())}."
+    return sentences
 
 
 def _told(sentences: Sequence[str]) -> str:

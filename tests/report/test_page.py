@@ -216,6 +216,24 @@ def test_captions_give_the_number_of_images(entry, variant):
     assert captions["Filter quality"].endswith(" 2204.02481).")
 
 
+def test_captions_tell_results_of_different_things(entry, variant):
+    other = {"quality": {"layer": "layer1.0.conv1"}, "ablation": {"layer": "layer1.0.conv1"}, "heatmap": {"norm": 8.0}}
+    changed = {name: replace(entry.analyses[name], **values) for name, values in other.items()}
+    entries = [variant("a"), variant("b", analyses=entry.analyses | changed)]
+    captions = {figure.title: figure.caption for figure in page_figures(entries)}
+    for title in ("Filter quality", "Band ablation"):
+        assert captions[title].endswith(" Of different layers: conv1 (a), layer1.0.conv1 (b).")
+    assert captions["Fourier heat map"].endswith(" On 9 images. Of different L2 norms: 4.0 (a), 8.0 (b).")
+
+
+def test_another_precision_of_an_evaluation_is_a_caution(entry, variant, no_figures):
+    made = Provenance("a", "0", (0.5,) * 3, (0.2,) * 3, "bfloat16", "c", None, 0, (0, 9), "0", (CLEAN,))
+    later = variant("later", result=replace(entry.result, provenance=made))
+    caution = "later was evaluated in bfloat16, own in float32, which moves accuracies too."
+    assert caution in words_of(render_page([variant("own"), later]))
+    assert "was evaluated in" not in words_of(render_page([later, replace(later, label="again")]))
+
+
 def test_figures_of_analyses_show_the_bands_of_the_runs(entry):
     three = replace(entry, spectra=measure_spectra(entry.run.model, bands=3))
     figures = {figure.title: figure for figure in page_figures([three])}
