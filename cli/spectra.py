@@ -15,6 +15,8 @@ from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weigh
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from freqfast.spectra import Spectra
 
 
@@ -62,7 +64,7 @@ def spectra(
         provenance = _digest(run.model if run.path.is_dir() else weights or stored_path(model)) | {"source": model}
         provenance["command"] = typed_command()
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    measured = _with_record(measured, run.spectra, replaces_record)
+    measured = _with_record(measured, run.spectra, source.model, replaces_record)
     write_spectra(out, measured)
     first = measured[0]
     told = f"{out}: {len(first.power)} filters of layer {first.layer}, "
@@ -80,19 +82,22 @@ def _digest(path: Path) -> dict[str, str]:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _with_record(measured: "Sequence[Spectra]", record: Path, replaces: bool) -> "list[Spectra]":
+def _with_record(measured: "Sequence[Spectra]", record: Path, model: "nn.Module", replaces: bool) -> "list[Spectra]":
     """The layers with what their run recorded in training: provenance, target and history of the same spectra.
 
     An export that is to replace the record must not lack any of that.
     """
+    from freqfast.spectra import are_spectra_of
     from freqfast.spectra.h5 import check_readable, read_spectra
 
     try:
         check_readable(record)
         recorded = read_spectra(record)
+        if not are_spectra_of(model, recorded):
+            raise ValueError(f"{record} is of another model than the run's")
     except FileNotFoundError:  # no run, or one from before its end
         return list(measured)
-    except ValueError as error:  # damaged: the export is what repairs it
+    except ValueError as error:  # damaged, or another run's: the export is what repairs it
         print_error(f"exported without the run's target and history: {error}")
         return list(measured)
     layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in measured]

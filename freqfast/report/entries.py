@@ -5,15 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from torch import nn
-
 from freqfast.analysis import AnalysisResult, filter_quality, find_analysis, list_analyses
 from freqfast.robustness import CorruptionResult
 from freqfast.runs.run import Run, load_run
-from freqfast.spectra import Spectra
+from freqfast.spectra import Spectra, are_spectra_of
 from freqfast.spectra.h5 import check_readable, read_spectra
-from freqfast.spectral.modulation import effective_weight
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def _load(path: str | Path, label: str) -> Entry:
     file = run.directory.spectra
     check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
-    if spectra is not None and not _are_filters_of(run, spectra):
+    if spectra is not None and not are_spectra_of(run.model, spectra):
         raise ValueError(f"{file} is of another model than the run's; make it again or remove it")
     analyses = {}
     for name in list_analyses():
@@ -86,15 +82,6 @@ def _load(path: str | Path, label: str) -> Entry:
     if spectra is not None and "quality" not in analyses:
         analyses["quality"] = filter_quality(spectra.weight, spectra.layer)
     return Entry(label, run, result, spectra, analyses)
-
-
-def _are_filters_of(run: Run, spectra: Spectra) -> bool:
-    """Whether spectra are of the filters that a run's model applies, up to rounding."""
-    conv = dict(run.model.named_modules()).get(spectra.layer)
-    if not isinstance(conv, nn.Conv2d) or conv.weight.shape != spectra.weight.shape:
-        return False
-    own = effective_weight(conv).float().cpu().numpy()
-    return np.allclose(spectra.weight, own, rtol=1e-3, atol=1e-3 * float(np.abs(own).max()))
 
 
 _STAMP = re.compile(r"-\d{8}-\d{6}-\d{6}$")  # of the time, at the end of a run's name by default

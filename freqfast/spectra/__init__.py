@@ -5,6 +5,6 @@
 """
 
 from freqfast.spectra.layer import Spectra, SpectraHistory
-from freqfast.spectra.measure import measure_layers, measure_spectra, spatial_layers
+from freqfast.spectra.measure import are_spectra_of, measure_layers, measure_spectra, spatial_layers
 
-__all__ = ["Spectra", "SpectraHistory", "measure_layers", "measure_spectra", "spatial_layers"]
+__all__ = ["Spectra", "SpectraHistory", "are_spectra_of", "measure_layers", "measure_spectra", "spatial_layers"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -68,6 +69,21 @@ def measure_spectra(
         history=history,
         provenance=provenance or {},
     )
+
+
+def are_spectra_of(model: nn.Module, spectra: Spectra) -> bool:
+    """Whether spectra are of the filters that a model applies, up to rounding.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 5))
+        >>> are_spectra_of(model, measure_spectra(model)), are_spectra_of(nn.Conv2d(3, 8, 5), measure_spectra(model))
+        (True, False)
+    """
+    conv = dict(unwrap(model).named_modules()).get(spectra.layer)
+    if not isinstance(conv, nn.Conv2d) or conv.weight.shape != spectra.weight.shape:
+        return False
+    weight = effective_weight(conv).detach().float().cpu().numpy()
+    return np.allclose(spectra.weight, weight, rtol=1e-3, atol=1e-3 * float(np.abs(weight).max()))
 
 
 def measure_layers(

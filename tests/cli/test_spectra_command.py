@@ -8,7 +8,7 @@ from freqfast.models.file import read_model
 from freqfast.models.zoo import read_cards
 from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import read_layers, read_spectra, write_spectra
-from tests.support.finished import history_of
+from tests.support.finished import history_of, write_network
 
 
 def test_export_opens_in_plain_h5py(accepted, checkpoint, place):
@@ -87,6 +87,16 @@ def test_a_run_s_record_is_not_lost(accepted, refused, run):
     line = refused("spectra", "zoo:robust-w16", "-o", record)
     assert "spectra.h5 is the record of a run of another model; choose another path" in line
     assert record.read_bytes() == before
+
+
+def test_the_record_of_another_model_is_not_taken_for_the_run_s(accepted, run):
+    write_network(run / "model.safetensors", "abcdefghij", seed=1)
+    for out in ("out.h5", run / "spectra.h5"):
+        result = accepted("spectra", run, "-o", out)
+        assert result.err.startswith("freqfast: exported without the run's target and history: ")
+        assert "spectra.h5 is of another model than the run's" in result.err.replace("\n", " ")
+        found = read_spectra(out)
+        assert (found.target, found.history, found.provenance.get("recipe")) == (None, None, None)
 
 
 def test_a_damaged_record_is_named_and_replaced(accepted, run):
