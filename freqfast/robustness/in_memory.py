@@ -101,7 +101,11 @@ def _image_set(images: Images, labels: Any, mean: Sequence[float], std: Sequence
     if not isinstance(images, Iterable):
         got = type(images).__name__
         raise TypeError(f"images must be an array, an ImageSet, an ImageData or a DataLoader, got {got}")
-    batches = [(_levels(batch[0], mean, std), _integers(batch[1])) for batch in images]
+    batches = []
+    for batch in images:
+        if not isinstance(batch, Sequence) or len(batch) < 2:
+            raise TypeError(f"the DataLoader must give images and labels, got a {type(batch).__name__}")
+        batches.append((_levels(batch[0], mean, std), _integers(batch[1])))
     if not batches:
         raise ValueError("the DataLoader gives no images")
     return ImageSet(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))

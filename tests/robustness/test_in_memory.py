@@ -89,6 +89,8 @@ def test_all_that_can_run_here_by_default(sample):
         ({"labels": None}, TypeError, "labels go with an array of images, got ndarray and NoneType"),
         ({"images": 3, "labels": None}, TypeError, "or a DataLoader, got int"),
         ({"images": [], "labels": None}, ValueError, "the DataLoader gives no images"),
+        ({"images": [{"image": 1, "label": 2}], "labels": None}, TypeError, "must give images and labels, got a dict"),
+        ({"images": [np.zeros((1, 16, 16, 3), np.uint8)], "labels": None}, TypeError, "and labels, got a ndarray"),
         ({"images": np.zeros((6, 16, 16, 3))}, ValueError, "images must be uint8 of shape"),
         ({"images": np.zeros((6, 16, 16), np.uint8)}, ValueError, "images must be uint8 of shape"),
         ({"images": np.zeros((0, 16, 16, 3), np.uint8), "labels": np.zeros(0, int)}, ValueError, "there are no images"),
