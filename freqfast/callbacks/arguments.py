@@ -25,7 +25,7 @@ Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), _unwrap]
 Purity = Annotated[float, Field(gt=0.5, lt=1), _unwrap]  # the kernel's size sets a limit below 1
 
 Bands: TypeAlias = Any  # what `Bands.of` takes, and the callbacks check by it, since it needs torch
-ChannelValues: TypeAlias = Annotated[Sequence[float] | None, _unwrap]
+ChannelValues: TypeAlias = Annotated[Sequence[Annotated[float, Field(allow_inf_nan=False)]] | None, _unwrap]
 
 
 @typing.dataclass_transform(field_specifiers=(field,))
@@ -46,6 +46,11 @@ class _Arguments:
 class AntialiasingArguments(_Arguments):
     layers: str | Sequence[str] | None = None
     kind: Literal["triangle", "flc"] = "triangle"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layers is not None and not self.layers:
+            raise ValueError("layers names no convolution; leave it out for every strided one")
 
 
 @_arguments
@@ -116,7 +121,7 @@ class PixelArguments(_Arguments):
         super().__post_init__()
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together; pass both or neither")
-        if self.std is not None and not min(self.std) > 0:
+        if self.std is not None and not min(self.std, default=0) > 0:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
 
