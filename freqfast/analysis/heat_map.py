@@ -204,7 +204,7 @@ def _describe(label: str, found: HeatMap) -> str:
 
 def _summarise(found: HeatMap) -> list[str]:
     bands = Bands.equal_area(2)
-    by_band = zip(bands.names, found.band_error(bands), strict=True)
+    by_band = [(name, error) for name, error in zip(bands.names, found.band_error(bands), strict=True) if error >= 0]
     shape, size = found.error.shape, found.image_size
     sampled = [f"{shape[0]}x{shape[1]} of {size[0]}x{size[1]} frequencies sampled"] if size and size != shape else []
     return [

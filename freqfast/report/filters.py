@@ -40,6 +40,9 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     Returns:
         A matplotlib figure.
 
+    Raises:
+        ValueError: If there is no column.
+
     Examples:
         >>> import torch
         >>> from freqfast import measure_spectra
@@ -47,6 +50,8 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         >>> len(figure.axes)  # of 4 kernels, their 4 spectra and the bar of colours
         9
     """
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
     bands = np.unique(spectra.band_index).tolist()
     order = {b: np.flatnonzero(spectra.band_index == b) for b in bands}
     order = {b: of[np.argsort(-spectra.shares[of, b], kind="stable")] for b, of in order.items()}

@@ -108,9 +108,9 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the directory from other processes, without what a killed one left half-written."""
+        """Keep the directory from other processes, that of a run without what a killed one left half-written."""
         with lock_folder(self.path):
-            for folder in (self.path, self.checkpoints):
+            for folder in (self.path, self.checkpoints) if self.is_started else ():
                 remove_temporaries(folder)
             yield
 

@@ -134,7 +134,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     Raises:
         ValueError: If the analysis is unknown, the images have not one label each, or their pixels are not in [0, 1]
             without `Normalize`.
-        TypeError: If the analysis has no such option.
+        TypeError: If it is no Learner, or the analysis has no such option.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -144,6 +144,8 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         >>> analyse(learn, "reliance", limit=20).images
         20
     """
+    if not isinstance(learn, Learner):
+        raise TypeError(f"learn must be a fastai Learner, whose images are taken, got {type(learn).__name__}")
     analysis = find_analysis(name)
     if not analysis.needs_images:
         return analysis.run(model=learn.model, **options)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from freqfast.analysis import HeatMap, fourier_heat_map
-from freqfast.analysis.heat_map import fourier_basis
+from freqfast.analysis.heat_map import HEAT_MAP, fourier_basis
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs
 
@@ -79,3 +79,5 @@ def test_band_error_is_the_mean_over_the_frequencies_of_a_band():
     np.testing.assert_allclose(found.band_error(bands), [error[band == b].mean() for b in range(3)])
     tiny = HeatMap(error=[[0.5]], clean_error=0, norm=1, seed=0, images=1)
     np.testing.assert_array_equal(tiny.band_error(bands), [0.5, np.nan, np.nan])
+    told = HEAT_MAP.summarise(tiny)
+    assert told[-1] == "mean error at low frequencies: 50.00 %"  # and nothing of high ones, of which there are none

@@ -84,3 +84,8 @@ def test_zero_filters_and_empty_bands():
     nn.init.zeros_(conv.weight)
     kernels, powers, _ = pairs(filter_grid(measure_spectra(conv), columns=4))
     assert all(np.isfinite(np.asarray(axes.images[0].get_array())).all() for axes in (*kernels, *powers))
+
+
+def test_no_columns_are_refused():
+    with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
+        filter_grid(measure_spectra(nn.Conv2d(3, 4, 3)), columns=0)

@@ -145,6 +145,12 @@ def test_what_a_killed_process_left_is_removed_with_the_lock(run):
         assert not left.exists()
 
 
+def test_a_folder_that_is_no_run_keeps_its_files(tmp_path):
+    (mine := tmp_path / ".notes.mine.tmp").touch()
+    with RunDirectory(tmp_path).locked():
+        assert mine.exists()
+
+
 def test_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
     inside = RunDirectory(tmp_path / "file" / "run").created(RECIPE, ENVIRONMENT)

@@ -112,6 +112,11 @@ def test_evaluate_takes_a_learner_or_a_model(learn):
         freqfast.evaluate("a name", np.zeros((1, 8, 8, 3), np.uint8), [0])
 
 
+def test_an_analysis_of_a_model_alone_is_refused(learn):
+    with pytest.raises(TypeError, match="learn must be a fastai Learner, whose images are taken, got Sequential"):
+        freqfast.analyse(torch.nn.Sequential(), "quality")
+
+
 def test_the_learner_stays_as_it_is(learn):
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, 1e-3)
