@@ -34,7 +34,8 @@ def perturb_spectrum(
       over the shifts n of up to two pixels along each axis, one of each pair n and -n. It keeps the mean and
       all phases, and blurs or sharpens by a random short kernel, mostly more along some directions than others;
     - log-normal jitter ``exp(s eps)``, independent for each frequency and channel, ``s ~ U(0, jitter)``, which spares
-      the mean (frequencies along the vertical axis, and those of the highest ``fx``, get the mean of two factors);
+      the mean (frequencies along the vertical axis, and those of ``fx = 1/2`` in images of even width, get the mean of
+      two factors);
 
     and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
     spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].

@@ -11,9 +11,9 @@ from freqfast.spectral.tensors import at_least_float32
 def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Generator | None = None) -> Tensor:
     """Add one planar wave of random frequency, direction and amplitude to each channel of each image.
 
-    With n the longer side, x and y pixels from the centre, ``f`` drawn from 1/n, 2/n, ..., 1 cycles/pixel (those above
-    1/2 are seen at 1 - f) and ``w ~ U(0, pi)``, the wave is ``sin(2 pi f (x cos w + y sin w) - pi / 4)``, scaled to an
-    L2 norm over the image that is exponentially distributed. The result is clamped to [0, 1].
+    With n the longer side, x and y pixels from the centre, ``f`` drawn from 1/n, 2/n, ..., 1 cycles/pixel (a component
+    above 1/2 along an axis is seen at 1 less it) and ``w ~ U(0, pi)``, the wave is ``sin(2 pi f (x cos w + y sin w) -
+    pi / 4)``, scaled to an L2 norm over the image that is exponentially distributed. The result is clamped to [0, 1].
 
     After Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), whose pixels lie n / (n - 1) apart.
 
