@@ -32,6 +32,10 @@ def mean_interval(scores: np.ndarray) -> tuple[float, float] | None:
     over the cells (or, to compare two models, the differences of these means); their standard deviation over the square
     root of the number of images is the standard error.
 
+    It is too narrow where hardly an image differs from the others, and has no width where none does: of two models that
+    differ on 1 % of the images of a single cell, one always the better, 63 % of such intervals hold the truth with 100
+    images, 95 % with 2,000 (simulated). `mcnemar` is exact there.
+
     Args:
         scores: ``(N,)``, one number an image: its mean over the cells.
 
