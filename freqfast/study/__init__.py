@@ -18,13 +18,12 @@ from freqfast.study.result_file import published_path, read_results, write_resul
 from freqfast.study.results import StudyResults, gather, merge
 from freqfast.study.row import ResultRow
 from freqfast.study.running import run_study
-from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
+from freqfast.study.statistics import Estimate, Sample, estimate, paired_difference
 from freqfast.study.table import ArmSummary, legend, results_table, summarise, tables
 
 __all__ = [
     "Arm",
     "ArmSummary",
-    "Deviation",
     "Estimate",
     "ResultRow",
     "Sample",
@@ -36,7 +35,6 @@ __all__ = [
     "load_study",
     "merge",
     "paired_difference",
-    "pooled_deviation",
     "published_path",
     "read_results",
     "results_table",

@@ -40,19 +40,6 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """A standard deviation between seeds.
-
-    Attributes:
-        value: The standard deviation.
-        freedom: The degrees of freedom that it was estimated with.
-    """
-
-    value: float
-    freedom: int
-
-
-@dataclass(frozen=True)
 class Estimate:
     """A mean with its interval.
 
@@ -92,62 +79,44 @@ def image_groups(scores: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(scores[i::GROUPS].mean()), 5) for i in range(min(GROUPS, len(scores))))
 
 
-def pooled_deviation(samples: Iterable[Sample]) -> Deviation | None:
-    """The standard deviation between seeds that several arms share.
-
-    Args:
-        samples: The same measure of the arms.
-
-    Returns:
-        None if no arm has two seeds.
-
-    Examples:
-        >>> pooled_deviation([Sample({0: 0.1, 1: 0.3}), Sample({0: 0.7, 1: 0.7, 2: 0.7}), Sample({0: 0.5})])
-        Deviation(value=0.0816..., freedom=3)
-    """
-    found = [np.array(list(sample.values.values())) for sample in samples if sample.values]
-    freedom = sum(len(values) - 1 for values in found)
-    if freedom == 0:
-        return None
-    return Deviation(math.sqrt(sum(((values - values.mean()) ** 2).sum() for values in found) / freedom), freedom)
-
-
-def estimate(sample: Sample, pooled: Deviation | None = None) -> Estimate | None:
+def estimate(sample: Sample, arms: Iterable[Sample] | None = None) -> Estimate | None:
     """Mean over seeds with its 95 % interval.
 
-    The interval adds two parts as independent ones. The *seeds'* is Student's, of the pooled deviation, or of the
-    sample's own with its few degrees of freedom where that is larger: a deviation of two or three seeds that is below
-    the pooled one is luck, but some arms do deviate more than others. The *images'* is that of a crossed design, in
-    which every network sees the same images: the variance of the images' means over the seeds, less what chance between
-    networks adds to it. It is counted if all seeds have `groups`.
+    The interval adds two parts as independent ones. The *seeds'* is Student's, of the deviation pooled over arms, or of
+    the sample's own where that is larger: a deviation of two or three seeds that is below the pooled one is luck, but
+    some arms do deviate more than others. The *images'* is that of a crossed design, in which every network sees the
+    same images: the variance of the images' means over the seeds, less what chance between networks adds to it. It is
+    counted if all seeds have `groups`.
 
     Args:
         sample: The measure by seed.
-        pooled: The deviation pooled over arms; by default the sample's own.
+        arms: The same of all arms, the sample's among them, over which the deviation is pooled; by default its own.
 
     Returns:
         None if there are no values; an estimate without interval from one.
 
     Examples:
-        >>> found = estimate(Sample({0: 0.84, 1: 0.86, 2: 0.85}))
+        >>> ours, other = Sample({0: 0.84, 1: 0.86, 2: 0.85}), Sample({0: 0.80, 1: 0.84, 2: 0.82})
+        >>> found = estimate(ours)
         >>> round(found.mean, 3), round(found.half_width, 3)
         (0.85, 0.025)
-        >>> round(estimate(Sample({0: 0.84, 1: 0.86, 2: 0.85}), Deviation(0.012, freedom=15)).half_width, 3)
-        0.015
+        >>> round(estimate(ours, [ours, other]).half_width, 3)  # a larger deviation, with more degrees of freedom
+        0.029
     """
-    return _estimate(sample, [sample], pooled)
+    return _estimate(sample, [sample], arms)
 
 
-def paired_difference(sample: Sample, baseline: Sample, pooled: Deviation | None = None) -> Estimate | None:
+def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] | None = None) -> Estimate | None:
     """Mean difference to a baseline over the seeds that both have, with its interval; see `estimate`.
 
-    The seeds' part is Welch's, of the deviations that `estimate` has for the two; the images' is of the differences
-    image by image, which takes out how hard each image is.
+    The seeds' part adds the variances that `estimate` has for the two; the images' is of the differences image by
+    image, which takes out how hard each image is.
 
     Args:
         sample: A measure by seed.
         baseline: The same of the baseline.
-        pooled: The deviation of the measure, pooled over arms; by default each has its own.
+        arms: The same of all arms, those of these two among them, which may have more seeds; by default each has its
+            own deviation, as Welch has it.
 
     Returns:
         None if they have no seed in common.
@@ -156,29 +125,39 @@ def paired_difference(sample: Sample, baseline: Sample, pooled: Deviation | None
         >>> paired_difference(Sample({0: 0.75, 1: 0.5}), Sample({0: 0.5, 2: 0.1}))
         Estimate(mean=0.25, half_width=None, n=1, counts_images=False)
     """
-    return _estimate(sample - baseline, [sample, baseline], pooled)
+    return _estimate(sample - baseline, [sample, baseline], arms)
 
 
-def _estimate(measure: Sample, terms: Sequence[Sample], pooled: Deviation | None) -> Estimate | None:
+def _estimate(measure: Sample, terms: Sequence[Sample], arms: Iterable[Sample] | None) -> Estimate | None:
     """The mean of a measure that is a term, or the difference of two, which deviate independently of each other."""
     values = list(measure.values.values())
     n, mean = len(values), math.fsum(values) / max(1, len(values))
     if n < 2:
         return Estimate(mean, None, 1) if n else None
-    deviations = [max(filter(None, (pooled, pooled_deviation([term]))), key=lambda one: one.value) for term in terms]
-    parts = [(own.value**2 / n, own.freedom) for own in deviations if own is not pooled]
-    if pooled is not None:  # what two terms take from it adds up
-        parts.append(((len(terms) - len(parts)) * pooled.value**2 / n, pooled.freedom))
+    seeds = _seeds_half_width(terms, arms, n)
     images = _images_half_width([measure.groups.get(seed, ()) for seed in measure.values])
-    return Estimate(mean, math.hypot(_seeds_half_width(parts), images or 0), n, images is not None)
+    return Estimate(mean, math.hypot(seeds, images or 0), n, images is not None)
 
 
-def _seeds_half_width(parts: Sequence[tuple[float, int]]) -> float:
-    """Half of the 95 % interval of a mean, of the parts of its variance and their freedom (Welch, Satterthwaite)."""
-    if not (variance := sum(part for part, _ in parts)):
+def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample] | None, n: int) -> float:
+    """Half of the 95 % interval by the chance of n seeds, with Satterthwaite's degrees of freedom.
+
+    The variance is a sum of the arms' own, each weighted: what a term takes from the pool is shared by all arms. So an
+    arm that deviates much, and is in the pool too, counts once.
+    """
+    several = [arm for arm in (terms if arms is None else arms) if len(arm.values) > 1]
+    variances = np.array([np.var(list(arm.values.values()), ddof=1) for arm in several])
+    freedom = np.array([len(arm.values) - 1 for arm in several])
+    weights = np.zeros(len(several))
+    for term in terms:
+        own = np.eye(len(several))[[term.values.items() <= arm.values.items() for arm in several].index(True)]
+        pooled = freedom / freedom.sum()
+        is_larger = own @ variances > (1 + 1e-9) * (pooled @ variances)  # and not by rounding
+        weights += own if arms is None or is_larger else pooled
+    parts = weights * variances / n
+    if not (variance := float(parts.sum())):
         return 0.0
-    inverse = sum((part / variance) ** 2 / freedom for part, freedom in parts)
-    return _quantile(1 / inverse) * math.sqrt(variance)
+    return _quantile(1 / float(((parts / variance) ** 2 / freedom).sum())) * math.sqrt(variance)
 
 
 def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:

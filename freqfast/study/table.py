@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from freqfast.study.definition import Arm, Study
 from freqfast.study.row import ResultRow
-from freqfast.study.statistics import Deviation, Estimate, Sample, estimate, paired_difference, pooled_deviation
+from freqfast.study.statistics import Estimate, Sample, estimate, paired_difference
 
 HEADLINES = ("clean", "mean15", "mean7", "mean_bar")  # of the first table
 
@@ -55,39 +55,39 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
         []
     """
     baseline = [row for row in rows if row.arm == study.baseline]
-    pooled = _pooled(rows)
+    arms = _samples(rows)
     summaries = []
     for arm in study.arms:
         own = sorted((row for row in rows if row.arm == arm.name), key=lambda row: row.seed)
         failed = tuple(run.seed for run in arm.runs if run.name in failures)
         if own or failed:
             others = baseline if arm.name != study.baseline else []
-            summaries.append(_summary(arm, own, others, pooled, failed))
+            summaries.append(_summary(arm, own, others, arms, failed))
     return summaries
 
 
-def _pooled(rows: Sequence[ResultRow]) -> dict[str, Deviation | None]:
-    """The deviation of each measure between seeds of the same arm on the same data."""
-    arms: dict[tuple[str, str], list[ResultRow]] = {}
+def _samples(rows: Sequence[ResultRow]) -> dict[str, list[Sample]]:
+    """Each measure of all arms."""
+    arms: dict[str, list[ResultRow]] = {}
     for row in rows:
-        arms.setdefault((row.arm, row.data), []).append(row)
-    return {name: pooled_deviation(_sample(own, name) for own in arms.values()) for name in _measures(rows)}
+        arms.setdefault(row.arm, []).append(row)
+    return {name: [_sample(own, name) for own in arms.values()] for name in _measures(rows)}
 
 
 def _summary(
     arm: Arm,
     rows: Sequence[ResultRow],
     baseline: Sequence[ResultRow],
-    pooled: Mapping[str, Deviation | None],
+    arms: Mapping[str, Sequence[Sample]],
     failed: tuple[int, ...],
 ) -> ArmSummary:
     same_data = [row for row in baseline if any((row.seed, row.data) == (own.seed, own.data) for own in rows)]
     means, differences = {}, {}
     for name in _measures(rows):
         sample = _sample(rows, name)
-        if (mean := estimate(sample, pooled[name])) is not None:
+        if (mean := estimate(sample, arms[name])) is not None:
             means[name] = mean
-        if (difference := paired_difference(sample, _sample(same_data, name), pooled[name])) is not None:
+        if (difference := paired_difference(sample, _sample(same_data, name), arms[name])) is not None:
             differences[name] = difference
     return ArmSummary(
         arm=arm.name,

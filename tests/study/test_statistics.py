@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from freqfast.study import Deviation, Sample, estimate, paired_difference, pooled_deviation
+from freqfast.study import Sample, estimate, paired_difference
 from freqfast.study.statistics import image_groups
 
 values = st.lists(st.floats(0, 1), min_size=2, max_size=8)
@@ -16,7 +16,7 @@ def sample(values):
 
 def test_one_seed_has_no_interval():
     assert estimate(Sample({})) is None
-    found = estimate(Sample({3: 0.5}, {3: (0.4, 0.6)}), Deviation(0.1, 5))
+    found = estimate(one := Sample({3: 0.5}, {3: (0.4, 0.6)}), [one, sample([0.1, 0.3])])
     assert (found.mean, found.half_width, found.n) == (0.5, None, 1)
 
 
@@ -34,31 +34,44 @@ def test_without_other_arms_intervals_are_scipys(ours, seed):
             assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
 
 
-def test_pooled_deviation_by_hand():
-    arms = [sample([0.80, 0.82]), sample([0.70, 0.73, 0.76]), sample([0.9]), sample([])]
-    # squares about the means: 0.01**2 + 0.01**2 and 0.03**2 + 0.03**2, on 1 + 2 degrees of freedom
-    assert pooled_deviation(arms) == Deviation(pytest.approx(np.sqrt(0.0020 / 3)), 3)
-    assert pooled_deviation(arms[2:]) is None
+# Arms of three seeds about 0.5, whose deviations are these.
+def deviating(*deviations):
+    return [sample([0.5 - deviation, 0.5, 0.5 + deviation]) for deviation in deviations]
 
 
-# A table's t: of the pooled deviation's 15 degrees of freedom, and of the arm's own two.
-@pytest.mark.parametrize(("own", "half"), [(0.001, 2.13145 * 0.02), (0.05, 4.30265 * 0.05)])
-def test_a_deviation_below_the_pooled_one_is_not_believed(own, half):
-    found = estimate(sample([0.8 - own, 0.8, 0.8 + own]), Deviation(0.02, freedom=15))
-    assert found.half_width == pytest.approx(half / np.sqrt(3), rel=1e-5)
+# A table's t: of the pooled deviation's 16 degrees of freedom, where eight arms deviate alike, and of an arm's own two.
+@pytest.mark.parametrize(("deviations", "half"), [([0.02] * 8, 2.11991 * 0.02), ([0.05, *[0.001] * 7], 4.30265 * 0.05)])
+def test_the_deviation_is_pooled_or_an_arms_own_where_that_is_larger(deviations, half):
+    arms = deviating(*deviations)
+    assert estimate(arms[0], arms).half_width == pytest.approx(half / np.sqrt(3), rel=1e-5)
+
+
+def test_a_deviation_below_the_pooled_one_is_not_believed():
+    """By hand: a variance of 0.0004 / 2, of which an arm of two degrees of freedom has all."""
+    arms = deviating(0, 0.02)
+    assert estimate(arms[0], arms).half_width == pytest.approx(4.30265 * np.sqrt(0.0002 / 3), rel=1e-5)
 
 
 def test_a_difference_deviates_by_the_root_of_two_as_much():
-    pooled = Deviation(0.2, freedom=15)
-    found = paired_difference(sample([0.5, 0.6, 0.7]), sample([0.4, 0.5, 0.6]), pooled)
-    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.13145 * 0.2 * np.sqrt(2 / 3)), rel=1e-5)
+    arms = [*deviating(*[0.2] * 7), sample([0.4, 0.6, 0.8])]
+    found = paired_difference(arms[-1], arms[0], arms)
+    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.11991 * 0.2 * np.sqrt(2 / 3)), rel=1e-5)
 
 
-def test_a_baseline_that_deviates_more_has_its_own_deviation():
-    """By hand: a variance of 0.01 with two degrees of freedom, and one of 0.0004 with 15."""
-    found = paired_difference(sample([0.5, 0.5, 0.5]), sample([0.4, 0.5, 0.6]), Deviation(0.02, freedom=15))
-    freedom = (0.01 + 0.0004) ** 2 / (0.01**2 / 2 + 0.0004**2 / 15)
-    assert found.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(0.0104 / 3))
+def test_an_arm_that_deviates_more_counts_once():
+    """By hand: the baseline's variance of 0.02, and half of it as its part in the pool, all from two seeds."""
+    arms = [Sample({0: 0.4, 1: 0.6}), Sample({0: 0.5, 1: 0.5})]
+    variance = 0.02 + 0.02 / 2
+    found = paired_difference(arms[1], arms[0], arms)
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 1) * np.sqrt(variance / 2))
+
+
+def test_seeds_that_only_the_baseline_has_count_for_its_deviation():
+    baseline = sample([0.4, 0.5, 0.6])
+    ours = Sample({0: 0.5, 2: 0.5})
+    found = paired_difference(ours, baseline, [baseline, ours])
+    variance = 0.01 + 0.01 * 2 / 3  # its own, and the pooled one, of three degrees of freedom
+    assert (found.n, found.half_width) == (2, pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance / 2)))
 
 
 def test_only_common_seeds_count():
@@ -95,6 +108,18 @@ def test_a_single_group_of_images_counts_no_images():
     assert not found.counts_images
 
 
+@pytest.mark.parametrize(("count", "seeds", "factor"), [(8, 3, 1), (8, 3, 3), (4, 3, 3), (2, 2, 3), (2, 2, 10)])
+def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds, factor):
+    rng = np.random.default_rng(0)
+    deviations = np.where(np.arange(count) == 0, factor, 1)
+    held = []
+    for _ in range(600):
+        arms = [sample(rng.normal(0, deviation, seeds)) for deviation in deviations]
+        found = paired_difference(arms[1], arms[0], arms)
+        held.append(abs(found.mean) <= found.half_width)
+    assert 0.94 <= np.mean(held) <= 0.995
+
+
 @pytest.mark.parametrize(("seeds", "images", "both"), [(0.02, 0.2, 0.2), (0.03, 0.0, 0.3), (0.0, 0.3, 0.0)])
 def test_about_95_of_100_intervals_hold_the_truth(seeds, images, both):
     """Synthetic arms of three networks: each has its chance, each image its own for an arm, and each pair of these."""
@@ -105,7 +130,6 @@ def test_about_95_of_100_intervals_hold_the_truth(seeds, images, both):
         for own in images * rng.standard_normal((6, 50)):
             scores = own + seeds * rng.standard_normal((3, 1)) + both * rng.standard_normal((3, 50))
             arms.append(Sample(dict(enumerate(scores.mean(axis=1))), dict(enumerate(scores))))
-        pooled = pooled_deviation(arms)
-        found = [estimate(arms[1], pooled), paired_difference(arms[2], arms[0], pooled)]
+        found = [estimate(arms[1], arms), paired_difference(arms[2], arms[0], arms)]
         held += [abs(one.mean) <= one.half_width for one in found]
-    assert 0.93 <= np.mean(held) <= 0.985
+    assert 0.93 <= np.mean(held) <= 0.99
