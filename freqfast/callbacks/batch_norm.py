@@ -32,7 +32,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
     """
 
     order = SaveModelCallback.order + 1  # so that the weights are those that stay
-    _trained = False
+    _trained = _estimated = False
 
     def before_fit(self) -> None:
         """Begin a fit, or what is none, such as a validation."""
@@ -42,7 +42,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
         """Note that it is a fit."""
         if any(isinstance(cb, BatchNormFreeze) for cb in self.learn.cbs):
             raise ValueError("BatchNormFreeze keeps what BatchNormEstimation estimates anew; leave one of them out")
-        self._trained = True
+        self._trained, self._estimated = True, False
 
     def after_train(self) -> None:
         """Estimate them after the last epoch's steps."""
@@ -51,13 +51,14 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
 
     def after_fit(self) -> None:
         """Estimate them for weights that they are not of: of a fit that ended early, or of another epoch."""
-        are_others = self.epoch + 1 < self.n_epoch or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
+        are_others = not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
         if self._trained and are_others and not hasattr(self.learn, "lr_finder"):
             self._estimate()
 
     def _estimate(self) -> None:
         inputs = (self._inputs(batch) for batch in islice(self.dls.train, self.batches))
         estimate_batch_norm(unwrap(self.learn.model), inputs)
+        self._estimated = True
 
     def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the model takes of a batch, by fastai's rule."""

@@ -3,6 +3,7 @@ from operator import attrgetter
 import numpy as np
 import pytest
 import torch
+from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import IndexSplitter
@@ -64,6 +65,18 @@ def test_statistics_are_those_of_the_weights_that_stay(make_learner, tmp_path, e
     learn.validate()
     learn.get_preds()
     assert torch.equal(mean, torch.full_like(mean, 7))
+
+
+@pytest.mark.parametrize("error", [CancelEpochException, CancelFitException])
+def test_statistics_where_the_last_epoch_ends_in_its_steps(make_learner, error):
+    def cancel(self):
+        if self.learn.epoch == 1 and self.learn.iter == 2:
+            raise error
+
+    learn = make_learner(BatchNormEstimation())
+    learn.fit(2, 0.05, cbs=Callback(after_step=cancel))
+    torch.testing.assert_close(learn.model[0][1].running_mean, mean_over(learn))
+    assert learn.model[0][1].num_batches_tracked == 5
 
 
 def test_a_number_of_batches_and_weights_as_without_it(make_learner):
