@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from fastai.learner import Learner
+from torch import nn
 
 from freqfast.callbacks.arguments import SpectrumRecorderArguments
 from freqfast.callbacks.columns import BandColumns
@@ -22,7 +23,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
     Epochs count on over several fits; those of a learning-rate finder, and any that ends with weights that are not
-    finite, are left out.
+    finite, are left out. With the first fit of another model, the records begin anew.
 
     Args:
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
@@ -47,6 +48,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
 
     # After FrequencyProportion, whatever the order of adding: training starts from the filters that it enforces.
     order = FrequencyProportion.order + 1
+    _recorded: nn.Conv2d | None = None  # what the records are of
 
     def __post_init__(self) -> None:
         """Check the bands, and begin with no record."""
@@ -63,7 +65,11 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
     def before_train(self) -> None:
         """Record the filters that training starts from."""
         super().before_train()
-        if not self.epochs and not self.is_finding_lr:
+        if self.is_finding_lr:
+            return
+        if self._recorded not in (None, self.conv):
+            self.load_state_dict({name: [] for name in _RECORDS})
+        if not self.epochs:
             self._record(self.learn.epoch)
 
     def after_epoch(self) -> None:
@@ -76,6 +82,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         weight = effective_weight(conv).float().cpu()
         if not weight.isfinite().all():  # diverged: the losses show it
             return
+        self._recorded = conv
         self.epochs.append(epoch)
         self.weights.append(weight.numpy())
         if isinstance(conv, SpectralConv2d):

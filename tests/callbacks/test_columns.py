@@ -80,7 +80,7 @@ def test_the_recorder_keeps_spectra_of_every_epoch(make_learner):
 def test_a_callback_added_in_the_middle_of_a_fit_has_no_columns_in_it(make, shown_before, make_learner):
     learn, callback = make_learner(), make()
     if shown_before:
-        make_learner(seed=1).fit(1, cbs=callback)
+        make_learner(model=learn.model).fit(1, cbs=callback)
 
     class Add(Callback):
         def after_epoch(self):
@@ -118,6 +118,22 @@ def test_epochs_that_end_without_finite_weights_are_not_recorded(make_learner):
     assert np.isfinite(history.power).all()
     shown = np.array([row[-2:] for row in map(list, learn.recorder.values)])
     assert np.isnan(shown).all(1).tolist() == [False, True, True]
+
+
+def test_records_of_two_models_do_not_mix(make_learner, make_model):
+    recorder = SpectrumRecorder()
+    first = make_learner(recorder)
+    first.fit(1)
+    make_learner(recorder, model=first.model).fit(1)
+    assert recorder.epochs == [0, 1, 2]  # of one model, whatever Learner trains it
+    other = make_learner(recorder, model=make_model(seed=1))
+    before = learners.conv(other).weight.detach().numpy(force=True).copy()
+    other.lr_find(num_it=2, show_plot=False, suggest_funcs=None)
+    other.validate()
+    assert recorder.epochs == [0, 1, 2]
+    other.fit(1)
+    assert recorder.epochs == recorder.history().epochs.tolist() == [0, 1]
+    assert np.array_equal(recorder.weights[0], before)
 
 
 def test_recorded_gains_by_filter_and_shared(make_learner):
