@@ -49,11 +49,15 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
                     f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
                     f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
                 )
-            conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
-            conv.seed = conv.seed if self.seed is None else int(self.seed)
+            self._perturb(conv)
         else:
             apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
         join_optimizer(learn, conv, conv.log_gain)
+
+    def _perturb(self, conv: SpectralConv2d) -> None:
+        """Have gains that are there perturbed as this callback says."""
+        conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
+        conv.seed = conv.seed if self.seed is None else int(self.seed)
 
     def _uninstall(self, learn: Learner) -> None:
         with suppress(ValueError):  # of another model, which has no such layer
@@ -79,7 +83,7 @@ class SpectralModulation(SpectralModulationArguments, LayerCallback):
     def before_train(self) -> None:
         """Perturb; under DistributedDataParallel by the noise of the first rank, whose weights all others train too."""
         conv = self._modulated()
-        conv.sigma = float(self.sigma)  # removing the one of another Learner of the model has ended it
+        self._perturb(conv)  # that of another Learner of the model had its own way, or has ended it
         if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
             shared = [self.state_dict()]
             distributed.broadcast_object_list(shared, device=conv.weight.device)

@@ -112,13 +112,14 @@ def test_low_passes_of_the_layers_that_are_named(make_learner, strided):
 def test_the_callback_sets_sigma_seed_and_power_of_gains_that_are_there(make_learner):
     first = make_learner(SpectralModulation(sigma=1.0, seed=3))
     first.fit(1, 0.05)
-    for seed, expected, keep in ((None, 3, True), (4, 4, False)):
+    for seed, expected, keep in ((None, 3, True), (4, 4, False), (5, 5, True)):
         again = make_learner(SpectralModulation(sigma=0.25, seed=seed, keep_power=keep), model=first.model)
         conv = learners.conv(again)
         assert (conv.sigma, conv.seed, conv.keep_power) == (0.25, expected, keep)
         again.remove_cb(SpectralModulation)
     first.fit(1, 0.05)
-    assert (learners.conv(first).sigma, learners.conv(first).draws) == (1.0, 10)
+    conv = learners.conv(first)  # perturbed as the callback of the Learner that trains it says
+    assert (conv.sigma, conv.seed, conv.keep_power, conv.draws) == (1.0, 3, False, 10)
 
 
 def test_gains_that_were_folded_meanwhile_must_be_added_again(make_learner):
