@@ -51,6 +51,8 @@ def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Contai
     words = {"train_loss": "loss", "valid_loss": "validation"}
     parts = []
     for name, value in values.items():
+        if value is None:  # of no images
+            continue
         if name == "accuracy":
             parts.append(f"accuracy {100 * value:.2f} %")
         elif name in bands:

@@ -10,6 +10,7 @@ from fastai.callback.mixup import MixUp
 from fastai.callback.progress import CSVLogger
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback, TerminateOnNaNCallback
 from fastai.callback.training import GradientAccumulation, GradientClip
+from fastai.metrics import accuracy
 from freqfast.recipes.resnet18_cifar10 import best
 
 from freqfast.callbacks import (
@@ -25,6 +26,15 @@ from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.perturbation import perturb_spectrum
 from freqfast.spectral.proportion import project_filters
 from tests.support import learners
+
+
+def test_lines_on_epochs_without_validation_images(make_learner, make_dls):
+    dls, lines = make_dls(), []
+    dls.valid.n = 0
+    make_learner(dls=dls, metrics=accuracy).fit(1, cbs=EpochLog(lines.append))
+    (line,) = lines
+    assert line.startswith("epoch 1/1: loss ")
+    assert "accuracy" not in line
 
 
 @pytest.fixture
