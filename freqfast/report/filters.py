@@ -41,7 +41,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         A matplotlib figure.
 
     Raises:
-        ValueError: If there is no column.
+        ValueError: If there is no column or row.
 
     Examples:
         >>> import torch
@@ -50,8 +50,9 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         >>> len(figure.axes)  # of 4 kernels, their 4 spectra and the bar of colours
         9
     """
-    if columns < 1:
-        raise ValueError(f"columns must be at least 1, got {columns}")
+    for name, count in (("columns", columns), ("rows", rows)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
     bands = np.unique(spectra.band_index).tolist()
     order = {b: np.flatnonzero(spectra.band_index == b) for b in bands}
     order = {b: of[np.argsort(-spectra.shares[of, b], kind="stable")] for b, of in order.items()}

@@ -32,11 +32,16 @@ def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
     Returns:
         A matplotlib figure.
 
+    Raises:
+        ValueError: If there are none.
+
     Examples:
         >>> from freqfast import measure_spectra
         >>> power_profile({"untrained": measure_spectra(torch.nn.Conv2d(3, 4, 3))}).axes[0].get_xlabel()
         'radial frequency (cycles/pixel)'
     """
+    if not spectra:
+        raise ValueError("there are no spectra, so there is nothing to draw")
     figure, ((axes,),) = panels(1, 1, COLUMN, 2.7)
     for i, one in enumerate(spectra.values()):
         style = run_style(i)

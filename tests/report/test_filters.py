@@ -86,6 +86,7 @@ def test_zero_filters_and_empty_bands():
     assert all(np.isfinite(np.asarray(axes.images[0].get_array())).all() for axes in (*kernels, *powers))
 
 
-def test_no_columns_are_refused():
-    with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
-        filter_grid(measure_spectra(nn.Conv2d(3, 4, 3)), columns=0)
+@pytest.mark.parametrize(("name", "count"), [("columns", 0), ("rows", 0), ("rows", -1)])
+def test_no_columns_or_rows_are_refused(name, count):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got {count}"):
+        filter_grid(measure_spectra(nn.Conv2d(3, 4, 3)), **{name: count})

@@ -114,3 +114,8 @@ def test_texts_stay_on_the_figure(spectra, modulated):
     check_texts_inside(power_profile({LONG: spectra, f"{LONG}2": modulated}))
     check_texts_inside(proportion_history({LONG: spectra, f"{LONG}2": spectra}))
     check_texts_inside(learned_gains(modulated, "a run of a rather long name"))
+
+
+def test_a_profile_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="no spectra, so there is nothing to draw"):
+        power_profile({})
