@@ -1,5 +1,6 @@
 """Patches of ten photographs that scikit-image and scikit-learn ship in their wheels: data without a download."""
 
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +41,9 @@ def load_photos(place: Path | None = None, progress: Progress | None = None) -> 
     """
     if place is not None:
         raise ValueError(f"the photos come with the packages, so a place ({place}) has no use here; leave it out")
-    return _load()
+    data = _load()
+    train, test = (ImageSet(part.images.copy(), part.labels.copy()) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)  # the caller's own, who may change them
 
 
 @cache
