@@ -218,6 +218,7 @@ def _check_arms(todo: Sequence[Job], progress: Progress) -> None:
     """Build a Learner of each arm, and so load each data set, which is in the cache before runs read it at once."""
     from freqfast.data import load_data
     from freqfast.training import build_learner
+    from freqfast.training.state import generators_kept
 
     @cache  # what is held out has moments of its own, which take longer than a Learner
     def data(name: str, path: str | Path | None, image_size: int, holdout: int) -> "ImageData":
@@ -225,7 +226,7 @@ def _check_arms(todo: Sequence[Job], progress: Progress) -> None:
 
     for arm, job in {job.run.arm: job for job in todo}.items():
         recipe = job.run.recipe
-        with _naming(arm):
+        with _naming(arm), generators_kept():
             build_learner(recipe, data(recipe.data, job.data_path, recipe.image_size, recipe.holdout), "cpu")
 
 

@@ -14,8 +14,10 @@ from freqfast.progress import Log, Progress, notebook_progress
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.surgery import copy_model
 from freqfast.training.learner import build_learner, fit_watched
+from freqfast.training.state import generators_kept
 
 
+@generators_kept()
 def fine_tune(
     source: SourcedModel,
     recipe: Recipe,
@@ -29,7 +31,7 @@ def fine_tune(
 
     The recipe ``robust`` makes an existing network robust and puts nothing into it, so its architecture stays. Training
     on costs clean accuracy; the average takes back much of that cost, and little of the robustness (Wortsman et al.,
-    2022, arXiv:2109.01903).
+    2022, arXiv:2109.01903). The caller's generators of random numbers stay as they were.
 
     Args:
         source: The network with its normalisation; it is copied, not changed. See `freqfast.models.sources.load_model`.

@@ -22,8 +22,10 @@ from freqfast.training.learner import fit_watched
 from freqfast.training.loop import FitKeeper
 from freqfast.training.outcome import write_outcome
 from freqfast.training.preparation import PreparedRun, check_recipe, prepare_run
+from freqfast.training.state import generators_kept
 
 
+@generators_kept()
 def run_recipe(
     recipe: Recipe,
     out: str | Path,
@@ -43,7 +45,7 @@ def run_recipe(
     Everything that the recipe and the data can get wrong is checked before the directory appears. On the CPU a run
     that was stopped and resumed, however often and wherever, ends with the same bits as one that was not. Where
     `torchrun` or its like has started several processes, all must call this, and they train together; the first one
-    reports the progress.
+    reports the progress. The caller's generators of random numbers stay as they were.
 
     Args:
         recipe: What to run.

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,19 @@ def _restore(cb: Callback, state: Any) -> None:
     if cb.smooth_loss.count:
         cb.learn.smooth_loss = cb.smooth_loss.value
     cb.start_epoch = time.time() - state["epoch_seconds"]
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Leave Python's, NumPy's and torch's generators as they were, whatever is seeded and drawn inside."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (fastai's and others' code draws from it)
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _random_state(learn: Learner) -> dict[str, Any]:

@@ -1,9 +1,11 @@
+import random
 from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from fastai.torch_core import set_seed
 from timm.layers import Conv2dSame
 
 from freqfast.data import ImageSet
@@ -45,6 +47,20 @@ def test_images_are_normalised_as_the_network_was_trained(source, small):
     wanted = torch.tensor([(0.2 - mean) / std for mean, std in zip(MEAN, STD, strict=True)])
     for values in seen:
         torch.testing.assert_close(torch.Tensor(values), wanted)
+
+
+def test_the_callers_random_numbers_stay(source, small):
+    def draws():
+        return random.random(), np.random.random(), float(torch.rand(()))  # noqa: NPY002
+
+    set_seed(7)
+    fine_tune(source, replace(PLAIN, epochs=1), small, 0, "cpu")
+    found = draws()
+    with pytest.raises(ValueError, match="the training diverged"):
+        fine_tune(source, replace(PLAIN, lr=1e30), small, 0, "cpu")
+    found += draws()
+    set_seed(7)
+    assert found == draws() + draws()
 
 
 def test_parts_that_callbacks_put_in_stay(source, small):
