@@ -57,25 +57,25 @@ class Job:
 
         from freqfast.compute.ranks import current_ranks
         from freqfast.training import run_recipe
+        from freqfast.training.environment import threads
 
         keep_freed_memory()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
         is_first = current_ranks().is_first
         directory = self.folder.run(self.run)
         try:
-            run = run_recipe(
-                self.run.recipe,
-                directory.path,
-                self.data_path,
-                self.device,
-                progress,
-                resume=True,
-                stop=stop,
-                log=log and (lambda line: log(f"{self.run.name}: {line}")),
-            )
-            if self.c_bar and is_first and not directory.c_bar.exists():
-                evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
+            with threads(self.threads or torch.get_num_threads()):
+                run = run_recipe(
+                    self.run.recipe,
+                    directory.path,
+                    self.data_path,
+                    self.device,
+                    progress,
+                    resume=True,
+                    stop=stop,
+                    log=log and (lambda line: log(f"{self.run.name}: {line}")),
+                )
+                if self.c_bar and is_first and not directory.c_bar.exists():
+                    evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
         except BlockingIOError as error:
             return Busy(error)
         except Exception as error:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from freqfast.corruptions import C_BAR, corrupt
@@ -230,6 +231,15 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     assert "bar.json is of another model than the run's; remove it" in gather(study, out).failures["low/seed-0"]
     CorruptionResult({}).save(c_bar.parent / "evaluation.json")
     assert "evaluation.json is of another model than the run's" in gather(study, out).failures["low/seed-0"]
+
+
+def test_threads_of_a_run_in_this_process_are_its_own(write, tmp_path, monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setattr("freqfast.training.run_recipe", lambda *_, **options: seen.append(torch.get_num_threads()))
+    run = load_study(write()).runs()[0]
+    for threads in (before + 1, None):
+        assert Job(run, StudyFolder(tmp_path), threads=threads).perform() is None
+    assert (*seen, torch.get_num_threads()) == (before + 1, before, before)
 
 
 @pytest.mark.slow
