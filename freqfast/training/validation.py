@@ -173,7 +173,8 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     channels = images[0].shape[3]
     mean, std = (0.0,) * channels, (1.0,) * channels
     if normalize is not None:
-        mean, std = normalize.mean.flatten(), normalize.std.flatten()
+        parts = (part.flatten().tolist() for part in (normalize.mean, normalize.std))
+        mean, std = (tuple(np.broadcast_to(part, channels)) for part in parts)  # one value may stand for all
     classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
     return analysis.run(
         classifier=classifier, images=np.ascontiguousarray(np.concatenate(images)), labels=targets, **options

@@ -252,6 +252,17 @@ def test_grey_images(folder, name):
     assert analyse(learn, name, limit=6).images == 6
 
 
+def test_one_mean_for_all_channels(folder):
+    found = []
+    for channels in (1, 3):
+        normalize = Normalize.from_stats([0.5] * channels, [0.25] * channels, cuda=False)
+        loaders = ImageDataLoaders.from_folder(folder, item_tfms=Resize(16), batch_tfms=[normalize], **FOURS)
+        learn = Learner(loaders, brightest_channel())
+        found.append(analyse(learn, "reliance", limit=None))
+    assert found[0].clean == found[1].clean
+    np.testing.assert_array_equal(found[0].low, found[1].low)
+
+
 def own_scale(folder):
     """A normalisation that is not a `Normalize`: from [0, 1] to [-1, 1]."""
     halves = Transform(lambda image: 2 * image - 1 if isinstance(image, TensorImage) else image)
