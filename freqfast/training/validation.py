@@ -21,6 +21,7 @@ from freqfast.analysis import AnalysisResult, find_analysis
 from freqfast.corruptions import SEVERITIES, available, corrupt
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import Key, key_text
 from freqfast.robustness.in_memory import evaluate_images
 from freqfast.training.learner_result import LearnerResult
@@ -81,6 +82,7 @@ def evaluate_learner(
     Raises:
         ValueError: If a corruption or severity is unknown, the limit is no number of images, the loader gives no pixels
             of 0 to 255 before its batch transforms, or the model takes several images at a time.
+        FileNotFoundError: If ``frost`` is wanted and its photographs are missing.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -96,9 +98,12 @@ def evaluate_learner(
     rows = _rows(learn, limit, seed)
     names = _metric_names(learn)
     chosen = available() if corruptions is None else corruptions
+    if chosen:
+        check_request(chosen, severities, None, frost_dir)
     keys = [CLEAN, *product(chosen, severities)]
-    steps = progress_bar(keys, leave=False) if hasattr(learn, "progress") else keys
-    recorded = dict(vars(learn.recorder))
+    bars = [learn.progress] if hasattr(learn, "progress") else []
+    steps = progress_bar(keys, leave=False) if bars else keys
+    recorded, modes = dict(vars(learn.recorder)), [(module, module.training) for module in learn.model.modules()]
     metrics: dict[Key, dict[str, Any]] = {}
     outcomes: dict[Key, Outcomes] = {}
     try:
@@ -106,13 +111,15 @@ def evaluate_learner(
             if hasattr(steps, "comment"):
                 steps.comment = key_text(key)
             images, judged = _CorruptedImages(key, rows, seed, frost_dir), _Judgement()
-            with learn.no_bar():
+            with learn.removed_cbs(bars):
                 values = learn.validate(dl=_valid_loader(learn, rows, [images, *_batch_transforms(learn)]), cbs=judged)
             metrics[key] = dict(zip(names, values, strict=True))
             if judged.labels:
                 outcomes[key] = judged.outcomes(images.crc32)
     finally:
         vars(learn.recorder).update(recorded)
+        for module, training in modes:
+            module.training = training
     return LearnerResult(metrics, outcomes=CorruptionResult(outcomes) if outcomes else None)
 
 

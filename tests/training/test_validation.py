@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.progress import CSVLogger
+from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, get_image_files, parent_label
@@ -125,6 +125,32 @@ def test_the_learner_stays_as_it_is(learn):
     measure(learn, ["fog"], [1])
     assert (learn.recorder.losses, list(learn.recorder.values), repr(learn.cbs)) == (losses, values, callbacks)
     assert all(torch.equal(value, before[name]) for name, value in learn.model.state_dict().items())
+
+
+def test_modes_and_the_progress_bar_stay(learn):
+    class Bar(ProgressCallback):
+        name = "progress"
+
+    with learn.no_bar(), learn.no_logging():
+        learn.add_cb(bar := Bar())
+        for frozen in (True, False):
+            learn.model.train()
+            learn.model[2].train(not frozen)
+            evaluate_learner(learn, ["fog"], [1], limit=3)
+            assert [module.training for module in learn.model.modules()] == [True, True, True, not frozen]
+            assert learn.progress is bar
+        learn.remove_cb(bar)
+
+
+def test_what_cannot_be_measured_is_refused_before_the_first_pass(learn, tmp_path):
+    learn.add_cb(Callback(before_validate=lambda self: pytest.fail("measured")))
+    for names, severities, error, message in (
+        (["fog", "smoke"], [1], ValueError, "no corruption is called 'smoke'"),
+        (["fog"], [1, 6], ValueError, "severities must be of 1, 2, 3, 4 and 5, got 1, 6"),
+        (["fog", "frost"], [1], FileNotFoundError, str(tmp_path)),
+    ):
+        with pytest.raises(error, match=message):
+            measure(learn, names, severities, frost_dir=tmp_path)
 
 
 def test_no_callback_takes_it_for_a_fit(learn, tmp_path):
