@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.spectral.surgery import add_pre_hook, remove_pre_hook, spatial_convs, unwrap
-from freqfast.spectral.tensors import constant
+from freqfast.spectral.tensors import check_floating, constant
 
 LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
 """By kind, the name of the buffer of a convolution with a low-pass. It holds the stride, ``(2,)`` whole numbers."""
@@ -25,6 +25,7 @@ def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
     For a stride ``s`` the triangle has ``2 s - 1`` taps, ``(1, 2, 1) / 4`` for two, and the amplitude response
     ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders get zeros.
     """
+    check_floating(images)
     channels = images.shape[-3]
     kernel = _triangle(stride, images.dtype, images.device).expand(channels, 1, -1, -1)
     return nn.functional.conv2d(images, kernel, padding=(stride[0] - 1, stride[1] - 1), groups=channels)
@@ -50,6 +51,7 @@ def ideal_low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
         >>> ideal_low_pass(torch.tensor([[[3.0, 1.0, 3.0, 1.0]]]), (1, 2))
         tensor([[[2., 2., 2., 2.]]])
     """
+    check_floating(images)
     vertical, horizontal = (
         _ideal_matrix(size, s, images.dtype, images.device) for size, s in zip(images.shape[-2:], stride, strict=True)
     )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from freqfast.spectral.tensors import at_least_float32
+from freqfast.spectral.tensors import at_least_float32, check_floating
 
 
 def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
@@ -17,6 +17,7 @@ def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
         >>> torch.allclose(recombine_amplitude_phase(images, images), images, atol=1e-5)
         True
     """
+    check_floating(phase_of, amplitude_of)
     axes = (1, 2, 3)
     phase = torch.fft.rfftn(at_least_float32(phase_of), dim=axes).angle()
     amplitude = torch.fft.rfftn(at_least_float32(amplitude_of), dim=axes).abs()
@@ -37,6 +38,7 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
         >>> gaussian_low_pass(image, 0.5)[0, 0, 2].round(decimals=3)
         tensor([0.0000, 0.0840, 0.6190, 0.0840, 0.0000])
     """
+    check_floating(images)
     count, channels, height, width = images.shape
     sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device).view(-1, 1).expand(count, 1)
     reach = (3 * sigma).clamp_min(1)

@@ -75,6 +75,13 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
+def check_floating(*images: Tensor) -> None:
+    """Raise a ValueError for levels of whole numbers: a result in their type would be zeros and ones."""
+    for each in images:
+        if not each.is_floating_point():
+            raise ValueError(f"images must be floating point, got {each.dtype}; divide levels of 0 to 255 by 255")
+
+
 def check_not_negative(**values: float) -> None:
     """Raise a ValueError for the first number that is negative or not finite."""
     for name, value in values.items():

@@ -27,9 +27,12 @@ from freqfast import (
     remove_equalization,
     write_spectra,
 )
+from freqfast.spectral.antialiasing import ideal_low_pass, low_pass
 from freqfast.spectral.bands import assign_bands, band_counts
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.proportion import project_onto_subspace
+from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
+from freqfast.spectral.waves import add_planar_waves
 from tests.support.projected import THREE, TWO
 
 CONV = nn.Conv2d(3, 8, 3)
@@ -46,6 +49,23 @@ def test_arrays_are_taken_as_tensors(function):
     array = WEIGHT.numpy()[::-1]
     array.setflags(write=False)
     assert torch.equal(function(array), function(WEIGHT.flip(0)))
+
+
+OF_IMAGES = (
+    perturb_spectrum, add_planar_waves, gaussian_low_pass, recombine_amplitude_phase, low_pass, ideal_low_pass,
+    SpectrumEqualizer(), SpectrumEqualizer(bins=1),
+)  # fmt: skip
+MORE = {gaussian_low_pass: (0.5,), low_pass: ((2, 2),), ideal_low_pass: ((2, 2),)}
+
+
+@pytest.mark.parametrize("function", OF_IMAGES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_levels_of_whole_numbers_are_refused(function, dtype):
+    """A result in their type would be rounded to zeros and ones."""
+    images = torch.full((2, 3, 16, 16), 1, dtype=dtype)
+    more = (images,) if function is recombine_amplitude_phase else MORE.get(function, ())
+    with pytest.raises(ValueError, match=f"images must be floating point.*, got {dtype}"):
+        function(images, *more)
 
 
 OF_SPECTRA = (lambda value: write_spectra("spectra.h5", value),)
