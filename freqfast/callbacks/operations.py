@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
+from freqfast.spectral.tensors import at_least_float32
+
 
 def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor:
     """Apply to each image one of `OPERATIONS`, which are those of Pillow in the reference implementation of AugMix.
@@ -23,12 +25,12 @@ def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor
         >>> apply_operations(pixels, torch.tensor([list(OPERATIONS).index("solarize")]), torch.tensor([10.0]))
         tensor([[[[1., 0.]]]])
     """
-    levels = (255 * pixels).round()
+    levels = (255 * at_least_float32(pixels)).round()
     for kind, operation in enumerate(OPERATIONS.values()):
         rows = (kinds == kind).nonzero()[:, 0]
         if len(rows):
             levels[rows] = operation(levels[rows], strengths[rows, None, None, None]).round()
-    return levels / 255
+    return (levels / 255).to(pixels.dtype)
 
 
 def random_operation(pixels: Tensor, severity: float = 3) -> Tensor:
@@ -56,7 +58,7 @@ def mix_operations(pixels: Tensor, severity: float = 3) -> Tensor:
             rows = (depths > depth).nonzero()[:, 0]
             copy[rows] = random_operation(copy[rows], severity)
         copies += weights[:, chain] * copy
-    return torch.lerp(pixels, copies, torch.rand(count, 1, 1, 1, device=device))
+    return torch.lerp(pixels, copies, torch.rand(count, 1, 1, 1, device=device).to(pixels.dtype))
 
 
 # Each takes levels from 0 to 255 and strengths (N, 1, 1, 1).
@@ -102,7 +104,7 @@ def _warp(
     x = torch.arange(width, device=levels.device) + 0.5
     columns, rows = (2 / width) * (xx * x + xy * y + right) - 1, (2 / height) * (yx * x + yy * y + down) - 1
     grid = torch.stack(torch.broadcast_tensors(columns, rows), -1)[:, 0]
-    sampled = functional.grid_sample(levels, grid, "bilinear", "border", align_corners=False)
+    sampled = functional.grid_sample(levels, grid.to(levels.dtype), "bilinear", "border", align_corners=False)
     return sampled * (grid.abs() <= 1).all(-1)[:, None]
 
 

@@ -119,3 +119,13 @@ def test_copies_are_weighted_by_a_flat_distribution_over_the_three(monkeypatch):
     mixed = mix_operations(torch.zeros(20000, 1, 1, 1)).flatten().numpy()
     # The product of U(0, 1) and Beta(1, 2): means 1/2 and 1/3, mean squares 1/3 and 1/6.
     assert (mixed.mean(), np.mean(mixed**2)) == pytest.approx((1 / 6, 1 / 18), rel=0.04)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_pixels_in_other_precisions(dtype):
+    pixels = torch.from_numpy(smooth_image()).permute(2, 0, 1).div(255).expand(40, -1, -1, -1)
+    for change in (random_operation, mix_operations):
+        expected, found = (torch.random.manual_seed(0) and change(one) for one in (pixels, pixels.to(dtype)))
+        assert found.dtype == dtype
+        off = (found.double() - expected.double()).abs()
+        assert off.median() < 0.01
