@@ -25,6 +25,7 @@ from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import Key, key_text
 from freqfast.robustness.in_memory import evaluate_images
 from freqfast.training.learner_result import LearnerResult
+from freqfast.training.state import generators_kept
 
 
 def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
@@ -53,6 +54,7 @@ def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> Lea
     return evaluate_images(model, *arguments, **options)
 
 
+@generators_kept()
 def evaluate_learner(
     learn: Learner,
     corruptions: Sequence[str] | None = None,
@@ -69,7 +71,8 @@ def evaluate_learner(
     Fastai's bar shows the progress unless the Learner is in `no_bar`.
 
     Args:
-        learn: The Learner. Its model, callbacks and recorded losses stay as they are.
+        learn: The Learner. Its model, callbacks and recorded losses stay as they are, and so do generators of random
+            numbers.
         corruptions: Names, see `freqfast.corruptions.corrupt`; by default all of ImageNet-C that can run here.
         severities: From 1 to 5.
         seed: Seed of the corruptions, and of the choice of images.
@@ -123,6 +126,7 @@ def evaluate_learner(
     return LearnerResult(metrics, outcomes=CorruptionResult(outcomes) if outcomes else None)
 
 
+@generators_kept()
 def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, **options: Any) -> AnalysisResult:
     """Run an analysis of trained models on a Learner's model and validation images.
 

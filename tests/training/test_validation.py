@@ -1,5 +1,7 @@
 """A Learner measured on its own validation set: DataLoaders of others, several labels, any metric."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, get_imag
 from fastai.learner import Learner, load_learner
 from fastai.metrics import F1Score, accuracy, accuracy_multi
 from fastai.torch_basics import L, Transform, noop
-from fastai.torch_core import TensorImage
+from fastai.torch_core import TensorImage, set_seed
 from fastai.vision.augment import Resize, aug_transforms
 from fastai.vision.core import PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
@@ -151,6 +153,16 @@ def test_what_cannot_be_measured_is_refused_before_the_first_pass(learn, tmp_pat
     ):
         with pytest.raises(error, match=message):
             measure(learn, names, severities, frost_dir=tmp_path)
+
+
+def test_nothing_that_is_drawn_later_changes(learn):
+    found = []
+    for use in (measure, analyse, None):
+        set_seed(5)
+        if use is not None:
+            use(learn, *(["reliance"] if use is analyse else [["fog"], [1]]), limit=3)
+        found.append((random.random(), np.random.random(), float(torch.rand(()))))  # noqa: NPY002
+    assert found[0] == found[1] == found[2]
 
 
 def test_no_callback_takes_it_for_a_fit(learn, tmp_path):
