@@ -48,8 +48,9 @@ class LearnerResult:
             corruptions: Names of corruptions; by default all that were measured.
 
         Raises:
-            ValueError: If one of them was not measured, or none was.
+            ValueError: If one of them was not measured, or none was; or if there is no such metric.
         """
+        self._check_name(name)
         measured = dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)
         names = list(measured if corruptions is None else corruptions)
         if lacking := [corruption for corruption in names if corruption not in measured]:
@@ -87,9 +88,10 @@ class LearnerResult:
             name: "loss", or the metric's name; by default the first metric.
 
         Raises:
-            ValueError: If no corruption was measured, or the metric gives several numbers.
+            ValueError: If no corruption was measured, there is no such metric, or it gives several numbers.
         """
-        name = name or self.names[min(1, len(self.names) - 1)]
+        name = self.names[min(1, len(self.names) - 1)] if name is None else name
+        self._check_name(name)
         if self.metrics.keys() == {CLEAN}:
             raise ValueError("no corruption was measured, so there is nothing to draw")
         if np.ndim(self.metrics[CLEAN][name]):
@@ -105,6 +107,10 @@ class LearnerResult:
         axes.set_title(f"{name}; uncorrupted {self.metrics[CLEAN][name]:.4g}")
         figure.colorbar(image, label=name)
         return figure
+
+    def _check_name(self, name: str) -> None:
+        if name not in self.names:
+            raise ValueError(f"{name!r} was not measured; there are {', '.join(self.names)}")
 
     def _repr_html_(self) -> str:
         """The means as a table, for notebooks."""

@@ -217,6 +217,9 @@ def test_results_in_a_notebook(learn):
             found.mean("loss", names)
     with pytest.raises(ValueError, match="no corruption was measured or named"):
         found.mean("loss", [])
+    for use in (found.mean, found.plot):
+        with pytest.raises(ValueError, match="'acc' was not measured; there are loss, accuracy, f1_score"):
+            use("acc")
 
 
 def test_metrics_of_one_name_are_numbered(learn):
