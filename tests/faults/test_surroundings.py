@@ -11,7 +11,7 @@ from fastai.callback.core import Callback
 from PIL import Image
 
 from freqfast.data import load_data
-from freqfast.training import RunStoppedError, run, run_recipe
+from freqfast.training import RunStoppedError, learner, run_recipe
 from tests.support.tiny import TINY, outcome, stop_at
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_corruptions")]
@@ -80,7 +80,7 @@ class Greedy(Callback):
 def test_out_of_memory(tree, tmp_path, monkeypatch, reference, event, ask):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(run, "FitProgress", lambda _: Greedy(event, ask))
+        patch.setattr(learner, "FitProgress", lambda _: Greedy(event, ask))
         with pytest.raises(
             RunStoppedError,
             match=r"^out of memory after 1 epochs \(.*(emory|allocate).*\); .* batch_size below 16; it can be resumed$",
