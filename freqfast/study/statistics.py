@@ -95,6 +95,9 @@ def estimate(sample: Sample, arms: Iterable[Sample] | None = None) -> Estimate |
     Returns:
         None if there are no values; an estimate without interval from one.
 
+    Raises:
+        ValueError: If no arm has the sample's values.
+
     Examples:
         >>> ours, other = Sample({0: 0.84, 1: 0.86, 2: 0.85}), Sample({0: 0.80, 1: 0.84, 2: 0.82})
         >>> found = estimate(ours)
@@ -120,6 +123,9 @@ def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] |
 
     Returns:
         None if they have no seed in common.
+
+    Raises:
+        ValueError: If no arm has the values of one of them.
 
     Examples:
         >>> paired_difference(Sample({0: 0.75, 1: 0.5}), Sample({0: 0.5, 2: 0.1}))
@@ -149,11 +155,13 @@ def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample] | None, n:
     variances = np.array([np.var(list(arm.values.values()), ddof=1) for arm in several])
     freedom = np.array([len(arm.values) - 1 for arm in several])
     weights = np.zeros(len(several))
+    pooled = freedom / freedom.sum()
     for term in terms:
-        own = np.eye(len(several))[[term.values.items() <= arm.values.items() for arm in several].index(True)]
-        pooled = freedom / freedom.sum()
-        is_larger = own @ variances > (1 + 1e-9) * (pooled @ variances)  # and not by rounding
-        weights += own if arms is None or is_larger else pooled
+        of = next((i for i, arm in enumerate(several) if term.values.items() <= arm.values.items()), None)
+        if of is None:
+            raise ValueError(f"arms must hold each arm that is estimated, and none has {dict(term.values)}")
+        is_larger = variances[of] > (1 + 1e-9) * (pooled @ variances)  # and not by rounding
+        weights += np.eye(len(several))[of] if arms is None or is_larger else pooled
     parts = weights * variances / n
     if not (variance := float(parts.sum())):
         return 0.0

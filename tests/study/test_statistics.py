@@ -74,6 +74,11 @@ def test_seeds_that_only_the_baseline_has_count_for_its_deviation():
     assert (found.n, found.half_width) == (2, pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance / 2)))
 
 
+def test_arms_without_the_one_that_is_estimated_are_refused():
+    with pytest.raises(ValueError, match=r"arms must hold each arm that is estimated, and none has \{0: 0.5, 1: 0.6\}"):
+        estimate(sample([0.5, 0.6]), [sample([0.1, 0.2])])
+
+
 def test_only_common_seeds_count():
     ours = Sample({0: 0.5, 1: 0.7, 5: 1.0}, {0: (0.4, 0.6), 1: (0.7, 0.7)})
     found = ours - Sample({1: 0.6, 0: 0.5, 2: 0.0}, {0: (0.5, 0.5), 1: (0.5, 0.6, 0.7)})
