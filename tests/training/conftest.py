@@ -5,6 +5,7 @@ import pytest
 
 from tests.support import tiny
 from tests.support.runnable import decoded, no_data_around, tree  # noqa: F401
+from tests.support.trees import write_colours
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,20 @@ def stopped_run(tree, tmp_path_factory):  # noqa: F811
 def unfinished(stopped_run, tmp_path, two_corruptions):
     """A copy of that run."""
     return shutil.copytree(stopped_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory):
+    """Images of three colours to train on and to validate by."""
+    root = tmp_path_factory.mktemp("colours")
+    for part, count in (("train", 4), ("valid", 6)):
+        write_colours(root / part, count, ".jpg")
+    return root
+
+
+@pytest.fixture
+def learn(folder):
+    """A Learner on these."""
+    from tests.support.colour_learners import colour_learner
+
+    return colour_learner(folder)

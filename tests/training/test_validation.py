@@ -8,16 +8,14 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
-from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import Normalize, RandomSplitter, ToTensor, get_image_files, parent_label
+from fastai.data.block import DataBlock
+from fastai.data.transforms import RandomSplitter, ToTensor, parent_label
 from fastai.learner import Learner, load_learner
 from fastai.metrics import F1Score, accuracy, accuracy_multi
-from fastai.torch_basics import L, Transform, noop
+from fastai.torch_basics import L, Transform
 from fastai.torch_core import TensorImage, set_seed
-from fastai.vision.augment import Resize, aug_transforms
-from fastai.vision.core import PILImageBW, imagenet_stats
+from fastai.vision.augment import Resize
 from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
-from torch import nn
 
 import freqfast
 from freqfast.corruptions import corrupt
@@ -26,32 +24,7 @@ from freqfast.robustness import CLEAN, corrupted_source, evaluate_source
 from freqfast.training import build_learner
 from freqfast.training.validation import analyse, evaluate_learner
 from tests.support import tiny
-from tests.support.trees import write_colours
-
-FOURS = {"bs": 4, "device": "cpu", "num_workers": 0}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("colours")
-    for part, count in (("train", 4), ("valid", 6)):
-        write_colours(root / part, count, ".jpg")
-    return root
-
-
-def brightest_channel(classes=3):
-    """Its logits are the mean of each channel."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
-
-
-@pytest.fixture
-def learn(folder):
-    transforms = [*aug_transforms(size=32), Normalize.from_stats(*imagenet_stats, cuda=False)]
-    loaders = ImageDataLoaders.from_folder(folder, item_tfms=Resize(36), batch_tfms=transforms, **FOURS)
-    model = brightest_channel()
-    model[2].weight.data = torch.eye(3)
-    return Learner(loaders, model, metrics=[accuracy, F1Score(average="macro")])
+from tests.support.colour_learners import FOURS, brightest_channel, two_inputs
 
 
 def measure(learn, *arguments, **options):
@@ -112,11 +85,6 @@ def test_evaluate_takes_a_learner_or_a_model(learn):
     assert found.metrics == measure(learn, ["fog"], [1], limit=3).metrics
     with pytest.raises(TypeError, match="model"):
         freqfast.evaluate("a name", np.zeros((1, 8, 8, 3), np.uint8), [0])
-
-
-def test_an_analysis_of_a_model_alone_is_refused(learn):
-    with pytest.raises(TypeError, match="learn must be a fastai Learner, whose images are taken, got Sequential"):
-        freqfast.analyse(torch.nn.Sequential(), "quality")
 
 
 def test_the_learner_stays_as_it_is(learn):
@@ -271,80 +239,7 @@ def test_floats_before_the_batch_transforms_are_refused(folder):
         measure(learn, ["fog"])
 
 
-@pytest.mark.parametrize(("name", "options"), [("reliance", {}), ("heatmap", {"grid": 4}), ("ablation", {})])
-def test_analyses_of_a_learner(learn, name, options):
-    learn.model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *learn.model)
-    found = analyse(learn, name, limit=6, **options)
-    assert found.images == 6
-    with learn.no_bar():
-        whole = analyse(learn, name, limit=None, **options)
-        expected = learn.validate()[1]
-    clean = 1 - whole.clean_error if name == "heatmap" else whole.clean
-    assert clean == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("name", ["reliance", "heatmap", "ablation"])
-def test_grey_images(folder, name):
-    block = DataBlock(
-        (ImageBlock(PILImageBW), CategoryBlock), get_items=get_image_files, get_y=parent_label, item_tfms=Resize(16)
-    )
-    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    learn = Learner(block.dataloaders(folder, **FOURS), model, metrics=accuracy)
-    assert analyse(learn, name, limit=6).images == 6
-
-
-def test_one_mean_for_all_channels(folder):
-    found = []
-    for channels in (1, 3):
-        normalize = Normalize.from_stats([0.5] * channels, [0.25] * channels, cuda=False)
-        loaders = ImageDataLoaders.from_folder(folder, item_tfms=Resize(16), batch_tfms=[normalize], **FOURS)
-        learn = Learner(loaders, brightest_channel())
-        found.append(analyse(learn, "reliance", limit=None))
-    assert found[0].clean == found[1].clean
-    np.testing.assert_array_equal(found[0].low, found[1].low)
-
-
-def own_scale(folder):
-    """A normalisation that is not a `Normalize`: from [0, 1] to [-1, 1]."""
-    halves = Transform(lambda image: 2 * image - 1 if isinstance(image, TensorImage) else image)
-    halves.order = Normalize.order
-    return ImageDataLoaders.from_folder(folder, item_tfms=Resize(32), batch_tfms=[halves], **FOURS)
-
-
-def two_inputs(folder):
-    block = DataBlock(
-        (ImageBlock, ImageBlock, CategoryBlock),
-        n_inp=2,
-        get_items=get_image_files,
-        get_y=parent_label,
-        get_x=[noop, noop],
-        item_tfms=Resize(32),
-    )
-    return block.dataloaders(folder, **FOURS)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (own_scale, r"pixels run from -\S+ to \S+ instead of 0 to 1 without fastai's Normalize; normalise by"),
-        (two_inputs, "an image must be one input with one label, got 3 parts"),
-    ],
-)
-def test_images_that_an_analysis_cannot_take(folder, make, message):
-    with pytest.raises(ValueError, match=message):
-        analyse(Learner(make(folder), brightest_channel(), loss_func=nn.CrossEntropyLoss()), "reliance")
-
-
 def test_a_model_of_several_images_is_refused(folder):
     learn = Learner(two_inputs(folder), brightest_channel(), metrics=accuracy)
     with pytest.raises(ValueError, match="takes 2 images at a time, of which the first alone would be corrupted"):
         measure(learn, ["fog"], [1])
-
-
-def test_all_images_where_there_are_few(learn):
-    assert analyse(learn, "reliance").images == 18
-
-
-def test_an_analysis_without_images(learn):
-    learn.model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *learn.model)
-    assert analyse(learn, "quality").analysis == "quality"
