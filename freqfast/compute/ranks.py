@@ -8,6 +8,7 @@ the only rank, and nothing here costs it anything.
 import itertools
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -165,6 +166,8 @@ class Ranks:
                     store.set(_FAILURE, f"rank {self.rank}: {_line(error)}")
                 elif store.check([_FAILURE]):
                     reason = store.get(_FAILURE).decode()
+            # Up to torch 2.7 the group's end holds Python's lock and waits for gloo's threads, which may need it.
+            time.sleep(0.1)
             distributed.destroy_process_group()
             if lost:
                 raise RunStoppedError(reason or "another rank has ended") from error

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from freqfast.compute.ranks import current_ranks
+from tests.support.ranks import on_ranks  # noqa: F401
+
 CODE = """
 from freqfast.compute import ranks
 from torch import distributed
@@ -27,3 +30,26 @@ print(Ranks(count=2).total(1.5))  # as if it were of two
 
 def test_a_group_that_a_script_has_made_is_used():
     assert subprocess.check_output([sys.executable, "-c", UP], text=True) == "(1.5,)\n"
+
+
+def fail_after_an_exchange():
+    """What this rank is told when the first one fails, twenty times: right after an exchange, before the next one."""
+    told = []
+    for number in range(20):
+        try:
+            ranks = current_ranks()
+            with ranks.leaving_on_error():
+                ranks.gather(number)
+                if ranks.is_first:
+                    raise ValueError(f"no {number}")
+                ranks.wait()
+        except Exception as error:
+            told.append(f"{type(error).__name__}: {error}")
+    return told
+
+
+def test_a_rank_leaves_at_once_after_an_exchange(on_ranks):  # noqa: F811
+    """Up to torch 2.7 the group must not end while a thread of its last exchange does: it hung in one of four."""
+    first, second = on_ranks(fail_after_an_exchange)
+    assert first == [f"ValueError: no {number}" for number in range(20)]
+    assert second == [f"RunStoppedError: rank 0: no {number}" for number in range(20)]
