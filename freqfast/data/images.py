@@ -107,13 +107,13 @@ class ImageData:
         """The same data with its last `count` training images held out: they replace the test images, to choose on.
 
         Raises:
-            ValueError: If there are not so many, or none would be left to train on.
+            ValueError: If it is no whole number, there are not so many, or none would be left to train on.
         """
         if count == 0:
             return self
-        if not 0 < count < len(self.train):
-            raise ValueError(f"holdout must lie in 0..{len(self.train) - 1}, got {count}")
-        cut = len(self.train) - count
+        if count not in range(len(self.train)):
+            raise ValueError(f"holdout must be a number of images in 0..{len(self.train) - 1}, got {count}")
+        cut = len(self.train) - int(count)
         held = ImageSet(self.train.images[cut:], self.train.labels[cut:])
         return replace(self, train=self.train.head(cut), test=held, published=None)
 

@@ -38,8 +38,9 @@ def test_the_last_training_images_are_held_out():
     np.testing.assert_array_equal(held.test.images, data.train.images[3:])
     np.testing.assert_array_equal(held.test.labels, [1])
     assert data.hold_out(0) is data
-    for count in (-1, 4):
-        with pytest.raises(ValueError, match=rf"^holdout must lie in 0\.\.3, got {count}$"):
+    assert len(data.hold_out(0.5 * 4).test) == 2
+    for count in (-1, 4, 0.5):
+        with pytest.raises(ValueError, match=rf"^holdout must be a number of images in 0\.\.3, got {count}$"):
             data.hold_out(count)
 
 

@@ -134,7 +134,7 @@ def test_missing_corruptions_are_a_warning_and_a_note(write, tree, tmp_path, her
         ("low = 1.0 }", "low = 1.0 }\npurity = 0.995", {}, r"arm 'low': .*0\.995"),
         ('"float32"', '"float23"', {}, "arm 'baseline': precision must be one of .*, got 'float23'"),
         ("test_images = 2", 'data = "cifar01"', {}, "arm 'baseline': unknown data 'cifar01'"),
-        ("test_images = 2", "holdout = 32", {}, r"arm 'baseline': holdout must lie in 0\.\.31, got 32"),
+        ("test_images = 2", "holdout = 32", {}, r"arm 'baseline': holdout must be a number of .* 0\.\.31, got 32"),
         ("test_images = 2", 'data = "photos"', {}, "the photo"),  # which take no place
         ("Stripes", "Stripes", {"device": "nosuch"}, "device 'nosuch' is not available here"),
     ],
