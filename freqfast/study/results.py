@@ -124,7 +124,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
 
     Published rows that the study does not define are left out with a note. Of a run of both the one here counts, with a
     note if they differ; the published one counts where they agree in what both measured and it measured more. Runs in
-    different precisions or on different data get a note too.
+    different precisions, of different versions of freqfast or on different data get a note too.
 
     Args:
         published: Rows of a result file.
@@ -175,6 +175,12 @@ def _notes_on_mixtures(rows: Sequence[ResultRow]) -> list[str]:
         notes.append(
             f"the runs differ in precision ({counts}), so differences between them may come from that; "
             "set precision in the study's settings"
+        )
+    if len(versions := Counter(row.environment.freqfast for row in rows)) > 1:
+        counts = ", ".join(f"{count} of {version}" for version, count in versions.items())
+        notes.append(
+            f"the runs are of different versions of freqfast ({counts}), so differences between them may come from "
+            "that; the changelog says what changes numbers"
         )
     if len(hashes := Counter(row.data for row in rows)) > 1:
         counts = ", ".join(f"{count} of {data[:12]}" for data, count in hashes.items())

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from freqfast.records import plain
+from freqfast.runs.environment import Git
 from freqfast.study import (
     Estimate,
     StudyResults,
@@ -226,6 +227,16 @@ def test_runs_in_different_precisions_are_noted(study, rows, make_row):
         "set precision in the study's settings",
     )
     assert merge(published, StudyResults(study, ())).notes == ()
+
+
+def test_runs_of_different_versions_are_noted(study, rows, make_row):
+    older = make_row("low", 2, 0.85, environment={"freqfast": "0.0.9"})
+    assert merge([older], StudyResults(study, rows)).notes == (
+        f"the runs are of different versions of freqfast (5 of {ENVIRONMENT.freqfast}, 1 of 0.0.9), so differences "
+        "between them may come from that; the changelog says what changes numbers",
+    )
+    other = make_row("low", 2, 0.85, environment={"git": Git("c" * 40, modified=True)})
+    assert merge([other], StudyResults(study, rows)).notes == ()
 
 
 def test_runs_on_different_data_are_noted_and_not_compared(study, make_row):
