@@ -93,7 +93,7 @@ def orthogonality(weight: np.ndarray) -> float:
     """One minus the mean absolute cosine between two different filters ``(I, kH, kW)``: 1 for an orthogonal layer.
 
     After Gavrikov and Keuper (CVPR 2022 workshop, arXiv:2204.02481). Filters without energy count as orthogonal to all
-    others, and so does a single filter.
+    others, and so does a single filter. Those of a grouped convolution are compared as if all saw the same inputs.
     """
     filters = np.asarray(weight, dtype=np.float64).reshape(len(weight), -1)
     norms = np.linalg.norm(filters, axis=1, keepdims=True)
