@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from itertools import islice
 
-from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.core import TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from freqfast.callbacks.arguments import BatchNormEstimationArguments, BatchNormFreezeArguments
+from freqfast.callbacks.fitting import FitCallback
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 
 
-class BatchNormEstimation(BatchNormEstimationArguments, Callback):
+class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
     It also does so where a fit ends early, or a `SaveModelCallback` puts the weights of another epoch back. The batches
@@ -65,7 +66,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, Callback):
         return tuple(batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))])
 
 
-class BatchNormFreeze(BatchNormFreezeArguments, Callback):
+class BatchNormFreeze(BatchNormFreezeArguments, FitCallback):
     """Keeps BatchNorm's running statistics in training, and normalises by them as in use; its weights train.
 
     For training a trained network on with few images or in small batches, whose own statistics would replace better

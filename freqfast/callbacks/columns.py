@@ -5,12 +5,13 @@ from typing import Any
 
 from fastai.learner import Learner, Recorder
 
+from freqfast.callbacks.fitting import FitCallback
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.bands import Bands, frequency_proportion
 from freqfast.spectral.modulation import effective_weight
 
 
-class BandColumns(LayerCallback):
+class BandColumns(FitCallback, LayerCallback):
     """Adds the first convolution's frequency proportion to the table, one column a band, in fits only.
 
     The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
@@ -30,7 +31,8 @@ class BandColumns(LayerCallback):
     def before_fit(self) -> None:
         """Add the header's names, unless another callback of this family has: columns of two kinds do not mix."""
         recorder: Any = getattr(self.learn, "recorder", None)
-        self._shown = recorder is not None and not set(self.bands.names) & set(recorder.metric_names)
+        names = getattr(recorder, "metric_names", None)  # absent of a Learner that was never fitted
+        self._shown = names is not None and not set(self.bands.names) & set(names)
         if self._shown:
             at = len(recorder.metric_names) - int(recorder.add_time)
             recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]

@@ -4,6 +4,7 @@ from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
 from freqfast.callbacks.arguments import SpectralDecayArguments
+from freqfast.callbacks.fitting import FitCallback
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.decay import energy_outside
@@ -11,7 +12,7 @@ from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import check_weight
 
 
-class SpectralDecay(SpectralDecayArguments, LayerCallback):
+class SpectralDecay(SpectralDecayArguments, FitCallback, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
 
     The soft form of `FrequencyProportion`: an L2 penalty on these frequencies alone, as `weight_decay` of twice the

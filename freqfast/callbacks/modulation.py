@@ -8,13 +8,14 @@ from fastai.learner import Learner
 from torch import distributed, nn
 
 from freqfast.callbacks.arguments import SpectralModulationArguments
+from freqfast.callbacks.fitting import FitCallback
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.callbacks.optimizers import join_optimizer
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import find_conv
 
 
-class SpectralModulation(SpectralModulationArguments, LayerCallback):
+class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like its weight. A

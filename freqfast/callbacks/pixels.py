@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback
 from fastai.data.transforms import Normalize
 from fastai.learner import CastToTensor
 from fastai.torch_core import TensorMask
@@ -13,9 +12,10 @@ from fastai.vision.core import TensorBBox, TensorPoint
 from torch import Tensor
 
 from freqfast.callbacks.arguments import PixelArguments
+from freqfast.callbacks.fitting import FitCallback
 
 
-class PixelCallback(PixelArguments, Callback):
+class PixelCallback(PixelArguments, FitCallback):
     """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
 
     It undoes and redoes the DataLoaders' normalisation for those samples, and rounds to the steps of an image file:

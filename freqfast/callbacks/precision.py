@@ -3,16 +3,16 @@
 import warnings
 
 import torch
-from fastai.callback.core import Callback
 from fastai.learner import SkipToEpoch
 from fastai.torch_core import to_float
 from torch import nn
 
+from freqfast.callbacks.fitting import FitCallback
 from freqfast.compute.precision import resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
 
 
-class AutoPrecision(Callback):
+class AutoPrecision(FitCallback):
     """Runs the model's forward pass under bfloat16 autocast where that pays, on the CPU too.
 
     Predictions, loss and weights stay float32; bfloat16 has float32's range, so there is no gradient scaler. Autocast

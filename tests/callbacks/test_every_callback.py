@@ -72,6 +72,7 @@ WRONG = {
 }
 ONE_EACH = tuple({text.split()[0]: text for text in CALLBACKS}.values())
 PARTS = ("spectral_modulation", "spectrum_equalization", "antialiasing")  # which stay in the network
+ONLY_PARTS = PARTS[1:]  # with which the callback's work is done
 # Of which a Learner may have two.
 TWICE = ("antialiasing", "batch_norm_estimation", "batch_norm_freeze", "spectrum_recorder")
 
@@ -138,6 +139,28 @@ def test_a_fit_with_it_whatever_the_way_of_adding(text, make, rewind):
     remove_antialiasing(remove_equalization(bake_modulation(second.model)))
     assert second.model.state_dict().keys() == results[0].keys()
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in second.model.modules())
+
+
+@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
+def test_a_learner_whose_callback_works_on_another_is_not_fitted(text, make):
+    callback = AutoPrecision("bfloat16") if text is None else built(text)
+    first, second = make(callback), make(callback)
+    for epochs in (0, 1):
+        second.fit(epochs)
+        first.validate()
+        before = learners.snapshot(second)
+        with pytest.raises(ValueError, match=f"^this {callback} was added to another Learner since"):
+            first.fit(1)
+        learners.assert_same(before, learners.snapshot(second))
+    first.validate()
+
+
+@pytest.mark.parametrize("text", [text for text in ONE_EACH if text.startswith(ONLY_PARTS)])
+def test_what_only_puts_parts_in_serves_two_learners(text, make):
+    callback = built(text)
+    first, second = make(callback), make(callback)
+    first.fit(1)
+    assert find_parts(first.model) == find_parts(second.model)
 
 
 @pytest.mark.parametrize("text", ONE_EACH)

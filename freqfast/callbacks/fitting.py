@@ -1,0 +1,16 @@
+"""The base of callbacks that work in a fit."""
+
+from fastai.callback.core import Callback
+
+
+class FitCallback(Callback):
+    """Refuses the fit of a Learner that it was added to before the one that it works on, which is the last.
+
+    fastai has both call it, and in the first one's fit it would change the other, or nothing.
+    """
+
+    def __call__(self, event_name: str) -> object:
+        """Handle an event of the Learner."""
+        if event_name == "before_train" and getattr(self.learn, "dl", None) is None:  # as it is outside of a fit
+            raise ValueError(f"this {self} was added to another Learner since, and works there; make one for each")
+        return super().__call__(event_name)
