@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from fastai.data.transforms import Normalize
 from fastai.learner import CastToTensor
-from fastai.torch_core import TensorMask
+from fastai.torch_core import TensorImageBase
 from fastai.vision.core import TensorBBox, TensorPoint
 from torch import Tensor
 
@@ -30,13 +30,13 @@ class PixelCallback(PixelArguments, FitCallback):
     Raises:
         ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; in fit, if the
             input is no batch of images, if more than 5 % of a first batch's values are not in [0, 1] once the
-            normalisation is undone, or if pixels would leave their masks, points or boxes.
+            normalisation is undone, or if pixels would leave target images, masks, points or boxes.
     """
 
     run_valid = False
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
-    moves_pixels = False  # as rotations do, which masks, points and boxes would not follow
+    moves_pixels = False  # as rotations do, which target images, masks, points and boxes would not follow
     passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def change(self, pixels: Tensor) -> Tensor:
@@ -63,10 +63,10 @@ class PixelCallback(PixelArguments, FitCallback):
         batch = self.learn.xb[0]
         if not isinstance(batch, Tensor) or batch.ndim != 4:
             raise ValueError(f"the first input must be a batch of images (N, C, H, W), got {type(batch).__name__}")
-        if self.moves_pixels and any(isinstance(y, (TensorMask, TensorPoint, TensorBBox)) for y in self.learn.yb):
+        if self.moves_pixels and any(isinstance(y, (TensorImageBase, TensorPoint, TensorBBox)) for y in self.learn.yb):
             raise ValueError(
-                f"{type(self).__name__} rotates and shifts images here, which masks, points and boxes would not "
-                "follow; use what moves no pixels, such as SpectrumPerturbation"
+                f"{type(self).__name__} rotates and shifts images here, which target images, masks, points and boxes "
+                "would not follow; use what moves no pixels, such as SpectrumPerturbation"
             )
         images = batch.as_subclass(Tensor)
         mean, std = self._normalisation(images)

@@ -6,7 +6,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.mixup import MixUp
 from fastai.callback.training import GradientAccumulation
-from fastai.torch_core import TensorMask
+from fastai.torch_core import TensorImage, TensorMask
 from fastai.vision.core import TensorPoint
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -183,7 +183,8 @@ class Predicting(Callback):
         (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, :1]), "jsd compares probabilities of classes"),
         (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, 0]), "jsd compares probabilities of classes"),
         (AugMix(jsd=1.0), Predicting(target=lambda y: one_hot(y).float()), "jsd compares .*; else pass jsd=0"),
-        (AugMix(), Predicting(target=TensorPoint), "AugMix rotates and shifts images here, which masks, points and"),
+        (AugMix(), Predicting(target=TensorPoint), "AugMix rotates and shifts images here, which target images, masks"),
+        (AugMix(), Predicting(target=TensorImage), "AugMix rotates and shifts images here"),
         (HybridAugment(single=True), Predicting(target=TensorMask), "HybridAugment rotates and shifts images here"),
     ],
 )
