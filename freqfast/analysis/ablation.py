@@ -71,12 +71,14 @@ class Ablation(ImageResult):
 def without_filters(
     classifier: Classifier, filters: Sequence[int] | np.ndarray, layer: str | None = None
 ) -> Classifier:
-    """A copy of a classifier whose convolution's filters of these indices are zero, with their biases."""
+    """A copy of a classifier whose convolution's filters of these indices, or of a mask, are zero, and their biases."""
 
     @torch.no_grad()
     def silence(model: nn.Module) -> None:
         _, conv = find_conv(model, layer)
-        rows = torch.as_tensor(np.asarray(filters, dtype=np.int64), device=conv.weight.device)
+        chosen = np.zeros(conv.out_channels, bool)
+        chosen[list(filters)] = True
+        rows = torch.from_numpy(chosen).to(conv.weight.device)
         conv.weight[rows] = 0
         if conv.bias is not None:
             conv.bias[rows] = 0

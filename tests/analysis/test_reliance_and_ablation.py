@@ -76,6 +76,8 @@ def test_removed_filters_respond_nowhere_and_the_model_is_not_changed(classifier
     assert not response[:, [1, 5]].any()
     assert (response[:, [0, 2, 3, 4, 6, 7]] != 0).all()
     assert torch.equal(classifier.model[0].weight, before)
+    for same in (np.array([5, 1]), np.isin(np.arange(len(before)), (1, 5)), [i in (1, 5) for i in range(len(before))]):
+        assert torch.equal(without_filters(classifier, same).model[0].weight, less.model[0].weight)
     assert (without_filters(classifier, []).predict(images) == classifier.predict(images)).all()
 
 
