@@ -23,7 +23,7 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
 
     Raises:
         ValueError: When added to a Learner: if a layer is not a strided convolution or has a low-pass of another kind,
-            there is none, or the kind is unknown.
+            there is none, or the kind is unknown; in fit, if one of them has no low-pass any more.
 
     Examples:
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
@@ -31,7 +31,18 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
     """
 
     def _install(self, learn: Learner) -> None:
+        apply_antialiasing(learn.model, self._lacking(learn), self.kind)
+
+    def _lacking(self, learn: Learner) -> list[str]:
+        """The convolutions without it; the model of another Learner, or a loaded one, has it already."""
         named = [self.layers] if isinstance(self.layers, str) else self.layers
         layers = strided_layers(learn.model) if named is None else named
-        there = antialiased_layers(learn.model, self.kind)  # in the model of another Learner, or in a loaded one
-        apply_antialiasing(learn.model, [layer for layer in layers if layer not in there], self.kind)
+        there = antialiased_layers(learn.model, self.kind)
+        return [layer for layer in layers if layer not in there]
+
+    def before_train(self) -> None:
+        """Refuse to train without it, where somebody has removed it or given the Learner another model."""
+        if lacking := self._lacking(self.learn):
+            raise ValueError(
+                f"layer {lacking[0]!r} has no low-pass any more; remove this Antialiasing, and add it again"
+            )

@@ -24,7 +24,8 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
 
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
-            nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments.
+            nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments;
+            in fit, if it has none any more.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
@@ -42,3 +43,8 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
                 f"exponent={float(conv.equalizer_exponent):g} already, not of bins={self.bins} and "
                 f"exponent={self.exponent:g}; pass these to go on with it, or call remove_equalization first"
             )
+
+    def before_train(self) -> None:
+        """Refuse to train without it, where somebody has removed it or given the Learner another model."""
+        if not equalized_layers(self.conv):
+            raise ValueError("the layer has no equalizer any more; remove this SpectrumEqualization, and add it again")

@@ -6,7 +6,14 @@ import pytest
 import torch
 from fastai.callback.tracker import SaveModelCallback
 
-from freqfast import bake_modulation, load_weights
+from freqfast import (
+    apply_antialiasing,
+    apply_equalization,
+    bake_modulation,
+    load_weights,
+    remove_antialiasing,
+    remove_equalization,
+)
 from freqfast.callbacks import Antialiasing, SpectralModulation, SpectrumEqualization
 from freqfast.models.parts import find_parts
 from freqfast.spectral.antialiasing import antialiased_layers
@@ -120,6 +127,26 @@ def test_the_callback_sets_sigma_seed_and_power_of_gains_that_are_there(make_lea
     first.fit(1, 0.05)
     conv = learners.conv(first)  # perturbed as the callback of the Learner that trains it says
     assert (conv.sigma, conv.seed, conv.keep_power, conv.draws) == (1.0, 3, False, 10)
+
+
+@pytest.mark.parametrize("remove", [remove_equalization, remove_antialiasing])
+@pytest.mark.parametrize("another", [False, True])
+def test_parts_that_were_removed_meanwhile_must_be_added_again(remove, another, make_learner, strided):
+    learn = make_learner([SpectrumEqualization(4), Antialiasing()], model=strided())
+    learn.fit(1, 0.05)
+    if another:
+        keep = apply_antialiasing if remove is remove_equalization else partial(apply_equalization, bins=4)
+        learn.model = keep(strided())
+    else:
+        remove(learn.model)
+    with pytest.raises(ValueError, match=r"has no (equalizer|low-pass) any more; remove this .* and add it again"):
+        learn.fit(1)
+    learn.validate()
+    for callback in (learn.spectrum_equalization, learn.antialiasing):
+        learn.remove_cb(callback)
+        learn.add_cb(callback)
+    learn.fit(1, 0.05, reset_opt=True)
+    learners.assert_consistent(learn)
 
 
 def test_gains_that_were_folded_meanwhile_must_be_added_again(make_learner):
