@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from fastai.learner import Learner
 
 from freqfast.callbacks.arguments import SpectrumEqualizationArguments
@@ -34,14 +33,15 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
 
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)
-        exponent = torch.tensor(self.exponent)
         if not equalized_layers(conv):
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)
-        elif len(conv.equalizer_reference) != self.bins or conv.equalizer_exponent != exponent.to(conv.weight):
+            return
+        bins, exponent = len(conv.equalizer_reference), conv.equalizer_exponent
+        if bins != self.bins or exponent != exponent.new_tensor(self.exponent):
             raise ValueError(
-                f"the layer has an equalizer of bins={len(conv.equalizer_reference)} and "
-                f"exponent={float(conv.equalizer_exponent):g} already, not of bins={self.bins} and "
-                f"exponent={self.exponent:g}; pass these to go on with it, or call remove_equalization first"
+                f"the layer has an equalizer of bins={bins} and exponent={float(exponent):g} already, not of "
+                f"bins={self.bins} and exponent={self.exponent:g}; pass these to go on with it, or call "
+                "remove_equalization first"
             )
 
     def before_train(self) -> None:

@@ -102,6 +102,14 @@ def test_another_exponent_alone_is_refused(make_learner):
         make_learner(SpectrumEqualization(4, 1.0), model=model)
 
 
+def test_the_same_exponent_in_a_network_of_half_precision(make_learner, make_model):
+    for model in (
+        apply_equalization(make_model().bfloat16(), bins=4, exponent=0.7),
+        apply_equalization(make_model(), bins=4, exponent=0.7).bfloat16(),
+    ):
+        make_learner(SpectrumEqualization(4, 0.7), model=model)
+
+
 def test_low_passes_of_the_layers_that_are_named(make_learner, strided):
     learn = make_learner(Antialiasing("0.4"), model=strided())
     assert antialiased_layers(learn.model) == ["0.4"]
