@@ -85,6 +85,7 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
         """Perturb; under DistributedDataParallel by the noise of the first rank, whose weights all others train too."""
         conv = self._modulated()
         self._perturb(conv)  # that of another Learner of the model had its own way, or has ended it
+        join_optimizer(self.learn, conv, conv.log_gain)  # a splitter that names parameters left them out
         if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
             shared = [self.state_dict()]
             distributed.broadcast_object_list(shared, device=conv.weight.device)

@@ -19,6 +19,7 @@ def join_optimizer(learn: Learner, module: nn.Module, parameter: nn.Parameter) -
         positions = {id(other): i for i, other in enumerate(group)}
         if id(module.weight) in positions and id(parameter) not in positions:
             group.insert(1 + max(positions.get(id(own), -1) for own in module.parameters(recurse=False)), parameter)
+            parameter.requires_grad_(module.weight.requires_grad)  # the group may have been frozen without it
             opt.state.setdefault(parameter, {})  # a plain dict once fastai has loaded a state
             if hasattr(opt, "slow_weights"):  # fastai's Lookahead (`ranger`) finds them by position: have it copy anew
                 opt.slow_weights = None

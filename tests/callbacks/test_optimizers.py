@@ -57,3 +57,16 @@ def test_a_splitter_that_leaves_the_layer_out(make_learner):
     learn.add_cb(SpectralModulation())
     learn.fit(1, 0.1)
     assert [len(group) for group in learn.opt.param_lists] == [2]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_splitter_that_names_parameters(frozen, make_learner, make_model):
+    model = make_model()
+    groups = [list(model[0].parameters()), list(model[1].parameters())]
+    learn = make_learner(SpectralModulation(), model, splitter=lambda _: groups)
+    if frozen:
+        learn.freeze()
+    learn.fit(1, 0.1)
+    gain = learners.conv(learn).log_gain
+    assert (gain.requires_grad, bool(gain.any())) == (not frozen, not frozen)
+    learners.assert_consistent(learn)
