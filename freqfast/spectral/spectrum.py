@@ -74,12 +74,14 @@ def check_weight(weight: Tensor | np.ndarray) -> Tensor:
 
     Raises:
         TypeError: If it is no tensor or NumPy array.
-        ValueError: If the shape is not 4-D, the kernel is 1x1, the dtype is not real floating point, or a value is NaN
-            or infinite.
+        ValueError: If the shape is not 4-D or empty, the kernel is 1x1, the dtype is not real floating point, or a
+            value is NaN or infinite.
     """
     weight = as_tensor("weight", weight, "; of a model, pass effective_weight of one of its convolutions")
-    if weight.ndim != 4:
-        raise ValueError(f"weight must have shape (O, I, kH, kW), got {tuple(weight.shape)}; pass a Conv2d's weight")
+    if weight.ndim != 4 or not weight.numel():
+        raise ValueError(
+            f"weight must have shape (O, I, kH, kW), none of them 0, got {tuple(weight.shape)}; pass a Conv2d's weight"
+        )
     if not weight.is_floating_point():
         raise ValueError(f"weight must be real floating point, got {weight.dtype}; convert it with weight.float()")
     if weight.shape[2:].numel() < 2:

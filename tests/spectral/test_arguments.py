@@ -98,7 +98,9 @@ def test_values_of_another_type_are_refused_in_one_line(argument):
 GOOD = torch.ones(4, 3, 3, 3)
 STRIDED = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2), nn.Conv2d(2, 2, 3))
 REFUSED = [
-    (lambda: power_spectrum(GOOD[0]), r"weight must have shape \(O, I, kH, kW\), got \(3, 3, 3\)"),
+    (lambda: power_spectrum(GOOD[0]), r"weight must have shape \(O, I, kH, kW\), none of them 0, got \(3, 3, 3\)"),
+    (lambda: frequency_proportion(GOOD[:0]), r"none of them 0, got \(0, 3, 3, 3\)"),
+    (lambda: band_shares(GOOD[:, :0]), r"none of them 0, got \(4, 0, 3, 3\)"),
     (lambda: power_spectrum(GOOD.long()), "real floating point, got torch.int64"),
     (lambda: power_spectrum(GOOD[..., :1, :1]), "a 1x1 kernel has a flat spectrum"),
     (lambda: power_spectrum(GOOD * torch.tensor([1, math.inf, math.nan, 1])[:, None, None, None]), "values in 2 of 4"),
