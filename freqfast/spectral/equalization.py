@@ -13,7 +13,7 @@ from torch import Tensor, distributed, nn
 
 from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_frequencies
 from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook, unwrap
-from freqfast.spectral.tensors import at_least_float32, check_floating, constant, full_precision
+from freqfast.spectral.tensors import at_least_float32, check_batch, constant, full_precision
 
 EQUALIZER_BUFFERS = ("equalizer_reference", "equalizer_batches", "equalizer_exponent")
 """Buffers of an equalized convolution: those of `SpectrumEqualizer`, in its order."""
@@ -106,7 +106,7 @@ def _equalize(images: Tensor, reference: Tensor, batches: Tensor, exponent: Tens
     """See `SpectrumEqualizer`, whose buffers these are."""
     if images.ndim == 3:
         return _equalize(images[None], reference, batches, exponent, training)[0]
-    check_floating(images)
+    check_batch(images)
     if not images.numel():
         return images
 

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from freqfast.spectral.spectrum import frequency_axes, half_plane_counts
-from freqfast.spectral.tensors import as_tensor, at_least_float32, check_not_negative, constant, full_precision
+from freqfast.spectral.tensors import (
+    as_tensor,
+    at_least_float32,
+    check_batch,
+    check_not_negative,
+    constant,
+    full_precision,
+)
 
 
 def perturb_spectrum(
@@ -64,10 +71,7 @@ def perturb_spectrum(
         (torch.Size([2, 3, 8, 8]), True)
     """
     images = as_tensor("images", images)
-    if images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(
-            f"images must be floating point of shape (N, C, H, W), got {images.dtype} of {tuple(images.shape)}"
-        )
+    check_batch(images)
     check_not_negative(gain=gain, tilt=tilt, shaping=shaping, jitter=jitter, noise=noise)
     if not images.numel():
         return images.clone()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from freqfast.spectral.tensors import at_least_float32, check_floating
+from freqfast.spectral.tensors import at_least_float32, check_batch
 
 
 def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
@@ -17,7 +17,7 @@ def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
         >>> torch.allclose(recombine_amplitude_phase(images, images), images, atol=1e-5)
         True
     """
-    check_floating(phase_of, amplitude_of)
+    check_batch(phase_of, amplitude_of)
     axes = (1, 2, 3)
     phase = torch.fft.rfftn(at_least_float32(phase_of), dim=axes).angle()
     amplitude = torch.fft.rfftn(at_least_float32(amplitude_of), dim=axes).abs()
@@ -30,7 +30,7 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
 
     What it takes away, ``images - gaussian_low_pass(images, sigma)``, are the high frequencies of the ``(N, C, H, W)``
     images. Sigma is the standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel. It is a
-    ValueError if the kernel is wider than the reflected image.
+    ValueError if it is not above 0, or the kernel wider than the reflected image.
 
     Examples:
         >>> image = torch.zeros(1, 1, 5, 5)
@@ -38,9 +38,11 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
         >>> gaussian_low_pass(image, 0.5)[0, 0, 2].round(decimals=3)
         tensor([0.0000, 0.0840, 0.6190, 0.0840, 0.0000])
     """
-    check_floating(images)
+    check_batch(images)
     count, channels, height, width = images.shape
     sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device).view(-1, 1).expand(count, 1)
+    if not (sigma > 0).all():
+        raise ValueError(f"sigma must be greater than 0 pixels, got {float(sigma.min()):g}")
     reach = (3 * sigma).clamp_min(1)
     radius = int(reach.max())
     if radius >= min(height, width):

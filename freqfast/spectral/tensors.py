@@ -82,6 +82,14 @@ def check_floating(*images: Tensor) -> None:
             raise ValueError(f"images must be floating point, got {each.dtype}; divide levels of 0 to 255 by 255")
 
 
+def check_batch(*images: Tensor) -> None:
+    """Raise a ValueError for what is no batch of images, or has levels of whole numbers, see `check_floating`."""
+    check_floating(*images)
+    for each in images:
+        if each.ndim != 4:
+            raise ValueError(f"images must have shape (N, C, H, W), got {tuple(each.shape)}")
+
+
 def check_not_negative(**values: float) -> None:
     """Raise a ValueError for the first number that is negative or not finite."""
     for name, value in values.items():

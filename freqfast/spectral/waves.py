@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.spectral.tensors import at_least_float32, check_floating
+from freqfast.spectral.tensors import at_least_float32, check_batch
 
 
 def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Generator | None = None) -> Tensor:
@@ -28,7 +28,7 @@ def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Ge
         >>> waves.flatten(2).norm(dim=2).shape
         torch.Size([2, 3])
     """
-    check_floating(images)
+    check_batch(images)
     count, channels, height, width = images.shape
     shape, device, longer = (count, channels, 1, 1), images.device, max(height, width)
     frequency = torch.randint(1, longer + 1, shape, device=device, generator=generator) / longer
