@@ -62,7 +62,8 @@ class PixelCallback(PixelArguments, FitCallback):
         """Replace a random share of the batch by a change of its pixels in [0, 1]."""
         batch = self.learn.xb[0]
         if not isinstance(batch, Tensor) or batch.ndim != 4:
-            raise ValueError(f"the first input must be a batch of images (N, C, H, W), got {type(batch).__name__}")
+            got = f"a tensor of shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else type(batch).__name__
+            raise ValueError(f"the first input must be a batch of images (N, C, H, W), got {got}")
         if self.moves_pixels and any(isinstance(y, (TensorImageBase, TensorPoint, TensorBBox)) for y in self.learn.yb):
             raise ValueError(
                 f"{type(self).__name__} rotates and shifts images here, which target images, masks, points and boxes "

@@ -168,14 +168,18 @@ def test_a_wrong_normalisation_is_refused(options, message, make_learner):
         make_learner().fit(1, cbs=SpectrumPerturbation(**options))
 
 
-def test_pairs_of_images_are_no_batch_of_images(make_learner):
-    def pair(self):
-        self.learn.xb = ((self.learn.xb[0], self.learn.xb[0]),)
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [(lambda images: (images, images), "tuple"), (lambda images: images.flatten(1), r"a tensor of shape \(16, 768\)")],
+)
+def test_what_is_no_batch_of_images_is_refused(change, got, make_learner):
+    def changed(self):
+        self.learn.xb = (change(self.learn.xb[0]),)
 
-    adds = Callback(before_batch=pair)
-    adds.order = -5
-    with pytest.raises(ValueError, match=r"the first input must be a batch of images \(N, C, H, W\), got tuple"):
-        make_learner([adds, SpectrumPerturbation()]).fit(1)
+    changes = Callback(before_batch=changed)
+    changes.order = -5
+    with pytest.raises(ValueError, match=rf"the first input must be a batch of images \(N, C, H, W\), got {got}"):
+        make_learner([changes, SpectrumPerturbation()]).fit(1)
 
 
 def test_a_mixture_is_perturbed_as_one_image(make_learner):
