@@ -5,6 +5,7 @@ from itertools import islice
 
 from fastai.callback.core import TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
+from fastai.torch_core import to_device
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -62,7 +63,8 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
         self._estimated = True
 
     def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the model takes of a batch, by fastai's rule."""
+        """What the model takes of a batch, and where it lies, by fastai's rules."""
+        batch = to_device(batch, next(self.learn.model.parameters()).device)
         return tuple(batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))])
 
 

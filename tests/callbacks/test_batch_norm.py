@@ -6,8 +6,11 @@ import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter
+from fastai.torch_core import defaults
 from fastai.vision.data import ImageBlock
+from torch.utils.data import DataLoader, TensorDataset
 
 from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
 
@@ -49,6 +52,17 @@ def test_models_of_several_inputs(make_learner, make_model, items):
     learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
     learn.fit(1, 0.05)
     assert learn.model[0][1].num_batches_tracked == 5
+
+
+def test_batches_go_where_the_model_lies(make_learner, items, monkeypatch):
+    """DataLoaders of torch leave them on the CPU."""
+    monkeypatch.setattr(defaults, "use_cuda", None)  # without a GPU fastai says False, and then moves nothing
+    images = torch.from_numpy(np.stack([row.image for row in items])).permute(0, 3, 1, 2).float()
+    loader = DataLoader(TensorDataset(images, torch.zeros(len(images)).long()), 16)
+    learn = make_learner(BatchNormEstimation(), dls=DataLoaders(loader, loader))
+    learn.model.to("meta")
+    (inputs,) = learn.batch_norm_estimation._inputs(next(iter(loader)))
+    assert inputs.is_meta
 
 
 @pytest.mark.parametrize("ends_early", [True, False])
