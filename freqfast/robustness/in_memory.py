@@ -115,7 +115,7 @@ def _levels(images: Any, mean: Sequence[float] = (), std: Sequence[float] = ()) 
     """Images as levels ``(N, H, W, 3)``; floats with their normalisation undone, where it is given."""
     pixels = _array(images)
     shape = pixels.shape
-    if pixels.ndim == 4 and shape[3] != 3:
+    if pixels.ndim == 4 and shape[1] == 3 != shape[3]:
         pixels = pixels.transpose(0, 2, 3, 1)
     if pixels.dtype.kind == "f" and mean:
         if pixels.ndim != 4 or pixels.shape[3] != 3:
