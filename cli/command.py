@@ -37,6 +37,14 @@ class Command(WithoutTypes, TyperCommand):
         if examples:
             self.epilog = "Examples:\n\n" + "\n".join(f"  {line.strip()}" for line in examples.splitlines())
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words; an option of one value that is given twice is refused, where the last would count."""
+        *_, order = self.make_parser(ctx).parse_args(list(args))
+        once = [each for each in order if each.param_type_name == "option" and not (each.multiple or each.is_flag)]
+        if twice := next((each for each in once if once.count(each) > 1), None):
+            raise ValueError(f"{twice.opts[0]} was given twice, and takes one value; leave one out")
+        return super().parse_args(ctx, args)
+
 
 def option(metavar: str, text: str, *names: str, **options: Any) -> Any:
     """An option that takes a value, which its help calls so."""

@@ -162,6 +162,8 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip() or set(table) != {"value"}:
             word = f"{key}='\"{literal}\"'" if re.fullmatch(r"[A-Za-z][\w.]*", literal) else "precision='\"float32\"'"
             raise ValueError(f"--set {setting}: write KEY=VALUE with a TOML value, such as epochs=2 or {word}")
+        if key.strip() in values:
+            raise ValueError(f"--set {setting}: {key.strip()} was set before; leave one out")
         values[key.strip()] = table["value"]
     return values
 

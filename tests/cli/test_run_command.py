@@ -203,6 +203,6 @@ def test_how_often_to_save(call, accepted, tree, place, monkeypatch):
 
 
 def test_settings_are_toml():
-    found = parse_settings(["a=1", "b = 2.5", "c.d='x=y'", "e=[1, 2]", "f={g = true}", "h=nan", "a=2"])
+    found = parse_settings(["a=1", "b = 2.5", "c.d='x=y'", "e=[1, 2]", "f={g = true}", "h=nan"])
     assert math.isnan(found.pop("h"))
-    assert found == {"a": 2, "b": 2.5, "c.d": "x=y", "e": [1, 2], "f": {"g": True}}
+    assert found == {"a": 1, "b": 2.5, "c.d": "x=y", "e": [1, 2], "f": {"g": True}}

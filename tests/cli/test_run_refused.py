@@ -6,7 +6,7 @@ import pytest
 
 import freqfast.training  # noqa: F401 - here, for the warnings of what it imports are no part of the one line
 
-LOW = ("run", "resnet18_cifar10.proportion_low", "--set", "model.width=8", "--set", "batch_size=16")
+LOW = ("run", "resnet18_cifar10.proportion_low", "--set", "batch_size=16")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ LOW = ("run", "resnet18_cifar10.proportion_low", "--set", "model.width=8", "--se
         (("--set", "data='imagenet'"), "unknown data 'imagenet'"),
         (("--epochs", "0"), "epochs must be "),
         (("--epochs", "2", "--set", "epochs=3"), "--epochs 2 and --set epochs=3 contradict each other; leave one out"),
+        (("--set", "epochs=2", "--set", "epochs=3"), "--set epochs=3: epochs was set before; leave one out"),
+        (("--seed", "0", "--seed", "1"), "--seed was given twice, and takes one value; leave one out"),
         (("--device", "abacus"), "device 'abacus' is not available here"),
         (("--data", "absent"), "absent does not exist"),
         (("--data", "."), ". holds no data set"),

@@ -110,6 +110,7 @@ def test_a_damaged_record_is_named_and_replaced(accepted, run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--layer", "conv1", "--layers", "fc"), "--layers was given twice"),
         (("--layer", "nosuch"), "layer 'nosuch' is not in the model"),
         (("--layers", "conv1,conv1"), "layers must be different names"),
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
@@ -120,4 +121,4 @@ def test_a_damaged_record_is_named_and_replaced(accepted, run):
     ],
 )
 def test_wrong_options(refused, checkpoint, words, message):
-    assert message in refused("spectra", checkpoint, "-o", "out.h5", *words)
+    assert message in refused("spectra", checkpoint, *words, *(() if "-o" in words else ("-o", "out.h5")))
