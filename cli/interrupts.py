@@ -1,5 +1,6 @@
 """What signals, closed terminals and broken pipes do to a command."""
 
+import errno
 import io
 import os
 import signal
@@ -100,8 +101,12 @@ def _handlers(second: Any) -> Iterator[Stop]:
 
 
 @contextmanager
-def lasting_streams() -> Iterator[None]:
-    """Standard output and error that swallow what a closed terminal or a broken pipe no longer takes."""
+def lasting_streams() -> Iterator[list[OSError]]:
+    """Standard output and error that swallow what a closed terminal or a broken pipe no longer takes.
+
+    Yields:
+        A list that says why, if a full disk did not take what was printed; whole once standard output is flushed.
+    """
     # If they were closed from the start, the next files to be opened would get their numbers, and with these whatever
     # libraries write to standard error. Python has None for them then.
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
@@ -111,9 +116,10 @@ def lasting_streams() -> Iterator[None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         with suppress(OSError):
             sys.stdout.reconfigure(errors="replace")  # an encoding may have no ±
-    sys.stdout, sys.stderr = (stream and _LastingStream(stream) for stream in before)  # type: ignore[assignment]
+    lost: list[OSError] = []
+    sys.stdout, sys.stderr = (stream and _LastingStream(stream, lost) for stream in before)  # type: ignore[assignment]
     try:
-        yield
+        yield lost
     finally:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
@@ -123,23 +129,25 @@ def lasting_streams() -> Iterator[None]:
 class _LastingStream:
     """A text stream that goes on writing to the null device once writing fails."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, lost: list[OSError]) -> None:
+        self._stream, self._lost = stream, lost
 
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: OSError) -> None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            self._lost.append(error)
         with suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())  # below the buffer, so that flushing what it holds succeeds at exit

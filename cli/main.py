@@ -64,8 +64,13 @@ def _options(
 def main() -> None:
     """Run the command line. Bad input, wrong usage too, is one line on stderr and exit code 2; no memory or disk, 1."""
     keep_freed_memory()
-    with first_rank_prints(), lasting_streams():
+    with first_rank_prints(), lasting_streams() as lost:
         code = _run()
+        if sys.stdout:
+            sys.stdout.flush()
+        if lost:
+            print_error(f"what was printed is not whole ({lost[0].strerror}); free some space")
+            code = code or 1
     sys.exit(code)
 
 

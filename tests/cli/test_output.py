@@ -11,6 +11,7 @@ from freqfast.cli import evaluation_report, output
 from rich.console import Console
 
 from freqfast.runs.recipe import Recipe
+from tests.support.commands import exit_code
 
 EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e[/bold]\n:smile:"
 SHOWN = "[/bold] :smile:"  # the end of it: no markup, no emoji, on one line
@@ -82,6 +83,13 @@ def drawn(table):
     console = Console(file=io.StringIO(), width=100)
     console.print(table)
     return [[cell.strip() for cell in line.strip("│┃").split("│")] for line in console.file.getvalue().splitlines()]
+
+
+def test_output_that_a_full_disk_does_not_take(capsys, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert exit_code("models") == 1
+    assert capsys.readouterr().err.startswith("freqfast: what was printed is not whole (No space left on device); ")
 
 
 def test_corruption_table(monkeypatch):
