@@ -68,13 +68,15 @@ class FileOptions(NamedTuple):
     ) -> tuple["FileOptions", list[str]]:
         """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
 
-        Of a run on images in files it is what its recipe states; but where its data's loader is used, that does it.
+        Of ours on images in files it is what the recipe stated; but where a run's data's loader is used, that does it.
         Nothing is taken from either for data that is no folder. Images that are stored cropped, as ImageNet-C's are,
         are scaled to the size of the crop.
         """
+        from freqfast.runs.directory import find_run
+
         if source.crop is None or source.resize is None or place is None or not of_user(place).is_dir():
             return self, []
-        if source.classes is not None and not self.reads(place):
+        if find_run(source.name) is not None and not self.reads(place):
             return self, []
         crop = self.crop or source.crop
         resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))

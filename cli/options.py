@@ -51,7 +51,7 @@ class ModelOptions(NamedTuple):
     precision: str = "float32"
 
     def load(self, model: str) -> "SourcedModel":
-        """The model that is named; that of a run on images in files with the size to which these were brought."""
+        """The model that is named; one of ours on images in files with the size to which these were brought."""
         from freqfast.data.loading import scaled_side
         from freqfast.models.sources import load_model
         from freqfast.runs.directory import find_run
@@ -59,7 +59,8 @@ class ModelOptions(NamedTuple):
 
         mean, std = _triple("mean", self.mean), _triple("std", self.std)
         source = load_model(model, self.weights, mean, std, self.classes, self.pretrained)
-        _, size = run_images(find_run(model))
+        _, size = run_images(find_run(model))  # which older files do not tell
+        size = size or (0 if source.classes is None else source.crop or 0)
         return replace(source, resize=scaled_side(size), crop=size, interpolation="bilinear") if size else source
 
     def classifier(self, source: "SourcedModel") -> "Classifier":

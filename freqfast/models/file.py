@@ -39,6 +39,7 @@ class StoredModel:
         classes: Class names, in the order of the logits.
         mean: Channel means of the normalisation, for pixels in [0, 1].
         std: Its standard deviations.
+        image_size: Of a model of images in files, the size that they are cropped to, see `freqfast.Recipe`; else 0.
     """
 
     model: nn.Module = field(repr=False)
@@ -46,6 +47,7 @@ class StoredModel:
     classes: Sequence[str]
     mean: Sequence[float]
     std: Sequence[float]
+    image_size: int = 0
 
 
 def _spec_from_table(table: Any) -> Any:
@@ -82,6 +84,7 @@ class Header:
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    image_size: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
         """Check the normalisation, and that there is a class for each logit."""
@@ -191,6 +194,7 @@ def _content(stored: StoredModel, half: bool = False) -> bytes:
         classes=tuple(stored.classes),
         mean=tuple(map(float, stored.mean)),
         std=tuple(map(float, stored.std)),
+        image_size=stored.image_size,
     )
     state = model.state_dict()
     require_tensors(state)
@@ -212,7 +216,8 @@ def _read(path: Path) -> StoredModel:
         raise ValueError("it has no freqfast metadata, so its model is unknown")
     header = record_from_json(metadata["freqfast"], Header)
     model = _rebuild(header, tensors)
-    return StoredModel(channels_last(model).eval(), header.model, header.classes, header.mean, header.std)
+    model = channels_last(model).eval()
+    return StoredModel(model, header.model, header.classes, header.mean, header.std, header.image_size)
 
 
 def read_header(path: str | Path) -> Header | None:

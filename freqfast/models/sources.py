@@ -34,7 +34,7 @@ class SourcedModel:
         std: Standard deviations.
         classes: Class names, in the order of the logits; None for models that are not ours.
         resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known of timm's and of
-            torchvision's models with their own weights, and to the command line of a run on images in files.
+            torchvision's models with their own weights; of ours on images in files the crop, to the command line all.
     """
 
     name: str
@@ -104,7 +104,7 @@ def load_model(
         ours = load_stored(spec, weights)
         mean, std = ours.mean if mean is None else mean, ours.std if std is None else std
         check_normalisation(mean, std)
-        return SourcedModel(text, ours.model, mean, std, ours.classes)
+        return SourcedModel(text, ours.model, mean, std, ours.classes, crop=ours.image_size or None)
     named, random = _read_spec(text), False
     stated = Preprocessing()
     if kind == "library" and named.arguments:

@@ -57,7 +57,8 @@ class PreparedRun:
     def stored(self) -> StoredModel:
         """The model as its file holds it."""
         spec = model_spec(self.recipe, self.data)
-        return StoredModel(self.learn.model, spec, self.data.classes, *self.learn.normalisation)
+        mean, std = self.learn.normalisation
+        return StoredModel(self.learn.model, spec, self.data.classes, mean, std, self.recipe.image_size)
 
 
 def prepare_run(

@@ -11,6 +11,7 @@ import torchvision
 from PIL import Image
 
 from freqfast.corruptions import MAIN, SEVERITIES
+from freqfast.models.file import read_model
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
@@ -146,11 +147,17 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
             assert values[0] == values[1]
     for part in ("train", "val"):
         shutil.copytree(photographs, place / "both" / part)
-    words = ("--on-the-fly", "--corruption", "fog", "--data", "both", "--json")
+    words = ("--json", "--on-the-fly", "--corruption", "fog", "--data", "both")
     whole = accepted("evaluate", "run", *words, silent=True)
     assert json.loads(whole.out)["provenance"]["source"] == "both, corrupted on the fly"
     quick = ("--data", "both", "--set", "epochs=1", "--set", "batch_size=6", "-o", "tuned.safetensors")
     assert "images: 12" in accepted("finetune", "run", *quick).out
+    for folder in ("both", "photographs"):  # a file of no run tells its size too
+        found = call("evaluate", "tuned.safetensors", *words[:-1], folder)
+        assert "images for tuned.safetensors: resize 32 (bilinear), crop 28" in found.err
+    again = accepted("finetune", "tuned.safetensors", *quick[:-1], "again.safetensors")
+    assert "images for tuned.safetensors: resize 32 (bilinear), crop 28" in again.out
+    assert read_model("again.safetensors").image_size == 28
 
 
 @pytest.fixture
