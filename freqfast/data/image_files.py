@@ -171,7 +171,7 @@ def list_images(
 
     Raises:
         FileNotFoundError: If there is no such folder or list, or no images.
-        ValueError: If a line of the list names no image.
+        ValueError: If a line of the list names no image, or an image lies below the folder of its class.
 
     Examples:
         >>> list_images("absent")
@@ -221,12 +221,17 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
     if labels is None and (root / "val_annotations.txt").is_file():
         labels = root / "val_annotations.txt"  # of Tiny-ImageNet
     if labels is None:
-        paths = (path for pattern in ("*/*", "*/images/*") for path in root.glob(pattern))  # Tiny-ImageNet: images
+        paths = (path for pattern in ("*/*", "*/*/*") for path in root.glob(pattern))
         found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))
+        for path, name in found:
+            if path.parent.parent != root and path.parent != root / name / "images":  # of Tiny-ImageNet
+                raise ValueError(
+                    f"{path} lies in a folder below its class; put it into the folder of the class, or elsewhere"
+                )
     else:
         found = _listed(root / "images" if (root / "images").is_dir() else root, labels)
     if not found:
-        raise FileNotFoundError(f"{root} has no images in class folders, nor a list of their classes is named")
+        raise FileNotFoundError(f"{root} has no images in class folders, and no list of their classes is named")
     return found
 
 

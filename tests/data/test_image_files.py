@@ -160,6 +160,15 @@ def test_hidden_files_and_folders_are_none(folder, photos):
     assert len(list_images(folder)[0]) == 4
 
 
+def test_images_below_a_class_are_not_left_out(folder, photos):
+    (folder / "a" / "day1").mkdir()
+    photos[0].save(folder / "a" / "day1" / "5.png")
+    with pytest.raises(
+        ValueError, match=r"a/day1/5\.png lies in a folder below its class; put it into the folder of the"
+    ):
+        list_images(folder)
+
+
 def test_images_of_a_kind_that_is_not_read_are_not_left_out(folder, photos):
     photos[0].save(folder / "a" / "5.tif")
     images, _ = list_images(folder, resize=16, crop=16)
