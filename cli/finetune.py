@@ -91,7 +91,7 @@ def finetune(
     if keep == 1:
         raise ValueError("--keep 1 leaves the network as it was; give less")
     check_output(out, ("safetensors",))
-    if out.name == MODEL_FILE and RunDirectory(out.parent).is_started:
+    if out.resolve().name == MODEL_FILE and RunDirectory(out.resolve().parent).is_started:
         raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
     check_model(context, model)
     check_data(data)

@@ -84,5 +84,7 @@ def test_what_is_refused(refused, published, words, message):
 
 def test_a_run_keeps_its_model(refused, place):
     write_run(place / "run")
-    line = refused("finetune", "run", "-o", "run/model.safetensors", "--data", "photos")
-    assert "run/model.safetensors is the model of a run, whose report is of it; choose another path" in line
+    (place / "link.safetensors").symlink_to("run/model.safetensors")
+    for path in ("run/model.safetensors", "link.safetensors"):
+        line = refused("finetune", "run", "-o", path, "--data", "photos")
+        assert f"{path} is the model of a run, whose report is of it; choose another path" in line
