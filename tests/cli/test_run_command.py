@@ -36,7 +36,7 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     assert run.environment.command.endswith(" --out 'runs/[bold]one'")
     low, high = (f"{100 * bound:.2f}" for bound in run.report.intervals["clean"])
     first, epoch, trained, *_ = result.out.splitlines()
-    assert first == "resnet18_cifar10.proportion_low: 1 epoch of 2 steps on cpu in bfloat16"
+    assert first == f"resnet18_cifar10.proportion_low: 1 epoch of 2 steps on cpu in {run.report.precision}"
     assert re.fullmatch(
         r"epoch 1/1: loss \d+\.\d+, validation \d+\.\d+, accuracy \d+\.\d\d %, low 100 %, high 0 %", epoch
     )
