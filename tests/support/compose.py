@@ -131,8 +131,8 @@ def make_callback(name, composition, model, layer):
     if name == "equalization":
         return SpectrumEqualization(rng.choice([1, 4, 12]), rng.choice([0.5, 1.0]), layer=layer)
     if name == "antialiasing":
-        strided = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
-        return Antialiasing(None if set(strided) - {find_conv(model)[1]} else [])
+        strided = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+        return Antialiasing(None if set(strided) - {find_conv(model)[0]} else strided)
     if name == "recorder":
         return SpectrumRecorder(bands, n=32, layer=layer)
     kernel = find_conv(model, layer)[1].kernel_size
