@@ -22,7 +22,7 @@ def decoded(tree, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # one of a package without __init__.py would last to the session's end
 def no_data_around(decoded):
     """Nothing of the machine's state plays a part, the checkout's among it, which someone may commit to meanwhile."""
     with pytest.MonkeyPatch.context() as patch:

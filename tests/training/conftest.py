@@ -17,9 +17,9 @@ def small():
     return ImageData("noise", tuple("abcdefghij"), part, part)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def stopped_run(tree, tmp_path_factory):  # noqa: F811
-    """A run that was stopped one step into its second epoch; made once."""
+    """A run that was stopped one step into its second epoch; made once for a file."""
     from freqfast.training import RunStoppedError, run_recipe
 
     out = tmp_path_factory.mktemp("stopped") / "run"
@@ -34,7 +34,7 @@ def unfinished(stopped_run, tmp_path, two_corruptions):
     return shutil.copytree(stopped_run, tmp_path / "run")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """Images of three colours to train on and to validate by."""
     root = tmp_path_factory.mktemp("colours")
