@@ -39,7 +39,7 @@ class Command(WithoutTypes, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words; an option of one value that is given twice is refused, where the last would count."""
-        *_, order = self.make_parser(ctx).parse_args(list(args))
+        order: list[Any] = self.make_parser(ctx).parse_args(list(args))[2]
         once = [each for each in order if each.param_type_name == "option" and not (each.multiple or each.is_flag)]
         if twice := next((each for each in once if once.count(each) > 1), None):
             raise ValueError(f"{twice.opts[0]} was given twice, and takes one value; leave one out")

@@ -15,11 +15,12 @@ def join_optimizer(learn: Learner, module: nn.Module, parameter: nn.Parameter) -
     """
     built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None  # by hand: before the first fit
     opt: Any = learn.opt or built
+    weight: Any = module.weight
     for group in opt.param_lists if opt else ():
         positions = {id(other): i for i, other in enumerate(group)}
-        if id(module.weight) in positions and id(parameter) not in positions:
+        if id(weight) in positions and id(parameter) not in positions:
             group.insert(1 + max(positions.get(id(own), -1) for own in module.parameters(recurse=False)), parameter)
-            parameter.requires_grad_(module.weight.requires_grad)  # the group may have been frozen without it
+            parameter.requires_grad_(weight.requires_grad)  # the group may have been frozen without it
             opt.state.setdefault(parameter, {})  # a plain dict once fastai has loaded a state
             if hasattr(opt, "slow_weights"):  # fastai's Lookahead (`ranger`) finds them by position: have it copy anew
                 opt.slow_weights = None
