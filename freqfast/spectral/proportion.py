@@ -90,7 +90,7 @@ def _divisors(energy: Tensor, slope: Tensor) -> Tensor:
 
 
 def _times_own(rows: Tensor, matrices: Tensor, bands_of: Tensor) -> Tensor:
-    """Rows ``(R, I, k)``, each times the matrix ``(k, k)`` of its band, without a copy of the matrix for each."""
+    """Rows ``(R, I, k)``, each times the matrix ``(k, n)`` of its band, without a copy of the matrix for each."""
     products = torch.stack([rows @ matrix for matrix in matrices])
     return products[bands_of, torch.arange(len(rows), device=rows.device)]
 
@@ -207,7 +207,9 @@ def project_onto_subspace(
     work = at_least_float32(weight)
     kernels, size = scaled_kernels(work)
     vectors = _eigenbasis(bands, kernel_size)[1][:, :, -rank:].to(kernels.device)
-    inside = _times_own(kernels, vectors @ vectors.mT, bands_of.to(kernels.device))
+    own = bands_of.to(kernels.device)
+    # By coordinates: what a filter has in its subspace, be it little, lies in it to the last bits when it is rescaled.
+    inside = _times_own(_times_own(kernels, vectors, own), vectors.mT, own)
     norm, kept = (x.square().sum((1, 2), keepdim=True).sqrt() for x in (kernels, inside))
     rounding = (16 * torch.finfo(work.dtype).eps + torch.finfo(weight.dtype).eps / 2) * norm
     moved = ((kernels - inside).square().sum((1, 2), keepdim=True).sqrt() > rounding)[..., None]

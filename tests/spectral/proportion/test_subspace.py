@@ -75,6 +75,18 @@ def test_a_filter_orthogonal_to_a_subspace_of_several_becomes_its_purest():
     assert purity_of(projected, TWO, [1])[0] == pytest.approx(TWO.reachable((3, 3))[1])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("share", [1e-3, 1e-6, 1e-9])
+def test_a_filter_almost_orthogonal_to_its_subspace_is_inside_after_one_projection(share, dtype):
+    """What is rescaled by 1000 and more is not the rounding of what was taken away."""
+    weight = random_weight(3, 8, 2, 3, 3)
+    onto = torch.from_numpy(leading(TWO, 0, (3, 3), 1))
+    inside = (weight.flatten(2) @ onto).view_as(weight)
+    weight = (weight - (1 - share) * inside).to(dtype)
+    projected = project_onto_subspace(weight, all_to(0, 8), TWO, 1)
+    assert torch.equal(project_onto_subspace(projected, all_to(0, 8), TWO, 1), projected)
+
+
 def test_filters_without_energy_and_filters_inside_stay_bit_for_bit():
     weight = random_weight(2, 4, 3, 3, 3, dtype=torch.float32)
     weight[0] = 0
