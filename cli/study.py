@@ -92,10 +92,14 @@ def study(
     from freqfast.study import StudyResults, gather, load_study, merge, published_path, read_results, run_study
 
     plan = load_study(file, module or ())
+    kept = results or published_path(file)
+    if table and not (out.is_dir() or kept.exists()):
+        raise FileNotFoundError(
+            f"nothing has been run: there is neither {out} nor {kept}; name the study's folder with --out"
+        )
     asked = {run.name for run in plan.runs(arm or (), seed or ())}  # refuses names that the study has not
     if against:
         plan.runs([against])
-    kept = results or published_path(file)
     published = read_results(kept) if kept.exists() else ()
     errors = {}
     if not table:

@@ -17,6 +17,7 @@ from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
 TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
+_SPLITS = ("train", *TEST_SPLITS)
 _KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's
 _PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory
 _PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, else so many per byte of the files
@@ -24,7 +25,12 @@ _PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, 
 
 def is_tree_image(parts: tuple[str, ...]) -> bool:
     """Whether a path is ``.../train/<class>/<image>``, or the like in a test split."""
-    return len(parts) >= 3 and parts[-3] in ("train", *TEST_SPLITS) and names_image(parts[-2:])
+    return len(parts) >= 3 and parts[-3] in _SPLITS and names_image(parts[-2:])
+
+
+def is_below_class(parts: tuple[str, ...]) -> bool:
+    """Whether a path is ``.../train/<class>/<folder>/<image>``, or the like: refused rather than left out."""
+    return len(parts) >= 4 and parts[-4] in _SPLITS and not is_tree_image(parts) and names_image(parts[-3:])
 
 
 def names_image(parts: tuple[str, ...]) -> bool:
@@ -36,12 +42,20 @@ def names_image(parts: tuple[str, ...]) -> bool:
     return (kind or "").startswith("image/") and not any(part.startswith(".") for part in parts)
 
 
+def misplaced(name: str) -> ValueError:
+    """The error for an image in a folder below its class."""
+    return ValueError(f"{name} lies in a folder below its class; put it into the folder of the class, or elsewhere")
+
+
 def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> ImageData:
     """The images of a tree, both sets in mixed order.
 
     Raises:
-        ValueError: If a split or a class has no images, or an image is corrupt, too large, or of another size.
+        ValueError: If a split or a class has no images, or an image is corrupt, too large, of another size, or in a
+            folder below its class.
     """
+    if lost := next((file for file in files if is_below_class(file.parts)), None):
+        raise misplaced(lost.name)
     if len(roots := sorted({"/".join(file.parts[:-3]) for file in files})) > 1:
         raise ValueError(f"it holds several data sets ({', '.join(roots[:3])}); keep one")
     splits = {file.parts[-3] for file in files}

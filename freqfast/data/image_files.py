@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from freqfast.data.folders import TEST_SPLITS, names_image
+from freqfast.data.folders import TEST_SPLITS, misplaced, names_image
 from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
 from freqfast.files import read_file, require_file
 from freqfast.progress import Progress
@@ -225,9 +225,7 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
         found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))
         for path, name in found:
             if path.parent.parent != root and path.parent != root / name / "images":  # of Tiny-ImageNet
-                raise ValueError(
-                    f"{path} lies in a folder below its class; put it into the folder of the class, or elsewhere"
-                )
+                raise misplaced(str(path))
     else:
         found = _listed(root / "images" if (root / "images").is_dir() else root, labels)
     if not found:

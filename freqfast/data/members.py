@@ -64,13 +64,13 @@ def open_files(source: Path, is_wanted: Wanted, progress: Progress | None = None
 def files_under(folder: Path, is_wanted: Wanted) -> list[str]:
     """Paths of the wanted files in a folder, sorted.
 
-    Data lies in the folder itself or as ``<split>/<class>/<file>``. Folders may be links, and a link may lead anywhere,
-    back to a folder above it too.
+    Data lies in the folder itself or as ``<split>/<class>/<file>``, and what a class has in folders of its own may be
+    wanted too. Folders may be links, and a link may lead anywhere, back to a folder above it too.
     """
     found: list[str] = []
     for where, folders, names in os.walk(folder, followlinks=True):
         above = Path(where).relative_to(folder).parts
-        if len(above) == 2:
+        if len(above) == 3:
             folders.clear()
         if len(above) != 1:
             found += (os.path.join(where, name) for name in names if is_wanted((*above, name)))

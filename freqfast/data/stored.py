@@ -10,7 +10,7 @@ from pathlib import Path
 
 from freqfast.data import cache
 from freqfast.data.cifar10 import ARCHIVE, BATCHES, decode_batches, download_cifar10, is_cifar10
-from freqfast.data.folders import TEST_SPLITS, decode_tree, is_tree_image
+from freqfast.data.folders import TEST_SPLITS, decode_tree, is_below_class, is_tree_image
 from freqfast.data.images import ImageData
 from freqfast.data.members import open_files
 from freqfast.files import of_user
@@ -96,4 +96,4 @@ def _decode(source: Path, progress: Progress | None) -> ImageData:
 
 
 def _is_wanted(parts: tuple[str, ...]) -> bool:
-    return bool(parts) and (is_tree_image(parts) or parts[-1] in BATCHES)
+    return bool(parts) and (is_tree_image(parts) or is_below_class(parts) or parts[-1] in BATCHES)

@@ -55,6 +55,15 @@ def test_hidden_folders_are_no_classes(make_tree):
     assert load_data("cifar10", tree).classes == ("ant", "bee")
 
 
+def test_an_image_below_the_folder_of_its_class_is_not_left_out(make_tree, refused, pack, tmp_path):
+    tree = make_tree()
+    (tree / "train" / "bee" / "day1").mkdir()
+    (tree / "train" / "bee" / "1.png").rename(tree / "train" / "bee" / "day1" / "1.png")
+    match = "train/bee/day1/1.png lies in a folder below its class; put it into the folder of the class, or elsewhere$"
+    refused(tree, match)
+    refused(pack(tree, tmp_path / "tree.tgz"), match)
+
+
 def test_an_image_of_a_kind_that_is_not_read_is_not_left_out(make_tree, refused):
     make_tree(classes=("ant",))
     refused(make_tree(classes=("bee",), suffix=".gif"), r"bee/0.gif .* its content is none of PNG, JPEG, BMP, WEBP$")
