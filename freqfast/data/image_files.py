@@ -256,19 +256,23 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
     stems = Counter(path.stem for path in files.values())
     files = {path.stem: path for path in files.values() if stems[path.stem] == 1} | files
     found: dict[Path, str] = {}
+    columns = "", ""
     for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
         try:
             name, label = _name_and_class(line)
         except csv.Error as error:
             raise ValueError(f"{labels}, line {number}: {error}") from None
         if number == 1 and name not in files and not names_image((name,)):
-            continue  # the names of the columns
+            columns = name, label
+            continue
         if name and (name not in files or not label):
             raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
         if name and files[name] in found:
             raise ValueError(f"{labels}, line {number}: {name!r} stands there twice")
         if name:
             found[files[name]] = label
+    if columns[1] in found.values():  # a class is no name of a column
+        raise ValueError(f"{labels}, line 1: {columns[0]!r} is no image in {folder}")
     return sorted(found.items())
 
 
