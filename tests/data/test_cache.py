@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import shutil
+import warnings
 from unittest.mock import Mock
 
 import numpy as np
@@ -73,7 +74,8 @@ def test_unwritable_cache_is_a_warning(data, tmp_path, monkeypatch):
 def test_entry_that_another_process_stored_first(data, monkeypatch):
     cache.store("key", data)
     monkeypatch.setattr(cache, "new_folder", Mock(side_effect=FileExistsError))
-    cache.store("key", data)  # no warning
+    with warnings.catch_warnings(action="error"):
+        cache.store("key", data)
 
 
 def test_fingerprint_follows_place_size_time_and_names(make_tree, tmp_path):
