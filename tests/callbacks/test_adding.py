@@ -77,7 +77,7 @@ def test_pointwise_layers_have_no_frequencies(cls, make_learner):
         make_learner(cls(layer="0"), model)
 
 
-def test_a_callback_stays_on_its_learner_if_the_next_one_refuses_it(make_learner, make_model):
+def test_a_callback_stays_on_its_learner_if_the_next_one_refuses_it(make_learner):
     callback = SpectralModulation()
     first = make_learner(callback)
     first.fit(1, 0.05)

@@ -52,7 +52,7 @@ def enforced(make_learner, everything):
     return make
 
 
-def test_early_stopping_watches_a_band_like_any_metric(enforced, capsys):
+def test_early_stopping_watches_a_band_like_any_metric(enforced):
     learn = enforced()
     learn.fit(9, 0.03, cbs=EarlyStoppingCallback(monitor="high", patience=2))  # it never improves
     assert len(learn.recorder.values) == 3
@@ -70,7 +70,7 @@ def test_a_fit_that_diverges_is_ended_by_fastai(enforced):
         learn.fit(1)  # says so at once, rather than train on
 
 
-def test_all_together(enforced, tmp_path, capsys):
+def test_all_together(enforced, tmp_path):
     progress, lines = [], []
     others = [
         MixUp(),

@@ -71,7 +71,7 @@ def test_a_save_loads_with_its_part_alone_or_by_load_weights(kind, make_learner,
 
 
 @pytest.mark.filterwarnings("ignore:Saved file doesn't contain an optimizer state")
-def test_the_best_epoch_of_a_fit_loads_after_it(kind, make_learner, strided, capsys):
+def test_the_best_epoch_of_a_fit_loads_after_it(kind, make_learner, strided):
     make, *_ = kind
     learn = make_learner(model=strided())
     learn.fit(2, 0.05, cbs=[make(), SaveModelCallback()])

@@ -152,7 +152,7 @@ def test_results_on_other_data_than_the_run_are_not_kept(call, run, tree):
     assert RunDirectory(run).analysis("reliance").read_bytes() == kept
 
 
-def test_a_result_that_cannot_be_kept_is_printed(accepted, run, tree):
+def test_a_result_that_cannot_be_kept_is_printed(accepted, run):
     (run / "analysis").write_text("in the way")
     result = accepted("quality", run)
     assert "sparsity" in result.out

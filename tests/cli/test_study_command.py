@@ -115,7 +115,7 @@ def test_a_run_that_cannot_go_on_is_told(call, file, tree):
     assert "was made with another recipe (epochs 1, not 2); remove it, or rename the arm" in result.out
 
 
-def test_outcomes_on_other_images_are_not_those_of_a_row(call, accepted, file, tree, place):
+def test_outcomes_on_other_images_are_not_those_of_a_row(accepted, file, tree, place):
     words = ("study", file, "--out", "out", "--arm", "low", "--seed", 0)
     accepted(*words, "--data", tree)
     run = place / "out" / "runs" / "low" / "seed-0"

@@ -40,7 +40,7 @@ def test_scaling_and_cropping_are_those_of_torchvision(folder, photos, interpola
         np.testing.assert_array_equal(pixels, np.asarray(transforms.center_crop(scaled, [30, 30])))
 
 
-def test_slices_decode_nothing(folder, monkeypatch):
+def test_slices_decode_nothing(folder):
     images = ImageFiles((folder / "absent.png",) * 5, crop=8)
     part = images[1:4][:2]
     assert (len(part), part.shape) == (2, (2, 8, 8, 3))
@@ -219,7 +219,7 @@ def test_the_hash_of_files_that_are_not_read(tree):
     assert data_hash(load_data("folder", tree, image_size=28)) != first
 
 
-def test_what_has_a_size_and_what_has_none(tmp_path, monkeypatch):
+def test_what_has_a_size_and_what_has_none(monkeypatch):
     for name, size in (("photos", 32), ("folder", 0)):
         with pytest.raises(ValueError, match=rf'data = "{name}" with image_size {size}: images in a folder'):
             load_data(name, image_size=size)

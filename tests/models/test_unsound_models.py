@@ -93,7 +93,7 @@ def write_raw(path, tensors, description="{}", size=64):
     return path
 
 
-def test_corrupt_headers(tmp_path, save):
+def test_corrupt_headers(save):
     content = save.path.read_bytes()
     for corrupt in (b"", content[:39], content[:-1], b"\xff" * 8 + content[8:], struct.pack("<Q", 2**40) + content[8:]):
         save.path.write_bytes(corrupt)

@@ -67,7 +67,7 @@ def test_without_a_manifest_images_come_in_the_published_order(made, data):
     np.testing.assert_array_equal(source.clean.images, data.test.images[[4, 1, 5]])
 
 
-def test_missing_data(made, tmp_path, monkeypatch):
+def test_missing_data(made, monkeypatch):
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         find_source(made, data="absent")
     monkeypatch.setenv("FREQFAST_DATA", "gone")

@@ -147,7 +147,7 @@ def test_no_callback_takes_it_for_a_fit(learn, tmp_path):
     assert [group["lr"] for group in learn.opt.hypers] == rates
 
 
-def test_two_learners_are_compared_image_by_image(learn, folder):
+def test_two_learners_are_compared_image_by_image(learn):
     other = Learner(learn.dls, brightest_channel(), metrics=accuracy)
     ours, theirs = (measure(one, ["contrast"], [1, 2]) for one in (learn, other))
     difference = ours.compare(theirs).differences["clean"]
