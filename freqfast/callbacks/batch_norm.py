@@ -54,7 +54,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     def after_fit(self) -> None:
         """Estimate them for weights that they are not of: of a fit that ended early, or of another epoch."""
         are_others = not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
-        if self._trained and are_others and not hasattr(self.learn, "lr_finder"):
+        if self._trained and are_others and not self.is_finding_lr:
             self._estimate()
 
     def _estimate(self) -> None:

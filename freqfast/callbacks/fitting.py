@@ -14,3 +14,8 @@ class FitCallback(Callback):
         if event_name == "before_train" and getattr(self.learn, "dl", None) is None:  # as it is outside of a fit
             raise ValueError(f"this {self} was added to another Learner since, and works there; make one for each")
         return super().__call__(event_name)
+
+    @property
+    def is_finding_lr(self) -> bool:
+        """Whether the fit is a learning-rate finder's, whose steps are thrown away."""
+        return hasattr(self.learn, "lr_finder")

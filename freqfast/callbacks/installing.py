@@ -49,11 +49,6 @@ class LayerCallback(InstallingCallback):
         """The convolution."""
         return find_conv(self.learn.model, self.layer)[1]
 
-    @property
-    def is_finding_lr(self) -> bool:
-        """Whether the fit is a learning-rate finder's, whose steps are thrown away."""
-        return hasattr(self.learn, "lr_finder")
-
     def _claim(self, learn: Learner) -> nn.Conv2d:
         """The convolution in a Learner; a ValueError if another callback of the class works on it already."""
         _, conv = find_conv(learn.model, self.layer)
