@@ -23,8 +23,7 @@ MIN_SIDE = 8
 
 # Values a chunk, three images of 224 pixels: enough that an operation takes longer than its call, and few enough that
 # its copies stay in a core's cache; on other devices large enough to fill them.
-_CHUNK_VALUES = {"cpu": 2**19}
-_CHUNK_VALUES_ELSEWHERE = 2**24
+_CHUNK_VALUES, _CHUNK_VALUES_ELSEWHERE = 2**19, 2**24
 
 
 def corrupt(
@@ -160,9 +159,8 @@ def _index_tensor(index: ArrayLike | Tensor | None, count: int) -> Tensor:
 
 
 def _chunks(images: NDArray[np.uint8] | Tensor) -> list[slice]:
-    device = images.device.type if isinstance(images, Tensor) else "cpu"
-    values = math.prod(images.shape[1:])
-    size = max(1, _CHUNK_VALUES.get(device, _CHUNK_VALUES_ELSEWHERE) // values)
+    on_cpu = not isinstance(images, Tensor) or images.device.type == "cpu"
+    size = max(1, (_CHUNK_VALUES if on_cpu else _CHUNK_VALUES_ELSEWHERE) // math.prod(images.shape[1:]))
     return [slice(start, start + size) for start in range(0, len(images), size)]
 
 

@@ -30,7 +30,7 @@ def test_type_layout_and_input_are_kept(photos):
 def test_an_image_depends_only_on_itself_and_its_index(name, side, photos, frost_dir, monkeypatch):
     """Neither on the other images of the batch nor on the number of threads."""
     images = photos[:8] if side == 32 else np.concatenate([corrupted.photographs(side)] * 2)
-    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * images[0].size})
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", 3 * images[0].size)
     whole = corrupt(images, name, 2, seed=5, frost_dir=frost_dir)
     order = np.random.default_rng(0).permutation(8)
     torch.set_num_threads(3)
@@ -50,7 +50,7 @@ def test_the_default_device_does_not_matter(name, photos, frost_dir):
 
 
 def test_concurrent_calls_do_not_disturb_each_other(photos, monkeypatch):
-    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * photos[0].size})
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", 3 * photos[0].size)
     expected = {name: corrupt(photos[:8], name, 1) for name in BUILT_IN if name != "frost"}
     with ThreadPoolExecutor(4) as pool:
         futures = {name: pool.submit(corrupt, photos[:8], name, 1) for name in expected}
@@ -145,7 +145,7 @@ def test_faulty_corruption_of_another_package(install, source, message):
 
 def test_a_failure_leaves_the_number_of_threads(install, photos, monkeypatch):
     install("corruptions", "def bad(images, severity, rng): raise RuntimeError('bad')", bad="bad")
-    monkeypatch.setattr(batch, "_CHUNK_VALUES", {"cpu": 3 * photos[0].size})
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", 3 * photos[0].size)
     torch.set_num_threads(3)
     with pytest.raises(ValueError, match="'bad' failed"):
         corrupt(photos[:8], "bad", 1)
