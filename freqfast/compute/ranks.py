@@ -102,9 +102,9 @@ class Ranks:
             found = self.gather(act(some[self.rank]) if self.rank < len(some) else None)
             yield from found[: len(some)]  # type: ignore[misc]
 
-    def largest(self, *values: int) -> tuple[int, ...]:
-        """The largest of what the ranks give, value by value."""
-        return self._reduced(values, torch.int64, distributed.ReduceOp.MAX)
+    def largest(self, value: int) -> int:
+        """The largest of what the ranks give."""
+        return self._reduced((value,), torch.int64, distributed.ReduceOp.MAX)[0]
 
     def total(self, *values: float) -> tuple[float, ...]:
         """The sums of what the ranks give."""

@@ -166,7 +166,7 @@ class FitKeeper:
     def _is_due(self, is_wanted: bool) -> bool:
         """Whether to save, if that is wanted and does not take too much of the time; the first rank's clock decides."""
         affordable = self._elapsed() * self._policy.share >= self._cost * (1 - self._policy.share)
-        return bool(self._ranks.largest(is_wanted and affordable and self._ranks.is_first)[0])
+        return bool(self._ranks.largest(is_wanted and affordable and self._ranks.is_first))
 
     def _elapsed(self) -> float:
         """Seconds since the last checkpoint."""
@@ -195,8 +195,7 @@ class FitKeeper:
         self._cost = self._saved_at - start
 
     def _stop_if_asked(self, learn: Learner, earlier: Mapping[str, Any] | None = None) -> None:
-        (signum,) = self._ranks.largest(self._stop() or 0)
-        if signum:
+        if signum := self._ranks.largest(self._stop() or 0):
             if self.saved != self.position:
                 self._save(learn, earlier)
             raise RunStoppedError(f"interrupted {self.place()}", signum)
@@ -221,8 +220,7 @@ class DivergenceWatch(Callback):
 
     def after_loss(self) -> None:
         """Look at the loss of a training or validation batch."""
-        (diverged,) = self.ranks.largest(not self.learn.loss.isfinite().all())
-        if diverged:
+        if self.ranks.largest(not self.learn.loss.isfinite().all()):
             loss = "its loss" if self.learn.training else "the loss in validation"
             step = self.learn.train_iter + self.learn.training
             self.found = f"in epoch {self.learn.epoch + 1}, step {step}: {loss} is not finite"
