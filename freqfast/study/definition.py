@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -20,8 +20,6 @@ _ELSEWHERE = {
     "description": 'write description = "..." in [arms.NAME]',
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,63}", re.ASCII)  # a folder's name on every system
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class Study:
         return sorted((run for run in found if not seeds or run.seed in seeds), key=lambda run: run.seed)
 
 
-def _all_different(values: tuple[T, ...]) -> tuple[T, ...]:
+def _all_different(values: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise ValueError(f"must all be different, got {list(values)}")
     return values
