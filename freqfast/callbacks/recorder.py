@@ -99,7 +99,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         return [band_shares(torch.from_numpy(weight), self.bands).numpy() for weight in self.weights]
 
     def history(self) -> SpectraHistory:
-        """The records, stacked by epoch, shared gains repeated for each filter; a ValueError if there are none."""
+        """The records, stacked by epoch; shared gains are repeated if others are not. A ValueError if none."""
         if not self.epochs:
             raise ValueError("nothing was recorded yet; fit the Learner with the SpectrumRecorder first")
         return SpectraHistory(

@@ -105,10 +105,11 @@ class CorruptionResult:
         return next((cell.images for cell in (self._corrupted or self.outcomes).values()), 0)
 
     def mean(self, corruptions: Sequence[str] | None = None) -> float | None:
-        """Mean accuracy over corruptions and severities; None unless every one of them was measured in full.
+        """Mean accuracy over corruptions and severities; None where it was not measured.
 
         Args:
-            corruptions: Names; by default all that were measured.
+            corruptions: Names, each of which must have been measured in full; by default all that were measured, over
+                the severities that were.
         """
         names = tuple(self.accuracy) if corruptions is None else corruptions
         if not names or (corruptions is not None and not self.is_full(names)):
