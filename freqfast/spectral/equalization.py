@@ -138,7 +138,7 @@ def _spectrum(pixels: Tensor, bins: int, log_gain: Callable[[Tensor], Tensor]) -
 def _contrast(pixels: Tensor, log_gain: Callable[[Tensor], Tensor]) -> Tensor:
     """With one bin: the mean power of all frequencies but DC is the variance (Parseval), so no FFT is needed."""
     centred = pixels - pixels.mean((2, 3), keepdim=True)
-    frequencies = pixels.shape[2] * pixels.shape[3] - 1
+    frequencies = max(pixels.shape[2] * pixels.shape[3] - 1, 1)  # a single pixel has none, and no variance
     change = log_gain(centred.square().sum((2, 3)).mean(1, keepdim=True) / frequencies)
     return pixels + centred * change.expm1()[:, :, None, None]
 

@@ -89,6 +89,15 @@ def test_a_flat_image_stays_finite():
 
 
 @pytest.mark.parametrize("bins", [1, 4])
+def test_maps_of_a_single_pixel_stay_as_they_are(bins):
+    """As in the last stage of a network, where the images are small."""
+    equalizer, maps = SpectrumEqualizer(bins), torch.rand(4, 3, 1, 1)
+    for found in (equalizer(maps), equalizer.eval()(maps)):
+        assert torch.allclose(found, maps)
+    assert equalizer.reference.isfinite().all()
+
+
+@pytest.mark.parametrize("bins", [1, 4])
 def test_the_gradient_is_right(bins):
     equalizer = trained(images(8, (6, 7)), bins=bins).double()
     assert torch.autograd.gradcheck(equalizer, images(2, (6, 7), seed=3).double().requires_grad_())
