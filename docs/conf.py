@@ -25,7 +25,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_timeout = 170
+nb_execution_timeout = 600  # seconds: beside other work a cell that trains takes minutes
 nb_execution_show_tb = True  # a cell that fails is a warning with its traceback, so -W names all of them
 nb_merge_streams = True
 
