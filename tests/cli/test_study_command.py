@@ -238,10 +238,7 @@ def test_stopped(call, file, tree, monkeypatch):
             ("--table", "--arm", "low", "--repeat"),
             "--table runs nothing, and shows all that is finished; leave out --arm, --repeat",
         ),
-        (
-            ("--table",),
-            "nothing has been run: there is neither runs/tiny nor ",
-        ),
+        (("--table",), "nothing has been run: there is neither runs/tiny nor "),
         (("--results", "no/x.json"), "folder no does not exist; create it or choose another path"),
     ],
 )
