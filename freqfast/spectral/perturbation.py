@@ -1,4 +1,4 @@
-"""Perturbation of each sample's spectrum, which for a linear first layer equals one of its filters' spectra."""
+"""Perturbation of each sample's spectrum; a linear first layer cannot tell its factors from factors of its filters."""
 
 import math
 
