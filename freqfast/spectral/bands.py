@@ -67,7 +67,7 @@ class Bands:
 
     @classmethod
     def equal_area(cls, count: int = 2, names: tuple[str, ...] | None = None) -> "Bands":
-        """Bands that cover equal areas of the spectrum, so that a white-noise kernel has equal energy in each.
+        """Bands of equal areas of the spectrum: white-noise kernels have nearly equal energy in each, in the mean.
 
         Args:
             count: Number of bands, at least 1.
