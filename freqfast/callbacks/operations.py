@@ -29,7 +29,7 @@ def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor
     for kind, operation in enumerate(OPERATIONS.values()):
         rows = (kinds == kind).nonzero()[:, 0]
         if len(rows):
-            levels[rows] = operation(levels[rows], strengths[rows, None, None, None]).round()
+            levels[rows] = operation(levels[rows], strengths[rows, None, None, None].to(levels.dtype)).round()
     return (levels / 255).to(pixels.dtype)
 
 

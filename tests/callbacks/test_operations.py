@@ -129,3 +129,13 @@ def test_pixels_in_other_precisions(dtype):
         assert found.dtype == dtype
         off = (found.double() - expected.double()).abs()
         assert off.median() < 0.01
+
+
+def test_the_default_dtype_does_not_matter():
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        for change in (random_operation, mix_operations):
+            assert change(torch.rand(40, 3, 8, 8, dtype=torch.float32)).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(default)
