@@ -17,8 +17,15 @@ from freqfast.records import check_fields, check_value
 
 T = TypeVar("T")
 
-# Numbers of NumPy and torch are taken as plain ones.
-_unwrap = BeforeValidator(lambda value: value.tolist() if hasattr(value, "tolist") else value)
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of NumPy and torch, and lists of fastcore (L), as Python's own."""
+    if isinstance(value, Sequence) and not isinstance(value, (str, tuple)):
+        return list(value)
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+_unwrap = BeforeValidator(_plain)
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), _unwrap]
 Positive = Annotated[int, Field(ge=1), _unwrap]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), _unwrap]
@@ -44,7 +51,7 @@ class _Arguments:
 
 @_arguments
 class AntialiasingArguments(_Arguments):
-    layers: str | Sequence[str] | None = None
+    layers: Annotated[str | Sequence[str] | None, _unwrap] = None
     kind: Literal["triangle", "flc"] = "triangle"
 
     def __post_init__(self) -> None:
@@ -91,7 +98,7 @@ class SpectralModulationArguments(_Arguments):
     per_filter: bool = True
     sigma: Amount = 0.5
     layer: str | None = None
-    seed: int | None = None
+    seed: Annotated[int | None, _unwrap] = None
     keep_power: bool = False
 
 
@@ -128,7 +135,7 @@ class PixelArguments(_Arguments):
 @_arguments
 class AugMixArguments(PixelArguments):
     share: Share = 1.0
-    severity: Annotated[int, Field(ge=1, le=10)] = 3
+    severity: Annotated[int, Field(ge=1, le=10), _unwrap] = 3
     jsd: Amount = 0.0
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from fastai.callback import hook  # noqa: F401  (gives Learner summary)
 from fastai.learner import load_learner
+from fastcore.foundation import L
 from torch.utils._pytree import tree_map_only
 
 from freqfast import bake_modulation, remove_antialiasing, remove_equalization
-from freqfast.callbacks import AutoPrecision
+from freqfast.callbacks import Antialiasing, AugMix, AutoPrecision, GaussianNoise, SpectralModulation
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.models.parts import find_parts
 from freqfast.plugins import find_plugins
@@ -109,6 +110,13 @@ def test_wrong_settings_are_refused_on_one_line(text):
         built(text)
     assert text.split()[0] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_and_lists_of_fastcore_are_plain_ones():
+    assert SpectralModulation(seed=np.int64(3)).seed == 3
+    assert AugMix(severity=np.int64(2)).severity == 2
+    assert Antialiasing(L("conv1", "conv2")).layers == ["conv1", "conv2"]
+    assert GaussianNoise(mean=L(0.5), std=L(0.2)).mean == [0.5]
 
 
 @pytest.mark.parametrize("text", CALLBACKS)
