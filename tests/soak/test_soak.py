@@ -182,7 +182,7 @@ def test_on_two_ranks(seeds, small, trained, on_ranks):  # noqa: F811
     """fastai's distributed training of users' own Learners: weights and noise are equal on both after every fit."""
     from tests.soak import rank_tasks  # which needs this module
 
-    both = on_ranks(rank_tasks.soak, seeds, small, seconds=120 if small else 1200)
+    both = on_ranks(rank_tasks.soak, seeds, small)
     assert both == [both[0]] * 2
     assert both[0].count("trained") >= trained
 

@@ -14,7 +14,7 @@ def on_ranks(tmp_path_factory):
     """Calls a function of a module on two ranks and gives what each returned; where it raised, the exception."""
     folder = tmp_path_factory.mktemp("ranks")
 
-    def on_ranks(function, *words, count=2, seconds=120):
+    def on_ranks(function, *words, count=2):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -27,7 +27,7 @@ def on_ranks(tmp_path_factory):
             processes.append(SERVER.Process(target=_call, args=(variables, answer, function, words), daemon=True))
             processes[-1].start()
         for process in processes:
-            process.join(seconds)
+            process.join(1200)  # for ranks that wait for each other for ever; a busy machine is slow, too
             process.kill()
         return [pickle.loads(answer.read_bytes()) if answer.exists() else None for answer in answers]
 
