@@ -25,13 +25,13 @@ def corrupt(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Whose test set: cifar10 (found as by `freqfast run`), photos, or the path of CIFAR-10 or of an "
+            help="The test set: cifar10 (found as by `freqfast run`), photos, or the path of CIFAR-10 or of an "
             "image-folder tree; write ./cifar10 for a folder of that name.",
         ),
     ] = "cifar10",
     out: Annotated[
         Path | None,
-        option("PATH", "The folder to write; one begun with the same settings goes on.", "-o", "--out"),
+        option("PATH", "The folder to write; one begun with the same settings is completed.", "-o", "--out"),
     ] = None,
     show: Annotated[Path | None, option("FILE", "Draw a contact sheet of one image (.png, .pdf or .svg).")] = None,
     collection: Annotated[
@@ -41,7 +41,7 @@ def corrupt(
         TableChoice,
         option(
             "NAME",
-            "Whose parameters: cifar10, tiny-imagenet or imagenet; auto takes the first for shorter sides below 48 "
+            "Parameters of cifar10, tiny-imagenet or imagenet; auto takes the first for shorter sides below 48 "
             "pixels, the second below 112, else the third.",
         ),
     ] = "auto",

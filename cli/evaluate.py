@@ -78,8 +78,8 @@ def evaluate(
         _image_option(
             metavar="PATH",
             help="The uncorrupted test set: as for `run`, a folder of test images by class, or a name (cifar10, "
-            "photos; write ./cifar10 for a folder of that name); else, on the fly, the run's, else FREQFAST_DATA, "
-            "the cache.",
+            "photos; write ./cifar10 for a folder of that name). By default the run's (with --on-the-fly), then "
+            "FREQFAST_DATA, then the cache.",
         ),
     ] = None,
     collection: Annotated[
@@ -88,7 +88,7 @@ def evaluate(
     ] = None,
     table: Annotated[
         TableChoice,
-        _image_option(metavar="NAME", help="Whose parameters, for --on-the-fly: auto goes by the size, see `corrupt`."),
+        _image_option(metavar="NAME", help="Parameters for --on-the-fly, see `corrupt`; auto goes by the image size."),
     ] = "auto",
     corruption: Annotated[
         list[str] | None,
@@ -121,7 +121,7 @@ def evaluate(
         _result_option(
             metavar="RESULT|MODEL",
             help="Compare with it on the same images: a result file (--out), or a model, which is evaluated too, with "
-            "the options of MODEL; what is ours keeps its own normalisation.",
+            "the options of MODEL; one of freqfast's files keeps its own normalisation.",
         ),
     ] = None,
     baseline_weights: Annotated[

@@ -23,7 +23,7 @@ def finetune(
         Path,
         option(
             "FILE.safetensors",
-            "What to write: the model file of a run; else a state dict, for --weights.",
+            "The file to write: a model file where MODEL is freqfast's, else a state dict for --weights.",
             "-o",
             "--out",
         ),
@@ -32,8 +32,8 @@ def finetune(
         str | None,
         option(
             "RECIPE",
-            "Its schedule and callbacks are used: a name, or package.module:recipe. By default robust, with "
-            "--pretrained or --crop robust_photographs.",
+            "Recipe whose schedule and callbacks are used: a name, or package.module:recipe. By default robust, or "
+            "robust_photographs with --pretrained or --crop.",
             autocompletion=complete_recipe,
         ),
     ] = None,
@@ -41,12 +41,12 @@ def finetune(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="As for `evaluate`; else the run's, FREQFAST_DATA, the cache. A folder of train/ and val/ may hold "
-            "images of any number and size, with --pretrained, or with --resize and --crop.",
+            help="As for `evaluate`; by default the run's, then FREQFAST_DATA, then the cache. With --pretrained, or "
+            "--resize and --crop, a folder of train/ and val/ may hold images of any number and size.",
         ),
     ] = None,
     keep: Annotated[
-        float, typer.Option(min=0, max=1, metavar="X", help="Share of the weights of before in those that are written.")
+        float, typer.Option(min=0, max=1, metavar="X", help="Share of the old weights in the average that is written.")
     ] = 0.3,
     settings: Annotated[
         list[str] | None,
@@ -65,7 +65,7 @@ def finetune(
 ) -> None:
     """Fine-tune an existing network, by default to make it robust at little cost in clean accuracy.
 
-    Its weights are averaged with those of before. `freqfast evaluate` measures what is written.
+    The new weights are averaged with the old ones. Measure the result with `freqfast evaluate`.
 
     Examples:
         freqfast finetune runs/first -o robust.safetensors
@@ -120,5 +120,5 @@ def finetune(
         write(out, lambda path: write_model(path, stored))
     else:
         write(out, lambda path: save_state(path, tuned.model))
-    kept = f", with {100 * keep:g} % of the weights of before" if keep else ""
+    kept = f", with {100 * keep:g} % of the old weights" if keep else ""
     say(f"written: {out}, trained by {name} (epochs: {chosen.epochs}, images: {len(images.train):,}){kept}")

@@ -26,16 +26,16 @@ Crop = Annotated[int | None, _file_option(min=1, metavar="N", help="Cut N x N pi
 # As `freqfast.data.image_files.Interpolation`, whose import takes longer.
 _Filter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Interpolation = Annotated[
-    _Filter | None, _file_option(metavar="NAME", help="How to scale: bilinear by default, bicubic, ...")
+    _Filter | None, _file_option(metavar="NAME", help="How to scale: bilinear (default), bicubic, ...")
 ]
 ClassList = Annotated[
     Path | None,
-    _file_option(metavar="FILE", help="Names of the network's classes, a line each, where the images have fewer."),
+    _file_option(metavar="FILE", help="The network's class names, one per line, if the images are of fewer classes."),
 ]
 Labels = Annotated[
-    Path | None, _file_option(metavar="FILE", help="A list of the images' classes, a line each: NAME CLASS.")
+    Path | None, _file_option(metavar="FILE", help="List of the images' classes, one image per line: NAME CLASS.")
 ]
-SkipBad = Annotated[bool, _file_option("--skip-bad", help="Leave out files that are no images, and count them.")]
+SkipBad = Annotated[bool, _file_option("--skip-bad", help="Leave out files that are not images, and say how many.")]
 
 
 class FileOptions(NamedTuple):

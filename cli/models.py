@@ -12,7 +12,7 @@ _WIDE = 80  # characters, which all columns need
 
 
 def models() -> None:
-    """List the trained networks that come with freqfast, a ResNet-18 each: what to name as MODEL, and their accuracy.
+    """List the trained ResNet-18s that come with freqfast: their names as MODEL, and their accuracy.
 
     Accuracies are on the test images of CIFAR-10, ± half of a 95 % confidence interval over these images: clean, over
     the 15 main corruptions, over the seven of them that nothing here trains on directly, over CIFAR-10-C-bar's ten.

@@ -19,14 +19,16 @@ KINDS = f"{SOURCES[0].upper()}{SOURCES[1:]} (imported and called: it runs code, 
 Collection = Literal["c", "bar"]
 _model_option = partial(typer.Option, rich_help_panel="Model")
 Weights = Annotated[
-    Path | None, _model_option(metavar="PATH", help="State dict of a model that is not ours: .safetensors, .pth, .th.")
+    Path | None, _model_option(metavar="PATH", help="State dict of a network of yours: .safetensors, .pth, .th.")
 ]
 Pretrained = Annotated[
-    bool, _model_option("--pretrained", help="The official weights of timm or torchvision, by their own download.")
+    bool, _model_option("--pretrained", help="Use the official weights of timm or torchvision, which download them.")
 ]
-Mean = Annotated[str | None, _model_option(metavar="R,G,B", help="Its normalisation, for pixels in [0, 1].")]
-Std = Annotated[str | None, _model_option(metavar="R,G,B", help="Standard deviations, likewise.")]
-Classes = Annotated[int, _model_option(min=1, metavar="N", help="Logits of a timm or torchvision model.")]
+Mean = Annotated[
+    str | None, _model_option(metavar="R,G,B", help="Means of the model's normalisation, for pixels in [0, 1].")
+]
+Std = Annotated[str | None, _model_option(metavar="R,G,B", help="Its standard deviations, likewise.")]
+Classes = Annotated[int, _model_option(min=1, metavar="N", help="Number of classes of a timm or torchvision model.")]
 Device = Annotated[
     str | None,
     _model_option(

@@ -7,7 +7,7 @@ from rich.text import Text
 
 
 def recipes() -> None:
-    """List the recipes that `freqfast run` knows, those of other packages included.
+    """List the recipes that `freqfast run` knows, including those of other packages.
 
     An entry point that cannot be imported is named on stderr.
 

@@ -33,16 +33,17 @@ def run(
         ),
     ] = None,
     data: Annotated[
-        Path | None, option("PATH", "An archive, its folder, or a data set's folder; else FREQFAST_DATA, the cache.")
+        Path | None,
+        option("PATH", "An archive, its folder, or a data set's folder; else FREQFAST_DATA, then the cache."),
     ] = None,
     out: Annotated[
-        Path | None, option("PATH", "The run directory, which must not exist; else runs/...", "-o", "--out")
+        Path | None, option("PATH", "The run directory, which must not exist; by default one in runs/.", "-o", "--out")
     ] = None,
     resume: Annotated[
-        Path | None, option("RUN", "Go on with an unfinished run directory, exactly.", autocompletion=complete_run)
+        Path | None, option("RUN", "Go on with an unfinished run, where it stopped.", autocompletion=complete_run)
     ] = None,
     epochs: Annotated[int | None, option("N", "Epochs of training.")] = None,
-    seed: Annotated[int | None, option("N", "Seed of everything random.")] = None,
+    seed: Annotated[int | None, option("N", "Seed of all random numbers.")] = None,
     device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -53,9 +54,9 @@ def run(
     without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
     save_epochs: Annotated[
         int | None,
-        option("N", "Epochs between two checkpoints; without it one, but no more than 1 % of the time for them."),
+        option("N", "Epochs between checkpoints; by default 1, or more if saving would take over 1 % of the time."),
     ] = None,
-    save_minutes: Annotated[float, option("X", "Minutes between two checkpoints within an epoch.")] = 10,
+    save_minutes: Annotated[float, option("X", "Minutes between checkpoints within an epoch.")] = 10,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
 

@@ -64,7 +64,7 @@ def study(
         ),
     ] = None,
 ) -> None:
-    """Run a study's arms over its seeds, what is not finished yet, and compare them in one table.
+    """Run what is not finished yet of a study's arms and seeds, and compare the arms in one table.
 
     Leaves runs/ARM/seed-N, results.json and figures in the folder. A run that fails does not stop the others; the same
     command again runs what is left. With a result file, --table needs neither the runs nor the data.

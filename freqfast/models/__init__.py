@@ -8,7 +8,7 @@ are scaled and normalised. `start` gives a new model weights to start from, and 
 """
 
 SOURCES = (
-    "a run directory, our .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
+    "a run directory, freqfast's .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "
     "file.py:callable"
 )
 """What a model may be named by, for messages and help; see `freqfast.models.sources.load_model`."""

@@ -177,7 +177,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("absent", "absent does not exist; name a run directory, our .safetensors, zoo:NAME"),
+        ("absent", "absent does not exist; name a run directory, freqfast's .safetensors, zoo:NAME"),
         ("squeezenet1_1", "does not exist; name torchvision:squeezenet1_1 with its weights"),
         ("Timm:resnet18", "Timm:resnet18 cannot be imported .*No module named 'Timm'.*; models are a run directory"),
         ("json:nothing", "json:nothing: json has no nothing"),
