@@ -40,8 +40,8 @@ class FitProgress(Callback):
 def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Container[str], seconds: float | None) -> str:
     """A line on an epoch, counted from 1, from fastai's row of metrics by column and the seconds that it took.
 
-    Columns named in `bands` are shares of the filters. Of an epoch that was seen in part the time is None, and no
-    time left is told.
+    Columns named in `bands` are shares of the filters. For an epoch that was only seen in part, pass None as seconds:
+    the line then has no time left.
 
     Examples:
         >>> row = {"epoch": 0, "train_loss": 0.7, "valid_loss": 0.9, "accuracy": 0.8, "low": 0.75, "time": "00:03"}

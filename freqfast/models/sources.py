@@ -32,9 +32,10 @@ class SourcedModel:
         model: The model, in eval mode, on the CPU.
         mean: Channel means, for pixels in [0, 1].
         std: Standard deviations.
-        classes: Class names, in the order of the logits; None for models that are not ours.
-        resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known of timm's and of
-            torchvision's models with their own weights; of ours on images in files the crop, to the command line all.
+        classes: Class names, in the order of the logits; None for models that freqfast did not write.
+        resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known for timm's and
+            torchvision's models with their own weights. For runs on images in files the crop alone is known; the
+            command line finds all three.
     """
 
     name: str
@@ -48,7 +49,7 @@ class SourcedModel:
 
 
 def model_kind(spec: str | Path) -> Literal["ours", "library", "code"]:
-    """What a specification names: a file, run or network of ours, a library's model, or code that is imported.
+    """What a specification names: a file, run or network of freqfast, a library's model, or code that is imported.
 
     Examples:
         >>> model_kind("runs/first"), model_kind("timm:resnet18"), model_kind("./nets.py:make(width=16)")
@@ -71,21 +72,21 @@ def load_model(
     """Build a model by its specification.
 
     Args:
-        spec: A run directory; a ``.safetensors`` file of ours; ``zoo:NAME``, a trained network that comes with
+        spec: A run directory; freqfast's ``.safetensors`` file; ``zoo:NAME``, a trained network that comes with
             freqfast; ``timm:NAME``; ``torchvision:NAME``; or code, as ``package.module:callable`` or
             ``folder/file.py:callable``, which is imported and, unless it is a model already, called: it runs code, by
-            design, and so should name code that you trust. Nothing else here runs code. All but ours may have
-            arguments, as Python writes them: ``nets.py:make(depth=20)``.
-        weights: For a model that is not ours: a state dict, see `freqfast.load_weights`, which puts in the parts of
+            design, and so should name code that you trust. Nothing else here runs code. The last three may
+            have arguments, as Python writes them: ``nets.py:make(depth=20)``.
+        weights: A state dict for a library's model or for code, see `freqfast.load_weights`, which puts in the parts of
             freqfast that it was trained with.
-        mean: Channel means of the normalisation; by default those of our file, or those that timm or, with
+        mean: Channel means of the normalisation; by default those of freqfast's file, or those that timm or, with
             ``pretrained``, torchvision states for the model.
         std: Its standard deviations, likewise.
         classes: Number of logits of a timm or torchvision model that a file of weights fills.
         pretrained: Take timm's or torchvision's own weights, downloaded by the library, with their classes.
 
     Returns:
-        The model, with the normalisation that it expects and, if it is ours, the names of its classes.
+        The model, with the normalisation that it expects and, if freqfast wrote it, the names of its classes.
 
     Raises:
         FileNotFoundError: If a file is missing.

@@ -31,12 +31,12 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
         model: A network of the architecture that was saved, with or without parts of its own; wrappers are looked
             through.
         weights: A state dict; a file of one, from fastai's `Learner.save` or `torch.save`, or a safetensors file (see
-            `freqfast.models.state_dicts.load_state`); a model file of ours, or the run directory that holds it.
+            `freqfast.models.state_dicts.load_state`); freqfast's model file, or the run directory that holds it.
         name: What to call the model in messages.
 
     Returns:
         What it put in: nothing if the model had all parts, or the weights need none. Printed, it is one line. The sigma
-        of a modulation, which matters in training alone, is 0 unless a model file of ours tells it.
+        of a modulation, which matters in training alone, is 0 unless freqfast's model file has it.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -27,17 +27,17 @@ def fine_tune(
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> SourcedModel:
-    """Train a network on by a recipe's schedule and callbacks, and average its weights with those of before.
+    """Train a network further by a recipe's schedule and callbacks, and average its new weights with the old ones.
 
-    The recipe ``robust`` makes an existing network robust and puts nothing into it, so its architecture stays. Training
-    on costs clean accuracy; the average takes back much of that cost, and little of the robustness (Wortsman et al.,
-    2022, arXiv:2109.01903). The caller's generators of random numbers stay as they were.
+    The recipe ``robust`` makes an existing network robust and puts nothing into it, so its architecture stays. Further
+    training costs clean accuracy; the average takes back much of that cost, and little of the robustness (Wortsman et
+    al., 2022, arXiv:2109.01903). The caller's generators of random numbers stay as they were.
 
     Args:
         source: The network with its normalisation; it is copied, not changed. See `freqfast.models.sources.load_model`.
         recipe: Schedule, callbacks and seed; its model is not used, nor is its data.
         data: What to train on, of the classes that the network was trained on, in their order.
-        keep: The share of the weights of before in the average, in [0, 1); statistics of BatchNorm are averaged too,
+        keep: The share of the old weights in the average, in [0, 1); statistics of BatchNorm are averaged too,
             what callbacks put into the network is not.
         device: Where to train; fastai's default device if None.
         progress: Called as ``progress(done, total, message)``.
@@ -78,7 +78,7 @@ def fine_tune(
 
 
 def _averaged(after: Mapping[str, Tensor], before: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
-    """The state dict of after, moved by a share towards the one of before where both have a name."""
+    """The new state dict, moved by a share towards the old one where both have a name."""
     return {
         name: torch.lerp(value, before[name].to(value), keep) if name in before and value.is_floating_point() else value
         for name, value in after.items()
