@@ -1,12 +1,12 @@
-"""Thin fastai callbacks over freqfast's pure functions, one concern a file.
+"""Thin fastai callbacks over freqfast's pure functions, one concern per file.
 
-What each does, when it helps and what it costs: ``docs/methods``.
+``docs/methods`` says what each does, when it helps and what it costs.
 
-- Of the first convolution: `FrequencyProportion`, `SpectralModulation`, `SpectralDecay`.
-- Of what convolutions meet, also in use: `SpectrumEqualization`, `Antialiasing`.
-- Of training images: `SpectrumPerturbation`; the augmentations of others `AmplitudePhaseRecombination`,
+- On the first convolution: `FrequencyProportion`, `SpectralModulation`, `SpectralDecay`.
+- On the inputs of convolutions, in training and in use: `SpectrumEqualization`, `Antialiasing`.
+- On training images: `SpectrumPerturbation`; and augmentations by other authors: `AmplitudePhaseRecombination`,
   `HybridAugment`, `FourierBasisAugmentation`, `AugMix` and `GaussianNoise`.
-- Of a fit: `AutoPrecision`, `BatchNormEstimation`, `BatchNormFreeze`, `SpectrumRecorder`, `EpochLog`, `FitProgress`.
+- On a fit: `AutoPrecision`, `BatchNormEstimation`, `BatchNormFreeze`, `SpectrumRecorder`, `EpochLog`, `FitProgress`.
 
 Names load on first use.
 """

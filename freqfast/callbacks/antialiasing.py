@@ -10,20 +10,21 @@ from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasin
 class Antialiasing(AntialiasingArguments, InstallingCallback):
     """Low-passes the input of every strided convolution but the first convolution.
 
-    Adding it to a Learner puts a low-pass before each that has none yet. It has no parameters, and is part of the
-    network from then on: `freqfast.remove_antialiasing` removes it. The kinds are
+    Adding the callback to a Learner puts a low-pass before each of these that has none yet. The low-pass has no
+    parameters and is part of the network from then on; `freqfast.remove_antialiasing` removes it. The kinds are
 
     - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
     - "flc", a `freqfast.spectral.antialiasing.ideal_low_pass` of the whole spectrum (FLC pooling, Grabinski et al.,
-      2022, arXiv:2204.00491, whose convolution acts on the smaller map; here it keeps its stride).
+      2022, arXiv:2204.00491, where the convolution acts on the smaller map; here it keeps its stride).
 
     Args:
         layers: Names of the convolutions; by default every strided one except the model's first spatial convolution.
         kind: "triangle" or "flc".
 
     Raises:
-        ValueError: When added to a Learner: if a layer is not a strided convolution or has a low-pass of another kind,
-            there is none, or the kind is unknown; in fit, if one of them has no low-pass any more.
+        ValueError: When added to a Learner, if a layer is not a strided convolution or has a low-pass of another kind,
+            if the model has no such convolution, or if the kind is unknown; in fit, if a layer no longer has its
+            low-pass.
 
     Examples:
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
@@ -41,7 +42,7 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
         return [layer for layer in layers if layer not in there]
 
     def before_train(self) -> None:
-        """Refuse to train without it, where somebody has removed it or given the Learner another model."""
+        """Refuse to train if the low-pass was removed or the Learner was given another model."""
         if lacking := self._lacking(self.learn):
             raise ValueError(
                 f"layer {lacking[0]!r} has no low-pass any more; remove this Antialiasing, and add it again"

@@ -118,7 +118,7 @@ class SpectrumRecorderArguments(_Arguments):
 
 @_arguments
 class PixelArguments(_Arguments):
-    """Those of all callbacks that change pixels."""
+    """Arguments of all callbacks that change pixels."""
 
     share: Share
     mean: ChannelValues = field(default=None, kw_only=True)
@@ -192,10 +192,10 @@ class HybridAugmentArguments(AmplitudePhaseRecombinationArguments):
 
 
 def check_callbacks(callbacks: Mapping[str, Mapping[str, Any]], registered: Mapping[str, EntryPoint]) -> None:
-    """Check a recipe's callbacks, keyword arguments by name, as far as is known without importing one.
+    """Check a recipe's callbacks, a mapping of keyword arguments by name, without importing any of them.
 
-    A ValueError says if one is not registered as an entry point; or, of those in this module, what `build_callback`
-    refuses.
+    A ValueError is raised if one is not registered as an entry point. The arguments of those in this module are checked
+    as well, as `build_callback` does.
 
     Examples:
         >>> from freqfast.plugins import find_plugins
@@ -212,9 +212,9 @@ def check_callbacks(callbacks: Mapping[str, Mapping[str, Any]], registered: Mapp
 
 
 def build_callback(name: str, kind: type[T], options: Mapping[str, Any]) -> T:
-    """A callback of a class, or its arguments, from the keyword arguments that a recipe has under a name.
+    """Make a callback, or its arguments, from its class and the keyword arguments under its name in a recipe.
 
-    A ValueError says if an argument is unknown, a value has the wrong type, or the class raises anything.
+    A ValueError is raised if an argument is unknown, a value has the wrong type, or the class raises any exception.
     """
     parameters = inspect.signature(kind).parameters
     try:

@@ -18,15 +18,15 @@ from freqfast.spectral.surgery import unwrap
 class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
-    It also does so where a fit ends early, or a `SaveModelCallback` puts the weights of another epoch back. The batches
-    are those of training as the DataLoader gives them, without what callbacks change in them; a process of distributed
-    training sees its part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
+    It also does so if a fit ends early or a `SaveModelCallback` restores the weights of another epoch. The batches are
+    training batches as the DataLoader gives them, without the changes that callbacks make; in distributed training each
+    process sees its own part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
 
     Args:
-        batches: Number of batches, each a forward pass; one epoch's at most.
+        batches: Number of batches, each of which takes one forward pass; at most one epoch is used.
 
     Raises:
-        ValueError: If there is no batch; in fit, beside a `BatchNormFreeze`.
+        ValueError: If `batches` is not positive; in fit, if the Learner also has a `BatchNormFreeze`.
 
     Examples:
         >>> BatchNormEstimation(batches=50).batches
@@ -37,22 +37,22 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     _trained = _estimated = False
 
     def before_fit(self) -> None:
-        """Begin a fit, or what is none, such as a validation."""
+        """Begin a fit, or a validation, which fires this event too."""
         self._trained = False
 
     def before_train(self) -> None:
-        """Note that it is a fit."""
+        """Note that this is a fit."""
         if any(isinstance(cb, BatchNormFreeze) for cb in self.learn.cbs):
             raise ValueError("BatchNormFreeze keeps what BatchNormEstimation estimates anew; leave one of them out")
         self._trained, self._estimated = True, False
 
     def after_train(self) -> None:
-        """Estimate them after the last epoch's steps."""
+        """Estimate the statistics after the last epoch's steps."""
         if self.epoch + 1 == self.n_epoch:
             self._estimate()
 
     def after_fit(self) -> None:
-        """Estimate them for weights that they are not of: of a fit that ended early, or of another epoch."""
+        """Estimate the statistics if the fit ended early, or if the weights may be those of another epoch."""
         are_others = not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
         if self._trained and are_others and not self.is_finding_lr:
             self._estimate()
@@ -69,10 +69,10 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
 
 
 class BatchNormFreeze(BatchNormFreezeArguments, FitCallback):
-    """Keeps BatchNorm's running statistics in training, and normalises by them as in use; its weights train.
+    """Keeps BatchNorm's running statistics in training and normalises by them as in eval mode; its weights train.
 
-    For training a trained network on with few images or in small batches, whose own statistics would replace better
-    ones. fastai's `BnFreeze` does so for layers whose weights do not train either.
+    Use it to train a trained network further with few images or in small batches, whose own statistics would replace
+    better ones. fastai's `BnFreeze` does the same, but only for layers whose weights do not train either.
 
     Examples:
         >>> from freqfast import find_recipe

@@ -12,7 +12,7 @@ from freqfast.spectral.modulation import effective_weight
 
 
 class BandColumns(FitCallback, LayerCallback):
-    """Adds the first convolution's frequency proportion to the table, one column a band, in fits only.
+    """Adds the first convolution's frequency proportion to the table, one column per band, in fits only.
 
     The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
     change. Subclasses set `bands` and `layer`, and refuse in `_install` a model that lacks the layer.
@@ -29,7 +29,7 @@ class BandColumns(FitCallback, LayerCallback):
         self._shown = False
 
     def before_fit(self) -> None:
-        """Add the header's names, unless another callback of this family has: columns of two kinds do not mix."""
+        """Add the band names to the header, unless it has one of them: columns of two callbacks do not mix."""
         recorder: Any = getattr(self.learn, "recorder", None)
         names = getattr(recorder, "metric_names", None)  # absent of a Learner that was never fitted
         self._shown = names is not None and not set(self.bands.names) & set(names)
@@ -38,11 +38,11 @@ class BandColumns(FitCallback, LayerCallback):
             recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]
 
     def before_epoch(self) -> None:
-        """Forget the last epoch."""
+        """Forget whether the last epoch trained."""
         self._trained = False
 
     def before_train(self) -> None:
-        """Note that this epoch trains, which those of `validate` do not."""
+        """Note that this epoch trains; an epoch of `validate` does not."""
         self._trained = True
 
     def after_validate(self) -> None:

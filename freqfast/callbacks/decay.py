@@ -15,10 +15,10 @@ from freqfast.spectral.spectrum import check_weight
 class SpectralDecay(SpectralDecayArguments, FitCallback, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
 
-    The soft form of `FrequencyProportion`: an L2 penalty on these frequencies alone, as `weight_decay` of twice the
-    strength is in `torch.optim.SGD`. That networks with smooth first filters are more robust was seen by Wang et al.
-    (2020, arXiv:1905.13545); this penalty is ours. The loss that is shown is without it, and nothing stays in the
-    network.
+    It is the soft form of `FrequencyProportion`: an L2 penalty on these frequencies alone. On them it acts like a
+    `weight_decay` of twice the strength in `torch.optim.SGD`. Wang et al. (2020, arXiv:1905.13545) saw that networks
+    with smooth first filters are more robust; the form of this penalty is freqfast's own. The displayed loss does not
+    contain it, and nothing is added to the network.
 
     Args:
         strength: Factor of the energy; 0 for none.
@@ -28,7 +28,7 @@ class SpectralDecay(SpectralDecayArguments, FitCallback, LayerCallback):
 
     Raises:
         ValueError: If the strength is negative or not finite, or the band is unknown; when added to a Learner, if the
-            layer does not fit, or has a `SpectralDecay` already.
+            layer is unfit (see `freqfast.spectral.surgery.find_conv`) or has a `SpectralDecay` already.
 
     Examples:
         >>> SpectralDecay(0.1, band="low").bands.names

@@ -12,9 +12,10 @@ from freqfast.spectral.equalization import apply_equalization, equalized_layers
 class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
-    Adding it to a Learner puts a `freqfast.SpectrumEqualizer` before the convolution, which follows the training
-    batches and has no parameters. It is part of the network from then on: `freqfast.remove_equalization` removes it. A
-    layer that has one already, as in a loaded model, goes on with its reference.
+    Adding the callback to a Learner puts a `freqfast.SpectrumEqualizer` before the convolution. The equalizer learns
+    its reference from the training batches and has no parameters. It is part of the network from then on;
+    `freqfast.remove_equalization` removes it. If the layer has an equalizer already, as in a loaded model, training
+    continues from its reference.
 
     Args:
         bins: As for `SpectrumEqualizer`.
@@ -23,8 +24,8 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
 
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
-            nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments;
-            in fit, if it has none any more.
+            nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments; in
+            fit, if the layer no longer has an equalizer.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
@@ -45,6 +46,6 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
             )
 
     def before_train(self) -> None:
-        """Refuse to train without it, where somebody has removed it or given the Learner another model."""
+        """Refuse to train if the equalizer was removed or the Learner was given another model."""
         if not equalized_layers(self.conv):
             raise ValueError("the layer has no equalizer any more; remove this SpectrumEqualization, and add it again")

@@ -4,9 +4,9 @@ from fastai.callback.core import Callback
 
 
 class FitCallback(Callback):
-    """Refuses the fit of a Learner that it was added to before the one that it works on, which is the last.
+    """Works for the Learner that it was added to last, and refuses the fit of an earlier one.
 
-    fastai has both call it, and in the first one's fit it would change the other, or nothing.
+    Both Learners call it, and in a fit of the earlier one it would change the other Learner, or nothing.
     """
 
     def __call__(self, event_name: str) -> object:

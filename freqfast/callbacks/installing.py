@@ -16,7 +16,7 @@ class InstallingCallback(Callback):
 
     @property
     def learn(self) -> Learner:
-        """The Learner, or None. Setting it installs; setting None or another one uninstalls first."""
+        """The Learner, or None. Setting a Learner installs the callback; an earlier one is uninstalled first."""
         return self.__dict__.get("_learn")
 
     @learn.setter

@@ -19,21 +19,21 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like its weight. A
-    layer that is one already, as in a loaded model, keeps its gains and the count of its draws. Removing the callback
-    ends the perturbation alone: the gains stay, until `freqfast.bake_modulation` folds them into a plain convolution.
-    After Jia, Bao and Ma (2019, arXiv:1911.12044).
+    layer that is a `SpectralConv2d` already, as in a loaded model, keeps its gains and the number of its draws.
+    Removing the callback ends the perturbation alone: the gains stay, until `freqfast.bake_modulation` folds them into
+    a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         per_filter: As for `SpectralConv2d`.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
-        seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. All ranks of
-            distributed training draw the noise of the first.
+        seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. In distributed
+            training all ranks draw the noise of the first.
         keep_power: As for `SpectralConv2d`.
 
     Raises:
-        ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is no plain convolution,
-            has a `SpectralModulation` already, or has gains of the other form (`per_filter`).
+        ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is not a plain
+            convolution, has a `SpectralModulation` already, or has gains of the other form (`per_filter`).
 
     Examples:
         >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)
@@ -77,12 +77,12 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
         return conv
 
     def before_fit(self) -> None:
-        """Remember how much was drawn before a learning-rate finder's throw-away steps."""
+        """Remember the number of draws before a learning-rate finder's throw-away steps."""
         if self.is_finding_lr:
             self._draws_before = self._modulated().draws
 
     def before_train(self) -> None:
-        """Perturb; under DistributedDataParallel by the noise of the first rank, whose weights all others train too."""
+        """Turn perturbation on; under DistributedDataParallel all ranks use the noise of the first rank."""
         conv = self._modulated()
         self._perturb(conv)  # that of another Learner of the model had its own way, or has ended it
         join_optimizer(self.learn, conv, conv.log_gain)  # a splitter that names parameters left them out
@@ -92,7 +92,7 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
             self.load_state_dict(shared[0])
 
     def after_fit(self) -> None:
-        """Take a learning-rate finder's draws back."""
+        """Undo a learning-rate finder's draws."""
         if self.is_finding_lr:
             self._modulated().draws = self._draws_before
 
@@ -102,6 +102,6 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
         return {"seed": conv.seed, "draws": conv.draws}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the noise of `state_dict`."""
+        """Continue the noise of `state_dict`."""
         conv = self._modulated()
         conv.seed, conv.draws = state["seed"], state["draws"]

@@ -18,7 +18,7 @@ def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor
         pixels: ``(N, C, H, W)`` in [0, 1], in steps of 1/255; others are rounded to these, as is the result.
         kinds: ``(N,)`` positions in `OPERATIONS`.
         strengths: ``(N,)`` strengths from 0 to 10; their sign is the direction of rotations, shears and translations.
-            What comes from outside an image is black.
+            Pixels from outside an image are black.
 
     Examples:
         >>> pixels = torch.tensor([[[[0.0, 1.0]]]])
@@ -44,7 +44,7 @@ def random_operation(pixels: Tensor, severity: float = 3) -> Tensor:
 def mix_operations(pixels: Tensor, severity: float = 3) -> Tensor:
     """Mix each image with three copies of it after chains of one to three random operations.
 
-    The weights of the copies are drawn from a flat Dirichlet distribution, the image's own from U(0, 1), after
+    The weights of the copies are drawn from a flat Dirichlet distribution, the weight of the image from U(0, 1), after
     Hendrycks et al. (2020, arXiv:1912.02781).
     """
     count, device = len(pixels), pixels.device

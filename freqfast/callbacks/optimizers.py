@@ -10,8 +10,9 @@ from torch import nn
 def join_optimizer(learn: Learner, module: nn.Module, parameter: nn.Parameter) -> None:
     """Add a module's new parameter to a Learner's optimizer, where there is one, after the module's others.
 
-    It joins the group of the module's weight: one of its own would break schedules that were made for the groups.
-    Optimizers save their state by position, and one that is made from now on has the parameter there, too.
+    It joins the group of the module's weight: a group of its own would break schedules that were made for the existing
+    groups. Optimizers save their state by position, and an optimizer that is made later has the parameter in the same
+    place.
     """
     built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None  # by hand: before the first fit
     opt: Any = learn.opt or built

@@ -10,8 +10,8 @@ from freqfast.spectral.perturbation import perturb_spectrum
 class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
-    The default strengths are those of the recipe ``resnet18_cifar10.best``, with equalization; without it a loss of
-    contrast is not taken back, and ``gain=1.6`` helps. See `PixelCallback` for the range of pixels.
+    The default strengths are those of the recipe ``resnet18_cifar10.best``, which also equalizes. Without equalization,
+    nothing undoes a loss of contrast, and ``gain=1.6`` helps. See `PixelCallback` for the range of pixels.
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].

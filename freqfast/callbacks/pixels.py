@@ -18,19 +18,20 @@ from freqfast.callbacks.fitting import FitCallback
 class PixelCallback(PixelArguments, FitCallback):
     """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
 
-    It undoes and redoes the DataLoaders' normalisation for those samples, and rounds to the steps of an image file:
-    detail that is attenuated below 1/255 is lost, as it is in a degraded photograph.
+    It undoes and redoes the DataLoaders' normalisation for those samples, and rounds pixels to multiples of 1/255, as
+    an image file does: detail that is attenuated below 1/255 is lost, as it is in a degraded photograph.
 
     Args:
-        share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random where that is no
+        share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random if that is not a
             whole number, so that small batches get their share over time.
         mean: Channel means of the normalisation; by default those of the DataLoaders' `Normalize`.
-        std: Its standard deviations.
+        std: Channel standard deviations of the normalisation.
 
     Raises:
         ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; in fit, if the
-            input is no batch of images, if more than 5 % of a first batch's values are not in [0, 1] once the
-            normalisation is undone, or if pixels would leave target images, masks, points or boxes.
+            input is not a batch of images, if more than 5 % of the first batch's values are not in [0, 1] once the
+            normalisation is undone, or if the callback moves pixels and the targets (images, masks, points or boxes)
+            would not follow.
     """
 
     run_valid = False
@@ -44,9 +45,9 @@ class PixelCallback(PixelArguments, FitCallback):
         raise NotImplementedError
 
     def before_train(self) -> None:
-        """Check that it is the only one of its class, as it is not where a notebook's cell ran twice.
+        """Check that the Learner has no second callback of this class, as when a notebook's cell ran twice.
 
-        Not in ``before_fit``, which `validate` fires too: after an exception there a Learner's lock stays closed.
+        The check is not in ``before_fit``, which `validate` fires too: after an exception there a Learner stays locked.
         """
         kind = type(self)
         if any(type(other) is kind and other is not self for other in self.learn.cbs):
@@ -112,6 +113,6 @@ class PixelCallback(PixelArguments, FitCallback):
 
 
 def round_at_random(x: float) -> int:
-    """The whole number below or above, such that the mean is x; draws from torch's generator unless x is whole."""
+    """The whole number below or above x, at random with mean x; draws from torch's generator unless x is whole."""
     whole = math.floor(x)
     return whole + (x > whole and torch.rand((), device="cpu").item() < x - whole)

@@ -13,10 +13,10 @@ from freqfast.progress import Progress
 
 
 class FitProgress(Callback):
-    """Calls ``progress(done, total, message)`` after every training batch, with steps of the whole fit.
+    """Calls ``progress(done, total, message)`` after every training batch, counting the steps of the whole fit.
 
     Args:
-        progress: The function; its message tells the epoch and the smoothed loss.
+        progress: The function; its message gives the epoch and the smoothed loss.
 
     Examples:
         >>> FitProgress(lambda done, total, message: print(f"{done}/{total} {message}"))
@@ -38,10 +38,10 @@ class FitProgress(Callback):
 
 
 def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Container[str], seconds: float | None) -> str:
-    """A line on an epoch, counted from 1, from fastai's row of metrics by column and the seconds that it took.
+    """One line about an epoch, counted from 1: from fastai's metrics by column and the seconds that it took.
 
-    Columns named in `bands` are shares of the filters. For an epoch that was only seen in part, pass None as seconds:
-    the line then has no time left.
+    Columns named in `bands` are shares of the filters. For an epoch that was seen only in part, pass None as seconds:
+    the line then omits the time left.
 
     Examples:
         >>> row = {"epoch": 0, "train_loss": 0.7, "valid_loss": 0.9, "accuracy": 0.8, "low": 0.75, "time": "00:03"}
@@ -67,7 +67,8 @@ def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Contai
 class EpochLog(Callback):
     """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
 
-    The time left is that of as many whole epochs; a fit that was resumed tells it from its first whole epoch on.
+    The time left assumes that each remaining epoch takes as long as this one; a resumed fit gives it from its first
+    whole epoch on.
 
     Args:
         log: The function, such as ``print``.
@@ -87,11 +88,11 @@ class EpochLog(Callback):
         self.began, self.is_whole = time.monotonic(), False
 
     def after_batch(self) -> None:
-        """See whether the epoch's first step is among its steps, which it is not where a fit goes on in its middle."""
+        """Note whether the epoch began with its first step; it does not if the fit was resumed within the epoch."""
         self.is_whole |= self.learn.training and self.learn.iter == 0
 
     def after_epoch(self) -> None:
-        """Tell of the epoch."""
+        """Log the epoch's line."""
         learn = self.learn
         names, row = learn.recorder.metric_names, learn.recorder.log
         if len(row) < len(names):  # a learning-rate finder's, which validates nothing

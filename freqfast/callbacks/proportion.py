@@ -18,10 +18,11 @@ from freqfast.spectral.proportion import project_filters, project_onto_subspace,
 class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
-    Before the first step filters are assigned to bands such that the sum of their shares there is largest; from then
-    on each is projected onto the closest one of its norm with at least `purity` of its energy in its band, or with
-    `rank` made of its band's leading eigenvectors. With `SpectralModulation`, the proportion holds for the filters that
-    the layer applies. A frozen layer stays bit for bit as it is. After Jia, Bao and Ma (2019, arXiv:1911.12044).
+    Before the first step, filters are assigned to bands such that the sum of their energy shares in these bands is
+    largest. From then on, each filter is projected onto the closest filter of the same norm that has at least `purity`
+    of its energy in its band or, with `rank`, that consists of its band's leading eigenvectors. With
+    `SpectralModulation`, the proportion holds for the filters that the layer applies. A frozen layer stays bit for bit
+    as it is. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
@@ -29,15 +30,16 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default.
         layer: Name of the convolution; the first spatial one by default.
         preserve_norm: Keep each filter's norm when it is projected.
-        rank: Number of eigenvectors that filters are made of, in place of a purity, which follows from it.
+        rank: Number of eigenvectors that filters are made of; given instead of a purity, which follows from it.
 
     Attributes:
-        assignment: ``(O,)`` band indices of the current or last fit; None before the first in which the layer trains.
-        purity: The purity that filters have; with `rank` known once added to a Learner.
+        assignment: ``(O,)`` band indices of the current or last fit; None before the first fit in which the layer
+            trains.
+        purity: The purity that filters have; with `rank`, it is known once the callback is added to a Learner.
 
     Raises:
         ValueError: If a band is unknown, the proportions do not sum to 1, or both purity and rank are given; when added
-            to a Learner, if they do not fit its layer, or that has a `FrequencyProportion` already.
+            to a Learner, if the arguments do not fit the layer, or the layer has a `FrequencyProportion` already.
 
     Examples:
         >>> from fastai.basics import DataLoaders, Learner, nn
@@ -99,7 +101,7 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         return project_filters(weight, target, self.bands, cast(float, self.purity), self.preserve_norm)
 
     def after_fit(self) -> None:
-        """Take a learning-rate finder's assignment back."""
+        """Undo a learning-rate finder's assignment."""
         if self.is_finding_lr:
             self.assignment = self._assigned_before
 
@@ -108,5 +110,5 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         return {"assignment": self.assignment}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the assignment of `state_dict`."""
+        """Continue with the assignment of `state_dict`."""
         self.assignment = state["assignment"]

@@ -39,23 +39,24 @@ class _Recombination(AmplitudePhaseRecombinationArguments, ViewsCallback):
 class AmplitudePhaseRecombination(_Recombination):
     """Combines the phases of images with the amplitude spectra of others, as `recombine_amplitude_phase` does: APR.
 
-    After Chen et al. (2021, arXiv:2108.08487), who had
+    After Chen et al. (2021, arXiv:2108.08487), who used two forms:
 
-    - the pair form (APR-P) take the amplitude of another image of the batch, for a whole batch with probability 0.6,
-      and trained on the batch and its recombined copy: two passes per image;
-    - the single form (APR-S) apply one random operation of AugMix at severity 3 to every image, and recombine half of
-      the images with a copy after a second operation, in either direction: one pass per image.
+    - pair (APR-P): every image takes the amplitudes of another image of the batch, for a whole batch with probability
+      0.6, and the network trains on the batch and its recombined copy: two passes per image;
+    - single (APR-S): every image undergoes one random operation of AugMix at severity 3, and half of the images are
+      recombined with a copy after a second operation, in either direction: one pass per image.
 
-    Labels are those of the phases. Here the share of a batch replaces the probability, the two losses are averaged
-    rather than added, pixels are clamped and rounded, and the single form comes after crop and flip. Nothing stays in
-    the network.
+    Labels are those of the images that give the phases. Here the share of a batch replaces the probability, the two
+    losses are averaged rather than added, pixels are clamped and rounded, and the single form comes after crop and
+    flip. Nothing stays in the network.
 
     Args:
         pair: Recombine images with others of their batch.
         single: Recombine images with copies of themselves, before the pair form.
-        share: Share of each batch that is recombined in pairs, in (0, 1]. The others are drawn from these images, so
-            that one of them in the mean is its own other and stays as it is; in small batches that is much of them.
-        clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
+        share: Share of each batch that is recombined in pairs, in (0, 1]. Their partners are drawn from the same
+            images, so that on average one image is its own partner and stays as it is; in small batches that is a large
+            part of them.
+        clean_too: Train also on each batch as it was before the pair form: two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
@@ -69,11 +70,11 @@ class AmplitudePhaseRecombination(_Recombination):
     """
 
     def change(self, pixels: Tensor) -> Tensor:
-        """Give ``(N, C, H, W)`` pixels in [0, 1] the amplitudes of others of them."""
+        """Give images ``(N, C, H, W)`` with pixels in [0, 1] the amplitudes of others among them."""
         return recombine_amplitude_phase(pixels, _shuffled(pixels)).clamp(0, 1)
 
     def change_alone(self, pixels: Tensor) -> Tensor:
-        """Recombine half of ``(N, C, H, W)`` pixels in [0, 1] with copies of themselves."""
+        """Recombine half of the images ``(N, C, H, W)``, pixels in [0, 1], with copies of themselves."""
         return _recombined_with_copies(pixels)
 
 
@@ -81,18 +82,20 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
     """Combines the low frequencies of images with the high ones of others: HybridAugment and HybridAugment++.
 
     After Yucel et al. (2023, arXiv:2307.11823), in the two forms of `AmplitudePhaseRecombination` and with the same
-    departures. Low frequencies are those that `gaussian_low_pass` leaves, published with a sigma of 0.5; high ones are
-    the rest, and come from the other image. Labels are those of the low ones. In HybridAugment++ the low frequencies
-    first undergo the same form of amplitude and phase recombination. Nothing stays in the network.
+    departures. Low frequencies are those that `gaussian_low_pass` leaves; the authors used a sigma of 0.5. High
+    frequencies are the rest, and come from the other image. Labels are those of the images that give the low
+    frequencies. In HybridAugment++ the low frequencies first undergo the same form of amplitude and phase
+    recombination. Nothing stays in the network.
 
     Args:
         pair: Mix images with others of their batch.
         single: Mix images with copies of themselves, before the pair form.
         plus: HybridAugment++.
-        sigma: Standard deviation of the blur, in pixels; for two numbers drawn uniformly between them for each image.
-        share: Share of each batch that is mixed in pairs, and of their low parts that are recombined, in (0, 1]; see
-            `AmplitudePhaseRecombination` on small batches.
-        clean_too: Train on each batch as it was before the pair form, too, at two passes per image.
+        sigma: Standard deviation of the blur, in pixels; of two numbers, it is drawn uniformly between them for each
+            image.
+        share: Share of each batch that is mixed in pairs, and with `plus` also the share of these whose low frequencies
+            are recombined, in (0, 1]; see `AmplitudePhaseRecombination` on small batches.
+        clean_too: Train also on each batch as it was before the pair form: two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
@@ -106,11 +109,11 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
     """
 
     def change(self, pixels: Tensor) -> Tensor:
-        """Give ``(N, C, H, W)`` pixels in [0, 1] the high frequencies of others of them."""
+        """Give images ``(N, C, H, W)`` with pixels in [0, 1] the high frequencies of others among them."""
         return self._mix(pixels, _shuffled(pixels), self._recombine_low).clamp(0, 1)
 
     def change_alone(self, pixels: Tensor) -> Tensor:
-        """Mix half of ``(N, C, H, W)`` pixels in [0, 1] with copies of themselves."""
+        """Mix half of the images ``(N, C, H, W)``, pixels in [0, 1], with copies of themselves."""
         return _with_copies(pixels, lambda low_of, high_of: self._mix(low_of, high_of, _recombined_with_copies))
 
     def _mix(self, low_of: Tensor, high_of: Tensor, recombine_low: Callable[[Tensor], Tensor]) -> Tensor:

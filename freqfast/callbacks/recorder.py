@@ -22,8 +22,8 @@ _RECORDS = ("epochs", "weights", "log_gain")  # from which all else follows
 class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
-    Epochs count on over several fits; those of a learning-rate finder, and any that ends with weights that are not
-    finite, are left out. With the first fit of another model, the records begin anew.
+    The count of epochs continues over several fits. Epochs of a learning-rate finder, and epochs that end with weights
+    that are not finite, are left out. The first fit of another model starts the records anew.
 
     Args:
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
@@ -31,14 +31,15 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         layer: Name of the convolution; the first spatial one by default.
 
     Attributes:
-        epochs: Epochs trained at each record, from where the recorder came in: 0, or fastai's ``start_epoch``.
+        epochs: Number of epochs trained at each record; it starts at 0, or at fastai's ``start_epoch``.
         weights: Effective filters, each ``(O, I, kH, kW)`` float32 array.
         power: Power spectra, each ``(O, n, n)``.
         shares: Band shares, each ``(O, B)``.
         log_gain: Log power gains, each ``(O or 1, kH, kW)``; empty for a plain convolution.
 
     Raises:
-        ValueError: When added to a Learner: if there is no such layer, its kernel is 1x1, or n is smaller than it.
+        ValueError: When added to a Learner: if there is no such layer, its kernel is 1x1, or n is smaller than the
+            kernel.
 
     Examples:
         >>> recorder = SpectrumRecorder(bands=3)
@@ -99,7 +100,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         return [band_shares(torch.from_numpy(weight), self.bands).numpy() for weight in self.weights]
 
     def history(self) -> SpectraHistory:
-        """The records, stacked by epoch; shared gains are repeated if others are not. A ValueError if none."""
+        """The records, stacked by epoch, with shared gains repeated if others are not shared; a ValueError if none."""
         if not self.epochs:
             raise ValueError("nothing was recorded yet; fit the Learner with the SpectrumRecorder first")
         return SpectraHistory(
@@ -115,6 +116,6 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         return {name: list(getattr(self, name)) for name in _RECORDS}
 
     def load_state_dict(self, state: Mapping[str, list]) -> None:
-        """Go on from the records of `state_dict`."""
+        """Continue from the records of `state_dict`."""
         for name in _RECORDS:
             setattr(self, name, list(state[name]))

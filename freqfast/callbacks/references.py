@@ -1,4 +1,4 @@
-"""Augmentations of others, to compare with on equal terms: the same budget, share of each batch and range of pixels."""
+"""Augmentations by other authors, for comparison with equal budget, share of each batch and range of pixels."""
 
 import math
 from collections.abc import Sequence
@@ -36,20 +36,21 @@ class GaussianNoise(GaussianNoiseArguments, PixelCallback):
 class AugMix(AugMixArguments, ViewsCallback):
     """AugMix of Hendrycks et al. (2020, arXiv:1912.02781), with or without its consistency loss.
 
-    Published is a severity of 3 and a consistency of 12: two mixtures of every image pass through the network beside
-    the image, and the Jensen-Shannon divergence of the three predictions, times 12, is added to the loss of the image's
-    own. The four operations that resemble test corruptions (brightness, colour, contrast, sharpness) are left out, as
-    its authors did for their results on CIFAR-10-C. Nothing stays in the network.
+    The authors used a severity of 3 and a consistency factor of 12: two mixtures of every image pass through the
+    network beside the image, and the Jensen-Shannon divergence of the three predictions, times 12, is added to the loss
+    of the image itself. The four operations that resemble test corruptions (brightness, colour, contrast, sharpness)
+    are left out, as its authors did for their results on CIFAR-10-C. Nothing stays in the network.
 
     Args:
         share: Share of each batch, or of its views, that is mixed, in (0, 1].
         severity: Strength of the operations, 1 to 10.
-        jsd: Factor of the Jensen-Shannon divergence, for images with one label each; 0 trains on mixtures in place of
-            the images, one pass per image.
+        jsd: Factor of the Jensen-Shannon divergence, for images with one label each; 0 trains on mixtures instead of
+            the images, with one pass per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
-        ValueError: If the severity or the factor is out of range; otherwise as `ViewsCallback`: mixtures move pixels.
+        ValueError: If the severity or the factor is out of range; otherwise as `ViewsCallback`, also for targets that
+            do not follow moved pixels.
 
     Examples:
         >>> AugMix(jsd=12.0).passes_per_image
@@ -59,12 +60,12 @@ class AugMix(AugMixArguments, ViewsCallback):
     moves_pixels = True
 
     def __post_init__(self) -> None:
-        """Have two mixtures beside the batch where their divergence counts."""
+        """Add two mixtures to the batch if the divergence is used."""
         super().__post_init__()
         self.views = 2 if self.jsd else 0
 
     def change(self, pixels: Tensor) -> Tensor:
-        """Mix each of ``(N, C, H, W)`` pixels in [0, 1]."""
+        """Mix each of the images ``(N, C, H, W)``, pixels in [0, 1]."""
         return mix_operations(pixels, self.severity)
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:

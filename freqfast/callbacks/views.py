@@ -13,9 +13,9 @@ from freqfast.spectral.tensors import at_least_float32
 class ViewsCallback(PixelCallback):
     """Passes views of each training batch through the network beside the batch, all in one forward pass.
 
-    A view is the batch with a share of it replaced by `change`. Predictions, metrics and the loss that is shown are
-    those of the batch itself; training descends on `combine` of all. Without views, the batch itself is changed, as by
-    any `PixelCallback`.
+    A view is the batch with a share of it replaced by `change`. Predictions, metrics and the displayed loss are those
+    of the batch itself; training minimises what `combine` makes of the batch and its views. With 0 views, the batch
+    itself is changed, as by any `PixelCallback`.
 
     Attributes:
         views: Number of views; subclasses set it.
@@ -29,21 +29,21 @@ class ViewsCallback(PixelCallback):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """After MixUp and CutMix (0), before what changes single samples, adds to the loss, or scales it."""
+        """After MixUp and CutMix (0), before callbacks that change single samples, add to the loss or scale it."""
         return GradientAccumulation.order - (2 if self.views else 1)
 
     @property
     def passes_per_image(self) -> int:  # type: ignore[override]
-        """The batch and its views."""
+        """Number of forward passes per image: one for the batch and one for each view."""
         return 1 + self.views
 
     def combine(self, loss: Tensor, views: Sequence[Tensor]) -> Tensor:
-        """What training descends on: here the mean of the batch's loss and those of its views, given as predictions."""
+        """The loss that training minimises: here the mean of the losses of the batch's and its views' predictions."""
         losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
         return torch.stack([loss, *losses]).mean()
 
     def before_train(self) -> None:
-        """Check that no other callback adds views, as each takes its own apart."""
+        """Check that no other callback adds views, since each splits off its own views."""
         super().before_train()
         for other in self.learn.cbs:
             if other is not self and self.views and isinstance(other, ViewsCallback) and other.views:
@@ -77,7 +77,7 @@ class ViewsCallback(PixelCallback):
         self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
 
     def after_loss(self) -> None:
-        """Replace what training descends on."""
+        """Replace the loss that training minimises."""
         if self.views:
             views, self._views = [at_least_float32(view) for view in self._views], ()
             self.learn.loss_grad = self.combine(self.learn.loss_grad, views)

@@ -11,13 +11,14 @@ class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback)
     """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.
 
     After the AFA of Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who train on each batch and on a copy of it
-    with waves, and average the two losses: two passes per image. Their copies pass through BatchNorms of their own;
-    here both share those of the network, and nothing stays in it.
+    with waves, and average the two losses: two passes per image. Their copies pass through separate BatchNorm layers;
+    here batches and copies share those of the network, and nothing is added to it.
 
     Args:
         share: Share of each batch, or of its copy, that is changed, in (0, 1].
         strength: Mean of the L2 norm of a wave, for an image of 32x32; see `add_planar_waves`.
-        clean_too: Train on each batch beside its copy, at two passes per image, rather than on changed batches.
+        clean_too: Train on each batch and a changed copy of it, at two passes per image, rather than on changed
+            batches.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
@@ -31,7 +32,7 @@ class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback)
     """
 
     def __post_init__(self) -> None:
-        """Give each batch its unchanged copy."""
+        """Add a changed copy to each batch if `clean_too` is set."""
         super().__post_init__()
         self.views = int(self.clean_too)
 

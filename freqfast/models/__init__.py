@@ -1,10 +1,10 @@
 """Networks: how they are built, stored, named and asked for predictions.
 
-`build` makes a model of a name and options: `resnet`'s, timm's, torchvision's or another package's. `file` stores one
+`build` makes a model from a name and options: from `resnet`, timm, torchvision or another package. `file` stores one
 with its description and reads it back. `state_dicts` reads weights that others saved, and `weights` loads weights
 together with the `parts` that they were trained with. `sources` finds a model that a user names. A `Classifier`
-(`classifier`) makes a model ready for inference, where `folding` makes it faster; `preprocessing` finds how its images
-are scaled and normalised. `start` gives a new model weights to start from, and `zoo` has trained ones.
+(`classifier`) makes a model ready for inference, and `folding` makes it faster there. `preprocessing` finds how a
+model's images are scaled and normalised. `start` gives a new model weights to start from, and `zoo` has trained ones.
 """
 
 SOURCES = (

@@ -1,4 +1,4 @@
-"""A model by its name and options: ours, one that an installed package registers, timm's or torchvision's."""
+"""A model by its name and options, from freqfast, timm, torchvision or another installed package that registers it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,8 +53,8 @@ def build_model(name: str, /, **options: Any) -> nn.Module:
     Args:
         name: A key of `MODELS`; the name of an entry point in the group ``freqfast.models``, a function or class that
             returns a module; ``timm:NAME``; or ``torchvision:NAME``.
-        **options: Arguments of the model. A trainer hands over ``classes``, the number of logits: our models and entry
-            points take it under this name, timm and torchvision get it as ``num_classes``.
+        **options: Arguments of the model. Training passes ``classes``, the number of logits: freqfast's models and
+            entry points take it under this name, and timm and torchvision receive it as ``num_classes``.
 
     Returns:
         A network that maps images ``(N, 3, H, W)`` to logits ``(N, classes)``.
@@ -142,7 +142,7 @@ def _hub_at_once() -> Iterator[None]:
 
 
 def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
-    """The module that a function returns; whatever it raises is a ValueError that calls the model `what`."""
+    """The module that a function returns; any exception in it becomes a ValueError that calls the model `what`."""
     try:
         model = build()
     except (Exception, SystemExit) as error:
@@ -154,7 +154,7 @@ def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
 
 
 def channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights in channels-last memory format, the fast one for images."""
+    """The model with its weights in channels-last memory format, which is fast for images."""
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

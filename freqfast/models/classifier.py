@@ -24,20 +24,20 @@ _BATCH_PIXELS = 2**21  # 41 images of 224 pixels, whose activations in a ResNet 
 class Classifier:
     """A model made ready for fast inference: baked, in eval mode, channels last, in the device's best precision.
 
-    BatchNorm is folded into the convolutions before it where the model allows that (see `fold_batch_norm`).
+    BatchNorm is folded into the convolutions before it if the model allows that (see `fold_batch_norm`).
 
     Args:
         model: Maps normalised images ``(N, 3, H, W)`` to logits; it is copied, not changed.
-        mean: Channel means of the normalisation, in pixels of [0, 1].
-        std: Its standard deviations.
+        mean: Channel means of the normalisation, for pixels in [0, 1].
+        std: Channel standard deviations of the normalisation.
         device: Where to run; by default where the model is.
         precision: See `freqfast.compute.precision.resolve_precision`.
-        batch_size: Images at a time; fewer where that would be more than 2**21 pixels.
+        batch_size: Number of images at a time; fewer if that would be more than 2**21 pixels.
         name: What to call the model in messages and results.
         classes: Class names, in the order of the logits, where known.
 
     Raises:
-        ValueError: If the device is not available, the precision unknown, or the model TorchScript.
+        ValueError: If the device is not available, the precision is unknown, or the model is TorchScript.
 
     Examples:
         >>> model = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
@@ -78,7 +78,7 @@ class Classifier:
         self._shift = shift.to(self.device, torch.float32)
 
     def edited(self, change: Callable[[nn.Module], object]) -> "Classifier":
-        """Another classifier, of a copy of `model` that ``change`` has edited in place; this one stays as it is."""
+        """A new classifier with a copy of `model` that ``change`` has edited in place; this one stays as it is."""
         other = copy(self)
         other.model = copy_model(self.model)
         change(other.model)
@@ -86,15 +86,16 @@ class Classifier:
         return other
 
     def among(self, classes: Sequence[str], trained: Sequence[str] | None = None) -> "Classifier":
-        """Another classifier, which chooses among some of the classes alone; this one stays as it is.
+        """A new classifier that chooses only among some of the classes; this one stays as it is.
 
         Args:
             classes: Names of the classes to choose among, in the order of the new logits.
-            trained: Names of all classes, in the order of the model's logits; by default those that are known.
+            trained: Names of all classes, in the order of the model's logits; by default the classifier's own class
+                names.
 
         Raises:
-            ValueError: If a class is none of them, or their names are not known, or known to be others. That there are
-                as many logits as names is known with the first batch.
+            ValueError: If a class is not among these names, or if the names are not known or contradict the known ones.
+                Whether there are as many logits as names is checked at the first batch.
 
         Examples:
             >>> brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
@@ -123,7 +124,7 @@ class Classifier:
 
     @property
     def outputs(self) -> tuple[int, ...] | None:
-        """Which of the model's logits are given, in their order; None if they are all of them."""
+        """Positions of the model's logits that are used, in their order; None if all are used."""
         return None if self._columns is None else tuple(self._columns.tolist())
 
     def _prepare(self) -> None:
@@ -132,10 +133,10 @@ class Classifier:
 
     @torch.inference_mode()
     def logits(self, batch: np.ndarray) -> Tensor:
-        """Logits of one batch, as large as memory takes.
+        """Logits of one batch, which may be as large as memory allows.
 
         Args:
-            batch: Levels from 0 to 255, uint8 or float32 ``(n, H, W, 3)``, writable, in any order.
+            batch: Levels from 0 to 255, uint8 or float32 ``(n, H, W, 3)``, writable, in any memory order.
 
         Returns:
             float32 ``(n, classes)`` on the classifier's device.
@@ -171,7 +172,7 @@ class Classifier:
             int64 ``(N,)``.
 
         Raises:
-            ValueError: As `logits`, or if the largest of an image is not finite.
+            ValueError: As `logits`, or if the largest logit of an image is not finite.
         """
         classes = []
         for _, batch in batches(images, self.batch_size):
@@ -191,9 +192,10 @@ class Classifier:
 
 
 def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Batches, each a copy of its own, with the number of images that are then done.
+    """Yield the number of images up to the end of each batch, and the batch as a copy.
 
-    They have ``size`` images, fewer if those are large, so that a network's activations do not grow with the image.
+    Batches have ``size`` images, fewer if the images are large, so that a network's activations do not grow with image
+    size.
     """
     pixels = math.prod(images.shape[1:3]) if len(images) else 1
     size = max(1, min(size, _BATCH_PIXELS // pixels))
@@ -203,9 +205,9 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def hash_weights(model: nn.Module) -> str:
-    """Hash of what training learned with names, types and shapes, whatever wraps the model.
+    """Hash of a model's parameters and buffers with names, types and shapes; wrappers do not change it.
 
-    For a model without a wrapper it is that of version 0.1.
+    For a model without a wrapper it equals the hash of version 0.1: buffers that hold only settings do not count.
     """
     digest = hashlib.sha256()
     for name, value in sorted(names_of_before(unwrap(model).state_dict()).items()):

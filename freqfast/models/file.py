@@ -1,4 +1,4 @@
-"""The model file ``model.safetensors``: a network's weights, and what it takes to build and use it.
+"""The model file ``model.safetensors``: a network's weights, and what is needed to build and use it.
 
 Its metadata holds a `Header`, as JSON under ``freqfast``. Other tools read the weights as they are.
 """
@@ -30,16 +30,17 @@ from freqfast.spectral.surgery import unwrap
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model with what it takes to build and use it.
+    """A model with what is needed to build and use it.
 
     Attributes:
-        model: The model, in float32, with or without modulation, equalization and anti-aliasing; from a file it comes
-            in eval mode, on the CPU.
+        model: The model, in float32, with or without modulation, equalization and anti-aliasing; if read from a file,
+            it is in eval mode, on the CPU.
         spec: What it is built from.
         classes: Class names, in the order of the logits.
         mean: Channel means of the normalisation, for pixels in [0, 1].
-        std: Its standard deviations.
-        image_size: Of a model of images in files, the size that they are cropped to, see `freqfast.Recipe`; else 0.
+        std: Channel standard deviations of the normalisation.
+        image_size: If the model was trained on images in files, the size that they are cropped to, see
+            `freqfast.Recipe`; else 0.
     """
 
     model: nn.Module = field(repr=False)
@@ -64,14 +65,14 @@ _FlatSpec = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a model file says of its model: a `StoredModel` without the weights, and what was put into the model.
+    """A model file's description of its model: a `StoredModel` without the weights, and the parts put into the model.
 
     Attributes:
-        model: In the file a table of the name and the options.
+        model: What the model is built from; in the file a table of the name and the options.
         modulation: The modulated layer.
         equalization: The layer with an equalizer.
         antialiasing: The layers with a triangle before their stride.
-        flc_pooling: Those with an ideal low-pass.
+        flc_pooling: The layers with an ideal low-pass.
     """
 
     schema: Literal[1] = 1
@@ -95,7 +96,7 @@ class Header:
 
     @property
     def parts(self) -> Parts:
-        """What was put into the model."""
+        """The parts that were put into the model."""
         return Parts(
             (self.modulation,) if self.modulation else (),
             (self.equalization,) if self.equalization else (),
@@ -120,7 +121,7 @@ def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> No
 
 
 def check_round_trip(stored: StoredModel) -> None:
-    """Write a model file and read it back, before hours go into training a model that could not be kept.
+    """Write a model file and read it back, before hours go into training a model that could not be stored.
 
     A ValueError names the first parameter or buffer that the model is not built with.
 
@@ -152,7 +153,7 @@ def read_model(path: str | Path) -> StoredModel:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is corrupt, was not written by freqfast, or its weights do not fit its description.
-        ImportError: If its model is one of timm's, which is not installed.
+        ImportError: If the model is one of timm's, and timm is not installed.
     """
     path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path
@@ -164,7 +165,7 @@ def read_model(path: str | Path) -> StoredModel:
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuse what is not three numbers each, or no mean and standard deviation that pixels in [0, 1] can have."""
+    """Refuse a mean or std that is not three numbers, or has values that pixels in [0, 1] cannot have."""
     in_range = all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std)
     if not (len(mean) == len(std) == 3 and in_range):
         got = " and ".join(",".join(f"{value:g}" for value in values) for values in (mean, std))
@@ -221,7 +222,7 @@ def _read(path: Path) -> StoredModel:
 
 
 def read_header(path: str | Path) -> Header | None:
-    """What a safetensors file says of its model; None if it is not one of ours. A corrupt one is a ValueError."""
+    """The header of freqfast's model file; None for another safetensors file. A corrupt file is a ValueError."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -231,7 +232,7 @@ def read_header(path: str | Path) -> Header | None:
 
 
 def update_tensors(header: Header, tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Tensors as this version writes them, of which version 0.1 left some to the header, for a network to load."""
+    """Tensors as this version writes them, for a network to load; version 0.1 kept some of them only in the header."""
     tensors, modules = dict(tensors), dict(network.named_modules())
     if header.equalization and header.equalization.layer in modules:
         name = f"{header.equalization.layer}.{EQUALIZER_BUFFERS[2]}"

@@ -12,16 +12,17 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy of a model in eval mode, with each BatchNorm2d that directly follows a Conv2d folded into it.
 
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
-    and its bias shifted, and BatchNorm passes its input on. Which one follows which convolution is read from the graph
-    that `torch.fx` traces. What anything else depends on stays as it is: a convolution with a forward of its own, a
-    hook that is not freqfast's, or several users, one that is called twice, or whose weight is computed or read
-    elsewhere. So does a model that cannot be traced, since its control flow depends on its input.
+    and its bias shifted, and BatchNorm passes its input on. Which BatchNorm follows which convolution is read from the
+    graph that `torch.fx` traces. A convolution on which anything else may depend stays as it is: one with a forward of
+    its own, with a hook that is not freqfast's, with several users, that is called twice, or whose weight is computed
+    or read elsewhere. A model that cannot be traced, because its control flow depends on its input, also stays as it
+    is.
 
     Args:
         model: In eval mode; it is not changed.
 
     Returns:
-        A module of the same class and the same function, up to rounding.
+        A module of the same class that computes the same function, up to rounding.
     """
     model = copy_model(model)
     try:

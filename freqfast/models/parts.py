@@ -1,7 +1,7 @@
-"""freqfast's parts of a network: which it has, which a state dict tells of, and putting them in.
+"""freqfast's parts of a network: find those in a network or a state dict, install and remove them.
 
 A part is a modulation's gains, an equalizer or a low-pass. Each is a parameter or buffers of its convolution, so that a
-state dict tells of all of them, and a strict load into a network that lacks one fails.
+state dict shows all of them, and a strict load into a network that lacks one fails.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Parts:
 
     Attributes:
         modulation: The modulated convolutions.
-        equalization: Those with an equalizer.
+        equalization: The convolutions with an equalizer.
         low_passes: The kind of low-pass, "triangle" or "flc", by the name of the convolution that has it.
 
     Examples:
@@ -66,7 +66,7 @@ class Parts:
     low_passes: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether there are any parts."""
         return bool(self.modulation or self.equalization or self.low_passes)
 
     def __str__(self) -> str:
@@ -103,13 +103,14 @@ def find_parts(model: nn.Module) -> Parts:
 
 
 def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
-    """The parts that a state dict tells of and a network does not have yet.
+    """The parts that a state dict contains and a network does not have yet.
 
-    A state dict does not hold what matters in training alone: the modulation's sigma, which is 0 here, and its seed.
+    A state dict does not hold what matters only in training: a modulation's sigma, which is set to 0 here, and its
+    seed.
 
     Args:
         state: Tensors by name, see `update_names`.
-        network: Where it is to be loaded into. It is an error if one of its convolutions has another kind of low-pass.
+        network: The network to load it into. It is an error if one of its convolutions has another kind of low-pass.
     """
     convs = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     modulation, equalization, low_passes = [], [], {}
@@ -146,7 +147,7 @@ def install_parts(network: nn.Module, parts: Parts) -> None:
 
 
 def remove_parts(network: nn.Module, parts: Parts) -> None:
-    """Take parts out of a network again, in place; gains of zero leave the weights bit for bit."""
+    """Remove parts from a network, in place; gains of zero leave the weights unchanged bit for bit."""
     for modulation in parts.modulation:
         bake_modulation(network.get_submodule(modulation.layer))
     for equalization in parts.equalization:
@@ -156,9 +157,10 @@ def remove_parts(network: nn.Module, parts: Parts) -> None:
 
 
 def update_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """A state dict with the names of this version, where version 0.1 saved it from a network with an equalizer.
+    """A state dict with this version's names, if version 0.1 saved it from a network with an equalizer.
 
-    Version 0.1 kept no exponent. That of the network is taken; if it has no equalizer there, it is an error.
+    Version 0.1 did not save the exponent. The exponent in `network` is taken; it is an error if that has no equalizer
+    there.
     """
     state = dict(state)
     for layer, conv in network.named_modules():
@@ -179,7 +181,7 @@ def update_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, T
 
 
 def names_of_before(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict with the names and tensors of version 0.1, whose results name a hash of it."""
+    """A state dict with the names and tensors of version 0.1, whose results contain a hash of these."""
     settings = {_EXPONENT, *LOW_PASS_BUFFERS.values()}
     found = {}
     for name, tensor in state.items():

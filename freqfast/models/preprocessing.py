@@ -8,11 +8,11 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How images are prepared for a network; None where that is not known.
+    """How images are prepared for a network; values that are not known are None.
 
     Attributes:
         mean: Channel means of the normalisation, for pixels in [0, 1].
-        std: Its standard deviations.
+        std: Channel standard deviations of the normalisation.
         resize: Length in pixels to which the shorter side is scaled.
         crop: Height and width in pixels that are then cropped in the middle.
         interpolation: How images are scaled, by a name of Pillow's filters in lower case.
@@ -28,7 +28,7 @@ class Preprocessing:
 def timm_preprocessing(model: nn.Module) -> Preprocessing:
     """How images are prepared for a network of timm, by its configuration.
 
-    Sizes are None where timm does something else than scale the shorter side and crop a square in the middle.
+    Sizes are None if timm does anything other than scaling the shorter side and cropping a square in the middle.
 
     Examples:
         >>> from freqfast.models.build import build_model

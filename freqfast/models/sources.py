@@ -1,4 +1,4 @@
-"""Models by specification: our own files and zoo, timm's, torchvision's, or what an importable function returns."""
+"""Models by specification: freqfast's files and zoo, timm's, torchvision's, or what an imported function returns."""
 
 import ast
 import os
@@ -34,8 +34,8 @@ class SourcedModel:
         std: Standard deviations.
         classes: Class names, in the order of the logits; None for models that freqfast did not write.
         resize, crop, interpolation: See `freqfast.models.preprocessing.Preprocessing`; known for timm's and
-            torchvision's models with their own weights. For runs on images in files the crop alone is known; the
-            command line finds all three.
+            torchvision's models with their own weights. For runs on images in files only the crop is known; the command
+            line finds all three.
     """
 
     name: str
@@ -49,7 +49,7 @@ class SourcedModel:
 
 
 def model_kind(spec: str | Path) -> Literal["ours", "library", "code"]:
-    """What a specification names: a file, run or network of freqfast, a library's model, or code that is imported.
+    """What a specification names: a file, run or zoo network of freqfast, a library's model, or code to import.
 
     Examples:
         >>> model_kind("runs/first"), model_kind("timm:resnet18"), model_kind("./nets.py:make(width=16)")
@@ -74,15 +74,15 @@ def load_model(
     Args:
         spec: A run directory; freqfast's ``.safetensors`` file; ``zoo:NAME``, a trained network that comes with
             freqfast; ``timm:NAME``; ``torchvision:NAME``; or code, as ``package.module:callable`` or
-            ``folder/file.py:callable``, which is imported and, unless it is a model already, called: it runs code, by
-            design, and so should name code that you trust. Nothing else here runs code. The last three may
-            have arguments, as Python writes them: ``nets.py:make(depth=20)``.
-        weights: A state dict for a library's model or for code, see `freqfast.load_weights`, which puts in the parts of
-            freqfast that it was trained with.
+            ``folder/file.py:callable``, which is imported and, unless it is a model already, called. This runs code by
+            design, so name only code that you trust; no other specification runs code. The last three may have
+            arguments in Python's notation: ``nets.py:make(depth=20)``.
+        weights: A state dict for a library's model or for code. The parts of freqfast that it was trained with are put
+            in first, see `freqfast.load_weights`.
         mean: Channel means of the normalisation; by default those of freqfast's file, or those that timm or, with
             ``pretrained``, torchvision states for the model.
-        std: Its standard deviations, likewise.
-        classes: Number of logits of a timm or torchvision model that a file of weights fills.
+        std: Channel standard deviations, likewise.
+        classes: Number of logits of a timm or torchvision model whose weights come from a file.
         pretrained: Take timm's or torchvision's own weights, downloaded by the library, with their classes.
 
     Returns:
@@ -95,7 +95,7 @@ def load_model(
         ImportError: If timm is asked for and not installed.
 
     Warns:
-        UserWarning: If a callable's network is taken as it comes, without weights from a file.
+        UserWarning: If a callable's network is taken as it is, without weights from a file.
     """
     text, kind = str(spec), model_kind(spec)
     if pretrained and (kind != "library" or weights is not None):
@@ -161,14 +161,14 @@ def _read_spec(text: str) -> _Named:
 
 
 def stored_path(spec: str | Path) -> Path:
-    """Where a model of ours lies: the path itself, or the file of ``zoo:NAME``."""
+    """Path of a model that freqfast wrote: the given path, or the file of ``zoo:NAME``."""
     path = Path(spec)
     is_zoo = str(spec).startswith(PREFIX) and not path.exists()
     return network_path(str(spec).removeprefix(PREFIX)) if is_zoo else path
 
 
 def load_stored(spec: str | Path, weights: str | Path | None = None) -> StoredModel:
-    """Read a model of ours: a run directory, a ``.safetensors`` file or ``zoo:NAME``; see `load_model`."""
+    """Read a model that freqfast wrote: a run directory, a ``.safetensors`` file or ``zoo:NAME``; see `load_model`."""
     path = stored_path(spec)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(str(path)) or SOURCES}")

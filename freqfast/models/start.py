@@ -1,4 +1,4 @@
-"""Where training starts: fresh weights, or trained ones of timm's and torchvision's models, with a head that fits."""
+"""Where training starts: fresh weights, or trained ones from timm or torchvision, with a head that fits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _TRAINED = ("pretrained", "weights")  # options of timm's and torchvision's mode
 
 
 def architecture(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a model that are its architecture's: all but where trained weights come from.
+    """The options of a model that define its architecture: all except those that name trained weights.
 
     Examples:
         >>> architecture("timm:resnet18", {"pretrained": True, "drop_rate": 0.1})
@@ -26,7 +26,7 @@ def architecture(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
-    """The file of trained weights, if options name one; refuses options of wrong types, and those of two sources."""
+    """The file of trained weights, if options name one; refuses wrong types, and options that name two sources."""
     pretrained, weights = options.get("pretrained", False), options.get("weights")
     if not _is_library(name) or (weights is None and pretrained in (False, True)):
         return None
@@ -56,19 +56,19 @@ def try_model(name: str, options: Mapping[str, Any]) -> nn.Module:
 def build_start(name: str, options: Mapping[str, Any], classes: int) -> tuple[nn.Module, Preprocessing]:
     """A model to be trained: with trained weights if timm's or torchvision's options name them, else with fresh ones.
 
-    Weights of other classes are taken but for the last layer, which stays fresh.
+    If the weights are for other classes, all of them are used except those of the last layer, which stays fresh.
 
     Args:
         name: The model, see `freqfast.models.build.build_model`.
-        options: Its options; of timm's and torchvision's models also ``pretrained``, for the library's own weights, or
-            ``weights``, a file of a state dict.
+        options: Its options; for timm's and torchvision's models also ``pretrained``, for the library's own weights, or
+            ``weights``, the file of a state dict.
         classes: The number of its logits.
 
     Returns:
-        The model, and how images are prepared for it where that is known.
+        The model, and how images are prepared for it, if that is known.
 
     Raises:
-        ValueError: If the model cannot be built, or its weights cannot be had or do not fit.
+        ValueError: If the model cannot be built, or its weights cannot be loaded or do not fit.
         FileNotFoundError: If there is no such file of weights.
 
     Examples:

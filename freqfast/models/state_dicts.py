@@ -1,4 +1,4 @@
-"""State dicts that others saved, in safetensors files and in those of `torch.save`, and whether they fit a model."""
+"""State dicts from other programs, in safetensors files or files of `torch.save`, and whether they fit a model."""
 
 import pickle
 import warnings
@@ -24,13 +24,13 @@ _OPTIMIZER_TYPES = [L, np.dtype, type(np.dtype(np.float64)), np.float64().__redu
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a state dict by the names that they have in the file; nothing in it is executed.
+    """The tensors of a state dict, by their names in the file; nothing in the file is executed.
 
     Values are read when they are used: until then a large file takes no memory, unless `torch.save` wrote it in the
     format that PyTorch had before version 1.6.
 
     Args:
-        path: A safetensors file, or one that `torch.save` wrote of a state dict, which may lie under "state_dict",
+        path: A safetensors file, or a file that `torch.save` wrote. The state dict in it may lie under "state_dict",
             "model_state_dict", "model" or "net", as in fastai's `Learner.save`.
 
     Raises:
@@ -75,11 +75,11 @@ def save_state(path: str | Path, model: nn.Module) -> None:
 
 
 def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """A state dict without what wrappers put before the names: DataParallel, torch.compile, Lightning and others.
+    """A state dict without the prefixes that wrappers add to names: DataParallel, torch.compile, Lightning and others.
 
-    ``_orig_mod.`` is put where the model's `names` have it. Of the first parts that all names share, such as
-    ``module.`` or ``model.``, as few are removed as give the most of the model's names. So is the counter of torch's
-    `AveragedModel`.
+    ``_orig_mod.`` is kept or added only where the model's `names` have it. First parts that all names share, such as
+    ``module.`` or ``model.``, are removed until most names match the model's, and no more than needed. The counter of
+    torch's `AveragedModel` is removed too.
 
     Examples:
         >>> list(without_prefixes({"model.module._orig_mod.fc.bias": torch.ones(1)}, ["fc.weight", "fc.bias"]))
@@ -124,7 +124,7 @@ def require_finite(tensors: Mapping[str, Tensor]) -> None:
 
 
 def require_tensors(state: Mapping[str, Any]) -> None:
-    """Refuse a state dict that holds more than tensors, as of a quantized layer; the ValueError names the first."""
+    """Refuse a state dict that holds more than tensors, as a quantized layer's does; the ValueError names the first."""
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise ValueError(f"{name} is a {type(value).__name__}, a model file holds tensors")

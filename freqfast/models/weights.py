@@ -1,4 +1,4 @@
-"""Weights that were saved from a network with parts of freqfast, back into a network."""
+"""Load weights that were saved from a network with parts of freqfast."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -20,12 +20,13 @@ _COUNTER = "num_batches_tracked"  # of BatchNorm, which makes one up if a state 
 
 
 def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], name: str = "the model") -> Parts:
-    """Load weights into a model, with the parts of freqfast that they were trained with: put in first what is missing.
+    """Load weights into a model, after adding the parts of freqfast that they were trained with and the model lacks.
 
-    Modulation, equalizer and low-passes are found in the state dict itself. Then a strict `load_state_dict` is the
-    judge; if it refuses, the model stays as it was. Nothing in a file is executed.
+    Modulation, equalizer and low-passes are found in the state dict itself. Then a strict `load_state_dict` loads the
+    weights; if that fails, the model stays as it was. Nothing in a file is executed.
 
-    Call it before the optimizer is made: that of a Learner which has trained lacks the gains that this puts in.
+    Call it before the optimizer is made: the optimizer of a Learner that has trained does not have the gains that this
+    adds.
 
     Args:
         model: A network of the architecture that was saved, with or without parts of its own; wrappers are looked
@@ -35,8 +36,8 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
         name: What to call the model in messages.
 
     Returns:
-        What it put in: nothing if the model had all parts, or the weights need none. Printed, it is one line. The sigma
-        of a modulation, which matters in training alone, is 0 unless freqfast's model file has it.
+        The parts that were added: none if the model had all of them, or the weights need none. Printed, they are one
+        line. The sigma of a modulation, which matters only in training, is 0 unless freqfast's model file gives it.
 
     Raises:
         FileNotFoundError: If there is no such file.

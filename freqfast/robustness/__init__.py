@@ -1,16 +1,16 @@
 """Accuracy under corruption: model and corrupted images in, a result out.
 
-Data flows one way. `archive` and `sources` make a `CellSource` (`cells`) of what a user names: a folder of corrupted
-images, or a test set that is corrupted on the fly. `evaluation` takes its cells one by one through a `Classifier` and
-keeps `Outcomes` of each, in integers, with the `Provenance` of all. A `CorruptionResult` holds these, computes what
-follows from them (`metrics`), is saved, loaded and merged. `comparison` puts two results side by side.
+Data flows one way. `archive` and `sources` make a `CellSource` (`cells`) from what a user names: a folder of corrupted
+images, or a test set that is corrupted on the fly. `evaluation` passes its cells one by one through a `Classifier` and
+keeps the `Outcomes` of each cell, in integers, and one `Provenance` for all. A `CorruptionResult` holds these and
+computes figures from them (`metrics`); it can be saved, loaded and merged. `comparison` compares two results.
 
 >>> from freqfast.robustness.metrics import wilson_interval
 >>> low, high = wilson_interval(right=90, total=100)
 >>> round(low, 3), round(high, 3)
 (0.826, 0.945)
 
-Names load on first use: to read a result should not cost torch.
+Names load on first use, so that reading a result does not import torch.
 """
 
 import lazy_loader

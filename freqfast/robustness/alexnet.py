@@ -1,4 +1,4 @@
-"""Corruption errors of ImageNet networks over AlexNet's, as papers on ImageNet-C print them."""
+"""Corruption errors of ImageNet networks relative to AlexNet's, as papers on ImageNet-C report them."""
 
 import re
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ ALEXNET_CLEAN_ERROR = 0.435
 
 
 def is_imagenet(classes: Sequence[str] | None, height: int, width: int) -> bool:
-    """Whether images have ImageNet's classes, by their names as WordNet numbers them, and its size in pixels.
+    """Whether images have ImageNet's classes, named by their WordNet numbers, and its size in pixels.
 
-    All thousand of them: to choose among some is easier than what AlexNet's errors are of.
+    All thousand classes are required: AlexNet's errors are for these, and a choice among fewer is easier.
 
     Examples:
         >>> classes = [f"n{number:08}" for number in range(1000)]
@@ -49,14 +49,15 @@ def is_imagenet(classes: Sequence[str] | None, height: int, width: int) -> bool:
 
 
 def alexnet_mce(result: CorruptionResult) -> tuple[float | None, float | None]:
-    """Mean corruption error (mCE) and relative mCE over those of AlexNet (Hendrycks and Dietterich, 2019).
+    """Mean corruption error (mCE) and relative mCE, with AlexNet as baseline (Hendrycks and Dietterich, 2019).
 
     Args:
         result: Outcomes on ImageNet-C, or on ImageNet's validation images corrupted with its parameters.
 
     Returns:
-        Mean over the 15 main corruptions of the error over AlexNet's, and of the errors beyond the clean ones; None
-        where the corruptions, or for the second the uncorrupted images, were not measured in full.
+        The mean over the 15 main corruptions of the error divided by AlexNet's, and the same for the errors beyond the
+        clean error. Each is None if the corruptions, or for the second also the uncorrupted images, were not measured
+        in full.
 
     Examples:
         >>> alexnet_mce(CorruptionResult({}))

@@ -25,7 +25,7 @@ def key_text(key: Key) -> str:
 
 
 def by_name(values: Mapping[Key, T]) -> dict[str, dict[int, T]]:
-    """Values of cells by corruption and then by severity."""
+    """Values of cells, by corruption and then by severity."""
     found: dict[str, dict[int, T]] = {}
     for (name, severity), value in values.items():
         found.setdefault(name, {})[severity] = value
@@ -33,7 +33,7 @@ def by_name(values: Mapping[Key, T]) -> dict[str, dict[int, T]]:
 
 
 def check_key(key: Key) -> Key:
-    """Refuse a cell's name that cannot be printed, and a severity that is none of `SEVERITIES`."""
+    """Refuse a cell's name that cannot be printed, and a severity that is not in `SEVERITIES`."""
     name, severity = key
     if not name.isprintable() or (key != CLEAN and severity not in SEVERITIES):
         raise ValueError(f"{name!r:.40} {severity} is no corruption and severity")
@@ -62,17 +62,17 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CellSource:
-    """Corrupted images, read or made when their turn comes.
+    """Corrupted images, each cell read or made when it is needed.
 
     Attributes:
         name: What to call the source.
         corruptions: Names of the corruptions.
         severities: Their severities.
-        labels: int64 ``(N,)``, those of every cell.
+        labels: int64 ``(N,)``, the labels of every cell.
         read: ``(corruption, severity) -> images``, uint8 ``(N, H, W, 3)``.
-        clean: The uncorrupted images, where they are at hand. They may be more than those of a cell, as those of a run
-            are, and in another order.
-        sha256: Hash of what the images come from; see `Provenance`.
+        clean: The uncorrupted images, if available. They may be more images than those of a cell, as in a run, and in
+            another order.
+        sha256: Hash of the images' source; see `Provenance`.
         seed: Seed of the corruptions, where known.
         classes: Class names, in the order of the labels, where known.
 

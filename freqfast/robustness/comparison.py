@@ -1,4 +1,4 @@
-"""Two models on the same images: paired tests, and corruption errors over the baseline's."""
+"""Two models on the same images: paired tests, and corruption errors relative to the baseline's."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ from freqfast.robustness.result import CorruptionResult
 
 @dataclass(frozen=True)
 class PairedCell:
-    """Two models on the images of one cell.
+    """The outcomes of two models on the images of one cell.
 
     Attributes:
-        difference: Accuracy less the baseline's.
-        only_model: Images that only the model has right.
-        only_baseline: Images that only the baseline has right.
+        difference: The model's accuracy minus the baseline's.
+        only_model: Number of images that only the model classified correctly.
+        only_baseline: Number of images that only the baseline classified correctly.
         p: Two-sided p-value of the exact McNemar test.
     """
 
@@ -37,11 +37,11 @@ class PairedCell:
 
 @dataclass(frozen=True)
 class Difference:
-    """An accuracy, or a mean of accuracies, less the baseline's on the same images.
+    """An accuracy, or a mean of accuracies, minus the baseline's on the same images.
 
     Attributes:
         value: The difference.
-        interval: Its 95 % interval, with the image as the unit; None of a single image.
+        interval: Its 95 % interval, with the image as the unit; None for a single image.
     """
 
     value: float
@@ -50,18 +50,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model beside a baseline on the same images; see `compare`.
+    """A comparison of a model with a baseline on the same images; see `compare`.
 
     Attributes:
-        baseline: What the baseline is called.
-        cells: The cells that both have, `CLEAN` among them unless its images were not the same.
-        differences: Of what both were measured on in full: ``clean`` and the means of `HEADLINES`;
-            and ``corrupted``, over all cells of corrupted images that both have, where these are not those of one mean.
+        baseline: Name of the baseline.
+        cells: The cells that both have, including `CLEAN` if its images were the same.
+        differences: Differences by name: ``clean`` and those means of `HEADLINES` that were measured in full for both;
+            and ``corrupted``, over all cells of corrupted images that both have, unless these are just the cells of one
+            of the means.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
-        relative_mce: The same of the errors beyond those on the clean images, however many of them were measured; None
-            also without clean accuracies, or where a corruption costs the baseline nothing.
-        other_clean: Whether the clean accuracies come from other images, or from the same in another order.
+        relative_mce: The same for the errors beyond the clean error, however many clean images were measured; None also
+            without clean accuracies, or if a corruption costs the baseline nothing.
+        other_clean: Whether the two clean accuracies come from different images, or from the same images in another
+            order.
 
     Examples:
         >>> comparison = Comparison("baseline", {}, {"clean": Difference(0.5, None)}, None, None, other_clean=False)
@@ -84,7 +86,7 @@ class Comparison:
         return as_html(f"Against {self.baseline}", rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as JSON values; cells by corruption and severity, ``clean`` apart."""
+        """The comparison as JSON values: cells by corruption and severity, and ``clean`` separately."""
         cells = {key: asdict(cell) for key, cell in self.cells.items()}
         clean = cells.pop(CLEAN, None)
         values: dict[str, Any] = {
@@ -105,15 +107,15 @@ class Comparison:
 def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "the baseline") -> Comparison:
     """Compare a model with a baseline on the cells that both were measured on.
 
-    The uncorrupted images may be others: a run is measured on all of them clean, and on fewer under corruption.
+    The uncorrupted images may differ: a run is measured on all test images clean, and on fewer under corruption.
 
     Args:
         result: Results of the model.
-        baseline: Those of the baseline.
+        baseline: Results of the baseline.
         name: What to call the baseline.
 
     Raises:
-        ValueError: If the corrupted images of a cell were not the same, or no such cell is common.
+        ValueError: If the corrupted images of a cell were not the same, or no cell of corrupted images is in both.
 
     Examples:
         >>> confidence, labels = np.array([0.9, 0.6, 0.8]), np.array([1, 0, 0])
@@ -155,7 +157,7 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
 def paired_differences(
     result: CorruptionResult, baseline: CorruptionResult, names: Iterable[str] = HEADLINES
 ) -> dict[str, Difference]:
-    """The differences of a `Comparison`: over the cells of each mean, where both have all on the same images."""
+    """The differences of a `Comparison`: means over the cells that both results have on the same images."""
     same = _same_cells(result, baseline)
     corrupted = [key for key in same if key != CLEAN]
     means: dict[str, list[Key]] = {"clean": [CLEAN]}

@@ -13,13 +13,13 @@ from freqfast.corruptions.tables import TableChoice
 
 @dataclass(frozen=True, eq=False)
 class CorruptedImages:
-    """Corrupted images, which stand for an array ``(N, H, W, 3)``: a slice makes nothing, `numpy.asarray` corrupts.
+    """Corrupted images in place of an array ``(N, H, W, 3)``: slicing is free, and `numpy.asarray` corrupts.
 
-    They are those that `corrupt` makes of the whole set; its arguments are attributes here.
+    They are the images that `corrupt` makes from the whole set; its arguments are attributes here.
 
     Attributes:
-        images: The uncorrupted ones, an array or a `freqfast.data.image_files.ImageFiles`.
-        index: Positions of the images in the whole set; by default these are the whole.
+        images: The uncorrupted images, an array or a `freqfast.data.image_files.ImageFiles`.
+        index: Positions of the images in the whole set; by default they are the whole set.
 
     Examples:
         >>> images = np.full((100, 32, 32, 3), 128, np.uint8)

@@ -1,4 +1,4 @@
-"""Models on cells of images: the one loop that all evaluation runs through."""
+"""Evaluate models on cells of images: the one loop that every evaluation runs through."""
 
 import hashlib
 import zlib
@@ -26,17 +26,17 @@ def evaluate_source(
     command: str | None = None,
     share: Share = map,
 ) -> list[CorruptionResult]:
-    """Evaluate models on a source of images, each of which is read once for all models.
+    """Evaluate models on a source of images; each image is read once for all models.
 
-    Shard ``i`` of ``n`` has every n-th cell, from the i-th on. Cells stay whole, so that batches, and with them the
-    results, are the same as in a whole evaluation to the last bit.
+    Shard ``i`` of ``n`` has every n-th cell, from the i-th on. Cells stay whole, so batches and results are the same as
+    in a whole evaluation, bit for bit.
 
     Args:
-        classifiers: The models; the first one's batch size is everyone's.
+        classifiers: The models; all of them use the first one's batch size.
         source: The images.
         shard: Which part of the cells to evaluate.
-        progress: Called after each batch, in images.
-        command: The shell command that evaluates, for the provenance.
+        progress: Called after each batch, with numbers of images.
+        command: The shell command of the evaluation, for the provenance.
         share: Evaluates the cells, see `freqfast.progress.Share`.
 
     Returns:
@@ -94,7 +94,7 @@ def check_fit(
     Args:
         classifier: The model.
         images: uint8 ``(n, H, W, 3)``.
-        labels: Those of all images that it is to be judged on.
+        labels: Labels of all images that it is to be evaluated on.
         name: What to call the images.
         classes: Their class names, where known.
     """

@@ -38,26 +38,26 @@ def evaluate_images(
     Args:
         model: Maps normalised images ``(N, 3, H, W)`` to logits; it is not changed.
         images: uint8 ``(N, H, W, 3)`` or ``(N, 3, H, W)``, array or tensor, with `labels`; or an `ImageSet`; or an
-            `ImageData`, of which the test images are taken; or a DataLoader of images and labels. What that gives as
-            floats is taken as normalised by `mean` and `std`, as the model needs it.
+            `ImageData`, whose test images are used; or a DataLoader of images and labels. Float images from a
+            DataLoader are taken as normalised by `mean` and `std` already.
         labels: ``(N,)`` integers, with an array of images only.
         mean: Channel means of the model's normalisation, for pixels in [0, 1]; by default those of an `ImageData`.
-        std: Its standard deviations, likewise.
-        corruptions: Names, see `freqfast.corruptions.corrupt`; by default those of CIFAR-10-C and other packages that
-            can run here. Each is measured at all five severities.
+        std: Channel standard deviations, likewise.
+        corruptions: Names, see `freqfast.corruptions.corrupt`; by default those of CIFAR-10-C and of other packages, as
+            far as they can run here. Each is measured at all five severities.
         seed: Seed of the corruptions.
         device: Where to run; by default where the model is.
         precision: See `freqfast.compute.precision.resolve_precision`.
         progress: Called after each batch; by default a bar in a notebook.
 
     Returns:
-        What was found: ``clean``, ``mean15``, ``mean()`` over all that was measured, ``accuracy`` by corruption and
-        severity, and outcomes by image, by which `freqfast.robustness.compare` pairs two results.
+        The result: ``clean``, ``mean15``, ``mean()`` over all that was measured, ``accuracy`` by corruption and
+        severity, and outcomes by image, with which `freqfast.robustness.compare` pairs two results.
 
     Raises:
-        TypeError: If the model is no module, or images or labels have the wrong type.
-        ValueError: If a shape does not fit, the normalisation is missing or not a loader's, or the model cannot take
-            the images.
+        TypeError: If the model is not a module, or images or labels have the wrong type.
+        ValueError: If a shape does not fit, the normalisation is missing or is not the loader's, or the model cannot
+            take the images.
 
     Examples:
         >>> brightest_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -24,10 +24,10 @@ class Outcomes:
 
     Attributes:
         images: Number of images, ``N``.
-        correct_bits: One bit an image, 1 where it is right, the first image in the highest bit of the first byte.
-        bins: For each of the 15 bins ``(m/15, (m + 1)/15]`` of confidence: images in it, those of them that are right,
-            and the sum of their confidences in units of 2**-24.
-        images_crc32: Checksum of the images' bytes, followed by their labels: equal where the images are.
+        correct_bits: One bit per image, 1 if it is right; the first image is the highest bit of the first byte.
+        bins: For each of the 15 bins ``(m/15, (m + 1)/15]`` of confidence: the number of its images, how many of them
+            are right, and the sum of their confidences in units of 2**-24.
+        images_crc32: Checksum of the images' bytes, followed by their labels: equal if the images are.
 
     Examples:
         >>> found = Outcomes.measure(np.array([0, 1, 1]), np.array([0.9, 0.6, 0.8]), labels=np.array([0, 1, 0]))

@@ -1,4 +1,4 @@
-"""What was evaluated on what, so that parts of different evaluations are never merged."""
+"""Which model was evaluated on which images, so that parts of different evaluations are never merged."""
 
 from dataclasses import dataclass
 
@@ -15,19 +15,20 @@ class Provenance:
         model: What the user called the model.
         weights_sha256: Hash of its parameters and buffers, with their names.
         mean: Channel means of the normalisation.
-        std: Its standard deviations.
+        std: Channel standard deviations of the normalisation.
         precision: "bfloat16" or "float32".
         source: What the user called the images.
-        source_sha256: Hash of the published archive; of a folder's ``manifest.json``, or if it has none of the first
-            image of each of its cells; or of the uncorrupted images, followed by that of the frost photographs where
-            they are used. None where it is not known.
+        source_sha256: Hash of the published archive; or of a folder's ``manifest.json`` or, without one, of the first
+            image of each of its cells; or of the uncorrupted images, followed by the hash of the frost photographs if
+            they are used. None if it is not known.
         seed: Seed of the corruptions, where known.
-        image_range: The first image of each cell, and the one after the last.
+        image_range: Positions of the first image of each cell and of the one after the last.
         labels_sha256: Hash of their labels as little-endian int64.
         cells: Corruptions and severities of the whole evaluation, in order; `CLEAN` comes first if it is among them.
         command: The shell command that started the evaluation; None if Python code did.
-        imagenet: Whether the images have ImageNet's classes and size, so that they are measured against AlexNet.
-        outputs: Which of the model's outputs the images' classes are, in their order; None if they are all of them.
+        imagenet: Whether the images have ImageNet's classes and size, so that the model can be compared with AlexNet.
+        outputs: Which of the model's outputs belong to the images' classes, in the order of the classes; None for all
+            of them.
 
     Examples:
         >>> common = dict(weights_sha256="e3b0", mean=(0.5,) * 3, std=(0.25,) * 3, precision="float32", seed=None)
@@ -53,7 +54,7 @@ class Provenance:
     outputs: tuple[Count, ...] | None = None
 
     def differences(self, other: "Provenance") -> list[str]:
-        """In what another evaluation differs; names and paths do not count, since shards may run on many machines."""
+        """What differs in another evaluation; names and paths do not count, since shards may run on many machines."""
         return [
             f"{name} ({_short(name, mine)}, {_short(name, theirs)})"
             for name, mine, theirs in differences(self, other)

@@ -1,4 +1,4 @@
-"""What an evaluation found: outcomes of every cell, the figures that follow from them, and their file."""
+"""The result of an evaluation: outcomes of every cell, the figures computed from them, and their file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,15 +39,15 @@ _CellOutcomes = Annotated[
 
 @dataclass(frozen=True, repr=False)
 class CorruptionResult:
-    """Outcomes of one model by cell, and what follows from them; accuracies are fractions.
+    """Outcomes of one model by cell, and figures computed from them; accuracies are fractions.
 
-    A file of it is JSON: ``{"schema", "freqfast": version, "provenance", "outcomes": {corruption: {severity: {"images",
+    Its file is JSON: ``{"schema", "freqfast": version, "provenance", "outcomes": {corruption: {severity: {"images",
     "correct": base64 of packed bits, "bins", "images_crc32"}}}}``; see `Provenance` and `Outcomes`.
 
     Attributes:
         outcomes: By corruption and severity; those on uncorrupted images under `CLEAN`.
-        provenance: What was evaluated on what.
-        freqfast: The version that made it.
+        provenance: Which model was evaluated on which images.
+        freqfast: The version of freqfast that made it.
 
     Examples:
         >>> right = Outcomes.measure(np.array([0, 1]), np.array([0.9, 0.6]), labels=np.array([0, 0]))
@@ -101,15 +101,15 @@ class CorruptionResult:
 
     @property
     def images(self) -> int:
-        """Number of images in each cell of corrupted images; of the uncorrupted ones, where there are no others."""
+        """Number of images in each cell of corrupted images; of uncorrupted images, if there are no others."""
         return next((cell.images for cell in (self._corrupted or self.outcomes).values()), 0)
 
     def mean(self, corruptions: Sequence[str] | None = None) -> float | None:
-        """Mean accuracy over corruptions and severities; None where it was not measured.
+        """Mean accuracy over corruptions and severities; None if it was not measured.
 
         Args:
-            corruptions: Names, each of which must have been measured in full; by default all that were measured, over
-                the severities that were.
+            corruptions: Names of corruptions, each of which must have been measured in full; by default all corruptions
+                and severities that were measured.
         """
         names = tuple(self.accuracy) if corruptions is None else corruptions
         if not names or (corruptions is not None and not self.is_full(names)):
@@ -149,7 +149,7 @@ class CorruptionResult:
     def interval(self, corruptions: Sequence[str]) -> tuple[float, float] | None:
         """95 % interval of a mean over corruptions, within [0, 1], with the image as its unit.
 
-        See `freqfast.robustness.metrics.mean_interval`; None where `image_scores` are, or of a single image.
+        See `freqfast.robustness.metrics.mean_interval`; None if `image_scores` is None or there is a single image.
         """
         scores = self.image_scores(corruptions)
         interval = None if scores is None else mean_interval(scores)
@@ -159,7 +159,7 @@ class CorruptionResult:
         """Each image's mean correctness over corruptions and severities.
 
         Returns:
-            ``(N,)``; None unless all were measured in full, on equally many images.
+            ``(N,)``; None unless all corruptions were measured in full, on equally many images.
         """
         if not corruptions or not self.is_full(corruptions):
             return None
@@ -176,10 +176,10 @@ class CorruptionResult:
         return fmean(errors) if errors else None
 
     def check_origin(self, where: str | Path, weights_sha256: str, accuracy: Mapping[str, Mapping[int, float]]) -> None:
-        """Refuse a run's evaluation that is of another model: by its weights, or without provenance by accuracies.
+        """Refuse an evaluation of another model than the run's, by its weights or, without provenance, accuracies.
 
         Args:
-            where: What messages call it, such as the file's name.
+            where: Name of the evaluation in messages, such as its file.
             weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`.
             accuracy: What the run reports, by corruption and severity.
         """
@@ -188,7 +188,7 @@ class CorruptionResult:
             raise ValueError(f"{where} is of another model than the run's; make it again or remove it")
 
     def is_reported(self, clean: float | None, accuracy: Mapping[str, Mapping[int, float]]) -> bool:
-        """Whether a run's report has these accuracies, and not those on other images."""
+        """Whether a run's report has exactly these accuracies, rather than those on other images."""
         return (self.clean, self.accuracy) == (clean, accuracy)
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class CorruptionResult:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is no result file, or its numbers contradict each other.
+            ValueError: If it is not a result file, or its numbers contradict each other.
         """
         return read_record(path, cls, max_bytes=MAX_BYTES, ignore_unknown=True)
 

@@ -44,13 +44,13 @@ def corrupted_source(
         corruptions: Names; this and the next three are as for `freqfast.corruptions.corrupt`.
         seed: Seed of the corruptions.
         frost_dir: Folder of the frost photographs.
-        table: Whose parameters.
+        table: Whose table of parameters to use.
         name: What to call the images.
         classes: Class names, in the order of the labels, where known.
 
     Raises:
         ValueError: If a corruption is unknown.
-        FileNotFoundError: If ``frost`` is wanted and its photographs are missing.
+        FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
         >>> grey = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
@@ -86,24 +86,24 @@ def find_source(
     data: str | Path | ImageData | None = None,
     progress: Progress | None = None,
 ) -> tuple[CellSource, list[str]]:
-    """Corrupted images on disk, with the uncorrupted ones where they are at hand.
+    """Corrupted images on disk, with the uncorrupted images if they are available.
 
     Args:
         path: A folder in the published layout, or the published archive, which is checked and unpacked into the cache.
             By default the published images, if the cache has them.
         required: Corruptions to use, each of which must be there; by default all that are there.
-        limit: Images of each severity to use, from its start.
-        only: Leave out all but these; a note says which are missing.
+        limit: Number of images to use of each severity, from its start.
+        only: Use only these corruptions; a note says which of them are missing.
         download: Fetch the published images if the cache does not have them.
-        data: The uncorrupted test images, or where they are; else the environment variable FREQFAST_DATA and the cache
-            are looked at, and nothing is downloaded for it.
+        data: The uncorrupted test images, or where they are. By default they are looked for in FREQFAST_DATA (an
+            environment variable) and in the cache; they are not downloaded.
         progress: See `freqfast.progress.Progress`.
 
     Returns:
         The source, and notes on what it lacks.
 
     Raises:
-        FileNotFoundError: If nothing is there; the message says what would do.
+        FileNotFoundError: If there are no such images; the message says what to do.
         ValueError: If a file is not what it should be.
     """
     is_published = path is None or Path(path).is_file()

@@ -2,8 +2,9 @@
 
 - `spectrum` makes frequency grids and power spectra; `bands` divides energy among bands and assigns filters to them.
 - `proportion` projects filters onto bands, `decay` penalises energy outside one; `modulation` learns gains.
-- `perturbation`, `equalization`, `recombination` and `waves` change images; `antialiasing` low-passes before strides.
-- `batch_norm` estimates statistics anew that perturbed layers left behind.
+- `perturbation`, `equalization`, `recombination` and `waves` change images; `antialiasing` puts low-passes before
+  strides.
+- `batch_norm` estimates BatchNorm's running statistics anew after training with perturbation.
 - `surgery` finds the first convolution and changes models in place; `tensors` has what the others share.
 """
 

@@ -1,8 +1,8 @@
 """Anti-aliasing: a low-pass before each strided convolution, against the frequencies that its stride would fold.
 
 A stride of two keeps frequencies up to 1/4 cycles/pixel and folds those above onto them (Zhang, 2019,
-arXiv:1904.11486). In a model a low-pass is a forward pre-hook of its convolution, and a buffer, which a state dict
-holds too, so that a strict load notices a missing one.
+arXiv:1904.11486). In a model, a low-pass consists of a forward pre-hook and a buffer of its convolution. The buffer is
+in the state dict, so that a strict load notices a missing low-pass.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,9 @@ LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
 def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
     """Weight the neighbourhood of each pixel of ``(N, C, H, W)`` or ``(C, H, W)`` by a triangle along both axes.
 
-    For a stride ``s`` the triangle has ``2 s - 1`` taps, ``(1, 2, 1) / 4`` for two, and the amplitude response
-    ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders get zeros.
+    For a stride ``s`` the triangle has ``2 s - 1`` taps, ``(1, 2, 1) / 4`` for a stride of two, and the amplitude
+    response ``(sin(pi s f) / (s sin(pi f)))^2``, which is zero wherever the stride would fold onto DC. Borders are
+    padded with zeros.
     """
     check_floating(images)
     channels = images.shape[-3]
@@ -40,12 +41,12 @@ def _triangle(stride: tuple[int, int], dtype: torch.dtype, device: torch.device)
 
 
 def ideal_low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
-    """Cut the frequencies that a stride cannot keep out of the DFT of ``(N, C, H, W)`` or ``(C, H, W)``.
+    """Remove from the DFT of ``(N, C, H, W)`` or ``(C, H, W)`` the frequencies that a stride cannot keep.
 
     Along both axes, frequencies below ``1 / (2 s)`` cycles/pixel pass and those above do not, for a stride ``s``; half
     of what lies exactly there passes. Every s-th pixel of the result is the FLC pooling of Grabinski et al. (2022,
-    arXiv:2204.00491), but that their crop takes one of the two diagonals at the limit of both axes, and this half of
-    each. As the DFT is periodic, an image continues at its opposite border.
+    arXiv:2204.00491), except that at the limit of both axes their crop takes one of the two diagonals, and this
+    function half of each. As the DFT is periodic, an image continues at its opposite border.
 
     Examples:
         >>> ideal_low_pass(torch.tensor([[[3.0, 1.0, 3.0, 1.0]]]), (1, 2))
@@ -90,7 +91,7 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
         kind: "triangle" for `low_pass`, "flc" for `ideal_low_pass`.
 
     Returns:
-        The same model. Each of these convolutions has a buffer more, see `LOW_PASS_BUFFERS`.
+        The same model. Each of these convolutions has one more buffer, see `LOW_PASS_BUFFERS`.
 
     Raises:
         ValueError: If a layer is not a strided convolution or has a low-pass already, if there is none, or if the kind
@@ -123,7 +124,7 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
 
 
 def strided_layers(model: nn.Module) -> list[str]:
-    """Names of the strided convolutions but for the first spatial one; a ValueError if there is none."""
+    """Names of the strided convolutions except the first spatial convolution; a ValueError if there is none."""
     network = unwrap(model)
     first = next(iter(spatial_convs(network)), "")
     layers = [name for name, module in network.named_modules() if _is_strided(module) and name != first]
@@ -137,7 +138,7 @@ def _is_strided(module: nn.Module | None) -> bool:
 
 
 def antialiased_layers(model: nn.Module, kind: str | None = None) -> list[str]:
-    """Names of the convolutions that have a low-pass, of any kind or of one."""
+    """Names of the convolutions that have a low-pass, of any kind or of the given one."""
     kinds = LOW_PASS_BUFFERS if kind is None else (kind,)
     return [name for name, module in unwrap(model).named_modules() if _kind(module) in kinds]
 

@@ -48,7 +48,7 @@ class Bands:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check them, and make them plain tuples."""
+        """Check edges and names, and make them plain tuples."""
         object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
         object.__setattr__(self, "names", (self.names,) if isinstance(self.names, str) else tuple(self.names))
         if len(self.edges) != len(self.names) + 1 or not self.names:
@@ -67,7 +67,7 @@ class Bands:
 
     @classmethod
     def equal_area(cls, count: int = 2, names: tuple[str, ...] | None = None) -> "Bands":
-        """Bands of equal areas of the spectrum: white-noise kernels have nearly equal energy in each, in the mean.
+        """Bands of equal areas of the spectrum: on average, white-noise kernels have nearly equal energy in each.
 
         Args:
             count: Number of bands, at least 1.
@@ -110,7 +110,7 @@ class Bands:
     def reachable(self, kernel_size: tuple[int, int], rank: int = 1) -> np.ndarray:
         """Largest share of its energy that a kernel of size ``(kH, kW)`` can have in each band, ``(B,)``.
 
-        With `rank`, the share that every kernel has at least in the best subspace of this dimension.
+        With `rank`, the smallest share that a kernel in the best subspace of this dimension can have.
 
         Examples:
             >>> Bands.equal_area(2).reachable((3, 3)).round(3).tolist()
@@ -150,7 +150,7 @@ def band_shares(weight: Tensor | np.ndarray, bands: BandsLike = None) -> Tensor:
 
 
 def scaled_kernels(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Kernels ``(O, I, k)`` in float64 over their filter's largest value, so that energies keep in range; and this."""
+    """Kernels ``(O, I, k)`` in float64 divided by their filter's largest value, against overflow; and this value."""
     kernels = in_float64(weight).flatten(2)
     largest = kernels.abs().amax((1, 2), keepdim=True)
     largest = torch.where(largest > 0, largest, 1.0)
@@ -170,7 +170,8 @@ def frequency_proportion(weight: Tensor | np.ndarray, bands: BandsLike = None) -
         bands: The bands; two of equal area by default.
 
     Returns:
-        ``(B,)`` float64, sums to 1. A filter without energy counts as one of the lowest band, as ties do.
+        ``(B,)`` float64, sums to 1. A filter without energy counts for the lowest band, since ties go to the lower
+        band.
 
     Raises:
         ValueError: If the weight is unfit (see `freqfast.spectral.spectrum.check_weight`).
@@ -187,7 +188,7 @@ def frequency_proportion(weight: Tensor | np.ndarray, bands: BandsLike = None) -
 def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) -> list[int]:
     """Number of filters for each band by the largest-remainder method, so that they sum to `filters`.
 
-    Bands that the proportions leave out get none; of equal remainders the lower band's is served first.
+    Bands that the proportions leave out get none; of bands with equal remainders, the lower one is served first.
 
     Examples:
         >>> band_counts({"low": 0.5, "high": 0.5}, Bands.equal_area(2), 7)
@@ -217,9 +218,9 @@ def band_counts(proportions: Mapping[str, float], bands: Bands, filters: int) ->
 
 
 def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
-    """Assign filters to bands, a given number to each, so that the sum of their shares ``(O, B)`` there is largest.
+    """Assign a given number of filters to each band so that the sum of their shares ``(O, B)`` in it is largest.
 
-    Gives ``(O,)`` int64 band indices on the CPU. Filters that already meet the counts keep their bands.
+    Returns ``(O,)`` int64 band indices on the CPU. Filters that already meet the counts keep their bands.
     """
     if sum(counts) != len(shares):
         raise ValueError(f"counts must sum to the {len(shares)} filters, got {', '.join(map(str, counts))}")

@@ -15,15 +15,15 @@ def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor | tuple[Tenso
     equalizers with a fixed reference, no dropout.
 
     Args:
-        model: Any model; its mode, momenta and parameters stay.
-        batches: Images ``(N, C, H, W)`` as the model takes them, on its device, or its inputs as a tuple; each batch
-            counts alike.
+        model: Any model; its mode, momenta and parameters do not change.
+        batches: Images ``(N, C, H, W)`` as the model takes them, on its device, or its inputs as a tuple; all batches
+            have equal weight.
 
     Returns:
         The same model.
 
     Raises:
-        ValueError: If there are no batches. Whatever fails, the model is as it was.
+        ValueError: If there are no batches. After any exception the model is as it was before.
 
     Examples:
         >>> norm, images = nn.BatchNorm2d(1), torch.tensor([1.0, 5.0]).view(2, 1, 1, 1)

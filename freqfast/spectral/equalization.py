@@ -1,7 +1,7 @@
 """Equalization: before the first convolution, every sample gets the radial power spectrum of the training set.
 
-In a model an equalizer is three buffers of the convolution and a forward pre-hook. No module is added: whatever walks a
-model's leaves, as fastai's `Learner.summary` does, finds the convolution as before.
+In a model an equalizer is three buffers of the convolution and a forward pre-hook. No module is added: code that walks
+a model's leaves, such as fastai's `Learner.summary`, finds the convolution as before.
 """
 
 import math
@@ -53,12 +53,12 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
 class SpectrumEqualizer(nn.Module):
     """Scales each sample's spectrum so that its radial power becomes the training set's geometric mean.
 
-    With ``P_s(rho)`` a sample's power at radial frequency rho, averaged over channels and over overlapping bins, and
-    ``R(rho)`` the running mean of ``log P_s`` over the training batches, the sample's DFT is multiplied by
-    ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios.
-    Where torch's process group is initialised, a batch is that of all ranks together, so that in training mode all must
-    call the module equally often. A forward pass that activation checkpointing repeats counts as another batch: do not
-    checkpoint the layer. The form is ours, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044).
+    Let ``P_s(rho)`` be a sample's power at radial frequency rho, averaged over channels and over overlapping bins, and
+    ``R(rho)`` the running mean of ``log P_s`` over the training batches. The sample's DFT is then multiplied by
+    ``exp((R(rho) - log P_s(rho)) * exponent / 2)``. DC and all phases stay as they are; colours keep their ratios. If
+    torch's process group is initialised, the batches of all ranks count as one batch, so that in training mode all
+    ranks must call the module equally often. A forward pass that activation checkpointing repeats counts twice, so do
+    not checkpoint the layer. This form is freqfast's own, in the spirit of Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         bins: Number of bins in radial frequency, from 1/32 to 0.707 cycles/pixel; one bin equalizes contrast alone.
@@ -66,12 +66,12 @@ class SpectrumEqualizer(nn.Module):
 
     Attributes:
         reference: ``(bins,)`` buffer, the mean log power density; zero before training.
-        batches: Buffer, the number of training batches that it is the mean of. While it is 0, outputs equal inputs but
-            for rounding.
-        exponent: Buffer, a scalar, since it changes outputs: a state dict has it too.
+        batches: Buffer, the number of training batches that the reference is the mean of. While it is 0, outputs equal
+            inputs except for rounding.
+        exponent: Buffer, a scalar. It changes outputs, so it belongs in the state dict.
 
     Raises:
-        ValueError: If there is no bin, or the exponent lies outside [0, 1].
+        ValueError: If `bins` is less than 1, or the exponent lies outside [0, 1].
 
     Examples:
         >>> equalizer = SpectrumEqualizer(bins=4)
@@ -94,7 +94,7 @@ class SpectrumEqualizer(nn.Module):
         self.register_buffer("exponent", torch.tensor(exponent, dtype=torch.float32))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Equalize ``(N, C, H, W)``, or ``(C, H, W)``; in training mode the batch joins the reference first."""
+        """Equalize ``(N, C, H, W)``, or ``(C, H, W)``; in training mode the reference takes in the batch first."""
         return _equalize(images, self.reference, self.batches, self.exponent, self.training)
 
     def extra_repr(self) -> str:
@@ -163,7 +163,7 @@ def _equalize_input(conv: nn.Module, inputs: tuple) -> tuple:
 
 
 def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 12, exponent: float = 1.0) -> nn.Module:
-    """Equalize what a model's convolution meets, as a `SpectrumEqualizer`, in place; parameters and their names stay.
+    """Put a `SpectrumEqualizer` before a model's convolution, in place; parameters and their names stay.
 
     Args:
         model: Any model with a spatial convolution, plain or spectral.
@@ -172,11 +172,11 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         exponent: As for `SpectrumEqualizer`.
 
     Returns:
-        The same model, whose convolution has the buffers of `EQUALIZER_BUFFERS`. Its outputs stay the same, but for
+        The same model, whose convolution has the buffers of `EQUALIZER_BUFFERS`. Its outputs stay the same, except for
         rounding, until the convolution runs in training mode.
 
     Raises:
-        ValueError: As `SpectrumEqualizer`; or if the layer is no plain convolution or has an equalizer already.
+        ValueError: As `SpectrumEqualizer`; or if the layer is not a plain convolution or has an equalizer already.
 
     Examples:
         >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)), bins=4)[0].equalizer_reference
@@ -198,7 +198,7 @@ def equalized_layers(model: nn.Module) -> list[str]:
 
 
 def remove_equalization(model: nn.Module) -> nn.Module:
-    """Remove every equalizer from a model, in place, with what it learned.
+    """Remove every equalizer and its reference from a model, in place.
 
     Args:
         model: Any model.

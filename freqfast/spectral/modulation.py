@@ -1,8 +1,8 @@
 """Spectral modulation: a convolution that learns how much of each spatial frequency its filters pass.
 
 A kernel's DFT is multiplied by ``exp(g / 2)``, with g the **log power gain**, equal for the frequencies ``(u, v)`` and
-``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) this is a diagonal matrix,
-hence two small matrix products and no FFT.
+``(-u, -v)`` so that the kernel stays real. In the real Fourier basis (cosines and sines) this is a diagonal matrix, so
+it takes two small matrix products and no FFT.
 """
 
 from functools import lru_cache
@@ -65,25 +65,26 @@ class SpectralConv2d(nn.Conv2d):
 
     In eval mode it applies the filters ``Re IDFT(DFT(weight) * exp(log_gain / 2))``, on the kernel's own DFT grid. In
     training mode each forward pass adds ``sigma * eps`` to the log gains, with eps standard normal: perturbation in the
-    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is ours). The noise
-    depends only on `seed` and the number of draws so far, on any device and rank. Each forward pass in training mode
-    counts as a draw, even one that activation checkpointing repeats: do not checkpoint this layer.
+    power spectrum (after Jia, Bao and Ma, 2019, arXiv:1911.12044, who give no formula; this form is freqfast's own).
+    The noise depends only on `seed` and the number of draws so far, on any device and rank. Each forward pass in
+    training mode counts as a draw, even one that activation checkpointing repeats: do not checkpoint this layer.
 
     Args:
         *args: As for `torch.nn.Conv2d`.
         per_filter: One gain per filter and frequency; otherwise one per frequency, shared by the layer.
         sigma: Standard deviation of the perturbation of the log power gains; 0 for none.
         seed: Seed of the perturbation; None draws one from torch's generator.
-        keep_power: Take ``sigma^2 / 2`` off the perturbed log gains, so that the mean power stays at each frequency;
-            otherwise it rises by ``exp(sigma^2 / 2)``, also in the running variances of a BatchNorm behind the layer.
+        keep_power: Subtract ``sigma^2 / 2`` from the perturbed log gains, so that the mean power at each frequency
+            stays the same. Otherwise it rises by a factor of ``exp(sigma^2 / 2)``, also in the running variances of a
+            BatchNorm after the layer.
         **kwargs: As for `torch.nn.Conv2d`.
 
     Attributes:
-        log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first; `gain_frequencies` tells the F frequencies.
+        log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first; `gain_frequencies` gives the F frequencies.
 
     Raises:
         ValueError: If the kernel is 1x1, or sigma negative or not finite.
-        RuntimeError: In training mode as a replica of `torch.nn.DataParallel`, all of which would draw the same noise.
+        RuntimeError: In training mode under `torch.nn.DataParallel`, since all its replicas would draw the same noise.
 
     Examples:
         >>> conv = SpectralConv2d(3, 8, 3, sigma=0.5)
@@ -120,7 +121,7 @@ class SpectralConv2d(nn.Conv2d):
         self.log_gain = nn.Parameter(zeros, requires_grad=self.weight.requires_grad)
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew and set the gains to zero, as a layer that was made on the meta device needs."""
+        """Draw weight and bias anew and set the gains to zero, as is needed for a layer made on the meta device."""
         super().reset_parameters()
         if "log_gain" in self._parameters:  # not yet while the convolution is made
             nn.init.zeros_(self.log_gain)
@@ -152,7 +153,7 @@ class SpectralConv2d(nn.Conv2d):
         return self._conv_forward(input, self.modulated_weight(perturbed=self.training), self.bias)
 
     def log_gain_grid(self) -> Tensor:
-        """Log power gains on the kernel's DFT grid, increasing frequency, ``(O or 1, kH, kW)``, without gradient."""
+        """Log power gains on the kernel's DFT grid by increasing frequency, ``(O or 1, kH, kW)``, without gradient."""
         _, index = _free_frequencies((self.kernel_size[0], self.kernel_size[1]))
         return torch.fft.fftshift(self.log_gain.detach()[:, torch.from_numpy(index)], dim=(-2, -1))
 
@@ -175,7 +176,7 @@ def apply_modulation(
     Args:
         model: Any model with a spatial convolution.
         layer: Name of the convolution; the first spatial one by default.
-        per_filter: As for `SpectralConv2d`, like all that follow.
+        per_filter: As for `SpectralConv2d`, like all arguments that follow.
         sigma: Standard deviation of the perturbation.
         seed: Its seed.
         keep_power: Whether the mean power stays.
@@ -184,7 +185,7 @@ def apply_modulation(
         The same model. In eval mode its outputs do not change until the gains are trained.
 
     Raises:
-        ValueError: As `SpectralConv2d`; or if the layer is no plain convolution or shares its weight with another.
+        ValueError: As `SpectralConv2d`; or if the layer is not a plain convolution or shares its weight with another.
 
     Examples:
         >>> type(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3)))[0]).__name__
@@ -241,7 +242,7 @@ def effective_weight(layer: nn.Conv2d) -> Tensor:
         A copy, ``(O, I, kH, kW)``, without gradient.
 
     Raises:
-        TypeError: If it is no convolution.
+        TypeError: If the layer is not a convolution.
 
     Examples:
         >>> effective_weight(SpectralConv2d(3, 8, 5)).shape
@@ -256,9 +257,9 @@ def effective_weight(layer: nn.Conv2d) -> Tensor:
 
 @torch.no_grad()
 def assign_effective_weight(layer: nn.Conv2d, target: Tensor) -> None:
-    """Have a convolution apply the filters `target`: its weight changes, a modulation's gains stay.
+    """Make a convolution apply the filters `target`: its weight changes, but not a modulation's gains.
 
-    Filters that it applies already keep their weight bit for bit.
+    Filters that the convolution applies already keep their weight bit for bit.
     """
     if isinstance(layer, SpectralConv2d):
         changed = (target != effective_weight(layer)).flatten(1).any(1)[:, None, None, None]

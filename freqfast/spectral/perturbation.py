@@ -1,4 +1,4 @@
-"""Perturbation of each sample's spectrum; a linear first layer cannot tell its factors from factors of its filters."""
+"""Perturbation of each sample's spectrum; to a linear first layer, factors on samples and on filters are the same."""
 
 import math
 
@@ -32,8 +32,8 @@ def perturb_spectrum(
 
     - an overall amplitude gain ``exp(-u)``, ``u ~ U(0, gain)``, for half of the images; it spares the mean (DC), so it
       acts like a loss of contrast;
-    - a radial tilt ``exp(-3 t (2 rho)^2)``, ``t ~ U(0, tilt)``: high frequencies attenuated for four images of five,
-      boosted (``t -> -0.15 t``) for the fifth;
+    - a radial tilt ``exp(-3 t (2 rho)^2)``, ``t ~ U(0, tilt)``: high frequencies are attenuated in four images of five,
+      and boosted (``t -> -0.15 t``) in the fifth;
     - shaping by a smooth random response ``exp(s g(f))``, ``s ~ U(0, shaping)``, the same for all channels, where::
 
           g(f) = sum_n a_n (cos(2 pi n . f) - 1) / |n|  /  sqrt(sum_n 1 / |n|^2),  a_n ~ N(0, 1),
@@ -47,11 +47,11 @@ def perturb_spectrum(
     and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
     spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
 
-    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044); the distributions are ours.
+    After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044); the distributions are freqfast's own.
 
     Args:
         images: ``(N, C, H, W)`` float pixels in [0, 1].
-        gain: Largest loss of log amplitude; 0 for none, as for all that follow.
+        gain: Largest loss of log amplitude; 0 for none, as for all arguments that follow.
         tilt: Largest tilt.
         shaping: Largest scale of the smooth response's log amplitude.
         jitter: Largest standard deviation of the log amplitude.

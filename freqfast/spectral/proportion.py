@@ -126,7 +126,7 @@ def project_filters(
     Filters that already do, and filters without energy, come back bit for bit.
 
     Args:
-        weight: ``(O, I, kH, kW)`` of any kernel size but 1x1. The purity of half types holds to their own precision.
+        weight: ``(O, I, kH, kW)`` of any kernel size but 1x1. In half types the purity holds to their precision.
         target: Proportions by band name, assigned on the spot by `assign_bands`, or ``(O,)`` integer band indices.
         bands: The bands; two of equal area by default.
         purity: Share of energy that each filter must have in its band, above 0.5 and below what the kernel can reach.
@@ -181,18 +181,19 @@ def project_onto_subspace(
 ) -> Tensor:
     """Closest weight of the same norms whose kernels consist of their bands' leading eigenvectors alone.
 
-    These are the eigenvectors of its band's energy matrix with the largest eigenvalues; a filter's share of energy in
-    its band is then at least the smallest of these, see `Bands.reachable`. Filters in the subspace already, up to the
-    rounding of their dtype, come back bit for bit.
+    The leading eigenvectors are those of the band's energy matrix with the largest eigenvalues. A filter's share of
+    energy in its band is then at least the smallest of these eigenvalues, see `Bands.reachable`. Filters that lie in
+    the subspace already, up to the rounding of their dtype, come back bit for bit.
 
     Args:
         weight: As for `project_filters`, like target and bands.
         target: Proportions by band name, or band indices.
         bands: The bands.
-        rank: Number of eigenvectors. The last must have more than half of its energy in the band, and eigenvectors of
-            equal eigenvalues stay together: 1, 3 or 4 for low 3x3 kernels, where 2 would prefer some direction.
-        preserve_norm: Rescale each projected filter to the norm it had. One that is orthogonal to the subspace becomes
-            the leading eigenvector in the first channel; without rescaling it becomes zero.
+        rank: Number of eigenvectors. The last one must have more than half of its energy in the band, and eigenvectors
+            with equal eigenvalues must stay together: for 3x3 kernels in the low band the rank is 1, 3 or 4, since 2
+            would prefer some direction.
+        preserve_norm: Rescale each projected filter to the norm it had. A filter that is orthogonal to the subspace
+            becomes the leading eigenvector in the first channel; without rescaling it becomes zero.
 
     Examples:
         >>> weight = project_onto_subspace(torch.randn(4, 3, 3, 3), {"low": 1.0}, rank=3)

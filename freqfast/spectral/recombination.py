@@ -28,9 +28,9 @@ def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
 def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
     """Blur images by a Gaussian, cut at three standard deviations but at least a 3x3 kernel; borders are reflected.
 
-    What it takes away, ``images - gaussian_low_pass(images, sigma)``, are the high frequencies of the ``(N, C, H, W)``
-    images. Sigma is the standard deviation in pixels, above 0; one for all or ``(N,)``. 0.5 gives a 3x3 kernel. It is a
-    ValueError if it is not above 0, or the kernel wider than the reflected image.
+    The high frequencies of the images ``(N, C, H, W)`` are the rest, ``images - gaussian_low_pass(images, sigma)``.
+    Sigma is the standard deviation in pixels, one number for all images or ``(N,)``; 0.5 gives a 3x3 kernel. A
+    ValueError is raised if sigma is not above 0 or the kernel is wider than the reflected image.
 
     Examples:
         >>> image = torch.zeros(1, 1, 5, 5)

@@ -41,7 +41,8 @@ def frequency_axes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of an image's DFT in its order, zero first: ``fy (H, 1)`` and ``fx (W,)`` in cycles/pixel.
 
-    Of a real image's DFT, `half` of the plane, ``fx`` is ``(W // 2 + 1,)``. All grids are made of these.
+    For `half` of the plane, as in a real image's DFT, ``fx`` is ``(W // 2 + 1,)``. All frequency grids are made from
+    these axes.
     """
     rows, columns = (np.fft.ifftshift(np.arange(n) - n // 2) for n in (height, width))
     if half:
@@ -55,7 +56,7 @@ def radial_frequencies(height: int, width: int, *, half: bool = False) -> NDArra
 
 
 def half_plane_counts(width: int) -> NDArray[np.float64]:
-    """How many columns of the DFT each one of its half stands for, ``(W // 2 + 1,)``: 2, or 1 if it is its own pair."""
+    """Number of DFT columns that each column of its half stands for, ``(W // 2 + 1,)``: 2, or 1 without a pair."""
     columns = np.arange(width // 2 + 1)
     return np.where(2 * columns % width == 0, 1.0, 2.0)
 
@@ -73,7 +74,7 @@ def check_weight(weight: Tensor | np.ndarray) -> Tensor:
     """The weight of a spatial 2-D convolution as a tensor.
 
     Raises:
-        TypeError: If it is no tensor or NumPy array.
+        TypeError: If it is neither a tensor nor a NumPy array.
         ValueError: If the shape is not 4-D or empty, the kernel is 1x1, the dtype is not real floating point, or a
             value is NaN or infinite.
     """
@@ -134,7 +135,8 @@ def energy_matrix(kernel_size: tuple[int, int], low: float, high: float) -> np.n
     """Quadratic form ``A`` of a kernel's energy in one radial interval of frequencies, ``(k, k)`` float64, read-only.
 
     For a kernel ``w`` flattened to ``k = kH * kW`` values, ``w' A w`` is the sum over ``low <= rho < high`` of its
-    power spectrum on ``max(32, 2 * max(kH, kW))`` points per axis. Those that tile the spectrum sum to the identity.
+    power spectrum on ``max(32, 2 * max(kH, kW))`` points per axis. The matrices of intervals that tile the spectrum sum
+    to the identity.
     """
     n = max(GRID, 2 * max(kernel_size))
     rho = np.fft.fftshift(radial_frequencies(n, n))

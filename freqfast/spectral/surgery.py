@@ -13,7 +13,7 @@ _PAD_ONLY = {"Conv2dSame"}  # of timm: a forward of its own that pads the images
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside (Distributed)DataParallel and torch.compile wrappers; a TypeError if it is no module."""
+    """The model inside (Distributed)DataParallel and torch.compile wrappers; a TypeError if it is not a module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     while True:
@@ -26,9 +26,9 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def copy_model(model: nn.Module) -> nn.Module:
-    """A deep copy, also where a module keeps a computed tensor, such as the weight of weight norm and of pruning.
+    """A deep copy, even if a module keeps a computed tensor, such as the weight under weight norm or pruning.
 
-    These set it anew before each call, and torch refuses to copy it.
+    torch refuses to copy such a tensor, which the module computes anew before each call.
     """
     values = (value for module in model.modules() for value in vars(module).values())
     computed = (value for value in values if isinstance(value, Tensor) and not value.is_leaf)
@@ -52,8 +52,9 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
         Its name and the module itself.
 
     Raises:
-        ValueError: If there is none, the name is not that of a Conv2d, or the filters that the layer applies are not
-            simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation), which must be real.
+        ValueError: If there is no such convolution, the name is not that of a Conv2d, the filters that the layer
+            applies are not simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation), or the weight
+            is not real.
 
     Examples:
         >>> find_conv(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, 3)))
@@ -105,7 +106,8 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
     """Register a forward pre-hook that survives pickling and takes effect in models that are compiled already.
 
     PyTorch numbers hooks from 0 in each process, so in a model that was pickled whole the next hook would replace a
-    pickled one of the same number; ours has a name instead. With `first` it comes before the hooks that are there.
+    pickled one of the same number; this hook has a name instead. With `first`, it runs before the hooks that are there
+    already.
     """
     hooks: Any = module._forward_pre_hooks  # an OrderedDict
     key = f"freqfast.{hook.__name__}"

@@ -1,4 +1,4 @@
-"""What the methods share: constants, precisions and checks of numbers."""
+"""Helpers that the methods share: constants, precisions and checks of numbers."""
 
 import math
 from collections.abc import Callable
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Cache tensors that depend on sizes, types and devices alone, and have `torch.compile` take them as constants.
 
-    What `torch.export` or another tracer makes of them is for that trace alone, and is not kept.
+    Tensors that are made while `torch.export` or another tracer runs are for that trace alone and are not cached.
 
     Raises:
-        ValueError: If `torch.export` is to leave a size open that they depend on.
+        ValueError: If `torch.export` is asked to leave a size dynamic on which such a tensor depends.
     """
     # A first call in inference mode would otherwise keep what training cannot use.
     cached = lru_cache(maxsize=64)(torch.inference_mode(False)(function))
@@ -56,12 +56,12 @@ def as_tensor(name: str, value: Tensor | np.ndarray, way_out: str = "") -> Tenso
 
 
 def in_float64(x: Tensor) -> Tensor:
-    """In float64: on the same device, or on the CPU where that has none (Apple's MPS)."""
+    """The tensor in float64, on the same device, or on the CPU if the device has no float64 (Apple's MPS)."""
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """Autocast switched off, on devices that know it."""
+    """A context with autocast switched off, on devices that have autocast."""
     return torch.autocast(device.type, enabled=False) if _knows_autocast(device.type) else nullcontext()
 
 
@@ -76,14 +76,14 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def check_floating(*images: Tensor) -> None:
-    """Raise a ValueError for levels of whole numbers: a result in their type would be zeros and ones."""
+    """Raise a ValueError for images of an integer type: a result in that type would be zeros and ones."""
     for each in images:
         if not each.is_floating_point():
             raise ValueError(f"images must be floating point, got {each.dtype}; divide levels of 0 to 255 by 255")
 
 
 def check_batch(*images: Tensor) -> None:
-    """Raise a ValueError for what is no batch of images, or has levels of whole numbers, see `check_floating`."""
+    """Raise a ValueError for input that is not a batch of images or has an integer type, see `check_floating`."""
     check_floating(*images)
     for each in images:
         if each.ndim != 4:

@@ -11,15 +11,17 @@ from freqfast.spectral.tensors import at_least_float32, check_batch
 def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Generator | None = None) -> Tensor:
     """Add one planar wave of random frequency, direction and amplitude to each channel of each image.
 
-    With n the longer side, x and y pixels from the centre, ``f`` drawn from 1/n, 2/n, ..., 1 cycles/pixel (a component
-    above 1/2 along an axis is seen at 1 less it) and ``w ~ U(0, pi)``, the wave is ``sin(2 pi f (x cos w + y sin w) -
-    pi / 4)``, scaled to an L2 norm over the image that is exponentially distributed. The result is clamped to [0, 1].
+    Let n be the longer side, and x and y the distances from the centre in pixels. With ``f`` drawn from 1/n, 2/n, ...,
+    1 cycles/pixel (a component u above 1/2 along an axis appears at 1 - u) and ``w ~ U(0, pi)``, the wave is
+    ``sin(2 pi f (x cos w + y sin w) - pi / 4)``, scaled to an L2 norm over the image that is exponentially distributed.
+    The result is clamped to [0, 1].
 
-    After Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), whose pixels lie n / (n - 1) apart.
+    After Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who place pixels n / (n - 1) apart.
 
     Args:
         images: ``(N, C, H, W)`` float pixels in [0, 1]; half types are computed in float32.
-        strength: 32 times the wave's root mean square in pixel values, in the mean: its L2 norm in an image of 32x32.
+        strength: Mean of 32 times the wave's root mean square in pixel values, which is its L2 norm in an image of
+            32x32.
         generator: Source of randomness on the images' device; None for torch's own.
 
     Examples:

@@ -1,16 +1,16 @@
 """Studies: several recipes (arms) under several seeds, compared in one table.
 
 `load_study` reads the study file, `run_study` carries out its runs. `gather` reads the rows of finished runs from the
-study's folder, `merge` adds those of a result file (`read_results`, `write_results`), `summarise` makes a summary of
-each arm, and `tables` text of these.
+study's folder, and `merge` adds the rows of a result file (`read_results`, `write_results`). `summarise` makes a
+summary of each arm, and `tables` makes tables of text from these.
 
 A study's folder holds
 
-- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.runs.directory`; beside one that failed,
+- ``runs/<arm>/seed-<n>``: the run directories, see `freqfast.runs.directory`; beside a run that failed,
   ``seed-<n>.error``;
 - ``results.json``: see `write_results`;
-- ``figures``: what `freqfast.report` draws of it;
-- ``jobs``: what submitit keeps of the jobs, their logs too, if they ran on a cluster.
+- ``figures``: the figures that `freqfast.report` draws;
+- ``jobs``: submitit's files of the jobs, including their logs, if they ran on a cluster.
 """
 
 from freqfast.study.definition import Arm, Study, load_study

@@ -1,4 +1,4 @@
-"""Accuracy of a study's runs on CIFAR-10-C-bar, corruptions that no choice was made by."""
+"""Accuracy of a study's runs on CIFAR-10-C-bar, whose corruptions no choice was based on."""
 
 import time
 from collections.abc import Mapping
@@ -23,11 +23,12 @@ class CBarAccuracy:
     Attributes:
         mean_bar: Mean over the corruptions.
         accuracy: By corruption and severity.
-        images: Images in each of these cells.
-        seconds: What the evaluation took.
+        images: Number of images in each of these cells.
+        seconds: Seconds that the evaluation took.
         version: Version of freqfast.
-        groups: The mean by groups of images, see `freqfast.study.statistics.image_groups`; () of version 0.1.
-        weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`; None of version 0.1.
+        groups: The mean by groups of images, see `freqfast.study.statistics.image_groups`; () in files of version 0.1.
+        weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`; None in files of
+            version 0.1.
     """
 
     mean_bar: Fraction
@@ -81,7 +82,7 @@ def evaluate_c_bar(
 
 
 def read_c_bar(directory: RunDirectory) -> CBarAccuracy | None:
-    """What `evaluate_c_bar` found of a run; None if it did not run."""
+    """The result of `evaluate_c_bar` for a run; None if it was not evaluated."""
     try:
         return read_record(directory.c_bar, CBarAccuracy, ignore_unknown=True)
     except FileNotFoundError:

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,63}", re.ASCII)  # a folder's
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One arm under one seed, which is the recipe's."""
+    """One arm with one seed, the seed of its recipe."""
 
     arm: str
     recipe: Recipe
@@ -36,11 +36,11 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        """How messages call it, such as ``low/seed-0``; also its folder below the study's ``runs``."""
+        """Its name in messages, such as ``low/seed-0``; also its folder below the study's ``runs``."""
         return f"{self.arm}/seed-{self.seed}"
 
     def difference(self, recipe: Recipe) -> str | None:
-        """How a recipe differs from this run's, names and descriptions aside; None if it does not."""
+        """How a recipe differs from this run's, except in name and description; None if it does not."""
         changes = [
             f"{name} {getattr(recipe, name)!r}, not {getattr(self.recipe, name)!r}"
             for name in differing_fields(self.recipe, recipe)
@@ -54,7 +54,7 @@ class Arm:
 
     Attributes:
         name: Its name in the study, also that of its folder.
-        recipe: The recipe with the study's and the arm's settings; its seed stands for any.
+        recipe: The recipe with the study's and the arm's settings; its own seed is not used.
         seeds: The seeds to run it with.
 
     Examples:
@@ -79,11 +79,11 @@ class Study:
 
     Attributes:
         title: What the study is called.
-        description: What it asks.
+        description: The question that it asks.
         baseline: Name of the arm that the others are compared to.
         arms: The arms, in the order of the file.
         target: Differences to the baseline to aim at, fractions by "clean" and "mean15"; may be empty.
-        c_bar: Whether runs are evaluated on CIFAR-10-C-bar as well, corruptions that no choice is made by.
+        c_bar: Whether runs are also evaluated on CIFAR-10-C-bar, whose corruptions no choice is based on.
 
     Examples:
         >>> arms = tuple(Arm(name, Recipe(name), (0, 1)) for name in ("baseline", "low"))
@@ -100,14 +100,14 @@ class Study:
     c_bar: bool = False
 
     def runs(self, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[PlannedRun]:
-        """The runs of the study, seed by seed, so that whole comparisons are there early.
+        """The runs of the study, seed by seed, so that all arms can be compared early.
 
         Args:
             arms: Names of the only arms wanted; all if empty.
             seeds: The only seeds wanted; all if empty.
 
         Raises:
-            ValueError: If the study has no such arm, or none of the arms such a seed.
+            ValueError: If the study has no such arm, or none of the arms has such a seed.
         """
         names = [arm.name for arm in self.arms]
         for name in arms:

@@ -50,12 +50,13 @@ class InlineExecutor:
 
 
 class SubmititExecutor:
-    """Has submitit perform jobs, in processes on this machine or on a cluster.
+    """Uses submitit to perform jobs, in processes on this machine or on a cluster.
 
     Args:
         executor: The executor of submitit.
-        slots: For each job that may run at a time, the GPUs that it sees; None if it sees what this process does.
-        threads: Threads of each job; as many as libraries take if None.
+        slots: One entry for each job that may run at the same time: the GPUs that it sees, or None if it sees those of
+            this process.
+        threads: Threads of each job; None for the libraries' defaults.
     """
 
     def __init__(self, executor: "submitit.Executor", slots: Sequence[str | None], threads: int | None) -> None:
@@ -72,7 +73,7 @@ class SubmititExecutor:
         return len(self._slots)
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Submit jobs; a ValueError with Slurm's reason if it does not take them, and nothing of them is left."""
+        """Submit jobs. If Slurm refuses them, a ValueError gives its reason, and their files are removed."""
         from submitit.core.utils import FailedJobError
 
         slots = [self._slots.pop(0) for _ in jobs]
@@ -121,7 +122,7 @@ def local_executor(folder: Path, slots: Sequence[str | None], threads: int | Non
 
 
 def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Mapping[str, Any]) -> SubmititExecutor:
-    """An executor that submits so many jobs at once as a Slurm job array; see `submitit.SlurmExecutor`."""
+    """An executor that submits up to this many jobs at once as a Slurm job array; see `submitit.SlurmExecutor`."""
     from submitit import SlurmExecutor
 
     try:
@@ -138,12 +139,12 @@ def slurm_executor(folder: Path, jobs: int, threads: int | None, parameters: Map
 
 
 class LocalTask:
-    """What submitit calls in a process on this machine."""
+    """The callable that submitit runs in a process on this machine."""
 
     signum: int | None = None
 
     def __call__(self, job: Job) -> str | None:
-        """Perform a job; SIGTERM, which its controller passes on, makes the run save and stop."""
+        """Perform a job; on SIGTERM, which submitit's controller passes on, the run saves and stops."""
         signal.signal(signal.SIGTERM, self._note)
         return job.perform(stop=lambda: self.signum, log=_log)
 
@@ -152,10 +153,10 @@ class LocalTask:
 
 
 class SlurmTask:
-    """What submitit calls on a cluster's node. Pre-empted or out of time, the job goes back into the queue."""
+    """The callable that submitit runs on a cluster node. A job that is pre-empted or out of time is queued again."""
 
     def __call__(self, job: Job) -> str | None:
-        """Perform a job, or as one of its processes take part in it."""
+        """Perform a job, or take part in it as one of its processes."""
         from submitit import JobEnvironment
         from submitit.helpers import TorchDistributedEnvironment
 
@@ -164,14 +165,14 @@ class SlurmTask:
         return job.perform(log=_log)
 
     def checkpoint(self, job: Job) -> "submitit.helpers.DelayedSubmission":
-        """The same again, since a run goes on from its last checkpoint."""
+        """Submit the same job again: its run resumes from its last checkpoint."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, job)
 
 
 def import_submitit(purpose: str) -> Any:
-    """The package submitit, which is optional; an ImportError that names what it is wanted for if it is missing."""
+    """The optional package submitit; if it is missing, an ImportError says what it is needed for."""
     try:
         import submitit
     except ImportError:

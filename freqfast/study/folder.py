@@ -22,7 +22,7 @@ class StudyFolder:
         return RunDirectory(self.path / "runs" / run.name)
 
     def failure(self, run: PlannedRun) -> Path:
-        """Where a failed run leaves its error, one line, and below it the traceback: ``runs/<arm>/seed-<n>.error``."""
+        """The file of a failed run's error, one line, and below it the traceback: ``runs/<arm>/seed-<n>.error``."""
         return self.run(run).path.with_suffix(".error")
 
     def read_failure(self, run: PlannedRun) -> str | None:

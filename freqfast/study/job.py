@@ -14,7 +14,7 @@ from freqfast.study.folder import StudyFolder
 
 
 class Busy(str):
-    """The message of a run that another process works on, which is no failure."""
+    """The message for a run that another process is working on, which is not a failure."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Job:
     c_bar: bool = False
 
     def epochs_done(self) -> int:
-        """How many epochs of the run are trained, by its table of metrics."""
+        """Number of finished epochs of the run, by its table of metrics."""
         try:
             with self.folder.run(self.run).metrics.open("rb") as file:
                 return max(0, sum(1 for _ in file) - 1)
@@ -42,11 +42,11 @@ class Job:
     def perform(
         self, progress: Progress | None = None, stop: Stop = lambda: None, log: Log | None = None
     ) -> str | None:
-        """Start the run or go on with it; see `freqfast.training.run_recipe` for the arguments.
+        """Start or resume the run; see `freqfast.training.run_recipe` for the arguments.
 
         Returns:
-            The error, one line, which is kept beside the run directory too; a `Busy` if another process works on it;
-            None if the run is finished.
+            The error, one line, which is also written beside the run directory; a `Busy` if another process is working
+            on the run; None if the run is finished.
 
         Raises:
             RunStoppedError: If `stop` gave a signal.
@@ -90,7 +90,7 @@ class Job:
         return None
 
     def write_failure(self, line: str, details: str) -> str:
-        """Keep an error beside the run directory, as one line and below it what else is known; returns the line."""
+        """Write an error beside the run directory, one line and the details below it, and return the line."""
         path = self.folder.failure(self.run)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, f"{line}\n\n{details}")

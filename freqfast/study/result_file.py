@@ -58,8 +58,8 @@ def published_path(study_file: str | Path) -> Path:
 def write_results(path: str | Path, results: StudyResults) -> None:
     """Write a result file, whole or not at all.
 
-    Under ``runs`` it has each `ResultRow`, those that the study leaves out after the others. Arms and runs have a line
-    each, so that a version control's differences show what is new.
+    Under ``runs`` it has each `ResultRow`; rows that the study leaves out come last. Each arm and each run has its own
+    line, so that version control shows which are new.
 
     Args:
         path: The file.
@@ -116,7 +116,7 @@ def read_results(path: str | Path) -> tuple[ResultRow, ...]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no result file, or a newer version's; the message names file and key.
+        ValueError: If it is not a result file, or was written by a newer version; the message names file and key.
 
     Examples:
         >>> read_results("absent.results.json")

@@ -1,4 +1,4 @@
-"""The results of a study: gathered from run directories, and merged with rows that were published."""
+"""The results of a study: gathered from run directories, and merged with published rows."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ class StudyResults:
         study: The study.
         rows: The finished runs, in the study's order.
         failures: What went wrong, by the run's name.
-        notes: What was left out or does not agree, a line each.
-        left_out: Published rows that the study does not define (any more) and nothing here replaces.
+        notes: What was left out or disagrees, one line each.
+        left_out: Published rows that the study does not define (or no longer), and that no local run replaces.
 
     Examples:
         >>> StudyResults(Study("Nothing", "", "", ()), rows=()).finished
@@ -45,7 +45,7 @@ class StudyResults:
 
     @property
     def finished(self) -> tuple[str, ...]:
-        """Names of the runs that have all that the study asks for."""
+        """Names of the runs that have everything that the study asks for."""
         return tuple(row.name for row in self.rows if not self.study.c_bar or row.report.mean_bar is not None)
 
 
@@ -120,11 +120,11 @@ def _groups(directory: RunDirectory, weights: str, report: RunReport) -> dict[st
 
 
 def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
-    """Local results and, for runs that are not finished here, those published before.
+    """Local results and, for runs that are not finished here, the published ones.
 
-    Published rows that the study does not define are left out with a note. Of a run of both the one here counts, with a
-    note if they differ; the published one counts where they agree in what both measured and it measured more. Runs in
-    different precisions, of different versions of freqfast or on different data get a note too.
+    Published rows that the study does not define are left out with a note. If a run is in both, the local row is taken,
+    with a note if the two differ. The published row is taken only if the two agree where both measured, and it measured
+    more. Runs in different precisions, of different versions of freqfast or on different data get a note too.
 
     Args:
         published: Rows of a result file.

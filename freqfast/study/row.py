@@ -23,16 +23,16 @@ def _as_recipe(value: Any) -> Recipe:
 
 @dataclass(frozen=True)
 class ResultRow(PlannedRun):
-    """A planned run, and what it found.
+    """A finished run of a study with its results.
 
     Attributes:
         arm: Name of its arm.
-        recipe: What was run.
-        report: What it found, without intervals and calibration; with ``bar``, the accuracy on CIFAR-10-C-bar by
+        recipe: The recipe of the run.
+        report: The run's report, without intervals and calibration; ``bar`` in it is the accuracy on CIFAR-10-C-bar by
             corruption and severity, if that was measured.
         environment: Where it ran, without the data's path and the command.
-        groups: By measure, its accuracy by groups of the images (`freqfast.study.statistics.image_groups`), from which
-            the chance of the images is told; files of version 0.1 have none.
+        groups: For each measure, the accuracy by groups of images (`freqfast.study.statistics.image_groups`), from
+            which the sampling error of the images is estimated; files of version 0.1 have none.
 
     Examples:
         >>> from freqfast.study import read_results
@@ -48,12 +48,12 @@ class ResultRow(PlannedRun):
 
     @property
     def data(self) -> str:
-        """SHA-256 of the images that it was trained and judged on, in their order."""
+        """SHA-256 of the images that it was trained and evaluated on, in their order."""
         return self.environment.data.sha256
 
     @property
     def hardware(self) -> tuple[Any, ...]:
-        """What seconds depend on: they compare between runs only if this is the same."""
+        """The hardware that seconds depend on: runs can be compared in time only if this is the same."""
         return tuple(getattr(self.environment, key) for key in ("processor", "platform", "gpu", "device", "threads"))
 
     @property
@@ -76,7 +76,7 @@ class ResultRow(PlannedRun):
         return math.fsum(cells) / len(cells) if len(cells) == 5 * len(corruptions) else None
 
     def same_numbers(self, other: "ResultRow") -> bool:
-        """Whether another row reports the same, seconds aside, where both measured something."""
+        """Whether another row reports the same values, except seconds, for everything that both measured."""
         ours, theirs = ({k: v for k, v in plain(row.report).items() if k not in _NOT_COMPARED} for row in (self, other))
         return _agree(ours, theirs)
 

@@ -29,7 +29,7 @@ _SHOWN = 2  # running jobs that a message names
 def pending_runs(
     study: Study, out: str | Path, arms: Sequence[str] = (), seeds: Sequence[int] = (), skip: Collection[str] = ()
 ) -> tuple[list[PlannedRun], dict[str, str]]:
-    """What `run_study` has left to run, and errors by name of runs whose directory is another recipe's."""
+    """Runs that `run_study` has left, and errors by name for runs whose directory holds another recipe's run."""
     folder, left, errors = StudyFolder(out), [], {}
     for run in study.runs(arms, seeds):
         directory = folder.run(run)
@@ -64,35 +64,39 @@ def run_study(
     stop: Stop = lambda: None,
     log: Log | None = None,
 ) -> dict[str, str]:
-    """Run what is not finished yet; a call that is cut off goes on where it was when called again.
+    """Carry out the runs that are not finished; after an interruption, a new call continues where it stopped.
 
-    What arms and data can get wrong without training is checked before the first run. A run that fails leaves its error
-    beside its directory and does not stop the others.
+    Errors in arms and data that can be found without training are found before the first run. A run that fails leaves
+    its error beside its directory and does not stop the others.
 
     Args:
         study: The study.
         out: Its folder; see `freqfast.study` for what it will hold.
         arms: Names of the only arms to run; all if empty.
         seeds: The only seeds to run; all if empty.
-        skip: Names of runs (``arm/seed-0``) that count as finished wherever they were run.
+        skip: Names of runs (``arm/seed-0``) that count as finished, wherever they were carried out.
         data_path: Where the data is; see `freqfast.data.load_data`.
-        device: Where to train. By default each run has a GPU to itself in turn if there are some, else the CPU.
-        jobs: Runs at a time. A single one runs in this process; of several, each is a process of submitit's.
-        threads: Threads of each run; by default those that torch takes, shared out among the jobs, and on Slurm as
-            many as the run has CPUs, if `slurm` says so.
-        slurm: Parameters of a Slurm job array, those of `submitit.SlurmExecutor`, in place of processes here.
+        device: Where to train. By default the GPUs are given to parallel runs in turn, one GPU per run; without a GPU,
+            runs use the CPU.
+        jobs: Number of runs at the same time. With 1 they run in this process; with more, each runs in a process that
+            submitit starts.
+        threads: Threads of each run; by default torch's number, divided among the jobs; on Slurm, as many as the run
+            has CPUs, if `slurm` gives their number.
+        slurm: Parameters of `submitit.SlurmExecutor`, to run in a Slurm job array instead of processes on this machine.
         progress: Called as ``progress(done, to do, message)``, in epochs; a run's evaluation counts as one more.
         ended: Called as a run ends, with its error or None.
-        stop: Asked all the time for the number of a signal that wants the study to stop; None if none does.
-        log: Called with a line on each epoch of a run in this process; runs of other processes print it to their logs.
+        stop: Asked repeatedly for the number of a signal that wants the study to stop; None if none does.
+        log: Called with a line about each epoch of a run in this process; runs in other processes print these lines to
+            their logs.
 
     Returns:
-        Errors by name of run. A run that another process works on, such as the same study's elsewhere, has none.
+        Errors by name of run. A run that another process is working on, such as the same study started elsewhere, has
+        none.
 
     Raises:
         ValueError: If an arm, a seed, a recipe, the data, the device or a parameter does not fit.
         ImportError: If submitit is needed and not installed.
-        RunStoppedError: If it was stopped. What ran has been saved.
+        RunStoppedError: If it was stopped. The runs in progress have been saved.
 
     Examples:
         >>> run_study(Study("Nothing", "", "", ()), "absent")
@@ -164,17 +168,17 @@ class Account:
             self._ended(job.run, error)
 
     def stop_if_asked(self) -> None:
-        """Raise a `RunStoppedError` if the study shall stop."""
+        """Raise a `RunStoppedError` if the study is to stop."""
         if (signum := self._stop()) is not None:
             raise RunStoppedError("interrupted", signum)
 
     def stopped(self, signum: int | None) -> RunStoppedError:
-        """The error that says how far the study is."""
+        """An error that says how many runs are left."""
         left = self._runs - self._ended_runs
         return RunStoppedError(f"interrupted with {left} run{'' if left == 1 else 's'} left; it can be resumed", signum)
 
     def report(self, message: str = "") -> None:
-        """Report how far the running jobs are, by their epochs or by what the first of them does."""
+        """Report the progress of the running jobs: their epochs, or a message from the first of them."""
         if self._progress is None:
             return
         done = [job.epochs_done() for job in self.running]
@@ -193,7 +197,7 @@ def _steps(job: Job) -> int:
 
 
 def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job], account: Account) -> None:
-    """Keep as many jobs running as an executor takes, until all have ended or the study shall stop."""
+    """Keep as many jobs running as an executor takes, until all have ended or the study is to stop."""
     waiting = list(todo)
     try:
         while waiting or account.running:

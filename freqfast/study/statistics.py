@@ -1,4 +1,4 @@
-"""Means over seeds and differences of arms, with intervals that count the chance of seeds and of images."""
+"""Means over seeds and differences of arms, with intervals that include the chance of seeds and of images."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ class Sample:
 
     Attributes:
         values: The measure by seed.
-        groups: The same by groups of the images, by seed, of those networks of which it is known; see `image_groups`.
+        groups: The measure by groups of images, by seed, for the networks for which it is known; see `image_groups`.
 
     Examples:
         >>> (Sample({0: 0.75, 1: 0.5}) - Sample({0: 0.5, 2: 0.1})).values
@@ -28,7 +28,7 @@ class Sample:
     groups: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
     def __sub__(self, other: "Sample") -> "Sample":
-        """The differences over the seeds that both have."""
+        """The differences for the seeds that both have."""
         return Sample(
             {seed: self.values[seed] - other.values[seed] for seed in sorted(self.values.keys() & other.values.keys())},
             {
@@ -45,9 +45,9 @@ class Estimate:
 
     Attributes:
         mean: The mean.
-        half_width: Half of its 95 % interval, so that the interval is ``mean ± half_width``; None from one seed.
-        n: How many seeds it comes from.
-        counts_images: Whether the interval counts that the images are a sample, and not the chance of seeds alone.
+        half_width: Half of its 95 % interval, so that the interval is ``mean ± half_width``; None for one seed.
+        n: Number of seeds that it is computed from.
+        counts_images: Whether the interval also includes the sampling of the images, and not only the chance of seeds.
 
     Examples:
         >>> Estimate(mean=0.15, half_width=0.016, n=3).n
@@ -61,13 +61,13 @@ class Estimate:
 
 
 def image_groups(scores: np.ndarray) -> tuple[float, ...]:
-    """Accuracy by groups of images, from which the chance of the images can be told without an entry for each.
+    """Accuracy by groups of images, which is enough to estimate the sampling error of the images.
 
     The images are dealt out to 50 groups in turn (fewer images: one each), so that images sorted by class are spread
     evenly. Wolter (1985, Introduction to Variance Estimation) describes such random groups.
 
     Args:
-        scores: ``(N,)``, one number an image: whether the network was right, or how often over several corruptions.
+        scores: ``(N,)``, one number per image: whether the network was right, or how often over several corruptions.
 
     Returns:
         The mean of each group, rounded to 5 digits.
@@ -82,21 +82,22 @@ def image_groups(scores: np.ndarray) -> tuple[float, ...]:
 def estimate(sample: Sample, arms: Iterable[Sample] | None = None) -> Estimate | None:
     """Mean over seeds with its 95 % interval.
 
-    The interval adds two parts as independent ones. The *seeds'* is Student's, of the deviation pooled over arms, or of
-    the sample's own where that is larger: a deviation of two or three seeds that is below the pooled one is luck, but
-    some arms do deviate more than others. The *images'* is that of a crossed design, in which every network sees the
-    same images: the variance of the images' means over the seeds, less what chance between networks adds to it. It is
-    counted if all seeds have `groups`.
+    The interval combines two independent parts. The part of the *seeds* is Student's interval, from the standard
+    deviation pooled over arms, or from the sample's own if that is larger: if the deviation of two or three seeds is
+    below the pooled one, that is luck, but some arms do deviate more than others. The part of the *images* is that of a
+    crossed design, in which every network sees the same images: the variance of the images' means over the seeds, minus
+    what chance between networks adds to it. It is included if all seeds have `groups`.
 
     Args:
         sample: The measure by seed.
-        arms: The same of all arms, the sample's among them, over which the deviation is pooled; by default its own.
+        arms: The measure of all arms, including the sample's, over which the deviation is pooled; by default only the
+            sample's own is used.
 
     Returns:
-        None if there are no values; an estimate without interval from one.
+        None if there are no values; an estimate without an interval if there is one value.
 
     Raises:
-        ValueError: If no arm has the sample's values.
+        ValueError: If none of the arms has the sample's values.
 
     Examples:
         >>> ours, other = Sample({0: 0.84, 1: 0.86, 2: 0.85}), Sample({0: 0.80, 1: 0.84, 2: 0.82})
@@ -112,20 +113,20 @@ def estimate(sample: Sample, arms: Iterable[Sample] | None = None) -> Estimate |
 def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] | None = None) -> Estimate | None:
     """Mean difference to a baseline over the seeds that both have, with its interval; see `estimate`.
 
-    The seeds' part adds the variances that `estimate` has for the two; the images' is of the differences image by
-    image, which takes out how hard each image is.
+    The part of the seeds adds the variances that `estimate` finds for the two. The part of the images comes from the
+    differences image by image, which removes how hard each image is.
 
     Args:
         sample: A measure by seed.
-        baseline: The same of the baseline.
-        arms: The same of all arms, those of these two among them, which may have more seeds; by default each has its
-            own deviation, as Welch has it.
+        baseline: The same measure of the baseline.
+        arms: The measure of all arms, including these two, which may have more seeds there; by default each of the two
+            has its own deviation, as in Welch's test.
 
     Returns:
-        None if they have no seed in common.
+        None if the two have no seed in common.
 
     Raises:
-        ValueError: If no arm has the values of one of them.
+        ValueError: If none of the arms has the values of one of the two.
 
     Examples:
         >>> paired_difference(Sample({0: 0.75, 1: 0.5}), Sample({0: 0.5, 2: 0.1}))

@@ -12,18 +12,19 @@ HEADLINES = ("clean", "mean15", "mean7", "mean_bar")  # of the first table
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """What a study found for an arm. Accuracies are fractions.
+    """The results of one arm of a study. Accuracies are fractions.
 
     Attributes:
         arm: Name of the arm.
-        description: What it is.
+        description: What the arm is.
         seeds: The seeds of its finished runs.
         means: Mean and interval by measure: "clean", "mean15", "mean7", "mean19", "mean_bar" and the families of
-            corruptions, those that were measured.
+            corruptions, as far as they were measured.
         differences: Paired differences to the baseline, by measure, over seeds that ran on the same data as the
             baseline's; none for the baseline itself.
-        relative_time: Seconds of training per epoch over the baseline's, the mean of the seeds that ran on the same
-            hardware as the baseline's, without an interval; None if there are none, and for the baseline itself.
+        relative_time: Seconds of training per epoch divided by the baseline's: the mean over the seeds that ran on the
+            same hardware as the baseline's, without an interval. None if there are no such seeds, and for the baseline
+            itself.
         failed: The seeds of its runs that failed.
 
     Examples:
@@ -41,7 +42,7 @@ class ArmSummary:
 
 
 def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str] = ()) -> list[ArmSummary]:
-    """The arms of a study that have finished or failed runs, in its order.
+    """Summaries of the arms of a study that have finished or failed runs, in the study's order.
 
     The deviation between seeds is pooled over the arms, measure by measure; see `freqfast.study.estimate`.
 
@@ -127,9 +128,9 @@ Cells = tuple[list[str], list[list[str]]]
 def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
     """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
 
-    Percent with one decimal, ± half of the 95 % interval, which one seed has not, and from how many seeds if those are
-    not all n; each measure is followed by its paired difference to the baseline; a dash for what is not known. Measures
-    that no arm has are left out. Time is in multiples of the baseline's.
+    Values are in percent with one decimal, ± half of the 95 % interval, which a single seed does not have. The number
+    of seeds is added if it is not all n. Each measure is followed by its paired difference to the baseline. A dash
+    stands for what is not known. Measures that no arm has are left out. Time is in multiples of the baseline's.
 
     Args:
         summaries: The arms, see `summarise`.
@@ -180,7 +181,7 @@ def _written(value: Estimate | None, summary: ArmSummary, digits: str, times: fl
 
 
 def legend(summaries: Sequence[ArmSummary]) -> str:
-    """What the half-widths of a study's tables count, in a sentence.
+    """What the half-widths in a study's tables include, in one sentence.
 
     Args:
         summaries: The arms, see `summarise`.

@@ -2,8 +2,8 @@
 
 `build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
 with checkpoints, and evaluates; `rerun` repeats a run and compares. `evaluate_learner` and `analyse` measure any
-Learner on its own validation set. `fine_tune` fine-tunes an existing network. On several ranks:
-`freqfast.training.ranks`.
+Learner on its own validation set. `fine_tune` fine-tunes an existing network. `freqfast.training.ranks` trains on
+several ranks.
 """
 
 from freqfast.progress import RunStoppedError

@@ -14,8 +14,8 @@ rest of the state as JSON under ``state``.
 
 The first is called between two steps or two epochs. The second is called after the ``before_fit`` handlers, and in the
 middle of an epoch once more, after its ``before_epoch`` and ``before_train`` handlers, which have run again. So what
-these handlers set up need not be stored: settings from the recipe, references to layers. What must be stored is
-whatever earlier steps left behind: counts, averages, assignments, and the state of every generator that is the
+these handlers set up need not be stored: settings from the recipe, references to layers. What must be stored is the
+state that earlier steps left behind: counts, averages, assignments, and the state of every generator that is the
 callback's own (``generator.get_state()`` is a tensor). Python's, NumPy's, torch's and the loaders' generators are
 stored by the training (`freqfast.training.state`), as are weights, buffers and the optimizer. A callback without the
 two methods is taken to have no such state.
@@ -44,7 +44,7 @@ _MAX_BYTES = 2**40
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint was made by: only a run of the same origin goes on from it.
+    """The run that a checkpoint belongs to: only a run of the same origin can be resumed from it.
 
     Attributes:
         recipe_sha256: Hash of the run's ``recipe.toml``.
@@ -61,13 +61,13 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointHeader:
-    """What a checkpoint tells besides the state of the training.
+    """What a checkpoint holds besides the state of the training.
 
     Attributes:
-        origin: What it was made by.
-        epoch: Epochs that are done.
-        batch: Batches of the next epoch that are done.
-        seconds: What the training took so far.
+        origin: The run that it belongs to.
+        epoch: Number of finished epochs.
+        batch: Number of finished batches of the next epoch.
+        seconds: Seconds of training so far.
         metrics: The rows of ``metrics.csv`` so far.
     """
 
@@ -81,13 +81,13 @@ class CheckpointHeader:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a training is saved, apart from its end and from interrupts.
+    """When a training is saved, besides at its end and at interrupts.
 
     Args:
-        epochs: Save after every so many epochs.
-        minutes: And within an epoch once so many minutes have passed since the last time.
-        share: But spend no more than this share of the time on it: where saving takes 0.3 s, at the default of one
-            percent, 30 s pass between two checkpoints at least. 1 for no such limit.
+        epochs: Save each time this many epochs are done.
+        minutes: Save also within an epoch, once this many minutes have passed since the last checkpoint.
+        share: Spend no more than this share of the time on saving: if saving takes 0.3 s, then with the default of one
+            percent at least 30 s pass between two checkpoints. 1 sets no limit.
 
     Raises:
         ValueError: If a value is out of range.
@@ -103,7 +103,7 @@ class CheckpointPolicy:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run, in a folder that appears with the first."""
+    """The checkpoints of one run, in a folder that is created with the first one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,7 +113,7 @@ class CheckpointFolder:
         return sorted(self.path.glob("[0-9]*.safetensors"))
 
     def save(self, header: CheckpointHeader, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint of what `pack` takes, by name, and remove those that are no longer among the last."""
+        """Write a checkpoint of a state that `pack` accepts, and remove all but the last two."""
         tensors: dict[str, Tensor] = {}
         text = json.dumps(pack(state, tensors))
         content = save(tensors, {"freqfast": record_to_json(header), "state": text})
@@ -127,7 +127,7 @@ class CheckpointFolder:
     def load(self) -> tuple[CheckpointHeader, dict[str, Any]] | None:
         """Header and state of the last checkpoint; None if there are none.
 
-        If it cannot be read it is removed with a warning, and the one before is taken.
+        If the last checkpoint cannot be read, it is removed with a warning, and the one before it is used.
         """
         files, unreadable = self.files(), []
         for file in reversed(files):
@@ -166,11 +166,11 @@ def read_checkpoint(path: Path) -> tuple[CheckpointHeader, dict[str, Any]]:
 
 
 def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
-    """A value as JSON, its tensors and arrays apart.
+    """A value as JSON, with its tensors and arrays kept separately.
 
     Args:
-        value: See the module's docstring; dictionaries may have keys that are no strings.
-        tensors: Takes the tensors, by the names that the JSON refers to. They are copies, on the CPU.
+        value: See the module's docstring; dictionaries may have keys that are not strings.
+        tensors: The tensors are added to it, as copies on the CPU, under the names that the JSON refers to.
         name: Name of the value.
     """
     if isinstance(value, np.generic):
@@ -200,7 +200,7 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `pack` was given, tuples as lists."""
+    """The value that `pack` was given, with lists in place of tuples."""
     if isinstance(packed, list):
         return [unpack(item, tensors) for item in packed]
     if not isinstance(packed, dict):

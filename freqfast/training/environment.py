@@ -42,11 +42,11 @@ def describe_environment(
     """The environment of a run that starts here and now; see `freqfast.training.run_recipe` for the arguments.
 
     Args:
-        recipe: What is run.
-        data: The data as loaded, before any of it is held out.
-        data_path: Where it was found, as the user said.
+        recipe: The recipe of the run.
+        data: The data as loaded, before some of it is held out.
+        data_path: Where the data is, as the user gave it.
         device: Where to train.
-        precision: That of the recipe, or of the run's start; "auto" is decided here, once for the run.
+        precision: The precision of the recipe, or of the run's start; "auto" is decided here, once for the run.
         command: The shell command that starts the run.
     """
     place = torch.device(default_device()) if device is None else resolve_device(device)
@@ -79,7 +79,7 @@ def _full_path(name: str, data_path: str | Path | None) -> str | None:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute on a number of threads for a while. Sums are split among them, so their number is part of the result."""
+    """Compute with this many threads in a `with` block. Sums are split among them, so results depend on the number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -89,7 +89,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def processor_name() -> str:
-    """The CPU's name, where the system tells it."""
+    """The CPU's name, if the system gives it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""Fine-tune a trained network, whoever made it."""
+"""Fine-tune a trained network from any source."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,26 +29,27 @@ def fine_tune(
 ) -> SourcedModel:
     """Train a network further by a recipe's schedule and callbacks, and average its new weights with the old ones.
 
-    The recipe ``robust`` makes an existing network robust and puts nothing into it, so its architecture stays. Further
-    training costs clean accuracy; the average takes back much of that cost, and little of the robustness (Wortsman et
-    al., 2022, arXiv:2109.01903). The caller's generators of random numbers stay as they were.
+    The recipe ``robust`` makes an existing network more robust and adds nothing to it, so its architecture stays.
+    Further training costs clean accuracy; averaging recovers much of that cost and loses little of the robustness
+    (Wortsman et al., 2022, arXiv:2109.01903). The caller's random number generators stay as they were.
 
     Args:
         source: The network with its normalisation; it is copied, not changed. See `freqfast.models.sources.load_model`.
-        recipe: Schedule, callbacks and seed; its model is not used, nor is its data.
-        data: What to train on, of the classes that the network was trained on, in their order.
-        keep: The share of the old weights in the average, in [0, 1); statistics of BatchNorm are averaged too,
-            what callbacks put into the network is not.
+        recipe: Schedule, callbacks and seed; its model and its data are not used.
+        data: Training data, with the classes that the network was trained on, in the same order.
+        keep: The share of the old weights in the average, in [0, 1); BatchNorm's statistics are averaged too, but not
+            what callbacks add to the network.
         device: Where to train; fastai's default device if None.
         progress: Called as ``progress(done, total, message)``.
-        log: Called with a line on each epoch; None for silence.
+        log: Called with a line about each epoch; None for no log.
 
     Returns:
         The network in eval mode, on the CPU, its weights in float32.
 
     Raises:
-        ValueError: If the share lies elsewhere, the network has nothing to train, keeps more than tensors or does not
-            give as many logits as the data has classes, a callback does not fit, or the training diverges.
+        ValueError: If `keep` lies outside [0, 1); if the network has nothing to train, has a state dict of more than
+            tensors, or does not give as many logits as the data has classes; if a callback does not fit; or if the
+            training diverges.
 
     Examples:
         >>> from freqfast import find_recipe

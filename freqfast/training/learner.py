@@ -59,14 +59,14 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
 
 
 def try_settings(recipe: Recipe) -> None:
-    """Build a recipe's model and callbacks without any data, so that what does not fit is refused before that."""
+    """Build a recipe's model and callbacks without data, so that wrong settings are refused before data is loaded."""
     callbacks = build_callbacks(recipe)
     model = try_model(recipe.model, recipe.model_options)
     Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)
 
 
 def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What the recipe's model is built from, for data of so many classes; its weights aside."""
+    """What the recipe's model is built from, apart from its weights, for the number of classes in the data."""
     return ModelSpec(recipe.model, {"classes": len(data.classes), **architecture(recipe.model, recipe.model_options)})
 
 
@@ -83,22 +83,22 @@ def build_learner(
     path: str | Path = ".",
     start: SourcedModel | None = None,
 ) -> ResumableLearner:
-    """A Learner as the recipe defines it, seeded, with the recipe's callbacks, a precision and a spectrum recorder.
+    """Build the Learner that a recipe defines: seeded, with its callbacks, a precision and a spectrum recorder.
 
-    A network that is trained on has no recorder unless the recipe names one: its first layer may be of any kind.
+    With `start`, there is no recorder unless the recipe names one, since the first layer may be of any kind.
 
     Args:
         recipe: The recipe.
         data: Its data, see `freqfast.data.load_data`.
         device: Where to train; fastai's default device if None.
         path: The Learner's folder.
-        start: A trained network, which is trained on, under its own normalisation; by default the recipe's model with
-            the weights that it starts from.
+        start: A trained network to train further, with its own normalisation; by default the recipe's model with the
+            weights that the recipe starts from.
 
     Raises:
-        ValueError: If the model does not take the images or give a logit for each class, gives more than that in
-            training, a callback does not fit it, or the weights that it starts from do not.
-        FileNotFoundError: If there is no file of these weights.
+        ValueError: If the model does not accept the images or give one logit for each class, has further outputs in
+            training, or does not fit a callback or the weights that the recipe starts from.
+        FileNotFoundError: If the file of these weights is missing.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -160,7 +160,7 @@ def fit_recipe(learn: Learner, recipe: Recipe) -> None:
     """Train a Learner by the recipe's schedule: fastai's one cycle.
 
     Args:
-        learn: A Learner that `build_learner` made of the recipe.
+        learn: A Learner that `build_learner` made from the recipe.
         recipe: The recipe.
 
     Examples:
@@ -204,6 +204,6 @@ def fit_watched(
 
 
 def filter_proportion(learn: Learner) -> list[float]:
-    """The frequency proportion of the recorded layer as it stands, by band."""
+    """The current frequency proportion of the recorded layer, by band."""
     recorder = learn.spectrum_recorder
     return frequency_proportion(effective_weight(recorder.conv), recorder.bands).tolist()

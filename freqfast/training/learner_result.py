@@ -1,4 +1,4 @@
-"""What a Learner's evaluation under corruption found."""
+"""The result of a Learner's evaluation under corruption."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,10 @@ class LearnerResult:
     """A Learner's loss and metrics on its validation set, uncorrupted and under each corruption.
 
     Attributes:
-        metrics: Values by name, ``"loss"`` the first, for each corruption and severity; uncorrupted under `CLEAN`.
-        outcomes: Which images were classified right, if each has one label: accuracies, means and their intervals.
+        metrics: Values by name, ``"loss"`` first, for each corruption and severity; those on uncorrupted images under
+            `CLEAN`.
+        outcomes: Which images were classified correctly, if each has one label; it gives accuracies, means and their
+            intervals.
 
     Examples:
         >>> found = LearnerResult({("clean", 0): {"loss": 0.1}, ("fog", 1): {"loss": 0.4}, ("fog", 5): {"loss": 0.8}})
@@ -48,7 +50,7 @@ class LearnerResult:
             corruptions: Names of corruptions; by default all that were measured.
 
         Raises:
-            ValueError: If one of them was not measured, or none was; or if there is no such metric.
+            ValueError: If one of the corruptions was not measured, none was measured, or there is no such metric.
         """
         self._check_name(name)
         measured = dict.fromkeys(key[0] for key in self.metrics if key != CLEAN)
@@ -65,7 +67,7 @@ class LearnerResult:
 
         Args:
             baseline: The other Learner's result.
-            name: What to call it.
+            name: What to call the other Learner.
 
         Raises:
             ValueError: If the images were not the same, or have more than one label each.

@@ -26,12 +26,12 @@ from freqfast.training.state import changing_state, restore_training, set_genera
 
 
 class ResumableLearner(Learner):
-    """A Learner that hands its loops over epochs and batches to a `FitKeeper`.
+    """A Learner whose loops over epochs and batches are run by a `FitKeeper`.
 
-    fastai's own ways to begin in the middle (`fit(start_epoch=)`, `SkipToEpoch`) fire the skipped epochs' events and
-    do not advance the generators. Here the loop begins at the epoch and the batch where it stopped: `before_fit` has
-    run, so that everything is in place, and then the state of the checkpoint replaces whatever there is. Without a
-    keeper this is fastai's Learner.
+    fastai's own ways to begin in the middle (`fit(start_epoch=)`, `SkipToEpoch`) fire the skipped epochs' events and do
+    not advance the generators. Here the loop begins at the epoch and the batch where it stopped: `before_fit` has run,
+    so that everything is set up, and then the state of the checkpoint replaces the present one. Without a keeper this
+    is fastai's Learner.
     """
 
     keeper: "FitKeeper | None" = None
@@ -61,17 +61,17 @@ class FitKeeper:
 
     Args:
         directory: The run directory.
-        origin: What a checkpoint in it must be of.
+        origin: The origin that a checkpoint in it must have.
         policy: When to save.
         stop: Asked after each batch and epoch for the number of a signal that wants the run to stop; None if none does.
         check: Called before the first step, when all callbacks have prepared the model; may raise.
-        ranks: The processes that train together. The first one reads, writes, and says when a save is due; a signal
-            that any of them has stops all.
+        ranks: The processes that train together. The first one reads, writes and decides when to save; a signal to any
+            of them stops all.
 
     Attributes:
         folder: The checkpoints.
-        position: Epochs done and batches of the next one done.
-        saved: The last position that was saved or loaded; None before there is one.
+        position: Number of finished epochs, and of finished batches of the next epoch.
+        saved: The last position that was saved or loaded; None before the first.
         seconds: Time that the fit has taken, over all processes that worked on it.
     """
 
@@ -111,7 +111,7 @@ class FitKeeper:
             self._state = state | state["ranks"][self._ranks.rank]
 
     def epochs(self, learn: Learner) -> Iterator[int]:
-        """The epochs that are left; comes back after each, when all its callbacks are done."""
+        """Yield the remaining epochs; continues after each one when all its callbacks have run."""
         self._check()
         self._since = self._saved_at = time.monotonic()
         if self._state is not None:
@@ -129,7 +129,7 @@ class FitKeeper:
         self._count_seconds()
 
     def batches(self, learn: Learner) -> Iterator[tuple[int, Any]]:
-        """The epoch's batches that are left; comes back after each, when all its callbacks are done."""
+        """Yield the epoch's remaining batches; continues after each one when all its callbacks have run."""
         epoch, done = self.position
         state, self._state = self._state if done else None, None  # `epochs` has restored one between two epochs
         if state is not None:
@@ -153,7 +153,7 @@ class FitKeeper:
         self._trained = _copied(changing_state(learn))
 
     def validation_batches(self, learn: Learner) -> Iterator[tuple[int, Any]]:
-        """The validation's batches; a run that is stopped among them goes on at the end of the epoch's steps."""
+        """Yield the validation's batches; a run that is stopped here is resumed at the end of the epoch's steps."""
         for i, batch in enumerate(learn.dl):
             yield i, batch
             self._stop_if_asked(learn, self._trained)
@@ -209,7 +209,7 @@ class DivergenceWatch(Callback):
     """Ends a fit at the first loss that is not finite, on any rank, before it can reach the weights.
 
     Attributes:
-        found: Where and what; None while all is well.
+        found: In words, where the loss was not finite; None if it has been finite so far.
     """
 
     order = TrainEvalCallback.order  # before whatever acts on the loss

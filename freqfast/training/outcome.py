@@ -23,13 +23,13 @@ from freqfast.training.preparation import PreparedRun
 
 
 def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> None:
-    """Write the model, its spectra and, after the evaluation, this and the report of a run that was trained.
+    """Write a trained run's model and spectra, evaluate it, and write the evaluation and the report.
 
-    All ranks evaluate, each some of the cells; the first one writes.
+    All ranks take part in the evaluation, each with some of the cells; the first one writes.
 
     Args:
         prepared: The run.
-        seconds: What the training took.
+        seconds: Seconds that the training took.
         progress: Called as ``progress(done, total, message)``.
     """
     ranks = prepared.ranks
@@ -92,10 +92,10 @@ def _provenance(recipe: Recipe, environment: Environment) -> dict[str, str | int
 
 
 def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -> CellSource:
-    """What runs of a recipe are evaluated on: all test images clean, and the recipe's ``test_images`` corrupted.
+    """The images that runs of a recipe are evaluated on: all test images clean, the recipe's ``test_images`` corrupted.
 
-    The corruptions' seed is the same for every run, so that runs are compared on the same images; images that are held
-    out have a seed of their own.
+    The corruptions' seed is the same for every run, so that runs are compared on the same images; held-out images have
+    a seed of their own.
     """
     sample = data.test.head(recipe.test_images or None)
     source = corrupted_source(sample, corruptions, seed=1 if recipe.holdout else 0)

@@ -30,9 +30,9 @@ class PreparedRun:
     """A run that is ready to train.
 
     Attributes:
-        recipe: What is run.
+        recipe: Its recipe.
         directory: Its directory, which does not exist yet if the run is new.
-        environment: The environment of its start, with the device of now.
+        environment: The environment of its start, with the present device.
         data: Its data; images that the recipe holds out replace the test images.
         learn: Its Learner, untrained.
         before: The frequency proportion of the untrained model.
@@ -49,13 +49,13 @@ class PreparedRun:
 
     @property
     def origin(self) -> Origin:
-        """What its checkpoints are made by."""
+        """The origin of its checkpoints."""
         start = self.environment
         return Origin(start.recipe_sha256, start.data.sha256, start.threads, start.precision)
 
     @property
     def stored(self) -> StoredModel:
-        """The model as its file holds it."""
+        """The model as it is stored in its file."""
         spec = model_spec(self.recipe, self.data)
         mean, std = self.learn.normalisation
         return StoredModel(self.learn.model, spec, self.data.classes, mean, std, self.recipe.image_size)
@@ -70,17 +70,17 @@ def prepare_run(
     command: str | None = None,
     progress: Progress | None = None,
 ) -> PreparedRun:
-    """Load a run's data and build its Learner; for a resumed run, check that the data is that of its start.
+    """Load a run's data and build its Learner; for a resumed run, check that the data is the same as at its start.
 
-    See `freqfast.training.run_recipe` for the arguments, and for what is refused.
+    See `freqfast.training.run_recipe` for the arguments, and for the errors.
 
     Args:
-        recipe: What is run.
-        directory: Where.
-        start: The environment whose data path, device, threads and precision are taken: that of the run's own start if
-            the directory exists, else that of a run to repeat, or None.
-        data_path: Where the data is, in place of the one in `start`.
-        device: Where to train, in place of the one in `start`.
+        recipe: The recipe to run.
+        directory: The run directory.
+        start: The environment that gives data path, device, threads and precision: that of the run's own start if the
+            directory exists, else that of a run to repeat, or None.
+        data_path: Where the data is, instead of the path in `start`.
+        device: Where to train, instead of the device in `start`.
         command: The shell command that starts the run.
         progress: Called as ``progress(done, total, message)``.
     """
@@ -126,9 +126,9 @@ def prepare_run(
 
 
 def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
-    """The recipe of a run, if it may go on with the one that is given and its file is as it was at the start.
+    """A run's own recipe, if it agrees with the given one and its file has not changed since the start.
 
-    Names and descriptions only tell what a recipe is for, and may differ; the run keeps its own.
+    Names and descriptions do not affect a run, and may differ; the run keeps its own.
     """
     stored = directory.read_recipe()
     names = differing_fields(stored, given)

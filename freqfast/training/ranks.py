@@ -1,9 +1,10 @@
 """A run on several ranks: fastai's DistributedDataParallel, each rank on its part of every batch.
 
-The recipe's batch size is that of all ranks together. Initial weights and the order of the images are those of one
-process, and so is the step, but for the order of sums, where nothing is drawn at random: crops, flips and perturbations
-are drawn apart by rank, the noise of a `SpectralModulation` alike. BatchNorm normalises by the rank's own part, and its
-running statistics are the first rank's, as DistributedDataParallel has it; there is no SyncBatchNorm for the CPU.
+The recipe's batch size is that of all ranks together. Initial weights and the order of the images are those of a single
+process. If nothing is drawn at random, so are the steps, except for the order of sums. Crops, flips and perturbations
+of images are drawn by each rank for itself; the noise of a `SpectralModulation` is the same on all ranks. BatchNorm
+normalises by the rank's own part, and its running statistics are those of the first rank, as usual under
+DistributedDataParallel; there is no SyncBatchNorm for the CPU.
 """
 
 from importlib.util import find_spec
@@ -26,7 +27,7 @@ class RankTrainer(DistributedTrainer):
 
     Args:
         ranks: The processes that train together.
-        device: Where this one trains.
+        device: Where this process trains.
     """
 
     def __init__(self, ranks: Ranks, device: torch.device) -> None:
@@ -40,7 +41,7 @@ class RankTrainer(DistributedTrainer):
         return dl
 
     def after_validate(self) -> None:
-        """Count what all ranks have measured, before the Recorder reads it."""
+        """Add up what all ranks have measured, before the Recorder reads it."""
         recorder = self.learn.recorder
         for metric in (recorder.loss, *recorder.metrics):
             metric.total, metric.count = self.ranks.total(float(metric.total), metric.count)

@@ -23,8 +23,8 @@ class Repetition:
         second: The run that repeats it.
         weights_equal: Whether all weights and buffers have the same bits.
         weights_distance: Largest absolute difference of a weight or buffer.
-        accuracy: ``(first, second)`` fractions by name, of those that both measured.
-        environment: What differs in the environments, one text each.
+        accuracy: ``(first, second)`` fractions by name, where both were measured.
+        environment: The differences of the environments, one text each.
 
     Examples:
         >>> accuracy = {"clean": (0.86, 0.86), "mean15": (0.7965, 0.7965)}
@@ -56,13 +56,13 @@ def rerun(
 
     Args:
         path: The run directory.
-        out: Where to repeat it; a repetition that was begun there goes on, one that was finished is only compared.
+        out: Where to repeat it; an unfinished repetition there is resumed, a finished one is only compared.
         data_path: Where the data is now, if it has moved.
-        device: Another device than the first run's.
+        device: A device to use instead of the first run's.
         progress: Called as ``progress(done, total, message)``.
         stop: See `run_recipe`.
-        command: The shell command that repeats the run, to be kept with the repetition.
-        log: See there; silent by default.
+        command: The shell command that repeats the run; it is stored with the repetition.
+        log: See `run_recipe`; None by default.
 
     Returns:
         Both runs, and how they differ.

@@ -42,36 +42,36 @@ def run_recipe(
 ) -> Run:
     """Train, evaluate and export a recipe into a run directory; see `freqfast.runs.directory` for what it holds.
 
-    Everything that the recipe and the data can get wrong is checked before the directory appears. On the CPU a run
-    that was stopped and resumed, however often and wherever, ends with the same bits as one that was not. Where
-    `torchrun` or its like has started several processes, all must call this, and they train together; the first one
-    reports the progress. The caller's generators of random numbers stay as they were.
+    Errors in the recipe and the data are found before the directory is created. On the CPU a run that was stopped and
+    resumed, however often and at whatever step, ends with the same bits as one that was not. If `torchrun` or a similar
+    launcher has started several processes, all must call this function, and they train together; the first one reports
+    the progress. The caller's random number generators stay as they were.
 
     Args:
         recipe: What to run.
         out: The run directory.
-        data_path: Where the data is; see `freqfast.data.load_data`. A resumed run looks where it was at the start.
-        device: Where to train; fastai's default device if None, for a resumed run the one of its start.
+        data_path: Where the data is; see `freqfast.data.load_data`. A resumed run looks where the data was at its
+            start.
+        device: Where to train; if None, fastai's default device, or for a resumed run the device of its start.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
-        resume: Go on with `out` if it is unfinished, read it if it is finished; otherwise it must not exist.
+        resume: Resume `out` if it is unfinished, and read it if it is finished. Without this, `out` must not exist.
         policy: When to save checkpoints; after each epoch and every ten minutes by default.
         stop: Asked after each step for the number of a signal that wants the run to stop; None if none does.
-        like: A run whose data path, device, number of threads and precision a new run takes over.
-        command: The shell command that starts the run, to be kept with it.
-        log: Called with a line on each epoch and on the evaluation; None for silence.
+        like: A run whose data path, device, number of threads and precision are used for a new run.
+        command: The shell command that starts the run; it is stored with the run.
+        log: Called with a line about each epoch and about the evaluation; None for no log.
 
     Returns:
         The finished run.
 
     Raises:
         FileExistsError: If `out` exists and `resume` is off.
-        FileNotFoundError: If `out` exists and is no run directory, or the data is not there.
-        BlockingIOError: If another process works on `out`, or makes it in the meantime.
-        ValueError: If the recipe or the data does not fit (or is not the one that `out` was started with, or has other
-            classes than that of `like`), a corruption
-            of another package fails, no checkpoint can be read, the training diverges, or the number of ranks is not
-            the one of the start.
-        RunStoppedError: If it was stopped, or the disk or the memory is full. The run can be resumed.
+        FileNotFoundError: If `out` exists but is not a run directory, or the data is missing.
+        BlockingIOError: If another process is working on `out`, or creates it in the meantime.
+        ValueError: If the recipe or the data is unfit, is not the one that `out` was started with, or has other classes
+            than `like`; if a corruption of another package fails, no checkpoint can be read, or the training diverges;
+            or if the number of ranks is not that of the start.
+        RunStoppedError: If the run was stopped, or the disk or the memory is full. It can be resumed.
 
     Examples:
         >>> run_recipe(Recipe("small", data="photos", epochs=1), ".")
@@ -120,7 +120,7 @@ def run_recipe(
 
 
 def check_classes(run: Run, classes: Sequence[str], where: str | Path) -> None:
-    """Refuse other classes than a run's, of which no repetition can be made."""
+    """Refuse to repeat a run on data with other classes than the run's."""
     if tuple(classes) != tuple(run.stored.classes):
         raise ValueError(
             f"{run.path} was trained on the classes {', '.join(run.stored.classes)}, but those of {where} are "

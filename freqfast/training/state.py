@@ -1,4 +1,4 @@
-"""The state of a training between two steps: read from a Learner, and restored into one that is built alike."""
+"""The state of a training between two steps: read from a Learner, and restored into one that was built the same way."""
 
 import random
 import time
@@ -19,10 +19,11 @@ _COUNTERS = ("train_iter", "pct_train")  # of the Learner
 
 
 def training_state(learn: Learner) -> dict[str, Any]:
-    """All that the next step of a Learner in a fit depends on, for `freqfast.training.checkpoint.pack`.
+    """Everything that the next step of a Learner in a fit depends on, for `freqfast.training.checkpoint.pack`.
 
-    Weights and buffers, the optimizer, the Learner's counters, the callbacks (see `freqfast.training.checkpoint`), and
-    the generators of Python, NumPy, torch and the loaders. Nothing is drawn from these.
+    It holds weights and buffers, the optimizer, the Learner's counters, the callbacks (see
+    `freqfast.training.checkpoint`), and the generators of Python, NumPy, torch and the loaders. Reading it draws no
+    random numbers.
     """
     return {
         "model": dict(unwrap(learn.model).state_dict()),
@@ -41,7 +42,7 @@ def changing_state(learn: Learner) -> dict[str, Any]:
 
 
 def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
-    """Put a Learner that is built alike, and in a fit, into the state that `training_state` took."""
+    """Put a Learner that was built in the same way, and is in a fit, into a state from `training_state`."""
     try:
         unwrap(learn.model).load_state_dict(state["model"])  # copies: layouts in memory stay as the model was built
         learn.opt.load_state_dict(state["optimizer"])
@@ -104,7 +105,7 @@ def _restore(cb: Callback, state: Any) -> None:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Leave Python's, NumPy's and torch's generators as they were, whatever is seeded and drawn inside."""
+    """Restore Python's, NumPy's and torch's generators after a `with` block, whatever is seeded or drawn in it."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (fastai's and others' code draws from it)
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
@@ -143,7 +144,7 @@ def device_generator(learn: Learner) -> tuple[str, torch.Tensor | None]:
 
 
 def set_device_generator(learn: Learner, saved: list) -> None:
-    """Take back what `device_generator` gave; nothing happens on another kind of device, which draws other numbers."""
+    """Restore what `device_generator` gave; does nothing on another kind of device, which draws other numbers."""
     device, (kind, state) = torch.device(learn.dls.device or "cpu"), saved
     if kind != device.type or state is None:
         return

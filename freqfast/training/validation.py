@@ -34,14 +34,14 @@ def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> Lea
     Args:
         model: A Learner, for `freqfast.training.evaluate_learner`; or a model, for
             `freqfast.robustness.evaluate_images`.
-        *arguments: Further arguments of that function: corruptions of a Learner; images and labels of a model.
-        **options: Likewise.
+        *arguments: Further arguments of that function: corruptions for a Learner; images and labels for a model.
+        **options: Further keyword arguments of that function.
 
     Returns:
-        What that function returns.
+        The result of that function.
 
     Raises:
-        TypeError: If it is neither a Learner nor a module.
+        TypeError: If `model` is neither a Learner nor a module.
         ValueError: As that function.
 
     Examples:
@@ -66,13 +66,13 @@ def evaluate_learner(
 ) -> LearnerResult:
     """Measure a Learner's loss and metrics on its validation set, uncorrupted and under each corruption.
 
-    Corrupted is what the item transforms give, the pixels of 0 to 255 before the batch transforms: resized and
-    cropped, not normalised. The set is read once for each corruption and severity, and one batch of it is in memory.
-    Fastai's bar shows the progress unless the Learner is in `no_bar`.
+    The images that are corrupted are the output of the item transforms: pixels from 0 to 255, resized and cropped, but
+    not normalised, before the batch transforms. The set is read once for each corruption and severity, with one batch
+    in memory at a time. Fastai's bar shows the progress unless the Learner is in `no_bar`.
 
     Args:
-        learn: The Learner. Its model, callbacks and recorded losses stay as they are, and so do generators of random
-            numbers.
+        learn: The Learner. Its model, callbacks and recorded losses stay as they are, and so do random number
+            generators.
         corruptions: Names, see `freqfast.corruptions.corrupt`; by default those of ImageNet-C, and of other
             packages, that can run here.
         severities: From 1 to 5.
@@ -81,12 +81,12 @@ def evaluate_learner(
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
 
     Returns:
-        The loss and the metrics; for images with one label also which were right.
+        The loss and the metrics; for images with one label also which images were classified correctly.
 
     Raises:
-        ValueError: If a corruption or severity is unknown, the limit is no number of images, the loader gives no pixels
-            of 0 to 255 before its batch transforms, or the model takes several images at a time.
-        FileNotFoundError: If ``frost`` is wanted and its photographs are missing.
+        ValueError: If a corruption or severity is unknown, the limit is not a valid number of images, the loader does
+            not give pixels from 0 to 255 before its batch transforms, or the model takes several images per sample.
+        FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
         >>> from freqfast.data import load_data
@@ -131,12 +131,12 @@ def evaluate_learner(
 def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, **options: Any) -> AnalysisResult:
     """Run an analysis of trained models on a Learner's model and validation images.
 
-    The images are those that the batch transforms give, their `Normalize` aside.
+    The images are the output of the batch transforms without their `Normalize`.
 
     Args:
         learn: The Learner; it stays as it is.
         name: Name of the analysis, such as "heatmap", "reliance", "ablation" or "quality".
-        limit: Number of images at most, chosen at random; None for all. They are held in memory.
+        limit: Largest number of images, chosen at random; None for all. They are held in memory.
         seed: Seed of the choice of images.
         **options: Arguments of the analysis' function, such as ``grid`` and ``norm`` of "heatmap".
 
@@ -144,9 +144,9 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         The result; ``find_analysis(name).figure({"label": result}, None)`` draws it.
 
     Raises:
-        ValueError: If the analysis is unknown, the images have not one label each, or their pixels are not in [0, 1]
+        ValueError: If the analysis is unknown, the images do not have one label each, or their pixels are not in [0, 1]
             without `Normalize`.
-        TypeError: If it is no Learner, or the analysis has no such option.
+        TypeError: If `learn` is not a Learner, or the analysis has no such option.
 
     Examples:
         >>> from freqfast.data import load_data
