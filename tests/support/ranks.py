@@ -27,7 +27,7 @@ def on_ranks(tmp_path_factory):
             processes.append(SERVER.Process(target=_call, args=(variables, answer, function, words), daemon=True))
             processes[-1].start()
         for process in processes:
-            process.join(1200)  # for ranks that wait for each other for ever; a busy machine is slow, too
+            process.join(1200)  # ends ranks that wait for each other forever, and leaves a busy machine time
             process.kill()
         return [pickle.loads(answer.read_bytes()) if answer.exists() else None for answer in answers]
 
