@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def of_user(path: str | Path) -> Path:
-    """A path whose ~ or ~user stands for a home folder.
+    """A path with ~ or ~user replaced by the home folder; a ValueError if there is no such user.
 
     Examples:
         >>> of_user("data/images").as_posix()
@@ -43,7 +43,7 @@ def require_file(path: str | Path, hint: str = "") -> None:
 
 
 def read_file(path: str | Path, max_bytes: int) -> bytes:
-    """The content of a regular file, see `require_file`; a ValueError if it is larger than so many bytes."""
+    """The content of a regular file, see `require_file`; a ValueError if it is larger than `max_bytes`."""
     require_file(path)
     if (size := os.path.getsize(path)) > max_bytes:
         raise ValueError(f"{path} has {size:,} bytes, more than the {max_bytes:,} that are read of such a file")
@@ -52,13 +52,13 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the final name when the block ends well.
+    """A temporary path in the same folder that gets the final name when the block ends without an error.
 
-    Its content reaches the disk before the name does. If the block raises, the temporary file is removed and a former
-    file of that name stays. Where the name is a link, the file that it leads to is replaced.
+    Its content reaches the disk before the name does. If the block raises, the temporary file is removed and an
+    existing file of that name stays. If the name is a link, the file that it leads to is replaced.
 
     Raises:
-        FileExistsError: If there is something of that name that is no regular file, such as a folder or a device.
+        FileExistsError: If something other than a regular file has that name, such as a folder or a device.
         FileNotFoundError: If the folder does not exist.
 
     Examples:
@@ -95,9 +95,10 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, locked, that takes this name when the block ends well; else it is removed.
+    """A locked temporary folder beside `path` that gets this name when the block ends well; else it is removed.
 
-    The block may call `name_folder` earlier; the lock stays. What a killed process left of the same name is removed.
+    The block may call `name_folder` earlier; the lock stays. What killed processes left for the same name is removed
+    first.
     """
     path = Path(path)
     remove_temporaries(path.parent, path.name)
@@ -112,7 +113,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def name_folder(temporary: Path, path: str | Path) -> None:
-    """Give a temporary folder its final name, which nothing may have, and the permissions of any new folder."""
+    """Give a temporary folder its final name, which must be free, and the permissions of any new folder."""
     _set_usual_mode(temporary)
     os.rename(temporary, path)
     _flush_folder(Path(path).parent)
@@ -121,8 +122,8 @@ def name_folder(temporary: Path, path: str | Path) -> None:
 def remove_temporaries(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left half-written in a folder, under this final name or, if None, under any.
 
-    Folders of processes that live are locked and stay, as do all where the file system has no locks. Files are removed
-    whoever writes them: call it only where no other process writes.
+    Folders of running processes are locked and stay; on a file system without locks, all folders stay. Files are
+    removed even while they are written: call it only where no other process writes.
     """
     for left in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp"):
         if not left.is_dir():
@@ -134,7 +135,7 @@ def remove_temporaries(folder: Path, name: str | None = None) -> None:
 
 
 def _set_usual_mode(path: str | Path) -> None:
-    """Give a private temporary file or folder the permissions that the umask leaves any new one."""
+    """Give a private temporary file or folder the permissions that any new one gets by the umask."""
     umask = os.umask(0)
     os.umask(umask)
     mode = os.stat(path).st_mode
@@ -143,7 +144,7 @@ def _set_usual_mode(path: str | Path) -> None:
 
 
 def _flush(path: str | Path) -> None:
-    """Flush a file or folder to the disk; network file systems report only here that it, or a quota, is full."""
+    """Flush a file or folder to the disk; network file systems report only here that the disk or a quota is full."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -155,7 +156,7 @@ def _flush(path: str | Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names in a folder; they are there already, and some systems cannot flush a folder."""
+    """Flush the names in a folder, ignoring errors: the names are there already, and some systems cannot do this."""
     with suppress(OSError):
         _flush(folder)
 

@@ -19,7 +19,7 @@ GROUPS = {
     "data": "data",  # a function that loads a data set, see `freqfast.data.DataSource`, for a recipe's `data`
     "analyses": "analysis",  # an analysis of a trained model, see `freqfast.analysis`
 }
-"""The groups of entry points: what a package registers under ``freqfast.<group>``, and what messages call one."""
+"""The groups of entry points: what a package registers under ``freqfast.<group>``, and the word for it in messages."""
 
 _ABSENT = object()
 
@@ -38,7 +38,7 @@ def _registered(group: str) -> list[EntryPoint]:
 
 @lru_cache(maxsize=len(GROUPS))
 def _points(group: str, installed: tuple[tuple[str, float], ...]) -> EntryPoints:
-    """What packages register, read again once something has been installed or removed, which changes a folder."""
+    """What packages register; read again after an installation or removal, which changes a folder's time."""
     return entry_points(group=f"freqfast.{group}")
 
 
@@ -56,7 +56,7 @@ def plugin_versions() -> dict[str, str]:
 
 
 def load_plugin(group: str, point: EntryPoint) -> Any:
-    """Import what an entry point names; a ValueError if that raises anything, or several packages have the name."""
+    """Import what an entry point names; a ValueError if that fails, or several packages register the name."""
     what = f"{GROUPS[group]} entry point {point.name!r}"
     packages = sorted(str(other.dist and other.dist.name) for other in _registered(group) if other.name == point.name)
     if len(packages) > 1:
@@ -70,8 +70,8 @@ def load_plugin(group: str, point: EntryPoint) -> Any:
 def import_object(text: str) -> Any:
     """Import what ``package.module:name`` or ``folder/file.py:name`` names. This runs the module's code.
 
-    Modules of the working directory, or of the file's folder, are found too, after those that are installed. Whatever
-    the import raises is a ValueError.
+    Modules in the working directory, or in the file's folder, are found too, after those that are installed. A
+    ValueError is raised if the import fails in any way.
 
     Examples:
         >>> import_object("math:tau")
@@ -92,7 +92,7 @@ def import_object(text: str) -> Any:
 
 
 def _import_file(path: str) -> Any:
-    """Run a file as a module that is called by its whole path: ``resnet.py`` may be there twice."""
+    """Run a file as a module whose name is the whole path, since there may be two files ``resnet.py``."""
     name = str(Path(path).resolve())
     spec: Any = spec_from_file_location(name, name)
     sys.modules[name] = module = module_from_spec(spec)  # where dataclasses, say, look for it

@@ -8,15 +8,15 @@ Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, message)``."""
 
 Log = Callable[[str], object]
-"""Called with a line that is worth keeping, such as one on an epoch."""
+"""Called with a line that is worth keeping, such as one about an epoch."""
 
 Stop = Callable[[], int | None]
 """Returns the number of a signal if the work is to stop, else None."""
 
 Share = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
-"""Called as ``share(act, jobs)`` for what ``act`` gives for each job, in order, as the builtin `map` does.
+"""Called as ``share(act, jobs)``; yields what ``act`` returns for each job, in order, like the builtin `map`.
 
-`freqfast.compute.ranks.Ranks.map` does the jobs on several processes, all of which must call it.
+`freqfast.compute.ranks.Ranks.map` does the jobs in several processes, all of which must call it.
 """
 
 
@@ -69,7 +69,7 @@ def notebook_progress() -> Progress | None:
 
 
 class _Bar:
-    """A bar of fastprogress, a new one whenever other work begins."""
+    """A bar of fastprogress, a new one whenever the total changes."""
 
     def __init__(self) -> None:
         self.bar: Any = None

@@ -2,12 +2,12 @@
 
 Whatever freqfast keeps as text is a dataclass that this module reads and writes: recipes, studies, environments,
 reports, evaluations, manifests, analyses, result files, and the headers of model files and checkpoints. pydantic checks
-the values: it understands every annotation, also those of other packages' callbacks, and comes with fastai.
+the values: it understands nearly every annotation, also those of other packages' callbacks, and comes with fastai.
 
-`as_html` is what a notebook shows of such records.
+`as_html` makes what a notebook shows of such records.
 
 Numbers, text and truth values are taken as they are: no text counts as a number, no number as text, and an integer
-passes as a float. A list in a file may fill a tuple, and text a `Path`: TOML and JSON have neither.
+passes as a float. A list in a file may become a tuple, and text a `Path`: TOML and JSON have neither.
 
 >>> from dataclasses import dataclass
 >>> @dataclass(frozen=True)
@@ -45,13 +45,13 @@ Rows: TypeAlias = Sequence[Sequence[object]]
 
 
 def read_record(path: str | Path, kind: type[T], *, max_bytes: int = MAX_BYTES, ignore_unknown: bool = False) -> T:
-    """Read a record from a ``.toml`` file, or from a file of JSON.
+    """Read a record from a ``.toml`` file, or from a JSON file of any other name.
 
     Args:
         path: The file.
-        kind: A dataclass. One with a field ``schema`` is read only where the file has that field's default.
+        kind: A dataclass. If it has a field ``schema``, the file must have that field's default value.
         max_bytes: A larger file is refused before it is read.
-        ignore_unknown: Pass over keys that the dataclass has not, as newer versions may write them.
+        ignore_unknown: Ignore keys that the dataclass does not have: newer versions may write them.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -64,13 +64,13 @@ def read_record(path: str | Path, kind: type[T], *, max_bytes: int = MAX_BYTES, 
 
 
 def write_record(path: str | Path, record: Any) -> None:
-    """Write a record as TOML if the name ends so, else as JSON; whole or not at all."""
+    """Write a record as TOML if the name ends in ``.toml``, else as JSON; whole or not at all."""
     values = plain(record)
     write_text(path, tomli_w.dumps(values) if Path(path).suffix == ".toml" else json.dumps(values, indent=2) + "\n")
 
 
 def record_from(values: Any, kind: type[T], where: str = "", *, ignore_unknown: bool = False) -> T:
-    """A record from the values that TOML or JSON give.
+    """A record from values that were read from TOML or JSON.
 
     Args:
         values: A table of its fields.
@@ -106,25 +106,25 @@ def record_to_json(record: Any) -> str:
 
 
 def plain(record: Any) -> Any:
-    """A record as values that JSON has: tables, lists, numbers, text, truth values and None."""
+    """A record as JSON values: tables, lists, numbers, text, truth values and None."""
     kind: Any = type(record)
     return _writer(kind).dump_python((record,), mode="json", by_alias=True, warnings="error")[0]
 
 
 def check_value(name: str, value: Any, annotation: Any) -> Any:
-    """A recipe's value for an argument: a list as a tuple and text as a path, where the annotation means these.
+    """Check a recipe's value for an argument, and make a list a tuple or text a path if the annotation asks for one.
 
     Args:
         name: What messages call the argument.
         value: What TOML or JSON can hold.
-        annotation: A type. What pydantic cannot check is taken as it is.
+        annotation: A type. If pydantic cannot check it, the value is returned as it is.
 
     Raises:
         ValueError: If the value does not fit.
     """
     try:
         return _validated(annotation, value)
-    except (PydanticUserError, NameError, TypeError):  # an annotation that is for type checkers alone
+    except (PydanticUserError, NameError, TypeError):  # an annotation for type checkers only
         return value
     except ValueError as error:
         text = str(error)
@@ -132,10 +132,10 @@ def check_value(name: str, value: Any, annotation: Any) -> Any:
 
 
 def check_fields(record: Any) -> None:
-    """Check a frozen dataclass's values against its annotations, and put an integer's float where a float is meant.
+    """Check a frozen dataclass's values against its annotations, and convert them, such as an integer to a float.
 
-    For the ``__post_init__`` of records that are made in Python code too. The ValueError names the first that does not
-    fit.
+    It is for the ``__post_init__`` of records that Python code makes too. A ValueError names the first field that does
+    not fit.
     """
     for field in fields(record):
         try:
@@ -147,7 +147,7 @@ def check_fields(record: Any) -> None:
 
 
 def toml_values(content: bytes, where: str | Path) -> dict[str, Any]:
-    """The values of TOML text, UTF-8, which messages call by a name such as the file's."""
+    """The values of TOML text in UTF-8; `where` is what messages call it, such as the file's name."""
     try:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # also text that is no UTF-8, numbers too long, tables too deep
@@ -189,11 +189,11 @@ def _writer(kind: Any) -> TypeAdapter[Any]:
 
 
 def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
-    """Values as the annotation means them, taken as JSON takes them: a list for a tuple, but no text for a number."""
+    """Values converted to the annotation's types as from JSON: a list may become a tuple, but text no number."""
     try:
         text = json.dumps(values)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"it holds what JSON cannot ({error})") from None
+        raise ValueError(f"it holds a value that JSON cannot hold ({error})") from None
     try:
         return _adapter(annotation).validate_json(text, strict=True, extra=extra)
     except ValidationError as error:
@@ -256,8 +256,8 @@ def as_html(title: str, *parts: str | Rows) -> str:
     """A title with lines and tables below it, escaped, for an object's ``_repr_html_``.
 
     Args:
-        title: What stands above.
-        parts: Text for a line, or the rows of a table, of which the first is its header.
+        title: The heading.
+        parts: Text for a line, or the rows of a table, the first of which is its header.
 
     Examples:
         >>> as_html("a < b", [("band", "filters"), ("low", 4)]).partition("<table>")[2]

@@ -1,6 +1,6 @@
 """The 19 corruptions of CIFAR-10-C and ImageNet-C, and those of their C-bar sets, seeded, for images of any size.
 
-Names load on first use: a list of the corruptions should not cost torch.
+Names load on first use, so that a list of the corruptions does not import torch.
 """
 
 import lazy_loader

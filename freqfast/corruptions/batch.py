@@ -21,8 +21,8 @@ Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 MIN_SIDE = 8
 """The least height and width, in pixels: below it the blurs' borders would reflect more than the image holds."""
 
-# Values a chunk, three images of 224 pixels: enough that an operation takes longer than its call, and few enough that
-# its copies stay in a core's cache; on other devices large enough to fill them.
+# Values per chunk. On a CPU three images of 224 pixels: enough that an operation takes longer than its call, and few
+# enough that its copies stay in a core's cache. On other devices enough to keep them busy.
 _CHUNK_VALUES, _CHUNK_VALUES_ELSEWHERE = 2**19, 2**24
 
 
@@ -40,14 +40,14 @@ def corrupt(
 
     Image ``k`` draws its random numbers from ``(seed, name, severity, index[k])`` alone: the same bytes come out
     whatever the batch, the number of threads or the order of calls. (On another kind of device a rare value may
-    differ by a grey level.) On the CPU it works on as many threads as torch is set to.
+    differ by a grey level.) On the CPU it works in as many threads as torch is set to.
 
     The published parameters are for square images of 32, 64 and 224 pixels. At other sizes, square or not,
 
-    - a *share of the image* stays that share: the grid of ``pixelate``, the magnification of ``zoom_blur``, all
-      lengths of ``elastic_transform`` (by the shorter side), the grain of the ``frost`` photographs (likewise, and
-      finer if a photograph is too small), the landscape of ``fog`` (the next power of two, cropped), and the lengths
-      of C-bar (by the shorter side; a line's width, a sparkle's least ray and the single frequency stay in pixels);
+    - *shares of the image* stay shares: the grid of ``pixelate``, the magnification of ``zoom_blur``, all lengths of
+      ``elastic_transform`` (by the shorter side), the scale of the ``frost`` photographs (likewise; one that is too
+      small is reduced less), the landscape of ``fog`` (the next power of two, cropped), and the lengths of C-bar (by
+      the shorter side; a line's width, a sparkle's shortest ray and the single frequency stay in pixels);
     - *pixels* stay pixels: the radii and sigmas of ``gaussian_blur``, ``defocus_blur``, ``glass_blur`` and
       ``motion_blur``, the flakes and the blur of ``snow``, the drops of ``spatter``, the blocks of
       ``jpeg_compression``, and all noise, which is drawn for each pixel.
@@ -63,8 +63,8 @@ def corrupt(
             the whole would be, pass the part's positions.
         frost_dir: A directory that holds the frost photographs; by default those of the installed distribution
             ``imagecorruptions-imaug`` (the extra ``frost``). Only ``frost`` looks at it.
-        table: Whose parameters: ``"cifar10"``, ``"tiny-imagenet"`` or ``"imagenet"``; ``"auto"`` goes by the shorter
-            side, see `find_table`. Corruptions of other packages know no tables.
+        table: Whose parameters to use: ``"cifar10"``, ``"tiny-imagenet"`` or ``"imagenet"``; ``"auto"`` chooses by the
+            shorter side, see `find_table`. Corruptions of other packages have no tables.
 
     Returns:
         New images of the same type, layout and device.
@@ -82,7 +82,7 @@ def corrupt(
         array([230, 230, 230], dtype=uint8)
     """
     channels_last, height, width = _layout(images)
-    seed = operator.index(seed)  # other types of the same value would draw other numbers
+    seed = operator.index(seed)  # the same value of another type would draw other numbers
     if isinstance(severity, bool) or severity not in SEVERITIES:
         raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
     function = find_corruption(name, frost_dir, find_table(table, height, width))
@@ -165,10 +165,10 @@ def _chunks(images: NDArray[np.uint8] | Tensor) -> list[slice]:
 
 
 def _on_threads(work: Callable[[slice], None], parts: list[slice]) -> None:
-    """Do all parts, each on one of as many threads as torch is set to.
+    """Do the work for all parts, in as many threads as torch is set to.
 
-    torch's own threads would cut each of the many operations on a chunk, and wait for one another after each: on a busy
-    machine that costs ten times as much as on an idle one.
+    torch's own threads would split each of the many operations on a chunk, and wait for one another after each: on a
+    busy machine that takes ten times as long as on an idle one.
     """
     threads = torch.get_num_threads()
     if min(threads, len(parts)) <= 1:

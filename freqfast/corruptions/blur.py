@@ -9,7 +9,7 @@ from freqfast.corruptions.streams import BatchRandom
 
 
 def gaussian_blur(images: Tensor, rng: BatchRandom, sigma: float) -> Tensor:
-    """Isotropic Gaussian of ``sigma`` pixels, channels apart."""
+    """Isotropic Gaussian of ``sigma`` pixels, each channel separately."""
     return to_levels(gaussian_filter(to_unit(images, filter_precision(images)), sigma))
 
 
@@ -19,11 +19,11 @@ def defocus_blur(images: Tensor, rng: BatchRandom, radius: float, alias_blur: fl
 
 
 def glass_blur(images: Tensor, rng: BatchRandom, sigma: float, max_delta: int, passes: int) -> Tensor:
-    """Gaussian, ``passes`` of a local shuffle, Gaussian.
+    """A Gaussian, then ``passes`` of a local shuffle, then the same Gaussian.
 
-    The generator of the published data visits the pixels from the lower right and means to swap each with one at
-    ``(h + dy, w + dx)``, ``dx`` and ``dy`` from ``-max_delta`` to ``max_delta - 1``, but through NumPy views that alias
-    it copies that one's value.
+    The generator of the published data visits the pixels from the lower right. It is meant to swap each with the one at
+    ``(h + dy, w + dx)``, ``dx`` and ``dy`` from ``-max_delta`` to ``max_delta - 1``, but its NumPy views alias, so it
+    copies the value of that pixel.
     """
     shuffled = gaussian_blur(images, rng, sigma)
     if max_delta == 1:
@@ -37,7 +37,7 @@ def glass_blur(images: Tensor, rng: BatchRandom, sigma: float, max_delta: int, p
 def _shuffle_by_one(images: Tensor, rng: BatchRandom) -> None:
     """A pass with ``dx`` and ``dy`` in {-1, 0}, in place: values come from pixels that were not visited yet.
 
-    So it is one simultaneous choice among four.
+    So the pass is one simultaneous choice among four pixels.
     """
     height, width = images.shape[2:]
     coin = rng.bits((1, height - 2, width - 2), torch.uint8)
@@ -54,7 +54,7 @@ def _choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _shuffle(images: Tensor, delta: int, passes: int, rng: BatchRandom) -> Tensor:
-    """Passes in which a value may come from a pixel that was visited before, and had it from elsewhere."""
+    """Passes in which a value may come from a pixel that was visited before, and so has another pixel's value."""
     height, width = images.shape[2:]
     rows, columns = height - 2 * delta, width - 2 * delta
     # Pixels are numbered through the batch; those of the border are not visited, and keep their value.
@@ -65,8 +65,8 @@ def _shuffle(images: Tensor, delta: int, passes: int, rng: BatchRandom) -> Tenso
         move = rng.integers(2 * delta, (2, rows, columns)).to(torch.int32).sub_(delta)
         origin = pixel.clone()
         origin.view(-1, height, width)[inside] += move[:, 0] * width + move[:, 1]
-        # The last pixel is visited first: an origin that comes later has its value from its own. Ways are followed
-        # to their ends, doubling what is known of each.
+        # The last pixel is visited first: an origin that comes later already has the value of its own origin. Ways are
+        # followed to their ends; the length that is known of each doubles every time.
         way = torch.maximum(origin, pixel)
         while not torch.equal(further := way.index_select(0, way), way):
             way = further

@@ -34,7 +34,7 @@ def saturate(images: Tensor, rng: BatchRandom, factor: float, offset: float) -> 
 
 
 def jpeg_compression(images: Tensor, rng: BatchRandom, quality: int) -> Tensor:
-    """Through Pillow's JPEG and back, at its default chroma subsampling."""
+    """Compress as JPEG by Pillow, with its default chroma subsampling, and decode again."""
 
     def compress(image: Image.Image) -> Image.Image:
         file = BytesIO()
@@ -56,7 +56,7 @@ def pixelate(images: Tensor, rng: BatchRandom, fraction: float) -> Tensor:
 
 
 def _each(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """``change`` made to each image, as an image of Pillow's."""
+    """Apply ``change`` to each image, as a Pillow image."""
     arrays = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     result = np.empty_like(arrays)
     for k, array in enumerate(arrays):

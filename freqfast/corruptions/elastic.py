@@ -14,8 +14,8 @@ _STEPS = 32  # OpenCV's warp, which made the published data, rounds coordinates 
 def elastic_transform(images: Tensor, rng: BatchRandom, alpha: float, sigma: float, affine: float, side: int) -> Tensor:
     """Move three points by U(-affine, affine), then each pixel by ``alpha`` times smoothed U(-1, 1) noise.
 
-    Lengths are in pixels of an image whose shorter side is ``side``. Bilinear both times; the border is mirrored
-    without its edge pixels, then with them. Levels are nudged up by 1e-3.
+    Lengths are in pixels of an image whose shorter side is ``side``. Both steps are bilinear; the first mirrors the
+    border without its edge pixels, the second with them. Levels are raised by 1e-3.
     """
     height, width = images.shape[2:]
     rows, columns = pixel_grid(images)

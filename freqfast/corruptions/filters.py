@@ -1,8 +1,8 @@
 """Linear operations that the corruptions share: filters, and magnification about the centre.
 
-They add up element by element, in one fixed order and in double precision, rather than by matrix products or
-convolution primitives: those choose their order of summation by the shape of the batch, and a difference in the last
-bit becomes a grey level once truncated.
+Their order of summation does not depend on the batch: they add up element by element, or image by image, rather than by
+matrix products or convolution primitives on a whole batch, whose order depends on its shape. A difference in the last
+bit would become a grey level after truncation.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from torch import Tensor
 from freqfast.corruptions.pixels import LAST_BIT, NUDGE, SMALL, filter_precision, truncate
 
 _NEGLIGIBLE = 1e-12  # of a kernel's weights: far below what 8 bits can show
-_WIDE = 24  # pixels: a Gaussian of this radius is quicker as a matrix, a disk of a quarter of it by its spectrum
+_WIDE = 24  # pixels: a Gaussian of this radius is quicker as a matrix, a disk beyond a sixth of it by its spectrum
 
 Border = Literal["edge", "reflect", "symmetric"]
 """As in ``numpy.pad``: the border pixel repeated, the image mirrored without it, or mirrored with it."""
 
 
 def pad(x: Tensor, reach: int, border: Border, dims: tuple[int, ...] = (-2, -1)) -> Tensor:
-    """Pad the given dimensions by ``reach`` pixels at both ends; any dtype. Mirrors repeat as often as it takes."""
+    """Pad the given dimensions by ``reach`` pixels at both ends; any dtype. Mirroring repeats as often as needed."""
     for dim in dims:
         source = torch.from_numpy(np.pad(np.arange(x.shape[dim]), reach, mode=border)).to(x.device)
         before, after = (x.index_select(dim, rows) for rows in (source[:reach], source[len(source) - reach :]))
@@ -39,8 +39,8 @@ def pad(x: Tensor, reach: int, border: Border, dims: tuple[int, ...] = (-2, -1))
 def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "edge") -> Tensor:
     """Gaussian filter of ``(n, C, H, W)`` floats, sigma in pixels.
 
-    The order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first, unless the radius is wide: in
-    double precision equal to the bit.
+    Unless the radius is wide, the order of operations is that of ``scipy.ndimage.gaussian_filter``, rows first; in
+    double precision the results are equal to the bit.
     """
     weights = _gaussian_weights(sigma, truncate)
     radius = len(weights) // 2
@@ -48,7 +48,7 @@ def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0, border: Bord
         return x
     if radius >= _WIDE:
         rows, columns = (_filter_matrix(size, sigma, truncate, border).to(x) for size in x.shape[2:])
-        return torch.stack([rows @ image @ columns.mT for image in x])  # one product a shape: no order to choose
+        return torch.stack([rows @ image @ columns.mT for image in x])  # image by image: one order of summation
     for dim in (-2, -1):
         x = _filter_symmetric(pad(x, radius, border, (dim,)), weights, dim)
     return x
@@ -62,7 +62,7 @@ def _gaussian_weights(sigma: float, truncate: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=4)
 def _filter_matrix(size: int, sigma: float, truncate: float, border: Border) -> Tensor:
-    """A Gaussian filter of a line of ``size`` pixels as a matrix ``(size, size)``: what lies beyond is folded in."""
+    """A Gaussian filter of a line of ``size`` pixels as a matrix ``(size, size)``, which includes the border."""
     weights = _gaussian_weights(sigma, truncate)
     source = np.pad(np.arange(size), len(weights) // 2, mode=border)
     rows = [np.bincount(source[row : row + len(weights)], weights, size) for row in range(size)]
@@ -82,10 +82,10 @@ def _filter_symmetric(padded: Tensor, weights: NDArray[np.float64], dim: int) ->
 
 
 def defocus_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
-    """A normalised disk of ``radius`` pixels smoothed by a 3 x 3 Gaussian, beyond 8 pixels a 5 x 5 one: odd, square.
+    """A normalised disk of ``radius`` pixels smoothed by a 3 x 3 Gaussian, beyond 8 pixels by a 5 x 5 one: odd, square.
 
-    As published, smoothing ends at 8 pixels from the middle or, beyond, at the radius, and what would lie outside is
-    mirrored. Rounded to single precision where the published data's is, as flat regions show the sum's last bit.
+    As published, the kernel ends 8 pixels from the middle, or at a larger radius, and is mirrored there for the
+    smoothing. It is rounded to single precision where the published one is, since flat regions show its sum's last bit.
     """
     reach, side = (8, 1) if radius <= 8 else (int(radius), 2)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -107,8 +107,8 @@ def defocus_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
 def disk_filter(x: Tensor, radius: float, sigma: float) -> Tensor:
     """Correlate ``(n, C, H, W)`` float64 with `defocus_kernel`; the border reflects without repeating its edge.
 
-    A large disk goes by the Fourier transform, of large images in single precision. This leaves flat regions a last
-    bit off, hence `LAST_BIT`.
+    A large disk uses the Fourier transform, for large images in single precision. This changes a last bit in flat
+    regions, hence `LAST_BIT`.
     """
     kernel = defocus_kernel(radius, sigma)
     reach = len(kernel) // 2
@@ -137,11 +137,11 @@ def _disk_spectrum(radius: float, sigma: float, rows: int, columns: int, dtype: 
 
 
 def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
-    """ImageMagick's motion blur of uint8 ``(n, C, H, W)``, at an angle ``(n,)`` float64 of its own for each image.
+    """ImageMagick's motion blur of uint8 ``(n, C, H, W)``, with an angle for each image, ``(n,)`` float64.
 
     The trail has ``2 radius + 1`` pixels with Gaussian weights and starts at its peak: it is one-sided. Pixel ``i``
-    lies at ``i (cos, sin)`` of the angle, to the nearest whole pixel with halves down; border pixels are repeated.
-    ImageMagick works in 16 bits, to which it rounds, and truncates those to 8.
+    lies at ``i (cos, sin)`` of the angle, rounded to whole pixels with halves down; border pixels are repeated.
+    ImageMagick rounds to 16 bits and truncates those to 8.
     """
     steps = np.arange(2 * radius + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
@@ -171,7 +171,7 @@ def motion_filter(levels: Tensor, radius: int, sigma: float, degrees: Tensor) ->
 def zoom(x: Tensor, factor: float) -> Tensor:
     """Magnify ``(n, C, H, W)`` floats by ``factor`` >= 1.
 
-    The centre, ``ceil(size / factor)`` pixels of it, is stretched linearly from end to end and trimmed to ``size``.
+    The central ``ceil(size / factor)`` pixels are stretched linearly from end to end, and trimmed to ``size``.
     """
     if factor == 1:
         return x
@@ -202,7 +202,7 @@ def mean_zoom(images: Tensor, stop: float, step: float) -> Tensor:
     else:
         factors = np.arange(1, stop, step)
         mean = images.to(torch.float32)
-        for image in mean:  # one alone stays in a core's cache
+        for image in mean:  # a single image stays in a core's cache
             by_column = image.permute(2, 0, 1).contiguous()
             for factor in map(float, factors):
                 image.add_(_zoom_by_lines(by_column, factor))
@@ -213,7 +213,7 @@ def mean_zoom(images: Tensor, stop: float, step: float) -> Tensor:
 def _zoom_by_lines(by_column: Tensor, factor: float) -> Tensor:
     """`zoom` of an image that is given as ``(W, C, H)``: along the width, then along the height.
 
-    Each time whole lines are added to each other, which is three times as fast as by pixels.
+    Both steps add whole lines to each other, which is three times as fast as adding pixels.
     """
     if factor == 1:
         return by_column.permute(1, 2, 0)

@@ -1,9 +1,9 @@
-"""Noise: Gaussian, shot, impulse and speckle, drawn for each pixel and channel apart.
+"""Noise: Gaussian, shot, impulse and speckle, drawn for each pixel and channel separately.
 
-Images are 8 bits deep and all four act on each value alone. So each is, exactly, a table: the law of the level that
-comes out given the one of 256 that went in. The tables are computed from the distributions' own functions (with the
-published data's truncation to 8 bits inside), and a draw is Walker's alias method: one 32-bit number and one table
-look-up a value, in integers only, hence the same bytes on every device.
+Images have 8 bits and all four act on each value alone. So each noise is exactly a table: the distribution of the
+output level for each of the 256 input levels. The tables are computed from the distribution functions and include the
+published data's truncation to 8 bits. Values are drawn by Walker's alias method: one 32-bit number and one table
+look-up per value, in integers only, hence the same bytes on every device.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def shot_noise(images: Tensor, rng: BatchRandom, rate: float) -> Tensor:
 
 
 def impulse_noise(images: Tensor, rng: BatchRandom, amount: float) -> Tensor:
-    """Turn a share ``amount`` of the values to black or white, half each, channels apart."""
+    """Turn a share ``amount`` of the values to black or white, half each, in each channel separately."""
     return _draw(images, rng, _impulse_law, amount)
 
 

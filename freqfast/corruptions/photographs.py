@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 DISTRIBUTION = "imagecorruptions-imaug"
-PIXEL_LIMIT = 2**25  # an image of more may be a bomb
+PIXEL_LIMIT = 2**25  # a larger image may be a decompression bomb
 # The generator of the published data lists six and draws from the first five.
 NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 
@@ -53,7 +53,7 @@ def photographs_sha256(frost_dir: str | Path | None = None) -> str:
 
 
 def grain(photograph: NDArray[np.uint8], height: int, width: int, field: float) -> float:
-    """Pixels of a photograph to one of an image: ``field`` of them to its shorter side, fewer if it has too few."""
+    """Photograph pixels per image pixel: ``field`` for its shorter side, fewer if the photograph is too small."""
     rows, columns = photograph.shape[:2]
     return float(min(field / min(height, width), rows / (height + 1), columns / (width + 1)))
 
@@ -61,8 +61,8 @@ def grain(photograph: NDArray[np.uint8], height: int, width: int, field: float) 
 def crop(photograph: NDArray[np.uint8], top: int, left: int, height: int, width: int, step: float) -> NDArray[np.uint8]:
     """A part of a photograph that is reduced by ``step``: ``(height, width, 3)``, its corner at ``(top, left)``.
 
-    Bilinear between the two nearest pixels, however many lie between, as OpenCV reduces the published data's. Reduced
-    by 5, it is every fifth pixel, from the third on; at 1 it is the photograph.
+    It is bilinear between the two nearest pixels, without antialiasing, as OpenCV reduced those of the published data.
+    Reduced by 5, it is every fifth pixel, from the third on; with a step of 1 it is the photograph.
     """
     first, beyond = max(0, int(left * step) - 1), int((left + width) * step) + 2
     part = photograph[:, first:beyond]
@@ -79,7 +79,7 @@ def crop(photograph: NDArray[np.uint8], top: int, left: int, height: int, width:
 
 
 def read_photograph(path: Path) -> NDArray[np.uint8]:
-    """RGB levels ``(H, W, 3)``, read again only if the file has changed; one that is no picture is a ValueError."""
+    """RGB levels ``(H, W, 3)``, read again only if the file has changed; a ValueError if it is no picture."""
     status = path.stat()
     return _read(path.absolute(), status.st_size, status.st_mtime_ns)
 

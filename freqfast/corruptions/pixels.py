@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 SMALL = 48 * 48
-"""Pixels: images of fewer are filtered in double precision, as the published data was, others in single."""
+"""Images of fewer pixels are filtered in double precision, as the published data was, others in single."""
 
 NUDGE = 1e-3
-"""Levels, added to results in single precision, which would truncate some of a flat region to one level less."""
+"""Levels, added to results in single precision: else truncation would lower some of a flat region by a level."""
 
 LAST_BIT = 1e-6
-"""Levels, likewise of results in double precision: flat regions and ties do not depend on a sum's last bit."""
+"""Levels, added to results in double precision: so flat regions and ties do not depend on a sum's last bit."""
 
 
 def filter_precision(images: Tensor) -> torch.dtype:
@@ -32,7 +32,7 @@ def to_levels(x: Tensor) -> Tensor:
 def truncate(levels: Tensor) -> Tensor:
     """Floats to uint8, clipped to 0..255. Overwrites ``levels``.
 
-    By way of int32: the direct way has no vector instructions in torch.
+    It goes through int32: the direct conversion has no vector instructions in torch.
     """
     return levels.clamp_(0.0, 255.0).to(torch.int32).to(torch.uint8)
 

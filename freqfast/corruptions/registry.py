@@ -21,7 +21,7 @@ Corruption: TypeAlias = "Callable[[Tensor, int, BatchRandom], Tensor]"
 """``(images, severity, rng) -> images``: uint8 ``(n, 3, H, W)`` in and out, severity 1 to 5.
 
 Image ``k`` of the batch may draw only from row ``k`` of what ``rng`` gives, and its result may not depend on the other
-images: ``corrupt`` cuts batches as it likes. The images are the function's own to overwrite.
+images: ``corrupt`` cuts batches as it likes. The function may overwrite the images.
 """
 
 # Name: family and module. The main ones of CIFAR-10-C, in the order of the benchmark's tables.
@@ -94,7 +94,7 @@ C_BAR = tuple(_C_BAR)
 """The 10 of CIFAR-10-C-bar: made to be unlike the 19, hence a check on results."""
 
 MEAN7 = (*FAMILIES["weather"][:4], "elastic_transform", "pixelate", "jpeg_compression")
-"""The main ones that no method here trains on a relative of: without noises, blurs and contrast."""
+"""The main ones without noises, blurs and contrast: no method here trains on anything similar to these seven."""
 
 IMAGENET_C_BAR = tuple(_IMAGENET_C_BAR)
 """The 10 of ImageNet-C-bar, five of which are not in `C_BAR`."""
@@ -113,10 +113,10 @@ MEANS: dict[str, tuple[str, ...]] = {
     "mean_bar_imagenet": IMAGENET_C_BAR,
     **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
 }
-"""What each mean is over, by its name: a family's is over its main ones."""
+"""The corruptions of each mean, by its name; a family's mean is over its main corruptions."""
 
 HEADLINES = tuple(name for name in MEANS if name not in FAMILIES)
-"""The means over a benchmark or a part of it that cuts across the families, in the order in which they are told."""
+"""The means over a benchmark, or over a part of it that is no family, in the order in which they are reported."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -132,14 +132,14 @@ def plugin_corruptions() -> tuple[str, ...]:
 
 
 def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple[tuple[str, ...], list[str]]:
-    """Those of the corruptions that can run here, and a line on each of the others: why not, and the way out.
+    """Those corruptions that can run here, and for each of the others a line that says why not and what to do.
 
-    Only ``frost`` can be missing: its photographs are not ours to ship.
+    Only ``frost`` can be missing: its photographs are not part of freqfast.
 
     Args:
         names: Corruptions.
-        frost_dir: Folder of the photographs; by default those of an installed package. It is a FileNotFoundError if a
-            folder that is named lacks them.
+        frost_dir: Folder of the photographs; by default those of an installed package. A FileNotFoundError is raised if
+            a given folder lacks them.
 
     Examples:
         >>> runnable(["snow", "fog"])
@@ -156,7 +156,7 @@ def runnable(names: Sequence[str], frost_dir: str | Path | None = None) -> tuple
 
 
 def available() -> tuple[str, ...]:
-    """What models are evaluated on here by default: those of the 19 that can run, in order, then the registered ones.
+    """What models are evaluated on by default: those of the 19 that can run here, in order, then the registered ones.
 
     Examples:
         >>> available()[:2]
@@ -185,7 +185,7 @@ def known_names() -> tuple[str, ...]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names of no corruption, by a ValueError that lists those that exist; nothing is imported."""
+    """Refuse unknown names, by a ValueError that lists the known ones; nothing is imported."""
     known = known_names()
     for name in names:
         if name not in known:
@@ -193,7 +193,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def find_corruption(name: str, frost_dir: str | Path | None = None, table: Table = "cifar10") -> Corruption:
-    """The function of a corruption, a built-in one with its parameters of a table.
+    """The function of a corruption; a built-in one has its parameters from the table.
 
     Raises:
         ValueError: If there is no such corruption, or the package that registers it cannot be imported.

@@ -39,13 +39,13 @@ def spatter(
 ) -> Tensor:
     """Splash mud, or water: a liquid N(loc, scale), smoothed by ``sigma`` pixels, where it is above ``threshold``.
 
-    ``strength`` is the water's brightness, and the sigma of the mud's rim.
+    ``strength`` is the water's brightness, or the sigma of the mud's rim.
     """
     noise = rng.normal(loc, scale, (1, *images.shape[2:])).to(filter_precision(images))
     liquid = F.threshold(gaussian_filter(noise, sigma), threshold, 0.0)
     x = to_unit(images)
     if not mud:
-        # Wrapped, not clipped, as in the published data: at severity 3 the deepest drops of one image in ten go dry.
+        # Wrapped, not clipped, as in the published data: at severity 3 the deepest drops of one image in ten dry up.
         depth = liquid[:, 0].mul_(255.0).to(torch.int16).bitwise_and_(255)
         water = torch.from_numpy(_water(depth.cpu().numpy())).to(x.device)[:, None]
         return to_levels(x.add_(water.mul_(strength) * _colour(_PALE_TURQUOISE, x)))
@@ -122,7 +122,7 @@ def _canny(levels: NDArray[np.integer], low: int, high: int) -> NDArray[np.bool_
 def _distance_to(edges: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Chamfer distance of every pixel to the nearest edge, in 1/65536 pixel, at most `_REACH` pixels: ``(n, H, W)``.
 
-    Of a row's edges the nearest counts. So each pixel is compared with the rows up to `_REACH` above and below.
+    In each row only the nearest edge counts, so each pixel is compared with the rows up to `_REACH` above and below.
     """
     height = edges.shape[1]
     beside = np.where(edges, np.uint8(0), np.uint8(_REACH))
@@ -144,7 +144,7 @@ def _distance_to(edges: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 @lru_cache(maxsize=1)
 def _chamfer_distances() -> tuple[NDArray[np.int32], list[bytes]]:
-    """Distances in ascending order, and for each row down, by columns aside, the place of the distance among them.
+    """The distances in ascending order, and for each number of rows a table from columns to positions among them.
 
     The 5 x 5 chamfer of Borgefors (1986): the shortest way by straight, diagonal and knight's steps.
     """

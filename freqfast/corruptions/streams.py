@@ -112,7 +112,7 @@ class BatchRandom:
         return ((self.bits(shape, torch.int32).to(torch.int64) + 2**31) * high) >> 32
 
     def normal(self, loc: float = 0.0, scale: float = 1.0, shape: Sequence[int] = ()) -> Tensor:
-        """Gaussian: float64 ``(n, *shape)``, from 2**16 equally likely values (the largest are 4.4 ``scale`` out)."""
+        """Gaussian: float64 ``(n, *shape)``, from 2**16 equally likely values (at most 4.4 ``scale`` from ``loc``)."""
         slices = self.bits(shape, torch.int16).to(torch.int32).add_(2 ** (_NORMAL_BITS - 1))
         quantiles = _normal_quantiles(self.device).index_select(0, slices.view(-1))
         return quantiles.view(slices.shape).mul_(scale).add_(loc)

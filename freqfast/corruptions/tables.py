@@ -1,18 +1,18 @@
 """The published parameters of every corruption, for images of three sizes.
 
-Facts of the published generators: CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C (Hendrycks and Dietterich, ICLR 2019,
-arXiv:1903.12261), CIFAR-10-C-bar and ImageNet-C-bar (Mintun, Kirillov and Xie, NeurIPS 2021, arXiv:2102.11273). What
-each parameter means is said where it is used: it is the keyword of that name in the corruption's function.
+They are those of the published generators: CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C (Hendrycks and Dietterich, ICLR
+2019, arXiv:1903.12261), CIFAR-10-C-bar and ImageNet-C-bar (Mintun, Kirillov and Xie, NeurIPS 2021, arXiv:2102.11273).
+Each is the keyword argument of that name of the corruption's function, which says what it means.
 """
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 Table: TypeAlias = Literal["cifar10", "tiny-imagenet", "imagenet"]
-"""Whose parameters: published for images of 32, 64 and 224 pixels."""
+"""Whose parameters to use: they were published for images of 32, 64 and 224 pixels."""
 
 TableChoice: TypeAlias = Literal["auto", Table]
-"""A table, or the one that the images' size calls for."""
+"""A table, or "auto" for the one that fits the images' size."""
 
 TABLES: tuple[Table, ...] = get_args(Table)
 
@@ -162,7 +162,7 @@ _IMAGENET: Mapping[str, _Parameters] = {
     },
 }
 
-# C-bar: what the generators make of a level from 0 to 10 is worked out here.
+# C-bar: these are the values that the generators compute from a level from 0 to 10.
 _BAR_CIFAR10: Mapping[str, _Parameters] = {
     "blue_noise_sample": {"threshold": (-2.29, -2.08, -1.87, -1.45, -1.24)},
     "checkerboard_cutout": {"fraction": (0.1, 0.2, 0.3, 0.4, 0.5)},
@@ -201,13 +201,13 @@ _ALL: Mapping[Table, Mapping[str, _Parameters]] = {
 
 
 def find_table(table: TableChoice, height: int, width: int) -> Table:
-    """The table to corrupt images of a size by.
+    """The table of parameters for images of a size.
 
     Args:
         table: ``"auto"`` takes CIFAR-10-C's where the shorter side is below 48 pixels, Tiny-ImageNet-C's where it is
             below 112, else ImageNet-C's. One of `TABLES` is taken at any size.
-        height: Of the images, in pixels.
-        width: Likewise.
+        height: Height of the images in pixels.
+        width: Their width in pixels.
 
     Raises:
         ValueError: If there is no such table.

@@ -26,9 +26,9 @@ def snow(
     sigma: float,
     blend: float,
 ) -> Tensor:
-    """Flakes: thresholded noise, magnified and motion-blurred, added once as it is and once turned by 180 degrees.
+    """Add flakes: magnified, thresholded and motion-blurred noise, once as it is and once rotated by 180 degrees.
 
-    The noise is N(loc, scale), magnified by ``factor``; what is below ``threshold`` is none. The trail of the blur has
+    The noise is N(loc, scale), magnified by ``factor`` and set to zero below ``threshold``. The trail of the blur has
     ``radius`` and ``sigma``; the image keeps the share ``blend`` of its colours.
     """
     height, width = images.shape[2:]
@@ -54,7 +54,7 @@ def frost(
 ) -> Tensor:
     """A weighted sum of the image and a random crop of one of the frost ``photographs``.
 
-    They are ``reduced_by`` a factor for images of ``side`` pixels, and in proportion for others.
+    The photographs are reduced by the factor ``reduced_by`` for images of ``side`` pixels, in proportion for others.
     """
     height, width = images.shape[2:]
     which = rng.integers(len(photographs))
@@ -72,7 +72,7 @@ def frost(
 
 
 def fog(images: Tensor, rng: BatchRandom, amount: float, decay: float) -> Tensor:
-    """Add ``amount`` of a fractal landscape, and scale back so that the brightest value stays below the image's own."""
+    """Add ``amount`` of a fractal landscape, and scale back so that no value exceeds the image's brightest."""
     height, width = images.shape[2:]
     x = to_unit(images)
     brightest = x.amax(dim=(1, 2, 3), keepdim=True)
@@ -84,7 +84,8 @@ def _plasma(side: int, decay: float, rng: BatchRandom) -> Tensor:
     """Diamond-square landscapes on a torus, from 0 to 1: float64 ``(n, size, size)``.
 
     ``size`` is the least power of two not below ``side``. Midpoints are the mean of their four neighbours plus
-    U(-r, r), where r is the square of a number that starts at 100 and is divided by ``decay`` as the grid is halved.
+    U(-r, r), where r is the square of a number that starts at 100 and is divided by ``decay`` whenever the grid's
+    spacing is halved.
     """
     grid = torch.zeros(len(rng), 1, 1, dtype=torch.float64, device=rng.device)
     roughness = 100.0

@@ -1,4 +1,4 @@
-"""Labelled images in memory, where they come from, and DataLoaders of them."""
+"""Labelled images in memory or in files, how they are loaded, and DataLoaders of them."""
 
 from freqfast.data.images import ImageData, ImageSet
 from freqfast.data.loading import DataSource, load_data

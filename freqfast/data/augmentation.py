@@ -14,7 +14,7 @@ PADDING = 4
 class CropFlip(Transform):
     """Random crop of the reflection-padded image and random horizontal flip, for a whole uint8 batch at once.
 
-    Both move pixels, so one gather does them. Draws from torch's generator.
+    Both move pixels, so one gather does both. The random numbers come from torch's generator.
     """
 
     split_idx, order = 0, 1  # training batches only, before they become floats
@@ -41,12 +41,13 @@ class CropFlip(Transform):
 class RandomResizedCropFlip(Transform):
     """Random crop, scaled to a size, and random horizontal flip, for a whole batch at once (bilinear).
 
-    ``(N, 3, H, W)`` of uint8 become ``(N, 3, size, size)`` in [0, 1]. A crop has between 35 % and all of the image's
-    area (fastai's `RandomResizedCrop`: from 8 %), and sides of a ratio between 3/4 and 4/3 as far as they fit. Draws
-    from torch's generator.
+    ``(N, 3, H, W)`` of uint8 become ``(N, 3, size, size)`` in [0, 1]. A crop has between 35 % and 100 % of the image's
+    area (fastai's `RandomResizedCrop`: from 8 %), and the ratio of its sides lies between 3/4 and 4/3. The random
+    numbers come from torch's generator.
 
     Args:
-        size: Height and width of the result in pixels; little less than that of the images, since nothing is smoothed.
+        size: Height and width of the result in pixels; only a little less than the images', as there is no
+            antialiasing.
     """
 
     split_idx, order = 0, 1

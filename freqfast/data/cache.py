@@ -1,4 +1,4 @@
-"""Decoded data sets on disk: plain ``.npy`` files in a folder that appears whole."""
+"""Decoded data sets on disk: plain ``.npy`` files in a folder that is written whole or not at all."""
 
 import hashlib
 import os
@@ -31,12 +31,12 @@ class _Header:
 
 
 def folder() -> Path:
-    """The cache: FREQFAST_CACHE, or the user's cache folder."""
+    """The cache folder: the environment variable FREQFAST_CACHE, else freqfast's folder in the user's cache."""
     return of_user(os.environ.get("FREQFAST_CACHE") or platformdirs.user_cache_dir("freqfast"))
 
 
 def fingerprint(source: Path, is_wanted: Wanted) -> str:
-    """A key that changes with the place, size or time of a file, or of any wanted file of a data set's folder."""
+    """A key that changes with the path, size or time of a file, or of any wanted file in a data set's folder."""
     source = source.resolve()
     digest = hashlib.sha256(os.fsencode(source))
     for path in files_under(source, is_wanted) if source.is_dir() else [str(source)]:
@@ -72,7 +72,7 @@ def _read(place: Path, name: str | None = None) -> ImageData | None:
 
 
 def _checksums(arrays: Iterable[np.ndarray]) -> tuple[int, ...]:
-    """Checksums that show a corrupt pixel, which nothing else would."""
+    """Checksums of the arrays: nothing else would show a corrupt pixel."""
     return tuple(zlib.crc32(np.ascontiguousarray(array).data) for array in arrays)
 
 

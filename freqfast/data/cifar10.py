@@ -1,8 +1,8 @@
 """CIFAR-10 as Krizhevsky (2009) published it: the pickled batches, their order, and their download.
 
-An image tree of CIFAR-10, as fastai has it, keeps no trace of the published order. The batches name the file of each
-image, so they are put into the order of such a tree: a run is the same whichever of the two it reads. The published
-order is kept too, since the labels of CIFAR-10-C are in it.
+An image tree of CIFAR-10, as fastai has it, keeps no trace of the published order. The batches contain each image's
+file name, so the images are put into the order of such a tree: a run is the same whichever of the two it reads. The
+published order is kept too, since the labels of CIFAR-10-C have that order.
 """
 
 import hashlib
@@ -59,9 +59,9 @@ def _read(file: DataFile) -> _Batch:
 
 
 def _in_tree_order(batches: Sequence[_Batch]) -> tuple[ImageSet, NDArray[np.int64]]:
-    """Batches as one set, in the order in which a tree ``<class>/<name>`` is read, and their rows ``(N,)``.
+    """Batches as one set, in the order of a tree ``<class>/<name>``, and each image's row in the batches ``(N,)``.
 
-    Without a name for each image the order stays as it is.
+    If the images do not all have different names, their order stays as it is.
     """
     images = np.concatenate([images for images, _, _ in batches])
     labels = np.concatenate([labels for _, labels, _ in batches])
@@ -77,7 +77,7 @@ def download_cifar10(progress: Progress | None = None) -> Path:
     """Download the published archive into the cache and check it.
 
     Raises:
-        FileNotFoundError: If it cannot be downloaded, or what came is not the published file.
+        FileNotFoundError: If the download fails, or does not give the published file.
     """
     archive = cache.folder() / ARCHIVE
     part = archive.with_name(f"{ARCHIVE}.part")  # a later call continues it

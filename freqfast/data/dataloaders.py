@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 
 class ArrayDataset:
-    """Images and labels as tensors, item by item for fastai's tools and whole for `InMemoryDL`.
+    """Images and labels as tensors, item by item for fastai's tools and in batches for `InMemoryDL`.
 
     Args:
         images: uint8 ``(N, H, W, 3)``; or `freqfast.data.image_files.ImageFiles`, which are decoded batch by batch.
@@ -52,7 +52,7 @@ class ArrayDataset:
         self.labels = None if labels is None else torch.as_tensor(labels)
         self.vocab, self.split_idx = CategoryMap(list(classes), sort=False), split_idx
         self.c = len(classes)
-        self.loss_func = CrossEntropyLossFlat()  # what a Learner without one takes
+        self.loss_func = CrossEntropyLossFlat()  # for a Learner that is given none
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,14 +69,14 @@ class ArrayDataset:
         return images, TensorCategory(self.labels[torch.as_tensor(rows, device=self.labels.device)])
 
     def batches(self, chunks: Iterable[Sequence[int]]) -> Iterator[tuple[Tensor, ...]]:
-        """A batch for each chunk of rows; those of files are decoded in threads, while the one before is used."""
+        """A batch for each chunk of rows; batches of files are decoded in threads, while the one before is used."""
         return _ahead(self.batch, chunks) if isinstance(self.images, ImageFiles) else map(self.batch, chunks)
 
     def __getitem__(self, row: int) -> tuple[Tensor, ...]:
         return tuple(part[0] for part in self.batch([row]))
 
     def decode(self, item: tuple, full: bool = True) -> tuple:
-        """An item as fastai shows it, its label by name."""
+        """An item as fastai shows it, with the name of its label."""
         return (item[0], *(Category(self.vocab[int(label)]) for label in item[1:]))
 
     @contextmanager
@@ -98,11 +98,12 @@ class ArrayDataset:
         """A data set of other images, without labels, for predictions.
 
         Args:
-            items: uint8 array ``(N, H, W, 3)``, taken as it is; or a sequence of images as Pillow, uint8 arrays, file
-                paths or bytes, which are scaled and cropped as the data's own are where those stay in files.
+            items: uint8 array ``(N, H, W, 3)``, used as it is; or a sequence of images as Pillow images, uint8 arrays,
+                file paths or bytes, which are scaled and cropped like the data's own images if those stay in files.
 
         Raises:
-            ValueError: If one is no image or has more than 8 bits a channel, or they differ in size or type.
+            ValueError: If an item is not an image or has more than 8 bits per channel, if the images differ in size, or
+                if an array is not uint8 ``(N, H, W, 3)``.
         """
         is_pixels = isinstance(items, Tensor) or (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU")
         if not is_pixels:
@@ -126,7 +127,7 @@ class ArrayDataset:
 
 
 def _levels(item: Any, number: int, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """The RGB levels that `convert` makes of an image in any form that fastai knows."""
+    """The RGB levels that `convert` makes from an image in any form that fastai reads."""
     try:
         opened = item if isinstance(item, Image.Image) else PILImage.create(item, mode=None)  # fastai would make it RGB
         return convert(opened)
@@ -137,7 +138,7 @@ def _levels(item: Any, number: int, convert: Callable[[Image.Image], np.ndarray]
 
 
 def _ahead(make: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
-    """What a function makes of each part, in order; it is called on a thread, two parts ahead."""
+    """What a function returns for each part, in order; it is called in a thread, two parts ahead."""
     pool = ThreadPoolExecutor(1)
     waiting: deque[Future[R]] = deque()
     try:
@@ -152,7 +153,7 @@ def _ahead(make: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
 
 
 class PixelNormalize(Normalize):
-    """fastai's `Normalize` for uint8 batches: the same arithmetic, in place on the one float copy that it makes."""
+    """fastai's `Normalize` for uint8 batches: the same arithmetic, in place on a single float copy."""
 
     def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
         pixels = x.as_subclass(Tensor)
@@ -169,7 +170,7 @@ class InMemoryDL(TfmdDL):
 
     Attributes:
         part: Which part of each batch is loaded, as a rank and the number of ranks; by default all of it.
-        first: The batch of its order with which a pass begins; those before it are not loaded.
+        first: Number of the batch with which a pass begins; the batches before it are not loaded.
     """
 
     part = (0, 1)
@@ -190,11 +191,11 @@ class InMemoryDL(TfmdDL):
         return self.dataset.batches(rows[rank::count] for rows in whole)
 
     def to_detach(self, batch: Any, cpu: bool = True, gather: bool = True) -> Any:
-        """A detached batch; not one gathered from all ranks where these load parts, which may differ in size."""
+        """A detached batch, not gathered from all ranks if these load parts of batches: parts may differ in size."""
         return to_detach(batch, cpu, gather and self.part[1] == 1)
 
     def before_iter(self) -> None:
-        """Have the arrays on the device before the first batch."""
+        """Move the arrays to the device before the first batch."""
         super().before_iter()
         if self.device is not None:
             self.dataset.to(self.device)
@@ -212,7 +213,7 @@ class InMemoryDL(TfmdDL):
         return super().show_results(*args, **kwargs)
 
     def _one_pass(self) -> None:
-        """The types of a batch; fastai draws a batch to find them, but an exported data set is empty."""
+        """Set the types of a batch: fastai draws a batch to find them, but an exported data set is empty."""
         self._n_inp, self._types = 1, {tuple: [TensorImage, TensorCategory]}
 
 
@@ -225,8 +226,8 @@ def dataloaders(
     """Make fastai DataLoaders of a data set: ``(TensorImage, TensorCategory)`` batches, normalised, channels last.
 
     Training images are randomly cropped (4 pixels of reflected padding) and flipped. Images that stay in files are
-    decoded in threads ahead of their use; for training their shorter side is scaled and a square cut out of the middle,
-    from which a `RandomResizedCropFlip` is made on the device.
+    decoded in threads ahead of their use. For training, their shorter side is scaled and a square is cut out of the
+    middle, which a `RandomResizedCropFlip` on the device crops and flips.
 
     Args:
         data: The data.
@@ -235,15 +236,15 @@ def dataloaders(
         normalisation: Channel means and standard deviations, for pixels in [0, 1]; by default those of the data.
 
     Raises:
-        ValueError: If the training set is smaller than a batch, images are too small to crop, or in files that are not
-            scaled to a size, or the device is absent.
+        ValueError: If `batch_size` is not positive or exceeds the training set, images are too small to crop, images in
+            files have no `resize` or `crop`, or the device is not available.
     """
     if not 1 <= batch_size <= len(data.train):
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
     train, augment = data.train.images, CropFlip()
     if isinstance(train, ImageFiles):
         if train.resize is None or train.crop is None:
-            raise ValueError("images in files are trained on at one size; give resize and crop")
+            raise ValueError("training on images in files needs one size; give resize and crop")
         train, augment = replace(train, crop=train.resize), RandomResizedCropFlip(train.crop)
     height, width = train.shape[1:3]
     if min(height, width) <= PADDING:

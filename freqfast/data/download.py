@@ -10,20 +10,20 @@ from freqfast import __version__
 from freqfast.progress import Progress
 
 _BLOCK = 2**20  # bytes at a time: the most that a broken connection loses
-_TIMEOUT = 60  # seconds of silence
+_TIMEOUT = 60  # seconds without an answer
 
 
 def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> None:
     """Download a file of known size, continuing after the part of it that is already there.
 
-    A connection that breaks is opened again as long as each one gives some bytes. Several processes may fetch the same
-    file to the same place, since they write the same bytes. The caller checks the content.
+    A broken connection is opened again, as long as each connection delivers some bytes. Several processes may fetch the
+    same file to the same place, since they write the same bytes. The caller checks the content.
 
     Args:
-        url: Where the file is, by HTTP.
+        url: The file's HTTP address.
         path: Where to write it; its folder must exist.
-        size: Its bytes; no more are read.
-        progress: Called in bytes.
+        size: Its size in bytes; no more bytes are read.
+        progress: Called with numbers of bytes.
 
     Raises:
         OSError: If the server does not answer, refuses, or stops before the end; or if the file cannot be written.

@@ -19,8 +19,8 @@ from freqfast.progress import Progress
 TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
 _SPLITS = ("train", *TEST_SPLITS)
 _KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's
-_PIXEL_LIMIT = 2**20  # an image of more is no candidate for a data set held in memory
-_PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # bytes of pixels: so many are fine, else so many per byte of the files
+_PIXEL_LIMIT = 2**20  # larger images do not suit a data set that is held in memory
+_PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # most bytes of pixels: the first, plus the second per byte of the files
 
 
 def is_tree_image(parts: tuple[str, ...]) -> bool:
@@ -29,14 +29,14 @@ def is_tree_image(parts: tuple[str, ...]) -> bool:
 
 
 def is_below_class(parts: tuple[str, ...]) -> bool:
-    """Whether a path is ``.../train/<class>/<folder>/<image>``, or the like: refused rather than left out."""
+    """Whether a path is ``.../train/<class>/<folder>/<image>``, or the like; such a file is refused, not left out."""
     return len(parts) >= 4 and parts[-4] in _SPLITS and not is_tree_image(parts) and names_image(parts[-3:])
 
 
 def names_image(parts: tuple[str, ...]) -> bool:
-    """Whether a path is named as an image, of whatever kind, and neither it nor a folder of it is hidden (._a.png).
+    """Whether a path has an image's suffix, of any kind, and no part of it is hidden (such as ``._a.png``).
 
-    An image of a kind that is not read is refused when it is decoded, and not left out.
+    Images of kinds that are not read are refused when they are decoded, not left out.
     """
     kind, _ = _KINDS.guess_type("image" + PurePath(parts[-1]).suffix, strict=False)
     return (kind or "").startswith("image/") and not any(part.startswith(".") for part in parts)
@@ -51,8 +51,8 @@ def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> 
     """The images of a tree, both sets in mixed order.
 
     Raises:
-        ValueError: If a split or a class has no images, or an image is corrupt, too large, of another size, or in a
-            folder below its class.
+        ValueError: If a split has no images, a class has no training images, there are several data sets, or an image
+            is corrupt, too large, of another size, or in a folder below its class.
     """
     if lost := next((file for file in files if is_below_class(file.parts)), None):
         raise misplaced(lost.name)
@@ -87,7 +87,7 @@ def _mixed_rows(
 
 
 def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress: Progress | None) -> NDArray[np.uint8]:
-    """All images, ``(N, H, W, 3)``, each in its row of `rows` ``(N,)``; threads gain nothing on small images."""
+    """All images ``(N, H, W, 3)``, that of file ``i`` in row ``rows[i]``; threads gain nothing on small images."""
     first = _decode_image(files[0])
     stored, unpacked = sum(file.size for file in files), len(files) * first.size
     if unpacked > _PACKED_LIMIT + _PACKED_RATIO * stored:

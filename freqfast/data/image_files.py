@@ -1,4 +1,4 @@
-"""Images in files, decoded when they are used: sets of any size in the memory of a batch."""
+"""Images in files, decoded when they are used: a set of any size needs the memory of one batch."""
 
 import csv
 import hashlib
@@ -21,23 +21,23 @@ from freqfast.files import read_file, require_file
 from freqfast.progress import Progress
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-"""How images are scaled: Pillow's filters, antialiased but for the first."""
+"""How images are scaled: Pillow's filters; all except "nearest" antialias."""
 
-_PIXEL_LIMIT = 2**26  # no camera's photograph has more
+_PIXEL_LIMIT = 2**26  # few photographs have more
 _LIST_BYTES = 2**26
 _BOXES = re.compile(r"(\s\d+){4}.*")  # after a class in ImageNet's list
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files, which stand for an array ``(N, H, W, 3)``: a slice reads nothing, `numpy.asarray` decodes.
+    """Images in files in place of an array ``(N, H, W, 3)``: slicing reads nothing, and `numpy.asarray` decodes.
 
     An image is turned upright as its EXIF data says, converted to RGB, scaled so that its shorter side has `resize`
     pixels, and cropped in the middle: torchvision's ``Resize`` and ``CenterCrop``.
 
     Args:
         paths: The files.
-        resize: Length of the shorter side in pixels; None for as it is.
+        resize: Length of the shorter side in pixels; None to leave it.
         crop: Height and width in pixels; None for whole images, which must have one size.
         interpolation: See `Interpolation`.
 
@@ -80,7 +80,7 @@ class ImageFiles:
     def __getitem__(self, rows: slice | NDArray[Any]) -> "ImageFiles":
         part = replace(self, paths=tuple(self.paths[row] for row in np.arange(len(self))[rows]))
         if "_size" in self.__dict__:
-            part.__dict__["_size"] = self._size  # so that it is read once, and one size holds for all
+            part.__dict__["_size"] = self._size  # so that it is read once and is the same for all parts
         return part
 
     @property
@@ -96,7 +96,7 @@ class ImageFiles:
         return height, width
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
-        """Decode all, on as many threads as torch is set to."""
+        """Decode all images, in as many threads as torch is set to."""
         import torch  # takes seconds
 
         images = np.empty(self.shape, np.uint8)
@@ -113,7 +113,7 @@ class ImageFiles:
         return images if dtype is None else images.astype(dtype, copy=False)
 
     def fingerprint(self) -> bytes:
-        """A hash of the files' names, folders and sizes, and of how they are scaled; none is read."""
+        """A hash of the files' names, folders and sizes, and of how they are scaled; no file is read."""
         digest = hashlib.sha256(repr((self.resize, self.crop, self.interpolation)).encode())
         for path in self.paths:
             digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode(errors="surrogateescape"))
@@ -124,7 +124,7 @@ class ImageFiles:
         return decode_image(path, str(path), _PIXEL_LIMIT, self.framed)
 
     def framed(self, image: Image.Image) -> NDArray[np.uint8]:
-        """An opened image as these are decoded: upright RGB levels, scaled and cropped."""
+        """An opened image, processed like these: upright RGB levels, scaled and cropped."""
         return self._cropped(self._resized(Image.fromarray(rgb_levels(image))))
 
     def _resized(self, image: Image.Image) -> Image.Image:
@@ -132,7 +132,7 @@ class ImageFiles:
         if self.resize is None or short == self.resize:
             return image
         width, height = (int(self.resize * side / short) for side in image.size)
-        if width * height > _PIXEL_LIMIT:  # of a line of pixels, say
+        if width * height > _PIXEL_LIMIT:  # such as a single line of pixels
             raise ValueError(f"scaled to {width}x{height} pixels it has more than {_PIXEL_LIMIT:,}; cut it first")
         return image.resize((width, height), Image.Resampling[self.interpolation.upper()])
 
@@ -155,23 +155,24 @@ def list_images(
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """The images of a folder with their labels, in an order that mixes the classes; nothing is decoded.
 
-    The folder has a subfolder for each class, or one of ``test``, ``valid``, ``val`` that has; or it has images and a
-    list of their classes, as the validation sets of Tiny-ImageNet (whose list and ``images`` are found) and ImageNet.
+    The folder, or a folder ``test``, ``valid`` or ``val`` in it, has a subfolder for each class; or it has images and a
+    list of their classes, like the validation sets of Tiny-ImageNet (whose list and ``images`` are found) and ImageNet.
 
     Args:
         folder: The folder.
-        resize: This, crop and interpolation are as for `ImageFiles`.
+        resize: As for `ImageFiles`.
         crop: See there.
         labels: A text file: on each line an image's name, with or without its suffix, and its class, separated by
-            a tab or a comma, else by spaces; what follows, such as ImageNet's boxes, is not read.
+            a tab or a comma, else by spaces; what follows, such as ImageNet's boxes, is ignored.
         interpolation: See there.
 
     Returns:
-        The images, with an `ImageFiles` in the place of an array, and the names of the classes, sorted.
+        The images, with an `ImageFiles` in place of an array, and the names of the classes, sorted.
 
     Raises:
         FileNotFoundError: If there is no such folder or list, or no images.
-        ValueError: If a line of the list names no image, or an image lies below the folder of its class.
+        ValueError: If a line of the list names no image, or one for the second time, or an image lies below the folder
+            of its class.
 
     Examples:
         >>> list_images("absent")
@@ -193,9 +194,9 @@ def load_tree(
 ) -> ImageData:
     """Training and test images of a folder with ``train`` and one of ``test``, ``valid``, ``val``; nothing is decoded.
 
-    The data is named as the folder and has an `ImageFiles` in the place of each array. Each split is as `list_images`
-    takes it, and fails as there; `classes` are those of a network, in the order of its logits, if the images have only
-    some, by default those of the training images, sorted.
+    The data has the folder's name and an `ImageFiles` in place of each array. Each split must be a folder for
+    `list_images`, and raises the same errors. `classes` are the class names in the order of the labels, by default
+    those of the training images, sorted; give a network's classes if the images have only some of them.
 
     Examples:
         >>> load_tree("absent", 256, 224)
@@ -268,16 +269,16 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
         if name and (name not in files or not label):
             raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
         if name and files[name] in found:
-            raise ValueError(f"{labels}, line {number}: {name!r} stands there twice")
+            raise ValueError(f"{labels}, line {number}: {name!r} is listed twice")
         if name:
             found[files[name]] = label
-    if columns[1] in found.values():  # a class is no name of a column
+    if columns[1] in found.values():  # then the first line is no header
         raise ValueError(f"{labels}, line 1: {columns[0]!r} is no image in {folder}")
     return sorted(found.items())
 
 
 def _name_and_class(line: str) -> tuple[str, str]:
-    """The first two fields of a line, or empty ones; a class has spaces only where a tab or a comma separates."""
+    """The first two fields of a line, or empty ones; a class can have spaces only after a tab or comma."""
     mark = next((mark for mark in "\t," if mark in line), None)
     fields = line.split() if mark is None else next(csv.reader([line], delimiter=mark, skipinitialspace=True))
     name, label = (*fields, "", "")[:2]
@@ -285,9 +286,9 @@ def _name_and_class(line: str) -> tuple[str, str]:
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:
-    """Decode all images before long work; gives what is wrong, by row, in words that name the file.
+    """Decode all images before long work; returns the error message of each corrupt one, by row.
 
-    Where there is no crop, the first sound image tells the size of all.
+    The messages name the files. Without a crop, the first sound image sets the size of all.
     """
     faults = {}
     for row in range(len(images)):

@@ -1,4 +1,4 @@
-"""Labelled images in memory, as one array of pixels and one of labels."""
+"""Labelled images: one array of pixels, or files in its place, and one array of labels."""
 
 import hashlib
 import warnings
@@ -23,7 +23,7 @@ class ImageSet:
         labels: int64 ``(N,)``.
 
     Raises:
-        ValueError: If a shape or type is another.
+        ValueError: If an array has another shape or type.
 
     Examples:
         >>> images = ImageSet(np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 1, 0]))
@@ -35,7 +35,7 @@ class ImageSet:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        in_memory = isinstance(self.images, np.ndarray)  # the shape of others may be that of a file not read yet
+        in_memory = isinstance(self.images, np.ndarray)  # the shape of ImageFiles may require reading a file
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or (in_memory and self.images.shape[3] != 3):
             raise ValueError(
                 f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of shape {self.images.shape}"
@@ -104,10 +104,10 @@ class ImageData:
             )
 
     def hold_out(self, count: int) -> "ImageData":
-        """The same data with its last `count` training images held out: they replace the test images, to choose on.
+        """The same data with its last `count` training images held out: they replace the test images.
 
         Raises:
-            ValueError: If it is no whole number, there are not so many, or none would be left to train on.
+            ValueError: If `count` is not a whole number from 0 to one less than the number of training images.
         """
         if count == 0:
             return self
@@ -124,7 +124,7 @@ class ImageData:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Channel means of the training pixels in [0, 1]; of the first 1024 images where they stay in files."""
+        """Channel means of the training pixels in [0, 1]; of the first 1024 images if they stay in files."""
         return self._moments[0]
 
     @property
@@ -134,7 +134,7 @@ class ImageData:
 
     @cached_property
     def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Means and deviations from histograms of some images at a time: exact, without a large copy."""
+        """Means and standard deviations, from histograms of a few images at a time: exact, and without a large copy."""
         counts = np.zeros((3, 256), np.int64)
         sample = self.train.images if isinstance(self.train.images, np.ndarray) else self.train.images[:1024]
         for start in range(0, len(sample), 128):
@@ -176,13 +176,13 @@ def rgb_levels(image: Image.Image) -> np.ndarray:
 def decode_image(
     file: Path | IO[bytes], name: str, pixel_limit: int, convert: Callable[[Image.Image], np.ndarray]
 ) -> np.ndarray:
-    """What `convert` makes of an image in a file that is not trusted; any fault is a ValueError that has the name.
+    """Decode a file that is not trusted, and return what `convert` makes of it; a ValueError names what is corrupt.
 
     Args:
         file: Its path, or the open file.
         name: What messages call it.
         pixel_limit: An image of more pixels is refused: a small file can claim any number.
-        convert: Makes levels of it, as `rgb_levels` does.
+        convert: Makes levels from the opened image, as `rgb_levels` does.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
@@ -199,7 +199,8 @@ def decode_image(
 def data_hash(data: ImageData) -> str:
     """SHA-256 of the decoded images, the labels and the classes' names, whatever files they came from.
 
-    Of images that stay in files not the pixels, but the names and sizes of the files.
+    For images that stay in files, the files' names, folders and sizes, and how they are scaled, are hashed instead of
+    the pixels.
     """
     digest = hashlib.sha256(repr(data.classes).encode())
     for part in (data.train, data.test):

@@ -13,16 +13,16 @@ from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress, notebook_progress
 
 DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
-"""``(place, progress) -> data``: loads a data set from the place that the user names, or from where it is by default.
+"""``(place, progress) -> data``: loads a data set from a place, or from its default place if that is None.
 
 It may call ``progress(done, total, message)``. It raises FileNotFoundError if the place holds no such data, and
-ValueError if the data is corrupt or it takes no place.
+ValueError if the data is corrupt or the function accepts no place.
 """
 
 _BUILT_IN: dict[str, DataSource] = {"cifar10": load_data_set, "photos": load_photos}
 
 FOLDER = "folder"
-"""The name of images that stay in the files of a folder, and are scaled to the size that a recipe names."""
+"""Name of the data whose images stay in the files of a folder, and are scaled to the size in a recipe."""
 
 
 def data_names() -> tuple[str, ...]:
@@ -37,20 +37,20 @@ def load_data(
     """Load a data set by name.
 
     Args:
-        name: "cifar10" (which takes an image tree in its place too, see `freqfast.data.stored.load_data_set`),
-            "photos", "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the
-            name of an entry point ``freqfast.data``, which is a `DataSource`.
-        place: Where the data is; by default the data set looks for itself.
+        name: "cifar10" (an image tree at `place` is loaded too, see `freqfast.data.stored.load_data_set`), "photos",
+            "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the name of an
+            entry point ``freqfast.data``, which is a `DataSource`.
+        place: Where the data is; None for the data set's default place.
         progress: Called while files are fetched and decoded.
-        image_size: Of "folder": height and width in pixels to which the images are cropped in the middle, after their
+        image_size: For "folder": height and width in pixels to which the images are cropped in the middle, after their
             shorter side was scaled to 8/7 of it.
 
     Returns:
-        Training and test images, in memory but for "folder".
+        Training and test images, in memory except for "folder".
 
     Raises:
-        ValueError: If the name is unknown, the data is corrupt, an entry point fails, or there is an image size for
-            images that are not scaled, or none for those that are.
+        ValueError: If the name is unknown, the data is corrupt, an entry point fails, or `image_size` is given for
+            other data than "folder", or not given for "folder".
         FileNotFoundError: If the place holds no such data.
 
     Examples:

@@ -28,7 +28,7 @@ Wanted = Callable[[tuple[str, ...]], bool]
 
 
 class DataFile(NamedTuple):
-    """A file of a data set: the parts of its path inside the folder or archive, its bytes, and how to read it."""
+    """A file of a data set: the parts of its path in the folder or archive, its size in bytes, and how to read it."""
 
     parts: tuple[str, ...]
     size: int
@@ -44,7 +44,7 @@ class DataFile(NamedTuple):
 def open_files(source: Path, is_wanted: Wanted, progress: Progress | None = None) -> Iterator[list[DataFile]]:
     """The wanted files of a folder or a tar archive (of gzip, bzip2 or xz), to be read inside the block in any order.
 
-    An archive is read fastest in their order.
+    An archive is read fastest in the order of the list.
 
     Raises:
         ValueError: If a wanted name in a folder is no regular file, or the archive is corrupt, has an unsafe path, or
@@ -64,8 +64,8 @@ def open_files(source: Path, is_wanted: Wanted, progress: Progress | None = None
 def files_under(folder: Path, is_wanted: Wanted) -> list[str]:
     """Paths of the wanted files in a folder, sorted.
 
-    Data lies in the folder itself or as ``<split>/<class>/<file>``, and what a class has in folders of its own may be
-    wanted too. Folders may be links, and a link may lead anywhere, back to a folder above it too.
+    Files are looked for in the folder itself, in ``<split>/<class>`` and one folder deeper. Folders may be links, and a
+    link may even lead back to a folder above it.
     """
     found: list[str] = []
     for where, folders, names in os.walk(folder, followlinks=True):
@@ -118,7 +118,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 
 class _Bounded:
-    """A stream that refuses to read more, at once or in all, than an archive of images needs."""
+    """A stream that refuses to read more, at once or in total, than an archive of images needs."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream, self._limit = stream, limit

@@ -43,7 +43,7 @@ def load_photos(place: Path | None = None, progress: Progress | None = None) -> 
         raise ValueError(f"the photos come with the packages, so a place ({place}) has no use here; leave it out")
     data = _load()
     train, test = (ImageSet(part.images.copy(), part.labels.copy()) for part in (data.train, data.test))
-    return replace(data, train=train, test=test)  # the caller's own, who may change them
+    return replace(data, train=train, test=test)  # copies, which the caller may change
 
 
 @cache
@@ -83,7 +83,7 @@ def _corners(
 
 
 def _mixed(patches: list[np.ndarray]) -> ImageSet:
-    """One set in mixed order, from as many patches of each class in the order of the classes."""
+    """One set in mixed order, from equally many patches of each class, in the order of the classes."""
     labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), len(patches) // len(PHOTOS))
     order = mixed_order(labels)
     return ImageSet(np.stack(patches)[order], labels[order])

@@ -14,8 +14,8 @@ _STEPS = 10**6  # of unpickling, and entries of its memo; 10,000 images with the
 def read_batch(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
     """Read a batch in the published layout.
 
-    Builtin containers are unpickled, and arrays of uint8 and integers; all else is refused. Arrays are made from their
-    raw bytes, without NumPy's own unpickling, which trusts a type's description of itself.
+    Only builtin containers and arrays of uint8, int32 and int64 are unpickled; all else is refused. Arrays are made
+    from their raw bytes, without NumPy's own unpickling, which trusts a pickled type's description.
 
     Returns:
         Images, uint8 ``(N, 32, 32, 3)``; labels ``(N,)``; and N names of files, or none if the batch does not name all.
@@ -46,7 +46,7 @@ def _names(found: object, count: int) -> list[str]:
 
 
 def _check_steps(content: bytes) -> None:
-    """Refuse a pickle of endless steps, or one of a few bytes that has the unpickler make room for an endless memo."""
+    """Refuse a pickle with too many steps, or with a memo index so large that the memo would fill the memory."""
     for step, (operation, value, _) in enumerate(pickletools.genops(content)):
         entry = value if operation.name.endswith("PUT") and isinstance(value, int) else 0
         if max(step, entry) > _STEPS:
@@ -54,7 +54,7 @@ def _check_steps(content: bytes) -> None:
 
 
 class _Type:
-    """Takes the place of ``numpy.dtype``, which hostile states could make read bytes as pointers."""
+    """Replaces ``numpy.dtype``, which a hostile state could make read bytes as pointers."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
@@ -67,7 +67,7 @@ class _Type:
 
 
 class _Array:
-    """Takes the place of ``numpy.ndarray``, and of the function that pickles make one by."""
+    """Replaces ``numpy.ndarray``, and the function by which pickles make an array."""
 
     values: np.ndarray
 

@@ -46,13 +46,13 @@ def load_data_set(place: Path | None = None, progress: Progress | None = None) -
         try:
             data = _decode(source, progress)
         except ValueError as error:
-            raise ValueError(f"{source}: {' '.join(str(error).split())}") from None  # one line, whoever worded it
+            raise ValueError(f"{source}: {' '.join(str(error).split())}") from None  # in one line
         cache.store(key, data)
     return data
 
 
 def named_place(place: str | Path | None = None) -> str | None:
-    """Where the user says that the data is: by a path, else by the environment variable FREQFAST_DATA; None if not."""
+    """The place of the data as the user gave it: the path, else the environment variable FREQFAST_DATA, else None."""
     return str(place) if place else os.environ.get("FREQFAST_DATA") or None
 
 
@@ -72,7 +72,7 @@ def _named_source(place: Path | None) -> Path | None:
     if (found := _locate(named)) is None:
         raise FileNotFoundError(
             f"{origin}{given} holds no data set: name an archive ({' or '.join(_ARCHIVES)}), the folder "
-            "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or what holds one of these"
+            "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or a folder that holds one of these"
         )
     return found
 

@@ -50,7 +50,7 @@ def check_log_gain(name: str, value: Any, sizes: Mapping[str, int], weight_shape
 
 
 def check_target(target: Mapping[str, float] | None, bands: Bands, filters: int) -> dict[str, float] | None:
-    """The target with a proportion for every band, in their order; checked as an enforced one is."""
+    """The target with a proportion for every band, in the bands' order; checked like an enforced one."""
     if target is None:
         return None
     band_counts(target, bands, filters)

@@ -20,7 +20,7 @@ from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequencies
 
 FLOOR_DB = -120.0
-"""The least response in dB, relative to the layer's peak: below it, float32 weights hold only rounding."""
+"""The least response in dB, relative to the layer's peak: below it, float32 weights hold only rounding errors."""
 
 IMAGE_CHANNELS = 4
 """Up to this many input channels are those of an image (grey, RGB, RGBA), for which each channel's phase is kept."""
@@ -34,7 +34,7 @@ class _Filters:
 
     @property
     def band_index(self) -> np.ndarray:
-        """Index of each filter's band, ``(O,)`` or ``(E, O)`` int64: its largest share, ties to the lower band."""
+        """Band index of each filter, ``(O,)`` or ``(E, O)`` int64: of its largest share, ties to the lower band."""
         return self.shares.argmax(-1)
 
     @property
@@ -107,7 +107,7 @@ class Spectra(_Filters):
         power: ``(O, n, n)`` float32, axes ``(filter, fy, fx)``; a filter's power sums to its squared L2 norm.
         frequencies: ``(n,)`` float64, increasing, the same for both axes; see `freqfast.frequencies`.
         weight: ``(O, I, kH, kW)`` float32, the filters that the layer applies in eval mode.
-        shares: ``(O, B)`` float32, each filter's energy by band; zeros for a filter without energy.
+        shares: ``(O, B)`` float32, each filter's shares of energy by band; zeros for a filter without energy.
         bands: The bands.
         layer: Name of the convolution in its model.
         target: Proportion of the filters by band that training enforced, or None; bands left out get 0.
@@ -204,9 +204,9 @@ class Spectra(_Filters):
     def phase(self) -> np.ndarray | None:
         """Phase of each kernel's DFT about the kernel's centre, ``(O, I, n, n)`` float32, from -pi to pi radians.
 
-        A convolution of PyTorch correlates, and so shifts an image's phases by the opposite.
-        An even kernel has phase 0 or pi, an odd one pi/2 or -pi/2. Where the response is below 1e-6 of the kernel's
-        peak the phase is 0. None for layers of more than four input channels, which are not those of an image.
+        A convolution of PyTorch is a correlation, and so shifts an image's phases by the opposite. An even kernel has
+        phase 0 or pi, an odd one pi/2 or -pi/2. Where the response is below 1e-6 of the kernel's peak the phase is 0.
+        None for layers of more than four input channels, which are not those of an image.
         """
         if self.weight.shape[1] > IMAGE_CHANNELS:
             return None
@@ -217,6 +217,6 @@ class Spectra(_Filters):
         response = np.einsum("fy,oiyx,gx->oifg", waves[0], self.weight, waves[1], optimize=True)
         size = abs(response)
         peak = size.max((2, 3), keepdims=True)
-        # A part that symmetry makes zero comes out as rounding of either sign, which would decide between pi and -pi.
+        # A part that is zero by symmetry comes out as a rounding error, whose sign would decide between pi and -pi.
         real, imaginary = (np.where(abs(part) > 1e-12 * peak, part, 0) for part in (response.real, response.imag))
         return np.where(size > 1e-6 * peak, np.arctan2(imaginary, real), 0).astype(np.float32)

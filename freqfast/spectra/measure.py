@@ -125,7 +125,7 @@ def measure_layers(
 def _compact(weight: Tensor) -> Tensor:
     """Filters of the same spectra with at most as many input channels as a kernel has values: 512 of 3x3 become 9.
 
-    Power and shares depend on the sum of the outer products of the kernels, which the factor R of QR has too.
+    Power and shares depend only on the sum of the kernels' outer products, which is the same for the factor R of QR.
     """
     kernels = weight.flatten(2)
     if kernels.shape[1] <= kernels.shape[2]:

@@ -91,7 +91,7 @@ def test_invalid_number(name, value):
         ("epochs = 3", "description is missing"),
         ("description = 3", "description must be a valid string, got 3"),
         ("description = 'x'\nlr = nan", "lr must be a finite number, got nan"),
-        ("description = 'x'\nseed = 2020-01-01", "it holds what JSON cannot"),
+        ("description = 'x'\nseed = 2020-01-01", "it holds a value that JSON cannot hold"),
     ],
 )
 def test_invalid_toml(text, message):

@@ -1,11 +1,11 @@
-"""The corruptions of CIFAR-10-C-bar and ImageNet-C-bar, ten each: a second test, made to be unlike the first.
+"""The corruptions of CIFAR-10-C-bar and ImageNet-C-bar, ten each: a second test, made to differ from the first.
 
 Mintun, Kirillov and Xie, "On Interaction between Augmentations and Corruptions in Natural Corruption Robustness"
-(NeurIPS 2021, arXiv:2102.11273) chose them, out of thirty, as those that a network's features tell most clearly from
-CIFAR-10-C or ImageNet-C, each at five severities about as hard as theirs. What was tuned on those, knowingly or not,
-shows here. Definitions and parameters are the published generators'; a departure is stated where it is made. Names are
-spelt as published, "abberation" and "cocentric" among them.
+(NeurIPS 2021, arXiv:2102.11273) chose them, out of thirty, as those that differ most from CIFAR-10-C's or ImageNet-C's
+in a network's features, at five severities of about the same difficulty. They show whether a method was tuned on those,
+knowingly or not. Definitions and parameters are those of the published generators; departures are stated where they
+occur. Names are spelt as published, including "abberation" and "cocentric".
 
 The generators measure lengths as shares of the side of a square image. Here they are shares of the shorter side; what
-they keep in pixels (the width of a line, the least length of a ray) stays in pixels.
+the generators keep in pixels (the width of a line, the least length of a ray) stays in pixels.
 """

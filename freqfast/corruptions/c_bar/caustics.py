@@ -1,4 +1,4 @@
-"""Caustics: the light that water throws on its ground, as the lens through which the image is seen."""
+"""Caustics: the light pattern on the ground under water, used as the lens through which the image is seen."""
 
 import math
 
@@ -11,14 +11,14 @@ from freqfast.corruptions.pixels import pixel_grid, to_levels
 from freqfast.corruptions.streams import BatchRandom
 
 _REFRACTION = 4.0
-_STEEP = 1 - 1e-3  # the cosine of a slope that refracts
+_STEEP = 1 - 1e-3  # a slope refracts if its cosine is smaller
 
 
 def caustic_refraction(images: Tensor, rng: BatchRandom, lens: float, light: float) -> Tensor:
-    """See the image through a surface as high as caustics are bright, smoothed by a Gaussian of 1 pixel.
+    """See the image through a surface whose height is the brightness of caustics, smoothed by a Gaussian of 1 pixel.
 
-    A pixel comes from where a ray that meets the surface there, of refractive index 4, arrives ``lens`` of the side
-    below. The surface's slope, down and to the left, lights it by ``light``. Beyond the image it is black.
+    A pixel comes from where its ray, refracted by the surface with an index of 4, arrives at a depth of ``lens`` times
+    the side. The surface's slope, down and to the left, times ``light`` is added. Beyond the image it is black.
     """
     side = min(images.shape[2:])
     surface = gaussian_filter(_caustics(images, rng)[:, None], 1.0, border="symmetric")[:, 0]
@@ -38,7 +38,7 @@ def caustic_refraction(images: Tensor, rng: BatchRandom, lens: float, light: flo
 def _caustics(images: Tensor, rng: BatchRandom) -> Tensor:
     """Brightness of caustics, from 0 to 1: float64 ``(n, H, W)``.
 
-    A pattern of U(0.75, 1.25) of the side that repeats, made by five iterations of sines at a time U(0.5, 2).
+    The pattern repeats after U(0.75, 1.25) of the side. Five iterations of sines make it, at a time of U(0.5, 2).
     """
     side = min(images.shape[2:])
     time, size = (rng.uniform(low, high)[:, None, None] for low, high in ((0.5, 2.0), (0.75, 1.25)))

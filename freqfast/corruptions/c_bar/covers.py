@@ -29,16 +29,17 @@ def checkerboard_cutout(images: Tensor, rng: BatchRandom, fraction: float) -> Te
     down, across = (rows * cos + columns * sin) / square, (columns * cos - rows * sin) / square
     black = (down.floor() + across.floor()) % 2 == 0
     image = torch.arange(len(images), device=images.device)[:, None, None]
-    # Numbered towards zero, so that the first pixel, the corner of four squares, goes with that beside it.
+    # Truncated towards zero, so that the first pixel, the corner of four squares, belongs to the one beside it.
     number = down.to(torch.int64) + reach, across.to(torch.int64) + reach
     return images.masked_fill_((black & cut[image, *number])[:, None], _GREY)
 
 
 def lines(images: Tensor, rng: BatchRandom, density: float) -> Tensor:
-    """Draw thin grey lines, ``density`` of them a pixel of the side (at least 1), each through a random point.
+    """Draw thin grey lines, ``density`` per pixel of the side (at least 1), each through a random point.
 
-    They are two sides long and share a direction, give or take U(0.1, 1) of half a turn. A line is anti-aliased as by
-    scikit-image's ``line_aa``: it covers a pixel by 1 less the distance from its middle.
+    They are twice as long as the side, and their directions differ from a common one by at most U(0.1, 1) of half a
+    turn. A line is anti-aliased as in scikit-image's ``line_aa``: it covers a pixel by 1 minus the distance from its
+    middle.
     """
     height, width = images.shape[2:]
     side = min(height, width)
@@ -56,7 +57,7 @@ def lines(images: Tensor, rng: BatchRandom, density: float) -> Tensor:
 
 
 def _line(x: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor) -> Tensor:
-    """How much of each pixel a line covers: ends of ``(n, 1, 1)`` whole pixels to ``(n, 1, H, W)``."""
+    """How much of each pixel a line covers, ``(n, 1, H, W)``, from its ends in whole pixels, ``(n, 1, 1)`` each."""
     rows, columns = pixel_grid(x)
     down, across = bottom - top, right - left
     distance = (down * (columns - left) - across * (rows - top)).abs_() / torch.hypot(down, across)
@@ -66,7 +67,7 @@ def _line(x: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor) -
 
 
 def sparkles(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
-    """Five white sparkles anywhere in the image; their rays measure ``share`` of the side, at least 1 pixel."""
+    """Five white sparkles anywhere in the image; rays measure ``share`` of the side on average, at least 1 pixel."""
     height, width = images.shape[2:]
     darkness = _WHITE - images.to(torch.float64)
     for _ in range(5):
@@ -77,10 +78,10 @@ def sparkles(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
 
 
 def inverse_sparkles(images: Tensor, rng: BatchRandom, falloff: float) -> Tensor:
-    """The image seen through one sparkle in its middle half, of a quarter of its side, and white around it.
+    """The image seen through one sparkle in its middle half, with rays of a quarter of the side; the rest is white.
 
-    The higher ``falloff``, the sharper the sparkle's rim. A ray that is drawn shorter than nothing (one in 30,000) has
-    no length here; the published generator goes on with the absolute value. This shows in one image in 250.
+    The higher ``falloff``, the sharper the sparkle's rim. A ray whose drawn length is negative (one in 30,000) has
+    length 0 here; the published generator takes the absolute value. This shows in one image in 250.
     """
     height, width = images.shape[2:]
     row, column = rng.uniform(0.25 * height, 0.75 * height), rng.uniform(0.25 * width, 0.75 * width)

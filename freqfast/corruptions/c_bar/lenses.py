@@ -1,4 +1,4 @@
-"""Lens errors, by cubic B-splines: a blur along circles, and colours magnified apart."""
+"""Lens errors, by cubic B-splines: a blur along circles, and different magnifications of the colours."""
 
 import math
 from functools import lru_cache
@@ -32,8 +32,8 @@ def circular_motion_blur(images: Tensor, rng: BatchRandom, degrees: float) -> Te
 def transverse_chromatic_abberation(images: Tensor, rng: BatchRandom, excess: float) -> Tensor:
     """Magnify the three colours, in random order, by 1, ``1 + excess / 2`` and ``1 + excess``.
 
-    As published, the pixels' own levels serve as the spline's coefficients, which blurs all three a little, the one
-    that is not magnified as well.
+    As published, the pixels' own levels serve as the spline's coefficients, which blurs all three a little, even the
+    one that is not magnified.
     """
     colours = rng.uniform(shape=(3,)).argsort(dim=1)
     image = torch.arange(len(images), device=images.device)
@@ -78,7 +78,7 @@ def _turning_operator(height: int, width: int, degrees: float) -> sparse.csr_arr
 
 
 def _cubic_taps(at: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The four coefficients that a cubic B-spline has at positions ``at`` ``(m,)``, and their weights: ``(m, 4)`` each.
+    """The four coefficients of a cubic B-spline at each position ``at`` ``(m,)``, and their weights: ``(m, 4)`` each.
 
     Coefficients beyond the ends are mirrored, without the ends themselves.
     """

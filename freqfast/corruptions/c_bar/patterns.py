@@ -14,8 +14,8 @@ _ITERATIONS = (4, 7)  # of plasma, the upper bound exclusive
 def single_frequency_greyscale(images: Tensor, rng: BatchRandom, strength: float) -> Tensor:
     """Add a grey plane wave of amplitude ``strength`` levels.
 
-    One of its two frequencies is U(-pi, pi) radians a pixel, the other is uniform up to that one's size, and which is
-    the rows' is a coin's choice. Phases at random.
+    One of its two frequencies is U(-pi, pi) radians per pixel; the other is uniform and at most as large in magnitude.
+    Which of them is along the rows is random, and so is the phase.
     """
     larger = rng.uniform(-math.pi, math.pi)
     smaller = larger.abs() * rng.uniform(-1.0, 1.0)
@@ -49,11 +49,11 @@ def cocentric_sine_waves(images: Tensor, rng: BatchRandom, strength: float) -> T
 
 
 def plasma_noise(images: Tensor, rng: BatchRandom, strength: float) -> Tensor:
-    """Fade the image by ``strength / 255`` and add as many levels of plasma, whose colours are sines of a warped plane.
+    """Fade the image by ``strength / 255`` and add ``strength`` levels of plasma: colours are sines of a warped plane.
 
     The plane, in units of U(0.075, 0.2) of the side, is warped 4, 5 or 6 times by a sine and a cosine of itself, each
-    time 1.93 times finer and, with the sharpness U(0.5, 1), 2.25 minus that times weaker. All waves share a phase
-    U(0, 6 pi), of which a warp has 1.15 times less than the one before.
+    time 1.93 times finer and ``2.25 - sharpness`` times weaker, with a sharpness of U(0.5, 1). All waves share a phase
+    of U(0, 6 pi), which is divided by 1.15 from one warp to the next.
     """
     height, width = images.shape[2:]
     side = min(height, width)

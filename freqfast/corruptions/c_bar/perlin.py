@@ -13,11 +13,12 @@ _OCTAVES = (1, 2, 4, 8, 16)
 
 
 def perlin_noise(images: Tensor, rng: BatchRandom, share: float) -> Tensor:
-    """Blend ``share`` of Perlin's turbulence with the image: grey, from the middle one to white.
+    """Blend ``share`` of Perlin's turbulence with the image: grey levels, from middle grey to white.
 
-    It is the sum over five octaves of the size of the noise (Perlin 1985), finer and weaker by a factor of 2 from one
-    to the next; the coarsest has 7 cells along the side. As published, all octaves read one lattice, so that they are
-    alike near the first pixel. Here each of its points has a gradient of its own, there one of 256.
+    It is the sum of the absolute noise (Perlin 1985) over five octaves, finer and weaker by a factor of 2 from one to
+    the next; the coarsest has 7 cells along the side. As published, all octaves read one lattice, so that they are
+    alike near the first pixel. Here each lattice point has a gradient of its own; the published generator has 256
+    gradients.
     """
     height, width = images.shape[2:]
     cell = min(height, width) / _CELLS

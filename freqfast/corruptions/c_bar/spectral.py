@@ -20,7 +20,7 @@ def blue_noise_sample(images: Tensor, rng: BatchRandom, threshold: float) -> Ten
 
 
 def brownish_noise(images: Tensor, rng: BatchRandom, scale: float) -> Tensor:
-    """Add noise of standard deviation ``scale`` grey levels, its amplitudes as ``1 / (cycles^2 + 1)``, channels apart.
+    """Add to each channel noise of standard deviation ``scale`` levels, with amplitudes as ``1 / (cycles^2 + 1)``.
 
     The amplitude at zero frequency is the largest of all: images also become lighter or darker.
     """
@@ -38,14 +38,14 @@ def _cycles(images: Tensor) -> Tensor:
 def _noise(amplitude: Tensor, channels: int, rng: BatchRandom) -> Tensor:
     """Noise of standard deviation 1: float64 ``(n, channels, H, W)``.
 
-    It is the real part of a spectrum with the given amplitudes ``(H, W)``, zero frequency in the centre, and with
-    random phases. As published, half of the phases are drawn and the other half are the same ones, turned by 180
-    degrees and not negated: this is not what makes a real signal, but leaves a trace of point symmetry in the noise.
+    It is the real part of the inverse DFT of a spectrum with the given amplitudes ``(H, W)``, zero frequency in the
+    centre, and random phases. As published, half of the phases are drawn, and the other half are the same ones rotated
+    by 180 degrees but not negated. So the signal is not real, and a trace of point symmetry is left in the noise.
     """
     height, width = amplitude.shape
     points = height * width
     half = rng.uniform(0.0, 2 * math.pi, (channels, (points + 1) // 2))
-    # Column by column, so that the second half are the columns on the right.
+    # Column by column, so that the second half is the columns on the right.
     phase = torch.cat((half, half[..., : points // 2].flip(-1)), dim=-1).unflatten(-1, (width, height)).mT
     spectrum = torch.polar(amplitude.expand_as(phase), phase)
     noise = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1))).real

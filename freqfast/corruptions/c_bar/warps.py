@@ -13,10 +13,10 @@ _CELLS = 3
 
 
 def pinch_and_twirl(images: Tensor, rng: BatchRandom, pinch: float, degrees: float) -> Tensor:
-    """In the disk inside each of 3 x 3 cells, draw pixels in towards the centre and twist by ``degrees`` there.
+    """In the disk inside each of 3 x 3 cells, pull pixels to the centre and twist them, by ``degrees`` at the centre.
 
-    Either way round, at random for each cell. (The published generator has 5 x 5 cells for images of 224 pixels, for
-    which the set does not include this corruption.)
+    The direction of the twist is random for each cell. (The published generator has 5 x 5 cells for images of 224
+    pixels, for which the set does not include this corruption.)
     """
     height, width = (size // _CELLS for size in images.shape[2:])  # of a cell; what is left over stays as it is
     rows, columns = pixel_grid(images)
@@ -36,9 +36,9 @@ def pinch_and_twirl(images: Tensor, rng: BatchRandom, pinch: float, degrees: flo
 
 
 def ripple(images: Tensor, rng: BatchRandom, amplitude: float) -> Tensor:
-    """Move rows by a wave along the columns and columns by one along the rows, of ``amplitude`` of the side.
+    """Move each row up or down by a wave of its position, and columns sideways likewise, by ``amplitude`` of the side.
 
-    Wavelengths U(0.1, 0.3) of the side, phases at random.
+    Wavelengths are U(0.1, 0.3) of the side; phases are random.
     """
     side = min(images.shape[2:])
     lengths, phases = rng.uniform(0.1 * side, 0.3 * side, (2, 1, 1)), rng.uniform(0.0, 2 * math.pi, (2, 1, 1))

@@ -1,4 +1,4 @@
-"""Filter spectra in HDF5: write and read. Opens with a picture in silx, h5web and HDFView, by name in xarray.
+"""Filter spectra in HDF5: write and read. Files open as pictures in silx, h5web and HDFView, with named axes in xarray.
 
 Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the same group, ``?`` what may be absent::
 
@@ -14,14 +14,14 @@ Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
           "@auxiliary_signals": ["response_db"],
           "@title": "...", "@layer": "name of the convolution in its model",
           "power":             "float32[filter, fy, fx]; sums to the filter's squared L2 norm",
-          "response_db":       "float32[filter, fy, fx]; power gain in dB: 0 at unit gain, ends 120 below the peak",
+          "response_db":       "float32[filter, fy, fx]; power gain in dB: 0 at unit gain, cut 120 below the peak",
           "phase?":            "float32[filter, channel, fy, fx]; rad, about the kernel's centre; up to 4 channels",
           "weight":            "float32[filter, channel, ky, kx]; the filters as applied in eval mode",
-          "shares":            "float32[filter, band]; each filter's energy by band, sums to 1 (0 without energy)",
+          "shares":            "float32[filter, band]; each filter's shares of energy, sum to 1 (0 without energy)",
           "band_index":        "int64[filter]; the band with the filter's largest share, as its position in band",
           "energy":            "float64[filter]; squared L2 norm",
           "band_lower":        "float64[band]; cycles/pixel, included",
-          "band_upper":        "float64[band]; cycles/pixel, excluded but for the last",
+          "band_upper":        "float64[band]; cycles/pixel, excluded except for the last",
           "proportion":        "float64[band]; share of the filters",
           "energy_proportion": "float64[band]; share of the layer's energy",
           "target?":           "float64[band]; proportion that training enforced",
@@ -54,21 +54,21 @@ Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
       }
     }
 
-What has a unit (dB, rad, pixel, cycles/pixel) has it as ``@units``, which readers write after its name; other datasets
-that are no axes have a ``@long_name``. ``response_db`` and ``phase`` have a ``@description``, ``power`` and
-``response_db`` the ``@interpretation`` image, and ``power`` says its ``@normalization``. ``training`` belongs to the
-layer of ``spectra``; ``layers`` lists all layers, in the model's order, where there are several. Readers ignore names
-that they do not know, so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is
-read too: it had ``classes`` for ``band_index``.
+Datasets with a unit (dB, rad, pixel, cycles/pixel) have it as ``@units``, which viewers write after the name; others,
+except axes, have a ``@long_name``. ``response_db`` and ``phase`` have a ``@description``, ``power`` and ``response_db``
+the ``@interpretation`` image, and ``power`` a ``@normalization``. ``training`` belongs to the layer of ``spectra``;
+``layers`` lists all layers, in the model's order, where there are several. Readers ignore names that they do not know,
+so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is read too: it had
+``classes`` for ``band_index``.
 
-The provenance in a run's file: ``recipe``, ``seed``, ``epochs``, ``model`` with its ``model_options`` and ``callbacks``
-with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast`` (the version), and the shell
-``command`` that made the file. An export has ``source`` and ``sha256`` of the model file besides.
+The provenance in a run's file has ``recipe``, ``seed``, ``epochs``, ``model`` with its ``model_options`` and
+``callbacks`` with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast`` (the version), and the
+shell ``command`` that made the file. An export also has ``source`` and ``sha256`` of the model file.
 
-Files are untrusted: links are not followed, storage outside the file and declared sizes out of proportion are refused
-before anything is read. They have HDF5's format of version 1.10, whose checksums find nearly all damage; but texts have
-none, and a malicious file can hang or crash libhdf5. `check_readable` finds that out in a process of its own: call it
-first to read a stranger's file, as the command line does.
+Files are untrusted: links are not followed, and storage outside the file and declared sizes out of proportion are
+refused before anything is read. Files have HDF5's format of version 1.10, whose checksums find nearly all damage; but
+texts have none, and a malicious file can hang or crash libhdf5. `check_readable` tests that in a process of its own:
+call it before you read a stranger's file, as the command line does.
 """
 
 from freqfast.spectra.h5.reading import check_readable, read_layers, read_spectra

@@ -18,7 +18,7 @@ from freqfast.spectra import Spectra, SpectraHistory
 from freqfast.spectra.h5.schema import DIMS, MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
 
-_SECONDS = 20.0  # that reading may take, and one more for each MB
+_SECONDS = 20.0  # in which reading must end, and one more for each MB
 
 
 def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spectra:
@@ -26,13 +26,13 @@ def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spec
 
     Args:
         path: The file.
-        layer: Name of the layer, of several in the file; the first by default.
+        layer: Name of one of the file's layers; the first by default.
 
     Raises:
         FileNotFoundError: If there is no such file.
         BlockingIOError: If another program has it open for writing.
-        ValueError: If it is not an export of freqfast, of a newer schema, damaged, holds values that are not spectra,
-            or has no such layer.
+        ValueError: If it is not an export of freqfast, has a newer schema, is damaged, holds values that are not
+            spectra, or has no such layer.
 
     Examples:
         >>> import tempfile, torch, freqfast
@@ -73,7 +73,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     """Read a file in a forked process, to find out whether reading it here would hang or crash this one.
 
     libhdf5 does either on some damaged files. Other errors pass: reading the file here will raise them. Reading may
-    take 20 s, and 1 s more for each MB. On systems without fork, and in a pool's worker, nothing is tried.
+    take 20 s, and 1 s more for each MB. On systems without fork, and in a pool's worker, nothing is checked.
 
     Args:
         path: The file.
@@ -111,7 +111,7 @@ def _try_reading(path: str | os.PathLike[str], seconds: int) -> None:
 
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """An export, open for reading; whatever is wrong with it becomes one error that names the file."""
+    """An export, open for reading; anything wrong with it becomes one error that names the file."""
     path = Path(path)
     require_file(path)
     try:
@@ -130,8 +130,8 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         if isinstance(error, BlockingIOError) or "already open for" in str(error):
             raise BlockingIOError(
-                f"{path} is open in a program that writes it, or was when that was killed; close it there, or run "
-                f"h5clear -s {path}"
+                f"{path} is open in a program that writes it, or was when that program was killed; close it there, or "
+                f"run h5clear -s {path}"
             ) from None
         reason = str(error.args[0] if isinstance(error, KeyError) else error).partition("\n")[0]
         if isinstance(error, (OSError, KeyError, RuntimeError)):  # HDF5's own
@@ -141,7 +141,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:
-    """The layers' groups by name, the first layer first, if memory would not hold many times the file."""
+    """The layers' groups by name, the first layer first; a ValueError if they declare many times the file's size."""
     entry = _child(file, "entry", h5py.Group)
     first = _child(entry, "spectra", h5py.Group)
     groups = {_attribute(first, "layer"): first}
@@ -226,14 +226,14 @@ def _child(group: h5py.Group, name: str, kind: type) -> Any:
 
 
 def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    """A dataset that the file itself stores, with a declared size in proportion to that."""
+    """A dataset that the file itself stores, with a declared size in proportion to what is stored."""
     dataset = _child(group, name, h5py.Dataset)
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{dataset.name} is stored in another file, which is not read")
     if dataset.shape is None:
         raise ValueError(f"{dataset.name} is empty")
     size = dataset.dtype.itemsize * max(dataset.size, int(np.prod(dataset.chunks or 0, dtype=float)))
-    # DEFLATE shrinks by at most a factor of 1032: what claims more was never written.
+    # DEFLATE shrinks by at most a factor of 1032: a dataset that claims more was never written.
     if size > MAX_BYTES or dataset.nbytes > 1100 * dataset.id.get_storage_size():
         raise ValueError(f"{dataset.name} declares an absurd shape {dataset.shape} for what the file stores")
     return dataset

@@ -35,7 +35,7 @@ UNITS = {
     **dict.fromkeys(("ky", "kx"), "pixel"),
     **dict.fromkeys(("fy", "fx", "gain_fy", "gain_fx", "band_lower", "band_upper"), "cycles/pixel"),
 }
-"""Readers write these after a name. What has units has no long name: silx and h5web would show that without them."""
+"""Viewers write these after a name. A dataset with units has no long name: silx and h5web would show that alone."""
 
 LONG_NAMES = {
     "power": "power per frequency",
@@ -53,7 +53,7 @@ DESCRIPTIONS = {
     "response_db": "power gain for white noise in all input channels, 0 dB at unit gain",
     "phase": "of the kernel's DFT about its centre; the layer, a correlation, shifts an image's phases by the opposite",
 }
-"""Of what has units and needs more words."""
+"""Descriptions of datasets that have units and need more words."""
 
 NORMALIZATION = "sums over fy and fx to the squared L2 norm of the filter's weight"
-"""Of the power."""
+"""The normalization of the power."""

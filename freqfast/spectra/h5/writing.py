@@ -36,7 +36,7 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
 
     Args:
         path: The file, replaced if it exists.
-        spectra: Those of one layer, or of several layers of one model, of which viewers open the first (see
+        spectra: Spectra of one layer, or of several layers of one model, the first of which viewers open (see
             `freqfast.spectra.measure_layers`); or a model, whose first spatial convolution is measured.
 
     Raises:
@@ -53,8 +53,8 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
         spectra = measure_spectra(spectra)
     layers = list(spectra) if isinstance(spectra, Sequence) else [spectra]
     _check_layers(layers)
-    # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written.
-    # Not HDF5's own image of a file: with HDF5 1.14 that has a wrong checksum, which no reader accepts.
+    # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written. HDF5's own file
+    # image is not used: with HDF5 1.14 it has a wrong checksum, which no reader accepts.
     image = io.BytesIO()
     with h5py.File(image, "w", libver=LIBVER) as file:
         _fill(file, layers, Path(path).name)

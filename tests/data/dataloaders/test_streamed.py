@@ -84,7 +84,7 @@ def test_predictions_take_images_as_validation_does(data):
 
 def test_files_without_a_size(data):
     whole = replace(data.train, images=replace(data.train.images, resize=None))
-    with pytest.raises(ValueError, match="images in files are trained on at one size; give resize and crop"):
+    with pytest.raises(ValueError, match="training on images in files needs one size; give resize and crop"):
         dataloaders(replace(data, train=whole), batch_size=2)
 
 
