@@ -1,8 +1,8 @@
-"""Analyses of trained models: what their spectra mean for what they classify.
+"""Analyses of trained models: how frequencies affect what they classify.
 
 An analysis is a module: its function (pure: it returns a record of NumPy arrays), its result, its figure and the words
-beside it, put together in an `Analysis`. `find_analysis` finds ours and those of other packages by name. Names load on
-first use: a list of names should not cost torch.
+beside it, put together in an `Analysis`. `find_analysis` finds freqfast's and other packages' analyses by name. Names
+load on first use, so that a list of names does not import torch.
 
 >>> import freqfast.analysis
 >>> freqfast.analysis.filter_quality([[[[0, 1, 0]]], [[[1, 0, 0]]]]).orthogonality

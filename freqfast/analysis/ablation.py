@@ -1,4 +1,4 @@
-"""Band ablation: accuracy when the first layer's filters of a band, or a band of all its responses, are removed."""
+"""Band ablation: accuracy without the first layer's filters of a band, or without a band in all its responses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ class Ablation(ImageResult):
         layer: Name of the convolution whose filters were removed.
         counts: Filters of each band, ``(B,)``.
         filters: Accuracy without the band's filters, ``(B,)``.
-        control: Accuracy without as many filters at random, mean of several draws, ``(B,)``.
-        response: Accuracy with the band taken out of the images, and so out of a first layer's responses, ``(B,)``.
+        control: Accuracy without equally many random filters, mean of several draws, ``(B,)``.
+        response: Accuracy with the band removed from the images, and so from a first layer's responses, ``(B,)``.
         clean: Accuracy of the whole model.
         seed: Seed of the random choices.
 
@@ -71,7 +71,7 @@ class Ablation(ImageResult):
 def without_filters(
     classifier: Classifier, filters: Sequence[int] | np.ndarray, layer: str | None = None
 ) -> Classifier:
-    """A copy of a classifier whose convolution's filters of these indices, or of a mask, are zero, and their biases."""
+    """A copy of a classifier in which the filters of these indices, or of a mask, and their biases are zero."""
 
     @torch.no_grad()
     def silence(model: nn.Module) -> None:
@@ -100,11 +100,12 @@ def ablate_bands(
 
     Two removals for each band:
 
-    - its *filters*: those that belong to the band respond with zero everywhere. The control removes as many filters
-      chosen at random, the mean over five draws: bands differ in how many filters they have.
-    - its *response*: the band's frequencies are taken out of the images, all but the mean, whatever the layer. A first
-      convolution is linear in these, so this equals taking them out of the response of every filter, up to the border.
-      Behind a `SpectrumEqualizer` the image is equalized after the removal, which raises what is left next to the band.
+    - its *filters*: those that belong to the band respond with zero everywhere. As bands differ in how many filters
+      they have, a control removes equally many random filters; it is the mean over five draws.
+    - its *response*: the band's frequencies, except the mean, are removed from the images, whatever the layer. A first
+      convolution is linear in the images, so this equals removing them from the response of every filter, except near
+      the border. A `SpectrumEqualizer` equalizes the image after the removal, which raises what is left next to the
+      band.
 
     Nothing is trained or recalibrated afterwards: BatchNorm keeps the statistics of the whole model.
 
@@ -164,7 +165,7 @@ def ablate_bands(
 
 
 def draw_ablation(found: Mapping[str, Ablation], bands: Bands | None = None) -> "Figure":
-    """Accuracy without each band: its filters, as many filters at random, its frequencies; one panel a run."""
+    """Accuracy without each band's filters, without as many random ones, without its frequencies; a panel per run."""
     from freqfast.analysis.colours import band_colour
     from freqfast.analysis.panels import COLUMN, dress, panels, wrap
 

@@ -21,7 +21,7 @@ def band_colour(name: str, index: int) -> str:
 
 
 class RunStyle(TypedDict):
-    """Keyword arguments of matplotlib's `plot` that tell a run from others, also without its colour."""
+    """Keyword arguments of matplotlib's `plot` that tell a run from others, even without its colour."""
 
     color: str
     marker: str

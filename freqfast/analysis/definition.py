@@ -24,7 +24,7 @@ def _check_fractions(array: Floats) -> Floats:
 
 Fractions = Annotated[Floats, AfterValidator(_check_fractions)]
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, description="Seed of what is random.")]
+Seed = Annotated[int, Field(ge=0, description="Seed of the random numbers.")]
 Layer = Annotated[str | None, Field(description="Name of the convolution; the first spatial one by default.")]
 
 
@@ -36,7 +36,7 @@ class AnalysisResult:
     fractions.
 
     Attributes:
-        schema: Number of this form of file.
+        schema: Version of the file's form.
         analysis: Name of the analysis.
         weights_sha256: Hash of the model's weights; None if it is not known, as in files of older versions.
         command: The shell command that made it; None if Python code did.
@@ -49,7 +49,7 @@ class AnalysisResult:
         True
     """
 
-    definition: ClassVar["Analysis | None"] = None  # set by the `Analysis` that a class is the result of
+    definition: ClassVar["Analysis | None"] = None  # set by the `Analysis` whose result the class is
 
     schema: Literal[1] = 1
     analysis: str = ""
@@ -57,7 +57,7 @@ class AnalysisResult:
     command: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the fields, and make lists arrays where arrays are meant."""
+        """Check the fields, and convert lists to arrays where the annotations ask for arrays."""
         check_fields(self)
 
     def to_json(self) -> str:
@@ -80,7 +80,7 @@ class ImageResult(AnalysisResult):
 
     Attributes:
         images: Number of images.
-        data: Name of the data that they are of; None if it is not known, as in files of older versions.
+        data: Name of their data; None if it is not known, as in files of older versions.
         data_sha256: SHA-256 of all of that data, see `freqfast.data.images.data_hash`.
 
     Examples:
@@ -96,7 +96,7 @@ class ImageResult(AnalysisResult):
 
 @dataclass(frozen=True)
 class Table:
-    """A table for a terminal: a title, names of columns, and rows of a text for each column.
+    """A table for a terminal: a title, names of columns, and rows with a text for each column.
 
     Examples:
         >>> Table("accuracy in percent", ("band", "accuracy"), [("low", "81.20")]).header
@@ -113,21 +113,21 @@ Summary: TypeAlias = Sequence[str | Table]
 
 @dataclass(frozen=True)
 class Analysis:
-    """An analysis of trained models. Its command, its file in a run and its figure on the report page are made of this.
+    """An analysis of trained models. Its command, its file in a run and its figure on the report page come from this.
 
     A package registers one as an entry point of the group ``freqfast.analyses``, under the name of its results.
 
     Args:
         run: The function. It takes ``model``; or ``classifier``, ``images`` (uint8 ``(N, H, W, 3)``), ``labels``
-            ``(N,)`` and ``progress``. All are passed by name. A parameter besides these is an option of the command if
-            its annotation has a pydantic ``Field`` with a description.
+            ``(N,)`` and ``progress``, and ``share`` if its work can be split. All are passed by name. A parameter
+            besides these is an option of the command if its annotation has a pydantic ``Field`` with a description.
         result: Class of what the function returns.
         figure: Draws results by label, such as the runs' names. It also gets the bands of the runs' spectra, or None
             for two of equal area.
         title: Title of the figure.
         caption: What the figure shows and how to read it.
-        describe: Main numbers of a result, given its label: the figure's text alternative.
-        summarise: Lines and tables for a terminal.
+        describe: Gives the main numbers of a result, given its label, for the figure's text alternative.
+        summarise: Gives lines and tables for a terminal.
         description: What the command's help says after its first line.
         precision: The classifier's precision by default.
         side_by_side: Whether several results stand side by side, so that the figure takes a page's whole width.
@@ -151,7 +151,7 @@ class Analysis:
     side_by_side: bool = False
 
     def __post_init__(self) -> None:
-        """Tell the results what they are of, so that they can show themselves."""
+        """Set the analysis as the `definition` of its results, so that they can show themselves."""
         self.result.definition = self
 
     @property

@@ -14,10 +14,10 @@ Job = TypeVar("Job")
 
 
 def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Gives of images ``(N, H, W, 3)`` those with the frequencies of a mask alone, and always their mean.
+    """A function that keeps only the frequencies of a mask, and always the mean, in images ``(N, H, W, 3)``.
 
-    The mask ``(H, W // 2 + 1)`` lies over `freqfast.spectral.spectrum.radial_frequencies`. Nothing is clamped, which
-    would put frequencies back that were taken out.
+    The mask ``(H, W // 2 + 1)`` is on the half grid of `freqfast.spectral.spectrum.radial_frequencies`. Pixels are not
+    clamped, since that would bring removed frequencies back.
     """
     size = images.shape[1:3]
     spectrum = scipy.fft.rfft2(np.asarray(images, np.float32), axes=(1, 2))
@@ -31,7 +31,7 @@ def image_filter(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: ArrayLike) -> float:
-    """Share of the images that are classified correctly; `images` are pixels from 0 to 255, whole or not."""
+    """Share of the images that are classified correctly; `images` are pixels from 0 to 255, integers or floats."""
     labels = np.asarray(labels)
     if not len(images) or labels.shape != (len(images),):
         raise ValueError(f"each image needs one label, got labels of shape {labels.shape} for {len(images)} images")
@@ -41,7 +41,7 @@ def accuracy(classifier: Classifier, images: np.ndarray, labels: ArrayLike) -> f
 def measure_jobs(
     measure: Callable[[Job], float], jobs: Sequence[Job], share: Share, progress: Progress | None, message: str
 ) -> np.ndarray:
-    """What a function gives for each job, ``(J,)``, as `share` does the work; reported job by job."""
+    """What a function returns for each job, ``(J,)``; `share` does the work, and progress is reported job by job."""
     progress = progress or notebook_progress()
     found: list[float] = []
     for value in share(measure, jobs):

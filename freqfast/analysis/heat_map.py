@@ -43,8 +43,8 @@ class HeatMap(ImageResult):
     """The Fourier heat map.
 
     Attributes:
-        error: Error under the perturbation at each frequency, ``(H, W)`` or as many as were sampled, axes ``(fy, fx)``
-            in the order of `freqfast.frequencies`: the lowest in the middle.
+        error: Error under the perturbation at each frequency, ``(H, W)`` or fewer if they were sampled, axes ``(fy,
+            fx)`` in the order of `freqfast.frequencies`: the lowest in the middle.
         clean_error: Error without perturbation.
         norm: L2 norm of the perturbation of each channel, pixels in [0, 1].
         seed: Seed of the signs.
@@ -79,10 +79,10 @@ class HeatMap(ImageResult):
 
 
 def fourier_basis(height: int, width: int, u: int, v: int) -> NDArray[np.float64]:
-    """The real image ``(H, W)`` of unit L2 norm whose DFT lives on the bins ``(u, v)`` and ``(-u, -v)``.
+    """The real image ``(H, W)`` of unit L2 norm whose DFT is zero except at the bins ``(u, v)`` and ``(-u, -v)``.
 
-    A cosine of phase 45 degrees, as the paper's own program has it: with this phase one formula has unit norm for every
-    bin, also for those that are their own negative.
+    It is a cosine with a phase of 45 degrees, as in the paper's own program: with this phase one formula has unit norm
+    for every bin, also for those that are their own negative.
     """
     phase = 2 * np.pi * (u * np.arange(height)[:, None] / height + v * np.arange(width)[None, :] / width)
     return (np.cos(phase) - np.sin(phase)) / np.sqrt(height * width)
@@ -100,10 +100,10 @@ def fourier_heat_map(
 ) -> HeatMap:
     """Error of a classifier under every Fourier basis perturbation (Yin et al., 2019, arXiv:1906.08988).
 
-    Each channel of each image has the basis image added with a random sign of its own, scaled to the norm; the sum is
-    not clamped, so the perturbation has this norm and this frequency exactly. A frequency and its negative share an
-    error: a 32x32 map takes 514 passes over the images. Of images with more frequencies the DFT bins are sampled that
-    are nearest to those of an image of `grid` pixels a side.
+    The basis image, scaled to the norm, is added to each channel of each image with a random sign of its own; the sum
+    is not clamped, so the perturbation has this norm and this frequency exactly. A frequency and its negative share an
+    error: a 32x32 map takes 514 passes over the images. For images with more frequencies, the DFT bins nearest to those
+    of an image of `grid` pixels per side are sampled.
 
     Args:
         classifier: The model.
@@ -188,7 +188,7 @@ def draw_heat_maps(found: Mapping[str, HeatMap], bands: Bands | None = None) -> 
 
 
 def _axis_labels(found: HeatMap) -> tuple[str, str]:
-    """Labels of the axes fx and fy, with what a cycle/pixel is in an image."""
+    """Labels of the axes fx and fy, with the factor from cycles/pixel to cycles/image."""
     if found.image_size is None:
         return "fx (cycles/pixel)", "fy (cycles/pixel)"
     height, width = found.image_size

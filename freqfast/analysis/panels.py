@@ -20,7 +20,7 @@ _CHARACTER = 0.062  # inches, of text of 7 points, on average
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows as the last value of a cell, without ``%matplotlib inline``; no pyplot."""
+    """A figure that a notebook shows as the last value of a cell, without ``%matplotlib inline`` or pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -29,13 +29,13 @@ class NotebookFigure(Figure):
 
 
 def panels(rows: int, columns: int, width: float, height: float, **options: object) -> tuple[Figure, np.ndarray]:
-    """A figure of panels of this size in inches, and its axes ``(rows, columns)``; options go to `Figure.subplots`."""
+    """A figure of this size in inches, and its panels' axes ``(rows, columns)``; options go to `Figure.subplots`."""
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)  # type: ignore[call-overload]
 
 
 def dress(axes: Axes, title: str = "", x: str = "", y: str = "", grid: str = "both") -> None:
-    """Title, axis labels with their units, and a quiet frame."""
+    """Set the title and the axis labels, with small text, a light grid and no frame at the top and right."""
     axes.set_title(title, fontsize=8, loc="left", parse_math=False)
     axes.set_xlabel(x, fontsize=8)
     axes.set_ylabel(y, fontsize=8)
@@ -54,7 +54,7 @@ def plane_extent(height: int, width: int) -> tuple[float, float, float, float]:
 
 
 def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
-    """Each band's stretch of a radial frequency axis in its colour, with its name at the top."""
+    """Shade each band's part of a radial frequency axis in its colour, with its name at the top."""
     for i, (name, low, high) in enumerate(zip(bands.names, bands.edges, bands.edges[1:], strict=False)):
         high = min(high, MAX_FREQUENCY)
         axes.axvspan(low, high, color=band_colour(name, i), alpha=0.12, linewidth=0)
@@ -65,10 +65,10 @@ def shade_bands(axes: Axes, bands: Bands, names: bool = True) -> None:
 
 
 def runs_below(figure: Figure, labels: Sequence[str], **style: object) -> None:
-    """A legend of runs below the panels, for which the figure grows; one run needs none.
+    """Add a legend of the runs below the panels and enlarge the figure for it; a single run needs none.
 
-    It has as many columns as there is room for, and breaks names that are longer than the figure is wide. The style
-    goes over the runs' own.
+    It has as many columns as fit, and breaks names that are longer than the figure is wide. `style` replaces parts of
+    the runs' own styles.
     """
     if len(labels) < 2:
         return

@@ -34,7 +34,7 @@ class Quality(AnalysisResult):
         sparsity: Share of the kernels that are near zero.
         variance: Share of the variance along each principal component, ``(kH * kW,)``.
         variance_entropy: Its entropy to base 10.
-        random_entropy: That of layers of the same shape with Gaussian weights, on average.
+        random_entropy: The mean variance entropy of layers of the same shape with Gaussian weights.
         orthogonality: One minus the mean absolute cosine between two filters.
 
     Examples:
@@ -55,7 +55,7 @@ class Quality(AnalysisResult):
 def sparsity(weight: np.ndarray) -> float:
     """Share of the kernels ``(kH, kW)`` whose largest absolute value is under 1 % of the layer's largest.
 
-    After Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331). A layer without energy is all sparse.
+    After Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331). In a layer without energy, all kernels count.
     """
     peaks = np.abs(_kernels(weight)).max(1)
     return float(np.mean(peaks <= 0 if not peaks.any() else peaks < NEAR_ZERO * peaks.max()))
@@ -81,8 +81,8 @@ def variance_shares(weight: np.ndarray) -> NDArray[np.float64]:
 def variance_entropy(weight: np.ndarray) -> float:
     """Entropy of `variance_shares` to base 10: how varied the kernels' patterns are.
 
-    0 where one pattern explains all kernels, ``log10(kH * kW)`` (0.954 for 3x3) where all directions vary alike, which
-    is what kernels that learned nothing do. After Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331).
+    It is 0 if one pattern explains all kernels, and ``log10(kH * kW)`` (0.954 for 3x3) if all directions vary equally,
+    as they do for kernels that learned nothing. After Gavrikov and Keuper (CVPR 2022, arXiv:2203.15331).
     """
     shares = variance_shares(weight)
     shares = shares[shares > 0]
@@ -107,8 +107,8 @@ def orthogonality(weight: np.ndarray) -> float:
 def filter_quality(weight: ArrayLike, layer: str = "") -> Quality:
     """Quality of a layer's filters by the measures of Gavrikov and Keuper.
 
-    Their threshold for a variance entropy that is no better than random is a fit for 3x3 kernels. Here stands instead,
-    for every kernel size, the mean variance entropy of 50 layers of this shape with Gaussian weights.
+    Their threshold for a variance entropy that is no better than random is a fit for 3x3 kernels. The result has
+    instead, for every kernel size, the mean variance entropy of 50 layers of this shape with Gaussian weights.
 
     Args:
         weight: ``(O, I, kH, kW)``, the filters as applied.

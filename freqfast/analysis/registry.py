@@ -1,4 +1,4 @@
-"""Analyses by name: ours, and those that other packages register. Their names are known without importing them."""
+"""Analyses by name: freqfast's, and those that other packages register. Names are known without importing them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +26,11 @@ OURS = {
         "Filter quality: sparsity, variance entropy and orthogonality (Gavrikov and Keuper, 2022); needs no data.",
     ),
 }
-"""Our analyses by name: where each is defined, and a line on it."""
+"""freqfast's analyses by name: where each is defined, and a line about it."""
 
 
 def list_analyses() -> dict[str, str]:
-    """Names of the analyses with a line on each, ours first. Nothing is imported.
+    """Names of the analyses with a line about each, freqfast's first. Nothing is imported.
 
     Examples:
         >>> list(list_analyses())[:4]
@@ -42,10 +42,11 @@ def list_analyses() -> dict[str, str]:
 
 
 def find_analysis(name: str) -> "Analysis":
-    """The analysis that has a name.
+    """The analysis with this name.
 
     Raises:
-        ValueError: If there is none, or what a package registers cannot be imported or is no `Analysis` of this name.
+        ValueError: If there is none, or if the entry point of a package cannot be imported or is no `Analysis` of this
+            name.
 
     Examples:
         >>> find_analysis("quality").title
@@ -70,7 +71,7 @@ def read_analysis(path: str | Path) -> "AnalysisResult":
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such file, or corrupt; the message names the file and the key.
+        ValueError: If it is no result of an analysis, or corrupt; the message names the file and the key.
 
     Examples:
         >>> read_analysis("absent.json")

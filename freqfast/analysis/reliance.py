@@ -23,13 +23,13 @@ CUTOFFS_CPP = tuple(round(0.05 * i, 2) for i in range(15))
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reliance(ImageResult):
-    """Accuracy on images that keep a part of their spectrum, and their mean always.
+    """Accuracy on images that keep a part of their spectrum, and always their mean.
 
     Attributes:
         cutoffs: Cut-offs c in cycles/pixel, ``(C,)``, increasing from 0 or more to below sqrt(0.5).
         low: Accuracy where ``rho < c`` is kept, ``(C,)``.
         high: Accuracy where ``rho >= c`` is kept, ``(C,)``.
-        band: Accuracy where ``c <= rho < next c`` is kept, ``(C,)``; from the last cut-off on, all.
+        band: Accuracy where ``c <= rho < next c`` is kept, ``(C,)``; for the last cut-off, all from it on.
         clean: Accuracy on whole images.
 
     Examples:
@@ -70,8 +70,8 @@ def frequency_reliance(
     """Accuracy on low-, high- and band-pass filtered images, by cut-off.
 
     At cut-off c the low-pass keeps ``rho < c``, the high-pass ``rho >= c``; the band-pass keeps ``c <= rho < next c``,
-    the last one all from its cut-off on. Filters are sharp in frequency, and the mean of each channel stays in every
-    image, so that the curves tell of structure rather than of a shifted brightness.
+    the last one keeps all from its cut-off on. Filters are sharp in frequency, and the mean of each channel stays in
+    every image, so that the curves show the effect of structure rather than of a changed brightness.
 
     Args:
         classifier: The model.

@@ -1,4 +1,4 @@
-"""How fast a network runs on this device; what it computes stays the same.
+"""Run networks fast on this device; what they compute stays the same, up to rounding.
 
 - `precision` finds devices and chooses between bfloat16 and float32.
 - `memory` keeps freed memory in the process, and recognises errors that mean a lack of it.

@@ -1,4 +1,4 @@
-"""Memory: keep what is freed in the process, so that a CPU need not get it anew; recognise errors that mean a lack."""
+"""Memory: keep freed memory in the process, which is faster on a CPU, and recognise errors that mean a lack of it."""
 
 import ctypes
 
@@ -10,15 +10,15 @@ M_MMAP_MAX = -4
 def keep_freed_memory() -> bool:
     """Tell the C library to reuse the memory of freed tensors instead of returning it to the system.
 
-    glibc maps large blocks one by one and unmaps them when they are freed, and gives back what is free at the heap's
-    end. An activation of a few megabytes is such a block, so each step of a CPU training faults in all its pages anew;
+    glibc maps large blocks one by one and unmaps them when they are freed, and returns free memory at the heap's end.
+    An activation of a few megabytes is such a block, so each step of a CPU training faults in all its pages anew;
     `tests/bench/bench_memory.py` shows what that costs. Results stay the same to the last bit; the process keeps the
-    most memory that it has had at once. It holds for the whole process.
+    most memory that it has had at once. The setting holds for the whole process.
 
     The command line and the runs of a study call it. Call it before you train with the callbacks in your own process.
 
     Returns:
-        Whether the C library took it: True with glibc (Linux), False elsewhere, where nothing is changed.
+        Whether the C library accepted it: True with glibc (Linux), False elsewhere, where nothing is changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -30,7 +30,7 @@ def keep_freed_memory() -> bool:
 def memory_error(error: BaseException | None) -> str | None:
     """The message, on one line, of an exception that means a lack of memory; None if it means something else.
 
-    The causes of the exception count too: an error about a file may have come of a lack of memory.
+    The causes of the exception count too: a lack of memory may have caused an error about a file.
 
     Examples:
         >>> memory_error(RuntimeError("CUDA out of memory"))
@@ -38,8 +38,8 @@ def memory_error(error: BaseException | None) -> str | None:
     """
     while error is not None:
         text = " ".join(str(error).split())
-        # Libraries have exceptions of their own, and torch for the CPU no kind of its own, so the words must tell. In
-        # the kinds that our own messages are of, the words may be those of a file's name.
+        # Libraries have exceptions of their own, and torch has none for a CPU's memory, so the words must decide. In
+        # the kinds that freqfast raises itself, the words may be part of a file's name.
         may_quote = isinstance(error, (ValueError, OSError, ImportError))
         says_so = not may_quote and ("allocate memory" in text or "out of memory" in text)
         if says_so or isinstance(error, MemoryError):

@@ -21,7 +21,7 @@ def resolve_device(device: torch.device | str) -> torch.device:
     """
     try:
         found = torch.device(device)
-    except RuntimeError:  # recites every kind of device that torch can be built for
+    except RuntimeError:  # its message lists every kind of device that torch can be built for
         raise _not_here(device, "devices are cpu, cuda, cuda:N and mps") from None
     try:
         torch.zeros(1, device=found).item()
@@ -40,8 +40,8 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
     """Decide between bfloat16 and float32.
 
     Args:
-        precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes it natively (AVX512-BF16 or AMX
-            on a CPU, Ampere or newer on CUDA), else float32.
+        precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes it natively (AVX512-BF16, AMX or
+            Arm's BF16 on a CPU, Ampere or newer on CUDA), else float32.
         device: Where the model runs.
 
     Returns:

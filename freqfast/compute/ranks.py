@@ -1,8 +1,8 @@
 """The processes that share one task, as `torchrun`, `accelerate launch` or Slurm starts them: one for each device.
 
-Each has a rank. The first one reads, writes and reports; the others compute, and get from it what it has read. They
-exchange Python values over the CPU (gloo), gradients and tensors where these are. A process that was started alone is
-the only rank, and nothing here costs it anything.
+Each has a rank, and all compute. The first one also reads, writes and reports; the others get from it what it has read.
+They exchange Python values over the CPU (gloo), and tensors such as gradients on the device where these are. A process
+that was started alone is the only rank, and nothing here costs it anything.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed.nn.functional  # now: its default arguments keep a group open that is up when it is imported
+import torch.distributed.nn.functional  # now: its default arguments would keep open a group that exists at its import
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _TIMEOUT = timedelta(days=1)  # the others wait while the first one downloads, or writes to a slow disk
 _FAILURE = "failure"
-_LOST = re.compile("gloo|nccl", re.IGNORECASE)  # in what an exchange says whose other side is gone
+_LOST = re.compile("gloo|nccl", re.IGNORECASE)  # in the error of an exchange whose other side is gone
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Ranks:
         return torch.device("cuda", self.local_rank)
 
     def broadcast(self, value: T) -> T:
-        """What the first rank gives."""
+        """The first rank's value, on every rank."""
         if self.count == 1:
             return value
         _connect()
@@ -87,7 +87,7 @@ class Ranks:
         return shared[0]  # type: ignore[return-value]
 
     def gather(self, value: T) -> list[T]:
-        """What each rank gives, by rank."""
+        """The values of all ranks, in the order of the ranks."""
         if self.count == 1:
             return [value]
         _connect()
@@ -96,22 +96,22 @@ class Ranks:
         return found
 
     def map(self, act: Callable[[S], T], jobs: Sequence[S]) -> Iterator[T]:
-        """What `act` gives for each of the jobs, in order, on every rank; at a time each rank does one of them."""
+        """What `act` returns for each job, in order, on every rank; each rank does one job at a time."""
         for start in range(0, len(jobs), self.count):
             some = jobs[start : start + self.count]
             found = self.gather(act(some[self.rank]) if self.rank < len(some) else None)
             yield from found[: len(some)]  # type: ignore[misc]
 
     def largest(self, value: int) -> int:
-        """The largest of what the ranks give."""
+        """The largest of the ranks' values."""
         return self._reduced((value,), torch.int64, distributed.ReduceOp.MAX)[0]
 
     def total(self, *values: float) -> tuple[float, ...]:
-        """The sums of what the ranks give."""
+        """The sums of the ranks' values."""
         return self._reduced(values, torch.float64, distributed.ReduceOp.SUM)
 
     def together(self, act: Callable[[], T]) -> T:
-        """What `act` gives on this rank; an error of any rank is an error of all.
+        """What `act` returns on this rank; if it fails on any rank, every rank raises an error.
 
         Raises:
             Exception: What `act` raised here.
@@ -133,22 +133,22 @@ class Ranks:
         return result
 
     def first(self, act: Callable[[], T]) -> T:
-        """What `act` gives on the first rank, which alone calls it, on every rank; errors as of `together`."""
+        """What `act` returns on the first rank, which alone calls it, on every rank; errors as for `together`."""
         return self.broadcast(self.together(act if self.is_first else lambda: None))  # type: ignore[return-value]
 
     def in_turn(self, act: Callable[[], T]) -> T:
-        """What `act` gives on this rank; the first one is done before the others begin, who find what it has cached."""
+        """What `act` returns on this rank; the first rank ends before the others begin, so they find what it cached."""
         early = self.together(act if self.is_first else lambda: None)
         late = self.together(act if not self.is_first else lambda: None)
         return early if self.is_first else late  # type: ignore[return-value]
 
     def wait(self) -> None:
-        """Wait until all ranks have come here."""
+        """Wait until all ranks have called this."""
         self.largest(0)
 
     @contextmanager
     def leaving_on_error(self) -> Iterator[None]:
-        """Leave the other ranks at an error of the block, so that none waits for this one; then no exchange works.
+        """Leave the other ranks if the block fails, so that none waits for this one; no exchange works after that.
 
         Raises:
             RunStoppedError: In place of the error that an exchange gave because another rank has left or was killed.
@@ -190,10 +190,10 @@ _numbers = itertools.count()  # of the process groups that are made here
 
 
 def _connect() -> Any:
-    """Make the process group, unless it is up, and give the store that its ranks share."""
+    """Make the process group, unless it exists, and return the store that its ranks share."""
     if not distributed.is_initialized():
         store, rank, count = _rendezvous()
-        # Under names that no former group has used.
+        # Under a name that no former group has used.
         store = distributed.PrefixStore(f"freqfast/{next(_numbers)}", store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_TIMEOUT)
@@ -206,7 +206,7 @@ def _rendezvous() -> tuple[Any, int, int]:
 
 
 def current_ranks() -> Ranks:
-    """The ranks that this process is one of, by the variables that `torchrun` and its like set."""
+    """The ranks to which this process belongs, by the variables that `torchrun` and similar launchers set."""
     if not all(name in os.environ for name in _VARIABLES):
         return Ranks()
     rank, count, local_rank = (int(os.environ[name]) for name in _VARIABLES[:3])

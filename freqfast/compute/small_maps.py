@@ -13,13 +13,13 @@ from torch.overrides import TorchFunctionMode
 from freqfast.compute.precision import cpu_has_amx
 
 # The sizes for which it is faster, measured with oneDNN 3 on AMX.
-LARGEST_MAP = 16  # pixels: 4x4 does, 8x8 does not
-SMALLEST_TRAINED = 2**18  # elements of the weight: 128 to 256 channels do, 128 to 128 hardly
-SMALLEST = 2**20  # without gradients: 256 to 512 channels do, 256 to 256 do not
+LARGEST_MAP = 16  # pixels: 4x4 is faster, 8x8 is not
+SMALLEST_TRAINED = 2**18  # elements of the weight: 128 to 256 channels are faster, 128 to 128 hardly
+SMALLEST = 2**20  # without gradients: 256 to 512 channels are faster, 256 to 256 are not
 
 
 def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
-    """`SmallMapConvolutions` where it pays: on a CPU with AMX, for a model with large convolutions. Else no context.
+    """`SmallMapConvolutions` if it is faster: on a CPU with AMX, for large convolutions; else a context without effect.
 
     A CPU with AVX512-BF16 and no AMX (a Zen 4) is slower with it; `tests/bench/bench_resnet.py` measures both.
 
@@ -40,9 +40,9 @@ def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
 class SmallMapConvolutions(TorchFunctionMode):
     """A context in which 3x3 convolutions in bfloat16 on a CPU with small output maps go through `small_map_conv2d`.
 
-    Those have at most 16 output pixels and at least 2^18 weights (2^20 where gradients are off), and run in bfloat16 by
-    autocast or by their tensors' type; their results are those of `torch.nn.functional.conv2d` up to rounding. Other
-    functions and devices are not changed.
+    Those have padding 1, at most 16 output pixels and at least 2^18 weights (2^20 without gradients), and run in
+    bfloat16 by autocast or by their tensors' type; their results are those of `torch.nn.functional.conv2d` up to
+    rounding. Other functions and devices are not changed.
 
     Examples:
         >>> conv = nn.Conv2d(256, 512, 3, padding=1)
@@ -106,10 +106,10 @@ def _computes_in_bfloat16(input: Tensor, weight: Tensor) -> bool:
 def small_map_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
     """`torch.nn.functional.conv2d` with 3x3 kernels and padding 1, for many channels and a small output map.
 
-    A library that convolves image by image reads all weights anew for each, and writes all their gradients: 5 MB for
-    16 pixels with 512 times 512 kernels. Here the batch's images are stacked to a single high one, with rows of zeros
-    between them as padding, so that the weights stay in the cache; and the weights' gradient is one matrix product over
-    the pixels of the whole batch.
+    A library that convolves image by image reads all weights again for each image, and writes all their gradients: 5 MB
+    for 16 pixels with 512 x 512 kernels. Here the batch's images are stacked into a single tall image, with rows of
+    zeros between them as padding, so that the weights stay in the cache. The weights' gradient is one matrix product
+    over the pixels of the whole batch.
 
     Args:
         input: ``(N, C, H, W)``, height and width multiples of the stride; channels-last is the fast format.
@@ -128,7 +128,7 @@ def small_map_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     if input.shape[2] % stride or input.shape[3] % stride:
         raise ValueError(f"height and width must be multiples of the stride {stride}, got {tuple(input.shape[2:])}")
     if not len(input) or (stride > 1 and input.shape[3] == stride):
-        # For a single column of output from a high image, oneDNN 3.12 reads memory beyond the image.
+        # For a single column of output from a tall image, oneDNN 3.12 reads memory beyond the image.
         return F.conv2d(input, weight, bias, stride, padding=1).contiguous(memory_format=torch.channels_last)
     return _StackedConvolution.apply(input, weight, bias, stride)
 

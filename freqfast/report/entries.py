@@ -17,9 +17,9 @@ class Entry:
     """A run on the page.
 
     Attributes:
-        label: What it is called there.
+        label: Its name on the page.
         run: The run.
-        result: What it measured.
+        result: Its accuracies, from ``evaluation.json``.
         spectra: Its first layer's spectra, None if the run has no such file.
         analyses: What the analyses found, by name.
 
@@ -84,11 +84,11 @@ def _load(path: str | Path, label: str) -> Entry:
     return Entry(label, run, result, spectra, analyses)
 
 
-_STAMP = re.compile(r"-\d{8}-\d{6}-\d{6}$")  # of the time, at the end of a run's name by default
+_STAMP = re.compile(r"-\d{8}-\d{6}-\d{6}$")  # the time, by default at the end of a run's name
 
 
 def unique_labels(paths: Sequence[str | Path]) -> list[str]:
-    """The shortest ends of the paths that differ, without the time at the end where the rest tells runs apart.
+    """The shortest ends of the paths that differ, without the time at the end if the labels differ without it.
 
     Raises:
         ValueError: If two paths are the same folder.

@@ -18,7 +18,7 @@ _MARGIN, _HEAD, _NUMBER, _BAR = 0.06, 0.24, 0.15, 0.44
 _PAIR = (COLUMN - 2 * _MARGIN) / 3
 _CELL = 0.5 * (_PAIR - 0.13)
 _NOTE = (
-    "Each kernel (around grey) beside its power spectrum: fx to the right and fy downwards, as the kernel's "
+    "Each kernel (grey is zero) beside its power spectrum: fx to the right and fy downwards, as the kernel's "
     "rows, from -0.5 to 0.5 cycles/pixel. Above them the filter's number and the share of its energy that lies in the "
     "band."
 )
@@ -27,15 +27,15 @@ _NOTE = (
 def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, title: str | None = None) -> Figure:
     """Filters beside their power spectra, ordered by band.
 
-    Each filter is drawn as a colour image around grey; to its right stands its power spectrum, in dB below its peak.
-    Both are framed in the band's colour. Filters stand in the order of their bands, purest first. Three columns are as
-    wide as a column of a paper, six as two of them.
+    Each filter is drawn as a colour image in which grey is zero; to its right is its power spectrum, in dB below its
+    peak. Both are framed in the band's colour. Filters are ordered by band, purest first. Three columns are as wide as
+    one column of a paper, six are as wide as two.
 
     Args:
         spectra: What to draw, see `freqfast.spectra.measure_spectra`.
         columns: Filters in a row, at most.
-        rows: Rows to draw of each band; all by default.
-        title: What stands above; by default the layer's name and what is drawn. Empty for nothing.
+        rows: Rows to draw for each band; all by default.
+        title: The title; by default the layer's name and what is drawn. Empty for none.
 
     Returns:
         A matplotlib figure.
@@ -47,7 +47,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         >>> import torch
         >>> from freqfast import measure_spectra
         >>> figure = filter_grid(measure_spectra(torch.nn.Conv2d(3, 4, 3)))
-        >>> len(figure.axes)  # of 4 kernels, their 4 spectra and the bar of colours
+        >>> len(figure.axes)  # 4 kernels, their 4 spectra and the colour bar
         9
     """
     for name, count in (("columns", columns), ("rows", rows)):
@@ -104,7 +104,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
 
 
 def _as_image(weight: np.ndarray) -> Any:
-    """A kernel ``(I, kH, kW)`` as RGB in [0, 1] around grey; the channels' mean where it has not three."""
+    """A kernel ``(I, kH, kW)`` as RGB in [0, 1], with zero as grey; the channels' mean unless there are three."""
     kernel = weight if len(weight) == 3 else np.repeat(weight.mean(0, keepdims=True), 3, axis=0)
     scale = float(np.abs(kernel).max()) or 1.0
     return 0.5 + 0.5 * kernel.transpose(1, 2, 0) / scale

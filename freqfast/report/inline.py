@@ -33,10 +33,10 @@ class InlineImage:
 
 
 def inline_figure(draw: Callable[[], Figure]) -> InlineImage:
-    """A figure as an SVG image on a transparent ground whose lines and text follow the reader's light or dark theme.
+    """A figure as a transparent SVG image whose axes and text follow the reader's light or dark theme.
 
-    An ``<img>`` keeps the names inside of it apart from the page's, and runs no script. What `draw` draws in
-    matplotlib's default colours follows the theme.
+    An ``<img>`` keeps the names inside it separate from the page's, and runs no script. Axes, grid and text follow the
+    theme unless `draw` sets their colours.
     """
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):

@@ -20,10 +20,10 @@ _LINE = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shr
 def place_labels(
     axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], obstacles: Sequence[Bbox], size: float
 ) -> list[Annotation]:
-    """Write a label beside each point, as near as there is room; farther ones have a line to their point.
+    """Write a label beside each point, as near as there is room; labels farther away have a line to their point.
 
-    Crowded points go first, so that those with room around them leave the near places to them. The limits and the place
-    of the axes must be final. Points and obstacles, what not to write over, are in data coordinates.
+    The most crowded points get their labels first, so that points with more room do not take their places. The limits
+    and the position of the axes must be final. Points and obstacles, which labels avoid, are in data coordinates.
     """
     to_points = 72 / axes.figure.dpi  # all lengths here are in points, so that they hold at any resolution
     centres = [tuple(to_points * xy for xy in axes.transData.transform(point)) for point in points]
@@ -39,7 +39,7 @@ def place_labels(
             y = centres[i][1] + (distance + height / 2) * math.sin(angle)
             trial = Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
             hidden = sum(_overlap(trial, other) for other in taken)
-            cost = hidden + 4 * (width * height - _overlap(trial, frame))  # worst of all is outside
+            cost = hidden + 4 * (width * height - _overlap(trial, frame))  # a place outside is the worst
             if cost < best - 1e-9:
                 best, box = cost, trial
             if best <= 1e-9:

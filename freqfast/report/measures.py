@@ -9,7 +9,7 @@ from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.comparison import paired_differences
 
 MEASURES = ("clean", *(name for name in MEANS if not name.startswith("mean_bar")))
-"""What every run is evaluated on: clean images, and those that the means are over."""
+"""Names of the accuracies that are compared: ``clean``, and all means except those of C-bar."""
 
 
 class Measured(NamedTuple):
@@ -26,7 +26,7 @@ class Measured(NamedTuple):
 
 
 def corruption_families(names: Iterable[str]) -> dict[str, list[str]]:
-    """Corruptions by family, in the benchmark's order; those of "C-bar" and of other packages, "own", come last."""
+    """Corruptions by family, in the benchmark's order; "C-bar" and "own", those of other packages, come last."""
     wanted = list(dict.fromkeys(names))
     families = {**FAMILIES, "C-bar": dict.fromkeys((*C_BAR, *IMAGENET_C_BAR))}
     known = {name for members in families.values() for name in members}
@@ -36,9 +36,9 @@ def corruption_families(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def measure(result: CorruptionResult, name: str) -> Measured | None:
-    """``clean`` or one of `MEANS`, None where it was not measured, with its 95 % interval.
+    """``clean`` or one of `MEANS` with its 95 % interval; None if it was not measured.
 
-    The interval is Wilson's of clean images, that of a mean has the image as its unit.
+    For clean images it is Wilson's interval; for a mean, its unit is the image.
     """
     if name == "clean":
         clean = result.outcomes.get(CLEAN)
@@ -48,10 +48,10 @@ def measure(result: CorruptionResult, name: str) -> Measured | None:
 
 
 def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> tuple[Measured | None, bool]:
-    """A run's accuracy less the first run's, and whether the interval is a paired one.
+    """A run's accuracy minus the first run's, and whether the interval is paired.
 
-    Paired on the same images: the interval of the mean of the images' own differences. Else the two intervals'
-    half-widths add in quadrature. There is no difference where either was not measured.
+    On the same images it is paired: the interval of the mean of the differences image by image. Else the half-widths of
+    the two intervals are added in quadrature. The difference is None if either was not measured.
     """
     ours, theirs = measure(result, name), measure(first, name)
     if ours is None or theirs is None:

@@ -22,15 +22,15 @@ from freqfast.report.page_figures import page_figures
 from freqfast.runs.recipe import differing_fields, dotted_settings
 
 _BUDGET = ("data", "image_size", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
-"""Fields of a recipe that runs must share for their accuracies to compare."""
+"""Fields of a recipe that runs must share for their accuracies to be comparable."""
 
 
 def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progress | None = None) -> None:
-    """Compare finished runs on one HTML page that needs nothing else, whole or not at all.
+    """Compare finished runs on one self-contained HTML page, which is written whole or not at all.
 
     Analyses that are kept in the run directories (``analysis/*.json``) are shown. Accuracies are those in
-    ``evaluation.json``, by the run itself or by a later evaluation; on the same images their differences are paired,
-    image by image.
+    ``evaluation.json``, by the run itself or by a later evaluation. Their differences are paired, image by image, if
+    the images are the same.
 
     Args:
         runs: Run directories; differences are to the first.
@@ -102,12 +102,12 @@ def render_page(
 
 
 def _percent(fraction: float, signed: bool = False) -> str:
-    """In percent with one decimal; signed with a true minus sign."""
+    """A fraction in percent with one decimal; signed with a true minus sign."""
     return f"{100 * fraction:+.1f}".replace("-", "−") if signed else f"{100 * fraction:.1f}"  # noqa: RUF001
 
 
 def _breakable(text: str) -> Markup:
-    """Text, escaped, that may be broken after the marks by which names are joined."""
+    """Text, escaped, that may be broken after the marks that join the parts of names."""
     return Markup("<wbr>").join(re.split(r"(?<=[_./])", text))
 
 
@@ -116,7 +116,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _settings(entries: Sequence[Entry]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """What was run, by name: values for each run of what differs, and the value of what is the same in all."""
+    """The settings by name: for those that differ a value for each run, for the others the common value."""
     told = [_facts(entry) for entry in entries]
     names = dict.fromkeys(name for facts in told for name in facts)
     heads = [name.partition(".")[0] for name in names]
@@ -154,14 +154,14 @@ def _missing(entries: Sequence[Entry]) -> dict[str, list[tuple[str, Path]]]:
 
 
 def _cautions(entries: Sequence[Entry]) -> list[str]:
-    """What keeps the runs from being compared."""
+    """Warnings of what makes the runs less comparable."""
     first, cautions = entries[0], []
     for entry in entries[1:]:
         differing = [name for name in differing_fields(first.run.recipe, entry.run.recipe) if name in _BUDGET]
         if differing:
             cautions.append(
-                f"{entry.label} and {first.label} differ in {', '.join(differing)}: their difference is not of the "
-                "filters alone."
+                f"{entry.label} and {first.label} differ in {', '.join(differing)}: the filters are not their "
+                "only difference."
             )
         mine, theirs = (e.run.environment.data.sha256 for e in (entry, first))
         if mine and theirs and mine != theirs:
@@ -183,13 +183,13 @@ def _precision(entry: Entry) -> str:
 
 
 def _few_seeds(entries: Sequence[Entry]) -> list[str]:
-    """A caution where runs are compared and a recipe is there with one seed only."""
+    """A caution if runs are compared and there is only one seed of a recipe."""
     recipes = [entry.run.recipe for entry in entries]
     seeds = [{other.seed for other in recipes if {"seed"}.issuperset(differing_fields(one, other))} for one in recipes]
     alone = [entry.label for entry, found in zip(entries, seeds, strict=True) if len(found) == 1]
     if len(entries) == 1 or not alone:
         return []
-    whose = "One seed each" if len(alone) == len(entries) else f"One seed only of {_listed(alone)}"
+    whose = "One seed each" if len(alone) == len(entries) else f"Only one seed of {_listed(alone)}"
     differ = any(found != seeds[0] for found in seeds)
     return [
         f"{whose}: the intervals are over test images, not over trainings. "
@@ -214,7 +214,7 @@ def _row(entry: Entry, first: Entry) -> dict[str, Any]:
 
 
 def _method(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How the intervals of the rows come about."""
+    """Sentences on how the intervals of the rows were computed."""
     counted = " or ".join(f"{n:,}" for n in sorted({entry.result.images for entry in entries}))
     sentences = [
         f"Each corruption at each severity was measured on {counted} images.",
@@ -224,7 +224,7 @@ def _method(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> list
     if paired == {True, False}:
         sentences.append("Differences marked as paired are taken image by image, on the same images.")
     if False in paired:
-        sentences.append("Unpaired ones, of other images, have the two half-widths added in quadrature.")
+        sentences.append("Unpaired differences, of different images, have the two half-widths added in quadrature.")
     return sentences
 
 
@@ -247,7 +247,7 @@ def _parts(entries: Sequence[Entry], progress: Progress | None) -> list[dict[str
 
 
 def _commands(entries: Sequence[Entry], page_command: str | None) -> tuple[list[str], list[str]]:
-    """The recorded commands that made the runs, what was measured of them, and the page; and what has none, by run."""
+    """The recorded commands that made the runs, their measurements and the page; and by run what has no command."""
     commands, without = [], []
     for entry in entries:
         made = {"run": entry.run.environment.command}

@@ -47,7 +47,7 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
     both = {k: (r.clean, r.mean15) for k, r in results.items()}
     if any(None not in pair for pair in both.values()):
         told = [f"{k}: clean {_percent(c)}, mean15 {_percent(m)}" for k, (c, m) in both.items()]
-        caption = "A point a run, with 95 % intervals; better is up and to the right."
+        caption = "One point per run, with 95 % intervals; better is up and to the right."
         draw = partial(clean_against_mean15, results)
         yield PageFigure(part, "Clean accuracy against mean15", caption, _told(told), draw)
     measured = {label: result.by_corruption for label, result in results.items() if result.accuracy}
@@ -88,7 +88,7 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
             caption = "How much of each frequency the modulation learned to pass, on the kernel's own DFT grid."
             yield PageFigure(part, f"Learned gains of {label}", caption, alt, partial(learned_gains, one, ""), True)
     for label, one in spectra.items():
-        caption = "Each kernel beside its power spectrum, by band, purest first; in percent its energy within its band."
+        caption = "Each kernel beside its power spectrum, by band, purest first; in percent: its energy in the band."
         alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
         yield PageFigure(part, f"Filters of {label}", caption, alt, partial(filter_grid, one, title=""), True)
 

@@ -16,7 +16,7 @@ _COLUMNS = 5
 
 
 def clean_against_mean15(results: Mapping[str, CorruptionResult]) -> Figure:
-    """Clean accuracy (x) against mean15 (y), a point a run with its 95 % intervals.
+    """Clean accuracy (x) against mean15 (y), one point per run with its 95 % intervals.
 
     Args:
         results: What the runs measured, by label.
@@ -55,7 +55,7 @@ def _distances(found: Measured) -> list[list[float]] | None:
 
 
 def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
-    """Accuracy against severity with 95 % Wilson intervals, a panel a corruption, a line a run, families as rows.
+    """Accuracy against severity with 95 % Wilson intervals; a panel per corruption, a line per run, families as rows.
 
     A dotted line is the clean accuracy. Corruptions that are not in mean15 have their titles in italics.
 

@@ -30,7 +30,7 @@ def contact_sheet(
 ) -> Figure:
     """One image under corruptions (rows, by family) at severities (columns), the clean image first in every row.
 
-    Saved as PNG at the figure's own resolution, every pixel of the image is a square of whole pixels.
+    In a PNG file of the figure's own resolution, every pixel of the image is a square of whole pixels.
 
     Args:
         image: uint8 ``(H, W, 3)``.
@@ -39,14 +39,15 @@ def contact_sheet(
         seed: Seed of the corruptions.
         index: Position of the image in its data set, so that the sheet shows what the corrupted data set holds.
         frost_dir: Folder of the frost photographs.
-        table: Whose parameters, see `freqfast.corruptions.find_table`.
+        table: Whose parameters to use, see `freqfast.corruptions.find_table`.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: If a name or severity is unknown, or the image no such array.
-        FileNotFoundError: If ``frost`` is wanted and its photographs are not here.
+        TypeError: If the image is not a uint8 array.
+        ValueError: If a name or severity is unknown, or the image has another shape.
+        FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
         >>> figure = contact_sheet(np.full((32, 32, 3), 128, np.uint8), ["fog", "contrast"])
@@ -61,7 +62,7 @@ def contact_sheet(
         for name in names
         for severity in severities
     }
-    # All lengths are in pixels of the figure: only so does an image's pixel become a square of whole ones.
+    # All lengths are in pixels of the figure, so that a pixel of the image becomes a square of whole pixels.
     scale = max(1, round(_CELL / max(image.shape[:2])))
     height, width = scale * image.shape[0], scale * image.shape[1]
     column = _LABEL + (1 + len(severities)) * (width + _GAP) + 2 * _GAP

@@ -22,9 +22,9 @@ DB_PER_NEPER = 10 / np.log(10)
 
 
 def power_profile(spectra: Mapping[str, Spectra]) -> Figure:
-    """The layers' power by radial frequency, in dB over a white layer of the same energy.
+    """The layers' power by radial frequency, in dB relative to a white layer of the same energy.
 
-    A layer with modulation is drawn twice: as it is applied, and by a thin line without its learned gains.
+    A layer with modulation is drawn twice: as it is applied, and as a thin line without its learned gains.
 
     Args:
         spectra: Spectra by label, such as the runs' names; the bands shown are the first one's.
@@ -71,9 +71,9 @@ def unmodulated_weight(weight: np.ndarray, log_gain: np.ndarray) -> np.ndarray:
 
 
 def decibel_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Radial frequencies in cycles/pixel, a grid step apart, and there the summed `power_spectrum`.
+    """Radial frequencies in cycles/pixel, a grid step apart, and the power there, summed over filters.
 
-    It is averaged over rings, and in dB over its mean over the plane.
+    The power is averaged over rings, and in dB relative to its mean over the plane.
     """
     whole = np.asarray(power, np.float64).sum(0)
     n = len(whole)
@@ -83,9 +83,9 @@ def decibel_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
-    """Share of the filters in each band by epoch, one panel a run; dashed the share of the layer's energy.
+    """Share of the filters in each band by epoch, one panel per run; dashed is the share of the layer's energy.
 
-    Where training enforced a target it is drawn as a dotted line.
+    If training enforced a target, it is drawn as a dotted line.
 
     Args:
         spectra: Spectra by label, such as the runs' names; those without a history are left out.
@@ -135,11 +135,11 @@ def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:
 
 
 def learned_gains(spectra: Spectra, title: str = "Learned gains") -> Figure:
-    """The power gains that a modulation learned: the mean over filters on the frequency plane, and each by frequency.
+    """The power gains that a modulation learned: the mean on the frequency plane, and each filter's by frequency.
 
     Args:
         spectra: Spectra of a modulated layer.
-        title: What stands above; empty for nothing.
+        title: The title; empty for none.
 
     Returns:
         A matplotlib figure.

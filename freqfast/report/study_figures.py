@@ -14,13 +14,13 @@ from freqfast.report.labels import place_labels
 from freqfast.study import ArmSummary, Estimate, Study
 
 _ARM, _BASELINE, _TARGET = (band_colour("", index) for index in (0, 4, 2))
-_NAMED = 8  # with more arms than this, points bear numbers and a legend tells the names
+_NAMED = 8  # with more arms than this, points have numbers and a legend gives the names
 _PANEL = 5.4  # inches, the width of a panel with its labels
 _FONT = 7.5  # points, of labels and legend
 _LINE = 0.16  # inches, of the legend
 _TITLES = {"mean_bar": "CIFAR-10-C-bar"}
 _BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.5, "zorder": 3}
-_OTHER = "#606060"  # of what is no family of CIFAR-10-C
+_OTHER = "#606060"  # the colour of what is not a family of CIFAR-10-C
 
 
 def clean_against_robust(
@@ -28,13 +28,13 @@ def clean_against_robust(
 ) -> Figure:
     """Clean accuracy (x) against accuracy under corruption (y) in percent, arms as points with 95 % intervals.
 
-    A panel for each measure, of the arms that have it. Upwards and to the right is better; the baseline is a square.
-    Where the study has a target, the region that reaches it is shaded.
+    Each measure has a panel with the arms that have it. Up and to the right is better; the baseline is a square. If the
+    study has a target, the region that reaches it is shaded in the panel of mean15.
 
     Args:
         study: The study.
         summaries: Its arms, see `freqfast.study.summarise`.
-        measures: What to draw upwards; those that no arm has are left out.
+        measures: What to draw as y; measures that no arm has are left out.
 
     Returns:
         A matplotlib figure.
@@ -99,7 +99,7 @@ def _draw_panel(axes: Axes, study: Study, arms: Sequence[ArmSummary], measure: s
 
 
 def _frame(axes: Axes, drawn: Sequence[Bbox]) -> None:
-    """Limits with room for labels around what is drawn, a point of percent wide or more, and from 0 to 100."""
+    """Set limits with room for labels around what is drawn, at least 0.5 percentage points, within 0 to 100."""
     whole = Bbox.union(list(drawn))
     for low, high, setter in ((whole.x0, whole.x1, axes.set_xlim), (whole.y0, whole.y1, axes.set_ylim)):
         margin = max(0.12 * (high - low), 0.5)
@@ -107,13 +107,13 @@ def _frame(axes: Axes, drawn: Sequence[Bbox]) -> None:
 
 
 def _with_marker(axes: Axes, box: Bbox) -> Bbox:
-    """A bar with the room that marker and line take, in data coordinates."""
+    """The box of a bar, enlarged by the room that marker and line take, in data coordinates."""
     pixels = box.transformed(axes.transData).padded(2.5 * axes.figure.dpi / 72)
     return pixels.transformed(axes.transData.inverted())
 
 
 def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure: str) -> list[Bbox]:
-    """Shade where clean accuracy and mean15 reach the study's target, and give the place of the note that says so."""
+    """Shade where clean accuracy and mean15 reach the study's target; returns the place of the note that says so."""
     baseline = next((summary for summary in shown if summary.arm == study.baseline), None)
     if not study.target or baseline is None or measure != "mean15":
         return []
@@ -132,8 +132,8 @@ def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure
 def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
     """Accuracy in percent under each family of corruptions, arms as rows with 95 % intervals.
 
-    A dashed line marks the baseline. A gain that a single family makes is a gain against that kind of corruption, not
-    robustness at large. Corruptions of CIFAR-10-C-bar have a panel of their own where they were measured.
+    A dashed line marks the baseline. A gain in a single family is a gain against that kind of corruption, not general
+    robustness. Corruptions of CIFAR-10-C-bar have a panel of their own if they were measured.
 
     Args:
         study: The study.

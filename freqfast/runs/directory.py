@@ -1,8 +1,8 @@
 """The run directory: the name of every file in it, how it is made, and how its records are read.
 
-What each file holds is told in ``docs/reference/files.md``. The report is written last: a run that has it is finished.
-An unfinished run has its recipe and environment from the moment at which it appears, and the last two checkpoints of
-its training. A finished one keeps none: they are twice as large as the model and tell nothing that the report does not.
+``docs/reference/files.md`` says what each file holds. The report is written last: a run that has it is finished. An
+unfinished run has its recipe and environment from the moment at which it appears, and the last two checkpoints of its
+training. A finished run keeps no checkpoints: they are twice as large as the model, and nothing needs them any more.
 
 The process that works on a run holds a lock on the directory, which the system lifts when the process ends.
 """
@@ -54,7 +54,7 @@ class RunDirectory:
         return f"RunDirectory({str(self.path)!r})"
 
     def analysis(self, name: str) -> Path:
-        """What an analysis found, by the analysis's name."""
+        """The file of what an analysis found, by the analysis's name."""
         return self.path / "analysis" / f"{name}.json"
 
     @property
@@ -108,7 +108,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the directory from other processes, that of a run without what a killed one left half-written."""
+        """Lock the directory; if it is a run's, remove what a killed process left half-written in it."""
         with lock_folder(self.path):
             for folder in (self.path, self.checkpoints) if self.is_started else ():
                 remove_temporaries(folder)

@@ -55,9 +55,9 @@ class Environment:
         python: Version of Python.
         platform: The operating system.
         processor: Name of the CPU.
-        instructions: The CPU's vector instructions that torch uses, and AMX where `freqfast.compute.small_maps` does.
+        instructions: The CPU's vector instructions that torch uses, and AMX if `freqfast.compute.small_maps` uses it.
         gpu: Name of the GPU, if the run used one.
-        cuda: Versions of its libraries.
+        cuda: Versions of the GPU's libraries.
         device: Where the run trained, such as "cpu" or "cuda:0"; with several ranks only the kind.
         threads: Number of CPU threads, of each process.
         ranks: Number of processes that trained together.

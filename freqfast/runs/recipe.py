@@ -22,7 +22,7 @@ _MOVED = {"width": 64, "kernel_size": 3}
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that defines a run. A recipe module fills one in.
+    """Everything that defines a run. A recipe module has one or more.
 
     Training is SGD with Nesterov momentum under fastai's one-cycle schedule.
 
@@ -32,23 +32,24 @@ class Recipe:
             ``val/<class>``, which stay in their files), or an entry point of the group ``freqfast.data``.
         model: Name of the model: "resnet18", an entry point of the group ``freqfast.models``, ``timm:NAME`` or
             ``torchvision:NAME``.
-        model_options: The model's arguments, such as ``{"width": 16, "kernel_size": 5}`` for "resnet18". Of timm's and
-            torchvision's models also ``pretrained = true``, to start from the library's own weights, or ``weights``, a
-            file of a state dict.
-        image_size: Height and width in pixels to which images of "folder" are brought; 0 for other data.
+        model_options: The model's arguments, such as ``{"width": 16, "kernel_size": 5}`` for "resnet18". For timm's and
+            torchvision's models also ``pretrained = true``, to start from the library's own weights, or ``weights``,
+            the file of a state dict.
+        image_size: Height and width in pixels to which images of "folder" are scaled and cropped; 0 for other data.
         epochs: Epochs of training.
         batch_size: Samples per step.
         lr: Peak learning rate.
-        pct_start: Share of the training in which the learning rate rises.
+        pct_start: Share of the training during which the learning rate rises.
         momentum: Nesterov momentum.
         weight_decay: L2 penalty of torch's SGD, on every parameter.
         precision: "auto", "bfloat16" or "float32"; see `freqfast.callbacks.AutoPrecision`.
         seed: Seed of initialisation, order, augmentation and perturbation.
-        test_images: Test images, or images held out, used for each corruption at the end of the run; 0 for all.
-        holdout: Training images to hold out and to evaluate on in place of the test images, under corruptions of
-            another seed; for choosing between recipes. 0 for none.
+        test_images: Number of test images, or of images held out, used for each corruption at the end of the run; 0 for
+            all.
+        holdout: Number of training images to hold out and evaluate on instead of the test images, with corruptions of
+            another seed, to choose between recipes; 0 for none.
         callbacks: Keyword arguments by callback name, an entry point of the group ``freqfast.callbacks``; kept as TOML
-            gives them back, tuples as lists.
+            would give them back, tuples as lists.
         name: The name under which the recipe was found.
 
     Raises:
@@ -98,7 +99,7 @@ class Recipe:
 
     @classmethod
     def from_toml(cls, text: str | bytes, where: str = "the recipe") -> "Recipe":
-        """A recipe from TOML text, also of version 0.1.
+        """A recipe from TOML text, also from that of version 0.1.
 
         Args:
             text: The text.
@@ -134,7 +135,7 @@ class Recipe:
 
 
 def differing_fields(a: Recipe, b: Recipe) -> list[str]:
-    """Names of the fields in which two recipes differ, except those that only tell what they are for.
+    """Names of the fields in which two recipes differ, except name and description.
 
     Returns:
         An empty list if both define the same run, whatever they are called.
@@ -153,7 +154,7 @@ def _with_default_options(recipe: Recipe) -> Recipe:
 
 
 def dotted_settings(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe sets, by the dotted keys that `apply_overrides` takes; the name of a callback itself has True.
+    """What a recipe sets, by the dotted keys that `apply_overrides` takes; the name of a callback has the value True.
 
     Examples:
         >>> recipe = Recipe("half low", callbacks={"frequency_proportion": {"proportions": {"low": 0.5, "high": 0.5}}})
@@ -181,12 +182,12 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
     Args:
         recipe: Where to start.
-        settings: Values by dotted key: a field (``epochs``, or ``callbacks`` for all of them), an option of the model
+        settings: Values by dotted key: a field (``epochs``, or ``callbacks`` for all callbacks), an option of the model
             (``model.width``), or an argument of a callback that the recipe has (``frequency_proportion.purity``).
 
     Returns:
-        A new recipe. Another ``model`` starts without the options of the one before. Options of the model and arguments
-        of callbacks are checked when a run builds them.
+        A new recipe. A new ``model`` starts without the options of the old one. Options of the model and arguments of
+        callbacks are checked when a run builds them.
 
     Raises:
         ValueError: If a key names none of these, or a value has the wrong type.

@@ -11,7 +11,7 @@ from freqfast.runs.recipe import Recipe
 
 
 def _recipes_of(point: EntryPoint) -> dict[str, Recipe]:
-    """Recipes that an entry point offers: itself, or every recipe in its module as ``entry.attribute``."""
+    """Recipes of an entry point: the recipe that it names, or every recipe in its module as ``entry.attribute``."""
     found, name = load_plugin("recipes", point), point.name
     if isinstance(found, Recipe):
         return {name: replace(found, name=name)}
@@ -38,10 +38,10 @@ def list_recipes() -> dict[str, Recipe]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """The registered recipe of this name. Other entry points than its own are not imported.
+    """The registered recipe of this name. If it exists, only its own entry point is imported.
 
     Raises:
-        ValueError: If there is none, the message lists those that exist; or if its entry point cannot be imported or is
+        ValueError: If there is none (the message lists those that exist), or its entry point cannot be imported or is
             no recipe.
 
     Examples:
@@ -62,7 +62,7 @@ def find_recipe(name: str) -> Recipe:
 def load_recipe(spec: str) -> Recipe:
     """A recipe that a user names: a registered one, or ``package.module:recipe``.
 
-    The latter is imported and so runs code, by design: never for a name that comes from a file.
+    The latter imports the module and so runs its code, by design: never use it for a name that comes from a file.
     """
     if ":" not in spec:
         return find_recipe(spec)

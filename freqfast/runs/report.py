@@ -28,7 +28,7 @@ class Proportions:
 
 @dataclass(frozen=True)
 class Seconds:
-    """What a run took, in seconds."""
+    """How long a run took, in seconds."""
 
     fit: Amount
     evaluate: Amount
@@ -50,15 +50,15 @@ class RunReport:
         mean19: Mean over the 19 corruptions of CIFAR-10-C; None if one was not measured.
         mean_bar: Mean over the 10 corruptions of CIFAR-10-C-bar; None if one was not measured.
         families: Mean over the main corruptions of each family.
-        accuracy: By corruption and severity.
-        images: Images in each of these cells.
+        accuracy: Accuracy by corruption and severity.
+        images: Number of images in each of these cells.
         missing: Corruptions of CIFAR-10-C that were not measured.
         intervals: 95 % intervals of ``clean``, ``mean15`` and ``accuracy``.
         ece: Expected calibration errors: ``clean``, ``corrupted`` and ``cells``.
         bands: Names of the recorded layer's bands.
         proportion: Its frequency proportion.
-        seconds: What the run took.
-        bar: Accuracy by corruption and severity of CIFAR-10-C-bar, where a study measured it.
+        seconds: How long the run took.
+        bar: Accuracy by corruption and severity of CIFAR-10-C-bar, if a study measured it.
         weights_sha256: Hash of the model's weights, see `freqfast.models.classifier.hash_weights`; None in files of
             version 0.1.
 

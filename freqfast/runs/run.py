@@ -101,7 +101,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def run_images(run: RunDirectory | None) -> tuple[str, int]:
-    """The name of a run's data and its image size, see `Recipe`; CIFAR-10's where there is no run or sound recipe.
+    """The name of a run's data and its image size, see `Recipe`; CIFAR-10's without a run or a sound recipe.
 
     Examples:
         >>> run_images(None)
@@ -117,7 +117,7 @@ def run_images(run: RunDirectory | None) -> tuple[str, int]:
 def load_run_data(
     run: RunDirectory | None, place: str | Path | None = None, progress: Progress | None = None
 ) -> ImageData:
-    """The data set that is named; else that of a run, from where it was if that place still exists; else CIFAR-10.
+    """The data set that `place` names; else that of a run, from where it was if that place still exists; else CIFAR-10.
 
     Args:
         run: The run; its data set may be another package's.

@@ -122,7 +122,7 @@ def test_numbers_intervals_and_differences(variant, no_figures):
     assert "mixed 80.0 77.4 to 82.4 −10.0 −11.9 to −8.1 paired 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1 unpaired" in words  # noqa: RUF001
     assert "measured on 1,000 images" in words
     assert "Differences marked as paired are taken image by image, on the same images." in words
-    assert "Unpaired ones, of other images, have the two half-widths added in quadrature." in words
+    assert "Unpaired differences, of different images, have the two half-widths added in quadrature." in words
 
 
 def test_what_differs_stands_first(variant, no_figures):
@@ -184,7 +184,7 @@ def test_runs_of_other_bands_are_told_apart(entry, no_figures):
     [
         ([0], [0], "One seed each: the intervals are over test images, not over trainings. For claims", False),
         ([0], [1], "One seed each: ", True),
-        ([0, 1], [2], "One seed only of high2: ", True),
+        ([0, 1], [2], "Only one seed of high2: ", True),
         ([0, 1], [0, 1], None, False),
     ],
 )
