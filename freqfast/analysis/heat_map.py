@@ -119,7 +119,8 @@ def fourier_heat_map(
         The errors, on the plane of frequencies.
 
     Raises:
-        ValueError: If the norm is not positive or more than a million, or there are no images.
+        ValueError: If the norm is not positive or more than a million, the grid is smaller than 2, or there are no
+            images.
 
     Examples:
         >>> from torch import nn

@@ -2,7 +2,6 @@ import itertools
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 
 from freqfast.analysis import filter_quality
 from freqfast.analysis.quality import orthogonality, sparsity, variance_entropy, variance_shares
@@ -21,6 +20,8 @@ def test_sparsity_counts_kernels_under_a_hundredth_of_the_largest_weight():
 
 
 def test_variance_shares_equal_principal_component_analysis():
+    from sklearn.decomposition import PCA
+
     ratios = PCA(svd_solver="full").fit(WEIGHT.reshape(-1, 9)).explained_variance_ratio_
     np.testing.assert_allclose(variance_shares(WEIGHT), ratios, atol=1e-12)
     assert variance_entropy(WEIGHT) == pytest.approx(-sum(r * np.log10(r) for r in ratios))
