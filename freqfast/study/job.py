@@ -30,6 +30,19 @@ class Job:
     threads: int | None = None  # of torch
     gpus: str | None = None  # what CUDA_VISIBLE_DEVICES shall be
     c_bar: bool = False
+    evaluations: tuple[int, ...] = (1,)  # of each evaluation, the number of epochs that take about as long
+
+    @property
+    def steps(self) -> int:
+        """What the job counts for: its epochs, and those that take about as long as its evaluations."""
+        return self.run.recipe.epochs + sum(self.evaluations)
+
+    def steps_done(self, share: float = 0.0) -> int:
+        """How many of the steps are done, if this share of the evaluation is done that it may be at."""
+        epochs, measured = self.epochs_done(), int(self.folder.run(self.run).is_finished)
+        if epochs < self.run.recipe.epochs:
+            return epochs
+        return epochs + sum(self.evaluations[:measured]) + int(share * sum(self.evaluations[measured : measured + 1]))
 
     def epochs_done(self) -> int:
         """Number of finished epochs of the run, by its table of metrics."""

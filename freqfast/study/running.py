@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ Ended = Callable[[PlannedRun, str | None], None]
 
 _POLL_S = 0.5
 _SHOWN = 2  # running jobs that a message names
+_TRAINING_COST = 3  # an image in training takes as long as this many in evaluation: it passes forward and backward
 
 
 def pending_runs(
@@ -83,7 +85,8 @@ def run_study(
         threads: Threads of each run; by default torch's number, divided among the jobs; on Slurm, as many as the run
             has CPUs, if `slurm` gives their number.
         slurm: Parameters of `submitit.SlurmExecutor`, to run in a Slurm job array instead of processes on this machine.
-        progress: Called as ``progress(done, to do, message)``, in epochs; a run's evaluation counts as one more.
+        progress: Called as ``progress(done, to do, message)``, in epochs; an evaluation counts as the number of epochs
+            that take about as long.
         ended: Called as a run ends, with its error or None.
         stop: Asked repeatedly for the number of a signal that wants the study to stop; None if none does.
         log: Called with a line about each epoch of a run in this process; runs in other processes print these lines to
@@ -127,7 +130,7 @@ def run_study(
         resolve_device(device)
     for note in runnable(CORRUPTIONS)[1]:
         warnings.warn(f"no run will have a mean15: {note}", stacklevel=2)
-    _check_arms(todo, stopping(progress or notebook_progress(), stop))
+    todo = _checked(todo, stopping(progress or notebook_progress(), stop))
     account = Account(todo, progress, ended, stop)
     executor: InlineExecutor | SubmititExecutor
     if slurm is not None:
@@ -136,7 +139,7 @@ def run_study(
         gpus = _gpus(device)
         executor = local_executor(folder.jobs, [gpus[i % len(gpus)] for i in range(jobs)], threads)
     else:
-        executor = InlineExecutor(lambda done, total, message: account.report(message), stop, log)
+        executor = InlineExecutor(lambda done, total, message: account.report(message, done / max(1, total)), stop, log)
     perform_all(executor, todo, account)
     return errors | account.errors
 
@@ -154,14 +157,14 @@ class Account:
         self.running: list[Job] = []
         self.errors: dict[str, str] = {}  # by the run's name
         self._progress, self._ended, self._stop = progress, ended, stop
-        self._runs, self._steps = len(todo), sum(map(_steps, todo))
+        self._runs, self._steps = len(todo), sum(job.steps for job in todo)
         self._ended_runs = self._ended_steps = 0
 
     def end(self, job: Job, error: str | None) -> None:
         """Note that a job has ended."""
         self.running.remove(job)
         self._ended_runs += 1
-        self._ended_steps += _steps(job)
+        self._ended_steps += job.steps
         if error is not None and not isinstance(error, Busy):
             self.errors[job.run.name] = error
         if self._ended is not None:
@@ -177,23 +180,18 @@ class Account:
         left = self._runs - self._ended_runs
         return RunStoppedError(f"interrupted with {left} run{'' if left == 1 else 's'} left; it can be resumed", signum)
 
-    def report(self, message: str = "") -> None:
-        """Report the progress of the running jobs: their epochs, or a message from the first of them."""
+    def report(self, message: str = "", share: float = 0.0) -> None:
+        """Report the progress of the running jobs: their epochs, or a message of the only one and its share done."""
         if self._progress is None:
             return
-        done = [job.epochs_done() for job in self.running]
-        texts = [f"{job.run.name} epoch {count}" for job, count in zip(self.running, done, strict=True)]
+        texts = [f"{job.run.name} epoch {job.epochs_done()}" for job in self.running]
         if message:
             texts = [f"{self.running[0].run.name}: {message}"]
         elif len(texts) > _SHOWN:
             texts[_SHOWN:] = [f"{len(texts) - _SHOWN} more"]
         counted = f"{self._ended_runs} of {self._runs} runs"
-        self._progress(self._ended_steps + sum(done), self._steps, f"{counted}; {', '.join(texts)}")
-
-
-def _steps(job: Job) -> int:
-    """What a job counts: its epochs, and one for the evaluation after them, which is some of the time as well."""
-    return job.run.recipe.epochs + 1
+        done = self._ended_steps + sum(job.steps_done(share) for job in self.running)
+        self._progress(done, self._steps, f"{counted}; {', '.join(texts)}")
 
 
 def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job], account: Account) -> None:
@@ -218,8 +216,12 @@ def perform_all(executor: InlineExecutor | SubmititExecutor, todo: Sequence[Job]
         executor.close()
 
 
-def _check_arms(todo: Sequence[Job], progress: Progress) -> None:
-    """Build a Learner of each arm, and so load each data set, which is in the cache before runs read it at once."""
+def _checked(todo: Sequence[Job], progress: Progress) -> list[Job]:
+    """The jobs, with what their evaluations count for; it is an error if the Learner of an arm cannot be built.
+
+    So each data set is loaded, and is in the cache before runs read it at once.
+    """
+    from freqfast.corruptions import C_BAR, SEVERITIES, available
     from freqfast.data import load_data
     from freqfast.training import build_learner
     from freqfast.training.state import generators_kept
@@ -228,10 +230,17 @@ def _check_arms(todo: Sequence[Job], progress: Progress) -> None:
     def data(name: str, path: str | Path | None, image_size: int, holdout: int) -> "ImageData":
         return load_data(name, path, progress, image_size).hold_out(holdout)
 
+    evaluations = {}
     for arm, job in {job.run.arm: job for job in todo}.items():
         recipe = job.run.recipe
         with _naming(arm), generators_kept():
-            build_learner(recipe, data(recipe.data, job.data_path, recipe.image_size, recipe.holdout), "cpu")
+            found = data(recipe.data, job.data_path, recipe.image_size, recipe.holdout)
+            build_learner(recipe, found, "cpu")
+        images = recipe.test_images or len(found.test)
+        counts = (len(available()), len(C_BAR)) if job.c_bar else (len(available()),)
+        passes = (len(SEVERITIES) * count * images for count in counts)
+        evaluations[arm] = tuple(max(1, round(each / (_TRAINING_COST * len(found.train)))) for each in passes)
+    return [replace(job, evaluations=evaluations[job.run.arm]) for job in todo]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -131,17 +132,20 @@ def test_more_than_two_running_jobs_are_counted(todo):
     assert told == [(0, 8, "0 of 4 runs; baseline/seed-0 epoch 0, low/seed-0 epoch 0, 2 more")]
 
 
-def test_a_run_in_its_evaluation_is_not_done(todo):
-    told, job = [], todo[0]
+def test_evaluations_count_as_much_as_epochs_that_take_as_long(todo):
+    told, job = [], replace(todo[0], evaluations=(6, 3))
     account = Account([job], lambda *call: told.append(call))
     account.running = [job]
-    metrics = job.folder.run(job.run).metrics
-    metrics.parent.mkdir(parents=True)
-    metrics.write_text("epoch\n" + "0\n" * job.run.recipe.epochs)
-    account.report("evaluating fog 1")
+    directory = job.folder.run(job.run)
+    directory.path.mkdir(parents=True)
+    account.report("epoch 1/1", 0.9)
+    directory.metrics.write_text("epoch\n" + "0\n" * job.run.recipe.epochs)
+    account.report("fog 1", 0.5)
+    directory.report.touch()
+    account.report("plasma_noise 2", 0.4)
     account.end(job, None)
     account.report()
-    assert [call[:2] for call in told] == [(1, 2), (2, 2)]
+    assert [call[:2] for call in told] == [(0, 10), (1 + 3, 10), (1 + 6 + 1, 10), (10, 10)]
 
 
 def test_ctrl_c_at_the_terminal_does_not_reach_the_children():
