@@ -228,4 +228,4 @@ def build_callback(name: str, kind: type[T], options: Mapping[str, Any]) -> T:
     try:
         return kind(**values)
     except Exception as error:
-        raise ValueError(f"{name}: {error or type(error).__name__}") from None
+        raise ValueError(f"{name}: {str(error) or type(error).__name__}") from None

@@ -35,6 +35,7 @@ def built(**options):
 def test_arguments_of_a_callback(install_callback):
     install_callback(
         "    def __init__(self, strength: float, names: list[str] | None = None):\n"
+        "        assert strength\n"
         "        self.strength, self.names = strength, names"
     )
     callback = built(strength=2, names=["a"])
@@ -43,10 +44,17 @@ def test_arguments_of_a_callback(install_callback):
         ({"strength": "2"}, "ours.strength must be a valid number, got '2'"),
         ({"strength": 1, "names": [1]}, r"ours\.names"),
         ({}, "ours: .*strength"),
+        ({"strength": 0}, "ours: AssertionError"),
         ({"weakness": 1}, "ours has no argument 'weakness'; its arguments are strength, names"),
     ):
         with pytest.raises(ValueError, match=message):
             built(**options)
+
+
+def test_a_callback_of_the_same_name_as_one_of_freqfasts(install):
+    body = "class GaussianNoise(Callback):\n    def __init__(self, strength): self.strength = strength"
+    install("callbacks", f"from fastai.callback.core import Callback\n{body}\n", ours="GaussianNoise")
+    assert built(strength=2).strength == 2
 
 
 def test_annotations_for_type_checkers_alone_are_not_checked(install_callback):
