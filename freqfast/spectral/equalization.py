@@ -4,7 +4,6 @@ In a model an equalizer is three buffers of the convolution and a forward pre-ho
 a model's leaves, such as fastai's `Learner.summary`, finds the convolution as before.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -87,7 +86,7 @@ class SpectrumEqualizer(nn.Module):
         super().__init__()
         if bins < 1:
             raise ValueError(f"bins must be at least 1, got {bins}")
-        if not (math.isfinite(exponent) and 0 <= exponent <= 1):
+        if not 0 <= exponent <= 1:
             raise ValueError(f"exponent must lie in [0, 1], got {exponent}")
         self.register_buffer("reference", torch.zeros(bins))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
@@ -114,7 +113,7 @@ def _equalize(images: Tensor, reference: Tensor, batches: Tensor, exponent: Tens
         """Logarithm of the amplitudes' factor by bin, for samples of this power, ``(N, bins)`` both."""
         level = (power + FLOOR).log()
         if training:
-            _follow(level.detach(), reference, batches)
+            _follow(level, reference, batches)
         return (reference.to(level.dtype) - level) * (exponent / 2) * (batches > 0)
 
     with full_precision(images.device):

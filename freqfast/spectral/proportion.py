@@ -79,7 +79,7 @@ def _divisors(energy: Tensor, slope: Tensor) -> Tensor:
         divisor = (at_pole + t[:, None] * slope).clamp_min(1e-150)
         term = energy / divisor.square()
         growth = 2 * slope * term / divisor
-        p, n = (term * positive).sum(1).clamp_min(1e-200), (term * ~positive).sum(1)
+        p, n = (term * positive).sum(1), (term * ~positive).sum(1)
         dp, dn = (growth * positive).sum(1), (growth * ~positive).sum(1)
         gap = p.rsqrt() - n.rsqrt()
         beyond = gap > 0  # P < N: the constraint fails at t, so the root lies nearer to the pole
@@ -218,7 +218,7 @@ def project_onto_subspace(
         leading = torch.zeros_like(inside)
         leading[:, 0] = vectors[bands_of, :, -1]
         inside = torch.where(kept > 1e-12 * norm, inside * (norm / kept), leading * norm)
-    projected = (inside * size).to(work.dtype).view_as(work)
+    projected = (inside * size).to(work.dtype).view(work.shape)
     return torch.where(moved.to(work.device), projected.to(work.device), work).to(weight.dtype)
 
 

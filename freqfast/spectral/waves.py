@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from freqfast.spectral.tensors import at_least_float32, check_batch
+from freqfast.spectral.tensors import check_batch
 
 
 def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Generator | None = None) -> Tensor:
@@ -41,4 +41,4 @@ def add_planar_waves(images: Tensor, strength: float = 10.0, generator: torch.Ge
     x = torch.arange(width, device=device) - (width - 1) / 2
     wave = (2 * torch.pi * frequency * (x * angle.cos() + y * angle.sin()) - torch.pi / 4).sin()
     wave = wave * (norm / wave.norm(dim=(2, 3), keepdim=True))
-    return (at_least_float32(images) + wave).clamp(0, 1).to(images.dtype)
+    return (images + wave).clamp(0, 1).to(images.dtype)
