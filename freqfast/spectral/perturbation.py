@@ -44,8 +44,8 @@ def perturb_spectrum(
       the mean (frequencies along the vertical axis, and those of ``fx = 1/2`` in images of even width, get the mean of
       two factors);
 
-    and Gaussian noise is added whose standard deviation is ``noise * U(0, 1)^1.5`` (pixel values) and whose amplitude
-    spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
+    and Gaussian noise is added, independent for each channel. Its standard deviation is ``noise * U(0, 1)^1.5`` (pixel
+    values), and its amplitude spectrum falls as ``(rho + 0.03)^-c``, ``c ~ U(0, 1)``. The result is clamped to [0, 1].
 
     After the idea of Jia, Bao and Ma (2019, arXiv:1911.12044); the distributions are freqfast's own.
 

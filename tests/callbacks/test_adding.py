@@ -31,6 +31,17 @@ def test_a_second_fit_keeps_the_assignment(make_learner):
     assert torch.equal(callback.assignment, first)
 
 
+def test_a_fit_from_other_weights_assigns_anew(make_learner):
+    callback = FrequencyProportion(PROPORTIONS)
+    learn = make_learner(callback)
+    learn.fit(1, 0.0)
+    first, conv = callback.assignment, learners.conv(learn)
+    conv.weight.data = conv.weight.data.flip(0)
+    learn.fit(1, 0.0)
+    assert not torch.equal(first.flip(0), first)
+    assert torch.equal(callback.assignment, first.flip(0))
+
+
 def test_layer_names_another_convolution(make_learner):
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 10, 5), nn.ReLU())
@@ -84,13 +95,17 @@ def test_a_callback_stays_on_its_learner_if_the_next_one_refuses_it(make_learner
     with pytest.raises(ValueError, match="has no spatial Conv2d"):
         make_learner(callback, model=nn.Sequential(nn.Flatten(), nn.LazyLinear(4)))
     assert callback.learn is first
+    assert learners.conv(first).sigma == 0.5
     first.fit(1, 0.05)
     learners.assert_consistent(first)
+    make_learner(callback)
+    assert learners.conv(first).sigma == 0
 
 
+@pytest.mark.parametrize("rank", [None, 1])
 @pytest.mark.parametrize("preserve_norm", [True, False])
-def test_norms_are_kept_with_preserve_norm(preserve_norm, make_learner):
-    learn = make_learner(FrequencyProportion({"high": 1.0}, preserve_norm=preserve_norm))
+def test_norms_are_kept_with_preserve_norm(preserve_norm, rank, make_learner):
+    learn = make_learner(FrequencyProportion({"high": 1.0}, preserve_norm=preserve_norm, rank=rank))
     before = learners.conv(learn).weight.detach().flatten(1).norm(dim=1)
     learn.fit(1, 0.0, wd=0.0)
     after = learners.conv(learn).weight.detach().flatten(1).norm(dim=1)

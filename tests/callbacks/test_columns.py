@@ -120,6 +120,12 @@ def test_epochs_that_end_without_finite_weights_are_not_recorded(make_learner):
     assert np.isnan(shown).all(1).tolist() == [False, True, True]
 
 
+def test_records_of_a_fit_that_starts_later(make_learner):
+    learn = make_learner(SpectrumRecorder())
+    learn.fit(3, 0.05, start_epoch=1)
+    assert learn.spectrum_recorder.epochs == [1, 2, 3]
+
+
 def test_records_of_two_models_do_not_mix(make_learner, make_model):
     recorder = SpectrumRecorder()
     first = make_learner(recorder)

@@ -16,15 +16,19 @@ from freqfast.recipes.resnet18_cifar10 import best
 from freqfast.callbacks import (
     EpochLog,
     FitProgress,
+    FourierBasisAugmentation,
     FrequencyProportion,
+    SpectralDecay,
     SpectralModulation,
     SpectrumEqualization,
     SpectrumPerturbation,
 )
+from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.perturbation import perturb_spectrum
 from freqfast.spectral.proportion import project_filters
+from freqfast.spectral.waves import add_planar_waves
 from tests.support import learners
 
 
@@ -114,6 +118,8 @@ def test_all_together(enforced, tmp_path):
         (SpectrumEqualization, apply_equalization),
         (SpectrumEqualization, SpectrumEqualizer),
         (FrequencyProportion, project_filters),
+        (SpectralDecay, energy_outside),
+        (FourierBasisAugmentation, add_planar_waves),
     ],
 )
 def test_defaults_are_those_of_the_functions_that_the_callbacks_call(callback, function):

@@ -59,7 +59,8 @@ def test_each_image_has_its_own_operation():
     assert float(apply_operations(torch.full((9, 3, 8, 8), 0.2), torch.arange(9), torch.zeros(9)).max()) <= 1
 
 
-def test_random_operations_are_all_drawn_up_to_the_severity(monkeypatch):
+@pytest.mark.parametrize(("options", "severity"), [({}, 3), ({"severity": 4}, 4)])
+def test_random_operations_are_all_drawn_up_to_the_severity(options, severity, monkeypatch):
     drawn = {}
 
     def note(pixels, kinds, strengths):
@@ -68,10 +69,10 @@ def test_random_operations_are_all_drawn_up_to_the_severity(monkeypatch):
 
     monkeypatch.setattr("freqfast.callbacks.operations.apply_operations", note)
     torch.manual_seed(0)
-    random_operation(torch.rand(2000, 1, 2, 2), severity=4)
+    random_operation(torch.rand(2000, 1, 2, 2), **options)
     assert drawn["kinds"].bincount().min() > 150  # 222 on average
     assert 0.1 <= drawn["strengths"].abs().min()
-    assert 3.9 < drawn["strengths"].abs().max() <= 4
+    assert severity - 0.1 < drawn["strengths"].abs().max() <= severity
     assert abs(float(drawn["strengths"].sign().mean())) < 0.1
 
 

@@ -28,6 +28,8 @@ def test_gains_that_are_added_later_have_the_same_place_and_a_state(name, make_l
     early.add_cb(SpectralModulation())
     early.create_opt()
     late.fit(1)
+    late.save("plain")
+    late.load("plain")
     late.add_cb(SpectralModulation())
     assert names_by_group(late) == names_by_group(early)
     assert names_by_group(late)[0][:3] == ["0.0.weight", "0.0.bias", "0.0.log_gain"]

@@ -1,5 +1,7 @@
 """`SpectrumPerturbation` in a Learner: which samples, when, and in which range of pixels."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -123,6 +125,20 @@ def test_levels_are_told_by_few_bright_pixels(make_learner, make_dls):
     with pytest.raises(ValueError, match=r"pixels run from 0 to 255 .* for levels of 0 to 255 \[0\] and \[1 / 255\]"):
         learn.fit(1, cbs=SpectrumPerturbation())
     learn.fit(1, cbs=SpectrumPerturbation(mean=[0.0], std=[255.0 / 255**2]))
+
+
+@pytest.mark.parametrize(("rows", "value", "refused"), [(8, 5.0, False), (16, 5.0, True), (1, -100.0, True)])
+def test_a_twentieth_of_the_values_may_lie_a_little_outside(rows, value, refused, make_learner):
+    """As after RandomErasing; here the first rows of one of 16 columns do."""
+
+    def before_batch(self):
+        if self.training:
+            self.learn.xb[0][:, :, :rows, 0] = value
+
+    outside = Callback(before_batch=before_batch)
+    outside.order = -5
+    with pytest.raises(ValueError, match="pixels run from") if refused else nullcontext():
+        make_learner([outside, GaussianNoise()]).fit(1)
 
 
 def test_the_range_of_pixels_is_that_of_the_first_batch(make_learner):

@@ -77,8 +77,9 @@ def test_half_of_the_images_are_recombined_with_a_copy_either_way_round(monkeypa
     assert shares == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
 
 
-def test_the_single_form_takes_every_image_whatever_the_share_of_pairs(make_learner):
-    callback, taken = AmplitudePhaseRecombination(pair=False, single=True, share=0.25), []
+@pytest.mark.parametrize("pair", [False, True])
+def test_the_single_form_takes_every_image_before_pairs_and_whatever_their_share(pair, make_learner):
+    callback, taken = AmplitudePhaseRecombination(pair=pair, single=True, share=0.25), []
     callback.change_alone = lambda pixels: taken.append(len(pixels)) or pixels
     make_learner(callback).fit(1)
     assert taken == [16] * 5

@@ -90,12 +90,20 @@ def test_the_batch_and_its_views_pass_together(views, make_learner):
         (AugMix(jsd=12.0), lambda losses, parts: losses[0] + 12 * jensen_shannon(parts)),
     ],
 )
-def test_all_is_descended_on_and_the_batchs_own_is_shown(callback, expected, make_learner):
-    for _, output, pred, targets, loss, descended in steps_of(make_learner(), callback):
-        losses = [cross_entropy(part, targets) for part in output.chunk(3)]
-        torch.testing.assert_close(descended, expected(losses, output.chunk(3)))
+@pytest.mark.parametrize("half", [False, True])
+def test_all_is_descended_on_and_the_batchs_own_is_shown(callback, expected, half, make_learner):
+    def after_pred(self):
+        self.learn.pred = self.learn.pred.float()
+
+    to_float = Callback(after_pred=after_pred)  # as fastai's mixed precision does, once the views are split off
+    to_float.order = 10
+    learn = make_learner([Predicting(Tensor.bfloat16), to_float] if half else None)
+    for _, output, pred, targets, loss, descended in steps_of(learn, callback):
+        parts = (output.bfloat16().float() if half else output).chunk(3)
+        losses = [cross_entropy(part, targets) for part in parts]
+        torch.testing.assert_close(descended, expected(losses, parts))
         torch.testing.assert_close(loss, losses[0])
-        assert torch.equal(pred, output[:16])
+        assert torch.equal(pred, parts[0])
 
 
 def test_gradient_accumulation_scales_all_of_it(make_learner):

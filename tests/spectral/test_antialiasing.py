@@ -65,7 +65,8 @@ def test_dtype_memory_format_and_unbatched(function, dtype):
 
 
 def test_strided_convolutions_beyond_the_first_get_the_low_passed_input():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 1, stride=(2, 1)), nn.Conv2d(2, 2, 3))
+    mix, first = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 4, 3, stride=2)  # of which the second is the first spatial one
+    net = nn.Sequential(nn.Sequential(mix, first), nn.ReLU(), nn.Conv2d(4, 2, 1, stride=(2, 1)), nn.Conv2d(2, 2, 3))
     images = torch.randn(2, 3, 16, 16)
     apply_antialiasing(net)
     assert antialiased_layers(net) == ["2"]

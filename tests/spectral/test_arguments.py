@@ -45,10 +45,11 @@ OF_MODELS = (
 
 
 @pytest.mark.parametrize("function", [*OF_WEIGHTS, lambda weight: perturb_spectrum(weight.clip(0, 1), 0, 0, 0, 0, 0)])
+@pytest.mark.filterwarnings("error:The given NumPy array is not writable")
 def test_arrays_are_taken_as_tensors(function):
-    array = WEIGHT.numpy()[::-1]
-    array.setflags(write=False)
-    assert torch.equal(function(array), function(WEIGHT.flip(0)))
+    for weight, array in ((WEIGHT, WEIGHT.numpy()), (WEIGHT.flip(0), WEIGHT.numpy()[::-1])):
+        array.setflags(write=False)
+        assert torch.equal(function(array), function(weight))
 
 
 OF_IMAGES = (
@@ -112,11 +113,13 @@ REFUSED = [
     (lambda: Bands((0, 0.3, 0.3, 0.8), ("a", "b", "c")), "increase strictly .* got .0.0, 0.3, 0.3"),
     (lambda: Bands((0, math.nan, 0.8), ("a", "b")), "got .0.0, nan"),
     (lambda: Bands((0, 0.72, 0.8), ("a", "b")), "no band above it, got .0.0, 0.72"),
+    (lambda: Bands((0, 0.3, 0.8), ("a", "a")), "different non-empty strings, got"),
     (lambda: Bands((0, 0.3, 0.8), ("a", 3)), "different non-empty strings, got"),
     (lambda: Bands.equal_area(True), "positive integer, got True"),
     (lambda: Bands.of("low"), "bands must be a Bands, a number of bands, .* got 'low'"),
     (lambda: Bands.of({"edges": [0, 1], "names": ["a"], "purity": 0.9}), "edges and names, got"),
     (lambda: band_counts({"low": 0.8, "high": 0.4}, TWO, 8), r"must sum to 1, got 1.2 \(low=0.8, high=0.4\)"),
+    (lambda: band_counts({"low": 0.75, "high": 0.249}, TWO, 8), "must sum to 1, got 0.999"),
     (lambda: band_counts({"low": 1.5, "high": -0.5}, TWO, 8), "finite and not negative, got low=1.5, high=-0.5"),
     (lambda: band_counts({"low": math.nan, "high": 0.5}, TWO, 8), "finite and not negative, got low=nan"),
     (lambda: assign_bands(torch.rand(4, 2), [2, 3]), "counts must sum to the 4 filters, got 2, 3"),
@@ -125,6 +128,7 @@ REFUSED = [
     (lambda: project_filters(GOOD, {"mid": 1.0}, THREE), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
     (lambda: project_filters(GOOD, torch.tensor([0, 1, 0])), r"each of the 4 filters, got shape \(3,\)"),
     (lambda: project_filters(GOOD, torch.tensor([0.0, 1, 0, 1])), "one integer band index .* of torch.float32"),
+    (lambda: project_filters(GOOD, torch.tensor([True, False] * 2)), "one integer band index .* of torch.bool"),
     (lambda: project_filters(GOOD, torch.tensor([0, 1, 2, 1])), r"must lie in 0..1, got \[0, 1, 2\]"),
     (lambda: project_onto_subspace(GOOD, {"low": 1}, rank=0), r"one of 1, 3, 4 \(.* a 3x3 kernel .* band low\), got 0"),
     (lambda: project_onto_subspace(GOOD, {"low": 0.5, "high": 0.5}, rank=2), "one of 1, 3, 4 .* low and high.* got 2"),

@@ -36,6 +36,7 @@ def test_equal_area_bands_have_equal_numbers_of_points_of_a_fine_grid(count):
 
 def test_bands_by_number_and_of_what_a_recipe_can_write():
     assert (TWO.names, THREE.names) == (("low", "high"), ("low", "mid", "high"))
+    assert Bands.equal_area(1).names == ("all",)
     assert Bands.equal_area(4).names == ("band0", "band1", "band2", "band3")
     assert Bands.equal_area(2, ["coarse", "fine"]).names == ("coarse", "fine")
     assert Bands.of(None) == Bands.equal_area() == TWO
@@ -58,6 +59,11 @@ def test_band_shares_are_numpys(kernel_size, bands):
     np.testing.assert_allclose(band_shares(weight, bands).numpy(), numpy_shares(weight, bands), atol=1e-12)
 
 
+def test_no_rounding_makes_a_band_share_negative():
+    _, vectors = np.linalg.eigh(TWO.energy_matrices((16, 16))[0])  # many of them without any energy in a band
+    assert band_shares(vectors.T.reshape(-1, 1, 16, 16)).min() >= 0
+
+
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float32, 1e-6), (torch.float64, 1e-12)],
@@ -73,6 +79,12 @@ def test_band_shares_in_every_dtype(dtype, tolerance):
 def test_band_shares_do_not_depend_on_scale(scale, dtype):
     weight = random_weight(2, 8, 3, 3, 3, dtype=dtype)
     torch.testing.assert_close(band_shares(weight * scale), band_shares(weight))
+
+
+def test_a_filter_without_energy_has_no_share_and_counts_for_the_lowest_band():
+    weight = torch.cat([torch.zeros(1, 1, 3, 3), HIGH])
+    assert band_shares(weight)[0].tolist() == [0, 0]
+    assert frequency_proportion(weight).tolist() == [0.5, 0.5]
 
 
 def test_filters_belong_to_their_largest_share_and_ties_to_the_lower_band():
@@ -126,7 +138,7 @@ def test_band_counts_match_largest_remainder_in_exact_arithmetic(parts, filters)
 def test_assignment_keeps_the_most_energy_of_all_assignments(counts, seed):
     filters, bands = sum(counts), len(counts)
     logits = torch.randn(filters, bands, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    shares = (2 * logits).softmax(1)
+    shares = (2 * logits).softmax(1).requires_grad_()  # as those of a layer's weight
     assigned = assign_bands(shares, counts)
     assert assigned.dtype == torch.int64
     assert torch.bincount(assigned, minlength=bands).tolist() == counts

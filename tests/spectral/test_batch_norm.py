@@ -41,7 +41,11 @@ def test_all_but_batch_norm_is_as_in_use_and_stays(network, batches):
     network[4].eval()
     draws, parameters = network[0].draws, [p.detach().clone() for p in network.parameters()]
     reference, modes = network[0].equalizer_reference.clone(), [module.training for module in network.modules()]
+    with_gradient = []
+    handle = network.register_forward_hook(lambda module, inputs, output: with_gradient.append(output.requires_grad))
     estimate_batch_norm(network, batches)
+    handle.remove()
+    assert with_gradient == [False] * 3
     assert network[0].draws == draws
     assert torch.equal(network[0].equalizer_reference, reference)
     assert all(map(torch.equal, network.parameters(), parameters))

@@ -68,6 +68,12 @@ def test_put_in_in_place_and_taken_out_again(part, stored):
     apply(model, SECOND)  # it can be put in again
 
 
+def test_it_lies_where_the_layer_lies(part, stored):
+    apply, *_ = part
+    model = apply(stored.model.to("meta"), SECOND)
+    assert all(value.is_meta for value in model.state_dict().values())
+
+
 def test_copies_share_nothing_and_files_keep_it(part, stored, tmp_path):
     apply, remove, _ = part
     model = trained(apply(stored.model, SECOND))
@@ -95,7 +101,7 @@ def test_a_second_one_of_the_same_layer_is_refused(part, stored):
 
 
 def test_the_default_layers(stored):
-    model = apply_antialiasing(apply_equalization(stored.model))
+    model = apply_antialiasing(apply_equalization(nn.DataParallel(stored.model)))
     strided = [f"layer{i}.0.{conv}" for i in (2, 3, 4) for conv in ("conv1", "downsample.0")]
     assert (equalized_layers(model), antialiased_layers(model)) == ([FIRST], strided)
 

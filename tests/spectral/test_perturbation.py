@@ -104,10 +104,13 @@ def test_noise_has_the_stated_spread_at_any_slope_and_size(size):
     assert added.square().mean().item() == pytest.approx(0.05**2 / 4, rel=0.15)
 
 
-def test_noise_falls_with_a_random_slope():
+def test_noise_has_a_random_level_and_slope_and_differs_by_channel():
     size = 64
     images = torch.full((200, 3, size, size), 0.5, dtype=torch.float64)
     added = perturb_spectrum(images, **OFF | {"noise": 0.05}, generator=seeded()) - images
+    assert kstest((added.std((1, 2, 3)).numpy() / 0.05) ** (2 / 3), "uniform").pvalue > 0.01
+    between_channels = np.corrcoef(added.transpose(0, 1).flatten(1).numpy()) - np.eye(3)
+    assert np.abs(between_channels).max() < 0.1
     rho = numpy_rho(size, size).ravel()
     power = (np.abs(np.fft.fft2(added.numpy())) ** 2).mean(1).reshape(200, -1)
     x = np.log(rho + 0.03)

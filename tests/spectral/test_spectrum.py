@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from freqfast.spectral.bands import assign_bands, band_shares, frequency_proportion
 from freqfast.spectral.equalization import _radial_bins
 from freqfast.spectral.modulation import SpectralConv2d, assign_effective_weight, effective_weight
-from freqfast.spectral.proportion import project_filters
+from freqfast.spectral.proportion import project_filters, project_onto_subspace
 from freqfast.spectral.spectrum import (
     energy_matrix,
     frequencies,
@@ -141,6 +141,7 @@ def assign_projected(weight):
         band_shares,
         frequency_proportion,
         lambda weight: project_filters(weight, torch.arange(16) % 2),
+        lambda weight: project_onto_subspace(weight, torch.arange(16) % 2),
         lambda weight: assign_bands(band_shares(weight), [4, 12]),
         assign_projected,
         power_spectrum,

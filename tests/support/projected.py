@@ -17,6 +17,8 @@ HARD = {
     "box": torch.ones(3, 3, dtype=torch.float64),
     "checkerboard": CHECKERBOARD,
     "edge": torch.tensor([[0.0, 0, 0], [1, -1, 0], [0, 0, 0]], dtype=torch.float64),
+    "diagonal": torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, -1, 0]], dtype=torch.float64),
+    "far": torch.tensor([[0.0, 0, 1], [0, 0, 0], [0, 0, -1]], dtype=torch.float64),
 }
 
 

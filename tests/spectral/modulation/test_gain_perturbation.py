@@ -32,6 +32,8 @@ def test_perturbation_is_reproducible_from_its_seed_alone():
         return torch.stack([conv(x) for _ in range(3)])
 
     assert torch.equal(three_steps(100), three_steps(101))
+    drawn = [torch.manual_seed(each) and SpectralConv2d(3, 8, 3).seed for each in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]  # without a seed, it is drawn from torch's generator
 
 
 def test_perturbation_ignores_the_default_device_and_dtype():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from freqfast.spectral.bands import Bands, assign_bands, band_counts, band_shares, frequency_proportion
-from freqfast.spectral.proportion import project_filters
+from freqfast.spectral.proportion import project_filters, project_onto_subspace
 from tests.support.projected import THREE, TWO, all_to, purity_of, random_weight
 
 
@@ -95,13 +95,14 @@ def test_filters_inside_and_filters_without_energy_come_back_bit_for_bit():
     assert (projected[9:] != weight[9:]).flatten(1).any(1).sum() > 4
 
 
-def test_the_input_stays_and_the_result_has_no_gradient():
+@pytest.mark.parametrize("project", [project_filters, project_onto_subspace])
+def test_the_input_stays_and_the_result_has_no_gradient(project):
     weight = nn.Parameter(random_weight(3, 8, 3, 3, 3))
     before = weight.detach().clone()
-    projected = project_filters(weight, {"high": 1.0}, TWO)
+    projected = project(weight, {"high": 1.0}, TWO)
     assert torch.equal(weight, before)
     assert not projected.requires_grad
-    assert project_filters(projected, {"high": 1.0}, TWO) is not projected  # though nothing changes
+    assert project(projected, {"high": 1.0}, TWO) is not projected  # though nothing changes
 
 
 @pytest.mark.parametrize(("scale", "dtype"), [(1e-30, torch.float32), (1e30, torch.float32), (1e30, torch.float64)])
