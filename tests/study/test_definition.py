@@ -78,6 +78,8 @@ def test_runs_go_seed_by_seed(write):
         ("", "", f'[arms.LOW]\nrecipe = "{PERTURBED}"', "arms 'low' and 'LOW' differ in case only"),
         ("", "", ARM + f'[arms.y]\nrecipe = "{PERTURBED}"\ndescription = "z"', "arms 'x' and 'y' define the same run"),
         ("", "", f"{ARM}settings.test_images = 3", r"arms\.x: test_images is 3, but 2 for the baseline 'baseline'"),
+        ("", "", f"{ARM}settings.holdout = 3", r"arms\.x: holdout is 3, but 0 for the baseline 'baseline'"),
+        ("", "", f'{ARM}settings.data = "photos"', r"arms\.x: data is 'photos', but 'cifar10' for the baseline"),
         ("epochs = 1", SIZED, f"{ARM}settings.image_size = 64", r"arms\.x: image_size is 64, but 32 for the baseline"),
         ("", "", "[target]\nclean = 0.1\nmean15 = inf", r"target\.mean15 must be a finite number, got inf"),
     ],

@@ -171,9 +171,10 @@ def test_stopped_study_goes_on(write, tree, tmp_path, here):
     assert gather(study, tmp_path / "whole").rows[0].same_numbers(gather(study, out).rows[1])
 
 
-def test_run_of_another_process_is_left_alone(write, tree, tmp_path):
+def test_run_of_another_process_is_left_alone(write, tree, tmp_path, here):
     """Whether it runs already, or starts while this one reads its data."""
-    (run,) = load_study(write()).runs(["low"], [0])
+    study = load_study(write())
+    (run,) = study.runs(["low"], [0])
     job = Job(run, StudyFolder(tmp_path / "out"), tree)
     folder = tmp_path / "out" / "runs" / "low" / "seed-0"
     with ExitStack() as other:
@@ -184,12 +185,14 @@ def test_run_of_another_process_is_left_alone(write, tree, tmp_path):
 
         assert "seed-0 was just made by another process" in job.perform(start)
         assert "in use by another process" in job.perform()
+        assert run_study(study, tmp_path / "out", arms=["low"], seeds=[0], data_path=tree) == {}  # which is no failure
         assert sorted(os.listdir(folder)) == ["environment.json", "recipe.toml"]
     assert not list(tmp_path.rglob("*.error"))
 
 
 def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_path, here):
-    plain, study = load_study(write(ONE_SEED)), load_study(write(ONE_SEED, ("seeds", "bar = true\nseeds")))
+    held = ("test_images = 2", "test_images = 4\nholdout = 8")  # whose labels are not those of the first test images
+    plain, study = (load_study(write(ONE_SEED, held, bar)) for bar in (("", ""), ("seeds", "bar = true\nseeds")))
     out = tmp_path / "out"
     run_study(plain, out, arms=["low"], data_path=tree)
     before, c_bar = times(out), out / "runs" / "low" / "seed-0" / "bar.json"
@@ -210,17 +213,17 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     assert {path.name for path in changed_since(before, out)} == {"bar.json"}  # nothing is trained again
     (row,) = gather(study, out).rows
     assert tuple(row.report.bar) == C_BAR
-    run, data = load_run(c_bar.parent), load_data("cifar10", tree)
+    run, images = load_run(c_bar.parent), load_data("cifar10", tree).hold_out(8).test.head(4)
     classifier = Classifier(run.model, run.stored.mean, run.stored.std, precision="float32")
     right = np.array(
         [
-            classifier.predict(corrupt(data.test.images[:2], name, severity)) == data.test.labels[:2]
+            classifier.predict(corrupt(images.images, name, severity, seed=1)) == images.labels  # as its other images
             for name in C_BAR
             for severity in range(1, 6)
         ]
     )
     assert row.measures()["mean_bar"] == pytest.approx(right.mean())
-    assert row.groups["mean_bar"] == pytest.approx(right.mean(axis=0))  # two images, each a group
+    assert row.groups["mean_bar"] == pytest.approx(right.mean(axis=0))  # four images, each a group
     assert pending_runs(study, out, ["low"]) == ([], {})
     assert "mean_bar" not in gather(plain, out).rows[0].measures()
     c_bar.write_text('{"mean_bar": NaN, "accuracy": {}, "images": 1, "seconds": 1, "version": ""}')

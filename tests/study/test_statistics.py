@@ -107,6 +107,18 @@ def test_images_that_seeds_share_are_counted_once():
     assert found.counts_images
 
 
+def test_chance_between_networks_is_no_chance_of_the_images():
+    """By an analysis of variance of two factors: what neither seeds nor images explain is taken off the images' own."""
+    rng, seeds, images = np.random.default_rng(0), 3, 6
+    scores = rng.normal(0.5, 0.1, images) + rng.normal(0, 0.05, (seeds, images))
+    design = np.column_stack([np.tile(np.eye(images), (seeds, 1)), np.repeat(np.eye(seeds), images, axis=0)[:, 1:]])
+    (residual,) = np.linalg.lstsq(design, scores.ravel(), rcond=None)[1]
+    square = seeds * scores.mean(0).var(ddof=1) - residual / (scores.size - design.shape[1])
+    found = estimate(Sample(dict.fromkeys(range(seeds), 0.5), dict(enumerate(scores))))
+    assert square > 0
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, images - 1) * np.sqrt(square / scores.size))
+
+
 def test_a_single_group_of_images_counts_no_images():
     found = estimate(Sample({0: 1.0, 1: 0.5}, {0: (1.0,), 1: (0.5,)}))
     assert np.isfinite(found.half_width)
