@@ -78,6 +78,7 @@ def test_the_unit_of_the_interval_is_the_image(outcomes, main_names):
     same = CorruptionResult({(name, s): outcomes(right) for name in main_names for s in range(1, 6)})
     half = 1.959964 * right.std(ddof=1) / np.sqrt(20)
     assert same.interval(main_names) == pytest.approx((right.mean() - half, right.mean() + half))
+    assert same.to_dict()["intervals"]["mean15"] == list(same.interval(main_names))
     apart = CorruptionResult({(n, s): outcomes(rng.permutation(right)) for n in main_names for s in range(1, 6)})
     assert np.diff(apart.interval(main_names)) < np.diff(same.interval(main_names)) / 4
 

@@ -118,6 +118,8 @@ def test_frost_photographs_and_the_table_unless_it_is_cifar10s_are_part_of_the_h
     with_frost = corrupted_source(images, ["fog", "frost"], frost_dir=frost_dir, table="cifar10")
     assert with_frost.sha256.startswith(sources["cifar10"].sha256)
     assert len(with_frost.sha256) == 128
+    frosted = corrupt(images.images, "frost", 3, frost_dir=frost_dir, table="cifar10")
+    np.testing.assert_array_equal(with_frost.read("frost", 3), frosted)
     for table in TABLES:
         expected = corrupt(images.images, "fog", 3, table=table)
         np.testing.assert_array_equal(sources[table].read("fog", 3), expected)

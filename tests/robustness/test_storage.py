@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
+from freqfast.robustness.provenance import Provenance
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_shards_that_do_not_belong_together(bright, source, parts):
         message = rf"1\.json and x are not of one evaluation, they differ in {difference}"
         with pytest.raises(ValueError, match=message):
             CorruptionResult.merge([parts[0], ("x", evaluate_source([classifier], of, (2, 3))[0])])
+
+
+def test_all_that_is_said_of_an_evaluation_must_agree_except_names(result):
+    other = Provenance(
+        model="m", weights_sha256="w", mean=(0.1,) * 3, std=(0.2,) * 3, precision="bfloat16", source="s",
+        source_sha256="h", seed=9, image_range=(0, 1), labels_sha256="l", cells=(("fog", 1),), command="c",
+        imagenet=True, outputs=(1, 0),
+    )  # fmt: skip
+    named = {difference.partition(" ")[0] for difference in result.provenance.differences(other)}
+    assert named == {field.name for field in fields(other)} - {"model", "source", "command"}
 
 
 def test_overlaps_and_gaps_are_named(parts):

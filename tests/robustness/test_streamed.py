@@ -63,9 +63,10 @@ def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
     path = out / "contrast" / "5" / "red" / "red-3.JPEG"
     with Image.open(path) as image:
         assert (image.format, image.size) == ("JPEG", (32, 32))
+        assert image.quantization[0][0] == 5  # of the standard's 16: quality 85, as published
     row = next(row for row, file in enumerate(images.images.paths) if file.stem == "red-3")
     expected = corrupt(np.asarray(images.images), "contrast", 5)[row].astype(int)
-    assert np.abs(np.asarray(Image.open(path)).astype(int) - expected).mean() < 8  # JPEG of quality 85
+    assert np.abs(np.asarray(Image.open(path)).astype(int) - expected).mean() < 8
 
     assert is_tree(out)
     source = tree_source(out)
@@ -111,7 +112,13 @@ def test_labels_and_classes_that_no_tree_can_have(files, tmp_path, labels, class
 
 
 def test_files_that_are_missing_are_told_before_any_is_read(files, tmp_path):
+    """And those that are too many when their cell is."""
     write_tree(tmp_path, *files, ["fog"], [1, 2])
+    red = tmp_path / "fog" / "2" / "red"
+    more = Path(shutil.copy(red / "red-3.JPEG", red / "red-9.JPEG"))
+    with pytest.raises(ValueError, match="fog/2 holds other images than fog 1"):
+        tree_source(tmp_path).read("fog", 2)
+    more.unlink()
     for severity in ("1", "2"):
         (tmp_path / "fog" / severity / "red" / "up").symlink_to(tmp_path)
     (tmp_path / "fog" / "2" / "red" / "red-3.JPEG").unlink()
