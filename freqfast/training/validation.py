@@ -221,9 +221,7 @@ def _batch_transforms(learn: Learner) -> list[Any]:
 
 def _valid_loader(learn: Learner, rows: np.ndarray, batch_transforms: list[Any]) -> Any:
     """The loader of the validation set for some rows alone, in order, with other batch transforms."""
-    return learn.dls.valid.new(
-        shuffle=False, drop_last=False, n=len(rows), get_idxs=rows.tolist, after_batch=batch_transforms
-    )
+    return learn.dls.valid.new(drop_last=False, n=len(rows), get_idxs=rows.tolist, after_batch=batch_transforms)
 
 
 class _CorruptedImages(ItemTransform):

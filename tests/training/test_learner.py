@@ -25,6 +25,14 @@ def test_every_built_in_recipe_makes_a_learner_that_trains(small, name):
     assert isinstance(learn.model.conv1, SpectralConv2d) == ("spectral_modulation" in recipe.callbacks)
 
 
+def test_weights_and_the_order_of_images_are_the_seeds(small):
+    recipes = (replace(TINY, batch_size=8, seed=seed, callbacks={}) for seed in (3, 3, 4))
+    learners = [build_learner(recipe, small, "cpu") for recipe in recipes]
+    first, again, other = ([learn.model.conv1.weight.tolist(), learn.dls.train.get_idxs()] for learn in learners)
+    assert first == again
+    assert all(mine != others for mine, others in zip(first, other, strict=True))
+
+
 def test_schedule_and_optimizer_without_momentum(small):
     recipe = replace(TINY, batch_size=8, epochs=5, lr=0.1, pct_start=0.4, callbacks={}, weight_decay=0.03, momentum=0)
     learn = build_learner(recipe, small, "cpu")

@@ -10,7 +10,7 @@ from fastai.metrics import accuracy
 from fastai.torch_basics import Transform
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import Resize
-from fastai.vision.core import PILImageBW
+from fastai.vision.core import PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock, ImageDataLoaders
 from torch import nn
 
@@ -34,6 +34,15 @@ def test_analyses_of_a_learner(learn, name, options):
         expected = learn.validate()[1]
     clean = 1 - whole.clean_error if name == "heatmap" else whole.clean
     assert clean == pytest.approx(expected)
+
+
+def test_pixels_are_rounded_to_levels(learn):
+    seen = []
+    learn.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].as_subclass(torch.Tensor)))
+    analyse(learn, "reliance", limit=None)
+    whole = torch.cat([images.as_subclass(torch.Tensor) for images, _ in learn.dls.valid])
+    std = torch.tensor(imagenet_stats[1])[:, None, None]
+    assert 0.4 < (255 * std * (seen[-1] - whole)).abs().max() < 0.51
 
 
 @pytest.mark.parametrize("name", ["reliance", "heatmap", "ablation"])

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 
+from freqfast.models.classifier import Classifier
 from freqfast.runs.run import load_run
 from freqfast.training import RunStoppedError, build_learner, rerun, run_recipe
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
@@ -82,12 +84,18 @@ def test_rerun_equals_the_run(reference, tmp_path):
         rerun(first, first)
 
 
-def test_runs_of_a_network_with_an_empty_buffer_are_compared():
+def test_runs_are_compared_by_the_weight_that_differs_most():
+    """Of a network with an empty buffer."""
     network = torch.nn.BatchNorm2d(2)
     network.register_buffer("unused", torch.empty(0))
-    run = SimpleNamespace(model=network, report=SimpleNamespace(**dict.fromkeys(ACCURACIES)), environment={})
-    found = _compared(run, run)
-    assert (found.weights_equal, found.weights_distance, found.accuracy) == (True, 0.0, {})
+    run, other = (
+        SimpleNamespace(model=model, report=SimpleNamespace(**dict.fromkeys(ACCURACIES)), environment={})
+        for model in (network, deepcopy(network))
+    )
+    other.model.bias.data[1] = -0.25
+    for second, equal_and_distance in ((run, (True, 0.0)), (other, (False, 0.25))):
+        found = _compared(run, second)
+        assert (found.weights_equal, found.weights_distance, found.accuracy) == (*equal_and_distance, {})
 
 
 METHODS = {
@@ -167,6 +175,11 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
         def after_batch(self):
             seen.append((self.learn.auto_precision.chosen, torch.get_num_threads()))
 
+    class Judge(Classifier):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            seen.append((self.precision, torch.get_num_threads()))
+
     monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: True)
     monkeypatch.chdir(tree.parent)
     with pytest.raises(RunStoppedError):
@@ -176,6 +189,7 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     assert (environment["precision"], environment["threads"]) == ("bfloat16", 1)
     monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: False)  # another machine
     monkeypatch.setattr("freqfast.training.learner.DivergenceWatch", Spy)
+    monkeypatch.setattr("freqfast.training.outcome.Classifier", Judge)
     torch.set_num_threads(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -14,8 +14,10 @@ import torch
 import freqfast
 from freqfast import effective_weight
 from freqfast.corruptions import CORRUPTIONS, available, corrupt
-from freqfast.data import load_data
+from freqfast.data import ImageSet, load_data
+from freqfast.models.classifier import hash_weights
 from freqfast.robustness import CLEAN, CorruptionResult
+from freqfast.robustness.in_memory import evaluate_images
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
@@ -62,6 +64,7 @@ def test_report(run):
     assert report["corrupted"] == pytest.approx(np.mean(cells))
     assert report["clean"] in np.arange(9) / 8
     assert all(seconds > 0 for seconds in report["seconds"].values())
+    assert report["weights_sha256"] == hash_weights(run.model)
     assert load_run(run.path).report == run.report
     found = CorruptionResult.load(run.path / "evaluation.json").to_dict()
     assert {name: report[name] for name in found} == found
@@ -146,11 +149,16 @@ def test_progress_covers_fit_and_evaluation(run, calls):
     assert {total for _, total, _ in steps} == {4}
 
 
-def test_all_test_images_and_the_recorders_grid(tree, tmp_path, monkeypatch):
+def test_images_held_out_and_the_recorders_grid(tree, tmp_path, monkeypatch):
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("pixelate",))
     callbacks = {"spectrum_recorder": {"n": 16, "layer": "layer1.0.conv1"}}
-    run = run_recipe(replace(TINY, test_images=0, epochs=1, callbacks=callbacks), tmp_path / "run", tree)
-    assert run.report.images == 8
+    recipe = replace(TINY, test_images=0, holdout=5, epochs=1, callbacks=callbacks)
+    run, data = run_recipe(recipe, tmp_path / "run", tree), load_data("cifar10", tree)
+    train, held = data.train.images[:-5], ImageSet(data.train.images[-5:], data.train.labels[-5:])
+    assert run.stored.mean == pytest.approx(train.mean((0, 1, 2)) / 255)
+    options = {"mean": run.stored.mean, "std": run.stored.std, "corruptions": ["pixelate"], "precision": "float32"}
+    found = evaluate_images(run.model, held, seed=1, **options)
+    assert (run.report.images, run.report.clean, run.report.accuracy) == (5, found.clean, found.accuracy)
     assert run.report.proportion.target is run.report.mean15 is None
     assert run.report.families == {}
     assert run.report.corrupted == pytest.approx(np.mean(list(run.report.accuracy["pixelate"].values())))

@@ -67,6 +67,13 @@ def test_a_part_is_corrupted_as_in_the_whole(learn):
     np.testing.assert_array_equal(part, whole[rows])
 
 
+def test_a_loader_that_shuffles_and_drops_is_measured_in_order_and_whole(learn):
+    expected = measure(learn, ["snow"], [3]).outcomes
+    learn.dls.loaders[1] = learn.dls.valid.new(shuffle=True, drop_last=True)
+    assert len(learn.dls.valid) * FOURS["bs"] < expected.images
+    assert measure(learn, ["snow"], [3]).outcomes == expected
+
+
 def test_arrays_in_memory_give_what_the_evaluation_of_arrays_gives(small):
     recipe = tiny.TINY
     learn = build_learner(recipe, small, "cpu")
