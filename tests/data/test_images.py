@@ -1,10 +1,12 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from freqfast.data import ImageData, ImageSet
-from freqfast.data.images import mixed_order
+from freqfast.data.images import data_hash, mixed_order
 
 
 def image_set(labels=(0, 1, 1), size=(4, 5), seed=0):
@@ -72,6 +74,20 @@ def test_invalid_set_is_refused(images, labels, message):
 def test_invalid_data_is_refused(train, test, message):
     with pytest.raises(ValueError, match=message):
         ImageData("noise", ("a", "b"), train, test)
+
+
+def test_the_hash_is_of_classes_shapes_images_and_labels():
+    """As in version 0.1, whose results say it."""
+    data = ImageData("noise", ("a", "b"), image_set(), image_set([1, 0], seed=1))
+    digest = hashlib.sha256(b"('a', 'b')")
+    for shape, part in ((b"(3, 4, 5, 3)", data.train), (b"(2, 4, 5, 3)", data.test)):
+        digest.update(shape + part.images.tobytes() + part.labels.tobytes())
+    assert data_hash(data) == digest.hexdigest()
+
+
+def test_the_mixed_order_is_that_of_published_results():
+    """Which images are held out, and which are corrupted, depends on it."""
+    assert mixed_order(np.arange(12) % 3).tolist() == [3, 8, 1, 5, 6, 7, 2, 0, 4, 10, 11, 9]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.data())

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -30,6 +31,15 @@ class Net(nn.Module):
     def forward(self, images):
         return self.fc(self.conv(images).mean((2, 3)) * self.scale + self.shift)
 """
+
+
+def test_an_interrupted_write_leaves_the_old_file(save, stored, monkeypatch):
+    before = save.path.read_bytes()
+    monkeypatch.setattr(os, "replace", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_model(save.path, replace(stored, mean=(0.5,) * 3))
+    assert save.path.read_bytes() == before
+    assert list(save.path.parent.iterdir()) == [save.path]
 
 
 @pytest.mark.parametrize(("layer", "per_filter"), [(None, True), ("conv1", True), ("layer2.0.conv1", False)])

@@ -19,6 +19,16 @@ def test_it_computes_and_learns_as_torchvisions_resnet18_does_but_for_the_stem()
     torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
+def test_fresh_weights_are_of_the_width_that_keeps_the_variance_of_gradients():
+    """He et al. (2015): a variance of two over the outputs that an input reaches."""
+    torch.manual_seed(0)
+    convs = [module for module in CifarResNet18(width=16).modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(convs) == 20
+    for conv in convs:
+        reached = conv.out_channels * conv.kernel_size[0] * conv.kernel_size[1]
+        assert float(conv.weight.var()) == pytest.approx(2 / reached, rel=0.15)
+
+
 @pytest.mark.parametrize(("width", "kernel_size", "classes"), [(9, 5, 2), (13, 1, 1)])
 def test_shapes(width, kernel_size, classes):
     model = CifarResNet18(width=width, kernel_size=kernel_size, classes=classes)

@@ -24,6 +24,9 @@ def test_weights_of_a_file_with_another_head(tmp_path):
     assert stated.mean == tuple(trained.pretrained_cfg["mean"])
     same, _ = build_start("timm:test_resnet", {"weights": str(path)}, classes=7)
     torch.testing.assert_close(same.state_dict(), trained.state_dict(), rtol=0, atol=0)
+    save_file({name: value[:1].contiguous() for name, value in trained.state_dict().items() if value.ndim}, path)
+    with pytest.raises(ValueError, match=r"does not fit timm:test_resnet with 5 classes: .* of another shape"):
+        build_start("timm:test_resnet", {"weights": str(path)}, classes=5)
     with pytest.raises(ValueError, match="does not fit timm:test_vit with 7 classes"):
         build_start("timm:test_vit", {"weights": str(path)}, classes=7)
 

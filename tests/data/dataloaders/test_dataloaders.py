@@ -76,6 +76,7 @@ def test_crop_flip_draws_every_window():
     found, counts = np.unique(transform(TensorImage(image)).numpy().reshape(4000, -1), axis=0, return_counts=True)
     assert len(found) == 9 * 9 * 2
     assert counts.max() < 60  # uniform: 25 each
+    assert 1900 < counts[found[:, 7] > found[:, 8]].sum() < 2100  # flipped, of 4000
 
 
 def test_only_training_images_are_augmented(data, normalised):
