@@ -1,6 +1,7 @@
 """Results as files, and analyses by name, ours and those of other packages."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,28 @@ def test_every_analysis_has_a_result_of_its_name_and_words_for_it():
         assert analysis.needs_images == isinstance(found, ImageResult)
         assert analysis.describe("run a", found).startswith("run a")
         assert analysis.title in found._repr_html_()  # with all that it summarises
+
+
+def percent(digits, *shares):
+    return tuple(f"{100 * share:.{digits}f}" for share in shares)
+
+
+def test_tables_and_words_have_their_numbers_in_percent():
+    heatmap, reliance, ablation = map(find_analysis, ("heatmap", "reliance", "ablation"))
+    one = RESULTS["reliance"]
+    assert reliance.summarise(one)[0].rows[1] == ("0.20", *percent(2, one.low[1], one.high[1], one.band[1]))
+    words = "a: below 0.20 cycles/pixel {} %, above {} %, whole 80.0 %"
+    assert reliance.describe("a", one) == words.format(*percent(1, one.low[1], one.high[1]))
+    one = RESULTS["ablation"]
+    numbers = percent(2, one.filters[1], one.control[1], one.response[1])
+    assert ablation.summarise(one)[0].rows[1] == ("high", "1", *numbers)
+    words = "; a without high filters {} %, without high frequencies {} %"
+    assert ablation.describe("a", one).endswith(words.format(*percent(1, one.filters[1], one.response[1])))
+    one = RESULTS["heatmap"]
+    words = "a: mean error {} %, at most {} %, 20.0 % unperturbed"
+    assert heatmap.describe("a", one) == words.format(*percent(1, one.error.mean(), one.error.max()))
+    one = replace(RESULTS["quality"], sparsity=0.25)
+    assert find_analysis("quality").summarise(one)[1] == "sparsity: 25.00 %"
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -46,6 +46,7 @@ def test_measures_what_numpy_measures(shape):
 def test_properties_agree_with_the_functions_of_bands_and_the_power():
     spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
     assert spectra.bands == Bands.equal_area(3)
+    assert Spectra(**fields(shares=np.full((4, 2), 0.5))).band_index.tolist() == [0] * 4
     np.testing.assert_array_equal(spectra.band_index, classify_filters(torch.from_numpy(spectra.shares)).numpy())
     np.testing.assert_allclose(spectra.proportion, frequency_proportion(conv(40, 3, 5, 5).weight, 3).numpy())
     rho = np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
@@ -149,6 +150,14 @@ def test_response_in_db():
     amplitude = abs(np.cos(np.pi * f))
     amplitude[f == -0.5] = 1e-6  # 120 dB below the peak it ends
     np.testing.assert_allclose(mean.response_db[0], np.broadcast_to(20 * np.log10(amplitude), (8, 8)), atol=1e-3)
+
+
+def test_the_least_response_is_relative_to_the_layer():
+    layer = nn.Conv2d(1, 2, 2, bias=False)
+    layer.weight.data = torch.tensor([[[[1.0, 0], [0, 0]]], [[[1e-7, 0], [0, 0]]]])
+    strong, weak = measure_spectra(layer, n=8).response_db
+    np.testing.assert_allclose(strong, 0, atol=1e-4)
+    np.testing.assert_allclose(weak, -120, atol=1e-4)  # of -140
 
 
 def test_a_filter_without_energy_has_no_shares_and_a_finite_response():

@@ -104,6 +104,15 @@ def test_a_dataset_has_units_or_a_name_in_words(path, place):
             assert ("long_name" in dataset.attrs) == (name not in UNITS and not dataset.is_scale), name
 
 
+def test_axes_of_kernels_that_are_not_square(tmp_path, make_spectra):
+    write_spectra(tmp_path / "wide.h5", make_spectra(kernel=(3, 4), gains="filter"))
+    with h5py.File(tmp_path / "wide.h5") as file:
+        for axis, size in (("y", 3), ("x", 4)):
+            np.testing.assert_array_equal(file[f"entry/spectra/k{axis}"], np.arange(size))
+            frequencies = np.fft.fftshift(np.fft.fftfreq(size))
+            np.testing.assert_allclose(file[f"entry/spectra/gain_f{axis}"], frequencies)
+
+
 def test_the_format_has_checksums(path):
     content = path.read_bytes()
     assert content[:8] == b"\x89HDF\r\n\x1a\n"
