@@ -222,6 +222,7 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
             for severity in range(1, 6)
         ]
     )
+    assert json.loads(c_bar.read_text())["weights_sha256"] == run.weights_sha256
     assert row.measures()["mean_bar"] == pytest.approx(right.mean())
     assert row.groups["mean_bar"] == pytest.approx(right.mean(axis=0))  # four images, each a group
     assert pending_runs(study, out, ["low"]) == ([], {})
