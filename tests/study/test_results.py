@@ -2,23 +2,14 @@ import json
 import math
 import os
 from dataclasses import replace
-from itertools import product
 
-import numpy as np
 import pytest
 from scipy import stats
 
-from freqfast.corruptions import MAIN
 from freqfast.records import plain
-from freqfast.robustness import CorruptionResult, Outcomes
-from freqfast.robustness.provenance import Provenance
-from freqfast.runs.directory import RunDirectory
 from freqfast.runs.environment import Git
-from freqfast.runs.run import load_run
 from freqfast.study import (
-    Arm,
     Estimate,
-    Study,
     StudyResults,
     gather,
     legend,
@@ -30,15 +21,7 @@ from freqfast.study import (
     tables,
     write_results,
 )
-from tests.support.finished import write_run
 from tests.support.runs import ENVIRONMENT
-
-MEAN7 = ("snow", "frost", "fog", "brightness", "elastic_transform", "pixelate", "jpeg_compression")
-
-
-def outcomes(right):
-    """Outcomes with these right answers."""
-    return Outcomes.measure(right, np.full(len(right), 0.75), np.ones(len(right)))
 
 
 @pytest.fixture
@@ -120,25 +103,6 @@ def test_the_images_are_counted_where_their_outcomes_are_known(study, rows):
     )
 
 
-def test_measures_by_groups_are_of_the_evaluation_that_is_reported(tmp_path):
-    rng, names = np.random.default_rng(0), {"mean15": MAIN, "mean7": MEAN7, "noise": MAIN[:3]}
-    right = {key: rng.random(60) < 0.7 for key in [("clean", 0), *product(MAIN, range(1, 6))]}
-    path = tmp_path / "runs" / "a" / "seed-0"
-    path.parent.mkdir(parents=True)
-    write_run(path, result=CorruptionResult({key: outcomes(found) for key, found in right.items()}))
-    study = Study("of one run", "", "a", (Arm("a", RunDirectory(path).read_recipe(), (0,)),))
-    (row,) = gather(study, tmp_path).rows
-    assert row.groups.keys() == {"clean", "blur", "weather", "digital", *names}
-    for name, corruptions in names.items():
-        scores = np.mean([right[key] for key in product(corruptions, range(1, 6))], axis=0)
-        assert row.groups[name] == pytest.approx([scores[i::50].mean() for i in range(50)], abs=1e-5)
-    weights = load_run(path).weights_sha256
-    of = Provenance("a", weights, (0.5,) * 3, (0.25,) * 3, "float32", "c", None, 0, (0, 30), "0", ())
-    later = {key: outcomes(found[:30]) for key, found in right.items()}
-    CorruptionResult(later, provenance=of).save(path / "evaluation.json")  # of the same model, on fewer images
-    assert gather(study, tmp_path).rows == (replace(row, groups={}),)
-
-
 def test_mean_bar_has_a_column_and_mean19_none(study, make_row):
     row = make_row("baseline", 0, 0.86, 0.64, report={"mean_bar": 0.7, "mean19": 0.63})
     (header, _), (families, _) = tables(summarise(study, [row]))
@@ -147,7 +111,8 @@ def test_mean_bar_has_a_column_and_mean19_none(study, make_row):
 
 
 def test_mean7_is_over_what_training_has_no_relative_of(make_row):
-    accuracy = {name: dict.fromkeys(range(1, 6), 0.1 * i) for i, name in enumerate(MEAN7)}
+    names = ("snow", "frost", "fog", "brightness", "elastic_transform", "pixelate", "jpeg_compression")
+    accuracy = {name: dict.fromkeys(range(1, 6), 0.1 * i) for i, name in enumerate(names)}
     accuracy |= {name: dict.fromkeys(range(1, 6), 1.0) for name in ("contrast", "gaussian_noise", "zoom_blur")}
     row = make_row("baseline", 0, 0.86, report={"accuracy": accuracy})
     assert row.measures() == {"clean": 0.86, "mean7": pytest.approx(0.3)}

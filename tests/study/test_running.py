@@ -2,23 +2,27 @@ import json
 import os
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from freqfast.corruptions import C_BAR, corrupt
+from freqfast.corruptions import C_BAR, MAIN, corrupt
 from freqfast.data import load_data
 from freqfast.models.classifier import Classifier
-from freqfast.robustness import CLEAN, CorruptionResult
+from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
+from freqfast.robustness.provenance import Provenance
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run
-from freqfast.study import gather, load_study, merge, run_study, summarise
+from freqfast.study import Arm, Study, gather, load_study, merge, run_study, summarise
 from freqfast.study.folder import StudyFolder
 from freqfast.study.job import Busy, Job
 from freqfast.study.running import pending_runs
 from freqfast.training import RunStoppedError
+from tests.support.finished import write_run
 from tests.support.runs import ENVIRONMENT
 from tests.support.studies import BROKEN
 
@@ -236,6 +240,30 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     assert "bar.json is of another model than the run's; remove it" in gather(study, out).failures["low/seed-0"]
     CorruptionResult({}).save(c_bar.parent / "evaluation.json")
     assert "evaluation.json is of another model than the run's" in gather(study, out).failures["low/seed-0"]
+
+
+def outcomes(right):
+    """Outcomes with these right answers."""
+    return Outcomes.measure(right, np.full(len(right), 0.75), np.ones(len(right)))
+
+
+def test_measures_by_groups_are_of_the_evaluation_that_is_reported(tmp_path):
+    rng, names = np.random.default_rng(0), {"mean15": MAIN, "mean7": (*MAIN[7:11], *MAIN[12:]), "noise": MAIN[:3]}
+    right = {key: rng.random(60) < 0.7 for key in [CLEAN, *product(MAIN, range(1, 6))]}
+    path = tmp_path / "runs" / "a" / "seed-0"
+    path.parent.mkdir(parents=True)
+    write_run(path, result=CorruptionResult({key: outcomes(found) for key, found in right.items()}))
+    study = Study("of one run", "", "a", (Arm("a", RunDirectory(path).read_recipe(), (0,)),))
+    (row,) = gather(study, tmp_path).rows
+    assert row.groups.keys() == {"clean", "blur", "weather", "digital", *names}
+    for name, corruptions in names.items():
+        scores = np.mean([right[key] for key in product(corruptions, range(1, 6))], axis=0)
+        assert row.groups[name] == pytest.approx([scores[i::50].mean() for i in range(50)], abs=1e-5)
+    weights = load_run(path).weights_sha256
+    of = Provenance("a", weights, (0.5,) * 3, (0.25,) * 3, "float32", "c", None, 0, (0, 30), "0", ())
+    later = {key: outcomes(found[:30]) for key, found in right.items()}
+    CorruptionResult(later, provenance=of).save(path / "evaluation.json")  # of the same model, on fewer images
+    assert gather(study, tmp_path).rows == (replace(row, groups={}),)
 
 
 def test_threads_of_a_run_in_this_process_are_its_own(write, tmp_path, monkeypatch):
