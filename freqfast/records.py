@@ -224,10 +224,12 @@ def _short(value: Any) -> str:
 
 def _to_floats(value: Any) -> NDArray[np.float64]:
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"must hold numbers, got {_short(value)}") from None
-    return array
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"must hold numbers, got {_short(value)}")
+    return array.astype(np.float64)
 
 
 def _to_integers(value: Any) -> NDArray[np.int64]:
