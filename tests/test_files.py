@@ -157,15 +157,15 @@ def test_temporaries_of_killed_processes_are_removed(tmp_path):
         "    (temporary / 'file').touch(); print(temporary.name, flush=True); time.sleep(60)"
     )
     start = partial(subprocess.Popen, stdout=subprocess.PIPE, text=True)
-    with start([sys.executable, "-c", code, str(tmp_path / "a")]) as process:
+    with start([sys.executable, "-c", code, str(tmp_path / "a[b]")]) as process:
         theirs = process.stdout.readline().strip()
-        with new_folder(tmp_path / "a") as ours:
+        with new_folder(tmp_path / "a[b]") as ours:
             assert names(tmp_path) == sorted([theirs, ours.name])  # both processes live
-        os.rename(tmp_path / "a", tmp_path / "b")
+        os.rename(tmp_path / "a[b]", tmp_path / "b")
         process.kill()
     (tmp_path / ".b.x.tmp").touch()
     assert names(tmp_path) == sorted([theirs, ".b.x.tmp", "b"])
-    remove_temporaries(tmp_path, "a")
+    remove_temporaries(tmp_path, "a[b]")
     assert names(tmp_path) == [".b.x.tmp", "b"]
     remove_temporaries(tmp_path)
     assert names(tmp_path) == ["b"]
@@ -181,3 +181,12 @@ def test_a_folder_is_locked_once(tmp_path):
         with pytest.raises(BlockingIOError), lock_folder(tmp_path / "a"):
             pass
     assert names(tmp_path) == ["a"]
+
+
+def test_on_a_file_system_without_locks_no_folder_is_taken_for_a_dead_process_s(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks available")))
+    (tmp_path / ".a.x.tmp").mkdir()
+    with lock_folder(tmp_path) as locked:
+        assert not locked
+    remove_temporaries(tmp_path)
+    assert names(tmp_path) == [".a.x.tmp"]

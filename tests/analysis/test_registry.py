@@ -74,6 +74,7 @@ def test_a_file_is_read_as_it_was_written(name, tmp_path):
         ("reliance", {"low": [0.1]}, r"low must have shape \(3,\), got \(1,\)"),
         ("ablation", {"bands": {"edges": [0, 1], "names": ["a", "b"]}}, "bands: edges must be one more than names"),
         ("ablation", {"counts": [-1, 2]}, "counts must not be negative"),
+        ("ablation", {"counts": [1.5, 2]}, "counts: must hold integers, got .1.5, 2"),
         ("quality", {"schema": 2}, "schema 2 is not the one that this version reads"),
         ("quality", {"analysis": "astrology"}, "unknown analysis 'astrology'; the analyses are heatmap, reliance"),
     ],

@@ -123,14 +123,15 @@ def test_a_manifest_says_which_c_bar_is_meant(accepted, checkpoint, layout):
     assert set(json.loads(found.out)["accuracy"]) == set(IMAGENET_C_BAR)
 
 
-def test_on_the_fly_is_what_stored_images_give(call, accepted, checkpoint, place):
-    words = ("--limit", 12, "--seed", 3, "--corruption", "contrast", "--corruption", "shot_noise")
+def test_on_the_fly_is_what_stored_images_give(call, accepted, checkpoint, place, frost_dir):
+    words = ("--limit", 12, "--seed", 3, "--table", "imagenet", "--corruption", "contrast", "--corruption", "frost")
+    words += ("--frost-dir", frost_dir)
     accepted("corrupt", "photos", "--out", "made", *words)
     before = sorted(place.rglob("*"))
     made = json.loads(call("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--json", *words).out)
     assert sorted(place.rglob("*")) == before
     stored = json.loads(call("evaluate", checkpoint, "--cifar10c", "made", "--json").out)
-    assert made.pop("provenance")["source"] == "photos, corrupted on the fly"
+    assert made.pop("provenance")["source"] == "photos, corrupted on the fly by the parameters of imagenet"
     assert stored.pop("provenance")["source"] == "made"
     assert made["clean"] is not None
     assert made == stored | {"accuracy": made["accuracy"]}
@@ -142,7 +143,8 @@ def test_a_folder_of_a_data_set_s_name(call, checkpoint, place, tree):
     words = ("evaluate", checkpoint, "--on-the-fly", "--limit", 2, "--corruption", "contrast", "--json", "--data")
     assert " are narrow, wide" in call(*words, "./photos").err
     named = call(*words, "photos")
-    assert json.loads(named.out)["provenance"]["source"] == "photos, corrupted on the fly"
+    provenance = json.loads(named.out)["provenance"]
+    assert (provenance["source"], provenance["seed"]) == ("photos, corrupted on the fly", 0)
     assert "photos is a data set's name; for the folder here write ./photos" in named.err
 
 

@@ -4,14 +4,18 @@ import io
 import json
 import sys
 import unicodedata
-from itertools import count
+from itertools import count, product
 
 import pytest
 from freqfast.cli import evaluation_report, output
 from rich.console import Console
 
+from freqfast.corruptions import CORRUPTIONS, EXTRA, MAIN, SEVERITIES
+from freqfast.corruptions.registry import MEAN7
+from freqfast.robustness import CLEAN, compare
 from freqfast.runs.recipe import Recipe
 from tests.support.commands import exit_code
+from tests.support.finished import measured
 
 EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e[/bold]\n:smile:"
 SHOWN = "[/bold] :smile:"  # the end of it: no markup, no emoji, on one line
@@ -100,3 +104,34 @@ def test_corruption_table(monkeypatch):
     monkeypatch.setattr(output.console, "width", 40)  # the means stand alone
     assert ["fog", "37.50"] in drawn(evaluation_report.corruption_table(accuracy))
     assert drawn(evaluation_report.corruption_table({}))
+
+
+def of_accuracy(clean, mean7, others, extra):
+    """A result of 100 images, with one accuracy for each of four groups."""
+    accuracy = dict.fromkeys(MAIN, others) | dict.fromkeys(MEAN7, mean7) | dict.fromkeys(EXTRA, extra)
+    return measured({CLEAN: clean} | {(name, s): accuracy[name] for name, s in product(CORRUPTIONS, SEVERITIES)}, 100)
+
+
+def test_lines_of_a_result_and_of_a_comparison_hold_their_numbers(place):
+    ours, theirs = of_accuracy(0.9, 0.75, 0.5, 0.25), of_accuracy(0.8, 0.7, 0.6, 0.25)
+    lines = evaluation_report._result_lines(ours, ())
+    assert lines[0] == "clean: 90.00 % (95 %: 82.56 to 94.48)"  # Wilson's
+    for name, value, over in (("mean15", "61.67", MAIN), ("mean7", "75.00", MEAN7), ("mean19", "53.95", CORRUPTIONS)):
+        low, high = ours.interval(over)
+        assert f"{name}: {value} % (95 %: {100 * low:.2f} to {100 * high:.2f})" in lines
+    assert "calibration error (ECE), mean over all measured: 21.05 %" in lines  # at a confidence of 75 %
+
+    comparison = compare(ours, theirs, "runs/base")
+    lines = evaluation_report._comparison_lines(comparison)
+    for name, points in (("clean", "+10.00"), ("mean15", "-3.00"), ("mean7", "+5.00")):
+        low, high = comparison.differences[name].interval
+        assert f"  {name}: {points} points (95 %: {100 * low:+.2f} to {100 * high:+.2f})" in lines
+    assert lines[-3:] == [
+        "  mCE: 105.56 % of the baseline's errors",
+        "  relative mCE: 176.67 % of the errors that corruption costs it",
+        "  McNemar by cell, p < 0.05: better in 1, worse in 40 of 96",  # 5 images of 100 are too few for p < 0.05
+    ]
+    evaluation_report._draw(place / "figure.svg", ours, theirs, "runs/base")
+    drawn = (place / "figure.svg").read_text()
+    for words in ("model: clean 90.00 %, mean15 61.67 %", "base (baseline): clean 80.00 %, mean15 64.67 %"):
+        assert f"<!-- {words} -->" in drawn

@@ -1,3 +1,4 @@
+import pytest
 from freqfast.cli.rows import cell_rows, write_csv
 
 from freqfast.robustness import CLEAN, compare
@@ -14,6 +15,7 @@ def test_rows_are_cells(tmp_path):
         assert row["right"] / row["images"] == row["accuracy"]
         assert row["accuracy"] == result.outcomes[row["corruption"], row["severity"]].accuracy
         assert row["low"] <= row["accuracy"] <= row["high"]
+        assert row["ece"] == pytest.approx(abs(0.75 - row["accuracy"]))  # of a confidence of 75 % everywhere
     write_csv(tmp_path / "r.csv", result)
     lines = (tmp_path / "r.csv").read_text().splitlines()
     assert lines[0] == "corruption,severity,family,images,right,accuracy,low,high,ece"

@@ -34,6 +34,8 @@ def pairs(figure):
 def test_each_filter_stands_beside_its_spectrum(spectra, grid):
     kernels, powers, numbers = pairs(grid)
     assert sorted(numbers) == list(range(17))
+    shares = [100 * spectra.shares[number, spectra.band_index[number]] for number in numbers]
+    assert [axes.get_title(loc="left").partition(": ")[2] for axes in kernels] == [f"{share:.0f} %" for share in shares]
     for kernel, power, number in zip(kernels, powers, numbers, strict=True):
         weight = spectra.weight[number].transpose(1, 2, 0)
         picture = np.asarray(kernel.images[0].get_array())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from torch import nn
@@ -19,6 +20,7 @@ from freqfast.report.page import render_page, write_page
 from freqfast.report.page_figures import page_figures
 from freqfast.robustness import CLEAN, CorruptionResult, Provenance
 from freqfast.spectra import measure_spectra
+from freqfast.spectral.modulation import apply_modulation
 from tests.support.finished import image_results, measured
 from tests.support.parsed_page import Page
 
@@ -93,6 +95,21 @@ def test_figures_have_text_alternatives_and_follow_the_theme(text, progress):
         assert words in alternatives
 
 
+def test_text_alternatives_tell_the_numbers(entry):
+    nn.init.normal_((model := apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3))))[0].log_gain)
+    spectra = measure_spectra(model)
+    alternatives = {figure.title: figure.alt for figure in page_figures([replace(entry, label="a", spectra=spectra)])}
+    power = spectra.power.sum(0, dtype=float)
+    middle, corner = 10 * np.log10(power[[16, 0], [16, 0]] / power.mean())
+    told = f"a: {middle:+.1f} dB at 0, {corner:+.1f} dB at 0.7 cycles/pixel."
+    assert alternatives["Power by radial frequency"] == told
+    gain = 10 * np.log10(np.exp(spectra.log_gain))
+    told = f"a: power gains from {gain.min():+.1f} to {gain.max():+.1f} dB, {gain.mean():+.1f} on average."
+    assert alternatives["Learned gains of a"] == told
+    low, high = (100 * (spectra.band_index == band).mean() for band in (0, 1))
+    assert alternatives["Filters of a"] == f"a: 8 filters of 0, {low:.0f} % low, {high:.0f} % high"
+
+
 def test_the_same_figure_gives_the_same_image():
     def draw():
         figure = Figure(figsize=(2, 1))
@@ -156,6 +173,8 @@ def test_corruptions_of_other_packages_are_shown(variant, no_figures):
 def test_a_single_run_has_no_differences(entry, no_figures):
     words = words_of(render_page([entry]))
     assert "Run whole" in words
+    assert f" {100 * entry.spectra.proportion[0]:.0f} % 1.5 min Each corruption" in words
+    assert " device cpu freqfast unknown " in words  # a report of version 0.1 does not tell the version
     assert "difference" not in words.lower()
     assert "seed each" not in words
 
@@ -163,11 +182,12 @@ def test_a_single_run_has_no_differences(entry, no_figures):
 def test_cautions_name_the_settings_in_which_runs_differ(variant, no_figures):
     other = variant("c", seed=1)
     data = replace(other.run.environment.data, sha256="1" * 64)
-    other = replace(other, run=replace(other.run, environment=replace(other.run.environment, data=data)))
+    other = replace(other, run=replace(other.run, environment=replace(other.run.environment, data=data, gpu="a GPU")))
     words = words_of(render_page([variant("a"), variant("b", epochs=5, test_images=5), other]))
     assert "b and a differ in epochs, test_images" in words
     assert "c and a differ" not in words
     assert "c and a were trained on different data." in words
+    assert "device cpu cpu a GPU" in words
 
 
 def test_runs_of_other_bands_are_told_apart(entry, no_figures):

@@ -78,5 +78,9 @@ def test_runs_as_points():
     (axes,) = clean_against_mean15(results).axes
     points = [container.lines[0].get_xydata() for container in axes.containers]
     np.testing.assert_allclose(points, [[[90, 50]], [[90, 40]]])
+    across, up = (np.array(lines.get_segments()[0]) for lines in axes.containers[0].lines[2])
+    clean, mean15 = results["a"].outcomes[CLEAN].interval, results["a"].interval(MAIN)
+    np.testing.assert_allclose(across, [[100 * end, 50] for end in clean])
+    np.testing.assert_allclose(up, [[90, 100 * end] for end in mean15])
     with pytest.raises(ValueError, match="nothing to draw"):
         clean_against_mean15({"a": result(["fog"])})

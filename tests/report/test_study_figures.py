@@ -42,6 +42,7 @@ def test_labels_do_not_overlap_and_stay_inside_and_those_of_many_arms_are_number
     numbers = [str(i + 1) for i in range(count)] if count > 8 else []
     assert [text.get_text() for text in axes.texts] == (numbers or names)
     assert tuple(axes.texts[0].xy) == pytest.approx((86, 64))
+    assert [container.lines[0].get_marker() for container in axes.containers] == ["s", *"o" * (count - 1)]
     boxes = drawn_boxes(figure)
     labels = [boxes[text.get_text()] for text in axes.texts]
     assert not any(a.padded(-1).overlaps(b.padded(-1)) for a, b in combinations(labels, 2))
@@ -84,6 +85,17 @@ def test_the_target_is_shaded_from_the_baseline():
     assert clean_against_robust(study, summaries).axes[0].patches[:] == []
 
 
+def test_intervals_are_those_of_their_axis():
+    study, (summary,) = made_up(1)
+    means = {"clean": Estimate(0.86, 0.001, 3), "mean15": Estimate(0.64, 0.02, 3)}
+    figure = clean_against_robust(study, [replace(summary, means=means)])
+    across, up = (lines.get_segments()[0].tolist() for lines in figure.axes[0].containers[0].lines[2])
+    assert (across, up) == (
+        [pytest.approx((85.9, 64)), pytest.approx((86.1, 64))],
+        [pytest.approx((86, 62)), pytest.approx((86, 66))],
+    )
+
+
 def test_arms_without_the_measure_are_left_out():
     study, summaries = made_up(3)
     bare = replace(summaries[1], means={"clean": Estimate(0.8, None, 1)})
@@ -117,6 +129,7 @@ def test_accuracy_by_family():
     assert [container.lines[0].get_xydata().tolist() for container in noise.containers] == [
         [[pytest.approx(50), 0]], [[pytest.approx(60), 1]],
     ]  # fmt: skip
+    assert [container.lines[0].get_marker() for container in noise.containers] == ["s", "o"]
     (low, _), (high, _) = noise.containers[1].lines[2][0].get_segments()[0]
     assert (low, high) == pytest.approx((58, 62))
     assert noise.get_ylim() == (1.5, -0.5)  # the first arm on top

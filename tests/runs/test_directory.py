@@ -40,6 +40,9 @@ def test_a_run_is_found_by_its_folder_or_its_model_and_loaded(run, tmp_path):
     found = load_run(str(run.path))
     assert (found.path, found.recipe, found.report, found.environment) == (run.path, RECIPE, REPORT, ENVIRONMENT)
     assert found.model is found.stored.model
+    found = replace(found, report=replace(REPORT, mean15=0.25, mean19=0.125))
+    figures = "seed 0, clean 50.00 %, mean15 25.00 %, mean19 12.50 %, low filters 100 %, high filters 0 %"
+    assert repr(found) == f"Run({str(run.path)!r}: a recipe, {figures})"
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "report.json", "model.safetensors"])

@@ -36,6 +36,7 @@ def test_cifar10_recipes_differ_only_in_their_callbacks():
     budget = arms[0]
     assert (budget.model, budget.model_options, budget.epochs, budget.batch_size) == ("resnet18", {}, 8, 256)
     assert (budget.lr, budget.pct_start, budget.momentum, budget.weight_decay) == (0.4, 0.25, 0.9, 5e-4)
+    assert (budget.test_images, budget.holdout) == (1000, 0)
 
 
 def test_recipes_of_another_package_are_imported_when_they_are_asked_for(install):
