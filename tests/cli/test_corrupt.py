@@ -10,6 +10,7 @@ from PIL import Image
 
 from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt
 from freqfast.data import load_data
+from freqfast.report import contact_sheet, most_colourful
 from freqfast.robustness.archive.reading import stored_source
 
 
@@ -65,6 +66,30 @@ def test_c_bar_with_a_contact_sheet(call, accepted, place):
     with Image.open("sheet.png") as picture:
         assert not np.array_equal(np.asarray(picture), chosen)
     assert sorted(path.name for path in place.iterdir()) == ["c", "sheet.png"]
+
+
+def test_a_contact_sheet_of_what_the_options_say(accepted, place, frost_dir):
+    words = (
+        "corrupt",
+        "photos",
+        "--corruption",
+        "frost",
+        "--corruption",
+        "shot_noise",
+        "--severity",
+        4,
+        "--severity",
+        2,
+    )
+    words += ("--seed", 5, "--table", "imagenet", "--frost-dir", frost_dir, "--show", "sheet.png")
+    images = load_data("photos").test.images
+    for index, chosen in ((1, ("--image", 1)), (most_colourful(images), ())):
+        accepted(*words, *chosen, silent=True)
+        options = {"index": index, "frost_dir": frost_dir, "table": "imagenet"}
+        sheet = contact_sheet(images[index], ("frost", "shot_noise"), (2, 4), 5, **options)
+        sheet.savefig("expected.png", dpi="figure")
+        with Image.open("sheet.png") as picture, Image.open("expected.png") as expected:
+            np.testing.assert_array_equal(picture, expected)
 
 
 def test_a_damaged_file_is_made_anew_and_named(call, accepted, place):

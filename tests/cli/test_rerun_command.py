@@ -95,5 +95,6 @@ def test_refusals(refused, place):
     run = write_run(place / "one")
     assert "is the run itself; choose another" in refused("rerun", run, "--out", "one")
     assert "nosuch is no run directory: recipe.toml is missing" in refused("rerun", "nosuch")
+    assert "device 'cuda:99' is not available here" in refused("rerun", run, "--data", "photos", "--device", "cuda:99")
     (run / "report.json").unlink()
     assert "is not a finished run: report.json is missing" in refused("rerun", run)

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from freqfast.corruptions.registry import MEANS
 from freqfast.robustness import CorruptionResult
 from freqfast.runs.directory import RunDirectory
 from freqfast.spectra import SpectraHistory, measure_layers, measure_spectra
@@ -141,8 +142,19 @@ def test_draws_a_filter_s_spectrum(call, terminal, exported):
     assert (blur[7][16], blur[15][0]) == ("@", " ")  # fx = 0 is column 16, fy = 0 between lines 7 and 8
     assert (edge[7][16], edge[15][0]) == (" ", "@")
     assert set("".join(silent)) == {" "}
-    assert "filter 0: low, energy 36; low " in call("show", exported, "--filter", 0).out
+    low, high = (f"{100 * share:.2f} %" for share in read_spectra(exported).shares[0])
+    assert f"filter 0: low, energy 36; low {low}, high {high}\n" in call("show", exported, "--filter", 0).out
     assert "\x1b[38;2;253;231;37" in terminal(80, exported, "--filter", 0)  # viridis' yellow
+
+
+def test_a_picture_has_fy_upwards_and_30_db_from_blank_to_black(call, several):
+    level = 10 * np.log10((power := read_spectra(several, "0").power[3].astype(float)) / power.max())
+    dense = (1 + level / 30).clip(0, 1)[::-1].reshape(16, 2, 32).mean(1)  # two rows a line, the highest first
+    lines = [line.split("│") for line in call("show", several, "--filter", 3).out.splitlines() if "│" in line]
+    assert [line for _, line in lines] == ["".join(" .:-=+*#%@"[round(9 * x)] for x in row) for row in dense]
+    assert {i: label.strip() for i, (label, _) in enumerate(lines) if label.strip()} == {
+        3: "0.25", 7: "0", 11: "-0.25", 15: "-0.5",
+    }  # fmt: skip
 
 
 def test_json_holds_the_same_numbers(call, exported):
@@ -153,9 +165,16 @@ def test_json_holds_the_same_numbers(call, exported):
     assert [band["target"] for band in layer["bands"]] == [0.75, 0.25]
     assert [band["proportion"] for band in layer["bands"]] == pytest.approx([2 / 3, 1 / 3])
     assert [f["shares"]["low"] for f in layer["filters"]] == spectra.shares[:, 0].tolist()
+    assert [f["class"] for f in layer["filters"]] == ["low", "high", "silent"]
+    assert [f["energy"] for f in layer["filters"]] == pytest.approx([36, 36, 0])
+    edges = list(spectra.bands.edges)
+    assert [band["edges_cpp"] for band in layer["bands"]] == [edges[:2], edges[1:]]
+    assert [band["energy_proportion"] for band in layer["bands"]] == spectra.energy_proportion.tolist()
+    assert layer["shape"] == [3, 1, 3, 3]
     (layer,) = json.loads(call("show", exported, "--json", "--filter", 1).out)["layers"]
     (shown,) = layer["filters"]
     np.testing.assert_array_equal(np.float32(shown["power"]), spectra.power[1])
+    assert shown["frequencies_cpp"] == (np.arange(-16, 16) / 32).tolist()
 
 
 def test_refusals(refused, exported):
@@ -170,6 +189,12 @@ def test_a_run(call, accepted, place):
     write_run(place / "finished")
     result = accepted("show", "finished")
     assert "clean accuracy" in result.out.partition("spectra.h5: layer ")[0]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines() if "│" in line]
+    found = CorruptionResult.load("finished/evaluation.json")
+    for name in ("mean15", "mean7"):
+        low, high = (100 * end for end in found.interval(MEANS[name]))
+        assert [name, f"{100 * found.mean(MEANS[name]):.2f} % (95 %: {low:.2f} to {high:.2f})"] in rows
+    assert ["seconds", "90 training, 1 evaluation"] in rows
     for words in (("--json",), ("--filter", 0)):
         assert call("show", "finished", *words).out == call("show", "finished/spectra.h5", *words).out
 

@@ -69,6 +69,7 @@ def test_a_run_s_record_goes_along(accepted, run, place):
     assert first.history.epochs.tolist() == [0, 1]
     assert (second.target, second.history) == (None, None)
     assert {"recipe", "seed", "sha256", "source", "command"} == set(first.provenance)
+    assert first.provenance["source"] == str(run)
     for option, value, target in (("--points", 64, first.target), ("--bands", 3, None)):
         accepted("spectra", run, "-o", "other.h5", option, value)
         other = read_spectra("other.h5")

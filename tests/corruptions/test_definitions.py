@@ -88,11 +88,21 @@ class Replay:
         return ((moves[..., 0] == -1) + 2 * (moves[..., 1] == -1)).to(dtype)
 
 
-# The last is no published size, and the wide filters of its table reach beyond it several times.
-@pytest.mark.parametrize(("table", "side"), [("cifar10", 32), ("tiny-imagenet", 64), ("imagenet", 50)])
-@pytest.mark.parametrize("name", TOLERANCES)
-def test_same_draws_give_the_same_image(name, table, side, photos, frost_dir):
+# The wide filters of ImageNet's table reach beyond images of 50 pixels several times. The last ones are not square.
+@pytest.mark.parametrize(
+    ("table", "side", "shape"),
+    [
+        ("cifar10", 32, (32, 32)),
+        ("tiny-imagenet", 64, (64, 64)),
+        ("imagenet", 50, (50, 50)),
+        ("tiny-imagenet", 50, (50, 31)),
+        ("imagenet", 76, (53, 76)),
+    ],
+)
+@pytest.mark.parametrize("name", [*TOLERANCES, "pixelate", "zoom_blur"])
+def test_same_draws_give_the_same_image(name, table, side, shape, photos, frost_dir):
     images = corrupted.with_flat(photos[:8] if side == 32 else corrupted.photographs(side)[:1])
+    images = images[:, : shape[0], : shape[1]]
     planar = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     function = find_corruption(name, frost_dir, table)
     for severity in SEVERITIES:
@@ -101,11 +111,11 @@ def test_same_draws_give_the_same_image(name, table, side, photos, frost_dir):
             define(image[None], name, severity, recorder, frost_dir, table)[0]
             for image, recorder in zip(images, recorders, strict=True)
         ]
-        replay = Replay(np.stack([np.concatenate(recorder.given, axis=1) for recorder in recorders]))
+        replay = Replay(np.stack([np.concatenate([np.empty((3, 0)), *each.given], axis=1) for each in recorders]))
         actual = function(planar.clone(), severity, replay).permute(0, 2, 3, 1).numpy()
         assert replay.rows.shape[2] == 0  # nothing drawn is left
         gap = np.abs(actual.astype(int) - np.stack(expected))
         exact = side == 32 and name in TO_THE_BIT
         assert gap.max() <= (0 if exact else 1)
         photographs = gap[: len(images) - 2]  # of flat regions, float rounding decides between neighbouring levels
-        assert (photographs > 0).mean() <= TOLERANCES[name]
+        assert (photographs > 0).mean() <= TOLERANCES.get(name, 0.03)

@@ -1,7 +1,7 @@
 """A second, slow definition of each corruption, one image at a time, by NumPy, SciPy, scikit-image and Pillow.
 
 Written from the published parameters and definitions, without a look at the package. A definition takes one uint8
-``(side, side, 3)`` image, a ``numpy.random.Generator`` and its parameters, and returns a uint8 image.
+``(H, W, 3)`` image, a ``numpy.random.Generator`` and its parameters, and returns a uint8 image.
 """
 
 import tomllib
@@ -21,7 +21,7 @@ SIDES = {"cifar10": 32, "tiny-imagenet": 64, "imagenet": 224}
 
 
 def define(images, name, severity, rng, frost_dir=None, table="cifar10"):
-    """The definition of a corruption on each image in turn, ``(N, side, side, 3)``."""
+    """The definition of a corruption on each image in turn, ``(N, H, W, 3)``."""
     options = {parameter: values[severity - 1] for parameter, values in PUBLISHED[table][name].items()}
     if name == "frost":
         options |= {
@@ -29,7 +29,7 @@ def define(images, name, severity, rng, frost_dir=None, table="cifar10"):
             "reduced": {"cifar10": 0.2, "tiny-imagenet": 0.3}.get(table, 1),
         }
     if name in ("frost", "elastic_transform"):
-        options["share"] = images.shape[1] / SIDES[table]  # their lengths are shares of the side
+        options["share"] = min(images.shape[1:3]) / SIDES[table]  # their lengths are shares of the side
     return np.stack([globals()[name](image, rng, **options) for image in images])
 
 
@@ -83,10 +83,9 @@ def saturate(image, rng, factor, offset):
 
 
 def pixelate(image, rng, fraction):
-    side = len(image)
-    small = int(side * fraction)
-    coarse = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
-    return np.asarray(coarse.resize((side, side), Image.Resampling.BOX))
+    height, width = image.shape[:2]
+    coarse = Image.fromarray(image).resize((int(width * fraction), int(height * fraction)), Image.Resampling.BOX)
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BOX))
 
 
 def jpeg_compression(image, rng, quality):
@@ -104,15 +103,15 @@ def defocus_blur(image, rng, radius, alias_blur):
 
 
 def glass_blur(image, rng, sigma, max_delta, iterations):
-    side, far = len(image), max_delta
+    (height, width), far = image.shape[:2], max_delta
     x = levels(gaussian(image / 255, sigma))
     for _ in range(iterations):
         if far == 1:
-            moves = rng.integers(-1, 1, size=(side, side, 2))[2:, 2:, ::-1]
+            moves = rng.integers(-1, 1, size=(height, width, 2))[2:, 2:, ::-1]
         else:
-            moves = rng.integers(0, 2 * far, size=(2, side - 2 * far, side - 2 * far)).transpose(1, 2, 0) - far
-        for h in range(side - far, far, -1):
-            for w in range(side - far, far, -1):
+            moves = rng.integers(0, 2 * far, size=(2, height - 2 * far, width - 2 * far)).transpose(1, 2, 0) - far
+        for h in range(height - far, far, -1):
+            for w in range(width - far, far, -1):
                 dy, dx = moves[h - far - 1, w - far - 1]
                 x[h, w] = x[h + dy, w + dx]
     return levels(gaussian(x / 255, sigma))
@@ -139,13 +138,13 @@ def motion_blur(image, rng, radius, sigma):
 
 
 def clipped_zoom(x, factor):
-    size = len(x)
-    crop = int(np.ceil(size / factor))
-    top = (size - crop) // 2
-    centre = x[top : top + crop, top : top + crop]
-    zoomed = ndimage.zoom(centre, (factor, factor) + (1,) * (x.ndim - 2), order=1)
-    trim = (len(zoomed) - size) // 2
-    return zoomed[trim : trim + size, trim : trim + size]
+    for axis in (0, 1):
+        size = x.shape[axis]
+        crop = int(np.ceil(size / factor))
+        centre = x.take((size - crop) // 2 + np.arange(crop), axis)
+        zoomed = ndimage.zoom(centre, [factor if a == axis else 1 for a in range(x.ndim)], order=1)
+        x = zoomed.take((zoomed.shape[axis] - size) // 2 + np.arange(size), axis)
+    return x
 
 
 def zoom_blur(image, rng, stop, step):
@@ -167,11 +166,11 @@ def snow(image, rng, loc, scale, zoom, threshold, blur_radius, blur_sigma, blend
 def frost(image, rng, image_weight, frost_weight, photographs, reduced, share):
     """``photographs``: the five frost images as Pillow reads them, at full size."""
     photograph = photographs[rng.integers(5)].astype(float)
-    rows, columns, side = *photograph.shape[:2], len(image)
-    step = min(1 / (reduced * share), rows / (side + 1), columns / (side + 1))
-    top, left = (rng.integers(round(length / step) - side) for length in (rows, columns))
+    sizes, whole = image.shape[:2], photograph.shape[:2]
+    step = min(1 / (reduced * share), *(length / (size + 1) for length, size in zip(whole, sizes, strict=True)))
+    corner = [rng.integers(round(length / step) - size) for length, size in zip(whole, sizes, strict=True)]
     # Corners of pixels meet; the border's are repeated.
-    y, x = ((np.arange(start, start + side) + 0.5) * step - 0.5 for start in (top, left))
+    y, x = ((np.arange(at, at + size) + 0.5) * step - 0.5 for at, size in zip(corner, sizes, strict=True))
     crop = np.rint(bilinear(photograph, *np.meshgrid(y, x, indexing="ij"), mode="nearest"))
     return np.clip(image_weight * image.astype(float) + frost_weight * crop, 0, 255).astype(np.uint8)
 
@@ -199,12 +198,9 @@ def plasma(size, decay, uniform):
 def fog(image, rng, amount, wibble_decay):
     x = image / 255
     brightest = x.max()
-    size = 2 ** int(np.ceil(np.log2(len(image))))
-    return levels(
-        (x + amount * plasma(size, wibble_decay, rng.uniform)[: len(image), : len(image), None])
-        * brightest
-        / (brightest + amount)
-    )
+    height, width = image.shape[:2]
+    landscape = plasma(2 ** int(np.ceil(np.log2(max(height, width)))), wibble_decay, rng.uniform)
+    return levels((x + amount * landscape[:height, :width, None]) * brightest / (brightest + amount))
 
 
 def canny(image, low, high):
@@ -271,12 +267,12 @@ def spatter(image, rng, loc, scale, sigma, threshold, intensity, mud):
     return levels(x * (1 - cover) + cover * np.array([63, 42, 20]) / 255)
 
 
-def affine_source(moves, side):
+def affine_source(moves, height, width):
     """Where pixels of an image come from, rows and columns, when three points move by ``moves`` (as x, y)."""
-    points = side // 2 + side // 3 * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    points = (width // 2, height // 2) + min(height, width) // 3 * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     moved = np.column_stack([points + moves, np.ones(3)])
     back = np.linalg.solve(moved, points)  # [x, y, 1] of the result @ back = [x, y] of the source
-    y, x = np.indices((side, side))
+    y, x = np.indices((height, width))
     source = np.stack([x, y, np.ones_like(x)], axis=-1) @ back
     return np.floor(source[..., ::-1] * 32 + 0.5) / 32
 
@@ -287,13 +283,13 @@ def bilinear(x, rows, columns, mode):
 
 
 def elastic_transform(image, rng, alpha, sigma, affine, share):
-    side = len(image)
+    shape = image.shape[:2]
     alpha, sigma, affine = alpha * share, sigma * share, affine * share
-    source = affine_source(rng.uniform(-affine, affine, (3, 2)), side)
+    source = affine_source(rng.uniform(-affine, affine, (3, 2)), *shape)
     x = bilinear(image / 255, source[..., 0], source[..., 1], mode="mirror")
     if alpha:
-        noise = (rng.uniform(-1, 1, (side, side)) for _ in range(2))
+        noise = (rng.uniform(-1, 1, shape) for _ in range(2))
         dx, dy = (gaussian(field, sigma, mode="reflect", truncate=3) * alpha for field in noise)
-        rows, columns = np.indices((side, side))
+        rows, columns = np.indices(shape)
         x = bilinear(x, rows + dy, columns + dx, mode="reflect")
     return levels(x + 1e-9)
