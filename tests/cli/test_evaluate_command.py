@@ -123,6 +123,13 @@ def test_a_manifest_says_which_c_bar_is_meant(accepted, checkpoint, layout):
     assert set(json.loads(found.out)["accuracy"]) == set(IMAGENET_C_BAR)
 
 
+def test_c_bar_on_the_fly_is_that_of_the_table(accepted, checkpoint):
+    words = ("--on-the-fly", "--data", "photos", "--limit", 1, "--collection", "bar", "--table", "imagenet")
+    out = accepted("evaluate", checkpoint, *words).out
+    assert all(f" {name} " in out for name in IMAGENET_C_BAR)
+    assert "not measured" not in out
+
+
 def test_on_the_fly_is_what_stored_images_give(call, accepted, checkpoint, place, frost_dir):
     words = ("--limit", 12, "--seed", 3, "--table", "imagenet", "--corruption", "contrast", "--corruption", "frost")
     words += ("--frost-dir", frost_dir)

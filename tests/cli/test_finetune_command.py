@@ -3,10 +3,13 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
+from freqfast.cli.image_files import FileOptions
 
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
+from freqfast.data.image_files import load_tree
 from freqfast.models.file import read_model
 from freqfast.models.state_dicts import load_state
 from tests.support.finished import write_network, write_run
@@ -49,6 +52,10 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
     words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors")
     files = ("--data", "photographs", "--resize", 36, "--crop", 32, "--class-list", "names.txt")
     short = ("--set", "epochs=1", "--set", "batch_size=2")
+    for how in ("nearest", "box"):
+        read = FileOptions(36, 32, how).read_both("photographs", place / "names.txt").train.images[:]
+        expected = load_tree("photographs", 36, 32, how, tuple("9876543210")).train.images[:]
+        np.testing.assert_array_equal(read, expected)
     result = accepted("finetune", *words, *files, *short)
     told = "trained by robust_photographs (epochs: 1, images: 2), with 30 % of the old weights"
     assert result.out.splitlines()[1] == f"written: robust.safetensors, {told}"

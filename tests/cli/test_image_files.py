@@ -182,6 +182,9 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
     found = call("evaluate", *words, *quick, "--limit", 2, *options, "-o", "result.json")
     assert found.err == preprocessing.format(128, "bicubic", 112, "0.5,0.5,0.5")
     assert json.loads((place / "result.json").read_text())["provenance"]["mean"] == [0.5] * 3
+    write_network(place / "own.safetensors", ("blue", "green", "red"))  # no weights of a library are asked for there
+    found = call("evaluate", *words, *quick, "--limit", 2, "--crop", 32, "--baseline", "own.safetensors")
+    assert json.loads(found.out)["comparison"]["baseline"] == "own.safetensors"
     found = call("reliance", *words, "--limit", 2, "--crop", 32, "--json")
     assert (json.loads(found.out)["data"], json.loads(found.out)["images"]) == ("photographs", 2)
     assert found.err == preprocessing.format(37, "bilinear", 32, "0.485,0.456,0.406")

@@ -92,9 +92,9 @@ def test_data_of_other_classes_is_no_repetition(call, accepted, run, tree, place
 
 
 def test_refusals(refused, place):
-    run = write_run(place / "one")
+    run = write_run(place / "one", data="photos")
     assert "is the run itself; choose another" in refused("rerun", run, "--out", "one")
     assert "nosuch is no run directory: recipe.toml is missing" in refused("rerun", "nosuch")
-    assert "device 'cuda:99' is not available here" in refused("rerun", run, "--data", "photos", "--device", "cuda:99")
+    assert "device 'cuda:99' is not available here" in refused("rerun", run, "--device", "cuda:99")
     (run / "report.json").unlink()
     assert "is not a finished run: report.json is missing" in refused("rerun", run)

@@ -3,6 +3,8 @@
 import h5py
 import numpy as np
 import pytest
+import torch
+import torchvision
 
 from freqfast.models.file import read_model
 from freqfast.models.zoo import read_cards
@@ -55,6 +57,12 @@ def run(checkpoint, tmp_path):
     recorded = measure_spectra(model, target=target, history=history, provenance={"recipe": "quickstart", "seed": 3})
     write_spectra(tmp_path / "run" / "spectra.h5", recorded)
     return tmp_path / "run"
+
+
+def test_a_library_s_network_of_another_number_of_classes(accepted):
+    torch.save(torchvision.models.squeezenet1_1(num_classes=3).state_dict(), "three.pth")
+    words = ("--weights", "three.pth", "--classes", 3, "-o", "out.h5")
+    assert ": 64 filters of layer features.0, " in accepted("spectra", "torchvision:squeezenet1_1", *words).out
 
 
 def test_networks_of_the_zoo_have_their_files_hash(accepted, place):

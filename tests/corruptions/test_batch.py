@@ -110,7 +110,7 @@ def test_frost_photographs_that_change(places, tmp_path, monkeypatch):
         (IMAGE.astype(float), "fog", 1, {}, TypeError, "float64; scale"),
         ([[1]], "fog", 1, {}, TypeError, "got list"),
         (IMAGE[0], "fog", 1, {}, ValueError, r"got shape \(32, 32, 3\)"),
-        (IMAGE[:, :4], "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 4 x 32"),
+        (IMAGE[:, :7], "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 7 x 32"),
         (IMAGE, "fog", 0, {}, ValueError, "got 0"),
         (IMAGE, "fog", 1, {"seed": 1.0}, TypeError, "'float' object cannot be interpreted as an integer"),
         (IMAGE, "fog", True, {}, ValueError, "got True"),
