@@ -262,8 +262,8 @@ def as_html(title: str, *parts: str | Rows) -> str:
         parts: Text for a line, or the rows of a table, the first of which is its header.
 
     Examples:
-        >>> as_html("a < b", [("band", "filters"), ("low", 4)]).partition("<table>")[2]
-        '<tr><th>band</th><th>filters</th></tr><tr><td>low</td><td>4</td></tr></table>'
+        >>> as_html("a < b", "b > a", [("band",), ("<low>",)])
+        '<p><b>a &lt; b</b></p><p>b &gt; a</p><table><tr><th>band</th></tr><tr><td>&lt;low&gt;</td></tr></table>'
     """
     shown = [f"<p>{escape(part)}</p>" if isinstance(part, str) else _table(part) for part in parts]
     return "".join([f"<p><b>{escape(title)}</b></p>", *shown])

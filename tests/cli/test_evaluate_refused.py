@@ -22,7 +22,6 @@ import pytest
         (("--figure", "report.docx"), "cannot write report.docx"),
         (("--baseline", "gone.json"), "gone.json"),
         (("--baseline", "gone"), "gone does not exist"),
-        (("--device", "cuda:99"), "device 'cuda:99' is not available here"),
         (("--classes", "7"), "is built with the classes that it has; leave out --classes"),
     ],
 )

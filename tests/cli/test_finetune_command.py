@@ -85,6 +85,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
             ("foreign_net.py:trained", *NORMALISATION, "--data", "photos", "--device", "cuda:99"),
             "device 'cuda:99' is not",
         ),
+        (("torchvision:squeezenet1_1", "--pretrained", "--weights", "w.pth"), "leave them out for the weights w.pth"),
         (("nothing.py:net", "--keep", 1), "--keep 1 leaves the network as it was; give less"),
     ],
 )

@@ -1,6 +1,7 @@
 """`freqfast show`."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -10,8 +11,10 @@ from rich.console import Console
 from torch import nn
 
 from freqfast.corruptions.registry import MEANS
+from freqfast.records import write_record
 from freqfast.robustness import CorruptionResult
 from freqfast.runs.directory import RunDirectory
+from freqfast.runs.report import Proportions
 from freqfast.spectra import SpectraHistory, measure_layers, measure_spectra
 from freqfast.spectra.h5 import read_spectra, write_spectra
 from freqfast.spectral.bands import Bands
@@ -86,6 +89,9 @@ def test_several_layers_have_a_table(call, several):
     out = call("show", several).out
     assert "8x3x7x7" in out
     assert "5x8x3x3" in out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "x3x" in line]
+    layers = [read_spectra(several, name) for name in "01"]
+    assert [row[3:] for row in rows[-2:]] == [[f"{100 * share:.0f}" for share in one.proportion] for one in layers]
     assert out.count("energy by band in percent") == 1
     assert len(json.loads(call("show", several, "--json").out)["layers"]) == 2
     one = call("show", several, "--layer", "1").out
@@ -186,7 +192,8 @@ def test_refusals(refused, exported):
 
 def test_a_run(call, accepted, place):
     """Its accuracy comes first, then the spectra that it exported, which options ask for alone."""
-    write_run(place / "finished")
+    run = RunDirectory(write_run(place / "finished"))
+    write_record(run.report, replace(run.read_report(), proportion=Proportions((0.25, 0.75), (1.0, 0.0))))
     result = accepted("show", "finished")
     assert "clean accuracy" in result.out.partition("spectra.h5: layer ")[0]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines() if "│" in line]
@@ -194,6 +201,8 @@ def test_a_run(call, accepted, place):
     for name in ("mean15", "mean7"):
         low, high = (100 * end for end in found.interval(MEANS[name]))
         assert [name, f"{100 * found.mean(MEANS[name]):.2f} % (95 %: {low:.2f} to {high:.2f})"] in rows
+    assert ["frequency proportion before", "low 25 %, high 75 %"] in rows
+    assert ["frequency proportion after", "low 100 %, high 0 %"] in rows
     assert ["seconds", "90 training, 1 evaluation"] in rows
     for words in (("--json",), ("--filter", 0)):
         assert call("show", "finished", *words).out == call("show", "finished/spectra.h5", *words).out

@@ -138,6 +138,19 @@ def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, pla
     assert "0 of 4 runs are finished" in result.out
 
 
+def test_a_package_that_is_missing_is_one_line(refused, file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert "pip install 'freqfast[cluster]'" in refused("study", file, "--slurm", "partition=gpu")
+
+
+def test_options_say_how_runs_are_run(accepted, file, monkeypatch):
+    monkeypatch.setattr("freqfast.study.run_study", run := Mock(return_value={}))
+    words = ("--jobs", 3, "--threads", 2, "--device", "cuda:1", "--arm", "low", "--seed", 1)
+    accepted("study", file, *words)
+    given = {"jobs": 3, "threads": 2, "device": "cuda:1", "arms": ["low"], "seeds": [1], "slurm": None}
+    assert {name: run.call_args.kwargs[name] for name in given} == given
+
+
 def test_recipes_of_the_user_are_imported_on_request_only(accepted, refused, file, tree, place, monkeypatch):
     (place / "mine_for_study.py").write_text(MINE)
     file.write_text(TINY.replace('[arms.low]\nrecipe = "resnet18_cifar10.baseline"', MINE_ARM), encoding="utf-8")
@@ -262,6 +275,7 @@ def test_slurm_parameters():
     assert parse_slurm(["partition=gpu,gpus=1", "time=120, mem=16GB", "exclusive=true"]) == {
         "partition": "gpu", "gpus_per_node": 1, "time": 120, "mem": "16GB", "exclusive": True,
     }  # fmt: skip
+    assert parse_slurm(["exclusive=false"]) == {"exclusive": False}
     assert parse_slurm(["cpus-per-task=4"]) == parse_slurm(["cpus=4"]) == {"cpus_per_task": 4}
 
 

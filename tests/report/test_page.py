@@ -174,6 +174,7 @@ def test_a_single_run_has_no_differences(entry, no_figures):
     words = words_of(render_page([entry]))
     assert "Run whole" in words
     assert f" {100 * entry.spectra.proportion[0]:.0f} % 1.5 min Each corruption" in words
+    assert " digital low filters training " in words
     assert " device cpu freqfast unknown " in words  # a report of version 0.1 does not tell the version
     assert "difference" not in words.lower()
     assert "seed each" not in words

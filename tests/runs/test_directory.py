@@ -120,8 +120,14 @@ def test_data_of_a_run(run, tmp_path, install):
 
 def test_environment_differences_leave_out_what_changes_no_result():
     moved = replace(ENVIRONMENT.data, path="/elsewhere")
-    other = replace(ENVIRONMENT, data=moved, threads=2, command="other", recipe_sha256="1", packages={"torch": "3"})
-    assert environment_differences(ENVIRONMENT, other) == ["threads: 1, now 2", "packages.torch: None, now 3"]
+    other = replace(
+        ENVIRONMENT, data=moved, threads=2, ranks=2, command="other", recipe_sha256="1", packages={"torch": "3"}
+    )
+    assert environment_differences(ENVIRONMENT, other) == [
+        "threads: 1, now 2",
+        "ranks: 1, now 2",
+        "packages.torch: None, now 3",
+    ]
 
 
 # How a directory appears
