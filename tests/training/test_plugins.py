@@ -75,6 +75,13 @@ def test_an_entry_point_that_is_no_callback_is_named(install):
         built()
 
 
+def test_what_is_installed_comes_before_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "tabnanny.py").write_text("check = 'not the library'")
+    monkeypatch.delitem(sys.modules, "tabnanny", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert callable(import_object("tabnanny:check"))
+
+
 def test_an_import_by_name_leaves_the_search_path_as_it_is(monkeypatch):
     for before in (["", *sys.path], [place for place in sys.path if place]):  # of a notebook, and of a script
         monkeypatch.setattr(sys, "path", list(before))
