@@ -212,12 +212,13 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
 
 
 def test_a_tree_is_written_and_read(call, accepted, photographs, place):
-    words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "tree", "--tree")
+    words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "tree", "--tree", "--seed", 3)
     result = accepted(*words, silent=True)
     assert result.out == (
         "tree: 12 images of photographs, corruptions: 1, severities: 5, parameters: cifar10; files written: 60\n"
     )
     assert (place / "tree" / "fog" / "3" / "blue" / "blue-1.JPEG").is_file()
+    assert json.loads((place / "tree" / "manifest.json").read_text())["seed"] == 3
     assert call(*words).out.endswith("files written: 0\n")
     result = call("evaluate", *MODEL, "--cifar10c", "tree", "--class-list", "names.txt", "--limit", 9, "--json")
     assert json.loads(result.out)["images"] == 9

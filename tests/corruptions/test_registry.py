@@ -20,11 +20,14 @@ from freqfast.corruptions import (
     runnable,
 )
 from freqfast.corruptions.photographs import DISTRIBUTION, find_photographs
+from freqfast.corruptions.registry import HEADLINES, MEAN7
 
 
 def test_names_and_families():
     assert (len(MAIN), len(EXTRA), len(set(C_BAR) - set(CORRUPTIONS))) == (15, 4, 10)
     assert sorted(chain.from_iterable(FAMILIES.values())) == sorted(CORRUPTIONS)
+    assert HEADLINES == ("mean15", "mean7", "mean19", "mean_bar", "mean_bar_imagenet")
+    assert MEAN7 == ("snow", "frost", "fog", "brightness", "elastic_transform", "pixelate", "jpeg_compression")
     assert not set(C_BAR) & set(available())  # what is evaluated by default
     for table in TABLES:
         assert find_set("c", table) == CORRUPTIONS
@@ -44,7 +47,7 @@ def test_frost_without_photographs_is_left_out_with_one_line(no_frost, photos):
     assert note == f"frost is left out: {caught.value}"
 
 
-def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
+def test_frost_dir(no_frost, frost_dir, tmp_path, photos, monkeypatch):
     assert runnable(CORRUPTIONS, frost_dir) == (CORRUPTIONS, [])
     for ask in (partial(runnable, CORRUPTIONS), partial(corrupt, photos[:1], "frost", 1)):
         with pytest.raises(FileNotFoundError, match=r"no frost1\.png, frost2\.png"):
@@ -52,6 +55,10 @@ def test_frost_dir(no_frost, frost_dir, tmp_path, photos):
     shutil.copytree(frost_dir, tmp_path, dirs_exist_ok=True)
     (tmp_path / "frost3.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"frost3.png' cannot be read"):
+        corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
+    shutil.copy(frost_dir / "frost3.png", tmp_path)
+    monkeypatch.setattr("freqfast.corruptions.photographs.PIXEL_LIMIT", 2**10)
+    with pytest.raises(ValueError, match=r"frost3.png' cannot be read: \d+x\d+ pixels are too many"):
         corrupt(photos[:1], "frost", 1, frost_dir=tmp_path)
 
 
