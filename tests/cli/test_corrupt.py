@@ -69,19 +69,8 @@ def test_c_bar_with_a_contact_sheet(call, accepted, place):
 
 
 def test_a_contact_sheet_of_what_the_options_say(accepted, place, frost_dir):
-    words = (
-        "corrupt",
-        "photos",
-        "--corruption",
-        "frost",
-        "--corruption",
-        "shot_noise",
-        "--severity",
-        4,
-        "--severity",
-        2,
-    )
-    words += ("--seed", 5, "--table", "imagenet", "--frost-dir", frost_dir, "--show", "sheet.png")
+    words = ("corrupt", "photos", "--corruption", "frost", "--corruption", "shot_noise", "--severity", 4)
+    words += ("--severity", 2, "--seed", 5, "--table", "imagenet", "--frost-dir", frost_dir, "--show", "sheet.png")
     images = load_data("photos").test.images
     for index, chosen in ((1, ("--image", 1)), (most_colourful(images), ())):
         accepted(*words, *chosen, silent=True)
