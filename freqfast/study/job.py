@@ -38,7 +38,7 @@ class Job:
         return self.run.recipe.epochs + sum(self.evaluations)
 
     def steps_done(self, share: float = 0.0) -> int:
-        """How many of the steps are done, if this share of the evaluation is done that it may be at."""
+        """How many of the steps are done; `share` is how much is done of an evaluation in progress."""
         epochs, measured = self.epochs_done(), int(self.folder.run(self.run).is_finished)
         if epochs < self.run.recipe.epochs:
             return epochs

@@ -181,7 +181,7 @@ class Account:
         return RunStoppedError(f"interrupted with {left} run{'' if left == 1 else 's'} left; it can be resumed", signum)
 
     def report(self, message: str = "", share: float = 0.0) -> None:
-        """Report the progress of the running jobs: their epochs, or a message of the only one and its share done."""
+        """Report the running jobs: their epochs, or a message of the only one and how much of it is done."""
         if self._progress is None:
             return
         texts = [f"{job.run.name} epoch {job.epochs_done()}" for job in self.running]
