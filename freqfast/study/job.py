@@ -39,9 +39,9 @@ class Job:
 
     def steps_done(self, share: float = 0.0) -> int:
         """How many of the steps are done; `share` is how much is done of an evaluation in progress."""
-        epochs, measured = self.epochs_done(), int(self.folder.run(self.run).is_finished)
-        if epochs < self.run.recipe.epochs:
+        if (epochs := self.epochs_done()) < self.run.recipe.epochs:
             return epochs
+        measured = int(self.folder.run(self.run).is_finished)
         return epochs + sum(self.evaluations[:measured]) + int(share * sum(self.evaluations[measured : measured + 1]))
 
     def epochs_done(self) -> int:

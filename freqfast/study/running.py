@@ -184,11 +184,12 @@ class Account:
         """Report the running jobs: their epochs, or a message of the only one and how much of it is done."""
         if self._progress is None:
             return
-        texts = [f"{job.run.name} epoch {job.epochs_done()}" for job in self.running]
         if message:
             texts = [f"{self.running[0].run.name}: {message}"]
-        elif len(texts) > _SHOWN:
-            texts[_SHOWN:] = [f"{len(texts) - _SHOWN} more"]
+        else:
+            texts = [f"{job.run.name} epoch {job.epochs_done()}" for job in self.running[:_SHOWN]]
+            if (more := len(self.running) - _SHOWN) > 0:
+                texts.append(f"{more} more")
         counted = f"{self._ended_runs} of {self._runs} runs"
         done = self._ended_steps + sum(job.steps_done(share) for job in self.running)
         self._progress(done, self._steps, f"{counted}; {', '.join(texts)}")
