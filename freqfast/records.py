@@ -200,10 +200,13 @@ def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
         raise ValueError(_told(error)) from None
 
 
+_LABELS = ("[key]", "str", "float")  # pydantic's own, in the place of a fault: a mapping's key, and kinds of a union
+
+
 def _told(error: ValidationError, place: tuple[str, ...] = ()) -> str:
     """The first fault that pydantic found, as one line that begins with the key."""
     fault = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in (*place, *fault["loc"]) if part != "[key]")
+    key = ".".join(str(part) for part in (*place, *fault["loc"]) if part not in _LABELS)
     if fault["type"] == "missing" and isinstance(fault["loc"][-1], str):
         return f"{key} is missing"
     if fault["type"] == "missing":
