@@ -79,54 +79,48 @@ def image_groups(scores: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(scores[i::GROUPS].mean()), 5) for i in range(min(GROUPS, len(scores))))
 
 
-def estimate(sample: Sample, arms: Iterable[Sample] | None = None) -> Estimate | None:
+def estimate(sample: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
     """Mean over seeds with its 95 % interval.
 
-    The interval combines two independent parts. The part of the *seeds* is Student's interval, from the standard
-    deviation pooled over arms, or from the sample's own if that is larger: if the deviation of two or three seeds is
-    below the pooled one, that is luck, but some arms do deviate more than others. The part of the *images* is that of a
+    The interval combines two independent parts. The part of the *seeds* is Student's interval, from the sample's own
+    standard deviation, or from that pooled over arms if this makes it wider: when the deviation of two or three seeds
+    is small, that is often luck, but some arms do deviate more than others. The part of the *images* is that of a
     crossed design, in which every network sees the same images: the variance of the images' means over the seeds, minus
     what chance between networks adds to it. It is included if all seeds have `groups`.
 
     Args:
         sample: The measure by seed.
-        arms: The measure of all arms, including the sample's, over which the deviation is pooled; by default only the
+        arms: The measure of all arms, including the sample's, over which the deviation is pooled; without them only the
             sample's own is used.
 
     Returns:
         None if there are no values; an estimate without an interval if there is one value.
 
-    Raises:
-        ValueError: If none of the arms has the sample's values.
-
     Examples:
-        >>> ours, other = Sample({0: 0.84, 1: 0.86, 2: 0.85}), Sample({0: 0.80, 1: 0.84, 2: 0.82})
+        >>> ours, other = Sample({0: 0.84, 1: 0.86, 2: 0.85}), Sample({0: 0.80, 1: 0.88, 2: 0.84})
         >>> found = estimate(ours)
         >>> round(found.mean, 3), round(found.half_width, 3)
         (0.85, 0.025)
         >>> round(estimate(ours, [ours, other]).half_width, 3)  # a larger deviation, with more degrees of freedom
-        0.029
+        0.047
     """
     return _estimate(sample, [sample], arms)
 
 
-def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] | None = None) -> Estimate | None:
+def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
     """Mean difference to a baseline over the seeds that both have, with its interval; see `estimate`.
 
-    The part of the seeds adds the variances that `estimate` finds for the two. The part of the images comes from the
-    differences image by image, which removes how hard each image is.
+    The part of the seeds is Welch's interval, from the standard deviations of both, or the one from the pooled
+    deviation if this is wider. The part of the images comes from the differences image by image, which removes how hard
+    each image is.
 
     Args:
         sample: A measure by seed.
-        baseline: The same measure of the baseline.
-        arms: The measure of all arms, including these two, which may have more seeds there; by default each of the two
-            has its own deviation, as in Welch's test.
+        baseline: The same measure of the baseline. Seeds that only one of the two has count for its deviation.
+        arms: The measure of all arms, including these two, over which the deviation is pooled.
 
     Returns:
         None if the two have no seed in common.
-
-    Raises:
-        ValueError: If none of the arms has the values of one of the two.
 
     Examples:
         >>> paired_difference(Sample({0: 0.75, 1: 0.5}), Sample({0: 0.5, 2: 0.1}))
@@ -135,7 +129,7 @@ def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] |
     return _estimate(sample - baseline, [sample, baseline], arms)
 
 
-def _estimate(measure: Sample, terms: Sequence[Sample], arms: Iterable[Sample] | None) -> Estimate | None:
+def _estimate(measure: Sample, terms: Sequence[Sample], arms: Iterable[Sample]) -> Estimate | None:
     """The mean of a measure that is a term, or the difference of two, which deviate independently of each other."""
     values = list(measure.values.values())
     n, mean = len(values), math.fsum(values) / max(1, len(values))
@@ -146,27 +140,33 @@ def _estimate(measure: Sample, terms: Sequence[Sample], arms: Iterable[Sample] |
     return Estimate(mean, math.hypot(seeds, images or 0), n, images is not None)
 
 
-def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample] | None, n: int) -> float:
-    """Half of the 95 % interval by the chance of n seeds, with Satterthwaite's degrees of freedom.
+def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample], n: int) -> float:
+    """Half of the 95 % interval by the chance of n seeds: Welch's, or the pooled deviation's if that is wider."""
+    own = _half_width([(variance / n, freedom) for variance, freedom in map(_deviation, terms)])
+    several = [_deviation(arm) for arm in arms if len(arm.values) > 1]
+    if not several:
+        return own
+    freedom = sum(freedom for _, freedom in several)
+    pooled = math.fsum(variance * freedom for variance, freedom in several) / freedom
+    return max(own, _half_width([(len(terms) * pooled / n, freedom)]))
 
-    The variance is a sum of the arms' own, each weighted: what a term takes from the pool is shared by all arms. So an
-    arm that deviates much, and is in the pool too, counts once.
+
+def _deviation(arm: Sample) -> tuple[float, int]:
+    """The variance between an arm's seeds, and its degrees of freedom."""
+    values = list(arm.values.values())
+    return float(np.var(values, ddof=1)), len(values) - 1
+
+
+def _half_width(parts: Sequence[tuple[float, int]]) -> float:
+    """Half of the 95 % interval for a sum of independent variances, each given with its degrees of freedom.
+
+    Those of the sum are Satterthwaite's.
     """
-    several = [arm for arm in (terms if arms is None else arms) if len(arm.values) > 1]
-    variances = np.array([np.var(list(arm.values.values()), ddof=1) for arm in several])
-    freedom = np.array([len(arm.values) - 1 for arm in several])
-    weights = np.zeros(len(several))
-    pooled = freedom / freedom.sum()
-    for term in terms:
-        of = next((i for i, arm in enumerate(several) if term.values.items() <= arm.values.items()), None)
-        if of is None:
-            raise ValueError(f"arms must hold each arm that is estimated, and none has {dict(term.values)}")
-        is_larger = variances[of] > (1 + 1e-9) * (pooled @ variances)  # and not by rounding
-        weights += np.eye(len(several))[of] if arms is None or is_larger else pooled
-    parts = weights * variances / n
-    if not (variance := float(parts.sum())):
+    variance = math.fsum(part for part, _ in parts)
+    if not variance:
         return 0.0
-    return _quantile(1 / float(((parts / variance) ** 2 / freedom).sum())) * math.sqrt(variance)
+    freedom = 1 / math.fsum((part / variance) ** 2 / own for part, own in parts)
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
 
 
 def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
@@ -179,8 +179,4 @@ def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
     interaction = scores - scores.mean(axis=1, keepdims=True) - means + scores.mean()
     noise = (interaction**2).sum() / ((len(scores) - 1) * (size - 1)) / len(scores)
     variance = max(0.0, means.var(ddof=1) - noise) / size
-    return _quantile(size - 1) * math.sqrt(variance)
-
-
-def _quantile(freedom: float) -> float:
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    return _half_width([(variance, size - 1)])

@@ -44,7 +44,7 @@ class ArmSummary:
 def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str] = ()) -> list[ArmSummary]:
     """Summaries of the arms of a study that have finished or failed runs, in the study's order.
 
-    The deviation between seeds is pooled over the arms, measure by measure; see `freqfast.study.estimate`.
+    The arms' deviation between seeds is pooled measure by measure; see `freqfast.study.estimate`.
 
     Args:
         study: The study.
@@ -82,7 +82,7 @@ def _summary(
     arms: Mapping[str, Sequence[Sample]],
     failed: tuple[int, ...],
 ) -> ArmSummary:
-    same_data = [row for row in baseline if any((row.seed, row.data) == (own.seed, own.data) for own in rows)]
+    same_data = [row for row in baseline if all(row.seed != own.seed or row.data == own.data for own in rows)]
     means, differences = {}, {}
     for name in _measures(rows):
         sample = _sample(rows, name)

@@ -41,19 +41,26 @@ def rows(make_row):
 def test_summary_by_hand(study, rows):
     baseline, low, high = summarise(study, rows)  # of which the means are in the table below
     assert (low.arm, low.description, low.seeds) == ("low", "low", (0, 1))
-    # Variances in 1e-4, each with one degree of freedom: the baseline's 0.5, low's 2, and so 1.25 pooled, half of each.
-    of_baseline, of_low = 0.25, 1.0 + 2.0  # in a difference: the pooled variance for the baseline, and low's own
+    # Variances in 1e-4, each with one degree of freedom. The pooled one, 1.25 with two, gives no wider interval.
+    of_baseline, of_low = 0.5, 2.0
     for name in ("clean", "mean15"):
         for found, variance, freedom in (
-            (baseline.means, 1.25, 1.25**2 / (0.25**2 + 1.0**2)),
-            (low.means, 2, 1),
-            (low.differences, 3.25, 3.25**2 / (of_baseline**2 + of_low**2)),
+            (baseline.means, of_baseline, 1),
+            (low.means, of_low, 1),
+            (low.differences, 2.5, 2.5**2 / (of_baseline**2 + of_low**2)),
         ):
             half = stats.t.ppf(0.975, freedom) * (variance / 2) ** 0.5 / 100
             assert found[name].half_width == pytest.approx(half, rel=1e-6)
     assert low.relative_time == Estimate(pytest.approx((1.1 + 1.3) / 2), None, 2)
     assert (baseline.differences, baseline.relative_time) == ({}, None)
     assert (high.differences, high.relative_time) == ({}, None)  # no seed in common with the baseline
+
+
+def test_a_seed_that_only_the_baseline_has_counts_for_its_deviation(study, rows, make_row):
+    low = summarise(study, (*rows[:4], make_row("baseline", 2, 0.88)))[1].differences["clean"]
+    variances = (1.0, 2.0)  # in 1e-4, with two degrees of freedom and one
+    freedom = sum(variances) ** 2 / (1.0**2 / 2 + 2.0**2)
+    assert (low.n, low.half_width) == (2, pytest.approx(stats.t.ppf(0.975, freedom) * 1.5**0.5 / 100))
 
 
 @pytest.mark.parametrize(
@@ -74,14 +81,14 @@ def test_table_as_markdown(study, rows):
     assert results_table(summarise(study, rows)) == (
         "| arm | n | clean | diff | mean15 | diff | time |\n"
         "| --- | --: | --: | --: | --: | --: | --: |\n"
-        "| baseline | 2 | 86.5 ±4.9 | - | 64.5 ±4.9 | - | - |\n"
-        "| low | 2 | 86.0 ±12.7 | -0.5 ±11.7 | 71.0 ±12.7 | +6.5 ±11.7 | 1.20 |\n"
+        "| baseline | 2 | 86.5 ±6.4 | - | 64.5 ±6.4 | - | - |\n"
+        "| low | 2 | 86.0 ±12.7 | -0.5 ±6.9 | 71.0 ±12.7 | +6.5 ±6.9 | 1.20 |\n"
         "| high | 1 | 80.0 | - | - | - | - |\n"
         "\n"
         "| arm | noise | diff | blur | diff |\n"
         "| --- | --: | --: | --: | --: |\n"
-        "| baseline | 54.5 ±4.9 | - | 74.5 ±4.9 | - |\n"
-        "| low | 61.0 ±12.7 | +6.5 ±11.7 | 81.0 ±12.7 | +6.5 ±11.7 |\n"
+        "| baseline | 54.5 ±6.4 | - | 74.5 ±6.4 | - |\n"
+        "| low | 61.0 ±12.7 | +6.5 ±6.9 | 81.0 ±12.7 | +6.5 ±6.9 |\n"
         "| high | - | - | - | - |\n"
         "\n"
         "± half of a 95 % confidence interval over the seeds alone; none from one seed\n"
@@ -128,7 +135,7 @@ def test_a_study_without_its_baseline_has_no_differences(study, rows):
 
 def test_estimate_of_fewer_seeds_names_their_number(study, rows, make_row):
     (_, (_, low)), *_ = tables(summarise(study, (*rows[:4], make_row("low", 2, 0.89))))
-    assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±7.6 (n=2)", "71.0 ±12.7 (n=2)", "+6.5 ±11.7 (n=2)"]
+    assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±5.4 (n=2)", "71.0 ±12.7 (n=2)", "+6.5 ±6.9 (n=2)"]
 
 
 def test_failed_runs_are_counted(study, rows):

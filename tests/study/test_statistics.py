@@ -39,44 +39,49 @@ def deviating(*deviations):
     return [sample([0.5 - deviation, 0.5, 0.5 + deviation]) for deviation in deviations]
 
 
-# A table's t: of the pooled deviation's 16 degrees of freedom, where eight arms deviate alike, and of an arm's own two.
-@pytest.mark.parametrize(("deviations", "half"), [([0.02] * 8, 2.11991 * 0.02), ([0.05, *[0.001] * 7], 4.30265 * 0.05)])
-def test_the_deviation_is_pooled_or_an_arms_own_where_that_is_larger(deviations, half):
+# A table's t: of the pooled deviation's 16 degrees of freedom, and of an arm's own two.
+@pytest.mark.parametrize(
+    ("deviations", "half"),
+    [
+        ([0.001, *[0.08] * 7], 2.11991 * 0.08 * np.sqrt(7 / 8)),
+        ([0.02] * 8, 4.30265 * 0.02),
+        ([0.05, *[0.001] * 7], 4.30265 * 0.05),
+    ],
+)
+def test_the_wider_interval_of_the_pooled_deviation_and_of_an_arms_own(deviations, half):
     arms = deviating(*deviations)
-    assert estimate(arms[0], arms).half_width == pytest.approx(half / np.sqrt(3), rel=1e-5)
-
-
-def test_a_deviation_below_the_pooled_one_is_not_believed():
-    """By hand: a variance of 0.0004 / 2, of which an arm of two degrees of freedom has all."""
-    arms = deviating(0, 0.02)
-    assert estimate(arms[0], arms).half_width == pytest.approx(4.30265 * np.sqrt(0.0002 / 3), rel=1e-5)
+    assert estimate(arms[0], arms).half_width == pytest.approx(half / np.sqrt(3), rel=1e-4)
 
 
 def test_a_difference_deviates_by_the_root_of_two_as_much():
-    arms = [*deviating(*[0.2] * 7), sample([0.4, 0.6, 0.8])]
+    arms = [*deviating(0, *[0.2] * 7), sample([0.6, 0.6, 0.6])]
     found = paired_difference(arms[-1], arms[0], arms)
-    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.11991 * 0.2 * np.sqrt(2 / 3)), rel=1e-5)
+    pooled = 0.2 * np.sqrt(7 / 9)
+    assert (found.mean, found.half_width) == pytest.approx((0.1, 2.10092 * pooled * np.sqrt(2 / 3)), rel=1e-5)
 
 
-def test_an_arm_that_deviates_more_counts_once():
-    """By hand: the baseline's variance of 0.02, and half of it as its part in the pool, all from two seeds."""
-    arms = [Sample({0: 0.4, 1: 0.6}), Sample({0: 0.5, 1: 0.5})]
-    variance = 0.02 + 0.02 / 2
-    found = paired_difference(arms[1], arms[0], arms)
-    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 1) * np.sqrt(variance / 2))
+@given(st.integers(2, 4), st.integers(0, 2**32 - 1))
+def test_between_two_arms_of_equal_size_the_interval_is_welchs(n, seed):
+    """The pooled interval is then never wider: the variance is the same, and its degrees of freedom are no fewer."""
+    ours, theirs = np.random.default_rng(seed).normal(0.8, [[0.01], [0.03]], (2, n))
+    arms = [sample(ours), sample(theirs)]
+    low, high = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    assert paired_difference(*arms, arms).half_width == pytest.approx((high - low) / 2)
 
 
-def test_seeds_that_only_the_baseline_has_count_for_its_deviation():
-    baseline = sample([0.4, 0.5, 0.6])
-    ours = Sample({0: 0.5, 2: 0.5})
-    found = paired_difference(ours, baseline, [baseline, ours])
-    variance = 0.01 + 0.01 * 2 / 3  # its own, and the pooled one, of three degrees of freedom
-    assert (found.n, found.half_width) == (2, pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance / 2)))
+def test_the_interval_changes_little_with_one_run_that_deviates_a_little_more():
+    """Where the two intervals are equally wide, it goes from one to the other without a jump."""
+    halves = [estimate((arms := deviating(own, *[0.02] * 7))[0], arms).half_width for own in np.linspace(0, 0.05, 501)]
+    assert max(np.diff(halves)) < 0.0003
+    assert halves[0] < halves[-1] / 4
 
 
-def test_arms_without_the_one_that_is_estimated_are_refused():
-    with pytest.raises(ValueError, match=r"arms must hold each arm that is estimated, and none has \{0: 0.5, 1: 0.6\}"):
-        estimate(sample([0.5, 0.6]), [sample([0.1, 0.2])])
+def test_seeds_that_only_one_of_the_two_has_count_for_its_deviation():
+    baseline, ours = sample([0.4, 0.5, 0.6]), Sample({0: 0.52, 2: 0.5})
+    found = paired_difference(ours, baseline)
+    variances = np.array([0.01, 0.0002]) / 2
+    freedom = variances.sum() ** 2 / (variances**2 / [2, 1]).sum()
+    assert (found.n, found.half_width) == (2, pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())))
 
 
 def test_only_common_seeds_count():
@@ -134,7 +139,7 @@ def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds,
         arms = [sample(rng.normal(0, deviation, seeds)) for deviation in deviations]
         found = paired_difference(arms[1], arms[0], arms)
         held.append(abs(found.mean) <= found.half_width)
-    assert 0.94 <= np.mean(held) <= 0.995
+    assert 0.92 <= np.mean(held) <= 0.995
 
 
 @pytest.mark.parametrize(("seeds", "images", "both"), [(0.02, 0.2, 0.2), (0.03, 0.0, 0.3), (0.0, 0.3, 0.0)])
