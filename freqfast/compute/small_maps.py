@@ -75,8 +75,7 @@ def _conv2d(
     step = stride[0] if isinstance(stride, (tuple, list)) else stride
     usual = stride in (step, (step, step)) and padding in (1, (1, 1)) and dilation in (1, (1, 1)) and groups == 1
     if usual and step > 0 and _pays(input, weight, step):
-        half = None if bias is None else bias.bfloat16()
-        return small_map_conv2d(input.bfloat16(), weight.bfloat16(), half, stride=step)
+        return small_map_conv2d(input.bfloat16(), weight.bfloat16(), bias, stride=step)
     return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 

@@ -62,5 +62,6 @@ def test_a_lack_of_memory_is_recognised_by_kind_message_and_cause():
     assert memory_error(torch.OutOfMemoryError("CUDA out of memory")) == "CUDA out of memory"
     assert memory_error(after(MemoryError("of it"), ValueError("x.png cannot be read"))) == "of it"
     assert memory_error(after(after(MemoryError("of it"), KeyError(1)), OSError(5, "x"))) == "of it"
-    for other in (ValueError("out of memory.png"), OSError("out of memory.png"), RuntimeError("stop"), None):
+    about_files = [kind("out of memory.png") for kind in (ValueError, OSError, ImportError)]
+    for other in (*about_files, RuntimeError("stop"), None):
         assert memory_error(other) is None

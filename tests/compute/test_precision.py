@@ -5,7 +5,8 @@ from freqfast.compute import precision
 from freqfast.compute.precision import cpu_has_amx, default_device, resolve_device, resolve_precision
 
 
-def test_a_given_precision_is_taken_and_an_unknown_one_refused():
+def test_a_given_precision_is_taken_and_an_unknown_one_refused(monkeypatch):
+    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: True)
     assert resolve_precision("bfloat16", "cuda") == "bfloat16"
     assert resolve_precision("float32", torch.device("cpu")) == "float32"
     with pytest.raises(ValueError, match="auto, bfloat16, float32, got 'bf16'"):
@@ -20,10 +21,11 @@ def test_auto_on_a_cpu_follows_its_instructions(monkeypatch, native, expected):
     assert resolve_precision("auto", "mps") == "float32"
 
 
-@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16")])
-def test_auto_on_cuda_follows_its_generation(monkeypatch, capability, expected):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
-    assert resolve_precision("auto", "cuda:0") == expected
+def test_auto_on_cuda_follows_the_generation_of_the_gpu(monkeypatch):
+    capability = {"cuda:0": (7, 5), "cuda:1": (8, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability[str(device or "cuda:0")])
+    assert resolve_precision("auto", "cuda:0") == "float32"
+    assert resolve_precision("auto", torch.device("cuda:1")) == "bfloat16"
 
 
 NATIVE = [({}, False, False), ({"avx512_bf16": True, "amx_bf16": False}, True, False), ({"amx_bf16": True}, True, True)]
@@ -61,6 +63,17 @@ def test_unavailable_devices_are_refused_on_one_line(name):
     with pytest.raises(ValueError, match=f"device '{name}' is not available here: .* \\(available: cpu") as caught:
         resolve_device(name)
     assert "\n" not in str(caught.value)
+
+
+def test_of_a_long_message_about_a_device_the_beginning_is_told(monkeypatch):
+    def zeros(*args, **kwargs):
+        raise RuntimeError(f"CUDA error: {'busy ' * 100}\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    with pytest.raises(ValueError, match="'cuda:0' is not available here: CUDA error: busy") as caught:
+        resolve_device("cuda:0")
+    assert len(str(caught.value)) < 300
+    assert "kernel" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "cpu:x"])

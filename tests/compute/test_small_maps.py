@@ -1,5 +1,7 @@
 """Convolutions with small output maps against `torch.nn.functional.conv2d`, and which of them are replaced."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given
@@ -114,8 +116,10 @@ def test_bfloat16_convolutions_with_small_maps_are_replaced(change):
     "change",
     [
         {"dtype": torch.float32},
-        {"shape": (2, 128, 8, 8)},
-        {"shape": (2, 128, 7, 7), "stride": 2},
+        {"shape": (2, 128, 4, 5)},
+        {"shape": (128, 4, 4)},
+        {"shape": (2, 128, 7, 8), "stride": 2},
+        {"shape": (2, 128, 8, 7), "stride": 2},
         {"shape": (0, 128, 4, 4)},
         {"outputs": 128},
         {"outputs": 1024, "kernel": 1, "padding": 0},
@@ -146,15 +150,25 @@ def convolve(shape, outputs, kernel, padding, stride=1, dilation=1, groups=1, bi
     return output, F.conv2d(x, weight, offset, stride, padding, dilation, groups)
 
 
-@pytest.mark.parametrize(("outputs", "taken"), [(256, False), (1024, True)])
+@pytest.mark.parametrize(("outputs", "taken"), [(256, False), (512, True)])
 def test_without_gradients_only_larger_ones_are_replaced(outputs, taken):
     with torch.no_grad():
-        output, expected = convolve(**BIG | {"outputs": outputs})
+        output, expected = convolve(**BIG | {"shape": (2, 256, 4, 4), "outputs": outputs})
     torch.testing.assert_close(output, expected, rtol=0.02, atol=0.02)
     assert output.is_contiguous(memory_format=torch.channels_last) == taken
 
 
-@pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": -1}, {"weight": torch.zeros(256, 130, 3, 3)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stride": 0},
+        {"stride": -1},
+        {"groups": 2},
+        {"weight": torch.zeros(256, 130, 3, 3)},
+        {"input": torch.zeros(1, 128, 0, 4)},
+    ],
+    ids=lambda wrong: "-".join(wrong),
+)
 def test_errors_of_conv2d_are_those_of_torch(wrong):
     arguments = {"input": torch.randn(1, 128, 4, 4), "weight": torch.randn(256, 128, 3, 3), "padding": 1} | wrong
     messages = []
@@ -163,6 +177,35 @@ def test_errors_of_conv2d_are_those_of_torch(wrong):
             F.conv2d(**arguments)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
+
+
+def test_types_that_differ_are_refused_without_autocast():
+    x, weight, bias = torch.zeros(2, 128, 4, 4), torch.zeros(256, 128, 3, 3), torch.zeros(256)
+    half = [tensor.bfloat16() for tensor in (x, weight, bias)]
+    for tensors in ((half[0], weight), (x, half[1]), (*half[:2], bias)):
+        with SmallMapConvolutions(), pytest.raises(RuntimeError, match="type"):
+            F.conv2d(*tensors, padding=1)
+
+
+def test_a_bias_in_float32_is_cast_by_autocast():
+    x, weight = torch.zeros(2, 128, 4, 4), torch.zeros(256, 128, 3, 3)
+    for context in (SmallMapConvolutions(), nullcontext()):
+        bias = torch.linspace(-1, 1, 256).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16), context:
+            output = F.conv2d(x, weight, bias, padding=1)
+        assert was_replaced(output) == isinstance(context, SmallMapConvolutions)
+        assert output.dtype == torch.bfloat16
+        output.float().sum().backward()
+        torch.testing.assert_close(bias.grad, torch.full((256,), 32.0))
+        assert torch.equal(output[1, :, 2, 3], bias.bfloat16())
+
+
+def test_another_type_of_autocast_is_left_to_torch():
+    x, weight = torch.zeros(2, 128, 4, 4), torch.zeros(256, 128, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.float16), SmallMapConvolutions():
+        output = F.conv2d(x, weight, padding=1)
+    assert output.dtype == torch.float16
+    assert not was_replaced(output)
 
 
 @pytest.mark.parametrize("options", [{"device": "meta", "dtype": torch.bfloat16}, {"dtype": torch.double}], ids=str)
@@ -182,6 +225,7 @@ def test_convolutions_on_other_devices_and_in_float64_stay_under_autocast(option
         (nn.Conv2d(256, 512, 3), False, True),
         (nn.Conv2d(256, 512, 3, device="meta"), True, False),
         (nn.Conv2d(128, 256, 3, groups=2), True, False),
+        (nn.Conv2d(256, 512, 1), True, False),
     ],
 )
 def test_models_with_large_convolutions_get_the_context_on_a_cpu_with_amx(model, gradients, taken, monkeypatch):
