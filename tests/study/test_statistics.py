@@ -53,6 +53,12 @@ def test_the_wider_interval_of_the_pooled_deviation_and_of_an_arms_own(deviation
     assert estimate(arms[0], arms).half_width == pytest.approx(half / np.sqrt(3), rel=1e-4)
 
 
+def test_in_the_pool_an_arm_weighs_by_its_degrees_of_freedom():
+    arms = [sample([0.5, 0.5]), sample([0.3, 0.4, 0.5, 0.6, 0.7])]
+    pooled = 0.025 * 4 / 5
+    assert estimate(arms[0], arms).half_width == pytest.approx(stats.t.ppf(0.975, 5) * np.sqrt(pooled / 2))
+
+
 def test_a_difference_deviates_by_the_root_of_two_as_much():
     arms = [*deviating(0, *[0.2] * 7), sample([0.6, 0.6, 0.6])]
     found = paired_difference(arms[-1], arms[0], arms)
