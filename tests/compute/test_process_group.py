@@ -1,7 +1,10 @@
-"""That a process group ends for all when one rank leaves it, and that one which is up already is used."""
+"""What ranks exchange; that a process group ends for all when one leaves it, and that one which exists is used."""
 
 import subprocess
 import sys
+import time
+
+import pytest
 
 from freqfast.compute.ranks import current_ranks
 from tests.support.ranks import on_ranks  # noqa: F401
@@ -30,6 +33,39 @@ print(Ranks(count=2).total(1.5))  # as if it were of two
 
 def test_a_group_that_a_script_has_made_is_used():
     assert subprocess.check_output([sys.executable, "-c", UP], text=True) == "(1.5,)\n"
+
+
+def begin_and_end():
+    begin = time.monotonic()
+    time.sleep(0.05)
+    return begin, time.monotonic()
+
+
+def exchange():
+    """What this rank gets from each exchange: it gives its number, from 1 on, or does its part."""
+    ranks = current_ranks()
+    own = ranks.rank + 1
+    return {
+        "broadcast": ranks.broadcast(own),
+        "gather": ranks.gather(own),
+        "map": list(ranks.map(lambda job: (job, own), ["a", "b", "c"])),
+        "largest": ranks.largest(own),
+        "total": ranks.total(own, 1 + own * 1e-9),
+        "times": ranks.in_turn(begin_and_end),
+    }
+
+
+def test_what_ranks_exchange(on_ranks):  # noqa: F811
+    first, second = on_ranks(exchange)
+    assert first.pop("times")[1] < second.pop("times")[0]
+    assert first == second
+    assert first == {
+        "broadcast": 1,
+        "gather": [1, 2],
+        "map": [("a", 1), ("b", 2), ("c", 1)],
+        "largest": 2,
+        "total": pytest.approx((3, 2 + 3e-9), rel=1e-12),
+    }
 
 
 def fail_after_an_exchange():
