@@ -99,3 +99,11 @@ def test_reference_has_every_public_name():
     text = "".join(text for name, text in TEXTS.items() if name.startswith("docs/reference/python/"))
     names = {name for name in freqfast.__all__ if not inspect.ismodule(getattr(freqfast, name))}
     assert {name for name in names if not re.search(rf"\b{name}\b", text)} <= {"__version__"}
+
+
+def test_changelog_and_citation_are_of_this_version_and_one_date():
+    changelog, citation = ((ROOT / name).read_text(encoding="utf-8") for name in ("CHANGELOG.md", "CITATION.cff"))
+    newest = re.search(r"^## \[(.+)\] - (.+)$", changelog, flags=re.MULTILINE).groups()
+    cited = re.search(r"^version: (.+)\ndate-released: (.+)$", citation, flags=re.MULTILINE).groups()
+    assert newest == cited
+    assert newest[0] == freqfast.__version__
