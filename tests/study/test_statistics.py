@@ -136,8 +136,11 @@ def test_a_single_group_of_images_counts_no_images():
     assert not found.counts_images
 
 
-@pytest.mark.parametrize(("count", "seeds", "factor"), [(8, 3, 1), (8, 3, 3), (4, 3, 3), (2, 2, 3), (2, 2, 10)])
-def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds, factor):
+@pytest.mark.parametrize(
+    ("count", "seeds", "factor", "least"),
+    [(8, 3, 1, 0.94), (8, 3, 3, 0.94), (4, 3, 3, 0.94), (2, 2, 3, 0.94), (2, 2, 10, 0.92)],
+)
+def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds, factor, least):
     rng = np.random.default_rng(0)
     deviations = np.where(np.arange(count) == 0, factor, 1)
     held = []
@@ -145,7 +148,7 @@ def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds,
         arms = [sample(rng.normal(0, deviation, seeds)) for deviation in deviations]
         found = paired_difference(arms[1], arms[0], arms)
         held.append(abs(found.mean) <= found.half_width)
-    assert 0.92 <= np.mean(held) <= 0.995
+    assert least <= np.mean(held) <= 0.995
 
 
 @pytest.mark.parametrize(("seeds", "images", "both"), [(0.02, 0.2, 0.2), (0.03, 0.0, 0.3), (0.0, 0.3, 0.0)])
