@@ -82,13 +82,14 @@ def _summary(
     arms: Mapping[str, Sequence[Sample]],
     failed: tuple[int, ...],
 ) -> ArmSummary:
-    same_data = [row for row in baseline if all(row.seed != own.seed or row.data == own.data for own in rows)]
+    # Also the baseline's other seeds, which count for its deviation.
+    comparable = [row for row in baseline if all(row.seed != own.seed or row.data == own.data for own in rows)]
     means, differences = {}, {}
     for name in _measures(rows):
         sample = _sample(rows, name)
         if (mean := estimate(sample, arms[name])) is not None:
             means[name] = mean
-        if (difference := paired_difference(sample, _sample(same_data, name), arms[name])) is not None:
+        if (difference := paired_difference(sample, _sample(comparable, name), arms[name])) is not None:
             differences[name] = difference
     return ArmSummary(
         arm=arm.name,
