@@ -5,7 +5,7 @@ from collections import Counter
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from freqfast.spectral.surgery import copy_model, has_foreign_pre_hooks
+from freqfast.spectral.surgery import copy_model, has_foreign_pre_hooks, unwrap
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -13,10 +13,10 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     In eval mode BatchNorm is an affine map of each channel, so the convolution can take it over: its weight is scaled
     and its bias shifted, and BatchNorm passes its input on. Which BatchNorm follows which convolution is read from the
-    graph that `torch.fx` traces. A convolution on which anything else may depend stays as it is: one with a forward of
-    its own, with a hook that is not freqfast's, with several users, that is called twice, or whose weight is computed
-    or read elsewhere. A model that cannot be traced, because its control flow depends on its input, also stays as it
-    is.
+    graph that `torch.fx` traces when the model is called with images alone. A convolution on which anything else may
+    depend stays as it is: one with a forward of its own, with a hook that is not freqfast's, with several users, that
+    is called twice, or whose weight is computed or read elsewhere. A model that cannot be traced, because its control
+    flow depends on its input, also stays as it is.
 
     Args:
         model: In eval mode; it is not changed.
@@ -25,11 +25,12 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
         A module of the same class that computes the same function, up to rounding.
     """
     model = copy_model(model)
+    caller = nn.Sequential(unwrap(model))  # else the tracer calls the class's forward, and gives optional arguments
     try:
-        graph = fx.Tracer().trace(copy_model(model))  # a copy, in which a model may keep what it is traced with
+        graph = fx.Tracer().trace(copy_model(caller))  # a copy, in which a model may keep what it is traced with
     except Exception:  # a model may raise anything when its inputs are no tensors
         return model
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(caller.named_modules(remove_duplicate=False))
     calls = Counter(id(modules[str(node.target)]) for node in graph.nodes if node.op == "call_module")
     read = {id(modules.get(str(node.target).rpartition(".")[0])) for node in graph.nodes if node.op == "get_attr"}
     for node in graph.nodes:

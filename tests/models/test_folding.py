@@ -1,4 +1,5 @@
 from functools import partial
+from types import MethodType
 
 import pytest
 import timm
@@ -12,6 +13,7 @@ from freqfast.models.build import build_model
 from freqfast.models.folding import fold_batch_norm
 from freqfast.spectral.antialiasing import apply_antialiasing
 from freqfast.spectral.equalization import apply_equalization
+from tests.support import learners
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +137,31 @@ def test_a_layer_with_a_forward_of_its_own_keeps_it(where, left):
     model = lived_in(Block())
     model.get_submodule(where).forward = torch.relu
     assert_same(model, left)
+
+
+class TakesMore(Block):
+    """Uses its BatchNorm only where it gets something that nobody passes."""
+
+    def forward(self, x, extra=None):
+        return self.other(self.conv(x).relu()) if extra is None else self.norm(self.conv(x)) + extra
+
+
+def test_a_model_is_traced_as_it_is_called():
+    assert_same(lived_in(TakesMore()), left=2)
+    model = lived_in(Block())
+    model.forward = MethodType(lambda self, x: self.conv(x).relu(), model)
+    assert_same(model, left=2)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler
+@pytest.mark.parametrize("wrap", [learners.data_parallel, partial(torch.compile, backend="eager")])
+def test_wrappers_are_looked_through(wrap):
+    model = lived_in(build_model("resnet18", width=8))
+    images = torch.randn(3, 3, 32, 32)
+    folded = fold_batch_norm(wrap(model))
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), model(images), rtol=1e-4, atol=1e-4)
+    assert norms(folded) == 0
 
 
 def standardised(conv):
