@@ -5,7 +5,8 @@ import warnings
 import torch
 from fastai.learner import SkipToEpoch
 from fastai.torch_core import to_float
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from freqfast.callbacks.fitting import FitCallback
 from freqfast.compute.precision import resolve_precision
@@ -67,6 +68,7 @@ def _autocast_next_call(model: nn.Module) -> None:
             model.__dict__["forward"] = own
         device = next(model.parameters()).device.type
         with torch.autocast(device, torch.bfloat16), small_map_convolutions(model):
-            return to_float(model.forward(*args, **kwargs))
+            output = model.forward(*args, **kwargs)
+        return tree_map_only(Tensor, to_float, output)  # `to_float` alone fails at a namedtuple or None
 
     model.__dict__["forward"] = forward

@@ -1,5 +1,7 @@
 """bfloat16 autocast: on during the forward call, off after it in any case."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -94,15 +96,23 @@ def test_forward_of_a_compiled_model_and_of_a_patched_one(make_learner, make_mod
     assert calls == [True] * 6
 
 
+class Outputs(NamedTuple):
+    """As torchvision's GoogLeNet and Inception have them in training."""
+
+    logits: torch.Tensor
+    more: dict[str, torch.Tensor]
+    absent: None = None
+
+
 def test_outputs_of_several_tensors(make_learner, make_model):
     class Two(nn.Sequential):
         def forward(self, x):
             y = super().forward(x)
-            return y, {"again": y}
+            return Outputs(y, {"again": y})
 
     def loss(pred, target):
-        assert pred[0].dtype == pred[1]["again"].dtype == torch.float32
-        return nn.functional.cross_entropy(pred[0], target.long())
+        assert pred.logits.dtype == pred.more["again"].dtype == torch.float32
+        return nn.functional.cross_entropy(pred.logits, target.long())
 
     make_learner(AutoPrecision("bfloat16"), Two(*make_model()), loss_func=loss).fit(1)
 
