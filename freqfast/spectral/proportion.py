@@ -27,6 +27,11 @@ def _check_purity(purity: float, bands: Bands, kernel_size: tuple[int, int], use
     limit = reachable[scarcest]
     if not 0.5 < purity < limit:
         size = "x".join(map(str, kernel_size))
+        if limit <= 0.5:
+            raise ValueError(
+                f"a {size} kernel can have only {limit:.4f} of its energy in band {bands.names[scarcest]!r}, and "
+                "purity must be above 0.5; use fewer bands, or a larger kernel"
+            )
         raise ValueError(
             f"purity must lie between 0.5 and {limit:.4f} (what a {size} kernel can reach in band "
             f"{bands.names[scarcest]!r}), got {purity:g}; lower it, use fewer bands, or a larger kernel"
@@ -228,8 +233,10 @@ def _check_rank(rank: int, bands: Bands, kernel_size: tuple[int, int], used: lis
     ends = (values > 0.5) & (values - torch.nn.functional.pad(values[:, 1:], (0, 1)) > 1e-9)
     ranks = (ends.all(0).nonzero()[:, 0] + 1).tolist()
     if rank not in ranks:
-        size = "x".join(map(str, kernel_size))
+        size, names = "x".join(map(str, kernel_size)), " and ".join(bands.names[b] for b in used)
+        if not ranks:
+            raise ValueError(f"no rank fits a {size} kernel in band {names}; use fewer bands, or a larger kernel")
         raise ValueError(
             f"rank must be one of {', '.join(map(str, ranks))} (the shapes of a {size} kernel that have most of their "
-            f"energy in band {' and '.join(bands.names[b] for b in used)}), got {rank}"
+            f"energy in band {names}), got {rank}"
         )

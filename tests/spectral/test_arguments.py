@@ -126,6 +126,8 @@ REFUSED = [
     (lambda: project_filters(GOOD, {"low": 1.0}, purity=0.5), "between 0.5 and 0.99.* 3x3 .* band 'low'.*got 0.5;"),
     (lambda: project_filters(GOOD, {"low": 1.0}, purity=math.nan), "got nan"),
     (lambda: project_filters(GOOD, {"mid": 1.0}, THREE), "between 0.5 and 0.54.* band 'mid'.*got 0.9"),
+    (lambda: project_filters(GOOD, {"band2": 1.0}, 4), "^a 3x3 kernel can have only 0.4.* 'band2', .* use fewer"),
+    (lambda: project_onto_subspace(GOOD, {"band2": 1.0}, 4, 1), "^no rank fits a 3x3 kernel in band band2; use fewer"),
     (lambda: project_filters(GOOD, torch.tensor([0, 1, 0])), r"each of the 4 filters, got shape \(3,\)"),
     (lambda: project_filters(GOOD, torch.tensor([0.0, 1, 0, 1])), "one integer band index .* of torch.float32"),
     (lambda: project_filters(GOOD, torch.tensor([True, False] * 2)), "one integer band index .* of torch.bool"),
