@@ -185,7 +185,7 @@ class Classifier:
     def _normalise(self, batch: Tensor) -> Tensor:
         """Levels, NHWC, to normalised NCHW; the permuted view is channels last already."""
         count, height, width, channels = batch.shape
-        rows = batch.to(self.device).float().reshape(count * height, width * channels)
+        rows = batch.to(self.device).to(torch.float32, copy=True).reshape(count * height, width * channels)
         # Row by row, not channel by channel: long runs of contiguous values take half the time on a CPU.
         rows.mul_(self._scale.repeat(width)).sub_(self._shift.repeat(width))
         return rows.to(self.dtype).view(count, height, width, channels).permute(0, 3, 1, 2)

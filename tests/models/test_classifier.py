@@ -144,6 +144,13 @@ def test_the_logarithm_of_a_probability_of_zero_is_a_logit(model, noise):
     np.testing.assert_array_equal(found.predict(images), classifier.predict(images))
 
 
+def test_images_stay_as_they_are(model, noise):
+    images, classifier = noise(4).astype(np.float32), Classifier(model, MEAN, STD, precision="float32")
+    before = images.copy()
+    classifier.logits(images)
+    np.testing.assert_array_equal(images, before)
+
+
 @pytest.mark.filterwarnings("ignore:.*deprecated")
 def test_torchscript_is_refused(model):
     with pytest.raises(ValueError, match="mine is TorchScript, which"):
