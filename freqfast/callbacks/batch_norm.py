@@ -60,6 +60,7 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     def _estimate(self) -> None:
         inputs = (self._inputs(batch) for batch in islice(self.dls.train, self.batches))
         estimate_batch_norm(unwrap(self.learn.model), inputs)
+        vars(self.dls.train).pop("it", None)  # fastai's iterator over an epoch left early cannot be copied
         self._estimated = True
 
     def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:

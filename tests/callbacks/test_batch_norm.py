@@ -1,3 +1,4 @@
+import copy
 from operator import attrgetter
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     learn.fit(1, 0.05)
     assert all(map(torch.equal, plain.model.parameters(), learn.model.parameters()))
     assert learn.model[0][1].num_batches_tracked == 2
+    copy.deepcopy(learn)  # nothing is left of the epoch that was not read to its end
 
 
 def test_statistics_are_not_kept_and_estimated_anew(make_learner):
