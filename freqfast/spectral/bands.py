@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -55,7 +56,7 @@ class Bands:
             raise ValueError(
                 f"edges must be one more than names, got {len(self.edges)} edges for {len(self.names)} names"
             )
-        increasing = all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False))
+        increasing = all(a < b for a, b in pairwise(self.edges))
         reaches_both_ends = self.edges[0] == 0 and self.edges[-1] >= MAX_FREQUENCY - 1e-4
         if not (increasing and reaches_both_ends and self.edges[-2] < MAX_FREQUENCY):
             raise ValueError(
@@ -104,8 +105,7 @@ class Bands:
 
     def energy_matrices(self, kernel_size: tuple[int, int]) -> np.ndarray:
         """Energy of a flattened kernel in each band as quadratic forms, ``(B, kH * kW, kH * kW)`` float64."""
-        upper = (*self.edges[1:-1], math.inf)
-        return np.stack([energy_matrix(kernel_size, *e) for e in zip(self.edges, upper, strict=False)])
+        return np.stack([energy_matrix(kernel_size, *band) for band in pairwise((*self.edges[:-1], math.inf))])
 
     def reachable(self, kernel_size: tuple[int, int], rank: int = 1) -> np.ndarray:
         """Largest share of its energy that a kernel of size ``(kH, kW)`` can have in each band, ``(B,)``.
@@ -226,5 +226,5 @@ def assign_bands(shares: Tensor, counts: Sequence[int]) -> Tensor:
         raise ValueError(f"counts must sum to the {len(shares)} filters, got {', '.join(map(str, counts))}")
     slots = np.repeat(np.arange(len(counts)), counts)
     gain = in_float64(shares.detach()).cpu().numpy()[:, slots]
-    rows, columns = linear_sum_assignment(gain, maximize=True)
-    return torch.from_numpy(slots[columns[np.argsort(rows)]])
+    _, columns = linear_sum_assignment(gain, maximize=True)  # as many slots as filters, so in the filters' order
+    return torch.from_numpy(slots[columns])

@@ -171,7 +171,7 @@ def project_filters(
         moved = _project_rows(rows, values[outside], purity + margin)
         if preserve_norm:
             moved = moved * (rows.square().sum((1, 2)).sqrt() / moved.square().sum((1, 2)).sqrt())[:, None, None]
-        moved = _times_own(moved, vectors.transpose(1, 2), bands_of[outside]) * size[outside]
+        moved = _times_own(moved, vectors.mT, bands_of[outside]) * size[outside]
         projected[outside] = moved.to(work.dtype).unflatten(2, kernel_size)
     return projected.to(weight.dtype).to(weight.device)
 
@@ -213,9 +213,9 @@ def project_onto_subspace(
     work = at_least_float32(weight)
     kernels, size = scaled_kernels(work)
     vectors = _eigenbasis(bands, kernel_size)[1][:, :, -rank:].to(kernels.device)
-    own = bands_of.to(kernels.device)
+    bands_of = bands_of.to(kernels.device)
     # By coordinates: what a filter has in its subspace, be it little, lies in it to the last bits when it is rescaled.
-    inside = _times_own(_times_own(kernels, vectors, own), vectors.mT, own)
+    inside = _times_own(_times_own(kernels, vectors, bands_of), vectors.mT, bands_of)
     norm, kept = (x.square().sum((1, 2), keepdim=True).sqrt() for x in (kernels, inside))
     rounding = (16 * torch.finfo(work.dtype).eps + torch.finfo(weight.dtype).eps / 2) * norm
     moved = ((kernels - inside).square().sum((1, 2), keepdim=True).sqrt() > rounding)[..., None]
