@@ -4,16 +4,21 @@ from fastai.callback.core import Callback
 
 
 class FitCallback(Callback):
-    """Works for the Learner that it was added to last, and refuses the fit of an earlier one.
+    """Works for the Learner that it was added to last, and refuses the fit of another one that has it.
 
-    Both Learners call it, and in a fit of the earlier one it would change the other Learner, or nothing.
+    Both Learners call it, and in a fit of the earlier one it would change the other Learner, or nothing. Once one of
+    them has removed it, it has no Learner.
     """
 
     def __call__(self, event_name: str) -> object:
         """Handle an event of the Learner."""
         if event_name == "before_train" and getattr(self.learn, "dl", None) is None:  # as it is outside of a fit
+            if self.learn is None:
+                raise ValueError(
+                    f"this {self} was removed from another Learner, and works nowhere; remove it here, and add it again"
+                )
             raise ValueError(f"this {self} was added to another Learner since, and works there; make one for each")
-        return super().__call__(event_name)
+        return None if self.learn is None else super().__call__(event_name)
 
     @property
     def is_finding_lr(self) -> bool:

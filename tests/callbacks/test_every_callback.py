@@ -169,6 +169,21 @@ def test_a_learner_whose_callback_works_on_another_is_not_fitted(text, make):
     first.validate()
 
 
+@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
+def test_a_learner_whose_callback_was_removed_by_another_says_so_in_fit(text, make):
+    callback = AutoPrecision("bfloat16") if text is None else built(text)
+    first, second = make(callback), make(callback)
+    first.remove_cb(callback)
+    second.validate()
+    with pytest.raises(
+        ValueError, match=f"^this {callback} was removed from another Learner, and works nowhere; remove"
+    ):
+        second.fit(1)
+    second.validate()  # which would wait for ever, had the callback failed inside of one
+    second.remove_cb(callback)
+    second.fit(1, cbs=callback)
+
+
 @pytest.mark.parametrize("text", [text for text in ONE_EACH if text.startswith(ONLY_PARTS)])
 def test_what_only_puts_parts_in_serves_two_learners(text, make):
     callback = built(text)
