@@ -32,6 +32,10 @@ class InstallingCallback(Callback):
                 raise
         self.__dict__["_learn"] = learn
 
+    def __call__(self, event_name: str) -> object:
+        """Handle an event, unless another Learner that had the callback too has removed it."""
+        return None if self.learn is None else super().__call__(event_name)
+
     def _install(self, learn: Learner) -> None:
         raise NotImplementedError
 

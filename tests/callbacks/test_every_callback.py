@@ -190,6 +190,8 @@ def test_what_only_puts_parts_in_serves_two_learners(text, make):
     first, second = make(callback), make(callback)
     first.fit(1)
     assert find_parts(first.model) == find_parts(second.model)
+    first.remove_cb(callback)
+    second.fit(1)
 
 
 @pytest.mark.parametrize("text", ONE_EACH)
