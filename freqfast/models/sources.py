@@ -147,9 +147,10 @@ class _Named(NamedTuple):
 
 
 def _read_spec(text: str) -> _Named:
-    model, bracket, inside = text.partition("(")
-    if not bracket:
+    found = re.fullmatch(r"(.*?:[^:/(]+)\((.*)", text, re.DOTALL)  # a folder's name may have brackets too
+    if found is None:
         return _Named(text, [], {})
+    model, inside = found.groups()
     try:
         call = ast.parse(f"f({inside}", mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
@@ -197,7 +198,7 @@ def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
         found = import_object(named.model)
     except ValueError as error:
         raise ValueError(f"{error}; models are {SOURCES}") from None
-    if isinstance(found, nn.Module) and "(" not in text:  # which is callable too
+    if isinstance(found, nn.Module) and named.model == text:  # which is callable too
         return found, False
     if not callable(found):
         raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")

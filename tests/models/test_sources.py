@@ -71,6 +71,14 @@ def test_two_files_of_one_name(place):
     assert (a.shape.width, b.shape.width) == (4, 6)
 
 
+@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
+def test_a_folder_with_brackets_in_its_name(place):
+    (place / "nets (copy)").mkdir()
+    write_script(place / "nets (copy)")
+    for call, width in (("trained", 4), ("Net(7, num_classes=3)", 7)):
+        assert load_model(f"nets (copy)/foreign_net.py:{call}", mean=HALF, std=HALF).model.linear.in_features == width
+
+
 def test_a_package_with_a_dash(place):
     (place / "pytorch-nets").mkdir()
     (place / "pytorch-nets" / "mine.py").write_text("import torch\nnet = torch.nn.Conv2d(3, 7, 3)")
