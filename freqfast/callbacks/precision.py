@@ -5,6 +5,7 @@ import warnings
 import torch
 from fastai.learner import SkipToEpoch
 from fastai.torch_core import to_float
+from fastcore.foundation import L
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
@@ -69,6 +70,6 @@ def _autocast_next_call(model: nn.Module) -> None:
         device = next(model.parameters()).device.type
         with torch.autocast(device, torch.bfloat16), small_map_convolutions(model):
             output = model.forward(*args, **kwargs)
-        return tree_map_only(Tensor, to_float, output)  # `to_float` alone fails at a namedtuple or None
+        return tree_map_only((Tensor, L), to_float, output)  # `to_float` alone fails at a namedtuple or None
 
     model.__dict__["forward"] = forward

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastcore.foundation import L
 from torch import nn
 
 from freqfast.callbacks import AutoPrecision, FrequencyProportion, SpectralModulation
@@ -100,7 +101,7 @@ class Outputs(NamedTuple):
     """As torchvision's GoogLeNet and Inception have them in training."""
 
     logits: torch.Tensor
-    more: dict[str, torch.Tensor]
+    more: dict[str, torch.Tensor | L]
     absent: None = None
 
 
@@ -108,10 +109,10 @@ def test_outputs_of_several_tensors(make_learner, make_model):
     class Two(nn.Sequential):
         def forward(self, x):
             y = super().forward(x)
-            return Outputs(y, {"again": y})
+            return Outputs(y, {"again": y, "list": L(y)})
 
     def loss(pred, target):
-        assert pred.logits.dtype == pred.more["again"].dtype == torch.float32
+        assert pred.logits.dtype == pred.more["again"].dtype == pred.more["list"][0].dtype == torch.float32
         return nn.functional.cross_entropy(pred.logits, target.long())
 
     make_learner(AutoPrecision("bfloat16"), Two(*make_model()), loss_func=loss).fit(1)
