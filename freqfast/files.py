@@ -126,6 +126,8 @@ def remove_temporaries(folder: Path, name: str | None = None) -> None:
     removed even while they are written: call it only where no other process writes.
     """
     for left in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp"):
+        if name is not None and "." in left.name[len(name) + 2 : -4]:
+            continue  # of a longer name, such as `first.json` for `first`
         if not left.is_dir():
             left.unlink(missing_ok=True)
             continue

@@ -171,6 +171,14 @@ def test_temporaries_of_killed_processes_are_removed(tmp_path):
     assert names(tmp_path) == ["b"]
 
 
+def test_a_file_of_a_longer_name_is_not_removed_while_it_is_written(tmp_path):
+    with replacing(tmp_path / "first.json") as temporary:
+        temporary.write_text("{}")
+        with new_folder(tmp_path / "first"):
+            pass
+    assert names(tmp_path) == ["first", "first.json"]
+
+
 def test_a_folder_is_locked_once(tmp_path):
     with lock_folder(tmp_path) as locked:
         assert locked
