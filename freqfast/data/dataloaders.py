@@ -131,9 +131,15 @@ def _levels(item: Any, number: int, convert: Callable[[Image.Image], np.ndarray]
     try:
         opened = item if isinstance(item, Image.Image) else PILImage.create(item, mode=None)  # fastai would make it RGB
         return convert(opened)
-    except (UnidentifiedImageError, ValueError) as error:
+    except Exception as error:  # of many kinds, for other types and for corrupt files
+        if isinstance(error, OSError) and error.filename is not None:  # it is missing, a folder or closed to us
+            raise
         name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
-        reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
+        reason: object = error
+        if isinstance(error, UnidentifiedImageError):
+            reason = "its format is unknown"
+        elif isinstance(error, (AttributeError, TypeError)):
+            reason = "it is no uint8 array (H, W) or (H, W, 3), file, bytes of one, or image of Pillow's"
         raise ValueError(f"{name} cannot be used as an image: {reason}") from None
 
 

@@ -70,11 +70,24 @@ def test_test_dl_takes_any_images(learn, data, tmp_path):
         (np.zeros((2, 4, 4, 3), np.float32), "must be uint8"),
         ([np.zeros((4, 4), np.float32)], r"^image 0 .* \(Pillow's mode F\); convert it to 8 bits first$"),
         ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: its format is unknown$"),
+        ([np.zeros((4, 4, 1), np.uint8)], r"^image 0 cannot .*: it is no uint8 array \(H, W\) or \(H, W, 3\), file,"),
+        ([np.zeros((4, 4, 3))], "^image 0 cannot be used as an image: it is no uint8 array"),
+        ([None], "^image 0 cannot be used as an image: it is no uint8 array .* Pillow's$"),
     ],
 )
 def test_invalid_test_images(dls, items, message):
     with pytest.raises(ValueError, match=message):
         dls.test_dl(items)
+
+
+def test_a_file_that_ends_early_is_named_and_a_missing_one_is_missing(dls, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path := tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be used as an image: .*truncated"):
+        dls.test_dl([path])
+    with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
+        dls.test_dl([tmp_path / "b.jpg"])
 
 
 def test_file_of_16_bits_is_named(dls, tmp_path):
