@@ -19,8 +19,8 @@ class Provenance:
         precision: "bfloat16" or "float32".
         source: What the user called the images.
         source_sha256: Hash of the published archive; or of a folder's ``manifest.json`` or, without one, of the first
-            image of each of its cells; or of the uncorrupted images, followed by the hash of the frost photographs if
-            they are used. None if it is not known.
+            image of each of its cells, and of how its images are scaled, if they are; or of the uncorrupted images,
+            followed by the hash of the frost photographs if they are used. None if it is not known.
         seed: Seed of the corruptions, where known.
         image_range: Positions of the first image of each cell and of the one after the last.
         labels_sha256: Hash of their labels as little-endian int64.

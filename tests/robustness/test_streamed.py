@@ -204,6 +204,15 @@ def test_a_published_tree_is_known_by_the_bytes_of_its_files(files, tmp_path):
     assert tree_source(other).sha256 != tree_source(tmp_path / "one").sha256
 
 
+@pytest.mark.parametrize("other", [{"crop": 28}, {"resize": 24, "crop": 24}, {"resize": 28, "interpolation": "box"}])
+def test_shards_of_a_tree_that_were_scaled_in_different_ways_are_not_merged(files, classifier, tmp_path, other):
+    write_tree(tmp_path, *files, ["fog"], [1, 2])
+    (first,) = evaluate_source([classifier], tree_source(tmp_path, resize=28), (1, 2))
+    (second,) = evaluate_source([classifier], tree_source(tmp_path, **other), (2, 2))
+    with pytest.raises(ValueError, match="not of one evaluation, they differ in source_sha256"):
+        CorruptionResult.merge([("1/2", first), ("2/2", second)])
+
+
 def test_some_of_the_classes(classifier, files):
     """A network of more classes is judged among those that the images have."""
     images, classes = files

@@ -244,6 +244,8 @@ def tree_source(
         return images.images[:limit]
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
+    if resize or crop:
+        digest.update(repr((resize, crop, interpolation)).encode())
     files = [str(path.relative_to(first_cell)) for path in first.images.paths]  # type: ignore[attr-defined]
     folders = {os.path.dirname(file) for file in files}
     for name, severity in product(names, severities):
