@@ -113,6 +113,7 @@ class _StoredArrays:
 
 def _map_labels(path: Path, blocks: int) -> np.ndarray:
     """The labels of all blocks, not read yet."""
+    require_file(path, "name a folder with it or, of ImageNet-C, one with <corruption>/<severity>/<class>/")
     labels = _map(path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or len(labels) % blocks:
         raise ValueError(
