@@ -16,7 +16,7 @@ from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order,
 from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
-TEST_SPLITS = ("test", "valid", "val")  # the first that a tree has is its test set
+TEST_SPLITS = ("test", "valid", "val")  # the first of which a tree has classes is its test set
 _SPLITS = ("train", *TEST_SPLITS)
 _KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's
 _PIXEL_LIMIT = 2**20  # larger images do not suit a data set that is held in memory
@@ -58,7 +58,8 @@ def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> 
         raise misplaced(lost.name)
     if len(roots := sorted({"/".join(file.parts[:-3]) for file in files})) > 1:
         raise ValueError(f"it holds several data sets ({', '.join(roots[:3])}); keep one")
-    splits = {file.parts[-3] for file in files}
+    # A folder `images` alone is no class: so lie Tiny-ImageNet's test images, whose classes are not published.
+    splits = {file.parts[-3] for file in files if file.parts[-2] != "images"}
     test_split = next((split for split in TEST_SPLITS if split in splits), None)
     if "train" not in splits or test_split is None:
         raise ValueError("there are no images under both train/<class>/ and test/<class>/")

@@ -25,6 +25,7 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", 
 
 _PIXEL_LIMIT = 2**26  # few photographs have more
 _LIST_BYTES = 2**26
+_TINY_IMAGENET_LIST = "val_annotations.txt"
 _BOXES = re.compile(r"(\s\d+){4}.*")  # after a class in ImageNet's list
 
 
@@ -157,6 +158,7 @@ def list_images(
 
     The folder, or a folder ``test``, ``valid`` or ``val`` in it, has a subfolder for each class; or it has images and a
     list of their classes, like the validation sets of Tiny-ImageNet (whose list and ``images`` are found) and ImageNet.
+    Test images without classes are passed over, as Tiny-ImageNet's.
 
     Args:
         folder: The folder.
@@ -180,7 +182,7 @@ def list_images(
         FileNotFoundError: absent is no folder; name one with a subfolder of images for each class
     """
     root = Path(folder)
-    found = _labelled(_test_folder(root) or root, labels)
+    found = _labelled(_test_folder(root, labels) or root, labels)
     classes = tuple(sorted({name for _, name in found}))
     return _image_set(found, classes, resize, crop, interpolation), classes
 
@@ -211,16 +213,24 @@ def load_tree(
     return ImageData(root.resolve().name, names, train_set, test_set)
 
 
-def _test_folder(root: Path) -> Path | None:
-    return next((root / split for split in TEST_SPLITS if (root / split).is_dir()), None)
+def _test_folder(root: Path, labels: str | Path | None = None) -> Path | None:
+    """The folder of test images: the first that has classes or, with a list of these or if none has, the first."""
+    there = [root / split for split in TEST_SPLITS if (root / split).is_dir()]
+    return next((folder for folder in there if labels is not None or _has_classes(folder)), next(iter(there), None))
+
+
+def _has_classes(folder: Path) -> bool:
+    """Whether there are folders of classes or Tiny-ImageNet's list; its test images in ``images`` have neither."""
+    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    return not folders <= {"images"} or (folder / _TINY_IMAGENET_LIST).is_file()
 
 
 def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
     """The images of a folder with their classes, sorted."""
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder; name one with a subfolder of images for each class")
-    if labels is None and (root / "val_annotations.txt").is_file():
-        labels = root / "val_annotations.txt"  # of Tiny-ImageNet
+    if labels is None and (root / _TINY_IMAGENET_LIST).is_file():
+        labels = root / _TINY_IMAGENET_LIST
     if labels is None:
         paths = (path for pattern in ("*/*", "*/*/*") for path in root.glob(pattern))
         found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))

@@ -23,6 +23,13 @@ def test_the_first_known_split_is_the_test_set(make_tree, splits):
     assert_holds_tree(data, tree, splits[1])
 
 
+def test_test_images_without_classes_do_not_hide_those_for_validation(make_tree, tmp_path, pack):
+    tree = make_tree(splits=("train", "val"))
+    make_tree(splits=("test",), classes=("images",))
+    assert_holds_tree(load_data("cifar10", tree), tree, "val")
+    assert_holds_tree(load_data("cifar10", pack(tree, tmp_path / "tree.tgz")), tree, "val")
+
+
 def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_path, pack, assert_same):
     tree = make_tree(count=40)
     data = load_data("cifar10", tree)

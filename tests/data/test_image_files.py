@@ -211,6 +211,23 @@ def test_a_tree_of_training_and_test_images(tree):
         load_tree(tree / "absent", 32, 28)
 
 
+@pytest.mark.parametrize("place", ["test/images/5.png", "test/5.png", "test/.trash/5.png"])
+def test_test_images_without_classes_do_not_hide_those_for_validation(tree, photos, place):
+    """As Tiny-ImageNet's, whose classes were never published, or those of a competition."""
+    (tree / place).parent.mkdir(parents=True)
+    photos[0].save(tree / place)
+    data = load_data("folder", tree, image_size=28)
+    assert ([path.stem for path in data.test.images.paths], data.classes) == (["4"], ("ant", "bee"))
+    images, classes = list_images(tree)
+    assert ([path.stem for path in images.images.paths], classes) == (["4"], ("bee",))
+    (tree / "list.txt").write_text("5.png bee")
+    if place != "test/.trash/5.png":
+        assert [path.stem for path in list_images(tree, labels=tree / "list.txt")[0].images.paths] == ["5"]
+    (tree / "val").rename(tree / "other")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"test has no images in class|test/.* is of none of"):
+        load_data("folder", tree, image_size=28)
+
+
 def test_the_hash_of_files_that_are_not_read(tree):
     first = data_hash(load_data("folder", tree, image_size=28))
     assert data_hash(load_data("folder", tree, image_size=28)) == first != data_hash(load_tree(tree, 33, 28))
