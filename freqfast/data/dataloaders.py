@@ -102,8 +102,8 @@ class ArrayDataset:
                 file paths or bytes, which are scaled and cropped like the data's own images if those stay in files.
 
         Raises:
-            ValueError: If an item is not an image or has more than 8 bits per channel, if the images differ in size, or
-                if an array is not uint8 ``(N, H, W, 3)``.
+            ValueError: If an item is not an image or is grey of more than 8 bits, if the images differ in size, or if
+                an array is not uint8 ``(N, H, W, 3)``.
         """
         is_pixels = isinstance(items, Tensor) or (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU")
         if not is_pixels:

@@ -44,7 +44,7 @@ class ImageFiles:
 
     Raises:
         ValueError: If the interpolation is unknown, or the crop larger than `resize`. When decoded: if a file is no
-            image, has more than 8 bits a channel, is smaller than the crop, or has another size than the first; the
+            image, is grey of more than 8 bits, is smaller than the crop, or has another size than the first; the
             message names the file.
 
     Examples:

@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of a file's content: Pillow runs programs for some others
+_TURNS = {  # what turns an image upright, by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +174,14 @@ def rgb_levels(image: Image.Image) -> np.ndarray:
     """An image's levels of red, green and blue, uint8 ``(H, W, 3)``, turned upright as its EXIF data says.
 
     Raises:
-        ValueError: If it has more than 8 bits a channel, which Pillow would clip to white.
+        ValueError: If it is grey and has more than 8 bits, which Pillow would clip to white.
     """
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"it has more than 8 bits a channel (Pillow's mode {image.mode}); convert it to 8 bits first")
-    upright: Image.Image = ImageOps.exif_transpose(image)
+    image.load()  # a PNG may have its EXIF data behind its pixels
+    # Not by `ImageOps.exif_transpose`, which also writes the EXIF data anew and fails where any of it is odd.
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = image if turn is None else image.transpose(turn)
     return np.asarray(upright.convert("RGB"))
 
 

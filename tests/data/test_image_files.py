@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as transforms
 
 from freqfast.data import load_data
@@ -288,6 +288,21 @@ def test_images_are_turned_upright(tmp_path):
     turned[0x0112] = 6  # the camera was held on its side
     image.save(tmp_path / "x.png", exif=turned)
     np.testing.assert_array_equal(np.asarray(ImageFiles((tmp_path / "x.png",)))[0], np.rot90(np.asarray(image), k=-1))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_images_with_odd_metadata_are_turned_upright(tmp_path, orientation):
+    """Here the resolution is text, which Pillow reads and cannot write again."""
+    image = Image.fromarray(np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3))
+    plain = image.getexif()
+    plain[0x0112] = orientation
+    image.save(tmp_path / "plain.png", exif=plain)
+    entries = struct.pack("<2HL2H", 0x0112, 3, 1, orientation, 0) + struct.pack("<2HL4s", 0x011A, 2, 3, b"72")
+    image.save(tmp_path / "odd.png", exif=struct.pack("<4sLH", b"II*", 8, 2) + entries + bytes(4))
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "plain.png"))
+    assert (expected.size == (8, 12)) == (orientation in (5, 6, 7, 8))
+    for name in ("plain.png", "odd.png"):
+        np.testing.assert_array_equal(np.asarray(ImageFiles((tmp_path / name,)))[0], np.asarray(expected))
 
 
 def test_images_that_cannot_be_used(folder, photos):
