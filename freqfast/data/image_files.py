@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -214,14 +214,25 @@ def load_tree(
 
 
 def _test_folder(root: Path, labels: str | Path | None = None) -> Path | None:
-    """The folder of test images: the first that has classes or, with a list of these or if none has, the first."""
+    """The folder of test images in a folder, the first that has classes; None if the folder itself has them.
+
+    With a list of the classes, or where no classes are found, it is the first that is there.
+    """
     there = [root / split for split in TEST_SPLITS if (root / split).is_dir()]
-    return next((folder for folder in there if labels is not None or _has_classes(folder)), next(iter(there), None))
+    if labels is None and there:
+        if of_classes := [folder for folder in there if _has_classes(folder)]:
+            return of_classes[0]
+        if not (root / "train").is_dir() and _has_classes(root, others=set(TEST_SPLITS)):
+            return None
+    return next(iter(there), None)
 
 
-def _has_classes(folder: Path) -> bool:
-    """Whether there are folders of classes or Tiny-ImageNet's list; its test images in ``images`` have neither."""
-    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+def _has_classes(folder: Path, others: Set[str] = frozenset()) -> bool:
+    """Whether there are folders of classes, beside others, or Tiny-ImageNet's list.
+
+    A folder ``images`` alone is none: so lie Tiny-ImageNet's test images, whose classes are not published.
+    """
+    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")} - others
     return not folders <= {"images"} or (folder / _TINY_IMAGENET_LIST).is_file()
 
 

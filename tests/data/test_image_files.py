@@ -211,6 +211,13 @@ def test_a_tree_of_training_and_test_images(tree):
         load_tree(tree / "absent", 32, 28)
 
 
+@pytest.mark.parametrize("name", ["test", "valid", "val"])
+def test_a_class_may_be_called_as_a_folder_of_test_images(folder, name):
+    (folder / "b").rename(folder / name)
+    images, classes = list_images(folder)
+    assert (classes, len(images)) == (("a", name), 4)
+
+
 @pytest.mark.parametrize("place", ["test/images/5.png", "test/5.png", "test/.trash/5.png"])
 def test_test_images_without_classes_do_not_hide_those_for_validation(tree, photos, place):
     """As Tiny-ImageNet's, whose classes were never published, or those of a competition."""
