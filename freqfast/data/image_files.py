@@ -286,12 +286,13 @@ def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
             raise ValueError(f"{labels}, line {number}: {error}") from None
         if number == 1 and name not in files and not names_image((name,)):
             columns = name, label
+        elif not (name or label):  # an empty line
             continue
-        if name and (name not in files or not label):
+        elif name not in files or not label:
             raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
-        if name and files[name] in found:
+        elif files[name] in found:
             raise ValueError(f"{labels}, line {number}: {name!r} is listed twice")
-        if name:
+        else:
             found[files[name]] = label
     if columns[1] in found.values():  # then the first line is no header
         raise ValueError(f"{labels}, line 1: {columns[0]!r} is no image in {folder}")

@@ -119,6 +119,7 @@ def test_lists_that_would_lose_or_repeat_an_image(folder):
         "l x\n3 x\n": "line 1: 'l' is no image in",  # these are no names of columns
         "1.png x\n1 y\n": "line 2: '1' is listed twice",
         "1.png,\n3,y\n": "line 1: '1.png' is no image in .* with a class after it",
+        "1.png,x\n,y\n": "line 2: '' is no image in .* with a class after it",
     }.items():
         (folder / "list.txt").write_text(lines)
         with pytest.raises(ValueError, match=message):
