@@ -18,7 +18,9 @@ from freqfast.progress import Progress
 
 TEST_SPLITS = ("test", "valid", "val")  # the first of which a tree has classes is its test set
 _SPLITS = ("train", *TEST_SPLITS)
-_KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's
+_KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's, and the suffixes that it lacks
+for _suffix in (".apng", ".dib", ".j2k", ".jfif", ".jp2", ".jxl", ".mpo", ".psd", ".tga"):
+    _KINDS.add_type("image/other", _suffix, strict=False)
 _PIXEL_LIMIT = 2**20  # larger images do not suit a data set that is held in memory
 _PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # most bytes of pixels: the first, plus the second per byte of the files
 

@@ -76,6 +76,21 @@ def test_an_image_of_a_kind_that_is_not_read_is_not_left_out(make_tree, refused)
     refused(make_tree(classes=("bee",), suffix=".gif"), r"bee/0.gif .* its content is none of PNG, JPEG, BMP, WEBP$")
 
 
+@pytest.mark.parametrize(("suffix", "kind"), [(".jfif", "JPEG"), (".MPO", "JPEG"), (".apng", "PNG"), (".dib", "BMP")])
+def test_images_under_rarer_names_of_their_kinds_are_not_left_out(make_tree, suffix, kind):
+    tree = make_tree()
+    with (tree / "train" / "bee" / f"9{suffix}").open("wb") as file:
+        Image.new("RGB", (8, 6), "red").save(file, kind)
+    assert len(load_data("cifar10", tree).train) == 7
+
+
+@pytest.mark.parametrize("suffix", [".tga", ".jp2", ".jxl", ".psd"])
+def test_images_of_kinds_that_python_does_not_know_are_not_left_out(make_tree, refused, suffix):
+    tree = make_tree()
+    (tree / "train" / "bee" / f"9{suffix}").write_bytes(b"pixels")
+    refused(tree, rf"bee/9\{suffix} .* its content is none of PNG, JPEG, BMP, WEBP$")
+
+
 def test_incomplete_trees(make_tree, tmp_path, refused):
     (tmp_path / "bare" / "train").mkdir(parents=True)
     (tmp_path / "bare" / "test").mkdir()
