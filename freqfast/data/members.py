@@ -91,7 +91,7 @@ def _files_of_archive(raw: IO[bytes], path: Path, is_wanted: Wanted, progress: P
     size = path.stat().st_size
     stream = _Bounded(_decompressed(raw), _SPARE + _RATIO * size)
     archive = tarfile.open(fileobj=stream, mode="r:")  # type: ignore[call-overload] # noqa: SIM115 (files read from it)
-    files = []
+    files: dict[tuple[str, ...], DataFile] = {}
     for i, member in enumerate(archive):
         parts = PurePosixPath(member.name).parts
         if progress and i % 1000 == 0:
@@ -100,10 +100,11 @@ def _files_of_archive(raw: IO[bytes], path: Path, is_wanted: Wanted, progress: P
             continue
         if ".." in parts or parts[0] == "/" or member.size > MEMBER_LIMIT or member.issparse():
             raise ValueError(f"member {member.name[:200]!r} has an unsafe path or size; use the original archive")
-        files.append(DataFile(parts, member.size, partial(_read_member, archive, member)))
+        files.pop(parts, None)  # of a file that was added again, the later one counts
+        files[parts] = DataFile(parts, member.size, partial(_read_member, archive, member))
     while stream.read(2**20):
         pass  # to the end, where gzip's checksum is: tarfile takes a corrupt header for the end of the archive
-    return files
+    return list(files.values())
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

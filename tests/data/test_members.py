@@ -57,6 +57,17 @@ def test_links_and_devices_are_passed_over(tmp_path):
     assert (len(data.train), len(data.test)) == (1, 1)
 
 
+def test_a_file_that_was_added_again_replaces_the_earlier_one(make_tree, tmp_path):
+    """As `tar --update` does: an archive holds what its files are once it is unpacked."""
+    tree = make_tree(tmp_path / "cifar10")
+    changed = tree / "train" / "ant" / "1.png"
+    with tarfile.open(tmp_path / "archive.tar", "w") as tar:
+        tar.add(tree, "cifar10")
+        changed.write_bytes(png((8, 6)))
+        tar.add(changed, "./cifar10/train/ant/1.png")
+    assert_holds_tree(load_data("cifar10", tmp_path / "archive.tar"), tree)
+
+
 def test_member_header_that_asks_for_gigabytes(tmp_path, refused):
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, 2**32
