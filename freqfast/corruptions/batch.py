@@ -18,8 +18,7 @@ from freqfast.corruptions.tables import TableChoice, find_table
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 
-MIN_SIDE = 8
-"""The least height and width, in pixels: below it the blurs' borders would reflect more than the image holds."""
+_MIN_SIDE = 8  # pixels: of smaller images, the blurs' borders would reflect more than the image holds
 
 # Values per chunk. On a CPU three images of 224 pixels: enough that an operation takes longer than its call, and few
 # enough that its copies stay in a core's cache. On other devices enough to keep them busy.
@@ -131,6 +130,12 @@ def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
             corrupt(images[:1], name, severity)
 
 
+def check_size(height: int, width: int) -> None:
+    """Refuse images that are too small to corrupt, by a ValueError; sizes in pixels."""
+    if min(height, width) < _MIN_SIDE:
+        raise ValueError(f"images must be at least {_MIN_SIDE} x {_MIN_SIDE} pixels, got {height} x {width}")
+
+
 def _layout(images: object) -> tuple[bool, int, int]:
     """Whether images are ``(N, H, W, 3)``, their height and width; raises if they are no usable 8-bit RGB images."""
     if not isinstance(images, (np.ndarray, Tensor)):
@@ -142,8 +147,7 @@ def _layout(images: object) -> tuple[bool, int, int]:
         raise ValueError(f"images must be (N, H, W, 3) or (N, 3, H, W), got shape {shape}")
     channels_last = shape[3] == 3
     height, width = shape[1:3] if channels_last else shape[2:]
-    if min(height, width) < MIN_SIDE:
-        raise ValueError(f"images must be at least {MIN_SIDE} x {MIN_SIDE} pixels, got {height} x {width}")
+    check_size(height, width)
     return channels_last, height, width
 
 

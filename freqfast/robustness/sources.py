@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
+from freqfast.corruptions.batch import check_size
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data import cache
@@ -49,7 +50,7 @@ def corrupted_source(
         classes: Class names, in the order of the labels, where known.
 
     Raises:
-        ValueError: If a corruption is unknown.
+        ValueError: If a corruption is unknown, or the images are too small.
         FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
@@ -60,7 +61,9 @@ def corrupted_source(
     """
     names = tuple(dict.fromkeys(corruptions))
     check_request(names, SEVERITIES, None, frost_dir)
-    taken = find_table(table, *images.images.shape[1:3])
+    size = images.images.shape[1:3]
+    check_size(*size)
+    taken = find_table(table, *size)
     sha256 = hash_images(images)
     if taken != "cifar10":  # the only one that results of version 0.1 know
         sha256 += taken

@@ -109,6 +109,11 @@ def test_images_corrupted_on_the_fly_are_those_of_corrupt(noise):
         np.testing.assert_array_equal(cell.labels, images.labels)
 
 
+def test_images_that_are_too_small_are_refused_before_any_is_evaluated(noise):
+    with pytest.raises(ValueError, match="images must be at least 8 x 8 pixels, got 7 x 7"):
+        corrupted_source(ImageSet(noise(2, size=7), np.array([0, 1])), ["fog"])
+
+
 def test_frost_photographs_and_the_table_unless_it_is_cifar10s_are_part_of_the_hash(noise, frost_dir):
     """That table is the one that all results of version 0.1 were measured by, at any size."""
     images = ImageSet(noise(1, size=64), np.zeros(1, np.int64))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast.corruptions.batch import MIN_SIDE, corrupt
+from freqfast.corruptions.batch import check_size, corrupt
 from freqfast.corruptions.photographs import find_photographs, photographs_sha256, read_photograph
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.corruptions.tables import TableChoice, find_table
@@ -178,9 +178,7 @@ def check_images(used: ImageSet, classes: Sequence[str] | None, source: str) -> 
     """Refuse images that cannot be corrupted, and labels and names that cannot be stored."""
     if not len(used):
         raise ValueError("there are no images to corrupt")
-    height, width = used.images.shape[1:3]
-    if min(height, width) < MIN_SIDE:
-        raise ValueError(f"images must be at least {MIN_SIDE} x {MIN_SIDE} pixels, got {height} x {width}")
+    check_size(*used.images.shape[1:3])
     low, high = used.labels.min(), used.labels.max()
     if low < 0 or (classes is not None and high >= len(classes)):
         known = "" if classes is None else f" for {len(classes)} classes"
