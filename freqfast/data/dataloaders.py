@@ -98,13 +98,16 @@ class ArrayDataset:
         """A data set of other images, without labels, for predictions.
 
         Args:
-            items: uint8 array ``(N, H, W, 3)``, used as it is; or a sequence of images as Pillow images, uint8 arrays,
-                file paths or bytes, which are scaled and cropped like the data's own images if those stay in files.
+            items: uint8 array ``(N, H, W, 3)`` or `ImageFiles`, used as they are; or a sequence of images as Pillow
+                images, uint8 arrays, file paths or bytes, which are scaled and cropped like the data's own images if
+                those stay in files.
 
         Raises:
             ValueError: If an item is not an image or is grey of more than 8 bits, if the images differ in size, or if
                 an array is not uint8 ``(N, H, W, 3)``.
         """
+        if isinstance(items, ImageFiles):
+            return ArrayDataset(items, None, self.vocab, self.split_idx)
         is_pixels = isinstance(items, Tensor) or (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU")
         if not is_pixels:
             convert = self.images.framed if isinstance(self.images, ImageFiles) else rgb_levels

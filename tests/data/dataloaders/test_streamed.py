@@ -77,7 +77,7 @@ def test_predictions_take_images_as_validation_does(data):
     expected, _ = dls.valid.one_batch()
     paths = data.test.images.paths
     for loaders in (dls, pickle.loads(pickle.dumps(dls.new_empty()))):
-        for items in (paths, [Image.open(path) for path in paths]):
+        for items in (paths, [Image.open(path) for path in paths], data.test.images):
             (found,) = loaders.test_dl(items).one_batch()
             torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
