@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of a file's content: Pillow runs programs for some others
+_SHOWN_CLASSES = 20  # of more, a message names a few
 _TURNS = {  # what turns an image upright, by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -155,6 +156,23 @@ class ImageData:
         std = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(1) / total)
         constant = np.count_nonzero(counts, axis=1) == 1  # not std == 0: the mean may be off by a rounding
         return tuple(mean.tolist()), tuple(np.where(constant, 1.0, std).tolist())
+
+
+def list_classes(classes: Sequence[str], others: Sequence[str]) -> str:
+    """Class names for a message on how they differ from others: all or, of many, the first that differ.
+
+    Examples:
+        >>> list_classes(["cat", "dog"], ["dog", "cat"])
+        'cat, dog'
+        >>> list_classes([f"n{number}" for number in range(200)], ["n0", "n2"])
+        'n1, n2, n3, ... (number 1 on, of 200)'
+    """
+    if len(classes) <= _SHOWN_CLASSES:
+        return ", ".join(classes)
+    common = min(len(classes), len(others))
+    first = next((number for number in range(common) if classes[number] != others[number]), common)
+    shown = [*classes[first : first + 3], "..."] if first < len(classes) else ["no more"]
+    return f"{', '.join(shown)} (number {first} on, of {len(classes)})"
 
 
 def mixed_order(labels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqfast.data.images import list_classes
 from freqfast.models.classifier import Classifier, batches
 from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.robustness.alexnet import is_imagenet
@@ -101,8 +102,8 @@ def check_fit(
     trained = classifier.classes
     if trained is not None and classes is not None and trained != tuple(classes):
         raise ValueError(
-            f"{classifier.name} was trained on the classes {', '.join(trained)}, but those of {name} are "
-            f"{', '.join(classes)}; name data of its own classes"
+            f"{classifier.name} was trained on the classes {list_classes(trained, classes)}, but those of {name} are "
+            f"{list_classes(classes, trained)}; name data of its own classes"
         )
     found = classifier.logits(np.array(images)).shape[1]
     if classes is not None and len(classes) != found:

@@ -11,6 +11,7 @@ import torch
 
 from freqfast.compute.memory import memory_error
 from freqfast.compute.ranks import Ranks, current_ranks
+from freqfast.data.images import list_classes
 from freqfast.models.file import check_round_trip
 from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_progress, stopping
 from freqfast.runs.directory import RunDirectory
@@ -123,8 +124,8 @@ def check_classes(run: Run, classes: Sequence[str], where: str | Path) -> None:
     """Refuse to repeat a run on data with other classes than the run's."""
     if tuple(classes) != tuple(run.stored.classes):
         raise ValueError(
-            f"{run.path} was trained on the classes {', '.join(run.stored.classes)}, but those of {where} are "
-            f"{', '.join(classes)}; name its own"
+            f"{run.path} was trained on the classes {list_classes(run.stored.classes, classes)}, but those of {where} "
+            f"are {list_classes(classes, run.stored.classes)}; name its own"
         )
 
 

@@ -1,4 +1,5 @@
 import hashlib
+import re
 import zlib
 from dataclasses import replace
 
@@ -127,3 +128,16 @@ def test_models_of_other_classes_are_refused(bright, source):
         check_fit(bright, source.clean.images, source.labels, "data", classes)
     with pytest.raises(ValueError, match="bright was trained on the classes dark, light, but those of data are light,"):
         check_fit(bright, source.clean.images, source.labels, "data", ("light", "dark"))
+
+
+def test_of_many_classes_those_are_named_that_differ(bright, source):
+    many = tuple(f"n{number:08}" for number in range(1000))
+    bright.classes = many
+    message = (
+        "bright was trained on the classes n00000002, n00000003, n00000004, ... (number 2 on, of 1000), "
+        "but those of data are n00000003, n00000004, n00000005, ... (number 2 on, of 999); name"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_fit(bright, source.clean.images, source.labels, "data", many[:2] + many[3:])
+    with pytest.raises(ValueError, match=r"of data are no more \(number 30 on, of 30\); name data of its own"):
+        check_fit(bright, source.clean.images, source.labels, "data", many[:30])
