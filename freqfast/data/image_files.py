@@ -220,27 +220,31 @@ def _test_folder(root: Path, labels: str | Path | None = None) -> Path | None:
     """
     there = [root / split for split in TEST_SPLITS if (root / split).is_dir()]
     if labels is None and there:
-        if of_classes := [folder for folder in there if _has_classes(folder)]:
+        if of_classes := [folder for folder in there if _has_class_folders(folder) or _has_list(folder)]:
             return of_classes[0]
-        if not (root / "train").is_dir() and _has_classes(root, others=set(TEST_SPLITS)):
+        if not (root / "train").is_dir() and _has_class_folders(root, others=set(TEST_SPLITS)):
             return None
     return next(iter(there), None)
 
 
-def _has_classes(folder: Path, others: Set[str] = frozenset()) -> bool:
-    """Whether there are folders of classes, beside others, or Tiny-ImageNet's list.
+def _has_class_folders(folder: Path, others: Set[str] = frozenset()) -> bool:
+    """Whether there are folders of classes, beside others.
 
     A folder ``images`` alone is none: so lie Tiny-ImageNet's test images, whose classes are not published.
     """
-    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")} - others
-    return not folders <= {"images"} or (folder / _TINY_IMAGENET_LIST).is_file()
+    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    return not folders - others <= {"images"}
+
+
+def _has_list(folder: Path) -> bool:
+    return (folder / _TINY_IMAGENET_LIST).is_file()
 
 
 def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
     """The images of a folder with their classes, sorted."""
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder; name one with a subfolder of images for each class")
-    if labels is None and (root / _TINY_IMAGENET_LIST).is_file():
+    if labels is None and _has_list(root) and not _has_class_folders(root):
         labels = root / _TINY_IMAGENET_LIST
     if labels is None:
         paths = (path for pattern in ("*/*", "*/*/*") for path in root.glob(pattern))

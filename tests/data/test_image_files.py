@@ -212,6 +212,16 @@ def test_a_tree_of_training_and_test_images(tree):
         load_tree(tree / "absent", 32, 28)
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_class_folders_count_more_than_tiny_imagenets_list(folder, left):
+    """Many move its validation images into folders of their classes, and leave the list."""
+    (folder / "val_annotations.txt").write_text("1.png\tb\t0\t0\t62\t62\n2.png\ta\t0\t0\t62\t62\n")
+    if left:
+        (folder / "images").mkdir()
+    images, classes = list_images(folder)
+    assert (classes, len(images)) == (("a", "b"), 4)
+
+
 @pytest.mark.parametrize("name", ["test", "valid", "val"])
 def test_a_class_may_be_called_as_a_folder_of_test_images(folder, name):
     (folder / "b").rename(folder / name)
