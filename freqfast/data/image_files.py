@@ -1,9 +1,6 @@
 """Images in files, decoded when they are used: a set of any size needs the memory of one batch."""
 
-import csv
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,18 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from freqfast.data.class_lists import listed_classes
 from freqfast.data.folders import TEST_SPLITS, misplaced, names_image
 from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
-from freqfast.files import read_file, require_file
+from freqfast.files import require_file
 from freqfast.progress import Progress
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 """How images are scaled: Pillow's filters; all except "nearest" antialias."""
 
 _PIXEL_LIMIT = 2**26  # few photographs have more
-_LIST_BYTES = 2**26
 _TINY_IMAGENET_LIST = "val_annotations.txt"
-_BOXES = re.compile(r"(\s\d+){4}.*")  # after a class in ImageNet's list
 
 
 @dataclass(frozen=True)
@@ -253,7 +249,7 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
             if path.parent.parent != root and path.parent != root / name / "images":  # of Tiny-ImageNet
                 raise misplaced(str(path))
     else:
-        found = _listed(root / "images" if (root / "images").is_dir() else root, labels)
+        found = listed_classes(root / "images" if (root / "images").is_dir() else root, labels)
     if not found:
         raise FileNotFoundError(f"{root} has no images in class folders, and no list of their classes is named")
     return found
@@ -274,41 +270,6 @@ def _image_set(
     order = mixed_order(numbers)
     files = ImageFiles(tuple(found[row][0] for row in order), resize, crop, interpolation)
     return ImageSet(files, numbers[order])  # type: ignore[arg-type]
-
-
-def _listed(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
-    """The images of a list with their classes, sorted."""
-    files = {path.name: path for path in folder.iterdir() if names_image((path.name,))}
-    stems = Counter(path.stem for path in files.values())
-    files = {path.stem: path for path in files.values() if stems[path.stem] == 1} | files
-    found: dict[Path, str] = {}
-    columns = "", ""
-    for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
-        try:
-            name, label = _name_and_class(line)
-        except csv.Error as error:
-            raise ValueError(f"{labels}, line {number}: {error}") from None
-        if number == 1 and name not in files and not names_image((name,)):
-            columns = name, label
-        elif not (name or label):  # an empty line
-            continue
-        elif name not in files or not label:
-            raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
-        elif files[name] in found:
-            raise ValueError(f"{labels}, line {number}: {name!r} is listed twice")
-        else:
-            found[files[name]] = label
-    if columns[1] in found.values():  # then the first line is no header
-        raise ValueError(f"{labels}, line 1: {columns[0]!r} is no image in {folder}")
-    return sorted(found.items())
-
-
-def _name_and_class(line: str) -> tuple[str, str]:
-    """The first two fields of a line, or empty ones; a class can have spaces only after a tab or comma."""
-    mark = next((mark for mark in "\t," if mark in line), None)
-    fields = line.split() if mark is None else next(csv.reader([line], delimiter=mark, skipinitialspace=True))
-    name, label = (*fields, "", "")[:2]
-    return name.strip(), _BOXES.sub("", label).strip()
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:
