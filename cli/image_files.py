@@ -222,5 +222,7 @@ def corrupted_test_set(
         images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
     taken = find_table(table, *images.images.shape[1:3])
     names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
-    source = corrupted_source(images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes)
+    source = corrupted_source(
+        images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes, progress=progress
+    )
     return source, notes + missing

@@ -83,7 +83,7 @@ def evaluate_images(
         raise ValueError("there are no images; pass at least one")
     classifier = Classifier(model, mean, std, device, precision, name=type(model).__name__)
     names = available() if corruptions is None else corruptions
-    source = corrupted_source(sample, names, seed, name=name, classes=classes)
+    source = corrupted_source(sample, names, seed, name=name, classes=classes, progress=progress)
     [result] = evaluate_source([classifier], source, progress=progress)
     return result
 

@@ -34,6 +34,7 @@ def corrupted_source(
     table: TableChoice = "auto",
     name: str = "images",
     classes: tuple[str, ...] | None = None,
+    progress: Progress | None = None,
 ) -> CellSource:
     """Corrupt images on the fly, at every severity; nothing is written.
 
@@ -48,6 +49,7 @@ def corrupted_source(
         table: Whose table of parameters to use.
         name: What to call the images.
         classes: Class names, in the order of the labels, where known.
+        progress: Called while images in files are read once, for their hash.
 
     Raises:
         ValueError: If a corruption is unknown, or the images are too small.
@@ -64,7 +66,7 @@ def corrupted_source(
     size = images.images.shape[1:3]
     check_size(*size)
     taken = find_table(table, *size)
-    sha256 = hash_images(images)
+    sha256 = hash_images(images, progress)
     if taken != "cifar10":  # the only one that results of version 0.1 know
         sha256 += taken
     if "frost" in names:

@@ -16,6 +16,7 @@ from freqfast.data.image_files import list_images
 from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
+from freqfast.robustness.archive import writing
 from freqfast.robustness.archive.trees import is_tree, tree_source, write_tree
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.corrupted import CorruptedImages
@@ -54,6 +55,14 @@ def test_files_give_what_arrays_give_on_any_number_of_threads(files, classifier,
     assert streamed.provenance.differences(whole.provenance) == []
     assert streamed.clean > 0.5
     assert stored[0] == stored[1]
+
+
+def test_the_reading_of_files_for_their_hash_is_reported(files, monkeypatch):
+    monkeypatch.setattr(writing, "_CHUNK_BYTES", 4 * 32 * 32 * 3)
+    images, calls = files[0], []
+    corrupted_source(images, ["fog"], progress=lambda *call: calls.append(call))
+    assert calls == [(done, 15, "reading images") for done in (4, 8, 12, 15)]
+    corrupted_source(replace(images, images=np.asarray(images.images)), ["fog"], progress=pytest.fail)  # takes no time
 
 
 def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):

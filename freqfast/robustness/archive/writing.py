@@ -165,11 +165,18 @@ def describe(
     )
 
 
-def hash_images(images: ImageSet) -> str:
-    """SHA-256 of images and labels, as a manifest has it in ``images_sha256``."""
+def hash_images(images: ImageSet, progress: Progress | None = None) -> str:
+    """SHA-256 of images and labels, as a manifest has it in ``images_sha256``.
+
+    Args:
+        images: The images.
+        progress: Called while images in files are read; those in memory take no time.
+    """
     digest = hashlib.sha256()
     for rows in _chunks(images.images):
         digest.update(np.asarray(images.images[rows]).data)
+        if progress and not isinstance(images.images, np.ndarray):
+            progress(rows.stop, len(images), "reading images")
     digest.update(images.labels.astype("<i8").data)
     return digest.hexdigest()
 
