@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from freqfast.data import ImageData
 
 Ended = Callable[[PlannedRun, str | None], None]
-"""Called as a run ends, with its error or None."""
+"""Called as a run ends, or if it cannot be continued, with its error or None."""
 
 _POLL_S = 0.5
 _SHOWN = 2  # running jobs that a message names
@@ -33,7 +33,7 @@ def pending_runs(
 ) -> tuple[list[PlannedRun], dict[str, str]]:
     """Runs that `run_study` has left, and errors by name for runs whose directory holds another recipe's run."""
     folder, left, errors = StudyFolder(out), [], {}
-    for run in study.runs(arms, seeds):
+    for run in (run for run in study.runs(arms, seeds) if run.name not in skip):
         directory = folder.run(run)
         problem = None
         try:
@@ -44,7 +44,7 @@ def pending_runs(
         is_complete = directory.is_finished and (directory.c_bar.exists() or not study.c_bar)
         if problem is not None:
             errors[run.name] = f"{directory.path} {problem}; remove it, or rename the arm"
-        elif run.name not in skip and not is_complete:
+        elif not is_complete:
             left.append(run)
     return left, errors
 
@@ -87,7 +87,7 @@ def run_study(
         slurm: Parameters of `submitit.SlurmExecutor`, to run in a Slurm job array instead of processes on this machine.
         progress: Called as ``progress(done, to do, message)``, in epochs; an evaluation counts as the number of epochs
             that take about as long.
-        ended: Called as a run ends, with its error or None.
+        ended: Called as a run ends, or at the start if it cannot be continued, with its error or None.
         stop: Asked repeatedly for the number of a signal that wants the study to stop; None if none does.
         log: Called with a line about each epoch of a run in this process; runs in other processes print these lines to
             their logs.
@@ -122,6 +122,9 @@ def run_study(
     elif jobs > 1:
         import_submitit("running several runs at a time")
         threads = threads or max(1, torch.get_num_threads() // jobs)
+    if ended is not None:
+        for run in (run for run in study.runs(arms, seeds) if run.name in errors):
+            ended(run, errors[run.name])
     data_path = data_path and of_user(data_path).absolute()
     todo = [Job(run, folder, data_path, device, threads, c_bar=study.c_bar) for run in left]
     if not todo:

@@ -105,14 +105,21 @@ def test_failed_runs_are_named_at_the_end(call, accepted, file, tree, place):
     accepted(*words, "--arm", "baseline")
 
 
-def test_a_run_that_cannot_go_on_is_told(call, file, tree):
+def test_a_run_that_cannot_go_on_is_told(call, accepted, file, tree):
     words = ("study", file, "--data", tree, "--arm", "low", "--seed", 0)
     with at_step(1, send(signal.SIGTERM)):
         call(*words)
     file.write_text(TINY.replace("epochs = 1", "epochs = 2"), encoding="utf-8")
     result = call(*words)
+    message = "was made with another recipe (epochs 1, not 2); remove it, or rename the arm"
     assert result.code == 1
-    assert "was made with another recipe (epochs 1, not 2); remove it, or rename the arm" in result.out
+    assert message in result.out
+    # Where a result file has it from elsewhere, it counts as finished unless it is to be repeated.
+    accepted(*words, "--out", "elsewhere", "--results", "tiny.results.json")
+    assert "1 of 4 runs are finished" in accepted(*words, silent=True).out
+    result = call(*words, "--repeat")
+    assert result.code == 1
+    assert message in result.err
 
 
 def test_outcomes_on_other_images_are_not_those_of_a_row(accepted, file, tree, place):

@@ -112,10 +112,13 @@ def test_directory_of_another_recipe_is_left_alone(write, tree, tmp_path, here):
     run_study(load_study(write(ONE_SEED)), out, arms=["low"], data_path=tree)
     before = times(out / "runs")
     study = load_study(write(ONE_SEED, ("epochs = 1", "epochs = 2")))
-    errors = run_study(study, out, arms=["low"], data_path=tree)
+    ended = []
+    errors = run_study(study, out, arms=["low"], data_path=tree, ended=lambda *call: ended.append(call))
     assert list(errors) == list(gather(study, out).failures) == ["low/seed-0"]
     message = "seed-0 was made with another recipe (epochs 1, not 2); remove it, or rename the arm"
     assert message in errors["low/seed-0"]
+    assert [(run.name, error) for run, error in ended] == list(errors.items())
+    assert run_study(study, out, arms=["low"], skip=["low/seed-0"]) == {}  # it is finished elsewhere
     assert times(out / "runs") == before
     assert gather(study, out).rows == ()
     assert merge(gather(load_study(write()), out).rows, gather(study, out)).rows == ()
