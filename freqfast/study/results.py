@@ -72,12 +72,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
                 rows.append(row)
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
-    notes = [
-        f"{row.name} was not measured under {', '.join(row.report.missing)}, so it has no mean15"
-        for row in rows
-        if row.report.missing
-    ]
-    found = StudyResults(study, tuple(rows), notes=tuple(notes))
+    found = StudyResults(study, tuple(rows), notes=_notes_on(rows))
     return replace(found, failures={name: error for name, error in failures.items() if name not in found.finished})
 
 
@@ -124,7 +119,8 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
 
     Published rows that the study does not define are left out with a note. If a run is in both, the local row is taken,
     with a note if the two differ. The published row is taken only if the two agree where both measured, and it measured
-    more. Runs in different precisions, of different versions of freqfast or on different data get a note too.
+    more. Runs without a mean15, in different precisions, of different versions of freqfast or on different data get a
+    note too.
 
     Args:
         published: Rows of a result file.
@@ -136,7 +132,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     """
     planned = {run.name: run for arm in local.study.arms for run in arm.runs}
     rows = {row.name: row for row in local.rows}
-    notes, left_out = list(local.notes), []
+    notes, left_out = [note for note in local.notes if note not in _notes_on(local.rows)], []
     for row in published:
         here = rows.get(row.name)
         run = planned.get(row.name)
@@ -153,7 +149,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             rows[row.name] = row
     found = replace(local, rows=tuple(rows[name] for name in planned if name in rows), left_out=tuple(left_out))
     failures = {name: error for name, error in local.failures.items() if name not in found.finished}
-    return replace(found, failures=failures, notes=(*notes, *_notes_on_mixtures(found.rows)))
+    return replace(found, failures=failures, notes=(*notes, *_notes_on(found.rows)))
 
 
 def _difference(published: ResultRow, here: ResultRow) -> str:
@@ -168,8 +164,13 @@ def _difference(published: ResultRow, here: ResultRow) -> str:
     return f"{precisions}: {'; '.join(changes) or 'not in the means'}"
 
 
-def _notes_on_mixtures(rows: Sequence[ResultRow]) -> list[str]:
-    notes = []
+def _notes_on(rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    """What a reader should know of rows that stand in one table."""
+    notes = [
+        f"{row.name} was not measured under {', '.join(row.report.missing)}, so it has no mean15"
+        for row in rows
+        if row.report.missing
+    ]
     if len(precisions := Counter(row.report.precision for row in rows)) > 1:
         counts = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
         notes.append(
@@ -185,4 +186,4 @@ def _notes_on_mixtures(rows: Sequence[ResultRow]) -> list[str]:
     if len(hashes := Counter(row.data for row in rows)) > 1:
         counts = ", ".join(f"{count} of {data[:12]}" for data, count in hashes.items())
         notes.append(f"the runs are of different data ({counts}), and only those of the same are compared")
-    return notes
+    return tuple(notes)

@@ -293,12 +293,14 @@ def test_published_rows_of_another_definition_are_left_out(study, rows, make_row
 
 def test_a_published_row_that_measured_more_counts_if_it_agrees(study, make_row):
     here = make_row("baseline", 0, 0.86, report={"accuracy": {"fog": {1: 0.5}}, "missing": ("frost",)})
+    lacking = "baseline/seed-0 was not measured under frost, so it has no mean15"
     for clean, fog, note in (
         (0.86, 0.5, None),
         (0.85, 0.5, "clean 85.00, here 86.00"),
         (0.86, 0.6, "not in the means"),
     ):
         more = make_row("baseline", 0, clean, 0.64, report={"accuracy": {"fog": {1: fog}, "frost": {1: 0.7}}})
-        merged = merge([more], StudyResults(study, (here,)))
+        merged = merge([more], StudyResults(study, (here,), notes=("a note", lacking)))
         assert merged.rows == ((here,) if note else (more,))
-        assert merged.notes == ((f"published baseline/seed-0 differs: {note}",) if note else ())
+        assert merged.notes[1:] == ((f"published baseline/seed-0 differs: {note}", lacking) if note else ())
+    assert merge([here], StudyResults(study, ())).notes == (lacking,)
