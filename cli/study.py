@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from freqfast.cli.command import option
 from freqfast.cli.errors import one_line, print_error
-from freqfast.cli.files import check_data, check_exists, check_folder, check_output, save_figure
+from freqfast.cli.files import check_data, check_exists, check_folder, check_output, save_figure, write
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.options import refuse
 from freqfast.cli.output import console, progress_bar, say
@@ -87,7 +87,8 @@ def study(
     check_data(data)
     if RunDirectory(out).is_started:
         raise FileExistsError(f"{out} is the directory of a run; choose another --out")
-    check_folder(out)
+    if not table or (out.exists() and not out.is_dir()):  # a table is printed also where nothing can be written
+        check_folder(out)
 
     from freqfast.study import StudyResults, gather, load_study, merge, published_path, read_results, run_study
 
@@ -193,7 +194,7 @@ def _write(found: "StudyResults", out: Path, results: Path | None) -> list[Path]
     if results is not None:
         written.append(results)
     for path in written:
-        write_results(path, found)
+        write(path, lambda path: write_results(path, found))
     return written + (_draw(folder.figures, found) if out.is_dir() else [])
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -201,6 +202,18 @@ def test_what_fails_last_costs_nothing_before_it(call, file, tree, place, monkey
     assert (place / "mine.json").is_file()
 
 
+def test_a_table_needs_no_place_to_write(call, accepted, place, monkeypatch):
+    """Neither in the working directory, nor in the folder of a study that only others may write to."""
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    assert "runs are finished" in accepted("study", SMALL, "--table").out
+    (place / "theirs").mkdir()
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr("freqfast.study.write_results", Mock(side_effect=denied))
+    result = call("study", SMALL, "--table", "-o", "theirs")
+    assert (result.code, result.err) == (2, "freqfast: theirs/results.json cannot be written (Permission denied)\n")
+    assert "runs are finished" in result.out
+
+
 def before_notes(result):
     return result.out.partition(" runs are finished")[0].splitlines()
 
@@ -253,6 +266,7 @@ def test_stopped(call, file, tree, monkeypatch):
         (("--seed", "5"), "no arm of the study has seed 5; the seeds are 0, 1"),
         (("--data", "absent"), "absent does not exist"),
         (("--out", "tiny.toml"), "tiny.toml cannot be made, since "),
+        (("--out", "tiny.toml", "--table"), "tiny.toml cannot be made, since "),
         (("--slurm", "partition=x", "--jobs", "2"), "how many runs go on at a time; leave out --jobs"),
         (
             ("--table", "--arm", "low", "--repeat"),
