@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from freqfast.cli.errors import one_line, print_error
@@ -128,6 +129,17 @@ def proportion_text(names: Sequence[str], fractions: Sequence[float]) -> str:
     return ", ".join(f"{name} {100 * fraction:.3g} %" for name, fraction in zip(names, fractions, strict=True))
 
 
+def command_text(*words: str | Path) -> str:
+    """A command of freqfast for a shell, in which a path with a dash first is no option.
+
+    Examples:
+        >>> command_text("show", Path("-odd run"), "--json")
+        "freqfast show './-odd run' --json"
+    """
+    texts = (f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words)
+    return shlex.join(["freqfast", *texts])
+
+
 def typed_command() -> str:
     """The shell command that started this program, to be kept with what it makes."""
-    return shlex.join(["freqfast", *sys.argv[1:]])
+    return command_text(*sys.argv[1:])

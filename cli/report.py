@@ -1,6 +1,5 @@
 """`freqfast report`."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.output import progress_bar, say, typed_command
+from freqfast.cli.output import command_text, progress_bar, say, typed_command
 
 from freqfast.files import write_text
 
@@ -53,15 +52,10 @@ def report(
             entries = load_entries(runs)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}{_way_out(runs)}") from None
-        page = render_page(entries, progress, typed_command(), _analyse)
+        page = render_page(entries, progress, typed_command(), command_text)
         write(out, lambda path: write_text(path, page))
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
     say(f"{out}: {count}, {out.stat().st_size / 2**20:.1f} MiB")
-
-
-def _analyse(name: str, run: Path) -> str:
-    """The command that adds an analysis to a run."""
-    return shlex.join(["freqfast", name, str(run)])
 
 
 def _way_out(runs: Sequence[Path]) -> str:
@@ -70,7 +64,7 @@ def _way_out(runs: Sequence[Path]) -> str:
 
     for run in map(RunDirectory, runs):
         if run.is_finished and not run.evaluation.is_file():
-            words = ["evaluate", str(run.path), "--on-the-fly", "--out", str(run.evaluation)]
+            words = ("evaluate", run.path, "--on-the-fly", "--out", run.evaluation)
             held_out = run.read_recipe().holdout
-            return f"; `{shlex.join(['freqfast', *(['rerun', str(run.path)] if held_out else words)])}` writes it"
+            return f"; `{command_text(*(('rerun', run.path) if held_out else words))}` writes it"
     return ""

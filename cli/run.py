@@ -1,7 +1,6 @@
 """`freqfast run`."""
 
 import re
-import shlex
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +12,16 @@ import typer
 from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.output import CleanTable, accuracy_text, console, progress_bar, proportion_text, say, typed_command
+from freqfast.cli.output import (
+    CleanTable,
+    accuracy_text,
+    command_text,
+    console,
+    progress_bar,
+    proportion_text,
+    say,
+    typed_command,
+)
 from freqfast.cli.ranks import has_several_ranks
 
 if TYPE_CHECKING:
@@ -96,7 +104,7 @@ def run(
             # To the microsecond, since a loop may start several at once.
             out = Path("runs") / f"{Path(chosen.name).name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         elif out.exists():
-            hint = f"; to go on with it use --resume {out}" if RunDirectory(out).is_started else ""
+            hint = f"; to go on with it use `{resume_command(out)}`" if RunDirectory(out).is_started else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
     check_callbacks(chosen.callbacks, find_plugins("callbacks"))
@@ -111,8 +119,8 @@ def run(
         while hints:
             say(hints.pop())
 
-    resuming = f"go on with `freqfast run --resume {shlex.quote(str(out))}`{' on as many ranks' * has_several_ranks()}"
-    with long_command(out, resuming) as stop, progress_bar() as progress:
+    go_on = f"go on with `{resume_command(out)}`{' on as many ranks' * has_several_ranks()}"
+    with long_command(out, go_on) as stop, progress_bar() as progress:
         if resume is None:
             from freqfast.models.start import try_model
 
@@ -206,10 +214,13 @@ def run_table(run: "RunDirectory") -> CleanTable:
     return table
 
 
+def resume_command(run: Path) -> str:
+    """The command that goes on with an unfinished run."""
+    return command_text("run", "--resume", run)
+
+
 def _print_next(out: Path) -> None:
     """Name three commands that take the run further."""
-    path = shlex.quote(str(out))
     say("next:")
-    say(f"  freqfast show {path}")
-    say(f"  freqfast heatmap {path} -o heatmap.png")
-    say(f"  freqfast report {path}")
+    for words in (("show", out), ("heatmap", out, "-o", "heatmap.png"), ("report", out)):
+        say(f"  {command_text(*words)}")

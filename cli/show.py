@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import one_line
 from freqfast.cli.files import check_exists
 from freqfast.cli.output import CleanTable, console, percent, progress_bar, say
-from freqfast.cli.run import run_table
+from freqfast.cli.run import resume_command, run_table
 from rich.box import SIMPLE_HEAD
 from rich.text import Text
 
@@ -54,8 +53,7 @@ def show(
         path = run.spectra
         if not (run.is_finished or path.exists()):
             raise FileNotFoundError(
-                f"{run.path} is not finished and has no spectra yet; go on with "
-                f"`freqfast run --resume {shlex.quote(str(run.path))}`"
+                f"{run.path} is not finished and has no spectra yet; go on with `{resume_command(run.path)}`"
             )
         if number is None and not as_json:
             if run.is_finished:

@@ -61,8 +61,8 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     again = call(*words, "--out", "runs/[bold]one")
     assert again.code == 2
     assert again.err == (
-        "freqfast: runs/[bold]one exists already; choose another --out or remove it; to go on with it use --resume "
-        "runs/[bold]one\n"
+        "freqfast: runs/[bold]one exists already; choose another --out or remove it; to go on with it use "
+        "`freqfast run --resume 'runs/[bold]one'`\n"
     )
 
 
@@ -179,7 +179,7 @@ def test_resume_takes_the_run_as_it_is(refused, call, tree, place):
     assert "out is a run of 'resnet18_cifar10.proportion_low', not of 'quickstart'" in refused(
         "run", "quickstart", "--resume", "out"
     )
-    assert refused(*LOW, "--out", "out").endswith("; to go on with it use --resume out\n")
+    assert refused(*LOW, "--out", "out").endswith("; to go on with it use `freqfast run --resume out`\n")
     assert "nosuch is no run directory: recipe.toml is missing" in refused("run", "--resume", "nosuch")
     assert "name a recipe" in refused("run")
     (place / "out" / "recipe.toml").write_text("width = = 3")
