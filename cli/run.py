@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from freqfast.runs.recipe import Recipe
 
 _FEW_EPOCHS = 2  # of a trial, whose evaluation takes longer than its training
+_FEW_IMAGES = 100  # with which it does not
 
 
 def run(
@@ -111,8 +112,9 @@ def run(
     check_data(data)
     check_folder(out)
     finished = RunDirectory(out).is_finished
-    is_trial = resume is None and chosen.epochs <= _FEW_EPOCHS and "test_images" not in changes
-    hints = ["so short a run takes longer to evaluate than to train; --set test_images=100 shortens that"][:is_trial]
+    is_trial = resume is None and chosen.epochs <= _FEW_EPOCHS and not 0 < chosen.test_images <= _FEW_IMAGES
+    hint = f"so short a run takes longer to evaluate than to train; --set test_images={_FEW_IMAGES} shortens that"
+    hints = [hint][:is_trial]
 
     def log(line: str) -> None:
         say(line)

@@ -104,9 +104,12 @@ def test_a_run_starts_from_weights_of_a_file(accepted, tree, place):
     torch.testing.assert_close(trained[first], state[first], rtol=0, atol=1e-4)
 
 
-def test_a_short_run_tells_how_its_evaluation_is_shortened(call, tree):
+def test_a_short_run_tells_how_its_evaluation_is_shortened(accepted, tree, place):
     whole = [word.replace("test_images=2", "seed=0") if isinstance(word, str) else word for word in BASELINE]
-    assert "--set test_images=100 shortens that" in call(*whole, "--data", tree).out
+    assert "--set test_images=100 shortens that" in accepted(*whole, "--data", tree).out
+    lines = ("from freqfast.recipes.resnet18_cifar10 import baseline", "from dataclasses import replace")
+    (place / "few.py").write_text("\n".join([*lines, "few = replace(baseline, test_images=2)"]))
+    assert "shortens" not in accepted("run", "few.py:few", *whole[2:], "--data", tree).out
 
 
 @contextmanager
