@@ -87,8 +87,10 @@ class Job:
                     stop=stop,
                     log=log and (lambda line: log(f"{self.run.name}: {line}")),
                 )
-                if self.c_bar and is_first and not directory.c_bar.exists():
-                    evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
+                if self.c_bar and is_first:
+                    with directory.locked():  # another study on this folder would measure it too
+                        if not directory.c_bar.exists():
+                            evaluate_c_bar(run, self.data_path, self.device, stopping(progress, stop))
         except BlockingIOError as error:
             return Busy(error)
         except Exception as error:

@@ -197,6 +197,25 @@ def test_run_of_another_process_is_left_alone(write, tree, tmp_path, here):
     assert not list(tmp_path.rglob("*.error"))
 
 
+def test_a_run_is_in_use_while_it_is_measured_on_cifar10_c_bar(write, tmp_path, monkeypatch):
+    """So that two studies on one folder do not measure it twice."""
+    (run,), folder, measured = load_study(write()).runs(["low"], [0]), StudyFolder(tmp_path), []
+
+    def evaluate(*options):
+        with pytest.raises(BlockingIOError), folder.run(run).locked():
+            pass
+        measured.append(options)
+
+    folder.run(run).path.mkdir(parents=True)
+    monkeypatch.setattr("freqfast.training.run_recipe", lambda *_, **options: None)
+    monkeypatch.setattr("freqfast.study.job.evaluate_c_bar", evaluate)
+    job = Job(run, folder, c_bar=True)
+    assert job.perform() is None
+    with folder.run(run).locked():
+        assert isinstance(job.perform(), Busy)
+    assert len(measured) == 1
+
+
 def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_path, here):
     held = ("test_images = 2", "test_images = 4\nholdout = 8")  # whose labels are not those of the first test images
     plain, study = (load_study(write(ONE_SEED, held, bar)) for bar in (("", ""), ("seeds", "bar = true\nseeds")))
