@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 from freqfast.analysis.colours import FAMILY_COLOURS, band_colour
-from freqfast.analysis.panels import NotebookFigure, dress, panels
+from freqfast.analysis.panels import NotebookFigure, dress, panels, wrap
 from freqfast.report.labels import place_labels
 from freqfast.study import ArmSummary, Estimate, Study
 
@@ -17,7 +17,7 @@ _ARM, _BASELINE, _TARGET = (band_colour("", index) for index in (0, 4, 2))
 _NAMED = 8  # with more arms than this, points have numbers and a legend gives the names
 _PANEL = 5.4  # inches, the width of a panel with its labels
 _FONT = 7.5  # points, of labels and legend
-_LINE = 0.16  # inches, of the legend
+_LINE, _CHARACTER = 0.16, 0.085  # inches, of the legend and the title
 _TITLES = {"mean_bar": "CIFAR-10-C-bar"}
 _BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.5, "zorder": 3}
 _OTHER = "#606060"  # the colour of what is not a family of CIFAR-10-C
@@ -59,11 +59,13 @@ def clean_against_robust(
     columns = 2 * len(drawn)
     lines = -(-len(numbers) // columns)
     below = 0.5 + _LINE * lines + (0.1 if lines else 0)  # inches
-    width, height = _PANEL * len(drawn), 3.7 + below
+    width = _PANEL * len(drawn)
+    title = wrap(study.title, int(width / _CHARACTER))
+    height = 3.7 + below + _LINE * title.count("\n")
     figure = NotebookFigure(figsize=(width, height), dpi=200)
-    figure.suptitle(study.title, fontsize=9, parse_math=False, y=1 - 0.1 / height, va="top")
+    figure.suptitle(title, fontsize=9, parse_math=False, y=1 - 0.1 / height, va="top")
     for i, name in enumerate(drawn):
-        place = ((_PANEL * i + 0.62) / width, below / height, (_PANEL - 0.78) / width, 1 - (below + 0.3) / height)
+        place = ((_PANEL * i + 0.62) / width, below / height, (_PANEL - 0.78) / width, 3.4 / height)
         arms = [summary for summary in shown if name in summary.means]
         _draw_panel(figure.add_axes(place), study, arms, name, numbers)
     for i, (arm, number) in enumerate(numbers.items()):
@@ -157,9 +159,11 @@ def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
     if not names:
         raise ValueError("no arm has accuracies by family of corruptions, so there is nothing to draw")
     longest = max(len(summary.arm) for summary in shown)
-    width, height = 0.065 * longest + 0.3 + 1.35 * len(names), 0.7 + 0.17 * len(shown)
+    width = 0.065 * longest + 0.3 + 1.35 * len(names)
+    title = wrap(study.title, int(width / _CHARACTER))
+    height = 0.7 + 0.17 * len(shown) + _LINE * title.count("\n")
     figure, axes = panels(1, len(names), width, height, sharey=True)
-    figure.suptitle(study.title, fontsize=9, parse_math=False)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     for name, panel in zip(names, axes[0], strict=True):
         for row, summary in enumerate(shown):
             if name not in summary.means:

@@ -115,6 +115,23 @@ def test_titles_are_not_typeset_as_formulas():
         assert [text.get_parse_math() for text in titles if text and text.get_text() == title] == [False]
 
 
+@pytest.mark.parametrize("measures", [("noise",), ("noise", "blur", "weather", "digital")])
+@pytest.mark.parametrize("draw", [clean_against_robust, by_family])
+def test_a_long_title_has_lines_of_its_own(draw, measures):
+    study, summaries = made_up(2)
+    values = dict.fromkeys(measures, Estimate(0.5, None, 1))
+    summaries = [replace(s, means={**s.means, **values}) for s in summaries]
+    long = replace(study, title="Is equalizing contrast alone as good as the whole spectrum of each image? " * 2)
+    shown = [draw(study, summaries), draw(long, summaries)]
+    for figure in shown:
+        FigureCanvasAgg(figure).draw()
+    usual, panel = (figure.axes[0].get_window_extent() for figure in shown)
+    title = shown[1]._suptitle.get_window_extent()
+    assert 0 <= title.x0 < title.x1 <= shown[1].bbox.x1
+    assert panel.y1 < title.y0 < title.y1 <= shown[1].bbox.y1
+    assert panel.height == pytest.approx(usual.height, abs=0.1 * shown[1].dpi)
+
+
 def test_accuracy_by_family():
     study, summaries = made_up(3)
     first, second, bare = (
