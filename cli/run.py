@@ -157,11 +157,11 @@ def run(
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """Values by dotted key from ``KEY=TOML-LITERAL`` strings.
+    """Values by dotted key from ``KEY=TOML-LITERAL`` strings, tables before parts of them.
 
     Examples:
         >>> parse_settings(["epochs=2", "model.width=16", "precision='float32'"])
-        {'epochs': 2, 'model.width': 16, 'precision': 'float32'}
+        {'epochs': 2, 'precision': 'float32', 'model.width': 16}
     """
     values: dict[str, Any] = {}
     for setting in settings:
@@ -176,7 +176,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         if key.strip() in values:
             raise ValueError(f"--set {setting}: {key.strip()} was set before; leave one out")
         values[key.strip()] = table["value"]
-    return values
+    return dict(sorted(values.items(), key=lambda item: item[0].count(".")))
 
 
 def _leave_out(recipe: "Recipe", names: Sequence[str]) -> "Recipe":

@@ -16,6 +16,7 @@ import torch
 from freqfast.cli.run import parse_settings
 
 from freqfast.models.build import build_model
+from freqfast.runs.recipe import Recipe, apply_overrides
 from freqfast.runs.run import load_run
 
 TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
@@ -209,3 +210,12 @@ def test_settings_are_toml():
     found = parse_settings(["a=1", "b = 2.5", "c.d='x=y'", "e=[1, 2]", "f={g = true}", "h=nan"])
     assert math.isnan(found.pop("h"))
     assert found == {"a": 1, "b": 2.5, "c.d": "x=y", "e": [1, 2], "f": {"g": True}}
+
+
+def test_a_part_of_a_table_counts_wherever_it_is_set():
+    """Also before the table, which would replace it."""
+    words = ["a.b.c=2", "a.b={d=3}", "model.width=8", "model_options={kernel_size=5}", "callbacks={a={}}"]
+    for settings in (words, words[::-1]):
+        recipe = apply_overrides(Recipe("mine", callbacks={"a": {"b": {}}}), parse_settings(settings))
+        assert recipe.model_options == {"width": 8, "kernel_size": 5}
+        assert recipe.callbacks == {"a": {"b": {"c": 2, "d": 3}}}
