@@ -70,8 +70,8 @@ def _draw(path: Path | None, result: "CorruptionResult", rival: "CorruptionResul
         return
     from freqfast.report.robustness_figures import accuracy_by_severity
 
-    results = {} if rival is None else {_heading(f"{Path(baseline).name} (baseline)", rival): rival}
-    name = _heading(Path(result.provenance.model if result.provenance else "model").name, result)
+    results = {} if rival is None else {_heading(f"{Path(baseline).resolve().name} (baseline)", rival): rival}
+    name = _heading(Path(result.provenance.model if result.provenance else "model").resolve().name, result)
     figure = accuracy_by_severity(results | {name: result})
     if rival is None:
         figure.suptitle(name, fontsize=8, parse_math=False)
