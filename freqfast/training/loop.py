@@ -185,10 +185,10 @@ class FitKeeper:
         header = CheckpointHeader(
             origin=self._origin, epoch=epoch, batch=batch, seconds=self.seconds, metrics=tuple(self._rows)
         )
-        changing = {**changing_state(learn), "order": self._order, **(earlier or {})}
-        state = training_state(learn) | changing
+        state = training_state(learn) | {"order": self._order, **(earlier or {})}
         if self._ranks.count > 1:
-            state["ranks"] = self._ranks.gather(_copied(changing))
+            own = {name: part for name, part in state.items() if name not in ("model", "optimizer")}
+            state["ranks"] = self._ranks.gather(_copied(own))
         self._ranks.first(lambda: self.folder.save(header, state))
         self.saved = self.position
         self._saved_at = time.monotonic()
