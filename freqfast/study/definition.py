@@ -260,7 +260,7 @@ def _check_arms(arms: Sequence[Arm], baseline: str) -> None:
     for one, other in combinations(arms, 2):
         if one.name.casefold() == other.name.casefold():
             raise ValueError(f"arms {one.name!r} and {other.name!r} differ in case only, so do their folders")
-        if not differing_fields(one.recipe, other.recipe):
+        if {"seed"}.issuperset(differing_fields(one.recipe, other.recipe)):  # a recipe's own seed is not used
             raise ValueError(f"arms {one.name!r} and {other.name!r} define the same run; leave one out")
     reference = next((arm.recipe for arm in arms if arm.name == baseline), None)
     if reference is None:

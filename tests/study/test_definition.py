@@ -105,3 +105,17 @@ def test_no_arms_and_no_file(tmp_path):
         load_study(path)
     with pytest.raises(FileNotFoundError, match=r"absent\.toml does not exist; name a study file"):
         load_study(tmp_path / "absent.toml")
+
+
+def test_recipes_that_differ_in_their_own_seed_define_the_same_run(write, tmp_path, monkeypatch):
+    """The study has the seeds, so a recipe's own is not used."""
+    lines = (
+        "from dataclasses import replace",
+        "from freqfast.recipes.robust import robust",
+        "one = replace(robust, seed=1)",
+    )
+    (tmp_path / "recipes_by_seed.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    path = write(extra='[arms.x]\nrecipe = "robust"\n[arms.y]\nrecipe = "recipes_by_seed:one"\n')
+    with pytest.raises(ValueError, match="arms 'x' and 'y' define the same run; leave one out"):
+        load_study(path, ["recipes_by_seed"])
