@@ -175,7 +175,8 @@ def evaluate(
         present(result, rival, baseline or "", None, as_json, out, csv, figure)
         return
 
-    check_record(out, "evaluation", models[0])
+    if check_record(out, "evaluation", models[0]):
+        refuse(context, f"{out} is the record of a run, of its own normalisation", {"mean", "std"})
 
     from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.corruptions.registry import check_names

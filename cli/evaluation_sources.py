@@ -36,14 +36,17 @@ def merge_results(paths: Sequence[str], baseline: str | None) -> tuple["Corrupti
 
 
 def check_merged(out: Path | None, result: "CorruptionResult") -> None:
-    """Refuse to write results over the record of a run of another model."""
+    """Refuse to write results over the record of a run of another model, or of another normalisation."""
     if (owner := run_of_record(out, "evaluation")) is None or not owner.is_finished:
         return
 
     from freqfast.runs.run import load_run
 
-    if result.provenance is None or result.provenance.weights_sha256 != load_run(owner.path).weights_sha256:
+    run, of = load_run(owner.path), result.provenance
+    if of is None or of.weights_sha256 != run.weights_sha256:
         raise FileExistsError(f"{out} is the record of a run of another model; choose another path")
+    if (of.mean, of.std) != (tuple(run.stored.mean), tuple(run.stored.std)):
+        raise FileExistsError(f"{out} is the record of a run, of its own normalisation; choose another path")
 
 
 def load_models(

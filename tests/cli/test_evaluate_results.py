@@ -155,6 +155,15 @@ def test_the_record_of_a_run_of_another_model_is_not_replaced(accepted, refused,
     accepted("evaluate", "run/model.safetensors", *words, "run/evaluation.json")
 
 
+def test_the_record_of_a_run_is_of_its_own_normalisation(accepted, refused, archive, place):
+    write_run(place / "run")
+    words = ("evaluate", "run", "--cifar10c", archive, "--limit", 1, "--corruption", "fog", "--mean", "0,0,0", "-o")
+    refusal = "run/evaluation.json is the record of a run, of its own normalisation; "
+    assert f"{refusal}leave out --mean" in refused(*words, "run/evaluation.json")
+    accepted(*words, "other.json")
+    assert f"{refusal}choose another path" in refused("evaluate", "--merge", "other.json", "-o", "run/evaluation.json")
+
+
 def test_another_precision_of_the_baseline_is_told(call, checkpoint, archive):
     for precision in ("float32", "bfloat16"):
         words = ("--cifar10c", archive, "--limit", 1, "--corruption", "fog", "--precision", precision)
