@@ -9,7 +9,7 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import one_line
 from freqfast.cli.files import check_exists
-from freqfast.cli.output import CleanTable, console, percent, progress_bar, say
+from freqfast.cli.output import CleanTable, command_text, console, percent, progress_bar, say
 from freqfast.cli.run import resume_command, run_table
 from rich.box import SIMPLE_HEAD
 from rich.text import Text
@@ -60,6 +60,8 @@ def show(
                 console.print(run_table(run))
             else:
                 say(f"{run.path} is not finished; these are the spectra that it ended training with")
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing; `{command_text('spectra', run.path, '-o', path)}` writes it")
 
     with progress_bar():
         from freqfast.spectra.h5 import check_readable, read_layers, read_spectra

@@ -1,6 +1,7 @@
 """`freqfast show`."""
 
 import json
+import shlex
 from dataclasses import replace
 from io import StringIO
 
@@ -231,3 +232,14 @@ def test_a_run_without_its_outcomes_by_image_has_no_intervals(accepted, place):
     assert accepted("show", run.path).out.count("95 %") == 1  # of the clean images, by the report
     run.evaluation.unlink()
     assert accepted("show", run.path).out.count("95 %") == 1
+
+
+def test_a_run_without_its_spectra_names_the_command_that_writes_them(call, place):
+    run = RunDirectory(write_run(place / "a run"))
+    run.spectra.unlink()
+    result = call("show", "a run")
+    assert (result.code, "clean accuracy" in result.out) == (2, True)
+    command = "freqfast spectra 'a run' -o 'a run/spectra.h5'"
+    assert result.err == f"freqfast: a run/spectra.h5 is missing; `{command}` writes it\n"
+    assert call(*shlex.split(command)[1:]).code == 0
+    assert call("show", "a run").code == 0
