@@ -8,6 +8,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from freqfast.spectral.surgery import copy_model, has_foreign_pre_hooks, unwrap
 
 
+class _Caller(nn.Module):
+    """Calls a network with images alone.
+
+    Of a network itself `torch.fx` would trace the forward of its class, with a tensor for each optional argument.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.forward(images)  # without its hooks, which may keep what they get
+
+
 def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy of a model in eval mode, with each BatchNorm2d that directly follows a Conv2d folded into it.
 
@@ -25,7 +39,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
         A module of the same class that computes the same function, up to rounding.
     """
     model = copy_model(model)
-    caller = nn.Sequential(unwrap(model))  # else the tracer calls the class's forward, and gives optional arguments
+    caller = _Caller(unwrap(model))
     try:
         graph = fx.Tracer().trace(copy_model(caller))  # a copy, in which a model may keep what it is traced with
     except Exception:  # a model may raise anything when its inputs are no tensors

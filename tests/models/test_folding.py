@@ -153,6 +153,13 @@ def test_a_model_is_traced_as_it_is_called():
     assert_same(model, left=2)
 
 
+def test_hooks_of_the_model_see_nothing_of_it():
+    model, seen = lived_in(Block()), []
+    model.register_forward_pre_hook(lambda module, images: seen.append(images))
+    fold_batch_norm(model)
+    assert not seen
+
+
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler
 @pytest.mark.parametrize("wrap", [learners.data_parallel, partial(torch.compile, backend="eager")])
 def test_wrappers_are_looked_through(wrap):
