@@ -64,6 +64,7 @@ class Environment:
         precision: "bfloat16" or "float32".
         packages: Versions of the packages that results depend on.
         data: The data.
+        start_sha256: Hash of the file of trained weights from which the training starts; None if the recipe names none.
         recipe_sha256: Hash of ``recipe.toml``, by which a change of it is noticed.
         command: The shell command that started the run; None if Python code did.
     """
@@ -82,6 +83,7 @@ class Environment:
     precision: str
     packages: Mapping[str, str]
     data: DataOrigin
+    start_sha256: str | None = None
     recipe_sha256: str = ""
     command: str | None = None
 

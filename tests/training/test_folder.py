@@ -61,6 +61,15 @@ def test_a_run_that_is_stopped_and_resumed_ends_with_the_same_bits(photographs, 
         run_recipe(recipe, tmp_path / "parts", resume=True, log=None)
 
 
+def test_a_change_of_the_weights_since_the_start_is_told(photographs, weights, tmp_path, two_corruptions):
+    recipe = replace(FOLDER, model_options={"weights": str(weights)})
+    with pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", photographs, "cpu", log=None, stop=tiny.stop_at(1))
+    save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
+    with pytest.warns(UserWarning, match=r"may differ: start_sha256: [0-9a-f]{64}, now [0-9a-f]{64}$"):
+        run_recipe(recipe, tmp_path / "run", resume=True, log=None)
+
+
 def test_training_starts_from_the_weights(photographs, weights):
     data = load_data("folder", photographs, image_size=28)
     learn = build_learner(replace(FOLDER, model_options={"weights": str(weights)}), data, "cpu")
