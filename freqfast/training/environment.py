@@ -80,6 +80,7 @@ def _full_path(name: str, data_path: str | Path | None) -> str | None:
 
 
 def _hash_of_start(recipe: Recipe) -> str | None:
+    """SHA-256 of the file of trained weights that a recipe names; None if it names none."""
     if (path := check_start(recipe.model, recipe.model_options)) is None:
         return None
     with path.open("rb") as file:
