@@ -13,7 +13,7 @@ from freqfast.study.definition import PlannedRun, Study
 from freqfast.study.folder import StudyFolder
 from freqfast.study.row import ResultRow
 from freqfast.study.statistics import image_groups
-from freqfast.study.table import legend, summarise, tables
+from freqfast.study.table import legend, on_common_data, summarise, tables
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,9 @@ def _notes_on(rows: Sequence[ResultRow]) -> tuple[str, ...]:
             f"the runs are of different versions of freqfast ({counts}), so differences between them may come from "
             "that; the changelog says what changes numbers"
         )
-    if len(hashes := Counter(row.data for row in rows)) > 1:
-        counts = ", ".join(f"{count} of {data[:12]}" for data, count in hashes.items())
-        notes.append(f"the runs are of different data ({counts}), and only those of the same are compared")
+    common = on_common_data(rows)
+    if others := [row.name for row in rows if row.data != common[0].data]:
+        notes.append(
+            f"left out of the table, since on other data than most runs ({common[0].data[:12]}): {', '.join(others)}"
+        )
     return tuple(notes)

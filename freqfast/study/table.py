@@ -1,5 +1,6 @@
 """The tables of a study: arms by measures, with intervals and differences to the baseline."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,7 @@ class ArmSummary:
         seeds: The seeds of its finished runs.
         means: Mean and interval by measure: "clean", "mean15", "mean7", "mean19", "mean_bar" and the families of
             corruptions, as far as they were measured.
-        differences: Paired differences to the baseline, by measure, over seeds that ran on the same data as the
-            baseline's; none for the baseline itself.
+        differences: Paired differences to the baseline, by measure; none for the baseline itself.
         relative_time: Seconds of training per epoch divided by the baseline's: the mean over the seeds that ran on the
             same hardware as the baseline's, without an interval. None if there are no such seeds, and for the baseline
             itself.
@@ -44,7 +44,8 @@ class ArmSummary:
 def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str] = ()) -> list[ArmSummary]:
     """Summaries of the arms of a study that have finished or failed runs, in the study's order.
 
-    The arms' deviation between seeds is pooled measure by measure; see `freqfast.study.estimate`.
+    The arms' deviation between seeds is pooled measure by measure; see `freqfast.study.estimate`. Runs on other data
+    than most runs are left out.
 
     Args:
         study: The study.
@@ -55,6 +56,7 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
         >>> summarise(Study("Nothing", "", "", ()), ())
         []
     """
+    rows = on_common_data(rows)
     baseline = [row for row in rows if row.arm == study.baseline]
     arms = _samples(rows)
     summaries = []
@@ -65,6 +67,12 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
             others = baseline if arm.name != study.baseline else []
             summaries.append(_summary(arm, own, others, arms, failed))
     return summaries
+
+
+def on_common_data(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows whose data is that of most rows, which alone can be compared."""
+    common = Counter(row.data for row in rows).most_common(1)
+    return [row for row in rows if row.data == common[0][0]]
 
 
 def _samples(rows: Sequence[ResultRow]) -> dict[str, list[Sample]]:
@@ -82,14 +90,12 @@ def _summary(
     arms: Mapping[str, Sequence[Sample]],
     failed: tuple[int, ...],
 ) -> ArmSummary:
-    # Also the baseline's other seeds, which count for its deviation.
-    comparable = [row for row in baseline if all(row.seed != own.seed or row.data == own.data for own in rows)]
     means, differences = {}, {}
     for name in _measures(rows):
         sample = _sample(rows, name)
         if (mean := estimate(sample, arms[name])) is not None:
             means[name] = mean
-        if (difference := paired_difference(sample, _sample(comparable, name), arms[name])) is not None:
+        if (difference := paired_difference(sample, _sample(baseline, name), arms[name])) is not None:
             differences[name] = difference
     return ArmSummary(
         arm=arm.name,

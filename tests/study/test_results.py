@@ -249,20 +249,19 @@ def test_runs_of_different_versions_are_noted(study, rows, make_row):
     assert merge([other], StudyResults(study, rows)).notes == ()
 
 
-def test_runs_on_different_data_are_noted_and_not_compared(study, make_row):
-    def row(arm, seed, clean, data):
+def test_runs_on_other_data_than_most_are_left_out_of_the_table_with_a_note(study, make_row):
+    def row(arm, seed, clean, data="a"):
         data = replace(ENVIRONMENT.data, sha256=data * 64)
         return make_row(arm, seed, clean, clean - 0.2, environment={"data": data})
 
-    rows = [row("baseline", 0, 0.85, "a"), row("baseline", 1, 0.85, "a"), row("low", 0, 0.86, "a")]
-    merged = merge([*rows, row("low", 1, 0.99, "b")], StudyResults(study, ()))
+    rows = [row("baseline", 0, 0.85), row("baseline", 1, 0.86), row("low", 0, 0.86), row("low", 1, 0.88)]
+    odd = [row("baseline", 2, 0.35, "b"), row("high", 0, 0.99, "b")]
+    merged = merge([*rows, *odd], StudyResults(study, ()))
     assert merged.notes == (
-        "the runs are of different data (3 of aaaaaaaaaaaa, 1 of bbbbbbbbbbbb), "
-        "and only those of the same are compared",
+        "left out of the table, since on other data than most runs (aaaaaaaaaaaa): baseline/seed-2, high/seed-0",
     )
-    _, low = summarise(study, merged.rows)
-    assert (low.means["mean15"].n, low.differences["mean15"].n) == (2, 1)
-    assert low.differences["mean15"].mean == pytest.approx(0.01)
+    assert summarise(study, merged.rows) == summarise(study, rows)
+    assert len(merged.rows) == 6
     assert merge(rows, StudyResults(study, ())).notes == ()
 
 
