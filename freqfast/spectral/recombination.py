@@ -18,6 +18,8 @@ def recombine_amplitude_phase(phase_of: Tensor, amplitude_of: Tensor) -> Tensor:
         True
     """
     check_batch(phase_of, amplitude_of)
+    if not len(phase_of):
+        return phase_of
     axes = (1, 2, 3)
     phase = torch.fft.rfftn(at_least_float32(phase_of), dim=axes).angle()
     amplitude = torch.fft.rfftn(at_least_float32(amplitude_of), dim=axes).abs()
@@ -43,10 +45,12 @@ def gaussian_low_pass(images: Tensor, sigma: float | Tensor) -> Tensor:
     sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device).view(-1, 1).expand(count, 1)
     if not (sigma > 0).all():
         raise ValueError(f"sigma must be greater than 0 pixels, got {float(sigma.min()):g}")
+    if not count:
+        return images
     reach = (3 * sigma).clamp_min(1)
-    radius = int(reach.max())
-    if radius >= min(height, width):
+    if reach.max() >= min(height, width):
         raise ValueError(f"sigma must be smaller for images of {height}x{width}, got {float(sigma.max()):g} pixels")
+    radius = int(reach.max())
     offsets = torch.arange(-radius, radius + 1, device=images.device)
     taps = (-0.5 * (offsets / sigma).square()).exp() * (offsets.abs() <= reach)
     kernels = (taps / taps.sum(1, keepdim=True)).repeat_interleave(channels, 0)[:, None]
