@@ -98,10 +98,11 @@ def frequency_reliance(
     cutoffs = np.asarray(cutoffs_cpp, dtype=float)
     _check_cutoffs(cutoffs)
     rho = radial_frequencies(*images.shape[1:3], half=True)
+    limits = cutoffs - 1e-12  # what lies at a cut-off is above it, also where rounded below it
     masks = [
-        *(rho < c for c in cutoffs),
-        *(rho >= c for c in cutoffs),
-        *((rho >= c) & (rho < upper) for c, upper in zip(cutoffs, (*cutoffs[1:], np.inf), strict=True)),
+        *(rho < c for c in limits),
+        *(rho >= c for c in limits),
+        *((rho >= c) & (rho < upper) for c, upper in zip(limits, (*limits[1:], np.inf), strict=True)),
     ]
     keep = image_filter(images)
 

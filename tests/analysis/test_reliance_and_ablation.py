@@ -55,6 +55,15 @@ def test_the_last_band_holds_the_highest_frequency(spy):
     np.testing.assert_allclose(spy.seen[5], images, atol=1e-3)
 
 
+def test_a_frequency_at_a_cutoff_is_above_it_at_every_size(spy):
+    """Of 70 pixels the seventh frequency, 0.1 cycles/pixel, is rounded to just below 0.1."""
+    wave = 128 + 100 * np.cos(2 * np.pi * 0.1 * np.arange(70))
+    images = np.broadcast_to(wave[None, None, :, None], (2, 8, 70, 3)).astype(np.uint8)
+    frequency_reliance(spy, images, np.zeros(2, int), (0.0, 0.1))
+    assert np.ptp(spy.seen[1], axis=2).max() < 5  # the low-pass
+    np.testing.assert_allclose(spy.seen[3], images, atol=5)
+
+
 @pytest.mark.parametrize("analyse", [ablate_bands, fourier_heat_map, frequency_reliance])
 def test_labels_must_be_one_for_each_image(analyse, classifier, images, labels):
     expected = plain(analyse(classifier, images, labels))
