@@ -43,13 +43,15 @@ def corrupt(
 
     The published parameters are for square images of 32, 64 and 224 pixels. At other sizes, square or not,
 
-    - *shares of the image* stay shares: the grid of ``pixelate``, the magnification of ``zoom_blur``, all lengths of
-      ``elastic_transform`` (by the shorter side), the scale of the ``frost`` photographs (likewise; one that is too
-      small is reduced less), the landscape of ``fog`` (the next power of two, cropped), and the lengths of C-bar (by
-      the shorter side; a line's width, a sparkle's shortest ray and the single frequency stay in pixels);
+    - *shares of the image* stay shares: the grid of ``pixelate``, the magnification of ``zoom_blur``, the affine map
+      and the smoothness of ``elastic_transform`` (by the shorter side), the scale of the ``frost`` photographs
+      (likewise; one that is too small is reduced less), the landscape of ``fog`` (the next power of two, cropped), and
+      the lengths of C-bar (by the shorter side; a line's width, a sparkle's shortest ray, the single frequency and the
+      smoothness of caustics stay in pixels, so larger caustics have gentler slopes);
     - *pixels* stay pixels: the radii and sigmas of ``gaussian_blur``, ``defocus_blur``, ``glass_blur`` and
       ``motion_blur``, the flakes and the blur of ``snow``, the drops of ``spatter``, the blocks of
-      ``jpeg_compression``, and all noise, which is drawn for each pixel.
+      ``jpeg_compression``, how far ``elastic_transform`` moves a pixel after its affine map, and all noise, which is
+      drawn for each pixel.
 
     Args:
         images: uint8, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, NumPy array or tensor on a device that has float64; a shape

@@ -107,7 +107,8 @@ class Spectra(_Filters):
         power: ``(O, n, n)`` float32, axes ``(filter, fy, fx)``; a filter's power sums to its squared L2 norm.
         frequencies: ``(n,)`` float64, increasing, the same for both axes; see `freqfast.frequencies`.
         weight: ``(O, I, kH, kW)`` float32, the filters that the layer applies in eval mode.
-        shares: ``(O, B)`` float32, each filter's shares of energy by band; zeros for a filter without energy.
+        shares: ``(O, B)`` float32, each filter's shares of energy by band, zeros for a filter without energy; always of
+            the power spectrum on ``max(32, 2 * max(kH, kW))`` points per axis, whatever n.
         bands: The bands.
         layer: Name of the convolution in its model.
         target: Proportion of the filters by band that training enforced, or None; bands left out get 0.

@@ -45,8 +45,9 @@ def ideal_low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
 
     Along both axes, frequencies below ``1 / (2 s)`` cycles/pixel pass and those above do not, for a stride ``s``; half
     of what lies exactly there passes. Every s-th pixel of the result is the FLC pooling of Grabinski et al. (2022,
-    arXiv:2204.00491), except that at the limit of both axes their crop takes one of the two diagonals, and this
-    function half of each. As the DFT is periodic, an image continues at its opposite border.
+    arXiv:2204.00491) where the stride is 2 and the sizes are multiples of 4, except that at the limit of both axes
+    their crop takes one of the two diagonals, and this function half of each; at other sizes their crop is off centre.
+    As the DFT is periodic, an image continues at its opposite border.
 
     Examples:
         >>> ideal_low_pass(torch.tensor([[[3.0, 1.0, 3.0, 1.0]]]), (1, 2))

@@ -63,8 +63,9 @@ class Estimate:
 def image_groups(scores: np.ndarray) -> tuple[float, ...]:
     """Accuracy by groups of images, which is enough to estimate the sampling error of the images.
 
-    The images are dealt out to 50 groups in turn (fewer images: one each), so that images sorted by class are spread
-    evenly. Wolter (1985, Introduction to Variance Estimation) describes such random groups.
+    The images are dealt out to 50 groups in turn (fewer images: one each). Their order must be random or by class;
+    where classes take turns, the groups differ by class and the error comes out too large. Wolter (1985, Introduction
+    to Variance Estimation) describes such random groups.
 
     Args:
         scores: ``(N,)``, one number per image: whether the network was right, or how often over several corruptions.
@@ -86,7 +87,8 @@ def estimate(sample: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
     standard deviation, or from that pooled over arms if this makes it wider: when the deviation of two or three seeds
     is small, that is often luck, but some arms do deviate more than others. The part of the *images* is that of a
     crossed design, in which every network sees the same images: the variance of the images' means over the seeds, minus
-    what chance between networks adds to it. It is included if all seeds have `groups`.
+    what chance between networks adds to it. It is included if all seeds have `groups`. As for any interval from a
+    deviation, it is 0 where every image is right.
 
     Args:
         sample: The measure by seed.

@@ -57,9 +57,10 @@ Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
 Datasets with a unit (dB, rad, pixel, cycles/pixel) have it as ``@units``, which viewers write after the name; others,
 except axes, have a ``@long_name``. ``response_db`` and ``phase`` have a ``@description``, ``power`` and ``response_db``
 the ``@interpretation`` image, and ``power`` a ``@normalization``. ``training`` belongs to the layer of ``spectra``;
-``layers`` lists all layers, in the model's order, where there are several. Readers ignore names that they do not know,
-so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is read too: it had
-``classes`` for ``band_index``.
+``layers`` lists all layers, in the model's order, where there are several. ``shares`` are of the spectrum on at least
+32 points per axis (twice the kernel's size, if larger), also where ``power`` has another number. Readers ignore names
+that they do not know, so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is
+read too: it had ``classes`` for ``band_index``.
 
 The provenance in a run's file has ``recipe``, ``seed``, ``epochs``, ``model`` with its ``model_options`` and
 ``callbacks`` with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast`` (the version), and the
