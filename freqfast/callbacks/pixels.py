@@ -30,14 +30,14 @@ class PixelCallback(PixelArguments, FitCallback):
     Raises:
         ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; in fit, if the
             input is not a batch of images, if more than 5 % of the first batch's values are not in [0, 1] once the
-            normalisation is undone, or if the callback moves pixels and the targets (images, masks, points or boxes)
-            would not follow.
+            normalisation is undone, or if the callback moves pixels and the targets or further inputs (images, masks,
+            points or boxes) would not follow.
     """
 
     run_valid = False
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
-    moves_pixels = False  # as rotations do, which target images, masks, points and boxes would not follow
+    moves_pixels = False  # as rotations do, which other images, masks, points and boxes would not follow
     passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def change(self, pixels: Tensor) -> Tensor:
@@ -65,9 +65,9 @@ class PixelCallback(PixelArguments, FitCallback):
         if not isinstance(batch, Tensor) or batch.ndim != 4:
             got = f"a tensor of shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else type(batch).__name__
             raise ValueError(f"the first input must be a batch of images (N, C, H, W), got {got}")
-        if self.moves_pixels and any(isinstance(y, (TensorImageBase, TensorPoint, TensorBBox)) for y in self.learn.yb):
+        if self.moves_pixels and any(_has_places(x, batch) for x in (*self.learn.xb[1:], *self.learn.yb)):
             raise ValueError(
-                f"{type(self).__name__} rotates and shifts images here, which target images, masks, points and boxes "
+                f"{type(self).__name__} rotates and shifts images here, which other images, masks, points and boxes "
                 "would not follow; use what moves no pixels, such as SpectrumPerturbation"
             )
         images = batch.as_subclass(Tensor)
@@ -110,6 +110,12 @@ class PixelCallback(PixelArguments, FitCallback):
                 f"pixels run from {low:.3g} to {high:.3g} instead of 0 to 1 once the DataLoaders' Normalize (if any) "
                 "is undone; pass mean= and std= of your own normalisation, for levels of 0 to 255 [0] and [1 / 255]"
             )
+
+
+def _has_places(other: Any, images: Tensor) -> bool:
+    """Whether an input or target has places in the images: by its type, or a value for each of their pixels."""
+    is_map = isinstance(other, Tensor) and other.ndim > 2 and other.shape[-2:] == images.shape[-2:]
+    return is_map or isinstance(other, (TensorImageBase, TensorPoint, TensorBBox))
 
 
 def round_at_random(x: float) -> int:

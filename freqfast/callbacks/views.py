@@ -66,7 +66,7 @@ class ViewsCallback(PixelCallback):
         self.learn.xb = tuple(torch.cat(inputs) for inputs in zip(*parts, strict=True))
 
     def after_pred(self) -> None:
-        """Leave the batch's own predictions to the loss and the metrics."""
+        """Leave the batch's own inputs and predictions to the loss, the metrics and other callbacks."""
         if not self.views:
             return
         if not isinstance(self.learn.pred, Tensor):
@@ -75,6 +75,7 @@ class ViewsCallback(PixelCallback):
                 f"{type(self.learn.pred).__name__}; have it change the batch itself"
             )
         self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
+        self.learn.xb = tuple(inputs.chunk(self.passes_per_image)[0] for inputs in self.learn.xb)
 
     def after_loss(self) -> None:
         """Replace the loss that training minimises."""

@@ -158,6 +158,19 @@ def test_models_of_several_inputs(make_learner, make_model):
         assert len(pred) == 16
 
 
+def test_only_the_batch_is_left_once_its_views_are_parted_off(make_learner):
+    """As distillation needs it, which has a teacher look at the inputs, or a second pass of the model."""
+    seen = []
+
+    def after_loss(self):
+        seen.append((self.learn.xb[0].clone(), len(self.learn.yb[0])))
+
+    after = Callback(after_loss=after_loss)
+    after.order, after.run_valid = 100, False
+    for (images, *_), (own, count) in zip(steps_of(make_learner(), Darker(views=2), after), seen, strict=True):
+        assert torch.equal(own, images[:count])
+
+
 def test_two_that_add_views_are_refused(make_learner):
     learn = make_learner([HybridAugment(), FourierBasisAugmentation()])
     with pytest.raises(ValueError, match="HybridAugment and FourierBasisAugmentation both add views of each batch"):
@@ -169,16 +182,22 @@ def mean_prediction(predictions, targets):
     return predictions.mean()
 
 
+def plain_mask(targets):
+    return torch.zeros(len(targets), 16, 16, dtype=torch.long)  # of the images' size
+
+
 class Predicting(Callback):
-    """Predicts something else, or has other targets."""
+    """Predicts something else, or has other targets or a further input."""
 
     order = -50
 
-    def __init__(self, change=lambda pred: pred, target=lambda y: y):
-        self.change, self.target = change, target
+    def __init__(self, change=lambda pred: pred, target=lambda y: y, beside=None):
+        self.change, self.target, self.beside = change, target, beside
 
     def before_batch(self):
         self.learn.yb = (self.target(self.learn.yb[0]),)
+        if self.beside is not None:
+            self.learn.xb = (*self.learn.xb, self.beside(self.learn.xb[0][:, 0]))
 
     def after_pred(self):
         self.learn.pred = self.change(self.learn.pred)
@@ -191,9 +210,12 @@ class Predicting(Callback):
         (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, :1]), "jsd compares probabilities of classes"),
         (AugMix(jsd=1.0), Predicting(lambda pred: pred[:, 0]), "jsd compares probabilities of classes"),
         (AugMix(jsd=1.0), Predicting(target=lambda y: one_hot(y).float()), "jsd compares .*; else pass jsd=0"),
-        (AugMix(), Predicting(target=TensorPoint), "AugMix rotates and shifts images here, which target images, masks"),
+        (AugMix(), Predicting(target=TensorPoint), "AugMix rotates and shifts images here, which other images, masks"),
         (AugMix(), Predicting(target=TensorImage), "AugMix rotates and shifts images here"),
         (HybridAugment(single=True), Predicting(target=TensorMask), "HybridAugment rotates and shifts images here"),
+        (AugMix(), Predicting(target=plain_mask), "AugMix rotates and shifts images here"),
+        (AugMix(), Predicting(beside=TensorMask), "AugMix rotates and shifts images here"),
+        (AugMix(), Predicting(beside=torch.clone), "AugMix rotates and shifts images here"),
     ],
 )
 def test_outputs_and_targets_that_do_not_go_with_it(callback, other, message, make_learner):
