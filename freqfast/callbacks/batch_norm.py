@@ -5,6 +5,7 @@ from itertools import islice
 
 from fastai.callback.core import TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
+from fastai.callback.training import BnFreeze
 from fastai.torch_core import to_device
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,7 +19,8 @@ from freqfast.spectral.surgery import unwrap
 class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
-    It also does so if a fit ends early or a `SaveModelCallback` restores the weights of another epoch. The batches are
+    It also does so if a fit ends early or a `SaveModelCallback` restores the weights of another epoch; the file of such
+    an epoch keeps the statistics that training left, so save anew after the fit. The batches are
     training batches as the DataLoader gives them, without the changes that callbacks make; in distributed training each
     process sees its own part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
 
@@ -26,7 +28,8 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
         batches: Number of batches, each of which takes one forward pass; at most one epoch is used.
 
     Raises:
-        ValueError: If `batches` is not positive; in fit, if the Learner also has a `BatchNormFreeze`.
+        ValueError: If `batches` is not positive; in fit, if the Learner also has a `BatchNormFreeze` or fastai's
+            `BnFreeze`.
 
     Examples:
         >>> BatchNormEstimation(batches=50).batches
@@ -42,8 +45,9 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
 
     def before_train(self) -> None:
         """Note that this is a fit."""
-        if any(isinstance(cb, BatchNormFreeze) for cb in self.learn.cbs):
-            raise ValueError("BatchNormFreeze keeps what BatchNormEstimation estimates anew; leave one of them out")
+        for cb in self.learn.cbs:
+            if isinstance(cb, (BatchNormFreeze, BnFreeze)):
+                raise ValueError(f"{cb} keeps what BatchNormEstimation estimates anew; leave one of them out")
         self._trained, self._estimated = True, False
 
     def after_train(self) -> None:
@@ -66,7 +70,8 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the model takes of a batch, and where it lies, by fastai's rules."""
         batch = to_device(batch, next(self.learn.model.parameters()).device)
-        return tuple(batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))])
+        inputs = batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))]
+        return tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs)
 
 
 class BatchNormFreeze(BatchNormFreezeArguments, FitCallback):

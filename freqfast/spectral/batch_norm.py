@@ -20,7 +20,7 @@ def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor | tuple[Tenso
             have equal weight.
 
     Returns:
-        The same model.
+        The same model. Layers that do not run in eval mode, as those of auxiliary heads, keep their statistics.
 
     Raises:
         ValueError: If there are no batches. After any exception the model is as it was before.
@@ -42,15 +42,16 @@ def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor | tuple[Tenso
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
         norm.train()
+    done = False
     try:
         model(*first)
         for batch in inputs:
             model(*batch)
-    except BaseException:
-        for norm, buffers in zip(norms, statistics, strict=True):
-            norm.load_state_dict(buffers, strict=False)
-        raise
+        done = True
     finally:
+        for norm, buffers in zip(norms, statistics, strict=True):
+            if not (done and norm.num_batches_tracked):
+                norm.load_state_dict(buffers, strict=False)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         for module, training in modes:

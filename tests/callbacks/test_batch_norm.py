@@ -6,11 +6,12 @@ import pytest
 import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
+from fastai.callback.training import BnFreeze
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter
 from fastai.torch_core import defaults
-from fastai.vision.data import ImageBlock
+from fastai.vision.data import ImageBlock, MaskBlock
 from torch.utils.data import DataLoader, TensorDataset
 
 from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
@@ -49,6 +50,21 @@ def test_models_of_several_inputs(make_learner, make_model, items):
 
     image, label = attrgetter("image"), attrgetter("label")
     blocks, getters = (ImageBlock, ImageBlock, CategoryBlock), [image, image, label]
+    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(16))).dataloaders(items, bs=16)
+    learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
+    learn.fit(1, 0.05)
+    assert learn.model[0][1].num_batches_tracked == 5
+
+
+def test_inputs_of_two_types(make_learner, make_model, items):
+    """An image and a mask, which fastai's types do not let meet outside of a training step."""
+
+    class Two(torch.nn.Sequential):
+        def forward(self, images, masks):
+            return super().forward(torch.cat([images, masks[:, None].float()], 1)[:, :3])
+
+    getters = [attrgetter("image"), lambda item: np.zeros(item.image.shape[:2], np.uint8), attrgetter("label")]
+    blocks = ImageBlock, MaskBlock, CategoryBlock
     dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(16))).dataloaders(items, bs=16)
     learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
     learn.fit(1, 0.05)
@@ -103,9 +119,10 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     copy.deepcopy(learn)  # nothing is left of the epoch that was not read to its end
 
 
-def test_statistics_are_not_kept_and_estimated_anew(make_learner):
-    learn = make_learner([BatchNormFreeze(), BatchNormEstimation()])
-    with pytest.raises(ValueError, match="BatchNormFreeze keeps what BatchNormEstimation estimates anew; leave one"):
+@pytest.mark.parametrize("kept_by", [BatchNormFreeze, BnFreeze])
+def test_statistics_are_not_kept_and_estimated_anew(kept_by, make_learner):
+    learn = make_learner([kept_by(), BatchNormEstimation()])
+    with pytest.raises(ValueError, match=f"{kept_by.__name__} keeps what BatchNormEstimation estimates anew; leave"):
         learn.fit(1)
 
 

@@ -56,6 +56,23 @@ def test_all_but_batch_norm_is_as_in_use_and_stays(network, batches):
     torch.testing.assert_close(network[1].running_mean, means)
 
 
+def test_layers_that_do_not_run_in_use_keep_their_statistics(batches):
+    class Auxiliary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.main, self.head = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+
+        def forward(self, images):
+            return self.main(images) + (self.head(images) if self.training else 0)
+
+    model = Auxiliary()
+    model(batches[0])
+    before = {key: value.clone() for key, value in statistics(model).items()}
+    after = statistics(estimate_batch_norm(model, batches[1:]))
+    for key, value in after.items():
+        assert torch.equal(value, before[key]) == key.startswith("head")
+
+
 def test_an_error_and_an_interrupt_leave_all_as_it_was(network, batches):
     network(batches[0])
     before = {key: value.clone() for key, value in statistics(network).items()}
