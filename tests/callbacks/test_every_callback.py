@@ -175,13 +175,24 @@ def test_a_learner_whose_callback_was_removed_by_another_says_so_in_fit(text, ma
     first, second = make(callback), make(callback)
     first.remove_cb(callback)
     second.validate()
-    with pytest.raises(
-        ValueError, match=f"^this {callback} was removed from another Learner, and works nowhere; remove"
-    ):
+    with pytest.raises(ValueError, match=f"^this {callback} was removed from a Learner, and works nowhere; remove"):
         second.fit(1)
     second.validate()  # which would wait for ever, had the callback failed inside of one
     second.remove_cb(callback)
     second.fit(1, cbs=callback)
+
+
+@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
+def test_a_learner_that_has_a_callback_twice_is_not_fitted(text, make):
+    """As when a notebook's cell that adds it runs twice, or it is given to the Learner and to its fit."""
+    callback = AutoPrecision("bfloat16") if text is None else built(text)
+    learn = make(callback)
+    before = learners.snapshot(learn)
+    with pytest.raises(ValueError, match=f"^the Learner has this {callback} twice; remove it, and add it once"):
+        learn.fit(1, cbs=callback)
+    learners.assert_same(before, learners.snapshot(learn))
+    learn.remove_cb(callback)
+    learn.fit(1, cbs=callback)
 
 
 @pytest.mark.parametrize("text", [text for text in ONE_EACH if text.startswith(ONLY_PARTS)])
