@@ -25,7 +25,7 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
             nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments; in
-            fit, if the layer no longer has an equalizer.
+            fit, if the layer no longer has an equalizer of these arguments.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
@@ -34,11 +34,15 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
 
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)
-        if not equalized_layers(conv):
+        if equalized_layers(conv):
+            self._check(conv)
+        else:
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)
-            return
+
+    def _check(self, conv: Any) -> None:
+        """Refuse an equalizer of other arguments; averaged weights may have an exponent with another last bit."""
         bins, exponent = len(conv.equalizer_reference), conv.equalizer_exponent
-        if bins != self.bins or exponent != exponent.new_tensor(self.exponent):
+        if bins != self.bins or not exponent.isclose(exponent.new_tensor(self.exponent)):
             raise ValueError(
                 f"the layer has an equalizer of bins={bins} and exponent={float(exponent):g} already, not of "
                 f"bins={self.bins} and exponent={self.exponent:g}; pass these to go on with it, or call "
@@ -46,6 +50,7 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
             )
 
     def before_train(self) -> None:
-        """Refuse to train if the equalizer was removed or the Learner was given another model."""
+        """Refuse to train if the equalizer was removed, or weights or another model brought one of other arguments."""
         if not equalized_layers(self.conv):
             raise ValueError("the layer has no equalizer any more; remove this SpectrumEqualization, and add it again")
+        self._check(self.conv)

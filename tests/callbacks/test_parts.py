@@ -110,6 +110,18 @@ def test_the_same_exponent_in_a_network_of_half_precision(make_learner, make_mod
         make_learner(SpectrumEqualization(4, 0.7), model=model)
 
 
+def test_an_equalizer_must_be_as_asked_for_when_training_starts(make_learner):
+    """Averaged weights may differ in the last bit; loaded ones, and those of another model, in anything."""
+    learn = make_learner(SpectrumEqualization(4, 0.7))
+    exponent = learners.conv(learn).equalizer_exponent
+    exponent.copy_(torch.nextafter(exponent, torch.tensor(1.0)))
+    learn.fit(1, 0.05)
+    make_learner(SpectrumEqualization(4, 0.7), model=learn.model)
+    exponent.fill_(0.5)
+    with pytest.raises(ValueError, match=r"of bins=4 and exponent=0\.5 already, not of bins=4 and exponent=0\.7"):
+        learn.fit(1)
+
+
 def test_low_passes_of_the_layers_that_are_named(make_learner, strided):
     learn = make_learner(Antialiasing("0.4"), model=strided())
     assert antialiased_layers(learn.model) == ["0.4"]
