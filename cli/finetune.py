@@ -116,8 +116,7 @@ def finetune(
             check_order(images.classes, data or images.name)
         tuned = fine_tune(source, chosen, images, keep, device, progress, say)
     if model_kind(model) == "ours":
-        size = source.crop or 0  # of an older run its model file does not tell it
-        stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std, image_size=size)
+        stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
         write(out, lambda path: write_model(path, stored))
     else:
         write(out, lambda path: save_state(path, tuned.model))

@@ -56,14 +56,12 @@ class ModelOptions(NamedTuple):
         """The model that is named; one of ours on images in files with the size to which these were brought."""
         from freqfast.data.loading import scaled_side
         from freqfast.models.sources import load_model
-        from freqfast.runs.directory import find_run
-        from freqfast.runs.run import run_images
 
         mean, std = _triple("mean", self.mean), _triple("std", self.std)
         source = load_model(model, self.weights, mean, std, self.classes, self.pretrained)
-        _, size = run_images(find_run(model))  # which older files do not tell
-        size = size or (0 if source.classes is None else source.crop or 0)
-        return replace(source, resize=scaled_side(size), crop=size, interpolation="bilinear") if size else source
+        if source.classes is None or source.crop is None:
+            return source
+        return replace(source, resize=scaled_side(source.crop), interpolation="bilinear")
 
     def classifier(self, source: "SourcedModel") -> "Classifier":
         """A model, the baseline too, ready to classify images on the device of this rank."""

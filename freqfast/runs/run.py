@@ -100,20 +100,6 @@ def load_run(path: str | Path) -> Run:
     return run
 
 
-def run_images(run: RunDirectory | None) -> tuple[str, int]:
-    """The name of a run's data and its image size, see `Recipe`; CIFAR-10's without a run or a sound recipe.
-
-    Examples:
-        >>> run_images(None)
-        ('cifar10', 0)
-    """
-    if run is not None:
-        with suppress(OSError, ValueError):
-            recipe = run.read_recipe()
-            return recipe.data, recipe.image_size
-    return "cifar10", 0
-
-
 def load_run_data(
     run: RunDirectory | None, place: str | Path | None = None, progress: Progress | None = None
 ) -> ImageData:
@@ -132,8 +118,13 @@ def load_run_data(
         >>> load_run_data(None, "photos").name
         'photos'
     """
-    (name, size), own = run_images(run), None
-    if run is None or (place is not None and name != FOLDER):
+    if run is None:
+        return load_place(place, progress)
+    name, size, own = "cifar10", 0, None
+    with suppress(OSError, ValueError):  # of a corrupt recipe
+        recipe = run.read_recipe()
+        name, size = recipe.data, recipe.image_size
+    if place is not None and name != FOLDER:
         return load_place(place, progress)
     with suppress(OSError, ValueError):  # of a corrupt environment
         own = run.read_environment().data.path

@@ -23,10 +23,10 @@ from tests.support.runs import ENVIRONMENT
 from tests.support.sound_model import stored_model
 
 
-def write_network(path, classes, modulation=False, seed=0, gains=False):
+def write_network(path, classes, modulation=False, seed=0, gains=False, image_size=0):
     """Write the model file of an untrained network, with random gains if wanted, and return the network."""
     torch.manual_seed(seed)
-    stored = stored_model(classes)
+    stored = replace(stored_model(classes), image_size=image_size)
     if modulation:
         apply_modulation(stored.model)
     if gains:
@@ -78,7 +78,7 @@ def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, resu
     run = RunDirectory(path)
     recipe = Recipe(**({"description": "a run", "name": "mine", "model_options": {"width": 8}, "epochs": 2} | settings))
     write_record(run.recipe, recipe)
-    model = write_network(run.model, classes, modulation, recipe.seed)
+    model = write_network(run.model, classes, modulation, recipe.seed, image_size=recipe.image_size)
     spectra = measure_spectra(model)
     write_spectra(run.spectra, replace(spectra, history=None if modulation else history_of(growing(spectra.weight))))
     rng = np.random.default_rng(recipe.seed)
