@@ -94,7 +94,6 @@ class SpectralConv2d(nn.Conv2d):
 
     log_gain: nn.Parameter
     applies_effective_weight = True  # tells `find_conv` that this forward is understood
-    keep_power = False  # of layers that were pickled before there was the choice
 
     def __init__(
         self,
@@ -225,8 +224,7 @@ def bake_modulation(model: nn.Module) -> nn.Module:
     for conv in unwrap(model).modules():
         if isinstance(conv, SpectralConv2d):
             conv.weight.copy_(effective_weight(conv))
-            del conv.log_gain, conv.sigma, conv.seed, conv.draws
-            vars(conv).pop("keep_power", None)
+            del conv.log_gain, conv.sigma, conv.seed, conv.draws, conv.keep_power
             conv.__class__ = nn.Conv2d  # type: ignore[assignment]
     return model
 
