@@ -7,7 +7,7 @@ from typing import TypeAlias
 from freqfast.data.image_files import load_tree
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
-from freqfast.data.stored import holds_data_set, load_data_set, named_place
+from freqfast.data.stored import find_data_set, load_data_set, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress, notebook_progress
@@ -100,7 +100,7 @@ def is_test_folder(place: str | Path | None) -> bool:
     """Whether a place is a folder without training images, whose test images `list_images` may find."""
     if place is None or (isinstance(place, str) and place in data_names()):
         return False
-    return of_user(place).is_dir() and not holds_data_set(of_user(place))
+    return of_user(place).is_dir() and find_data_set(of_user(place)) is None
 
 
 def _load_registered(name: str, place: Path | None, progress: Progress | None) -> ImageData:

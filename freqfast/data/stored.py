@@ -36,7 +36,7 @@ def load_data_set(place: Path | None = None, progress: Progress | None = None) -
         FileNotFoundError: If the place or FREQFAST_DATA names no such data; no other place is tried then.
         ValueError: If the data is corrupt; the message names the file.
     """
-    source = _named_source(place) or _locate(cache.folder())
+    source = _named_source(place) or find_data_set(cache.folder())
     if source is None:
         if (data := cache.recall("cifar10")) is not None:
             return data
@@ -56,11 +56,6 @@ def named_place(place: str | Path | None = None) -> str | None:
     return str(place) if place else os.environ.get("FREQFAST_DATA") or None
 
 
-def holds_data_set(place: str | Path) -> bool:
-    """Whether `load_data_set` finds a data set, of training and test images, at a place."""
-    return _locate(Path(place)) is not None
-
-
 def _named_source(place: Path | None) -> Path | None:
     """The archive or data set's folder that the user names, if any."""
     if (given := named_place(place)) is None:
@@ -69,7 +64,7 @@ def _named_source(place: Path | None) -> Path | None:
     named = of_user(given)
     if not named.exists():
         raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
-    if (found := _locate(named)) is None:
+    if (found := find_data_set(named)) is None:
         raise FileNotFoundError(
             f"{origin}{given} holds no data set: name an archive ({' or '.join(_ARCHIVES)}), the folder "
             "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or a folder that holds one of these"
@@ -77,8 +72,8 @@ def _named_source(place: Path | None) -> Path | None:
     return found
 
 
-def _locate(place: Path) -> Path | None:
-    """The place itself, or the data set that lies in it."""
+def find_data_set(place: Path) -> Path | None:
+    """The place itself, or the data set of training and test images that lies in it; None if there is none."""
     candidates = [place, *(place / name for name in (*_FOLDERS, *_ARCHIVES))]
     return next((candidate for candidate in candidates if candidate.is_file() or _is_dataset(candidate)), None)
 
