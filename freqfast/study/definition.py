@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from freqfast.records import read_record
 from freqfast.runs.recipe import Recipe, apply_overrides, differing_fields
-from freqfast.runs.registry import find_recipe, load_recipe
+from freqfast.runs.registry import load_recipe
 
 _SAME_FOR_ALL = ("data", "image_size", "holdout", "test_images")
 _ELSEWHERE = {
@@ -246,9 +246,7 @@ def _arm(name: str, table: _ArmTable, file: _StudyFile, modules: Collection[str]
 
 def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
     module, colon, _ = name.partition(":")
-    if not colon:
-        return find_recipe(name)
-    if module not in modules:
+    if colon and module not in modules:
         raise ValueError(
             f"recipe {name!r} is code of the module {module!r}; to let it be imported, name it by --module (modules)"
         )
