@@ -73,7 +73,7 @@ class Classifier:
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
         shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)
         self._columns: Tensor | None = None  # of the logits that are given, if not all
-        self._width: int | None = None  # how many logits the model must give then
+        self._trained = self.classes or ()  # of all logits, where known
         self._scale = scale.reciprocal().to(self.device, torch.float32)
         self._shift = shift.to(self.device, torch.float32)
 
@@ -103,23 +103,19 @@ class Classifier:
             >>> classifier.among(["g", "b"]).predict(np.full((2, 8, 8, 3), (30, 10, 20), np.uint8))
             array([1, 1])
         """
-        columns = self._columns if trained is None else None  # of the model's logits
-        known = self.classes if self._columns is None else None
-        if trained is not None and known is not None and tuple(trained) != known:
-            raise ValueError(
-                f"{self.name} has classes of its own, {', '.join(known)}, not those of the list or not in its order; "
-                "leave the list out"
-            )
-        trained = self.classes if trained is None else tuple(trained)
-        if trained is None:
+        known = self._trained if trained is None else tuple(trained)
+        if not known:
             raise ValueError(f"the classes of {self.name} are not known; name them in the order of its logits")
-        if unknown := [name for name in classes if name not in trained]:
-            raise ValueError(f"{unknown[0]!r} is none of the {len(trained)} classes of {self.name}")
+        if self._trained and known != self._trained:
+            raise ValueError(
+                f"{self.name} has classes of its own, {', '.join(self._trained)}, not those of the list or not in its "
+                "order; leave the list out"
+            )
+        if unknown := [name for name in classes if name not in known]:
+            raise ValueError(f"{unknown[0]!r} is none of the {len(known)} classes of {self.name}")
         other = copy(self)
-        other.classes = tuple(classes)
-        chosen = torch.tensor([trained.index(name) for name in classes], device=self.device)
-        other._columns = chosen if columns is None else columns[chosen]
-        other._width = self._width if columns is not None else len(trained)
+        other.classes, other._trained = tuple(classes), known
+        other._columns = torch.tensor([known.index(name) for name in classes], device=self.device)
         return other
 
     @property
@@ -155,10 +151,10 @@ class Classifier:
             raise ValueError(f"{self.name} must give logits of shape ({len(batch)}, classes), got {got}")
         if self._columns is None:
             return found.float()
-        if found.shape[1] != self._width:
+        if found.shape[1] != len(self._trained):
             raise ValueError(
-                f"{self.name} gives {found.shape[1]} logits, but {self._width} classes are named; name each of its "
-                "classes once, in the order of its logits"
+                f"{self.name} gives {found.shape[1]} logits, but {len(self._trained)} classes are named; name each of "
+                "its classes once, in the order of its logits"
             )
         return found.float()[:, self._columns]
 
