@@ -5,12 +5,12 @@ from contextlib import suppress
 from typing import Any
 
 from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
 from torch import distributed, nn
 
 from freqfast.callbacks.arguments import SpectralModulationArguments
 from freqfast.callbacks.fitting import FitCallback
 from freqfast.callbacks.installing import LayerCallback
-from freqfast.callbacks.optimizers import join_optimizer
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import find_conv
 
@@ -53,7 +53,7 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
             self._perturb(conv)
         else:
             apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
-        join_optimizer(learn, conv, conv.log_gain)
+        _join_optimizer(learn, conv)
 
     def _perturb(self, conv: SpectralConv2d) -> None:
         """Have gains that are there perturbed as this callback says."""
@@ -85,7 +85,7 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
         """Turn perturbation on; under DistributedDataParallel all ranks use the noise of the first rank."""
         conv = self._modulated()
         self._perturb(conv)  # that of another Learner of the model had its own way, or has ended it
-        join_optimizer(self.learn, conv, conv.log_gain)  # a splitter that names parameters left them out
+        _join_optimizer(self.learn, conv)  # a splitter that names parameters left them out
         if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
             shared = [self.state_dict()]
             distributed.broadcast_object_list(shared, device=conv.weight.device)
@@ -105,3 +105,22 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
         """Continue the noise of `state_dict`."""
         conv = self._modulated()
         conv.seed, conv.draws = state["seed"], state["draws"]
+
+
+def _join_optimizer(learn: Learner, conv: SpectralConv2d) -> None:
+    """Add a layer's gains to a Learner's optimizer, where there is one, after the layer's other parameters.
+
+    They join the group of its weight: a group of their own would break schedules that were made for the existing
+    groups. Optimizers save their state by position, and one that is made later has the gains in the same place.
+    """
+    built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None  # by hand: before the first fit
+    opt: Any = learn.opt or built
+    gain, weight = conv.log_gain, conv.weight
+    for group in opt.param_lists if opt else ():
+        positions = {id(other): i for i, other in enumerate(group)}
+        if id(weight) in positions and id(gain) not in positions:
+            group.insert(1 + max(positions.get(id(own), -1) for own in conv.parameters(recurse=False)), gain)
+            gain.requires_grad_(weight.requires_grad)  # the group may have been frozen without it
+            opt.state.setdefault(gain, {})  # a plain dict once fastai has loaded a state
+            if hasattr(opt, "slow_weights"):  # fastai's Lookahead (`ranger`) finds them by position: have it copy anew
+                opt.slow_weights = None
