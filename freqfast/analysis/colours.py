@@ -1,6 +1,6 @@
 """Colours of bands, runs and families of corruptions, which readers with colour-blindness can tell apart."""
 
-from typing import TypedDict
+from typing import Any
 
 # Okabe and Ito's colour-blind-safe set; the usual bands have the same colour in every figure.
 _NAMED_COLOURS = {"low": "#0072b2", "mid": "#009e73", "high": "#d55e00"}
@@ -20,14 +20,6 @@ def band_colour(name: str, index: int) -> str:
     return _NAMED_COLOURS.get(name, _OTHER_COLOURS[index % len(_OTHER_COLOURS)])
 
 
-class RunStyle(TypedDict):
-    """Keyword arguments of matplotlib's `plot` that tell a run from others, even without its colour."""
-
-    color: str
-    marker: str
-    linestyle: str
-
-
 # The first run is the grey reference. Each further colour is the one farthest from those before it for the kind of
 # colour-blindness that separates them least; all can be seen on white and on black, and none is a band's.
 _RUN_COLOURS = ("#808080", "#e43cfc", "#48a830", "#78603c", "#b4309c", "#b484b4", "#849c78", "#3c6c60")
@@ -35,7 +27,7 @@ _MARKERS = "os^DvPX*"
 _LINES = ("-", "--", "-.", ":")
 
 
-def run_style(index: int) -> RunStyle:
-    """Colour, marker and line of a run by its position, the same in every figure."""
+def run_style(index: int) -> dict[str, Any]:
+    """Colour, marker and line of a run by its position, the same in every figure, as matplotlib's `plot` takes them."""
     i = index % len(_RUN_COLOURS)
     return {"color": _RUN_COLOURS[i], "marker": _MARKERS[i], "linestyle": _LINES[index % len(_LINES)]}

@@ -1,12 +1,13 @@
 """Figures of what runs measured: clean accuracy against robustness, and accuracy by corruption and severity."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqfast.analysis.colours import RunStyle, run_style
+from freqfast.analysis.colours import run_style
 from freqfast.analysis.panels import COLUMN, dress, panels, runs_below, wrap
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.report.measures import Measured, corruption_families, measure
@@ -105,7 +106,7 @@ def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, result: CorruptionResult, name: str, style: RunStyle) -> None:
+def _draw(axes: Axes, result: CorruptionResult, name: str, style: Mapping[str, Any]) -> None:
     cells = {severity: result.outcomes[name, severity] for severity in sorted(result.accuracy[name])}
     axes.plot(list(cells), [100 * cell.accuracy for cell in cells.values()], linewidth=1.2, markersize=2.5, **style)
     low, high = 100 * np.transpose([cell.interval for cell in cells.values()])
