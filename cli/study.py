@@ -121,7 +121,7 @@ def study(
                 progress=progress,
                 ended=_print_end,
                 stop=stop,
-                log=_print_log,
+                log=lambda line: print(one_line(line), file=sys.stderr),
             )
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
@@ -174,10 +174,6 @@ def _slurm_value(text: str) -> int | bool | str:
     if text in ("true", "false"):
         return text == "true"
     return int(text) if text.isascii() and text.isdigit() else text
-
-
-def _print_log(line: str) -> None:
-    print(one_line(line), file=sys.stderr)
 
 
 def _print_end(run: "PlannedRun", error: str | None) -> None:
