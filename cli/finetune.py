@@ -13,8 +13,7 @@ from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained,
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.run import parse_settings
 
-# Of a recipe; the last two are options of the model, as version 0.1 named them.
-_UNUSED = {"data", "model", "model_options", "image_size", "holdout", "test_images", "width", "kernel_size"}
+_UNUSED = {"data", "model", "model_options", "image_size", "holdout", "test_images"}  # of a recipe
 
 
 def finetune(

@@ -206,8 +206,6 @@ def apply_overrides(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         callback, *arguments = key.removeprefix("callbacks.").split(".")
         if key in names:
             path = [key]
-        elif key in _MOVED:
-            path = ["model_options", key]
         elif head == "model" and all(inside):
             path = ["model_options", *inside]
         elif callback in recipe.callbacks and arguments and all(arguments):

@@ -81,7 +81,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
         (("foreign_net.py:trained", *NORMALISATION, "--class-list", "n"), "need their folder, --data, and a size"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "model.width=8"), "model.width changes nothing here"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", 'data="photos"'), "--set data changes nothing here"),
-        (("foreign_net.py:trained", *NORMALISATION, "--set", "width=8"), "--set width changes nothing here"),
+        (("foreign_net.py:trained", *NORMALISATION, "--set", "width=8"), "unknown key 'width'"),
         (
             ("foreign_net.py:trained", *NORMALISATION, "--data", "photos", "--device", "cuda:99"),
             "device 'cuda:99' is not",

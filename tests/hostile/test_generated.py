@@ -73,21 +73,21 @@ def seeds(count, fast):
     return [pytest.param(seed, marks=[pytest.mark.slow] if seed >= fast else []) for seed in range(count)]
 
 
-@pytest.mark.parametrize("seed", seeds(60, fast=1))
+@pytest.mark.parametrize("seed", seeds(20, fast=1))
 @pytest.mark.parametrize("kind", TARGETS)
 def test_spoilt(kind, seed, world, attack):
     spoil(world, attack, kind, TARGETS[kind], seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("kind", RUN_TARGETS)
 def test_spoilt_runs(kind, seed, runs, world, attack, monkeypatch):
     monkeypatch.setattr("freqfast.training.outcome.available", lambda: ("contrast",))
     spoil(world, attack, kind, RUN_TARGETS[kind], seed)
 
 
-@pytest.mark.parametrize("seed", seeds(200, fast=4))
+@pytest.mark.parametrize("seed", seeds(60, fast=4))
 def test_settings(seed, attack):
     rng = mutate.generator("setting", seed)
     settings = [word for _ in range(rng.choice([1, 1, 3])) for word in ("--set", mutate.setting(rng))]

@@ -36,10 +36,11 @@ def test_toml_round_trip(recipe):
     assert isinstance(again.lr, float)
 
 
-def test_width_and_kernel_size_of_version_0_1_are_options_of_the_model():
+def test_width_and_kernel_size_in_files_of_version_0_1_are_options_of_the_model():
     values = {"description": "x", "width": 16, "kernel_size": 3}
     assert Recipe.from_values(values) == Recipe("x", model_options={"width": 16})  # 3 is the default
-    assert apply_overrides(Recipe("x"), {"width": 16}).model_options == {"width": 16}
+    with pytest.raises(ValueError, match=r"unknown key 'width'; this recipe has .*, model\.OPTION"):
+        apply_overrides(Recipe("x"), {"width": 16})
 
 
 KNOT: list = []  # it holds itself

@@ -28,7 +28,6 @@ def test_study_file(write):
     [
         ('"model.kernel_size" = 5', {"width": 8, "kernel_size": 5}),
         ("model_options = { kernel_size = 5 }", {"kernel_size": 5}),
-        ("width = 16", {"width": 16}),  # as in version 0.1
     ],
 )
 def test_settings_of_an_arm_are_over_the_studys(write, settings, options):
