@@ -28,7 +28,7 @@ def spectra(
         str | None,
         option(
             "NAME,...",
-            "Names of the convolutions, separated by commas, or all; the first spatial one by default.",
+            "Names of the convolutions, separated by commas, or all that can be measured; the first by default.",
             "--layers",
             "--layer",
         ),
@@ -43,7 +43,7 @@ def spectra(
 
     Examples:
         freqfast spectra runs/first -o filters.h5
-        freqfast spectra timm:resnet18 -o filters.h5 --layers all
+        freqfast spectra torchvision:resnet18 --pretrained -o filters.h5 --layers all
     """
     check_model(context, model)
     check_output(out, ("h5", "hdf5", "nxs"))
@@ -60,14 +60,14 @@ def spectra(
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
         wanted = layers or spatial_layers(source.model)[0]
-        names = None if layers == "all" else [name.strip() for name in wanted.split(",")]
+        names = None if layers == "all" else [name.strip() for name in wanted.split(",") if name.strip()]
         provenance = _digest(run.model if run.path.is_dir() else weights or stored_path(model)) | {"source": model}
         provenance["command"] = typed_command()
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run.spectra, source.model, replaces_record)
     write_spectra(out, measured)
     first = measured[0]
-    told = f"{out}: {len(first.power)} filters of layer {first.layer}, "
+    told = f"{out}: {len(first.power)} filters of layer {first.layer or '(the model itself)'}, "
     told += proportion_text(first.bands.names, first.proportion.tolist())
     if len(measured) > 1:
         told += f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"

@@ -1,5 +1,6 @@
 """Spectra of a model's convolutions."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -98,7 +99,8 @@ def measure_layers(
 
     Args:
         model: Any model with a spatial convolution; it is not changed.
-        layers: Names of the convolutions; by default every spatial one. Kernels of 1x1 have no spectrum.
+        layers: Names of the convolutions; by default every spatial one whose weight is what it applies, without
+            dilation; a warning tells of each that is left out. Kernels of 1x1 have no spectrum.
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
         n: Points per axis of the spectra, at least the largest kernel's size.
         provenance: Where the model comes from: text and numbers by name.
@@ -111,7 +113,7 @@ def measure_layers(
         >>> [spectra.layer for spectra in measure_layers(nn.Sequential(nn.Conv2d(3, 8, 5), nn.Conv2d(8, 4, 3)))]
         ['0', '1']
     """
-    names = spatial_layers(model) if layers is None else list(layers)
+    names = _measurable(model) if layers is None else list(layers)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"layers must be different names, at least one, got {names}")
     measured = []
@@ -120,6 +122,21 @@ def measure_layers(
         if progress is not None:
             progress(done, len(names), name)
     return measured
+
+
+def _measurable(model: nn.Module) -> list[str]:
+    """The spatial convolutions that `find_conv` takes; warns of the others, and raises the first error if all are."""
+    names, faults = [], []
+    for name in spatial_layers(model):
+        try:
+            names.append(find_conv(model, name)[0])
+        except ValueError as error:
+            faults.append(error)
+    if not names:
+        raise faults[0]
+    for fault in faults:
+        warnings.warn(f"left out: {str(fault).partition(';')[0]}", stacklevel=3)
+    return names
 
 
 def _compact(weight: Tensor) -> Tensor:

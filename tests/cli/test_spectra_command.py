@@ -1,5 +1,7 @@
 """`freqfast spectra`."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -116,12 +118,50 @@ def test_a_damaged_record_is_named_and_replaced(accepted, run):
     assert "\x1b" not in result.err
 
 
+NETS = """
+import torch
+print("nets are read")
+def alone():
+    print("a net is built")
+    return torch.nn.Conv2d(3, 8, 3)
+def meta():
+    with torch.device("meta"):
+        return alone()
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.* comes without a file of weights")
+def test_a_network_of_ones_own_that_is_a_layer_and_talks(accepted, refused, place):
+    (place / "nets.py").write_text(NETS)
+    result = accepted("spectra", "./nets.py:alone", "-o", "a.h5", "--layers", "all")
+    assert result.out.startswith("a.h5: 8 filters of layer (the model itself), low ")
+    assert "a net is built" in result.err
+    result = accepted("quality", "./nets.py:alone", "--json")
+    assert json.loads(result.out)
+
+
+def test_a_network_without_values_is_refused(call, place):
+    (place / "nets.py").write_text(NETS)
+    result = call("spectra", "./nets.py:meta", "-o", "out.h5")
+    assert (result.code, result.out) == (2, "")
+    assert "./nets.py:meta is on the meta device, where weights have no values; build it on the CPU" in result.err
+
+
+@pytest.mark.parametrize("words", [("spectra", "-o", "out.h5"), ("evaluate", "--on-the-fly"), ("heatmap",)])
+def test_an_unfinished_run_is_no_network_yet(refused, run, words):
+    (run / "model.safetensors").unlink()
+    command, *others = words
+    line = refused(command, run, *others)
+    assert f"{run} is not finished and has no network yet; go on with `freqfast run --resume {run}`" in line
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--layer", "conv1", "--layers", "fc"), "--layers was given twice"),
         (("--layer", "nosuch"), "layer 'nosuch' is not in the model"),
         (("--layers", "conv1,conv1"), "layers must be different names"),
+        (("--layers", ","), "different names, at least one, got []"),
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
         (("--points", "2"), "at least the kernel's size 3, got 2"),
         (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),

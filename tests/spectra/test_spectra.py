@@ -135,6 +135,19 @@ def test_models_and_layers_without_spectra_are_refused():
         measure_layers(nn.Sequential(conv(2, 3, 3, 3)), ["0", "0"])
 
 
+def test_all_layers_are_those_that_can_be_measured():
+    model = nn.Sequential(conv(4, 3, 3, 3), nn.Conv2d(4, 4, 3, dilation=2), conv(4, 4, 3, 3))
+    with pytest.warns(UserWarning, match=r"^left out: layer '1' has a dilation of \(2, 2\).* zeros in between") as told:
+        measured = measure_layers(model)
+    assert [spectra.layer for spectra in measured] == ["0", "2"]
+    assert len(told) == 1
+    with pytest.raises(ValueError, match="layer '1' has a dilation"):
+        measure_layers(model[1:2])
+    model[2].weight.data.fill_(np.nan)
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(ValueError, match="NaN or infinite"):
+        measure_layers(model)
+
+
 def kernel_spectra(*kernel, n=8):
     """Spectra of one filter of one channel."""
     layer = nn.Conv2d(1, 1, np.shape(kernel), bias=False)

@@ -135,7 +135,8 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             ) from None
         reason = str(error.args[0] if isinstance(error, KeyError) else error).partition("\n")[0]
         if isinstance(error, (OSError, KeyError, RuntimeError)):  # HDF5's own
-            reason = f"it is truncated or damaged ({reason})" if h5py.is_hdf5(path) else "it is not an HDF5 file"
+            damaged = f"it is truncated or damaged ({reason})"
+            reason = damaged if h5py.is_hdf5(path) else "it is not an HDF5 file; name one of filter spectra"
         way_out = "" if "; " in reason else "; write it again with freqfast.write_spectra"
         raise ValueError(f"{path}: {reason}{way_out}") from error
 
