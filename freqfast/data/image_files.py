@@ -247,6 +247,8 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
         found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))
         for path, name in found:
             if path.parent.parent != root and path.parent != root / name / "images":  # of Tiny-ImageNet
+                if name == "train":
+                    raise ValueError(f"{root} has no test images, only train/; name {root / 'train'} to take those")
                 raise misplaced(str(path))
     else:
         found = listed_classes(root / "images" if (root / "images").is_dir() else root, labels)

@@ -30,7 +30,7 @@ def load_data_set(place: Path | None = None, progress: Progress | None = None) -
         progress: See `freqfast.progress.Progress`.
 
     Returns:
-        The data, called "cifar10" if it has that set's classes and sizes, else "images".
+        The data, called "cifar10" if it has that set's classes and sizes, else by its folder or archive.
 
     Raises:
         FileNotFoundError: If the place or FREQFAST_DATA names no such data; no other place is tried then.
@@ -48,7 +48,7 @@ def load_data_set(place: Path | None = None, progress: Progress | None = None) -
         except ValueError as error:
             raise ValueError(f"{source}: {' '.join(str(error).split())}") from None  # in one line
         cache.store(key, data)
-    return data
+    return data if data.name == "cifar10" else replace(data, name=source.resolve().name)
 
 
 def named_place(place: str | Path | None = None) -> str | None:

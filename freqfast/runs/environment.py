@@ -90,5 +90,5 @@ class Environment:
 
 def environment_differences(old: Environment, new: Environment) -> list[str]:
     """One text for each entry that may change a result and differs, such as ``packages.torch: 2.5.0, now 2.6.0``."""
-    ignored = ("data.path", "recipe_sha256", "command")
+    ignored = ("data.name", "data.path", "recipe_sha256", "command")
     return [f"{name}: {a}, now {b}" for name, a, b in differences(old, new) if name not in ignored]

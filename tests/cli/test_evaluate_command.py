@@ -175,7 +175,7 @@ def test_a_run_is_evaluated_on_its_own_data(call, tree_run, tree):
     found, named = json.loads(found.out), json.loads(named.out)
     assert found["provenance"].pop("command") != named["provenance"].pop("command")
     assert found == named
-    assert found["provenance"]["source"] == "images, corrupted on the fly"
+    assert found["provenance"]["source"] == "tree, corrupted on the fly"
 
 
 def test_data_of_other_classes_is_refused_however_many_they_are(call, refused, tree_run, checkpoint, tree):

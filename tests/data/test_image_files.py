@@ -1,5 +1,6 @@
 """Images in files, decoded when they are used."""
 
+import shutil
 import struct
 import zlib
 
@@ -99,6 +100,13 @@ def test_images_below_a_class_are_not_left_out(folder, photos):
         ValueError, match=r"a/day1/5\.png lies in a folder below its class; put it into the folder of the"
     ):
         list_images(folder)
+
+
+def test_a_folder_of_training_images_alone_is_told_apart_from_one_of_classes(tree):
+    shutil.rmtree(tree / "val")
+    with pytest.raises(ValueError, match=f"{tree} has no test images, only train/; name {tree / 'train'} to take"):
+        list_images(tree)
+    assert list_images(tree / "train")[1] == ("ant", "bee")
 
 
 def test_images_of_a_kind_that_is_not_read_are_not_left_out(folder, photos):

@@ -78,7 +78,9 @@ def test_where_a_tree_is_found(make_tree, tmp_path, monkeypatch, pack):
     archive = pack(tree, archives / "cifar10.tgz")
     monkeypatch.setenv("FREQFAST_DATA", str(make_tree(tmp_path / "other", classes=("cat", "dog"))))
     for place in (tree, parent, str(parent), archives, archive):
-        assert load_data("cifar10", place).classes == ("ant", "bee")
+        data = load_data("cifar10", place)
+        assert data.classes == ("ant", "bee")
+        assert data.name == (archive if place in (archive, archives) else tree).name
     assert load_data("cifar10").classes == ("cat", "dog")
 
 
