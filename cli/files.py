@@ -31,7 +31,8 @@ def check_data(place: str | Path | None) -> None:
     A name that is a folder's too is the data set's, which a line tells; a `Path` is no name.
     """
     if place is not None and str(place) not in ("cifar10", "photos", *find_plugins("data")):
-        check_exists(of_user(place), "cifar10, photos, or an archive or a folder of images")
+        names = "" if isinstance(place, Path) else "cifar10, photos, or "
+        check_exists(of_user(place), f"{names}an archive or a folder of images")
     elif isinstance(place, str) and os.path.lexists(place):
         print_error(f"{place} is a data set's name; for the folder here write ./{place}")
 

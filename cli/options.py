@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 from freqfast.cli.files import check_exists
+from freqfast.cli.output import command_text
 
 from freqfast.models import SOURCES
 
@@ -103,12 +104,16 @@ def refuse(context: typer.Context, reason: str, names: Iterable[str]) -> None:
 def check_model(context: typer.Context, *models: str) -> None:
     """Refuse a model that is not there, and a number of classes where none of the models is built with it."""
     from freqfast.models.zoo import PREFIX, network_path
+    from freqfast.runs.directory import RunDirectory
 
     for model in models:
         if model.startswith(PREFIX) and not Path(model).exists():
             network_path(model.removeprefix(PREFIX))
         if ":" not in model:
             check_exists(model, SOURCES)
+            if (run := RunDirectory(model)).is_started and not run.model.exists():
+                go_on = command_text("run", "--resume", model)
+                raise FileNotFoundError(f"{model} is not finished and has no network yet; go on with `{go_on}`")
     if not any(model.startswith(("timm:", "torchvision:")) for model in models):
         refuse(context, f"{' and '.join(models)} is built with the classes that it has", {"classes"})
     elif given(context, {"pretrained"}):

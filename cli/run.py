@@ -63,9 +63,11 @@ def run(
     without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
     save_epochs: Annotated[
         int | None,
-        option("N", "Epochs between checkpoints; by default 1, or more if saving would take over 1 % of the time."),
+        option(
+            "N", "Epochs between checkpoints; by default 1, or more if saving would take over 1 % of the time.", min=1
+        ),
     ] = None,
-    save_minutes: Annotated[float, option("X", "Minutes between checkpoints within an epoch.")] = 10,
+    save_minutes: Annotated[float, option("X", "Minutes between checkpoints within an epoch.", min=0)] = 10,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
 

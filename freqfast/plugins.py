@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -79,13 +79,15 @@ def import_object(text: str) -> Any:
     """
     module, _, name = text.partition(":")
     try:
-        with importable(module):
+        with importable(module), redirect_stdout(sys.stderr):  # a command's own output may be JSON
             found = _import_file(module) if module.endswith(".py") else importlib.import_module(module)
             for part in name.split("."):
                 found = getattr(found, part, _ABSENT)  # which may run code too
     except (Exception, SystemExit) as error:  # a script that reads its own command line ends the process
         reason = " ".join(str(error).split())[:150]
-        raise ValueError(f"{text} cannot be imported ({type(error).__name__}: {reason})") from None
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        way_out = "; a file elsewhere than here is named by its path, folder/file.py" if is_absent else ""
+        raise ValueError(f"{text} cannot be imported ({type(error).__name__}: {reason}){way_out}") from None
     if found is _ABSENT:
         raise ValueError(f"{text}: {module} has no {name}")
     return found

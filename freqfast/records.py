@@ -204,13 +204,17 @@ _LABELS = ("[key]", "str", "float")  # pydantic's own, in the place of a fault: 
 
 
 def _told(error: ValidationError, place: tuple[str, ...] = ()) -> str:
-    """The first fault that pydantic found, as one line that begins with the key."""
-    fault = error.errors(include_url=False)[0]
+    """The first fault that pydantic found, or an unknown key, as one line."""
+    faults = error.errors(include_url=False)  # a key that is misspelt before that which is missing
+    fault = next((fault for fault in faults if fault["type"] == "unexpected_keyword_argument"), faults[0])
     key = ".".join(str(part) for part in (*place, *fault["loc"]) if part not in _LABELS)
     if fault["type"] == "missing" and isinstance(fault["loc"][-1], str):
         return f"{key} is missing"
     if fault["type"] == "missing":
         return f"{key.rpartition('.')[0]} must have more items, got {_short(fault['input'])}".strip()
+    if fault["type"] == "too_short":
+        least = fault["ctx"]["min_length"]
+        return f"{key} must have at least {least} item{'s' * (least > 1)}, got {_short(fault['input'])}"
     if fault["type"] == "unexpected_keyword_argument":
         return f"unknown key {key!r}"
     if fault["type"] == "value_error":  # raised by a record itself

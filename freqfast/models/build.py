@@ -1,7 +1,8 @@
 """A model by its name and options, from freqfast, timm, torchvision or another installed package that registers it."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -142,9 +143,13 @@ def _hub_at_once() -> Iterator[None]:
 
 
 def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
-    """The module that a function returns; any exception in it becomes a ValueError that calls the model `what`."""
+    """The module that a function returns; any exception in it becomes a ValueError that calls the model `what`.
+
+    What it prints goes to stderr, since a command's stdout may be JSON.
+    """
     try:
-        model = build()
+        with redirect_stdout(sys.stderr):
+            model = build()
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())[:150]
         raise ValueError(f"{what} cannot be built ({type(error).__name__}: {reason})") from None

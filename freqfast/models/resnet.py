@@ -1,5 +1,7 @@
 """The ResNet-18 for images of CIFAR-10's size."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
@@ -25,9 +27,10 @@ class CifarResNet18(nn.Module):
         super().__init__()
         # On CPUs with AVX2 and no more, training shortcuts of fewer than 8 channels writes past the end of a buffer of
         # oneDNN's (uxlfoundation/oneDNN issue 6035, seen in torch 2.13): the process dies, or gradients are wrong.
-        if classes < 1 or width < 8 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
+        whole = all(isinstance(value, Integral) for value in (classes, width, kernel_size))
+        if not whole or classes < 1 or width < 8 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
             raise ValueError(
-                "classes must be positive, width at least 8 and kernel_size odd, at most 31, got "
+                "these must be whole numbers, classes positive, width at least 8 and kernel_size odd, at most 31, got "
                 f"classes={classes}, width={width}, kernel_size={kernel_size}"
             )
         self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)

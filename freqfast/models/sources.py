@@ -123,6 +123,8 @@ def load_model(
         if text.startswith("timm:"):
             known = timm_preprocessing(model)
             stated = Preprocessing(known.mean, known.std)  # the file's own images may have any size
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise ValueError(f"{text} is on the meta device, where weights have no values; build it on the CPU")
     if weights is not None:
         load_weights(model, weights, f"{text} with {classes} classes" if kind == "library" else text)
     mean, std = stated.mean if mean is None else mean, stated.std if std is None else std

@@ -82,7 +82,9 @@ class RunDirectory:
         try:
             return read_record(self.report, RunReport, ignore_unknown=True)
         except FileNotFoundError:
-            raise FileNotFoundError(f"{self.path} is not a finished run: {self.report.name} is missing") from None
+            way_out = "resume it" if self.is_started else "name a run directory"
+            reason = f"{self.report.name} is missing; {way_out}"
+            raise FileNotFoundError(f"{self.path} is not a finished run: {reason}") from None
         except ValueError as error:
             raise ValueError(f"{error}; remove the file and resume the run, which then trains anew") from None
 

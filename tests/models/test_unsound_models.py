@@ -57,7 +57,7 @@ def test_invalid_description(save, text):
         ({"modulation": {"layer": "fc", "per_filter": True, "sigma": 1, "seed": 0}}, "not a Conv2d"),
         ({"modulation": {"layer": "conv1", "per_filter": True, "sigma": 1, "seed": 0}}, "log_gain"),
         ({"equalization": {"layer": "conv1", "bins": 10**30, "exponent": 1}}, "equalization.bins must be"),
-        ({"classes": []}, "classes Tuple should have at least 1 item"),
+        ({"classes": []}, "classes must have at least 1 item"),
         ({"mean": [0.5, 0.5, math.nan]}, "mean must be three numbers"),
         ({"std": [1, 1, 0]}, r"std three in \(0, 1\]"),
     ],

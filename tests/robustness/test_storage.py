@@ -86,7 +86,7 @@ def test_overlaps_and_gaps_are_named(parts):
         ("schema", "freqfast-evaluation-2", "schema 'freqfast-evaluation-2' is not the one"),
         ("outcomes.contrast.1.images", 10**6, "outcomes.contrast.1: 1000000 images, but bits for 16"),
         ("outcomes.contrast.1.correct", "abc", "outcomes.contrast.1.correct Base64 decoding error"),
-        ("outcomes.contrast.1.bins", [[1, 0, 0]], "outcomes.contrast.1.bins Tuple should have at least 15 items"),
+        ("outcomes.contrast.1.bins", [[1, 0, 0]], "outcomes.contrast.1.bins must have at least 15 items"),
         ("outcomes.contrast.1.bins", [[10**30, 0, 0]] * 15, "outcomes.contrast.1.bins.0.0 must be less than"),
         ("outcomes.contrast.one", {}, "outcomes.contrast.one must be a valid integer"),
         ("provenance.mean", "abc", "provenance.mean must be a valid array"),

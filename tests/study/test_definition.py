@@ -66,6 +66,8 @@ def test_runs_go_seed_by_seed(write):
     ("old", "new", "extra", "message"),
     [
         ("baseline = ", "colour = 1\nbaseline = ", "", "unknown key 'colour'"),
+        ("[0, 1]", "[]", "", r"seeds must have at least 1 item, got \[\]"),
+        ("recipe =", "recip =", "", r"unknown key 'arms\.baseline\.recip'"),
         ("[0, 1]", "[1, 1]", "", r"seeds: must all be different, got \[1, 1\]"),
         ("[0, 1]", "[-1]", "", r"seeds\.0 must be greater than or equal to 0, got -1"),
         ('"baseline"\n\n[set', '"bsaeline"\n\n[set', "", "baseline 'bsaeline' is no arm; the arms are baseline, low"),
