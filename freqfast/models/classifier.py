@@ -124,8 +124,12 @@ class Classifier:
         return None if self._columns is None else tuple(self._columns.tolist())
 
     def _prepare(self) -> None:
-        """Make the network that runs from `model`, which stays what is edited and looked at."""
-        self._network = channels_last(fold_batch_norm(self.model).to(self.device, self.dtype))
+        """Make the network that runs from `model`, which stays what is edited and looked at.
+
+        `Module.to` with a type would drop the imaginary parts of complex weights.
+        """
+        network = fold_batch_norm(self.model).to(self.device)
+        self._network = channels_last(network.bfloat16() if self.dtype == torch.bfloat16 else network.float())
 
     @torch.inference_mode()
     def logits(self, batch: np.ndarray) -> Tensor:

@@ -47,6 +47,23 @@ def test_float32_predictions_are_those_of_the_model(model, noise, modulated, bat
     np.testing.assert_array_equal(found, plainly(model, images))
 
 
+def test_complex_weights_keep_their_imaginary_part(noise):
+    class Phases(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.polar(torch.ones(32, 17), torch.linspace(0, 3, 17).expand(32, 17)))
+
+        def forward(self, images):
+            turned = torch.fft.irfft2(torch.fft.rfft2(images) * self.factor, s=images.shape[2:])
+            return turned[:, :, ::8, ::8].flatten(1)
+
+    model = Phases()
+    classifier = Classifier(model, (0,) * 3, (1,) * 3, precision="float32")
+    images = noise(4, size=32)
+    expected = model(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).detach()
+    torch.testing.assert_close(classifier.logits(images), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_bfloat16_predictions_nearly_agree(model, noise):
     images = noise(400)
     found = Classifier(model, MEAN, STD, precision="bfloat16").predict(images)
