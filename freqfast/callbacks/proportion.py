@@ -75,13 +75,14 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
         super().before_train()
-        self._enforce(assign=self.learn.train_iter == 0)
+        self.enforce(assign=self.learn.train_iter == 0)
 
     def after_step(self) -> None:
         """Project; also after a skipped step, where it changes nothing."""
-        self._enforce()
+        self.enforce()
 
-    def _enforce(self, assign: bool = False) -> None:
+    def enforce(self, assign: bool = False) -> None:
+        """Project the filters now, as after a change of the weights outside of a step; a frozen layer stays."""
         conv = self.conv
         if not conv.weight.requires_grad:  # frozen: it is to stay as it is
             return

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.data import ImageData
 from freqfast.models.build import channels_last
 from freqfast.models.sources import SourcedModel
@@ -75,12 +76,19 @@ def fine_tune(
         raise ValueError(f"the training diverged {error}; lower lr ({recipe.lr:g})") from None
     model = learn.model.cpu()
     model.load_state_dict(_averaged(model.state_dict(), before, keep))
+    for callback in learn.cbs:
+        if isinstance(callback, FrequencyProportion):  # the average of two filters of a band may leave it
+            callback.enforce()
     return replace(source, model=model.eval())
 
 
 def _averaged(after: Mapping[str, Tensor], before: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
     """The new state dict, moved by a share towards the old one where both have a name."""
-    return {
-        name: torch.lerp(value, before[name].to(value), keep) if name in before and value.is_floating_point() else value
-        for name, value in after.items()
-    }
+
+    def average(name: str, value: Tensor) -> Tensor:
+        is_number = value.is_floating_point() or value.is_complex()
+        if name not in before or not is_number or torch.equal(value, old := before[name].to(value)):
+            return value  # what did not change may be infinite, as masks are
+        return torch.lerp(value, old, keep)
+
+    return {name: average(name, value) for name, value in after.items()}

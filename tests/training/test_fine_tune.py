@@ -14,6 +14,7 @@ from freqfast.models.sources import SourcedModel
 from freqfast.models.state_dicts import save_state
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
+from freqfast.spectral.bands import band_shares
 from freqfast.training import fine_tune
 from tests.support.networks import small_network
 
@@ -37,6 +38,18 @@ def test_the_share_that_is_kept(source, small):
         assert torch.equal(source.model.state_dict()[name], before[name])
     assert (mixed.name, mixed.mean, mixed.std) == ("theirs", MEAN, STD)
     assert not mixed.model.training
+
+
+def test_filters_that_are_enforced_keep_their_purity_in_the_average(source, small):
+    recipe = replace(PLAIN, callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "purity": 0.9}})
+    tuned = fine_tune(source, recipe, small, 0.6, "cpu")
+    assert float(band_shares(tuned.model[0].weight)[:, 0].min()) > 0.9 - 1e-5
+
+
+def test_what_does_not_change_stays_also_if_infinite(source, small):
+    source.model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    tuned = fine_tune(source, replace(PLAIN, epochs=1), small, 0.5, "cpu")
+    assert torch.equal(tuned.model.mask, source.model.mask)
 
 
 def test_images_are_normalised_as_the_network_was_trained(source, small):
