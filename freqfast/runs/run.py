@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
-from freqfast.data.images import ImageData
-from freqfast.data.loading import FOLDER, load_data, load_place
+from freqfast.data.images import ImageData, data_hash
+from freqfast.data.loading import FOLDER, data_names, load_data, load_place
 from freqfast.models.classifier import hash_weights
 from freqfast.models.file import StoredModel, read_model
+from freqfast.plugins import find_plugins
 from freqfast.progress import Progress
 from freqfast.records import as_html
 from freqfast.runs.directory import RunDirectory
@@ -103,15 +104,15 @@ def load_run(path: str | Path) -> Run:
 def load_run_data(
     run: RunDirectory | None, place: str | Path | None = None, progress: Progress | None = None
 ) -> ImageData:
-    """The data set that `place` names; else that of a run, from where it was if that place still exists; else CIFAR-10.
+    """The data set that `place` names; else that of a run, from where it was or is found otherwise; else CIFAR-10.
 
     Args:
-        run: The run; its data set may be another package's.
+        run: The run; its data set may be another package's, which then reads `place`.
         place: Name or place of a data set, see `freqfast.data.loading.load_place`.
         progress: Called as ``progress(done, total, message)``.
 
     Raises:
-        FileNotFoundError: If the place holds no data.
+        FileNotFoundError: If the place holds no data, or the run's data is gone and what is found is other data.
         ValueError: If the data is corrupt or its name unknown.
 
     Examples:
@@ -120,12 +121,20 @@ def load_run_data(
     """
     if run is None:
         return load_place(place, progress)
-    name, size, own = "cifar10", 0, None
+    name, size, start = "cifar10", 0, None
     with suppress(OSError, ValueError):  # of a corrupt recipe
         recipe = run.read_recipe()
         name, size = recipe.data, recipe.image_size
-    if place is not None and name != FOLDER:
+    is_name = isinstance(place, str) and place in data_names()
+    if place is not None and name != FOLDER and (is_name or name not in find_plugins("data")):
         return load_place(place, progress)
     with suppress(OSError, ValueError):  # of a corrupt environment
-        own = run.read_environment().data.path
-    return load_data(name, place or (own if own and Path(own).exists() else None), progress, size)
+        start = run.read_environment().data
+    own = start.path if start and start.path and Path(start.path).exists() else None
+    data = load_data(name, place or own, progress, size)
+    if start and place is None and own is None and data_hash(data) != start.sha256:
+        raise FileNotFoundError(
+            f"the data of {run.path} is no longer at {start.path or 'hand'}, and the {data.name} found instead is "
+            "other data; name the place of what is to be used"
+        )
+    return data

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from freqfast.data.images import data_hash
 from freqfast.models.file import write_model
 from freqfast.records import plain, write_record
 from freqfast.runs.directory import RunDirectory, find_run
@@ -108,9 +109,15 @@ def test_data_of_a_run(run, tmp_path, install):
     install("data", source, stripes="load")
     assert load_run_data(None, "photos").name == load_run_data(run, "photos").name == "photos"
     write_record(run.recipe, replace(RECIPE, data="stripes"))
+    same = data_hash(load_run_data(None, "photos"))
     for place, found in ((str(tmp_path), tmp_path), ("/gone", None), (None, None)):
-        write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", place)))
+        write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", same, place)))
         assert load_run_data(run).name == f"stripes of {found}"
+        assert load_run_data(run, tmp_path / "there").name == f"stripes of {tmp_path / 'there'}"
+    for place, where in (("/gone", "/gone"), (None, "hand")):
+        write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", place)))
+        with pytest.raises(FileNotFoundError, match=f"no longer at {where}, and the stripes of None found instead is"):
+            load_run_data(run)
     run.environment.write_text("{")
     assert load_run_data(run).name == "stripes of None"
     run.recipe.write_text("=")
