@@ -75,6 +75,7 @@ class CellSource:
         sha256: Hash of the images' source; see `Provenance`.
         seed: Seed of the corruptions, where known.
         classes: Class names, in the order of the labels, where known.
+        table: Whose parameters made the images, where freqfast made them.
 
     Examples:
         >>> images = np.zeros((2, 32, 32, 3), np.uint8)
@@ -92,6 +93,7 @@ class CellSource:
     sha256: str | None = None
     seed: int | None = None
     classes: tuple[str, ...] | None = None
+    table: str | None = None
 
     @property
     def keys(self) -> list[Key]:

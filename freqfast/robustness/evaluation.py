@@ -64,7 +64,7 @@ def evaluate_source(
     labels = np.concatenate([source.labels, source.clean.labels]) if source.clean else source.labels
     for classifier in classifiers:
         check_fit(classifier, probe[:2], labels, source.name, source.classes)
-    imagenet = is_imagenet(source.classes, *probe.shape[1:3])
+    imagenet = is_imagenet(source.classes, *probe.shape[1:3]) and source.table in (None, "imagenet")
     del probe  # it may hold a whole file in memory
     keys = source.keys[number - 1 :: shards]
     progress = progress or notebook_progress()

@@ -26,7 +26,8 @@ class Provenance:
         labels_sha256: Hash of their labels as little-endian int64.
         cells: Corruptions and severities of the whole evaluation, in order; `CLEAN` comes first if it is among them.
         command: The shell command that started the evaluation; None if Python code did.
-        imagenet: Whether the images have ImageNet's classes and size, so that the model can be compared with AlexNet.
+        imagenet: Whether the images have ImageNet's classes and size, and ImageNet-C's parameters if freqfast corrupted
+            them, so that the model can be compared with AlexNet.
         outputs: Which of the model's outputs belong to the images' classes, in the order of the classes; None for all
             of them.
 

@@ -78,7 +78,8 @@ def corrupted_source(
         return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
 
     called = f"{name}, corrupted on the fly" + ("" if taken == "cifar10" else f" by the parameters of {taken}")
-    return CellSource(called, names, SEVERITIES, images.labels, read, images, sha256, operator.index(seed), classes)
+    seed = operator.index(seed)
+    return CellSource(called, names, SEVERITIES, images.labels, read, images, sha256, seed, classes, taken)
 
 
 def find_source(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from torch import nn
@@ -47,5 +49,6 @@ def test_an_evaluation_says_whether_its_images_are_imagenets(classes, imagenet):
     model, images = nn.Sequential(*layers), np.zeros((2, 112, 112, 3), np.uint8)
     classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
     source = CellSource("black", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, classes=tuple(classes))
-    (found,) = evaluate_source([classifier], source)
-    assert found.provenance.imagenet is imagenet
+    for table, is_alike in ((None, imagenet), ("imagenet", imagenet), ("cifar10", False)):
+        (found,) = evaluate_source([classifier], replace(source, table=table))
+        assert found.provenance.imagenet is is_alike

@@ -75,6 +75,7 @@ def stored_source(
         sha256=digest.hexdigest(),
         seed=manifest.seed if manifest else None,
         classes=manifest.classes if manifest else CIFAR10 if _is_cifar10(folder, first_images, used) else None,
+        table=manifest.table if manifest else None,
     )
 
 

@@ -263,6 +263,7 @@ def tree_source(
         sha256=digest.hexdigest(),
         seed=manifest.seed if manifest else None,
         classes=classes,
+        table=manifest.table if manifest else None,
     )
 
 
