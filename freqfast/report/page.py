@@ -156,6 +156,10 @@ def _missing(entries: Sequence[Entry]) -> dict[str, list[tuple[str, Path]]]:
 def _cautions(entries: Sequence[Entry]) -> list[str]:
     """Warnings of what makes the runs less comparable."""
     first, cautions = entries[0], []
+    for entry in entries:
+        report, later = entry.run.report, entry.result.provenance
+        if later is not None and not entry.result.is_reported(report.clean, report.accuracy):
+            cautions.append(f"{entry.label} was evaluated anew, on {later.source}: its own report has other figures.")
     for entry in entries[1:]:
         differing = [name for name in differing_fields(first.run.recipe, entry.run.recipe) if name in _BUDGET]
         if differing:

@@ -255,6 +255,17 @@ def test_another_precision_of_an_evaluation_is_a_caution(entry, variant, no_figu
     assert "was evaluated in" not in words_of(render_page([later, replace(later, label="again")]))
 
 
+def test_an_evaluation_on_other_images_than_the_runs_own_is_a_caution(entry, variant, no_figures):
+    made = Provenance("a", "0", (0.5,) * 3, (0.2,) * 3, "float32", "their photos", None, 0, (0, 9), "0", (CLEAN,))
+    same = replace(entry.run.report, clean=entry.result.clean, accuracy=entry.result.accuracy)
+    other = replace(same, clean=0.125)
+    caution = "its was evaluated anew, on their photos: its own report has other figures."
+    for report, expected in ((other, True), (same, False)):
+        its = variant("its", result=replace(entry.result, provenance=made))
+        page = words_of(render_page([replace(its, run=replace(entry.run, report=report))]))
+        assert (caution in page) is expected
+
+
 def test_figures_of_analyses_show_the_bands_of_the_runs(entry):
     three = replace(entry, spectra=measure_spectra(entry.run.model, bands=3))
     figures = {figure.title: figure for figure in page_figures([three])}
