@@ -119,8 +119,8 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
 
     Published rows that the study does not define are left out with a note. If a run is in both, the local row is taken,
     with a note if the two differ. The published row is taken only if the two agree where both measured, and it measured
-    more. Runs without a mean15, in different precisions, of different versions of freqfast or on different data get a
-    note too.
+    all that the local one did and more. Runs without a mean15, in different precisions, of different versions of
+    freqfast or on different data get a note too.
 
     Args:
         published: Rows of a result file.
@@ -145,7 +145,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
             rows[row.name] = row
         elif not here.same_numbers(row):
             notes.append(f"published {row.name} differs{_difference(row, here)}")
-        elif row.measures().keys() - here.measures().keys():
+        elif row.measures().keys() > here.measures().keys():
             rows[row.name] = row
     found = replace(local, rows=tuple(rows[name] for name in planned if name in rows), left_out=tuple(left_out))
     failures = {name: error for name, error in local.failures.items() if name not in found.finished}

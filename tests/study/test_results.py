@@ -272,6 +272,8 @@ def test_run_is_finished_with_cifar10_c_bar_if_the_study_asks_for_it(study, rows
     assert StudyResults(study, rows[:2]).finished == ("baseline/seed-0", "baseline/seed-1")
     assert (local.finished, merge([more], local).finished) == ((), ("baseline/seed-0",))
     assert merge(rows[:1], StudyResults(asking, (more,))) == StudyResults(asking, (more,))
+    without_mean15 = replace(more, report=replace(more.report, mean15=None))
+    assert merge(rows[:1], StudyResults(asking, (without_mean15,))).finished == ("baseline/seed-0",)
 
 
 def test_published_rows_of_another_definition_are_left_out(study, rows, make_row):
