@@ -43,8 +43,8 @@ def evaluate_images(
         labels: ``(N,)`` integers, with an array of images only.
         mean: Channel means of the model's normalisation, for pixels in [0, 1]; by default those of an `ImageData`.
         std: Channel standard deviations, likewise.
-        corruptions: Names, see `freqfast.corruptions.corrupt`; by default those of CIFAR-10-C and of other packages, as
-            far as they can run here. Each is measured at all five severities.
+        corruptions: Names, see `freqfast.corruptions.corrupt`; by default the 19 of CIFAR-10-C and ImageNet-C and those
+            of other packages, as far as they can run here. Each is measured at all five severities.
         seed: Seed of the corruptions.
         device: Where to run; by default where the model is.
         precision: See `freqfast.compute.precision.resolve_precision`.

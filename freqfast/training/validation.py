@@ -73,8 +73,8 @@ def evaluate_learner(
     Args:
         learn: The Learner. Its model, callbacks and recorded losses stay as they are, and so do random number
             generators.
-        corruptions: Names, see `freqfast.corruptions.corrupt`; by default those of ImageNet-C, and of other
-            packages, that can run here.
+        corruptions: Names, see `freqfast.corruptions.corrupt`; by default the 19 of CIFAR-10-C and ImageNet-C and those
+            of other packages, as far as they can run here.
         severities: From 1 to 5.
         seed: Seed of the corruptions, and of the choice of images.
         limit: Number of images, chosen at random; all by default.
