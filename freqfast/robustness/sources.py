@@ -151,7 +151,8 @@ def _with_clean(
     clean = _matching(source, manifest, found)
     if clean is None:
         called = data if isinstance(data, str | Path) else found.name
-        return source, f"the test images of {called} are not those that {folder} was made from"
+        way_out = "" if isinstance(data, str | Path) else "; name them as data"
+        return source, f"the test images of {called} are not those that {folder} was made from{way_out}"
     return replace(source, clean=clean, classes=found.classes), None
 
 

@@ -39,7 +39,8 @@ def test_clean_images_are_known_by_the_hash_in_the_manifest(made, data):
     cache.store("newer", other)
     source, notes = find_source(made)
     assert source.clean is None
-    assert notes == [f"no clean accuracy: the test images of cifar10 are not those that {made} was made from"]
+    why = f"the test images of cifar10 are not those that {made} was made from; name them as data"
+    assert notes == [f"no clean accuracy: {why}"]
 
 
 def test_without_a_manifest_the_labels_decide(made, data):
