@@ -172,7 +172,7 @@ def stored_tree(
     progress: "Progress",
 ) -> tuple["CellSource", list[str]]:
     """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
-    from freqfast.robustness.archive.trees import other_names, renumber, tree_source
+    from freqfast.robustness.archive.trees import renumber, tree_source, uncorrupted
 
     # Beside --data, --resize is for the images there: those of the tree were scaled and cropped already.
     scaled = None if data is None or files.resize is None else files.crop or network.crop
@@ -184,15 +184,11 @@ def stored_tree(
     if not of_user(data).is_dir():
         raise ValueError(f"--data {data}: the uncorrupted images of a tree lie in a folder; name it")
     whole, told = files.for_network(network, data)
-    clean, classes, _, left = whole.read(data, limit, progress)
+    clean, classes, _, left = whole.read(data, None, progress)
     known = source.classes or ()
     if not {known[label] for label in source.labels} <= set(classes) <= set(known):
         raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
-    if other := other_names(folder / source.corruptions[0] / str(source.severities[0]), clean, classes):
-        raise ValueError(
-            f"{folder} has nothing of {data}'s {other[0]}; name the images that were corrupted, or pass the --limit "
-            "that they were corrupted with"
-        )
+    clean = uncorrupted(folder / source.corruptions[0] / str(source.severities[0]), limit, clean, classes)
     clean = replace(clean, labels=renumber(clean.labels, classes, known))
     return replace(source, clean=clean), notes + told + left
 

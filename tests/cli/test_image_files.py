@@ -205,7 +205,7 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
     assert [line.partition(" (")[0].rpartition(" ")[2] for line in found.err.splitlines()] == ["224", "230"]
     (photographs / "red" / "red-0.png").rename(photographs / "red" / "other.png")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
-    assert "t has nothing of photographs's red/other; name the images that were corrupted" in found.err
+    assert "has red/red-0, which the uncorrupted images have not; name those it was made from" in found.err
     (photographs / "red").rename(photographs / "crimson")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
     assert "photographs and t have different classes" in found.err
@@ -226,16 +226,16 @@ def test_a_tree_is_written_and_read(call, accepted, photographs, place):
 
 def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused, photographs, place):
     """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 2)
+    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 7)
     words = ("evaluate", *MODEL, "--cifar10c", "t", *NAMED)
-    line = refused(*words, *FILES)
-    assert "name the images that were corrupted, or pass the --limit that they were corrupted with" in line
     for own, beside in (((), FILES), (("--crop", 24), ("--data", "photographs", "--crop", 24))):
-        accepted(*words, *own, "-o", "alone.json")
-        accepted(*words, *beside, "--limit", 2, "-o", "both.json")
-        alone, both = (CorruptionResult.load(f"{name}.json").outcomes for name in ("alone", "both"))
-        assert both.pop(CLEAN).accuracy == 1
-        assert both == alone
+        for limit in ((), ("--limit", 4)):
+            accepted(*words, *own, *limit, "-o", "alone.json")
+            accepted(*words, *beside, *limit, "-o", "both.json")
+            alone, both = (CorruptionResult.load(f"{name}.json").outcomes for name in ("alone", "both"))
+            clean = both.pop(CLEAN)
+            assert (clean.accuracy, clean.images) == (1, limit[1] if limit else 7)
+            assert both == alone
     assert "--data photos: the uncorrupted images of a tree lie in a folder; name it" in refused(
         *words, "--data", "photos"
     )

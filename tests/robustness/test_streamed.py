@@ -17,7 +17,7 @@ from freqfast.data.images import ImageSet
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.archive import writing
-from freqfast.robustness.archive.trees import is_tree, tree_source, write_tree
+from freqfast.robustness.archive.trees import is_tree, tree_source, uncorrupted, write_tree
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.corrupted import CorruptedImages
 from tests.support.trees import write_colours
@@ -90,6 +90,19 @@ def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
     assert CorruptionResult.merge(shards).outcomes == found.outcomes
     (out / "labels.npy").touch()  # it decides between the layouts
     assert not is_tree(out)
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+def test_the_uncorrupted_images_are_those_of_the_cells_also_of_a_part(files, tmp_path, limit):
+    """Of fewer images their mixed order is another one."""
+    images, classes = files
+    write_tree(tmp_path, images.head(11), classes, ["fog"], [1])
+    cell, _ = list_images(tmp_path / "fog" / "1")
+    found = uncorrupted(tmp_path / "fog" / "1", limit, images, classes)
+    assert [path.stem for path in found.images.paths] == [path.stem for path in cell.images.paths[:limit]]
+    assert [path.stem for path in found.images.paths] != [path.stem for path in images.images.paths[: len(found)]]
+    with pytest.raises(ValueError, match=r"1 has .*, which the uncorrupted images have not; name those it was"):
+        uncorrupted(tmp_path / "fog" / "1", None, images.take(np.arange(5, 15)), classes)
 
 
 def test_classes_are_those_of_the_manifest_in_its_order(files, tmp_path):

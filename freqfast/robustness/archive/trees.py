@@ -272,11 +272,19 @@ def renumber(labels: NDArray[np.int64], names: Sequence[str], classes: Sequence[
     return np.array([classes.index(name) for name in names])[labels]
 
 
-def other_names(cell: Path, images: ImageSet, classes: Sequence[str]) -> list[str]:
-    """``<class>/<name>`` of the images in files that a cell has no corrupted ones of, by their names alone."""
+def uncorrupted(cell: Path, limit: int | None, images: ImageSet, classes: Sequence[str]) -> ImageSet:
+    """Those of the images in files that the first ones of a cell were made from, by their classes and names alone.
+
+    Raises:
+        ValueError: If one of them is not there.
+    """
     stored, _ = list_images(cell)
-    names = [f"{classes[label]}/{path.stem}" for label, path in zip(images.labels, images.images.paths, strict=True)]  # type: ignore[attr-defined]
-    return sorted(set(names) - set(_names_of(stored)))
+    labelled = zip(images.labels, images.images.paths, strict=True)  # type: ignore[attr-defined]
+    rows = {f"{classes[label]}/{path.stem}": row for row, (label, path) in enumerate(labelled)}
+    names = _names_of(stored)[:limit]
+    if lost := [name for name in names if name not in rows]:
+        raise ValueError(f"{cell} has {lost[0]}, which the uncorrupted images have not; name those it was made from")
+    return images.take(np.array([rows[name] for name in names]))
 
 
 def _names_of(images: ImageSet) -> list[str]:
