@@ -20,9 +20,9 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
     It also does so if a fit ends early or a `SaveModelCallback` restores the weights of another epoch; the file of such
-    an epoch keeps the statistics that training left, so save anew after the fit. The batches are
-    training batches as the DataLoader gives them, without the changes that callbacks make; in distributed training each
-    process sees its own part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
+    an epoch keeps the statistics that training left, so save anew after the fit. The batches are training batches as
+    the DataLoader gives them, without the changes that callbacks make; in distributed training each process sees its
+    own part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
 
     Args:
         batches: Number of batches, each of which takes one forward pass; at most one epoch is used.

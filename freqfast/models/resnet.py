@@ -30,8 +30,8 @@ class CifarResNet18(nn.Module):
         whole = all(isinstance(value, Integral) for value in (classes, width, kernel_size))
         if not whole or classes < 1 or width < 8 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
             raise ValueError(
-                "these must be whole numbers, classes positive, width at least 8 and kernel_size odd, at most 31, got "
-                f"classes={classes}, width={width}, kernel_size={kernel_size}"
+                "classes, width and kernel_size must be whole numbers, classes positive, width at least 8 and "
+                f"kernel_size odd, at most 31, got classes={classes}, width={width}, kernel_size={kernel_size}"
             )
         self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)

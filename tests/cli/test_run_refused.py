@@ -31,7 +31,7 @@ LOW = ("run", "resnet18_cifar10.proportion_low", "--set", "batch_size=16")
         (("--device", "abacus"), "device 'abacus' is not available here"),
         (("--data", "absent"), "absent does not exist; name an archive or a folder of images"),
         (("--save-epochs", "0"), "--save-epochs"),
-        (("--set", "model.width=8.5"), "these must be whole numbers"),
+        (("--set", "model.width=8.5"), "width and kernel_size must be whole numbers"),
         (("--data", "."), ". holds no data set"),
     ],
     ids=lambda words: " ".join(words)[:40] if isinstance(words, tuple) else "",
