@@ -71,7 +71,7 @@ def test_an_analysis_is_printed_kept_and_drawn(accepted, place, run, tree, kind,
     result = accepted(kind, run, "--data", tree, *words, "--json", "-o", "figure.svg")
     found = json.loads(result.out)
     assert plain(read_analysis(RunDirectory(run).analysis(kind))) == found
-    origin = {"data": "images", "data_sha256": data_hash(load_data("cifar10", tree))}
+    origin = {"data": "tree", "data_sha256": data_hash(load_data("cifar10", tree))}
     assert without_command(found) == without_command(expected(kind, run, tree, **options)) | origin
     assert found["weights_sha256"] == hash_weights(read_model(run).model)
     assert found["command"].startswith(f"freqfast {kind} '{run}' --data {tree}")
@@ -145,7 +145,7 @@ def test_results_on_other_data_than_the_run_are_not_kept(call, run, tree):
     result = call("reliance", run, "--data", tree)
     assert (result.code, result.err) == (
         0,
-        "freqfast: not kept in the run: images is other data than that of "
+        "freqfast: not kept in the run: tree is other data than that of "
         f"{run} (SHA-256 {other[:12]}..., the run's {own[:12]}...)\n",
     )
     assert "on whole images" in result.out
@@ -216,7 +216,7 @@ def test_an_analysis_of_another_package(call, accepted, place, tree, install, mo
     result = call("ripple", "run", "--depth", "4", "-o", "figure.png")
     assert result.out.startswith("ripples: 0.25\nwritten: run/analysis/ripple.json\n"), result.err
     found = read_analysis(run / "analysis" / "ripple.json")
-    assert (found.share, found.images, found.data) == (0.25, 8, "images")
+    assert (found.share, found.images, found.data) == (0.25, 8, "tree")
     accepted("report", "run")
     page = (place / "report.html").read_text()
     assert 'alt="run: 0.25 ripples."' in page
