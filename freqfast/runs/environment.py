@@ -64,7 +64,8 @@ class Environment:
         precision: "bfloat16" or "float32".
         packages: Versions of the packages that results depend on.
         data: The data.
-        start_sha256: Hash of the file of trained weights from which the training starts; None if the recipe names none.
+        start_path: The file of trained weights from which the training starts; None if the recipe names none.
+        start_sha256: Its hash.
         recipe_sha256: Hash of ``recipe.toml``, by which a change of it is noticed.
         command: The shell command that started the run; None if Python code did.
     """
@@ -83,6 +84,7 @@ class Environment:
     precision: str
     packages: Mapping[str, str]
     data: DataOrigin
+    start_path: str | None = None
     start_sha256: str | None = None
     recipe_sha256: str = ""
     command: str | None = None
@@ -90,5 +92,5 @@ class Environment:
 
 def environment_differences(old: Environment, new: Environment) -> list[str]:
     """One text for each entry that may change a result and differs, such as ``packages.torch: 2.5.0, now 2.6.0``."""
-    ignored = ("data.name", "data.path", "recipe_sha256", "command")
+    ignored = ("data.name", "data.path", "start_path", "recipe_sha256", "command")
     return [f"{name}: {a}, now {b}" for name, a, b in differences(old, new) if name not in ignored]

@@ -95,7 +95,8 @@ def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | 
         report = replace(report, mean_bar=measured.mean_bar, bar=measured.accuracy)
         groups |= {"mean_bar": measured.groups} if measured.groups else {}
     data = replace(found.environment.data, path=None)
-    return ResultRow(run.arm, found.recipe, report, replace(found.environment, data=data, command=None), groups)
+    environment = replace(found.environment, data=data, start_path=None, command=None)
+    return ResultRow(run.arm, found.recipe, report, environment, groups)
 
 
 def _groups(directory: RunDirectory, weights: str, report: RunReport) -> dict[str, tuple[float, ...]]:

@@ -30,7 +30,7 @@ class ResultRow(PlannedRun):
         recipe: The recipe of the run.
         report: The run's report, without intervals and calibration; ``bar`` in it is the accuracy on CIFAR-10-C-bar by
             corruption and severity, if that was measured.
-        environment: Where it ran, without the data's path and the command.
+        environment: Where it ran, without paths and the command.
         groups: For each measure, the accuracy by groups of images (`freqfast.study.statistics.image_groups`), from
             which the sampling error of the images is estimated; files of version 0.1 have none.
 

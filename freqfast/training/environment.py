@@ -39,6 +39,7 @@ def describe_environment(
     device: torch.device | str | None,
     precision: str,
     command: str | None = None,
+    weights: Path | None = None,
 ) -> Environment:
     """The environment of a run that starts here and now; see `freqfast.training.run_recipe` for the arguments.
 
@@ -49,7 +50,9 @@ def describe_environment(
         device: Where to train.
         precision: The precision of the recipe, or of the run's start; "auto" is decided here, once for the run.
         command: The shell command that starts the run.
+        weights: The file of trained weights, if it is not where the recipe says.
     """
+    weights = weights or check_start(recipe.model, recipe.model_options)
     place = torch.device(default_device()) if device is None else resolve_device(device)
     on_gpu, ranks = place.type == "cuda", current_ranks()
     return Environment(
@@ -67,7 +70,8 @@ def describe_environment(
         precision=resolve_precision(precision, place),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
         data=DataOrigin(data.name, data_hash(data), _full_path(recipe.data, data_path)),
-        start_sha256=_hash_of_start(recipe),
+        start_path=None if weights is None else str(weights.resolve()),
+        start_sha256=None if weights is None else _hash_of(weights),
         recipe_sha256=hashlib.sha256(recipe.to_toml().encode()).hexdigest(),
         command=command,
     )
@@ -79,10 +83,7 @@ def _full_path(name: str, data_path: str | Path | None) -> str | None:
     return str(of_user(given).resolve()) if given else None
 
 
-def _hash_of_start(recipe: Recipe) -> str | None:
-    """SHA-256 of the file of trained weights that a recipe names; None if it names none."""
-    if (path := check_start(recipe.model, recipe.model_options)) is None:
-        return None
+def _hash_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

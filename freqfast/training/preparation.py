@@ -95,13 +95,16 @@ def prepare_run(
             )
     if ranks.count > 1:
         from freqfast.training.ranks import split_training  # needs accelerate, which not everybody has
+    weights = _weights_of(start)
+    options = recipe.model_options if weights is None else {**recipe.model_options, "weights": str(weights)}
+    found = replace(recipe, model_options=options)
     if not directory.is_started:
-        try_settings(recipe)  # before data is fetched
+        try_settings(found)  # before data is fetched
     device = ranks.device(device)
     data = load_data(recipe.data, data_path, progress, recipe.image_size)
     with threads(torch.get_num_threads() if start is None else start.threads):
         precision = recipe.precision if start is None else start.precision
-        environment = describe_environment(recipe, data, data_path, device, precision, command)
+        environment = describe_environment(recipe, data, data_path, device, precision, command, weights)
         if start is not None and directory.is_started:
             _check_data(start, environment, directory)
             if changes := environment_differences(start, environment):
@@ -116,7 +119,7 @@ def prepare_run(
             try_corruptions(plugin_corruptions(), np.asarray(data.test.images[:1]))
         except ValueError as error:
             raise ValueError(f"{error}; repair it or uninstall its package: runs are evaluated on it") from error
-        chosen = replace(recipe, precision=environment.precision)
+        chosen = replace(found, precision=environment.precision)
         learn = build_learner(chosen, data, ranks.device(environment.device), path=directory.path)
         if ranks.count > 1:
             split_training(learn, ranks, recipe)
@@ -145,6 +148,12 @@ def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
             f"{directory.environment.name}); put the old text back, or start a new run"
         )
     return stored
+
+
+def _weights_of(start: Environment | None) -> Path | None:
+    """The file of trained weights of a run's start, if it is still there; the recipe's own path may be relative."""
+    path = Path(start.start_path) if start and start.start_path else None
+    return path if path and path.exists() else None
 
 
 def _place_of(start: Environment) -> str | None:

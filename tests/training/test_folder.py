@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from freqfast.data import load_data
 from freqfast.models.build import build_model
 from freqfast.runs.run import load_run_data
-from freqfast.training import RunStoppedError, build_learner, run_recipe
+from freqfast.training import RunStoppedError, build_learner, rerun, run_recipe
 from tests.support import tiny
 from tests.support.trees import write_photograph
 
@@ -68,6 +68,21 @@ def test_a_change_of_the_weights_since_the_start_is_told(photographs, weights, t
     save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
     with pytest.warns(UserWarning, match=r"may differ: start_sha256: [0-9a-f]{64}, now [0-9a-f]{64}$"):
         run_recipe(recipe, tmp_path / "run", resume=True, log=None)
+
+
+def test_the_weights_are_found_from_any_working_directory(photographs, weights, tmp_path, two_corruptions, monkeypatch):
+    """By the path that they had at the start, or the recipe's own if they are no longer there."""
+    recipe = replace(FOLDER, model_options={"weights": weights.name})
+    monkeypatch.chdir(weights.parent)
+    with pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", photographs, "cpu", log=None, stop=tiny.stop_at(1))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    first = run_recipe(recipe, tmp_path / "run", resume=True, log=None)
+    assert rerun(first.path, tmp_path / "again", log=None).weights_equal
+    assert first.recipe == recipe
+    weights.rename(tmp_path / "elsewhere" / weights.name)
+    assert rerun(first.path, tmp_path / "third", log=None).weights_equal
 
 
 def test_training_starts_from_the_weights(photographs, weights):
