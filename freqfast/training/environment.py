@@ -70,7 +70,7 @@ def describe_environment(
         precision=resolve_precision(precision, place),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
         data=DataOrigin(data.name, data_hash(data), _full_path(recipe.data, data_path)),
-        start_path=None if weights is None else str(weights.resolve()),
+        start_path=None if weights is None else str(weights.absolute()),
         start_sha256=None if weights is None else _hash_of(weights),
         recipe_sha256=hashlib.sha256(recipe.to_toml().encode()).hexdigest(),
         command=command,

@@ -95,7 +95,7 @@ def prepare_run(
             )
     if ranks.count > 1:
         from freqfast.training.ranks import split_training  # needs accelerate, which not everybody has
-    weights = _weights_of(start)
+    weights = _weights_of(recipe, start)
     options = recipe.model_options if weights is None else {**recipe.model_options, "weights": str(weights)}
     found = replace(recipe, model_options=options)
     if not directory.is_started:
@@ -150,10 +150,11 @@ def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
     return stored
 
 
-def _weights_of(start: Environment | None) -> Path | None:
-    """The file of trained weights of a run's start, if it is still there; the recipe's own path may be relative."""
+def _weights_of(recipe: Recipe, start: Environment | None) -> Path | None:
+    """The file of trained weights of a run's start, if it is there and the recipe names it, maybe relatively."""
     path = Path(start.start_path) if start and start.start_path else None
-    return path if path and path.exists() else None
+    named = Path(str(recipe.model_options.get("weights"))).name
+    return path if path and path.name == named and path.exists() else None
 
 
 def _place_of(start: Environment) -> str | None:

@@ -81,6 +81,8 @@ def test_the_weights_are_found_from_any_working_directory(photographs, weights, 
     first = run_recipe(recipe, tmp_path / "run", resume=True, log=None)
     assert rerun(first.path, tmp_path / "again", log=None).weights_equal
     assert first.recipe == recipe
+    fresh = run_recipe(FOLDER, tmp_path / "fresh", log=None, like=first)  # another recipe starts from its own weights
+    assert (fresh.environment.start_path, fresh.recipe) == (None, FOLDER)
     weights.rename(tmp_path / "elsewhere" / weights.name)
     assert rerun(first.path, tmp_path / "third", log=None).weights_equal
 
