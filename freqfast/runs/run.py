@@ -135,6 +135,6 @@ def load_run_data(
     if start and place is None and own is None and data_hash(data) != start.sha256:
         raise FileNotFoundError(
             f"the data of {run.path} is no longer at {start.path or 'hand'}, and the {data.name} found instead is "
-            "other data; name the place of what is to be used"
+            "other data; name the data to use"
         )
     return data

@@ -205,7 +205,7 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
     assert [line.partition(" (")[0].rpartition(" ")[2] for line in found.err.splitlines()] == ["224", "230"]
     (photographs / "red" / "red-0.png").rename(photographs / "red" / "other.png")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
-    assert "has red/red-0, which the uncorrupted images have not; name those it was made from" in found.err
+    assert "has red/red-0, which the uncorrupted images lack; name those it was made of" in found.err
     (photographs / "red").rename(photographs / "crimson")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
     assert "photographs and t have different classes" in found.err

@@ -101,7 +101,7 @@ def test_the_uncorrupted_images_are_those_of_the_cells_also_of_a_part(files, tmp
     found = uncorrupted(tmp_path / "fog" / "1", limit, images, classes)
     assert [path.stem for path in found.images.paths] == [path.stem for path in cell.images.paths[:limit]]
     assert [path.stem for path in found.images.paths] != [path.stem for path in images.images.paths[: len(found)]]
-    with pytest.raises(ValueError, match=r"1 has .*, which the uncorrupted images have not; name those it was"):
+    with pytest.raises(ValueError, match=r"1 has .*, which the uncorrupted images lack; name those it was"):
         uncorrupted(tmp_path / "fog" / "1", None, images.take(np.arange(5, 15)), classes)
 
 

@@ -283,7 +283,7 @@ def uncorrupted(cell: Path, limit: int | None, images: ImageSet, classes: Sequen
     rows = {f"{classes[label]}/{path.stem}": row for row, (label, path) in enumerate(labelled)}
     names = _names_of(stored)[:limit]
     if lost := [name for name in names if name not in rows]:
-        raise ValueError(f"{cell} has {lost[0]}, which the uncorrupted images have not; name those it was made from")
+        raise ValueError(f"{cell} has {lost[0]}, which the uncorrupted images lack; name those it was made of")
     return images.take(np.array([rows[name] for name in names]))
 
 
