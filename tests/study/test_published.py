@@ -28,19 +28,30 @@ def columns(header):
     return [f"{before} diff" if name == "diff" else name for before, name in pairwise(["", *header])]
 
 
+def tables_of(page):
+    """Header and rows of every table."""
+    for block in re.findall(r"(?:^ *\|.*\n)+", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        header, _, *rows = map(cells, block.splitlines())
+        yield header, rows
+
+
 def tables_of_arms(page):
     """Tables of arms: for each, the cells of an arm by column. A row that names its study is a table by itself."""
-    for block in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
-        header, _, *rows = map(cells, block.splitlines())
+    for header, rows in tables_of(page):
         if header[0] == "arm":
             yield dict(arm_of(header, row) for row in rows)
         elif header[:2] == ["study", "arm"]:
             yield from (dict([arm_of(header[1:], row[1:])]) for row in rows)
 
 
+def name_in(cell):
+    """An arm's name; what it is may follow: "low-025: a quarter low", "antialiasing (`best`)"."""
+    return re.split("[:, ]", cell)[0]
+
+
 def arm_of(header, row):
-    """Name and cells; what an arm is may follow its name: "low-025: a quarter low", "antialiasing (`best`)"."""
-    return re.split("[:, ]", row[0])[0], dict(zip(columns(header)[1:], row[1:], strict=True))
+    """Name and cells."""
+    return name_in(row[0]), dict(zip(columns(header)[1:], row[1:], strict=True))
 
 
 study_of = cache(load_study)
@@ -54,10 +65,12 @@ def results_of(path):
 
 
 @cache
-def found_by(path):
-    """The arms' cells by column that a study's result file gives."""
+def found_by(path, against=None):
+    """The arms' cells by column that a study's result file gives, with differences to the baseline or another arm."""
     arms = {}
-    _, summaries = results_of(path)
+    rows, summaries = results_of(path)
+    if against is not None:
+        summaries = summarise(replace(study_of(path), baseline=against), rows)
     for header, rows in tables(summaries):
         for row in rows:
             arms.setdefault(row[0], {}).update(zip(columns(header)[1:], row[1:], strict=True))
@@ -84,6 +97,22 @@ def departures(published, found):
 def test_a_published_table_is_what_a_result_file_gives(page, table):
     against = {path: departures(table, found_by(path)) for path in STUDIES if table.keys() <= found_by(path).keys()}
     assert [] in against.values(), against
+
+
+DIFFERENCES = [
+    (name_in(row[0]), name_in(row[1]), dict(zip(header[2:], row[2:], strict=True)))
+    for page in PAGES
+    for header, rows in tables_of(page)
+    if header[:2] == ["difference of", "to"]
+    for row in rows
+]
+
+
+@pytest.mark.parametrize(("arm", "against", "published"), DIFFERENCES)
+def test_a_published_difference_to_another_arm_is_what_a_result_file_gives(arm, against, published):
+    studies = [path for path in STUDIES if {arm, against} <= found_by(path).keys()]
+    found = [found_by(path, against)[arm] for path in studies]
+    assert published in [{name: differences.get(f"{name} diff") for name in published} for differences in found]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
