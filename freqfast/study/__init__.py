@@ -18,7 +18,7 @@ from freqfast.study.result_file import published_path, read_results, write_resul
 from freqfast.study.results import StudyResults, gather, merge
 from freqfast.study.row import ResultRow
 from freqfast.study.running import run_study
-from freqfast.study.statistics import Estimate, Sample, estimate, paired_difference
+from freqfast.study.statistics import Estimate, Sample, difference, estimate
 from freqfast.study.table import ArmSummary, legend, results_table, summarise, tables
 
 __all__ = [
@@ -29,12 +29,12 @@ __all__ = [
     "Sample",
     "Study",
     "StudyResults",
+    "difference",
     "estimate",
     "gather",
     "legend",
     "load_study",
     "merge",
-    "paired_difference",
     "published_path",
     "read_results",
     "results_table",

@@ -94,7 +94,7 @@ def write_results(path: str | Path, results: StudyResults) -> None:
 def _short(run: dict[str, Any]) -> dict[str, Any]:
     """A row without what is not measured and what tells of the machine's folders, and with its seed."""
     report = {key: value for key, value in run["report"].items() if value is not None or key in _KEPT}
-    environment = {key: value for key, value in run["environment"].items() if key != "command"}
+    environment = {key: value for key, value in run["environment"].items() if key not in ("command", "start_path")}
     del environment["data"]["path"]
     seed = run["recipe"]["seed"]
     found = {"arm": run["arm"], "seed": seed, "recipe": run["recipe"], "report": report, "environment": environment}

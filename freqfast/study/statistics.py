@@ -20,23 +20,17 @@ class Sample:
         groups: The measure by groups of images, by seed, for the networks for which it is known; see `image_groups`.
 
     Examples:
-        >>> (Sample({0: 0.75, 1: 0.5}) - Sample({0: 0.5, 2: 0.1})).values
-        {0: 0.25}
+        >>> Sample({0: 0.75, 1: 0.5}).mean
+        0.625
     """
 
     values: Mapping[int, float]
     groups: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
-    def __sub__(self, other: "Sample") -> "Sample":
-        """The differences for the seeds that both have."""
-        return Sample(
-            {seed: self.values[seed] - other.values[seed] for seed in sorted(self.values.keys() & other.values.keys())},
-            {
-                seed: list(np.subtract(self.groups[seed], other.groups[seed]))
-                for seed in sorted(self.groups.keys() & other.groups.keys())
-                if len(self.groups[seed]) == len(other.groups[seed])
-            },
-        )
+    @property
+    def mean(self) -> float:
+        """The mean over the seeds."""
+        return math.fsum(self.values.values()) / len(self.values)
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Estimate:
     Attributes:
         mean: The mean.
         half_width: Half of its 95 % interval, so that the interval is ``mean ± half_width``; None for one seed.
-        n: Number of seeds that it is computed from.
+        n: Number of seeds that it is computed from; of a difference, those of the arm.
         counts_images: Whether the interval also includes the sampling of the images, and not only the chance of seeds.
 
     Examples:
@@ -106,51 +100,51 @@ def estimate(sample: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
         >>> round(estimate(ours, [ours, other]).half_width, 3)  # a larger deviation, with more degrees of freedom
         0.047
     """
-    return _estimate(sample, [sample], arms)
+    return _estimate([sample], arms)
 
 
-def paired_difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
-    """Mean difference to a baseline over the seeds that both have, with its interval; see `estimate`.
+def difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
+    """Difference of an arm's mean over seeds to a baseline's, with its interval; see `estimate`.
 
     The part of the seeds is Welch's interval, from the standard deviations of both, or the one from the pooled
-    deviation if this is wider. The part of the images comes from the differences image by image, which removes how hard
-    each image is.
+    deviation if this is wider: networks of the same seed count as independent. The part of the images comes from the
+    difference image by image, which removes how hard each image is.
 
     Args:
         sample: A measure by seed.
-        baseline: The same measure of the baseline. Seeds that only one of the two has count for its deviation.
+        baseline: The same measure of the baseline, whose seeds may be others, and more.
         arms: The measure of all arms, including these two, over which the deviation is pooled.
 
     Returns:
-        None if the two have no seed in common.
+        None if one of the two has no values; an estimate without an interval if one of them has a single value.
 
     Examples:
-        >>> paired_difference(Sample({0: 0.75, 1: 0.5}), Sample({0: 0.5, 2: 0.1}))
-        Estimate(mean=0.25, half_width=None, n=1, counts_images=False)
+        >>> difference(Sample({0: 0.75}), Sample({0: 0.5, 1: 0.25}))
+        Estimate(mean=0.375, half_width=None, n=1, counts_images=False)
     """
-    return _estimate(sample - baseline, [sample, baseline], arms)
+    return _estimate([sample, baseline], arms)
 
 
-def _estimate(measure: Sample, terms: Sequence[Sample], arms: Iterable[Sample]) -> Estimate | None:
-    """The mean of a measure that is a term, or the difference of two, which deviate independently of each other."""
-    values = list(measure.values.values())
-    n, mean = len(values), math.fsum(values) / max(1, len(values))
-    if n < 2:
-        return Estimate(mean, None, 1) if n else None
-    seeds = _seeds_half_width(terms, arms, n)
-    images = _images_half_width([measure.groups.get(seed, ()) for seed in measure.values])
+def _estimate(terms: Sequence[Sample], arms: Iterable[Sample]) -> Estimate | None:
+    """The mean of a sample, or the first one's minus the second one's, which deviate independently of each other."""
+    if not all(term.values for term in terms):
+        return None
+    n, mean = len(terms[0].values), terms[0].mean - sum(term.mean for term in terms[1:])
+    if min(len(term.values) for term in terms) < 2:
+        return Estimate(mean, None, n)
+    seeds, images = _seeds_half_width(terms, arms), _images_half_width(terms)
     return Estimate(mean, math.hypot(seeds, images or 0), n, images is not None)
 
 
-def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample], n: int) -> float:
-    """Half of the 95 % interval by the chance of n seeds: Welch's, or the pooled deviation's if that is wider."""
-    own = _half_width([(variance / n, freedom) for variance, freedom in map(_deviation, terms)])
+def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample]) -> float:
+    """Half of the 95 % interval by the chance of the seeds: Welch's, or the pooled deviation's if that is wider."""
+    own = _half_width([(variance / (freedom + 1), freedom) for variance, freedom in map(_deviation, terms)])
     several = [_deviation(arm) for arm in arms if len(arm.values) > 1]
     if not several:
         return own
     freedom = sum(freedom for _, freedom in several)
     pooled = math.fsum(variance * freedom for variance, freedom in several) / freedom
-    return max(own, _half_width([(len(terms) * pooled / n, freedom)]))
+    return max(own, _half_width([(pooled * math.fsum(1 / len(term.values) for term in terms), freedom)]))
 
 
 def _deviation(arm: Sample) -> tuple[float, int]:
@@ -171,14 +165,18 @@ def _half_width(parts: Sequence[tuple[float, int]]) -> float:
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
 
 
-def _images_half_width(groups: Sequence[Sequence[float]]) -> float | None:
+def _images_half_width(terms: Sequence[Sample]) -> float | None:
     """Half of the 95 % interval by the chance of the images, seeds held fixed; None if it cannot be told."""
-    lengths = {len(one) for one in groups}
+    groups = [[term.groups.get(seed, ()) for seed in term.values] for term in terms]
+    lengths = {len(one) for own in groups for one in own}
     if len(lengths) > 1 or (size := lengths.pop()) < 2:
         return None
-    scores = np.array(groups)
-    means = scores.mean(axis=0)
-    interaction = scores - scores.mean(axis=1, keepdims=True) - means + scores.mean()
-    noise = (interaction**2).sum() / ((len(scores) - 1) * (size - 1)) / len(scores)
+    means, noise = np.zeros(size), 0.0
+    for sign, own in zip((1, -1), groups, strict=False):
+        scores = np.array(own)
+        mean = scores.mean(axis=0)
+        interaction = scores - scores.mean(axis=1, keepdims=True) - mean + scores.mean()
+        means += sign * mean
+        noise += (interaction**2).sum() / ((len(scores) - 1) * (size - 1)) / len(scores)
     variance = max(0.0, means.var(ddof=1) - noise) / size
     return _half_width([(variance, size - 1)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from freqfast.study.definition import Arm, Study
 from freqfast.study.row import ResultRow
-from freqfast.study.statistics import Estimate, Sample, estimate, paired_difference
+from freqfast.study.statistics import Estimate, Sample, difference, estimate
 
 HEADLINES = ("clean", "mean15", "mean7", "mean_bar")  # of the first table
 
@@ -21,7 +21,7 @@ class ArmSummary:
         seeds: The seeds of its finished runs.
         means: Mean and interval by measure: "clean", "mean15", "mean7", "mean19", "mean_bar" and the families of
             corruptions, as far as they were measured.
-        differences: Paired differences to the baseline, by measure; none for the baseline itself.
+        differences: Differences to the baseline's means, by measure; none for the baseline itself.
         relative_time: Seconds of training per epoch divided by the baseline's: the mean over the seeds that ran on the
             same hardware as the baseline's, without an interval. None if there are no such seeds, and for the baseline
             itself.
@@ -95,8 +95,8 @@ def _summary(
         sample = _sample(rows, name)
         if (mean := estimate(sample, arms[name])) is not None:
             means[name] = mean
-        if (difference := paired_difference(sample, _sample(baseline, name), arms[name])) is not None:
-            differences[name] = difference
+        if (change := difference(sample, _sample(baseline, name), arms[name])) is not None:
+            differences[name] = change
     return ArmSummary(
         arm=arm.name,
         description=arm.recipe.description,
@@ -136,8 +136,8 @@ def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
     """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
 
     Values are in percent with one decimal, ± half of the 95 % interval, which a single seed does not have. The number
-    of seeds is added if it is not all n. Each measure is followed by its paired difference to the baseline. A dash
-    stands for what is not known. Measures that no arm has are left out. Time is in multiples of the baseline's.
+    of seeds is added if it is not all n. Each measure is followed by its difference to the baseline. A dash stands
+    for what is not known. Measures that no arm has are left out. Time is in multiples of the baseline's.
 
     Args:
         summaries: The arms, see `summarise`.

@@ -53,14 +53,16 @@ def test_summary_by_hand(study, rows):
             assert found[name].half_width == pytest.approx(half, rel=1e-6)
     assert low.relative_time == Estimate(pytest.approx((1.1 + 1.3) / 2), None, 2)
     assert (baseline.differences, baseline.relative_time) == ({}, None)
-    assert (high.differences, high.relative_time) == ({}, None)  # no seed in common with the baseline
+    assert high.differences == {"clean": Estimate(pytest.approx(0.8 - 0.865), None, 1)}
+    assert high.relative_time is None  # no seed in common with the baseline
 
 
-def test_a_seed_that_only_the_baseline_has_counts_for_its_deviation(study, rows, make_row):
+def test_a_seed_that_only_the_baseline_has_counts(study, rows, make_row):
     low = summarise(study, (*rows[:4], make_row("baseline", 2, 0.88)))[1].differences["clean"]
-    variances = (1.0, 2.0)  # in 1e-4, with two degrees of freedom and one
-    freedom = sum(variances) ** 2 / (1.0**2 / 2 + 2.0**2)
-    assert (low.n, low.half_width) == (2, pytest.approx(stats.t.ppf(0.975, freedom) * 1.5**0.5 / 100))
+    assert (low.n, low.mean) == (2, pytest.approx(0.86 - 0.87))
+    variances = (1.0 / 3, 2.0 / 2)  # in 1e-4, with two degrees of freedom and one
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2)
+    assert low.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * sum(variances) ** 0.5 / 100)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_table_as_markdown(study, rows):
         "| --- | --: | --: | --: | --: | --: | --: |\n"
         "| baseline | 2 | 86.5 ±6.4 | - | 64.5 ±6.4 | - | - |\n"
         "| low | 2 | 86.0 ±12.7 | -0.5 ±6.9 | 71.0 ±12.7 | +6.5 ±6.9 | 1.20 |\n"
-        "| high | 1 | 80.0 | - | - | - | - |\n"
+        "| high | 1 | 80.0 | -6.5 | - | - | - |\n"
         "\n"
         "| arm | noise | diff | blur | diff |\n"
         "| --- | --: | --: | --: | --: |\n"
@@ -135,7 +137,7 @@ def test_a_study_without_its_baseline_has_no_differences(study, rows):
 
 def test_estimate_of_fewer_seeds_names_their_number(study, rows, make_row):
     (_, (_, low)), *_ = tables(summarise(study, (*rows[:4], make_row("low", 2, 0.89))))
-    assert low[1:6] == ["3", "87.0 ±5.0", "-0.5 ±5.4 (n=2)", "71.0 ±12.7 (n=2)", "+6.5 ±6.9 (n=2)"]
+    assert low[1:6] == ["3", "87.0 ±5.0", "+0.5 ±4.9", "71.0 ±12.7 (n=2)", "+6.5 ±6.9 (n=2)"]
 
 
 def test_failed_runs_are_counted(study, rows):
@@ -176,7 +178,7 @@ def test_result_file_round_trip(study, rows, tmp_path):
     assert run["report"].items() <= plain(rows[0].report).items()
     assert {"mean19", "mean_bar"} <= run["report"].keys()
     assert not {"intervals", "ece", "bar"} & run["report"].keys()  # not measured
-    assert "command" not in run["environment"]
+    assert not {"command", "start_path"} & run["environment"].keys()
     assert (content["failures"], content["notes"]) == ({"high/seed-0": "diverged"}, ["a note"])
     lines = path.read_text(encoding="utf-8").splitlines()
     assert sum('"arm": "low"' in line for line in lines) == 3  # its summary and its two runs

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from freqfast.study import Sample, estimate, paired_difference
+from freqfast.study import Sample, difference, estimate
 from freqfast.study.statistics import image_groups
 
 values = st.lists(st.floats(0, 1), min_size=2, max_size=8)
@@ -27,7 +27,7 @@ def test_without_other_arms_intervals_are_scipys(ours, seed):
     theirs = [value + 0.25 for value in ours] if seed is None else np.random.default_rng(seed).random(len(ours))
     for found, test in (
         (estimate(sample(ours)), stats.ttest_1samp(ours, 0)),
-        (paired_difference(sample(ours), sample(theirs)), stats.ttest_ind(ours, theirs, equal_var=False)),
+        (difference(sample(ours), sample(theirs)), stats.ttest_ind(ours, theirs, equal_var=False)),
     ):
         if found.half_width > 1e-9:
             low, high = test.confidence_interval(0.95)
@@ -61,7 +61,7 @@ def test_in_the_pool_an_arm_weighs_by_its_degrees_of_freedom():
 
 def test_a_difference_deviates_by_the_root_of_two_as_much():
     arms = [*deviating(0, *[0.2] * 7), sample([0.6, 0.6, 0.6])]
-    found = paired_difference(arms[-1], arms[0], arms)
+    found = difference(arms[-1], arms[0], arms)
     pooled = 0.2 * np.sqrt(7 / 9)
     assert (found.mean, found.half_width) == pytest.approx((0.1, 2.10092 * pooled * np.sqrt(2 / 3)), rel=1e-5)
 
@@ -72,7 +72,7 @@ def test_between_two_arms_of_equal_size_the_interval_is_welchs(n, seed):
     ours, theirs = np.random.default_rng(seed).normal(0.8, [[0.01], [0.03]], (2, n))
     arms = [sample(ours), sample(theirs)]
     low, high = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
-    assert paired_difference(*arms, arms).half_width == pytest.approx((high - low) / 2)
+    assert difference(*arms, arms).half_width == pytest.approx((high - low) / 2)
 
 
 def test_the_interval_changes_little_with_one_run_that_deviates_a_little_more():
@@ -82,21 +82,33 @@ def test_the_interval_changes_little_with_one_run_that_deviates_a_little_more():
     assert halves[0] < halves[-1] / 4
 
 
-def test_seeds_that_only_one_of_the_two_has_count_for_its_deviation():
-    baseline, ours = sample([0.4, 0.5, 0.6]), Sample({0: 0.52, 2: 0.5})
-    found = paired_difference(ours, baseline)
-    variances = np.array([0.01, 0.0002]) / 2
-    freedom = variances.sum() ** 2 / (variances**2 / [2, 1]).sum()
-    assert (found.n, found.half_width) == (2, pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())))
+@given(st.integers(2, 5), st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_all_seeds_of_both_count_whichever_they_are(own, others, seed):
+    ours, theirs = (np.random.default_rng(seed).normal(0.8, 0.02, n) for n in (own, others))
+    found = difference(Sample(dict(enumerate(ours, 3))), sample(theirs))
+    low, high = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
+    assert found.n == own
 
 
-def test_only_common_seeds_count():
-    ours = Sample({0: 0.5, 1: 0.7, 5: 1.0}, {0: (0.4, 0.6), 1: (0.7, 0.7)})
-    found = ours - Sample({1: 0.6, 0: 0.5, 2: 0.0}, {0: (0.5, 0.5), 1: (0.5, 0.6, 0.7)})
-    assert found.values == {0: 0.0, 1: pytest.approx(0.1)}
-    assert found.groups == {0: pytest.approx([-0.1, 0.1])}  # of seed 1 they are other groups
-    assert not estimate(found).counts_images
-    assert paired_difference(Sample({0: 0.5}), Sample({1: 0.5})) is None
+def test_the_pooled_interval_of_a_difference_counts_the_seeds_of_both():
+    arms = [sample([0.5, 0.5]), sample([0.3, 0.4, 0.5, 0.6, 0.7]), sample([0.1, 0.3, 0.5])]
+    pooled = (0.1 + 0.08) / (1 + 4 + 2)
+    half = stats.t.ppf(0.975, 7) * np.sqrt(pooled * (1 / 2 + 1 / 5))
+    assert difference(arms[0], arms[1], arms).half_width == pytest.approx(half)
+
+
+def test_a_difference_needs_a_seed_of_both_and_its_interval_two():
+    assert difference(Sample({}), sample([0.5, 0.6])) is difference(sample([0.5, 0.6]), Sample({})) is None
+    for ours, theirs in (([0.5], [0.3, 0.4]), ([0.6, 0.7], [0.3])):
+        found = difference(sample(ours), sample(theirs))
+        assert (found.mean, found.half_width) == (pytest.approx(np.mean(ours) - np.mean(theirs)), None)
+
+
+def test_images_count_only_if_the_groups_of_all_networks_are_alike():
+    ours = Sample({0: 0.5, 1: 0.7}, {0: (0.4, 0.6), 1: (0.7, 0.7)})
+    for groups in ({0: (0.5, 0.5)}, {0: (0.5, 0.5), 1: (0.5, 0.6, 0.7)}):
+        assert not difference(ours, Sample({0: 0.5, 1: 0.6}, groups)).counts_images
 
 
 def test_images_are_dealt_out_to_groups():
@@ -137,16 +149,22 @@ def test_a_single_group_of_images_counts_no_images():
 
 
 @pytest.mark.parametrize(
-    ("count", "seeds", "factor", "least"),
-    [(8, 3, 1, 0.94), (8, 3, 3, 0.94), (4, 3, 3, 0.94), (2, 2, 3, 0.94), (2, 2, 10, 0.92)],
+    ("count", "seeds", "of_baseline", "factor", "least"),
+    [
+        (8, 3, 3, 1, 0.94),
+        (8, 3, 3, 3, 0.94),
+        (8, 3, 5, 3, 0.94),
+        (4, 3, 3, 3, 0.94),
+        (2, 2, 2, 3, 0.94),
+        (2, 2, 2, 10, 0.92),
+    ],
 )
-def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds, factor, least):
+def test_intervals_hold_the_truth_where_the_baseline_deviates_more(count, seeds, of_baseline, factor, least):
     rng = np.random.default_rng(0)
-    deviations = np.where(np.arange(count) == 0, factor, 1)
     held = []
     for _ in range(600):
-        arms = [sample(rng.normal(0, deviation, seeds)) for deviation in deviations]
-        found = paired_difference(arms[1], arms[0], arms)
+        arms = [sample(rng.normal(0, factor, of_baseline)), *map(sample, rng.normal(0, 1, (count - 1, seeds)))]
+        found = difference(arms[1], arms[0], arms)
         held.append(abs(found.mean) <= found.half_width)
     assert least <= np.mean(held) <= 0.995
 
@@ -161,6 +179,6 @@ def test_about_95_of_100_intervals_hold_the_truth(seeds, images, both):
         for own in images * rng.standard_normal((6, 50)):
             scores = own + seeds * rng.standard_normal((3, 1)) + both * rng.standard_normal((3, 50))
             arms.append(Sample(dict(enumerate(scores.mean(axis=1))), dict(enumerate(scores))))
-        found = [estimate(arms[1], arms), paired_difference(arms[2], arms[0], arms)]
+        found = [estimate(arms[1], arms), difference(arms[2], arms[0], arms)]
         held += [abs(one.mean) <= one.half_width for one in found]
     assert 0.93 <= np.mean(held) <= 0.99
