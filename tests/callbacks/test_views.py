@@ -149,7 +149,8 @@ def test_models_of_several_inputs(make_learner, make_model):
             return super().forward(images) * scale
 
     def before_batch(self):
-        self.learn.xb = (self.learn.xb[0], torch.arange(len(self.learn.xb[0]), dtype=torch.float32)[:, None])
+        [images] = self.learn.xb
+        self.learn.xb = (images, torch.arange(len(images), dtype=images.dtype, device=images.device)[:, None])
 
     adds = Callback(before_batch=before_batch)
     adds.order = -5
