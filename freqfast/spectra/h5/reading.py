@@ -115,7 +115,8 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     path = Path(path)
     require_file(path)
     try:
-        with h5py.File(path, "r") as file:
+        # Without HDF5's lock, which network file systems may not grant: freqfast replaces a file, and never changes it.
+        with h5py.File(path, "r", locking=False) as file:
             if "freqfast_schema" not in file.attrs:
                 raise ValueError("it is not an export of freqfast: it has no attribute freqfast_schema")
             if not isinstance(schema := _attribute(file, "freqfast_schema"), int) or schema < 1:

@@ -1,3 +1,4 @@
+import fcntl
 import subprocess
 import sys
 from dataclasses import replace
@@ -76,6 +77,13 @@ def test_all_declared_sizes_count_for_the_limit(path, monkeypatch):
     for read in (read_layers, read_spectra):
         with pytest.raises(ValueError, match=r"its layers declare 3\d,\d+,\d+ bytes for the"):
             read(path)
+
+
+def test_a_file_is_read_without_a_lock(path, assert_same, spectra):
+    """Which some network file systems do not grant."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert_same(read_spectra(path), spectra)
 
 
 def test_a_file_that_is_being_written_is_not_called_damaged(path):
