@@ -142,7 +142,8 @@ def _set_usual_mode(path: str | Path) -> None:
     os.umask(umask)
     mode = os.stat(path).st_mode
     usual = 0o777 if stat.S_ISDIR(mode) else 0o666
-    os.chmod(path, stat.S_IMODE(mode) | usual & ~umask)  # a shared folder's setgid, which is inherited, stays
+    with suppress(PermissionError):  # of a file system that keeps its own permissions, such as a Windows drive in WSL
+        os.chmod(path, stat.S_IMODE(mode) | usual & ~umask)  # a shared folder's setgid, which is inherited, stays
 
 
 def _flush(path: str | Path) -> None:
