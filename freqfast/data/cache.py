@@ -32,7 +32,14 @@ class _Header:
 
 def folder() -> Path:
     """The cache folder: the environment variable FREQFAST_CACHE, else freqfast's folder in the user's cache."""
-    return of_user(os.environ.get("FREQFAST_CACHE") or platformdirs.user_cache_dir("freqfast"))
+    if given := os.environ.get("FREQFAST_CACHE"):
+        return of_user(given)
+    try:
+        return of_user(platformdirs.user_cache_dir("freqfast"))
+    except (RuntimeError, ValueError):  # from platformdirs, or from `of_user` for the ~ that its older versions leave
+        raise FileNotFoundError(
+            "this user has no home folder to cache data in; set FREQFAST_CACHE to a folder"
+        ) from None
 
 
 def fingerprint(source: Path, is_wanted: Wanted) -> str:

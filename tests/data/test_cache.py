@@ -30,6 +30,15 @@ def test_stored_data_is_loaded_again(data, cache_folder, assert_same):
     assert_same(cache.load("ordered"), ordered)
 
 
+def test_a_user_without_a_home_folder_names_the_cache(monkeypatch):
+    """As a container's user is who has a number alone."""
+    for name in ("FREQFAST_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", Mock(side_effect=KeyError))
+    with pytest.raises(FileNotFoundError, match="no home folder to cache data in; set FREQFAST_CACHE to a folder"):
+        cache.folder()
+
+
 def test_recall_takes_the_newest_valid_entry(data, cache_folder, assert_same):
     cache.store("old", data)
     newer = ImageData("noise", ("x", "y"), data.train, data.test)
