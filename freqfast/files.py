@@ -165,10 +165,15 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def lock_folder(path: str | Path) -> Iterator[bool]:
+def lock_folder(path: str | Path, file: str | None = None) -> Iterator[bool]:
     """Lock a folder for the block: no other process, and no other block of this one, can lock it.
 
-    The lock stays with a folder that is renamed, and ends with the process.
+    The lock stays with a folder that is renamed, and ends with the process. On a network file system it holds between
+    machines only if it is a lock of a file, open for writing.
+
+    Args:
+        path: The folder.
+        file: A file in it to lock in the folder's place, one that is never replaced.
 
     Yields:
         Whether it is locked; a file system may have no locks.
@@ -176,7 +181,8 @@ def lock_folder(path: str | Path) -> Iterator[bool]:
     Raises:
         BlockingIOError: If it is locked already.
     """
-    handle = os.open(path, os.O_RDONLY)
+    place = Path(path, file or "")
+    handle = os.open(place, os.O_RDWR if file and os.access(place, os.W_OK) else os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,12 +4,12 @@
 unfinished run has its recipe and environment from the moment at which it appears, and the last two checkpoints of its
 training. A finished run keeps no checkpoints: they are twice as large as the model, and nothing needs them any more.
 
-The process that works on a run holds a lock on the directory, which the system lifts when the process ends.
+The process that works on a run holds a lock on its recipe, which the system lifts when the process ends.
 """
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from freqfast.files import lock_folder, name_folder, new_folder, remove_temporaries
@@ -106,15 +106,19 @@ class RunDirectory:
                 if self.path.exists():  # since the caller looked
                     raise BlockingIOError(f"{self.path} was just made by another process; choose another out") from None
                 raise
-            yield
+            with self._lock():
+                yield
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the directory; if it is a run's, remove what a killed process left half-written in it."""
-        with lock_folder(self.path):
+        with self._lock():
             for folder in (self.path, self.checkpoints) if self.is_started else ():
                 remove_temporaries(folder)
             yield
+
+    def _lock(self) -> AbstractContextManager[bool]:
+        return lock_folder(self.path, self.recipe.name if self.is_started else None)
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints of a finished run."""

@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 from freqfast.cli.study import parse_slurm
 
-from freqfast.files import lock_folder
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run
 from freqfast.study import load_study, published_path, read_results, summarise, tables
 from tests.cli.test_run_command import at_step, send
@@ -138,7 +138,7 @@ def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, pla
     words = ("study", file, "--data", tree, "--out", "out", "--arm", "low", "--seed", 0)
     with at_step(1, send(signal.SIGTERM)):
         assert call(*words).code == 143
-    with lock_folder(place / "out" / "runs" / "low" / "seed-0"):
+    with RunDirectory(place / "out" / "runs" / "low" / "seed-0").locked():
         result = call(*words)
     assert result.code == 0
     assert "low/seed-0: " in result.err

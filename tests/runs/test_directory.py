@@ -1,7 +1,10 @@
 """Run directories: how they appear, and how they are read back."""
 
+import errno
+import fcntl
 import json
 import os
+import stat
 from dataclasses import replace
 
 import pytest
@@ -152,6 +155,23 @@ def test_created_directory_is_locked_while_the_block_lasts_and_never_replaced(tm
     again = directory.created(RECIPE, ENVIRONMENT)
     with pytest.raises(BlockingIOError, match="run was just made by another process; choose another out"), again:
         pass
+
+
+def test_lock_holds_between_machines(tmp_path, monkeypatch):
+    """On NFS: a folder's lock is the machine's own, and a file has to be open for writing."""
+    lock = fcntl.flock
+
+    def flock_on_nfs(handle, operation):
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            lock(handle, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock_on_nfs)
+    directory = RunDirectory(tmp_path / "run")
+    for taken in (directory.created(RECIPE, ENVIRONMENT), directory.locked()):
+        with taken, pytest.raises(BlockingIOError, match="run is in use by another process"), directory.locked():
+            pass
 
 
 def test_what_a_killed_process_left_is_removed_with_the_lock(run):
