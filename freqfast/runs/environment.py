@@ -1,5 +1,6 @@
 """What a run depends on besides its recipe: versions, machine, precision and data."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -43,6 +44,18 @@ class DataOrigin:
     name: str
     sha256: str
     path: str | None = None
+
+    def place(self) -> str | None:
+        """Where the data was found and still is; None if it was found by its name alone.
+
+        Raises:
+            FileNotFoundError: If nothing is there any more.
+        """
+        if self.path is not None and not os.path.exists(self.path):
+            raise FileNotFoundError(
+                f"{self.path}, where the run's data was, does not exist; name the place where the data is now"
+            )
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,18 +102,19 @@ def load_run(path: str | Path) -> Run:
 
 
 def load_run_data(
-    run: RunDirectory | None, place: str | Path | None = None, progress: Progress | None = None
+    run: RunDirectory | None, place: str | Path | None = None, progress: Progress | None = None, *, own: bool = False
 ) -> ImageData:
-    """The data set that `place` names; else that of a run, from where it was or is found otherwise; else CIFAR-10.
+    """The data set that `place` names; else that of a run, from where it was; else CIFAR-10.
 
     Args:
         run: The run; its data set may be another package's, which then reads `place`.
         place: Name or place of a data set, see `freqfast.data.loading.load_place`.
         progress: Called as ``progress(done, total, message)``.
+        own: Refuse other data than the run's own wherever it lies; else only where it is found by its name alone.
 
     Raises:
-        FileNotFoundError: If the place holds no data, or the run's data is gone and what is found is other data.
-        ValueError: If the data is corrupt or its name unknown.
+        FileNotFoundError: If the place holds no data, or the run's data is no longer where it was.
+        ValueError: If the data is corrupt or not the run's own, or its name unknown.
 
     Examples:
         >>> load_run_data(None, "photos").name
@@ -121,20 +122,18 @@ def load_run_data(
     """
     if run is None:
         return load_place(place, progress)
-    name, size, start = "cifar10", 0, None
+    name, size, origin = "cifar10", 0, None
     with suppress(OSError, ValueError):  # of a corrupt recipe
         recipe = run.read_recipe()
         name, size = recipe.data, recipe.image_size
+    with suppress(OSError, ValueError):  # of a corrupt environment
+        origin = run.read_environment().data
     is_name = isinstance(place, str) and place in data_names()
     if place is not None and name != FOLDER and (is_name or name not in find_plugins("data")):
-        return load_place(place, progress)
-    with suppress(OSError, ValueError):  # of a corrupt environment
-        start = run.read_environment().data
-    own = start.path if start and start.path and Path(start.path).exists() else None
-    data = load_data(name, place or own, progress, size)
-    if start and place is None and own is None and data_hash(data) != start.sha256:
-        raise FileNotFoundError(
-            f"the data of {run.path} is no longer at {start.path or 'hand'}, and the {data.name} found instead is "
-            "other data; name the data to use"
-        )
+        data = load_place(place, progress)
+    else:
+        place = place or (origin.place() if origin else None)
+        data = load_data(name, place, progress, size)
+    if origin and (own or place is None) and data_hash(data) != origin.sha256:
+        raise ValueError(f"{place or data.name} is not the data that {run.path} was trained on; name its own")
     return data

@@ -51,16 +51,13 @@ def evaluate_c_bar(
     Data and device are by default those of the run.
     """
     from freqfast.corruptions import C_BAR
-    from freqfast.data import load_data
-    from freqfast.data.images import data_hash
     from freqfast.models.classifier import Classifier
     from freqfast.robustness import evaluate_source
+    from freqfast.runs.run import load_run_data
     from freqfast.training.outcome import source_of_run
 
     started = time.monotonic()
-    data = load_data(run.recipe.data, data_path or run.environment.data.path, progress, run.recipe.image_size)
-    if data_hash(data) != run.environment.data.sha256:
-        raise ValueError(f"{run.path} was trained on other data than this; name its own")
+    data = load_run_data(run.directory, data_path, progress, own=True)
     stored = run.stored
     device = device or run.environment.device
     classifier = Classifier(stored.model, stored.mean, stored.std, device, run.report.precision, name=str(run.path))

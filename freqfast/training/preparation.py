@@ -86,7 +86,7 @@ def prepare_run(
     """
     ranks = current_ranks()
     if start is not None:
-        data_path = data_path or _place_of(start)
+        data_path = data_path or start.data.place()
         device = device or start.device
         if directory.is_started and start.ranks != ranks.count:
             raise ValueError(
@@ -155,16 +155,6 @@ def _weights_of(recipe: Recipe, start: Environment | None) -> Path | None:
     path = Path(start.start_path) if start and start.start_path else None
     named = Path(str(recipe.model_options.get("weights"))).name
     return path if path and path.name == named and path.exists() else None
-
-
-def _place_of(start: Environment) -> str | None:
-    """Where the data of a run was found at its start, and still is; None if no place was named."""
-    place = start.data.path
-    if place is not None and not os.path.exists(place):
-        raise FileNotFoundError(
-            f"{place}, where the run's data was, does not exist; name the place where the data is now"
-        )
-    return place
 
 
 def _check_data(start: Environment, now: Environment, directory: RunDirectory) -> None:

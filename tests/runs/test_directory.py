@@ -103,7 +103,7 @@ def test_records_of_newer_versions_are_read(run):
 
 
 def test_data_of_a_run(run, tmp_path, install):
-    """The run's data set, from where it was if that still exists; CIFAR-10 where nothing can be read."""
+    """The run's data set, from where it was; CIFAR-10 where nothing can be read."""
     source = (
         "from freqfast.data import ImageData, load_data\n"
         "from dataclasses import replace\n"
@@ -113,19 +113,32 @@ def test_data_of_a_run(run, tmp_path, install):
     assert load_run_data(None, "photos").name == load_run_data(run, "photos").name == "photos"
     write_record(run.recipe, replace(RECIPE, data="stripes"))
     same = data_hash(load_run_data(None, "photos"))
-    for place, found in ((str(tmp_path), tmp_path), ("/gone", None), (None, None)):
+    for place in (str(tmp_path), None):
         write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", same, place)))
-        assert load_run_data(run).name == f"stripes of {found}"
+        assert load_run_data(run).name == f"stripes of {place}"
         assert load_run_data(run, tmp_path / "there").name == f"stripes of {tmp_path / 'there'}"
-    for place, where in (("/gone", "/gone"), (None, "hand")):
-        write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", place)))
-        with pytest.raises(FileNotFoundError, match=f"no longer at {where}, and the stripes of None found instead is"):
-            load_run_data(run)
     run.environment.write_text("{")
     assert load_run_data(run).name == "stripes of None"
     run.recipe.write_text("=")
-    write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", str(make_tree(tmp_path / "tree")))))
-    assert load_run_data(run).classes == load_run_data(None, tmp_path / "tree").classes
+    tree = load_run_data(None, make_tree(tmp_path / "tree"))
+    here = DataOrigin("x", data_hash(tree), str(tmp_path / "tree"))
+    write_record(run.environment, replace(ENVIRONMENT, data=here))
+    assert load_run_data(run).classes == tree.classes
+
+
+def test_data_of_a_run_that_is_not_there_any_more(run, tmp_path):
+    """It is not sought elsewhere, and other data is taken only where it is named."""
+    write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("x", "0", "/gone")))
+    with pytest.raises(FileNotFoundError, match=r"^/gone, where the run's data was, does not exist; name the place"):
+        load_run_data(run)
+    tree = make_tree(tmp_path / "tree")
+    with pytest.raises(ValueError, match=f"^{tree} is not the data that {run.path} was trained on; name its own$"):
+        load_run_data(run, tree, own=True)
+    assert load_run_data(run, tree).name == "tree"
+    write_record(run.recipe, replace(RECIPE, data="photos"))
+    write_record(run.environment, replace(ENVIRONMENT, data=DataOrigin("photos", "0")))
+    with pytest.raises(ValueError, match=f"^photos is not the data that {run.path} was trained on; name its own$"):
+        load_run_data(run)
 
 
 def test_environment_differences_leave_out_what_changes_no_result():

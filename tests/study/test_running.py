@@ -232,7 +232,7 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     with Image.open(image := next((other / "test" / "wide").glob("*.png"))) as picture:
         picture.transpose(Image.Transpose.ROTATE_90).save(image)
     errors = run_study(study, out, arms=["low"], data_path=other)
-    assert errors == {"low/seed-0": f"{c_bar.parent} was trained on other data than this; name its own"}
+    assert errors == {"low/seed-0": f"{other} is not the data that {c_bar.parent} was trained on; name its own"}
     assert gather(study, out).failures == errors
 
     assert run_study(study, out, arms=["low"], data_path=tree) == {}
