@@ -16,7 +16,7 @@ _REFUSED = {
 @contextmanager
 def first_rank_prints() -> Iterator[None]:
     """Let the first rank alone print; of the others a traceback, which nobody has foreseen, is seen as well."""
-    if not has_several_ranks() or os.environ.get("RANK") == "0":
+    if not has_several_ranks() or os.environ["RANK"] == "0":
         yield
         return
     streams = (1, 2)
@@ -36,15 +36,16 @@ def end_idle_ranks(command: str | None) -> None:
     """End all ranks but the first where a command (None: an option alone) is not shared; analyses do so themselves."""
     if not has_several_ranks() or command not in _FOR_ONE_RANK | _REFUSED.keys():
         return
-    from freqfast.compute.ranks import current_ranks
-
-    ranks = current_ranks()
-    if ranks.count > 1 and command in _REFUSED:
+    if command in _REFUSED:
         raise ValueError(_REFUSED[command])
-    if not ranks.is_first:
+    if os.environ["RANK"] != "0":
         raise typer.Exit
 
 
 def has_several_ranks() -> bool:
-    """Whether there may be several ranks; only then is it worth importing torch to know."""
-    return os.environ.get("WORLD_SIZE", "1") != "1"
+    """Whether there are several ranks; torch is imported only where there may be."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return False
+    from freqfast.compute.ranks import current_ranks
+
+    return current_ranks().count > 1

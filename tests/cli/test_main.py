@@ -45,6 +45,12 @@ def test_version():
     assert (result.returncode, result.stdout, result.stderr) == (0, f"freqfast {freqfast.__version__}\n", "")
 
 
+def test_a_rank_without_a_local_rank_is_a_process_of_its_own():
+    """Some schedulers set the first for whatever they start; `torchrun` and its like set both."""
+    result = program("--version", env=os.environ | {"RANK": "1", "WORLD_SIZE": "2"})
+    assert result.stdout == f"freqfast {freqfast.__version__}\n"
+
+
 def test_help_names_the_commands_in_less_than_a_second():
     # In processor time, which other processes on the machine do not lengthen as they do the clock's.
     seconds = []
