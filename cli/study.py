@@ -126,8 +126,7 @@ def study(
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
     found = merge(published, gather(plan, out))
-    started = {name: error for name, error in errors.items() if name not in found.finished}
-    found = replace(found, failures={**started, **found.failures})
+    found = replace(found, failures={**errors, **found.failures})
     try:
         written = _write(found, out, results)
     finally:

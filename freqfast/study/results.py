@@ -23,7 +23,7 @@ class StudyResults:
     Attributes:
         study: The study.
         rows: The finished runs, in the study's order.
-        failures: What went wrong, by the run's name.
+        failures: What went wrong, by the run's name; a run that is finished, here or elsewhere, has none.
         notes: What was left out or disagrees, one line each.
         left_out: Published rows that the study does not define (or no longer), and that no local run replaces.
 
@@ -37,6 +37,11 @@ class StudyResults:
     failures: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: tuple[ResultRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Leave out the failures of finished runs."""
+        left = {name: error for name, error in self.failures.items() if name not in self.finished}
+        object.__setattr__(self, "failures", left)
 
     def _repr_html_(self) -> str:
         summaries = summarise(self.study, self.rows, self.failures)
@@ -72,8 +77,7 @@ def gather(study: Study, out: str | Path) -> StudyResults:
                 rows.append(row)
         except (ValueError, OSError) as error:
             failures[run.name] = str(error)
-    found = StudyResults(study, tuple(rows), notes=_notes_on(rows))
-    return replace(found, failures={name: error for name, error in failures.items() if name not in found.finished})
+    return StudyResults(study, tuple(rows), failures, _notes_on(rows))
 
 
 def _read_row(run: PlannedRun, folder: StudyFolder, c_bar: bool) -> ResultRow | None:
@@ -149,8 +153,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
         elif row.measures().keys() > here.measures().keys():
             rows[row.name] = row
     found = replace(local, rows=tuple(rows[name] for name in planned if name in rows), left_out=tuple(left_out))
-    failures = {name: error for name, error in local.failures.items() if name not in found.finished}
-    return replace(found, failures=failures, notes=(*notes, *_notes_on(found.rows)))
+    return replace(found, notes=(*notes, *_notes_on(found.rows)))
 
 
 def _difference(published: ResultRow, here: ResultRow) -> str:
