@@ -1,5 +1,6 @@
 """Run a recipe: train it, evaluate it and leave a run directory, or resume such a run."""
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -79,6 +80,7 @@ def run_recipe(
         Traceback (most recent call last):
         FileExistsError: . exists already; choose another out or remove it
     """
+    gc.collect()  # the Learners of earlier runs, which hold images, weights and gradients in cycles of references
     ranks = current_ranks()
     progress = progress or notebook_progress() if ranks.is_first else None
     directory, watched = RunDirectory(out), stopping(progress, stop)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import subprocess
+import weakref
 from dataclasses import replace
 
 import h5py
@@ -22,9 +23,9 @@ from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
 from freqfast.spectral.modulation import SpectralConv2d
-from freqfast.training import environment, run_recipe
+from freqfast.training import RunStoppedError, environment, preparation, run_recipe
 from freqfast.training.outcome import source_of_run
-from tests.support.tiny import FILES, TINY
+from tests.support.tiny import FILES, TINY, stop_at
 
 git_state = environment._git_state  # which the fixtures replace
 
@@ -166,6 +167,22 @@ def test_images_held_out_and_the_recorders_grid(tree, tmp_path, monkeypatch):
     assert spectra.layer == "layer1.0.conv1"
     assert spectra.power.shape == (8, 16, 16)
     assert spectra.history.power.shape == (2, 8, 16, 16)
+
+
+def test_a_run_frees_the_memory_of_earlier_ones(tree, tmp_path, monkeypatch):
+    """Many runs of a study share a process, and each Learner holds the images."""
+    build, built, alive = preparation.build_learner, [], []
+
+    def watched_build(*words, **options):
+        alive.append(sum(learner() is not None for learner in built))
+        built.append(weakref.ref(learn := build(*words, **options)))
+        return learn
+
+    monkeypatch.setattr(preparation, "build_learner", watched_build)
+    for name in "ab":
+        with pytest.raises(RunStoppedError):
+            run_recipe(TINY, tmp_path / name, tree, "cpu", log=None, stop=stop_at(3))
+    assert alive == [0, 0]
 
 
 @pytest.mark.parametrize(("holdout", "test_images", "seed", "corrupted"), [(0, 2, 0, 2), (8, 0, 1, 1000)])
