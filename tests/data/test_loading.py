@@ -8,6 +8,7 @@ import pytest
 from freqfast.data import ImageData, ImageSet, cache, cifar10, load_data, stored
 from freqfast.data.loading import is_test_folder, load_place
 from freqfast.plugins import plugin_versions
+from freqfast.progress import RunStoppedError, stopping
 from tests.support.trees import assert_holds_tree
 
 STRIPES = """
@@ -22,6 +23,18 @@ def load(place, progress):
         progress(40, 40, f"drawing stripes of {place}")
     return ImageData("stripes", ("across", "none"), ImageSet(images, labels), ImageSet(images[:8], labels[:8]))
 """
+
+
+@pytest.mark.parametrize("kind", ["archive", "download", "package"])
+def test_a_stop_is_no_fault_of_the_data(install, make_tree, pack, tmp_path, monkeypatch, cache_folder, kind):
+    install("data", STRIPES, stripes="load")
+    monkeypatch.setattr(cifar10, "fetch", lambda url, path, size, progress: progress(1, size, "downloading"))
+    name, place = "stripes" if kind == "package" else "cifar10", None
+    if kind == "archive":
+        place = pack(make_tree(), tmp_path / "cifar10.tgz")
+    with pytest.raises(RunStoppedError) as caught:
+        load_data(name, place, stopping(None, lambda: 2))
+    assert caught.value.signum == 2
 
 
 # Data sets of other packages
