@@ -65,7 +65,7 @@ ExactPrecision = Annotated[
     Literal["auto", "bfloat16", "float32"],
     typer.Option(
         metavar="auto|bfloat16|float32",
-        help="bfloat16 rounds pixels, and an equalizer would raise that noise where all frequencies are taken out.",
+        help="bfloat16 rounds pixels, and an equalizer would amplify this noise in images whose spectrum is cut.",
         rich_help_panel="Model",
     ),
 ]
@@ -123,7 +123,7 @@ def _command(name: str, line: str) -> Any:
 
     command.__signature__ = inspect.Signature([*first, *own, *shared.values()])  # type: ignore[attr-defined]
     command.__annotations__ = {}  # typer reads the signature
-    kept = f"Of a run, kept in its directory as analysis/{name}.json, for `freqfast report`."
+    kept = f"If MODEL is a run, the result is kept in it as analysis/{name}.json, and `freqfast report` shows it."
     examples = f"Examples:\n  freqfast {name} runs/first\n  freqfast {name} runs/first -o {name}.png"
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     text = f"{line}\n\n{analysis.description} {kept}\n\n{examples}"
@@ -197,8 +197,11 @@ def _analyse(
             found = _measure(analysis, classifier, run, data, limit, files, class_list, own, ranks)
         for note in notes:
             print_error(note)
+        counted = f"{found.images:,} image{'' if found.images == 1 else 's'}"
+        lead = [f"{source.name} on {found.data}, {counted}, {classifier.precision}"]
     else:
         found = analysis.run(model=source.model, **own)
+        lead = []
     if not ranks.is_first:
         return
     found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
@@ -211,7 +214,7 @@ def _analyse(
         if as_json:
             print(found.to_json(), end="")
         else:
-            _print(analysis.summarise(found))
+            _print([*lead, *analysis.summarise(found)])
     if not as_json:
         for path in filter(None, (kept, out)):
             say(f"written: {path}")

@@ -23,7 +23,7 @@ def finetune(
         Path,
         option(
             "FILE.safetensors",
-            "The file to write: a model file where MODEL is freqfast's, else a state dict for --weights.",
+            "The file to write: a model file if MODEL is freqfast's own, else a state dict, to name by --weights.",
             "-o",
             "--out",
         ),
@@ -120,4 +120,5 @@ def finetune(
     else:
         write(out, lambda path: save_state(path, tuned.model))
     kept = f", with {100 * keep:g} % of the old weights" if keep else ""
-    say(f"written: {out}, trained by {name} (epochs: {chosen.epochs}, images: {len(images.train):,}){kept}")
+    budget = f"epochs: {chosen.epochs}, images: {len(images.train):,}"
+    say(f"written: {out}, trained by {name} on {images.name} ({budget}){kept}")

@@ -152,7 +152,7 @@ def _summarise(found: Reliance) -> list[str | Table]:
     by_cutoff = zip(found.cutoffs, found.low, found.high, found.band, strict=True)
     table = Table(
         "accuracy in percent by cut-off in cycles/pixel",
-        ("cut-off", "below it kept", "from it on kept", "one step kept"),
+        ("cut-off", "low-pass", "high-pass", "band-pass"),
         [(f"{cutoff:.2f}", *(f"{100 * value:.2f}" for value in values)) for cutoff, *values in by_cutoff],
     )
     return [table, f"on whole images: {100 * found.clean:.2f} %"]

@@ -24,6 +24,8 @@ from freqfast.spectral.modulation import effective_weight
 from tests.support.finished import write_network, write_run
 from tests.support.runs import ENVIRONMENT
 
+NORMALISATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -78,10 +80,17 @@ def test_an_analysis_is_printed_kept_and_drawn(accepted, place, run, tree, kind,
     assert (place / "figure.svg").read_text().startswith("<?xml")
 
 
+def test_the_first_line_names_the_model_and_the_images(accepted, run, tree, published):
+    assert accepted("heatmap", run, "--data", tree, "--grid", 2).out.startswith(f"{run} on tree, 8 images, float32\n")
+    words = ("./foreign_net.py:net", "--weights", "theirs.th", *NORMALISATION, "--data", "photos", "--limit", 1)
+    found = accepted("reliance", *words).out
+    assert found.startswith("./foreign_net.py:net with theirs.th on photos, 1 image, float32\n")
+
+
 def test_tables_and_lines_show_the_main_numbers(accepted, run, tree):
     for kind, words in (
         ("heatmap", ("error without perturbation", "mean error at L2 norm 4", "at low frequencies", "heatmap.json")),
-        ("reliance", ("below it kept", "0.65", "on whole images", "reliance.json")),
+        ("reliance", ("low-pass", "0.65", "on whole images", "reliance.json")),
         ("ablation", ("as many at random", "low", "high", "layer conv1", "whole model", "ablation.json")),
     ):
         result = accepted(kind, run, "--data", tree)
@@ -93,9 +102,6 @@ def test_quality_needs_no_data(call, run):
     weight = read_model(run).model.state_dict()["layer1.0.conv1.weight"]
     assert without_command(json.loads(result.out)) == without_command(filter_quality(weight.numpy(), "layer1.0.conv1"))
     assert "variance entropy" in call("quality", run).out
-
-
-NORMALISATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 
 
 def test_a_model_that_is_not_a_run_is_analysed_and_nothing_is_kept(accepted, place, published):
@@ -214,7 +220,9 @@ def test_an_analysis_of_another_package(call, accepted, place, tree, install, mo
     assert "How deep." in call("ripple", "--help").out
     assert "--depth" in call("ripple", run, "--depth", "0").err
     result = call("ripple", "run", "--depth", "4", "-o", "figure.png")
-    assert result.out.startswith("ripples: 0.25\nwritten: run/analysis/ripple.json\n"), result.err
+    assert result.out.startswith(
+        "run on tree, 8 images, float32\nripples: 0.25\nwritten: run/analysis/ripple.json\n"
+    ), result.err
     found = read_analysis(run / "analysis" / "ripple.json")
     assert (found.share, found.images, found.data) == (0.25, 8, "tree")
     accepted("report", "run")

@@ -22,7 +22,7 @@ NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 def test_another_s_network(accepted, published):
     words = ("./foreign_net.py:net", *NORMALISATION)
     result = accepted("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
-    told = "trained by robust (epochs: 1, images: 5,120), with 30 % of the old weights"
+    told = "trained by robust on photos (epochs: 1, images: 5,120), with 30 % of the old weights"
     epoch, written = result.out.splitlines()
     assert re.fullmatch(r"epoch 1/1: loss \d+\.\d+, validation \d+\.\d+, accuracy \d+\.\d\d %", epoch)
     assert written == f"written: robust.safetensors, {told}"
@@ -57,7 +57,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
         expected = load_tree("photographs", 36, 32, how, tuple("9876543210")).train.images[:]
         np.testing.assert_array_equal(read, expected)
     result = accepted("finetune", *words, *files, *short)
-    told = "trained by robust_photographs (epochs: 1, images: 2), with 30 % of the old weights"
+    told = "trained by robust_photographs on photographs (epochs: 1, images: 2), with 30 % of the old weights"
     assert result.out.splitlines()[1] == f"written: robust.safetensors, {told}"
     state, before = load_state("robust.safetensors"), published.state_dict()
     assert not torch.equal(state["conv1.weight"], before["conv1.weight"])
