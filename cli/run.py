@@ -200,7 +200,7 @@ def run_table(run: "RunDirectory") -> CleanTable:
         result = CorruptionResult({})
     intervals = report.intervals or {}
     epochs = "1 epoch" if report.epochs == 1 else f"{report.epochs} epochs"
-    table = CleanTable(f"{report.recipe}, {epochs}, seed {report.seed}", show_header=False)
+    table = CleanTable(f"{report.recipe or 'a recipe'}, {epochs}, seed {report.seed}", show_header=False)
     table.add_row("clean accuracy", accuracy_text(report.clean, intervals.get("clean")))
     table.add_row("corrupted accuracy", accuracy_text(report.corrupted, result.interval(tuple(report.accuracy))))
     table.add_row("measured on", f"{len(report.accuracy)} corruptions, {report.images} images each")

@@ -35,9 +35,9 @@ def show(
     number: Annotated[int | None, option("N", "Draw this filter's power spectrum.", "--filter", min=0)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
 ) -> None:
-    """Show a run or exported spectra: the filters with their bands and energy, and the layer's proportion by band.
+    """Show a run or exported spectra: each filter's band and energy, and the layer's frequency proportion.
 
-    Of a finished run also its accuracy.
+    A finished run's accuracy is shown too.
 
     Examples:
         freqfast show runs/first
@@ -168,7 +168,7 @@ def _filter_table(spectra: "Spectra") -> CleanTable:
     """Each filter's band, energy and energy by band."""
     table = _table(f"filters of {_layer(spectra)}, energy by band in percent")
     table.add_column("filter", justify="right", no_wrap=True)
-    table.add_column("class", no_wrap=True)
+    table.add_column("band", no_wrap=True)
     table.add_column("energy", justify="right", no_wrap=True)
     table.add_column("shares")
     _add_band_columns(table, spectra)

@@ -130,7 +130,7 @@ def _facts(entry: Entry) -> dict[str, str]:
     recipe, environment = entry.run.recipe, entry.run.environment
     settings = {name: _as_text(value) for name, value in dotted_settings(recipe).items()}
     return {
-        "recipe": recipe.name,
+        "recipe": recipe.name or "–",  # noqa: RUF001
         "what it is for": recipe.description,
         **settings,
         "precision": entry.run.report.precision,

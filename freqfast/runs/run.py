@@ -43,7 +43,7 @@ class Run:
         return f"Run({str(self.path)!r}: {', '.join([self.recipe.name or 'a recipe', *told])})"
 
     def _repr_html_(self) -> str:
-        described = f"{self.recipe.name}: {self.recipe.description}"
+        described = ": ".join(filter(None, (self.recipe.name, self.recipe.description)))
         return as_html(f"Run {self.path}", described, [tuple(self._figures()), tuple(self._figures().values())])
 
     def _figures(self) -> dict[str, str]:

@@ -88,6 +88,8 @@ def _provenance(recipe: Recipe, environment: Environment) -> dict[str, str | int
         "data_sha256": environment.data.sha256,
         "freqfast": __version__,
     }
+    if not recipe.name:
+        del values["recipe"]
     return values if environment.command is None else values | {"command": environment.command}
 
 

@@ -209,6 +209,10 @@ def test_a_run(call, accepted, place):
         assert call("show", "finished", *words).out == call("show", "finished/spectra.h5", *words).out
 
 
+def test_a_run_of_a_recipe_without_a_name(accepted, place):
+    assert accepted("show", write_run(place / "run", name="")).out.strip().startswith("a recipe, 2 epochs, seed 0")
+
+
 def test_an_unfinished_run(call, accepted, refused, place):
     """Its spectra are shown once they are written, since the evaluation that follows may take long."""
     run = write_run(place / "a run")

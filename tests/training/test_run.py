@@ -24,7 +24,7 @@ from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
 from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.training import RunStoppedError, environment, preparation, run_recipe
-from freqfast.training.outcome import source_of_run
+from freqfast.training.outcome import _provenance, source_of_run
 from tests.support.tiny import FILES, TINY, stop_at
 
 git_state = environment._git_state  # which the fixtures replace
@@ -141,6 +141,12 @@ def test_spectra_say_where_they_come_from(run):
         "recipe": "tiny", "seed": 0, "epochs": 2, "model": "resnet18", "data": run.environment.data.name,
         "data_sha256": run.environment.data.sha256, "freqfast": freqfast.__version__,
     }  # fmt: skip
+
+
+def test_a_recipe_without_a_name(run):
+    recipe = replace(TINY, name="")
+    assert "recipe" not in _provenance(recipe, run.environment)
+    assert f"<p>{TINY.description}</p>" in replace(run, recipe=recipe)._repr_html_()
 
 
 def test_progress_covers_fit_and_evaluation(run, calls):
