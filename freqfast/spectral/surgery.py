@@ -72,9 +72,9 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
         named = modules.get(layer)
         if not isinstance(named, nn.Conv2d):
             there = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
-            what = "not in the model" if named is None else f"a {type(named).__name__}"
+            what = "not in the model" if named is None else f"a {type(named).__name__}, not a Conv2d"
             raise ValueError(
-                f"layer {layer!r} is {what}, not a Conv2d; the first ones are {', '.join(there[:3]) or 'absent'}"
+                f"layer {layer!r} is {what}; the first convolutions are {', '.join(there[:3]) or 'absent'}"
             )
         name, conv = layer, named
     _check_plain(name, conv)

@@ -141,8 +141,8 @@ def test_subclasses_with_a_known_forward_are_accepted(kind):
     ("model", "layer", "message"),
     [
         (nn.Sequential(nn.Conv2d(3, 8, 1)), None, "Sequential has no spatial Conv2d; name one with layer="),
-        (small_model(), "stem", "layer 'stem' is not in the model, not a Conv2d; the first ones are 0"),
-        (small_model(), "1", "layer '1' is a ReLU, not a Conv2d; the first ones are 0"),
+        (small_model(), "stem", "layer 'stem' is not in the model; the first convolutions are 0"),
+        (small_model(), "1", "layer '1' is a ReLU, not a Conv2d; the first convolutions are 0"),
     ],
 )
 def test_models_and_names_without_a_convolution_are_refused(model, layer, message):
