@@ -35,14 +35,14 @@ def corrupt(
     ] = None,
     show: Annotated[Path | None, option("FILE", "Draw a contact sheet of one image (.png, .pdf or .svg).")] = None,
     collection: Annotated[
-        Collection, option("c|bar", "The 19 corruptions, or the 10 of C-bar that the table has.")
+        Collection, option("c|bar", "The 19 corruptions of CIFAR-10-C (c), or ten of C-bar (bar), see --table.")
     ] = "c",
     table: Annotated[
         TableChoice,
         option(
             "NAME",
-            "Parameters of cifar10, tiny-imagenet or imagenet; auto takes the first for shorter sides below 48 "
-            "pixels, the second below 112, else the third.",
+            "The published parameters for cifar10, tiny-imagenet or imagenet; auto: the first for shorter sides below "
+            "48 pixels, the second below 112, else the third.",
         ),
     ] = "auto",
     corruption: Annotated[
@@ -75,8 +75,8 @@ def corrupt(
 ) -> None:
     """Corrupt a test set as CIFAR-10-C, ImageNet-C or their C-bar do: at five severities, in CIFAR-10-C's layout.
 
-    Leaves <corruption>.npy, labels.npy and manifest.json (hashes, seed, source). A second call verifies what is there
-    and makes what is missing. Files hold one block of images for each severity.
+    Writes <corruption>.npy (one block of images for each severity), labels.npy and manifest.json (hashes, seed,
+    source). A second call verifies the files that exist and makes those that are missing.
 
     Examples:
         freqfast corrupt photos --show sheet.png

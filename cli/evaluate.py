@@ -72,7 +72,7 @@ def evaluate(
     download: Annotated[
         bool, _image_option("--download", help="The published images, 2.7 GiB, checked and cached.")
     ] = False,
-    on_the_fly: Annotated[bool, _image_option("--on-the-fly", help="Corrupt the test set and write nothing.")] = False,
+    on_the_fly: Annotated[bool, _image_option("--on-the-fly", help="Corrupt the test set in memory.")] = False,
     data: Annotated[
         str | None,
         _image_option(
@@ -84,7 +84,7 @@ def evaluate(
     ] = None,
     collection: Annotated[
         Collection | None,
-        _image_option(metavar="c|bar", help="Only the 19 corruptions, or only the 10 of C-bar that the table has."),
+        _image_option(metavar="c|bar", help="Only the 19 corruptions of CIFAR-10-C (c), or only ten of C-bar (bar)."),
     ] = None,
     table: Annotated[
         TableChoice,
@@ -120,8 +120,8 @@ def evaluate(
         str | None,
         _result_option(
             metavar="RESULT|MODEL",
-            help="Compare with it on the same images: a result file (--out), or a model, which is evaluated too, with "
-            "the options of MODEL; one of freqfast's files keeps its own normalisation.",
+            help="Compare on the same images with this result file (--out) or model. A model is evaluated with the "
+            "options of MODEL; a run or a file of freqfast keeps its own normalisation.",
         ),
     ] = None,
     baseline_weights: Annotated[
@@ -142,8 +142,8 @@ def evaluate(
 ) -> None:
     """Accuracy of a model on corrupted images: mean15, mean7, by corruption and severity, with 95 % intervals.
 
-    The images are a folder or the published archive (--cifar10c), that archive downloaded (--download), or a test set
-    corrupted --on-the-fly. A job array evaluates parts (--shard), whose results (--out) --merge puts together exactly.
+    The corrupted images are on disk (--cifar10c), downloaded (--download), or made from a test set (--on-the-fly). To
+    split an evaluation over a job array, give each task --shard and --out; --merge puts the parts together, exactly.
 
     Examples:
         freqfast evaluate runs/first --on-the-fly

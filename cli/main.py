@@ -32,7 +32,8 @@ _COMPLETION = {"_FREQFAST_COMPLETE", "--show-completion", "--install-completion"
 app = typer.Typer(
     name="freqfast",
     cls=Commands,
-    help="The frequency content of a CNN's first layer: run recipes, evaluate robustness, export filter spectra.",
+    help="Train and evaluate CNNs, and measure the spatial frequencies that their first layer passes on.\n\n"
+    "To see it work: freqfast run quickstart",
     no_args_is_help=True,
     context_settings=HELP_NAMES,
     pretty_exceptions_enable=False,

@@ -14,8 +14,8 @@ _WIDE = 80  # characters, which all columns need
 def models() -> None:
     """List the trained ResNet-18s that come with freqfast: their names as MODEL, and their accuracy.
 
-    Accuracies are on the test images of CIFAR-10, ± half of a 95 % confidence interval over these images: clean, over
-    the 15 main corruptions, over the seven of them that nothing here trains on directly, over CIFAR-10-C-bar's ten.
+    Columns: clean accuracy on CIFAR-10; mean15, over the 15 main corruptions of CIFAR-10-C; mean7, over the seven of
+    them that nothing in freqfast trains on directly; mean_bar, over the ten of CIFAR-10-C-bar.
 
     Examples:
         freqfast models
@@ -31,7 +31,7 @@ def models() -> None:
     for name, card in cards.items():
         table.add_row(PREFIX + name, *(_text(card.accuracy[column]) for column in shown))
     console.print(table)
-    say("one training each; ± is half of a 95 % confidence interval over the test images, not over trainings")
+    say("each was trained once; ± is half of a 95 % confidence interval over the test images, not over seeds")
     for name, card in cards.items():
         say(
             f"{PREFIX}{name}: {card.recipe}, width {card.width}, {card.epochs} epochs, seed {card.seed}; {card.licence}"

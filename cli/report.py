@@ -25,10 +25,11 @@ def report(
     out: Annotated[Path, option("FILE", "The HTML page to write.", "-o", "--out")] = Path("report.html"),
     force: Annotated[bool, typer.Option("--force", help="Replace the page if it exists.")] = False,
 ) -> None:
-    """Compare runs on one HTML page that needs nothing else: tables with intervals, figures, commands.
+    """Show a run, or compare several, on one self-contained HTML page: tables with intervals, figures, commands.
 
-    Shows the analyses that `freqfast heatmap`, `reliance`, `ablation` and `quality` keep in the runs. Differences are
-    paired, image by image, by the outcomes in RUN/evaluation.json; `freqfast evaluate --out` puts others there.
+    The page has the analyses that `freqfast heatmap`, `reliance`, `ablation` and `quality` keep in the runs.
+    Differences are paired, image by image, by the outcomes in RUN/evaluation.json, which `freqfast evaluate RUN --out
+    RUN/evaluation.json` replaces.
 
     Examples:
         freqfast report runs/first

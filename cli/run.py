@@ -43,7 +43,9 @@ def run(
     ] = None,
     data: Annotated[
         Path | None,
-        option("PATH", "An archive, its folder, or a data set's folder; else FREQFAST_DATA, then the cache."),
+        option(
+            "PATH", "CIFAR-10, or a folder of train/CLASS and test/CLASS; by default FREQFAST_DATA, then the cache."
+        ),
     ] = None,
     out: Annotated[
         Path | None, option("PATH", "The run directory, which must not exist; by default one in runs/.", "-o", "--out")
@@ -74,8 +76,8 @@ def run(
     Leaves a run directory: recipe.toml, environment.json, metrics.csv, model.safetensors, spectra.h5,
     evaluation.json, report.json.
 
-    Ctrl-C or SIGTERM finishes the step and saves; --resume goes on, and ends with the same bits as an uninterrupted
-    run on the CPU.
+    Ctrl-C or SIGTERM finishes the step and saves. --resume continues; on the CPU the result is then bit for bit that of
+    an uninterrupted run.
 
     Examples:
         freqfast run quickstart

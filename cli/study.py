@@ -64,10 +64,10 @@ def study(
         ),
     ] = None,
 ) -> None:
-    """Run what is not finished yet of a study's arms and seeds, and compare the arms in one table.
+    """Train every arm of a study under every seed, except finished runs, and compare the arms in one table.
 
-    Leaves runs/ARM/seed-N, results.json and figures in the folder. A run that fails does not stop the others; the same
-    command again runs what is left. With a result file, --table needs neither the runs nor the data.
+    Writes runs/ARM/seed-N, results.json and figures into the folder. A run that fails does not stop the others; call
+    again to run what is left. With a result file, --table needs neither the runs nor the data.
 
     Examples:
         freqfast study low.toml --jobs 2
