@@ -40,7 +40,10 @@ def load_photos(place: Path | None = None, progress: Progress | None = None) -> 
         ValueError: If a place is given.
     """
     if place is not None:
-        raise ValueError(f"the photos come with the packages, so a place ({place}) has no use here; leave it out")
+        raise ValueError(
+            f"the photos come with the packages, so a place ({place}) has no use here; leave it out, or name data = "
+            '"cifar10", which reads other images too'
+        )
     data = _load()
     train, test = (ImageSet(part.images.copy(), part.labels.copy()) for part in (data.train, data.test))
     return replace(data, train=train, test=test)  # copies, which the caller may change

@@ -214,7 +214,7 @@ def _read(path: Path) -> StoredModel:
     except Exception as error:  # an unknown data type, say, is a KeyError
         raise ValueError(f"it is not a sound safetensors file ({error})") from None
     if "freqfast" not in metadata:
-        raise ValueError("it has no freqfast metadata, so its model is unknown")
+        raise ValueError("it holds weights, but no model; name the model and pass the file as its weights")
     header = record_from_json(metadata["freqfast"], Header)
     model = _rebuild(header, tensors)
     model = channels_last(model).eval()

@@ -50,5 +50,5 @@ def test_missing_photograph_is_named(monkeypatch):
 
 
 def test_photos_take_no_place(tmp_path):
-    with pytest.raises(ValueError, match=r"a place .* has no use here; leave it out"):
+    with pytest.raises(ValueError, match=r"a place .* has no use here; leave it out, or name data = \"cifar10\""):
         load_data("photos", tmp_path)

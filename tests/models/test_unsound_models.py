@@ -31,7 +31,10 @@ def test_files_that_are_no_models(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe", "is no regular file")  # and nobody waits for a writer
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
-    refused(tmp_path / "plain.safetensors", "no freqfast metadata, so its model is unknown")
+    refused(
+        tmp_path / "plain.safetensors",
+        "it holds weights, but no model; name the model and pass the file as its weights",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000])
