@@ -224,7 +224,8 @@ def _print(results: "StudyResults", markdown: bool) -> None:
         return
     say(results.study.title)
     baseline = results.study.baseline
-    say(f"percent; diff: to {baseline} under the same seeds; time: of an epoch, over {baseline}'s; {legend(summaries)}")
+    columns = f"diff: difference to {baseline}, paired by seed; time: of an epoch, relative to {baseline}'s"
+    say(f"percent; {columns}; {legend(summaries)}")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):
         for first, *others in _parts(header, rows, width):
