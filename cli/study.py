@@ -224,7 +224,7 @@ def _print(results: "StudyResults", markdown: bool) -> None:
         return
     say(results.study.title)
     baseline = results.study.baseline
-    columns = f"diff: difference to {baseline}, paired by seed; time: of an epoch, relative to {baseline}'s"
+    columns = f"diff: difference to the mean of {baseline}; time: of an epoch, relative to {baseline}'s"
     say(f"percent; {columns}; {legend(summaries)}")
     width = console.width if console.is_terminal else None
     for header, rows in tables(summaries):

@@ -77,7 +77,7 @@ def test_differences_to_another_arm(call, refused):
     printed = {}
     for arm in ("baseline", "perturbation"):
         result = call(*words, arm)
-        assert f"diff: difference to {arm}, paired by seed" in result.out
+        assert f"diff: difference to the mean of {arm}" in result.out
         headline = call(*words, arm, "--markdown").out.partition("\n\n")[0]
         cells = [line.split(" | ") for line in headline.splitlines()]
         printed[arm] = {row[0].lstrip("| "): row[3] for row in cells}
