@@ -55,7 +55,10 @@ def restore_training(learn: Learner, state: Mapping[str, Any]) -> None:
             _restore(cb, state["callbacks"][key])
         _restore_random(learn, state["random"])
     except Exception as error:  # other packages' callbacks may raise anything
-        raise ValueError(f"the checkpoint does not fit this training: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"the checkpoint does not fit this training: {' '.join(str(error).split())}; go on with the packages of "
+            "its start, or remove the run's checkpoints to begin again"
+        ) from error
 
 
 def _callbacks_with_state(learn: Learner) -> Iterator[tuple[str, Callback]]:
