@@ -1,5 +1,6 @@
 """`freqfast study`."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -143,7 +144,7 @@ def study(
 
 
 def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
-    """Parameters of a Slurm job array from ``KEY=VALUE,KEY=VALUE`` texts.
+    """Parameters of a Slurm job array from ``KEY=VALUE,KEY=VALUE`` texts, also of ``partition=short,long``.
 
     Keys are those of `submitit.SlurmExecutor`, which are Slurm's (``partition``, ``account``, ``mem``, ``gres``,
     ``time`` in minutes, ``array_parallelism``), and ``gpus`` and ``cpus``, those of each run.
@@ -154,7 +155,7 @@ def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:
     known = import_submitit("--slurm").SlurmExecutor._valid_parameters()
     known -= {"additional_parameters", "setup", "teardown"}
     found: dict[str, Any] = {}
-    for part in ",".join(texts).split(","):
+    for part in re.split(r",(?=\s*[\w-]+=)", ",".join(texts)):  # a value may have commas
         key, equals, value = part.strip().partition("=")
         name = _SHORT_KEYS.get(key, key).replace("-", "_")
         if not (key and equals and value):

@@ -296,6 +296,9 @@ def test_slurm_parameters():
     assert parse_slurm(["partition=gpu,gpus=1", "time=120, mem=16GB", "exclusive=true"]) == {
         "partition": "gpu", "gpus_per_node": 1, "time": 120, "mem": "16GB", "exclusive": True,
     }  # fmt: skip
+    assert parse_slurm(["partition=short,long,gpus=1", "exclude=n1,n2"]) == {
+        "partition": "short,long", "gpus_per_node": 1, "exclude": "n1,n2",
+    }  # fmt: skip
     assert parse_slurm(["exclusive=false"]) == {"exclusive": False}
     assert parse_slurm(["cpus-per-task=4"]) == parse_slurm(["cpus=4"]) == {"cpus_per_task": 4}
 
