@@ -130,6 +130,17 @@ def test_images_that_seeds_share_are_counted_once():
     assert found.counts_images
 
 
+def test_a_difference_is_paired_by_image():
+    """Networks that agree image by image: the interval is that of the images' differences, for any numbers of seeds."""
+    ours, theirs = np.random.default_rng(0).random((2, 50)) + np.linspace(0, 9, 50)
+    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    found = difference(
+        Sample(dict.fromkeys(range(4), ours.mean()), dict.fromkeys(range(4), tuple(ours))),
+        Sample(dict.fromkeys(range(2), theirs.mean()), dict.fromkeys(range(2), tuple(theirs))),
+    )
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
+
+
 def test_chance_between_networks_is_no_chance_of_the_images():
     """By an analysis of variance of two factors: what neither seeds nor images explain is taken off the images' own."""
     rng, seeds, images = np.random.default_rng(0), 3, 6
