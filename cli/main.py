@@ -101,10 +101,12 @@ def _run() -> Any:
 
 
 def _check_words() -> None:
-    """Refuse, before any work, empty words and names that no record can hold, which are not UTF-8."""
+    """Refuse, before any work, empty words, numbers in words of their own, and names that are not UTF-8."""
     for before, word in zip(sys.argv, sys.argv[1:], strict=False):
         if not word or re.fullmatch("--[a-z0-9-]+=", word):
             raise ValueError(f"the value after {word[:-1] or before} is empty; was a variable of the shell not set?")
+        if all(re.fullmatch(r"\d*\.\d+", each) for each in (before, word)):
+            raise ValueError(f"{before} {word}: write several numbers as one word, as in --mean 0.49,0.48,0.45")
     places = {name: os.environ.get(name, "") for name in ("FREQFAST_DATA", "FREQFAST_CACHE")}
     try:
         places |= {"the working directory": os.getcwd()}

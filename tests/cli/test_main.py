@@ -166,6 +166,10 @@ def test_warnings_for_developers_are_not_shown(capsys):
         (["study", "x.toml", "--seed", "0", "--seed", "1.5"], "got '1.5'"),
         (["run", "quickstart", "-o", ""], "the value after -o is empty"),
         (["corrupt", "cifar10", "--out="], "the value after --out is empty"),
+        (
+            ["evaluate", "net.py:net", "--mean", "0.5", "0.4", "0.3"],
+            "0.5 0.4: write several numbers as one word, as in --mean",
+        ),
     ],
 )
 def test_wrong_usage_exits_with_2_and_names_what_is_wrong(call, place, words, named):
