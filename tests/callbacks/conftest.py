@@ -31,16 +31,16 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def items():
-    return learners.striped_rows(96, 16)
+    return learners.striped_rows(32, 16)
 
 
 @pytest.fixture(scope="session")
 def make_dls(items):
-    """DataLoaders over the images: 80 to train (5 batches), 16 to validate."""
+    """DataLoaders over the images: 24 to train (3 batches), 8 to validate."""
 
     def make(batch_tfms=None, seed=0):
         set_seed(seed, reproducible=False)
-        return learners.make_loaders(items, 16, 16, batch_tfms, learners.DEVICE)
+        return learners.make_loaders(items, 8, 8, batch_tfms, learners.DEVICE)
 
     return make
 

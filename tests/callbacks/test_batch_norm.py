@@ -36,11 +36,11 @@ def test_statistics_at_the_end_are_those_of_the_network_in_use(make_learner):
     norm.register_forward_pre_hook(note)
     learn.fit(2, 0.05)
     torch.testing.assert_close(norm.running_mean, mean_over(learn))  # of all images, whatever their order
-    assert norm.num_batches_tracked == 5
+    assert norm.num_batches_tracked == 3
     first, last = noted  # validations, of which only the last is of the new statistics
     assert torch.equal(last, norm.running_mean)
     assert not torch.equal(first, last)
-    assert learn.model[0][0].draws == 10
+    assert learn.model[0][0].draws == 6
 
 
 def test_models_of_several_inputs(make_learner, make_model, items):
@@ -50,10 +50,10 @@ def test_models_of_several_inputs(make_learner, make_model, items):
 
     image, label = attrgetter("image"), attrgetter("label")
     blocks, getters = (ImageBlock, ImageBlock, CategoryBlock), [image, image, label]
-    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(16))).dataloaders(items, bs=16)
+    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(8))).dataloaders(items, bs=8)
     learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
     learn.fit(1, 0.05)
-    assert learn.model[0][1].num_batches_tracked == 5
+    assert learn.model[0][1].num_batches_tracked == 3
 
 
 def test_inputs_of_two_types(make_learner, make_model, items):
@@ -65,17 +65,17 @@ def test_inputs_of_two_types(make_learner, make_model, items):
 
     getters = [attrgetter("image"), lambda item: np.zeros(item.image.shape[:2], np.uint8), attrgetter("label")]
     blocks = ImageBlock, MaskBlock, CategoryBlock
-    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(16))).dataloaders(items, bs=16)
+    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(8))).dataloaders(items, bs=8)
     learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
     learn.fit(1, 0.05)
-    assert learn.model[0][1].num_batches_tracked == 5
+    assert learn.model[0][1].num_batches_tracked == 3
 
 
 def test_batches_go_where_the_model_lies(make_learner, items, monkeypatch):
     """DataLoaders of torch leave them on the CPU."""
     monkeypatch.setattr(defaults, "use_cuda", None)  # without a GPU fastai says False, and then moves nothing
     images = torch.from_numpy(np.stack([row.image for row in items])).permute(0, 3, 1, 2).float()
-    loader = DataLoader(TensorDataset(images, torch.zeros(len(images)).long()), 16)
+    loader = DataLoader(TensorDataset(images, torch.zeros(len(images)).long()), 8)
     learn = make_learner(BatchNormEstimation(), dls=DataLoaders(loader, loader))
     learn.model.to("meta")
     (inputs,) = learn.batch_norm_estimation._inputs(next(iter(loader)))
@@ -101,13 +101,13 @@ def test_statistics_are_those_of_the_weights_that_stay(make_learner, tmp_path, e
 @pytest.mark.parametrize("error", [CancelEpochException, CancelFitException])
 def test_statistics_where_the_last_epoch_ends_in_its_steps(make_learner, error):
     def cancel(self):
-        if self.learn.epoch == 1 and self.learn.iter == 2:
+        if self.learn.epoch == 1 and self.learn.iter == 1:
             raise error
 
     learn = make_learner(BatchNormEstimation())
     learn.fit(2, 0.05, cbs=Callback(after_step=cancel))
     torch.testing.assert_close(learn.model[0][1].running_mean, mean_over(learn))
-    assert learn.model[0][1].num_batches_tracked == 5
+    assert learn.model[0][1].num_batches_tracked == 3
 
 
 def test_a_number_of_batches_and_weights_as_without_it(make_learner):

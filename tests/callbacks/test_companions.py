@@ -78,7 +78,7 @@ def test_all_together(enforced, tmp_path):
     progress, lines = [], []
     others = [
         MixUp(),
-        GradientAccumulation(32),
+        GradientAccumulation(16),
         GradientClip(1.0),
         SaveModelCallback(),
         EarlyStoppingCallback(patience=9),
@@ -92,15 +92,15 @@ def test_all_together(enforced, tmp_path):
     learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
     learn.step_spy.calls, progress[:], lines[:] = 0, [], []
     learn.fine_tune(2, 0.03)
-    assert learn.step_spy.calls == 2 + 5  # 5 and 10 batches of 16, in twos
-    assert [done for done, _, _ in progress] == [*range(1, 6), *range(1, 11)]
-    assert {total for _, total, _ in progress} == {5, 10}
+    assert learn.step_spy.calls == 1 + 3  # 3 and 6 batches of 8, in twos
+    assert [done for done, _, _ in progress] == [*range(1, 4), *range(1, 7)]
+    assert {total for _, total, _ in progress} == {3, 6}
     assert "epoch 2/2, loss " in progress[-1][2]
     assert [line.partition(": loss ")[0] for line in lines] == ["epoch 1/1", "epoch 1/2", "epoch 2/2"]
     assert lines[1].endswith(" left")
     assert lines[2].endswith("low 25 %, high 75 %")
     assert learn.spectrum_recorder.epochs == [0, 1, 2, 3]
-    assert fetch.preds[0].shape == (16, 3)
+    assert fetch.preds[0].shape == (8, 3)
     with (tmp_path / "history.csv").open() as file:
         header, *rows = csv.reader(file)
     assert header == ["epoch", "train_loss", "valid_loss", "low", "high", "time"]

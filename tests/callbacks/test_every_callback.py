@@ -135,8 +135,8 @@ def test_a_fit_with_it_whatever_the_way_of_adding(text, make, rewind):
         learn.fit(1, 0.05, cbs=added)
         handle.remove()
     passes = CALLBACKS[text]
-    assert seen[6:11] == [(True, 16 * passes)] * 5
-    assert seen[-1] == (False, 16)
+    assert seen[4:7] == [(True, 8 * passes)] * 3
+    assert seen[-1] == (False, 8)
     assert getattr(callback, "passes_per_image", 1) == passes
     results = [learners.snapshot(learn) for learn in (plain, first)]
     assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0]) == (

@@ -43,7 +43,7 @@ def test_at_every_event(number, event, make_learner, everything):
     learn.validate()
     spy = learners.StepSpy(lambda: learners.assert_enforced(learn, learn.frequency_proportion, [2, 6]))
     learn.fit_one_cycle(1, 0.1, cbs=[spy] if way == "Learner" else [*everything(), spy])
-    assert spy.calls == 5
+    assert spy.calls == 3
     learners.assert_consistent(learn)
     recorder = cbs[3]
     assert recorder.epochs == list(range(len(recorder.power)))

@@ -45,6 +45,6 @@ def test_an_interrupted_one_does_not_rewind_the_noise_of_the_next_fit(make_learn
     learn.remove_cb(spy)
     before = learners.conv(learn).draws
     learn.fit(1)
-    assert learners.conv(learn).draws == before + 5
+    assert learners.conv(learn).draws == before + 3
     learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
     learners.assert_consistent(learn)

@@ -47,7 +47,7 @@ def test_all_callbacks(name, make_learner):
     counts = [shape[0] * 3 // 4, shape[0] // 4]
     spy = learners.StepSpy(lambda: learners.assert_enforced(learn, callback, counts))
     learn.fit_one_cycle(1, 0.01, cbs=spy)
-    assert spy.calls == 5
+    assert spy.calls == 3
     assert conv.log_gain.any()
     learners.assert_consistent(learn)
 
@@ -77,7 +77,7 @@ def test_vision_learner(make_dls, tmp_path):
     spy = learners.StepSpy(lambda: conv.weight.requires_grad and learners.assert_enforced(learn, callback))
     with learn.no_bar(), learn.no_logging():
         learn.fine_tune(1, 0.01, cbs=spy)
-    assert spy.calls == 10
+    assert spy.calls == 6
     assert len(learn.opt.param_lists) == groups > 1
     assert type(conv) is SpectralConv2d
     learners.assert_consistent(learn)

@@ -37,10 +37,10 @@ class Scale(DisplayedTransform):
         return x * 2 - 1
 
 
-def fit(make_learner, callback, dls=None):
+def fit(make_learner, callback, dls=None, epochs=1):
     """Batches before and after the callback: lists of (training, images)."""
     before, after = Watch(1), Watch(8.5)
-    make_learner(dls=dls).fit(1, 0.0, cbs=[before, callback, after])
+    make_learner(dls=dls).fit(epochs, 0.0, cbs=[before, callback, after])
     return before.kept, after.kept
 
 
@@ -49,11 +49,11 @@ def changed(a, b):
 
 
 @pytest.mark.parametrize(
-    ("callback", "count"), [(SpectrumPerturbation(share=0.25, noise=0.1), 4), (GaussianNoise(share=1.0), 16)]
+    ("callback", "count"), [(SpectrumPerturbation(share=0.25, noise=0.1), 2), (GaussianNoise(share=1.0), 8)]
 )
 def test_exactly_the_share_of_each_batch_is_changed_in_training_only(callback, count, make_learner):
     before, after = fit(make_learner, callback)
-    assert [training for training, _ in before] == [True] * 5 + [False]
+    assert [training for training, _ in before] == [True] * 3 + [False]
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         rows = ((clean - perturbed).abs() > 1e-4).flatten(1).any(1)
         assert int(rows.sum()) == (count if training else 0)
@@ -64,11 +64,11 @@ def test_exactly_the_share_of_each_batch_is_changed_in_training_only(callback, c
 def test_single_images_are_changed_at_the_rate_of_the_share(make_learner, make_dls):
     whole = make_dls()
     dls = DataLoaders(whole.train.new(bs=1), whole.valid)
-    before, after = fit(make_learner, SpectrumPerturbation(share=0.25, noise=0.1), dls=dls)
+    before, after = fit(make_learner, SpectrumPerturbation(share=0.25, noise=0.1), dls, epochs=3)
     pairs = [(clean, seen) for (training, clean), (_, seen) in zip(before, after, strict=True) if training]
     taken = sum(int(changed(clean, seen).sum()) for clean, seen in pairs)
-    assert len(pairs) == 80
-    assert 8 <= taken <= 32  # three standard deviations around 20
+    assert len(pairs) == 72
+    assert 7 <= taken <= 29  # three standard deviations around 18
 
 
 @pytest.mark.parametrize("form", ["Normalize", "Normalize that measures", "none", "own"])
@@ -100,7 +100,7 @@ def test_the_normalisation_of_a_ranks_loader_is_found(make_learner, make_dls, mo
     dls.loaders = [distributed.DistributedDL(dl, rank=0, world_size=2) for dl in dls.loaders]
     perturbation = SpectrumPerturbation(share=1.0, gain=0, tilt=0, shaping=0, noise=0.5)
     before, after = fit(make_learner, perturbation, dls)
-    assert [training for training, _ in before] == [True, True, False]
+    assert [training for training, _ in before] == [True, False]
     for (training, clean), (_, perturbed) in zip(before, after, strict=True):
         pixels = perturbed * STD + MEAN
         assert -1e-5 < pixels.min() <= pixels.max() < 1 + 1e-5
@@ -186,7 +186,7 @@ def test_a_wrong_normalisation_is_refused(options, message, make_learner):
 
 @pytest.mark.parametrize(
     ("change", "got"),
-    [(lambda images: (images, images), "tuple"), (lambda images: images.flatten(1), r"a tensor of shape \(16, 768\)")],
+    [(lambda images: (images, images), "tuple"), (lambda images: images.flatten(1), r"a tensor of shape \(8, 768\)")],
 )
 def test_what_is_no_batch_of_images_is_refused(change, got, make_learner):
     def changed(self):
@@ -202,4 +202,4 @@ def test_a_mixture_is_perturbed_as_one_image(make_learner):
     mixed, after = Watch(1), Watch(8.5)
     make_learner([SpectrumPerturbation(), MixUp()]).fit(1, cbs=[mixed, after])
     for (training, a), (_, b) in zip(mixed.kept, after.kept, strict=True):
-        assert int(changed(a, b).sum()) == (4 if training else 0)  # MixUp came first, though it was added later
+        assert int(changed(a, b).sum()) == (2 if training else 0)  # MixUp came first, though it was added later

@@ -43,7 +43,7 @@ def test_the_forward_pass_runs_in_bfloat16(make_learner):
             assert not autocast_is_on()
 
     learn.fit(1, cbs=Watch())
-    assert seen == [(True, True)] * 5 + [(True, False)]
+    assert seen == [(True, True)] * 3 + [(True, False)]
     assert set(dtypes) == {torch.float32}
     assert {p.dtype for p in learn.model.parameters()} == {torch.float32}
     learners.assert_enforced(learn, learn.frequency_proportion, [8, 0])
@@ -94,7 +94,7 @@ def test_forward_of_a_compiled_model_and_of_a_patched_one(make_learner, make_mod
     patched.forward = forward
     make_learner(AutoPrecision("bfloat16"), patched).fit(1)
     assert patched.forward is forward
-    assert calls == [True] * 6
+    assert calls == [True] * 4
 
 
 class Outputs(NamedTuple):

@@ -82,7 +82,7 @@ def test_the_single_form_takes_every_image_before_pairs_and_whatever_their_share
     callback, taken = AmplitudePhaseRecombination(pair=pair, single=True, share=0.25), []
     callback.change_alone = lambda pixels: taken.append(len(pixels)) or pixels
     make_learner(callback).fit(1)
-    assert taken == [16] * 5
+    assert taken == [8] * 3
 
 
 @pytest.mark.parametrize("method", ALL)

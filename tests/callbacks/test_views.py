@@ -75,12 +75,12 @@ def test_the_batch_and_its_views_pass_together(views, make_learner):
     assert darker.passes_per_image == 1 + views
     clean = steps_of(make_learner())[0][0]  # the first batch, before anything was drawn
     parts = kept[0][0].chunk(1 + views)
-    assert len(kept[0][1]) == 16 * (1 + views)
+    assert len(kept[0][1]) == 8 * (1 + views)
     if views:
         assert torch.equal(parts[0], clean)
     for changed in parts[1:] or parts:
         assert (changed != clean).flatten(1).any(1).all()
-    assert [len(targets) for _, _, _, targets, _, _ in kept] == [16] * 5
+    assert [len(targets) for _, _, _, targets, _, _ in kept] == [8] * 3
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_gradient_accumulation_scales_all_of_it(make_learner):
     def before_backward(self):
         seen.append(float(self.learn.loss_grad.detach()))
 
-    kept = steps_of(make_learner(), Darker(), GradientAccumulation(32), Callback(before_backward=before_backward))
+    kept = steps_of(make_learner(), Darker(), GradientAccumulation(16), Callback(before_backward=before_backward))
     for (*_, descended), scaled in zip(kept, seen, strict=True):
         assert scaled == pytest.approx(float(descended) / 2)
 
@@ -139,7 +139,7 @@ def test_a_callback_without_views_changes_each_view_by_itself(make_learner):
 def test_mixup_mixes_first_and_keeps_its_loss(make_learner):
     learn = make_learner()
     for images, output, pred, *_ in steps_of(learn, Darker(), MixUp()):
-        assert len(images) == len(output) == 2 * len(pred) == 32
+        assert len(images) == len(output) == 2 * len(pred) == 16
     assert learn.loss_func(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long)) == pytest.approx(np.log(3))
 
 
@@ -155,8 +155,8 @@ def test_models_of_several_inputs(make_learner, make_model):
     adds = Callback(before_batch=before_batch)
     adds.order = -5
     for _, output, pred, *_ in steps_of(make_learner(model=Two(*make_model())), adds, Darker()):
-        assert float(output[0].abs().max()) == float(output[16].abs().max()) == 0
-        assert len(pred) == 16
+        assert float(output[0].abs().max()) == float(output[8].abs().max()) == 0
+        assert len(pred) == 8
 
 
 def test_only_the_batch_is_left_once_its_views_are_parted_off(make_learner):
