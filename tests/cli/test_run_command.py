@@ -19,7 +19,8 @@ from freqfast.models.build import build_model
 from freqfast.runs.recipe import Recipe, apply_overrides
 from freqfast.runs.run import load_run
 
-TINY = ("--set", "model.width=8", "--set", "batch_size=16", "--set", "test_images=2", "--set", "lr=0.05", "--epochs", 1)
+SETTINGS = ("model.width=8", "model='tiny'", "batch_size=16", "test_images=2", "lr=0.05")
+TINY = (*(word for setting in SETTINGS for word in ("--set", setting)), "--epochs", 1)
 BASELINE = ("run", "resnet18_cifar10.baseline", *TINY)
 LOW = ("run", "resnet18_cifar10.proportion_low", *TINY)
 

@@ -11,7 +11,7 @@ from tests.support.tiny import outcome
 
 pytestmark = pytest.mark.faults
 WORDS = ("run", "resnet18_cifar10.modulation_perturbation", "--device", "cpu", "--save-minutes", 0)
-SETTINGS = ("model.width=8", "batch_size=16", "test_images=2", "lr=0.05", "epochs=3")
+SETTINGS = ("model='tiny'", "model.width=8", "batch_size=16", "test_images=2", "lr=0.05", "epochs=3")
 
 
 @pytest.fixture(scope="module")

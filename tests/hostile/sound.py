@@ -47,7 +47,7 @@ def make_all(folder):
     evaluate_source([classifier], stored_source(folder / "archive"))[0].save(folder / "result.json")
     write_spectra(
         folder / "spectra.h5",
-        measure_layers(model, ["conv1", "layer1.0.conv1"], Bands.equal_area(2), 8, {"run": "a" * 40, "seed": 0}),
+        measure_layers(model, ["conv1", "conv2"], Bands.equal_area(2), 8, {"run": "a" * 40, "seed": 0}),
     )
     state = {"conv.weight": torch.randn(2, 3, 3, 3), "steps": torch.tensor(3)}
     save_file(state, folder / "weights.safetensors")

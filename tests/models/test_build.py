@@ -29,7 +29,7 @@ def test_options_that_load_weights_are_refused(name, option):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vgg", {}, "unknown model 'vgg'; the models are resnet18, zoo_number, timm:NAME, torchvision:NAME"),
+        ("vgg", {}, "unknown model 'vgg'; the models are resnet18, (tiny, )?zoo_number, timm:NAME, torchvision:NAME"),
         ("timm:resnet10", {}, r"timm has no model 'resnet10'; did you mean .*resnet10t"),
         ("torchvision:nothing like it", {}, "torchvision has no model 'nothing like it'; see its list of models"),
         ("resnet18", {"depth": 3}, r"model 'resnet18' with {'depth': 3} cannot be built \(TypeError: .*depth"),

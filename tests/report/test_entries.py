@@ -84,7 +84,7 @@ def test_the_spectra_of_another_run(make_run, modulation):
     own.write_bytes(theirs.read_bytes())
     with pytest.raises(ValueError, match=r"spectra\.h5 is of another model than the run's; make it again or remove it"):
         load_entries([path])
-    write_spectra(own, measure_spectra(load_run(path).model, "layer1.0.conv1"))
+    write_spectra(own, measure_spectra(load_run(path).model, "conv2"))
     assert load_entries([path])
     write_spectra(own, replace(measure_spectra(load_run(path).model), layer="conv9"))
     with pytest.raises(ValueError, match="is of another model than the run's"):

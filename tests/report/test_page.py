@@ -238,12 +238,12 @@ def test_captions_give_the_number_of_images(entry, variant):
 
 
 def test_captions_tell_results_of_different_things(entry, variant):
-    other = {"quality": {"layer": "layer1.0.conv1"}, "ablation": {"layer": "layer1.0.conv1"}, "heatmap": {"norm": 8.0}}
+    other = {"quality": {"layer": "conv2"}, "ablation": {"layer": "conv2"}, "heatmap": {"norm": 8.0}}
     changed = {name: replace(entry.analyses[name], **values) for name, values in other.items()}
     entries = [variant("a"), variant("b", analyses=entry.analyses | changed)]
     captions = {figure.title: figure.caption for figure in page_figures(entries)}
     for title in ("Filter quality", "Band ablation"):
-        assert captions[title].endswith(" Of different layers: conv1 (a), layer1.0.conv1 (b).")
+        assert captions[title].endswith(" Of different layers: conv1 (a), conv2 (b).")
     assert captions["Fourier heat map"].endswith(" On 9 images. Of different L2 norms: 4.0 (a), 8.0 (b).")
 
 

@@ -300,7 +300,7 @@ def test_threads_of_a_run_in_this_process_are_its_own(write, tmp_path, monkeypat
 @pytest.mark.slow
 def test_in_a_process_of_its_own(write, tree, tmp_path):
     """With submitit's executor: threads are as asked for, and nothing of its files stays behind."""
-    study, out, ended = load_study(write()), tmp_path / "out", []
+    study, out, ended = load_study(write(('model = "tiny"\n', ""))), tmp_path / "out", []  # of these tests alone
     errors = run_study(
         study, out, arms=["low"], seeds=[0], jobs=2, data_path=tree, threads=1, ended=lambda *call: ended.append(call)
     )

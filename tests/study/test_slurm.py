@@ -23,7 +23,7 @@ def _cluster():
 
 @pytest.fixture
 def study(write):
-    return load_study(write(("[0, 1]", "[0]")))
+    return load_study(write(('model = "tiny"\n', ""), ("[0, 1]", "[0]")))  # which is of these tests alone
 
 
 def slurm(*command):

@@ -76,7 +76,8 @@ def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, resu
     """Write a finished run of an untrained network; `settings` are those of the recipe."""
     path.mkdir()
     run = RunDirectory(path)
-    recipe = Recipe(**({"description": "a run", "name": "mine", "model_options": {"width": 8}, "epochs": 2} | settings))
+    recipe = {"description": "a run", "name": "mine", "model": "tiny", "model_options": {"width": 8}, "epochs": 2}
+    recipe = Recipe(**(recipe | settings))
     write_record(run.recipe, recipe)
     model = write_network(run.model, classes, modulation, recipe.seed, image_size=recipe.image_size)
     spectra = measure_spectra(model)

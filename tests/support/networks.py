@@ -1,7 +1,30 @@
-"""Networks that need no training."""
+"""Networks that are as small as what they are for allows."""
 
 import torch
 from torch import nn
+
+from freqfast.models.build import MODELS
+
+
+class TinyNetwork(nn.Module):
+    """A convolution and a block with a stride, of a ResNet's parts: a run takes half of a small ResNet-18's time."""
+
+    def __init__(self, classes, width=8, kernel_size=3):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(2 * width)
+        self.shortcut = nn.Conv2d(width, 2 * width, 1, stride=2, bias=False)
+        self.relu = nn.ReLU()
+        self.fc = nn.Linear(2 * width, classes)
+
+    def forward(self, images):
+        maps = self.relu(self.bn1(self.conv1(images)))
+        return self.fc(self.relu(self.bn2(self.conv2(maps)) + self.shortcut(maps)).mean((2, 3)))
+
+
+MODELS["tiny"] = TinyNetwork  # as one of ours, in this process
 
 
 def small_network():

@@ -7,6 +7,7 @@ seeds = [0, 1]
 baseline = "baseline"
 
 [settings]
+model = "tiny"
 "model.width" = 8
 batch_size = 16
 test_images = 2

@@ -10,6 +10,7 @@ import torch
 from freqfast.runs.recipe import Recipe
 from freqfast.training import fit_recipe
 from freqfast.training.checkpoint import CheckpointPolicy
+from tests.support import networks  # noqa: F401 (the model of the recipe)
 
 FILES = [
     "environment.json", "evaluation.json", "metrics.csv", "model.safetensors", "recipe.toml", "report.json",
@@ -17,6 +18,7 @@ FILES = [
 ]  # fmt: skip
 TINY = Recipe(
     "two classes of stripes, wide and narrow",
+    model="tiny",
     model_options={"width": 8},
     epochs=2,
     batch_size=16,

@@ -82,8 +82,8 @@ LOW = {"proportions": {"low": 1.0}}
     ("callbacks", "bands", "layer", "points"),
     [
         (
-            {"frequency_proportion": LOW | {"bands": BANDS, "purity": 0.6, "layer": "layer1.0.conv1"}},
-            ("low", "mid", "high"), "layer1.0.conv1", 32,
+            {"frequency_proportion": LOW | {"bands": BANDS, "purity": 0.6, "layer": "conv2"}},
+            ("low", "mid", "high"), "conv2", 32,
         ),
         ({"spectrum_recorder": {"n": 16}}, ("low", "high"), None, 16),
         ({"frequency_proportion": LOW, "spectrum_recorder": {"layer": "conv1"}}, ("low", "high"), "conv1", 32),

@@ -102,7 +102,7 @@ def test_a_process_that_is_killed_ends_the_others(on_ranks, tree, tmp_path):  # 
 
 def test_commands_share_their_work_and_the_first_rank_prints_and_writes(on_ranks, tree, tmp_path):  # noqa: F811
     """What they leave is that of one process, bit for bit; a study starts ranks of its own."""
-    out, sets = tmp_path / "run", ("model.width=8", "batch_size=16", "test_images=2", "lr=0.05", "epochs=1")
+    out, sets = tmp_path / "run", ("model=\"'tiny'\"", "batch_size=16", "test_images=2", "lr=0.05", "epochs=1")
     train = f"run resnet18_cifar10.best --device cpu --data {tree} --out {out}"
     train += "".join(f" --set {setting}" for setting in sets)
     corrupt = f"corrupt {tree} --severity 1 --severity 3 --severity 5 --corruption fog -o"

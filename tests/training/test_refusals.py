@@ -42,7 +42,7 @@ LOW, APART = {"proportions": {"low": 1.0}}, "spectrum_recorder and frequency_pro
         ({"callbacks": {"frequency_proportion": LOW | {"layer": "x"}}}, "layer 'x' is not in"),
         ({"callbacks": {"spectrum_recorder": {"n": 1}}}, "n must be at least"),
         ({"callbacks": {"frequency_proportion": LOW | {"bands": 3}, "spectrum_recorder": {}}}, APART),
-        ({"callbacks": {"frequency_proportion": LOW | {"layer": "layer1.0.conv1"}, "spectrum_recorder": {}}}, APART),
+        ({"callbacks": {"frequency_proportion": LOW | {"layer": "conv2"}, "spectrum_recorder": {}}}, APART),
         ({"model_options": {"depth": 4}}, "depth"),
         (
             {"model": "timm:test_vit", "model_options": VIT, "callbacks": {}},
