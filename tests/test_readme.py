@@ -27,12 +27,13 @@ PYTHON = [
 COMMAND_LINES = {
     line for text in TEXTS.values() for line in re.findall(r"(?<![\w/])freqfast \w+ [^`#&\n]*--[^`#&\n]*", text)
 }
+COMMANDS = typer.main.get_command(app).commands
 
 
 @cache
 def options_of(name):
     """The options that a command has."""
-    command = typer.main.get_command(app).commands[name]
+    command = COMMANDS[name]
     command = command.make_context(name, [], resilient_parsing=True).command
     return {option for parameter in command.params for option in parameter.opts}
 
@@ -62,7 +63,7 @@ def test_plain_pytorch_block_runs(tmp_path, monkeypatch):
 
 def test_readme_names_every_command_and_no_other():
     named = set(re.findall(r"^freqfast (\w+)", README, flags=re.MULTILINE))
-    assert named == set(typer.main.get_command(app).commands)
+    assert named == set(COMMANDS)
 
 
 @pytest.mark.parametrize("line", sorted(COMMAND_LINES))
@@ -73,7 +74,7 @@ def test_options_of_commands_exist(line):
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_options_that_a_page_names_alone_exist(path):
-    known = set().union(*(options_of(name) for name in typer.main.get_command(app).commands))
+    known = set().union(*(options_of(name) for name in COMMANDS))
     named = re.findall(r"`(--[a-z]\w*(?:-\w+)*)", TEXTS[str(path.relative_to(ROOT))])
     assert set(named) <= known | {"--help"}
 

@@ -1,6 +1,5 @@
 """Help of every command at 80 columns, and what a shell completes."""
 
-import os
 import shlex
 from itertools import pairwise
 
@@ -8,8 +7,6 @@ import pytest
 import typer
 from freqfast.cli.command import complete_corruption, complete_recipe, complete_run
 from freqfast.cli.main import app
-
-from tests.cli.test_main import program
 
 COMMANDS = list(typer.main.get_command(app).commands)
 
@@ -57,7 +54,9 @@ def test_names_that_a_shell_completes(runs):
         ("freqfast evaluate --collection b", ["bar"]),
     ],
 )
-def test_completion_in_bash(runs, words, expected):
+def test_completion_in_bash(call, runs, monkeypatch, words, expected):
     asked = {"_FREQFAST_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    done = program(env=os.environ | asked)
-    assert (done.stdout.split(), done.stderr) == (expected, "")
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    done = call()
+    assert (done.out.split(), done.err) == (expected, "")
