@@ -72,8 +72,8 @@ def test_a_baseline_is_a_model_or_its_results(call, checkpoint, rival, full):
 
 
 def test_a_comparison_in_words_and_pictures(accepted, checkpoint, rival, full, place):
-    words = ("--cifar10c", full, "--baseline", rival, "--csv", "cells.csv", "--figure", "report.png")
-    result = accepted("evaluate", checkpoint, *words)
+    words = ("evaluate", checkpoint, "--cifar10c", full, "--baseline", rival)
+    result = accepted(*words, "--csv", "cells.csv")
     lines = result.out.splitlines()
     assert f"against {rival}:" in lines
     for mean in ("mean15", "mean7", "mean19"):
@@ -83,6 +83,7 @@ def test_a_comparison_in_words_and_pictures(accepted, checkpoint, rival, full, p
     assert "  relative mCE: - (no clean accuracy)" in lines
     assert any(line.startswith("  McNemar by cell, p < 0.05: better in ") for line in lines)
     assert ",difference,only_model,only_baseline,p\n" in (place / "cells.csv").read_text()
+    accepted(*words, "--corruption", "fog", "--figure", "report.png")
     assert (place / "report.png").read_bytes().startswith(b"\x89PNG")
 
 

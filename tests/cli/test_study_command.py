@@ -19,7 +19,7 @@ from tests.cli.test_run_command import at_step, send
 from tests.support.finished import write_run
 from tests.support.studies import BROKEN, STUDY
 
-SMALL = Path(__file__).parents[2] / "recipes" / "studies" / "small.toml"
+MEDIUM = Path(__file__).parents[2] / "recipes" / "studies" / "medium.toml"
 TINY = STUDY.replace("Stripes", "Tiny [bold]study")
 MINE = "from freqfast import Recipe\nlow = Recipe('mine', weight_decay=0.125)\n"
 MINE_ARM = '[arms.low]\nrecipe = "mine_for_study:low"'
@@ -73,15 +73,15 @@ def test_from_the_words_to_the_table(call, accepted, file, tree, place):
 
 
 def test_differences_to_another_arm(call, refused):
-    words = ("study", SMALL, "--table", "--against")
+    words = ("study", MEDIUM, "--table", "--against")
     printed = {}
-    for arm in ("baseline", "perturbation"):
+    for arm in ("baseline", "contrast-equalization"):
         result = call(*words, arm)
         assert f"diff: difference to the mean of {arm}" in result.out
         headline = call(*words, arm, "--markdown").out.partition("\n\n")[0]
         cells = [line.split(" | ") for line in headline.splitlines()]
         printed[arm] = {row[0].lstrip("| "): row[3] for row in cells}
-    there, back = printed["baseline"]["perturbation"], printed["perturbation"]["baseline"]
+    there, back = printed["baseline"]["contrast-equalization"], printed["contrast-equalization"]["baseline"]
     assert float(there.split()[0]) == -float(back.split()[0]) != 0
     assert "the study has no arm 'high'" in refused(*words, "high")
 
@@ -205,11 +205,11 @@ def test_what_fails_last_costs_nothing_before_it(call, file, tree, place, monkey
 def test_a_table_needs_no_place_to_write(call, accepted, place, monkeypatch):
     """Neither in the working directory, nor in the folder of a study that only others may write to."""
     monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
-    assert "runs are finished" in accepted("study", SMALL, "--table").out
+    assert "runs are finished" in accepted("study", MEDIUM, "--table").out
     (place / "theirs").mkdir()
     denied = PermissionError(errno.EACCES, "Permission denied")
     monkeypatch.setattr("freqfast.study.write_results", Mock(side_effect=denied))
-    result = call("study", SMALL, "--table", "-o", "theirs")
+    result = call("study", MEDIUM, "--table", "-o", "theirs")
     assert (result.code, result.err) == (2, "freqfast: theirs/results.json cannot be written (Permission denied)\n")
     assert "runs are finished" in result.out
 
@@ -220,8 +220,8 @@ def before_notes(result):
 
 def test_no_cell_of_the_table_is_broken(call, place, monkeypatch):
     """Piped, an arm has a line in each table; on a terminal wide tables come in parts, each with the arms' names."""
-    expected = tables(summarise(load_study(SMALL), read_results(published_path(SMALL))))
-    words = ("study", SMALL, "--out", "absent", "--table")
+    expected = tables(summarise(load_study(MEDIUM), read_results(published_path(MEDIUM))))
+    words = ("study", MEDIUM, "--out", "absent", "--table")
     piped = before_notes(call(*words))
     monkeypatch.setenv("COLUMNS", "80")
     assert before_notes(call(*words)) == piped
