@@ -1,16 +1,5 @@
-"""Trains a small network with our parts for a few steps and exports it; run as a program, in a process of its own.
+"""A small network with our parts, trained for a few steps and exported."""
 
-    python -m tests.support.exported FOLDER '{"equalization": {}, "modulation": {}, ...}'
-
-It writes ``network.onnx``, and images of other sizes than the example's with the network's outputs. Options: arguments
-of `apply_modulation`, `apply_equalization` and `apply_antialiasing` by the part; "bake"; "open", the axes of open size.
-"""
-
-import json
-import sys
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,7 +8,7 @@ from freqfast.spectral.equalization import apply_equalization
 from freqfast.spectral.modulation import apply_modulation, bake_modulation
 
 APPLY = {"modulation": apply_modulation, "equalization": apply_equalization, "antialiasing": apply_antialiasing}
-EXAMPLE = (2, 3, 26, 22)
+AXES = ("batch", "channels", "height", "width")
 OTHER = {"batch": 5, "height": 38, "width": 16}
 
 
@@ -31,7 +20,10 @@ def small_model() -> nn.Module:
 
 
 def trained(model: nn.Module, options: dict) -> nn.Module:
-    """In eval mode, with gains, references and running statistics that are not those of the start."""
+    """In eval mode, with gains, references and running statistics that are not those of the start.
+
+    Options: arguments of `apply_modulation`, `apply_equalization` and `apply_antialiasing` by the part; "bake".
+    """
     torch.manual_seed(0)
     for part, apply in APPLY.items():
         if part in options:
@@ -44,17 +36,13 @@ def trained(model: nn.Module, options: dict) -> nn.Module:
     return (bake_modulation(model) if options.get("bake") else model).eval()
 
 
-def main() -> None:
-    """Export."""
-    folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-    model, axes = trained(small_model(), options), ("batch", "channels", "height", "width")
-    shape = {i: torch.export.Dim(axis) for i, axis in enumerate(axes) if axis in options["open"]}
-    inputs, path = torch.randn(EXAMPLE), folder / "network.onnx"
-    torch.onnx.export(model, (inputs,), path, dynamo=True, dynamic_shapes=(shape,), input_names=["images"])
-    images = torch.randn([OTHER[axis] if i in shape else EXAMPLE[i] for i, axis in enumerate(axes)])
+def export(path, options: dict, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write an ONNX file, by an example of a size; gives images of other sizes on "open" axes, and the outputs."""
+    model, example = trained(small_model(), options), (2, 3, *size)
+    shape = {i: torch.export.Dim(axis) for i, axis in enumerate(AXES) if axis in options["open"]}
+    torch.onnx.export(
+        model, (torch.randn(example),), path, dynamo=True, dynamic_shapes=(shape,), input_names=["images"]
+    )
+    images = torch.randn([OTHER[axis] if i in shape else example[i] for i, axis in enumerate(AXES)])
     with torch.no_grad():
-        np.savez(folder / "expected.npz", images=images.numpy(), outputs=model(images).numpy())
-
-
-if __name__ == "__main__":
-    main()
+        return images, model(images)
