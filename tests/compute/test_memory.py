@@ -7,7 +7,7 @@ import torch
 
 from freqfast.compute.memory import keep_freed_memory, memory_error
 
-# Trains a little network with activations of 4 MB, before and after it; prints page faults of the last steps.
+# Trains a little network with activations of 2 MB, before and after it; prints page faults of the last steps.
 TRAINING = """
 import resource, torch
 from freqfast.compute.memory import keep_freed_memory
@@ -15,8 +15,8 @@ from freqfast.compute.memory import keep_freed_memory
 def train():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3))
-    images = torch.randn(64, 3, 32, 32)
-    for step in range(8):
+    images = torch.randn(32, 3, 32, 32)
+    for step in range(6):
         if step == 3:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         model(images).square().mean().backward()

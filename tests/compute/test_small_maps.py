@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from freqfast.compute.small_maps import SmallMapConvolutions, small_map_conv2d, small_map_convolutions
-from freqfast.models.build import build_model
 from freqfast.models.classifier import Classifier
 
 
@@ -54,7 +53,7 @@ def leave_nan_in_freed_memory():
 def test_no_memory_beyond_the_images_is_read(size, stride):
     torch.manual_seed(0)
     weight = torch.randn(512, 256, 3, 3).bfloat16()
-    for images in (1, 3, 8):
+    for images in (1, 8):
         x = torch.randn(images, 256, *(stride * n for n in size)).bfloat16()
         grad = torch.randn(images, 512, *size).bfloat16()
         results = []
@@ -243,7 +242,9 @@ def test_a_classifier_in_bfloat16_gives_the_logits_of_its_network(noise, monkeyp
         return small_map_conv2d(*args, **kwargs)
 
     monkeypatch.setattr("freqfast.compute.small_maps.small_map_conv2d", counted)
-    model = build_model("resnet18", width=64).eval()
+    stem = nn.Conv2d(3, 256, 3, stride=8, padding=1, bias=False), nn.BatchNorm2d(256), nn.ReLU()
+    block = nn.Conv2d(256, 512, 3, padding=1, bias=False), nn.BatchNorm2d(512), nn.ReLU()
+    model = nn.Sequential(*stem, *block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval()
     classifier = Classifier(model, [0.5] * 3, [0.2] * 3, precision="bfloat16")
     images = noise(4, size=32)
     with torch.inference_mode():
@@ -252,4 +253,4 @@ def test_a_classifier_in_bfloat16_gives_the_logits_of_its_network(noise, monkeyp
         monkeypatch.setattr("freqfast.compute.small_maps.cpu_has_amx", lambda amx=amx: amx)
         assert not taken
         torch.testing.assert_close(classifier.logits(images.copy()), expected, rtol=tolerance, atol=tolerance)
-    assert taken == [(512, 256, 3, 3), *[(512, 512, 3, 3)] * 3]
+    assert taken == [(512, 256, 3, 3)]

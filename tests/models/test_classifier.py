@@ -102,6 +102,7 @@ def test_images_in_float32_are_not_changed(model, noise):
     images = noise(5).astype(np.float32)
     before, classifier = images.copy(), Classifier(model, MEAN, STD, precision="float32")
     np.testing.assert_array_equal(classifier.predict(images), classifier.predict(images))
+    classifier.logits(images)
     np.testing.assert_array_equal(images, before)
 
 
@@ -159,13 +160,6 @@ def test_the_logarithm_of_a_probability_of_zero_is_a_logit(model, noise):
     least = classifier.logits(images).min(1).values.max()
     found = Classifier(nn.Sequential(model, nn.Threshold(float(least), -torch.inf)), MEAN, STD, precision="float32")
     np.testing.assert_array_equal(found.predict(images), classifier.predict(images))
-
-
-def test_images_stay_as_they_are(model, noise):
-    images, classifier = noise(4).astype(np.float32), Classifier(model, MEAN, STD, precision="float32")
-    before = images.copy()
-    classifier.logits(images)
-    np.testing.assert_array_equal(images, before)
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")

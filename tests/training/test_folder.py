@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from freqfast.data import load_data
 from freqfast.models.build import build_model
+from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run_data
 from freqfast.training import RunStoppedError, build_learner, rerun, run_recipe
 from tests.support import tiny
@@ -66,8 +67,9 @@ def test_a_change_of_the_weights_since_the_start_is_told(photographs, weights, t
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", photographs, "cpu", log=None, stop=tiny.stop_at(1))
     save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
-    with pytest.warns(UserWarning, match=r"may differ: start_sha256: [0-9a-f]{64}, now [0-9a-f]{64}$"):
-        run_recipe(recipe, tmp_path / "run", resume=True, log=None)
+    told = pytest.warns(UserWarning, match=r"may differ: start_sha256: [0-9a-f]{64}, now [0-9a-f]{64}$")
+    with told, pytest.raises(RunStoppedError):
+        run_recipe(recipe, tmp_path / "run", resume=True, log=None, stop=tiny.stop_at(1))
 
 
 def test_the_weights_are_found_from_any_working_directory(photographs, weights, tmp_path, two_corruptions, monkeypatch):
@@ -81,8 +83,10 @@ def test_the_weights_are_found_from_any_working_directory(photographs, weights, 
     first = run_recipe(recipe, tmp_path / "run", resume=True, log=None)
     assert rerun(first.path, tmp_path / "again", log=None).weights_equal
     assert first.recipe == recipe
-    fresh = run_recipe(FOLDER, tmp_path / "fresh", log=None, like=first)  # another recipe starts from its own weights
-    assert (fresh.environment.start_path, fresh.recipe) == (None, FOLDER)
+    with pytest.raises(RunStoppedError):
+        run_recipe(FOLDER, tmp_path / "fresh", log=None, like=first, stop=tiny.stop_at(1))
+    fresh = RunDirectory(tmp_path / "fresh")  # another recipe starts from its own weights
+    assert (fresh.read_environment().start_path, fresh.read_recipe()) == (None, FOLDER)
     weights.rename(tmp_path / "elsewhere" / weights.name)
     assert rerun(first.path, tmp_path / "third", log=None).weights_equal
 
