@@ -51,9 +51,10 @@ def mount(tmp_path):
     place.mkdir()
 
     def mount(options):
-        remount = "remount," if place.is_mount() else ""
-        command = ["mount", "-t", "tmpfs", "-o", f"{remount}{options}", "tmpfs", str(place)]
-        if subprocess.run(command, capture_output=True).returncode:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if place.is_mount():
+            subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+        elif subprocess.run(command, capture_output=True).returncode:
             pytest.skip("this process may not mount a tmpfs")
         return place
 
