@@ -124,9 +124,10 @@ def study(
                 stop=stop,
                 log=lambda line: print(one_line(line), file=sys.stderr),
             )
+    local = gather(plan, out)
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
-    found = merge(published, gather(plan, out))
+    found = merge(published, local)
     found = replace(found, failures={**errors, **found.failures})
     try:
         written = _write(found, out, results)

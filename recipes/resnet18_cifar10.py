@@ -32,20 +32,20 @@ proportion_perturbation = _arm(
     frequency_proportion={"proportions": {"low": 1.0}},
     spectrum_perturbation=_PERTURBATION,
 )
-equalization = _arm("every sample with the training set's radial power", spectrum_equalization={})
+equalization = _arm("every image equalized to the training set's spectrum", spectrum_equalization={})
 equalization_perturbation = _arm(
-    "every sample with the training set's radial power, a quarter of each batch with mild tilt and noise",
+    "every image equalized to the training set's spectrum, a quarter of each batch with mild tilt and noise",
     spectrum_equalization={},
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 0.3, "shaping": 0.0, "noise": 0.06},
 )
 equalization_tilt = _arm(
-    "every sample with the training set's radial power, a quarter of each batch perturbed with more tilt",
+    "every image equalized to the training set's spectrum, a quarter of each batch with more tilt and mild noise",
     spectrum_equalization={},
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 1.0, "shaping": 0.0, "noise": 0.06},
 )
-antialiasing = _arm("every stride beyond the first layer with a low-pass before it", antialiasing={})
+antialiasing = _arm("a low-pass before every stride", antialiasing={})
 antialiasing_equalization_shaping = _arm(
-    "every stride with a low-pass before it, equalization, a quarter of each batch with tilt, shaping and noise",
+    "a low-pass before every stride, every image equalized, a quarter of each batch with tilt, shaping and noise",
     antialiasing={},
     spectrum_equalization={},
     spectrum_perturbation={"share": 0.25, "gain": 0.0, "tilt": 2.0, "shaping": 1.0, "noise": 0.08},
@@ -57,6 +57,6 @@ modulation_perturbation = _arm(
 )
 best = replace(
     antialiasing_equalization_shaping,
-    description="low-passes, contrast equalized, and perturbation together",
+    description="a low-pass before every stride, contrast equalized, a quarter of each batch perturbed",
     callbacks={**antialiasing_equalization_shaping.callbacks, "spectrum_equalization": {"bins": 1}},
 )
