@@ -28,7 +28,8 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import tomli_w
@@ -142,7 +143,7 @@ def check_fields(record: Any) -> None:
             annotation: Any = field.type
             value = _adapter(annotation).validate_python(getattr(record, field.name), strict=True)
         except ValidationError as error:
-            raise ValueError(_told(error, (field.name,))) from None
+            raise ValueError(_told(error, annotation, (field.name,))) from None
         object.__setattr__(record, field.name, value)
 
 
@@ -197,13 +198,13 @@ def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
     try:
         return _adapter(annotation).validate_json(text, strict=True, extra=extra)
     except ValidationError as error:
-        raise ValueError(_told(error)) from None
+        raise ValueError(_told(error, annotation)) from None
 
 
 _LABELS = ("[key]", "str", "float")  # pydantic's own, in the place of a fault: a mapping's key, and kinds of a union
 
 
-def _told(error: ValidationError, place: tuple[str, ...] = ()) -> str:
+def _told(error: ValidationError, annotation: Any, place: tuple[str, ...] = ()) -> str:
     """The first fault that pydantic found, or an unknown key, as one line."""
     faults = error.errors(include_url=False)  # a key that is misspelt before that which is missing
     fault = next((fault for fault in faults if fault["type"] == "unexpected_keyword_argument"), faults[0])
@@ -216,12 +217,25 @@ def _told(error: ValidationError, place: tuple[str, ...] = ()) -> str:
         least = fault["ctx"]["min_length"]
         return f"{key} must have at least {least} item{'s' * (least > 1)}, got {_short(fault['input'])}"
     if fault["type"] == "unexpected_keyword_argument":
-        return f"unknown key {key!r}"
+        known = (f.name for f in fields(_record_at(annotation, fault["loc"][:-1])))
+        return f"unknown key {key!r}; there can be {', '.join(known)}"
     if fault["type"] == "value_error":  # raised by a record itself
         inside = ".".join(key.split(".")[len(place) :])
         return f"{inside}: {fault['ctx']['error']}" if inside else str(fault["ctx"]["error"])
     text = fault["msg"].replace("Input should be", "must be")
     return f"{key} {text}, got {_short(fault['input'])}".strip()
+
+
+def _record_at(annotation: Any, place: Sequence[str | int]) -> Any:
+    """The dataclass at a place in an annotation, such as ``("arms", "low")``; of a union it takes the first kind."""
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind in (Annotated, Union, UnionType):
+        return _record_at(inner[0], place)
+    if not place:
+        return annotation
+    if is_dataclass(annotation):
+        return _record_at(get_type_hints(annotation, include_extras=True)[str(place[0])], place[1:])
+    return _record_at(inner[-1] if issubclass(kind, Mapping) else inner[0], place[1:])
 
 
 def _short(value: Any) -> str:
