@@ -49,7 +49,7 @@ def corrupt(
         list[str] | None,
         option(
             "NAME",
-            "A corruption of any collection, may be repeated; by default all.",
+            "A corruption of any collection, may be repeated; by default all of --collection.",
             autocompletion=complete_corruption,
         ),
     ] = None,

@@ -93,7 +93,7 @@ def evaluate(
     corruption: Annotated[
         list[str] | None,
         _image_option(
-            metavar="NAME", autocompletion=complete_corruption, help="A corruption, may be repeated; by default all."
+            metavar="NAME", autocompletion=complete_corruption, help="A corruption, may be repeated; by default the 19 of CIFAR-10-C, or all that are stored."
         ),
     ] = None,
     limit: Annotated[

@@ -36,7 +36,7 @@ def study(
     data: Annotated[Path | None, option("PATH", "Where CIFAR-10 is, as for `freqfast run`.")] = None,
     arm: Annotated[list[str] | None, option("NAME", "Run this arm only; may be repeated.")] = None,
     seed: Annotated[list[int] | None, option("N", "Run this seed only; may be repeated.")] = None,
-    jobs: Annotated[int, option("N", "Runs at a time on this machine.", min=1)] = 1,
+    jobs: Annotated[int, option("N", "Runs at a time on this machine; several need the extra `cluster`.", min=1)] = 1,
     threads: Annotated[int | None, option("N", "Threads of each run; by default the cores shared out.", min=1)] = None,
     device: Annotated[
         str | None, option("NAME", "Where to train; by default a GPU for each run in turn, if there are any.")

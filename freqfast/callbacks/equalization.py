@@ -23,9 +23,9 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
         layer: Name of the convolution; the first spatial one by default.
 
     Raises:
-        ValueError: If an argument is out of range; when added to a Learner, if the layer is neither a plain convolution
-            nor a `SpectralConv2d`, has a `SpectrumEqualization` already, or has an equalizer of other arguments; in
-            fit, if the layer no longer has an equalizer of these arguments.
+        ValueError: If an argument is out of range; when added to a Learner, if the layer is unfit (see
+            `freqfast.spectral.surgery.find_conv`), has a `SpectrumEqualization` already, or has an equalizer of other
+            arguments; in fit, if the layer no longer has an equalizer of these arguments.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent

@@ -1,6 +1,7 @@
 """The names of the corruptions, their sets and families, and where their functions are.
 
-A new corruption is a function `Corruption` and an entry here, or an entry point ``freqfast.corruptions`` elsewhere.
+A new corruption is a function ``(images, rng, ...)``, its parameters in `tables` and an entry here; or, in another package,
+a function `Corruption` and an entry point ``freqfast.corruptions``.
 """
 
 import importlib
@@ -94,7 +95,7 @@ C_BAR = tuple(_C_BAR)
 """The 10 of CIFAR-10-C-bar: made to be unlike the 19, hence a check on results."""
 
 MEAN7 = (*FAMILIES["weather"][:4], "elastic_transform", "pixelate", "jpeg_compression")
-"""The main ones without noises, blurs and contrast: no method here trains on anything similar to these seven."""
+"""The main ones without noises, blurs and contrast: no method here trains on these seven directly."""
 
 IMAGENET_C_BAR = tuple(_IMAGENET_C_BAR)
 """The 10 of ImageNet-C-bar, five of which are not in `C_BAR`."""

@@ -57,7 +57,7 @@ def run_recipe(
         device: Where to train; if None, fastai's default device, or for a resumed run the device of its start.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
         resume: Resume `out` if it is unfinished, and read it if it is finished. Without this, `out` must not exist.
-        policy: When to save checkpoints; after each epoch and every ten minutes by default.
+        policy: When to save checkpoints; by default as `CheckpointPolicy` says.
         stop: Asked after each step for the number of a signal that wants the run to stop; None if none does.
         like: A run whose data path, device, number of threads and precision are used for a new run.
         command: The shell command that starts the run; it is stored with the run.
