@@ -33,6 +33,7 @@ class Row:
     arm: str
     against: str | None
     cells: dict[str, str]
+    whole: frozenset[str] = frozenset()  # columns that show intervals
 
     @property
     def place(self) -> str:
@@ -45,13 +46,13 @@ class Row:
         return {
             column: (cell, shown)
             for column, cell in self.cells.items()
-            if cell != (shown := as_published(cell, given.get(column, "")))
+            if cell != (shown := shortened(given.get(column, ""), "±" in cell or column in self.whole))
         }
 
 
-def as_published(cell: str, given: str) -> str:
-    """What a result file gives, without its interval where the published cell leaves that out."""
-    return given if "±" in cell else given.split(" ")[0]
+def shortened(given: str, whole: bool) -> str:
+    """What a result file gives, without its interval where the published table leaves that out."""
+    return given if whole else given.split(" ")[0]
 
 
 def named_in(cell: str) -> str:
@@ -76,7 +77,8 @@ def tables_of(page: Path) -> Iterator[list[Row]]:
     for number, line in enumerate([*page.read_text(encoding="utf-8").splitlines(), ""]):
         if not line.lstrip().startswith("|"):
             if table:
-                yield table
+                whole = frozenset(column for row in table for column, cell in row.cells.items() if "±" in cell)
+                yield [replace(row, whole=whole) for row in table]
             table, header = [], None
         elif header is None:
             header = columns(split(line))
