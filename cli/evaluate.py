@@ -93,7 +93,9 @@ def evaluate(
     corruption: Annotated[
         list[str] | None,
         _image_option(
-            metavar="NAME", autocompletion=complete_corruption, help="A corruption, may be repeated; by default the 19 of CIFAR-10-C, or all that are stored."
+            metavar="NAME",
+            autocompletion=complete_corruption,
+            help="A corruption, may be repeated; by default the 19 of CIFAR-10-C, or all that are stored.",
         ),
     ] = None,
     limit: Annotated[
@@ -209,10 +211,11 @@ def evaluate(
                     run, read, data, corruption, which, limit, seed, frost_dir, table, progress
                 )
                 return made, told + left
+            only = chosen if collection else None
             if cifar10c is not None and is_tree(cifar10c):
                 if data is None:
                     refuse(context, "a tree has its classes, and all its images count", {"labels", "skip_bad"})
-                return stored_tree(cifar10c, files, sources[0], data, limit, chosen, progress)
+                return stored_tree(cifar10c, files, sources[0], data, limit, corruption, only, progress)
             clean: str | ImageData | None = data
             skipped: list[str] = []
             if data is None:
@@ -220,7 +223,6 @@ def evaluate(
             elif files.reads(data):
                 whole, names, _, skipped = files.read(data, None, progress)
                 clean = ImageData(data, names, train=whole, test=whole)  # the first is not used
-            only = chosen if collection else None
             made, told = find_source(
                 cifar10c, corruption, limit, only=only, download=download, data=clean, progress=progress
             )

@@ -72,9 +72,12 @@ class FileOptions(NamedTuple):
         Nothing is taken from either for data that is no folder. Images that are stored cropped, as ImageNet-C's are,
         are scaled to the size of the crop.
         """
+        from freqfast.data.loading import is_data_name
         from freqfast.runs.directory import find_run
 
-        if source.crop is None or source.resize is None or place is None or not of_user(place).is_dir():
+        if source.crop is None or source.resize is None or place is None:
+            return self, []
+        if is_data_name(place) or not of_user(place).is_dir():
             return self, []
         if find_run(source.name) is not None and not self.reads(place):
             return self, []
@@ -90,8 +93,9 @@ class FileOptions(NamedTuple):
     ) -> tuple["ImageSet", tuple[str, ...], str, list[str]]:
         """The images of a folder, the names of their classes, the folder's own, and notes on images left out."""
         from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
+        from freqfast.data.loading import is_data_name
 
-        if folder is None:
+        if folder is None or is_data_name(folder):
             raise ValueError(
                 "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
             )
@@ -113,8 +117,9 @@ class FileOptions(NamedTuple):
     def read_both(self, folder: str | None, class_list: Path | None) -> "ImageData":
         """The training and test images of a folder, of the classes of a list if there is one."""
         from freqfast.data.image_files import load_tree
+        from freqfast.data.loading import is_data_name
 
-        if folder is None or self.crop is None:
+        if folder is None or is_data_name(folder) or self.crop is None:
             raise ValueError("images in files need their folder, --data, and a size, --crop, with --resize before it")
         resize = self.resize or self.crop
         trained = None if class_list is None else class_names(class_list)
@@ -168,7 +173,8 @@ def stored_tree(
     network: "SourcedModel",
     data: str | None,
     limit: int | None,
-    chosen: Sequence[str] | None,
+    required: Sequence[str] | None,
+    only: Sequence[str] | None,
     progress: "Progress",
 ) -> tuple["CellSource", list[str]]:
     """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
@@ -178,7 +184,9 @@ def stored_tree(
     scaled = None if data is None or files.resize is None else files.crop or network.crop
     own = files._replace(resize=scaled or files.resize)
     stored, notes = own.for_network(network, folder, are_cropped=True)
-    source = tree_source(folder, limit, chosen, resize=stored.resize, crop=stored.crop, interpolation=stored.how)
+    source = tree_source(
+        folder, limit, required, only, resize=stored.resize, crop=stored.crop, interpolation=stored.how
+    )
     if data is None:
         return source, notes
     if not of_user(data).is_dir():

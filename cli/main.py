@@ -105,7 +105,7 @@ def _check_words() -> None:
     for before, word in zip(sys.argv, sys.argv[1:], strict=False):
         if not word or re.fullmatch("--[a-z0-9-]+=", word):
             raise ValueError(f"the value after {word[:-1] or before} is empty; was a variable of the shell not set?")
-        if all(re.fullmatch(r"\d*\.\d+", each) for each in (before, word)):
+        if all(re.fullmatch(r"\d*\.\d+", each) and not os.path.exists(each) for each in (before, word)):
             raise ValueError(f"{before} {word}: write several numbers as one word, as in --mean 0.49,0.48,0.45")
     places = {name: os.environ.get(name, "") for name in ("FREQFAST_DATA", "FREQFAST_CACHE")}
     try:

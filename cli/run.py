@@ -106,6 +106,8 @@ def run(
             raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
         chosen = apply_overrides(_leave_out(load_recipe(recipe), without or ()), changes)
         if out is None:
+            if has_several_ranks():
+                raise ValueError("several processes need one run directory; name it by --out")
             # To the microsecond, since a loop may start several at once.
             out = Path("runs") / f"{Path(chosen.name).name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         elif out.exists():

@@ -31,6 +31,11 @@ def data_names() -> tuple[str, ...]:
     return (*built_in, *(name for name in find_plugins("data") if name not in built_in))
 
 
+def is_data_name(place: str | Path | None) -> bool:
+    """Whether a place is the name of a data set with a place of its own: a string, other than "folder"."""
+    return isinstance(place, str) and place != FOLDER and place in data_names()
+
+
 def load_data(
     name: str, place: str | Path | None = None, progress: Progress | None = None, image_size: int = 0
 ) -> ImageData:
@@ -91,14 +96,14 @@ def load_place(place: str | Path | None, progress: Progress | None = None) -> Im
 
     A `Path` is always a place, a string only if it is no name: write "./cifar10" for a folder of that name.
     """
-    if isinstance(place, str) and place in data_names():
-        return load_data(place, None, progress)
+    if is_data_name(place):
+        return load_data(str(place), None, progress)
     return load_data("cifar10", place, progress)
 
 
 def is_test_folder(place: str | Path | None) -> bool:
     """Whether a place is a folder without training images, whose test images `list_images` may find."""
-    if place is None or (isinstance(place, str) and place in data_names()):
+    if place is None or is_data_name(place):
         return False
     return of_user(place).is_dir() and find_data_set(of_user(place)) is None
 

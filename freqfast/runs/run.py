@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from freqfast.data.images import ImageData, data_hash
-from freqfast.data.loading import FOLDER, data_names, load_data, load_place
+from freqfast.data.loading import FOLDER, is_data_name, load_data, load_place
 from freqfast.models.classifier import hash_weights
 from freqfast.models.file import StoredModel, read_model
 from freqfast.plugins import find_plugins
@@ -128,8 +128,7 @@ def load_run_data(
         name, size = recipe.data, recipe.image_size
     with suppress(OSError, ValueError):  # of a corrupt environment
         origin = run.read_environment().data
-    is_name = isinstance(place, str) and place in data_names()
-    if place is not None and name != FOLDER and (is_name or name not in find_plugins("data")):
+    if place is not None and name != FOLDER and (is_data_name(place) or name not in find_plugins("data")):
         data = load_place(place, progress)
     else:
         place = place or (origin.place() if origin else None)

@@ -175,8 +175,8 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         rounding, until the convolution runs in training mode.
 
     Raises:
-        ValueError: As `SpectrumEqualizer`; or if the layer is unfit (see `freqfast.spectral.surgery.find_conv`) or has an
-            equalizer already.
+        ValueError: As `SpectrumEqualizer`; or if the layer is unfit (see `freqfast.spectral.surgery.find_conv`) or has
+            an equalizer already.
 
     Examples:
         >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)), bins=4)[0].equalizer_reference

@@ -75,6 +75,8 @@ class Job:
         keep_freed_memory()
         is_first = current_ranks().is_first
         directory = self.folder.run(self.run)
+        if is_first:
+            self.folder.failure(self.run).unlink(missing_ok=True)  # of an earlier attempt
         try:
             with threads(self.threads or torch.get_num_threads()):
                 run = run_recipe(
@@ -100,8 +102,6 @@ class Job:
             if not isinstance(error, ValueError | OSError):  # what our own messages do not explain
                 line = f"{type(error).__name__}: {line}"
             return self.write_failure(line, traceback.format_exc()) if is_first else line
-        if is_first:
-            self.folder.failure(self.run).unlink(missing_ok=True)
         return None
 
     def write_failure(self, line: str, details: str) -> str:

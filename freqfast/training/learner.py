@@ -152,7 +152,7 @@ def _check_training(start: SourcedModel, images: np.ndarray) -> None:
     if not isinstance(found, Tensor):
         raise ValueError(
             f"{start.name} gives {type(found).__name__} in training, not one tensor of logits; build it without "
-            "auxiliary outputs, such as torchvision's with aux_logits = false"
+            "auxiliary outputs (of torchvision's, aux_logits = false, but not with pretrained weights)"
         )
 
 

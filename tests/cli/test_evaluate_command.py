@@ -123,6 +123,16 @@ def test_a_manifest_says_which_c_bar_is_meant(accepted, checkpoint, layout):
     assert set(json.loads(found.out)["accuracy"]) == set(IMAGENET_C_BAR)
 
 
+@pytest.mark.parametrize("layout", [(), ("--tree",)])
+def test_what_is_stored_of_a_collection(accepted, checkpoint, layout):
+    stored = {"c": "fog", "bar": C_BAR[0]}
+    named = (word for name in stored.values() for word in ("--corruption", name))
+    accepted("corrupt", "photos", *named, "--severity", 1, "--limit", 1, "--out", "c", *layout)
+    for collection, name in stored.items():
+        found = accepted("evaluate", checkpoint, "--cifar10c", "c", "--collection", collection, "--json")
+        assert list(json.loads(found.out)["accuracy"]) == [name]
+
+
 def test_c_bar_on_the_fly_is_that_of_the_table(accepted, checkpoint):
     words = ("--on-the-fly", "--data", "photos", "--limit", 1, "--collection", "bar", "--table", "imagenet")
     out = accepted("evaluate", checkpoint, *words).out

@@ -211,6 +211,13 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
     assert "photographs and t have different classes" in found.err
 
 
+def test_a_data_set_is_no_folder_of_its_name(call, accepted, photographs, place):
+    photographs.rename(place / "photos")
+    words = ("evaluate", *MODEL, "--on-the-fly", *FILES[2:], *NAMED, "--corruption", "fog", "--limit", 3)
+    assert "read a folder of images; name it by --data" in call(*words, "--data", "photos").err
+    accepted(*words, "--data", "./photos")
+
+
 def test_a_tree_is_written_and_read(call, accepted, photographs, place):
     words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "tree", "--tree", "--seed", 3)
     result = accepted(*words, silent=True)

@@ -180,6 +180,12 @@ def test_wrong_usage_exits_with_2_and_names_what_is_wrong(call, place, words, na
     assert list(place.iterdir()) == []
 
 
+def test_folders_whose_names_are_numbers(call, place):
+    for name in ("0.5", "0.9"):
+        (place / name).mkdir()
+    assert "0.5 is no run directory" in call("report", "0.5", "0.9").err
+
+
 def test_models_lists_each_with_its_accuracies(accepted):
     result = accepted("models", silent=True)
     for name, card in read_cards().items():

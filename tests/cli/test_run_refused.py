@@ -42,6 +42,13 @@ def test_bad_input_is_one_line_and_nothing_appears(refused, place, tree, monkeyp
     assert message in refused(*LOW, *words, "--out", "deep/out")
 
 
+def test_several_processes_need_a_named_directory(refused, monkeypatch):
+    names = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost", "MASTER_PORT": 29500}
+    for name, value in names.items():
+        monkeypatch.setenv(name, str(value))
+    assert "several processes need one run directory; name it by --out" in refused("run", "quickstart")
+
+
 def _decoded(tree):
     """A cache that holds the tree already, so that what a refused run leaves can be told from it."""
     from freqfast.data import load_data

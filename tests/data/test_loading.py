@@ -1,5 +1,6 @@
 """Which data a name or a place means, the data sets of other packages, and what the cache spares."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,14 @@ def test_name_of_a_data_set_is_no_place(monkeypatch, tmp_path):
     for place in (Path("photos"), "./photos"):
         with pytest.raises(FileNotFoundError, match="photos holds no data set"):
             load_place(place)
+
+
+def test_a_folder_called_folder(make_tree, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    tree = make_tree(tmp_path / "folder")
+    assert_holds_tree(load_place("folder"), tree)
+    shutil.rmtree(tree / "train")
+    assert is_test_folder("folder")
 
 
 def test_where_a_tree_is_found(make_tree, tmp_path, monkeypatch, pack):

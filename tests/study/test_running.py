@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
@@ -104,6 +105,21 @@ def test_an_unexpected_error_names_its_kind_until_the_run_succeeds(write, tmp_pa
     assert "File exists" in gather(study, folder.path).failures["low/seed-0"]
     monkeypatch.setattr("freqfast.training.run_recipe", lambda *args, **options: None)
     assert Job(run, folder).perform() is None
+    assert gather(study, folder.path).failures == {}
+
+
+def test_a_run_that_failed_before_is_not_failed_while_it_runs_again(write, tmp_path, monkeypatch):
+    study, folder = load_study(write(ONE_SEED)), StudyFolder(tmp_path)
+    job = Job(study.runs(["low"])[0], folder)
+    job.write_failure("out of memory", "")
+
+    def run_recipe(*args, **options):
+        assert gather(study, folder.path).failures == {}
+        raise RunStoppedError("interrupted", signal.SIGINT)
+
+    monkeypatch.setattr("freqfast.training.run_recipe", run_recipe)
+    with pytest.raises(RunStoppedError):
+        job.perform()
     assert gather(study, folder.path).failures == {}
 
 

@@ -50,7 +50,7 @@ LOW, APART = {"proportions": {"low": 1.0}}, "spectrum_recorder and frequency_pro
         ),
         (
             {"model": "torchvision:googlenet", "model_options": {"init_weights": False}, "callbacks": {}},
-            "googlenet gives GoogLeNetOutputs in training",
+            "googlenet gives GoogLeNetOutputs in training, .* aux_logits = false, but not with pretrained weights",
         ),
         ({"data": "imagenet"}, "unknown data 'imagenet'"),
         ({"batch_size": 33}, r"batch_size must lie in 1\.\.32"),

@@ -182,6 +182,7 @@ def tree_source(
     folder: str | Path,
     limit: int | None = None,
     required: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     *,
     resize: int | None = None,
     crop: int | None = None,
@@ -193,12 +194,13 @@ def tree_source(
         folder: The folder, or one of the folders (``noise``, ``blur``, ...) in which ImageNet-C is published.
         limit: Images of each cell to use, of all classes alike; all by default.
         required: Corruptions to use, each of which must be there; by default all that are there.
+        only: Leave out all but these; some may be missing.
         resize: This, crop and interpolation are as for `freqfast.data.image_files.ImageFiles`.
         crop: See there.
         interpolation: See there.
 
     Raises:
-        FileNotFoundError: If the folder has no such images, or lacks one of `required`.
+        FileNotFoundError: If the folder has no such images, or lacks one of `required` or all of `only`.
         ValueError: If a corruption lacks a severity that others have, or is not finished; if a cell has other images
             than the first, or that has others than the manifest.
     """
@@ -209,7 +211,9 @@ def tree_source(
     if not cells:
         raise FileNotFoundError(f"{folder} holds no <corruption>/<severity>/<class>/ folders of images")
     check_required(folder, names, required)
-    names = tuple(dict.fromkeys(required or names))
+    names = tuple(dict.fromkeys(required or (name for name in names if name in (only or names))))
+    if not names:
+        raise FileNotFoundError(f"{folder} holds none of {', '.join(only or ())}")
     manifest = read_manifest(folder)
     if manifest:
         severities = manifest.severities

@@ -115,8 +115,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     path = Path(path)
     require_file(path)
     try:
-        # Without HDF5's lock, which network file systems may not grant: freqfast replaces a file, and never changes it.
-        with h5py.File(path, "r", locking=False) as file:
+        with _unlocked(path) as file:
             if "freqfast_schema" not in file.attrs:
                 raise ValueError("it is not an export of freqfast: it has no attribute freqfast_schema")
             if not isinstance(schema := _attribute(file, "freqfast_schema"), int) or schema < 1:
@@ -140,6 +139,16 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             reason = damaged if h5py.is_hdf5(path) else "it is not an HDF5 file; name one of filter spectra"
         way_out = "" if "; " in reason else "; write it again with freqfast.write_spectra"
         raise ValueError(f"{path}: {reason}{way_out}") from error
+
+
+def _unlocked(path: Path) -> h5py.File:
+    """A file without HDF5's lock, which network systems may not grant: freqfast replaces files, and changes none."""
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "flag values don't match" not in str(error):
+            raise
+        return h5py.File(path, "r")  # this process has it open with a lock, as xarray does
 
 
 def _layer_groups(file: h5py.File) -> dict[str, h5py.Group]:

@@ -86,6 +86,13 @@ def test_a_file_is_read_without_a_lock(path, assert_same, spectra):
         assert_same(read_spectra(path), spectra)
 
 
+@pytest.mark.parametrize("options", [{}, {"locking": "best-effort"}, {"locking": False}])
+def test_a_file_that_this_process_has_open_is_read(path, assert_same, spectra, options):
+    """As xarray keeps it open."""
+    with h5py.File(path, **options):
+        assert_same(read_spectra(path), spectra)
+
+
 def test_a_file_that_is_being_written_is_not_called_damaged(path):
     code = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
