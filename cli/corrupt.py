@@ -114,7 +114,7 @@ def corrupt(
         ranks = current_ranks()
         with ranks.leaving_on_error():
             # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
-            check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, limit, frost_dir)
+            check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, frost_dir)
             in_files = files.reads(source)
             if in_files:
                 images, classes, name, notes = files.read(source, limit, progress)

@@ -26,6 +26,7 @@ from freqfast.cli.study import study
 from freqfast import __version__
 from freqfast.analysis.registry import OURS
 from freqfast.compute.memory import keep_freed_memory
+from freqfast.progress import RunStoppedError
 
 _COMPLETION = {"_FREQFAST_COMPLETE", "--show-completion", "--install-completion"}
 
@@ -94,7 +95,7 @@ def _run() -> Any:
         if environment_fails(error):
             print_error(str(error) or "out of memory; end other programs or use a smaller model or fewer images")
             return 1
-        if isinstance(error, (ValueError, OSError, ImportError)):
+        if isinstance(error, (ValueError, OSError, ImportError, RunStoppedError)):
             print_error(error)
             return 2
         raise

@@ -4,9 +4,9 @@ import errno
 import fcntl
 import glob
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,6 +62,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         FileNotFoundError: If the folder does not exist.
 
     Examples:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with replacing(f"{folder}/report.txt") as temporary:
         ...         _ = temporary.write_text("whole")
@@ -73,16 +74,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise FileNotFoundError(f"folder {path.parent} does not exist; create it or choose another path")
     if os.path.lexists(path) and not path.is_file():
         raise FileExistsError(f"cannot write {path}: it is no regular file; choose another path")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
+    temporary = _temporary(path)
+    temporary.touch(exist_ok=False)
     try:
-        yield Path(name)
-        _set_usual_mode(name)
-        _flush(name)
-        os.replace(name, path)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name)
+            os.unlink(temporary)
         raise
     _flush_folder(path.parent)
 
@@ -102,7 +102,8 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     remove_temporaries(path.parent, path.name)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    temporary = _temporary(path)
+    temporary.mkdir()
     try:
         with lock_folder(temporary):
             yield temporary
@@ -113,8 +114,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def name_folder(temporary: Path, path: str | Path) -> None:
-    """Give a temporary folder its final name, which must be free, and the permissions of any new folder."""
-    _set_usual_mode(temporary)
+    """Give a temporary folder its final name, which must be free."""
     os.rename(temporary, path)
     _flush_folder(Path(path).parent)
 
@@ -136,14 +136,9 @@ def remove_temporaries(folder: Path, name: str | None = None) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _set_usual_mode(path: str | Path) -> None:
-    """Give a private temporary file or folder the permissions that any new one gets by the umask."""
-    umask = os.umask(0)
-    os.umask(umask)
-    mode = os.stat(path).st_mode
-    usual = 0o777 if stat.S_ISDIR(mode) else 0o666
-    with suppress(PermissionError):  # of a file system that keeps its own permissions, such as a Windows drive in WSL
-        os.chmod(path, stat.S_IMODE(mode) | usual & ~umask)  # a shared folder's setgid, which is inherited, stays
+def _temporary(path: Path) -> Path:
+    """A path beside another that becomes the other one when its content is whole; see `remove_temporaries`."""
+    return path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
 
 
 def _flush(path: str | Path) -> None:

@@ -20,7 +20,7 @@ Share = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """
 
 
-class RunStoppedError(OSError):
+class RunStoppedError(Exception):
     """Raised when a run has to stop for a reason outside it (a signal, the disk, memory); it can be resumed.
 
     Attributes:

@@ -131,15 +131,6 @@ def test_permissions_are_those_of_any_new_file_or_folder(tmp_path, mask):
         assert len(modes) == 1
 
 
-def test_a_file_system_that_keeps_its_own_permissions(tmp_path, monkeypatch):
-    """Such as a Windows drive in WSL."""
-    monkeypatch.setattr(os, "chmod", Mock(side_effect=PermissionError(errno.EPERM, "Operation not permitted")))
-    write_text(tmp_path / "a.txt", "text")
-    with new_folder(tmp_path / "folder"):
-        pass
-    assert names(tmp_path) == ["a.txt", "folder"]
-
-
 @pytest.mark.parametrize("error", [None, OSError, KeyboardInterrupt])
 def test_a_folder_appears_whole_or_not_at_all(tmp_path, error):
     with suppress(error or ()), new_folder(tmp_path / "a") as temporary:

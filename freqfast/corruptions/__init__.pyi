@@ -1,5 +1,4 @@
 from .batch import corrupt as corrupt
-from .batch import try_corruptions as try_corruptions
 from .registry import C_BAR as C_BAR
 from .registry import CORRUPTIONS as CORRUPTIONS
 from .registry import EXTRA as EXTRA

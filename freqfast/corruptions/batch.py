@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -112,24 +112,6 @@ def corrupt(
 
     _on_threads(work, _chunks(images))
     return result
-
-
-def try_corruptions(names: Sequence[str], images: NDArray[np.uint8]) -> None:
-    """Corrupt the first image by each of the corruptions at each severity, to find a faulty one before long work.
-
-    Args:
-        names: As for `corrupt`.
-        images: uint8 ``(N, H, W, 3)``.
-
-    Raises:
-        ValueError: If one of them fails, or returns anything but uint8 of the same shape.
-
-    Examples:
-        >>> try_corruptions(["fog", "snow"], np.zeros((1, 32, 32, 3), dtype=np.uint8))
-    """
-    for name in names:
-        for severity in SEVERITIES:
-            corrupt(images[:1], name, severity)
 
 
 def check_size(height: int, width: int) -> None:

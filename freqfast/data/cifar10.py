@@ -19,7 +19,7 @@ from freqfast.data.download import fetch
 from freqfast.data.images import ImageData, ImageSet, mixed_order
 from freqfast.data.members import DataFile
 from freqfast.data.pickles import read_batch
-from freqfast.progress import Progress, RunStoppedError
+from freqfast.progress import Progress
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -90,8 +90,6 @@ def download_cifar10(progress: Progress | None = None) -> Path:
             part.unlink()
             raise OSError(f"its MD5 is {digest}, not {MD5}")
         os.replace(part, archive)
-    except RunStoppedError:  # an OSError too
-        raise
     except OSError as error:
         if archive.is_file():  # another process was quicker
             return archive

@@ -10,7 +10,7 @@ from freqfast.data.photos import load_photos
 from freqfast.data.stored import find_data_set, load_data_set, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.progress import Progress, notebook_progress
+from freqfast.progress import Progress, RunStoppedError, notebook_progress
 
 DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
 """``(place, progress) -> data``: loads a data set from a place, or from its default place if that is None.
@@ -115,7 +115,7 @@ def _load_registered(name: str, place: Path | None, progress: Progress | None) -
     load = load_plugin("data", point)
     try:
         data = load(place, progress)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RunStoppedError):
         raise
     except Exception as error:
         raise ValueError(f"data {name!r} cannot be loaded ({type(error).__name__}: {error})") from error

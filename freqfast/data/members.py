@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from freqfast.files import read_file
-from freqfast.progress import Progress, RunStoppedError
+from freqfast.progress import Progress
 
 MEMBER_LIMIT = 64 * 2**20  # bytes; a batch of the published archive has 30 MB
 _SPARE = 2**28  # bytes that any archive may unpack to
@@ -56,8 +56,6 @@ def open_files(source: Path, is_wanted: Wanted, progress: Progress | None = None
     with source.open("rb") as raw:
         try:
             files = _files_of_archive(raw, source, is_wanted, progress)
-        except RunStoppedError:  # an OSError too
-            raise
         except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
             raise ValueError(f"it is not a valid tar archive: {error}") from None
         yield files

@@ -47,7 +47,7 @@ def timm_preprocessing(model: nn.Module) -> Preprocessing:
 
 
 def torchvision_preprocessing(weights: Any) -> Preprocessing:
-    """How images are prepared for a network of torchvision with these weights, a member of its enumerations.
+    """How images are prepared for a network of torchvision that classifies, with these weights.
 
     Examples:
         >>> from torchvision.models import ResNet50_Weights
@@ -55,7 +55,5 @@ def torchvision_preprocessing(weights: Any) -> Preprocessing:
         232
     """
     stated = weights.transforms()
-    if not hasattr(stated, "crop_size"):  # of detection and the like
-        return Preprocessing()
     (resize,), (crop,) = stated.resize_size, stated.crop_size
     return Preprocessing(tuple(stated.mean), tuple(stated.std), resize, crop, stated.interpolation.value)

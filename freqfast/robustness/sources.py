@@ -62,7 +62,7 @@ def corrupted_source(
         array([179, 179, 179], dtype=uint8)
     """
     names = tuple(dict.fromkeys(corruptions))
-    check_request(names, SEVERITIES, None, frost_dir)
+    check_request(names, SEVERITIES, frost_dir)
     size = images.images.shape[1:3]
     check_size(*size)
     taken = find_table(table, *size)

@@ -99,7 +99,7 @@ class Job:
             if isinstance(error, RunStoppedError) and error.signum is not None:
                 raise
             line = " ".join(str(error).split())
-            if not isinstance(error, ValueError | OSError):  # what our own messages do not explain
+            if not isinstance(error, ValueError | OSError | RunStoppedError):  # what our own messages do not explain
                 line = f"{type(error).__name__}: {line}"
             return self.write_failure(line, traceback.format_exc()) if is_first else line
         return None

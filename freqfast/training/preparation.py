@@ -5,13 +5,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from freqfast.compute.ranks import Ranks, current_ranks
-from freqfast.corruptions import plugin_corruptions, try_corruptions
+from freqfast.corruptions import SEVERITIES, corrupt, plugin_corruptions
 from freqfast.data import ImageData, load_data
 from freqfast.models.file import StoredModel, check_round_trip
 from freqfast.progress import Progress
@@ -116,7 +117,8 @@ def prepare_run(
             environment = replace(start, device=environment.device)
         data = data.hold_out(recipe.holdout)
         try:
-            try_corruptions(plugin_corruptions(), np.asarray(data.test.images[:1]))
+            for name, severity in product(plugin_corruptions(), SEVERITIES):
+                corrupt(np.asarray(data.test.images[:1]), name, severity)
         except ValueError as error:
             raise ValueError(f"{error}; repair it or uninstall its package: runs are evaluated on it") from error
         chosen = replace(found, precision=environment.precision)

@@ -103,7 +103,7 @@ def evaluate_learner(
     names = _metric_names(learn)
     chosen = available() if corruptions is None else corruptions
     if chosen:
-        check_request(chosen, severities, None, frost_dir)
+        check_request(chosen, severities, frost_dir)
     keys = [CLEAN, *product(chosen, severities)]
     bars = [learn.progress] if hasattr(learn, "progress") else []
     steps = progress_bar(keys, leave=False) if bars else keys

@@ -12,7 +12,7 @@ from tests.support.forked import prepare
 def train(cache, out, tree, recipe, limit=0):
     """Start or go on with a run of a recipe (TOML), under a limit on the size of files in bytes; 0 for none."""
     from freqfast.runs.recipe import Recipe
-    from freqfast.training import run_recipe
+    from freqfast.training import RunStoppedError, run_recipe
     from tests.support.tiny import OFTEN
 
     prepare({"FREQFAST_CACHE": cache})
@@ -20,7 +20,7 @@ def train(cache, out, tree, recipe, limit=0):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         run_recipe(Recipe.from_toml(recipe), out, tree, "cpu", resume=True, policy=OFTEN)
-    except OSError as error:
+    except (OSError, RunStoppedError) as error:
         Path(f"{out}.error").write_text(str(error))
         sys.exit(1)
 

@@ -48,10 +48,6 @@ def test_timm_rounds_the_size_before_the_crop_down():
     assert timm_preprocessing(model).resize == 248  # of 248.9
 
 
-def test_torchvision_without_one_size():
-    assert torchvision_preprocessing(torchvision.models.get_weight("Raft_Small_Weights.DEFAULT")) == Preprocessing()
-
-
 @pytest.mark.parametrize("weights", ["ResNet50_Weights.DEFAULT", "Swin_T_Weights.DEFAULT"])
 def test_torchvision(photograph, weights):
     weights = torchvision.models.get_weight(weights)

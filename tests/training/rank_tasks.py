@@ -85,7 +85,7 @@ def _stopped_twice(out, tree):
 
 
 def _refusal(recipe, out, tree):
-    with pytest.raises((ValueError, OSError)) as caught:
+    with pytest.raises((ValueError, OSError, RunStoppedError)) as caught:
         run_recipe(recipe, out, tree, "cpu")
     return f"{caught.type.__name__}: {caught.value}"
 

@@ -138,7 +138,7 @@ def test_recipe_of_another_model(install, tree, tmp_path, two_corruptions, model
 
 
 def test_faulty_corruption_is_refused_before_the_training(install, tree, tmp_path):
-    install("corruptions", "def bad(images, severity, rng): return images.float()", bad="bad")
+    install("corruptions", "def bad(images, severity, rng): return images / 2 if severity == 5 else images", bad="bad")
     message = "^corruption 'bad' turned uint8 .* into .*float32.*; repair it or uninstall its package"
     with pytest.raises(ValueError, match=message):
         run_recipe(TINY, tmp_path / "run", tree, "cpu")

@@ -20,7 +20,6 @@ from pydantic import Field
 from freqfast import __version__
 from freqfast.corruptions.registry import CORRUPTIONS, SETS, SEVERITIES, find_set
 from freqfast.corruptions.tables import Table
-from freqfast.progress import RunStoppedError
 from freqfast.records import differences, read_record, write_record
 
 LABELS = "labels.npy"
@@ -185,8 +184,6 @@ def explained(path: Path) -> Iterator[None]:
     """Say of an error of the file system which file it stopped, and how to go on."""
     try:
         yield
-    except RunStoppedError:  # an OSError too
-        raise
     except OSError as error:
         raise OSError(
             f"{path} cannot be written ({error.strerror or error}); what is finished stays, and the same call goes on "

@@ -58,11 +58,19 @@ def stored_source(
     check_required(folder, there, required)
     names = tuple(dict.fromkeys(required or there))
 
-    count = len(labels) // len(severities)
-    files = _StoredArrays(folder, severities, count, min(count, limit or count))
+    rows, count = len(labels), len(labels) // len(severities)
+
+    def read(corruption: str, severity: int) -> np.ndarray:
+        start = severities.index(severity) * count
+        return _map_images(folder / images_file(corruption), rows)[start : start + count][:limit]
+
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
+    size: tuple[int, ...] = ()
     for corruption in names:
-        first_images = files.open(corruption)[::count]
+        first_images = _map_images(path := folder / images_file(corruption), rows)[::count]
+        size = size or first_images.shape[1:3]
+        if first_images.shape[1:3] != size:
+            raise ValueError(f"{path} must hold images of {size} like the other files, got {first_images.shape[1:3]}")
         if manifest is None:
             digest.update(first_images.tobytes())
     used = _block_labels(folder / LABELS, labels.reshape(len(severities), count))
@@ -70,8 +78,8 @@ def stored_source(
         str(folder),
         names,
         severities,
-        used[: files.used],
-        files.read,
+        used[:limit],
+        read,
         sha256=digest.hexdigest(),
         seed=manifest.seed if manifest else None,
         classes=manifest.classes if manifest else CIFAR10 if _is_cifar10(folder, first_images, used) else None,
@@ -79,37 +87,17 @@ def stored_source(
     )
 
 
-class _StoredArrays:
-    """The files of a folder, one of them mapped at a time: what is mapped counts as memory of this process."""
-
-    def __init__(self, folder: Path, severities: Sequence[int], count: int, used: int) -> None:
-        self.folder, self.severities, self.count, self.used = folder, severities, count, used
-        self._mapped: tuple[str, np.ndarray] | None = None
-        self._size: tuple[int, ...] | None = None
-
-    def read(self, corruption: str, severity: int) -> np.ndarray:
-        """The first images of a cell, as many as are used."""
-        if self._mapped is None or self._mapped[0] != corruption:
-            self._mapped = None  # before the next one is opened
-            self._mapped = corruption, self.open(corruption)
-        start = self.severities.index(severity) * self.count
-        return self._mapped[1][start : start + self.used]
-
-    def open(self, corruption: str) -> np.ndarray:
-        """The images of all severities, once they are known to be as many as the labels, and of one size."""
-        path, count = self.folder / images_file(corruption), self.count * len(self.severities)
-        images = _map(path)
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != count:
-            raise ValueError(
-                f"{path} must be uint8 of shape ({count}, H, W, 3) like {LABELS}, got {images.dtype} of shape "
-                f"{images.shape}"
-            )
-        if not images.size:
-            raise ValueError(f"{path} holds images without pixels, of shape {images.shape}")
-        self._size = self._size or images.shape[1:3]
-        if images.shape[1:3] != self._size:
-            raise ValueError(f"{path} must hold images of {self._size} like the other files, got {images.shape[1:3]}")
-        return images
+def _map_images(path: Path, count: int) -> np.ndarray:
+    """The images of all severities, once they are known to be as many as the labels."""
+    images = _map(path)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != count:
+        raise ValueError(
+            f"{path} must be uint8 of shape ({count}, H, W, 3) like {LABELS}, got {images.dtype} of shape "
+            f"{images.shape}"
+        )
+    if not images.size:
+        raise ValueError(f"{path} holds images without pixels, of shape {images.shape}")
+    return images
 
 
 def _map_labels(path: Path, blocks: int) -> np.ndarray:

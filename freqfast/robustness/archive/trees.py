@@ -76,7 +76,7 @@ def write_tree(
     """
     folder = Path(folder)
     names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
-    check_request(names, severities, None, frost_dir)
+    check_request(names, severities, frost_dir)
     check_images(images, classes, source)
     paths = _relative_paths(images, classes)
     wanted = describe(images, source, classes, severities, seed, table)

@@ -95,7 +95,8 @@ def write_archive(
     """
     folder = Path(folder)
     names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
-    check_request(names, severities, limit, frost_dir)
+    check_request(names, severities, frost_dir)
+    check_limit(limit)
     used = images.head(limit)
     check_images(used, classes, source)
     wanted = describe(used, source, classes, severities, seed, table)
@@ -125,9 +126,7 @@ def write_archive(
         return _fill(folder, wanted, used, names, frost_dir, blocks, progress)
 
 
-def check_request(
-    names: Sequence[str], severities: Sequence[int], limit: int | None = None, frost_dir: str | Path | None = None
-) -> None:
+def check_request(names: Sequence[str], severities: Sequence[int], frost_dir: str | Path | None = None) -> None:
     """Check what is asked of `write_archive`, before any data is read; raises what that does."""
     if not names:
         raise ValueError("no corruption is named; name at least one")
@@ -141,7 +140,6 @@ def check_request(
             read_photograph(path)  # refuses what cannot be read
     if not severities or not set(severities) <= set(SEVERITIES):
         raise ValueError(f"severities must be of 1, 2, 3, 4 and 5, got {', '.join(map(str, severities)) or 'none'}")
-    check_limit(limit)
 
 
 def describe(
