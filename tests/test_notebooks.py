@@ -1,6 +1,7 @@
 """What a notebook shows of results, and the bar that it draws."""
 
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,10 @@ def test_spectra_show_their_bands():
 
 def test_analyses_show_their_summaries():
     for result in (*image_results(), filter_quality(torch.randn(4, 3, 3, 3))):
-        assert len(texts_of(result)) > 3
+        expected = [type(result).definition.title]
+        for part in type(result).definition.summarise(result):
+            expected += [part] if isinstance(part, str) else [part.title, *part.header, *chain(*part.rows)]
+        assert texts_of(result) == expected
     assert AnalysisResult(analysis="of nobody")._repr_html_() is None
 
 

@@ -4,12 +4,13 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
-from freqfast.records import Floats, Rows, as_html, check_fields, check_value, plain
+from freqfast.records import Floats, Rows, as_html, check_fields, check_value, plain, read_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -178,6 +179,15 @@ class Analysis:
         """Check values for options against the function's annotations; a ValueError names one that does not fit."""
         for name, parameter in self.options.items():
             check_value(name, values[name], parameter.annotation)
+
+    def read(self, path: str | Path) -> AnalysisResult:
+        """Read a result from its file, ``analysis/<name>.json`` in a run directory.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is not a result of this analysis, or corrupt; the message names the file and the key.
+        """
+        return read_record(path, self.result)
 
 
 def _is_described(annotation: Any) -> bool:

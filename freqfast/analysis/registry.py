@@ -86,4 +86,4 @@ def read_analysis(path: str | Path) -> "AnalysisResult":
         analysis = find_analysis(name)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return read_record(path, analysis.result)
+    return analysis.read(path)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from freqfast.analysis import AnalysisResult, filter_quality, find_analysis, list_analyses
-from freqfast.records import read_record
 from freqfast.robustness import CorruptionResult
 from freqfast.runs.run import Run, load_run
 from freqfast.spectra import Spectra, are_spectra_of
@@ -77,7 +76,7 @@ def _load(path: str | Path, label: str) -> Entry:
     for name in list_analyses():
         file = run.directory.analysis(name)
         if file.is_file():
-            analyses[name] = read_record(file, find_analysis(name).result)
+            analyses[name] = find_analysis(name).read(file)
             if analyses[name].weights_sha256 not in (None, weights):
                 raise ValueError(f"{file} is of another model than the run's; make it again or remove it")
     if spectra is not None and "quality" not in analyses:

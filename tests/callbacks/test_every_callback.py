@@ -255,8 +255,6 @@ def test_copies_exports_and_precisions(text, make, tmp_path):
     for other in (loaded.model.eval(), channels_last):
         torch.testing.assert_close(other.to(images.device)(images), expected, atol=1e-6, rtol=1e-5)
         assert str(find_parts(other)) == str(find_parts(model))
-    half = copy.deepcopy(model).half()
-    assert {value.dtype for value in half.state_dict().values()} == {torch.float16, torch.int64}
     total = sum(parameter.numel() for parameter in model.parameters())
     assert f"Total params: {total:,}" in learn.summary()
     loaded.dls = learn.dls

@@ -25,7 +25,7 @@ class Failing(Callback):
 WAYS = [(RuntimeError("stop"), "fit", -20), (KeyboardInterrupt(), "Learner", 999)]
 
 
-@pytest.mark.parametrize(("number", "event"), list(enumerate(EVENTS)))
+@pytest.mark.parametrize(("number", "event"), [*enumerate(EVENTS), (0, "after_step")])
 def test_at_every_event(number, event, make_learner, everything):
     error, way, order = WAYS[number % 2]
     cbs, failing = everything(), Failing(event, error, order)

@@ -68,7 +68,7 @@ def test_c_bar_with_a_contact_sheet(call, accepted, place):
     assert sorted(path.name for path in place.iterdir()) == ["c", "sheet.png"]
 
 
-def test_a_contact_sheet_of_what_the_options_say(accepted, place, frost_dir):
+def test_a_contact_sheet_of_what_the_options_say(accepted, frost_dir):
     words = ("corrupt", "photos", "--corruption", "frost", "--corruption", "shot_noise", "--severity", 4)
     words += ("--severity", 2, "--seed", 5, "--table", "imagenet", "--frost-dir", frost_dir, "--show", "sheet.png")
     images = load_data("photos").test.images

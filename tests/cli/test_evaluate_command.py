@@ -166,7 +166,7 @@ def test_a_folder_of_a_data_set_s_name(call, checkpoint, place, tree):
 
 
 @pytest.fixture
-def tree_run(place, tree):
+def tree_run(tree):
     """A run on the tree, as far as an evaluation needs it."""
     run = RunDirectory("run")
     run.path.mkdir()

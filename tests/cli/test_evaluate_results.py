@@ -40,7 +40,7 @@ def test_merged_shards_are_the_whole(call, checkpoint, full, place):
     assert call("evaluate", "--merge", "whole.json").out.count("│ fog ") == 1
 
 
-def test_shards_that_do_not_belong_together(call, refused, checkpoint, rival, archive, place):
+def test_shards_that_do_not_belong_together(call, refused, checkpoint, rival, archive):
     for i, model in ((1, checkpoint), (2, rival)):
         call("evaluate", model, "--cifar10c", archive, "--shard", f"{i}/2", "--out", f"{i}.json")
     assert "1.json and 2.json are not of one evaluation, they differ in weights_sha256 (" in refused(
@@ -99,7 +99,7 @@ def test_a_baseline_on_other_images_costs_the_comparison_alone(call, checkpoint,
     assert (place / "ours.csv").read_bytes() == (place / "without.csv").read_bytes()
 
 
-def test_a_baseline_s_clean_images_may_be_others(call, accepted, checkpoint, place):
+def test_a_baseline_s_clean_images_may_be_others(call, accepted, checkpoint):
     words = ("evaluate", checkpoint, "--on-the-fly", "--data", "photos", "--corruption", "fog", "--limit")
     for count in (2, 3):
         call(*words, count, "--out", f"{count}.json")

@@ -41,7 +41,7 @@ def photographs(place):
     return place / "photographs"
 
 
-def test_a_folder_of_photographs(call, accepted, refused, photographs, place):
+def test_a_folder_of_photographs(call, accepted, refused, photographs):
     words = ("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog", "--class-list", "names.txt")
     result = accepted(*words, "--json")
     found = json.loads(result.out)
@@ -231,7 +231,7 @@ def test_a_tree_is_written_and_read(call, accepted, photographs, place):
     assert json.loads(result.out)["images"] == 9
 
 
-def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused, photographs, place):
+def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused, photographs):
     """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
     accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 7)
     words = ("evaluate", *MODEL, "--cifar10c", "t", *NAMED)

@@ -167,7 +167,7 @@ def test_a_hangup_and_a_signal_that_a_shell_ignores_change_nothing(accepted, tre
     ],
     ids=["disk", "memory"],
 )
-def test_a_run_that_cannot_go_on_is_one_line(call, tree, place, error, message):
+def test_a_run_that_cannot_go_on_is_one_line(call, tree, error, message):
     with at_step(2, Mock(side_effect=error)):
         failed = call(*LOW, "--data", tree, "--out", "out")
     assert failed.code == 1

@@ -36,7 +36,7 @@ LOW = ("run", "resnet18_cifar10.proportion_low", "--set", "batch_size=16")
     ],
     ids=lambda words: " ".join(words)[:40] if isinstance(words, tuple) else "",
 )
-def test_bad_input_is_one_line_and_nothing_appears(refused, place, tree, monkeypatch, words, message):
+def test_bad_input_is_one_line_and_nothing_appears(refused, tree, monkeypatch, words, message):
     monkeypatch.setenv("FREQFAST_DATA", str(tree))
     monkeypatch.setenv("FREQFAST_CACHE", str(_decoded(tree)))
     assert message in refused(*LOW, *words, "--out", "deep/out")

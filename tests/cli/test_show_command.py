@@ -100,7 +100,7 @@ def test_several_layers_have_a_table(call, several):
     assert "8x3x7x7" not in one
 
 
-def test_layers_of_other_bands_have_bars_alone(call, place):
+def test_layers_of_other_bands_have_bars_alone(call):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 7))
     write_spectra("two.h5", [measure_spectra(model, "0"), measure_spectra(model, "1", bands=3)])
     (head,) = (line for line in call("show", "two.h5").out.splitlines() if "weight" in line)
@@ -120,7 +120,7 @@ def test_bars_have_the_bands_colours(terminal, exported):
 @pytest.mark.parametrize(
     ("width", "points", "words"), [(40, 32, ()), (60, 100, ("--filter", 1)), (80, 32, ()), (200, 100, ("--filter", 1))]
 )
-def test_fits_the_terminal(terminal, place, width, words, points):
+def test_fits_the_terminal(terminal, width, words, points):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3))
     write_spectra("two.h5", measure_layers(model, n=points))
@@ -131,7 +131,7 @@ def test_fits_the_terminal(terminal, place, width, words, points):
         assert all(f"{100 * share:.1f}" in body for share in read_spectra("two.h5").shares.ravel())
 
 
-def test_many_bands_have_no_columns(call, place):
+def test_many_bands_have_no_columns(call):
     write_spectra("bands.h5", measure_spectra(nn.Conv2d(3, 4, 7), bands=Bands.equal_area(9)))
     assert call("show", "bands.h5").out.splitlines()[-2].count("│") == 5
 

@@ -67,7 +67,7 @@ def test_a_library_s_network_of_another_number_of_classes(accepted):
     assert ": 64 filters of layer features.0, " in accepted("spectra", "torchvision:squeezenet1_1", *words).out
 
 
-def test_networks_of_the_zoo_have_their_files_hash(accepted, place):
+def test_networks_of_the_zoo_have_their_files_hash(accepted):
     accepted("spectra", "zoo:robust-w16", "-o", "out.h5")
     assert read_spectra("out.h5").provenance["sha256"] == read_cards()["robust-w16"].sha256
 
@@ -131,7 +131,7 @@ def meta():
 
 
 @pytest.mark.filterwarnings("ignore:.* comes without a file of weights")
-def test_a_network_of_ones_own_that_is_a_layer_and_talks(accepted, refused, place):
+def test_a_network_of_ones_own_that_is_a_layer_and_talks(accepted, place):
     (place / "nets.py").write_text(NETS)
     result = accepted("spectra", "./nets.py:alone", "-o", "a.h5", "--layers", "all")
     assert result.out.startswith("a.h5: 8 filters of layer (the model itself), low ")

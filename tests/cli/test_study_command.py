@@ -218,7 +218,7 @@ def before_notes(result):
     return result.out.partition(" runs are finished")[0].splitlines()
 
 
-def test_no_cell_of_the_table_is_broken(call, place, monkeypatch):
+def test_no_cell_of_the_table_is_broken(call, monkeypatch):
     """Piped, an arm has a line in each table; on a terminal wide tables come in parts, each with the arms' names."""
     expected = tables(summarise(load_study(MEDIUM), read_results(published_path(MEDIUM))))
     words = ("study", MEDIUM, "--out", "absent", "--table")

@@ -98,7 +98,7 @@ def test_two_models_read_every_image_once(bright, source):
     assert both[0].outcomes != both[1].outcomes
 
 
-def test_models_that_do_not_fit_fail_before_any_work(bright, source, noise):
+def test_models_that_do_not_fit_fail_before_any_work(bright, source):
     unread = replace(source, read=lambda name, severity: pytest.fail("read"))
     with pytest.raises(ValueError, match="bright gives 2 logits, but images, corrupted on the fly has 10 classes"):
         evaluate_source([bright], replace(unread, classes=tuple("abcdefghij")))

@@ -198,6 +198,8 @@ def test_wrong_trees_and_images_of_one_name(files, tmp_path):
         tree_source(tmp_path, limit=0)
     with pytest.raises(FileNotFoundError, match="holds no frost; it holds fog"):
         tree_source(tmp_path, required=["frost"])
+    with pytest.raises(FileNotFoundError, match=r"holds none of frost, snow$"):
+        tree_source(tmp_path, only=["frost", "snow"])
     (tmp_path / "manifest.json").unlink()  # as of a published tree
     with pytest.raises(ValueError, match="fog is there, but not in the manifest"):
         write_tree(tmp_path, images, classes, ["fog"], [1, 2])

@@ -100,7 +100,7 @@ def test_frequency_proportion_counts_filters_whatever_their_energy():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_types_do_not_round_a_narrow_majority_away(dtype):
-    weight = random_weight(4, 2000, 1, 3, 3, dtype=dtype)
+    weight = random_weight(4, 5000, 1, 3, 3, dtype=dtype)
     assert torch.equal(frequency_proportion(weight), frequency_proportion(weight.double()))
 
 

@@ -21,7 +21,7 @@ def batches():
 
 
 def statistics(model):
-    return {key: value for key, value in model.state_dict().items() if "running" in key or "tracked" in key}
+    return {key: value.clone() for key, value in model.state_dict().items() if "running" in key or "tracked" in key}
 
 
 def test_statistics_are_those_of_torch_where_nothing_else_differs_in_training(network, batches):
@@ -67,7 +67,7 @@ def test_layers_that_do_not_run_in_use_keep_their_statistics(batches):
 
     model = Auxiliary()
     model(batches[0])
-    before = {key: value.clone() for key, value in statistics(model).items()}
+    before = statistics(model)
     after = statistics(estimate_batch_norm(model, batches[1:]))
     for key, value in after.items():
         assert torch.equal(value, before[key]) == key.startswith("head")
@@ -75,7 +75,7 @@ def test_layers_that_do_not_run_in_use_keep_their_statistics(batches):
 
 def test_an_error_and_an_interrupt_leave_all_as_it_was(network, batches):
     network(batches[0])
-    before = {key: value.clone() for key, value in statistics(network).items()}
+    before = statistics(network)
     with pytest.raises(ValueError, match=r"batches is empty, .*pass at least one"):
         estimate_batch_norm(network, iter([]))
     with pytest.raises(RuntimeError, match="channels"):

@@ -93,6 +93,8 @@ def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
     assert kstest(strong.ravel()[::7], "norm").pvalue > 0.001
     assert abs(np.corrcoef(strong[:, 0].ravel(), strong[:, 1].ravel())[0, 1]) < 0.02
     assert abs(np.corrcoef(strong[..., :-1].ravel(), strong[..., 1:].ravel())[0, 1]) < 0.02
+    paired = np.log(ratio[strength > 0.02][:, :, 1:8, [0, 8]]) / strength[strength > 0.02, None, None, None]
+    np.testing.assert_allclose(paired.std((0, 1, 2)), math.sqrt(0.5), rtol=0.1)  # fx = 0, 1/2: means of two factors
 
 
 @pytest.mark.parametrize("size", [(24, 40), (31, 33), (2, 16), (16, 1)])

@@ -70,7 +70,7 @@ def test_unwrap_data_parallel_and_compile_in_any_order():
         assert find_conv(wrapped) == find_conv(wrapped, "0") == ("0", model[0])
 
 
-def test_ranks_share_the_buffers_of_parts(single_process_group):
+def test_a_network_with_parts_in_distributed_data_parallel(single_process_group):
     model = apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3, stride=2)))
     apply_antialiasing(apply_equalization(model))
     wrapped = nn.parallel.DistributedDataParallel(model)

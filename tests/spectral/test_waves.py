@@ -34,12 +34,9 @@ def test_norms_are_exponential_and_grow_with_the_image(size):
     assert kstest(norms / (0.1 * math.sqrt(size[0] * size[1]) / 32), "expon").pvalue > 0.01
 
 
-def test_each_channel_has_one_frequency_below_the_limit():
+def test_each_channel_has_one_frequency_of_its_own():
     power = np.abs(np.fft.fft2(waves_of(100, 2, 32, 32, 0.1).numpy())) ** 2
-    f = np.fft.fftfreq(32)
     peaks = power.reshape(100, 2, -1).argmax(2)
-    rho = np.hypot(f[:, None], f[None]).ravel()[peaks]
-    assert 0 < rho.max() <= math.sqrt(0.5)
     assert len(np.unique(peaks)) > 100  # other ones in each channel of each image
     around_the_peak = np.sort(power.reshape(100, 2, -1), 2)[..., -18:].sum(2) / power.sum((2, 3))
     assert np.median(around_the_peak) > 0.8  # two peaks, spread by the borders

@@ -106,6 +106,8 @@ def test_no_arms_and_no_file(tmp_path):
         load_study(path)
     with pytest.raises(FileNotFoundError, match=r"absent\.toml does not exist; name a study file"):
         load_study(tmp_path / "absent.toml")
+    with pytest.raises(ValueError, match=r" is no study file; its name must end in \.toml$"):
+        load_study(tmp_path)
 
 
 def test_recipes_that_differ_in_their_own_seed_define_the_same_run(write, tmp_path, monkeypatch):

@@ -109,6 +109,27 @@ def test_a_study_runs_in_processes_of_submitit(write, tree, task, tmp_path):
     assert os.listdir(tmp_path / "out" / "jobs") == []
 
 
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        ({"jobs": 3}, 2),
+        ({"jobs": 9}, 1),
+        ({"slurm": {"cpus_per_task": 5}}, 5),
+        ({"slurm": {"cpus_per_task": 5}, "threads": 3}, 3),
+        ({"slurm": {}}, None),
+    ],
+)
+def test_threads_of_runs_in_other_processes(write, tree, tmp_path, here, monkeypatch, options, threads):
+    seen = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    for name in ("local_executor", "slurm_executor"):
+        monkeypatch.setattr(f"freqfast.study.running.{name}", lambda *args: args[2])
+    perform = "freqfast.study.running.perform_all"
+    monkeypatch.setattr(perform, lambda executor, todo, account: seen.extend([executor, todo[0].threads]))
+    run_study(load_study(write()), tmp_path / "out", arms=["low"], data_path=tree, **options)
+    assert seen == [threads] * 2
+
+
 def test_a_job_in_a_process_of_its_own_stops_by_sigterm(capsys):
     def perform(stop, log):
         log("epoch 1/1")

@@ -77,6 +77,11 @@ def test_chosen_arms_and_seeds(write, tmp_path):
     study, out = load_study(write()), tmp_path / "out"
     assert [run.name for run in pending_runs(study, out, ["low"])[0]] == ["low/seed-0", "low/seed-1"]
     assert [run.name for run in pending_runs(study, out, (), [1], {"low/seed-1"})[0]] == ["baseline/seed-1"]
+    (out / "runs" / "low" / "seed-0").mkdir(parents=True)
+    left, errors = pending_runs(study, out, ["low"])
+    assert ([run.name for run in left], list(errors)) == (["low/seed-1"], ["low/seed-0"])
+    assert "seed-0 cannot be continued: " in errors["low/seed-0"]
+    assert errors["low/seed-0"].endswith("recipe.toml is missing; remove it, or rename the arm")
 
 
 def test_failed_run_does_not_stop_the_others(write, tree, tmp_path, here):

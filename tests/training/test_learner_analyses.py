@@ -19,7 +19,7 @@ from freqfast.training.validation import analyse
 from tests.support.colour_learners import FOURS, brightest_channel, two_inputs
 
 
-def test_an_analysis_of_a_model_alone_is_refused(learn):
+def test_an_analysis_of_a_model_alone_is_refused():
     with pytest.raises(TypeError, match="learn must be a fastai Learner, whose images are taken, got Sequential"):
         freqfast.analyse(torch.nn.Sequential(), "quality")
 

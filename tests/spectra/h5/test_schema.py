@@ -10,7 +10,7 @@ import freqfast.spectra.h5
 from freqfast.spectra.h5 import SCHEMA, write_spectra
 
 
-def test_plain_h5py_sees_the_schema(path, spectra):
+def test_plain_h5py_sees_the_schema(path):
     with h5py.File(path) as file:
         assert (file.attrs["creator"], file.attrs["file_name"]) == ("freqfast", "spectra.h5")
         assert datetime.fromisoformat(file.attrs["file_time"]).tzinfo is not None
