@@ -104,7 +104,8 @@ def _warp(
     x = torch.arange(width, device=levels.device) + 0.5
     columns, rows = (2 / width) * (xx * x + xy * y + right) - 1, (2 / height) * (yx * x + yy * y + down) - 1
     grid = torch.stack(torch.broadcast_tensors(columns, rows), -1)[:, 0]
-    sampled = functional.grid_sample(levels, grid.to(levels.dtype), "bilinear", "border", align_corners=False)
+    # At the border as "border", which Apple's GPU lacks.
+    sampled = functional.grid_sample(levels, grid.to(levels.dtype), "bilinear", "reflection", align_corners=False)
     return sampled * (grid.abs() <= 1).all(-1)[:, None]
 
 

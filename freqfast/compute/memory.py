@@ -6,6 +6,9 @@ import ctypes
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
+# Of the system, of CUDA and Apple's GPU, and of cuBLAS and cuDNN.
+_LACKING = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+
 
 def keep_freed_memory() -> bool:
     """Tell the C library to reuse the memory of freed tensors instead of returning it to the system.
@@ -41,7 +44,7 @@ def memory_error(error: BaseException | None) -> str | None:
         # Libraries have exceptions of their own, and torch has none for a CPU's memory, so the words must decide. In
         # the kinds that freqfast raises itself, the words may be part of a file's name.
         may_quote = isinstance(error, (ValueError, OSError, ImportError))
-        says_so = not may_quote and ("allocate memory" in text or "out of memory" in text)
+        says_so = not may_quote and any(words in text for words in _LACKING)
         if says_so or isinstance(error, MemoryError):
             return text or type(error).__name__
         error = error.__cause__ or error.__context__

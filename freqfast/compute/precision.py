@@ -6,7 +6,7 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 
 
 def default_device() -> torch.device:
-    """The device to evaluate on by default: a CUDA GPU if there is one, else the CPU."""
+    """A CUDA GPU if there is one, else the CPU; not Apple's, where BatchNorm's gradients are wrong up to torch 2.13."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

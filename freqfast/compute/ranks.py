@@ -168,9 +168,11 @@ class Ranks:
                     reason = store.get(_FAILURE).decode()
             # Up to torch 2.7 the group's end holds Python's lock and waits for gloo's threads, which may need it.
             time.sleep(0.1)
-            distributed.destroy_process_group()
+            # NCCL's end waits for all ranks, and those wait for this one: there the process's own end tells them.
+            if not torch.cuda.is_initialized():
+                distributed.destroy_process_group()
             if lost:
-                raise RunStoppedError(reason or "another rank has ended") from error
+                raise RunStoppedError(reason or f"another rank has ended, or a link failed: {_line(error)}") from error
             raise
 
     def _reduced(self, values: Sequence, dtype: torch.dtype, operation: Any) -> tuple:

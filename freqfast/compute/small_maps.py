@@ -32,9 +32,11 @@ def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
         None
     """
     device = next((p.device.type for p in model.parameters()), None)
+    if device != "cpu" or not cpu_has_amx():
+        return nullcontext()
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     large = any(9 * m.out_channels * m.in_channels // m.groups >= _smallest() for m in convs)
-    return SmallMapConvolutions() if device == "cpu" and large and cpu_has_amx() else nullcontext()
+    return SmallMapConvolutions() if large else nullcontext()
 
 
 class SmallMapConvolutions(TorchFunctionMode):

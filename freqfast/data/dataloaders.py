@@ -15,12 +15,12 @@ import torch
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import Category, CategoryMap, Normalize
 from fastai.losses import CrossEntropyLossFlat
-from fastai.torch_core import TensorCategory, TensorImage, default_device, to_detach
+from fastai.torch_core import TensorCategory, TensorImage, to_detach
 from fastai.vision.core import PILImage
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from freqfast.compute.precision import resolve_device
+from freqfast.compute.precision import default_device, resolve_device
 from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
 from freqfast.data.image_files import ImageFiles
 from freqfast.data.images import ImageData, rgb_levels
@@ -241,7 +241,7 @@ def dataloaders(
     Args:
         data: The data.
         batch_size: Samples per training batch; validation batches are twice as large.
-        device: Where batches live; fastai's default device if None.
+        device: Where batches live; a CUDA GPU if there is one, else the CPU, if None.
         normalisation: Channel means and standard deviations, for pixels in [0, 1]; by default those of the data.
 
     Raises:
@@ -275,4 +275,4 @@ def dataloaders(
         )
         for split_idx, (images, labels) in enumerate(((train, data.train.labels), (data.test.images, data.test.labels)))
     )
-    return DataLoaders(*loaders, device=default_device() if device is None else resolve_device(device))
+    return DataLoaders(*loaders, device=resolve_device(device or default_device()))

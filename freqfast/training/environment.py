@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from fastai.torch_core import default_device
 
 import freqfast
 from freqfast import __version__
-from freqfast.compute.precision import cpu_has_amx, resolve_device, resolve_precision
+from freqfast.compute.precision import cpu_has_amx, default_device, resolve_device, resolve_precision
 from freqfast.compute.ranks import current_ranks
 from freqfast.data import ImageData
 from freqfast.data.images import data_hash
@@ -53,7 +52,7 @@ def describe_environment(
         weights: The file of trained weights, if it is not where the recipe says.
     """
     weights = weights or check_start(recipe.model, recipe.model_options)
-    place = torch.device(default_device()) if device is None else resolve_device(device)
+    place = resolve_device(device or default_device())
     on_gpu, ranks = place.type == "cuda", current_ranks()
     return Environment(
         freqfast=__version__,

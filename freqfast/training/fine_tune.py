@@ -40,7 +40,7 @@ def fine_tune(
         data: Training data, with the classes that the network was trained on, in the same order.
         keep: The share of the old weights in the average, in [0, 1); BatchNorm's statistics are averaged too, but not
             what callbacks add to the network.
-        device: Where to train; fastai's default device if None.
+        device: Where to train; a CUDA GPU if there is one, else the CPU, if None.
         progress: Called as ``progress(done, total, message)``.
         log: Called with a line about each epoch; None for no log.
 

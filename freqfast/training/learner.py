@@ -29,6 +29,7 @@ from freqfast.progress import Log, Progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
+from freqfast.spectral.equalization import remove_equalization
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.surgery import copy_model, find_conv
 from freqfast.training.loop import DivergenceWatch, ResumableLearner
@@ -90,7 +91,7 @@ def build_learner(
     Args:
         recipe: The recipe.
         data: Its data, see `freqfast.data.load_data`.
-        device: Where to train; fastai's default device if None.
+        device: Where to train; a CUDA GPU if there is one, else the CPU, if None.
         path: The Learner's folder.
         start: A trained network to train further, with its own normalisation; by default the recipe's model with the
             weights that the recipe starts from.
@@ -148,7 +149,8 @@ def _check_training(start: SourcedModel, images: np.ndarray) -> None:
     pixels = (images / 255 - start.mean) / start.std
     batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
     with torch.random.fork_rng(devices=()), torch.no_grad():
-        found = copy_model(start.model).cpu().train()(batch)
+        # Without equalizers, which take in the batch of every rank: others may not be here, or wait elsewhere.
+        found = remove_equalization(copy_model(start.model).cpu()).train()(batch)
     if not isinstance(found, Tensor):
         raise ValueError(
             f"{start.name} gives {type(found).__name__} in training, not one tensor of logits; build it without "

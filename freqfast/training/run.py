@@ -54,7 +54,7 @@ def run_recipe(
         out: The run directory.
         data_path: Where the data is; see `freqfast.data.load_data`. A resumed run looks where the data was at its
             start.
-        device: Where to train; if None, fastai's default device, or for a resumed run the device of its start.
+        device: Where to train; if None, a CUDA GPU if there is one, else the CPU; or, for a resumed run, its own.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
         resume: Resume `out` if it is unfinished, and read it if it is finished. Without this, `out` must not exist.
         policy: When to save checkpoints; by default as `CheckpointPolicy` says.

@@ -110,13 +110,15 @@ def _restore(cb: Callback, state: Any) -> None:
 def generators_kept() -> Iterator[None]:
     """Restore Python's, NumPy's and torch's generators after a `with` block, whatever is seeded or drawn in it."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (fastai's and others' code draws from it)
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    on_gpu = torch.cuda.is_initialized()
     try:
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng(range(torch.cuda.device_count()) if on_gpu else ()):
             yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        if not on_gpu:  # until a GPU is used, all that there is of its generator is the seed, which is the CPU's
+            torch.cuda.manual_seed_all(torch.initial_seed())
 
 
 def _random_state(learn: Learner) -> dict[str, Any]:

@@ -245,10 +245,11 @@ class _CorruptedImages(ItemTransform):
         pixels = images.as_subclass(Tensor)
         if self.key != CLEAN:
             index = self.rows[self.done : self.done + len(pixels)]
-            pixels = corrupt(pixels, *self.key, self.seed, index=index, frost_dir=self.frost_dir)
+            # On the CPU, as arrays are: Apple's GPU has no float64, and elsewhere a rare value may differ.
+            pixels = corrupt(pixels.cpu(), *self.key, self.seed, index=index, frost_dir=self.frost_dir)
         self.done += len(pixels)
         self.crc32 = zlib.crc32(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy(), self.crc32)
-        return (TensorImage(pixels), *batch[1:])
+        return (TensorImage(pixels.to(images.device)), *batch[1:])
 
 
 class _Judgement(Callback):

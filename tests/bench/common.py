@@ -78,8 +78,8 @@ _seconds = time.perf_counter
 
 def now(device: str) -> float:
     """Seconds on the clock, once the device has done what was asked of it."""
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)
     return _seconds()
 
 

@@ -59,6 +59,8 @@ def test_a_lack_of_memory_is_recognised_by_kind_message_and_cause():
     lack = RuntimeError("DefaultCPUAllocator: can't allocate memory:\n you tried")
     assert memory_error(MemoryError()) == "MemoryError"
     assert memory_error(lack) == "DefaultCPUAllocator: can't allocate memory: you tried"
+    cublas = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    assert memory_error(RuntimeError(cublas)) == cublas
     assert memory_error(torch.OutOfMemoryError("CUDA out of memory")) == "CUDA out of memory"
     assert memory_error(after(MemoryError("of it"), ValueError("x.png cannot be read"))) == "of it"
     assert memory_error(after(after(MemoryError("of it"), KeyError(1)), OSError(5, "x"))) == "of it"

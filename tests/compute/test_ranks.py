@@ -1,9 +1,14 @@
 """What ranks need no other process for; `test_process_group` and `tests/training/test_ranks` have their exchanges."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import distributed
 
+from freqfast.compute import ranks
 from freqfast.compute.ranks import Ranks, current_ranks
+from freqfast.progress import RunStoppedError
 
 
 def test_each_rank_has_a_gpu_of_its_machine(monkeypatch):
@@ -29,3 +34,22 @@ def test_ranks_are_told_by_the_launchers_variables(monkeypatch):
         assert current_ranks() == Ranks()
         monkeypatch.setenv(name, str(value))
     assert current_ranks() == Ranks(rank=3, count=4, local_rank=1)
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_failing_rank_does_not_wait_for_nccl(monkeypatch, on_gpu):
+    """NCCL's end is collective: the others, which wait for this rank, would never take part."""
+    ended = []
+    monkeypatch.setattr(ranks, "_connect", lambda: SimpleNamespace(set=lambda *words: None))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_gpu)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: ended.append(True))
+    with pytest.raises(ValueError, match="full"), Ranks(0, 2).leaving_on_error():
+        raise ValueError("full")
+    assert ended == [True] * (not on_gpu)
+
+
+def test_a_failure_of_the_link_is_told(monkeypatch):
+    monkeypatch.setattr(ranks, "_connect", lambda: SimpleNamespace(check=lambda keys: False))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    with pytest.raises(RunStoppedError, match="Duplicate GPU detected"), Ranks(1, 2).leaving_on_error():
+        raise distributed.DistBackendError("NCCL error: invalid usage\nLast error:\nDuplicate GPU detected: rank 1")

@@ -6,9 +6,11 @@ import torch
 from fastai.callback.core import Callback
 
 from freqfast.callbacks import SpectrumRecorder
+from freqfast.models.sources import SourcedModel
 from freqfast.runs.registry import find_recipe, list_recipes
+from freqfast.spectral.equalization import apply_equalization
 from freqfast.spectral.modulation import SpectralConv2d
-from freqfast.training import build_learner
+from freqfast.training import build_learner, learner
 from tests.support.tiny import TINY, fit_quietly
 
 
@@ -93,3 +95,12 @@ def test_one_recorder_has_the_bands_that_are_enforced(small, callbacks, bands, l
     learn = build_learner(replace(TINY, batch_size=8, callbacks=callbacks), small, "cpu")
     (recorder,) = [cb for cb in learn.cbs if isinstance(cb, SpectrumRecorder)]
     assert (recorder.bands.names, recorder.layer, recorder.n) == (bands, layer, points)
+
+
+def test_an_equalized_network_is_tried_without_the_other_ranks(monkeypatch):
+    """Which may be elsewhere, and would be waited for."""
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda *words: pytest.fail("the others are elsewhere"))
+    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    start = SourcedModel("net", apply_equalization(torch.nn.Sequential(*layers)), (0.5,) * 3, (0.25,) * 3)
+    learner._check_training(start, np.zeros((2, 8, 8, 3), np.uint8))

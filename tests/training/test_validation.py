@@ -23,6 +23,7 @@ from freqfast.corruptions import corrupt
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, corrupted_source, evaluate_source
 from freqfast.training import build_learner
+from freqfast.training.state import generators_kept
 from freqfast.training.validation import analyse, evaluate_learner
 from tests.support import tiny
 from tests.support.colour_learners import FOURS, brightest_channel, two_inputs
@@ -139,6 +140,16 @@ def test_nothing_that_is_drawn_later_changes(learn):
             use(learn, *(["reliance"] if use is analyse else [["fog"], [1]]), limit=3)
         found.append((random.random(), np.random.random(), float(torch.rand(()))))  # noqa: NPY002
     assert found[0] == found[1] == found[2]
+
+
+def test_a_gpu_that_is_not_used_yet_keeps_its_seed(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    torch.manual_seed(1)
+    with generators_kept():
+        torch.manual_seed(2)
+    assert seeds == [1, 2, 1]
 
 
 def test_no_callback_takes_it_for_a_fit(learn, tmp_path):
