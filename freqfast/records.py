@@ -218,7 +218,7 @@ def _told(error: ValidationError, annotation: Any, place: tuple[str, ...] = ()) 
         return f"{key} must have at least {least} item{'s' * (least > 1)}, got {_short(fault['input'])}"
     if fault["type"] == "unexpected_keyword_argument":
         known = (f.name for f in fields(_record_at(annotation, fault["loc"][:-1])))
-        return f"unknown key {key!r}; there can be {', '.join(known)}"
+        return f"unknown key {key!r}; the keys are {', '.join(known)}"
     if fault["type"] == "value_error":  # raised by a record itself
         inside = ".".join(key.split(".")[len(place) :])
         return f"{inside}: {fault['ctx']['error']}" if inside else str(fault["ctx"]["error"])

@@ -104,7 +104,7 @@ def _warp(
     x = torch.arange(width, device=levels.device) + 0.5
     columns, rows = (2 / width) * (xx * x + xy * y + right) - 1, (2 / height) * (yx * x + yy * y + down) - 1
     grid = torch.stack(torch.broadcast_tensors(columns, rows), -1)[:, 0]
-    # At the border as "border", which Apple's GPU lacks.
+    # Inside the image the same as "border", which Apple's GPU lacks before torch 2.13.
     sampled = functional.grid_sample(levels, grid.to(levels.dtype), "bilinear", "reflection", align_corners=False)
     return sampled * (grid.abs() <= 1).all(-1)[:, None]
 

@@ -6,7 +6,11 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 
 
 def default_device() -> torch.device:
-    """A CUDA GPU if there is one, else the CPU; not Apple's, where BatchNorm's gradients are wrong up to torch 2.13."""
+    """A CUDA GPU if there is one, else the CPU.
+
+    Never Apple's GPU, where BatchNorm of channels-last images can fail or give wrong gradients up to torch 2.13
+    (PyTorch's issues 134580 and 175189).
+    """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

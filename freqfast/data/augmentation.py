@@ -67,6 +67,6 @@ class RandomResizedCropFlip(Transform):
         rows = (torch.where(flip < 0.5, -width, width), none, x_centre, none, height, y_centre)
         shape = [count, 3, self.size, self.size]
         grid = functional.affine_grid(torch.stack(rows, 1).view(count, 2, 3), shape, align_corners=False)
-        # At the border as "border", which Apple's GPU lacks.
+        # Inside the image the same as "border", which Apple's GPU lacks before torch 2.13.
         found = functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
         return TensorImage(found.contiguous(memory_format=torch.channels_last))

@@ -65,9 +65,9 @@ def test_runs_go_seed_by_seed(write):
 @pytest.mark.parametrize(
     ("old", "new", "extra", "message"),
     [
-        ("baseline = ", "colour = 1\nbaseline = ", "", "unknown key 'colour'; there can be title, .*, arms$"),
+        ("baseline = ", "colour = 1\nbaseline = ", "", "unknown key 'colour'; the keys are title, .*, arms$"),
         ("[0, 1]", "[]", "", r"seeds must have at least 1 item, got \[\]"),
-        ("recipe =", "recip =", "", r"unknown key 'arms\.baseline\.recip'; there can be recipe, desc"),
+        ("recipe =", "recip =", "", r"unknown key 'arms\.baseline\.recip'; the keys are recipe, desc"),
         ("[0, 1]", "[1, 1]", "", r"seeds: must all be different, got \[1, 1\]"),
         ("[0, 1]", "[-1]", "", r"seeds\.0 must be greater than or equal to 0, got -1"),
         ('"baseline"\n\n[set', '"bsaeline"\n\n[set', "", "baseline 'bsaeline' is no arm; the arms are baseline, low"),

@@ -138,6 +138,6 @@ def test_parts_of_the_batches_make_them_whole(images, count, sizes):
 
 
 def test_apples_gpu_is_not_taken_unless_it_is_named(monkeypatch, data):
-    """Up to torch 2.13 BatchNorm's gradients are wrong there."""
+    """Up to torch 2.13 BatchNorm's gradients can be wrong there."""
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert dataloaders(data, 4).device == torch.device("cpu")
