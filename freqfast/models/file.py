@@ -63,14 +63,24 @@ _FlatSpec = Annotated[
 ]
 
 
+def _as_tuple(found: Any) -> Any:
+    """Of several layers; version 0.1 wrote the table of one, or null."""
+    if isinstance(found, list):
+        return tuple(found)
+    return () if found is None else (found,)
+
+
+_OfLayers = BeforeValidator(_as_tuple)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Header:
     """A model file's description of its model: a `StoredModel` without the weights, and the parts put into the model.
 
     Attributes:
         model: What the model is built from; in the file a table of the name and the options.
-        modulation: The modulated layer.
-        equalization: The layer with an equalizer.
+        modulation: The modulated layers.
+        equalization: The layers with an equalizer.
         antialiasing: The layers with a triangle before their stride.
         flc_pooling: The layers with an ideal low-pass.
     """
@@ -78,8 +88,8 @@ class Header:
     schema: Literal[1] = 1
     version: str = __version__
     model: _FlatSpec
-    modulation: Modulation | None
-    equalization: Equalization | None
+    modulation: Annotated[tuple[Modulation, ...], _OfLayers]
+    equalization: Annotated[tuple[Equalization, ...], _OfLayers]
     antialiasing: tuple[str, ...]
     flc_pooling: tuple[str, ...] = ()
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -98,8 +108,8 @@ class Header:
     def parts(self) -> Parts:
         """The parts that were put into the model."""
         return Parts(
-            (self.modulation,) if self.modulation else (),
-            (self.equalization,) if self.equalization else (),
+            self.modulation,
+            self.equalization,
             dict.fromkeys(self.antialiasing, "triangle") | dict.fromkeys(self.flc_pooling, "flc"),
         )
 
@@ -180,16 +190,13 @@ def _content(stored: StoredModel, half: bool = False) -> bytes:
     if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
         raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
     parts = find_parts(model)
-    for found, what in ((parts.modulation, "modulated"), (parts.equalization, "equalized")):
-        if len(found) > 1:
-            raise ValueError(f"{len(found)} layers are {what}, a model file can describe one")
     triangles, ideal = (
         tuple(layer for layer, found in parts.low_passes.items() if found == kind) for kind in ("triangle", "flc")
     )
     header = Header(
         model=stored.spec,
-        modulation=next(iter(parts.modulation), None),
-        equalization=next(iter(parts.equalization), None),
+        modulation=parts.modulation,
+        equalization=parts.equalization,
         antialiasing=triangles,
         flc_pooling=ideal,
         classes=tuple(stored.classes),
@@ -234,9 +241,9 @@ def read_header(path: str | Path) -> Header | None:
 def update_tensors(header: Header, tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Tensors as this version writes them, for a network to load; version 0.1 kept some of them only in the header."""
     tensors, modules = dict(tensors), dict(network.named_modules())
-    if header.equalization and header.equalization.layer in modules:
-        name = f"{header.equalization.layer}.{EQUALIZER_BUFFERS[2]}"
-        tensors.setdefault(name, torch.tensor(header.equalization.exponent))
+    for equalization in header.equalization:
+        if equalization.layer in modules:
+            tensors.setdefault(f"{equalization.layer}.{EQUALIZER_BUFFERS[2]}", torch.tensor(equalization.exponent))
     for layer, kind in header.parts.low_passes.items():
         if isinstance(conv := modules.get(layer), nn.Conv2d):
             tensors.setdefault(f"{layer}.{LOW_PASS_BUFFERS[kind]}", torch.tensor(conv.stride))

@@ -33,7 +33,7 @@ def test_card_and_file_agree_and_the_network_classifies(name, noise):
     header, recipe = read_header(path), load_recipe(card.recipe)
     assert header.model.options["width"] == card.width
     assert bool(header.antialiasing) == ("antialiasing" in recipe.callbacks)
-    assert (header.equalization is not None) == ("spectrum_equalization" in recipe.callbacks)
+    assert bool(header.equalization) == ("spectrum_equalization" in recipe.callbacks)
     assert card.accuracy.keys() == {"clean", "mean15", "mean7", "mean_bar"}
     assert all(one.low < one.value < one.high for one in card.accuracy.values())
     assert len(card.commit) == 40
