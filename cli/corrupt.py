@@ -164,7 +164,8 @@ def _draw(
 ) -> None:
     import numpy as np
 
-    from freqfast.report import contact_sheet, most_colourful
+    from freqfast.report import contact_sheet
+    from freqfast.report.sheet import most_colourful
 
     if index is not None and index >= len(images):
         raise ValueError(f"--image {index}: there are {len(images)} test images, counted from 0")

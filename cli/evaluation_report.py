@@ -107,11 +107,8 @@ def _print(
 
 
 def _as_dict(result: "CorruptionResult", comparison: "Comparison | None") -> dict[str, Any]:
-    """The result as JSON values with all means, its provenance (less the list of cells) and the comparison, if any."""
-    from freqfast.corruptions import HEADLINES, MEANS
-
-    content = result.to_dict() | {name: result.mean(MEANS[name]) for name in HEADLINES}
-    content["intervals"] |= {name: result.interval(MEANS[name]) for name in HEADLINES}
+    """The result as JSON values, with its provenance (less the list of cells) and the comparison, if any."""
+    content = result.to_dict()
     if result.provenance is not None:
         content["provenance"] = {name: value for name, value in asdict(result.provenance).items() if name != "cells"}
     if comparison is not None:

@@ -1,6 +1,5 @@
 from .ablation import Ablation as Ablation
 from .ablation import ablate_bands as ablate_bands
-from .colours import band_colour as band_colour
 from .definition import Analysis as Analysis
 from .definition import AnalysisResult as AnalysisResult
 from .definition import ImageResult as ImageResult

@@ -22,9 +22,9 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
         kind: "triangle" or "flc".
 
     Raises:
-        ValueError: When added to a Learner, if a layer is not a strided convolution or has a low-pass of another kind,
-            if the model has no such convolution, or if the kind is unknown; in fit, if a layer no longer has its
-            low-pass.
+        ValueError: If the kind is unknown or `layers` is empty; when added to a Learner, if a layer is not a strided
+            convolution or has a low-pass of another kind, or if the model has no such convolution; in fit, if a layer
+            no longer has its low-pass.
 
     Examples:
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers

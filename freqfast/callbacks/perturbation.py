@@ -27,15 +27,10 @@ class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
             in fit, if the images are not in [0, 1] and no normalisation is known.
 
     Examples:
-        >>> SpectrumPerturbation(share=0.5, gain=1.6).strengths["gain"]
+        >>> SpectrumPerturbation(share=0.5, gain=1.6).gain
         1.6
     """
 
-    @property
-    def strengths(self) -> dict[str, float]:
-        """The arguments of `perturb_spectrum`."""
-        return {name: getattr(self, name) for name in ("gain", "tilt", "shaping", "jitter", "noise")}
-
     def change(self, pixels: Tensor) -> Tensor:
         """Perturb ``(N, C, H, W)`` pixels in [0, 1]."""
-        return perturb_spectrum(pixels, **self.strengths)  # type: ignore[arg-type]
+        return perturb_spectrum(pixels, self.gain, self.tilt, self.shaping, self.jitter, self.noise)

@@ -22,7 +22,7 @@ class AutoPrecision(FitCallback):
     convolutions with small output maps are made faster, see `freqfast.compute.small_maps`.
 
     Args:
-        precision: "auto", "bfloat16" or "float32"; see `resolve_precision`.
+        precision: "auto", "bfloat16" or "float32"; see `freqfast.compute.precision.resolve_precision`.
 
     Attributes:
         chosen: "bfloat16" or "float32", decided at each fit.

@@ -51,11 +51,11 @@ class AmplitudePhaseRecombination(_Recombination):
     flip. Nothing stays in the network.
 
     Args:
-        pair: Recombine images with others of their batch.
-        single: Recombine images with copies of themselves, before the pair form.
         share: Share of each batch that is recombined in pairs, in (0, 1]. Their partners are drawn from the same
             images, so that on average one image is its own partner and stays as it is; in small batches that is a large
             part of them.
+        pair: Recombine images with others of their batch.
+        single: Recombine images with copies of themselves, before the pair form.
         clean_too: Train also on each batch as it was before the pair form: two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
@@ -88,14 +88,14 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
     recombination. Nothing stays in the network.
 
     Args:
+        share: Share of each batch that is mixed in pairs, and with `plus` also the share of these whose low frequencies
+            are recombined, in (0, 1]; see `AmplitudePhaseRecombination` on small batches.
         pair: Mix images with others of their batch.
         single: Mix images with copies of themselves, before the pair form.
+        clean_too: Train also on each batch as it was before the pair form: two passes per image.
         plus: HybridAugment++.
         sigma: Standard deviation of the blur, in pixels; of two numbers, it is drawn uniformly between them for each
             image.
-        share: Share of each batch that is mixed in pairs, and with `plus` also the share of these whose low frequencies
-            are recombined, in (0, 1]; see `AmplitudePhaseRecombination` on small batches.
-        clean_too: Train also on each batch as it was before the pair form: two passes per image.
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:

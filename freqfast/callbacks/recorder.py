@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from fastai.learner import Learner
 from torch import nn
 
@@ -33,8 +32,6 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
     Attributes:
         epochs: Number of epochs trained at each record; it starts at 0, or at fastai's ``start_epoch``.
         weights: Effective filters, each ``(O, I, kH, kW)`` float32 array.
-        power: Power spectra, each ``(O, n, n)``.
-        shares: Band shares, each ``(O, B)``.
         log_gain: Log power gains, each ``(O or 1, kH, kW)``; empty for a plain convolution.
 
     Raises:
@@ -89,25 +86,15 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         if isinstance(conv, SpectralConv2d):
             self.log_gain.append(conv.log_gain_grid().float().cpu().numpy())
 
-    @property
-    def power(self) -> list[np.ndarray]:
-        """Power spectra at each record."""
-        return [power_spectrum(torch.from_numpy(weight), self.n).numpy() for weight in self.weights]
-
-    @property
-    def shares(self) -> list[np.ndarray]:
-        """Band shares at each record."""
-        return [band_shares(torch.from_numpy(weight), self.bands).numpy() for weight in self.weights]
-
     def history(self) -> SpectraHistory:
         """The records, stacked by epoch, with shared gains repeated if others are not shared; a ValueError if none."""
         if not self.epochs:
             raise ValueError("nothing was recorded yet; fit the Learner with the SpectrumRecorder first")
         return SpectraHistory(
             epochs=np.array(self.epochs),
-            power=np.stack(self.power),
+            power=np.stack([power_spectrum(weight, self.n) for weight in self.weights]),
             weight=np.stack(self.weights),
-            shares=np.stack(self.shares),
+            shares=np.stack([band_shares(weight, self.bands) for weight in self.weights]),
             log_gain=np.stack(np.broadcast_arrays(*self.log_gain)) if len(self.log_gain) == len(self.epochs) else None,
         )
 

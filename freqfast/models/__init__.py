@@ -5,7 +5,12 @@ with its description and reads it back. `state_dicts` reads weights that others 
 together with the `parts` that they were trained with. `sources` finds a model that a user names. A `Classifier`
 (`classifier`) makes a model ready for inference, and `folding` makes it faster there. `preprocessing` finds how a
 model's images are scaled and normalised. `start` gives a new model weights to start from, and `zoo` has trained ones.
+Names load on first use.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 SOURCES = (
     "a run directory, freqfast's .safetensors, zoo:NAME, timm:NAME, torchvision:NAME, package.module:callable or "

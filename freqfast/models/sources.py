@@ -96,6 +96,10 @@ def load_model(
 
     Warns:
         UserWarning: If a callable's network is taken as it is, without weights from a file.
+
+    Examples:
+        >>> load_model("zoo:baseline-w16").classes[:2]
+        ('airplane', 'automobile')
     """
     text, kind = str(spec), model_kind(spec)
     if pretrained and (kind != "library" or weights is not None):

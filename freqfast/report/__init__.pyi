@@ -5,7 +5,6 @@ from .page import write_page as write_page
 from .robustness_figures import accuracy_by_severity as accuracy_by_severity
 from .robustness_figures import clean_against_mean15 as clean_against_mean15
 from .sheet import contact_sheet as contact_sheet
-from .sheet import most_colourful as most_colourful
 from .spectra_figures import learned_gains as learned_gains
 from .spectra_figures import power_profile as power_profile
 from .spectra_figures import proportion_history as proportion_history

@@ -25,7 +25,7 @@ _BUDGET = ("data", "image_size", "model", "model_options", "epochs", "batch_size
 """Fields of a recipe that runs must share for their accuracies to be comparable."""
 
 
-def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progress | None = None) -> None:
+def write_page(path: str | Path, runs: Sequence[str | Path], progress: Progress | None = None) -> None:
     """Compare finished runs on one self-contained HTML page, which is written whole or not at all.
 
     Analyses that are kept in the run directories (``analysis/*.json``) are shown. Accuracies are those in
@@ -33,20 +33,20 @@ def write_page(runs: Sequence[str | Path], output: str | Path, progress: Progres
     the images are the same.
 
     Args:
+        path: The file, replaced if it exists.
         runs: Run directories; differences are to the first.
-        output: The file to write.
         progress: Called as ``progress(done, total, message)`` after each figure.
 
     Raises:
-        FileNotFoundError: If a path is no finished run, or its evaluation or the output's folder is missing.
+        FileNotFoundError: If a run is missing or not finished, or its evaluation or the file's folder is missing.
         ValueError: If a file in a run is corrupt or belongs to another model than the run's.
 
     Examples:
-        >>> write_page([], "report.html")
+        >>> write_page("report.html", [])
         Traceback (most recent call last):
         ValueError: name at least one run directory
     """
-    write_text(output, render_page(load_entries(runs), progress))
+    write_text(path, render_page(load_entries(runs), progress))
 
 
 def render_page(

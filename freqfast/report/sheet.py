@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from freqfast.analysis.colours import FAMILY_COLOURS
 from freqfast.analysis.panels import NotebookFigure
-from freqfast.corruptions import CORRUPTIONS, MAIN, SEVERITIES, corrupt
+from freqfast.corruptions import MAIN, SEVERITIES, corrupt
 from freqfast.corruptions.tables import TableChoice
 from freqfast.report.measures import corruption_families
 
@@ -20,7 +20,7 @@ _LABEL, _HEAD, _TITLE, _APART = 150, 56, 44, 48
 
 def contact_sheet(
     image: np.ndarray,
-    corruptions: Sequence[str] = CORRUPTIONS,
+    corruptions: Sequence[str],
     severities: Iterable[int] = SEVERITIES,
     seed: int = 0,
     *,

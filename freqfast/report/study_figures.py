@@ -47,7 +47,7 @@ def clean_against_robust(
         >>> from freqfast.study import Arm, Estimate
         >>> study = Study("One arm", "", "baseline", (Arm("baseline", Recipe("plain"), (0,)),))
         >>> means = {"clean": Estimate(0.9, None, 1), "mean15": Estimate(0.7, None, 1)}
-        >>> figure = clean_against_robust(study, [ArmSummary("baseline", "", (0,), means, {}, 1.0)])
+        >>> figure = clean_against_robust(study, [ArmSummary("baseline", "", (0,), means, {}, None)])
         >>> [axes.get_ylabel() for axes in figure.axes]
         ['mean15, percent']
     """

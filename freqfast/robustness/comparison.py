@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import product
 from statistics import fmean
@@ -72,7 +72,7 @@ class Comparison:
     """
 
     baseline: str
-    cells: Mapping[Key, PairedCell]
+    cells: Mapping[Key, PairedCell] = field(repr=False)
     differences: Mapping[str, Difference]
     mce: float | None
     relative_mce: float | None

@@ -56,8 +56,9 @@ def evaluate_images(
 
     Raises:
         TypeError: If the model is not a module, or images or labels have the wrong type.
-        ValueError: If a shape does not fit, the normalisation is missing or is not the loader's, or the model cannot
-            take the images.
+        ValueError: If a corruption is unknown, a shape does not fit, the normalisation is missing or is not the
+            loader's, or the model cannot take the images.
+        FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
         >>> brightest_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -194,24 +194,22 @@ class CorruptionResult:
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON values.
 
-        ``clean``, ``corrupted`` (mean over all that was measured), ``mean15``, ``mean19``, ``mean_bar``, ``families``,
-        ``accuracy`` (by corruption and severity), ``images``, ``missing``; ``intervals`` (95 %) of ``clean``,
-        ``mean15`` and ``accuracy``; ``ece``: ``clean``, ``corrupted`` (mean over the cells) and ``cells``.
+        ``clean``, ``corrupted`` (mean over all that was measured), the means of `HEADLINES`, ``families``, ``accuracy``
+        (by corruption and severity), ``images``, ``missing``; ``intervals`` (95 %) of ``clean``, these means and
+        ``accuracy``; ``ece``: ``clean``, ``corrupted`` (mean over the cells) and ``cells``.
         """
         clean = self.outcomes.get(CLEAN)
         figures = {
             "clean": self.clean,
             "corrupted": self.mean(),
-            "mean15": self.mean15,
-            "mean19": self.mean19,
-            "mean_bar": self.mean_bar,
+            **{name: self.mean(MEANS[name]) for name in HEADLINES},
             "families": self.families,
             "accuracy": self.accuracy,
             "images": self.images,
             "missing": self.missing,
             "intervals": {
                 "clean": clean and clean.interval,
-                "mean15": self.interval(MAIN),
+                **{name: self.interval(MEANS[name]) for name in HEADLINES},
                 "accuracy": by_name({key: cell.interval for key, cell in self._corrupted.items()}),
             },
             "ece": {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqfast.corruptions import CORRUPTIONS, SEVERITIES, find_table
+from freqfast.corruptions import SEVERITIES, find_table
 from freqfast.corruptions.batch import check_size
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
@@ -27,7 +27,7 @@ from freqfast.robustness.corrupted import CorruptedImages
 
 def corrupted_source(
     images: ImageSet,
-    corruptions: Sequence[str] = CORRUPTIONS,
+    corruptions: Sequence[str],
     seed: int = 0,
     *,
     frost_dir: str | Path | None = None,

@@ -53,7 +53,7 @@ class RunReport:
         accuracy: Accuracy by corruption and severity.
         images: Number of images in each of these cells.
         missing: Corruptions of CIFAR-10-C that were not measured.
-        intervals: 95 % intervals of ``clean``, ``mean15`` and ``accuracy``.
+        intervals: 95 % intervals of ``clean``, the means and ``accuracy``.
         ece: Expected calibration errors: ``clean``, ``corrupted`` and ``cells``.
         bands: Names of the recorded layer's bands.
         proportion: Its frequency proportion.

@@ -80,7 +80,8 @@ class SpectralConv2d(nn.Conv2d):
         **kwargs: As for `torch.nn.Conv2d`.
 
     Attributes:
-        log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first; `gain_frequencies` gives the F frequencies.
+        log_gain: ``(O, F)`` or ``(1, F)`` parameter, zero at first;
+            `freqfast.spectral.modulation.gain_frequencies` gives the F frequencies.
 
     Raises:
         ValueError: If the kernel is 1x1, or sigma negative or not finite.

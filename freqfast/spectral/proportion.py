@@ -132,7 +132,8 @@ def project_filters(
 
     Args:
         weight: ``(O, I, kH, kW)`` of any kernel size but 1x1. In half types the purity holds to their precision.
-        target: Proportions by band name, assigned on the spot by `assign_bands`, or ``(O,)`` integer band indices.
+        target: Proportions by band name, assigned on the spot by `freqfast.spectral.bands.assign_bands`, or
+            ``(O,)`` integer band indices.
         bands: The bands; two of equal area by default.
         purity: Share of energy that each filter must have in its band, above 0.5 and below what the kernel can reach.
         preserve_norm: Rescale each projected filter to the norm it had.

@@ -17,7 +17,8 @@ class Sample:
 
     Attributes:
         values: The measure by seed.
-        groups: The measure by groups of images, by seed, for the networks for which it is known; see `image_groups`.
+        groups: The measure by groups of images, by seed, for the networks for which it is known; see
+            `freqfast.study.statistics.image_groups`.
 
     Examples:
         >>> Sample({0: 0.75, 1: 0.5}).mean

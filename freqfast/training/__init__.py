@@ -1,8 +1,8 @@
 """From a recipe to a trained and evaluated run directory; a training can be resumed at every step.
 
 `build_learner` and `fit_recipe` make and train a Learner as a recipe says; `run_recipe` does that in a run directory,
-with checkpoints, and evaluates; `rerun` repeats a run and compares. `evaluate_learner` and `analyse` measure any
-Learner on its own validation set. `fine_tune` fine-tunes an existing network. `freqfast.training.ranks` trains on
+with checkpoints, and evaluates; `rerun` repeats a run and compares. `evaluate_learner` and `freqfast.analyse` measure
+any Learner on its own validation set. `fine_tune` fine-tunes an existing network. `freqfast.training.ranks` trains on
 several ranks.
 """
 
@@ -12,13 +12,12 @@ from freqfast.training.learner import build_callbacks, build_learner, fit_recipe
 from freqfast.training.learner_result import LearnerResult
 from freqfast.training.rerun import Repetition, rerun
 from freqfast.training.run import run_recipe
-from freqfast.training.validation import analyse, evaluate_learner
+from freqfast.training.validation import evaluate_learner
 
 __all__ = [
     "LearnerResult",
     "Repetition",
     "RunStoppedError",
-    "analyse",
     "build_callbacks",
     "build_learner",
     "evaluate_learner",

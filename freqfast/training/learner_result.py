@@ -23,7 +23,7 @@ class LearnerResult:
     Attributes:
         metrics: Values by name, ``"loss"`` first, for each corruption and severity; those on uncorrupted images under
             `CLEAN`.
-        outcomes: Which images were classified correctly, if each has one label; it gives accuracies, means and their
+        by_image: Which images were classified correctly, if each has one label; it gives accuracies, means and their
             intervals.
 
     Examples:
@@ -34,8 +34,8 @@ class LearnerResult:
         0.6
     """
 
-    metrics: Mapping[Key, Mapping[str, Any]]
-    outcomes: CorruptionResult | None = field(default=None, kw_only=True)
+    metrics: Mapping[Key, Mapping[str, Any]] = field(repr=False)
+    by_image: CorruptionResult | None = field(default=None, kw_only=True)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,9 +72,9 @@ class LearnerResult:
         Raises:
             ValueError: If the images were not the same, or have more than one label each.
         """
-        if self.outcomes is None or baseline.outcomes is None:
+        if self.by_image is None or baseline.by_image is None:
             raise ValueError("images with several labels are not right or wrong; compare the metrics of to_frame()")
-        return compare(self.outcomes, baseline.outcomes, name)
+        return compare(self.by_image, baseline.by_image, name)
 
     def to_frame(self) -> "pandas.DataFrame":
         """The loss and the metrics as a table, indexed by corruption and severity."""

@@ -71,7 +71,7 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> 
         "weights_sha256": hash_weights(prepared.stored.model),
         "seconds": {"fit": seconds, "evaluate": time.monotonic() - started},
     }
-    write_record(directory.report, record_from(values, RunReport))
+    write_record(directory.report, record_from(values, RunReport, ignore_unknown=True))
     ranks.wait()
 
 

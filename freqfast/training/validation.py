@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -28,6 +28,10 @@ from freqfast.training.learner_result import LearnerResult
 from freqfast.training.state import generators_kept
 
 
+@overload
+def evaluate(model: nn.Module, *arguments: Any, **options: Any) -> CorruptionResult: ...
+@overload
+def evaluate(model: Learner, *arguments: Any, **options: Any) -> LearnerResult: ...
 def evaluate(model: nn.Module | Learner, *arguments: Any, **options: Any) -> LearnerResult | CorruptionResult:
     """Accuracy under corruption of a Learner on its own validation set, or of a model on images.
 
@@ -77,15 +81,15 @@ def evaluate_learner(
             of other packages, as far as they can run here.
         severities: From 1 to 5.
         seed: Seed of the corruptions, and of the choice of images.
-        limit: Number of images, chosen at random; all by default.
+        limit: Largest number of images, chosen at random; all by default.
         frost_dir: Folder of the frost photographs, see `freqfast.corruptions.corrupt`.
 
     Returns:
         The loss and the metrics; for images with one label also which images were classified correctly.
 
     Raises:
-        ValueError: If a corruption or severity is unknown, the limit is not a valid number of images, the loader does
-            not give pixels from 0 to 255 before its batch transforms, or the model takes several images per sample.
+        ValueError: If a corruption or severity is unknown, the limit is below 1, the loader does not give pixels from
+            0 to 255 before its batch transforms, or the model takes several images per sample.
         FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
@@ -124,7 +128,7 @@ def evaluate_learner(
         vars(learn.recorder).update(recorded)
         for module, training in modes:
             module.training = training
-    return LearnerResult(metrics, outcomes=CorruptionResult(outcomes) if outcomes else None)
+    return LearnerResult(metrics, by_image=CorruptionResult(outcomes) if outcomes else None)
 
 
 @generators_kept()
@@ -137,7 +141,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         learn: The Learner; it stays as it is.
         name: Name of the analysis, such as "heatmap", "reliance", "ablation" or "quality".
         limit: Largest number of images, chosen at random; None for all. They are held in memory.
-        seed: Seed of the choice of images.
+        seed: Seed of the choice of images, and of the analysis if it has one.
         **options: Arguments of the analysis' function, such as ``grid`` and ``norm`` of "heatmap".
 
     Returns:
@@ -161,11 +165,12 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     analysis = find_analysis(name)
     if not analysis.needs_images:
         return analysis.run(model=learn.model, **options)
+    if "seed" in analysis.options:
+        options["seed"] = seed
     normalize = next((f for f in _batch_transforms(learn) if isinstance(f, Normalize)), None)
     others = [f for f in _batch_transforms(learn) if f is not normalize]
     images, labels = [], []
-    most = None if limit is None else min(limit, len(learn.dls.valid.dataset))
-    for batch in _valid_loader(learn, _rows(learn, most, seed), others):
+    for batch in _valid_loader(learn, _rows(learn, limit, seed), others):
         if len(batch) != 2:
             raise ValueError(f"an image must be one input with one label, got {len(batch)} parts")
         levels = batch[0].as_subclass(Tensor).float()
@@ -205,10 +210,10 @@ def _rows(learn: Learner, limit: int | None, seed: int) -> np.ndarray:
     total = len(learn.dls.valid.dataset)
     if not total:
         raise ValueError("the Learner has no validation images, as one of load_learner; give it DataLoaders as its dls")
-    if limit is None:
+    if limit is None or limit >= total:
         return np.arange(total)
-    if not 1 <= limit <= total:
-        raise ValueError(f"limit must lie in 1..{total}, the number of validation images, got {limit}")
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
     return np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
 
 

@@ -37,7 +37,7 @@ def test_the_enforced_bands_are_shown_in_that_fit_alone_and_the_recorder_keeps_i
     learn.fit(1, cbs=[recorder, FrequencyProportion(PROPORTIONS)])
     assert list(learn.recorder.metric_names) == ["epoch", "train_loss", "valid_loss", "low", "high", "time"]
     assert list(learn.recorder.values[0][-2:]) == [0.25, 0.75]
-    assert recorder.shares[0].shape == (8, 3)
+    assert recorder.history().shares.shape[1:] == (8, 3)
     learn.fit(1)
     assert list(learn.recorder.metric_names) == ["epoch", "train_loss", "valid_loss", "time"]
     assert len(learn.recorder.values[-1]) == 2

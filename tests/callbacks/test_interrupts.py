@@ -46,4 +46,4 @@ def test_at_every_event(number, event, make_learner, everything):
     assert spy.calls == 3
     learners.assert_consistent(learn)
     recorder = cbs[3]
-    assert recorder.epochs == list(range(len(recorder.power)))
+    assert recorder.epochs == list(range(len(recorder.weights)))

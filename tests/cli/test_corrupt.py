@@ -10,7 +10,7 @@ from PIL import Image
 
 from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt
 from freqfast.data import load_data
-from freqfast.report import contact_sheet, most_colourful
+from freqfast.report.sheet import contact_sheet, most_colourful
 from freqfast.robustness.archive.reading import stored_source
 
 

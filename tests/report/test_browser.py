@@ -58,7 +58,7 @@ def address(make_run, tmp_path_factory):
         make_run("modulated", modulation=True, epochs=3),
     ]
     output = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(runs, output)
+    write_page(output, runs)
     return output.as_uri()
 
 

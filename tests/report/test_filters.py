@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from torch import nn
 
-from freqfast.analysis import band_colour
+from freqfast.analysis.colours import band_colour
 from freqfast.report import filter_grid
 from freqfast.spectra import measure_spectra
 

@@ -224,7 +224,7 @@ def test_a_run_without_spectra_has_no_filters(make_run, tmp_path, monkeypatch):
     figures = list(page_figures(load_entries([run])))
     assert {figure.part for figure in figures} == {"Robustness"}
     monkeypatch.setattr("freqfast.report.page.page_figures", lambda entries: figures[:1])
-    write_page([run], output)
+    write_page(output, [run])
     assert output.read_text(encoding="utf-8").endswith("</html>\n")
     assert not list(tmp_path.glob(".page*"))
 

@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from freqfast.corruptions import EXTRA, FAMILIES, SEVERITIES, corrupt
-from freqfast.report import contact_sheet, most_colourful
+from freqfast.report.sheet import contact_sheet, most_colourful
 
 FROSTLESS = [name for names in FAMILIES.values() for name in names if name != "frost"]
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from freqfast.corruptions import C_BAR
+from freqfast.corruptions import C_BAR, HEADLINES
 from freqfast.robustness import CLEAN, CorruptionResult
 
 
@@ -65,7 +65,7 @@ def test_to_dict_is_json_with_fractions(outcomes):
     assert (found["mean15"], found["mean19"], found["mean_bar"], found["families"]) == (None, None, None, {})
     assert len(found["missing"]) == 18
     assert found["ece"] == {"clean": 0.25, "corrupted": 0.375, "cells": {"fog": {"1": 0.25, "2": 0.5}}}
-    assert set(found["intervals"]) == {"clean", "mean15", "accuracy"}
+    assert set(found["intervals"]) == {"clean", *HEADLINES, "accuracy"}
     assert found["intervals"]["mean15"] is None
     low, high = found["intervals"]["accuracy"]["fog"]["1"]
     assert 0 < low < 0.5 < high < 1

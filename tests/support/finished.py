@@ -91,7 +91,7 @@ def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, resu
         "bands": ["low", "high"], "proportion": {"before": [1, 0], "after": [1, 0], "target": None},
         "seconds": {"fit": 90.0, "evaluate": 1.0},
     }  # fmt: skip
-    write_record(run.report, record_from(values | result.to_dict(), RunReport))
+    write_record(run.report, record_from(values | result.to_dict(), RunReport, ignore_unknown=True))
     for found in analyses:
         run.analysis(found.analysis).parent.mkdir(exist_ok=True)
         write_record(run.analysis(found.analysis), found)

@@ -22,7 +22,7 @@ def test_every_built_in_recipe_makes_a_learner_that_trains(small, name):
     fit_quietly(learn, recipe)
     enforced = recipe.callbacks.get("frequency_proportion")
     if enforced:
-        low, high = learn.spectrum_recorder.shares[-1].T
+        low, high = learn.spectrum_recorder.history().shares[-1].T
         assert (low > high).mean() == enforced["proportions"].get("low", 0)
     assert isinstance(learn.model.conv1, SpectralConv2d) == ("spectral_modulation" in recipe.callbacks)
 

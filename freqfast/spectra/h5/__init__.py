@@ -73,7 +73,6 @@ call it before you read a stranger's file, as the command line does.
 """
 
 from freqfast.spectra.h5.reading import check_readable, read_layers, read_spectra
-from freqfast.spectra.h5.schema import SCHEMA
 from freqfast.spectra.h5.writing import write_spectra
 
-__all__ = ["SCHEMA", "check_readable", "read_layers", "read_spectra", "write_spectra"]
+__all__ = ["check_readable", "read_layers", "read_spectra", "write_spectra"]

@@ -40,6 +40,7 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
             `freqfast.spectra.measure_layers`); or a model, whose first spatial convolution is measured.
 
     Raises:
+        TypeError: If `spectra` is none of these.
         ValueError: If the model has no spatial convolution, an array is larger than 2 GiB, or one file cannot hold the
             layers.
         OSError: If the folder does not exist or cannot be written.

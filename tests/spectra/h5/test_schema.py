@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import freqfast.spectra.h5
-from freqfast.spectra.h5 import SCHEMA, write_spectra
+from freqfast.spectra.h5 import write_spectra
+from freqfast.spectra.h5.schema import SCHEMA
 
 
 def test_plain_h5py_sees_the_schema(path):
