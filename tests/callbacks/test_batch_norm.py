@@ -43,19 +43,6 @@ def test_statistics_at_the_end_are_those_of_the_network_in_use(make_learner):
     assert learn.model[0][0].draws == 6
 
 
-def test_models_of_several_inputs(make_learner, make_model, items):
-    class Two(torch.nn.Sequential):
-        def forward(self, images, others):
-            return super().forward(images + others)
-
-    image, label = attrgetter("image"), attrgetter("label")
-    blocks, getters = (ImageBlock, ImageBlock, CategoryBlock), [image, image, label]
-    dls = DataBlock(blocks, getters=getters, n_inp=2, splitter=IndexSplitter(range(8))).dataloaders(items, bs=8)
-    learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
-    learn.fit(1, 0.05)
-    assert learn.model[0][1].num_batches_tracked == 3
-
-
 def test_inputs_of_two_types(make_learner, make_model, items):
     """An image and a mask, which fastai's types do not let meet outside of a training step."""
 

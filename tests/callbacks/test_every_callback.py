@@ -63,6 +63,7 @@ WRONG = {
     "spectrum_perturbation = { mean = [nan], std = [1.0] }": "mean.0 must be a finite number, got nan",
     "spectrum_perturbation = { mean = [0.5], std = [inf] }": "std.0 must be a finite number, got inf",
     "spectrum_perturbation = { mean = [], std = [] }": r"std must be greater than 0, got \[\]",
+    "spectrum_perturbation = { mean = [0.5, 0.5], std = [0.5, 0.0] }": "std must be greater than 0, got .0.5, 0.0.",
     "antialiasing = { layers = 3 }": "antialiasing.layers must be a valid string, got 3",
     "antialiasing = { layers = [] }": "layers names no convolution; leave it out for every strided one",
     "gaussian_noise = { sigma = -0.1 }": "sigma must be greater than or equal to 0, got -0.1",

@@ -203,9 +203,6 @@ def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squee
     assert json.loads(found.out)["clean"] is not None
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--resize", 230, "--json")
     assert [line.partition(" (")[0].rpartition(" ")[2] for line in found.err.splitlines()] == ["224", "230"]
-    (photographs / "red" / "red-0.png").rename(photographs / "red" / "other.png")
-    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
-    assert "has red/red-0, which the uncorrupted images lack; name those it was made of" in found.err
     (photographs / "red").rename(photographs / "crimson")
     found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
     assert "photographs and t have different classes" in found.err

@@ -159,11 +159,8 @@ def test_an_unfinished_run_is_no_network_yet(refused, run, words):
     ("words", "message"),
     [
         (("--layer", "conv1", "--layers", "fc"), "--layers was given twice"),
-        (("--layer", "nosuch"), "layer 'nosuch' is not in the model"),
-        (("--layers", "conv1,conv1"), "layers must be different names"),
         (("--layers", ","), "different names, at least one, got []"),
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
-        (("--points", "2"), "at least the kernel's size 3, got 2"),
         (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),
         (("-o", "absent/out.h5"), "folder absent does not exist"),
         (("--classes", "10"), "is built with the classes that it has; leave out --classes"),

@@ -238,14 +238,6 @@ def test_other_kinds_are_taken_as_pillows_rgb(tmp_path, mode, kind, wanted):
     assert np.abs(found.astype(int) - wanted).max() <= 2
 
 
-def test_images_are_turned_upright(tmp_path):
-    image = Image.fromarray(np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3))
-    turned = image.getexif()
-    turned[0x0112] = 6  # the camera was held on its side
-    image.save(tmp_path / "x.png", exif=turned)
-    np.testing.assert_array_equal(np.asarray(ImageFiles((tmp_path / "x.png",)))[0], np.rot90(np.asarray(image), k=-1))
-
-
 @pytest.mark.parametrize("orientation", range(10))
 def test_images_with_odd_metadata_are_turned_upright(tmp_path, orientation):
     """Here the resolution is text, which Pillow reads and cannot write again."""

@@ -110,24 +110,25 @@ def test_a_study_runs_in_processes_of_submitit(write, tree, task, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "threads"),
+    ("options", "slots", "threads"),
     [
-        ({"jobs": 3}, 2),
-        ({"jobs": 9}, 1),
-        ({"slurm": {"cpus_per_task": 5}}, 5),
-        ({"slurm": {"cpus_per_task": 5}, "threads": 3}, 3),
-        ({"slurm": {}}, None),
+        ({"jobs": 3}, ["0", "1", "0"], 2),
+        ({"jobs": 9}, [*"010101010"], 1),
+        ({"slurm": {"cpus_per_task": 5}}, 2, 5),
+        ({"slurm": {"cpus_per_task": 5}, "threads": 3}, 2, 3),
+        ({"slurm": {}}, 2, None),
     ],
 )
-def test_threads_of_runs_in_other_processes(write, tree, tmp_path, here, monkeypatch, options, threads):
+def test_what_runs_in_other_processes_have(write, tree, tmp_path, here, monkeypatch, options, slots, threads):
     seen = []
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    monkeypatch.setattr("freqfast.study.running._gpus", lambda device: ["0", "1"])
     for name in ("local_executor", "slurm_executor"):
-        monkeypatch.setattr(f"freqfast.study.running.{name}", lambda *args: args[2])
+        monkeypatch.setattr(f"freqfast.study.running.{name}", lambda *args: args[:3])
     perform = "freqfast.study.running.perform_all"
     monkeypatch.setattr(perform, lambda executor, todo, account: seen.extend([executor, todo[0].threads]))
     run_study(load_study(write()), tmp_path / "out", arms=["low"], data_path=tree, **options)
-    assert seen == [threads] * 2
+    assert seen == [(tmp_path / "out" / "jobs", slots, threads), threads]
 
 
 def test_a_job_in_a_process_of_its_own_stops_by_sigterm(capsys):

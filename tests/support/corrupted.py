@@ -21,8 +21,9 @@ def photo_patches():
     return np.random.default_rng(0).permutation(np.concatenate(patches))
 
 
+@cache
 def photographs(side):
-    """Four of scikit-image's photographs, squeezed to ``(4, side, side, 3)``."""
+    """Four of scikit-image's photographs, squeezed to ``(4, side, side, 3)``; do not change them."""
     pictures = (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket())
     squeezed = [Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR) for picture in pictures]
     return np.stack(squeezed)

@@ -1,5 +1,7 @@
 """A study whose runs take seconds, and an arm that diverges."""
 
+from tests.support import networks  # noqa: F401 (registers its model)
+
 STUDY = """
 title = "Stripes"
 description = "Does an all-low first layer help?"
