@@ -64,11 +64,12 @@ class FileOptions(NamedTuple):
         return self.interpolation or "bilinear"
 
     def for_network(
-        self, source: "SourcedModel", place: str | Path | None, are_cropped: bool = False
+        self, source: "SourcedModel", place: str | Path | None, *, are_cropped: bool = False, are_read: bool = False
     ) -> tuple["FileOptions", list[str]]:
         """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
 
-        Of ours on images in files it is what the recipe stated; but where a run's data's loader is used, that does it.
+        Of ours on images in files it is what the recipe stated; but where a run's data's loader is used, and `read` is
+        not, that does it.
         Nothing is taken from either for data that is no folder. Images that are stored cropped, as ImageNet-C's are,
         are scaled to the size of the crop.
         """
@@ -79,7 +80,7 @@ class FileOptions(NamedTuple):
             return self, []
         if is_data_name(place) or not of_user(place).is_dir():
             return self, []
-        if find_run(source.name) is not None and not self.reads(place):
+        if find_run(source.name) is not None and not (are_read or self.reads(place)):
             return self, []
         crop = self.crop or source.crop
         resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))
@@ -191,7 +192,7 @@ def stored_tree(
         return source, notes
     if not of_user(data).is_dir():
         raise ValueError(f"--data {data}: the uncorrupted images of a tree lie in a folder; name it")
-    whole, told = files.for_network(network, data)
+    whole, told = files.for_network(network, data, are_read=True)
     clean, classes, _, left = whole.read(data, None, progress)
     known = source.classes or ()
     if not {known[label] for label in source.labels} <= set(classes) <= set(known):

@@ -1,4 +1,4 @@
-"""Image trees: ``train/<class>/*`` and ``test/<class>/*`` (or ``valid``, or ``val``), decoded into arrays.
+"""Image trees: ``train/<class>/*`` and ``test/<class>/*`` (or `TEST_SPLITS`), decoded into arrays.
 
 Classes are in alphabetical order, as CIFAR-10's are. A tree is sorted by class, so its images are put into a fixed
 mixed order.
@@ -16,7 +16,7 @@ from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order,
 from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
-TEST_SPLITS = ("test", "valid", "val")  # the first of which a tree has classes is its test set
+TEST_SPLITS = ("test", "valid", "val", "validation")  # the first of which a tree has classes is its test set
 _SPLITS = ("train", *TEST_SPLITS)
 _KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's, and the suffixes that it lacks
 for _suffix in (".apng", ".dib", ".j2k", ".jfif", ".jp2", ".jxl", ".mpo", ".psd", ".tga"):
@@ -104,8 +104,7 @@ def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress:
         if pixels.shape != first.shape:
             raise ValueError(
                 f"{file.name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {files[0].name} has "
-                f"{first.shape[1]}x{first.shape[0]}; resize the images to one size first, or name "
-                "the folder of the test images alone where nothing is trained"
+                f"{first.shape[1]}x{first.shape[0]}; give a size to resize and crop them to"
             )
         images[row] = pixels
         if progress and (done % 500 == 0 or done == len(files)):

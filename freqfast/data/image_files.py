@@ -152,8 +152,9 @@ def list_images(
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """The images of a folder with their labels, in an order that mixes the classes; nothing is decoded.
 
-    The folder, or a folder ``test``, ``valid`` or ``val`` in it, has a subfolder for each class; or it has images and a
-    list of their classes, like the validation sets of Tiny-ImageNet (whose list and ``images`` are found) and ImageNet.
+    The folder, or a folder ``test``, ``valid``, ``val`` or ``validation`` in it, has a subfolder for each class; or it
+    has images and a list of their classes, like the validation sets of Tiny-ImageNet (whose list and ``images`` are
+    found) and ImageNet.
     Test images without classes are passed over, as Tiny-ImageNet's.
 
     Args:
@@ -190,7 +191,7 @@ def load_tree(
     interpolation: Interpolation = "bilinear",
     classes: Sequence[str] | None = None,
 ) -> ImageData:
-    """Training and test images of a folder with ``train`` and one of ``test``, ``valid``, ``val``; nothing is decoded.
+    """Training and test images of a folder with ``train`` and one of `TEST_SPLITS`; nothing is decoded.
 
     The data has the folder's name and an `ImageFiles` in place of each array. Each split must be a folder for
     `list_images`, and raises the same errors. `classes` are the class names in the order of the labels, by default
@@ -247,7 +248,7 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
         found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))
         for path, name in found:
             if path.parent.parent != root and path.parent != root / name / "images":  # of Tiny-ImageNet
-                if name == "train":
+                if {each for _, each in found} == {"train"}:
                     raise ValueError(f"{root} has no test images, only train/; name {root / 'train'} to take those")
                 raise misplaced(str(path))
     else:

@@ -77,7 +77,7 @@ def evaluate_images(
         mean, std = images.mean if mean is None else mean, images.std if std is None else std
     if mean is None or std is None:
         raise ValueError("pass mean and std, the model's normalisation: three numbers each for pixels in [0, 1]")
-    mean, std = tuple(map(float, mean)), tuple(map(float, std))
+    mean, std = (tuple(map(float, np.atleast_1d(value))) for value in (mean, std))
     check_normalisation(mean, std)
     sample = _image_set(images, labels, mean, std)
     if not len(sample):
@@ -109,7 +109,11 @@ def _image_set(images: Images, labels: Any, mean: Sequence[float], std: Sequence
         batches.append((_levels(batch[0], mean, std), _integers(batch[1])))
     if not batches:
         raise ValueError("the DataLoader gives no images")
-    return ImageSet(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+    found = ImageSet(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+    are_floats = _array(batch[0]).dtype.kind == "f"
+    if are_floats and any(mean) and len(found) and not (found.images < 255 * np.array(mean) - 1).any():
+        raise ValueError("no value from the DataLoader is below 0, so it does not normalise by mean and std; let it")
+    return found
 
 
 def _levels(images: Any, mean: Sequence[float] = (), std: Sequence[float] = ()) -> np.ndarray:

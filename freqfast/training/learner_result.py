@@ -73,7 +73,8 @@ class LearnerResult:
             ValueError: If the images were not the same, or have more than one label each.
         """
         if self.by_image is None or baseline.by_image is None:
-            raise ValueError("images with several labels are not right or wrong; compare the metrics of to_frame()")
+            what = "images without one label and a logit for each class"
+            raise ValueError(f"{what} are not judged; compare the metrics of to_frame()")
         return compare(self.by_image, baseline.by_image, name)
 
     def to_frame(self) -> "pandas.DataFrame":

@@ -13,6 +13,7 @@ import torch
 
 from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.corruptions import SEVERITIES, corrupt, plugin_corruptions
+from freqfast.corruptions.batch import check_size
 from freqfast.data import ImageData, load_data
 from freqfast.models.file import StoredModel, check_round_trip
 from freqfast.progress import Progress
@@ -116,9 +117,11 @@ def prepare_run(
                 )
             environment = replace(start, device=environment.device)
         data = data.hold_out(recipe.holdout)
+        first = np.asarray(data.test.images[:1])
+        check_size(*first.shape[1:3])
         try:
             for name, severity in product(plugin_corruptions(), SEVERITIES):
-                corrupt(np.asarray(data.test.images[:1]), name, severity)
+                corrupt(first, name, severity)
         except ValueError as error:
             raise ValueError(f"{error}; repair it or uninstall its package: runs are evaluated on it") from error
         chosen = replace(found, precision=environment.precision)

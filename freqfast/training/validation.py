@@ -23,6 +23,7 @@ from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import Key, key_text
+from freqfast.robustness.evaluation import check_fit
 from freqfast.robustness.in_memory import evaluate_images
 from freqfast.training.learner_result import LearnerResult
 from freqfast.training.state import generators_kept
@@ -148,8 +149,8 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         The result; ``find_analysis(name).figure({"label": result}, None)`` draws it.
 
     Raises:
-        ValueError: If the analysis is unknown, the images do not have one label each, or their pixels are not in [0, 1]
-            without `Normalize`.
+        ValueError: If the analysis is unknown, the images do not have one label each, or the model a logit for each
+            class, or pixels are not in [0, 1] without `Normalize`.
         TypeError: If `learn` is not a Learner, or the analysis has no such option.
 
     Examples:
@@ -193,9 +194,9 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
         parts = (part.flatten().tolist() for part in (normalize.mean, normalize.std))
         mean, std = (tuple(np.broadcast_to(part, channels)) for part in parts)  # one value may stand for all
     classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
-    return analysis.run(
-        classifier=classifier, images=np.ascontiguousarray(np.concatenate(images)), labels=targets, **options
-    )
+    pixels = np.ascontiguousarray(np.concatenate(images))
+    check_fit(classifier, pixels[:2], targets, "the validation set", None)
+    return analysis.run(classifier=classifier, images=pixels, labels=targets, **options)
 
 
 def _metric_names(learn: Learner) -> list[str]:
@@ -278,8 +279,8 @@ class _Judgement(Callback):
         logits, labels = self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else None
         if not (isinstance(logits, Tensor) and logits.ndim == 2 and isinstance(labels, Tensor)):
             return
-        if labels.shape != logits.shape[:1] or labels.is_floating_point():
-            return
+        if labels.shape != logits.shape[:1] or labels.is_floating_point() or logits.shape[1] < 2:
+            return  # one logit of a binary network tells its class by its sign
         confidence, classes = logits.detach().as_subclass(Tensor).float().softmax(1).max(1)
         self.classes.append(classes.cpu())
         self.confidence.append(confidence.cpu())

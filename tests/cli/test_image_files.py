@@ -245,6 +245,18 @@ def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused
     )
 
 
+def test_a_run_reads_uncorrupted_images_at_its_size(accepted, photographs, place):
+    write_run(place / "run", classes=("blue", "green", "red"), data="folder", image_size=28)
+    for part in ("train", "val"):
+        shutil.copytree(photographs, place / "both" / part)
+    accepted("corrupt", "both/val", "--resize", 32, "--crop", 28, "--corruption", "fog", "-o", "t", "--tree")
+    found = []
+    for data in ("both", "both/val"):
+        accepted("evaluate", "run", "--cifar10c", "t", "--data", data, "-o", "it.json")
+        found.append(CorruptionResult.load("it.json").outcomes)
+    assert found[0] == found[1]
+
+
 def test_uncorrupted_images_of_stored_arrays_are_prepared_as_these_were(accepted, photographs):
     accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "arrays", "--limit", 6)
     found = accepted("evaluate", *MODEL, "--cifar10c", "arrays", *FILES, *NAMED, "--limit", 3, "--json")

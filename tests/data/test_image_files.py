@@ -160,7 +160,7 @@ def test_class_folders_count_more_than_tiny_imagenets_list(folder, left):
     assert (classes, len(images)) == (("a", "b"), 4)
 
 
-@pytest.mark.parametrize("name", ["test", "valid", "val"])
+@pytest.mark.parametrize("name", ["test", "valid", "val", "validation"])
 def test_a_class_may_be_called_as_a_folder_of_test_images(folder, name):
     (folder / "b").rename(folder / name)
     images, classes = list_images(folder)

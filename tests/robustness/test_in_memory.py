@@ -86,6 +86,7 @@ def test_all_that_can_run_here_by_default(sample):
         ({"model": "runs/a"}, TypeError, "model must be a torch.nn.Module, got str"),
         ({"mean": None}, ValueError, "pass mean and std, the model's normalisation"),
         ({"mean": (125, 123, 114)}, ValueError, "divide those of pixels from 0 to 255 by 255"),
+        ({"mean": 0.5}, ValueError, "mean must be three numbers"),
         ({"labels": None}, TypeError, "labels go with an array of images, got ndarray and NoneType"),
         ({"images": 3, "labels": None}, TypeError, "or a DataLoader, got int"),
         ({"images": [], "labels": None}, ValueError, "the DataLoader gives no images"),
@@ -110,6 +111,12 @@ def test_invalid_arguments(model, sample, change, error, message):
 def test_a_loader_of_another_normalisation(model, sample):
     with pytest.raises(ValueError, match=r"gives pixels from -0\.\d+ to 1\.\d+ in place of 0 to 1"):
         evaluate(model, loader(sample), std=(0.3, 0.4, 0.5))
+
+
+def test_a_loader_that_does_not_normalise(model, sample):
+    batches = [(images.float() / 255, labels) for images, labels in loader(sample, normalise=False)]
+    with pytest.raises(ValueError, match="no value from the DataLoader is below 0, so it does not normalise"):
+        evaluate(model, batches)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ import os
 import subprocess
 import weakref
 from dataclasses import replace
+from itertools import product
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import freqfast
 from freqfast import effective_weight
@@ -201,3 +203,12 @@ def test_all_images_are_clean_and_a_sample_is_corrupted(holdout, test_images, se
     assert clean.images is data.test.images
     assert len(cell.images) == len(cell.labels) == corrupted
     np.testing.assert_array_equal(cell.images[:2], corrupt(data.test.images[:2], "shot_noise", 3, seed))
+
+
+def test_images_too_small_to_corrupt_are_refused_before_the_training(tmp_path):
+    for part, name in product(("train", "test"), ("a", "b")):
+        (tmp_path / "small" / part / name).mkdir(parents=True)
+        Image.effect_noise((7, 7), 50).convert("RGB").save(tmp_path / "small" / part / name / "0.png")
+    with pytest.raises(ValueError, match="images must be at least 8 x 8 pixels, got 7 x 7"):
+        run_recipe(TINY, tmp_path / "run", tmp_path / "small", "cpu")
+    assert not (tmp_path / "run").exists()

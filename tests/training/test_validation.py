@@ -12,6 +12,7 @@ from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, Sa
 from fastai.data.block import DataBlock
 from fastai.data.transforms import RandomSplitter, ToTensor, parent_label
 from fastai.learner import Learner, load_learner
+from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import F1Score, accuracy, accuracy_multi
 from fastai.torch_basics import L, Transform
 from fastai.torch_core import TensorImage, set_seed
@@ -186,8 +187,16 @@ def test_several_labels_have_metrics_alone(folder):
     found = measure(learn, ["brightness"], [1])
     assert found.by_image is None
     assert 0 <= found.metrics["brightness", 1]["accuracy_multi"] <= 1
-    with pytest.raises(ValueError, match="several labels"):
+    with pytest.raises(ValueError, match="images without one label and a logit for each class are not judged"):
         found.compare(found)
+
+
+def test_one_logit_is_not_judged(learn):
+    """Its sign tells the class, which the largest of one logit does not."""
+    one = Learner(learn.dls, brightest_channel(1), loss_func=BCEWithLogitsLossFlat(), metrics=accuracy_multi)
+    assert measure(one, ["fog"], [1]).by_image is None
+    with pytest.raises(ValueError, match="gives 1 logits, but the labels run from 0 to 2"):
+        analyse(one, "reliance")
 
 
 def test_results_in_a_notebook(learn):
