@@ -125,3 +125,13 @@ def test_an_interrupt_keeps_the_whole_files(call, place, monkeypatch):
     assert result.code == 130
     assert result.err == "freqfast: interrupted; the same call goes on from the last whole file\n"
     assert stored_source(place / "c").corruptions == ("fog",)
+
+
+def test_a_full_disk_is_one_line(call, place, full_disk):
+    load_data("photos")
+    with full_disk(40_000):
+        result = call("corrupt", "photos", "--out", "c", "--limit", 9, "--corruption", "contrast")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("freqfast: c/contrast.npy cannot be written (File too large)")
+    assert result.err.count("\n") == 1
+    assert sorted(p.name for p in (place / "c").iterdir()) == ["labels.npy", "manifest.json"]

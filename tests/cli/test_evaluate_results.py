@@ -40,6 +40,15 @@ def test_merged_shards_are_the_whole(call, checkpoint, full, place):
     assert call("evaluate", "--merge", "whole.json").out.count("│ fog ") == 1
 
 
+def test_shards_that_do_not_belong_together(call, refused, checkpoint, rival, archive):
+    for i, model in ((1, checkpoint), (2, rival)):
+        call("evaluate", model, "--cifar10c", archive, "--shard", f"{i}/2", "--out", f"{i}.json")
+    assert "1.json and 2.json are not of one evaluation, they differ in weights_sha256 (" in refused(
+        "evaluate", "--merge", "1.json", "2.json"
+    )
+    assert "the results lack fog 2, fog 4, contrast 1 and 2 more of" in refused("evaluate", "--merge", "1.json")
+
+
 def test_merge_takes_result_files_alone(refused, archive):
     Path("1.json").write_text("{}")
     line = refused("evaluate", "--merge", "1.json", "--cifar10c", archive, "--limit", 3, "--seed", 0)

@@ -40,7 +40,7 @@ def program(*words, **options):
     return python("-m", "freqfast", *words, **options)
 
 
-def test_version_of_a_rank_without_a_local_rank_which_is_a_process_of_its_own():
+def test_a_rank_without_a_local_rank_tells_the_version():
     """Some schedulers set the first for whatever they start; `torchrun` and its like set both."""
     result = program("--version", env=os.environ | {"RANK": "1", "WORLD_SIZE": "2"})
     assert (result.returncode, result.stdout, result.stderr) == (0, f"freqfast {freqfast.__version__}\n", "")

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from freqfast.cli.study import parse_slurm
 
+from freqfast.runs.directory import RunDirectory
 from freqfast.study import load_study, published_path, read_results, summarise, tables
 from tests.cli.test_run_command import at_step, send
 from tests.support.finished import write_run
@@ -118,6 +119,18 @@ def test_a_run_that_cannot_go_on_is_told(call, accepted, file, tree):
     result = call(*words, "--repeat")
     assert result.code == 1
     assert message in result.err
+
+
+def test_a_run_that_another_process_works_on_is_no_failure(call, file, tree, place):
+    words = ("study", file, "--data", tree, "--out", "out", "--arm", "low", "--seed", 0)
+    with at_step(1, send(signal.SIGTERM)):
+        assert call(*words).code == 143
+    with RunDirectory(place / "out" / "runs" / "low" / "seed-0").locked():
+        result = call(*words)
+    assert result.code == 0
+    assert "low/seed-0: " in result.err
+    assert "is in use by another process" in result.err
+    assert "0 of 4 runs are finished" in result.out
 
 
 def test_a_package_that_is_missing_is_one_line(refused, file, monkeypatch):
