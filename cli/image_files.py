@@ -68,10 +68,9 @@ class FileOptions(NamedTuple):
     ) -> tuple["FileOptions", list[str]]:
         """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
 
-        Of ours on images in files it is what the recipe stated; but where a run's data's loader is used, and `read` is
-        not, that does it.
-        Nothing is taken from either for data that is no folder. Images that are stored cropped, as ImageNet-C's are,
-        are scaled to the size of the crop.
+        Of ours on images in files it is what the recipe stated; but where a run's data is read by its own loader and
+        not by `read`, that loader scales. Nothing is taken from either for data that is no folder. Images that are
+        stored cropped, as ImageNet-C's are, are scaled to the size of the crop.
         """
         from freqfast.data.loading import is_data_name
         from freqfast.runs.directory import find_run
