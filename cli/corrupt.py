@@ -115,7 +115,7 @@ def corrupt(
         with ranks.leaving_on_error():
             # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
             check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, frost_dir)
-            in_files = files.reads(source)
+            in_files = files.reads(source, may_train=tree)  # whose names a tree keeps
             if in_files:
                 images, classes, name, notes = files.read(source, limit, progress)
             else:

@@ -50,11 +50,14 @@ class FileOptions(NamedTuple):
     def __bool__(self) -> bool:
         return any(self)
 
-    def reads(self, place: str | Path | None) -> bool:
-        """Whether images are read from a folder: an option says so, or the folder has no training images."""
+    def reads(self, place: str | Path | None, may_train: bool = False) -> bool:
+        """Whether images are read from a folder: an option says so, or the folder is one of test images.
+
+        If `may_train`, it may have training images too.
+        """
         from freqfast.data.loading import is_test_folder
 
-        return bool(self) or is_test_folder(place)
+        return bool(self) or is_test_folder(place, may_train)
 
     @property
     def how(self) -> _Filter:

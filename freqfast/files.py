@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,6 +40,13 @@ def require_file(path: str | Path, hint: str = "") -> None:
         raise ValueError(f"{path} is a folder, not a file")
     if not stat.S_ISREG(mode):
         raise ValueError(f"{path} is no regular file")
+
+
+def require_utf8(names: Iterable[str], file: str) -> None:
+    """Refuse names, such as those of folders, that are no text and so cannot stand in a file, which messages name."""
+    for name in names:
+        if name.encode(errors="ignore").decode() != name:
+            raise ValueError(f"the name {name!r} is not UTF-8, as {file} is; rename it")
 
 
 def read_file(path: str | Path, max_bytes: int) -> bytes:

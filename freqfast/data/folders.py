@@ -113,4 +113,5 @@ def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress:
 
 
 def _decode_image(file: DataFile) -> NDArray[np.uint8]:
-    return decode_image(io.BytesIO(file.read()), file.name, _PIXEL_LIMIT, rgb_levels)
+    way_out = "shrink it, or give a folder of such images a size to resize and crop them to"
+    return decode_image(io.BytesIO(file.read()), file.name, _PIXEL_LIMIT, rgb_levels, way_out)

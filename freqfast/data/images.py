@@ -204,7 +204,11 @@ def rgb_levels(image: Image.Image) -> np.ndarray:
 
 
 def decode_image(
-    file: Path | IO[bytes], name: str, pixel_limit: int, convert: Callable[[Image.Image], np.ndarray]
+    file: Path | IO[bytes],
+    name: str,
+    pixel_limit: int,
+    convert: Callable[[Image.Image], np.ndarray],
+    way_out: str = "shrink it first",
 ) -> np.ndarray:
     """Decode a file that is not trusted, and return what `convert` makes of it; a ValueError names what is corrupt.
 
@@ -213,11 +217,12 @@ def decode_image(
         name: What messages call it.
         pixel_limit: An image of more pixels is refused: a small file can claim any number.
         convert: Makes levels from the opened image, as `rgb_levels` does.
+        way_out: What the message says of an image of more pixels.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > pixel_limit:
-                raise ValueError(f"{image.width}x{image.height} pixels are more than {pixel_limit:,}; shrink it first")
+                raise ValueError(f"{image.width}x{image.height} pixels are more than {pixel_limit:,}; {way_out}")
             return convert(image)
     except UnidentifiedImageError:  # whose message has the address of an object
         reason = f"its content is none of {', '.join(FORMATS)}"

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from freqfast.data.image_files import load_tree
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
-from freqfast.data.stored import find_data_set, load_data_set, named_place
+from freqfast.data.stored import find_data_set, is_tree, load_data_set, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Progress, RunStoppedError, notebook_progress
@@ -101,11 +101,12 @@ def load_place(place: str | Path | None, progress: Progress | None = None) -> Im
     return load_data("cifar10", place, progress)
 
 
-def is_test_folder(place: str | Path | None) -> bool:
-    """Whether a place is a folder without training images, whose test images `list_images` may find."""
+def is_test_folder(place: str | Path | None, may_train: bool = False) -> bool:
+    """Whether `list_images` may find test images in a place: a folder, if not `may_train` without training images."""
     if place is None or is_data_name(place):
         return False
-    return of_user(place).is_dir() and find_data_set(of_user(place)) is None
+    folder = of_user(place)
+    return folder.is_dir() and (find_data_set(folder) is None or (may_train and is_tree(folder)))
 
 
 def _load_registered(name: str, place: Path | None, progress: Progress | None) -> ImageData:

@@ -75,12 +75,16 @@ def _named_source(place: Path | None) -> Path | None:
 def find_data_set(place: Path) -> Path | None:
     """The place itself, or the data set of training and test images that lies in it; None if there is none."""
     candidates = [place, *(place / name for name in (*_FOLDERS, *_ARCHIVES))]
-    return next((candidate for candidate in candidates if candidate.is_file() or _is_dataset(candidate)), None)
+    return next((each for each in candidates if each.is_file() or is_tree(each) or _has_batches(each)), None)
 
 
-def _is_dataset(folder: Path) -> bool:
-    is_tree = (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)
-    return is_tree or any((folder / name).is_file() for name in BATCHES)
+def is_tree(folder: Path) -> bool:
+    """Whether a folder has folders of training and of test images."""
+    return (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)
+
+
+def _has_batches(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in BATCHES)
 
 
 def _decode(source: Path, progress: Progress | None) -> ImageData:

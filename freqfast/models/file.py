@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from freqfast import __version__
-from freqfast.files import replacing, require_file
+from freqfast.files import replacing, require_file, require_utf8
 from freqfast.models import MODEL_FILE
 from freqfast.models.build import MODELS, ModelSpec, channels_last
 from freqfast.models.parts import Equalization, Modulation, Parts, find_parts, install_parts, update_names
@@ -189,6 +189,7 @@ def _content(stored: StoredModel, half: bool = False) -> bytes:
     model = unwrap(stored.model)
     if odd := next((f"{name} is {p.dtype}" for name, p in model.named_parameters() if p.dtype != torch.float32), None):
         raise ValueError(f"{odd}, a model file holds float32; call model.float() first")
+    require_utf8(stored.classes, MODEL_FILE)
     parts = find_parts(model)
     triangles, ideal = (
         tuple(layer for layer, found in parts.low_passes.items() if found == kind) for kind in ("triangle", "flc")

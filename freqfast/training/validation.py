@@ -248,6 +248,11 @@ class _CorruptedImages(ItemTransform):
                 f"before its batch transforms the loader gives {type(images).__name__} of {kind}; it must give "
                 "TensorImage of uint8, as fastai's ToTensor does, with IntToFloatTensor among the batch transforms"
             )
+        if images.shape[1] != 3:
+            raise ValueError(
+                f"the corruptions are for images in colour, got shape {tuple(images.shape)}; read them by "
+                "ImageBlock(), for a network of three channels"
+            )
         pixels = images.as_subclass(Tensor)
         if self.key != CLEAN:
             index = self.rows[self.done : self.done + len(pixels)]

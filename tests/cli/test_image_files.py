@@ -228,6 +228,17 @@ def test_a_tree_is_written_and_read(call, accepted, photographs, place):
     assert json.loads(result.out)["images"] == 9
 
 
+def test_a_tree_of_images_beside_training_images_has_their_names(accepted, photographs, place):
+    for part in ("train", "test"):
+        for path in photographs.rglob("*.png"):
+            cut = place / "both" / part / path.relative_to(photographs)
+            cut.parent.mkdir(parents=True, exist_ok=True)
+            Image.open(path).crop((0, 0, 32, 32)).save(cut)
+    accepted("corrupt", "both", "--corruption", "fog", "--severity", 1, "-o", "t", "--tree")
+    found = accepted("evaluate", *MODEL, "--cifar10c", "t", "--data", "both", *NAMED, "--json")
+    assert json.loads(found.out)["clean"] == 1
+
+
 def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused, photographs):
     """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
     accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 7)

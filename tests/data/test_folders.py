@@ -46,7 +46,7 @@ def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_
         (b"", "train/bee/1.png cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP$"),
         (png(mode="I;16"), r"train/bee/1.png .* more than 8 bits a channel \(Pillow's mode I(;16)?\); convert it to"),
         (png((9, 6)), "train/bee/1.png has 9x6 pixels, but .* has 8x6"),
-        (png((2000, 2000)), "train/bee/1.png .* 2000x2000 pixels are more than 1,048,576; shrink it first"),
+        (png((2000, 2000)), "train/bee/1.png .* 2000x2000 pixels are more than 1,048,576; shrink it, or give a folder"),
         (png((14000, 14000), "1"), "train/bee/1.png cannot be used"),
     ],
     ids=["cut", "empty", "16 bits", "size", "large", "bomb"],
@@ -155,7 +155,7 @@ def test_the_memory_taken_is_that_of_the_pixels(large_archive):
 def test_too_large_images_are_refused_before_their_archive_is_held(large_archive, refused):
     archive = large_archive(1100, 3)
     tracemalloc.start()
-    refused(archive, "1100x1100 pixels are more than 1,048,576; shrink it first")
+    refused(archive, "1100x1100 pixels are more than 1,048,576; shrink it, or give")
     assert tracemalloc.get_traced_memory()[1] < archive.stat().st_size / 2
     tracemalloc.stop()
 

@@ -42,6 +42,11 @@ def test_an_interrupted_write_leaves_the_old_file(save, stored, monkeypatch):
     assert list(save.path.parent.iterdir()) == [save.path]
 
 
+def test_classes_that_are_no_text_are_refused(tmp_path, stored):
+    with pytest.raises(ValueError, match=r"the name 'caf\\udce9' is not UTF-8, as model.safetensors is; rename it"):
+        write_model(tmp_path / "m.safetensors", replace(stored, classes=(*stored.classes[1:], "caf\udce9")))
+
+
 @pytest.mark.parametrize(
     ("layers", "per_filter"),
     [((), True), (("conv1",), True), (("layer2.0.conv1",), False), (("conv1", "layer1.0.conv1"), True)],

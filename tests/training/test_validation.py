@@ -17,7 +17,9 @@ from fastai.metrics import F1Score, accuracy, accuracy_multi
 from fastai.torch_basics import L, Transform
 from fastai.torch_core import TensorImage, set_seed
 from fastai.vision.augment import Resize
+from fastai.vision.core import PILImageBW
 from fastai.vision.data import ImageBlock, ImageDataLoaders, MultiCategoryBlock
+from torch import nn
 
 import freqfast
 from freqfast.corruptions import corrupt
@@ -264,6 +266,13 @@ def test_floats_before_the_batch_transforms_are_refused(folder):
     loaders = ImageDataLoaders.from_folder(folder, item_tfms=[Resize(32), to_float], **FOURS)
     learn = Learner(loaders, brightest_channel(), metrics=accuracy)
     with pytest.raises(ValueError, match=r"gives TensorImage of torch.float32; it must give TensorImage of uint8"):
+        measure(learn, ["fog"])
+
+
+def test_grey_images_are_refused(folder):
+    loaders = ImageDataLoaders.from_folder(folder, item_tfms=Resize(32), img_cls=PILImageBW, **FOURS)
+    learn = Learner(loaders, nn.Sequential(nn.AvgPool2d(32), nn.Flatten()), metrics=accuracy)
+    with pytest.raises(ValueError, match=r"images in colour, got shape \(4, 1, 32, 32\); read them by ImageBlock\(\)"):
         measure(learn, ["fog"])
 
 

@@ -16,7 +16,7 @@ from freqfast.corruptions.photographs import find_photographs, photographs_sha25
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.corruptions.tables import TableChoice, find_table
 from freqfast.data.images import ImageSet
-from freqfast.files import lock_folder, remove_temporaries, replacing
+from freqfast.files import lock_folder, remove_temporaries, replacing, require_utf8
 from freqfast.progress import Progress, Share, notebook_progress
 from freqfast.robustness.archive.layout import (
     LABELS,
@@ -188,9 +188,7 @@ def check_images(used: ImageSet, classes: Sequence[str] | None, source: str) -> 
     if low < 0 or (classes is not None and high >= len(classes)):
         known = "" if classes is None else f" for {len(classes)} classes"
         raise ValueError(f"labels must be class numbers, got {low} to {high}{known}")
-    for name in (source, *(classes or ())):
-        if name.encode(errors="ignore").decode() != name:
-            raise ValueError(f"the name {name!r} is not UTF-8, as {MANIFEST} is; rename it")
+    require_utf8((source, *(classes or ())), MANIFEST)
 
 
 def _fill(
