@@ -65,8 +65,8 @@ def evaluate(
         _image_option(
             "--cifar10c",
             metavar="PATH",
-            help="A folder of labels.npy and <corruption>.npy, or the published CIFAR-10-C.tar; by default the "
-            "published images, if the cache has them.",
+            help="A folder of labels.npy and <corruption>.npy, a tree of image files as ImageNet-C's, or the published "
+            "CIFAR-10-C.tar; by default the published images, if the cache has them.",
         ),
     ] = None,
     download: Annotated[

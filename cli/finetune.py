@@ -13,6 +13,7 @@ from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained,
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.run import parse_settings
 
+_DEFAULTS = ("robust", "robust_photographs")  # the second for images as large as ImageNet-C's
 _UNUSED = {"data", "model", "model_options", "image_size", "holdout", "test_images"}  # of a recipe
 
 
@@ -33,7 +34,7 @@ def finetune(
         option(
             "RECIPE",
             "Recipe whose schedule and callbacks are used: a name, or package.module:recipe. By default robust, or "
-            "robust_photographs with --pretrained or --crop.",
+            "robust_photographs for images of at least 112 pixels a side.",
             autocompletion=complete_recipe,
         ),
     ] = None,
@@ -73,21 +74,22 @@ def finetune(
         freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
     """
     from freqfast.callbacks.arguments import check_callbacks
+    from freqfast.corruptions import find_table
     from freqfast.models import MODEL_FILE
     from freqfast.plugins import find_plugins
     from freqfast.runs.directory import RunDirectory, find_run
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
-    name = recipe or ("robust_photographs" if pretrained or crop else "robust")
     changes = parse_settings(settings or [])
     if unused := [key for key in changes if key.partition(".")[0] in _UNUSED]:
         raise ValueError(
             f"--set {unused[0]} changes nothing here: the network is MODEL, the images are --data, and nothing is held "
             "out or evaluated; leave it out"
         )
-    chosen = apply_overrides(load_recipe(name), changes)
-    check_callbacks(chosen.callbacks, find_plugins("callbacks"))
+    recipes = {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
+    for each in recipes.values():
+        check_callbacks(each.callbacks, find_plugins("callbacks"))
     if keep == 1:
         raise ValueError("--keep 1 leaves the network as it was; give less")
     check_output(out, ("safetensors",))
@@ -113,6 +115,9 @@ def finetune(
         images = files.read_both(data, class_list) if in_files else load_run_data(find_run(model), data, progress)
         if source.classes is None and class_list is None:
             check_order(images.classes, data or images.name)
+        are_large = find_table("auto", *images.train.images.shape[1:3]) == "imagenet"
+        name = recipe or _DEFAULTS[are_large]
+        chosen = recipes[name]
         tuned = fine_tune(source, chosen, images, keep, device, progress, say)
     if model_kind(model) == "ours":
         stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)

@@ -18,7 +18,7 @@ Schema 2, where ``@`` marks attributes, ``[dims]`` HDF5 dimension scales of the 
           "phase?":            "float32[filter, channel, fy, fx]; rad, about the kernel's centre; up to 4 channels",
           "weight":            "float32[filter, channel, ky, kx]; the filters as applied in eval mode",
           "shares":            "float32[filter, band]; each filter's shares of energy, sum to 1 (0 without energy)",
-          "band_index":        "int64[filter]; the band with the filter's largest share, as its position in band",
+          "band_index":        "int64[filter]; the position in band of the filter's largest share (0 without energy)",
           "energy":            "float64[filter]; squared L2 norm",
           "band_lower":        "float64[band]; cycles/pixel, included",
           "band_upper":        "float64[band]; cycles/pixel, excluded except for the last",
@@ -62,9 +62,11 @@ the ``@interpretation`` image, and ``power`` a ``@normalization``. ``training`` 
 that they do not know, so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is
 read too: it had ``classes`` for ``band_index``.
 
-The provenance in a run's file has ``recipe``, ``seed``, ``epochs``, ``model`` with its ``model_options`` and
-``callbacks`` with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast`` (the version), and the
-shell ``command`` that made the file. An export also has ``source`` and ``sha256`` of the model file.
+The provenance in a run's file has ``recipe`` (its name, if it has one), ``seed``, ``epochs``, ``model`` with its
+``model_options`` and ``callbacks`` with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast``
+(the version), and the shell ``command``, if one started the run. What ``freqfast spectra`` exports has ``source`` (the
+MODEL that was named), ``sha256`` of the file of its weights, if there is one, and the ``command``; of a run also what
+the run's file has. `write_spectra` writes the provenance of the `Spectra` that it is given.
 
 Files are untrusted: links are not followed, and storage outside the file and declared sizes out of proportion are
 refused before anything is read. Files have HDF5's format of version 1.10, whose checksums find nearly all damage; but
