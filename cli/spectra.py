@@ -1,6 +1,5 @@
 """`freqfast spectra`."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,8 @@ from freqfast.cli.files import check_output, check_record
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
+
+from freqfast.files import file_sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,10 +60,14 @@ def spectra(
 
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
-        wanted = layers or spatial_layers(source.model)[0]
-        names = None if layers == "all" else [name.strip() for name in wanted.split(",") if name.strip()]
-        provenance = _digest(run.model if run.path.is_dir() else weights or stored_path(model)) | {"source": model}
-        provenance["command"] = typed_command()
+        if layers is None:
+            names: list[str] | None = spatial_layers(source.model)[:1]
+        else:
+            names = None if layers == "all" else [name.strip() for name in layers.split(",") if name.strip()]
+        provenance = {"source": model, "command": typed_command()}
+        file = run.model if run.path.is_dir() else weights or stored_path(model)
+        if file.is_file():
+            provenance["sha256"] = file_sha256(file)
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run.spectra, source.model, replaces_record)
     write_spectra(out, measured)
@@ -72,14 +77,6 @@ def spectra(
     if len(measured) > 1:
         told += f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"
     say(told)
-
-
-def _digest(path: Path) -> dict[str, str]:
-    """What identifies the weights, if they lie in a file."""
-    if not path.is_file():
-        return {}
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _with_record(measured: "Sequence[Spectra]", record: Path, model: "nn.Module", replaces: bool) -> "list[Spectra]":

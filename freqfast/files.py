@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -55,6 +56,12 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
     if (size := os.path.getsize(path)) > max_bytes:
         raise ValueError(f"{path} has {size:,} bytes, more than the {max_bytes:,} that are read of such a file")
     return Path(path).read_bytes()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

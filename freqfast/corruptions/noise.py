@@ -71,8 +71,7 @@ def _speckle_law(scale: float) -> NDArray[np.float64]:
 
 def _law_from_edges(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of level probabilities for a standard normal cut at ``edges`` ``(256, 255)``."""
-    cumulative = np.pad(ndtr(edges), ((0, 0), (1, 1)), constant_values=((0, 0), (0.0, 1.0)))
-    return np.diff(cumulative, axis=1)
+    return np.diff(ndtr(edges), prepend=0.0, append=1.0)
 
 
 def _shot_law(rate: float) -> NDArray[np.float64]:

@@ -102,11 +102,10 @@ def build_pretrained(name: str, /, **options: Any) -> tuple[nn.Module, Preproces
     """
     library, _, entry = name.partition(":")
     builder = _library_builder(library, entry)
-    if library == "timm":
-        builder = _hub_at_once()(builder)
     try:
         if library == "timm":
-            model: Any = builder(pretrained=True, **options)
+            with _hub_at_once():
+                model: Any = builder(pretrained=True, **options)
             stated = timm_preprocessing(model)
         else:
             from torchvision import models

@@ -197,8 +197,7 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
     Batches have ``size`` images, fewer if the images are large, so that a network's activations do not grow with image
     size.
     """
-    pixels = math.prod(images.shape[1:3]) if len(images) else 1
-    size = max(1, min(size, _BATCH_PIXELS // pixels))
+    size = max(1, min(size, _BATCH_PIXELS // math.prod(images.shape[1:3])))
     for start in range(0, len(images), size):
         batch = np.array(images[start : start + size], order="C")
         yield start + len(batch), batch

@@ -144,13 +144,15 @@ def differing_fields(a: Recipe, b: Recipe) -> list[str]:
         >>> differing_fields(Recipe("one", name="a"), Recipe("another", epochs=3))
         ['epochs']
     """
-    one, other = _with_default_options(a), _with_default_options(b)
-    names = [f.name for f in fields(Recipe) if f.name not in ("name", "description")]
-    return [name for name in names if getattr(one, name) != getattr(other, name)]
+    one, other = _settings(a), _settings(b)
+    return [name for name in one if one[name] != other[name]]
 
 
-def _with_default_options(recipe: Recipe) -> Recipe:
-    return replace(recipe, model_options={**_MOVED, **recipe.model_options}) if recipe.model == "resnet18" else recipe
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """The values that define a run, by field, with the default options of "resnet18" spelt out."""
+    values = {name: value for name, value in plain(recipe).items() if name not in ("name", "description")}
+    defaults = _MOVED if recipe.model == "resnet18" else {}
+    return values | {"model_options": {**defaults, **values["model_options"]}}
 
 
 def dotted_settings(recipe: Recipe) -> dict[str, Any]:
@@ -162,9 +164,8 @@ def dotted_settings(recipe: Recipe) -> dict[str, Any]:
         >>> settings["model.width"], settings["frequency_proportion"], settings["frequency_proportion.proportions.low"]
         (64, True, 0.5)
     """
-    values = plain(_with_default_options(recipe))
+    values = _settings(recipe)
     options, callbacks = values.pop("model_options"), values.pop("callbacks")
-    del values["name"], values["description"]
     nested = [("model", options), *callbacks.items()]
     found = values | dict.fromkeys(callbacks, True)
     while nested:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,23 +33,23 @@ class _Filters:
     weight: np.ndarray
     shares: np.ndarray
 
-    @property
+    @cached_property
     def band_index(self) -> np.ndarray:
         """Band index of each filter, ``(O,)`` or ``(E, O)`` int64: of its largest share, ties to the lower band."""
         return self.shares.argmax(-1)
 
-    @property
+    @cached_property
     def energy(self) -> np.ndarray:
         """Squared L2 norm of each filter, ``(O,)`` or ``(E, O)`` float64."""
         return np.square(self.weight, dtype=np.float64).sum((-3, -2, -1))
 
-    @property
+    @cached_property
     def proportion(self) -> np.ndarray:
         """Share of the filters that belong to each band, ``(B,)`` or ``(E, B)`` float64, sums to 1."""
         bands = np.arange(self.shares.shape[-1])
         return (self.band_index[..., None] == bands).mean(-2)
 
-    @property
+    @cached_property
     def energy_proportion(self) -> np.ndarray:
         """Share of the layer's energy in each band, ``(B,)`` or ``(E, B)`` float64; zeros if it has none."""
         in_band = np.einsum("...o,...ob->...b", self.energy, self.shares.astype(np.float64))

@@ -83,7 +83,7 @@ def are_spectra_of(model: nn.Module, spectra: Spectra) -> bool:
     conv = dict(unwrap(model).named_modules()).get(spectra.layer)
     if not isinstance(conv, nn.Conv2d) or conv.weight.shape != spectra.weight.shape:
         return False
-    weight = effective_weight(conv).detach().float().cpu().numpy()
+    weight = effective_weight(conv).float().cpu().numpy()
     return np.allclose(spectra.weight, weight, rtol=1e-3, atol=1e-3 * float(np.abs(weight).max()))
 
 

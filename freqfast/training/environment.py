@@ -19,7 +19,7 @@ from freqfast.data import ImageData
 from freqfast.data.images import data_hash
 from freqfast.data.loading import FOLDER
 from freqfast.data.stored import named_place
-from freqfast.files import of_user
+from freqfast.files import file_sha256, of_user
 from freqfast.models.start import check_start
 from freqfast.plugins import plugin_versions
 from freqfast.runs.environment import Cuda, DataOrigin, Environment, Git
@@ -70,7 +70,7 @@ def describe_environment(
         packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
         data=DataOrigin(data.name, data_hash(data), _full_path(recipe.data, data_path)),
         start_path=None if weights is None else str(weights.absolute()),
-        start_sha256=None if weights is None else _hash_of(weights),
+        start_sha256=None if weights is None else file_sha256(weights),
         recipe_sha256=hashlib.sha256(recipe.to_toml().encode()).hexdigest(),
         command=command,
     )
@@ -80,11 +80,6 @@ def _full_path(name: str, data_path: str | Path | None) -> str | None:
     """Where the user says that the data is, by its full path; None if nothing is said."""
     given = named_place(data_path) if name in ("cifar10", FOLDER) else data_path
     return str(of_user(given).resolve()) if given else None
-
-
-def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Prepare a run: load its data, build its Learner, and check that a resumed run is the one that was started."""
 
-import hashlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from freqfast.compute.ranks import Ranks, current_ranks
 from freqfast.corruptions import SEVERITIES, corrupt, plugin_corruptions
 from freqfast.corruptions.batch import check_size
 from freqfast.data import ImageData, load_data
+from freqfast.files import file_sha256
 from freqfast.models.file import StoredModel, check_round_trip
 from freqfast.progress import Progress
 from freqfast.records import differences
@@ -146,7 +146,7 @@ def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
             f"{directory.path} was started with {key} {then!r}, the recipe given has {now!r}; "
             "give the same recipe or another out"
         )
-    digest = hashlib.sha256(directory.recipe.read_bytes()).hexdigest()
+    digest = file_sha256(directory.recipe)
     if not directory.is_finished and digest != directory.read_environment().recipe_sha256:
         raise ValueError(
             f"{directory.recipe} has changed since the run was started (its SHA-256 is not the one in "

@@ -133,7 +133,7 @@ def meta():
 @pytest.mark.filterwarnings("ignore:.* comes without a file of weights")
 def test_a_network_of_ones_own_that_is_a_layer_and_talks(accepted, place):
     (place / "nets.py").write_text(NETS)
-    result = accepted("spectra", "./nets.py:alone", "-o", "a.h5", "--layers", "all")
+    result = accepted("spectra", "./nets.py:alone", "-o", "a.h5")
     assert result.out.startswith("a.h5: 8 filters of layer (the model itself), low ")
     assert "a net is built" in result.err
     result = accepted("quality", "./nets.py:alone", "--json")

@@ -6,7 +6,6 @@ committed of both is in the next release. Networks that are added together meet 
 """
 
 import argparse
-import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from freqfast.cli.output import progress_bar
 
 from freqfast.corruptions import C_BAR, MAIN, MEANS
+from freqfast.files import file_sha256
 from freqfast.models import zoo
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import read_model, write_model
@@ -60,7 +60,7 @@ def add(runs: dict[str, RunDirectory], commit: str) -> None:
             test=f"CIFAR-10, its {len(data.test):,} test images; corruptions by freqfast, seed 0",
             precision=result.provenance.precision,
             accuracy=accuracies(result),
-            sha256=hashlib.sha256((FOLDER / f"{name}.safetensors").read_bytes()).hexdigest(),
+            sha256=file_sha256(FOLDER / f"{name}.safetensors"),
         )
         write_record(FOLDER / f"{name}.toml", card)
 

@@ -4,12 +4,12 @@ To add one is to add its two files, ``NAME.safetensors`` and ``NAME.toml``, as `
 makes them.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from freqfast.files import file_sha256
 from freqfast.records import Fraction, read_record
 
 PREFIX = "zoo:"
@@ -91,6 +91,6 @@ def network_path(name: str) -> Path:
     if name not in cards:
         raise ValueError(f"the zoo has no network {name!r}; it has {', '.join(cards) or 'none'}")
     path = _FOLDER / f"{name}.safetensors"
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != cards[name].sha256:
+    if not path.is_file() or file_sha256(path) != cards[name].sha256:
         raise ValueError(f"{path} is missing or damaged; install freqfast anew")
     return path

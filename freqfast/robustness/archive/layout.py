@@ -20,6 +20,7 @@ from pydantic import Field
 from freqfast import __version__
 from freqfast.corruptions.registry import CORRUPTIONS, SETS, SEVERITIES, find_set
 from freqfast.corruptions.tables import Table
+from freqfast.files import file_sha256
 from freqfast.records import differences, read_record, write_record
 
 LABELS = "labels.npy"
@@ -214,5 +215,4 @@ def find_fault(path: Path, entry: StoredFile) -> str | None:
     size = path.stat().st_size
     if size != entry.bytes:
         return f"it had {size} bytes, not {entry.bytes}"
-    with path.open("rb") as file:
-        return None if hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256 else "its content had changed"
+    return None if file_sha256(path) == entry.sha256 else "its content had changed"

@@ -248,5 +248,5 @@ def _fill(
 
 
 def _chunks(images: NDArray[np.uint8]) -> list[slice]:
-    size = max(1, _CHUNK_BYTES // max(1, math.prod(images.shape[1:])))
+    size = max(1, _CHUNK_BYTES // math.prod(images.shape[1:]))
     return [slice(start, min(start + size, len(images))) for start in range(0, len(images), size)]

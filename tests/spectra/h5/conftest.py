@@ -1,5 +1,5 @@
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def exactly(value):
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
     if isinstance(value, Spectra | SpectraHistory):
-        return type(value), {name: exactly(part) for name, part in vars(value).items()}
+        return type(value), {field.name: exactly(getattr(value, field.name)) for field in fields(value)}
     return repr(sorted(value.items()) if isinstance(value, dict) else value)  # files keep attributes in no order
 
 
