@@ -11,7 +11,7 @@ class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
     The default strengths are those of the recipe ``resnet18_cifar10.best``, which also equalizes. Without equalization,
-    nothing undoes a loss of contrast, and ``gain=1.6`` helps. See `PixelCallback` for the range of pixels.
+    nothing undoes a loss of contrast, and ``gain=1.6`` helps under it. See `PixelCallback` for the range of pixels.
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
