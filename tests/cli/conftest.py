@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+import torch
+import torchvision
 
 from freqfast.data.photos import PHOTOS
 from freqfast.models.sources import load_model
@@ -11,6 +13,7 @@ from tests.support.commands import exit_code
 from tests.support.finished import write_network
 from tests.support.foreign import write_checkpoint, write_script
 from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
+from tests.support.photographs import write_photographs
 from tests.support.stored import write_arrays
 from tests.support.trees import make_tree
 
@@ -117,3 +120,16 @@ def archive(tmp_path):
 def tree(tmp_path):
     """An image-folder tree of two classes: 32 training and 8 test images."""
     return make_tree(tmp_path / "tree")
+
+
+@pytest.fixture
+def photographs(place):
+    return write_photographs(place)
+
+
+@pytest.fixture
+def squeezenet(library_caches, place):  # noqa: F811
+    """Weights where torchvision keeps what it downloads, and the names of their classes."""
+    network = torchvision.models.squeezenet1_1()
+    torch.save(network.state_dict(), library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    (place / "names.txt").write_text("\n".join(["green", "red", *map(str, range(997)), "blue"]))

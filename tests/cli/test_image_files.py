@@ -1,4 +1,4 @@
-"""`freqfast evaluate` and `freqfast corrupt` on images that stay in files."""
+"""`freqfast evaluate`, `reliance` and `corrupt` on images that stay in files."""
 
 import json
 import shutil
@@ -7,7 +7,6 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
 
 from freqfast.corruptions import MAIN, SEVERITIES
@@ -16,29 +15,7 @@ from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
 from tests.support.finished import measured, write_network, write_run
-from tests.support.trees import write_photograph
-
-NET = """
-import torch
-
-def net():
-    return torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1, bias=False), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-"""
-MODEL = ("./net.py:net", "--weights", "net.pth", "--mean", "0,0,0", "--std", "1,1,1", "--precision", "float32")
-FILES = ("--data", "photographs", "--resize", 36, "--crop", 32)
-NAMED = ("--class-list", "names.txt")
-
-
-@pytest.fixture
-def photographs(place):
-    """Red, green and blue photographs of several sizes, and one that is none; the network's logits are the colours."""
-    for shift, name in zip(100 * np.eye(3), ("red", "green", "blue"), strict=True):
-        for number in range(4):
-            write_photograph(place / "photographs" / name / f"{name}-{number}.png", number, shift)
-    (place / "net.py").write_text(NET)
-    torch.save({"0.weight": torch.eye(3)[:, :, None, None]}, place / "net.pth")
-    (place / "names.txt").write_text("red\ngreen\nblue\n", encoding="utf-8-sig")  # as Windows' editor writes it
-    return place / "photographs"
+from tests.support.photographs import FILES, MODEL, NAMED, NET
 
 
 def test_a_folder_of_photographs(call, accepted, refused, photographs):
@@ -160,14 +137,6 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
     assert read_model("again.safetensors").image_size == 28
 
 
-@pytest.fixture
-def squeezenet(library_caches, place):
-    """Weights where torchvision keeps what it downloads, and the names of their classes."""
-    network = torchvision.models.squeezenet1_1()
-    torch.save(network.state_dict(), library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
-    (place / "names.txt").write_text("\n".join(["green", "red", *map(str, range(997)), "blue"]))
-
-
 def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, place):
     """Its configuration says how images are prepared, options override it, and a line tells what is taken."""
     words = ("torchvision:squeezenet1_1", "--pretrained", "--data", "photographs", "--class-list", "names.txt")
@@ -190,88 +159,11 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
     assert found.err == preprocessing.format(37, "bilinear", 32, "0.485,0.456,0.406")
 
 
-def test_stored_images_are_scaled_to_the_crop(call, accepted, photographs, squeezenet):
-    """They were cropped before they were corrupted; the uncorrupted ones are scaled and cropped as usual."""
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 1, "-o", "t", "--tree")
-    words = ("torchvision:squeezenet1_1", "--pretrained", "--class-list", "names.txt", "--precision", "float32")
-    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32, "--json")
-    lines = found.err.splitlines()
-    assert [line.partition(", mean")[0] for line in lines] == [
-        "freqfast: images for torchvision:squeezenet1_1: resize 32 (bilinear), crop 32",
-        "freqfast: images for torchvision:squeezenet1_1: resize 37 (bilinear), crop 32",
-    ]
-    assert json.loads(found.out)["clean"] is not None
-    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--resize", 230, "--json")
-    assert [line.partition(" (")[0].rpartition(" ")[2] for line in found.err.splitlines()] == ["224", "230"]
-    (photographs / "red").rename(photographs / "crimson")
-    found = call("evaluate", *words, "--cifar10c", "t", "--data", "photographs", "--crop", 32)
-    assert "photographs and t have different classes" in found.err
-
-
 def test_a_data_set_is_no_folder_of_its_name(call, accepted, photographs, place):
     photographs.rename(place / "photos")
     words = ("evaluate", *MODEL, "--on-the-fly", *FILES[2:], *NAMED, "--corruption", "fog", "--limit", 3)
     assert "read a folder of images; name it by --data" in call(*words, "--data", "photos").err
     accepted(*words, "--data", "./photos")
-
-
-def test_a_tree_is_written_and_read(call, accepted, photographs, place):
-    words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "tree", "--tree", "--seed", 3)
-    result = accepted(*words, silent=True)
-    assert result.out == (
-        "tree: 12 images of photographs, corruptions: 1, severities: 5, parameters: cifar10; files written: 60\n"
-    )
-    assert (place / "tree" / "fog" / "3" / "blue" / "blue-1.JPEG").is_file()
-    assert json.loads((place / "tree" / "manifest.json").read_text())["seed"] == 3
-    assert call(*words).out.endswith("files written: 0\n")
-    result = call("evaluate", *MODEL, "--cifar10c", "tree", "--class-list", "names.txt", "--limit", 9, "--json")
-    assert json.loads(result.out)["images"] == 9
-
-
-def test_a_tree_of_images_beside_training_images_has_their_names(accepted, photographs, place):
-    for part in ("train", "test"):
-        for path in photographs.rglob("*.png"):
-            cut = place / "both" / part / path.relative_to(photographs)
-            cut.parent.mkdir(parents=True, exist_ok=True)
-            Image.open(path).crop((0, 0, 32, 32)).save(cut)
-    accepted("corrupt", "both", "--corruption", "fog", "--severity", 1, "-o", "t", "--tree")
-    found = accepted("evaluate", *MODEL, "--cifar10c", "t", "--data", "both", *NAMED, "--json")
-    assert json.loads(found.out)["clean"] == 1
-
-
-def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused, photographs):
-    """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 7)
-    words = ("evaluate", *MODEL, "--cifar10c", "t", *NAMED)
-    for own, beside in (((), FILES), (("--crop", 24), ("--data", "photographs", "--crop", 24))):
-        for limit in ((), ("--limit", 4)):
-            accepted(*words, *own, *limit, "-o", "alone.json")
-            accepted(*words, *beside, *limit, "-o", "both.json")
-            alone, both = (CorruptionResult.load(f"{name}.json").outcomes for name in ("alone", "both"))
-            clean = both.pop(CLEAN)
-            assert (clean.accuracy, clean.images) == (1, limit[1] if limit else 7)
-            assert both == alone
-    assert "--data photos: the uncorrupted images of a tree lie in a folder; name it" in refused(
-        *words, "--data", "photos"
-    )
-
-
-def test_a_run_reads_uncorrupted_images_at_its_size(accepted, photographs, place):
-    write_run(place / "run", classes=("blue", "green", "red"), data="folder", image_size=28)
-    for part in ("train", "val"):
-        shutil.copytree(photographs, place / "both" / part)
-    accepted("corrupt", "both/val", "--resize", 32, "--crop", 28, "--corruption", "fog", "-o", "t", "--tree")
-    found = []
-    for data in ("both", "both/val"):
-        accepted("evaluate", "run", "--cifar10c", "t", "--data", data, "-o", "it.json")
-        found.append(CorruptionResult.load("it.json").outcomes)
-    assert found[0] == found[1]
-
-
-def test_uncorrupted_images_of_stored_arrays_are_prepared_as_these_were(accepted, photographs):
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "arrays", "--limit", 6)
-    found = accepted("evaluate", *MODEL, "--cifar10c", "arrays", *FILES, *NAMED, "--limit", 3, "--json")
-    assert (json.loads(found.out)["clean"], json.loads(found.out)["images"]) == (1, 3)
 
 
 def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
@@ -286,29 +178,6 @@ def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
         assert found == (dict(zip(("mce", "relative_mce"), alexnet_mce(result), strict=True)) if imagenet else None)
         text = call("evaluate", "--merge", "result.json").out
         assert ("over AlexNet's errors on ImageNet-C: mCE 77.61 %, relative mCE 0.00 %" in text) == imagenet
-
-
-def test_the_layout_of_arrays_and_a_sheet(accepted, photographs, place):
-    words = ("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2)
-    accepted(*words, "-o", "arrays", "--show", "sheet.png")
-    assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
-    assert Image.open(place / "sheet.png").width > 128
-
-
-@pytest.mark.parametrize("words", [("--resize", 40), ("--labels", "names.txt"), ("--skip-bad",)])
-def test_stored_images_take_no_options_that_they_would_not_use(accepted, refused, photographs, words):
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "arrays")
-    assert f"leave out {words[0]}" in refused("evaluate", *MODEL, "--cifar10c", "arrays", *words)
-    if words[0] != "--resize":
-        accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "--severity", 2, "-o", "t", "--tree")
-        assert f"leave out {words[0]}" in refused("evaluate", *MODEL, "--cifar10c", "t", *words)
-
-
-def test_a_list_of_classes_for_images_that_name_none(accepted, refused, photographs, place):
-    accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "arrays")
-    (place / "arrays" / "manifest.json").unlink()
-    words = ("evaluate", *MODEL, "--cifar10c", "arrays", *NAMED)
-    assert "these images do not name their classes" in refused(*words)
 
 
 def test_what_does_not_go_together(refused, photographs):
