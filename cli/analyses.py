@@ -100,7 +100,7 @@ class AnalysisCommand(Command):
         """Parse the words as the analysis's own command does."""
         if args and not args[0].startswith("-") and ":" not in args[0]:  # else checked when all is parsed
             check_exists(args[0], SOURCES)
-        with progress_bar():  # torch is imported
+        with interruptible(), progress_bar():  # torch is imported
             command = _command(str(self.name), str(self.help))
         return command.make_context(info_name, args, parent, **extra)
 

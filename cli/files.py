@@ -64,6 +64,8 @@ def check_output(
         return
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is no regular file; choose another path")
     if formats and path.suffix[1:].lower() not in formats:
         raise ValueError(f"cannot write {path}: its name must end in .{' or .'.join(formats)}")
     folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent

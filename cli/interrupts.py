@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -24,22 +24,24 @@ _SHOW_CURSOR = b"\x1b[?25h"  # progress bars hide it, and a process that the sys
 
 @contextmanager
 def interruptible(message: str = "interrupted") -> Iterator[None]:
-    """Let Ctrl-C (exit code 130) or SIGTERM (143) end the command with this line on stderr."""
+    """Let Ctrl-C (exit code 130), SIGTERM (143) or a closed terminal (129) end the command with this line on stderr."""
     came = int(signal.SIGINT)
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         nonlocal came
         came = number
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    # Ctrl-C too, whose handler of Python's own `freqfast.__main__` has taken away.
+    caught = _not_ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in caught}
     try:
         yield
     except KeyboardInterrupt:
         print_error(message)
         raise typer.Exit(128 + came) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _restore(before)
 
 
 @contextmanager
@@ -77,8 +79,7 @@ def _handlers(second: Any) -> Iterator[Stop]:
     """Note the first signal, and handle the second otherwise; the former handlers come back at the end."""
     came: int | None = None
     shown = b"\nfreqfast: finishing the step and saving; once more to stop at once\n"
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    caught = [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]  # so shells shield `command &`
+    caught = _not_ignored(signal.SIGINT, signal.SIGTERM)
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal came
@@ -96,8 +97,17 @@ def _handlers(second: Any) -> Iterator[Stop]:
     try:
         yield lambda: came
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _restore(before)
+
+
+def _not_ignored(*numbers: int) -> list[int]:
+    """The signals that this process does not ignore, as shells make `command &` ignore Ctrl-C, and nohup SIGHUP."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _restore(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @contextmanager
@@ -108,7 +118,8 @@ def lasting_streams() -> Iterator[list[OSError]]:
         A list that says why, if a full disk did not take what was printed; whole once standard output is flushed.
     """
     # If they were closed from the start, the next files to be opened would get their numbers, and with these whatever
-    # libraries write to standard error. Python has None for them then.
+    # libraries write to standard error. Python has None for them then, and `print` writes to standard output what is
+    # for a standard error that is None.
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(handle)
@@ -117,11 +128,12 @@ def lasting_streams() -> Iterator[list[OSError]]:
         with suppress(OSError):
             sys.stdout.reconfigure(errors="replace")  # an encoding may have no ±
     lost: list[OSError] = []
-    sys.stdout, sys.stderr = (stream and _LastingStream(stream, lost) for stream in before)  # type: ignore[assignment]
+    streams = (stream or open(handle, "w", closefd=False) for handle, stream in enumerate(before, 1))  # noqa: SIM115
+    sys.stdout, sys.stderr = (_LastingStream(stream, lost) for stream in streams)  # type: ignore[assignment]
     try:
         yield lost
     finally:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
+        for stream in (sys.stdout, sys.stderr):
             stream.flush()
         sys.stdout, sys.stderr = before
 

@@ -68,8 +68,7 @@ def main() -> None:
     keep_freed_memory()
     with first_rank_prints(), lasting_streams() as lost:
         code = _run()
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
         if lost:
             print_error(f"what was printed is not whole ({lost[0].strerror}); free some space")
             code = code or 1

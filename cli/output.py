@@ -53,7 +53,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     above the bar. Where stderr is no terminal, a line every five minutes shows that the work goes on.
     """
     stderr = _new_console(stderr=True)
-    if not stderr.is_terminal:
+    if not stderr.file.isatty():  # not `is_terminal`, which FORCE_COLOR makes true of a log
         yield _logged_progress()
         return
     columns = (

@@ -9,6 +9,7 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import one_line
 from freqfast.cli.files import check_exists
+from freqfast.cli.interrupts import interruptible
 from freqfast.cli.output import CleanTable, command_text, console, percent, progress_bar, say
 from freqfast.cli.run import resume_command, run_table
 from rich.box import SIMPLE_HEAD
@@ -63,7 +64,7 @@ def show(
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing; `{command_text('spectra', run.path, '-o', path)}` writes it")
 
-    with progress_bar():
+    with interruptible(), progress_bar():
         from freqfast.spectra.h5 import check_readable, read_layers, read_spectra
 
         check_readable(path)

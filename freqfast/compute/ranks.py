@@ -209,7 +209,7 @@ def _rendezvous() -> tuple[Any, int, int]:
 
 def current_ranks() -> Ranks:
     """The ranks to which this process belongs, by the variables that `torchrun` and similar launchers set."""
-    if not all(name in os.environ for name in _VARIABLES):
+    if not all(map(os.environ.get, _VARIABLES)):  # one may be empty, such as $SLURM_PROCID outside of srun
         return Ranks()
     rank, count, local_rank = (int(os.environ[name]) for name in _VARIABLES[:3])
     return Ranks(rank, count, local_rank)

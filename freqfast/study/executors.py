@@ -193,6 +193,7 @@ def _starting_processes(threads: int | None) -> Iterator[None]:
     """
     before, in_main = dict(os.environ), threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+    os.environ["PYTHONSAFEPATH"] = "1"  # submitit calls `python -m`, which would take a random.py here for Python's own
     if threads is not None:
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)))
     try:

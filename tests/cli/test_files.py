@@ -13,6 +13,11 @@ def test_a_folder_in_place_of_a_file(place):
         check_output(Path("sub"))
 
 
+def test_a_device_in_place_of_a_file():
+    with pytest.raises(FileExistsError, match="/dev/null is no regular file; choose another path"):
+        check_output(Path("/dev/null"))
+
+
 def test_a_link_is_followed(place):
     (place / "out.json").symlink_to("/nonexistent/out.json")
     with pytest.raises(FileNotFoundError, match="folder /nonexistent does not exist; create it or choose another path"):

@@ -34,9 +34,10 @@ with long_command(Path("."), "go on so", has_children=sys.argv[1] == "children")
     time.sleep({BUSY_S})
 """
 INTERRUPTIBLE = f"""
-import time
+import signal, time
 from freqfast.cli.interrupts import interruptible
 from freqfast.files import replacing
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the program's first line leaves it
 with interruptible("interrupted; nothing is kept"), replacing("file") as temporary:
     temporary.write_text("half")
     print("ready", flush=True)
@@ -98,11 +99,12 @@ def test_second_signal_lets_a_command_end_its_child_processes(start):
     assert process.returncode == 143
 
 
-def test_sigterm_ends_other_commands_in_order(start, place):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_end_other_commands_in_order(start, place, number, code):
     process = start(INTERRUPTIBLE)
-    process.terminate()
+    process.send_signal(number)
     assert process.communicate(timeout=60)[1].splitlines()[0] == "freqfast: interrupted; nothing is kept"
-    assert process.returncode == 143
+    assert process.returncode == code
     assert list(place.iterdir()) == []
 
 

@@ -116,8 +116,8 @@ def test_a_terminal_is_told_before_torch_is_imported(tmp_path):
         "spectra net.safetensors -o x.h5",
         "heatmap net.safetensors",
     )
-    without = "import sys; sys.modules['torch'] = None"
-    for line, (_, error) in in_turn(tmp_path, *lines, before=without, FORCE_COLOR="1").items():
+    without = "import sys; sys.modules['torch'] = None; sys.stderr.isatty = lambda: True"
+    for line, (_, error) in in_turn(tmp_path, *lines, before=without, TERM="xterm").items():
         assert "import of torch halted" in error, line
         assert "loading PyTorch" in error, line
 
@@ -198,6 +198,12 @@ def test_models_in_a_narrow_terminal(call, monkeypatch):
         assert f" {100 * card.accuracy['clean'].value:.2f} ± " in next(
             line for line in lines if f" zoo:{name} " in line
         )
+
+
+def test_a_message_for_a_closed_standard_error_is_not_output():
+    command = [sys.executable, "-m", "freqfast", "nosuch"]
+    done = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
 
 
 def test_an_encoding_that_lacks_characters_is_no_error():

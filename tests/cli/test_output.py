@@ -71,6 +71,7 @@ def test_progress_is_drawn_on_a_terminal_and_removed(monkeypatch):
 
 
 def test_a_log_has_a_line_every_five_minutes(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which is of colours
     monkeypatch.setattr("time.monotonic", count(0, 100).__next__)
     with output.progress_bar() as progress:
         for done in range(6):

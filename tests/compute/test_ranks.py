@@ -32,6 +32,8 @@ def test_ranks_are_told_by_the_launchers_variables(monkeypatch):
     variables = {"RANK": 3, "WORLD_SIZE": 4, "LOCAL_RANK": 1, "MASTER_ADDR": "localhost", "MASTER_PORT": 29500}
     for name, value in variables.items():
         assert current_ranks() == Ranks()
+        monkeypatch.setenv(name, "")  # as LOCAL_RANK=$SLURM_LOCALID is outside of srun
+        assert current_ranks() == Ranks()
         monkeypatch.setenv(name, str(value))
     assert current_ranks() == Ranks(rank=3, count=4, local_rank=1)
 

@@ -122,6 +122,11 @@ def test_models_of_other_packages(tmp_path, install, name, options):
         check_round_trip(stored)
 
 
+def test_the_round_trip_needs_no_disk(stored, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    check_round_trip(stored)
+
+
 def test_what_a_model_file_cannot_hold(tmp_path, stored):
     stored.model.bfloat16()
     with pytest.raises(ValueError, match=r"conv1.weight is torch.bfloat16, .* call model.float\(\) first"):

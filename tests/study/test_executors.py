@@ -96,7 +96,10 @@ def test_stop_ends_the_processes(todo, task, tmp_path):
     assert time.monotonic() - start < 60
 
 
-def test_a_study_runs_in_processes_of_submitit(write, tree, task, tmp_path):
+def test_a_study_runs_in_processes_of_submitit(write, tree, task, tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit")  # not Python's
+    monkeypatch.chdir(tmp_path)
+
     @task
     def perform(job):
         import os
