@@ -50,7 +50,7 @@ def test_the_default_device_does_not_matter(name, photos, frost_dir):
 
 
 def test_concurrent_calls_do_not_disturb_each_other(photos, monkeypatch):
-    monkeypatch.setattr(batch, "_CHUNK_VALUES", 3 * photos[0].size)
+    monkeypatch.setattr(batch, "_CHUNK_VALUES", photos[0].size - 1)  # of which each image is a chunk, though larger
     expected = {name: corrupt(photos[:8], name, 1) for name in BUILT_IN if name != "frost"}
     with ThreadPoolExecutor(4) as pool:
         futures = {name: pool.submit(corrupt, photos[:8], name, 1) for name in expected}
@@ -69,7 +69,7 @@ def test_shares_of_the_image_scale_with_it(name, photos):
 
 
 def test_empty_batch_and_memory_map(photos, tmp_path):
-    assert corrupt(photos[:0], "fog", 1).shape == (0, 32, 32, 3)
+    assert corrupt(photos[:0], "fog", 1).shape == corrupt(photos[:0], "fog", 1, index=[]).shape == (0, 32, 32, 3)
     np.save(tmp_path / "images.npy", photos[:10])
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     result = corrupt(mapped, "contrast", 1)
@@ -110,6 +110,7 @@ def test_frost_photographs_that_change(places, tmp_path, monkeypatch):
         (IMAGE.astype(float), "fog", 1, {}, TypeError, "float64; scale"),
         ([[1]], "fog", 1, {}, TypeError, "got list"),
         (IMAGE[0], "fog", 1, {}, ValueError, r"got shape \(32, 32, 3\)"),
+        (IMAGE[..., :1], "fog", 1, {}, ValueError, r"got shape \(1, 32, 32, 1\)"),
         (IMAGE[:, :7], "fog", 1, {}, ValueError, "at least 8 x 8 pixels, got 7 x 32"),
         (IMAGE, "fog", 0, {}, ValueError, "got 0"),
         (IMAGE, "fog", 1, {"seed": 1.0}, TypeError, "'float' object cannot be interpreted as an integer"),
@@ -132,6 +133,7 @@ def test_wrong_input_is_one_clear_line(images, name, severity, options, error, m
     [
         ("def bad(images, severity): return images", r"^corruption 'bad' failed at severity 1 \(TypeError: "),
         ("def bad(images, severity, rng): return images[:, :, ::2]", "^corruption 'bad' turned uint8 .* into .*uint8"),
+        ("def bad(images, severity, rng): return images / 2", r"^corruption 'bad' turned uint8 .* into torch\.float32"),
         ("def bad(images, severity, rng): return images.numpy()", "must return a tensor, got ndarray"),
         ("bad = 3", r"^corruption entry point 'bad' \(other_corruptions:bad\) is no function$"),
     ],

@@ -40,13 +40,18 @@ def test_certainty_is_in_the_last_bin_and_edges_belong_below():
 def test_contradictions_are_refused():
     sound = Outcomes.measure(np.array([1, 0, 1]), np.array([0.5, 0.7, 0.9]), np.ones(3))
     first = next(i for i, bin_ in enumerate(sound.bins) if bin_[0])
-    swapped = [*sound.bins]
-    swapped[first] = (*swapped[first][:2], 1)
+
+    def with_first(right, confidence):
+        return (*sound.bins[:first], (1, right, confidence), *sound.bins[first + 1 :])
+
     for change, message in [
         ({"images": 9}, "9 images, but bits for 8 and 3 in bins"),
+        ({"images": 5}, "5 images, but bits for 8 and 3 in bins"),
         ({"correct_bits": b""}, "bits for 0"),
         ({"correct_bits": b"\xff"}, "the bins count 2 right images"),
-        ({"bins": tuple(swapped)}, "do not lie in it"),
+        ({"correct_bits": b"\xe0", "bins": with_first(2, 2**23)}, "the bins count 3 right images"),
+        ({"bins": with_first(1, 1)}, "do not lie in it"),
+        ({"bins": with_first(1, CONFIDENCE_UNIT)}, "do not lie in it"),
         ({"images": 0, "correct_bits": b"", "bins": ((0, 0, 0),) * BINS}, "0 images"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -87,6 +87,7 @@ def test_provenance_becomes_plain_scalars():
         ({"frequencies": np.arange(8)}, "8-point DFT"),
         ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
         ({"shares": np.ones((4, 2))}, "sum to 1"),
+        ({"shares": np.array([[1.5, -0.5]] * 4)}, "not be negative and sum to 1"),
         ({"log_gain": np.zeros((4, 3, 5))}, "kx=3"),
         ({"target": {"low": 0.5}}, "sum to 1"),
         ({"layer": "a\0b"}, "NUL"),
@@ -106,6 +107,7 @@ def test_invalid_spectra_are_refused(changes, message):
     ("changes", "message"),
     [
         ({"epochs": [1, 1]}, "must increase"),
+        ({"epochs": [-1, 0]}, "must increase from 0 or more"),
         ({"epochs": [0.0, 1.0]}, "integers"),
         ({"weight": [np.zeros((4, 2, 3, 3)), np.zeros((4, 2, 5, 5))]}, "different shapes"),
         ({"shares": np.full((2, 4, 2), np.inf)}, "history.shares holds NaN or infinite values in 2 of 2"),

@@ -48,10 +48,10 @@ def test_low_pass_is_a_truncated_gaussian(sigma, radius):
     np.testing.assert_allclose(gaussian_low_pass(images, sigma).numpy(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("sigma", [2.67, 3.0, np.inf])  # radii of 8 and 9
+@pytest.mark.parametrize("sigma", [8 / 3, 3.0, np.inf])  # radii of 8 and 9
 def test_a_low_pass_wider_than_the_image_is_refused(sigma):
     with pytest.raises(ValueError, match=f"sigma must be smaller for images of 8x12, got {sigma:g} pixels"):
-        gaussian_low_pass(torch.zeros(1, 3, 8, 12), sigma)
+        gaussian_low_pass(torch.zeros(2, 3, 8, 12), torch.tensor([0.5, sigma]))
 
 
 def test_empty_batches():

@@ -39,7 +39,7 @@ def test_torchvision_models(name):
 
 
 def test_pointwise_convolutions_are_passed_over():
-    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, (1, 3)), nn.Conv2d(8, 8, 3))
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, (1, 2)), nn.Conv2d(8, 8, 3))
     assert find_conv(model) == ("1", model[1])
 
 

@@ -105,7 +105,7 @@ def test_filters_that_are_applied_already_keep_their_weight_bit_for_bit():
     conv = spectral(3, 8, 3)
     before = conv.weight.detach().clone()
     target = effective_weight(conv)
-    target[3] *= 2
+    target[3, 0, 1, 1] *= 2
     assign_effective_weight(conv, target)
     assign_effective_weight(plain := nn.Conv2d(3, 8, 3), target)
     assert torch.equal(plain.weight, target)
