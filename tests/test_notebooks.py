@@ -90,7 +90,7 @@ def test_spectra_show_their_bands():
 
 
 def test_analyses_show_their_summaries():
-    for result in (*image_results(), filter_quality(torch.randn(4, 3, 3, 3))):
+    for result in (*image_results().values(), filter_quality(torch.randn(4, 3, 3, 3))):
         expected = [type(result).definition.title]
         for part in type(result).definition.summarise(result):
             expected += [part] if isinstance(part, str) else [part.title, *part.header, *chain(*part.rows)]

@@ -23,14 +23,16 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
         layer: Name of the convolution; the first spatial one by default.
 
     Raises:
-        ValueError: If an argument is out of range; when added to a Learner, if the layer is unfit (see
-            `freqfast.spectral.surgery.find_conv`), has a `SpectrumEqualization` already, or has an equalizer of other
-            arguments; in fit, if the layer no longer has an equalizer of these arguments.
+        ValueError: If an argument is out of range; when added to a Learner, if there is no such convolution, or it has
+            a `SpectrumEqualization` already, or an equalizer of other arguments; in fit, if the layer no longer has an
+            equalizer of these arguments.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
         1.0
     """
+
+    uses_weight = False
 
     def _install(self, learn: Learner) -> None:
         conv: Any = self._claim(learn)

@@ -47,18 +47,22 @@ class LayerCallback(InstallingCallback):
     """Works on one convolution: the one that `layer` names, the first spatial one by default."""
 
     layer: str | None = None
+    uses_weight = True
 
     @property
     def conv(self) -> nn.Conv2d:
         """The convolution."""
-        return find_conv(self.learn.model, self.layer)[1]
+        return self._find(self.learn)
+
+    def _find(self, learn: Learner) -> nn.Conv2d:
+        return find_conv(learn.model, self.layer, self.uses_weight)[1]
 
     def _claim(self, learn: Learner) -> nn.Conv2d:
         """The convolution in a Learner; a ValueError if another callback of the class works on it already."""
-        _, conv = find_conv(learn.model, self.layer)
+        conv = self._find(learn)
         kind = type(self)
         for other in learn.cbs:
-            if type(other) is kind and other is not self and find_conv(learn.model, other.layer)[1] is conv:
+            if type(other) is kind and other is not self and other._find(learn) is conv:
                 raise ValueError(
                     f"the Learner has a {kind.__name__} on this layer already; "
                     f"call learn.remove_cb({kind.__name__}) before adding another"

@@ -1,7 +1,7 @@
 """The names of the corruptions, their sets and families, and where their functions are.
 
-A new corruption is a function ``(images, rng, ...)``, its parameters in `tables` and an entry here; or, in another
-package, a function `Corruption` and an entry point ``freqfast.corruptions``.
+A new corruption of a benchmark is a function ``(images, rng, ...)``, its parameters in `tables` and an entry here. Any
+other is, in another package, a function `Corruption` and an entry point ``freqfast.corruptions``.
 """
 
 import importlib

@@ -175,14 +175,13 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
         rounding, until the convolution runs in training mode.
 
     Raises:
-        ValueError: As `SpectrumEqualizer`; or if the layer is unfit (see `freqfast.spectral.surgery.find_conv`) or has
-            an equalizer already.
+        ValueError: As `SpectrumEqualizer`; or if there is no such convolution, or it has an equalizer already.
 
     Examples:
         >>> apply_equalization(nn.Sequential(nn.Conv2d(3, 8, 3)), bins=4)[0].equalizer_reference
         tensor([0., 0., 0., 0.])
     """
-    name, conv = find_conv(model, layer)
+    name, conv = find_conv(model, layer, plain=False)
     if name in equalized_layers(model):
         raise ValueError(f"layer {name!r} has an equalizer already; call remove_equalization first to start afresh")
     buffers = SpectrumEqualizer(bins, exponent).to(conv.weight.device).buffers()

@@ -41,20 +41,21 @@ def spatial_convs(model: nn.Module) -> dict[str, nn.Conv2d]:
     return {name: m for name, m in modules if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1}
 
 
-def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2d]:
+def find_conv(model: nn.Module, layer: str | None = None, plain: bool = True) -> tuple[str, nn.Conv2d]:
     """The convolution that freqfast works on.
 
     Args:
         model: Any model; wrappers are looked through, see `unwrap`.
         layer: Dotted name of the convolution inside of them; by default the first of `spatial_convs`.
+        plain: Whether its weight is used, and so has to be the filters that it applies.
 
     Returns:
         Its name and the module itself.
 
     Raises:
-        ValueError: If there is no such convolution, the name is not that of a Conv2d, the filters that the layer
-            applies are not simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation), or the weight
-            is not real.
+        ValueError: If there is no such convolution, the name is not that of a Conv2d or, with `plain`, the filters that
+            the layer applies are not simply its weight (timm's ``StdConv2d``, a parametrised weight, a dilation), or
+            the weight is not real.
 
     Examples:
         >>> find_conv(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 8, 3)))
@@ -77,7 +78,8 @@ def find_conv(model: nn.Module, layer: str | None = None) -> tuple[str, nn.Conv2
                 f"layer {layer!r} is {what}; the first convolutions are {', '.join(there[:3]) or 'absent'}"
             )
         name, conv = layer, named
-    _check_plain(name, conv)
+    if plain:
+        _check_plain(name, conv)
     return name, conv
 
 

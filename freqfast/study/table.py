@@ -8,7 +8,7 @@ from freqfast.study.definition import Arm, Study
 from freqfast.study.row import ResultRow
 from freqfast.study.statistics import Estimate, Sample, difference, estimate
 
-HEADLINES = ("clean", "mean15", "mean7", "mean_bar")  # of the first table
+_FIRST = ("clean", "mean15", "mean7", "mean_bar")  # measures of the first table; others get columns in the second
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
         [(['arm', 'n', 'clean', 'diff', 'time'], [['low', '3', '90.0 ±1.0', '-', '-']])]
     """
     measured = dict.fromkeys(name for summary in summaries for name in summary.means)
-    headlines = [name for name in HEADLINES if name in measured]
-    families = [name for name in measured if name not in (*HEADLINES, "mean19")]
+    first = [name for name in _FIRST if name in measured]
+    families = [name for name in measured if name not in (*_FIRST, "mean19")]
     arm = ("arm", [summary.arm for summary in summaries])
     count = ("n", [_count(summary) for summary in summaries])
     time = ("time", [_written(summary.relative_time, summary, "{:.2f}") for summary in summaries])
-    found = [_table([arm, count, *_columns(summaries, headlines), time])]
+    found = [_table([arm, count, *_columns(summaries, first), time])]
     if families:
         found.append(_table([arm, *_columns(summaries, families)]))
     return found

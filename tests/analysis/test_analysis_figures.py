@@ -15,7 +15,8 @@ from freqfast.spectral.spectrum import MAX_FREQUENCY
 from tests.support.figures import LONG, NASTY, check_texts_inside, drawn, units
 from tests.support.finished import image_results
 
-HEAT_MAP, RELIANCE, ABLATION = image_results()
+RESULTS = {**image_results(), "quality": filter_quality(np.ones((2, 1, 3, 3)))}
+HEAT_MAP, RELIANCE, ABLATION = (RESULTS[name] for name in ("heatmap", "reliance", "ablation"))
 
 
 def test_heat_maps_share_a_scale_and_show_the_edge_of_the_bands():
@@ -65,8 +66,7 @@ def test_quality_dots_of_each_run():
 
 @pytest.mark.parametrize("name", list_analyses())
 def test_texts_stay_on_the_figure_and_it_is_saved_as_pdf(name):
-    results = {one.analysis: one for one in (*image_results(), filter_quality(np.ones((2, 1, 3, 3))))}
-    figure = find_analysis(name).figure({LONG: results[name], f"{LONG}2": results[name]}, None)
+    figure = find_analysis(name).figure({LONG: RESULTS[name], f"{LONG}2": RESULTS[name]}, None)
     check_texts_inside(figure)
     figure.savefig(file := io.BytesIO(), format="pdf")
     assert file.getvalue().startswith(b"%PDF")

@@ -62,11 +62,12 @@ def test_batches_go_where_the_model_lies(make_learner, items, monkeypatch):
     """DataLoaders of torch leave them on the CPU."""
     monkeypatch.setattr(defaults, "use_cuda", None)  # without a GPU fastai says False, and then moves nothing
     images = torch.from_numpy(np.stack([row.image for row in items])).permute(0, 3, 1, 2).float()
-    loader = DataLoader(TensorDataset(images, torch.zeros(len(images)).long()), 8)
-    learn = make_learner(BatchNormEstimation(), dls=DataLoaders(loader, loader))
-    learn.model.to("meta")
-    (inputs,) = learn.batch_norm_estimation._inputs(next(iter(loader)))
-    assert inputs.is_meta
+    for count in (1, 2):  # all but the last part of a batch are inputs
+        loader = DataLoader(TensorDataset(*[images] * count, torch.zeros(len(images)).long()), 8)
+        learn = make_learner(BatchNormEstimation(), dls=DataLoaders(loader, loader))
+        learn.model.to("meta")
+        inputs = learn.batch_norm_estimation._inputs(next(iter(loader)))
+        assert [x.is_meta for x in inputs] == [True] * count
 
 
 @pytest.mark.parametrize("ends_early", [True, False])

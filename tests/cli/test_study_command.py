@@ -61,7 +61,7 @@ def test_from_the_words_to_the_table(call, accepted, file, tree, place):
     assert "4 of 4 runs are finished" in elsewhere.out
     assert not (place / "other").exists()
     table = call("study", "tiny.toml", "--out", "other", "--table", "--markdown")
-    assert table.out.startswith("| arm | n | clean | diff | time |\n| --- | --: |")
+    assert table.out.startswith("| arm | n | clean | diff |")
     content["runs"][2]["report"]["clean"] = 0.123
     (place / "tiny.results.json").write_text(json.dumps(content), encoding="utf-8")
     repeated = call(*words, "--out", "other", "--repeat", "--arm", "low", "--seed", 0)

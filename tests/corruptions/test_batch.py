@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 
 import freqfast.corruptions.batch as batch
-from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt
+from freqfast.corruptions import corrupt, plugin_corruptions
+from freqfast.corruptions.registry import known_names
 from tests.support import corrupted
 
-BUILT_IN = tuple(dict.fromkeys(CORRUPTIONS + C_BAR + IMAGENET_C_BAR))
+BUILT_IN = tuple(name for name in known_names() if name not in plugin_corruptions())
 
 
 def test_type_layout_and_input_are_kept(photos):

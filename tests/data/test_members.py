@@ -68,12 +68,23 @@ def test_a_file_that_was_added_again_replaces_the_earlier_one(make_tree, tmp_pat
     assert_holds_tree(load_data("cifar10", tmp_path / "archive.tar"), tree)
 
 
-def test_member_header_that_asks_for_gigabytes(tmp_path, refused):
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(tarfile.XHDTYPE, "it asks for 4,294,967,296 bytes at once"), (tarfile.REGTYPE, "it unpacks to more than")],
+)
+def test_member_header_that_asks_for_gigabytes(kind, message, tmp_path, refused):
     header = tarfile.TarInfo("pax")
-    header.type, header.size = tarfile.XHDTYPE, 2**32
+    header.type, header.size = kind, 2**32
     path = tmp_path / "pax.tgz"
     path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT)))
-    refused(path, "it asks for 4,294,967,296 bytes at once")
+    refused(path, message)
+
+
+def test_sparse_member(tmp_path, refused):
+    """It may have any size, whatever the archive holds of it."""
+    with tarfile.open(tmp_path / "sparse.tar", "w") as tar:
+        add_member(tar, "d/train/ant/0.png", kind=tarfile.GNUTYPE_SPARSE)
+    refused(tmp_path / "sparse.tar", "unsafe path or size")
 
 
 def test_no_archive_and_one_cut_anywhere_or_with_a_wrong_byte_anywhere(make_tree, tmp_path, pack, refused):

@@ -48,7 +48,7 @@ def test_an_evaluation_and_an_analysis_of_another_model(make_run, modulation):
     run, weights = RunDirectory(path), hash_weights(load_run(path).model)
     made = Provenance("a", weights, (0.5,) * 3, (0.25,) * 3, "float32", "c", None, 0, (0, 9), "0", (CLEAN,))
     found = replace(CorruptionResult.load(run.evaluation), provenance=made)
-    reliance = replace(image_results()[1], weights_sha256=weights)
+    reliance = replace(image_results()["reliance"], weights_sha256=weights)
     found.save(run.evaluation)
     write_record(run.analysis("reliance"), reliance)
     [entry] = load_entries([path])

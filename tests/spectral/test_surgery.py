@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.utils.hooks import RemovableHandle
 
 from freqfast.spectral.antialiasing import apply_antialiasing, remove_antialiasing
-from freqfast.spectral.equalization import apply_equalization, remove_equalization
+from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization, remove_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.surgery import find_conv, unwrap
 
@@ -111,6 +111,15 @@ def test_convolutions_that_do_not_apply_their_weight_as_it_is_are_refused(case):
             refused(model)
     assert type(model[0]) is kind
     assert find_conv(model, "1")[1] is model[1]
+
+
+@pytest.mark.parametrize("case", ["own forward", "parametrised", "dilated"])
+def test_an_equalizer_may_stand_before_any_convolution(case):
+    """It does not look at the weight."""
+    conv, equalizer, images = UNFIT[case][0](), SpectrumEqualizer(), torch.rand(4, 3, 12, 12)
+    model = apply_equalization(nn.Sequential(conv))
+    equalized = model(images)
+    torch.testing.assert_close(equalized, remove_equalization(model)(equalizer(images)))
 
 
 def test_a_convolution_that_pads_by_itself_is_found_but_not_modulated():

@@ -60,9 +60,9 @@ def growing(weight):
 
 
 def image_results(seed=0):
-    """One result of each of our analyses that needs images."""
+    """One result of each of our analyses that needs images, by name."""
     rng = np.random.default_rng(seed)
-    return (
+    results = (
         HeatMap(error=rng.random((8, 8)), clean_error=0.2, norm=4.0, seed=0, images=9),
         Reliance(cutoffs=[0, 0.2, 0.4], low=rng.random(3), high=rng.random(3), band=rng.random(3), clean=0.8, images=9),
         Ablation(
@@ -70,10 +70,11 @@ def image_results(seed=0):
             response=rng.random(2), clean=0.8, images=9,
         ),
     )  # fmt: skip
+    return {found.analysis: found for found in results}
 
 
-def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, result=None, command=None, **settings):
-    """Write a finished run of an untrained network; `settings` are those of the recipe."""
+def write_run(path, *, classes="abcdefghij", analyses=None, modulation=False, result=None, command=None, **settings):
+    """Write a finished run of an untrained network; analyses are by name, `settings` are those of the recipe."""
     path.mkdir()
     run = RunDirectory(path)
     recipe = {"description": "a run", "name": "mine", "model": "tiny", "model_options": {"width": 8}, "epochs": 2}
@@ -92,7 +93,7 @@ def write_run(path, *, classes="abcdefghij", analyses=(), modulation=False, resu
         "seconds": {"fit": 90.0, "evaluate": 1.0},
     }  # fmt: skip
     write_record(run.report, record_from(values | result.to_dict(), RunReport, ignore_unknown=True))
-    for found in analyses:
-        run.analysis(found.analysis).parent.mkdir(exist_ok=True)
-        write_record(run.analysis(found.analysis), found)
+    for name, found in (analyses or {}).items():
+        run.analysis(name).parent.mkdir(exist_ok=True)
+        write_record(run.analysis(name), found)
     return path
