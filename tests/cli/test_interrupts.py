@@ -38,6 +38,7 @@ import signal, time
 from freqfast.cli.interrupts import interruptible
 from freqfast.files import replacing
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the program's first line leaves it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which the tests may have been started without, by nohup
 with interruptible("interrupted; nothing is kept"), replacing("file") as temporary:
     temporary.write_text("half")
     print("ready", flush=True)
