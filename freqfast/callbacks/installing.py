@@ -55,7 +55,7 @@ class LayerCallback(InstallingCallback):
         return self._find(self.learn)
 
     def _find(self, learn: Learner) -> nn.Conv2d:
-        return find_conv(learn.model, self.layer, self.uses_weight)[1]
+        return find_conv(learn.model, self.layer, plain=self.uses_weight)[1]
 
     def _claim(self, learn: Learner) -> nn.Conv2d:
         """The convolution in a Learner; a ValueError if another callback of the class works on it already."""

@@ -191,6 +191,7 @@ def test_a_learner_that_has_a_callback_twice_is_not_fitted(text, make):
     before = learners.snapshot(learn)
     with pytest.raises(ValueError, match=f"^the Learner has this {callback} twice; remove it, and add it once"):
         learn.fit(1, cbs=callback)
+    learn.validate(cbs=callback)  # which a refusal would leave waiting for ever
     learners.assert_same(before, learners.snapshot(learn))
     learn.remove_cb(callback)
     learn.fit(1, cbs=callback)
