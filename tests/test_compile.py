@@ -13,7 +13,12 @@ from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from freqfast.spectral.perturbation import perturb_spectrum
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's compiler
-CHANGES = [apply_antialiasing, partial(apply_antialiasing, kind="flc"), apply_equalization, apply_modulation]
+CHANGES = [
+    partial(apply_antialiasing, layers=["2", "3"]),
+    partial(apply_antialiasing, kind="flc"),
+    apply_equalization,
+    apply_modulation,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +47,7 @@ def compiled(graphs):
 
 def small_model(change):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2), nn.MaxPool2d(2))
     return change(model)
 
 

@@ -1,4 +1,4 @@
-"""Low-pass the input of strided convolutions."""
+"""Low-pass before strides."""
 
 from fastai.learner import Learner
 
@@ -8,9 +8,9 @@ from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasin
 
 
 class Antialiasing(AntialiasingArguments, InstallingCallback):
-    """Low-passes the input of every strided convolution but the first convolution.
+    """Low-passes before strides: the input of strided convolutions, and the maxima of max-pools that are named.
 
-    Adding the callback to a Learner puts a low-pass before each of these that has none yet. The low-pass has no
+    Adding the callback to a Learner gives a low-pass to each of these layers that has none yet. The low-pass has no
     parameters and is part of the network from then on; `freqfast.remove_antialiasing` removes it. The kinds are
 
     - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
@@ -18,13 +18,14 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
       2022, arXiv:2204.00491, where the convolution acts on the smaller map; here it keeps its stride).
 
     Args:
-        layers: Names of the convolutions; by default every strided one except the model's first spatial convolution.
+        layers: Names of strided convolutions and max-pools (without ``ceil_mode`` and ``return_indices``); by default
+            every strided convolution except the model's first spatial convolution.
         kind: "triangle" or "flc".
 
     Raises:
-        ValueError: If the kind is unknown or `layers` is empty; when added to a Learner, if a layer is not a strided
-            convolution or has a low-pass of another kind, or if the model has no such convolution; in fit, if a layer
-            no longer has its low-pass.
+        ValueError: If the kind is unknown or `layers` is empty; when added to a Learner, if a layer is neither a
+            strided convolution nor a strided max-pool, or has a low-pass of another kind, or if no layers are named and
+            the model has no such convolution; in fit, if a layer no longer has its low-pass.
 
     Examples:
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
@@ -35,7 +36,7 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
         apply_antialiasing(learn.model, self._lacking(learn), self.kind)
 
     def _lacking(self, learn: Learner) -> list[str]:
-        """The convolutions without it; the model of another Learner, or a loaded one, has it already."""
+        """The layers without it; the model of another Learner, or a loaded one, has it already."""
         named = [self.layers] if isinstance(self.layers, str) else self.layers
         layers = strided_layers(learn.model) if named is None else named
         there = antialiased_layers(learn.model, self.kind)

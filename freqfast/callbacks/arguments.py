@@ -57,7 +57,7 @@ class AntialiasingArguments(_Arguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.layers is not None and not self.layers:
-            raise ValueError("layers names no convolution; leave it out for every strided one")
+            raise ValueError("layers names no layer; leave it out for every strided convolution")
 
 
 @_arguments

@@ -110,29 +110,31 @@ def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
 
     Args:
         state: Tensors by name, see `update_names`.
-        network: The network to load it into. It is an error if one of its convolutions has another kind of low-pass.
+        network: The network to load it into. It is an error if one of its layers has another kind of low-pass.
     """
-    convs = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+    modules = dict(network.named_modules())
     modulation, equalization, low_passes = [], [], {}
     kinds = {buffer: kind for kind, buffer in LOW_PASS_BUFFERS.items()}
     there = network.state_dict().keys()
     for name, tensor in state.items():
         layer, _, kept = name.rpartition(".")
-        conv = convs.get(layer)
-        if conv is None or name in there:
+        module = modules.get(layer)
+        if name in there:
             continue
         exponent = state.get(f"{layer}.{_EXPONENT}".removeprefix("."))  # a network may be the convolution itself
-        if kept == "log_gain" and tensor.ndim == 2:
-            modulation.append(Modulation(layer, per_filter=len(tensor) == conv.out_channels, sigma=0.0, seed=0))
-        elif kept == _REFERENCE and exponent is not None and exponent.ndim == 0:
-            equalization.append(Equalization(layer, tensor.numel(), float(exponent)))
-        elif kept in kinds:
+        if kept in kinds and isinstance(module, nn.Conv2d | nn.MaxPool2d):
             if layer in antialiased_layers(network):
                 raise ValueError(
                     f"layer {layer!r} has a low-pass of another kind than {kinds[kept]!r}; call remove_antialiasing "
                     "first"
                 )
             low_passes[layer] = kinds[kept]
+        elif not isinstance(module, nn.Conv2d):
+            continue
+        elif kept == "log_gain" and tensor.ndim == 2:
+            modulation.append(Modulation(layer, per_filter=len(tensor) == module.out_channels, sigma=0.0, seed=0))
+        elif kept == _REFERENCE and exponent is not None and exponent.ndim == 0:
+            equalization.append(Equalization(layer, tensor.numel(), float(exponent)))
     return Parts(tuple(modulation), tuple(equalization), low_passes)
 
 

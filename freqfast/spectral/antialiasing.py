@@ -1,22 +1,24 @@
-"""Anti-aliasing: a low-pass before each strided convolution, against the frequencies that its stride would fold.
+"""Anti-aliasing: a low-pass before each stride, against the frequencies that the stride would fold.
 
-A stride of two keeps frequencies up to 1/4 cycles/pixel and folds those above onto them (Zhang, 2019,
-arXiv:1904.11486). In a model, a low-pass consists of a forward pre-hook and a buffer of its convolution. The buffer is
-in the state dict, so that a strict load notices a missing low-pass.
+A stride of two keeps frequencies up to 1/4 cycles/pixel and folds those above onto them. Before a strided convolution
+the low-pass changes the input; in a strided max-pool it stands between the maximum and the stride (Zhang, 2019,
+arXiv:1904.11486). In a model, a low-pass consists of a hook and a buffer of its layer. The buffer is in the state dict,
+so that a strict load notices a missing low-pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
-from freqfast.spectral.surgery import add_pre_hook, remove_pre_hook, spatial_convs, unwrap
+from freqfast.spectral.surgery import add_hook, remove_hook, spatial_convs, unwrap
 from freqfast.spectral.tensors import check_floating, constant
 
 LOW_PASS_BUFFERS = {"triangle": "low_pass_triangle", "flc": "low_pass_flc"}
-"""By kind, the name of the buffer of a convolution with a low-pass. It holds the stride, ``(2,)`` whole numbers."""
+"""By kind, the name of the buffer of a layer with a low-pass. It holds the stride, ``(2,)`` whole numbers."""
 
 
 def low_pass(images: Tensor, stride: tuple[int, int]) -> Tensor:
@@ -72,10 +74,24 @@ def _ideal_matrix(size: int, stride: int, dtype: torch.dtype, device: torch.devi
     return torch.from_numpy(matrix).to(device, dtype)
 
 
-def _low_pass_input(conv: nn.Module, inputs: tuple) -> tuple:
-    """Forward pre-hook; a function of the module, so that models stay picklable."""
-    change = ideal_low_pass if hasattr(conv, LOW_PASS_BUFFERS["flc"]) else low_pass
-    return (change(inputs[0], conv.stride), *inputs[1:])  # type: ignore[arg-type]
+def _low_pass_input(conv: Any, inputs: tuple) -> tuple:
+    """A convolution's forward pre-hook; a function of the module, so that models stay picklable."""
+    return (_low_passed(conv, inputs[0]), *inputs[1:])
+
+
+def _low_pass_maxima(pool: Any, inputs: tuple, output: Tensor) -> Tensor:
+    """A max-pool's forward hook: its output, low-passed before the stride."""
+    maxima = nn.functional.max_pool2d(inputs[0], pool.kernel_size, 1, pool.padding, pool.dilation)
+    down, right = _stride(pool)
+    return _low_passed(pool, maxima)[..., ::down, ::right]
+
+
+def _low_passed(layer: nn.Module, images: Tensor) -> Tensor:
+    return (ideal_low_pass if _kind(layer) == "flc" else low_pass)(images, _stride(layer))
+
+
+def _stride(layer: Any) -> tuple[int, int]:
+    return _pair(layer.stride)
 
 
 def _kind(module: nn.Module) -> str | None:
@@ -84,19 +100,19 @@ def _kind(module: nn.Module) -> str | None:
 
 
 def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, kind: str = "triangle") -> nn.Module:
-    """Put a low-pass before a model's strided convolutions, in place; parameters and their names stay.
+    """Put a low-pass before the strides of a model, in place; parameters and their names stay.
 
     Args:
-        model: Any model with strided convolutions; wrappers are looked through.
-        layers: Names of the convolutions, or the name of one; by default `strided_layers`.
+        model: Any model with strided convolutions or max-pools; wrappers are looked through.
+        layers: Names of these layers, or the name of one; by default `strided_layers`.
         kind: "triangle" for `low_pass`, "flc" for `ideal_low_pass`.
 
     Returns:
-        The same model. Each of these convolutions has one more buffer, see `LOW_PASS_BUFFERS`.
+        The same model. Each of these layers has one more buffer, see `LOW_PASS_BUFFERS`.
 
     Raises:
-        ValueError: If a layer is not a strided convolution or has a low-pass already, if there is none, or if the kind
-            is unknown.
+        ValueError: If a layer is neither a strided convolution nor a strided max-pool, or has a low-pass already, if
+            there is none, or if the kind is unknown.
 
     Examples:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
@@ -107,20 +123,25 @@ def apply_antialiasing(model: nn.Module, layers: Sequence[str] | None = None, ki
         raise ValueError(f"kind must be one of {', '.join(LOW_PASS_BUFFERS)}, got {kind!r}")
     if layers is None:
         layers = strided_layers(model)
-    modules: dict[str, Any] = dict(unwrap(model).named_modules())
+    network = unwrap(model)
+    modules: dict[str, Any] = dict(network.named_modules())
     names = dict.fromkeys([layers] if isinstance(layers, str) else layers)
     for name in names:
         if not _is_strided(modules.get(name)):
-            raise ValueError(f"layer {name!r} is not a strided Conv2d, so there is nothing to low-pass")
+            raise ValueError(
+                f"layer {name!r} is neither a strided Conv2d nor a strided MaxPool2d without ceil_mode and "
+                "return_indices, so it gets no low-pass"
+            )
         if there := _kind(modules[name]):
             raise ValueError(
                 f"layer {name!r} has a low-pass of kind {there!r} already; go on with that kind, or call "
                 "remove_antialiasing first"
             )
+    device = next((parameter.device for parameter in network.parameters()), None)
     for name in names:
-        conv = modules[name]
-        conv.register_buffer(LOW_PASS_BUFFERS[kind], torch.tensor(conv.stride, device=conv.weight.device))
-        add_pre_hook(conv, _low_pass_input)
+        layer = modules[name]
+        layer.register_buffer(LOW_PASS_BUFFERS[kind], torch.tensor(_stride(layer), device=device))
+        add_hook(*_hook(layer))
     return model
 
 
@@ -128,18 +149,28 @@ def strided_layers(model: nn.Module) -> list[str]:
     """Names of the strided convolutions except the first spatial convolution; a ValueError if there is none."""
     network = unwrap(model)
     first = next(iter(spatial_convs(network)), "")
-    layers = [name for name, module in network.named_modules() if _is_strided(module) and name != first]
-    if not layers:
-        raise ValueError(f"{type(network).__name__} has no strided Conv2d beyond its first convolution")
-    return layers
+    strided = {name: module for name, module in network.named_modules() if _is_strided(module) and name != first}
+    if layers := [name for name, module in strided.items() if isinstance(module, nn.Conv2d)]:
+        return layers
+    pools = f"; name its max-pools with layers=, such as {', '.join(list(strided)[:3])}" if strided else ""
+    raise ValueError(f"{type(network).__name__} has no strided Conv2d beyond its first convolution{pools}")
 
 
 def _is_strided(module: nn.Module | None) -> bool:
+    if type(module) is nn.MaxPool2d:
+        return max(_stride(module)) > 1 and not (module.ceil_mode or module.return_indices)
     return isinstance(module, nn.Conv2d) and max(module.stride) > 1
 
 
+def _hook(layer: nn.Module) -> tuple[Any, Callable]:
+    """The hooks of a layer that its low-pass belongs to, and the low-pass."""
+    if isinstance(layer, nn.MaxPool2d):
+        return layer._forward_hooks, _low_pass_maxima
+    return layer._forward_pre_hooks, _low_pass_input
+
+
 def antialiased_layers(model: nn.Module, kind: str | None = None) -> list[str]:
-    """Names of the convolutions that have a low-pass, of any kind or of the given one."""
+    """Names of the layers that have a low-pass, of any kind or of the given one."""
     kinds = LOW_PASS_BUFFERS if kind is None else (kind,)
     return [name for name, module in unwrap(model).named_modules() if _kind(module) in kinds]
 
@@ -161,5 +192,5 @@ def remove_antialiasing(model: nn.Module) -> nn.Module:
     for module in unwrap(model).modules():
         if kind := _kind(module):
             delattr(module, LOW_PASS_BUFFERS[kind])
-            remove_pre_hook(module, _low_pass_input)
+            remove_hook(*_hook(module))
     return model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from freqfast.spectral.spectrum import MAX_FREQUENCY, half_plane_counts, radial_frequencies
-from freqfast.spectral.surgery import add_pre_hook, find_conv, remove_pre_hook, unwrap
+from freqfast.spectral.surgery import add_hook, find_conv, remove_hook, unwrap
 from freqfast.spectral.tensors import at_least_float32, check_batch, constant, full_precision
 
 EQUALIZER_BUFFERS = ("equalizer_reference", "equalizer_batches", "equalizer_exponent")
@@ -187,7 +187,7 @@ def apply_equalization(model: nn.Module, layer: str | None = None, bins: int = 1
     buffers = SpectrumEqualizer(bins, exponent).to(conv.weight.device).buffers()
     for buffer_name, buffer in zip(EQUALIZER_BUFFERS, buffers, strict=True):
         conv.register_buffer(buffer_name, buffer)
-    add_pre_hook(conv, _equalize_input, first=True)  # before a low-pass, whichever came first
+    add_hook(conv._forward_pre_hooks, _equalize_input, first=True)  # before a low-pass, whichever came first
     return model
 
 
@@ -214,5 +214,5 @@ def remove_equalization(model: nn.Module) -> nn.Module:
         conv = unwrap(model).get_submodule(name)
         for buffer_name in EQUALIZER_BUFFERS:
             delattr(conv, buffer_name)
-        remove_pre_hook(conv, _equalize_input)
+        remove_hook(conv._forward_pre_hooks, _equalize_input)
     return model

@@ -104,14 +104,13 @@ def _check_plain(name: str, conv: nn.Conv2d) -> None:
         )
 
 
-def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None:
-    """Register a forward pre-hook that survives pickling and takes effect in models that are compiled already.
+def add_hook(hooks: Any, hook: Callable, first: bool = False) -> None:
+    """Add a hook to a module's ``_forward_hooks`` or ``_forward_pre_hooks``, also in models that are compiled already.
 
     PyTorch numbers hooks from 0 in each process, so in a model that was pickled whole the next hook would replace a
-    pickled one of the same number; this hook has a name instead. With `first`, it runs before the hooks that are there
-    already.
+    pickled one of the same number; this hook has a name instead, and survives. With `first`, it runs before the hooks
+    that are there already.
     """
-    hooks: Any = module._forward_pre_hooks  # an OrderedDict
     key = f"freqfast.{hook.__name__}"
     hooks[key] = hook
     if first:
@@ -120,11 +119,11 @@ def add_pre_hook(module: nn.Module, hook: Callable, first: bool = False) -> None
         torch.compiler.reset()
 
 
-def remove_pre_hook(module: nn.Module, hook: Callable) -> None:
-    """Remove a forward pre-hook that `add_pre_hook` has registered."""
-    del module._forward_pre_hooks[f"freqfast.{hook.__name__}"]  # type: ignore[arg-type]
+def remove_hook(hooks: Any, hook: Callable) -> None:
+    """Remove a hook that `add_hook` has added."""
+    del hooks[f"freqfast.{hook.__name__}"]
 
 
 def has_foreign_pre_hooks(module: nn.Module) -> bool:
-    """Whether a module has forward pre-hooks that `add_pre_hook` has not registered."""
+    """Whether a module has forward pre-hooks that `add_hook` has not added."""
     return any(not str(key).startswith("freqfast.") for key in module._forward_pre_hooks)

@@ -65,7 +65,7 @@ WRONG = {
     "spectrum_perturbation = { mean = [], std = [] }": r"std must be greater than 0, got \[\]",
     "spectrum_perturbation = { mean = [0.5, 0.5], std = [0.5, 0.0] }": "std must be greater than 0, got .0.5, 0.0.",
     "antialiasing = { layers = 3 }": "antialiasing.layers must be a valid string, got 3",
-    "antialiasing = { layers = [] }": "layers names no convolution; leave it out for every strided one",
+    "antialiasing = { layers = [] }": "layers names no layer; leave it out for every strided convolution",
     "gaussian_noise = { sigma = -0.1 }": "sigma must be greater than or equal to 0, got -0.1",
     "augmix = { severity = 0 }": "severity must be greater than or equal to 1, got 0",
     "augmix = { severity = 11 }": "severity must be less than or equal to 10, got 11",

@@ -251,6 +251,20 @@ def test_a_network_that_is_the_convolution_itself():
     assert find_parts(plain).equalization == find_parts(conv).equalization
 
 
+def test_a_network_of_max_pools(tmp_path):
+    def network():
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.MaxPool2d(2), nn.Flatten())
+
+    trained, fresh = apply_antialiasing(apply_antialiasing(network(), "1", "flc"), "3"), network()
+    save_file(trained.state_dict(), tmp_path / "w.safetensors")
+    assert (
+        str(load_weights(fresh, tmp_path / "w.safetensors")) == "low-pass (triangle) before 3; low-pass (flc) before 1"
+    )
+    assert torch.equal(outputs(fresh), outputs(trained))
+    with pytest.raises(ValueError, match=r"1 unexpected, the first is 1\.log_gain"):
+        load_weights(network(), trained.state_dict() | {"1.log_gain": torch.zeros(8, 3)})
+
+
 def test_a_network_that_keeps_more_than_tensors():
     class Counting(nn.Linear):
         steps = 3

@@ -1,13 +1,22 @@
 """The triangular and the ideal low-pass, and the convolutions that get them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 from torch import nn
+from torch.nn.modules.utils import _pair
 
 from freqfast.models.build import build_model
-from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, ideal_low_pass, low_pass
+from freqfast.spectral.antialiasing import (
+    antialiased_layers,
+    apply_antialiasing,
+    ideal_low_pass,
+    low_pass,
+    remove_antialiasing,
+)
 
 
 @pytest.mark.parametrize("stride", [(1, 2), (3, 2), (4, 4)])
@@ -76,6 +85,39 @@ def test_strided_convolutions_beyond_the_first_get_the_low_passed_input():
     torch.testing.assert_close(net(images), expected)
 
 
+@pytest.mark.parametrize(("kind", "function"), [("triangle", low_pass), ("flc", ideal_low_pass)])
+@pytest.mark.parametrize("size", [(16, 16), (9, 14)])
+@pytest.mark.parametrize(
+    "pool",
+    [nn.MaxPool2d(2), nn.MaxPool2d((5, 3), (3, 2), (2, 1)), nn.MaxPool2d(3, (1, 2), 1, dilation=(1, 2))],
+    ids=["2", "5x3", "dilated"],
+)
+def test_a_max_pool_is_low_passed_between_its_maxima_and_its_stride(pool, size, kind, function):
+    kernel, stride, padding, dilation = map(_pair, (pool.kernel_size, pool.stride, pool.padding, pool.dilation))
+    images = torch.randn(2, 3, *size, dtype=torch.float64)
+    rows, columns = padding
+    padded = nn.functional.pad(images, (columns, columns, rows, rows), value=-np.inf).numpy()
+    extent = [dilation[axis] * (kernel[axis] - 1) + 1 for axis in (0, 1)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
+    maxima = torch.from_numpy(windows[..., :: dilation[0], :: dilation[1]].max(axis=(-2, -1)))
+    pool = copy.deepcopy(pool)
+    plain = pool(images)
+    net = apply_antialiasing(nn.Sequential(nn.Conv2d(3, 3, 3), pool), "1", kind)
+    torch.testing.assert_close(pool(images), function(maxima, stride)[..., :: stride[0], :: stride[1]])
+    assert pool(images).shape == plain.shape
+    remove_antialiasing(net)
+    assert torch.equal(pool(images), plain)
+
+
+def test_without_strided_convolutions_the_max_pools_are_named():
+    pools = nn.MaxPool2d(3, 1), nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(2, return_indices=True)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), *pools)
+    with pytest.raises(ValueError, match=r"Sequential has no strided Conv2d beyond its first convolution$"):
+        apply_antialiasing(net)
+    with pytest.raises(ValueError, match=r"; name its max-pools with layers=, such as 4, 5$"):
+        apply_antialiasing(net.append(nn.MaxPool2d(2)).append(nn.MaxPool2d((1, 2))))
+
+
 def test_kinds_are_told_apart():
     model = apply_antialiasing(build_model("resnet18", width=8), ["layer2.0.conv1", "layer2.0.conv1"], "flc")
     apply_antialiasing(model, "layer3.0.conv1")
@@ -86,6 +128,8 @@ def test_kinds_are_told_apart():
 @pytest.mark.parametrize("layers", [["layer2.0.conv1", "conv1"], ["nothing"], "layer2.0"])
 def test_a_list_with_an_invalid_layer_is_refused_and_changes_nothing(layers):
     model = build_model("resnet18", width=8)
-    with pytest.raises(ValueError, match="is not a strided Conv2d, so there is nothing to low-pass"):
+    with pytest.raises(
+        ValueError, match=r"is neither a strided Conv2d nor a strided MaxPool2d .*, so it gets no low-pass"
+    ):
         apply_antialiasing(model, layers)
     assert antialiased_layers(model) == []

@@ -164,17 +164,18 @@ def test_models_and_names_without_a_convolution_are_refused(model, layer, messag
 
 @pytest.mark.parametrize("pruned", [False, True])
 def test_hooks_survive_pickling_and_later_hooks(pruned, monkeypatch):
-    model, images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2)), torch.randn(2, 3, 16, 16)
-    apply_antialiasing(apply_equalization(model))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2), nn.MaxPool2d(2))
+    images = torch.randn(2, 3, 16, 16)
+    apply_antialiasing(apply_equalization(model), ["1", "2"])
     model(images)
     content = pickle.dumps(model.eval())
     monkeypatch.setattr(RemovableHandle, "next_id", 0)  # as in another process
     copy = pickle.loads(content)
-    for layer in copy:
+    for layer in copy[:2]:
         if pruned:
             prune.l1_unstructured(layer, "weight", amount=0)
         else:
             layer.register_forward_pre_hook(lambda module, args: None)
     torch.testing.assert_close(copy(images), model(images))
     remove_antialiasing(remove_equalization(copy))
-    assert all(len(layer._forward_pre_hooks) == 1 for layer in copy)
+    assert [len(layer._forward_pre_hooks) + len(layer._forward_hooks) for layer in copy] == [1, 1, 0]

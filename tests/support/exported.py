@@ -16,7 +16,9 @@ def small_model() -> nn.Module:
     torch.manual_seed(0)
     first, second = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.Conv2d(8, 16, 3, stride=2, padding=1)
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return nn.Sequential(first, nn.BatchNorm2d(8), nn.ReLU(), second, nn.ReLU(), pool, nn.Linear(16, 8))
+    return nn.Sequential(
+        first, nn.BatchNorm2d(8), nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), pool, nn.Linear(16, 8)
+    )
 
 
 def trained(model: nn.Module, options: dict) -> nn.Module:
