@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes a second to import, and this is what it calls
 
-CONFIDENCE = 0.95
 GROUPS = 50
 
 
@@ -40,7 +39,7 @@ class Estimate:
 
     Attributes:
         mean: The mean.
-        half_width: Half of its 95 % interval, so that the interval is ``mean ± half_width``; None for one seed.
+        half_width: Half of its interval, so that the interval is ``mean ± half_width``; None for one seed.
         n: Number of seeds that it is computed from; of a difference, those of the arm.
         counts_images: Whether the interval also includes the sampling of the images, and not only the chance of seeds.
 
@@ -75,8 +74,8 @@ def image_groups(scores: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(scores[i::GROUPS].mean()), 5) for i in range(min(GROUPS, len(scores))))
 
 
-def estimate(sample: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
-    """Mean over seeds with its 95 % interval.
+def estimate(sample: Sample, arms: Iterable[Sample] = (), confidence: float = 0.95) -> Estimate | None:
+    """Mean over seeds with its confidence interval.
 
     The interval combines two independent parts. The part of the *seeds* is Student's interval, from the sample's own
     standard deviation, or from that pooled over arms if this makes it wider: when the deviation of two or three seeds
@@ -89,9 +88,14 @@ def estimate(sample: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
         sample: The measure by seed.
         arms: The measure of all arms, including the sample's, over which the deviation is pooled; without them only the
             sample's own is used.
+        confidence: How often such an interval holds the truth, in (0, 1). For `k` of them that are to hold it all at
+            once in 95 % of cases, ``1 - 0.05 / k`` is enough (Bonferroni).
 
     Returns:
         None if there are no values; an estimate without an interval if there is one value.
+
+    Raises:
+        ValueError: If the confidence does not lie between 0 and 1.
 
     Examples:
         >>> ours, other = Sample({0: 0.84, 1: 0.86, 2: 0.85}), Sample({0: 0.80, 1: 0.88, 2: 0.84})
@@ -101,10 +105,12 @@ def estimate(sample: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
         >>> round(estimate(ours, [ours, other]).half_width, 3)  # a larger deviation, with more degrees of freedom
         0.047
     """
-    return _estimate([sample], arms)
+    return _estimate([sample], arms, confidence)
 
 
-def difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] = ()) -> Estimate | None:
+def difference(
+    sample: Sample, baseline: Sample, arms: Iterable[Sample] = (), confidence: float = 0.95
+) -> Estimate | None:
     """Difference of an arm's mean over seeds to a baseline's, with its interval; see `estimate`.
 
     The part of the seeds is Welch's interval, from the standard deviations of both, or the one from the pooled
@@ -115,37 +121,43 @@ def difference(sample: Sample, baseline: Sample, arms: Iterable[Sample] = ()) ->
         sample: A measure by seed.
         baseline: The same measure of the baseline, whose seeds may be others, and more.
         arms: The measure of all arms, including these two, over which the deviation is pooled.
+        confidence: See `estimate`.
 
     Returns:
         None if one of the two has no values; an estimate without an interval if one of them has a single value.
+
+    Raises:
+        ValueError: If the confidence does not lie between 0 and 1.
 
     Examples:
         >>> difference(Sample({0: 0.75}), Sample({0: 0.5, 1: 0.25}))
         Estimate(mean=0.375, half_width=None, n=1, counts_images=False)
     """
-    return _estimate([sample, baseline], arms)
+    return _estimate([sample, baseline], arms, confidence)
 
 
-def _estimate(terms: Sequence[Sample], arms: Iterable[Sample]) -> Estimate | None:
+def _estimate(terms: Sequence[Sample], arms: Iterable[Sample], confidence: float) -> Estimate | None:
     """The mean of a sample, or the first one's minus the second one's, which deviate independently of each other."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     if not all(term.values for term in terms):
         return None
     n, mean = len(terms[0].values), terms[0].mean - sum(term.mean for term in terms[1:])
     if min(len(term.values) for term in terms) < 2:
         return Estimate(mean, None, n)
-    seeds, images = _seeds_half_width(terms, arms), _images_half_width(terms)
+    seeds, images = _seeds_half_width(terms, arms, confidence), _images_half_width(terms, confidence)
     return Estimate(mean, math.hypot(seeds, images or 0), n, images is not None)
 
 
-def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample]) -> float:
-    """Half of the 95 % interval by the chance of the seeds: Welch's, or the pooled deviation's if that is wider."""
-    own = _half_width([(variance / (freedom + 1), freedom) for variance, freedom in map(_deviation, terms)])
+def _seeds_half_width(terms: Sequence[Sample], arms: Iterable[Sample], confidence: float) -> float:
+    """Half of the interval by the chance of the seeds: Welch's, or the pooled deviation's if that is wider."""
+    own = _half_width([(variance / (freedom + 1), freedom) for variance, freedom in map(_deviation, terms)], confidence)
     several = [_deviation(arm) for arm in arms if len(arm.values) > 1]
     if not several:
         return own
     freedom = sum(freedom for _, freedom in several)
     pooled = math.fsum(variance * freedom for variance, freedom in several) / freedom
-    return max(own, _half_width([(pooled * math.fsum(1 / len(term.values) for term in terms), freedom)]))
+    return max(own, _half_width([(pooled * math.fsum(1 / len(term.values) for term in terms), freedom)], confidence))
 
 
 def _deviation(arm: Sample) -> tuple[float, int]:
@@ -154,8 +166,8 @@ def _deviation(arm: Sample) -> tuple[float, int]:
     return float(np.var(values, ddof=1)), len(values) - 1
 
 
-def _half_width(parts: Sequence[tuple[float, int]]) -> float:
-    """Half of the 95 % interval for a sum of independent variances, each given with its degrees of freedom.
+def _half_width(parts: Sequence[tuple[float, int]], confidence: float) -> float:
+    """Half of the interval for a sum of independent variances, each given with its degrees of freedom.
 
     Those of the sum are Satterthwaite's.
     """
@@ -163,11 +175,11 @@ def _half_width(parts: Sequence[tuple[float, int]]) -> float:
     if not variance:
         return 0.0
     freedom = 1 / math.fsum((part / variance) ** 2 / own for part, own in parts)
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
+    return float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(variance)
 
 
-def _images_half_width(terms: Sequence[Sample]) -> float | None:
-    """Half of the 95 % interval by the chance of the images, seeds held fixed; None if it cannot be told."""
+def _images_half_width(terms: Sequence[Sample], confidence: float) -> float | None:
+    """Half of the interval by the chance of the images, seeds held fixed; None if it cannot be told."""
     groups = [[term.groups.get(seed, ()) for seed in term.values] for term in terms]
     lengths = {len(one) for own in groups for one in own}
     if len(lengths) > 1 or (size := lengths.pop()) < 2:
@@ -180,4 +192,4 @@ def _images_half_width(terms: Sequence[Sample]) -> float | None:
         means += sign * mean
         noise += (interaction**2).sum() / ((len(scores) - 1) * (size - 1)) / len(scores)
     variance = max(0.0, means.var(ddof=1) - noise) / size
-    return _half_width([(variance, size - 1)])
+    return _half_width([(variance, size - 1)], confidence)

@@ -41,7 +41,9 @@ class ArmSummary:
     failed: tuple[int, ...] = ()
 
 
-def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str] = ()) -> list[ArmSummary]:
+def summarise(
+    study: Study, rows: Sequence[ResultRow], failures: Collection[str] = (), confidence: float = 0.95
+) -> list[ArmSummary]:
     """Summaries of the arms of a study that have finished or failed runs, in the study's order.
 
     The arms' deviation between seeds is pooled measure by measure; see `freqfast.study.estimate`. Runs on other data
@@ -51,6 +53,7 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
         study: The study.
         rows: The finished runs.
         failures: Names of the runs that failed.
+        confidence: Of the intervals, see `freqfast.study.estimate`.
 
     Examples:
         >>> summarise(Study("Nothing", "", "", ()), ())
@@ -65,7 +68,7 @@ def summarise(study: Study, rows: Sequence[ResultRow], failures: Collection[str]
         failed = tuple(run.seed for run in arm.runs if run.name in failures)
         if own or failed:
             others = baseline if arm.name != study.baseline else []
-            summaries.append(_summary(arm, own, others, arms, failed))
+            summaries.append(_summary(arm, own, others, arms, failed, confidence))
     return summaries
 
 
@@ -89,13 +92,14 @@ def _summary(
     baseline: Sequence[ResultRow],
     arms: Mapping[str, Sequence[Sample]],
     failed: tuple[int, ...],
+    confidence: float,
 ) -> ArmSummary:
     means, differences = {}, {}
     for name in _measures(rows):
         sample = _sample(rows, name)
-        if (mean := estimate(sample, arms[name])) is not None:
+        if (mean := estimate(sample, arms[name], confidence)) is not None:
             means[name] = mean
-        if (change := difference(sample, _sample(baseline, name), arms[name])) is not None:
+        if (change := difference(sample, _sample(baseline, name), arms[name], confidence)) is not None:
             differences[name] = change
     return ArmSummary(
         arm=arm.name,

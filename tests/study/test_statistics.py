@@ -20,17 +20,20 @@ def test_one_seed_has_no_interval():
     assert (found.mean, found.half_width, found.n) == (0.5, None, 1)
 
 
-@given(values, st.integers(0, 2**32 - 1))
-@example([2.1e-81, 0.0], 0)
-@example([0.25, 0.5, 0.75], None)
-def test_without_other_arms_intervals_are_scipys(ours, seed):
+@given(values, st.integers(0, 2**32 - 1), st.floats(0.5, 0.999))
+@example([2.1e-81, 0.0], 0, 0.95)
+@example([0.25, 0.5, 0.75], None, 0.95)
+def test_without_other_arms_intervals_are_scipys(ours, seed, confidence):
     theirs = [value + 0.25 for value in ours] if seed is None else np.random.default_rng(seed).random(len(ours))
     for found, test in (
-        (estimate(sample(ours)), stats.ttest_1samp(ours, 0)),
-        (difference(sample(ours), sample(theirs)), stats.ttest_ind(ours, theirs, equal_var=False)),
+        (estimate(sample(ours), confidence=confidence), stats.ttest_1samp(ours, 0)),
+        (
+            difference(sample(ours), sample(theirs), confidence=confidence),
+            stats.ttest_ind(ours, theirs, equal_var=False),
+        ),
     ):
         if found.half_width > 1e-9:
-            low, high = test.confidence_interval(0.95)
+            low, high = test.confidence_interval(confidence)
             assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
 
 
@@ -56,7 +59,9 @@ def test_the_wider_interval_of_the_pooled_deviation_and_of_an_arms_own(deviation
 def test_in_the_pool_an_arm_weighs_by_its_degrees_of_freedom():
     arms = [sample([0.5, 0.5]), sample([0.3, 0.4, 0.5, 0.6, 0.7])]
     pooled = 0.025 * 4 / 5
-    assert estimate(arms[0], arms).half_width == pytest.approx(stats.t.ppf(0.975, 5) * np.sqrt(pooled / 2))
+    for confidence in (0.9, 0.95):
+        half = stats.t.ppf((1 + confidence) / 2, 5) * np.sqrt(pooled / 2)
+        assert estimate(arms[0], arms, confidence).half_width == pytest.approx(half)
 
 
 def test_a_difference_deviates_by_the_root_of_two_as_much():
@@ -105,6 +110,12 @@ def test_a_difference_needs_a_seed_of_both_and_its_interval_two():
         assert (found.mean, found.half_width) == (pytest.approx(np.mean(ours) - np.mean(theirs)), None)
 
 
+@pytest.mark.parametrize("confidence", [0, 1, 95, np.nan])
+def test_a_confidence_that_is_none_is_refused(confidence):
+    with pytest.raises(ValueError, match=f"confidence must lie between 0 and 1, got {confidence}"):
+        estimate(sample([0.5, 0.6]), confidence=confidence)
+
+
 def test_images_count_only_if_the_groups_of_all_networks_are_alike():
     ours = Sample({0: 0.5, 1: 0.7}, {0: (0.4, 0.6), 1: (0.7, 0.7)})
     for groups in ({0: (0.5, 0.5)}, {0: (0.5, 0.5), 1: (0.5, 0.6, 0.7)}):
@@ -133,10 +144,11 @@ def test_images_that_seeds_share_are_counted_once():
 def test_a_difference_is_paired_by_image():
     """Networks that agree image by image: the interval is that of the images' differences, for any numbers of seeds."""
     ours, theirs = np.random.default_rng(0).random((2, 50)) + np.linspace(0, 9, 50)
-    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.99)
     found = difference(
         Sample(dict.fromkeys(range(4), ours.mean()), dict.fromkeys(range(4), tuple(ours))),
         Sample(dict.fromkeys(range(2), theirs.mean()), dict.fromkeys(range(2), tuple(theirs))),
+        confidence=0.99,
     )
     assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
 
