@@ -87,7 +87,8 @@ def _low_pass_maxima(pool: Any, inputs: tuple, output: Tensor) -> Tensor:
 
 
 def _low_passed(layer: nn.Module, images: Tensor) -> Tensor:
-    return (ideal_low_pass if _kind(layer) == "flc" else low_pass)(images, _stride(layer))
+    change = ideal_low_pass if hasattr(layer, LOW_PASS_BUFFERS["flc"]) else low_pass
+    return change(images, _stride(layer))
 
 
 def _stride(layer: Any) -> tuple[int, int]:
