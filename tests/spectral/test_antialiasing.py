@@ -1,4 +1,4 @@
-"""The triangular and the ideal low-pass, and the convolutions that get them."""
+"""The triangular and the ideal low-pass, and the layers that get them."""
 
 import copy
 

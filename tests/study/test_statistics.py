@@ -111,7 +111,7 @@ def test_a_difference_needs_a_seed_of_both_and_its_interval_two():
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95, np.nan])
-def test_a_confidence_that_is_none_is_refused(confidence):
+def test_a_confidence_outside_0_to_1_is_refused(confidence):
     with pytest.raises(ValueError, match=f"confidence must lie between 0 and 1, got {confidence}"):
         estimate(sample([0.5, 0.6]), confidence=confidence)
 
