@@ -56,6 +56,9 @@ def study(
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     against: Annotated[str | None, option("NAME", "Print differences to this arm, instead of to the baseline.")] = None,
+    comparisons: Annotated[
+        int, option("N", "Print intervals so wide that N of them hold at once (Bonferroni).", min=1)
+    ] = 1,
     results: Annotated[
         Path | None,
         option(
@@ -134,7 +137,7 @@ def study(
     finally:
         if against:
             found = replace(found, study=replace(plan, baseline=against))
-        _print(found, markdown)
+        _print(found, markdown, 1 - 0.05 / comparisons)
     if not markdown:
         for path in written:
             say(str(path))
@@ -216,11 +219,11 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     return [folder / f"{name}.png" for name in figures]
 
 
-def _print(results: "StudyResults", markdown: bool) -> None:
+def _print(results: "StudyResults", markdown: bool, confidence: float) -> None:
     """Print the table, on a terminal in parts that fit it, and, except in Markdown, what failed or was left out."""
     from freqfast.study import legend, results_table, summarise, tables
 
-    summaries = summarise(results.study, results.rows, results.failures)
+    summaries = summarise(results.study, results.rows, results.failures, confidence)
     if markdown:
         print(results_table(summaries), end="")
         return

@@ -72,7 +72,7 @@ class PixelCallback(PixelArguments, FitCallback):
             )
         images = batch.as_subclass(Tensor)
         mean, std = self._normalisation(images)
-        if self.learn.train_iter == 0 and len(images):
+        if self.learn.train_iter == 0:
             self._check_range(images * std + mean)
         rows = torch.randperm(len(images), device=images.device)[: round_at_random(share * len(images))]
         if len(rows) == 0:

@@ -26,7 +26,7 @@ _OTHER = "#606060"  # the colour of what is not a family of CIFAR-10-C
 def clean_against_robust(
     study: Study, summaries: Sequence[ArmSummary], measures: Sequence[str] = ("mean15", "mean7")
 ) -> Figure:
-    """Clean accuracy (x) against accuracy under corruption (y) in percent, arms as points with 95 % intervals.
+    """Clean accuracy (x) against accuracy under corruption (y) in percent, arms as points with their intervals.
 
     Each measure has a panel with the arms that have it. Up and to the right is better; the baseline is a square. If the
     study has a target, the region that reaches it is shaded in the panel of mean15.
@@ -132,7 +132,7 @@ def _shade_target(axes: Axes, study: Study, shown: Sequence[ArmSummary], measure
 
 
 def by_family(study: Study, summaries: Sequence[ArmSummary]) -> Figure:
-    """Accuracy in percent under each family of corruptions, arms as rows with 95 % intervals.
+    """Accuracy in percent under each family of corruptions, arms as rows with their intervals.
 
     A dashed line marks the baseline. A gain in a single family is a gain against that kind of corruption, not general
     robustness. Corruptions of CIFAR-10-C-bar have a panel of their own if they were measured.

@@ -21,7 +21,7 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
         raise ValueError(f"right must lie in 0..total and total be positive, got {right} of {total}")
     centre = (right + _Z * _Z / 2) / (total + _Z * _Z)
     half = _Z / (total + _Z * _Z) * math.sqrt(right * (total - right) / total + _Z * _Z / 4)
-    return (0.0 if right == 0 else max(0.0, centre - half)), (1.0 if right == total else min(1.0, centre + half))
+    return (0.0 if right == 0 else centre - half), (1.0 if right == total else centre + half)
 
 
 def mean_interval(scores: np.ndarray) -> tuple[float, float] | None:

@@ -69,8 +69,7 @@ class Outcomes:
             images_crc32: See the attribute.
         """
         correct = np.asarray(classes) == np.asarray(labels)
-        units = np.rint(np.asarray(confidence, np.float64) * CONFIDENCE_UNIT).astype(np.int64)
-        units = np.clip(units, 1, CONFIDENCE_UNIT)
+        units = np.rint(np.asarray(confidence, np.float64) * CONFIDENCE_UNIT).astype(np.int64).clip(min=1)
         index = (units * BINS - 1) // CONFIDENCE_UNIT  # integers throughout: no edge is met by rounding
         weights = (None, correct, units)  # float64 adds such integers exactly, up to 2**53
         counts = np.stack([np.bincount(index, w, minlength=BINS).astype(np.int64) for w in weights], axis=1)

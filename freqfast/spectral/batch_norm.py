@@ -33,7 +33,7 @@ def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor | tuple[Tenso
     inputs = (batch if isinstance(batch, tuple) else (batch,) for batch in batches)
     if (first := next(inputs, None)) is None:
         raise ValueError("batches is empty, so BatchNorm's statistics cannot be estimated; pass at least one")
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     modes = [(module, module.training) for module in model.modules()]
     momenta = [norm.momentum for norm in norms]
     statistics = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]

@@ -35,7 +35,7 @@ def _radial_bins(height: int, width: int, bins: int, device: torch.device) -> tu
     ``spread (B, F)``, interpolates values of the bins linearly to all frequencies, zero at DC.
     """
     rho = radial_frequencies(height, width, half=True).ravel()
-    step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / max(bins - 1, 1)
+    step = (MAX_FREQUENCY - LOWEST_FREQUENCY) / (bins - 1)
     position = ((rho - LOWEST_FREQUENCY) / step).clip(0, bins - 1)
     distance = np.abs(position[:, None] - np.arange(bins))
     distance[rho == 0] = np.inf

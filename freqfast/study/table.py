@@ -26,6 +26,7 @@ class ArmSummary:
             same hardware as the baseline's, without an interval. None if there are no such seeds, and for the baseline
             itself.
         failed: The seeds of its runs that failed.
+        confidence: Of the intervals, see `freqfast.study.estimate`.
 
     Examples:
         >>> ArmSummary("low", "", (0,), {"clean": Estimate(0.9, None, 1)}, {}, None).failed
@@ -39,6 +40,7 @@ class ArmSummary:
     differences: Mapping[str, Estimate]
     relative_time: Estimate | None
     failed: tuple[int, ...] = ()
+    confidence: float = 0.95
 
 
 def summarise(
@@ -109,6 +111,7 @@ def _summary(
         differences=differences,
         relative_time=_relative_time(rows, baseline),
         failed=failed,
+        confidence=confidence,
     )
 
 
@@ -139,7 +142,7 @@ Cells = tuple[list[str], list[list[str]]]
 def tables(summaries: Sequence[ArmSummary]) -> list[Cells]:
     """The tables of a study: clean accuracy, means and time; then, if measured, the families of corruptions.
 
-    Values are in percent with one decimal, ± half of the 95 % interval, which a single seed does not have. The number
+    Values are in percent with one decimal, ± half of the interval, which a single seed does not have. The number
     of seeds is added if it is not all n. Each measure is followed by its difference to the baseline. A dash stands
     for what is not known. Measures that no arm has are left out. Time is in multiples of the baseline's.
 
@@ -214,7 +217,7 @@ def legend(summaries: Sequence[ArmSummary]) -> str:
         counted = "the seeds alone"
     else:
         counted = "seeds and images" + (f", in part over the seeds alone for {', '.join(without)}" if without else "")
-    return f"± half of a 95 % confidence interval over {counted}; none from one seed"
+    return f"± half of a {100 * summaries[0].confidence:g} % confidence interval over {counted}; none from one seed"
 
 
 def results_table(summaries: Sequence[ArmSummary]) -> str:

@@ -84,6 +84,16 @@ def test_differences_to_another_arm(call, refused):
     assert "the study has no arm 'high'" in refused(*words, "high")
 
 
+def test_intervals_that_hold_all_at_once(call):
+    words = ("study", MEDIUM, "--table", "--markdown")
+    single, several = (call(*words, "--comparisons", count).out for count in (1, 20))
+    assert single == call(*words).out
+    assert several.endswith("± half of a 99.75 % confidence interval over the seeds alone; none from one seed\n")
+    study = load_study(MEDIUM)
+    found = summarise(study, read_results(published_path(MEDIUM)), confidence=0.9975)[1].differences["mean15"]
+    assert f"| {100 * found.mean:+.1f} ±{100 * found.half_width:.1f} |" in several
+
+
 def test_failed_runs_are_named_at_the_end(call, accepted, file, tree, place):
     file.write_text(TINY.replace("[0, 1]", "[0]") + BROKEN, encoding="utf-8")
     words = ("study", file, "--data", tree, "--out", "out")
