@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from freqfast.files import of_user, require_file
 from freqfast.models.build import LIBRARIES, build_model, build_pretrained
+from freqfast.models.classifier import hash_weights
 from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.state_dicts import load_state, without_prefixes
 from freqfast.models.weights import load_weights
@@ -38,6 +39,13 @@ def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
     path = of_user(weights)
     require_file(path)
     return path
+
+
+def hash_pretrained(name: str, options: Mapping[str, Any]) -> str | None:
+    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start."""
+    if not (_is_library(name) and options.get("pretrained")):
+        return None
+    return hash_weights(build_pretrained(name, **architecture(name, options))[0])
 
 
 def try_model(name: str, options: Mapping[str, Any]) -> nn.Module:

@@ -78,7 +78,7 @@ class Environment:
         packages: Versions of the packages that results depend on.
         data: The data.
         start_path: The file of trained weights from which the training starts; None if the recipe names none.
-        start_sha256: Its hash.
+        start_sha256: Its hash; or that of the tensors of timm's or torchvision's own weights, if it starts from these.
         recipe_sha256: Hash of ``recipe.toml``, by which a change of it is noticed.
         command: The shell command that started the run; None if Python code did.
     """

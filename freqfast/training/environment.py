@@ -20,7 +20,7 @@ from freqfast.data.images import data_hash
 from freqfast.data.loading import FOLDER
 from freqfast.data.stored import named_place
 from freqfast.files import file_sha256, of_user
-from freqfast.models.start import check_start
+from freqfast.models.start import check_start, hash_pretrained
 from freqfast.plugins import plugin_versions
 from freqfast.runs.environment import Cuda, DataOrigin, Environment, Git
 from freqfast.runs.recipe import Recipe
@@ -70,7 +70,7 @@ def describe_environment(
         packages={name: importlib.metadata.version(name) for name in _PACKAGES} | plugin_versions(),
         data=DataOrigin(data.name, data_hash(data), _full_path(recipe.data, data_path)),
         start_path=None if weights is None else str(weights.absolute()),
-        start_sha256=None if weights is None else file_sha256(weights),
+        start_sha256=hash_pretrained(recipe.model, recipe.model_options) if weights is None else file_sha256(weights),
         recipe_sha256=hashlib.sha256(recipe.to_toml().encode()).hexdigest(),
         command=command,
     )

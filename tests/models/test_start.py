@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from freqfast.models.build import build_model
+from freqfast.models.classifier import hash_weights
 from freqfast.models.preprocessing import Preprocessing
-from freqfast.models.start import architecture, build_start, check_start
+from freqfast.models.start import architecture, build_start, check_start, hash_pretrained
 
 
 def assert_all_but_the_head(model, trained, head):
@@ -40,11 +41,13 @@ def test_weights_of_torchvision(library_caches):
     model, stated = build_start("torchvision:squeezenet1_1", {"pretrained": True}, classes=5)
     assert_all_but_the_head(model, trained, "classifier.1.")
     assert stated.std == (0.229, 0.224, 0.225)
+    assert hash_pretrained("torchvision:squeezenet1_1", {"pretrained": True}) == hash_weights(trained)
     assert build_start("torchvision:squeezenet1_1", {"weights": str(path)}, classes=5)[1] == Preprocessing()
 
 
 def test_fresh_weights():
     assert build_start("timm:test_resnet", {"pretrained": False}, 5)[1] == Preprocessing()
+    assert hash_pretrained("timm:test_resnet", {"pretrained": False}) is None
     assert architecture("mine", {"weights": "low"}) == {"weights": "low"}  # another package's model has its own options
     assert check_start("mine", {"weights": "low", "pretrained": 3}) is None
 
