@@ -8,7 +8,7 @@ import torch
 from fastai.data.transforms import Normalize
 from fastai.learner import CastToTensor
 from fastai.torch_core import TensorImageBase
-from fastai.vision.core import TensorBBox, TensorPoint
+from fastai.vision.core import TensorPoint
 from torch import Tensor
 
 from freqfast.callbacks.arguments import PixelArguments
@@ -115,7 +115,7 @@ class PixelCallback(PixelArguments, FitCallback):
 def _has_places(other: Any, images: Tensor) -> bool:
     """Whether an input or target has places in the images: by its type, or a value for each of their pixels."""
     is_map = isinstance(other, Tensor) and other.ndim > 2 and other.shape[-2:] == images.shape[-2:]
-    return is_map or isinstance(other, (TensorImageBase, TensorPoint, TensorBBox))
+    return is_map or isinstance(other, (TensorImageBase, TensorPoint))
 
 
 def round_at_random(x: float) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
-import torch
 from fastai.learner import Learner
 from torch import Tensor
 
@@ -92,9 +91,7 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
             self.assignment = target_bands(weight, self.bands, self.proportions)
         if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
             return
-        projected = self._projected(weight, self.assignment)
-        if not torch.equal(projected, weight):
-            assign_effective_weight(conv, projected.to(conv.weight.device))
+        assign_effective_weight(conv, self._projected(weight, self.assignment).to(conv.weight.device))
 
     def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
         if self.rank is not None:

@@ -81,4 +81,5 @@ class ViewsCallback(PixelCallback):
         """Replace the loss that training minimises."""
         if self.views:
             views, self._views = [at_least_float32(view) for view in self._views], ()
-            self.learn.loss_grad = self.combine(self.learn.loss_grad, views)
+            added = self.learn.loss_grad - self.learn.loss  # by callbacks before this one, such as penalties
+            self.learn.loss_grad = self.combine(self.learn.loss, views) + added

@@ -29,7 +29,7 @@ def glass_blur(images: Tensor, rng: BatchRandom, sigma: float, max_delta: int, p
     if max_delta == 1:
         for _ in range(passes):
             _shuffle_by_one(shuffled, rng)
-    elif min(images.shape[2:]) > 2 * max_delta:
+    else:
         shuffled = _shuffle(shuffled, max_delta, passes, rng)
     return gaussian_blur(shuffled, rng, sigma)
 

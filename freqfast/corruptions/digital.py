@@ -47,7 +47,7 @@ def jpeg_compression(images: Tensor, rng: BatchRandom, quality: int) -> Tensor:
 def pixelate(images: Tensor, rng: BatchRandom, fraction: float) -> Tensor:
     """Box-resize to ``fraction`` of the size (truncated to whole pixels) and box-resize back."""
     height, width = images.shape[2:]
-    small = max(1, int(width * fraction)), max(1, int(height * fraction))
+    small = int(width * fraction), int(height * fraction)
 
     def coarsen(image: Image.Image) -> Image.Image:
         return image.resize(small, Image.Resampling.BOX).resize((width, height), Image.Resampling.BOX)

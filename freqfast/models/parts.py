@@ -167,7 +167,7 @@ def update_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, T
     state = dict(state)
     for layer, conv in network.named_modules():
         before = [f"{layer}.{name}" for name in _NAMES_OF_BEFORE.values()]
-        if not (isinstance(conv, nn.Conv2d) and state.keys() >= set(before)):
+        if not state.keys() >= set(before):
             continue
         for name, former in zip(_NAMES_OF_BEFORE, before, strict=True):
             state[f"{layer}.{name}"] = state.pop(former)

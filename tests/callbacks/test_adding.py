@@ -98,8 +98,11 @@ def test_a_callback_stays_on_its_learner_if_the_next_one_refuses_it(make_learner
     assert learners.conv(first).sigma == 0.5
     first.fit(1, 0.05)
     learners.assert_consistent(first)
-    make_learner(callback)
+    second = make_learner(callback)
     assert learners.conv(first).sigma == 0
+    second.model = nn.Sequential(nn.Flatten())  # without such a layer
+    second.remove_cb(callback)
+    assert callback.learn is None
 
 
 @pytest.mark.parametrize("rank", [None, 1])

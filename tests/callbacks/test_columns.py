@@ -118,6 +118,19 @@ def test_epochs_that_end_without_finite_weights_are_not_recorded(make_learner):
     assert np.isfinite(history.power).all()
     shown = np.array([row[-2:] for row in map(list, learn.recorder.values)])
     assert np.isnan(shown).all(1).tolist() == [False, True, True]
+    begun = make_learner(SpectrumRecorder())
+    learners.conv(begun).weight.data[0] = float("nan")
+    begun.fit(1)
+    assert begun.spectrum_recorder.epochs == []
+
+
+def test_records_are_float32_whatever_the_network_is(make_learner, make_model):
+    def before_batch(self):
+        self.learn.xb = (self.learn.xb[0].double(),)
+
+    recorder = SpectrumRecorder()
+    make_learner([recorder, SpectralModulation(), Callback(before_batch=before_batch)], make_model().double()).fit(1)
+    assert {array.dtype for array in (*recorder.weights, *recorder.log_gain)} == {np.dtype(np.float32)}
 
 
 def test_records_of_a_fit_that_starts_later(make_learner):

@@ -48,6 +48,8 @@ def test_an_optimizer_that_was_built_by_hand(make_learner, make_model):
     model = make_model()
     optimizer = OptimWrapper(opt=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
     learn = make_learner(SpectralModulation(), model, opt_func=optimizer)
+    learn.create_opt()  # as `load` does before the first fit
+    assert names_by_group(learn)[0][2] == "0.0.log_gain"
     learn.fit(1, 0.1)
     assert float(learners.conv(learn).log_gain.detach().abs().max()) > 0
     learners.assert_consistent(learn)

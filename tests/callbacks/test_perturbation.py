@@ -14,6 +14,8 @@ from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
+from freqfast.callbacks.pixels import round_at_random
+from freqfast.spectral.perturbation import perturb_spectrum
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
 
@@ -59,6 +61,21 @@ def test_exactly_the_share_of_each_batch_is_changed_in_training_only(callback, c
         assert int(rows.sum()) == (count if training else 0)
         assert int(changed(clean, perturbed).sum()) <= (count if training else 0)  # the others stay bit for bit
         assert perturbed.dtype == clean.dtype
+
+
+def test_each_strength_is_the_functions_of_that_name():
+    strengths = {"gain": 0.5, "tilt": 1.0, "shaping": 0.7, "jitter": 0.2, "noise": 0.05}
+    pixels = torch.rand(4, 3, 16, 16)
+    torch.manual_seed(0)
+    found = SpectrumPerturbation(**strengths).change(pixels)
+    torch.manual_seed(0)
+    assert torch.equal(found, perturb_spectrum(pixels, **strengths))
+
+
+def test_a_share_of_a_whole_number_of_images_draws_nothing():
+    before = torch.get_rng_state()
+    assert round_at_random(0.25 * 8) == 2
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_single_images_are_changed_at_the_rate_of_the_share(make_learner, make_dls):
@@ -127,7 +144,15 @@ def test_levels_are_told_by_few_bright_pixels(make_learner, make_dls):
     learn.fit(1, cbs=SpectrumPerturbation(mean=[0.0], std=[255.0 / 255**2]))
 
 
-@pytest.mark.parametrize(("rows", "value", "refused"), [(8, 5.0, False), (16, 5.0, True), (1, -100.0, True)])
+@pytest.mark.parametrize(
+    ("rows", "value", "refused"),
+    [
+        (8, 5.0, False),
+        (16, 5.0, True),
+        (1, -100.0, True),
+        *((16, ((pixel - MEAN) / STD)[..., 0], False) for pixel in (-0.005, 1.005)),  # by roundings
+    ],
+)
 def test_a_twentieth_of_the_values_may_lie_a_little_outside(rows, value, refused, make_learner):
     """As after RandomErasing; here the first rows of one of 16 columns do."""
 
@@ -168,9 +193,10 @@ def test_levels_that_are_integers_are_rounded(make_learner, make_dls):
         assert torch.equal(found, levels)
 
 
-def test_a_normalisation_of_another_number_of_channels_is_refused(make_learner):
-    with pytest.raises(ValueError, match="for each of 3 channels, or one for all, got 2 and 2"):
-        make_learner(SpectrumPerturbation(mean=[0.0] * 2, std=[1.0] * 2)).fit(1)
+@pytest.mark.parametrize(("means", "stds"), [(2, 2), (3, 2), (2, 3)])
+def test_a_normalisation_of_another_number_of_channels_is_refused(means, stds, make_learner):
+    with pytest.raises(ValueError, match=f"for each of 3 channels, or one for all, got {means} and {stds}"):
+        make_learner(SpectrumPerturbation(mean=[0.0] * means, std=[1.0] * stds)).fit(1)
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,13 @@ def test_the_forward_pass_runs_in_bfloat16(make_learner):
 
 
 def test_data_parallel_is_left_in_float32(make_learner, make_model):
-    model = learners.data_parallel(make_model())
+    model, seen = learners.data_parallel(make_model()), []
+    probe(model.module, seen)
     learn = make_learner(AutoPrecision("bfloat16"), model, splitter=lambda m: list(m.parameters()))
     with pytest.warns(UserWarning, match=r"nn\.DataParallel's threads know no bfloat16, .* DistributedDataParallel"):
         learn.fit(1)
     assert learn.auto_precision.chosen == "float32"
+    assert seen == [(False, True)] * 3 + [(False, False)]
 
 
 def test_an_unknown_precision_is_refused():

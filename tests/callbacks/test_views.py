@@ -15,6 +15,7 @@ from freqfast.callbacks import AugMix, FourierBasisAugmentation, HybridAugment, 
 from freqfast.callbacks.references import jensen_shannon
 from freqfast.callbacks.views import ViewsCallback
 from freqfast.spectral.decay import energy_outside
+from tests.support import learners
 
 
 class Darker(ViewsCallback):
@@ -80,6 +81,7 @@ def test_the_batch_and_its_views_pass_together(views, make_learner):
         assert torch.equal(parts[0], clean)
     for changed in parts[1:] or parts:
         assert (changed != clean).flatten(1).any(1).all()
+        assert torch.equal(changed, parts[-1])  # each is of the batch, not of the view before
     assert [len(targets) for _, _, _, targets, _, _ in kept] == [8] * 3
 
 
@@ -117,12 +119,12 @@ def test_gradient_accumulation_scales_all_of_it(make_learner):
         assert scaled == pytest.approx(float(descended) / 2)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_penalty_beside_them_counts_in_full(turned, make_learner):
+@pytest.mark.parametrize("order", [SpectralDecay.order, 0])  # after the views, and before them, as others' penalties
+def test_a_penalty_beside_them_counts_in_full(order, make_learner):
     def with_decay(strength):
-        learn = make_learner()
-        cbs = [SpectralDecay(strength), Darker()]
-        return float(steps_of(learn, *(cbs[::-1] if turned else cbs))[0][-1])
+        decay = SpectralDecay(strength)
+        decay.order = order
+        return float(steps_of(make_learner(), decay, Darker())[0][-1])
 
     penalty = 10 * float(energy_outside(make_learner().model[0][0].weight.detach(), "low"))
     assert with_decay(10.0) - with_decay(0.0) == pytest.approx(penalty, rel=1e-4)
@@ -226,3 +228,9 @@ def test_outputs_and_targets_that_do_not_go_with_it(callback, other, message, ma
 
 def test_masks_and_points_stay_where_pixels_do(make_learner):
     make_learner([HybridAugment(), Predicting(target=TensorMask)], loss_func=mean_prediction).fit(1)
+
+
+def test_shares_of_as_many_classes_as_columns_are_no_map(make_learner, items):
+    sixteen = learners.make_loaders(items, 16, 16, device=learners.DEVICE)  # of 16x16 pixels
+    shares = Predicting(target=lambda y: one_hot(y.long(), 16).float())
+    make_learner([AugMix(), shares], dls=sixteen, loss_func=mean_prediction).fit(1)

@@ -36,6 +36,23 @@ def test_deterministic_corruptions(name, table, side, count, photos):
         assert (gap[:count] > 0).mean() < 0.03  # of flat regions, float rounding decides between neighbouring levels
 
 
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("gaussian_blur", 64),
+        ("zoom_blur", 32),
+        ("elastic_transform", 32),
+        ("elastic_transform", 64),
+        ("pinch_and_twirl", 32),
+    ],
+)
+def test_the_last_bit_of_a_sum_lowers_no_level_of_a_flat_image(name, side):
+    """Neither in single precision, of large images, nor in double."""
+    images = np.full((86, side, side, 3), np.arange(0, 256, 3)[:, None, None, None], dtype=np.uint8)
+    for severity in (1, 5):
+        assert np.array_equal(corrupt(images, name, severity), images)
+
+
 class Recorder:
     """A NumPy generator that records every number drawn, with the two parameters of its law: ``(3, count)``."""
 

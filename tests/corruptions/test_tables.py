@@ -1,7 +1,10 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
-from freqfast.corruptions import SEVERITIES, TABLES, corrupt, find_table
+from freqfast.corruptions import C_BAR, IMAGENET_C_BAR, SEVERITIES, TABLES, corrupt, find_table
+from freqfast.corruptions.tables import parameters
 from tests.corruptions.test_batch import BUILT_IN
 
 
@@ -16,6 +19,15 @@ def test_the_shorter_side_chooses_the_table(height, width, table):
     results = {known: corrupt(image, "defocus_blur", 2, table=known).tobytes() for known in ("auto", *TABLES)}
     assert len(set(results.values())) == 3
     assert results["auto"] == results[table]
+
+
+def test_what_only_one_of_the_c_bar_sets_has_is_the_same_at_every_size():
+    """At 64 pixels, what both have is CIFAR-10's."""
+    both = set(C_BAR) & set(IMAGENET_C_BAR)
+    for severity, name in product(SEVERITIES, {*C_BAR, *IMAGENET_C_BAR}):
+        small, medium, large = (parameters(name, table, severity) for table in TABLES)
+        assert medium == small
+        assert name in both or large == small
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tarfile
 import tracemalloc
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.data import cifar10, load_data, pickles
+from freqfast.data import ImageData, ImageSet, cifar10, load_data, pickles
 from freqfast.data.pickles import read_batch
 from tests.support.attacks import Payload
 
@@ -18,9 +19,13 @@ BESIDE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_without_names_of_files_the_published_order_stays(batches, tmp_path, packed, pack):
+def test_without_names_of_files_the_published_order_stays(batches, tmp_path, packed):
     folder, planes, labels = batches
-    data = load_data("cifar10", pack(folder, tmp_path / "cifar-10-python.tar.gz") if packed else folder)
+    archive = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in reversed(cifar10.BATCHES):  # as little in order as in the published archive
+            tar.add(folder / name, f"{folder.name}/{name}")
+    data = load_data("cifar10", archive if packed else folder)
     names = [f"data_batch_{i}" for i in range(1, 6)]
     expected = np.concatenate([planes[name] for name in names])
     np.testing.assert_array_equal(data.train.images.transpose(0, 3, 1, 2), expected)
@@ -83,6 +88,15 @@ def test_batch_of_full_size():
     assert images.shape == (10_000, 32, 32, 3)
     assert labels.tolist() == [7] * 10_000
     assert found == names
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "side", "found"),
+    [(50_000, 10_000, 32, True), (49_999, 10_000, 32, False), (50_000, 9_999, 32, False), (50_000, 10_000, 31, False)],
+)
+def test_the_data_set_is_known_by_all_of_its_images(train, test, side, found):
+    sets = (ImageSet(np.zeros((count, side, side, 3), np.uint8), np.zeros(count, np.int64)) for count in (train, test))
+    assert cifar10.is_cifar10(ImageData("mine", cifar10.CLASSES, *sets)) == found
 
 
 # Corrupt and hostile batches

@@ -34,9 +34,18 @@ def test_test_images_without_classes_do_not_hide_those_for_validation(make_tree,
 def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_path, pack, assert_same):
     tree = make_tree(count=40)
     data = load_data("cifar10", tree)
-    assert np.bincount(data.train.head(20).labels).min() >= 9
+    assert np.bincount(data.train.head(20).labels, minlength=2).min() >= 9
     again = load_data("cifar10", pack(tree, tmp_path / "again.tgz"))
     assert_same(again, replace(data, name="again.tgz"))
+    with tarfile.open(tmp_path / "back.tar", "w") as tar:
+        for path in sorted(tree.rglob("*.png"), reverse=True):
+            tar.add(path, f"tree/{path.relative_to(tree)}")
+    assert_same(load_data("cifar10", tmp_path / "back.tar"), replace(data, name="back.tar"))
+
+
+def test_an_archive_of_a_tree_in_a_folder_that_is_called_as_a_part_of_it(make_tree, tmp_path, pack):
+    tree = make_tree(tmp_path / "test")
+    assert_holds_tree(load_data("cifar10", pack(tree, tmp_path / "tree.tgz")), tree)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +167,12 @@ def test_too_large_images_are_refused_before_their_archive_is_held(large_archive
     refused(archive, "1100x1100 pixels are more than 1,048,576; shrink it, or give")
     assert tracemalloc.get_traced_memory()[1] < archive.stat().st_size / 2
     tracemalloc.stop()
+
+
+def test_a_few_plain_images_may_unpack_to_far_more(make_tree):
+    for path in (tree := make_tree()).rglob("*.png"):
+        path.write_bytes(png((200, 200)))
+    assert load_data("cifar10", tree).train.images.shape == (6, 200, 200, 3)
 
 
 def test_files_that_unpack_to_far_more_pixels_than_photographs(make_tree, refused):

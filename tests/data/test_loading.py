@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from freqfast.data import ImageData, ImageSet, cache, cifar10, load_data, stored
-from freqfast.data.loading import is_test_folder, load_place
+from freqfast.data.loading import is_test_folder, load_place, scaled_side
 from freqfast.plugins import plugin_versions
 from freqfast.progress import RunStoppedError, stopping
 from tests.support.trees import assert_holds_tree
@@ -71,7 +71,20 @@ def test_faulty_data_set_of_another_package(install, source, message):
         load_data("bad")
 
 
+def test_a_place_without_the_data_of_another_package(install):
+    install("data", "def load(place, progress): raise FileNotFoundError(f'{place} is empty')", bad="load")
+    with pytest.raises(FileNotFoundError, match=r"^/a/place is empty$"):
+        load_data("bad", "/a/place")
+
+
 # Names and places
+
+
+def test_images_in_files_alone_have_a_size():
+    for name, size in (("photos", 32), ("folder", 0)):
+        with pytest.raises(ValueError, match=f'^data = "{name}" with image_size {size}: .*; other data has none$'):
+            load_data(name, image_size=size)
+    assert scaled_side(33) == 38  # of 37.7
 
 
 def test_name_of_a_data_set_is_no_place(monkeypatch, tmp_path):
@@ -104,12 +117,16 @@ def test_where_a_tree_is_found(make_tree, tmp_path, monkeypatch, pack):
         assert data.classes == ("ant", "bee")
         assert data.name == (archive if place in (archive, archives) else tree).name
     assert load_data("cifar10").classes == ("cat", "dog")
+    assert [is_test_folder(place, may_train=True) for place in (tree, archives)] == [True, False]
+    assert not is_test_folder(tree)
+    monkeypatch.chdir(tree)
+    assert load_data("cifar10", ".").name == tree.name
 
 
 def test_a_home_folder_by_its_short_name(make_tree, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(make_tree(tmp_path / "home")))
     assert is_test_folder("~/test")
-    assert not is_test_folder("~")
+    assert not any(map(is_test_folder, ("~", "~/absent")))
     assert load_data("cifar10", "~").classes == ("ant", "bee")
 
 
@@ -117,8 +134,9 @@ def test_a_home_folder_by_its_short_name(make_tree, tmp_path, monkeypatch):
 def test_named_place_without_data_is_an_error(tmp_path, make_tree, monkeypatch, cache_folder, by_environment):
     make_tree(cache_folder / "cifar10")  # must not be taken instead
     (tmp_path / "empty").mkdir()
-    for place, message in (("empty", "holds no data set: name an archive"), ("absent", "absent does not exist")):
+    for place, message in (("empty", "holds no data set: name an archive"), ("absent", "does not exist")):
         path = tmp_path / place
+        message = f"^{'FREQFAST_DATA=' if by_environment else ''}{path} {message}"
         if by_environment:
             monkeypatch.setenv("FREQFAST_DATA", str(path))
         with pytest.raises(FileNotFoundError, match=message):
@@ -134,6 +152,13 @@ def test_decoded_cifar10_in_the_cache_needs_no_source(monkeypatch):
     one = ImageSet(images, np.zeros(1, np.int64))
     cache.store("key", ImageData("cifar10", cifar10.CLASSES, one, one))
     assert load_data("cifar10").classes == cifar10.CLASSES
+
+
+def test_a_data_set_in_the_cache_needs_no_name(make_tree, cache_folder, monkeypatch):
+    monkeypatch.setattr(stored, "download_cifar10", lambda progress: pytest.fail("must not download"))
+    monkeypatch.setenv("FREQFAST_DATA", "")  # which names nothing
+    tree = make_tree(cache_folder / "cifar10")
+    assert_holds_tree(load_data("cifar10"), tree)
 
 
 def test_a_changed_tree_and_a_corrupt_entry_are_decoded_again(make_tree, cache_folder, monkeypatch):

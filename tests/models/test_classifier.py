@@ -32,8 +32,9 @@ def plainly(model, images):
 
 
 def test_batches_of_large_images_are_small():
-    counts = [len(batch) for _, batch in batches(np.zeros((90, 224, 224, 3), np.uint8), 250)]
-    assert counts == [41, 41, 8]
+    for images, counts in (((90, 224, 224), [41, 41, 8]), ((2, 1500, 1500), [1, 1])):
+        made = [(end, len(batch)) for end, batch in batches(np.broadcast_to(np.uint8(0), (*images, 3)), 250)]
+        assert made == list(zip(np.cumsum(counts), counts, strict=True))
 
 
 @pytest.mark.parametrize(("modulated", "batch_size"), [(False, 1), (True, 7), (False, 40), (True, 1000)])
@@ -88,6 +89,12 @@ def test_an_edited_copy_leaves_the_classifier(model, noise):
     edited = classifier.edited(lambda network: network[5].weight.neg_() is network[5].bias.neg_())
     np.testing.assert_array_equal(classifier.predict(images), plainly(model, images))
     assert (edited.predict(images) != classifier.predict(images)).all()
+
+
+def test_class_names_may_be_a_list():
+    brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+    named = Classifier(brightest, MEAN, STD, precision="float32", classes=["red", "green", "blue"])
+    assert named.among(["blue"], trained=("red", "green", "blue")).outputs == (2,)
 
 
 def test_inputs_are_channels_last_and_normalised(model, noise):

@@ -1,5 +1,6 @@
 import os
 import sys
+import warnings
 
 import pytest
 import torch
@@ -30,13 +31,15 @@ def run(place):
 def test_a_run_directory_and_its_file(run):
     for place in (run, str(run), run / "model.safetensors"):
         found = load_model(place)
-        assert (found.name, found.mean, found.std) == (str(place), HALF, (0.25,) * 3)
+        assert (found.name, found.mean, found.std, found.crop) == (str(place), HALF, (0.25,) * 3, None)
         assert found.classes == tuple("abcdefghij")
         assert not found.model.training
     assert load_model(run, mean=torch.tensor([0.1, 0.2, 0.3])).mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
-    (run / "model.safetensors").rename("timm:mine")  # a file of ours may have any name
-    assert model_kind("timm:mine") == "ours"
-    assert load_model("timm:mine").classes == tuple("abcdefghij")
+    path = run / "model.safetensors"
+    for name in ("timm:mine", "zoo:mine"):  # a file of ours may have any name
+        path = path.rename(name)
+        assert model_kind(name) == "ours"
+        assert load_model(name).classes == tuple("abcdefghij")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,9 @@ def test_a_callable_of_the_working_folder_or_of_a_file(place, spec, call):
     path = list(sys.path)
     spec = f"{spec.format(place=place)}:{call}"
     if call == "trained":
-        found = load_model(spec, mean=HALF, std=HALF)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = load_model(spec, mean=HALF, std=HALF)
     else:
         with pytest.warns(UserWarning, match=r"net.* comes without a file of weights; unless .* they are random"):
             found = load_model(spec, mean=HALF, std=HALF)
@@ -85,13 +90,15 @@ def test_a_package_with_a_dash(place):
     assert load_model("pytorch-nets.mine:net", mean=HALF, std=HALF).model.out_channels == 7
 
 
+@pytest.mark.filterwarnings("error:.*comes without a file of weights")
 def test_published_weights_of_years_ago(place):
     script = write_script(place)
     model = load_model(f"{script}:trained", mean=HALF, std=HALF).model
     nn.init.normal_(model.bn1.running_mean)
     path = write_checkpoint(place / "net-12fca82f.th", model)
-    found = load_model(f"{script}:net", path, HALF, HALF).model
-    torch.testing.assert_close(found.state_dict(), model.state_dict(), rtol=0, atol=0)
+    found = load_model(f"{script}:net", path, HALF, HALF)
+    assert found.name == f"{script}:net with net-12fca82f.th"
+    torch.testing.assert_close(found.model.state_dict(), model.state_dict(), rtol=0, atol=0)
     message = r"th does not fit .*net\(5\): 6 of another shape, the first is conv1.weight, \(4, 3, 3, 3\) for \(5,"
     with pytest.raises(ValueError, match=message):
         load_model(f"{script}:net(5)", path, HALF, HALF)
@@ -121,8 +128,9 @@ def test_torchvision(place):
         "normalisation of torchvision:squeezenet1_1 is not known; pass mean and std, three numbers each for pixels in "
         r"\[0, 1\], or mean 0,0,0 and std 1,1,1 if the network normalises by itself"
     )
-    with pytest.raises(ValueError, match=message):
-        load_model("torchvision:squeezenet1_1", "w.pth", classes=5)
+    for mean in (None, HALF):
+        with pytest.raises(ValueError, match=message):
+            load_model("torchvision:squeezenet1_1", "w.pth", mean, classes=5)
 
 
 def test_pretrained_weights_of_the_libraries(library_caches):
@@ -199,6 +207,8 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
         ("gone.py:net", r"gone\.py:net cannot be imported \(FileNotFoundError"),
         ("w.py", r"w\.py is code; name what builds the model in it, as w\.py:CALLABLE"),
         ("exits.py:net", r"exits\.py:net cannot be imported \(SystemExit: 2\)"),
+        ("foreign_net.py:trained(3)", r"trained\(3\) cannot be built \("),
+        pytest.param(f"json:loads({'1+' * 5000}1)", "write arguments as Python does", id="deep"),
         ("timm:", "timm has no model ''"),
         ("w.th", r"w\.th holds weights, but no model; name the model and pass w\.th as its weights"),
     ],
@@ -208,16 +218,23 @@ def test_specifications_that_name_no_model(place, spec, message):
     (place / "w.th").write_bytes(b"")
     (place / "w.py").write_text("")
     (place / "exits.py").write_text("raise SystemExit(2)\n")
+    write_script(place)
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         load_model(spec, "w.th" if spec.startswith("timm") else None, mean=HALF, std=HALF)
     assert "\n" not in str(caught.value)
 
 
-def test_arguments_that_our_files_refuse(run):
-    for std in ((63, 62, 67), (0.2, 0.0, 0.2)):
-        got = ",".join(map(str, std)).replace("0.0", "0")
-        with pytest.raises(ValueError, match=rf"std three in \(0, 1\], .* got 0.5,0.5,0.5 and {got}; divide those"):
-            load_model(run, std=std)
+@pytest.mark.parametrize("code", [False, True])
+def test_a_normalisation_that_is_none(run, place, code):
+    spec = f"{write_script(place)}:trained" if code else run
+    more = ((127, 126, 125), HALF), (HALF[:2], HALF), (HALF[:1], HALF[:1])
+    for mean, std in ((HALF, (63, 62, 67)), (HALF, (0.2, 0.0, 0.2)), *more):
+        got = " and ".join(",".join(f"{value:g}" for value in values) for values in (mean, std))
+        with pytest.raises(ValueError, match=rf"std three in \(0, 1\], .* got {got}; divide those"):
+            load_model(spec, mean=mean, std=std)
+
+
+def test_our_files_have_their_weights(run):
     with pytest.raises(ValueError, match=r"run has its own weights; leave out the weights w\.pth"):
         load_model(run, weights="w.pth")
 

@@ -32,6 +32,14 @@ def test_weights_of_a_file_with_another_head(tmp_path):
         build_start("timm:test_vit", {"weights": str(path)}, classes=7)
 
 
+def test_a_layer_of_as_many_filters_as_classes_is_no_head(tmp_path):
+    state = build_model("timm:test_resnet", classes=16).state_dict()
+    state["conv1.0.weight"] = state["conv1.0.weight"][:, :1]
+    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"1 of another shape, the first is conv1\.0\.weight, \(16, 1, 3, 3\) for"):
+        build_start("timm:test_resnet", {"weights": str(tmp_path / "w.safetensors")}, classes=16)
+
+
 def test_weights_of_torchvision(library_caches):
     from torchvision.models import squeezenet1_1
 

@@ -82,6 +82,8 @@ def test_missing_and_unexpected_tensors(save):
 def test_weights_of_another_type_or_not_finite(save):
     weight, variance = save.tensors["conv1.weight"], save.tensors["layer4.1.bn2.running_var"].clone()
     refused(save(tensors={"conv1.weight": weight.double()}), "conv1.weight is torch.float64, but the model has")
+    half = save(tensors={"layer4.1.bn2.num_batches_tracked": torch.tensor(1).half()})
+    refused(half, "num_batches_tracked is torch.float16, but the model has torch.int64")
     variance[-1] = -math.inf
     refused(save(tensors={"layer4.1.bn2.running_var": variance}), "running_var holds values that are not finite")
 

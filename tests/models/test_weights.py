@@ -138,6 +138,10 @@ MISFITS = {
         r"the first is conv1.log_gain, \(8, 9\) for \(8, 5\)",
     ),
     "strange gains": (lambda state: state.update({"conv1.log_gain": torch.ones(())}), "the first is conv1.log_gain"),
+    "no exponent": (
+        lambda state: state.pop("conv1.equalizer_exponent"),
+        "2 unexpected, the first is conv1.equalizer_reference",
+    ),
     "strange exponent": (
         lambda state: state.update({"conv1.equalizer_exponent": torch.ones(2)}),
         "3 unexpected, the first is conv1.equalizer_reference",
@@ -162,13 +166,16 @@ def test_weights_that_do_not_fit_leave_the_model_as_it_was(case, trained, fresh)
 def test_a_model_that_refuses_its_weights_in_a_way_of_its_own(fresh, trained):
     class Own(type(fresh())):
         def load_state_dict(self, state, strict=True, assign=False):
+            self.conv1.weight.data.zero_()
             raise KeyError("vocab")
 
     model = fresh()
+    before = model.conv1.weight.detach().clone()
     model.__class__ = Own
     with pytest.raises(ValueError, match=r"^the state dict does not fit the model: 'vocab'$"):
         load_weights(model, trained("flc").state_dict())
     assert not find_parts(model)
+    assert torch.equal(model.conv1.weight, before)
 
 
 def test_parts_that_the_weights_lack_are_an_error(trained, fresh):
@@ -178,6 +185,12 @@ def test_parts_that_the_weights_lack_are_an_error(trained, fresh):
             load_weights(fresh(name), state)
     with pytest.raises(ValueError, match=r"layer 'layer2\.0\.conv1' has a low-pass of another kind than 'flc'"):
         load_weights(fresh("triangle"), trained("flc").state_dict())
+
+
+def test_a_file_that_is_missing(fresh, tmp_path):
+    for path in (tmp_path, tmp_path / "absent.safetensors"):
+        with pytest.raises(FileNotFoundError, match=r"\.safetensors does not exist"):
+            load_weights(fresh(), path)
 
 
 def test_a_model_file_with_a_corrupt_description_is_not_taken_as_mere_weights(trained, fresh, stored, tmp_path):
@@ -212,6 +225,7 @@ def test_model_files_of_before(file_of_before, fresh):
     for found in (read_model(path).model, other):
         assert torch.equal(outputs(found), outputs(model))
         assert find_parts(found) == find_parts(model)
+        torch.testing.assert_close(found.state_dict(), model.state_dict(), rtol=0, atol=0)
         assert hash_weights(found) == hash_weights(model)
 
 

@@ -11,6 +11,8 @@ from fastai.vision.core import imagenet_stats
 from fastai.vision.data import ImageBlock, ImageDataLoaders
 from torch import nn
 
+from freqfast.training.validation import evaluate_learner
+
 FOURS = {"bs": 4, "device": "cpu", "num_workers": 0}
 
 
@@ -39,3 +41,9 @@ def two_inputs(folder):
         item_tfms=Resize(32),
     )
     return block.dataloaders(folder, **FOURS)
+
+
+def measure(learn, *arguments, **options):
+    """`evaluate_learner` without bars and lines."""
+    with learn.no_bar(), learn.no_logging():
+        return evaluate_learner(learn, *arguments, **options)

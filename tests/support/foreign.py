@@ -36,7 +36,7 @@ def net(width=4, **options):
     return Net(width, **options)
 
 
-trained = net()
+trained = Net()
 '''
 
 

@@ -16,6 +16,7 @@ from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
 from freqfast.spectral.bands import band_shares
 from freqfast.training import fine_tune
+from freqfast.training.fine_tune import _averaged
 from tests.support.networks import small_network
 
 PLAIN = Recipe("no callbacks", epochs=2, batch_size=8, lr=0.01, precision="float32")
@@ -50,6 +51,11 @@ def test_what_does_not_change_stays_also_if_infinite(source, small):
     source.model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
     tuned = fine_tune(source, replace(PLAIN, epochs=1), small, 0.5, "cpu")
     assert torch.equal(tuned.model.mask, source.model.mask)
+
+
+def test_complex_weights_are_averaged_too():
+    new, old = torch.tensor([1 + 2j, 3j]), torch.tensor([2 + 0j, 1j])
+    torch.testing.assert_close(_averaged({"w": new}, {"w": old}, 0.25)["w"], 0.75 * new + 0.25 * old)
 
 
 def test_images_are_normalised_as_the_network_was_trained(source, small):
@@ -99,6 +105,13 @@ def test_a_network_whose_first_layer_pads_by_itself(small):
     assert not torch.equal(found.model[0].weight, network[0].weight)
 
 
+def test_a_network_without_filters(small):
+    layers = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 10)
+    source = SourcedModel("theirs", torch.nn.Sequential(*layers), MEAN, STD)
+    found = fine_tune(source, replace(PLAIN, epochs=1), small, device="cpu")
+    assert not torch.equal(found.model[2].weight, layers[2].weight)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_a_network_in_another_precision_is_trained_in_float32(source, small, dtype):
     source.model.to(dtype)
@@ -116,8 +129,9 @@ def test_a_network_that_keeps_more_than_tensors_is_refused_before_the_training(s
 
 
 def test_what_is_refused(source, small):
-    with pytest.raises(ValueError, match=r"keep must lie in \[0, 1\), got 1"):
-        fine_tune(source, PLAIN, small, 1, "cpu")
+    for keep in (1, -0.25):
+        with pytest.raises(ValueError, match=rf"keep must lie in \[0, 1\), got {keep}$"):
+            fine_tune(source, PLAIN, small, keep, "cpu")
     with pytest.raises(ValueError, match="theirs gives 10 logits, but noise has 11 classes"):
         fine_tune(source, PLAIN, replace(small, classes=tuple("abcdefghijk")), 0, "cpu")
     with pytest.raises(ValueError, match=r"the training diverged in epoch \d, step \d: .*; lower lr \(1e\+30\)"):

@@ -8,7 +8,7 @@ from fastai.callback.core import Callback
 from freqfast.callbacks import SpectrumRecorder
 from freqfast.models.sources import SourcedModel
 from freqfast.runs.registry import find_recipe, list_recipes
-from freqfast.spectral.equalization import apply_equalization
+from freqfast.spectral.equalization import apply_equalization, equalized_layers
 from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.training import build_learner, learner
 from tests.support.tiny import TINY, fit_quietly
@@ -104,3 +104,12 @@ def test_an_equalized_network_is_tried_without_the_other_ranks(monkeypatch):
     layers = torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     start = SourcedModel("net", apply_equalization(torch.nn.Sequential(*layers)), (0.5,) * 3, (0.25,) * 3)
     learner._check_training(start, np.zeros((2, 8, 8, 3), np.uint8))
+    assert equalized_layers(start.model) == ["0"]  # of a copy
+
+
+def test_a_network_with_dropout_is_tried_without_drawing_random_numbers():
+    layers = torch.nn.Dropout(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    before = torch.get_rng_state()
+    start = SourcedModel("net", torch.nn.Sequential(*layers), (0.5,) * 3, (0.25,) * 3)
+    learner._check_training(start, np.zeros((2, 8, 8, 3), np.uint8))
+    assert torch.equal(torch.get_rng_state(), before)

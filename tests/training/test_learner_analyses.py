@@ -1,10 +1,12 @@
 """Analyses of a Learner's model on its own validation images."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import Normalize, get_image_files, parent_label
+from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.transforms import GrandparentSplitter, Normalize, get_image_files, parent_label
 from fastai.learner import Learner
 from fastai.metrics import accuracy
 from fastai.torch_basics import Transform
@@ -66,18 +68,41 @@ def test_one_mean_for_all_channels(folder):
     np.testing.assert_array_equal(found[0].low, found[1].low)
 
 
-def own_scale(folder):
-    """A normalisation that is not a `Normalize`: from [0, 1] to [-1, 1]."""
-    halves = Transform(lambda image: 2 * image - 1 if isinstance(image, TensorImage) else image)
-    halves.order = Normalize.order
-    return ImageDataLoaders.from_folder(folder, item_tfms=Resize(32), batch_tfms=[halves], **FOURS)
+def own_scale(folder, change=lambda image: 2 * image - 1):
+    """A normalisation that is not a `Normalize`: from [0, 1] to [-1, 1], or to what it is changed to."""
+    changed = Transform(lambda image: change(image) if isinstance(image, TensorImage) else image)
+    changed.order = Normalize.order
+    return ImageDataLoaders.from_folder(folder, item_tfms=Resize(32), batch_tfms=[changed], **FOURS)
+
+
+def test_pixels_a_little_out_of_range_are_clipped(folder):
+    seen, learn = [], Learner(own_scale(folder, lambda image: (3 * image - 1).clamp(-0.05, 1.05)), brightest_channel())
+    learn.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].as_subclass(torch.Tensor)))
+    analyse(learn, "reliance", limit=None)
+    whole = torch.cat([images.as_subclass(torch.Tensor) for images, _ in learn.dls.valid])
+    assert (whole.min(), whole.max()) == (pytest.approx(-0.05), pytest.approx(1.05))
+    assert (255 * (seen[-1] - whole.clamp(0, 1))).abs().max() < 0.51
+
+
+def with_target(folder, target):
+    block = DataBlock(
+        (ImageBlock, TransformBlock),
+        get_items=get_image_files,
+        get_y=lambda path: target,
+        splitter=GrandparentSplitter(),
+        item_tfms=Resize(16),
+    )
+    return block.dataloaders(folder, **FOURS)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (own_scale, r"pixels run from -\S+ to \S+ instead of 0 to 1 without fastai's Normalize; normalise by"),
+        (partial(own_scale, change=lambda image: 255 * image), "pixels run from .* instead of 0 to 1 without fastai's"),
         (two_inputs, "an image must be one input with one label, got 3 parts"),
+        (partial(with_target, target=torch.tensor(0.5)), r"one label each, got targets float32 of shape \(18,\)"),
+        (partial(with_target, target=torch.tensor([0, 1])), r"one label each, got targets int64 of shape \(18, 2\)"),
     ],
 )
 def test_images_that_an_analysis_cannot_take(folder, make, message):

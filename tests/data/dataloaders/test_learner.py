@@ -61,6 +61,7 @@ def test_test_dl_takes_any_images(learn, data, tmp_path):
         preds, targets = learn.get_preds(dl=loader)
         assert targets is None
         torch.testing.assert_close(preds, expected)
+    assert len(learn.dls.test_dl([]).dataset) == 0
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ def test_test_dl_takes_any_images(learn, data, tmp_path):
     [
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "one size, got 4x4 and 6x4"),
         (np.zeros((2, 4, 4, 3), np.float32), "must be uint8"),
+        (np.zeros((2, 4, 4), np.uint8), r"must be uint8 \(N, H, W, 3\), got torch.uint8 \(2, 4, 4\)"),
+        (np.zeros((2, 3, 4, 4), np.uint8), r"must be uint8 \(N, H, W, 3\), got torch.uint8 \(2, 3, 4, 4\)"),
         ([np.zeros((4, 4), np.float32)], r"^image 0 .* \(Pillow's mode F\); convert it to 8 bits first$"),
         ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: its format is unknown$"),
         ([np.zeros((4, 4, 1), np.uint8)], r"^image 0 cannot .*: it is no uint8 array \(H, W\) or \(H, W, 3\), file,"),

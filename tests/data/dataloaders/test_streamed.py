@@ -47,6 +47,13 @@ def test_a_seed_repeats_an_epoch_and_no_image_comes_twice(data):
     assert sorted(torch.cat([y for _, y in epochs[0]]).tolist()) == [0] * 6 + [1] * 6
 
 
+def test_a_batch_in_any_order_has_each_image_with_its_label(data):
+    dataset, rows = dataloaders(data, batch_size=4, device="cpu").train.dataset, [5, 0, 9, 3]
+    images, labels = dataset.batch(rows)
+    torch.testing.assert_close(images, torch.stack([dataset[row][0] for row in rows]), rtol=0, atol=0)
+    assert labels.tolist() == data.train.labels[rows].tolist()
+
+
 def test_a_corrupt_file_is_named_and_a_loop_that_ends_early_leaves_nothing(data):
     loader = dataloaders(data, batch_size=2, device="cpu").train
     next(iter(loader))
@@ -107,8 +114,11 @@ def test_crops_of_ramps_tell_where_they_lie():
     assert 0.35 - 0.02 < (width * height).min() < 0.4
     assert (width * height).max() > 0.9
     assert (width / height).log().abs().max() < math.log(4 / 3) + 0.05
+    small, places = (width < 0.9) & (height < 0.9), []
     for part, length in ((columns, width), (rows, height)):
         middle = (part[:, size // 2 - 1] + part[:, size // 2]) / 2
         assert (middle - length / 2).min() > -0.02  # inside the image
         assert (middle + length / 2).max() < 1.02
         assert middle.std() > 0.03
+        places.append(((middle - length / 2) / (1 - length))[small])
+    assert torch.corrcoef(torch.stack(places))[0, 1].abs() < 0.25  # drawn apart
