@@ -36,6 +36,8 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     assert run.recipe.name == "resnet18_cifar10.proportion_low"
     assert run.environment.command.startswith("freqfast run resnet18_cifar10.proportion_low --set model.width=8 ")
     assert run.environment.command.endswith(" --out 'runs/[bold]one'")
+    proportion = run.report.proportion
+    assert proportion.before != proportion.after == proportion.target == (1.0, 0.0)
     low, high = (f"{100 * bound:.2f}" for bound in run.report.intervals["clean"])
     first, epoch, trained, *_ = result.out.splitlines()
     assert first == f"resnet18_cifar10.proportion_low: 1 epoch of 2 steps on cpu in {run.report.precision}"

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from freqfast.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
+from freqfast.corruptions.photographs import crop, grain
 from freqfast.corruptions.registry import find_corruption
+from freqfast.corruptions.spatter import _distance_to
 from tests.support import corrupted
 from tests.support.corruption_oracles import define
 
@@ -51,6 +53,24 @@ def test_the_last_bit_of_a_sum_lowers_no_level_of_a_flat_image(name, side):
     images = np.full((86, side, side, 3), np.arange(0, 256, 3)[:, None, None, None], dtype=np.uint8)
     for severity in (1, 5):
         assert np.array_equal(corrupt(images, name, severity), images)
+
+
+@pytest.mark.parametrize("step", [0.7, 1.2, 5.0])
+def test_a_crop_of_a_photograph_is_the_part_of_the_whole(step):
+    photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    whole = crop(photograph, 0, 0, 16, 22, step)
+    for top, left in np.ndindex(8, 8):
+        assert np.array_equal(crop(photograph, top, left, 8, 14, step), whole[top : top + 8, left : left + 14])
+
+
+def test_a_photograph_that_is_too_narrow_is_reduced_less():
+    assert grain(np.empty((300, 100, 3)), 10, 49, 500.0) == 2
+    assert grain(np.empty((100, 300, 3)), 49, 10, 500.0) == 2
+
+
+def test_edges_are_seen_20_pixels_away():
+    edges = np.arange(50)[None, None] == 7
+    assert np.array_equal(_distance_to(edges)[0, 0] / 2**16, abs(np.arange(50) - 7).clip(max=20))
 
 
 class Recorder:

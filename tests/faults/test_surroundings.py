@@ -1,5 +1,6 @@
 """Faults around a run: another process, its data, the clock, the memory."""
 
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -45,9 +46,12 @@ def test_data_that_changes_is_refused_by_name(tree, tmp_path, reference):
     pixels = np.array(Image.open(image))
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(image)
+    os.utime(image, (0, 0))
+    for number in (4, 5, 6):
+        image.with_name(f"{number}.png").write_bytes(image.with_name(f"{number}.png").read_bytes())
+    files = r"train/wide/3\.png, train/wide/4\.png, train/wide/5\.png and 1 more"
     with pytest.raises(
-        ValueError,
-        match=rf"^the data {mine} has changed since \S+ was started .*; written since: train/wide/3\.png; put the old",
+        ValueError, match=rf"^the data {mine} has changed since \S+ was started .*; written since: {files}; put the old"
     ):
         run_recipe(TINY, tmp_path / "run", resume=True)
     image.write_bytes(original)

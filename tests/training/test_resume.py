@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import warnings
-from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,10 +16,10 @@ from fastai.torch_core import set_seed
 
 from freqfast.models.classifier import Classifier
 from freqfast.runs.run import load_run
+from freqfast.spectra.h5 import read_spectra
 from freqfast.training import RunStoppedError, build_learner, rerun, run_recipe
 from freqfast.training.checkpoint import CheckpointFolder, CheckpointPolicy, pack, read_checkpoint, unpack
 from freqfast.training.loop import DivergenceWatch, FitKeeper
-from freqfast.training.rerun import ACCURACIES, _compared
 from freqfast.training.state import device_generator, restore_training, set_device_generator, training_state
 from tests.support.tiny import OFTEN, TINY, equal, fit_quietly, outcome, stop_at
 
@@ -84,20 +83,6 @@ def test_rerun_equals_the_run(reference, tmp_path):
         rerun(first, first)
 
 
-def test_runs_are_compared_by_the_weight_that_differs_most():
-    """Of a network with an empty buffer."""
-    network = torch.nn.BatchNorm2d(2)
-    network.register_buffer("unused", torch.empty(0))
-    run, other = (
-        SimpleNamespace(model=model, report=SimpleNamespace(**dict.fromkeys(ACCURACIES)), environment={})
-        for model in (network, deepcopy(network))
-    )
-    other.model.bias.data[1] = -0.25
-    for second, equal_and_distance in ((run, (True, 0.0)), (other, (False, 0.25))):
-        found = _compared(run, second)
-        assert (found.weights_equal, found.weights_distance, found.accuracy) == (*equal_and_distance, {})
-
-
 METHODS = {
     "batch_norm_estimation": {"batches": 2},
     "frequency_proportion": {"proportions": {"low": 1.0}, "rank": 3},
@@ -128,6 +113,7 @@ def test_another_name_and_description_are_the_same_run(unfinished, reference):
     first = run_recipe(replace(TINY, name="other", description="in better words"), unfinished, resume=True)
     assert outcome(unfinished) == reference[0]
     assert load_run(unfinished).recipe == TINY  # those of the start stay
+    (unfinished / "recipe.toml").write_text(TINY.to_toml() + "# a note\n")  # which may be added once it is finished
     before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")}
     assert run_recipe(TINY, unfinished, resume=True).report == first.report
     assert {path: path.stat().st_mtime_ns for path in unfinished.rglob("*")} == before
@@ -141,12 +127,14 @@ def test_stopped_in_a_validation_that_changes_state(tree, tmp_path, monkeypatch,
         for item in validated(self, learn):
             torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
             learn.spectrum_recorder.epochs.append(99)
+            learn.recorder.lrs.append(99)
             yield item
 
     with monkeypatch.context() as patch:
         patch.setattr(FitKeeper, "validation_batches", drawing)
         with pytest.raises(RunStoppedError, match="in epoch 1, after batch 2"):
             run_recipe(TINY, tmp_path / "run", tree, "cpu", stop=stop_at(3))
+    assert len(last_checkpoint(tmp_path / "run")[2]["callbacks"]["Recorder"]["lrs"]) == 2
     run_recipe(TINY, tmp_path / "run", resume=True)
     assert outcome(tmp_path / "run") == reference[0]
 
@@ -168,7 +156,7 @@ def test_saved_positions_follow_the_policy(tree, tmp_path, monkeypatch):
 
 
 def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
-    """Precision, threads and device are decided once; the data is looked for where it was."""
+    """Precision, threads, device and command are those of the start; the data is looked for where it was."""
     recipe, seen = replace(TINY, precision="auto", epochs=1), []
 
     class Spy(DivergenceWatch):
@@ -183,7 +171,7 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     monkeypatch.setattr("freqfast.compute.precision._cpu_has_bfloat16", lambda: True)
     monkeypatch.chdir(tree.parent)
     with pytest.raises(RunStoppedError):
-        run_recipe(recipe, tmp_path / "run", tree.name, "cpu", stop=stop_at(1))
+        run_recipe(recipe, tmp_path / "run", tree.name, "cpu", stop=stop_at(1), command="first")
     monkeypatch.chdir("/")
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert (environment["precision"], environment["threads"]) == ("bfloat16", 1)
@@ -193,7 +181,8 @@ def test_settings_of_the_start_are_kept(tree, tmp_path, monkeypatch):
     torch.set_num_threads(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        run = run_recipe(recipe, tmp_path / "run", resume=True)
+        run = run_recipe(recipe, tmp_path / "run", resume=True, command="second")
+    assert read_spectra(run.path / "spectra.h5").provenance["command"] == run.environment.command == "first"
     assert torch.get_num_threads() == 2
     assert set(seen) == {("bfloat16", 1)}
     assert (run.recipe.precision, run.report.precision) == ("auto", "bfloat16")
@@ -208,7 +197,7 @@ def test_callbacks_of_others_keep_their_state(tree, tmp_path, monkeypatch):
             self.steps, self.mean = 0, None
 
         def after_step(self):
-            self.steps += 1
+            self.steps, self.drawn = self.steps + 1, (random.random(), np.random.rand())  # noqa: NPY002
             self.mean = self.learn.loss.detach() if self.mean is None else 0.5 * (self.mean + self.learn.loss.detach())
 
         def state_dict(self):
@@ -227,9 +216,14 @@ def test_callbacks_of_others_keep_their_state(tree, tmp_path, monkeypatch):
     run_recipe(recipe, tmp_path / "whole", tree)
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", tree, stop=stop_at(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("freqfast.training.learner.build_callbacks", lambda recipe: [Counting()])
+        with pytest.raises(ValueError, match=r"Counting, Counting#2, .*; here are Recorder, Counting, Sp"):
+            run_recipe(recipe, tmp_path / "run", resume=True)
     run_recipe(recipe, tmp_path / "run", resume=True)
     _, whole, _, _, resumed = made  # each new run builds its callbacks once more, to try them
     assert (resumed.steps, float(resumed.mean)) == (whole.steps, float(whole.mean)) == (2, float(whole.mean))
+    assert resumed.drawn == whole.drawn
     assert [state["steps"] for state in found] == [1, 1, 1, 1]  # two callbacks, before the epoch and in it
 
 
@@ -265,7 +259,7 @@ def test_generator_of_the_device_is_kept(kind, monkeypatch):
 
 
 def test_seconds_add_up_on_a_monotonic_clock(tree, tmp_path, monkeypatch):
-    """Within an epoch a checkpoint is due after the minutes; what the fit took adds up over the processes."""
+    """Within an epoch a checkpoint is due after the minutes and in its share; the fit's time adds up over processes."""
     now, saved = [1000.0], []
     monkeypatch.setattr("freqfast.training.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
     save = CheckpointFolder.save
@@ -273,9 +267,10 @@ def test_seconds_add_up_on_a_monotonic_clock(tree, tmp_path, monkeypatch):
     def spy(self, header, state):
         saved.append((header.epoch, header.batch, header.seconds))
         save(self, header, state)
+        now[0] += 100
 
     monkeypatch.setattr(CheckpointFolder, "save", spy)
-    recipe = replace(TINY, batch_size=4, epochs=1, callbacks={})  # eight steps
+    recipe = replace(TINY, batch_size=2, epochs=1, callbacks={})  # 16 steps
 
     def stop_after(count):
         ask = stop_at(count)
@@ -286,11 +281,12 @@ def test_seconds_add_up_on_a_monotonic_clock(tree, tmp_path, monkeypatch):
 
         return stop
 
-    policy = CheckpointPolicy(minutes=1.5, share=1)
+    policy = CheckpointPolicy(minutes=1.5, share=0.5)
     with pytest.raises(RunStoppedError):
         run_recipe(recipe, tmp_path / "run", tree, "cpu", stop=stop_after(4), policy=policy)
-    assert saved == [(0, 3, 90.0), (0, 4, 180.0)]  # due after two steps of 45 seconds; and by the signal
+    assert saved == [(0, 3, 90.0), (0, 4, 280.0)]  # due after two steps of 45 seconds; and by the signal
     now[0] = 5.0  # as another process has it
     run_recipe(recipe, tmp_path / "run", resume=True, stop=stop_after(0), policy=policy)
-    assert [place[:2] for place in saved[2:]] == [(0, 7), (1, 0)]
-    assert saved[2][2] == 180 + 2 * 45
+    # Then every third step, since saving for 100 seconds needs as many between.
+    assert [place[:2] for place in saved[2:]] == [(0, 7), (0, 10), (0, 13), (0, 16), (1, 0)]
+    assert saved[2][2] == 280 + 2 * 45

@@ -69,7 +69,9 @@ def test_report(run):
     assert all(seconds > 0 for seconds in report["seconds"].values())
     assert report["weights_sha256"] == hash_weights(run.model)
     assert load_run(run.path).report == run.report
-    found = CorruptionResult.load(run.path / "evaluation.json").to_dict()
+    result = CorruptionResult.load(run.path / "evaluation.json")
+    assert result.provenance is None
+    found = result.to_dict()
     kept = found.keys() - {"mean7", "mean_bar_imagenet"}
     assert {name: report[name] for name in kept} == {name: found[name] for name in kept}
 

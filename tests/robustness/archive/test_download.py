@@ -78,6 +78,10 @@ def test_another_file_is_refused_and_removed_and_no_more_than_the_size_downloade
 
 
 def test_servers_without_the_file(monkeypatch, cache_folder, served):
+    served.protocol_version = "ICY"
+    with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \(the server's answer is not valid HTTP: Bad"):
+        cifar10c.download_cifar10c()
+    served.protocol_version = "HTTP/1.0"
     monkeypatch.setattr(cifar10c, "URL", cifar10c.URL.replace("file", "moved"))
     with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \(HTTP Error 404: Not Found\); call again"):
         cifar10c.download_cifar10c()
