@@ -65,10 +65,13 @@ def test_copies_that_no_operation_changed_give_the_image_back(method, monkeypatc
 
 
 def test_half_of_the_images_are_recombined_with_a_copy_either_way_round(monkeypatch):
-    image, once, twice = (pale_images(1, seed).expand(4000, -1, -1, -1) for seed in range(3))
-    monkeypatch.setattr(module, "random_operation", lambda pixels: once if pixels is image else twice)
+    image, once, twice = (pale_images(1, seed) for seed in range(3))
+    images = image.expand(4000, -1, -1, -1)
+    monkeypatch.setattr(
+        module, "random_operation", lambda pixels: (once if pixels is images else twice).expand_as(pixels)
+    )
     torch.manual_seed(0)
-    found = AmplitudePhaseRecombination(single=True).change_alone(image)
+    found = AmplitudePhaseRecombination(single=True).change_alone(images)
     outcomes = [once, recombine_amplitude_phase(once, twice), recombine_amplitude_phase(twice, once)]
     shares = [
         float((found - outcome.clamp(0, 1)).abs().amax((1, 2, 3)).lt(1e-4).float().mean()) for outcome in outcomes
