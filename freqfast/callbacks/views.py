@@ -14,8 +14,8 @@ class ViewsCallback(PixelCallback):
     """Passes views of each training batch through the network beside the batch, all in one forward pass.
 
     A view is the batch with a share of it replaced by `change`. Predictions, metrics and the displayed loss are those
-    of the batch itself; training minimises what `combine` makes of the batch and its views. With 0 views, the batch
-    itself is changed, as by any `PixelCallback`.
+    of the batch itself; training minimises what `combine` makes of the batch and its views, plus what other callbacks
+    add to the loss. With 0 views, the batch itself is changed, as by any `PixelCallback`.
 
     Attributes:
         views: Number of views; subclasses set it.

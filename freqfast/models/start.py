@@ -42,7 +42,12 @@ def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
 
 
 def hash_pretrained(name: str, options: Mapping[str, Any]) -> str | None:
-    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start."""
+    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start.
+
+    Examples:
+        >>> hash_pretrained("timm:resnet18", {"pretrained": False}) is None
+        True
+    """
     if not (_is_library(name) and options.get("pretrained")):
         return None
     return hash_weights(build_pretrained(name, **architecture(name, options))[0])
