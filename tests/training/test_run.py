@@ -3,10 +3,13 @@
 import csv
 import json
 import os
+import platform
 import subprocess
 import weakref
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -18,9 +21,12 @@ import freqfast
 from freqfast import effective_weight
 from freqfast.corruptions import CORRUPTIONS, available, corrupt
 from freqfast.data import ImageSet, load_data
+from freqfast.data.images import data_hash
+from freqfast.files import file_sha256
 from freqfast.models.classifier import hash_weights
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.in_memory import evaluate_images
+from freqfast.runs.environment import DataOrigin
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run
 from freqfast.spectra.h5 import read_spectra
@@ -85,18 +91,36 @@ def test_metrics(run):
     assert all(0 <= float(row["accuracy"]) <= 1 and float(row["train_loss"]) > 0 for row in rows)
 
 
-def test_environment(run):
+def test_environment(run, tree):
     found = run.environment
-    assert (found.device, found.threads, found.precision) == ("cpu", 1, "float32")
+    assert (found.device, found.threads, found.ranks, found.precision) == ("cpu", 1, 1, "float32")
+    assert (found.freqfast, found.python) == (freqfast.__version__, platform.python_version())
+    assert found.platform == platform.platform()
+    assert (
+        found.processor in (platform.processor(), platform.machine())
+        or f": {found.processor}\n" in Path("/proc/cpuinfo").read_text()
+    )
+    assert found.instructions.startswith(torch.backends.cpu.get_cpu_capability())
+    assert found.gpu is found.cuda is found.command is found.start_path is found.start_sha256 is None
+    assert found.recipe_sha256 == file_sha256(run.path / "recipe.toml")
+    assert found.data == DataOrigin("tree", data_hash(load_data("cifar10", tree)), str(tree.resolve()))
     assert found.packages["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert found.packages["scikit-image"]  # makes the corruptions
 
 
 @pytest.mark.parametrize("amx", [True, False])
-def test_environment_names_amx_where_it_is(amx, monkeypatch):
+def test_environment_names_threads_and_amx_where_it_is(amx, monkeypatch):
     monkeypatch.setattr(environment, "cpu_has_amx", lambda: amx)
-    found = environment.describe_environment(Recipe("x", data="photos"), load_data("photos"), None, "cpu", "auto")
+    with environment.threads(3):
+        found = environment.describe_environment(Recipe("x", data="photos"), load_data("photos"), None, "cpu", "auto")
     assert found.instructions.endswith(", AMX") == amx
+    assert found.threads == 3 != torch.get_num_threads()
+
+
+def test_processor_has_a_name_where_the_system_gives_none(monkeypatch):
+    monkeypatch.setattr("builtins.open", Mock(side_effect=OSError))
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert environment.processor_name() == platform.machine()
 
 
 def test_git_state_is_that_of_the_package(tmp_path, monkeypatch):
