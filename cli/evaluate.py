@@ -207,6 +207,9 @@ def evaluate(
                 run = find_run(models[0])
                 which = collection or "c"
                 read, told = files.for_network(sources[0], data)
+                for other in sources[1:]:  # all get the same images
+                    own, notes = files.for_network(other, data)
+                    told += [f"{note}: stated for it, not taken" for note in notes if own != read]
                 made, left = corrupted_test_set(
                     run, read, data, corruption, which, limit, seed, frost_dir, table, progress
                 )

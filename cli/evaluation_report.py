@@ -94,7 +94,8 @@ def _print(
     of = result.provenance
     what = f"{of.model} on {of.source}, " if of else ""
     how = f", {of.precision}" if of else ""
-    say(f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell{how}")
+    chosen_among = f", choosing among {len(of.outputs)} classes" if of and of.outputs else ""
+    say(f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell{how}{chosen_among}")
     console.print(corruption_table(result.accuracy))
     asked = _asked(result, chosen)
     for line in _result_lines(result, asked):

@@ -154,6 +154,8 @@ def choose_among(
         return list(classifiers)
     if classes is None:
         raise ValueError("--class-list: these images do not name their classes; leave it out")
+    if len(classes) == 1:
+        raise ValueError(f"{images} has one class, {classes[0]}, so there is no choice; name images of several classes")
     return [each.among(classes, trained if each in foreign or not foreign else None) for each in classifiers]
 
 
@@ -183,8 +185,8 @@ def stored_tree(
     """Corrupted images as ImageNet-C has them, with the uncorrupted ones if they are named, and notes on both."""
     from freqfast.robustness.archive.trees import renumber, tree_source, uncorrupted
 
-    # Beside --data, --resize is for the images there: those of the tree were scaled and cropped already.
-    scaled = None if data is None or files.resize is None else files.crop or network.crop
+    # --resize is for the images of --data: those of the tree were scaled and cropped already.
+    scaled = None if files.resize is None else files.crop or network.crop
     own = files._replace(resize=scaled or files.resize)
     stored, notes = own.for_network(network, folder, are_cropped=True)
     source = tree_source(

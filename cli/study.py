@@ -94,7 +94,7 @@ def study(
     if not table or (out.exists() and not out.is_dir()):  # a table is printed also where nothing can be written
         check_folder(out)
 
-    from freqfast.study import StudyResults, gather, load_study, merge, published_path, read_results, run_study
+    from freqfast.study import gather, load_study, merge, published_path, read_results, run_study
 
     plan = load_study(file, module or ())
     kept = results or published_path(file)
@@ -109,7 +109,7 @@ def study(
     errors = {}
     if not table:
         parameters = parse_slurm(slurm) if slurm else None
-        known = merge(published, StudyResults(plan, ())).finished
+        known = merge(published, gather(plan, out)).finished  # by the rows that the table will have
         with long_command(out, "the same command goes on", has_children=True) as stop, progress_bar() as progress:
             errors = run_study(
                 plan,
@@ -237,7 +237,8 @@ def _print(results: "StudyResults", markdown: bool, confidence: float) -> None:
             say(Text(first, style="bold"))
             for line in ("─" * len(first), *others, ""):
                 say(line)
-    say(f"{len(results.finished)} of {len(results.study.runs())} runs are finished")
+    on = ", ".join(sorted({row.environment.data.name for row in results.rows}))
+    say(f"{len(results.finished)} of {len(results.study.runs())} runs are finished{on and f', on {on}'}")
     for name, error in results.failures.items():
         say(f"{name} failed: {error}")
     for note in results.notes:

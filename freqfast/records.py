@@ -138,9 +138,10 @@ def check_fields(record: Any) -> None:
     It is for the ``__post_init__`` of records that Python code makes too. A ValueError names the first field that does
     not fit.
     """
+    hints = get_type_hints(type(record), include_extras=True)  # a module may keep its annotations as text
     for field in fields(record):
+        annotation = hints[field.name]
         try:
-            annotation: Any = field.type
             value = _adapter(annotation).validate_python(getattr(record, field.name), strict=True)
         except ValidationError as error:
             raise ValueError(_told(error, annotation, (field.name,))) from None

@@ -83,6 +83,14 @@ def test_a_first_trace_has_no_operators_that_make_constants(change):
     assert first - operators() <= copies
 
 
+@pytest.mark.parametrize("change", [*ANY_SIZE, *ONE_SIZE])
+def test_traced_by_torchscript(change):
+    """As TensorBoardCallback does: before any other call, and for batches of any size."""
+    model, images = changed(change).double(), torch.randn(5, 3, 12, 26).double()  # whose constants are not there yet
+    traced = torch.jit.trace(model, images[:2])
+    torch.testing.assert_close(traced(images), model(images))
+
+
 # ONNX
 
 

@@ -18,8 +18,8 @@ from freqfast.callbacks.fitting import FitCallback
 class PixelCallback(PixelArguments, FitCallback):
     """Replaces a random share of each training batch by `change` of its pixels in [0, 1].
 
-    It undoes and redoes the DataLoaders' normalisation for those samples, and rounds pixels to multiples of 1/255, as
-    an image file does: detail that is attenuated below 1/255 is lost, as it is in a degraded photograph.
+    It undoes and redoes the DataLoaders' normalisation for those samples. As an image file does, it clamps pixels to
+    [0, 1] and rounds them to multiples of 1/255: detail that is attenuated below 1/255 is lost, as in a photograph.
 
     Args:
         share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random if that is not a
@@ -41,7 +41,7 @@ class PixelCallback(PixelArguments, FitCallback):
     passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def change(self, pixels: Tensor) -> Tensor:
-        """New pixels in [0, 1] for float ``(N, C, H, W)`` pixels; subclasses define it."""
+        """New pixels, to be clamped to [0, 1], for ``(N, C, H, W)`` float pixels in [0, 1]; subclasses define it."""
         raise NotImplementedError
 
     def before_train(self) -> None:
@@ -77,7 +77,7 @@ class PixelCallback(PixelArguments, FitCallback):
         rows = torch.randperm(len(images), device=images.device)[: round_at_random(share * len(images))]
         if len(rows) == 0:
             return
-        changed = (change(images[rows] * std + mean) * 255).round() / 255
+        changed = (change(images[rows] * std + mean).clamp(0, 1) * 255).round() / 255
         changed = (changed - mean) / std
         images = images.clone()
         images[rows] = (changed if images.is_floating_point() else changed.round()).to(images.dtype)

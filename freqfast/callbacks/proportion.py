@@ -81,7 +81,10 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         self.enforce()
 
     def enforce(self, assign: bool = False) -> None:
-        """Project the filters now, as after a change of the weights outside of a step; a frozen layer stays."""
+        """Project the filters now, as after a change of the weights outside of a step; a frozen layer stays.
+
+        With `assign`, the filters are assigned to bands anew, as needed to change `proportions` during a fit.
+        """
         conv = self.conv
         if not conv.weight.requires_grad:  # frozen: it is to stay as it is
             return

@@ -71,7 +71,7 @@ class AmplitudePhaseRecombination(_Recombination):
 
     def change(self, pixels: Tensor) -> Tensor:
         """Give images ``(N, C, H, W)`` with pixels in [0, 1] the amplitudes of others among them."""
-        return recombine_amplitude_phase(pixels, _shuffled(pixels)).clamp(0, 1)
+        return recombine_amplitude_phase(pixels, _shuffled(pixels))
 
     def change_alone(self, pixels: Tensor) -> Tensor:
         """Recombine half of the images ``(N, C, H, W)``, pixels in [0, 1], with copies of themselves."""
@@ -110,7 +110,7 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
 
     def change(self, pixels: Tensor) -> Tensor:
         """Give images ``(N, C, H, W)`` with pixels in [0, 1] the high frequencies of others among them."""
-        return self._mix(pixels, _shuffled(pixels), self._recombine_low).clamp(0, 1)
+        return self._mix(pixels, _shuffled(pixels), self._recombine_low)
 
     def change_alone(self, pixels: Tensor) -> Tensor:
         """Mix half of the images ``(N, C, H, W)``, pixels in [0, 1], with copies of themselves."""

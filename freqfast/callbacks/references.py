@@ -17,7 +17,7 @@ class GaussianNoise(GaussianNoiseArguments, PixelCallback):
 
     Args:
         share: Share of each batch that is taken, in (0, 1].
-        sigma: Standard deviation of the noise, in pixel values of [0, 1]; the result is clamped to that range.
+        sigma: Standard deviation of the noise, in pixel values of [0, 1].
         mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
@@ -30,7 +30,7 @@ class GaussianNoise(GaussianNoiseArguments, PixelCallback):
 
     def change(self, pixels: Tensor) -> Tensor:
         """Add the noise to ``(N, C, H, W)`` pixels in [0, 1]."""
-        return (pixels + self.sigma * torch.randn_like(pixels)).clamp(0, 1)
+        return pixels + self.sigma * torch.randn_like(pixels)
 
 
 class AugMix(AugMixArguments, ViewsCallback):

@@ -1,9 +1,10 @@
 """A model by its name and options, from freqfast, timm, torchvision or another installed package that registers it."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -113,12 +114,16 @@ def build_pretrained(name: str, /, **options: Any) -> tuple[nn.Module, Preproces
             enumeration: Any = models.get_model_weights(entry)
             weights = enumeration.DEFAULT
             model, stated = builder(weights=weights, **options), torchvision_preprocessing(weights)
+            if getattr(model, "transform_input", False):  # what no state dict says; the same, said as a normalisation
+                model.transform_input, stated = False, replace(stated, mean=(0.5,) * 3, std=(0.5,) * 3)
     except Exception as error:  # of the network, or of whatever the library does
         reason = " ".join(str(error).split())[:150]
         raise ValueError(
             f"the pretrained weights of {name} cannot be loaded ({type(error).__name__}: {reason}); without a "
             "connection, pass a file of its weights"
         ) from None
+    if stated.crop is None:
+        warnings.warn(f"images for {name} are taken as they are, not squashed or padded as timm states", stacklevel=2)
     return channels_last(model), stated
 
 

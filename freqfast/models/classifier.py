@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from copy import copy
 
 import numpy as np
@@ -68,7 +69,9 @@ class Classifier:
         self.weights_sha256 = hash_weights(model)
         if isinstance(model, torch.jit.ScriptModule):
             raise ValueError(f"{name} is TorchScript, which cannot be edited; pass the module that it was made from")
-        self.model = bake_modulation(copy_model(model)).eval().requires_grad_(False)
+        self.model = copy_model(model).eval().requires_grad_(False)
+        with suppress(ValueError):  # of a weight that pruning computes, say: the gains stay beside it
+            bake_modulation(self.model)
         self._prepare()
         scale = 255 * torch.tensor(self.std, dtype=torch.float64)
         shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)

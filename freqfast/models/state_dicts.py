@@ -50,8 +50,12 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
             "files that must be unpickled are refused"
         ) from None
     for _ in _NESTED:  # no deeper: a dictionary may hold itself
-        if isinstance(state, Mapping):
-            state = next((state[key] for key in _NESTED if isinstance(state.get(key), Mapping)), state)
+        key = next((key for key in _NESTED if isinstance(state, Mapping) and isinstance(state.get(key), Mapping)), None)
+        if key is None:
+            break
+        if isinstance(state.get(averaged := f"{key}_ema"), Mapping):
+            warnings.warn(f"{path}: {key!r} is taken; to take {averaged!r}, save it alone", stacklevel=2)
+        state = state[key]
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
     for name, tensor in state.items():

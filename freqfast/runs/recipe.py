@@ -145,6 +145,8 @@ def differing_fields(a: Recipe, b: Recipe) -> list[str]:
         ['epochs']
     """
     one, other = _settings(a), _settings(b)
+    for values in (one, other):
+        values["callbacks"] = list(values["callbacks"].items())  # they may change a batch in their order
     return [name for name in one if one[name] != other[name]]
 
 

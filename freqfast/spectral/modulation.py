@@ -218,15 +218,24 @@ def bake_modulation(model: nn.Module) -> nn.Module:
     Returns:
         The same model, without any `SpectralConv2d` in it.
 
+    Raises:
+        ValueError: If the weight of such a layer is computed anew before each call, as under pruning or weight norm.
+
     Examples:
         >>> bake_modulation(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3))))[0]
         Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
-    for conv in unwrap(model).modules():
-        if isinstance(conv, SpectralConv2d):
-            conv.weight.copy_(effective_weight(conv))
-            del conv.log_gain, conv.sigma, conv.seed, conv.draws, conv.keep_power
-            conv.__class__ = nn.Conv2d  # type: ignore[assignment]
+    convs = {name: module for name, module in unwrap(model).named_modules() if isinstance(module, SpectralConv2d)}
+    for name, conv in convs.items():
+        if "weight" not in conv._parameters:
+            raise ValueError(
+                f"the weight of layer {name!r} is reparametrised, so gains cannot be folded into it; remove the "
+                "parametrisation first (pruning by torch.nn.utils.prune.remove)"
+            )
+    for conv in convs.values():
+        conv.weight.copy_(effective_weight(conv))
+        del conv.log_gain, conv.sigma, conv.seed, conv.draws, conv.keep_power
+        conv.__class__ = nn.Conv2d  # type: ignore[assignment]
     return model
 
 

@@ -17,7 +17,8 @@ _T = TypeVar("_T")
 def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Cache tensors that depend on sizes, types and devices alone, and have `torch.compile` take them as constants.
 
-    Tensors that are made while `torch.export` or another tracer runs are for that trace alone and are not cached.
+    Tensors that are made while a tracer runs, such as `torch.export` or `torch.jit.trace`, are for that trace alone and
+    are not cached.
 
     Raises:
         ValueError: If `torch.export` is asked to leave a size dynamic on which such a tensor depends.
@@ -32,6 +33,9 @@ def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
                 f"height and width must be fixed, since {function.__module__} has constants that depend on them: leave "
                 "them out of dynamic_shapes (an equalizer with bins=1 and triangular low-passes take any size)"
             )
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]  # which gives sizes as tensors, and compares two calls
+            numbers = (int(argument) if isinstance(argument, Tensor) else argument for argument in args)
+            return function(*numbers, **kwargs)  # type: ignore[arg-type]
         found = cached(*args, **kwargs)  # type: ignore[arg-type]  # they are hashable
         if any(type(part) is not Tensor for part in (found if isinstance(found, tuple) else (found,))):
             cached.cache_clear()

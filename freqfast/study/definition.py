@@ -85,6 +85,9 @@ class Study:
         target: Differences to the baseline to aim at, fractions by "clean" and "mean15"; may be empty.
         c_bar: Whether runs are also evaluated on CIFAR-10-C-bar, whose corruptions no choice is based on.
 
+    Raises:
+        ValueError: If the baseline is no arm, or the arms are not trained and judged on the same images.
+
     Examples:
         >>> arms = tuple(Arm(name, Recipe(name), (0, 1)) for name in ("baseline", "low"))
         >>> study = Study("Low filters", "Do they help?", "baseline", arms)
@@ -98,6 +101,23 @@ class Study:
     arms: tuple[Arm, ...]
     target: Mapping[str, float] = field(default_factory=dict)
     c_bar: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a baseline that is no arm, and arms that are not trained and judged on the same images."""
+        if not self.arms:
+            return
+        reference = next((arm.recipe for arm in self.arms if arm.name == self.baseline), None)
+        if reference is None:
+            names = ", ".join(arm.name for arm in self.arms)
+            raise ValueError(f"baseline {self.baseline!r} is no arm; the arms are {names}")
+        for arm in self.arms:
+            for name in _SAME_FOR_ALL:
+                own, others = getattr(arm.recipe, name), getattr(reference, name)
+                if own != others:
+                    raise ValueError(
+                        f"arms.{arm.name}: {name} is {own!r}, but {others!r} for the baseline {self.baseline!r}, which "
+                        "would compare accuracies on other images; set it in [settings], for all arms"
+                    )
 
     def runs(self, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[PlannedRun]:
         """The runs of the study, seed by seed, so that all arms can be compared early.
@@ -221,10 +241,11 @@ def load_study(path: str | Path, modules: Collection[str] = ()) -> Study:
     file = read_record(path, _StudyFile)
     try:
         arms = tuple(_arm(name, table, file, modules) for name, table in file.arms.items())
-        _check_arms(arms, file.baseline)
+        _check_different(arms)
+        target = vars(file.target) if file.target else {}
+        return Study(file.title, file.description, file.baseline, arms, target, file.bar)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return Study(file.title, file.description, file.baseline, arms, vars(file.target) if file.target else {}, file.bar)
 
 
 def _arm(name: str, table: _ArmTable, file: _StudyFile, modules: Collection[str]) -> Arm:
@@ -253,21 +274,10 @@ def _find_recipe(name: str, modules: Collection[str]) -> Recipe:
     return load_recipe(name)
 
 
-def _check_arms(arms: Sequence[Arm], baseline: str) -> None:
-    """Refuse arms that are the same, or that are not trained and judged on the same images."""
+def _check_different(arms: Sequence[Arm]) -> None:
+    """Refuse arms that are the same, or have the same folder on some systems."""
     for one, other in combinations(arms, 2):
         if one.name.casefold() == other.name.casefold():
             raise ValueError(f"arms {one.name!r} and {other.name!r} differ in case only, so do their folders")
         if {"seed"}.issuperset(differing_fields(one.recipe, other.recipe)):  # a recipe's own seed is not used
             raise ValueError(f"arms {one.name!r} and {other.name!r} define the same run; leave one out")
-    reference = next((arm.recipe for arm in arms if arm.name == baseline), None)
-    if reference is None:
-        raise ValueError(f"baseline {baseline!r} is no arm; the arms are {', '.join(arm.name for arm in arms)}")
-    for arm in arms:
-        for name in _SAME_FOR_ALL:
-            own, others = getattr(arm.recipe, name), getattr(reference, name)
-            if own != others:
-                raise ValueError(
-                    f"arms.{arm.name}: {name} is {own!r}, but {others!r} for the baseline {baseline!r}, which would "
-                    "compare accuracies on other images; set it in [settings], for all arms"
-                )

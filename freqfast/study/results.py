@@ -125,7 +125,7 @@ def merge(published: Sequence[ResultRow], local: StudyResults) -> StudyResults:
     Published rows that the study does not define are left out with a note. If a run is in both, the local row is taken,
     with a note if the two differ. The published row is taken only if the two agree where both measured, and it measured
     all that the local one did and more. Runs without a mean15, in different precisions, of different versions of
-    freqfast or on different data get a note too.
+    freqfast, from different weights or on different data get a note too.
 
     Args:
         published: Rows of a result file.
@@ -187,6 +187,17 @@ def _notes_on(rows: Sequence[ResultRow]) -> tuple[str, ...]:
             f"the runs are of different versions of freqfast ({counts}), so differences between them may come from "
             "that; the changelog says what changes numbers"
         )
+    starts: dict[str, set[str]] = {}
+    for row in rows:
+        if row.environment.start_sha256 is not None:
+            model = f"{row.recipe.model} with {dict(sorted(row.recipe.model_options.items()))}"
+            starts.setdefault(model, set()).add(row.environment.start_sha256[:12])
+    notes += [
+        f"the runs of {model} start from different weights ({', '.join(sorted(found))}), so differences between them "
+        "may come from that; remove those of one kind and run the study again"
+        for model, found in starts.items()
+        if len(found) > 1
+    ]
     common = on_common_data(rows)
     if others := [row.name for row in rows if row.data != common[0].data]:
         notes.append(

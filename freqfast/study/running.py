@@ -113,9 +113,9 @@ def run_study(
 
     folder = StudyFolder(Path(out).absolute())
     left, errors = pending_runs(study, folder.path, arms, seeds, skip)
-    for arm in study.arms:  # what needs no data, before any is fetched
-        with _naming(arm.name):
-            build_callbacks(arm.recipe)
+    for arm, recipe in {run.arm: run.recipe for run in left}.items():  # what needs no data, before any is fetched
+        with _naming(arm):
+            build_callbacks(recipe)
     if slurm is not None:
         import_submitit("submitting to Slurm")
         threads = threads or slurm.get("cpus_per_task")

@@ -141,6 +141,8 @@ def check_recipe(given: Recipe, directory: RunDirectory) -> Recipe:
     stored = directory.read_recipe()
     names = differing_fields(stored, given)
     old, new = ({name: getattr(recipe, name) for name in names} for recipe in (stored, given))
+    if "callbacks" in names:
+        old["order of callbacks"], new["order of callbacks"] = list(stored.callbacks), list(given.callbacks)
     for key, then, now in differences(old, new):
         raise ValueError(
             f"{directory.path} was started with {key} {then!r}, the recipe given has {now!r}; "

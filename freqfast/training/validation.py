@@ -221,7 +221,10 @@ def _rows(learn: Learner, limit: int | None, seed: int) -> np.ndarray:
 def _batch_transforms(learn: Learner) -> list[Any]:
     loader = learn.dls.valid
     if not isinstance(loader, TfmdDL):
-        raise ValueError(f"the validation set must be in a fastai TfmdDL, got a {type(loader).__name__}")
+        raise ValueError(
+            f"the validation set must be in a fastai TfmdDL, got a {type(loader).__name__}; call evaluate(learn.model, "
+            "loader, mean=..., std=...) instead"
+        )
     return list(loader.after_batch.fs)
 
 

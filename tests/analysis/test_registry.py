@@ -99,6 +99,22 @@ def test_what_another_package_registers_must_be_an_analysis_of_that_name(install
     assert find_analysis("heatmap").title == "Fourier heat map"  # ours come first
 
 
+def test_an_analysis_of_a_module_whose_annotations_are_text(install, tmp_path):
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom typing import Literal\n"
+        "from freqfast.analysis import Analysis, AnalysisResult\n"
+        "@dataclass(frozen=True, eq=False, kw_only=True)\nclass Size(AnalysisResult):\n"
+        "    analysis: Literal['size'] = 'size'\n    filters: int\n"
+        "def measure(model): return Size(filters=model)\nSIZE = Analysis(measure, Size, None, '', '', None, None)\n"
+    )
+    install("analyses", source, size="SIZE")
+    found = find_analysis("size").run(model=8)
+    write_record(tmp_path / "size.json", found)
+    assert plain(read_analysis(tmp_path / "size.json")) == plain(found)
+    with pytest.raises(ValueError, match="filters must be a valid integer, got 'eight'"):
+        find_analysis("size").run(model="eight")
+
+
 def test_options_are_the_parameters_with_a_description():
     options = {name: list(find_analysis(name).options) for name in RESULTS}
     assert options == {

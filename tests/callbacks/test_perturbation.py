@@ -14,7 +14,7 @@ from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
-from freqfast.callbacks.pixels import round_at_random
+from freqfast.callbacks.pixels import PixelCallback, round_at_random
 from freqfast.spectral.perturbation import perturb_spectrum
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)
@@ -218,3 +218,18 @@ def test_a_mixture_is_perturbed_as_one_image(make_learner):
     make_learner([SpectrumPerturbation(), MixUp()]).fit(1, cbs=[mixed, after])
     for (training, a), (_, b) in zip(mixed.kept, after.kept, strict=True):
         assert int(changed(a, b).sum()) == (2 if training else 0)  # MixUp came first, though it was added later
+
+
+class Stretch(PixelCallback):
+    """Leaves the range of pixels, as somebody's first own callback may."""
+
+    def change(self, pixels):
+        return 4 * pixels - 1.5
+
+
+def test_pixels_of_a_callback_of_ones_own_are_those_of_an_image_file(make_learner, make_dls):
+    before, after = fit(make_learner, Stretch(1.0), make_dls([]))
+    for (training, clean), (_, stretched) in zip(before, after, strict=True):
+        levels = (255 * clean.cpu()).round() / 255
+        expected = (255 * (4 * levels - 1.5).clamp(0, 1)).round() / 255 if training else clean
+        torch.testing.assert_close(stretched, expected, rtol=0, atol=1e-4)

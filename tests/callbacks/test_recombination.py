@@ -88,8 +88,8 @@ def test_the_single_form_takes_every_image_before_pairs_and_whatever_their_share
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_pixels_stay_pixels(method):
+def test_single_forms_keep_to_pixels(method):
     torch.manual_seed(0)
     pixels = (torch.rand(32, 3, 16, 16) < 0.5).float()
-    for changed in (method().change(pixels), method(single=True).change_alone(pixels)):
-        assert (float(changed.min()), float(changed.max())) == (0, 1)
+    changed = method(single=True).change_alone(pixels)
+    assert (float(changed.min()), float(changed.max())) == (0, 1)

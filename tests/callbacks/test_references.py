@@ -11,14 +11,12 @@ from freqfast.callbacks import AugMix, FourierBasisAugmentation, GaussianNoise
 from freqfast.callbacks.references import jensen_shannon
 
 
-def test_noise_is_white_of_its_sigma_and_clamped():
+def test_noise_is_white_of_its_sigma():
     torch.manual_seed(0)
     noise = GaussianNoise(sigma=0.1).change(torch.full((64, 3, 32, 32), 0.5)) - 0.5
     assert float(noise.std()) == pytest.approx(0.1, rel=0.01)
     power = torch.fft.rfft2(noise).abs().square().mean((0, 1))
     assert float(power.std() / power.mean()) < 0.2  # 192 images: 7 % by chance, twice that where the DFT is real
-    noisy = GaussianNoise(sigma=0.5).change(torch.rand(8, 3, 32, 32))
-    assert (float(noisy.min()), float(noisy.max())) == (0, 1)
 
 
 def test_augmix_mixes_operations_of_its_severity(monkeypatch):

@@ -52,6 +52,9 @@ def test_a_network_of_more_classes(call, refused, photographs):
     assert "gives 3 logits, but photographs, corrupted on the fly has 2 classes" in refused(*words)
     found = json.loads(call(*words, "--class-list", "names.txt", "--json").out)
     assert (found["clean"], found["images"]) == (1, 8)
+    assert call(*words, *NAMED).out.splitlines()[0].endswith("float32, choosing among 2 classes")
+    shutil.rmtree(photographs / "blue")
+    assert "photographs has one class, red, so there is no choice" in refused(*words, *NAMED)
 
 
 @pytest.mark.parametrize("names", ["red green", "background red green blue"])
@@ -154,6 +157,11 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
     write_network(place / "own.safetensors", ("blue", "green", "red"))  # no weights of a library are asked for there
     found = call("evaluate", *words, *quick, "--limit", 2, "--crop", 32, "--baseline", "own.safetensors")
     assert json.loads(found.out)["comparison"]["baseline"] == "own.safetensors"
+    write_network(place / "sized.safetensors", ("blue", "green", "red"), image_size=28)
+    lines = call("evaluate", *words, *quick, "--limit", 2, "--baseline", "sized.safetensors").err.splitlines()
+    assert lines[0] == preprocessing.format(256, "bilinear", 224, "0.485,0.456,0.406").strip()
+    assert "images for sized.safetensors: resize 32 (bilinear), crop 28" in lines[1]
+    assert lines[1].endswith(": stated for it, not taken")
     found = call("reliance", *words, "--limit", 2, "--crop", 32, "--json")
     assert (json.loads(found.out)["data"], json.loads(found.out)["images"]) == ("photographs", 2)
     assert found.err == preprocessing.format(37, "bilinear", 32, "0.485,0.456,0.406")

@@ -58,7 +58,7 @@ def test_beside_the_uncorrupted_images_a_tree_is_read_as_it_is(accepted, refused
     """--resize is for the former; the stored ones were scaled and cropped before they were corrupted."""
     accepted("corrupt", "photographs", *FILES[2:], "--corruption", "fog", "-o", "t", "--tree", "--limit", 7)
     words = ("evaluate", *MODEL, "--cifar10c", "t", *NAMED)
-    for own, beside in (((), FILES), (("--crop", 24), ("--data", "photographs", "--crop", 24))):
+    for own, beside in (((), FILES), (FILES[2:], FILES), (("--crop", 24), ("--data", "photographs", "--crop", 24))):
         for limit in ((), ("--limit", 4)):
             accepted(*words, *own, *limit, "-o", "alone.json")
             accepted(*words, *beside, *limit, "-o", "both.json")

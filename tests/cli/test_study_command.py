@@ -44,7 +44,7 @@ def test_from_the_words_to_the_table(call, accepted, file, tree, place):
     assert lines[1].startswith("baseline/seed-1: epoch 1/1: loss ")
     assert lines[-1] == "baseline/seed-1: finished"
     assert "Tiny [bold]study" in " ".join(result.out.split())
-    assert "1 of 4 runs are finished" in result.out
+    assert "1 of 4 runs are finished, on tree\n" in result.out
     assert "runs/tiny/results.json" in result.out
     assert not (place / "tiny.results.json").exists()
 
@@ -68,6 +68,20 @@ def test_from_the_words_to_the_table(call, accepted, file, tree, place):
     assert repeated.err.endswith("low/seed-0: finished\n")
     assert "published low/seed-0 differs: clean 12.30, here" in repeated.out
     assert json.loads((place / "tiny.results.json").read_text(encoding="utf-8")) == content
+
+
+def test_what_only_another_run_of_elsewhere_measured_is_still_to_do(call, file, tree, place, monkeypatch):
+    """A published row that differs from this machine's is not in the table, so what it measured does not count."""
+    words = ("study", file, "--data", tree, "--arm", "low", "--seed", 0)
+    call(*words, "--results", "tiny.results.json")
+    content = json.loads((place / "tiny.results.json").read_text(encoding="utf-8"))
+    file.write_text(TINY.replace("seeds", "bar = true\nseeds", 1), encoding="utf-8")
+    monkeypatch.setattr("freqfast.study.run_study", run := Mock(return_value={}))
+    for clean, skipped in ((content["runs"][0]["report"]["clean"], ("low/seed-0",)), (0.123, ())):
+        content["runs"][0]["report"] |= {"clean": clean, "mean_bar": 0.5, "bar": {"lines": {"1": 0.5}}}
+        (place / "tiny.results.json").write_text(json.dumps(content), encoding="utf-8")
+        call(*words)
+        assert run.call_args.kwargs["skip"] == skipped
 
 
 def test_differences_to_another_arm(call, refused):

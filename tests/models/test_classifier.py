@@ -144,7 +144,10 @@ def test_wrappers_do_not_change_the_hash(model):
         lambda model: torch.ao.quantization.quantize_dynamic(model, {nn.Linear}),
     ],
 )
-def test_models_whose_weights_are_computed(change, model, noise):
+@pytest.mark.parametrize("modulated", [False, True])
+def test_models_whose_weights_are_computed(change, modulated, model, noise):
+    if modulated:
+        apply_modulation(model)[0].log_gain.data.normal_(0, 3)
     images, changed = noise(20), change(model.eval())
     classifier = Classifier(changed, MEAN, STD, precision="float32")
     with torch.no_grad():

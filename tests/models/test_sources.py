@@ -156,6 +156,27 @@ def test_pretrained_weights_of_the_libraries(library_caches):
     assert torch.equal(found.model.fc.weight, saved.fc.weight)
     with pytest.raises(ValueError, match="leave num_classes out; pretrained weights have theirs"):  # a random head
         load_model("timm:resnet10t(num_classes=5)", pretrained=True)
+    with pytest.warns(UserWarning, match="images for timm:resnet10t are taken as they are, not squashed or padded"):
+        load_model("timm:resnet10t(pretrained_cfg_overlay={'crop_mode': 'squash'})", pretrained=True)
+
+
+def test_the_normalisation_of_pretrained_weights_is_that_which_their_state_dict_needs(library_caches):
+    """torchvision's GoogLeNet changes its input with its own weights alone."""
+    from torchvision.models import googlenet
+
+    saved = googlenet(init_weights=False).eval()
+    torch.save(saved.state_dict(), library_caches / "torch" / "checkpoints" / "googlenet-1378be20.pth")
+    found = load_model("torchvision:googlenet", pretrained=True)
+    torch.save(found.model.state_dict(), "own.pth")
+    spec = "torchvision:googlenet(aux_logits=False, init_weights=False)"
+    again = load_model(spec, "own.pth", found.mean, found.std, classes=1000)
+    pixels = torch.rand(2, 3, 64, 64)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    saved.transform_input = True
+    expected = saved((pixels - mean) / std)
+    for each in (found, again):
+        normalised = (pixels - torch.tensor(each.mean).view(3, 1, 1)) / torch.tensor(each.std).view(3, 1, 1)
+        torch.testing.assert_close(each.model.eval()(normalised), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,14 @@ def test_places_and_prefixes_of_state_dicts(tmp_path, name, nested, prefix):
     torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
+def test_a_checkpoint_with_averaged_weights_too(tmp_path):
+    model, other = small_network(), small_network()
+    torch.save({"model": model.state_dict(), "model_ema": other.state_dict()}, tmp_path / "w.pth")
+    with pytest.warns(UserWarning, match=r"w\.pth: 'model' is taken; to take 'model_ema', save it alone"):
+        state = load_state(tmp_path / "w.pth")
+    torch.testing.assert_close(state, dict(model.state_dict()), rtol=0, atol=0)
+
+
 def test_a_written_state_dict_is_read_back(tmp_path):
     model, other = (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3)) for _ in range(2))
     model[1].weight = model[0].weight  # which a safetensors file cannot say

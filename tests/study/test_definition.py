@@ -1,7 +1,8 @@
 import pytest
 
+from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
-from freqfast.study import load_study
+from freqfast.study import Arm, Study, load_study
 
 PERTURBED = "resnet18_cifar10.proportion_perturbation"
 SIZED = 'epochs = 1\ndata = "folder"\nimage_size = 32'
@@ -48,6 +49,15 @@ def test_arguments_of_a_callback_are_replaced_one_by_one(write):
         callbacks = load_study(write(extra=f"{ARM}{line}\n")).arms[2].recipe.callbacks
         assert callbacks["frequency_proportion"] == {"proportions": {"low": 1.0}, "purity": 0.7}
         assert callbacks["spectrum_perturbation"] == find_recipe(PERTURBED).callbacks["spectrum_perturbation"]
+
+
+def test_arms_may_differ_in_the_order_of_their_callbacks(write):
+    """Noise that is then filtered is another training than filtered images with noise."""
+    noise, filters = (f"callbacks.{name} = {{ share = 1.0 }}\n" for name in ("gaussian_noise", "spectrum_perturbation"))
+    head = '[arms.x]\nrecipe = "resnet18_cifar10.baseline"\n'
+    arms = load_study(write(extra=head + noise + filters + head.replace("x", "y", 1) + filters + noise)).arms
+    (run, _), (other, _) = arms[2].runs, arms[3].runs
+    assert "was made with another recipe (callbacks {'spectrum_pert" in run.difference(other.recipe)
 
 
 def test_runs_go_seed_by_seed(write):
@@ -122,3 +132,16 @@ def test_recipes_that_differ_in_their_own_seed_define_the_same_run(write, tmp_pa
     path = write(extra='[arms.x]\nrecipe = "robust"\n[arms.y]\nrecipe = "recipes_by_seed:one"\n')
     with pytest.raises(ValueError, match="arms 'x' and 'y' define the same run; leave one out"):
         load_study(path, ["recipes_by_seed"])
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ("basline", "baseline 'basline' is no arm; the arms are baseline, low"),
+        ("baseline", "arms.low: test_images is 8, but 1000 for the baseline 'baseline', which would compare"),
+    ],
+)
+def test_a_study_made_in_python_is_checked_as_a_file_is(baseline, message):
+    arms = (Arm("baseline", Recipe("plain"), (0,)), Arm("low", Recipe("low", lr=0.1, test_images=8), (0,)))
+    with pytest.raises(ValueError, match=message):
+        Study("Low filters", "", baseline, arms)

@@ -251,6 +251,22 @@ def test_runs_of_different_versions_are_noted(study, rows, make_row):
     assert merge([other], StudyResults(study, rows)).notes == ()
 
 
+def test_runs_that_start_from_different_weights_are_noted(study, rows, make_row):
+    """A file of weights that has changed between runs has the same name in their recipes."""
+
+    def row(arm, seed, digest, path="w.pth"):
+        options = {"model": "timm:resnet18", "model_options": {"weights": path}}
+        return make_row(arm, seed, 0.85, environment={"start_sha256": digest * 64}, **options)
+
+    same = [*rows[:2], row("low", 0, "a"), row("low", 1, "a"), row("high", 0, "b", "other.pth")]
+    assert merge((), StudyResults(study, tuple(same))).notes == ()
+    assert merge((), StudyResults(study, (*same, row("baseline", 2, "b")))).notes == (
+        "the runs of timm:resnet18 with {'weights': 'w.pth'} start from different weights (aaaaaaaaaaaa, "
+        "bbbbbbbbbbbb), so differences between them may come from that; remove those of one kind and run the study "
+        "again",
+    )
+
+
 def test_runs_on_other_data_than_most_are_left_out_of_the_table_with_a_note(study, make_row):
     def row(arm, seed, clean, data="a"):
         data = replace(ENVIRONMENT.data, sha256=data * 64)

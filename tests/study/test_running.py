@@ -145,6 +145,12 @@ def test_arms_data_and_device_are_tried_before_anything_runs(write, tree, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_an_arm_that_is_not_run_here_may_need_what_is_missing_here(write, tree, tmp_path, here):
+    study = load_study(write(ONE_SEED, ("frequency_proportion", "of_another_machine")))
+    assert run_study(study, tmp_path / "out", arms=["baseline"], data_path=tree) == {}
+    assert run_study(study, tmp_path / "out", skip=["low/seed-0"]) == {}
+
+
 def test_a_study_stops_while_it_reads_its_data(write, tree, tmp_path, here):
     with pytest.raises(RunStoppedError, match=r"^interrupted in decoding images$") as caught:
         run_study(load_study(write()), tmp_path / "out", data_path=tree, stop=lambda: 15)

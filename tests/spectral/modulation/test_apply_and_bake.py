@@ -1,6 +1,7 @@
 """Modulation put into a layer and folded out of it, and the filters that the layer applies meanwhile."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from freqfast.spectral.modulation import (
     SpectralConv2d,
@@ -70,6 +72,19 @@ def test_baked_outputs_are_the_same(kernel_size, dtype, tolerance):
     assert vars(conv).keys() == vars(nn.Conv2d(3, 8, 3)).keys()
     torch.testing.assert_close(conv(x), before, rtol=tolerance, atol=0)
     assert (conv(x).double() - exact).norm() <= tolerance * exact.norm()
+
+
+@pytest.mark.parametrize(
+    "compute", [parametrizations.weight_norm, partial(prune.l1_unstructured, name="weight", amount=0.5)]
+)
+def test_gains_are_not_folded_into_a_weight_that_is_computed(compute):
+    model, x = apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3))).eval(), images(2, 3, 9, 9)
+    model[0].log_gain.data.normal_()
+    compute(model[0])
+    before = model(x)
+    with pytest.raises(ValueError, match=r"the weight of layer '0' is reparametrised, .* torch.nn.utils.prune.remove"):
+        bake_modulation(model)
+    assert torch.equal(model(x), before)
 
 
 # The filters that are applied
