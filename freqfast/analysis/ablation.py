@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Layer, Seed, Table, check_shapes
-from freqfast.analysis.filtering import accuracy, image_filter, measure_jobs
+from freqfast.analysis.filtering import accuracy, filtered, measure_jobs
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share
 from freqfast.records import Fraction, Integers
@@ -139,13 +139,12 @@ def ablate_bands(
     rng = np.random.default_rng(seed)
     draws = [rng.choice(len(classes), len(rows), replace=False) for rows in members for _ in range(CONTROLS)]
     band = np.digitize(radial_frequencies(*images.shape[1:3], half=True), bands.edges[1:-1])
-    keep = image_filter(images)
 
     def without(rows: np.ndarray) -> float:
         return accuracy(without_filters(classifier, rows, layer), images, labels)
 
     def kept(mask: np.ndarray) -> float:
-        return accuracy(classifier, keep(mask), labels)
+        return accuracy(classifier, images, labels, lambda batch, _: filtered(batch, mask))
 
     jobs = [partial(without, rows) for rows in (*members, *draws)]
     jobs += [partial(kept, band != b) for b in range(len(bands))]

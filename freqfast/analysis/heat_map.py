@@ -136,16 +136,15 @@ def fourier_heat_map(
     count, height, width, channels = images.shape
     rows, columns = min(height, grid), min(width, grid)
     error = np.empty((rows, columns))
-    pixels = np.asarray(images, np.float32)
     pairs = list(frequency_pairs(rows, columns))
 
     def measure(pair: tuple[tuple[int, int], tuple[int, int]]) -> float:
         u, v = pair[0]
         signs = 1 - 2 * np.random.default_rng((seed, u, v)).integers(0, 2, (count, 1, 1, channels))
+        signs = signs.astype(np.float32)
         basis = fourier_basis(height, width, round(u * height / rows), round(v * width / columns))
-        wave = (255 * norm * basis).astype(np.float32)
-        perturbed = pixels + signs.astype(np.float32) * wave[None, :, :, None]
-        return 1 - accuracy(classifier, perturbed, labels)
+        wave = (255 * norm * basis).astype(np.float32)[None, :, :, None]
+        return 1 - accuracy(classifier, images, labels, lambda batch, rows: batch + signs[rows] * wave)
 
     for pair, found in zip(pairs, measure_jobs(measure, pairs, share, progress, "Fourier heat map"), strict=True):
         for frequency in pair:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Table, check_shapes
-from freqfast.analysis.filtering import accuracy, image_filter, measure_jobs
+from freqfast.analysis.filtering import accuracy, filtered, measure_jobs
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share
 from freqfast.records import Floats, Fraction
@@ -104,10 +104,9 @@ def frequency_reliance(
         *(rho >= c for c in limits),
         *((rho >= c) & (rho < upper) for c, upper in zip(limits, (*limits[1:], np.inf), strict=True)),
     ]
-    keep = image_filter(images)
 
     def measure(mask: np.ndarray) -> float:
-        return accuracy(classifier, keep(mask), labels)
+        return accuracy(classifier, images, labels, lambda batch, _: filtered(batch, mask))
 
     low, high, band = np.split(measure_jobs(measure, masks, share, progress, "frequency reliance"), 3)
     return Reliance(

@@ -106,7 +106,7 @@ def _project_rows(a: Tensor, values: Tensor, purity: float) -> Tensor:
     divisor = _divisors(a.square().sum(1), slope)
     # The eigenvectors of the largest eigenvalue (several where the kernel's symmetry repeats it) take their length from
     # the constraint itself: exact purity, also in the hard case where they hold nothing and the sum has no root.
-    top = values >= values[:, -1:] - 1e-9
+    top = slope >= slope[:, -1:] - (slope[:, -1:] / 2).clamp_max(1e-9)
     rest = (a / torch.where(top, 1.0, divisor)[:, None]) * ~top[:, None]
     heading = a * top[:, None]
     empty = heading.square().sum((1, 2)) <= 1e-24 * a.square().sum((1, 2))
@@ -231,7 +231,7 @@ def project_onto_subspace(
 def _check_rank(rank: int, bands: Bands, kernel_size: tuple[int, int], used: list[int]) -> None:
     """Allow ranks whose eigenvectors belong to the band, and that part no eigenvectors of equal eigenvalues."""
     values = _eigenbasis(bands, kernel_size)[0][used].flip(1)
-    ends = (values > 0.5) & (values - torch.nn.functional.pad(values[:, 1:], (0, 1)) > 1e-9)
+    ends = (values > 0.5) & (values - torch.nn.functional.pad(values[:, 1:], (0, 1)) > 1e-11)
     ranks = (ends.all(0).nonzero()[:, 0] + 1).tolist()
     if rank not in ranks:
         size, names = "x".join(map(str, kernel_size)), " and ".join(bands.names[b] for b in used)

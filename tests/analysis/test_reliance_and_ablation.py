@@ -1,3 +1,6 @@
+import tracemalloc
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,7 @@ from torch import nn
 
 from freqfast.analysis import ablate_bands, ablation, fourier_heat_map, frequency_reliance
 from freqfast.analysis.ablation import draw_ablation, without_filters
-from freqfast.analysis.filtering import image_filter
+from freqfast.analysis.filtering import filtered
 from freqfast.records import plain
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import effective_weight
@@ -27,9 +30,8 @@ def test_filters_keep_the_mean_and_the_frequencies_of_the_mask(size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
     rho = radial_frequencies(*size, half=True)
     rules = [lambda r: r < 0.2, lambda r: r >= 0.3, lambda r: (r >= 0.1) & (r < 0.4), lambda r: r < 0, lambda r: r >= 0]
-    keep = image_filter(images)
     for rule in rules:
-        found = keep(rule(rho))
+        found = filtered(images, rule(rho))
         np.testing.assert_allclose(found, oracle_filter(images, rule), atol=1e-3)
         np.testing.assert_allclose(found.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(found, images, atol=1e-3)
@@ -62,6 +64,19 @@ def test_a_frequency_at_a_cutoff_is_above_it_at_every_size(spy):
     frequency_reliance(spy, images, np.zeros(2, int), (0.0, 0.1))
     assert np.ptp(spy.seen[1], axis=2).max() < 5  # the low-pass
     np.testing.assert_allclose(spy.seen[3], images, atol=5)
+
+
+@pytest.mark.parametrize("analyse", [ablate_bands, partial(fourier_heat_map, grid=2), frequency_reliance])
+def test_changed_images_are_in_memory_batch_by_batch(analyse, classifier):
+    images = np.zeros((60, 64, 64, 3), np.uint8)
+    classifier.batch_size = 6
+    tracemalloc.start()
+    try:
+        analyse(classifier, images, np.zeros(60, int))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * images.nbytes  # in float32 they have 4 times their bytes
 
 
 @pytest.mark.parametrize("analyse", [ablate_bands, fourier_heat_map, frequency_reliance])

@@ -71,3 +71,9 @@ def test_preserve_norm_only_rescales():
     closest = project_filters(weight, {"high": 1.0}, TWO, preserve_norm=False)
     norm = weight.flatten(1).norm(dim=1)
     torch.testing.assert_close(kept, closest * (norm / closest.flatten(1).norm(dim=1))[:, None, None, None])
+
+
+def test_a_purity_below_the_limit_by_less_than_eigenvalues_are_told_apart():
+    """A 16x16 kernel reaches 1 in the low band, up to rounding."""
+    projected = project_filters(random_weight(0, 4, 3, 16, 16), all_to(0, 4), TWO, purity=1 - 1e-10)
+    assert (purity_of(projected, TWO, [0] * 4) > 1 - 1e-9).all()
