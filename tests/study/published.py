@@ -116,6 +116,8 @@ def given_by(study: Path, against: str | None = None, committed: bool = False) -
     definition, rows = results_of(study, committed)
     arms: defaultdict[str, dict[str, str]] = defaultdict(dict)
     if against is not None:
+        if against not in {arm.name for arm in definition.arms}:
+            return arms
         definition = replace(definition, baseline=against)
     for header, found in tables(summarise(definition, rows)):
         for arm, *cells in found:
