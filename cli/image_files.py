@@ -76,10 +76,15 @@ class FileOptions(NamedTuple):
         stored cropped, as ImageNet-C's are, are scaled to the size of the crop.
         """
         from freqfast.data.loading import is_data_name
+        from freqfast.data.stored import named_place
         from freqfast.runs.directory import find_run
 
-        if source.crop is None or source.resize is None or place is None:
+        if source.crop is None or source.resize is None:
             return self, []
+        if place is None:
+            unscaled = named_place() is not None and find_run(source.name) is None
+            note = f"images for {source.name}: those of FREQFAST_DATA as they are; name them by --data to scale them"
+            return self, [note] if unscaled else []
         if is_data_name(place) or not of_user(place).is_dir():
             return self, []
         if find_run(source.name) is not None and not (are_read or self.reads(place)):

@@ -7,10 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from freqfast.cli.image_files import FileOptions
 from PIL import Image
+from torch import nn
 
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models.file import read_model
+from freqfast.models.sources import SourcedModel
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
@@ -165,6 +168,18 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
     found = call("reliance", *words, "--limit", 2, "--crop", 32, "--json")
     assert (json.loads(found.out)["data"], json.loads(found.out)["images"]) == ("photographs", 2)
     assert found.err == preprocessing.format(37, "bilinear", 32, "0.485,0.456,0.406")
+
+
+def test_images_that_only_a_variable_names_are_not_scaled(monkeypatch):
+    network = SourcedModel(
+        "timm:its_name", nn.Identity(), (0.5,) * 3, (0.5,) * 3, resize=256, crop=224, interpolation="bicubic"
+    )
+    given = FileOptions(None, None, None)
+    monkeypatch.delenv("FREQFAST_DATA", raising=False)
+    assert given.for_network(network, None) == (given, [])
+    monkeypatch.setenv("FREQFAST_DATA", "photographs")
+    note = "images for timm:its_name: those of FREQFAST_DATA as they are; name them by --data to scale them"
+    assert given.for_network(network, None) == (given, [note])
 
 
 def test_a_data_set_is_no_folder_of_its_name(call, accepted, photographs, place):
