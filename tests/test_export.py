@@ -121,7 +121,7 @@ def assert_close(outputs, expected):
 @pytest.mark.slow
 def test_the_page_exports_a_run(tmp_path):
     spec, mean, std = ModelSpec("resnet18", {"classes": 8, "width": 8}), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
-    model = trained(spec.build(), CASES["live"])
+    model = trained(spec.build(), CASES["live"] | {"antialiasing": {}})
     folder = tmp_path / "runs" / "best"
     folder.mkdir(parents=True)
     write_model(folder / "model.safetensors", StoredModel(model, spec, "abcdefgh", mean, std))
