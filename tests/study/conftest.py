@@ -62,3 +62,14 @@ def study():
     """A made-up study of three arms."""
     arms = tuple(Arm(name, Recipe(name, lr=rate), (0, 1, 2)) for name, rate in RATES.items())
     return Study("Made up", "", "baseline", arms, {"clean": -0.005, "mean15": 0.13})
+
+
+@pytest.fixture
+def rows(make_row):
+    return (
+        make_row("baseline", 0, 0.86, 0.64),
+        make_row("baseline", 1, 0.87, 0.65),
+        make_row("low", 0, 0.85, 0.70, seconds=11.0),
+        make_row("low", 1, 0.87, 0.72, seconds=13.0),
+        make_row("high", 2, 0.80),
+    )
