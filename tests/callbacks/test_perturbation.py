@@ -1,6 +1,7 @@
 """`SpectrumPerturbation` in a Learner: which samples, when, and in which range of pixels."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from fastai.vision.core import imagenet_stats
 from fasttransform import DisplayedTransform
 from torch import Tensor
 
-from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
+from freqfast.callbacks import AmplitudePhaseRecombination, GaussianNoise, HybridAugment, SpectrumPerturbation
 from freqfast.callbacks.pixels import PixelCallback, round_at_random
 from freqfast.spectral.perturbation import perturb_spectrum
 
@@ -225,6 +226,14 @@ class Stretch(PixelCallback):
 
     def change(self, pixels):
         return 4 * pixels - 1.5
+
+
+@pytest.mark.parametrize("method", [partial(GaussianNoise, sigma=0.5), AmplitudePhaseRecombination, HybridAugment])
+def test_changed_pixels_stay_pixels(method, make_learner, make_dls):
+    _, after = fit(make_learner, method(1.0), make_dls([]))
+    for training, images in after:
+        low, high = float(images.min()), float(images.max())
+        assert (low, high) == (0, 1) if training else 0 <= low < high <= 1
 
 
 def test_pixels_of_a_callback_of_ones_own_are_those_of_an_image_file(make_learner, make_dls):
