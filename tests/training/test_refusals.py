@@ -87,6 +87,9 @@ def test_another_recipe(unfinished):
     message = r"was started with model_options\.width 8, the recipe given has 16; give the same recipe or another out"
     with pytest.raises(ValueError, match=message):
         run_recipe(replace(TINY, model_options={"width": 16}, seed=3), unfinished, resume=True)
+    turned = dict(reversed(TINY.callbacks.items()))
+    with pytest.raises(ValueError, match=r"was started with order of callbacks \['.*'\], the recipe given has \['"):
+        run_recipe(replace(TINY, callbacks=turned), unfinished, resume=True)
 
 
 def test_no_run_directory(tmp_path, tree):
