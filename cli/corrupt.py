@@ -130,8 +130,9 @@ def corrupt(
             told = f"{out}: {what}, parameters: {taken}; files written: "
             options: dict[str, Any] = {"source": name, "frost_dir": frost_dir, "table": taken, "progress": progress}
             options |= {"writes": ranks.is_first}
+            options |= {"share": lambda act, jobs: ranks.map(act, ranks.broadcast(jobs))}  # what the first one lacks
             if out is not None and tree:
-                written = write_tree(out, images, classes, names, severities, seed, share=ranks.map, **options)
+                written = write_tree(out, images, classes, names, severities, seed, **options)
                 say(f"{told}{written}")
             elif out is not None:
                 done = write_archive(
@@ -142,7 +143,6 @@ def corrupt(
                     seed,
                     classes=classes,
                     limit=None if in_files else limit,
-                    share=lambda act, jobs: ranks.map(act, ranks.broadcast(jobs)),  # what the first one lacks
                     **options,
                 )
                 for file, fault in done.damaged.items():

@@ -61,11 +61,12 @@ def load_models(
         return [options.load(model)], load_result(baseline)
     both = [(model, options), (baseline, options._replace(weights=baseline_weights))]
     kinds = [model_kind(name) for name, _ in both]
+    if "ours" in kinds:  # the baseline, else MODEL, keeps its own normalisation, and what is given is the other's
+        i = int(kinds[1] == "ours")
+        both[i] = (both[i][0], both[i][1]._replace(mean=None, std=None))
     downloads = [kind == "library" and own.weights is None for kind, (_, own) in zip(kinds, both, strict=True)]
     sources = []
-    for (name, own), kind, download in zip(both, kinds, downloads, strict=True):
-        if kind == "ours" and set(kinds) != {"ours"}:  # the normalisation that is given is the other's
-            own = own._replace(mean=None, std=None)
+    for (name, own), download in zip(both, downloads, strict=True):
         if any(downloads) and not download:
             own = own._replace(pretrained=False)
         sources.append(own.load(name))

@@ -54,11 +54,8 @@ def check_output(
 ) -> None:
     """Refuse the path of a file to write before there is anything to write.
 
-    Args:
-        path: The file; None is fine.
-        formats: What its name may end in; by default anything.
-        replaces: Reads what may be replaced, and raises ValueError of anything else that is there; by default all may.
-        kind: What that is, in words.
+    Its name may end in one of the formats, by default in anything. `replaces` reads what may be replaced (in words:
+    `kind`), and raises ValueError of anything else that is there; by default all may.
     """
     if path is None:
         return

@@ -121,6 +121,7 @@ def finetune(
         tuned = fine_tune(source, chosen, images, keep, device, progress, say)
     if model_kind(model) == "ours":
         stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
+        stored = replace(stored, image_size=files.crop or stored.image_size)
         write(out, lambda path: write_model(path, stored))
     else:
         write(out, lambda path: save_state(path, tuned.model))

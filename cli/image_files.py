@@ -127,11 +127,10 @@ class FileOptions(NamedTuple):
         from freqfast.data.image_files import load_tree
         from freqfast.data.loading import is_data_name
 
-        if folder is None or is_data_name(folder) or self.crop is None:
-            raise ValueError("images in files need their folder, --data, and a size, --crop, with --resize before it")
-        resize = self.resize or self.crop
+        if folder is None or is_data_name(folder) or self.resize is None or self.crop is None:
+            raise ValueError("images in files need their folder, --data, and a size, --resize and --crop")
         trained = None if class_list is None else class_names(class_list)
-        return load_tree(of_user(folder), resize, self.crop, self.interpolation or "bilinear", trained)
+        return load_tree(of_user(folder), self.resize, self.crop, self.interpolation or "bilinear", trained)
 
 
 def class_names(path: Path) -> tuple[str, ...]:

@@ -98,10 +98,10 @@ def _with_record(measured: "Sequence[Spectra]", record: Path, model: "nn.Module"
         print_error(f"exported without the run's target and history: {error}")
         return list(measured)
     layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in measured]
-    first = layers[0]
-    if (first.layer, first.bands) == (recorded.layer, recorded.bands):
-        same_grid = first.power.shape == recorded.power.shape
-        layers[0] = replace(first, target=recorded.target, history=recorded.history if same_grid else None)
+    for i, one in enumerate(layers):
+        if (one.layer, one.bands) == (recorded.layer, recorded.bands):
+            is_whole = i == 0 and one.power.shape == recorded.power.shape  # a file has the history of its first layer
+            layers[i] = replace(one, target=recorded.target, history=recorded.history if is_whole else None)
     lost = layers[0].target != recorded.target or (layers[0].history is None and recorded.history is not None)
     if replaces and lost:
         raise ValueError(f"{record} would lose what the run recorded in training; choose another -o")

@@ -39,9 +39,7 @@ class RunStoppedError(Exception):
 def stopping(progress: Progress | None, stop: Stop) -> Progress:
     """A progress function for work that may stop at any report, because a resumed run repeats it.
 
-    Args:
-        progress: Called with each report.
-        stop: Called before each report; if it returns a signal, the function raises `RunStoppedError`.
+    Before each report it asks `stop`, and raises `RunStoppedError` if that returns a signal.
 
     Examples:
         >>> report = stopping(print, stop=lambda: None)

@@ -71,13 +71,9 @@ def write_record(path: str | Path, record: Any) -> None:
 
 
 def record_from(values: Any, kind: type[T], where: str = "", *, ignore_unknown: bool = False) -> T:
-    """A record from values that were read from TOML or JSON.
+    """A record from values that were read from TOML or JSON; see `read_record`.
 
-    Args:
-        values: A table of its fields.
-        kind: The dataclass.
-        where: What messages call the source, such as the file's name.
-        ignore_unknown: See `read_record`.
+    `where` is what messages call their source, such as the file's name.
 
     Raises:
         ValueError: If a key is missing or unknown, or a value does not fit; the message names it.
@@ -115,13 +111,7 @@ def plain(record: Any) -> Any:
 def check_value(name: str, value: Any, annotation: Any) -> Any:
     """Check a recipe's value for an argument, and make a list a tuple or text a path if the annotation asks for one.
 
-    Args:
-        name: What messages call the argument.
-        value: What TOML or JSON can hold.
-        annotation: A type. If pydantic cannot check it, the value is returned as it is.
-
-    Raises:
-        ValueError: If the value does not fit.
+    A ValueError says if it does not fit. If pydantic cannot check the annotation, the value is returned as it is.
     """
     try:
         return _validated(annotation, value)

@@ -12,7 +12,6 @@ from freqfast.callbacks.arguments import SpectralModulationArguments
 from freqfast.callbacks.fitting import FitCallback
 from freqfast.callbacks.installing import LayerCallback
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
-from freqfast.spectral.surgery import find_conv
 
 
 class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback):
@@ -62,7 +61,7 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
 
     def _uninstall(self, learn: Learner) -> None:
         with suppress(ValueError):  # of another model, which has no such layer
-            _, conv = find_conv(learn.model, self.layer)
+            conv = self._find(learn)
             if isinstance(conv, SpectralConv2d):  # else somebody has folded the gains
                 conv.sigma = 0.0
 

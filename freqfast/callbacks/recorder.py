@@ -13,7 +13,6 @@ from freqfast.spectra import SpectraHistory
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import power_spectrum
-from freqfast.spectral.surgery import find_conv
 
 _RECORDS = ("epochs", "weights", "log_gain")  # from which all else follows
 
@@ -58,7 +57,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
 
     def _install(self, learn: Learner) -> None:
         super()._install(learn)
-        power_spectrum(effective_weight(find_conv(learn.model, self.layer)[1]), self.n)
+        power_spectrum(effective_weight(self._find(learn)), self.n)
 
     def before_train(self) -> None:
         """Record the filters that training starts from."""

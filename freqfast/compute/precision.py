@@ -15,14 +15,7 @@ def default_device() -> torch.device:
 
 
 def resolve_device(device: torch.device | str) -> torch.device:
-    """A device by name, checked to be available.
-
-    Args:
-        device: Such as "cpu", "cuda:0" or "mps".
-
-    Raises:
-        ValueError: If it is not available.
-    """
+    """A device by its name, such as "cpu", "cuda:0" or "mps"; a ValueError if it is not available."""
     try:
         found = torch.device(device)
     except RuntimeError:  # its message lists every kind of device that torch can be built for
@@ -41,18 +34,10 @@ def _not_here(device: torch.device | str, reason: str) -> ValueError:
 
 
 def resolve_precision(precision: str, device: torch.device | str) -> str:
-    """Decide between bfloat16 and float32.
+    """Decide between "bfloat16" and "float32"; a ValueError if the precision is none of these and not "auto".
 
-    Args:
-        precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes it natively (AVX512-BF16, AMX or
-            Arm's BF16 on a CPU, Ampere or newer on CUDA), else float32.
-        device: Where the model runs.
-
-    Returns:
-        "bfloat16" or "float32".
-
-    Raises:
-        ValueError: If the precision is none of the three.
+    "auto" is bfloat16 where the device computes it natively (AVX512-BF16, AMX or Arm's BF16 on a CPU, Ampere or newer
+    on CUDA), else float32.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")

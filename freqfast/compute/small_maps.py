@@ -23,9 +23,6 @@ def small_map_convolutions(model: nn.Module) -> AbstractContextManager[object]:
 
     A CPU with AVX512-BF16 and no AMX (a Zen 4) is slower with it; `tests/bench/bench_resnet.py` measures both.
 
-    Args:
-        model: The model that runs in the context.
-
     Examples:
         >>> with small_map_convolutions(nn.Conv2d(3, 8, 3)) as context:  # too small
         ...     print(context)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from freqfast.corruptions.photographs import find_photographs
-from freqfast.corruptions.tables import Table, parameters
+from freqfast.corruptions.tables import BAR_CIFAR10, BAR_IMAGENET, Table, parameters
 from freqfast.plugins import find_plugins, load_plugin
 
 if TYPE_CHECKING:
@@ -25,80 +25,45 @@ Image ``k`` of the batch may draw only from row ``k`` of what ``rng`` gives, and
 images: ``corrupt`` cuts batches as it likes. The function may overwrite the images.
 """
 
-# Name: family and module. The main ones of CIFAR-10-C, in the order of the benchmark's tables.
-_MAIN = {
-    "gaussian_noise": ("noise", "noise"),
-    "shot_noise": ("noise", "noise"),
-    "impulse_noise": ("noise", "noise"),
-    "defocus_blur": ("blur", "blur"),
-    "glass_blur": ("blur", "blur"),
-    "motion_blur": ("blur", "blur"),
-    "zoom_blur": ("blur", "blur"),
-    "snow": ("weather", "weather"),
-    "frost": ("weather", "weather"),
-    "fog": ("weather", "weather"),
-    "brightness": ("weather", "weather"),
-    "contrast": ("digital", "digital"),
-    "elastic_transform": ("digital", "elastic"),
-    "pixelate": ("digital", "digital"),
-    "jpeg_compression": ("digital", "digital"),
+FAMILIES = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
+    "weather": ("snow", "frost", "fog", "brightness", "spatter"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
 }
-_EXTRA = {
-    "speckle_noise": ("noise", "noise"),
-    "gaussian_blur": ("blur", "blur"),
-    "spatter": ("weather", "spatter"),
-    "saturate": ("digital", "digital"),
-}
-# Name: module. The published order and spelling ("abberation", "cocentric").
-_C_BAR = {
-    "blue_noise_sample": "c_bar.spectral",
-    "checkerboard_cutout": "c_bar.covers",
-    "inverse_sparkles": "c_bar.covers",
-    "pinch_and_twirl": "c_bar.warps",
-    "ripple": "c_bar.warps",
-    "brownish_noise": "c_bar.spectral",
-    "circular_motion_blur": "c_bar.lenses",
-    "lines": "c_bar.covers",
-    "sparkles": "c_bar.covers",
-    "transverse_chromatic_abberation": "c_bar.lenses",
-}
-_IMAGENET_C_BAR = {
-    "caustic_refraction": "c_bar.caustics",
-    "inverse_sparkles": "c_bar.covers",
-    "sparkles": "c_bar.covers",
-    "perlin_noise": "c_bar.perlin",
-    "blue_noise_sample": "c_bar.spectral",
-    "plasma_noise": "c_bar.patterns",
-    "checkerboard_cutout": "c_bar.covers",
-    "cocentric_sine_waves": "c_bar.patterns",
-    "single_frequency_greyscale": "c_bar.patterns",
-    "brownish_noise": "c_bar.spectral",
-}
-_MODULES = {name: module for name, (_, module) in (_MAIN | _EXTRA).items()} | _C_BAR | _IMAGENET_C_BAR
+"""The families of Hendrycks and Dietterich (2019): the main corruptions, and last the extra one that validates them."""
 
-MAIN = tuple(_MAIN)
+MAIN = tuple(name for names in FAMILIES.values() for name in names[:-1])
 """The 15 corruptions that papers average over, in the order of the benchmark's tables."""
 
-EXTRA = tuple(_EXTRA)
+EXTRA = tuple(names[-1] for names in FAMILIES.values())
 """The other 4 of the published archive, meant for validation."""
 
 CORRUPTIONS = MAIN + EXTRA
 """All 19, main ones first."""
 
-FAMILIES = {
-    family: tuple(name for name, (its_family, _) in (_MAIN | _EXTRA).items() if its_family == family)
-    for family in ("noise", "blur", "weather", "digital")
-}
-"""The families of Hendrycks and Dietterich (2019), each extra one with the family that it validates."""
-
-C_BAR = tuple(_C_BAR)
+C_BAR = tuple(BAR_CIFAR10)
 """The 10 of CIFAR-10-C-bar: made to be unlike the 19, hence a check on results."""
 
 MEAN7 = (*FAMILIES["weather"][:4], "elastic_transform", "pixelate", "jpeg_compression")
 """The main ones without noises, blurs and contrast: no method here trains on these seven directly."""
 
-IMAGENET_C_BAR = tuple(_IMAGENET_C_BAR)
+IMAGENET_C_BAR = tuple(BAR_IMAGENET)
 """The 10 of ImageNet-C-bar, five of which are not in `C_BAR`."""
+
+# Functions by module; all others are in the module of their family.
+_FUNCTIONS = {
+    "elastic": ("elastic_transform",),
+    "spatter": ("spatter",),
+    "c_bar.caustics": ("caustic_refraction",),
+    "c_bar.covers": ("checkerboard_cutout", "inverse_sparkles", "lines", "sparkles"),
+    "c_bar.lenses": ("circular_motion_blur", "transverse_chromatic_abberation"),
+    "c_bar.patterns": ("cocentric_sine_waves", "plasma_noise", "single_frequency_greyscale"),
+    "c_bar.perlin": ("perlin_noise",),
+    "c_bar.spectral": ("blue_noise_sample", "brownish_noise"),
+    "c_bar.warps": ("pinch_and_twirl", "ripple"),
+}
+_MODULES = {name: module for module, names in (FAMILIES | _FUNCTIONS).items() for name in names}
 
 SETS = {"c": CORRUPTIONS, "bar": C_BAR}
 """The built-in corruptions by benchmark: the 19, on which everything runs by default, and CIFAR-10-C-bar.
@@ -112,7 +77,7 @@ MEANS: dict[str, tuple[str, ...]] = {
     "mean19": CORRUPTIONS,
     "mean_bar": C_BAR,
     "mean_bar_imagenet": IMAGENET_C_BAR,
-    **{family: tuple(name for name in names if name in MAIN) for family, names in FAMILIES.items()},
+    **{family: names[:-1] for family, names in FAMILIES.items()},
 }
 """The corruptions of each mean, by its name; a family's mean is over its main corruptions."""
 
@@ -182,7 +147,7 @@ def find_set(which: str, table: Table) -> tuple[str, ...]:
 
 def known_names() -> tuple[str, ...]:
     """Names of all corruptions, those of other packages last; nothing is imported."""
-    return (*_MODULES, *plugin_corruptions())
+    return (*dict.fromkeys((*CORRUPTIONS, *C_BAR, *IMAGENET_C_BAR)), *plugin_corruptions())
 
 
 def check_names(names: Iterable[str]) -> None:

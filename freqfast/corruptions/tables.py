@@ -147,8 +147,8 @@ _IMAGENET: Mapping[str, _Parameters] = {
     },
 }
 
-# C-bar: these are the values that the generators compute from a level from 0 to 10.
-_BAR_CIFAR10: Mapping[str, _Parameters] = {
+# C-bar, in the published order and spelling: the values that the generators compute from a level from 0 to 10.
+BAR_CIFAR10: Mapping[str, _Parameters] = {
     "blue_noise_sample": {"threshold": (-2.29, -2.08, -1.87, -1.45, -1.24)},
     "checkerboard_cutout": {"fraction": (0.1, 0.2, 0.3, 0.4, 0.5)},
     "inverse_sparkles": {"falloff": (0.13, 0.195, 0.325, 0.585, 0.65)},
@@ -161,7 +161,7 @@ _BAR_CIFAR10: Mapping[str, _Parameters] = {
     "transverse_chromatic_abberation": {"excess": (0.05, 0.1, 0.25, 0.45, 0.5)},
 }
 
-_BAR_IMAGENET: Mapping[str, _Parameters] = {
+BAR_IMAGENET: Mapping[str, _Parameters] = {
     "caustic_refraction": {
         "lens": (0.1175, 0.16, 0.245, 0.33, 0.4575),
         "light": (0.47, 0.64, 0.98, 1.32, 1.83),
@@ -179,9 +179,9 @@ _BAR_IMAGENET: Mapping[str, _Parameters] = {
 
 # Where only one of the two C-bar sets has a corruption, its parameters serve at every size.
 _ALL: Mapping[Table, Mapping[str, _Parameters]] = {
-    "cifar10": {**_CIFAR10, **_BAR_IMAGENET, **_BAR_CIFAR10},
-    "tiny-imagenet": {**_TINY_IMAGENET, **_BAR_IMAGENET, **_BAR_CIFAR10},
-    "imagenet": {**_IMAGENET, **_BAR_CIFAR10, **_BAR_IMAGENET},
+    "cifar10": {**_CIFAR10, **BAR_IMAGENET, **BAR_CIFAR10},
+    "tiny-imagenet": {**_TINY_IMAGENET, **BAR_IMAGENET, **BAR_CIFAR10},
+    "imagenet": {**_IMAGENET, **BAR_CIFAR10, **BAR_IMAGENET},
 }
 
 

@@ -13,11 +13,7 @@ _BOXES = re.compile(r"(\s\d+){4}.*")  # after a class in ImageNet's list
 
 
 def listed_classes(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
-    """The images of a folder that a list names, with their classes, sorted.
-
-    Args:
-        folder: The folder, in which the images lie.
-        labels: The list; see `freqfast.data.image_files.list_images`.
+    """The images in a folder that a list names, with their classes, sorted; `list_images` says what lists there are.
 
     Raises:
         FileNotFoundError: If there is no such list.

@@ -14,16 +14,10 @@ _TIMEOUT = 60  # seconds without an answer
 
 
 def fetch(url: str, path: Path, size: int, progress: Progress | None = None) -> None:
-    """Download a file of known size, continuing after the part of it that is already there.
+    """Download a file of known size in bytes, continuing after the part of it that is already there.
 
     A broken connection is opened again, as long as each connection delivers some bytes. Several processes may fetch the
-    same file to the same place, since they write the same bytes. The caller checks the content.
-
-    Args:
-        url: The file's HTTP address.
-        path: Where to write it; its folder must exist.
-        size: Its size in bytes; no more bytes are read.
-        progress: Called with numbers of bytes.
+    same file to the same place, since they write the same bytes. The folder must exist; the caller checks the content.
 
     Raises:
         OSError: If the server does not answer, refuses, or stops before the end; or if the file cannot be written.

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 from freqfast.models.resnet import CifarResNet18
@@ -88,11 +89,7 @@ def build_model(name: str, /, **options: Any) -> nn.Module:
 
 
 def build_pretrained(name: str, /, **options: Any) -> tuple[nn.Module, Preprocessing]:
-    """Build a library's model with the library's own weights, which it downloads or finds in its cache.
-
-    Args:
-        name: ``timm:NAME`` or ``torchvision:NAME``.
-        **options: Arguments of the model.
+    """Build timm's or torchvision's model with its own weights, which the library downloads or finds in its cache.
 
     Returns:
         The model with the classes of these weights, and how images are prepared for it.
@@ -163,8 +160,25 @@ def call_builder(what: str, build: Callable[[], Any]) -> nn.Module:
 
 
 def channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights in channels-last memory format, which is fast for images."""
+    """The model with its weights in channels-last memory format, which is fast for images.
+
+    In this format, training a strided 1x1 convolution of fewer than 16 channels makes oneDNN write past the end of a
+    buffer (its issue 6035, seen in torch 2.13): the process dies, or gradients are wrong. So such a layer picks its
+    pixels first, and convolves them without a stride.
+    """
+    for layer in model.modules():
+        if (
+            isinstance(layer, nn.Conv2d)
+            and (layer.kernel_size, layer.padding, layer.groups) == ((1, 1), (0, 0), 1)
+            and layer.in_channels < 16
+            and layer.stride != (1, 1)
+        ):
+            vars(layer)["_conv_forward"] = partial(_convolve_every, layer.stride)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _convolve_every(stride: tuple[int, ...], images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return conv2d(images[..., :: stride[0], :: stride[1]], weight, bias)
 
 
 def library_models(library: str) -> list[str]:

@@ -114,12 +114,9 @@ class Header:
 
 
 def write_model(path: str | Path, stored: StoredModel, half: bool = False) -> None:
-    """Write a model's weights and description, whole or not at all.
+    """Write a model's weights and description, whole or not at all; wrappers of the model are looked through.
 
-    Args:
-        path: The file; its folder must exist.
-        stored: The model; DistributedDataParallel and torch.compile wrappers are looked through.
-        half: Round parameters to float16, for a file of half the size; buffers stay as they are.
+    With `half`, parameters are rounded to float16, for a file of half the size; buffers stay as they are.
 
     Raises:
         ValueError: If there is more in the model than a file can describe, or the description contradicts it.

@@ -105,12 +105,8 @@ def find_parts(model: nn.Module) -> Parts:
 def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
     """The parts that a state dict contains and a network does not have yet.
 
-    A state dict does not hold what matters only in training: a modulation's sigma, which is set to 0 here, and its
-    seed.
-
-    Args:
-        state: Tensors by name, see `update_names`.
-        network: The network to load it into. It is an error if one of its layers has another kind of low-pass.
+    A state dict, see `update_names`, does not hold what matters only in training: a modulation's sigma, which is set to
+    0 here, and its seed. It is an error if a layer of the network has another kind of low-pass.
     """
     modules = dict(network.named_modules())
     modulation, equalization, low_passes = [], [], {}

@@ -11,7 +11,7 @@ class CifarResNet18(nn.Module):
 
     Args:
         classes: Number of classes.
-        width: Filters of the first layer, at least 8; the four stages have 1, 2, 4 and 8 times as many. 64 is the
+        width: Filters of the first layer; the four stages have 1, 2, 4 and 8 times as many. 64 is the
             standard network.
         kernel_size: Size of the first layer's kernels, odd and at most 31.
 
@@ -25,12 +25,10 @@ class CifarResNet18(nn.Module):
 
     def __init__(self, classes: int = 10, width: int = 64, kernel_size: int = 3) -> None:
         super().__init__()
-        # On CPUs with AVX2 and no more, training shortcuts of fewer than 8 channels writes past the end of a buffer of
-        # oneDNN's (uxlfoundation/oneDNN issue 6035, seen in torch 2.13): the process dies, or gradients are wrong.
         whole = all(isinstance(value, Integral) for value in (classes, width, kernel_size))
-        if not whole or classes < 1 or width < 8 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
+        if not whole or classes < 1 or width < 1 or not 1 <= kernel_size <= 31 or kernel_size % 2 == 0:
             raise ValueError(
-                "classes, width and kernel_size must be whole numbers, classes positive, width at least 8 and "
+                "classes, width and kernel_size must be whole numbers, classes and width positive and "
                 f"kernel_size odd, at most 31, got classes={classes}, width={width}, kernel_size={kernel_size}"
             )
         self.conv1 = nn.Conv2d(3, width, kernel_size, padding=kernel_size // 2, bias=False)

@@ -18,7 +18,7 @@ _MARGIN, _HEAD, _NUMBER, _BAR = 0.06, 0.24, 0.15, 0.44
 _PAIR = (COLUMN - 2 * _MARGIN) / 3
 _CELL = 0.5 * (_PAIR - 0.13)
 _NOTE = (
-    "Each kernel (grey is zero) beside its power spectrum: fx to the right and fy downwards, as the kernel's "
+    "{kernel} (grey is zero) beside its power spectrum: fx to the right and fy downwards, as the kernel's "
     "rows, from -0.5 to 0.5 cycles/pixel. Above them the filter's number and the share of its energy that lies in the "
     "band."
 )
@@ -61,7 +61,7 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
         title = f"Filters of {spectra.layer or 'a layer'} beside their power spectra"
     columns = min(columns, max([3, *(len(of) for of in shown.values())]))
     width = columns * _PAIR + 2 * _MARGIN
-    note = textwrap.wrap(_NOTE, int(17.5 * width))
+    note = textwrap.wrap(_NOTE.format(kernel=shown_kernel(spectra)), int(17.5 * width))
     lines = sum(-(-len(of) // columns) for of in shown.values())
     body = len(bands) * _HEAD + lines * (_NUMBER + _CELL + _MARGIN)
     height = 2 * _MARGIN + 0.22 * bool(title) + body + 0.13 * len(note) + _BAR
@@ -101,6 +101,12 @@ def filter_grid(spectra: Spectra, columns: int = 6, rows: int | None = None, tit
     bar.set_ticks([-30, -20, -10, 0])
     bar.ax.tick_params(labelsize=7, pad=1)
     return figure
+
+
+def shown_kernel(spectra: Spectra) -> str:
+    """What stands beside a power spectrum, in words."""
+    channels = spectra.weight.shape[1]
+    return "Each kernel" if channels in (1, 3) else f"The mean of each kernel's {channels} channels"
 
 
 def _as_image(weight: np.ndarray) -> Any:

@@ -16,13 +16,7 @@ class Measured(NamedTuple):
     """A fraction, or a difference of two, with its 95 % interval where one can be given."""
 
     value: float
-    low: float | None
-    high: float | None
-
-    @property
-    def half(self) -> float | None:
-        """Half of the interval's width."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+    interval: tuple[float, float] | None
 
 
 def corruption_families(names: Iterable[str]) -> dict[str, list[str]]:
@@ -42,9 +36,9 @@ def measure(result: CorruptionResult, name: str) -> Measured | None:
     """
     if name == "clean":
         clean = result.outcomes.get(CLEAN)
-        return None if clean is None else Measured(clean.accuracy, *clean.interval)
+        return None if clean is None else Measured(clean.accuracy, clean.interval)
     value = result.mean(MEANS[name])
-    return None if value is None else Measured(value, *(result.interval(MEANS[name]) or (None, None)))
+    return None if value is None else Measured(value, result.interval(MEANS[name]))
 
 
 def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> tuple[Measured | None, bool]:
@@ -59,8 +53,8 @@ def difference(result: CorruptionResult, first: CorruptionResult, name: str) -> 
     change = ours.value - theirs.value
     paired = paired_differences(result, first, MEANS).get(name)
     if paired is not None and paired.interval is not None:
-        return Measured(change, *paired.interval), True
-    if ours.half is None or theirs.half is None:
-        return Measured(change, None, None), False
-    half = math.hypot(ours.half, theirs.half)
-    return Measured(change, change - half, change + half), False
+        return Measured(change, paired.interval), True
+    if ours.interval is None or theirs.interval is None:
+        return Measured(change, None), False
+    half = math.hypot(*((high - low) / 2 for low, high in (ours.interval, theirs.interval)))
+    return Measured(change, (change - half, change + half)), False

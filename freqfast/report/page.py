@@ -57,11 +57,8 @@ def render_page(
 ) -> str:
     """The page as HTML; see `write_page`.
 
-    Args:
-        entries: The runs.
-        progress: See there.
-        command: The shell command that makes the page; None if Python code does.
-        analyse: Gives the shell command that adds an analysis, by its name, to a run directory.
+    If a shell command makes the page it is `command`, and `analyse` gives the one that adds an analysis, by its name,
+    to a run directory.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "breakable": _breakable}
@@ -177,6 +174,9 @@ def _cautions(entries: Sequence[Entry]) -> list[str]:
             )
         if not _same_bands(entry, first):
             cautions.append(f"{entry.label} and {first.label} have different bands; figures mark the first run's.")
+        if entry.spectra and first.spectra and entry.spectra.layer != first.spectra.layer:
+            layers = f"{entry.spectra.layer} and {first.spectra.layer}"
+            cautions.append(f"{entry.label} and {first.label} have spectra of different layers, {layers}.")
     return [*cautions, *_few_seeds(entries)]
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from freqfast.analysis import AnalysisResult, ImageResult, find_analysis, list_analyses
 from freqfast.report.entries import Entry
-from freqfast.report.filters import filter_grid
+from freqfast.report.filters import filter_grid, shown_kernel
 from freqfast.report.robustness_figures import accuracy_by_severity, clean_against_mean15
 from freqfast.report.spectra_figures import (
     DB_PER_NEPER,
@@ -65,7 +65,7 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
 
 
 def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
-    part = "Filters of the first layer"
+    part = f"Filters of {' and '.join(dict.fromkeys(one.layer or 'the model itself' for one in spectra.values()))}"
     told = []
     for label, one in spectra.items():
         _, level = decibel_profile(one.power)
@@ -88,7 +88,9 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
             caption = "How much of each frequency the modulation learned to pass, on the kernel's own DFT grid."
             yield PageFigure(part, f"Learned gains of {label}", caption, alt, partial(learned_gains, one, ""), True)
     for label, one in spectra.items():
-        caption = "Each kernel beside its power spectrum, by band, purest first; in percent: its energy in the band."
+        caption = (
+            f"{shown_kernel(one)} beside its power spectrum, by band, purest first; in percent: its energy in the band."
+        )
         alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
         yield PageFigure(part, f"Filters of {label}", caption, alt, partial(filter_grid, one, title=""), True)
 

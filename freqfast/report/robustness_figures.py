@@ -50,9 +50,9 @@ def clean_against_mean15(results: Mapping[str, CorruptionResult]) -> Figure:
 
 def _distances(found: Measured) -> list[list[float]] | None:
     """How far the ends of an interval lie from its value, in percent, as `errorbar` takes them."""
-    if found.low is None or found.high is None:
+    if found.interval is None:
         return None
-    return [[100 * (found.value - found.low)], [100 * (found.high - found.value)]]
+    return [[100 * abs(end - found.value)] for end in found.interval]
 
 
 def accuracy_by_severity(results: Mapping[str, CorruptionResult]) -> Figure:

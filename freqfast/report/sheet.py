@@ -105,12 +105,6 @@ def contact_sheet(
 def most_colourful(images: np.ndarray) -> int:
     """Index of the most colourful of the first hundred images, by the measure of Hasler and Süsstrunk (2003).
 
-    Args:
-        images: uint8 ``(N, H, W, 3)``.
-
-    Returns:
-        The index.
-
     Examples:
         >>> images = np.full((3, 8, 8, 3), 90, np.uint8)
         >>> images[2, :4, :, 0] = 250

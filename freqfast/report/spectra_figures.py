@@ -79,7 +79,8 @@ def decibel_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = len(whole)
     ring = np.rint(np.fft.fftshift(radial_frequencies(n, n)) * n).astype(int).ravel()
     mean = np.bincount(ring, whole.ravel()) / np.bincount(ring)
-    return np.arange(len(mean)) / n, 10 * np.log10(np.maximum(mean / (whole.mean() or 1), 1e-12))
+    frequencies = np.minimum(np.arange(len(mean)) / n, math.sqrt(0.5))  # of the last ring, the plane's corners
+    return frequencies, 10 * np.log10(np.maximum(mean / (whole.mean() or 1), 1e-12))
 
 
 def proportion_history(spectra: Mapping[str, Spectra]) -> Figure:

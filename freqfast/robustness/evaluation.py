@@ -90,14 +90,9 @@ def evaluate_source(
 def check_fit(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, name: str, classes: Sequence[str] | None
 ) -> None:
-    """Try a model on a few images before hours are spent; a ValueError says what does not fit.
+    """Try a model on a few images, uint8 ``(n, H, W, 3)``, before hours are spent; a ValueError says what does not fit.
 
-    Args:
-        classifier: The model.
-        images: uint8 ``(n, H, W, 3)``.
-        labels: Labels of all images that it is to be evaluated on.
-        name: What to call the images.
-        classes: Their class names, where known.
+    The labels are those of all images that it is to be evaluated on, the classes their names, where known.
     """
     trained = classifier.classes
     if trained is not None and classes is not None and trained != tuple(classes):

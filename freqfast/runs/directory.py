@@ -23,9 +23,6 @@ from freqfast.runs.report import RunReport
 class RunDirectory:
     """A run directory, finished, unfinished or yet to be made.
 
-    Args:
-        path: The directory.
-
     Attributes:
         path: The directory.
         recipe, environment, metrics, model, spectra, evaluation, report, c_bar: Its files.

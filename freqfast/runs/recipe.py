@@ -135,10 +135,7 @@ class Recipe:
 
 
 def differing_fields(a: Recipe, b: Recipe) -> list[str]:
-    """Names of the fields in which two recipes differ, except name and description.
-
-    Returns:
-        An empty list if both define the same run, whatever they are called.
+    """Names of the fields in which two recipes differ, except name and description: none if both define the same run.
 
     Examples:
         >>> differing_fields(Recipe("one", name="a"), Recipe("another", epochs=3))

@@ -43,7 +43,7 @@ def measure_spectra(
         bands: The bands; two of equal area by default. See `Bands.of` for the short forms.
         n: Points per axis of the spectra, at least the kernel's size.
         target: Proportion of the filters by band that training enforced.
-        history: The same layer's spectra by epoch.
+        history: The same layer's spectra by epoch, recorded with the same bands and n.
         provenance: Where the model comes from: text and numbers by name.
 
     Raises:
@@ -58,6 +58,10 @@ def measure_spectra(
     bands = Bands.of(bands)
     weight = check_weight(effective_weight(conv).float().cpu())
     compact = _compact(weight)
+    if history is not None:
+        recorded, own = history.shares[-1], band_shares(history.weight[-1], bands).numpy()
+        if recorded.shape != own.shape or not np.allclose(recorded, own, atol=1e-3):
+            raise ValueError(f"the history's shares are not those of {bands}; pass the bands of its recorder")
     return Spectra(
         power=power_spectrum(compact, n).numpy(),
         frequencies=frequencies(n).numpy(),

@@ -49,11 +49,10 @@ def estimate_batch_norm(model: nn.Module, batches: Iterable[Tensor | tuple[Tenso
             model(*batch)
         done = True
     finally:
-        for norm, buffers in zip(norms, statistics, strict=True):
+        for norm, momentum, buffers in zip(norms, momenta, statistics, strict=True):
+            norm.momentum = momentum
             if not (done and norm.num_batches_tracked):
                 norm.load_state_dict(buffers, strict=False)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
         for module, training in modes:
             module.training = training
     return model

@@ -42,14 +42,8 @@ def describe_environment(
 ) -> Environment:
     """The environment of a run that starts here and now; see `freqfast.training.run_recipe` for the arguments.
 
-    Args:
-        recipe: The recipe of the run.
-        data: The data as loaded, before some of it is held out.
-        data_path: Where the data is, as the user gave it.
-        device: Where to train.
-        precision: The precision of the recipe, or of the run's start; "auto" is decided here, once for the run.
-        command: The shell command that starts the run.
-        weights: The file of trained weights, if it is not where the recipe says.
+    The data is as loaded, before some of it is held out. A precision of "auto" is decided here, once for the run.
+    `weights` is the file of trained weights, if it is not where the recipe says.
     """
     weights = weights or check_start(recipe.model, recipe.model_options)
     place = resolve_device(device or default_device())

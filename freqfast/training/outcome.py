@@ -25,12 +25,8 @@ from freqfast.training.preparation import PreparedRun
 def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> None:
     """Write a trained run's model and spectra, evaluate it, and write the evaluation and the report.
 
-    All ranks take part in the evaluation, each with some of the cells; the first one writes.
-
-    Args:
-        prepared: The run.
-        seconds: Seconds that the training took.
-        progress: Called as ``progress(done, total, message)``.
+    All ranks take part in the evaluation, each with some of the cells; the first one writes. `seconds` is how long the
+    training took.
     """
     ranks = prepared.ranks
     if not ranks.is_first:

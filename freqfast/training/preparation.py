@@ -29,25 +29,15 @@ from freqfast.training.loop import ResumableLearner
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that is ready to train.
-
-    Attributes:
-        recipe: Its recipe.
-        directory: Its directory, which does not exist yet if the run is new.
-        environment: The environment of its start, with the present device.
-        data: Its data; images that the recipe holds out replace the test images.
-        learn: Its Learner, untrained.
-        before: The frequency proportion of the untrained model.
-        ranks: The processes that train and evaluate it together.
-    """
+    """A run that is ready to train."""
 
     recipe: Recipe
-    directory: RunDirectory
-    environment: Environment
-    data: ImageData
-    learn: ResumableLearner
-    before: list[float]
-    ranks: Ranks
+    directory: RunDirectory  # does not exist yet if the run is new
+    environment: Environment  # of its start, with the present device
+    data: ImageData  # images that the recipe holds out replace the test images
+    learn: ResumableLearner  # untrained
+    before: list[float]  # the frequency proportion of the untrained model
+    ranks: Ranks  # train and evaluate it together
 
     @property
     def origin(self) -> Origin:
@@ -74,17 +64,9 @@ def prepare_run(
 ) -> PreparedRun:
     """Load a run's data and build its Learner; for a resumed run, check that the data is the same as at its start.
 
-    See `freqfast.training.run_recipe` for the arguments, and for the errors.
-
-    Args:
-        recipe: The recipe to run.
-        directory: The run directory.
-        start: The environment that gives data path, device, threads and precision: that of the run's own start if the
-            directory exists, else that of a run to repeat, or None.
-        data_path: Where the data is, instead of the path in `start`.
-        device: Where to train, instead of the device in `start`.
-        command: The shell command that starts the run.
-        progress: Called as ``progress(done, total, message)``.
+    See `freqfast.training.run_recipe` for the arguments, and for the errors. `start` is the environment that gives
+    threads, precision and, unless they are given, data path and device: that of the run's own start if the directory
+    exists, else that of a run to repeat, or None.
     """
     ranks = current_ranks()
     if start is not None:

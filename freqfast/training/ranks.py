@@ -23,12 +23,7 @@ from fastai.torch_core import set_seed
 
 
 class RankTrainer(DistributedTrainer):
-    """fastai's `DistributedTrainer` for loaders that give each rank its part of a batch.
-
-    Args:
-        ranks: The processes that train together.
-        device: Where this process trains.
-    """
+    """fastai's `DistributedTrainer` for loaders that give each rank its part of a batch."""
 
     def __init__(self, ranks: Ranks, device: torch.device) -> None:
         # Precision is AutoPrecision's, and threads are the run's, whatever accelerate makes of its surroundings.

@@ -123,7 +123,7 @@ def evaluate_learner(
             with learn.removed_cbs(bars):
                 values = learn.validate(dl=_valid_loader(learn, rows, [images, *_batch_transforms(learn)]), cbs=judged)
             metrics[key] = dict(zip(names, values, strict=True))
-            if judged.labels:
+            if judged.found:
                 outcomes[key] = judged.outcomes(images.crc32)
     finally:
         vars(learn.recorder).update(recorded)
@@ -272,9 +272,7 @@ class _Judgement(Callback):
     name = "gather_preds"  # by which fastai's trackers and loggers know that nothing trains
 
     def __init__(self) -> None:
-        self.classes: list[Tensor] = []
-        self.confidence: list[Tensor] = []
-        self.labels: list[Tensor] = []
+        self.found: list[tuple[Tensor, ...]] = []
 
     def before_batch(self) -> None:
         if (count := sum(isinstance(x, TensorImage) for x in self.learn.xb)) > 1:
@@ -290,11 +288,9 @@ class _Judgement(Callback):
         if labels.shape != logits.shape[:1] or labels.is_floating_point() or logits.shape[1] < 2:
             return  # one logit of a binary network tells its class by its sign
         confidence, classes = logits.detach().as_subclass(Tensor).float().softmax(1).max(1)
-        self.classes.append(classes.cpu())
-        self.confidence.append(confidence.cpu())
-        self.labels.append(labels.as_subclass(Tensor).cpu())
+        self.found.append((classes.cpu(), confidence.cpu(), labels.as_subclass(Tensor).cpu()))
 
     def outcomes(self, crc32: int) -> Outcomes:
         """What was right; the checksum is that of an evaluation of the same images from an array."""
-        classes, confidence, labels = (torch.cat(part).numpy() for part in (self.classes, self.confidence, self.labels))
+        classes, confidence, labels = (torch.cat(part).numpy() for part in zip(*self.found, strict=True))
         return Outcomes.measure(classes, confidence, labels, zlib.crc32(labels.astype("<i8").tobytes(), crc32))

@@ -238,6 +238,21 @@ def test_a_published_network_and_its_baseline(call, accepted, refused, archive, 
         assert std == ([0.25] * 3 if one == checkpoint else [0.229, 0.224, 0.225])
 
 
+def test_a_baseline_of_ours_keeps_its_own_normalisation(accepted, checkpoint, rival, archive, place):
+    """Beside a model of ours too: the baseline is judged as it is when it is evaluated alone."""
+    words = ("--cifar10c", archive, "--precision", "float32", "--json")
+    other = ("--mean", "0.1,0.9,0.5", "--std", "0.01,0.02,1")
+    alone = json.loads(accepted("evaluate", checkpoint, *words, *other).out)
+    accepted("evaluate", rival, *words, "--out", "rival.json")
+    beside = accepted("evaluate", checkpoint, *words, *other, "--baseline", rival).out
+    stored = accepted("evaluate", checkpoint, *words, *other, "--baseline", "rival.json").out
+    found, expected = (json.loads(out) for out in (beside, stored))
+    assert found["ece"] == expected["ece"] == alone["ece"]
+    for one in (found, expected):
+        one["comparison"].pop("baseline")
+    assert found["comparison"] == expected["comparison"]
+
+
 @pytest.mark.filterwarnings("default:.*comes without a file of weights")
 def test_a_callable_without_weights_warns(accepted, archive, published):
     result = accepted("evaluate", "./foreign_net.py:net", "--cifar10c", archive, *NORMALISATION)

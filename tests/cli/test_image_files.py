@@ -141,6 +141,9 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
     again = accepted("finetune", "tuned.safetensors", *quick[:-1], "again.safetensors")
     assert "images for tuned.safetensors: resize 32 (bilinear), crop 28" in again.out
     assert read_model("again.safetensors").image_size == 28
+    accepted("finetune", "run", *quick[:-1], "larger.safetensors", "--resize", 64, "--crop", 56)
+    found = call("evaluate", "larger.safetensors", *words[:-1], "photographs")
+    assert "images for larger.safetensors: resize 64 (bilinear), crop 56" in found.err
 
 
 def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, place):

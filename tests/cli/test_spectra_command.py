@@ -86,6 +86,13 @@ def test_a_run_s_record_goes_along(accepted, run, place):
         assert (other.target, other.history) == (target, None)
 
 
+def test_the_target_of_another_layer_than_the_first_goes_along(accepted, run, place):
+    target = {"low": 0.25, "high": 0.75}
+    write_spectra(run / "spectra.h5", measure_spectra(read_model(run).model, "conv2", target=target))
+    accepted("spectra", run, "-o", "out.h5", "--layers", "all")
+    assert {s.layer: s.target for s in read_layers(place / "out.h5")} == {"conv1": None, "conv2": target}
+
+
 def test_a_run_s_record_is_not_lost(accepted, refused, run):
     record = run / "spectra.h5"
     for model in (run, run / "model.safetensors"):

@@ -1,11 +1,15 @@
 """Models by name and options."""
 
+import copy
+import os
+import pickle
+import subprocess
 import sys
 
 import pytest
 import torch
 
-from freqfast.models.build import ModelSpec, build_model, library_models
+from freqfast.models.build import ModelSpec, build_model, channels_last, library_models
 
 
 def test_weights_are_channels_last_and_drawn_from_torchs_generator():
@@ -54,3 +58,28 @@ def test_timm_is_optional(monkeypatch):
 def test_an_option_cannot_be_called_name():
     with pytest.raises(ValueError, match="model 'zoo_net' cannot have an option called 'name'"):
         ModelSpec("zoo_net", {"name": "mine"})
+
+
+@pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE", "DEFAULT"])
+def test_narrow_networks_are_trained_on_large_images(instructions):
+    """Their shortcuts made oneDNN write past the end of a buffer (its issue 6035), which ends the process."""
+    code = (
+        "import torch; from freqfast.models.build import build_model\n"
+        "images = torch.randn(8, 3, 64, 64).to(memory_format=torch.channels_last)\n"
+        "build_model('resnet18', width=4)(images).sum().backward()"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=100)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+@pytest.mark.parametrize("options", [{}, {"bias": False, "stride": (3, 2)}])
+def test_narrow_strided_layers_compute_the_same_in_channels_last(options, again):
+    plain = torch.nn.Conv2d(5, 7, 1, **{"stride": 2} | options).double()
+    images, results = torch.randn(3, 5, 8, 9, dtype=torch.float64), []
+    for layer in (plain, again(channels_last(copy.deepcopy(plain)))):
+        inputs = images.clone().requires_grad_()
+        output = layer(inputs)
+        output.square().sum().backward()
+        results.append([output, inputs.grad, [parameter.grad for parameter in layer.parameters()]])
+    torch.testing.assert_close(*results)

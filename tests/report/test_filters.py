@@ -84,8 +84,10 @@ def test_notebooks_show_figures(grid):
 def test_zero_filters_and_empty_bands():
     conv = nn.Conv2d(4, 4, 3)  # of no colours
     nn.init.zeros_(conv.weight)
-    kernels, powers, _ = pairs(filter_grid(measure_spectra(conv), columns=4))
+    figure = filter_grid(measure_spectra(conv), columns=4)
+    kernels, powers, _ = pairs(figure)
     assert all(np.isfinite(np.asarray(axes.images[0].get_array())).all() for axes in (*kernels, *powers))
+    assert "The mean of each kernel's 4 channels" in " ".join(text.get_text() for text in figure.texts)
 
 
 @pytest.mark.parametrize(("name", "count"), [("columns", 0), ("rows", 0), ("rows", -1)])

@@ -23,10 +23,10 @@ def test_the_interval_of_a_mean_has_the_image_as_its_unit():
     result = evaluation(0)
     names = FAMILIES["noise"][:3]
     scores = np.mean([result.outcomes[n, s].correct for n in MAIN if n in names for s in SEVERITIES], axis=0)
-    low, high = stats.norm.interval(0.95, scores.mean(), scores.std(ddof=1) / np.sqrt(IMAGES))
-    assert measure(result, "noise") == pytest.approx((scores.mean(), low, high))
+    interval = stats.norm.interval(0.95, scores.mean(), scores.std(ddof=1) / np.sqrt(IMAGES))
+    assert measure(result, "noise") == (pytest.approx(scores.mean()), pytest.approx(interval))
     assert measure(result, "mean15").value == pytest.approx(result.mean15)
-    assert measure(result, "clean") == (result.clean, *result.outcomes[CLEAN].interval)
+    assert measure(result, "clean") == (result.clean, result.outcomes[CLEAN].interval)
     assert measure(result, "mean19") is None
 
 
@@ -35,9 +35,9 @@ def test_differences_are_paired_on_the_same_images():
     found, paired = difference(ours, theirs, "mean15")
     assert paired
     change = ours.image_scores(MAIN) - theirs.image_scores(MAIN)
-    low, high = stats.norm.interval(0.95, change.mean(), change.std(ddof=1) / np.sqrt(IMAGES))
-    assert found == pytest.approx((change.mean(), low, high))
-    assert difference(ours, ours, "clean") == ((0, 0, 0), True)
+    interval = stats.norm.interval(0.95, change.mean(), change.std(ddof=1) / np.sqrt(IMAGES))
+    assert found == (pytest.approx(change.mean()), pytest.approx(interval))
+    assert difference(ours, ours, "clean") == ((0, (0, 0)), True)
     assert difference(ours, theirs, "noise")[1]
     assert difference(ours, ours, "mean19") == (None, False)
 
@@ -49,9 +49,10 @@ def test_differences_on_other_images_are_unpaired(name, crc, images):
     assert not paired
     a, b = measure(ours, name), measure(theirs, name)
     assert found.value == pytest.approx(a.value - b.value)
-    assert found.half == pytest.approx(np.hypot(a.high - a.low, b.high - b.low) / 2)
+    half = np.hypot(np.ptp(a.interval), np.ptp(b.interval)) / 2
+    assert found.interval == pytest.approx((found.value - half, found.value + half))
 
 
 def test_the_mean_of_one_image_has_no_interval():
     found, paired = difference(evaluation(1, images=1), evaluation(2), "mean15")
-    assert (found.low, found.high, paired) == (None, None, False)
+    assert (found.interval, paired) == (None, False)

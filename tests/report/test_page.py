@@ -201,6 +201,16 @@ def test_runs_of_other_bands_are_told_apart(entry, no_figures):
     assert "different bands" not in render_page([first, replace(first, label="again")])
 
 
+def test_spectra_of_other_layers_are_told_apart(entry, no_figures):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    first, other = (replace(entry, label=f"run {n}", spectra=measure_spectra(network, n)) for n in "01")
+    text = "run 1 and run 0 have spectra of different layers, 1 and 0."
+    assert text in words_of(render_page([first, other]))
+    assert "different layers" not in render_page([other, replace(other, label="again")])
+    assert "Filters of 0 and 1" in {figure.part for figure in page_figures([first, other])}
+    assert "Filters of 1" in {figure.part for figure in page_figures([other])}
+
+
 @pytest.mark.parametrize(
     ("low", "high", "caution", "differ"),
     [

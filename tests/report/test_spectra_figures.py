@@ -46,8 +46,9 @@ def test_profile_is_in_decibels_over_a_white_layer(spectra, modulated):
     (axes,) = figure.axes
     curve = drawn(axes, run_style(0)["color"])[0]
     whole, radius = spectra.power.sum(0, dtype=float), np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies))
-    np.testing.assert_allclose(curve.get_xdata(), np.arange(24) / 32)  # up to the corner
-    for rho, level in curve.get_xydata():
+    rings = np.arange(24) / 32
+    np.testing.assert_allclose(curve.get_xdata(), [*rings[:-1], np.hypot(0.5, 0.5)])  # up to the corner
+    for rho, level in zip(rings, curve.get_ydata(), strict=True):
         ring = (radius > rho - 1 / 64) & (radius <= rho + 1 / 64)
         assert level == pytest.approx(10 * np.log10(whole[ring].mean() / whole.mean()), abs=1e-4)
     _, without_gains = drawn(axes, run_style(1)["color"])

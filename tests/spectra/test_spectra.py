@@ -43,6 +43,16 @@ def test_measures_what_numpy_measures(shape):
     assert {a.dtype for a in (spectra.power, spectra.weight, spectra.shares)} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("bands", [3, Bands((0, 0.2, 0.8), ("low", "high"))])
+def test_history_of_other_bands(bands):
+    layer = conv(4, 3, 5, 5)
+    one = measure_spectra(layer, bands=bands)
+    history = SpectraHistory([0], [one.power], [one.weight], [one.shares])
+    assert measure_spectra(layer, bands=bands, history=history).history is history
+    with pytest.raises(ValueError, match="pass the bands of its recorder"):
+        measure_spectra(layer, history=history)
+
+
 def test_properties_agree_with_the_functions_of_bands_and_the_power():
     spectra = measure_spectra(conv(40, 3, 5, 5), bands=3)
     assert spectra.bands == Bands.equal_area(3)

@@ -143,11 +143,8 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
 def begin_folder(folder: Path, wanted: Manifest, files: Sequence[str] = (), photographs: str | None = None) -> Manifest:
     """The manifest of a folder: the one that is there, if its settings are the wanted ones, or a new one.
 
-    Args:
-        folder: The folder, which must exist.
-        wanted: A manifest of the wanted settings.
-        files: Names of files that will be written; it is an error if one is there and not in the manifest.
-        photographs: Hash of the photographs of frost, where they are used.
+    Of the files that will be written, it is an error if one is there and not in the manifest. `photographs` is the hash
+    of those of frost, where they are used.
     """
     manifest = read_manifest(folder)
     if manifest and (difference := _difference(manifest, wanted, photographs)):

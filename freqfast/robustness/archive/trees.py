@@ -5,9 +5,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -80,42 +78,54 @@ def write_tree(
     check_images(images, classes, source)
     paths = _relative_paths(images, classes)
     wanted = describe(images, source, classes, severities, seed, table)
+
+    def make(job: tuple[str, int, bool, slice]) -> dict[str, bytes]:
+        """Contents of a batch's files by path: of all or, to keep what is there, of those that are missing."""
+        name, severity, keep, part = job
+        cell = folder / name / str(severity)
+        lost = [path for path in paths[part] if not (keep and (cell / path).exists())]
+        if not lost:
+            return {}
+        corrupted = CorruptedImages(images.images, name, severity, wanted.seed, frost_dir, wanted.table)[part]
+        pixels = dict(zip(paths[part], np.asarray(corrupted), strict=True))
+        return {path: _as_jpeg(pixels[path]) for path in lost}
+
+    if not writes:
+        list(share(make, []))
+        return 0
+    progress = progress or (lambda done, total, message: None)
     photographs = photographs_sha256(frost_dir) if "frost" in names else None
     folder.mkdir(parents=True, exist_ok=True)
     written, cells = 0, list(product(names, severities))
     parts = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
-    with lock_folder(folder) if writes else nullcontext():
+    with lock_folder(folder):
         foreign = () if (folder / MANIFEST).exists() else names  # without a manifest, what is there is none of ours
-        manifest = begin_folder(folder, wanted, foreign, photographs) if writes else wanted
-        if photographs and writes:
+        manifest = begin_folder(folder, wanted, foreign, photographs)
+        if photographs:
             manifest = replace(manifest, cells={**manifest.cells, PHOTOGRAPHS: photographs})
             write_manifest(folder, manifest)
-        intact: dict[Key, bool | None] = {}
-        for name, severity in cells:
-            if progress:
-                progress(len(intact), len(cells), f"verifying {name} {severity}")
-            check = partial(_is_intact, folder / name / str(severity), paths)
-            # Asked of the first process alone, and told to all.
-            [intact[name, severity]] = share(check, [manifest.cells.get(f"{name}/{severity}")])
-        lacking = [cell for cell in cells if not intact[cell]]
+        lacking: dict[Key, bool] = {}  # whether its files that are there are kept, since it was not finished
+        for done, (name, severity) in enumerate(cells):
+            progress(done, len(cells), f"verifying {name} {severity}")
+            sha256 = manifest.cells.get(f"{name}/{severity}")
+            if sha256 is None or sha256 != _hash_files(folder / name / str(severity), paths):
+                lacking[name, severity] = sha256 is None
+        made = iter(share(make, [(*cell, keep, part) for cell, keep in lacking.items() for part in parts]))
         for number, (name, severity) in enumerate(lacking):
             cell = folder / name / str(severity)
-            for label in classes if writes else ():
+            for label in classes:
                 (cell / label).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(cell / label)
-            corrupted = CorruptedImages(images.images, name, severity, wanted.seed, frost_dir, wanted.table)
-            batches = share(partial(_new_files, cell, paths, corrupted, intact[name, severity] is None), parts)
-            for part, files in zip(parts, batches, strict=True):
+            for part in parts:
+                files = next(made)
                 written += len(files)
-                for path, content in files.items() if writes else ():
+                for path, content in files.items():
                     with explained(cell / path), replacing(cell / path) as temporary:
                         temporary.write_bytes(content)
-                if progress:
-                    done = number * len(images) + min(part.stop, len(images))
-                    progress(done, len(lacking) * len(images), f"{name} {severity}")
-            if writes:
-                manifest = replace(manifest, cells={**manifest.cells, f"{name}/{severity}": _hash_files(cell, paths)})
-                write_manifest(folder, manifest)
+                done = number * len(images) + min(part.stop, len(images))
+                progress(done, len(lacking) * len(images), f"{name} {severity}")
+            manifest = replace(manifest, cells={**manifest.cells, f"{name}/{severity}": _hash_files(cell, paths)})
+            write_manifest(folder, manifest)
     return written
 
 
@@ -144,24 +154,10 @@ def _hash_files(cell: Path, paths: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _is_intact(cell: Path, paths: Sequence[str], sha256: str | None) -> bool | None:
-    """Whether the files of a cell have the hash of the manifest; None if it has none, since they are not finished."""
-    return None if sha256 is None else _hash_files(cell, paths) == sha256
-
-
-def _new_files(cell: Path, paths: Sequence[str], images: CorruptedImages, keep: bool, part: slice) -> dict[str, bytes]:
-    """Contents of the files of a batch by path, all or, to keep what is there, those that are missing.
-
-    All images of the batch are corrupted together.
-    """
-    paths, files = paths[part], {}
-    missing = [row for row, path in enumerate(paths) if not (keep and (cell / path).exists())]
-    pixels = np.asarray(images[part]) if missing else np.empty(0)
-    for row in missing:
-        content = io.BytesIO()
-        Image.fromarray(pixels[row]).save(content, "JPEG", quality=_QUALITY, optimize=True)
-        files[paths[row]] = content.getvalue()
-    return files
+def _as_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=_QUALITY, optimize=True)
+    return content.getvalue()
 
 
 def is_tree(folder: str | Path) -> bool:

@@ -166,9 +166,7 @@ def describe(
 def hash_images(images: ImageSet, progress: Progress | None = None) -> str:
     """SHA-256 of images and labels, as a manifest has it in ``images_sha256``.
 
-    Args:
-        images: The images.
-        progress: Called while images in files are read; those in memory take no time.
+    Progress is reported while images in files are read; those in memory take no time.
     """
     digest = hashlib.sha256()
     for rows in _chunks(images.images):
