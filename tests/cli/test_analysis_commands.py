@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from freqfast.analysis import ablate_bands, filter_quality, fourier_heat_map, frequency_reliance, read_analysis
+from freqfast.compute.precision import resolve_precision
 from freqfast.data import load_data
 from freqfast.data.images import data_hash
 from freqfast.models.classifier import Classifier, hash_weights
@@ -82,7 +83,8 @@ def test_an_analysis_is_printed_kept_and_drawn(accepted, place, run, tree, kind,
 
 
 def test_the_first_line_names_the_model_and_the_images(accepted, run, tree, published):
-    assert accepted("heatmap", run, "--data", tree, "--grid", 2).out.startswith(f"{run} on tree, 8 images, float32\n")
+    found = accepted("heatmap", run, "--data", tree, "--grid", 2).out
+    assert found.startswith(f"{run} on tree, 8 images, {resolve_precision('auto', 'cpu')}\n")
     words = ("./foreign_net.py:net", "--weights", "theirs.th", *NORMALISATION, "--data", "photos", "--limit", 1)
     found = accepted("reliance", *words).out
     assert found.startswith("./foreign_net.py:net with theirs.th on photos, 1 image, float32\n")
@@ -221,9 +223,8 @@ def test_an_analysis_of_another_package(call, accepted, place, tree, install, mo
     assert "How deep." in call("ripple", "--help").out
     assert "--depth" in call("ripple", run, "--depth", "0").err
     result = call("ripple", "run", "--depth", "4", "-o", "figure.png")
-    assert result.out.startswith(
-        "run on tree, 8 images, float32\nripples: 0.25\nwritten: run/analysis/ripple.json\n"
-    ), result.err
+    line = f"run on tree, 8 images, {resolve_precision('auto', 'cpu')}\n"
+    assert result.out.startswith(f"{line}ripples: 0.25\nwritten: run/analysis/ripple.json\n"), result.err
     found = read_analysis(run / "analysis" / "ripple.json")
     assert (found.share, found.images, found.data) == (0.25, 8, "tree")
     monkeypatch.setattr(
