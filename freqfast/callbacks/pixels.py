@@ -20,6 +20,7 @@ class PixelCallback(PixelArguments, FitCallback):
 
     It undoes and redoes the DataLoaders' normalisation for those samples. As an image file does, it clamps pixels to
     [0, 1] and rounds them to multiples of 1/255: detail that is attenuated below 1/255 is lost, as in a photograph.
+    Where the model takes several images per sample, the first alone is changed.
 
     Args:
         share: Share of each batch that is replaced, in (0, 1]: ``share * N`` images, rounded at random if that is not a

@@ -20,7 +20,7 @@ from freqfast.models.weights import load_weights
 from freqfast.models.zoo import PREFIX, network_path, read_cards
 from freqfast.plugins import import_object, importable
 
-_OF_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")  # best.pth.tar is a usual name
+_OF_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".tar")  # best.pth.tar is a usual name
 
 
 @dataclass(frozen=True)

@@ -232,11 +232,13 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(library_caches, monkeypatch)
         pytest.param(f"json:loads({'1+' * 5000}1)", "write arguments as Python does", id="deep"),
         ("timm:", "timm has no model ''"),
         ("w.th", r"w\.th holds weights, but no model; name the model and pass w\.th as its weights"),
+        ("w.pkl", r"w\.pkl holds weights, but no model"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_specifications_that_name_no_model(place, spec, message):
-    (place / "w.th").write_bytes(b"")
+    for name in ("w.th", "w.pkl"):
+        (place / name).write_bytes(b"")
     (place / "w.py").write_text("")
     (place / "exits.py").write_text("raise SystemExit(2)\n")
     write_script(place)
