@@ -31,8 +31,9 @@ def is_tree_image(parts: tuple[str, ...]) -> bool:
 
 
 def is_below_class(parts: tuple[str, ...]) -> bool:
-    """Whether a path is ``.../train/<class>/<folder>/<image>``, or the like; such a file is refused, not left out."""
-    return len(parts) >= 4 and parts[-4] in _SPLITS and not is_tree_image(parts) and names_image(parts[-3:])
+    """Whether a path is ``.../train/<class>/<folder>/.../<image>``, or the like; it is refused, not left out."""
+    split = next((i for i, part in enumerate(parts[:-3]) if part in _SPLITS), None)
+    return split is not None and not is_tree_image(parts) and names_image(parts[split + 1 :])
 
 
 def names_image(parts: tuple[str, ...]) -> bool:

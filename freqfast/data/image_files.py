@@ -5,6 +5,7 @@ from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -244,7 +245,8 @@ def _labelled(root: Path, labels: str | Path | None) -> list[tuple[Path, str]]:
     if labels is None and _has_list(root) and not _has_class_folders(root):
         labels = root / _TINY_IMAGENET_LIST
     if labels is None:
-        paths = (path for pattern in ("*/*", "*/*/*") for path in root.glob(pattern))
+        deep = (each for each in root.glob("*/*/*/") if not (each.is_symlink() or each.parent.is_symlink()))
+        paths = chain(root.glob("*/*"), root.glob("*/*/*"), *(folder.rglob("*") for folder in deep))
         found = sorted((path, parts[0]) for path in paths if names_image(parts := path.relative_to(root).parts))
         for path, name in found:
             if path.parent.parent != root and path.parent != root / name / "images":  # of Tiny-ImageNet

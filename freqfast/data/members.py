@@ -64,13 +64,15 @@ def open_files(source: Path, is_wanted: Wanted, progress: Progress | None = None
 def files_under(folder: Path, is_wanted: Wanted) -> list[str]:
     """Paths of the wanted files in a folder, sorted.
 
-    Files are looked for in the folder itself, in ``<split>/<class>`` and one folder deeper. Folders may be links, and a
-    link may even lead back to a folder above it.
+    Files are looked for in the folder itself, in ``<split>/<class>`` and one folder deeper, or in all below that where
+    no folder is a link. Folders may be links, and a link may even lead back to a folder above it.
     """
     found: list[str] = []
+    real = os.path.realpath(folder)
     for where, folders, names in os.walk(folder, followlinks=True):
         above = Path(where).relative_to(folder).parts
-        if len(above) == 3:
+        has_link = os.path.realpath(where) != os.path.join(real, *above)
+        if len(above) >= 3 and (has_link or not is_wanted((*above, "image.png"))):
             folders.clear()
         if len(above) != 1:
             found += (os.path.join(where, name) for name in names if is_wanted((*above, name)))

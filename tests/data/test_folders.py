@@ -72,11 +72,12 @@ def test_hidden_folders_are_no_classes(make_tree):
     assert load_data("cifar10", tree).classes == ("ant", "bee")
 
 
-def test_an_image_below_the_folder_of_its_class_is_not_left_out(make_tree, refused, pack, tmp_path):
+@pytest.mark.parametrize("below", ["day1", "2019/jan", "2019/jan/1/a"])
+def test_an_image_below_the_folder_of_its_class_is_not_left_out(make_tree, refused, pack, tmp_path, below):
     tree = make_tree()
-    (tree / "train" / "bee" / "day1").mkdir()
-    (tree / "train" / "bee" / "1.png").rename(tree / "train" / "bee" / "day1" / "1.png")
-    match = "train/bee/day1/1.png lies in a folder below its class; put it into the folder of the class, or elsewhere$"
+    (tree / "train" / "bee" / below).mkdir(parents=True)
+    (tree / "train" / "bee" / "1.png").rename(tree / "train" / "bee" / below / "1.png")
+    match = f"{below}/1.png lies in a folder below its class; put it into the folder of the class, or elsewhere$"
     refused(tree, match)
     refused(pack(tree, tmp_path / "tree.tgz"), match)
 

@@ -93,11 +93,12 @@ def test_hidden_files_and_folders_are_none(folder, photos):
     assert len(list_images(folder)[0]) == 4
 
 
-def test_images_below_a_class_are_not_left_out(folder, photos):
-    (folder / "a" / "day1").mkdir()
-    photos[0].save(folder / "a" / "day1" / "5.png")
+@pytest.mark.parametrize("below", ["day1", "2019/jan", "2019/jan/1/a"])
+def test_images_below_a_class_are_not_left_out(folder, photos, below):
+    (folder / "a" / below).mkdir(parents=True)
+    photos[0].save(folder / "a" / below / "5.png")
     with pytest.raises(
-        ValueError, match=r"a/day1/5\.png lies in a folder below its class; put it into the folder of the"
+        ValueError, match=rf"a/{below}/5\.png lies in a folder below its class; put it into the folder of the"
     ):
         list_images(folder)
 
