@@ -12,6 +12,8 @@ class FitCallback(Callback):
 
     def __call__(self, event_name: str) -> object:
         """Handle an event of the Learner."""
+        if event_name == "before_fit" and self.learn is not None:
+            self.learn.dl = None  # which validations, and fits that raise, leave there
         if event_name == "before_train" and getattr(self.learn, "dl", None) is None:  # as it is outside of a fit
             if self.learn is None:
                 raise ValueError(

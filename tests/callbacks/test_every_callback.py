@@ -163,6 +163,7 @@ def test_a_learner_whose_callback_works_on_another_is_not_fitted(text, make):
     for epochs in (0, 1):
         second.fit(epochs)
         first.validate()
+        second.validate()
         before = learners.snapshot(second)
         with pytest.raises(ValueError, match=f"^this {callback} was added to another Learner since"):
             first.fit(1)
