@@ -11,8 +11,7 @@ class CifarResNet18(nn.Module):
 
     Args:
         classes: Number of classes.
-        width: Filters of the first layer; the four stages have 1, 2, 4 and 8 times as many. 64 is the
-            standard network.
+        width: Filters of the first layer; the four stages have 1, 2, 4 and 8 times as many. 64 is the standard network.
         kernel_size: Size of the first layer's kernels, odd and at most 31.
 
     Raises:
