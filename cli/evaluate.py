@@ -222,7 +222,7 @@ def evaluate(
             clean: str | ImageData | None = data
             skipped: list[str] = []
             if data is None:
-                refuse(context, "stored arrays have one size, and their labels beside them", FileOptions._fields)
+                refuse(context, "without --data only stored arrays are read, of one size", FileOptions._fields)
             elif files.reads(data):
                 whole, names, _, skipped = files.read(data, None, progress)
                 clean = ImageData(data, names, train=whole, test=whole)  # the first is not used

@@ -47,7 +47,8 @@ def finetune(
         ),
     ] = None,
     keep: Annotated[
-        float, typer.Option(min=0, max=1, metavar="X", help="Share of the old weights in the average that is written.")
+        float,
+        typer.Option(min=0, metavar="X", help="Share of the old weights in the average that is written, below 1."),
     ] = 0.3,
     settings: Annotated[
         list[str] | None,
@@ -90,8 +91,8 @@ def finetune(
     recipes = {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
     for each in recipes.values():
         check_callbacks(each.callbacks, find_plugins("callbacks"))
-    if keep == 1:
-        raise ValueError("--keep 1 leaves the network as it was; give less")
+    if keep >= 1:
+        raise ValueError(f"--keep {keep:g} leaves nothing of the training; give less than 1")
     check_output(out, ("safetensors",))
     if out.resolve().name == MODEL_FILE and RunDirectory(out.resolve().parent).is_started:
         raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")

@@ -56,7 +56,10 @@ def measure_spectra(
     """
     name, conv = find_conv(model, layer)
     bands = Bands.of(bands)
-    weight = check_weight(effective_weight(conv).float().cpu())
+    try:
+        weight = check_weight(effective_weight(conv).float().cpu())
+    except ValueError as error:
+        raise ValueError(f"layer {name!r}: {error}") from None
     compact = _compact(weight)
     if history is not None:
         recorded, own = history.shares[-1], band_shares(history.weight[-1], bands).numpy()

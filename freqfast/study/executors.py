@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -82,7 +82,7 @@ class SubmititExecutor:
             with _starting_processes(self._threads):
                 handles = self._executor.map_array(LocalTask() if self._is_local else SlurmTask(), placed)
         except FailedJobError as error:
-            shutil.rmtree(self._executor.folder, ignore_errors=True)
+            self._remove_files()
             reason = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line)
             raise ValueError(f"Slurm does not take the jobs: {reason}") from None
         self._running += zip(jobs, slots, handles, strict=True)
@@ -109,7 +109,13 @@ class SubmititExecutor:
             for handle in alive:  # again, for one that was not listening yet
                 os.kill(int(handle.job_id), signal.SIGTERM)
             time.sleep(0.5)
-        shutil.rmtree(self._executor.folder, ignore_errors=True)
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        folder = Path(self._executor.folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # which holds the files of other calls, or was not made
+            folder.parent.rmdir()
 
 
 def local_executor(folder: Path, slots: Sequence[str | None], threads: int | None) -> SubmititExecutor:

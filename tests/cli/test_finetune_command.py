@@ -88,7 +88,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
             "device 'cuda:99' is not",
         ),
         (("torchvision:squeezenet1_1", "--pretrained", "--weights", "w.pth"), "leave them out for the weights w.pth"),
-        (("nothing.py:net", "--keep", 1), "--keep 1 leaves the network as it was; give less"),
+        (("nothing.py:net", "--keep", 1), "--keep 1 leaves nothing of the training; give less than 1"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*comes without a file of weights")

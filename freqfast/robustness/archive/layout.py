@@ -162,7 +162,7 @@ def begin_folder(folder: Path, wanted: Manifest, files: Sequence[str] = (), phot
 def _difference(there: Manifest, wanted: Manifest, photographs: str | None) -> str:
     """In what a folder differs from what is wanted; an empty text if in nothing."""
     settings = [
-        f"{name} {old}, not {new}"
+        f"{name} {'none' if old is None else old}, not {'none' if new is None else new}"
         for name, old, new in differences(there, wanted)
         if name in ("source", "seed", "limit", "severities", "table")
     ]

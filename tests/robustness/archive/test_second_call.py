@@ -49,7 +49,7 @@ def test_damaged_files_are_made_anew(folder, images, name, damage, fault):
     ("change", "named"),
     [
         ({"seed": 1}, "seed 0, not 1"),
-        ({"limit": 4}, "limit None, not 4"),
+        ({"limit": 4}, "limit none, not 4"),
         ({"severities": (5, 2)}, r"severities \[1, 2, 3, 4, 5\], not \[2, 5\]"),
         ({"source": "other", "seed": 1}, "source mine, not other; seed 0, not 1"),
         ({"images": ImageSet(np.zeros((5, 32, 32, 3), np.uint8), np.zeros(5, int))}, "other images or labels"),
