@@ -37,7 +37,9 @@ def study(
     arm: Annotated[list[str] | None, option("NAME", "Run this arm only; may be repeated.")] = None,
     seed: Annotated[list[int] | None, option("N", "Run this seed only; may be repeated.")] = None,
     jobs: Annotated[int, option("N", "Runs at a time on this machine; several need the extra `cluster`.", min=1)] = 1,
-    threads: Annotated[int | None, option("N", "Threads of each run; by default the cores shared out.", min=1)] = None,
+    threads: Annotated[
+        int | None, option("N", "Threads of each new run; by default the cores shared out.", min=1)
+    ] = None,
     device: Annotated[
         str | None, option("NAME", "Where to train; by default a GPU for each run in turn, if there are any.")
     ] = None,

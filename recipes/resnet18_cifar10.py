@@ -60,3 +60,11 @@ best = replace(
     description="a low-pass before every stride, contrast equalized, a quarter of each batch perturbed",
     callbacks={**antialiasing_equalization_shaping.callbacks, "spectrum_equalization": {"bins": 1}},
 )
+best_hybrid = replace(
+    best,
+    description="best, and a quarter of each batch with the high frequencies of other images",
+    callbacks={
+        **best.callbacks,
+        "hybrid_augment": {"pair": True, "single": False, "clean_too": False, "sigma": 0.5, "share": 0.25},
+    },
+)

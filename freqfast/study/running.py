@@ -82,8 +82,8 @@ def run_study(
             runs use the CPU.
         jobs: Number of runs at the same time. With 1 they run in this process; with more, each runs in a process that
             submitit starts.
-        threads: Threads of each run; by default torch's number, divided among the jobs; on Slurm, as many as the run
-            has CPUs, if `slurm` gives their number.
+        threads: Threads of each new run; by default torch's number, divided among the jobs; on Slurm, as many as the
+            run has CPUs, if `slurm` gives their number. A run that goes on keeps its own.
         slurm: Parameters of `submitit.SlurmExecutor`, to run in a Slurm job array instead of processes on this machine.
         progress: Called as ``progress(done, to do, message)``, in epochs; an evaluation counts as the number of epochs
             that take about as long.

@@ -222,7 +222,7 @@ def test_recipes_lists_each_with_its_data(call, accepted, monkeypatch):
     result = accepted("recipes")
     rows = [line.split() for line in result.out.splitlines() if not line.startswith(" ")]
     assert ["quickstart", "photos"] in rows
-    assert len([row for row in rows if row[0].startswith("resnet18_cifar10.") and row[1] == "cifar10"]) == 14
+    assert len([row for row in rows if row[0].startswith("resnet18_cifar10.") and row[1] == "cifar10"]) == 15
     monkeypatch.setattr(console, "width", 30)  # names stay whole on a narrow terminal
     lines = call("recipes").out.splitlines()
     assert "resnet18_cifar10.antialiasing_equalization_shaping  cifar10" in lines

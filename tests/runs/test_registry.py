@@ -9,7 +9,7 @@ from freqfast.runs.recipe import Recipe, apply_overrides
 from freqfast.runs.registry import find_recipe, list_recipes, load_recipe
 
 ARMS = (
-    "antialiasing", "antialiasing_equalization_shaping", "baseline", "best", "equalization",
+    "antialiasing", "antialiasing_equalization_shaping", "baseline", "best", "best_hybrid", "equalization",
     "equalization_perturbation", "equalization_tilt", "modulation", "modulation_perturbation", "perturbation",
     "proportion_balanced", "proportion_high", "proportion_low", "proportion_perturbation",
 )  # fmt: skip
