@@ -119,8 +119,9 @@ class Analysis:
 
     Args:
         run: The function. It takes ``model``; or ``classifier``, ``images`` (uint8 ``(N, H, W, 3)``), ``labels``
-            ``(N,)`` and ``progress``, and ``share`` if its work can be split. All are passed by name. A parameter
-            besides these is an option of the command if its annotation has a pydantic ``Field`` with a description.
+            ``(N,)``, ``progress``, which may be None, and ``share`` if its work can be split. All are passed by name. A
+            parameter besides these is an option of the command if its annotation has a pydantic ``Field`` with a
+            description.
         result: Class of what the function returns.
         figure: Draws results by label, such as the runs' names. It also gets the bands of the runs' spectra, or None
             for two of equal area.

@@ -38,6 +38,11 @@ def test_analyses_of_a_learner(learn, name, options):
     assert clean == pytest.approx(expected)
 
 
+def test_an_analysis_of_another_package_gets_all_that_it_takes(learn, install):
+    install("analyses", "from tests.support.ripple import ripple", ripple="ripple")
+    assert analyse(learn, "ripple", limit=6, depth=4).images == 6
+
+
 def test_pixels_are_rounded_to_levels(learn):
     seen = []
     learn.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].as_subclass(torch.Tensor)))
