@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from freqfast.cli.errors import print_error
 
 from freqfast.files import of_user, replacing
-from freqfast.plugins import find_plugins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +29,10 @@ def check_data(place: str | Path | None) -> None:
 
     A name that is a folder's too is the data set's, which a line tells; a `Path` is no name.
     """
-    if place is not None and str(place) not in ("cifar10", "photos", *find_plugins("data")):
-        names = "" if isinstance(place, Path) else "cifar10, photos, or "
+    from freqfast.data.loading import data_names, is_data_name
+
+    if place is not None and not is_data_name(str(place)):
+        names = "" if isinstance(place, Path) else f"{', '.join(filter(is_data_name, data_names()))}, or "
         check_exists(of_user(place), f"{names}an archive or a folder of images")
     elif isinstance(place, str) and os.path.lexists(place):
         print_error(f"{place} is a data set's name; for the folder here write ./{place}")
