@@ -102,10 +102,11 @@ def finetune(
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
         from freqfast.models.file import write_model
         from freqfast.models.sources import load_stored, model_kind
-        from freqfast.models.state_dicts import save_state
+        from freqfast.models.state_dicts import require_savable, save_state
         from freqfast.runs.run import load_run_data
 
         source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
+        require_savable(source.model.state_dict())
         files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
         for note in notes:
             say(note)

@@ -22,6 +22,7 @@ GROUPS = {
 """The groups of entry points: what a package registers under ``freqfast.<group>``, and the word for it in messages."""
 
 _ABSENT = object()
+_BESIDE: dict[str, str] = {}  # modules and packages that `importable` let be found: by name, in which folder
 
 
 def _registered(group: str) -> list[EntryPoint]:
@@ -104,13 +105,31 @@ def _import_file(path: str) -> Any:
 
 @contextmanager
 def importable(module: str) -> Iterator[None]:
-    """Let imports find what lies beside ``folder/file.py``, or in the working directory, after what is installed."""
+    """Let imports find what lies beside ``folder/file.py``, or in the working directory, after what is installed.
+
+    What was found in another folder before is forgotten: modules here may have the same names.
+    """
     folder = str(Path(module).resolve().parent) if module.endswith(".py") else ""
     if folder in sys.path:  # as in a notebook; taking it out would change what else is found
         yield
         return
+    home = folder or os.getcwd()
+    others = {name for name, place in _BESIDE.items() if place != home}
+    for name in [name for name in sys.modules if name.partition(".")[0] in others]:
+        del sys.modules[name]
+    for name in others:
+        del _BESIDE[name]
+    known = set(sys.modules)
     sys.path.append(folder)
     try:
         yield
     finally:
         sys.path.remove(folder)
+        new = sys.modules.keys() - known
+        _BESIDE.update((name, home) for name in new if "." not in name and _lies_in(home, sys.modules[name]))
+
+
+def _lies_in(folder: str, module: Any) -> bool:
+    """Whether a module or package lies in a folder."""
+    places = (getattr(module, "__file__", None), *getattr(module, "__path__", ()))
+    return any(place is not None and os.path.dirname(place) == folder for place in places)

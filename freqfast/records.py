@@ -22,6 +22,7 @@ ValueError: point.json: x must be a valid number, got '1'
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -183,7 +184,7 @@ def _writer(kind: Any) -> TypeAdapter[Any]:
 def _validated(annotation: Any, values: Any, extra: Any = None) -> Any:
     """Values converted to the annotation's types as from JSON: a list may become a tuple, but text no number."""
     try:
-        text = json.dumps(values)
+        text = json.dumps(values, default=os.fspath)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"it holds a value that JSON cannot hold ({error})") from None
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import index
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Layer
 from freqfast.analysis.filtering import accuracy, filtered, measure_jobs
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, Share
-from freqfast.records import Fraction, Integers
+from freqfast.records import Fraction, Integers, check_value
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
 from freqfast.spectral.spectrum import radial_frequencies
@@ -133,6 +134,7 @@ def ablate_bands(
         (('low', 'high'), '0', 4)
     """
     bands = Bands.of(bands)
+    seed = check_value("seed", index(seed), Seed)
     name, conv = find_conv(classifier.model, layer)
     classes = classify_filters(band_shares(effective_weight(conv).float().cpu(), bands)).numpy()
     members = [np.flatnonzero(classes == b) for b in range(len(bands))]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -133,6 +134,7 @@ def fourier_heat_map(
     """
     norm = check_value("norm", float(norm), Norm)
     grid = check_value("grid", grid, Grid)
+    seed = check_value("seed", index(seed), Seed)
     count, height, width, channels = images.shape
     rows, columns = min(height, grid), min(width, grid)
     error = np.empty((rows, columns))

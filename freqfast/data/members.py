@@ -98,8 +98,13 @@ def _files_of_archive(raw: IO[bytes], path: Path, is_wanted: Wanted, progress: P
         parts = PurePosixPath(member.name).parts
         if progress and i % 1000 == 0:
             progress(raw.tell(), size, f"reading {path.name}")
-        if not member.isreg() or not is_wanted(parts):
+        if member.isdir() or not is_wanted(parts):
             continue
+        if not member.isreg():
+            raise ValueError(
+                f"member {member.name[:200]!r} is no regular file, nor is a link followed; pack the files themselves "
+                "(tar --dereference --hard-dereference)"
+            )
         if ".." in parts or parts[0] == "/" or member.size > MEMBER_LIMIT or member.issparse():
             raise ValueError(f"member {member.name[:200]!r} has an unsafe path or size; use the original archive")
         files.pop(parts, None)  # of a file that was added again, the later one counts

@@ -174,7 +174,10 @@ def channels_last(model: nn.Module) -> nn.Module:
             and layer.stride != (1, 1)
         ):
             vars(layer)["_conv_forward"] = partial(_convolve_every, layer.stride)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:  # `Module.to` refuses weights of five dimensions, as of Conv3d
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def _convolve_every(stride: tuple[int, ...], images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -213,7 +213,7 @@ def hash_weights(model: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for name, value in sorted(names_of_before(unwrap(model).state_dict()).items()):
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and value.layout is torch.strided:
             tensor = value.detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

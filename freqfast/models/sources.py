@@ -19,6 +19,7 @@ from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
 from freqfast.models.weights import load_weights
 from freqfast.models.zoo import PREFIX, network_path, read_cards
 from freqfast.plugins import import_object, importable
+from freqfast.spectral.surgery import copy_model
 
 _OF_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".tar")  # best.pth.tar is a usual name
 
@@ -197,7 +198,10 @@ def _hint(name: str) -> str:
 
 
 def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
-    """A model that code names, or what a function returns, and whether it was a function."""
+    """A copy of a model that code names, or of what a function returns, and whether it was a function.
+
+    A copy, since weights are loaded into it, and the code may give the same model again.
+    """
     if not re.fullmatch(r"([\w.-]+|.+\.py):[\w.]+", named.model):
         raise ValueError(f"{text!r} names no model: name {SOURCES}")
     try:
@@ -205,8 +209,8 @@ def _from_code(text: str, named: _Named) -> tuple[nn.Module, bool]:
     except ValueError as error:
         raise ValueError(f"{error}; models are {SOURCES}") from None
     if isinstance(found, nn.Module) and named.model == text:  # which is callable too
-        return found, False
+        return copy_model(found), False
     if not callable(found):
         raise ValueError(f"{text} is no function or class that returns a model, but {type(found).__name__}")
     with importable(named.model.partition(":")[0]):
-        return call_builder(text, partial(found, *named.arguments, **named.options)), True
+        return copy_model(call_builder(text, partial(found, *named.arguments, **named.options))), True

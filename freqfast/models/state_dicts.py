@@ -59,8 +59,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
     for name, tensor in state.items():
-        special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
-        if special or tensor.is_complex():
+        if not _is_plain(tensor):
             raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
     return {str(name): tensor for name, tensor in state.items()}
 
@@ -69,10 +68,10 @@ def save_state(path: str | Path, model: nn.Module) -> None:
     """Write a model's state dict as a safetensors file, whole or not at all; its folder must exist.
 
     Raises:
-        ValueError: If it holds more than tensors.
+        ValueError: As `require_savable`.
     """
     state = model.state_dict()
-    require_tensors(state)
+    require_savable(state)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors))
@@ -132,6 +131,19 @@ def require_tensors(state: Mapping[str, Any]) -> None:
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise ValueError(f"{name} is a {type(value).__name__}, a model file holds tensors")
+
+
+def require_savable(state: Mapping[str, Any]) -> None:
+    """Refuse a state dict that `save_state` cannot write, or `load_state` would not read; the ValueError says why."""
+    require_tensors(state)
+    for name, tensor in state.items():
+        if not _is_plain(tensor):
+            raise ValueError(f"{name} is no dense tensor of real numbers, which a file of weights holds")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
+    return not (special or tensor.is_complex())
 
 
 def _load_pickled(path: Path) -> Any:

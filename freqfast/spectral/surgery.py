@@ -1,7 +1,7 @@
 """Changes to models: find a convolution in any wrapper, copy any model, add hooks that survive pickling."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -28,11 +28,20 @@ def unwrap(model: nn.Module) -> nn.Module:
 def copy_model(model: nn.Module) -> nn.Module:
     """A deep copy, even if a module keeps a computed tensor, such as the weight under weight norm or pruning.
 
-    torch refuses to copy such a tensor, which the module computes anew before each call.
+    torch refuses to copy such a tensor, which the module computes anew before each call, or keeps to be looked at.
     """
-    values = (value for module in model.modules() for value in vars(module).values())
+    values = (value for module in model.modules() for value in _inside(vars(module)))
     computed = (value for value in values if isinstance(value, Tensor) and not value.is_leaf)
     return deepcopy(model, {id(value): value.detach().clone() for value in computed})
+
+
+def _inside(kept: Any) -> Iterator[Any]:
+    """What lies in a value: in mappings and sequences, in those inside of them, or the value itself."""
+    if isinstance(kept, (Mapping, list, tuple)):
+        for value in kept.values() if isinstance(kept, Mapping) else kept:
+            yield from _inside(value)
+    else:
+        yield kept
 
 
 def spatial_convs(model: nn.Module) -> dict[str, nn.Conv2d]:

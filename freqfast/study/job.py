@@ -108,5 +108,6 @@ class Job:
         """Write an error beside the run directory, one line and the details below it, and return the line."""
         path = self.folder.failure(self.run)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, f"{line}\n\n{details}")
-        return line
+        text = f"{line}\n\n{details}".encode(errors="backslashreplace").decode()  # bytes of a file's name, say
+        write_text(path, text)
+        return text.partition("\n")[0]

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from freqfast.analysis import HeatMap, fourier_heat_map
+from freqfast.analysis import HeatMap, ablate_bands, fourier_heat_map
 from freqfast.analysis.heat_map import HEAT_MAP, fourier_basis
+from freqfast.records import plain
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs
 
@@ -16,6 +17,12 @@ def test_a_basis_image_has_unit_norm_and_one_pair_of_frequencies(size):
         expected[[u, -u], [v, -v]] = 1
         power = np.abs(np.fft.fft2(basis)) ** 2
         np.testing.assert_allclose(power / power.max(), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("analyse", [fourier_heat_map, ablate_bands])
+def test_a_seed_may_be_numpys(analyse, classifier, images, labels):
+    found = analyse(classifier, images, labels, seed=np.int64(3))
+    assert plain(found) == plain(analyse(classifier, images, labels, seed=3))
 
 
 def test_each_channel_is_perturbed_by_the_norm_with_its_own_sign(spy, images, labels):

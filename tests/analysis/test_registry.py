@@ -2,11 +2,22 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
+from pydantic import Field
 
-from freqfast.analysis import ImageResult, filter_quality, find_analysis, list_analyses, read_analysis
+from freqfast.analysis import (
+    Analysis,
+    AnalysisResult,
+    ImageResult,
+    filter_quality,
+    find_analysis,
+    list_analyses,
+    read_analysis,
+)
 from freqfast.records import plain, write_record
 from tests.support.finished import image_results
 
@@ -113,6 +124,15 @@ def test_an_analysis_of_a_module_whose_annotations_are_text(install, tmp_path):
     assert plain(read_analysis(tmp_path / "size.json")) == plain(found)
     with pytest.raises(ValueError, match="filters must be a valid integer, got 'eight'"):
         find_analysis("size").run(model="eight")
+
+
+def test_an_option_may_be_a_path():
+    def measure(model, place: Annotated[Path | None, Field(description="Where.")] = None): ...
+
+    analysis = Analysis(measure, AnalysisResult, None, "", "", None, None)
+    analysis.check_options({"place": Path("there")})
+    with pytest.raises(ValueError, match="place must be a valid string, got 3"):
+        analysis.check_options({"place": 3})
 
 
 def test_options_are_the_parameters_with_a_description():

@@ -96,6 +96,22 @@ def test_what_is_refused(refused, published, words, message):
     assert message in refused("finetune", *words, *(() if "--out" in words else ("--out", "robust.safetensors")))
 
 
+def test_a_network_that_no_file_of_weights_can_hold_is_refused_before_training(refused, place):
+    (place / "phases.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.conv, self.turn = nn.Conv2d(3, 10, 3), nn.Parameter(torch.ones(10, dtype=torch.complex64))\n"
+        "    def forward(self, images):\n"
+        "        return (self.conv(images).mean((2, 3)) * self.turn).real\n"
+        "net = Net()\n"
+    )
+    line = refused("finetune", "phases.py:net", *NORMALISATION, *QUICK, "-o", "robust.safetensors")
+    assert "turn is no dense tensor of real numbers" in line
+
+
 def test_a_run_keeps_its_model(refused, place):
     write_run(place / "run")
     (place / "link.safetensors").symlink_to("run/model.safetensors")

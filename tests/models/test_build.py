@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from freqfast.models.build import ModelSpec, build_model, channels_last, library_models
 
@@ -21,6 +22,12 @@ def test_weights_are_channels_last_and_drawn_from_torchs_generator():
     assert one.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(one.state_dict(), same.state_dict(), rtol=0, atol=0)
     assert not torch.equal(one.conv1.weight, other.conv1.weight)
+
+
+def test_weights_of_five_dimensions_stay_as_they_are():
+    model = channels_last(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv3d(4, 4, 3)))
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert model[1].weight.is_contiguous()
 
 
 @pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18"])

@@ -129,6 +129,14 @@ def test_the_hash_is_of_sorted_names_types_shapes_and_bytes():
     assert hash_weights(model) == digest.hexdigest()
 
 
+def test_a_sparse_buffer_has_a_hash():
+    model = nn.Linear(2, 2)
+    model.register_buffer("mask", torch.eye(2).to_sparse())
+    first = hash_weights(model)
+    model.mask = 2 * model.mask
+    assert hash_weights(model) != first
+
+
 def test_wrappers_do_not_change_the_hash(model):
     expected = hash_weights(model)
     assert hash_weights(nn.DataParallel(model)) == hash_weights(torch.compile(model, backend="eager")) == expected

@@ -77,6 +77,30 @@ def test_two_files_of_one_name(place):
 
 
 @pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
+def test_two_files_have_their_own_modules_beside_them(place):
+    for name, made in (("a", "mean((2, 3))"), ("b", "amax((2, 3))")):
+        (place / name).mkdir()
+        write_script(place / name)
+        (place / name / "parts_beside.py").write_text(f"def pooled(maps):\n    return maps.{made}\n")
+    found = []
+    for name in "aba":
+        torch.manual_seed(0)
+        found.append(load_model(f"{name}/foreign_net.py:net", mean=HALF, std=HALF).model(torch.ones(1, 3, 8, 8)))
+    torch.testing.assert_close(found[0], found[2])
+    assert not torch.allclose(found[0], found[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
+@pytest.mark.parametrize("call", ["trained", "get()"])
+def test_a_model_that_code_gives_twice_is_two_models(place, call):
+    script = write_script(place)
+    script.write_text(script.read_text() + "\n\ndef get():\n    return trained\n")
+    one, other = (load_model(f"foreign_net:{call}", mean=HALF, std=HALF).model for _ in range(2))
+    nn.init.zeros_(one.linear.weight)
+    assert other.linear.weight.any()
+
+
+@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_a_folder_with_brackets_in_its_name(place):
     (place / "nets (copy)").mkdir()
     write_script(place / "nets (copy)")

@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from freqfast.spectral.antialiasing import apply_antialiasing, remove_antialiasing
 from freqfast.spectral.equalization import SpectrumEqualizer, apply_equalization, remove_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
-from freqfast.spectral.surgery import find_conv, unwrap
+from freqfast.spectral.surgery import copy_model, find_conv, unwrap
 
 TORCHVISION = (
     "convnext_tiny", "mobilenet_v3_small", "regnet_x_400mf", "resnet18", "squeezenet1_1", "swin_t", "vgg11", "vit_b_16",
@@ -157,6 +157,16 @@ def test_subclasses_with_a_known_forward_are_accepted(kind):
 def test_models_and_names_without_a_convolution_are_refused(model, layer, message):
     with pytest.raises(ValueError, match=message):
         find_conv(model, layer)
+
+
+def test_a_model_that_keeps_what_it_computed_is_copied():
+    model = nn.Conv2d(3, 4, 3)
+    output = model(torch.rand(1, 3, 8, 8))
+    model.seen = {"all": [output], "last": (output, 1)}
+    copy = copy_model(model)
+    torch.testing.assert_close(copy.seen["all"][0], output.detach())
+    assert copy.seen["last"][0] is copy.seen["all"][0]
+    assert copy.weight is not model.weight
 
 
 # Hooks

@@ -1,5 +1,6 @@
 """A run of a study as a job: its failures, its lock and its threads."""
 
+import os
 import signal
 
 import pytest
@@ -25,6 +26,17 @@ def test_an_unexpected_error_names_its_kind_until_the_run_succeeds(write, tmp_pa
     monkeypatch.setattr("freqfast.training.run_recipe", lambda *args, **options: None)
     assert Job(run, folder).perform() is None
     assert gather(study, folder.path).failures == {}
+
+
+def test_a_file_s_name_in_an_error_may_be_no_utf8(write, tmp_path, monkeypatch):
+    study, folder = load_study(write(ONE_SEED)), StudyFolder(tmp_path / "out")
+
+    def run_recipe(*args, **options):
+        raise ValueError(f"{os.fsdecode(b'caf' + bytes([233]) + b'.png')} is corrupt")
+
+    monkeypatch.setattr("freqfast.training.run_recipe", run_recipe)
+    assert Job(study.runs(["low"])[0], folder).perform() == r"caf\udce9.png is corrupt"
+    assert gather(study, folder.path).failures == {"low/seed-0": r"caf\udce9.png is corrupt"}
 
 
 def test_a_run_that_failed_before_is_not_failed_while_it_runs_again(write, tmp_path, monkeypatch):
