@@ -127,9 +127,12 @@ def test_an_analysis_of_a_module_whose_annotations_are_text(install, tmp_path):
 
 
 def test_an_option_may_be_a_path():
+    class Place(AnalysisResult):
+        analysis = "place"
+
     def measure(model, place: Annotated[Path | None, Field(description="Where.")] = None): ...
 
-    analysis = Analysis(measure, AnalysisResult, None, "", "", None, None)
+    analysis = Analysis(measure, Place, None, "", "", None, None)
     analysis.check_options({"place": Path("there")})
     with pytest.raises(ValueError, match="place must be a valid string, got 3"):
         analysis.check_options({"place": 3})
