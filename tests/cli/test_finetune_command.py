@@ -96,7 +96,8 @@ def test_what_is_refused(refused, published, words, message):
     assert message in refused("finetune", *words, *(() if "--out" in words else ("--out", "robust.safetensors")))
 
 
-def test_a_network_that_no_file_of_weights_can_hold_is_refused_before_training(refused, place):
+def test_a_network_that_no_file_of_weights_can_hold_is_refused_before_training(refused, place, monkeypatch):
+    monkeypatch.setattr("freqfast.training.fine_tune", lambda *args: pytest.fail("it was trained"))
     (place / "phases.py").write_text(
         "import torch\n"
         "from torch import nn\n"
