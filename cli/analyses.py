@@ -45,7 +45,6 @@ from freqfast.models import SOURCES
 
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
-    from freqfast.compute.ranks import Ranks
     from freqfast.models.classifier import Classifier
     from freqfast.runs.directory import RunDirectory
 
@@ -168,16 +167,10 @@ def _analyse(
     class_list: ClassList = None,
 ) -> None:
     """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
-    from freqfast.compute.ranks import ALONE, current_ranks
     from freqfast.models.classifier import hash_weights
     from freqfast.runs.directory import find_run
     from freqfast.spectral.surgery import find_conv
 
-    ranks = current_ranks()
-    if not analysis.is_shared:
-        if not ranks.is_first:
-            return
-        ranks = ALONE
     analysis.check_options(own)
     check_output(out, FORMATS)
     check_model(context, model)
@@ -193,8 +186,7 @@ def _analyse(
     if analysis.needs_images:  # all but the data has been checked before the data is sought
         files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
         classifier = options.classifier(source)
-        with ranks.leaving_on_error():
-            found = _measure(analysis, classifier, run, data, limit, files, class_list, own, ranks)
+        found = _measure(analysis, classifier, run, data, limit, files, class_list, own)
         for note in notes:
             print_error(note)
         counted = f"{found.images:,} image{'' if found.images == 1 else 's'}"
@@ -202,8 +194,6 @@ def _analyse(
     else:
         found = analysis.run(model=source.model, **own)
         lead = []
-    if not ranks.is_first:
-        return
     found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
     kept = None if run is None else _keep(run, found)
     label = (run.path if run else Path(model)).resolve().name
@@ -229,7 +219,6 @@ def _measure(
     files: FileOptions,
     class_list: Path | None,
     own: dict[str, Any],
-    ranks: "Ranks",
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
     import numpy as np
@@ -239,20 +228,18 @@ def _measure(
     from freqfast.robustness.evaluation import check_fit
     from freqfast.runs.run import load_run_data
 
-    if analysis.is_shared:
-        own = own | {"share": ranks.map}
     with interruptible(), progress_bar() as progress:
         if files.reads(data):
             sample, classes, name, _ = files.read(data, limit, progress)
             sha256 = hash_images(sample)
         else:
-            loaded = ranks.in_turn(lambda: load_run_data(run, data, progress))
+            loaded = load_run_data(run, data, progress)
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
             held_out = run.read_recipe().holdout if run and _data_of(run) in (None, sha256) else 0
-            sample = loaded.hold_out(held_out).test.head(limit)
+            sample = loaded.hold_out(held_out).test[:limit]
         trained = None if class_list is None else class_names(class_list)
         [classifier] = choose_among([classifier], classes, trained, data or name)
-        images = np.asarray(sample.images)
+        images = np.asarray(sample.pixels)
         check_fit(classifier, images[:2], sample.labels, data or name, classes)
         found: ImageResult = analysis.run(
             classifier=classifier, images=images, labels=sample.labels, progress=progress, **own

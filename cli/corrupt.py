@@ -106,48 +106,43 @@ def corrupt(
     check_names(corruption or ())
     left = "; the same call goes on from the last whole file" if out is not None else ""
     with interruptible(f"interrupted{left}"), progress_bar() as progress:
-        from freqfast.compute.ranks import current_ranks
         from freqfast.data.loading import load_place
         from freqfast.robustness.archive.trees import write_tree
         from freqfast.robustness.archive.writing import check_request, write_archive
 
-        ranks = current_ranks()
-        with ranks.leaving_on_error():
-            # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
-            check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, frost_dir)
-            in_files = files.reads(source, may_train=tree)  # whose names a tree keeps
-            if in_files:
-                images, classes, name, notes = files.read(source, limit, progress)
-            else:
-                data = ranks.in_turn(lambda: load_place(source, progress))
-                images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
-            taken = find_table(table, *images.images.shape[1:3])
-            names, missing = (tuple(corruption), []) if corruption else runnable(find_set(collection, taken), frost_dir)
-            if show is not None and ranks.is_first:
-                _draw(show, images.images, image, names, severities, seed, frost_dir, taken)
-                say(f"{show}: contact sheet of {name}")
-            what = f"{len(images)} images of {name}, corruptions: {len(set(names))}, severities: {len(set(severities))}"
-            told = f"{out}: {what}, parameters: {taken}; files written: "
-            options: dict[str, Any] = {"source": name, "frost_dir": frost_dir, "table": taken, "progress": progress}
-            options |= {"writes": ranks.is_first}
-            options |= {"share": lambda act, jobs: ranks.map(act, ranks.broadcast(jobs))}  # what the first one lacks
-            if out is not None and tree:
-                written = write_tree(out, images, classes, names, severities, seed, **options)
-                say(f"{told}{written}")
-            elif out is not None:
-                done = write_archive(
-                    out,
-                    images if in_files else data.test,
-                    names,
-                    severities,
-                    seed,
-                    classes=classes,
-                    limit=None if in_files else limit,
-                    **options,
-                )
-                for file, fault in done.damaged.items():
-                    say(f"{out / file} was damaged ({fault}) and has been made anew")
-                say(f"{told}{len(done.written)}, verified: {len(done.verified)}")
+        # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
+        check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, frost_dir)
+        in_files = files.reads(source, may_train=tree)  # whose names a tree keeps
+        if in_files:
+            images, classes, name, notes = files.read(source, limit, progress)
+        else:
+            data = load_place(source, progress)
+            images, classes, name, notes = data.test[:limit], data.classes, data.name, []
+        taken = find_table(table, *images.pixels.shape[1:3])
+        names, missing = (tuple(corruption), []) if corruption else runnable(find_set(collection, taken), frost_dir)
+        if show is not None:
+            _draw(show, images.pixels, image, names, severities, seed, frost_dir, taken)
+            say(f"{show}: contact sheet of {name}")
+        what = f"{len(images)} images of {name}, corruptions: {len(set(names))}, severities: {len(set(severities))}"
+        told = f"{out}: {what}, parameters: {taken}; files written: "
+        options: dict[str, Any] = {"source": name, "frost_dir": frost_dir, "table": taken, "progress": progress}
+        if out is not None and tree:
+            written = write_tree(out, images, classes, names, severities, seed, **options)
+            say(f"{told}{written}")
+        elif out is not None:
+            done = write_archive(
+                out,
+                images if in_files else data.test,
+                names,
+                severities,
+                seed,
+                classes=classes,
+                limit=None if in_files else limit,
+                **options,
+            )
+            for file, fault in done.damaged.items():
+                say(f"{out / file} was damaged ({fault}) and has been made anew")
+            say(f"{told}{len(done.written)}, verified: {len(done.verified)}")
     for note in notes + missing:
         say(note)
 

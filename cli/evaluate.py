@@ -190,7 +190,6 @@ def evaluate(
     if on_the_fly:
         check_names(corruption or ())
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
-        from freqfast.compute.ranks import current_ranks
         from freqfast.data.images import ImageData
         from freqfast.models.parts import find_parts
         from freqfast.robustness import evaluate_source
@@ -231,25 +230,20 @@ def evaluate(
             )
             return made, told + skipped
 
-        ranks = current_ranks()
         options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
-        with ranks.leaving_on_error():
-            sources, rival = load_models(options, models[0], baseline, baseline_weights)
-            classifiers = [options.classifier(source) for source in sources]
-            images, notes = ranks.in_turn(find_images)
-            if on_the_fly and collection is not None and images.clean is not None:
-                chosen = find_set(collection, find_table(table, *images.clean.images.shape[1:3]))
-            classifiers = choose_among(classifiers, images.classes, trained, str(data or images.name))
-            result, *others = evaluate_source(
-                classifiers,
-                images,
-                part,
-                progress,
-                command=typed_command(),
-                share=ranks.map,
-            )
-    if not ranks.is_first:
-        return
+        sources, rival = load_models(options, models[0], baseline, baseline_weights)
+        classifiers = [options.classifier(source) for source in sources]
+        images, notes = find_images()
+        if on_the_fly and collection is not None and images.clean is not None:
+            chosen = find_set(collection, find_table(table, *images.clean.pixels.shape[1:3]))
+        classifiers = choose_among(classifiers, images.classes, trained, str(data or images.name))
+        result, *others = evaluate_source(
+            classifiers,
+            images,
+            part,
+            progress,
+            command=typed_command(),
+        )
     if shard is None:
         called = sources[1].name if others else baseline or ""
         present(result, others[0] if others else rival, called, chosen, as_json, out, csv, figure)

@@ -117,7 +117,7 @@ def finetune(
         images = files.read_both(data, class_list) if in_files else load_run_data(find_run(model), data, progress)
         if source.classes is None and class_list is None:
             check_order(images.classes, data or images.name)
-        are_large = find_table("auto", *images.train.images.shape[1:3]) == "imagenet"
+        are_large = find_table("auto", *images.train.pixels.shape[1:3]) == "imagenet"
         name = recipe or _DEFAULTS[are_large]
         chosen = recipes[name]
         tuned = fine_tune(source, chosen, images, keep, device, progress, say)

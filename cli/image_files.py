@@ -13,7 +13,7 @@ from freqfast.corruptions.tables import TableChoice
 from freqfast.files import of_user
 
 if TYPE_CHECKING:
-    from freqfast.data.images import ImageData, ImageSet
+    from freqfast.data.images import ImageData, Images
     from freqfast.models.classifier import Classifier
     from freqfast.models.sources import SourcedModel
     from freqfast.progress import Progress
@@ -98,7 +98,7 @@ class FileOptions(NamedTuple):
 
     def read(
         self, folder: str | None, limit: int | None, progress: "Progress"
-    ) -> tuple["ImageSet", tuple[str, ...], str, list[str]]:
+    ) -> tuple["Images", tuple[str, ...], str, list[str]]:
         """The images of a folder, the names of their classes, the folder's own, and notes on images left out."""
         from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
         from freqfast.data.loading import is_data_name
@@ -109,8 +109,8 @@ class FileOptions(NamedTuple):
             )
         folder = str(of_user(folder))
         images, classes = list_images(folder, self.resize, self.crop, self.labels, self.how)
-        images, name = images.head(limit), Path(folder).resolve().name
-        files = images.images
+        images, name = images[:limit], Path(folder).resolve().name
+        files = images.pixels
         if not self.skip_bad or not isinstance(files, ImageFiles):
             return images, classes, name, []
         faults = find_corrupt_files(files, progress)
@@ -120,7 +120,7 @@ class FileOptions(NamedTuple):
         notes = [*faults.values(), f"left out: {len(faults)} of {len(files)} images"] if faults else []
         import numpy as np
 
-        return images.take(np.array(sound)), classes, name, notes
+        return images[np.array(sound)], classes, name, notes
 
     def read_both(self, folder: str | None, class_list: Path | None) -> "ImageData":
         """The training and test images of a folder, of the classes of a list if there is one."""
@@ -232,8 +232,8 @@ def corrupted_test_set(
         images, classes, name, notes = files.read(place, limit, progress)
     else:
         data = load_run_data(run, place, progress)
-        images, classes, name, notes = data.test.head(limit), data.classes, data.name, []
-    taken = find_table(table, *images.images.shape[1:3])
+        images, classes, name, notes = data.test[:limit], data.classes, data.name, []
+    taken = find_table(table, *images.pixels.shape[1:3])
     names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
     source = corrupted_source(
         images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes, progress=progress

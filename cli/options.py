@@ -65,12 +65,11 @@ class ModelOptions(NamedTuple):
         return replace(source, resize=scaled_side(source.crop), interpolation="bilinear")
 
     def classifier(self, source: "SourcedModel") -> "Classifier":
-        """A model, the baseline too, ready to classify images on the device of this rank."""
+        """A model, the baseline too, ready to classify images."""
         from freqfast.compute.precision import default_device
-        from freqfast.compute.ranks import current_ranks
         from freqfast.models.classifier import Classifier
 
-        device = current_ranks().device(self.device) or default_device()
+        device = self.device or default_device()
         return Classifier(
             source.model, source.mean, source.std, device, self.precision, name=source.name, classes=source.classes
         )

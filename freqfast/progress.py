@@ -1,7 +1,7 @@
 """How long-running work reports its progress, and how it is asked to stop."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 Progress = Callable[[int, int, str], None]
@@ -12,12 +12,6 @@ Log = Callable[[str], object]
 
 Stop = Callable[[], int | None]
 """Returns the number of a signal if the work is to stop, else None."""
-
-Share = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
-"""Called as ``share(act, jobs)``; yields what ``act`` returns for each job, in order, like the builtin `map`.
-
-`freqfast.compute.ranks.Ranks.map` does the jobs in several processes, all of which must call it.
-"""
 
 
 class RunStoppedError(Exception):

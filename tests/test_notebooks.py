@@ -12,7 +12,7 @@ from freqfast import load_run, measure_spectra
 from freqfast.analysis import AnalysisResult, filter_quality
 from freqfast.corruptions import MEANS
 from freqfast.data import load_data
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.progress import notebook_progress
 from freqfast.records import as_html
 from freqfast.robustness import CorruptionResult, compare, evaluate_images
@@ -23,7 +23,7 @@ from tests.support.parsed_page import Page
 from tests.support.trees import make_tree
 
 ROOT = Path(__file__).resolve().parents[1]
-GREY = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
+GREY = Images(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
 MODEL = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Layer, Seed, Table, check_shapes
 from freqfast.analysis.filtering import accuracy, filtered, measure_jobs
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, Share
+from freqfast.progress import Progress
 from freqfast.records import Fraction, Integers, check_value
 from freqfast.spectral.bands import Bands, BandsLike, band_shares, classify_filters
 from freqfast.spectral.modulation import effective_weight
@@ -95,7 +95,6 @@ def ablate_bands(
     layer: Layer = None,
     seed: Seed = 0,
     progress: Progress | None = None,
-    share: Share = map,
 ) -> Ablation:
     """Accuracy without each band's filters, and without each band in the response of every filter.
 
@@ -118,7 +117,6 @@ def ablate_bands(
         layer: Name of the convolution whose filters are removed; the first spatial one by default.
         seed: Seed of the random choices.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
-        share: Does the work, see `freqfast.progress.Share`.
 
     Returns:
         The accuracies by band.
@@ -150,7 +148,7 @@ def ablate_bands(
 
     jobs = [partial(without, rows) for rows in (*members, *draws)]
     jobs += [partial(kept, band != b) for b in range(len(bands))]
-    found = measure_jobs(lambda job: job(), jobs, share, progress, "band ablation")
+    found = measure_jobs(lambda job: job(), jobs, progress, "band ablation")
     filters, control, response = np.split(found, [len(bands), -len(bands)])
     return Ablation(
         bands=bands,

@@ -119,9 +119,8 @@ class Analysis:
 
     Args:
         run: The function. It takes ``model``; or ``classifier``, ``images`` (uint8 ``(N, H, W, 3)``), ``labels``
-            ``(N,)``, ``progress``, which may be None, and ``share`` if its work can be split. All are passed by name. A
-            parameter besides these is an option of the command if its annotation has a pydantic ``Field`` with a
-            description.
+            ``(N,)``, and ``progress``, which may be None. All are passed by name. A parameter besides these is an
+            option of the command if its annotation has a pydantic ``Field`` with a description.
         result: Class of what the function returns.
         figure: Draws results by label, such as the runs' names. It also gets the bands of the runs' spectra, or None
             for two of equal area.
@@ -164,11 +163,6 @@ class Analysis:
     def needs_images(self) -> bool:
         """Whether the function takes images and their labels."""
         return "images" in inspect.signature(self.run).parameters
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the function takes `share`, and so its work can be split over processes."""
-        return "share" in inspect.signature(self.run).parameters
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:

@@ -8,7 +8,7 @@ import scipy.fft
 from numpy.typing import ArrayLike
 
 from freqfast.models.classifier import Classifier, batches
-from freqfast.progress import Progress, Share, notebook_progress
+from freqfast.progress import Progress, notebook_progress
 
 Job = TypeVar("Job")
 
@@ -48,12 +48,12 @@ def accuracy(
 
 
 def measure_jobs(
-    measure: Callable[[Job], float], jobs: Sequence[Job], share: Share, progress: Progress | None, message: str
+    measure: Callable[[Job], float], jobs: Sequence[Job], progress: Progress | None, message: str
 ) -> np.ndarray:
-    """What a function returns for each job, ``(J,)``; `share` does the work, and progress is reported job by job."""
+    """What a function returns for each job, ``(J,)``; progress is reported job by job."""
     progress = progress or notebook_progress()
     found: list[float] = []
-    for value in share(measure, jobs):
+    for value in map(measure, jobs):
         found.append(value)
         if progress:
             progress(len(found), len(jobs), message)

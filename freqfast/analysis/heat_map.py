@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Seed
 from freqfast.analysis.filtering import accuracy, measure_jobs
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, Share
+from freqfast.progress import Progress
 from freqfast.records import Fraction, check_value
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import frequency_pairs, radial_frequencies
@@ -97,7 +97,6 @@ def fourier_heat_map(
     seed: Seed = 0,
     grid: Grid = 32,
     progress: Progress | None = None,
-    share: Share = map,
 ) -> HeatMap:
     """Error of a classifier under every Fourier basis perturbation (Yin et al., 2019, arXiv:1906.08988).
 
@@ -114,7 +113,6 @@ def fourier_heat_map(
         seed: Seed of the signs.
         grid: Frequencies along each axis at most.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
-        share: Does the work, see `freqfast.progress.Share`.
 
     Returns:
         The errors, on the plane of frequencies.
@@ -148,7 +146,7 @@ def fourier_heat_map(
         wave = (255 * norm * basis).astype(np.float32)[None, :, :, None]
         return 1 - accuracy(classifier, images, labels, lambda batch, rows: batch + signs[rows] * wave)
 
-    for pair, found in zip(pairs, measure_jobs(measure, pairs, share, progress, "Fourier heat map"), strict=True):
+    for pair, found in zip(pairs, measure_jobs(measure, pairs, progress, "Fourier heat map"), strict=True):
         for frequency in pair:
             error[frequency] = found
     return HeatMap(

@@ -9,7 +9,7 @@ import numpy as np
 from freqfast.analysis.definition import Analysis, Fractions, ImageResult, Table, check_shapes
 from freqfast.analysis.filtering import accuracy, filtered, measure_jobs
 from freqfast.models.classifier import Classifier
-from freqfast.progress import Progress, Share
+from freqfast.progress import Progress
 from freqfast.records import Floats, Fraction
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.spectrum import MAX_FREQUENCY, radial_frequencies
@@ -65,7 +65,6 @@ def frequency_reliance(
     labels: np.ndarray,
     cutoffs_cpp: Sequence[float] = CUTOFFS_CPP,
     progress: Progress | None = None,
-    share: Share = map,
 ) -> Reliance:
     """Accuracy on low-, high- and band-pass filtered images, by cut-off.
 
@@ -79,7 +78,6 @@ def frequency_reliance(
         labels: ``(N,)``.
         cutoffs_cpp: Cut-offs in cycles/pixel, increasing from 0 or more to below sqrt(0.5).
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
-        share: Does the work, see `freqfast.progress.Share`.
 
     Returns:
         The accuracies by cut-off.
@@ -108,7 +106,7 @@ def frequency_reliance(
     def measure(mask: np.ndarray) -> float:
         return accuracy(classifier, images, labels, lambda batch, _: filtered(batch, mask))
 
-    low, high, band = np.split(measure_jobs(measure, masks, share, progress, "frequency reliance"), 3)
+    low, high, band = np.split(measure_jobs(measure, masks, progress, "frequency reliance"), 3)
     return Reliance(
         cutoffs=cutoffs, low=low, high=high, band=band, clean=accuracy(classifier, images, labels), images=len(images)
     )

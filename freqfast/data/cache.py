@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from freqfast.data.images import ImageData, ImageSet
+from freqfast.data.images import ImageData, Images
 from freqfast.data.members import Wanted, files_under
 from freqfast.files import new_folder, of_user
 from freqfast.records import read_record, write_record
@@ -72,7 +72,7 @@ def _read(place: Path, name: str | None = None) -> ImageData | None:
         arrays = [np.load(place / f"{array}.npy", allow_pickle=False) for array in _ARRAYS]
         if header.crc32 != _checksums(arrays):
             return None
-        train, test, published = ImageSet(*arrays[:2]), ImageSet(*arrays[2:4]), arrays[4]
+        train, test, published = Images(*arrays[:2]), Images(*arrays[2:4]), arrays[4]
         return ImageData(header.name, header.classes, train, test, published if len(published) else None)
     except Exception:  # a corrupt file can make NumPy raise nearly anything; the source is decoded again in any case
         return None
@@ -87,7 +87,7 @@ def store(key: str, data: ImageData) -> None:
     """Keep a decoded data set; if the cache cannot be written, a warning says so and nothing is lost."""
     place = folder() / f"{_PREFIX}{key}"
     published = np.empty(0, np.int64) if data.published is None else data.published
-    arrays = (data.train.images, data.train.labels, data.test.images, data.test.labels, published)
+    arrays = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels, published)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with new_folder(place) as temporary:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from freqfast.data import cache
 from freqfast.data.download import fetch
-from freqfast.data.images import ImageData, ImageSet, mixed_order
+from freqfast.data.images import ImageData, Images, mixed_order
 from freqfast.data.members import DataFile
 from freqfast.data.pickles import read_batch
 from freqfast.progress import Progress
@@ -33,7 +33,7 @@ _Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]  # im
 
 def is_cifar10(data: ImageData) -> bool:
     """Whether a data set has CIFAR-10's classes and sizes."""
-    return data.classes == CLASSES and data.train.images.shape == (50_000, 32, 32, 3) and len(data.test) == 10_000
+    return data.classes == CLASSES and data.train.pixels.shape == (50_000, 32, 32, 3) and len(data.test) == 10_000
 
 
 def decode_batches(files: Sequence[DataFile]) -> ImageData:
@@ -58,7 +58,7 @@ def _read(file: DataFile) -> _Batch:
         raise ValueError(f"{file.parts[-1]} is not a valid CIFAR-10 batch: {error}") from None
 
 
-def _in_tree_order(batches: Sequence[_Batch]) -> tuple[ImageSet, NDArray[np.int64]]:
+def _in_tree_order(batches: Sequence[_Batch]) -> tuple[Images, NDArray[np.int64]]:
     """Batches as one set, in the order of a tree ``<class>/<name>``, and each image's row in the batches ``(N,)``.
 
     If the images do not all have different names, their order stays as it is.
@@ -70,7 +70,7 @@ def _in_tree_order(batches: Sequence[_Batch]) -> tuple[ImageSet, NDArray[np.int6
     if len(set(zip(labels.tolist(), names, strict=False))) == len(labels):
         rows = np.lexsort((np.array(names), labels))
         rows = rows[mixed_order(labels[rows])]
-    return ImageSet(images[rows], labels[rows]), rows
+    return Images(images[rows], labels[rows]), rows
 
 
 def download_cifar10(progress: Progress | None = None) -> Path:

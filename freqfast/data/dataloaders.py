@@ -250,7 +250,7 @@ def dataloaders(
     """
     if not 1 <= batch_size <= len(data.train):
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
-    train, augment = data.train.images, CropFlip()
+    train, augment = data.train.pixels, CropFlip()
     if isinstance(train, ImageFiles):
         if train.resize is None or train.crop is None:
             raise ValueError("training on images in files needs one size; give resize and crop")
@@ -273,6 +273,6 @@ def dataloaders(
                 PixelNormalize.from_stats(mean, std, cuda=False),
             ],
         )
-        for split_idx, (images, labels) in enumerate(((train, data.train.labels), (data.test.images, data.test.labels)))
+        for split_idx, (images, labels) in enumerate(((train, data.train.labels), (data.test.pixels, data.test.labels)))
     )
     return DataLoaders(*loaders, device=resolve_device(device or default_device()))

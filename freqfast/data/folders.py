@@ -12,7 +12,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
+from freqfast.data.images import ImageData, Images, decode_image, mixed_order, rgb_levels
 from freqfast.data.members import DataFile
 from freqfast.progress import Progress
 
@@ -75,7 +75,7 @@ def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> 
     images = _decode_images(files, np.argsort(np.concatenate([train_rows, test_rows])), progress)
     count = len(train_rows)
     return ImageData(
-        "images", tuple(classes), ImageSet(images[:count], train_labels), ImageSet(images[count:], test_labels)
+        "images", tuple(classes), Images(images[:count], train_labels), Images(images[count:], test_labels)
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from freqfast.data.class_lists import listed_classes
 from freqfast.data.folders import TEST_SPLITS, misplaced, names_image
-from freqfast.data.images import ImageData, ImageSet, decode_image, mixed_order, rgb_levels
+from freqfast.data.images import ImageData, Images, decode_image, mixed_order, rgb_levels
 from freqfast.files import require_file
 from freqfast.progress import Progress
 
@@ -150,7 +150,7 @@ def list_images(
     crop: int | None = None,
     labels: str | Path | None = None,
     interpolation: Interpolation = "bilinear",
-) -> tuple[ImageSet, tuple[str, ...]]:
+) -> tuple[Images, tuple[str, ...]]:
     """The images of a folder with their labels, in an order that mixes the classes; nothing is decoded.
 
     The folder, or a folder ``test``, ``valid``, ``val`` or ``validation`` in it, has a subfolder for each class; or it
@@ -266,7 +266,7 @@ def _image_set(
     resize: int | None,
     crop: int | None,
     interpolation: Interpolation,
-) -> ImageSet:
+) -> Images:
     """Images in an order that mixes the classes, with the numbers of their classes."""
     number_of = {name: number for number, name in enumerate(classes)}
     if unknown := next((path for path, name in found if name not in number_of), None):
@@ -274,7 +274,7 @@ def _image_set(
     numbers = np.array([number_of[name] for _, name in found], np.int64)
     order = mixed_order(numbers)
     files = ImageFiles(tuple(found[row][0] for row in order), resize, crop, interpolation)
-    return ImageSet(files, numbers[order])  # type: ignore[arg-type]
+    return Images(files, numbers[order])  # type: ignore[arg-type]
 
 
 def find_corrupt_files(images: ImageFiles, progress: Progress | None = None) -> dict[int, str]:

@@ -25,48 +25,51 @@ _TURNS = {  # what turns an image upright, by EXIF's orientation
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Images and their labels.
+class Images:
+    """Labelled images: a set that is sliced without reading it, whose pixels may be an array or lie in files.
+
+    What fits in memory is ``numpy.asarray(images.pixels)``.
 
     Attributes:
-        images: uint8 ``(N, H, W, 3)``, C-contiguous; or `freqfast.data.image_files.ImageFiles` in its place.
+        pixels: uint8 ``(N, H, W, 3)``: a C-contiguous array; or anything that is sliced alike and that
+            `numpy.asarray` makes such an array of, as `freqfast.data.image_files.ImageFiles`.
         labels: int64 ``(N,)``.
+        classes: Class names, in the order of the labels; None where they are not known.
+        name: What messages and results call the images.
 
     Raises:
         ValueError: If an array has another shape or type.
 
     Examples:
-        >>> images = ImageSet(np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 1, 0]))
-        >>> images.head(2).labels
+        >>> images = Images(np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 1, 0]))
+        >>> images[:2].labels
         array([0, 1])
     """
 
-    images: np.ndarray
+    pixels: np.ndarray
     labels: np.ndarray
+    classes: tuple[str, ...] | None = None
+    name: str = "images"
 
     def __post_init__(self) -> None:
-        in_memory = isinstance(self.images, np.ndarray)  # the shape of ImageFiles may require reading a file
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or (in_memory and self.images.shape[3] != 3):
+        in_memory = isinstance(self.pixels, np.ndarray)  # the shape of ImageFiles may require reading a file
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or (in_memory and self.pixels.shape[3] != 3):
             raise ValueError(
-                f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of shape {self.images.shape}"
+                f"images must be uint8 of shape (N, H, W, 3), got {self.pixels.dtype} of shape {self.pixels.shape}"
             )
-        if in_memory and not self.images.flags.c_contiguous:
+        if in_memory and not self.pixels.flags.c_contiguous:
             raise ValueError("images must be C-contiguous; pass numpy.ascontiguousarray(images)")
-        if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
+        if self.labels.shape != (len(self.pixels),) or self.labels.dtype != np.int64:
             raise ValueError(
-                f"labels must be {len(self.images)} int64, got {self.labels.dtype} of shape {self.labels.shape}"
+                f"labels must be {len(self.pixels)} int64, got {self.labels.dtype} of shape {self.labels.shape}"
             )
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.pixels)
 
-    def head(self, count: int | None) -> "ImageSet":
-        """The first images, or all if None; sets are in mixed order, so these are a fair sample of the classes."""
-        return ImageSet(self.images[:count], self.labels[:count])
-
-    def take(self, rows: np.ndarray) -> "ImageSet":
-        """A copy of the images and labels in these rows, in their order."""
-        return ImageSet(self.images[rows], self.labels[rows])
+    def __getitem__(self, rows: slice | np.ndarray) -> "Images":
+        """The images in these rows, in their order; sets are in mixed order, so the first ones are a fair sample."""
+        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ class ImageData:
         ValueError: If a set is empty, a label names no class, or the images differ in size.
 
     Examples:
-        >>> images = ImageSet(np.full((4, 32, 32, 3), 51, np.uint8), np.array([0, 1, 1, 0]))
+        >>> images = Images(np.full((4, 32, 32, 3), 51, np.uint8), np.array([0, 1, 1, 0]))
         >>> data = ImageData("grey", ("cat", "dog"), train=images, test=images)
         >>> data.mean
         (0.2, 0.2, 0.2)
@@ -94,8 +97,8 @@ class ImageData:
 
     name: str
     classes: tuple[str, ...]
-    train: ImageSet
-    test: ImageSet
+    train: Images
+    test: Images
     published: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -107,10 +110,10 @@ class ImageData:
                     f"{self.name}: {part} labels run from {images.labels.min()} to {images.labels.max()}, but there "
                     f"are {len(self.classes)} classes"
                 )
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+        if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
             raise ValueError(
-                f"{self.name}: training images of shape {self.train.images.shape[1:]} and test images of shape "
-                f"{self.test.images.shape[1:]} must have one size"
+                f"{self.name}: training images of shape {self.train.pixels.shape[1:]} and test images of shape "
+                f"{self.test.pixels.shape[1:]} must have one size"
             )
 
     def hold_out(self, count: int) -> "ImageData":
@@ -124,13 +127,13 @@ class ImageData:
         if count not in range(len(self.train)):
             raise ValueError(f"holdout must be a number of images in 0..{len(self.train) - 1}, got {count}")
         cut = len(self.train) - int(count)
-        held = ImageSet(self.train.images[cut:], self.train.labels[cut:])
-        return replace(self, train=self.train.head(cut), test=held, published=None)
+        held = self.train[cut:]
+        return replace(self, train=self.train[:cut], test=held, published=None)
 
     @property
-    def published_test(self) -> ImageSet:
+    def published_test(self) -> Images:
         """The test images in the order in which they were published; in their own order if that is unknown."""
-        return self.test if self.published is None else self.test.take(self.published)
+        return self.test if self.published is None else self.test[self.published]
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -146,7 +149,7 @@ class ImageData:
     def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Means and standard deviations, from histograms of a few images at a time: exact, and without a large copy."""
         counts = np.zeros((3, 256), np.int64)
-        sample = self.train.images if isinstance(self.train.images, np.ndarray) else self.train.images[:1024]
+        sample = self.train.pixels if isinstance(self.train.pixels, np.ndarray) else self.train.pixels[:1024]
         for start in range(0, len(sample), 128):
             pixels = np.asarray(sample[start : start + 128])
             counts += np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
@@ -239,8 +242,8 @@ def data_hash(data: ImageData) -> str:
     """
     digest = hashlib.sha256(repr(data.classes).encode())
     for part in (data.train, data.test):
-        digest.update(repr(part.images.shape).encode())
-        in_memory = isinstance(part.images, np.ndarray)
-        digest.update(part.images.data if in_memory else part.images.fingerprint())  # type: ignore[attr-defined]
+        digest.update(repr(part.pixels.shape).encode())
+        in_memory = isinstance(part.pixels, np.ndarray)
+        digest.update(part.pixels.data if in_memory else part.pixels.fingerprint())  # type: ignore[attr-defined]
         digest.update(part.labels.astype("<i8").data)
     return digest.hexdigest()

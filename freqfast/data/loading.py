@@ -60,7 +60,7 @@ def load_data(
 
     Examples:
         >>> from freqfast.data import load_data
-        >>> load_data("photos").train.images.shape
+        >>> load_data("photos").train.pixels.shape
         (5120, 32, 32, 3)
     """
     if place is not None and str(place) in data_names() and not Path(place).exists():

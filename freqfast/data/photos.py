@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqfast.data.images import ImageData, ImageSet, mixed_order, rgb_levels
+from freqfast.data.images import ImageData, Images, mixed_order, rgb_levels
 from freqfast.progress import Progress
 
 PHOTOS = {  # file by class; package and path inside it, so that neither package is imported for its pictures
@@ -45,7 +45,7 @@ def load_photos(place: Path | None = None, progress: Progress | None = None) -> 
             '"cifar10", which reads other images too'
         )
     data = _load()
-    train, test = (ImageSet(part.images.copy(), part.labels.copy()) for part in (data.train, data.test))
+    train, test = (Images(part.pixels.copy(), part.labels.copy()) for part in (data.train, data.test))
     return replace(data, train=train, test=test)  # copies, which the caller may change
 
 
@@ -85,8 +85,8 @@ def _corners(
     return top[inside][row], column
 
 
-def _mixed(patches: list[np.ndarray]) -> ImageSet:
+def _mixed(patches: list[np.ndarray]) -> Images:
     """One set in mixed order, from equally many patches of each class, in the order of the classes."""
     labels = np.repeat(np.arange(len(PHOTOS), dtype=np.int64), len(patches) // len(PHOTOS))
     order = mixed_order(labels)
-    return ImageSet(np.stack(patches)[order], labels[order])
+    return Images(np.stack(patches)[order], labels[order])

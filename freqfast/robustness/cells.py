@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from freqfast.corruptions import SEVERITIES
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class CellSource:
     severities: tuple[int, ...]
     labels: np.ndarray
     read: Callable[[str, int], np.ndarray]
-    clean: ImageSet | None = None
+    clean: Images | None = None
     sha256: str | None = None
     seed: int | None = None
     classes: tuple[str, ...] | None = None
@@ -104,5 +104,5 @@ class CellSource:
     def cell(self, key: Key) -> Cell:
         """One cell."""
         if key == CLEAN and self.clean:
-            return Cell(*key, self.clean.images, self.clean.labels)
+            return Cell(*key, self.clean.pixels, self.clean.labels)
         return Cell(*key, self.read(*key), self.labels)

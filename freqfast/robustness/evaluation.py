@@ -10,7 +10,7 @@ from torch import Tensor
 
 from freqfast.data.images import list_classes
 from freqfast.models.classifier import Classifier, batches
-from freqfast.progress import Progress, Share, notebook_progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.alexnet import is_imagenet
 from freqfast.robustness.cells import CLEAN, Cell, CellSource, Key, key_text
 from freqfast.robustness.outcomes import Outcomes
@@ -25,7 +25,6 @@ def evaluate_source(
     progress: Progress | None = None,
     *,
     command: str | None = None,
-    share: Share = map,
 ) -> list[CorruptionResult]:
     """Evaluate models on a source of images; each image is read once for all models.
 
@@ -38,7 +37,6 @@ def evaluate_source(
         shard: Which part of the cells to evaluate.
         progress: Called after each batch, with numbers of images.
         command: The shell command of the evaluation, for the provenance.
-        share: Evaluates the cells, see `freqfast.progress.Share`.
 
     Returns:
         A result for each model, with its provenance.
@@ -60,7 +58,7 @@ def evaluate_source(
             f"there is no shard {number}/{shards}: i/n must have 1 <= i <= n, and n at most the number of cells, "
             f"{len(source.keys)}"
         )
-    probe = source.clean.images if source.clean else source.read(*source.keys[0])
+    probe = source.clean.pixels if source.clean else source.read(*source.keys[0])
     labels = np.concatenate([source.labels, source.clean.labels]) if source.clean else source.labels
     for classifier in classifiers:
         check_fit(classifier, probe[:2], labels, source.name, source.classes)
@@ -81,7 +79,7 @@ def evaluate_source(
         return _measure(classifiers, source.cell(key), step)
 
     results = []
-    for classifier, outcomes in zip(classifiers, zip(*share(measure, keys), strict=True), strict=True):
+    for classifier, outcomes in zip(classifiers, zip(*map(measure, keys), strict=True), strict=True):
         provenance = _provenance(classifier, source, command, imagenet)
         results.append(CorruptionResult(dict(zip(keys, outcomes, strict=True)), provenance=provenance))
     return results

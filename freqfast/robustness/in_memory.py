@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from freqfast.corruptions import available
-from freqfast.data.images import ImageData, ImageSet
+from freqfast.data.images import ImageData, Images
 from freqfast.models.classifier import Classifier
 from freqfast.models.file import check_normalisation
 from freqfast.progress import Progress
@@ -17,12 +17,12 @@ from freqfast.robustness.evaluation import evaluate_source
 from freqfast.robustness.result import CorruptionResult
 from freqfast.robustness.sources import corrupted_source
 
-Images: TypeAlias = np.ndarray | Tensor | ImageSet | ImageData | Iterable[Any]
+AnyImages: TypeAlias = np.ndarray | Tensor | Images | ImageData | Iterable[Any]
 
 
 def evaluate_images(
     model: nn.Module,
-    images: Images,
+    images: AnyImages,
     labels: ArrayLike | Tensor | None = None,
     *,
     mean: Sequence[float] | None = None,
@@ -37,7 +37,7 @@ def evaluate_images(
 
     Args:
         model: Maps normalised images ``(N, 3, H, W)`` to logits; it is not changed.
-        images: uint8 ``(N, H, W, 3)`` or ``(N, 3, H, W)``, array or tensor, with `labels`; or an `ImageSet`; or an
+        images: uint8 ``(N, H, W, 3)`` or ``(N, 3, H, W)``, array or tensor, with `labels`; or `Images`; or an
             `ImageData`, whose test images are used; or a DataLoader of images and labels. Float images from a
             DataLoader are taken as normalised by `mean` and `std` already.
         labels: ``(N,)`` integers, with an array of images only.
@@ -89,19 +89,19 @@ def evaluate_images(
     return result
 
 
-def _image_set(images: Images, labels: Any, mean: Sequence[float], std: Sequence[float]) -> ImageSet:
+def _image_set(images: AnyImages, labels: Any, mean: Sequence[float], std: Sequence[float]) -> Images:
     is_array = isinstance(images, (np.ndarray, Tensor))
     if is_array != (labels is not None):
         raise TypeError(f"labels go with an array of images, got {type(images).__name__} and {type(labels).__name__}")
     if isinstance(images, ImageData):
         return images.test
-    if isinstance(images, ImageSet):
+    if isinstance(images, Images):
         return images
     if is_array:
-        return ImageSet(_levels(images), _integers(labels))
+        return Images(_levels(images), _integers(labels))
     if not isinstance(images, Iterable):
         got = type(images).__name__
-        raise TypeError(f"images must be an array, an ImageSet, an ImageData or a DataLoader, got {got}")
+        raise TypeError(f"images must be an array, Images, ImageData or a DataLoader, got {got}")
     batches = []
     for batch in images:
         if not isinstance(batch, Sequence) or len(batch) < 2:
@@ -109,9 +109,9 @@ def _image_set(images: Images, labels: Any, mean: Sequence[float], std: Sequence
         batches.append((_levels(batch[0], mean, std), _integers(batch[1])))
     if not batches:
         raise ValueError("the DataLoader gives no images")
-    found = ImageSet(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+    found = Images(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
     are_floats = _array(batch[0]).dtype.kind == "f"
-    if are_floats and any(mean) and len(found) and not (found.images < 255 * np.array(mean) - 1).any():
+    if are_floats and any(mean) and len(found) and not (found.pixels < 255 * np.array(mean) - 1).any():
         raise ValueError("no value from the DataLoader is below 0, so it does not normalise by mean and std; let it")
     return found
 

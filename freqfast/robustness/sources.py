@@ -13,7 +13,7 @@ from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data import cache
 from freqfast.data.cifar10 import CLASSES
-from freqfast.data.images import ImageData, ImageSet
+from freqfast.data.images import ImageData, Images
 from freqfast.data.loading import load_place
 from freqfast.data.stored import named_place
 from freqfast.progress import Progress
@@ -26,7 +26,7 @@ from freqfast.robustness.corrupted import CorruptedImages
 
 
 def corrupted_source(
-    images: ImageSet,
+    images: Images,
     corruptions: Sequence[str],
     seed: int = 0,
     *,
@@ -56,14 +56,14 @@ def corrupted_source(
         FileNotFoundError: If ``frost`` is asked for and its photographs are missing.
 
     Examples:
-        >>> grey = ImageSet(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
+        >>> grey = Images(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
         >>> source = corrupted_source(grey, ["brightness"])
         >>> source.read("brightness", 4)[0, 0, 0]
         array([179, 179, 179], dtype=uint8)
     """
     names = tuple(dict.fromkeys(corruptions))
     check_request(names, SEVERITIES, frost_dir)
-    size = images.images.shape[1:3]
+    size = images.pixels.shape[1:3]
     check_size(*size)
     taken = find_table(table, *size)
     sha256 = hash_images(images, progress)
@@ -73,8 +73,8 @@ def corrupted_source(
         sha256 += photographs_sha256(frost_dir)
 
     def read(corruption: str, severity: int) -> np.ndarray:
-        corrupted = CorruptedImages(images.images, corruption, severity, seed, frost_dir, taken)
-        in_memory = isinstance(images.images, np.ndarray)
+        corrupted = CorruptedImages(images.pixels, corruption, severity, seed, frost_dir, taken)
+        in_memory = isinstance(images.pixels, np.ndarray)
         return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
 
     called = f"{name}, corrupted on the fly" + ("" if taken == "cifar10" else f" by the parameters of {taken}")
@@ -171,13 +171,13 @@ def _test_images(
     return found
 
 
-def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) -> ImageSet | None:
+def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) -> Images | None:
     """The clean images of the source's cells, if the data holds them."""
     used = len(source.labels)
     if manifest is not None:
-        made_from = data.test.head(manifest.images)
-        return made_from.head(used) if hash_images(made_from) == manifest.images_sha256 else None
-    head = data.published_test.head(used)
+        made_from = data.test[: manifest.images]
+        return made_from[:used] if hash_images(made_from) == manifest.images_sha256 else None
+    head = data.published_test[:used]
     if np.array_equal(head.labels, source.labels):
         return head
     is_whole = used == len(data.test) and data.name == "cifar10"

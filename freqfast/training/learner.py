@@ -113,7 +113,7 @@ def build_learner(
     is_new = start is None
     start = start or _start(recipe, data)
     tried = Classifier(start.model, start.mean, start.std, "cpu", "float32", name=start.name, classes=start.classes)
-    images = np.asarray(data.train.images[:2])
+    images = np.asarray(data.train.pixels[:2])
     check_fit(tried, images, data.train.labels, data.name, data.classes)
     _check_training(start, images)
     model, normalisation = start.model, (start.mean, start.std)
@@ -168,7 +168,7 @@ def fit_recipe(learn: Learner, recipe: Recipe) -> None:
     Examples:
         >>> from freqfast.data import load_data
         >>> photos = load_data("photos")
-        >>> data = ImageData("ten photos", photos.classes, photos.train.head(10), photos.test.head(4))
+        >>> data = ImageData("ten photos", photos.classes, photos.train[:10], photos.test[:4])
         >>> recipe = Recipe("ten images", model_options={"width": 8}, epochs=1, batch_size=5)
         >>> learn = build_learner(recipe, data, "cpu")
         >>> with learn.no_bar(), learn.no_logging():

@@ -95,7 +95,7 @@ def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -
     The corruptions' seed is the same for every run, so that runs are compared on the same images; held-out images have
     a seed of their own.
     """
-    sample = data.test.head(recipe.test_images or None)
+    sample = data.test[: recipe.test_images or None]
     source = corrupted_source(sample, corruptions, seed=1 if recipe.holdout else 0)
     return replace(source, clean=data.test)
 
@@ -105,5 +105,5 @@ def _evaluate(prepared: PreparedRun, progress: Progress | None) -> CorruptionRes
     learn = prepared.learn
     classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
     source = source_of_run(prepared.recipe, prepared.data, available())
-    [result] = evaluate_source([classifier], source, progress=progress, share=prepared.ranks.map)
+    [result] = evaluate_source([classifier], source, progress=progress)
     return replace(result, provenance=None)  # what has one is a later evaluation

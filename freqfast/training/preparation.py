@@ -99,7 +99,7 @@ def prepare_run(
                 )
             environment = replace(start, device=environment.device)
         data = data.hold_out(recipe.holdout)
-        first = np.asarray(data.test.images[:1])
+        first = np.asarray(data.test.pixels[:1])
         check_size(*first.shape[1:3])
         try:
             for name, severity in product(plugin_corruptions(), SEVERITIES):

@@ -196,7 +196,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
     pixels = np.ascontiguousarray(np.concatenate(images))
     check_fit(classifier, pixels[:2], targets, "the validation set", None)
-    options = {"progress": None} | ({"share": map} if analysis.is_shared else {}) | options
+    options = {"progress": None} | options
     return analysis.run(classifier=classifier, images=pixels, labels=targets, **options)
 
 

@@ -67,7 +67,7 @@ def forward_arm(model: nn.Module, data: ImageData, args: argparse.Namespace) -> 
     """Images per second of the model alone."""
     dtype = getattr(torch, resolve_precision(args.precision, args.device))
     model = deepcopy(model).eval().to(args.device, dtype, memory_format=torch.channels_last)
-    pixels = (data.test.images / 255 - data.mean) / data.std
+    pixels = (data.test.pixels / 255 - data.mean) / data.std
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(args.device, dtype)  # the permuted view is channels last
     batches = list(images.split(args.batch_size)) * len(NAMES) * len(SEVERITIES)
 

@@ -40,9 +40,9 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     training = freqfast_arm(recipe, data, "cpu")()
     model = build_model("resnet18", classes=len(data.classes), width=width)
     classifier = Classifier(model, data.mean, data.std, batch_size=batch_size)
-    classifier.predict(data.test.images[: 2 * batch_size])
+    classifier.predict(data.test.pixels[: 2 * batch_size])
     start = now("cpu")
-    classifier.predict(data.test.images)
+    classifier.predict(data.test.pixels)
     evaluation = len(data.test) / (now("cpu") - start)
     return training, evaluation, peak_mib()
 

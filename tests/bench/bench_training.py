@@ -50,7 +50,7 @@ def loop_arm(recipe: Recipe, data: ImageData, device: str) -> Callable[[], float
     """Images per second of a training loop as one writes it by hand."""
     torch.manual_seed(recipe.seed)
     model = CifarResNet18(len(data.classes), **recipe.model_options).to(device, memory_format=torch.channels_last)
-    images = torch.from_numpy(data.train.images).to(device)
+    images = torch.from_numpy(data.train.pixels).to(device)
     labels = torch.from_numpy(data.train.labels).to(device)
     mean = torch.tensor(data.mean, device=device).view(1, 3, 1, 1)
     std = torch.tensor(data.std, device=device).view(1, 3, 1, 1)
@@ -94,7 +94,7 @@ def stock_arm(recipe: Recipe, data: ImageData, device: str, folder: Path) -> Cal
     for name, part in (("train", data.train), ("valid", data.test)):
         for label in data.classes:
             (folder / name / label).mkdir(parents=True)
-        for row, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
+        for row, (image, label) in enumerate(zip(part.pixels, part.labels, strict=True)):
             Image.fromarray(image).save(folder / name / data.classes[label] / f"{row}.png")
     dls = ImageDataLoaders.from_folder(
         folder,

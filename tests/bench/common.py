@@ -17,7 +17,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from freqfast.compute.precision import resolve_precision
-from freqfast.data import ImageData, ImageSet, load_data
+from freqfast.data import ImageData, Images, load_data
 from freqfast.runs.recipe import Recipe
 from freqfast.training import build_learner, fit_recipe
 from freqfast.training.environment import processor_name
@@ -67,8 +67,8 @@ def photo_data(train: int, test: int = 8) -> ImageData:
     """CIFAR-10-shaped data of any size, without a download: the bundled 32x32 photo patches, repeated."""
     data = load_data("photos")
 
-    def tiled(part: ImageSet, count: int) -> ImageSet:
-        return ImageSet(np.resize(part.images, (count, 32, 32, 3)), np.resize(part.labels, count))
+    def tiled(part: Images, count: int) -> Images:
+        return Images(np.resize(part.pixels, (count, 32, 32, 3)), np.resize(part.labels, count))
 
     return ImageData("photos", data.classes, tiled(data.train, train), tiled(data.test, test))
 

@@ -60,7 +60,7 @@ def expected(kind, run, tree, **options):
     classifier = Classifier(checkpoint.model, checkpoint.mean, checkpoint.std)
     test = load_data("cifar10", tree).test
     functions = {"heatmap": fourier_heat_map, "reliance": frequency_reliance, "ablation": ablate_bands}
-    return functions[kind](classifier, test.images, test.labels, **options)
+    return functions[kind](classifier, test.pixels, test.labels, **options)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_a_model_that_is_not_a_run_is_analysed_and_nothing_is_kept(accepted, pla
     result = accepted("reliance", "./foreign_net.py:net", *words)
     assert {*place.iterdir()} - before == {place / "figure.svg"}
     classifier = Classifier(published, (0.5,) * 3, (0.25,) * 3, precision="float32")
-    test = load_data("photos").test.head(50)
-    assert json.loads(result.out)["clean"] == (classifier.predict(test.images) == test.labels).mean()
+    test = load_data("photos").test[:50]
+    assert json.loads(result.out)["clean"] == (classifier.predict(test.pixels) == test.labels).mean()
 
 
 @pytest.mark.filterwarnings("ignore:.*comes without a file of weights")

@@ -21,11 +21,11 @@ def test_writes_the_test_set_in_the_published_layout(call, accepted, refused, pl
         result.out
         == "c: 3 images of photos, corruptions: 2, severities: 5, parameters: cifar10; files written: 3, verified: 0\n"
     )
-    test = load_data("photos").test.head(3)
+    test = load_data("photos").test[:3]
     source = stored_source(place / "c")
     assert source.corruptions == ("snow", "fog")
     for cell in map(source.cell, source.keys):
-        np.testing.assert_array_equal(cell.images, corrupt(test.images, cell.corruption, cell.severity, 5))
+        np.testing.assert_array_equal(cell.images, corrupt(test.pixels, cell.corruption, cell.severity, 5))
         np.testing.assert_array_equal(cell.labels, test.labels)
     assert json.loads((place / "c" / "manifest.json").read_text())["source"] == "photos"
     assert "files written: 0, verified: 3" in call(*words, 5).out
@@ -38,7 +38,7 @@ def test_a_path_names_a_test_set(accepted, tree, place):
     test = load_data("cifar10", tree).test
     source = stored_source(place / "c")
     assert source.severities == (2, 4)
-    np.testing.assert_array_equal(source.read("shot_noise", 4), corrupt(test.images, "shot_noise", 4, seed=0))
+    np.testing.assert_array_equal(source.read("shot_noise", 4), corrupt(test.pixels, "shot_noise", 4, seed=0))
     np.testing.assert_array_equal(source.labels, test.labels)
 
 
@@ -71,7 +71,7 @@ def test_c_bar_with_a_contact_sheet(call, accepted, place):
 def test_a_contact_sheet_of_what_the_options_say(accepted, frost_dir):
     words = ("corrupt", "photos", "--corruption", "frost", "--corruption", "shot_noise", "--severity", 4)
     words += ("--severity", 2, "--seed", 5, "--table", "imagenet", "--frost-dir", frost_dir, "--show", "sheet.png")
-    images = load_data("photos").test.images
+    images = load_data("photos").test.pixels
     for index, chosen in ((1, ("--image", 1)), (most_colourful(images), ())):
         accepted(*words, *chosen, silent=True)
         options = {"index": index, "frost_dir": frost_dir, "table": "imagenet"}

@@ -53,8 +53,8 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
     files = ("--data", "photographs", "--resize", 120, "--crop", 112, "--class-list", "names.txt")
     short = ("--set", "epochs=1", "--set", "batch_size=2")
     for how in ("nearest", "box"):
-        read = FileOptions(120, 112, how).read_both("photographs", place / "names.txt").train.images[:]
-        expected = load_tree("photographs", 120, 112, how, tuple("9876543210")).train.images[:]
+        read = FileOptions(120, 112, how).read_both("photographs", place / "names.txt").train.pixels[:]
+        expected = load_tree("photographs", 120, 112, how, tuple("9876543210")).train.pixels[:]
         np.testing.assert_array_equal(read, expected)
     result = accepted("finetune", *words, *files, *short)
     told = "trained by robust_photographs on photographs (epochs: 1, images: 2), with 30 % of the old weights"

@@ -64,7 +64,7 @@ def assert_same():
     def same(one, other):
         assert (one.name, one.classes) == (other.name, other.classes)
         for part in ("train", "test"):
-            np.testing.assert_array_equal(getattr(one, part).images, getattr(other, part).images)
+            np.testing.assert_array_equal(getattr(one, part).pixels, getattr(other, part).pixels)
             np.testing.assert_array_equal(getattr(one, part).labels, getattr(other, part).labels)
         np.testing.assert_equal(one.published, other.published)
 

@@ -7,14 +7,14 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from freqfast.data import ImageData, ImageSet, cache, load_data
+from freqfast.data import ImageData, Images, cache, load_data
 from freqfast.data.folders import is_tree_image
 
 
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)
-    sets = (ImageSet(rng.integers(0, 256, (n, 4, 5, 3), dtype=np.uint8), rng.integers(0, 2, n)) for n in (6, 4))
+    sets = (Images(rng.integers(0, 256, (n, 4, 5, 3), dtype=np.uint8), rng.integers(0, 2, n)) for n in (6, 4))
     return ImageData("noise", ("a", "b"), *sets)
 
 

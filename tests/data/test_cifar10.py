@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.data import ImageData, ImageSet, cifar10, load_data, pickles
+from freqfast.data import ImageData, Images, cifar10, load_data, pickles
 from freqfast.data.pickles import read_batch
 from tests.support.attacks import Payload
 
@@ -28,8 +28,8 @@ def test_without_names_of_files_the_published_order_stays(batches, tmp_path, pac
     data = load_data("cifar10", archive if packed else folder)
     names = [f"data_batch_{i}" for i in range(1, 6)]
     expected = np.concatenate([planes[name] for name in names])
-    np.testing.assert_array_equal(data.train.images.transpose(0, 3, 1, 2), expected)
-    np.testing.assert_array_equal(data.test.images.transpose(0, 3, 1, 2), planes["test_batch"])
+    np.testing.assert_array_equal(data.train.pixels.transpose(0, 3, 1, 2), expected)
+    np.testing.assert_array_equal(data.test.pixels.transpose(0, 3, 1, 2), planes["test_batch"])
     assert data.train.labels.tolist() == [label for name in names for label in labels[name]]
     assert data.test.labels.tolist() == labels["test_batch"]
     assert data.classes == cifar10.CLASSES
@@ -56,12 +56,12 @@ def test_batches_have_the_order_of_their_tree(tmp_path, make_tree):
     published = write_batches(tmp_path / "cifar-10-batches-py", tree)
     of_tree, of_batches = load_data("cifar10", tree), load_data("cifar10", tmp_path / "cifar-10-batches-py")
     for ours, theirs in ((of_batches.train, of_tree.train), (of_batches.test, of_tree.test)):
-        np.testing.assert_array_equal(ours.images, theirs.images)
+        np.testing.assert_array_equal(ours.pixels, theirs.pixels)
         np.testing.assert_array_equal(ours.labels, theirs.labels)
     expected = np.stack([np.asarray(Image.open(path)) for path in published])
-    np.testing.assert_array_equal(of_batches.published_test.images, expected)
+    np.testing.assert_array_equal(of_batches.published_test.pixels, expected)
     assert [cifar10.CLASSES[label] for label in of_batches.published_test.labels] == [p.parent.name for p in published]
-    np.testing.assert_array_equal(of_tree.published_test.images, of_tree.test.images)
+    np.testing.assert_array_equal(of_tree.published_test.pixels, of_tree.test.pixels)
     assert of_batches.hold_out(5).published is None
 
 
@@ -77,7 +77,7 @@ def test_batches_pickled_by_python_2(batches):
     numbers = b"(l" + b"".join(b"K" + bytes([label]) + b"a" for label in labels["test_batch"])
     (folder / "test_batch").write_bytes(b"\x80\x02}(U\x04data" + array + b"U\x06labels" + numbers + b"u.")
     data = load_data("cifar10", folder)
-    np.testing.assert_array_equal(data.test.images.transpose(0, 3, 1, 2), planes["test_batch"])
+    np.testing.assert_array_equal(data.test.pixels.transpose(0, 3, 1, 2), planes["test_batch"])
     assert data.test.labels.tolist() == labels["test_batch"]
 
 
@@ -95,7 +95,7 @@ def test_batch_of_full_size():
     [(50_000, 10_000, 32, True), (49_999, 10_000, 32, False), (50_000, 9_999, 32, False), (50_000, 10_000, 31, False)],
 )
 def test_the_data_set_is_known_by_all_of_its_images(train, test, side, found):
-    sets = (ImageSet(np.zeros((count, side, side, 3), np.uint8), np.zeros(count, np.int64)) for count in (train, test))
+    sets = (Images(np.zeros((count, side, side, 3), np.uint8), np.zeros(count, np.int64)) for count in (train, test))
     assert cifar10.is_cifar10(ImageData("mine", cifar10.CLASSES, *sets)) == found
 
 
@@ -224,8 +224,8 @@ def test_real_cifar10():
     data = load_data("cifar10", place)
     assert data.name == "cifar10"
     assert data.classes == cifar10.CLASSES
-    assert data.train.images.shape == (50_000, 32, 32, 3)
-    assert data.test.images.shape == (10_000, 32, 32, 3)
+    assert data.train.pixels.shape == (50_000, 32, 32, 3)
+    assert data.test.pixels.shape == (10_000, 32, 32, 3)
     assert set(np.bincount(data.train.labels)) == {5000}
     assert set(np.bincount(data.test.labels)) == {1000}
     # Statistics that every CIFAR-10 tutorial quotes.

@@ -30,7 +30,7 @@ def test_lists_of_classes(tmp_path, name, lines):
     (tmp_path / name).write_text("\n".join(lines))
     images, classes = list_images(tmp_path, labels=None if name == "val_annotations.txt" else tmp_path / name)
     assert classes == ("n01", "n02")
-    assert {path.stem: classes[label] for path, label in zip(images.images.paths, images.labels, strict=True)} == {
+    assert {path.stem: classes[label] for path, label in zip(images.pixels.paths, images.labels, strict=True)} == {
         "x": "n02",
         "y": "n01",
     }
@@ -78,7 +78,7 @@ def test_images_of_one_stem(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     (tmp_path / "list.txt").write_text("x.png a\nx.png.jpg b\nx.bmp c\n")
     images, classes = list_images(tmp_path, labels=tmp_path / "list.txt")
-    found = {path.name: classes[label] for path, label in zip(images.images.paths, images.labels, strict=True)}
+    found = {path.name: classes[label] for path, label in zip(images.pixels.paths, images.labels, strict=True)}
     assert found == {"x.png": "a", "x.png.jpg": "b", "x.bmp": "c"}
     (tmp_path / "list.txt").write_text("x.png a\nx b\n")
     with pytest.raises(ValueError, match="line 2: 'x' is no image in"):

@@ -20,7 +20,7 @@ def test_the_first_known_split_is_the_test_set(make_tree, splits):
     tree = make_tree(splits=splits, classes=("bee", "ant"))
     data = load_data("cifar10", tree)
     assert (data.name, data.classes, data.published) == (tree.name, ("ant", "bee"), None)
-    assert data.train.images.shape == (6, 6, 8, 3)
+    assert data.train.pixels.shape == (6, 6, 8, 3)
     assert_holds_tree(data, tree, splits[1])
 
 
@@ -34,7 +34,7 @@ def test_test_images_without_classes_do_not_hide_those_for_validation(make_tree,
 def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_path, pack, assert_same):
     tree = make_tree(count=40)
     data = load_data("cifar10", tree)
-    assert np.bincount(data.train.head(20).labels, minlength=2).min() >= 9
+    assert np.bincount(data.train[:20].labels, minlength=2).min() >= 9
     again = load_data("cifar10", pack(tree, tmp_path / "again.tgz"))
     assert_same(again, replace(data, name="again.tgz"))
     with tarfile.open(tmp_path / "back.tar", "w") as tar:
@@ -173,7 +173,7 @@ def test_too_large_images_are_refused_before_their_archive_is_held(large_archive
 def test_a_few_plain_images_may_unpack_to_far_more(make_tree):
     for path in (tree := make_tree()).rglob("*.png"):
         path.write_bytes(png((200, 200)))
-    assert load_data("cifar10", tree).train.images.shape == (6, 200, 200, 3)
+    assert load_data("cifar10", tree).train.pixels.shape == (6, 200, 200, 3)
 
 
 def test_files_that_unpack_to_far_more_pixels_than_photographs(make_tree, refused):

@@ -52,37 +52,37 @@ def test_slices_decode_nothing(folder):
 @pytest.mark.parametrize("rows", [np.array([True, False, True, True]), np.array([-1, 0]), slice(None, None, 2)])
 def test_rows_are_chosen_as_those_of_an_array(folder, rows):
     images, _ = list_images(folder, resize=16, crop=16)
-    np.testing.assert_array_equal(images.images[rows], np.asarray(images.images)[rows])
-    assert len(images.take(rows)) == len(images.labels[rows])
+    np.testing.assert_array_equal(images.pixels[rows], np.asarray(images.pixels)[rows])
+    assert len(images[rows]) == len(images.labels[rows])
 
 
 def test_class_folders(folder):
     images, classes = list_images(folder, resize=16, crop=16)
     assert classes == ("a", "b")
-    assert sorted(p.name for p in images.images.paths) == ["1.png", "2.png", "3.JPEG", "4.png"]
-    assert [classes[label] for label in images.labels] == [path.parent.name for path in images.images.paths]
-    assert set(images.head(2).labels) == {0, 1}  # mixed
-    assert np.asarray(images.head(3).images).shape == (3, 16, 16, 3)
+    assert sorted(p.name for p in images.pixels.paths) == ["1.png", "2.png", "3.JPEG", "4.png"]
+    assert [classes[label] for label in images.labels] == [path.parent.name for path in images.pixels.paths]
+    assert set(images[:2].labels) == {0, 1}  # mixed
+    assert np.asarray(images[:3].pixels).shape == (3, 16, 16, 3)
     nested = folder.parent / f"{folder.name}-set"
     (nested / "train" / "a").mkdir(parents=True)
     folder.rename(nested / "val")
-    assert list_images(nested)[0].images.paths[0].is_relative_to(nested / "val")
+    assert list_images(nested)[0].pixels.paths[0].is_relative_to(nested / "val")
 
 
 def test_the_first_sound_image_tells_the_size_of_all(tmp_path):
     for name, side in {"a/1.png": 8, "a/2.png": 9, "b/1.png": 8, "b/2.png": 8}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (side, side)).save(tmp_path / name)
-    first = list_images(tmp_path)[0].images.paths[0]
+    first = list_images(tmp_path)[0].pixels.paths[0]
     first.write_bytes(b"no image")  # listing decodes nothing
     images, _ = list_images(tmp_path)
-    faults = find_corrupt_files(images.images)
-    assert images.images.paths[0] == first
+    faults = find_corrupt_files(images.pixels)
+    assert images.pixels.paths[0] == first
     assert 0 in faults
-    assert images.images.shape[1:] == (8, 8, 3)
+    assert images.pixels.shape[1:] == (8, 8, 3)
     assert all("9x9 pixels, the first image 8x8" in fault for row, fault in faults.items() if row)
-    sound = images.take(np.array([row for row in range(4) if row not in faults]))
-    assert np.asarray(sound.images).shape == (4 - len(faults), 8, 8, 3)
+    sound = images[np.array([row for row in range(4) if row not in faults])]
+    assert np.asarray(sound.pixels).shape == (4 - len(faults), 8, 8, 3)
 
 
 def test_hidden_files_and_folders_are_none(folder, photos):
@@ -113,7 +113,7 @@ def test_a_folder_of_training_images_alone_is_told_apart_from_one_of_classes(tre
 def test_images_of_a_kind_that_is_not_read_are_not_left_out(folder, photos):
     photos[0].save(folder / "a" / "5.tif")
     images, _ = list_images(folder, resize=16, crop=16)
-    assert list(find_corrupt_files(images.images).values()) == [
+    assert list(find_corrupt_files(images.pixels).values()) == [
         f"{folder}/a/5.tif cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP"
     ]
 
@@ -135,13 +135,13 @@ def tree(tmp_path, photos):
 def test_a_tree_of_training_and_test_images(tree):
     data = load_data("folder", tree, image_size=28)
     assert (data.name, data.classes) == (tree.name, ("ant", "bee"))
-    assert sorted((p.stem, int(n)) for p, n in zip(data.train.images.paths, data.train.labels, strict=True)) == [
+    assert sorted((p.stem, int(n)) for p, n in zip(data.train.pixels.paths, data.train.labels, strict=True)) == [
         ("1", 0),
         ("2", 1),
         ("3", 1),
     ]
-    assert (data.train.images.resize, data.test.images.shape, data.test.labels) == (32, (1, 28, 28, 3), [1])
-    pixels = np.asarray(data.train.images) / 255
+    assert (data.train.pixels.resize, data.test.pixels.shape, data.test.labels) == (32, (1, 28, 28, 3), [1])
+    pixels = np.asarray(data.train.pixels) / 255
     np.testing.assert_allclose((data.mean, data.std), (pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))))
     more = load_tree(tree, 32, 28, classes=("wasp", "bee", "ant"))
     assert (more.classes, more.test.labels) == (("wasp", "bee", "ant"), [1])
@@ -174,12 +174,12 @@ def test_test_images_without_classes_do_not_hide_those_for_validation(tree, phot
     (tree / place).parent.mkdir(parents=True)
     photos[0].save(tree / place)
     data = load_data("folder", tree, image_size=28)
-    assert ([path.stem for path in data.test.images.paths], data.classes) == (["4"], ("ant", "bee"))
+    assert ([path.stem for path in data.test.pixels.paths], data.classes) == (["4"], ("ant", "bee"))
     images, classes = list_images(tree)
-    assert ([path.stem for path in images.images.paths], classes) == (["4"], ("bee",))
+    assert ([path.stem for path in images.pixels.paths], classes) == (["4"], ("bee",))
     (tree / "list.txt").write_text("5.png bee")
     if place != "test/.trash/5.png":
-        assert [path.stem for path in list_images(tree, labels=tree / "list.txt")[0].images.paths] == ["5"]
+        assert [path.stem for path in list_images(tree, labels=tree / "list.txt")[0].pixels.paths] == ["5"]
     (tree / "val").rename(tree / "other")
     with pytest.raises((FileNotFoundError, ValueError), match=r"test has no images in class|test/.* is of none of"):
         load_data("folder", tree, image_size=28)
@@ -260,8 +260,8 @@ def test_images_that_cannot_be_used(folder, photos):
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(folder / "a" / "4.png")
     (folder / "b" / "5.png").symlink_to("absent.png")
     images, _ = list_images(folder, crop=40)
-    faults = find_corrupt_files(images.images)
-    paths = images.images.paths
+    faults = find_corrupt_files(images.pixels)
+    paths = images.pixels.paths
     by_name = {paths[row].name: message for row, message in faults.items()}
     assert by_name.pop("5.png") == f"{folder}/b/5.png does not exist"
     assert set(by_name) == {"2.png", "3.JPEG", "4.png"}

@@ -5,39 +5,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqfast.data import ImageData, ImageSet
+from freqfast.data import ImageData, Images
 from freqfast.data.images import data_hash, mixed_order
 
 
 def image_set(labels=(0, 1, 1), size=(4, 5), seed=0):
     images = np.random.default_rng(seed).integers(0, 256, (len(labels), *size, 3), dtype=np.uint8)
-    return ImageSet(images, np.array(labels, np.int64))
+    return Images(images, np.array(labels, np.int64))
 
 
 def test_moments_are_those_of_the_training_pixels():
     train = image_set([0, 1] * 700)
     data = ImageData("noise", ("a", "b"), train, image_set(seed=1))
-    pixels = train.images.astype(np.float64) / 255
+    pixels = train.pixels.astype(np.float64) / 255
     np.testing.assert_allclose(data.mean, pixels.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(data.std, pixels.std((0, 1, 2)), rtol=1e-12)
-    grey = ImageSet(np.full((2, 4, 4, 3), 99, np.uint8), np.array([0, 0]))
+    grey = Images(np.full((2, 4, 4, 3), 99, np.uint8), np.array([0, 0]))
     assert ImageData("grey", ("a",), grey, grey).std == (1.0, 1.0, 1.0)
 
 
 def test_head_keeps_images_with_their_labels():
     images = image_set()
-    head = images.head(2)
+    head = images[:2]
     assert len(head) == 2
-    np.testing.assert_array_equal(head.images, images.images[:2])
+    np.testing.assert_array_equal(head.pixels, images.pixels[:2])
     np.testing.assert_array_equal(head.labels, images.labels[:2])
-    assert len(images.head(99)) == len(images.head(None)) == 3
+    assert len(images[:99]) == 3
 
 
 def test_the_last_training_images_are_held_out():
     data = ImageData("noise", ("a", "b"), image_set([0, 1, 0, 1]), image_set(seed=1))
     held = data.hold_out(1)
-    np.testing.assert_array_equal(held.train.images, data.train.images[:3])
-    np.testing.assert_array_equal(held.test.images, data.train.images[3:])
+    np.testing.assert_array_equal(held.train.pixels, data.train.pixels[:3])
+    np.testing.assert_array_equal(held.test.pixels, data.train.pixels[3:])
     np.testing.assert_array_equal(held.test.labels, [1])
     assert data.hold_out(0) is data
     assert len(data.hold_out(0.5 * 4).test) == 2
@@ -59,7 +59,7 @@ def test_the_last_training_images_are_held_out():
 )
 def test_invalid_set_is_refused(images, labels, message):
     with pytest.raises(ValueError, match=message):
-        ImageSet(images, labels)
+        Images(images, labels)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_hash_is_of_classes_shapes_images_and_labels():
     data = ImageData("noise", ("a", "b"), image_set(), image_set([1, 0], seed=1))
     digest = hashlib.sha256(b"('a', 'b')")
     for shape, part in ((b"(3, 4, 5, 3)", data.train), (b"(2, 4, 5, 3)", data.test)):
-        digest.update(shape + part.images.tobytes() + part.labels.tobytes())
+        digest.update(shape + part.pixels.tobytes() + part.labels.tobytes())
     assert data_hash(data) == digest.hexdigest()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freqfast.data import ImageData, ImageSet, cache, cifar10, load_data, stored
+from freqfast.data import ImageData, Images, cache, cifar10, load_data, stored
 from freqfast.data.loading import is_test_folder, load_place, scaled_side
 from freqfast.plugins import plugin_versions
 from freqfast.progress import RunStoppedError, stopping
@@ -14,7 +14,7 @@ from tests.support.trees import assert_holds_tree
 
 STRIPES = """
 import numpy as np
-from freqfast.data import ImageData, ImageSet
+from freqfast.data import ImageData, Images
 
 def load(place, progress):
     images = np.zeros((40, 16, 16, 3), np.uint8)
@@ -22,7 +22,7 @@ def load(place, progress):
     labels = np.arange(40) % 2
     if progress:
         progress(40, 40, f"drawing stripes of {place}")
-    return ImageData("stripes", ("across", "none"), ImageSet(images, labels), ImageSet(images[:8], labels[:8]))
+    return ImageData("stripes", ("across", "none"), Images(images, labels), Images(images[:8], labels[:8]))
 """
 
 
@@ -149,7 +149,7 @@ def test_named_place_without_data_is_an_error(tmp_path, make_tree, monkeypatch, 
 def test_decoded_cifar10_in_the_cache_needs_no_source(monkeypatch):
     monkeypatch.setattr(stored, "download_cifar10", lambda progress: pytest.fail("must not download"))
     images = np.zeros((1, 32, 32, 3), np.uint8)
-    one = ImageSet(images, np.zeros(1, np.int64))
+    one = Images(images, np.zeros(1, np.int64))
     cache.store("key", ImageData("cifar10", cifar10.CLASSES, one, one))
     assert load_data("cifar10").classes == cifar10.CLASSES
 
@@ -166,7 +166,7 @@ def test_a_changed_tree_and_a_corrupt_entry_are_decoded_again(make_tree, cache_f
     first = load_data("cifar10", tree)
     with monkeypatch.context() as patch:
         patch.setattr(stored, "_decode", lambda *args: pytest.fail("must come from the cache"))
-        np.testing.assert_array_equal(load_data("cifar10", tree).train.images, first.train.images)
+        np.testing.assert_array_equal(load_data("cifar10", tree).train.pixels, first.train.pixels)
     (corrupt,) = cache_folder.glob("*/train_images.npy")
     corrupt.write_bytes(b"\x93NUMPY")
     assert_holds_tree(load_data("cifar10", tree), tree)

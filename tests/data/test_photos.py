@@ -14,20 +14,20 @@ def offline(monkeypatch):
 def test_shapes_balance_and_that_every_call_gives_the_same():
     data, changed = load_data("photos"), load_data("photos")
     for part in (changed.train, changed.test):  # by whoever
-        part.images[:], part.labels[:] = 0, 0
-    np.testing.assert_array_equal(load_data("photos").train.images, data.train.images)
+        part.pixels[:], part.labels[:] = 0, 0
+    np.testing.assert_array_equal(load_data("photos").train.pixels, data.train.pixels)
     assert set(load_data("photos").test.labels) == set(range(10))
     photos._load.cache_clear()
     again = load_data("photos")
-    np.testing.assert_array_equal(again.train.images, data.train.images)
+    np.testing.assert_array_equal(again.train.pixels, data.train.pixels)
     np.testing.assert_array_equal(again.test.labels, data.test.labels)
     assert len(data.classes) == 10
     assert list(data.classes) == sorted(data.classes)
-    assert data.train.images.shape == (5120, 32, 32, 3)
-    assert data.test.images.shape == (1000, 32, 32, 3)
+    assert data.train.pixels.shape == (5120, 32, 32, 3)
+    assert data.test.pixels.shape == (1000, 32, 32, 3)
     assert set(np.bincount(data.train.labels)) == {512}
     assert set(np.bincount(data.test.labels)) == {100}
-    assert np.bincount(data.test.head(200).labels, minlength=10).min() >= 18
+    assert np.bincount(data.test[:200].labels, minlength=10).min() >= 18
 
 
 def test_no_row_of_a_test_patch_is_in_a_training_patch():
@@ -35,7 +35,7 @@ def test_no_row_of_a_test_patch_is_in_a_training_patch():
     data = load_data("photos")
     rows = {}
     for part in ("train", "test"):
-        flat = getattr(data, part).images.reshape(-1, 32 * 3)
+        flat = getattr(data, part).pixels.reshape(-1, 32 * 3)
         textured = np.ptp(flat.reshape(-1, 32, 3).astype(int), axis=1).min(1) > 40
         rows[part] = {row.tobytes() for row in flat[textured]}
     assert len(rows["test"]) > 10_000

@@ -19,7 +19,7 @@ from tests.support.trees import make_tree
 
 def make_all(folder):
     """All of them, in a folder."""
-    from freqfast.data.images import ImageSet
+    from freqfast.data.images import Images
     from freqfast.models.classifier import Classifier
     from freqfast.models.file import read_model, write_model
     from freqfast.robustness import evaluate_source
@@ -41,7 +41,7 @@ def make_all(folder):
     make_batches(folder / "cifar-10-batches-py")
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
-    write_archive(folder / "archive", ImageSet(images, np.array([0, 1, 0, 1])), ["contrast"], source="noise")
+    write_archive(folder / "archive", Images(images, np.array([0, 1, 0, 1])), ["contrast"], source="noise")
     loaded = read_model(folder / "model.safetensors")
     classifier = Classifier(loaded.model, loaded.mean, loaded.std, name="model.safetensors", precision="float32")
     evaluate_source([classifier], stored_source(folder / "archive"))[0].save(folder / "result.json")

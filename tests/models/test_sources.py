@@ -300,5 +300,5 @@ def test_published_networks_have_their_published_error(name, weights, error):
     imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     found = load_model(f"{folder}/resnet.py:{name}", f"{folder}/pretrained_models/{weights}", *imagenet)
     test = load_place(None).test
-    classes = Classifier(found.model, found.mean, found.std, precision="float32").predict(test.images)
+    classes = Classifier(found.model, found.mean, found.std, precision="float32").predict(test.pixels)
     assert 100 * (classes != test.labels).mean() == pytest.approx(error, abs=0.005)

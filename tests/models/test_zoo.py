@@ -51,7 +51,7 @@ def test_card_and_file_agree_and_the_network_classifies(name, noise):
 def test_clean_accuracy_is_that_of_the_card(name):
     source, data = load_model(f"zoo:{name}"), load_data("cifar10")
     assert source.classes == data.classes
-    predicted = Classifier(source.model, source.mean, source.std).predict(data.test.images)
+    predicted = Classifier(source.model, source.mean, source.std).predict(data.test.pixels)
     assert np.mean(predicted == data.test.labels) == pytest.approx(CARDS[name].accuracy["clean"].value, abs=0.002)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CellSource, CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.evaluation import check_fit
@@ -47,7 +47,7 @@ def test_outputs_that_are_not_finite_are_named(bright, grey):
 
 @pytest.fixture
 def source(noise):
-    images = ImageSet(noise(10, size=8), np.arange(10) % 2)
+    images = Images(noise(10, size=8), np.arange(10) % 2)
     return corrupted_source(images, NAMES, seed=3)
 
 
@@ -115,9 +115,7 @@ def test_labels_of_cells_and_of_clean_images_must_be_classes(bright, grey, label
     message = f"bright gives 2 logits, but the labels run from {span}"
     with pytest.raises(ValueError, match=message):
         on_fog(bright, images, labels)
-    source = CellSource(
-        "fog", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, clean=ImageSet(images, labels)
-    )
+    source = CellSource("fog", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, clean=Images(images, labels))
     with pytest.raises(ValueError, match=message):
         evaluate_source([bright], source)
 
@@ -125,9 +123,9 @@ def test_labels_of_cells_and_of_clean_images_must_be_classes(bright, grey, label
 def test_models_of_other_classes_are_refused(bright, source):
     bright.classes = ("dark", "light")
     for classes in (None, ("dark", "light")):
-        check_fit(bright, source.clean.images, source.labels, "data", classes)
+        check_fit(bright, source.clean.pixels, source.labels, "data", classes)
     with pytest.raises(ValueError, match="bright was trained on the classes dark, light, but those of data are light,"):
-        check_fit(bright, source.clean.images, source.labels, "data", ("light", "dark"))
+        check_fit(bright, source.clean.pixels, source.labels, "data", ("light", "dark"))
 
 
 def test_of_many_classes_those_are_named_that_differ(bright, source):
@@ -138,6 +136,6 @@ def test_of_many_classes_those_are_named_that_differ(bright, source):
         "but those of data are n00000003, n00000004, n00000005, ... (number 2 on, of 999); name"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_fit(bright, source.clean.images, source.labels, "data", many[:2] + many[3:])
+        check_fit(bright, source.clean.pixels, source.labels, "data", many[:2] + many[3:])
     with pytest.raises(ValueError, match=r"of data are no more \(number 30 on, of 30\); name data of its own"):
-        check_fit(bright, source.clean.images, source.labels, "data", many[:30])
+        check_fit(bright, source.clean.pixels, source.labels, "data", many[:30])

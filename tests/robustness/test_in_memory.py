@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import freqfast
-from freqfast.data.images import ImageData, ImageSet
+from freqfast.data.images import ImageData, Images
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 
@@ -18,7 +18,7 @@ NAMES = ["contrast", "gaussian_noise"]
 @pytest.fixture(scope="module")
 def sample():
     rng = np.random.default_rng(0)
-    return ImageSet(rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8), rng.integers(0, 4, 6))
+    return Images(rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8), rng.integers(0, 4, 6))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def evaluate(model, *images, **options):
 
 
 def loader(sample, normalise=True):
-    pixels = torch.tensor(sample.images).permute(0, 3, 1, 2)
+    pixels = torch.tensor(sample.pixels).permute(0, 3, 1, 2)
     if normalise:
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         pixels = (pixels / 255 - mean) / std
@@ -43,11 +43,11 @@ def loader(sample, normalise=True):
 def test_arrays_tensors_sets_and_loaders(model, sample):
     classifier = Classifier(model, MEAN, STD, precision="float32")
     [expected] = evaluate_source([classifier], corrupted_source(sample, NAMES, seed=5))
-    planar = torch.tensor(sample.images).permute(0, 3, 1, 2)
+    planar = torch.tensor(sample.pixels).permute(0, 3, 1, 2)
     for given in (
-        (sample.images, sample.labels),
+        (sample.pixels, sample.labels),
         (planar, torch.tensor(sample.labels)),
-        (sample.images, sample.labels.tolist()),
+        (sample.pixels, sample.labels.tolist()),
         (sample,),
         (loader(sample),),
         (loader(sample, normalise=False),),
@@ -69,14 +69,14 @@ def test_a_data_set_brings_its_normalisation_and_classes(model, sample):
     assert (provenance.model, provenance.source) == ("Sequential", "grey, corrupted on the fly")
     other = freqfast.evaluate(model, data, corruptions=["contrast"], mean=np.zeros(3), std=np.ones(3))
     assert (other.provenance.mean, other.provenance.std) == ((0, 0, 0), (1, 1, 1))
-    few = ImageSet(sample.images[:2], np.array([0, 1]))
+    few = Images(sample.pixels[:2], np.array([0, 1]))
     with pytest.raises(ValueError, match="gives 4 logits, but two, corrupted on the fly has 2 classes; name"):
         freqfast.evaluate(model, ImageData("two", ("a", "b"), few, few), corruptions=["contrast"])
 
 
 def test_all_that_can_run_here_by_default(sample):
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
-    found = freqfast.evaluate(model, sample.head(1), mean=MEAN, std=STD)
+    found = freqfast.evaluate(model, sample[:1], mean=MEAN, std=STD)
     assert tuple(found.accuracy) == freqfast.corruptions.registry.available()
 
 
@@ -103,7 +103,7 @@ def test_all_that_can_run_here_by_default(sample):
     ],
 )
 def test_invalid_arguments(model, sample, change, error, message):
-    given = {"model": model, "images": sample.images, "labels": sample.labels} | change
+    given = {"model": model, "images": sample.pixels, "labels": sample.labels} | change
     with pytest.raises(error, match=message):
         evaluate(**given)
 

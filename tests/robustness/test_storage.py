@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.provenance import Provenance
@@ -16,7 +16,7 @@ from freqfast.robustness.provenance import Provenance
 
 @pytest.fixture
 def source(noise):
-    return corrupted_source(ImageSet(noise(9), np.arange(9) % 2), ("contrast", "pixelate"))
+    return corrupted_source(Images(noise(9), np.arange(9) % 2), ("contrast", "pixelate"))
 
 
 @pytest.fixture

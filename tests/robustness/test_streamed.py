@@ -13,7 +13,7 @@ from torch import nn
 
 from freqfast.corruptions import corrupt
 from freqfast.data.image_files import list_images
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.archive import writing
@@ -44,7 +44,7 @@ def classifier():
 
 def test_files_give_what_arrays_give_on_any_number_of_threads(files, classifier, tmp_path):
     images, classes = files
-    arrays, results, stored = replace(images, images=np.asarray(images.images)), [], []
+    arrays, results, stored = replace(images, pixels=np.asarray(images.pixels)), [], []
     for name, one, threads in (("streamed", images, 3), ("whole", arrays, 1)):
         torch.set_num_threads(threads)
         results += evaluate_source([classifier], corrupted_source(one, ["fog"], seed=2, classes=classes))
@@ -62,7 +62,7 @@ def test_the_reading_of_files_for_their_hash_is_reported(files, monkeypatch):
     images, calls = files[0], []
     corrupted_source(images, ["fog"], progress=lambda *call: calls.append(call))
     assert calls == [(done, 15, "reading images") for done in (4, 8, 12, 15)]
-    corrupted_source(replace(images, images=np.asarray(images.images)), ["fog"], progress=pytest.fail)  # takes no time
+    corrupted_source(replace(images, pixels=np.asarray(images.pixels)), ["fog"], progress=pytest.fail)  # takes no time
 
 
 def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
@@ -73,8 +73,8 @@ def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
     with Image.open(path) as image:
         assert (image.format, image.size) == ("JPEG", (32, 32))
         assert image.quantization[0][0] == 5  # of the standard's 16: quality 85, as published
-    row = next(row for row, file in enumerate(images.images.paths) if file.stem == "red-3")
-    expected = corrupt(np.asarray(images.images), "contrast", 5)[row].astype(int)
+    row = next(row for row, file in enumerate(images.pixels.paths) if file.stem == "red-3")
+    expected = corrupt(np.asarray(images.pixels), "contrast", 5)[row].astype(int)
     assert np.abs(np.asarray(Image.open(path)).astype(int) - expected).mean() < 8
 
     assert is_tree(out)
@@ -96,17 +96,17 @@ def test_a_tree_is_written_and_evaluated(files, classifier, tmp_path):
 def test_the_uncorrupted_images_are_those_of_the_cells_also_of_a_part(files, tmp_path, limit):
     """Of fewer images their mixed order is another one."""
     images, classes = files
-    write_tree(tmp_path, images.head(11), classes, ["fog"], [1])
+    write_tree(tmp_path, images[:11], classes, ["fog"], [1])
     cell, _ = list_images(tmp_path / "fog" / "1")
     found = uncorrupted(tmp_path / "fog" / "1", limit, images, classes)
-    assert [path.stem for path in found.images.paths] == [path.stem for path in cell.images.paths[:limit]]
-    assert [path.stem for path in found.images.paths] != [path.stem for path in images.images.paths[: len(found)]]
+    assert [path.stem for path in found.pixels.paths] == [path.stem for path in cell.pixels.paths[:limit]]
+    assert [path.stem for path in found.pixels.paths] != [path.stem for path in images.pixels.paths[: len(found)]]
     with pytest.raises(ValueError, match=r"1 has .*, which the uncorrupted images lack; name those it was"):
-        uncorrupted(tmp_path / "fog" / "1", None, images.take(np.arange(5, 15)), classes)
+        uncorrupted(tmp_path / "fog" / "1", None, images[np.arange(5, 15)], classes)
 
 
 def test_classes_are_those_of_the_manifest_in_its_order(files, tmp_path):
-    images, classes = ImageSet(files[0].images[:4], np.array([0, 2, 2, 2])), ("zebra", "gnu", "ant")
+    images, classes = Images(files[0].pixels[:4], np.array([0, 2, 2, 2])), ("zebra", "gnu", "ant")
     assert write_tree(tmp_path, images, classes, iter(["fog", "fog"]), [1]) == 4
     source = tree_source(tmp_path, required=["fog", "fog"])
     assert (source.keys, source.classes) == ([("fog", 1)], classes)
@@ -127,7 +127,7 @@ def test_classes_are_those_of_the_manifest_in_its_order(files, tmp_path):
     ],
 )
 def test_labels_and_classes_that_no_tree_can_have(files, tmp_path, labels, classes, message):
-    images = ImageSet(files[0].images[:2], np.array(labels))
+    images = Images(files[0].pixels[:2], np.array(labels))
     with pytest.raises(ValueError, match=message):
         write_tree(tmp_path / "tree", images, classes, ["fog"], [1])
     assert not (tmp_path / "tree").exists()
@@ -206,7 +206,7 @@ def test_wrong_trees_and_images_of_one_name(files, tmp_path):
     (tmp_path / "snow" / "1" / "red").mkdir(parents=True)
     with pytest.raises(ValueError, match="lacks snow 2 or a part of it; finish it or name the"):
         tree_source(tmp_path)
-    twice = ImageSet(images.images[np.array([0, 0])], images.labels[[0, 0]])
+    twice = Images(images.pixels[np.array([0, 0])], images.labels[[0, 0]])
     with pytest.raises(ValueError, match="two images would be written as"):
         write_tree(tmp_path, twice, classes, ["fog"])
 
@@ -234,13 +234,13 @@ def test_some_of_the_classes(classifier, files):
     """A network of more classes is judged among those that the images have."""
     images, classes = files
     rows = np.flatnonzero(images.labels != 1)
-    two = ImageSet(images.images[rows], (images.labels[rows] > 0).astype(np.int64))
+    two = Images(images.pixels[rows], (images.labels[rows] > 0).astype(np.int64))
     names = ("blue", "red")
     among = classifier.among(names, trained=classes)
     (found,) = evaluate_source([among], corrupted_source(two, ["brightness"], classes=names))
-    logits = classifier.logits(np.asarray(two.images))[:, [0, 2]]
+    logits = classifier.logits(np.asarray(two.pixels))[:, [0, 2]]
     assert found.clean == pytest.approx((logits.argmax(1).numpy() == two.labels).mean())
-    assert torch.equal(among.among(["red", "blue"]).logits(np.asarray(two.images)), logits[:, [1, 0]])
+    assert torch.equal(among.among(["red", "blue"]).logits(np.asarray(two.pixels)), logits[:, [1, 0]])
     with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of the model"):
         classifier.among(["cyan"], trained=classes)
     with pytest.raises(ValueError, match="the classes of the model are not known"):
@@ -249,6 +249,6 @@ def test_some_of_the_classes(classifier, files):
 
 @pytest.mark.parametrize("rows", [slice(None, None, 2), slice(1, None, 3), slice(None, None, -1)])
 def test_slices_of_corrupted_images_take_steps(files, rows):
-    images = np.asarray(files[0].images)
+    images = np.asarray(files[0].pixels)
     noisy = CorruptedImages(images, "gaussian_noise", 3, seed=5)
     np.testing.assert_array_equal(noisy[2:][rows], np.asarray(noisy)[2:][rows])

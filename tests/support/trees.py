@@ -57,7 +57,7 @@ def add_member(archive, name, content=b"", kind=tarfile.REGTYPE, link=""):
 def assert_holds_tree(data, tree, test_split="test"):
     """Every image of the tree is there once, under its class, and nothing else."""
     for images, split in ((data.train, "train"), (data.test, test_split)):
-        pairs = zip(images.images, images.labels, strict=True)
+        pairs = zip(images.pixels, images.labels, strict=True)
         found = {(data.classes[label], image.tobytes()) for image, label in pairs}
         paths = list((tree / split).glob("*/*"))
         assert found == {(p.parent.name, np.asarray(Image.open(p).convert("RGB")).tobytes()) for p in paths}

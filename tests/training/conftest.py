@@ -10,10 +10,10 @@ from tests.support.trees import write_colours
 
 @pytest.fixture(scope="session")
 def small():
-    from freqfast.data import ImageData, ImageSet
+    from freqfast.data import ImageData, Images
 
     images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
-    part = ImageSet(images, np.arange(16) % 10)
+    part = Images(images, np.arange(16) % 10)
     return ImageData("noise", tuple("abcdefghij"), part, part)
 
 

@@ -8,7 +8,7 @@ import torch
 from fastai.torch_core import set_seed
 from timm.layers import Conv2dSame
 
-from freqfast.data import ImageSet
+from freqfast.data import Images
 from freqfast.models.parts import find_parts
 from freqfast.models.sources import SourcedModel
 from freqfast.models.state_dicts import save_state
@@ -61,7 +61,7 @@ def test_complex_weights_are_averaged_too():
 def test_images_are_normalised_as_the_network_was_trained(source, small):
     seen = []
     source.model.register_forward_pre_hook(lambda module, args: seen.append(args[0].amax((0, 2, 3))))
-    grey = ImageSet(np.full_like(small.train.images, 51), small.train.labels)
+    grey = Images(np.full_like(small.train.pixels, 51), small.train.labels)
     fine_tune(source, PLAIN, replace(small, train=grey, test=grey), 0, "cpu")
     wanted = torch.tensor([(0.2 - mean) / std for mean, std in zip(MEAN, STD, strict=True)])
     for values in seen:

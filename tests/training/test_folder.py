@@ -55,7 +55,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_with_the_same_bits(photographs, 
     assert whole.stored.mean == tuple(build_model("timm:test_resnet").pretrained_cfg["mean"])
     assert whole.stored.spec.options == {"classes": 2}  # a reader of the model file needs no other weights
     data = load_run_data(whole.directory)
-    assert data.test.images.shape == (8, 28, 28, 3)
+    assert data.test.pixels.shape == (8, 28, 28, 3)
     (photographs / "train" / "dark" / "0.png").write_bytes((photographs / "train" / "dark" / "1.png").read_bytes())
     (tmp_path / "parts" / "report.json").unlink()
     with pytest.raises(ValueError, match="has changed since"):

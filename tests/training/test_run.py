@@ -20,7 +20,7 @@ from PIL import Image
 import freqfast
 from freqfast import effective_weight
 from freqfast.corruptions import CORRUPTIONS, available, corrupt
-from freqfast.data import ImageSet, load_data
+from freqfast.data import load_data
 from freqfast.data.images import data_hash
 from freqfast.files import file_sha256
 from freqfast.models.classifier import hash_weights
@@ -149,7 +149,7 @@ def test_model_is_the_trained_one(run, tree):
     assert (run.stored.mean, run.stored.std) == (data.mean, data.std)
     assert isinstance(run.model.conv1, SpectralConv2d)
     assert run.model.conv1.log_gain.abs().max() > 0  # trained
-    pixels = (data.test.images / 255 - np.array(data.mean)) / np.array(data.std)
+    pixels = (data.test.pixels / 255 - np.array(data.mean)) / np.array(data.std)
     predicted = run.model(torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32)).argmax(1).numpy()
     assert (predicted == data.test.labels).mean() == run.report.clean
 
@@ -190,7 +190,7 @@ def test_images_held_out_and_the_recorders_grid(tree, tmp_path, monkeypatch):
     callbacks = {"spectrum_recorder": {"n": 16, "layer": "conv2"}}
     recipe = replace(TINY, test_images=0, holdout=5, epochs=1, callbacks=callbacks)
     run, data = run_recipe(recipe, tmp_path / "run", tree), load_data("cifar10", tree)
-    train, held = data.train.images[:-5], ImageSet(data.train.images[-5:], data.train.labels[-5:])
+    train, held = data.train.pixels[:-5], data.train[-5:]
     assert run.stored.mean == pytest.approx(train.mean((0, 1, 2)) / 255)
     options = {"mean": run.stored.mean, "std": run.stored.std, "corruptions": ["pixelate"], "precision": "float32"}
     found = evaluate_images(run.model, held, seed=1, **options)
@@ -227,9 +227,9 @@ def test_all_images_are_clean_and_a_sample_is_corrupted(holdout, test_images, se
     assert source.keys[:2] == [CLEAN, ("contrast", 1)]
     assert len(source.keys) == 11
     clean, cell = source.cell(CLEAN), source.cell(("shot_noise", 3))
-    assert clean.images is data.test.images
+    assert clean.images is data.test.pixels
     assert len(cell.images) == len(cell.labels) == corrupted
-    np.testing.assert_array_equal(cell.images[:2], corrupt(data.test.images[:2], "shot_noise", 3, seed))
+    np.testing.assert_array_equal(cell.images[:2], corrupt(data.test.pixels[:2], "shot_noise", 3, seed))
 
 
 def test_images_too_small_to_corrupt_are_refused_before_the_training(tmp_path):

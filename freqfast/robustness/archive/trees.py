@@ -17,9 +17,9 @@ from freqfast.corruptions import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
 from freqfast.data.image_files import ImageFiles, Interpolation, list_images
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.files import lock_folder, remove_temporaries, replacing
-from freqfast.progress import Progress, Share
+from freqfast.progress import Progress
 from freqfast.robustness.archive.layout import (
     LABELS,
     MANIFEST,
@@ -42,7 +42,7 @@ _BATCH = 64
 
 def write_tree(
     folder: str | Path,
-    images: ImageSet,
+    images: Images,
     classes: Sequence[str],
     names: Sequence[str] = CORRUPTIONS,
     severities: Sequence[int] = SEVERITIES,
@@ -52,8 +52,6 @@ def write_tree(
     frost_dir: str | Path | None = None,
     table: TableChoice = "auto",
     progress: Progress | None = None,
-    share: Share = map,
-    writes: bool = True,
 ) -> int:
     """Corrupt images into a tree of JPEG files of quality 85, as ImageNet-C is published.
 
@@ -86,13 +84,10 @@ def write_tree(
         lost = [path for path in paths[part] if not (keep and (cell / path).exists())]
         if not lost:
             return {}
-        corrupted = CorruptedImages(images.images, name, severity, wanted.seed, frost_dir, wanted.table)[part]
+        corrupted = CorruptedImages(images.pixels, name, severity, wanted.seed, frost_dir, wanted.table)[part]
         pixels = dict(zip(paths[part], np.asarray(corrupted), strict=True))
         return {path: _as_jpeg(pixels[path]) for path in lost}
 
-    if not writes:
-        list(share(make, []))
-        return 0
     progress = progress or (lambda done, total, message: None)
     photographs = photographs_sha256(frost_dir) if "frost" in names else None
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +105,7 @@ def write_tree(
             sha256 = manifest.cells.get(f"{name}/{severity}")
             if sha256 is None or sha256 != _hash_files(folder / name / str(severity), paths):
                 lacking[name, severity] = sha256 is None
-        made = iter(share(make, [(*cell, keep, part) for cell, keep in lacking.items() for part in parts]))
+        made = map(make, [(*cell, keep, part) for cell, keep in lacking.items() for part in parts])
         for number, (name, severity) in enumerate(lacking):
             cell = folder / name / str(severity)
             for label in classes:
@@ -129,9 +124,9 @@ def write_tree(
     return written
 
 
-def _relative_paths(images: ImageSet, classes: Sequence[str]) -> list[str]:
+def _relative_paths(images: Images, classes: Sequence[str]) -> list[str]:
     """``<class>/<name>.JPEG`` of each image."""
-    files = images.images
+    files = images.pixels
     stems = [p.stem for p in files.paths] if isinstance(files, ImageFiles) else [f"{n:08d}" for n in range(len(images))]
     paths = [f"{classes[label]}/{stem}.JPEG" for label, stem in zip(images.labels, stems, strict=True)]
     for name, count in Counter(classes).items():
@@ -221,7 +216,7 @@ def tree_source(
             f"{folder} lacks {lacking[0]} or a part of it; finish it or name the corruptions that it has in full"
         )
 
-    def listed(name: str, severity: int) -> tuple[ImageSet, tuple[str, ...]]:
+    def listed(name: str, severity: int) -> tuple[Images, tuple[str, ...]]:
         return list_images(folder / name / str(severity), resize, crop, interpolation=interpolation)
 
     first_cell = folder / names[0] / str(severities[0])
@@ -241,12 +236,12 @@ def tree_source(
     def read(name: str, severity: int) -> np.ndarray:
         images, _ = listed(name, severity)
         check(name, severity, _names_of(images) == relative)
-        return images.images[:limit]
+        return images.pixels[:limit]
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
     if resize or crop:
         digest.update(repr((resize, crop, interpolation)).encode())
-    files = [str(path.relative_to(first_cell)) for path in first.images.paths]  # type: ignore[attr-defined]
+    files = [str(path.relative_to(first_cell)) for path in first.pixels.paths]  # type: ignore[attr-defined]
     folders = {os.path.dirname(file) for file in files}
     for name, severity in product(names, severities):
         cell = folder / name / str(severity)
@@ -272,20 +267,20 @@ def renumber(labels: NDArray[np.int64], names: Sequence[str], classes: Sequence[
     return np.array([classes.index(name) for name in names])[labels]
 
 
-def uncorrupted(cell: Path, limit: int | None, images: ImageSet, classes: Sequence[str]) -> ImageSet:
+def uncorrupted(cell: Path, limit: int | None, images: Images, classes: Sequence[str]) -> Images:
     """Those of the images in files that the first ones of a cell were made from, by their classes and names alone.
 
     Raises:
         ValueError: If one of them is not there.
     """
     stored, _ = list_images(cell)
-    labelled = zip(images.labels, images.images.paths, strict=True)  # type: ignore[attr-defined]
+    labelled = zip(images.labels, images.pixels.paths, strict=True)  # type: ignore[attr-defined]
     rows = {f"{classes[label]}/{path.stem}": row for row, (label, path) in enumerate(labelled)}
     names = _names_of(stored)[:limit]
     if lost := [name for name in names if name not in rows]:
         raise ValueError(f"{cell} has {lost[0]}, which the uncorrupted images lack; name those it was made of")
-    return images.take(np.array([rows[name] for name in names]))
+    return images[np.array([rows[name] for name in names])]
 
 
-def _names_of(images: ImageSet) -> list[str]:
-    return [f"{path.parent.name}/{path.stem}" for path in images.images.paths]  # type: ignore[attr-defined]
+def _names_of(images: Images) -> list[str]:
+    return [f"{path.parent.name}/{path.stem}" for path in images.pixels.paths]  # type: ignore[attr-defined]

@@ -15,9 +15,9 @@ from freqfast.corruptions.batch import check_size, corrupt
 from freqfast.corruptions.photographs import find_photographs, photographs_sha256, read_photograph
 from freqfast.corruptions.registry import CORRUPTIONS, SEVERITIES, find_corruption
 from freqfast.corruptions.tables import TableChoice, find_table
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.files import lock_folder, remove_temporaries, replacing, require_utf8
-from freqfast.progress import Progress, Share, notebook_progress
+from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.archive.layout import (
     LABELS,
     MANIFEST,
@@ -51,7 +51,7 @@ class WrittenArchive:
 
 def write_archive(
     folder: str | Path,
-    images: ImageSet,
+    images: Images,
     names: Sequence[str] = CORRUPTIONS,
     severities: Iterable[int] = SEVERITIES,
     seed: int = 0,
@@ -62,8 +62,6 @@ def write_archive(
     frost_dir: str | Path | None = None,
     table: TableChoice = "auto",
     progress: Progress | None = None,
-    share: Share = map,
-    writes: bool = True,
 ) -> WrittenArchive:
     """Corrupt a test set into a folder, see `freqfast.robustness.archive.layout`.
 
@@ -82,8 +80,6 @@ def write_archive(
         frost_dir: Folder of the frost photographs.
         table: Whose parameters; the manifest has the table that was taken.
         progress: Called for files while verifying, then for images.
-        share: Corrupts the images, see `freqfast.progress.Share`; it is asked once.
-        writes: Whether to read and write the folder; else only jobs that come by `share` are done.
 
     Raises:
         ValueError: If a setting makes no sense, is not the one that the folder was begun with, if a label has no class,
@@ -97,7 +93,7 @@ def write_archive(
     names, severities = tuple(dict.fromkeys(names)), tuple(sorted(set(severities)))
     check_request(names, severities, frost_dir)
     check_limit(limit)
-    used = images.head(limit)
+    used = images[:limit]
     check_images(used, classes, source)
     wanted = describe(used, source, classes, severities, seed, table)
     if limit is not None and limit < len(images):
@@ -105,18 +101,15 @@ def write_archive(
 
     def make(job: tuple[str, int, slice]) -> NDArray[np.uint8]:
         name, severity, some = job
-        part, index = np.asarray(used.images[some]), np.arange(some.start, some.stop)
+        part, index = np.asarray(used.pixels[some]), np.arange(some.start, some.stop)
         try:
             return corrupt(part, name, severity, wanted.seed, index=index, frost_dir=frost_dir, table=wanted.table)
         except OSError as error:  # of a file of its own, not of the one that is written
             raise ValueError(f"corruption {name!r} cannot be computed: {error}") from error
 
     def blocks(made: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
-        return iter(share(make, list(product(made, wanted.severities, _chunks(used.images)))))
+        return map(make, product(made, wanted.severities, _chunks(used.pixels)))
 
-    if not writes:
-        list(blocks(()))
-        return WrittenArchive((), (), {})
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder; choose another")
     with explained(folder / MANIFEST):
@@ -143,7 +136,7 @@ def check_request(names: Sequence[str], severities: Sequence[int], frost_dir: st
 
 
 def describe(
-    images: ImageSet,
+    images: Images,
     source: str,
     classes: Sequence[str] | None,
     severities: Sequence[int],
@@ -159,29 +152,29 @@ def describe(
         seed=operator.index(seed),  # a record holds no NumPy integers
         severities=tuple(map(int, severities)),
         classes=None if classes is None else tuple(classes),
-        table=find_table(table, *images.images.shape[1:3]),
+        table=find_table(table, *images.pixels.shape[1:3]),
     )
 
 
-def hash_images(images: ImageSet, progress: Progress | None = None) -> str:
+def hash_images(images: Images, progress: Progress | None = None) -> str:
     """SHA-256 of images and labels, as a manifest has it in ``images_sha256``.
 
     Progress is reported while images in files are read; those in memory take no time.
     """
     digest = hashlib.sha256()
-    for rows in _chunks(images.images):
-        digest.update(np.asarray(images.images[rows]).data)
-        if progress and not isinstance(images.images, np.ndarray):
+    for rows in _chunks(images.pixels):
+        digest.update(np.asarray(images.pixels[rows]).data)
+        if progress and not isinstance(images.pixels, np.ndarray):
             progress(rows.stop, len(images), "reading images")
     digest.update(images.labels.astype("<i8").data)
     return digest.hexdigest()
 
 
-def check_images(used: ImageSet, classes: Sequence[str] | None, source: str) -> None:
+def check_images(used: Images, classes: Sequence[str] | None, source: str) -> None:
     """Refuse images that cannot be corrupted, and labels and names that cannot be stored."""
     if not len(used):
         raise ValueError("there are no images to corrupt")
-    check_size(*used.images.shape[1:3])
+    check_size(*used.pixels.shape[1:3])
     low, high = used.labels.min(), used.labels.max()
     if low < 0 or (classes is not None and high >= len(classes)):
         known = "" if classes is None else f" for {len(classes)} classes"
@@ -192,7 +185,7 @@ def check_images(used: ImageSet, classes: Sequence[str] | None, source: str) -> 
 def _fill(
     folder: Path,
     wanted: Manifest,
-    images: ImageSet,
+    images: Images,
     names: Sequence[str],
     frost_dir: str | Path | None,
     blocks: Callable[[Sequence[str]], Iterator[NDArray[np.uint8]]],
@@ -219,7 +212,7 @@ def _fill(
 
     def of_file(name: str) -> Iterator[NDArray[np.uint8]]:
         nonlocal done
-        for severity, _ in product(wanted.severities, _chunks(images.images)):
+        for severity, _ in product(wanted.severities, _chunks(images.pixels)):
             progress(done, rows * len(made), f"{name} {severity}")
             part = next(corrupted)
             yield part
@@ -234,7 +227,7 @@ def _fill(
                 labels = np.tile(images.labels.astype(dtype), len(wanted.severities))
                 entry = write_array(temporary, dtype, (rows,), [labels])
             else:
-                shape = (rows, *images.images.shape[1:])
+                shape = (rows, *images.pixels.shape[1:])
                 entry = write_array(temporary, np.dtype(np.uint8), shape, of_file(corruption_of[file]))
             if file == images_file("frost"):
                 entry = replace(entry, photographs=photographs)

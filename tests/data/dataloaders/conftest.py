@@ -8,7 +8,7 @@ from freqfast.data.dataloaders import dataloaders
 @pytest.fixture(scope="session")
 def data():
     photos = load_data("photos")
-    return ImageData("photos", photos.classes, photos.train.head(300), photos.test.head(150))
+    return ImageData("photos", photos.classes, photos.train[:300], photos.test[:150])
 
 
 @pytest.fixture

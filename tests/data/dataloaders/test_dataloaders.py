@@ -12,7 +12,7 @@ from fastai.torch_core import TensorCategory, TensorImage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqfast.data import ImageData, ImageSet
+from freqfast.data import ImageData, Images
 from freqfast.data.dataloaders import ArrayDataset, CropFlip, InMemoryDL, dataloaders
 
 
@@ -32,7 +32,7 @@ def test_validation_holds_every_test_image_in_order(dls, data, normalised):
     batches = list(dls.valid)
     assert [len(y) for _, y in batches] == [64, 64, 22]
     x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    np.testing.assert_allclose(x.numpy(), normalised(data.test.images, data), atol=1e-5)
+    np.testing.assert_allclose(x.numpy(), normalised(data.test.pixels, data), atol=1e-5)
     np.testing.assert_array_equal(y.numpy(), data.test.labels)
     assert batches[0][0].is_contiguous(memory_format=torch.channels_last)
 
@@ -40,7 +40,7 @@ def test_validation_holds_every_test_image_in_order(dls, data, normalised):
 def test_training_epoch_shuffles_and_drops_the_rest(data):
     rng = np.random.default_rng(0)
     colours = rng.integers(0, 256, (300, 1, 1, 3), dtype=np.uint8)  # images of one colour: cropped and flipped the same
-    plain = ImageSet(np.tile(colours, (1, 8, 8, 1)), data.train.labels)
+    plain = Images(np.tile(colours, (1, 8, 8, 1)), data.train.labels)
     dls = dataloaders(ImageData("plain", data.classes, plain, plain), batch_size=64, device="cpu")
     found = {image.numpy().tobytes() for image in normalised_rows(dls.train)}
     assert len(found) == 256  # 300 less the last, incomplete batch; no image twice
@@ -81,7 +81,7 @@ def test_crop_flip_draws_every_window():
 
 def test_only_training_images_are_augmented(data, normalised):
     same = ImageData("same", data.classes, data.test, data.test)
-    plain = normalised(same.test.images, same)
+    plain = normalised(same.test.pixels, same)
     dls = dataloaders(same, batch_size=150, device="cpu")
     assert np.abs(normalised_rows(dls.train.new(shuffle=False)).numpy() - plain).max() > 0.5
     np.testing.assert_allclose(normalised_rows(dls.valid).numpy(), plain, atol=1e-5)
@@ -116,7 +116,7 @@ def test_batch_size_out_of_range(data, batch_size):
 
 
 def test_tiny_images_cannot_be_cropped():
-    tiny = ImageSet(np.zeros((2, 4, 9, 3), np.uint8), np.zeros(2, np.int64))
+    tiny = Images(np.zeros((2, 4, 9, 3), np.uint8), np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="9x4 pixels are too small to pad by 4; use images of at least 5x5"):
         dataloaders(ImageData("tiny", ("a",), tiny, tiny), batch_size=2)
 

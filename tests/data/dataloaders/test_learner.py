@@ -40,7 +40,7 @@ def test_fit_learns_and_reports(learn):
 def test_predictions_keep_the_order(learn, data, normalised):
     preds, targets = learn.get_preds()
     np.testing.assert_array_equal(targets.numpy(), data.test.labels)
-    inputs = torch.tensor(normalised(data.test.images, data), dtype=torch.float32)
+    inputs = torch.tensor(normalised(data.test.pixels, data), dtype=torch.float32)
     with torch.no_grad():
         expected = learn.model(inputs).softmax(1)
     torch.testing.assert_close(torch.Tensor(preds), expected, atol=1e-5, rtol=1e-5)
@@ -49,7 +49,7 @@ def test_predictions_keep_the_order(learn, data, normalised):
 
 
 def test_test_dl_takes_any_images(learn, data, tmp_path):
-    images = data.test.images[:70]
+    images = data.test.pixels[:70]
     pictures = [Image.fromarray(image) for image in images]
     paths = [tmp_path / f"{i}.png" for i in range(70)]
     for path, picture in zip(paths, pictures, strict=True):
@@ -101,7 +101,7 @@ def test_file_of_16_bits_is_named(dls, tmp_path):
 
 def test_predict_one_image(learn, data):
     expected, _ = learn.get_preds()
-    name, label, probabilities = learn.predict(Image.fromarray(data.test.images[5]))
+    name, label, probabilities = learn.predict(Image.fromarray(data.test.pixels[5]))
     assert name == data.classes[int(expected[5].argmax())]
     assert label == expected[5].argmax()
     torch.testing.assert_close(probabilities, expected[5])
@@ -116,7 +116,7 @@ def test_tta(learn):
 
 def test_shown_images_are_the_pixels_with_their_names(dls, data):
     _, _, items = dls.valid.show_batch(max_n=4, show=False)
-    for (image, label), pixels, number in zip(items, data.test.images, data.test.labels, strict=False):
+    for (image, label), pixels, number in zip(items, data.test.pixels, data.test.labels, strict=False):
         assert np.abs(image.numpy().transpose(1, 2, 0).astype(int) - pixels).max() <= 1
         assert label == data.classes[number]
 
@@ -144,7 +144,7 @@ def test_export_holds_no_images_and_predicts(learn, data, tmp_path):
         warnings.simplefilter("ignore", UserWarning)  # that it unpickles, which here is the point
         loaded = load_learner(tmp_path / "learner.pkl")
     with loaded.no_bar():
-        preds, _ = loaded.get_preds(dl=loaded.dls.test_dl(data.test.images))
+        preds, _ = loaded.get_preds(dl=loaded.dls.test_dl(data.test.pixels))
     torch.testing.assert_close(preds, expected)
     assert list(loaded.dls.vocab) == list(data.classes)
 

@@ -29,7 +29,7 @@ def data(tmp_path):
 def test_validation_holds_every_test_image_as_it_is_decoded(data):
     dls = dataloaders(data, batch_size=2, device="cpu")
     x, y = (torch.cat(parts) for parts in zip(*dls.valid, strict=True))
-    wanted = (np.asarray(data.test.images) / 255 - np.array(data.mean)) / np.array(data.std)
+    wanted = (np.asarray(data.test.pixels) / 255 - np.array(data.mean)) / np.array(data.std)
     np.testing.assert_allclose(x.numpy(), wanted.transpose(0, 3, 1, 2), atol=1e-5)
     np.testing.assert_array_equal(y.numpy(), data.test.labels)
     assert (x.shape[2:], len(dls.train), dls.c) == ((28, 28), 6, 2)
@@ -57,7 +57,7 @@ def test_a_batch_in_any_order_has_each_image_with_its_label(data):
 def test_a_corrupt_file_is_named_and_a_loop_that_ends_early_leaves_nothing(data):
     loader = dataloaders(data, batch_size=2, device="cpu").train
     next(iter(loader))
-    first = data.train.images.paths[0]
+    first = data.train.pixels.paths[0]
     first.write_bytes(first.read_bytes()[:60])
     with pytest.raises(ValueError, match=rf"{first.name} cannot be used as an image"):
         list(loader)
@@ -67,7 +67,7 @@ def test_a_pass_from_a_later_batch_on_opens_no_earlier_file(data):
     whole, later = (dataloaders(data, batch_size=1, device="cpu").valid for _ in range(2))
     later.first = 1
     expected = list(whole)[1:]
-    for path in data.test.images.paths[:2]:
+    for path in data.test.pixels.paths[:2]:
         path.unlink()
     torch.testing.assert_close(list(later), expected, rtol=0, atol=0)
 
@@ -82,15 +82,15 @@ def test_exports_and_predictions(data):
 def test_predictions_take_images_as_validation_does(data):
     dls = dataloaders(data, batch_size=3, device="cpu")
     expected, _ = dls.valid.one_batch()
-    paths = data.test.images.paths
+    paths = data.test.pixels.paths
     for loaders in (dls, pickle.loads(pickle.dumps(dls.new_empty()))):
-        for items in (paths, [Image.open(path) for path in paths], data.test.images):
+        for items in (paths, [Image.open(path) for path in paths], data.test.pixels):
             (found,) = loaders.test_dl(items).one_batch()
             torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_files_without_a_size(data):
-    whole = replace(data.train, images=replace(data.train.images, resize=None))
+    whole = replace(data.train, pixels=replace(data.train.pixels, resize=None))
     with pytest.raises(ValueError, match="training on images in files needs one size; give resize and crop"):
         dataloaders(replace(data, train=whole), batch_size=2)
 

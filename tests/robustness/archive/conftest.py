@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from freqfast.corruptions import CORRUPTIONS
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.robustness.archive import published as cifar10c
 
 
 @pytest.fixture
 def images(photos):
-    return ImageSet(photos[:5], np.array([3, 0, 9, 1, 3]))
+    return Images(photos[:5], np.array([3, 0, 9, 1, 3]))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.robustness.archive.layout import read_manifest
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import write_archive
@@ -52,7 +52,7 @@ def test_damaged_files_are_made_anew(folder, images, name, damage, fault):
         ({"limit": 4}, "limit none, not 4"),
         ({"severities": (5, 2)}, r"severities \[1, 2, 3, 4, 5\], not \[2, 5\]"),
         ({"source": "other", "seed": 1}, "source mine, not other; seed 0, not 1"),
-        ({"images": ImageSet(np.zeros((5, 32, 32, 3), np.uint8), np.zeros(5, int))}, "other images or labels"),
+        ({"images": Images(np.zeros((5, 32, 32, 3), np.uint8), np.zeros(5, int))}, "other images or labels"),
         ({"classes": list("zyxwvutsrq")}, "other names of classes"),
         ({"table": "imagenet"}, "table cifar10, not imagenet"),
     ],
@@ -113,7 +113,7 @@ def test_two_at_once(folder, images):
     ids=str,
 )
 def test_unsound_manifest_is_named(folder, images, manifest, message):
-    write_archive(folder, images.head(1), ("contrast",))
+    write_archive(folder, images[:1], ("contrast",))
     path = folder / "manifest.json"
     if isinstance(manifest, dict):
         values = json.loads(path.read_text()) | manifest
@@ -121,7 +121,7 @@ def test_unsound_manifest_is_named(folder, images, manifest, message):
     else:
         path.write_bytes(manifest)
     before = contents(folder)
-    for call in (lambda: write_archive(folder, images.head(1), ("contrast",)), lambda: stored_source(folder)):
+    for call in (lambda: write_archive(folder, images[:1], ("contrast",)), lambda: stored_source(folder)):
         with pytest.raises(ValueError, match=rf"manifest\.json.*{message}") as caught:
             call()
         assert "\n" not in str(caught.value)

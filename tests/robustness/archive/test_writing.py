@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqfast.corruptions import corrupt
-from freqfast.data.images import ImageSet
+from freqfast.data.images import Images
 from freqfast.robustness.archive import writing
 from freqfast.robustness.archive.layout import read_manifest
 from freqfast.robustness.archive.reading import stored_source
@@ -20,20 +20,20 @@ from tests.support.stored import NAMES, data
 
 def test_layout_and_manifest(folder, images):
     done = write_archive(folder, images, NAMES, seed=7, source="mine", classes=list("abcdefghij"), limit=4)
-    images = images.head(4)
+    images = images[:4]
     files = ("labels.npy", *(f"{name}.npy" for name in NAMES))
     assert (done.written, done.verified, done.damaged) == (files, (), {})
     assert sorted(p.name for p in folder.iterdir()) == sorted((*files, "manifest.json"))
     for name in NAMES:
         stored = np.load(folder / f"{name}.npy")
         assert stored.dtype == np.uint8
-        np.testing.assert_array_equal(stored, np.concatenate([corrupt(images.images, name, s, 7) for s in range(1, 6)]))
+        np.testing.assert_array_equal(stored, np.concatenate([corrupt(images.pixels, name, s, 7) for s in range(1, 6)]))
     stored = np.load(folder / "labels.npy")
     assert stored.dtype == np.uint8
     np.testing.assert_array_equal(stored, np.tile(images.labels, 5))
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    digest = hashlib.sha256(images.images.tobytes() + images.labels.astype("<i8").tobytes()).hexdigest()
+    digest = hashlib.sha256(images.pixels.tobytes() + images.labels.astype("<i8").tobytes()).hexdigest()
     assert {k: manifest[k] for k in ("source", "images", "images_sha256", "limit", "seed", "severities")} == {
         "source": "mine", "images": 4, "images_sha256": digest, "limit": 4, "seed": 7, "severities": [1, 2, 3, 4, 5]
     }  # fmt: skip
@@ -50,7 +50,7 @@ def test_layout_and_manifest(folder, images):
 
 def test_chunks_do_not_change_the_files(folder, tmp_path, images, monkeypatch):
     write_archive(folder, images, NAMES)
-    monkeypatch.setattr(writing, "_CHUNK_BYTES", 2 * images.images[0].size)
+    monkeypatch.setattr(writing, "_CHUNK_BYTES", 2 * images.pixels[0].size)
     write_archive(tmp_path / "b", images, NAMES)
     assert data(folder) == data(tmp_path / "b")
 
@@ -64,7 +64,7 @@ def test_chunks_do_not_change_the_files(folder, tmp_path, images, monkeypatch):
 def test_written_archives_can_be_read(tmp_path_factory, photos, severities, limit, seed):
     folder = tmp_path_factory.mktemp("archive")
     images, labels = np.ascontiguousarray(photos[:3, :8, :8]), np.array([2, 0, 300])
-    write_archive(folder, ImageSet(images, labels), ("impulse_noise", "contrast"), severities, seed, limit=limit)
+    write_archive(folder, Images(images, labels), ("impulse_noise", "contrast"), severities, seed, limit=limit)
     source = stored_source(folder)
     names, cells = source.corruptions, [source.cell(key) for key in source.keys]
     assert names == ("impulse_noise", "contrast")
@@ -80,7 +80,7 @@ def test_corruptions_of_other_packages(folder, images, install):
     write_archive(folder, images, ("invert", "fog"), (3,))
     source = stored_source(folder)
     assert source.corruptions == ("fog", "invert")
-    np.testing.assert_array_equal(source.read("invert", 3), 255 - images.images)
+    np.testing.assert_array_equal(source.read("invert", 3), 255 - images.pixels)
     for name in ("../up", "labels"):
         with pytest.raises(ValueError, match="cannot be stored"):
             write_archive(folder, images, (name,), (3,))
@@ -101,7 +101,7 @@ def test_progress(folder, images):
 
 def of(shape, label=0):
     """Black images of one label."""
-    return ImageSet(np.zeros((*shape, 3), np.uint8), np.full(shape[0], label))
+    return Images(np.zeros((*shape, 3), np.uint8), np.full(shape[0], label))
 
 
 @pytest.mark.parametrize(
