@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # The floors of the package, from the ground up: a part imports from floors below its own, and nothing from its own.
 FLOORS = (
     {"progress", "files", "plugins"},
-    {"records"},
+    {"records", "preprocessing"},
     {"spectral", "compute"},
     {"models", "data", "corruptions", "spectra"},
     {"robustness", "callbacks", "runs", "analysis"},
