@@ -42,7 +42,6 @@ from freqfast.cli.options import (
     refuse_frost_dir,
 )
 from freqfast.cli.output import progress_bar, say, typed_command
-from freqfast.cli.ranks import end_idle_ranks
 
 from freqfast.corruptions.tables import TableChoice
 
@@ -153,7 +152,6 @@ def evaluate(
         freqfast evaluate runs/first --download --collection c -o result.json
     """
     if merge:
-        end_idle_ranks("merge")
         refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - _USED_BY_MERGE)
         for path in models:
             check_exists(path, "a result file (--out)")

@@ -14,7 +14,7 @@ from freqfast.cli.evaluate import evaluate
 from freqfast.cli.finetune import finetune
 from freqfast.cli.interrupts import lasting_streams
 from freqfast.cli.models import models
-from freqfast.cli.ranks import end_idle_ranks, first_rank_prints
+from freqfast.cli.ranks import first_rank_prints, refuse_ranks
 from freqfast.cli.recipes import recipes
 from freqfast.cli.report import report
 from freqfast.cli.rerun import rerun
@@ -60,7 +60,7 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    end_idle_ranks(context.invoked_subcommand)
+    refuse_ranks(context.invoked_subcommand)
 
 
 def main() -> None:

@@ -4,13 +4,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
-
-_FOR_ONE_RANK = {"recipes", "models", "spectra", "show", "report", "merge", None}
-_REFUSED = {
-    "study": "a study starts the processes of its runs itself; call it without torchrun, such as with --slurm gpus=4",
-    "finetune": "finetune trains in one process; call it without torchrun",
-}
+_OF_SEVERAL = {"run", "rerun"}
+"""The commands in which all processes take part."""
 
 
 @contextmanager
@@ -32,14 +27,10 @@ def first_rank_prints() -> Iterator[None]:
         raise
 
 
-def end_idle_ranks(command: str | None) -> None:
-    """End all ranks but the first where a command (None: an option alone) is not shared; analyses do so themselves."""
-    if not has_several_ranks() or command not in _FOR_ONE_RANK | _REFUSED.keys():
-        return
-    if command in _REFUSED:
-        raise ValueError(_REFUSED[command])
-    if os.environ["RANK"] != "0":
-        raise typer.Exit
+def refuse_ranks(command: str | None) -> None:
+    """Refuse a command that works in one process, where several were started."""
+    if command not in _OF_SEVERAL and command is not None and has_several_ranks():
+        raise ValueError(f"{command} works in one process; call it without torchrun (`run` alone trains in several)")
 
 
 def has_several_ranks() -> bool:

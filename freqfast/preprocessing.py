@@ -57,7 +57,8 @@ class Preprocessing:
             if len(values) != 3 or not all(0 <= value <= 1 for value in values) or (name == "std" and 0 in values):
                 got = ",".join(f"{value:g}" for value in values)
                 raise ValueError(
-                    f"{name} must be three numbers in {least}, 1], got {got}; divide those of pixels from 0 to 255 by 255"
+                    f"{name} must be three numbers in {least}, 1], got {got}; divide those of pixels from 0 to 255 "
+                    "by 255"
                 )
         if self.interpolation not in (None, *get_args(Interpolation)):
             known = ", ".join(get_args(Interpolation))

@@ -109,7 +109,8 @@ def _image_set(images: AnyImages, labels: Any, mean: Sequence[float], std: Seque
         batches.append((_levels(batch[0], mean, std), _integers(batch[1])))
     if not batches:
         raise ValueError("the DataLoader gives no images")
-    found = Images(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+    pixels, integers = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    found = Images(pixels, integers)
     are_floats = _array(batch[0]).dtype.kind == "f"
     if are_floats and any(mean) and len(found) and not (found.pixels < 255 * np.array(mean) - 1).any():
         raise ValueError("no value from the DataLoader is below 0, so it does not normalise by mean and std; let it")
