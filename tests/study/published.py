@@ -72,9 +72,9 @@ def columns(header: list[str]) -> list[str]:
 
 
 def tables_of(page: Path) -> Iterator[list[Row]]:
-    """The tables of arms and of differences between arms. A row that names its study, a setting or two arms is one by itself.
+    """The tables of arms, and of differences: of settings (to the baseline, or "best to augmix: ..."), or of two arms.
 
-    A table of settings has differences: to the baseline ("low-100: all low"), or as in "best to antialiasing: ...".
+    A row that names its study, and a row of differences, is a table by itself.
     """
     table: list[Row] = []
     header: list[str] | None = None
