@@ -29,31 +29,46 @@ from sphinx.util.nodes import make_refnode
 
 
 class CommandLine(SphinxDirective):
-    """Every command of the application: its help, its usage, and a table of arguments and options."""
+    """Every command of the application: its usage, help, and table of options; before them what many share."""
 
     def run(self) -> list[nodes.Node]:
-        """A section for each command."""
+        """A section for what is shared, and one for each command."""
         import typer
         from freqfast.cli.main import app
 
         group = typer.main.get_command(app)
-        text = "\n\n".join(describe_command(name, command) for name, command in group.commands.items())
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
+        contexts = [command.make_context(name, [], resilient_parsing=True) for name, command in group.commands.items()]
+        parameters = [parameter for context in contexts for parameter in context.command.params]
+        counts = collections.Counter((parameter_name(each), parameter_text(each)) for each in parameters)
+        shared = {name: text for (name, text), times in counts.items() if times >= SHARED}
+        rows = [*shared.items()]
+        parts = ["## What many commands share", table(("argument or option", ""), rows)]
+        parts += [describe_command(context, shared) for context in contexts]
+        return self.parse_text_to_nodes("\n\n".join(parts), allow_section_headings=True)
 
 
-def describe_command(name: str, command: Any) -> str:
-    """A command as Markdown: a section with its usage, its help, and tables of arguments and options."""
-    context = command.make_context(name, [], resilient_parsing=True)
-    command = context.command
+SHARED = 4  # commands that document a parameter alike: then it is described once
+
+
+def describe_command(context: Any, shared: collections.abc.Mapping[str, str]) -> str:
+    """A command as Markdown: a section with its usage, help, tables of what is its own, and names of what is shared."""
+    command, name = context.command, context.info_name
     usage = " ".join(("freqfast", name, *command.collect_usage_pieces(context)))
     examples = "\n".join(line.strip() for line in command.epilog.splitlines() if line.startswith("  "))
     parts = [f"## freqfast {name}", f"```text\n{usage}\n```", escaped(command.help), f"```sh\n{examples}\n```"]
     panels: dict[str, list[tuple[str, str]]] = {}
+    also: list[str] = []
     for parameter in command.params:
+        named, text = parameter_name(parameter), parameter_text(parameter)
+        if named in shared and text.startswith(shared[named]):
+            rest = text.removeprefix(shared[named]).strip()
+            also.append(named + (f" ({rest})" if rest else ""))
+            continue
         default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-        panel = panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, [])
-        panel.append((parameter_name(parameter), parameter_text(parameter)))
-    return "\n\n".join([*parts, *(table((title, ""), rows) for title, rows in panels.items())])
+        panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append((named, text))
+    parts += [table((title, ""), rows) for title, rows in panels.items()]
+    link = "[What many commands share](#what-many-commands-share)"
+    return "\n\n".join([*parts, *([f"{link}: {', '.join(also)}"] if also else [])])
 
 
 def parameter_name(parameter: Any) -> str:

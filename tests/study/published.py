@@ -67,11 +67,15 @@ def split(line: str) -> list[str]:
 
 def columns(header: list[str]) -> list[str]:
     """Names of columns; a difference is named after the measure before it."""
+    header = ["mean_bar" if name == "C-bar" else name for name in header]
     return [f"{before} diff" if name == "diff" else name for before, name in pairwise(["", *header])]
 
 
 def tables_of(page: Path) -> Iterator[list[Row]]:
-    """The tables of arms and of differences between arms. A row that names its study, or two arms, is one by itself."""
+    """The tables of arms, and of differences: of settings (to the baseline, or "best to augmix: ..."), or of two arms.
+
+    A row that names its study, and a row of differences, is a table by itself.
+    """
     table: list[Row] = []
     header: list[str] | None = None
     for number, line in enumerate([*page.read_text(encoding="utf-8").splitlines(), ""]):
@@ -94,6 +98,11 @@ def tables_of(page: Path) -> Iterator[list[Row]]:
             arm, other, *cells = split(line)
             named = [f"{name} diff" for name in header[2:]]
             yield [Row(page, number, named_in(arm), named_in(other), dict(zip(named, cells, strict=True)))]
+        elif header[0] == "setting":
+            arm, *cells = split(line)
+            to = re.match(r"\S+ to ([^:]+)", arm)
+            named = [name if name == "n" else f"{name} diff" for name in header[1:]]
+            yield [Row(page, number, named_in(arm), to and to[1], dict(zip(named, cells, strict=True)))]
 
 
 TABLES = [table for page in PAGES for table in tables_of(page)]
