@@ -1,13 +1,16 @@
 """Low-pass before strides."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from fastai.learner import Learner
 
-from freqfast.callbacks.arguments import AntialiasingArguments
-from freqfast.callbacks.installing import InstallingCallback
+from freqfast.callbacks.base import FitCallback
+from freqfast.callbacks.options import Options
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, strided_layers
 
 
-class Antialiasing(AntialiasingArguments, InstallingCallback):
+class Antialiasing(Options, FitCallback):
     """Low-passes before strides: the input of strided convolutions, and the maxima of max-pools that are named.
 
     Adding the callback to a Learner gives a low-pass to each of these layers that has none yet. The low-pass has no
@@ -32,15 +35,23 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
         ['layer2.0.conv1']
     """
 
+    layers: str | Sequence[str] | None = None
+    kind: Literal["triangle", "flc"] = "triangle"
+
+    def __post_init__(self) -> None:
+        """Refuse an empty list of layers."""
+        super().__post_init__()
+        if self.layers is not None and not self.layers:
+            raise ValueError("layers names no layer; leave it out for every strided convolution")
+
     def _install(self, learn: Learner) -> None:
         apply_antialiasing(learn.model, self._lacking(learn), self.kind)
 
     def _lacking(self, learn: Learner) -> list[str]:
         """The layers without it; the model of another Learner, or a loaded one, has it already."""
         named = [self.layers] if isinstance(self.layers, str) else self.layers
-        layers = strided_layers(learn.model) if named is None else named
         there = antialiased_layers(learn.model, self.kind)
-        return [layer for layer in layers if layer not in there]
+        return [layer for layer in named or strided_layers(learn.model) if layer not in there]
 
     def before_train(self) -> None:
         """Refuse to train if the low-pass was removed or the Learner was given another model."""

@@ -6,17 +6,16 @@ from itertools import islice
 from fastai.callback.core import TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
 from fastai.callback.training import BnFreeze
-from fastai.torch_core import to_device
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from freqfast.callbacks.arguments import BatchNormEstimationArguments, BatchNormFreezeArguments
-from freqfast.callbacks.fitting import FitCallback
+from freqfast.callbacks.base import FitCallback
+from freqfast.callbacks.options import Options, Positive
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 
 
-class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
+class BatchNormEstimation(Options, FitCallback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
     It also does so if a fit ends early or a `SaveModelCallback` restores the weights of another epoch; the file of such
@@ -36,19 +35,17 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
         50
     """
 
-    order = SaveModelCallback.order + 1  # so that the weights are those that stay
-    _trained = _estimated = False
+    batches: Positive = 100
 
-    def before_fit(self) -> None:
-        """Begin a fit, or a validation, which fires this event too."""
-        self._trained = False
+    order = SaveModelCallback.order + 1  # so that the weights are those that stay
+    _estimated = False
 
     def before_train(self) -> None:
-        """Note that this is a fit."""
+        """Refuse a callback that keeps the statistics."""
         for cb in self.learn.cbs:
             if isinstance(cb, (BatchNormFreeze, BnFreeze)):
                 raise ValueError(f"{cb} keeps what BatchNormEstimation estimates anew; leave one of them out")
-        self._trained, self._estimated = True, False
+        self._estimated = False
 
     def after_train(self) -> None:
         """Estimate the statistics after the last epoch's steps."""
@@ -57,8 +54,9 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
 
     def after_fit(self) -> None:
         """Estimate the statistics if the fit ended early, or if the weights may be those of another epoch."""
-        are_others = not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
-        if self._trained and are_others and not self.is_finding_lr:
+        if self.learn.train_iter == 0 or self.is_finding_lr:  # 0 in a validation, which fires this event too
+            return
+        if not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs):
             self._estimate()
 
     def _estimate(self) -> None:
@@ -68,13 +66,12 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
         self._estimated = True
 
     def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the model takes of a batch, and where it lies, by fastai's rules."""
-        batch = to_device(batch, next(self.learn.model.parameters()).device)
-        inputs = batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))]
-        return tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs)
+        """What the model takes of a batch, where it lies."""
+        self.learn._split(self.learn._set_device(batch))
+        return tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in self.learn.xb)
 
 
-class BatchNormFreeze(BatchNormFreezeArguments, FitCallback):
+class BatchNormFreeze(Options, FitCallback):
     """Keeps BatchNorm's running statistics in training and normalises by them as in eval mode; its weights train.
 
     Use it to train a trained network further with few images or in small batches, whose own statistics would replace

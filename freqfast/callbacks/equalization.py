@@ -1,15 +1,16 @@
 """Equalize the power spectrum of each sample before the first convolution."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastai.learner import Learner
+from pydantic import Field
 
-from freqfast.callbacks.arguments import SpectrumEqualizationArguments
-from freqfast.callbacks.installing import LayerCallback
+from freqfast.callbacks.base import LayerCallback
+from freqfast.callbacks.options import Options, Positive
 from freqfast.spectral.equalization import apply_equalization, equalized_layers
 
 
-class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
+class SpectrumEqualization(Options, LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
     Adding the callback to a Learner puts a `freqfast.SpectrumEqualizer` before the convolution. The equalizer learns
@@ -32,10 +33,14 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
         1.0
     """
 
+    bins: Positive = 12
+    exponent: Annotated[float, Field(ge=0, le=1)] = 1.0
+    layer: str | None = None
+
     uses_weight = False
 
     def _install(self, learn: Learner) -> None:
-        conv: Any = self._claim(learn)
+        conv = self._claim(learn)
         if equalized_layers(conv):
             self._check(conv)
         else:

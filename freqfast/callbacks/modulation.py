@@ -8,13 +8,13 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import distributed, nn
 
-from freqfast.callbacks.arguments import SpectralModulationArguments
-from freqfast.callbacks.fitting import FitCallback
-from freqfast.callbacks.installing import LayerCallback
+from freqfast.callbacks.base import LayerCallback
+from freqfast.callbacks.options import Options
+from freqfast.records import Amount
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 
 
-class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback):
+class SpectralModulation(Options, LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like its weight. A
@@ -40,24 +40,29 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
         0.3
     """
 
-    def _install(self, learn: Learner) -> None:
-        conv: Any = self._claim(learn)
-        if isinstance(conv, SpectralConv2d):  # the model of another Learner, or a loaded one: go on with its gains
-            if len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
-                there = "shared gains" if self.per_filter else "gains for each filter"
-                raise ValueError(
-                    f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
-                    f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
-                )
-            self._perturb(conv)
-        else:
-            apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
-        _join_optimizer(learn, conv)
+    per_filter: bool = True
+    sigma: Amount = 0.5
+    layer: str | None = None
+    seed: int | None = None
+    keep_power: bool = False
 
-    def _perturb(self, conv: SpectralConv2d) -> None:
-        """Have gains that are there perturbed as this callback says."""
-        conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
-        conv.seed = conv.seed if self.seed is None else int(self.seed)
+    def _install(self, learn: Learner) -> None:
+        conv = self._claim(learn)
+        if not isinstance(conv, SpectralConv2d):
+            apply_modulation(learn.model, self.layer, self.per_filter, seed=self.seed)
+        elif len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
+            there = "shared gains" if self.per_filter else "gains for each filter"
+            raise ValueError(
+                f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
+                f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
+            )
+        self._perturb(learn, conv)
+
+    def _perturb(self, learn: Learner, conv: SpectralConv2d) -> None:
+        """Have the gains perturbed as this callback says, and trained."""
+        conv.sigma, conv.keep_power = self.sigma, self.keep_power
+        conv.seed = conv.seed if self.seed is None else self.seed
+        _join_optimizer(learn, conv)
 
     def _uninstall(self, learn: Learner) -> None:
         with suppress(ValueError):  # of another model, which has no such layer
@@ -83,8 +88,8 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
     def before_train(self) -> None:
         """Turn perturbation on; under DistributedDataParallel all ranks use the noise of the first rank."""
         conv = self._modulated()
-        self._perturb(conv)  # that of another Learner of the model had its own way, or has ended it
-        _join_optimizer(self.learn, conv)  # a splitter that names parameters left them out
+        # Another Learner of the model may have ended it; and a splitter that names parameters leaves the gains out.
+        self._perturb(self.learn, conv)
         if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
             shared = [self.state_dict()]
             distributed.broadcast_object_list(shared, device=conv.weight.device)

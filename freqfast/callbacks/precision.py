@@ -9,7 +9,7 @@ from fastcore.foundation import L
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from freqfast.callbacks.fitting import FitCallback
+from freqfast.callbacks.base import FitCallback
 from freqfast.compute.precision import resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
 

@@ -1,9 +1,8 @@
 """Report a fit's progress to a function: every step, or a line an epoch."""
 
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
@@ -37,33 +36,6 @@ class FitProgress(Callback):
         self.progress(done, learn.n_epoch * learn.n_iter, f"epoch {learn.epoch + 1}/{learn.n_epoch}{loss}")
 
 
-def epoch_line(epoch: int, epochs: int, values: Mapping[str, Any], bands: Container[str], seconds: float | None) -> str:
-    """One line about an epoch, counted from 1: from fastai's metrics by column and the seconds that it took.
-
-    Columns named in `bands` are shares of the filters. For an epoch that was seen only in part, pass None as seconds:
-    the line then omits the time left.
-
-    Examples:
-        >>> row = {"epoch": 0, "train_loss": 0.7, "valid_loss": 0.9, "accuracy": 0.8, "low": 0.75, "time": "00:03"}
-        >>> epoch_line(1, 3, row, ("low",), seconds=40)
-        'epoch 1/3: loss 0.700, validation 0.900, accuracy 80.00 %, low 75 %, 0:01:20 left'
-    """
-    words = {"train_loss": "loss", "valid_loss": "validation"}
-    parts = []
-    for name, value in values.items():
-        if value is None:  # of no images
-            continue
-        if name == "accuracy":
-            parts.append(f"accuracy {100 * value:.2f} %")
-        elif name in bands:
-            parts.append(f"{name} {100 * value:.3g} %")
-        elif isinstance(value, float):
-            parts.append(f"{words.get(name, name)} {value:.3f}")
-    if epoch < epochs and seconds is not None:
-        parts.append(f"{timedelta(seconds=round(seconds * (epochs - epoch)))} left")
-    return f"epoch {epoch}/{epochs}: {', '.join(parts)}"
-
-
 class EpochLog(Callback):
     """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
 
@@ -71,7 +43,8 @@ class EpochLog(Callback):
     whole epoch on.
 
     Args:
-        log: The function, such as ``print``.
+        log: The function, such as ``print``, which gets a line such as ``epoch 1/3: loss 0.700, validation 0.900,
+            accuracy 80.00 %, low 75 %, 0:01:20 left``.
 
     Examples:
         >>> EpochLog(print)
@@ -98,6 +71,18 @@ class EpochLog(Callback):
         if len(row) < len(names):  # a learning-rate finder's, which validates nothing
             return
         bands = {name for cb in learn.cbs if isinstance(cb, BandColumns) for name in cb.bands.names}
-        values = dict(zip(names, row, strict=False))
-        seconds = time.monotonic() - self.began if self.is_whole else None
-        self.log(epoch_line(learn.epoch + 1, learn.n_epoch, values, bands, seconds))
+        words, parts = {"train_loss": "loss", "valid_loss": "validation"}, []
+        for name, value in zip(names, row, strict=False):
+            if not isinstance(value, float):  # the epoch, the time, or a metric of no images
+                continue
+            if name == "accuracy":
+                parts.append(f"accuracy {100 * value:.2f} %")
+            elif name in bands:
+                parts.append(f"{name} {100 * value:.3g} %")
+            else:
+                parts.append(f"{words.get(name, name)} {value:.3f}")
+        epoch, epochs = learn.epoch + 1, learn.n_epoch
+        if epoch < epochs and self.is_whole:
+            left = (time.monotonic() - self.began) * (epochs - epoch)
+            parts.append(f"{timedelta(seconds=round(left))} left")
+        self.log(f"epoch {epoch}/{epochs}: {', '.join(parts)}")

@@ -1,20 +1,21 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from fastai.learner import Learner
+from pydantic import Field
 from torch import Tensor
 
-from freqfast.callbacks.arguments import FrequencyProportionArguments
 from freqfast.callbacks.columns import BandColumns
+from freqfast.callbacks.options import Options, Positive
 from freqfast.spectral.bands import Bands, band_counts
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
 from freqfast.spectral.proportion import project_filters, project_onto_subspace, target_bands
 
 
-class FrequencyProportion(FrequencyProportionArguments, BandColumns):
+class FrequencyProportion(Options, BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
     Before the first step, filters are assigned to bands such that the sum of their energy shares in these bands is
@@ -48,17 +49,25 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
         0.835
     """
 
+    proportions: Mapping[str, float]
+    bands: Any = None
+    purity: Annotated[float, Field(gt=0.5, lt=1)] | None = None  # the kernel's size sets a limit below 1
+    layer: str | None = None
+    preserve_norm: bool = True
+    rank: Positive | None = None
+
     def __post_init__(self) -> None:
         """Check the bands and the proportions."""
+        super().__post_init__()
         self.bands = Bands.of(self.bands)
         band_counts(self.proportions, self.bands, 1)
-        super().__post_init__()
+        if self.purity is not None and self.rank is not None:
+            raise ValueError(f"purity and rank exclude each other, got {self.purity} and {self.rank}; pass one of them")
         self.proportions = dict(self.proportions)
         self.purity = 0.9 if self.purity is None and self.rank is None else self.purity
         self.assignment: Tensor | None = None
 
     def _install(self, learn: Learner) -> None:
-        super()._install(learn)
         weight = effective_weight(self._claim(learn))
         self._projected(weight, self.proportions)  # raises if a weight of this shape cannot be projected
         if self.rank is not None:
@@ -73,7 +82,6 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
 
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
-        super().before_train()
         self.enforce(assign=self.learn.train_iter == 0)
 
     def after_step(self) -> None:

@@ -2,23 +2,26 @@
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from freqfast.callbacks.arguments import AugMixArguments, GaussianNoiseArguments
 from freqfast.callbacks.operations import mix_operations
+from freqfast.callbacks.options import Share
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.callbacks.views import ViewsCallback
+from freqfast.records import Amount
 
 
-class GaussianNoise(GaussianNoiseArguments, PixelCallback):
+class GaussianNoise(PixelCallback):
     """Adds white Gaussian noise to a share of each training batch, after Rusak et al. (2020, arXiv:2001.06057).
 
     Args:
         share: Share of each batch that is taken, in (0, 1].
         sigma: Standard deviation of the noise, in pixel values of [0, 1].
-        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
+        mean, std: As for `PixelCallback`.
 
     Raises:
         ValueError: If sigma is negative or not finite; otherwise as `PixelCallback`.
@@ -28,12 +31,15 @@ class GaussianNoise(GaussianNoiseArguments, PixelCallback):
         torch.Size([2, 3, 8, 8])
     """
 
+    share: Share = 0.5
+    sigma: Amount = 0.1
+
     def change(self, pixels: Tensor) -> Tensor:
         """Add the noise to ``(N, C, H, W)`` pixels in [0, 1]."""
         return pixels + self.sigma * torch.randn_like(pixels)
 
 
-class AugMix(AugMixArguments, ViewsCallback):
+class AugMix(ViewsCallback):
     """AugMix of Hendrycks et al. (2020, arXiv:1912.02781), with or without its consistency loss.
 
     The authors used a severity of 3 and a consistency factor of 12: two mixtures of every image pass through the
@@ -46,7 +52,7 @@ class AugMix(AugMixArguments, ViewsCallback):
         severity: Strength of the operations, 1 to 10.
         jsd: Factor of the Jensen-Shannon divergence, for images with one label each; 0 trains on mixtures instead of
             the images, with one pass per image.
-        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
+        mean, std: As for `PixelCallback`.
 
     Raises:
         ValueError: If the severity or the factor is out of range; otherwise as `ViewsCallback`, also for targets that
@@ -56,6 +62,10 @@ class AugMix(AugMixArguments, ViewsCallback):
         >>> AugMix(jsd=12.0).passes_per_image
         3
     """
+
+    share: Share = 1.0
+    severity: Annotated[int, Field(ge=1, le=10)] = 3
+    jsd: Amount = 0.0
 
     moves_pixels = True
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from fastai.callback.training import GradientAccumulation
+from fastai.learner import Learner
 from torch import Tensor
 
 from freqfast.callbacks.pixels import PixelCallback
@@ -21,11 +22,10 @@ class ViewsCallback(PixelCallback):
         views: Number of views; subclasses set it.
 
     Raises:
-        ValueError: As `PixelCallback`; in fit, also if another callback of the Learner adds views.
+        ValueError: As `PixelCallback`; when added to a Learner, also if another callback of it adds views.
     """
 
     views = 1
-    _views: Sequence[Tensor] = ()
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -42,14 +42,12 @@ class ViewsCallback(PixelCallback):
         losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
         return torch.stack([loss, *losses]).mean()
 
-    def before_train(self) -> None:
-        """Check that no other callback adds views, since each splits off its own views."""
-        super().before_train()
-        for other in self.learn.cbs:
-            if other is not self and self.views and isinstance(other, ViewsCallback) and other.views:
+    def _install(self, learn: Learner) -> None:
+        super()._install(learn)
+        for other in learn.cbs:  # each would split off the other's views
+            if self.views and isinstance(other, ViewsCallback) and other.views:
                 raise ValueError(
-                    f"{type(self).__name__} and {type(other).__name__} both add views of each batch; leave one out, or "
-                    "have it change the batch itself"
+                    f"{other} and {self} both add views of each batch; leave one out, or have one change the batch"
                 )
 
     def before_batch(self) -> None:
@@ -67,19 +65,13 @@ class ViewsCallback(PixelCallback):
 
     def after_pred(self) -> None:
         """Leave the batch's own inputs and predictions to the loss, the metrics and other callbacks."""
-        if not self.views:
-            return
-        if not isinstance(self.learn.pred, Tensor):
-            raise ValueError(
-                f"{type(self).__name__} parts a tensor of predictions among its views, got "
-                f"{type(self.learn.pred).__name__}; have it change the batch itself"
-            )
-        self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
-        self.learn.xb = tuple(inputs.chunk(self.passes_per_image)[0] for inputs in self.learn.xb)
+        if self.views:
+            self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
+            self.learn.xb = tuple(inputs.chunk(self.passes_per_image)[0] for inputs in self.learn.xb)
 
     def after_loss(self) -> None:
         """Replace the loss that training minimises."""
         if self.views:
-            views, self._views = [at_least_float32(view) for view in self._views], ()
+            views, self._views = [at_least_float32(view) for view in self._views], []
             added = self.learn.loss_grad - self.learn.loss  # by callbacks before this one, such as penalties
             self.learn.loss_grad = self.combine(self.learn.loss, views) + added

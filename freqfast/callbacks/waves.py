@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from freqfast.callbacks.arguments import FourierBasisAugmentationArguments
+from freqfast.callbacks.options import Share
 from freqfast.callbacks.views import ViewsCallback
+from freqfast.records import Amount
 from freqfast.spectral.waves import add_planar_waves
 
 
-class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback):
+class FourierBasisAugmentation(ViewsCallback):
     """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.
 
     After the AFA of Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who train on each batch and on a copy of it
@@ -19,7 +20,7 @@ class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback)
         strength: Mean of the L2 norm of a wave, for an image of 32x32; see `add_planar_waves`.
         clean_too: Train on each batch and a changed copy of it, at two passes per image, rather than on changed
             batches.
-        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
+        mean, std: As for `PixelCallback`.
 
     Raises:
         ValueError: If the strength is negative or not finite; otherwise as `ViewsCallback`.
@@ -30,6 +31,10 @@ class FourierBasisAugmentation(FourierBasisAugmentationArguments, ViewsCallback)
         >>> FourierBasisAugmentation(share=0.5, clean_too=False).passes_per_image
         1
     """
+
+    share: Share = 1.0
+    strength: Amount = 10.0
+    clean_too: bool = True
 
     def __post_init__(self) -> None:
         """Add a changed copy to each batch if `clean_too` is set."""

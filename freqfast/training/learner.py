@@ -16,7 +16,7 @@ from fastai.torch_core import set_seed
 from torch import Tensor
 
 from freqfast.callbacks import AutoPrecision, EpochLog, FitProgress, FrequencyProportion, SpectrumRecorder
-from freqfast.callbacks.arguments import build_callback, check_callbacks
+from freqfast.callbacks.options import build_callback
 from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
@@ -49,9 +49,10 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         [GaussianNoise]
     """
     points = find_plugins("callbacks")
-    check_callbacks(recipe.callbacks, points)
     callbacks: list[Callback] = []
     for name, options in recipe.callbacks.items():
+        if name not in points:
+            raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(points)}")
         kind = load_plugin("callbacks", points[name])
         if not (isinstance(kind, type) and issubclass(kind, Callback)):
             raise ValueError(f"callback entry point {name!r} ({points[name].value}) is no class of fastai callbacks")
