@@ -2,7 +2,6 @@
 
 import copy
 import tomllib
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -57,11 +56,9 @@ WRONG = {
     "batch_norm_freeze = { batches = 1 }": "batch_norm_freeze has no argument 'batches'",
     "spectrum_perturbation = { share = 0 }": "share must be greater than 0, got 0",
     "spectrum_perturbation = { share = 1.5 }": "share must be less than or equal to 1, got 1.5",
-    "spectrum_perturbation = { share = nan }": "share must be a finite number, got nan",
     "spectrum_perturbation = { noise = inf }": "noise must be a finite number, got inf",
     "spectrum_perturbation = { mean = [0.5] }": "mean and std go together",
     "spectrum_perturbation = { mean = [nan], std = [1.0] }": "mean.0 must be a finite number, got nan",
-    "spectrum_perturbation = { mean = [0.5], std = [inf] }": "std.0 must be a finite number, got inf",
     "spectrum_perturbation = { mean = [], std = [] }": r"std must be greater than 0, got \[\]",
     "spectrum_perturbation = { mean = [0.5, 0.5], std = [0.5, 0.0] }": "std must be greater than 0, got .0.5, 0.0.",
     "antialiasing = { layers = 3 }": "antialiasing.layers must be a valid string, got 3",
@@ -73,14 +70,11 @@ WRONG = {
     "amplitude_phase_recombination = { pair = false }": "pair and single are both off",
     "hybrid_augment = { sigma = 'wide' }": "hybrid_augment.sigma must be a valid number, got 'wide'",
     "hybrid_augment = { sigma = 0 }": "sigma must be a positive number of pixels, .* got 0",
-    "hybrid_augment = { sigma = [0.5, inf] }": "sigma must be a positive number of pixels, or two",
-    "hybrid_augment = { sigma = nan }": "sigma must be a positive number of pixels, .* got nan",
     "hybrid_augment = { sigma = [1.5, 0.5] }": r"sigma .* in increasing order, got .1\.5, 0\.5",
     "hybrid_augment = { sigma = [0.5, 1.0, 1.5] }": "sigma must be a positive number of pixels, or two",
 }
 ONE_EACH = tuple({text.split()[0]: text for text in CALLBACKS}.values())
 PARTS = ("spectral_modulation", "spectrum_equalization", "antialiasing")  # which stay in the network
-ONLY_PARTS = PARTS[1:]  # with which the callback's work is done
 # Of which a Learner may have two.
 TWICE = ("antialiasing", "batch_norm_estimation", "batch_norm_freeze", "spectrum_recorder")
 
@@ -156,56 +150,26 @@ def test_a_fit_with_it_whatever_the_way_of_adding(text, make, rewind):
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in second.model.modules())
 
 
-@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
-def test_a_learner_whose_callback_works_on_another_is_not_fitted(text, make):
-    callback = AutoPrecision("bfloat16") if text is None else built(text)
-    first, second = make(callback), make(callback)
-    for epochs in (0, 1):
-        second.fit(epochs)
-        first.validate()
-        second.validate()
+@pytest.mark.parametrize("text", ["auto_precision = {}", *ONE_EACH])
+def test_a_callback_works_in_the_learner_that_it_was_added_to_last(text, make):
+    callback = AutoPrecision("bfloat16") if text.startswith("auto") else built(text)
+    first = make(callback)
+    with pytest.raises(ValueError, match=f"^the Learner has this {callback} already"):
+        first.fit(1, cbs=callback)
+    second = make(callback)
+    for remove in (False, True):
+        if remove:
+            second.remove_cb(callback)
+        else:
+            second.fit(1)
         before = learners.snapshot(second)
-        with pytest.raises(ValueError, match=f"^this {callback} was added to another Learner since"):
+        with pytest.raises(ValueError, match=f"^this {callback} was added to another Learner since, or removed there"):
             first.fit(1)
         learners.assert_same(before, learners.snapshot(second))
-    first.validate()
-
-
-@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
-def test_a_learner_whose_callback_was_removed_by_another_says_so_in_fit(text, make):
-    callback = AutoPrecision("bfloat16") if text is None else built(text)
-    first, second = make(callback), make(callback)
+        first.validate()
+        first.validate()  # which would wait for ever, had the callback failed in a validation
     first.remove_cb(callback)
-    second.validate()
-    with pytest.raises(ValueError, match=f"^this {callback} was removed from a Learner, and works nowhere; remove"):
-        second.fit(1)
-    second.validate()  # which would wait for ever, had the callback failed inside of one
-    second.remove_cb(callback)
-    second.fit(1, cbs=callback)
-
-
-@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
-def test_a_learner_that_has_a_callback_twice_is_not_fitted(text, make):
-    """As when a notebook's cell that adds it runs twice, or it is given to the Learner and to its fit."""
-    callback = AutoPrecision("bfloat16") if text is None else built(text)
-    learn = make(callback)
-    before = learners.snapshot(learn)
-    with pytest.raises(ValueError, match=f"^the Learner has this {callback} twice; remove it, and add it once"):
-        learn.fit(1, cbs=callback)
-    learn.validate(cbs=callback)  # which a refusal would leave waiting for ever
-    learners.assert_same(before, learners.snapshot(learn))
-    learn.remove_cb(callback)
-    learn.fit(1, cbs=callback)
-
-
-@pytest.mark.parametrize("text", [text for text in ONE_EACH if text.startswith(ONLY_PARTS)])
-def test_what_only_puts_parts_in_serves_two_learners(text, make):
-    callback = built(text)
-    first, second = make(callback), make(callback)
-    first.fit(1)
-    assert find_parts(first.model) == find_parts(second.model)
-    first.remove_cb(callback)
-    second.fit(1)
+    first.fit(1, cbs=callback)
 
 
 @pytest.mark.parametrize("text", ONE_EACH)
@@ -285,15 +249,10 @@ def test_a_frozen_layer_stays_bit_for_bit(text, make):
 @pytest.mark.parametrize("text", [text for text in ONE_EACH if not text.startswith(TWICE)])
 def test_a_second_one_of_a_kind_is_refused(text, make):
     learn = make(built(text))
-    before = learners.snapshot(learn)
-    with pytest.raises(ValueError, match=r"the Learner has .*call learn.remove_cb\(\w+\)"):
-        learn.fit(1, cbs=built(text))
+    before, callbacks = learners.snapshot(learn), list(learn.cbs)
+    for add in (lambda: learn.add_cb(built(text)), lambda: learn.fit(1, cbs=built(text))):
+        with pytest.raises(ValueError, match=r"^the Learner has such a .*call learn.remove_cb\(\w+\)"):
+            add()
     learners.assert_same(before, learners.snapshot(learn))
-    assert [type(each) for each in learn.cbs].count(type(built(text))) == 1
+    assert list(learn.cbs) == callbacks
     learn.fit(1)
-    learn.validate()
-    with suppress(ValueError):  # of those that refuse it only in fit
-        learn.add_cb(built(text))
-        with pytest.raises(ValueError, match=r"call learn.remove_cb\(\w+\)"):
-            learn.fit(1)
-    learn.validate()  # which would wait for ever, had a callback failed inside of it
