@@ -16,6 +16,7 @@ class FitCallback(Callback):
     `after_create` does not happen in the last two.
     """
 
+    is_only = False  # whether no other callback of the class may work on the same model, or layer
     _learn: Learner | None = None
 
     @property
@@ -25,18 +26,22 @@ class FitCallback(Callback):
 
     @learn.setter
     def learn(self, learn: Learner | None) -> None:
+        old = self._learn
+        if learn is old:
+            return
         if learn is not None:
-            if learn is self._learn:
-                raise ValueError(f"the Learner has this {self} already")
             self._install(learn)  # if that fails, the callback stays where it is
-        if self._learn is not None:
-            self._uninstall(self._learn)
+        if old is not None:
+            self._uninstall(old)
         self._learn = learn
 
     def __call__(self, event_name: str) -> object:
-        """Handle an event of the Learner."""
-        if event_name == "before_train" and not getattr(self.learn, "training", False):
-            raise ValueError(f"this {self} was added to another Learner since, or removed there; make one for each")
+        """Handle an event of the Learner; a ValueError if it would train with another, or with two that do the same."""
+        if event_name == "before_train":
+            if not getattr(self.learn, "training", False):
+                raise ValueError(f"this {self} was removed, or added to another Learner since; make one for each")
+            if sum(cb is self or self._repeats(cb) for cb in self.learn.cbs) > 1:
+                raise ValueError(f"the Learner has two {self}; call learn.remove_cb({self}), and add one again")
         return None if self.learn is None else super().__call__(event_name)
 
     @property
@@ -54,20 +59,17 @@ class FitCallback(Callback):
         """What the callback works on in a Learner."""
         return learn.model
 
-    def _claim(self, learn: Learner) -> Any:
-        """What the callback works on; a ValueError if another callback of its class does already."""
-        found, kind = self._find(learn), type(self)
-        if any(type(other) is kind and other._find(learn) is found for other in learn.cbs):
-            raise ValueError(
-                f"the Learner has such a {kind.__name__} already; call learn.remove_cb({kind.__name__}) before adding "
-                "another"
-            )
-        return found
+    def _repeats(self, other: Callback) -> bool:
+        return self.is_only and type(other) is type(self) and other._find(self.learn) is self._find(self.learn)
 
 
 class LayerCallback(FitCallback):
-    """Works on one convolution: the one that `layer` names, the first spatial one by default."""
+    """Works on one convolution: the one that `layer` names, the first spatial one by default.
 
+    A fit is refused if another callback of the class works on the same one.
+    """
+
+    is_only = True
     layer: str | None = None
     uses_weight = True
 

@@ -30,7 +30,7 @@ class SpectralDecay(Options, LayerCallback):
 
     Raises:
         ValueError: If the strength is negative or not finite, or the band is unknown; when added to a Learner, if the
-            layer is unfit (see `freqfast.spectral.surgery.find_conv`) or has a `SpectralDecay` already.
+            layer is unfit (see `freqfast.spectral.surgery.find_conv`).
 
     Examples:
         >>> SpectralDecay(0.1, band="low").bands.names
@@ -52,7 +52,7 @@ class SpectralDecay(Options, LayerCallback):
         self.bands.index(self.band)
 
     def _install(self, learn: Learner) -> None:
-        check_weight(effective_weight(self._claim(learn)))
+        check_weight(effective_weight(self._find(learn)))
 
     def after_loss(self) -> None:
         """Add the penalty."""

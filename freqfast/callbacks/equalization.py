@@ -25,8 +25,7 @@ class SpectrumEqualization(Options, LayerCallback):
 
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if there is no such convolution, or it has
-            a `SpectrumEqualization` already, or an equalizer of other arguments; in fit, if the layer no longer has an
-            equalizer of these arguments.
+            an equalizer of other arguments; in fit, if the layer no longer has an equalizer of these arguments.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
@@ -40,7 +39,7 @@ class SpectrumEqualization(Options, LayerCallback):
     uses_weight = False
 
     def _install(self, learn: Learner) -> None:
-        conv = self._claim(learn)
+        conv = self._find(learn)
         if equalized_layers(conv):
             self._check(conv)
         else:

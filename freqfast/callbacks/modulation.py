@@ -32,7 +32,7 @@ class SpectralModulation(Options, LayerCallback):
 
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is not a plain
-            convolution, has a `SpectralModulation` already, or has gains of the other form (`per_filter`).
+            convolution, or has gains of the other form (`per_filter`).
 
     Examples:
         >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)
@@ -47,7 +47,7 @@ class SpectralModulation(Options, LayerCallback):
     keep_power: bool = False
 
     def _install(self, learn: Learner) -> None:
-        conv = self._claim(learn)
+        conv: Any = self._find(learn)
         if not isinstance(conv, SpectralConv2d):
             apply_modulation(learn.model, self.layer, self.per_filter, seed=self.seed)
         elif len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from fastai.data.transforms import Normalize
-from fastai.learner import CastToTensor, Learner
+from fastai.learner import CastToTensor
 from fastai.torch_core import TensorImageBase
 from fastai.vision.core import TensorPoint
 from pydantic import FiniteFloat
@@ -32,16 +32,17 @@ class PixelCallback(Options, FitCallback):
         std: Channel standard deviations of the normalisation.
 
     Raises:
-        ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; when added to a
-            Learner, if it has another callback of the class; in fit, if the input is not a batch of images, if more
-            than 5 % of the first batch's values are not in [0, 1] once the normalisation is undone, or if the callback
-            moves pixels and the targets or further inputs (images, masks, points or boxes) would not follow.
+        ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; in fit, if the
+            Learner has another callback of the class, if the input is not a batch of images, if more than 5 % of the
+            first batch's values are not in [0, 1] once the normalisation is undone, or if the callback moves pixels and
+            the targets or further inputs (images, masks, points or boxes) would not follow.
     """
 
     share: Share
     mean: Sequence[FiniteFloat] | None = field(default=None, kw_only=True)
     std: Sequence[FiniteFloat] | None = field(default=None, kw_only=True)
 
+    is_only = True
     run_valid = False
     # After MixUp and CutMix (0), so that a mixture is changed as one image; before CastToTensor and autocast.
     order = CastToTensor.order - 1
@@ -59,9 +60,6 @@ class PixelCallback(Options, FitCallback):
     def change(self, pixels: Tensor) -> Tensor:
         """New pixels, to be clamped to [0, 1], for ``(N, C, H, W)`` float pixels in [0, 1]; subclasses define it."""
         raise NotImplementedError
-
-    def _install(self, learn: Learner) -> None:
-        self._claim(learn)
 
     def before_batch(self) -> None:
         """Replace a random share of the batch."""

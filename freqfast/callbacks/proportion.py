@@ -39,7 +39,7 @@ class FrequencyProportion(Options, BandColumns):
 
     Raises:
         ValueError: If a band is unknown, the proportions do not sum to 1, or both purity and rank are given; when added
-            to a Learner, if the arguments do not fit the layer, or the layer has a `FrequencyProportion` already.
+            to a Learner, if the arguments do not fit the layer.
 
     Examples:
         >>> from fastai.basics import DataLoaders, Learner, nn
@@ -68,7 +68,7 @@ class FrequencyProportion(Options, BandColumns):
         self.assignment: Tensor | None = None
 
     def _install(self, learn: Learner) -> None:
-        weight = effective_weight(self._claim(learn))
+        weight = effective_weight(self._find(learn))
         self._projected(weight, self.proportions)  # raises if a weight of this shape cannot be projected
         if self.rank is not None:
             counts = band_counts(self.proportions, self.bands, len(weight))

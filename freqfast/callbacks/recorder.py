@@ -48,6 +48,7 @@ class SpectrumRecorder(Options, BandColumns):
     n: Positive = 32  # as in `freqfast.spectral.spectrum`
     layer: str | None = None
 
+    is_only = False
     # After FrequencyProportion, whatever the order of adding: training starts from the filters that it enforces.
     order = FrequencyProportion.order + 1
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from fastai.callback.training import GradientAccumulation
-from fastai.learner import Learner
 from torch import Tensor
 
 from freqfast.callbacks.pixels import PixelCallback
@@ -22,7 +21,7 @@ class ViewsCallback(PixelCallback):
         views: Number of views; subclasses set it.
 
     Raises:
-        ValueError: As `PixelCallback`; when added to a Learner, also if another callback of it adds views.
+        ValueError: As `PixelCallback`; in fit, also if another callback of the Learner adds views.
     """
 
     views = 1
@@ -42,12 +41,12 @@ class ViewsCallback(PixelCallback):
         losses = [self.learn.loss_func(view, *self.learn.yb) for view in views]
         return torch.stack([loss, *losses]).mean()
 
-    def _install(self, learn: Learner) -> None:
-        super()._install(learn)
-        for other in learn.cbs:  # each would split off the other's views
-            if self.views and isinstance(other, ViewsCallback) and other.views:
+    def before_train(self) -> None:
+        """Check that no other callback adds views, since each splits off its own views."""
+        for other in self.learn.cbs:
+            if other is not self and self.views and isinstance(other, ViewsCallback) and other.views:
                 raise ValueError(
-                    f"{other} and {self} both add views of each batch; leave one out, or have one change the batch"
+                    f"{self} and {other} both add views of each batch; leave one out, or have one change the batch"
                 )
 
     def before_batch(self) -> None:

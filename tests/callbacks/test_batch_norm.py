@@ -8,11 +8,8 @@ from fastai.callback.core import Callback, CancelEpochException, CancelFitExcept
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.callback.training import BnFreeze
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter
-from fastai.torch_core import defaults
 from fastai.vision.data import ImageBlock, MaskBlock
-from torch.utils.data import DataLoader, TensorDataset
 
 from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
 
@@ -56,18 +53,6 @@ def test_inputs_of_two_types(make_learner, make_model, items):
     learn = make_learner(BatchNormEstimation(), Two(*make_model()), dls)
     learn.fit(1, 0.05)
     assert learn.model[0][1].num_batches_tracked == 3
-
-
-def test_batches_go_where_the_model_lies(make_learner, items, monkeypatch):
-    """DataLoaders of torch leave them on the CPU."""
-    monkeypatch.setattr(defaults, "use_cuda", None)  # without a GPU fastai says False, and then moves nothing
-    images = torch.from_numpy(np.stack([row.image for row in items])).permute(0, 3, 1, 2).float()
-    for count in (1, 2):  # all but the last part of a batch are inputs
-        loader = DataLoader(TensorDataset(*[images] * count, torch.zeros(len(images)).long()), 8)
-        learn = make_learner(BatchNormEstimation(), dls=DataLoaders(loader, loader))
-        learn.model.to("meta")
-        inputs = learn.batch_norm_estimation._inputs(next(iter(loader)))
-        assert [x.is_meta for x in inputs] == [True] * count
 
 
 @pytest.mark.parametrize("ends_early", [True, False])

@@ -130,6 +130,5 @@ def test_defaults_are_those_of_the_functions_that_the_callbacks_call(callback, f
 
 
 def test_the_default_perturbation_is_that_of_the_recipe_best():
-    options = best.callbacks["spectrum_perturbation"]
-    defaults = {name: each.default for name, each in signature(SpectrumPerturbation).parameters.items()}
-    assert {**defaults, **options} == defaults
+    defaults = vars(SpectrumPerturbation())
+    assert defaults | best.callbacks["spectrum_perturbation"] == defaults

@@ -1,7 +1,6 @@
 """`SpectrumPerturbation` in a Learner: which samples, when, and in which range of pixels."""
 
 from contextlib import nullcontext
-from functools import partial
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from fastai.vision.core import imagenet_stats
 from fasttransform import DisplayedTransform
 from torch import Tensor
 
-from freqfast.callbacks import AmplitudePhaseRecombination, GaussianNoise, HybridAugment, SpectrumPerturbation
+from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
 from freqfast.callbacks.pixels import PixelCallback, round_at_random
 from freqfast.spectral.perturbation import perturb_spectrum
 
@@ -125,12 +124,6 @@ def test_the_normalisation_of_a_ranks_loader_is_found(make_learner, make_dls, mo
         assert training != torch.equal(clean, perturbed)
 
 
-def test_an_unknown_normalisation_is_refused(make_learner, make_dls):
-    learn = make_learner(dls=make_dls([Scale]))
-    with pytest.raises(ValueError, match=r"pixels run from -1 to 1 instead of 0 to 1 .*; pass mean= and std="):
-        learn.fit(1, cbs=SpectrumPerturbation(share=1.0))
-
-
 class Levels(Scale):
     """Black images with a few bright pixels, of 0 to 255."""
 
@@ -138,11 +131,17 @@ class Levels(Scale):
         return 255 * (torch.arange(x.shape[3], device=x.device) == 3) * torch.ones_like(x) * (x > x.quantile(0.8))
 
 
-def test_levels_are_told_by_few_bright_pixels(make_learner, make_dls):
-    learn = make_learner(dls=make_dls([Levels]))
-    with pytest.raises(ValueError, match=r"pixels run from 0 to 255 .* for levels of 0 to 255 \[0\] and \[1 / 255\]"):
+@pytest.mark.parametrize(
+    ("scale", "lowest", "highest", "mean", "std"), [(Scale, -1, 1, 0.5, 0.5), (Levels, 0, 255, 0, 1 / 255)]
+)
+def test_an_unknown_normalisation_is_refused(scale, lowest, highest, mean, std, make_learner, make_dls):
+    """Levels of bytes are known by few bright pixels."""
+    learn = make_learner(dls=make_dls([scale]))
+    with pytest.raises(
+        ValueError, match=rf"pixels run from {lowest} to {highest} instead of 0 to 1 .*; pass mean= and"
+    ):
         learn.fit(1, cbs=SpectrumPerturbation())
-    learn.fit(1, cbs=SpectrumPerturbation(mean=[0.0], std=[255.0 / 255**2]))
+    learn.fit(1, cbs=SpectrumPerturbation(mean=[mean], std=[std]))
 
 
 @pytest.mark.parametrize(
@@ -194,15 +193,9 @@ def test_levels_that_are_integers_are_rounded(make_learner, make_dls):
         assert torch.equal(found, levels)
 
 
-@pytest.mark.parametrize(("means", "stds"), [(2, 2), (3, 2), (2, 3)])
-def test_a_normalisation_of_another_number_of_channels_is_refused(means, stds, make_learner):
-    with pytest.raises(ValueError, match=f"for each of 3 channels, or one for all, got {means} and {stds}"):
-        make_learner(SpectrumPerturbation(mean=[0.0] * means, std=[1.0] * stds)).fit(1)
-
-
 @pytest.mark.parametrize(
     ("change", "got"),
-    [(lambda images: (images, images), "tuple"), (lambda images: images.flatten(1), r"a tensor of shape \(8, 768\)")],
+    [(lambda images: (images, images), "tuple"), (lambda images: images.flatten(1), r"\(8, 768\)")],
 )
 def test_what_is_no_batch_of_images_is_refused(change, got, make_learner):
     def changed(self):
@@ -222,21 +215,17 @@ def test_a_mixture_is_perturbed_as_one_image(make_learner):
 
 
 class Stretch(PixelCallback):
-    """Leaves the range of pixels, as somebody's first own callback may."""
+    """Leaves the range of pixels, as somebody's first own callback may; has an argument of its own."""
+
+    by: float = 4
 
     def change(self, pixels):
-        return 4 * pixels - 1.5
-
-
-@pytest.mark.parametrize("method", [partial(GaussianNoise, sigma=0.5), AmplitudePhaseRecombination, HybridAugment])
-def test_changed_pixels_stay_pixels(method, make_learner, make_dls):
-    _, after = fit(make_learner, method(1.0), make_dls([]))
-    for training, images in after:
-        low, high = float(images.min()), float(images.max())
-        assert (low, high) == (0, 1) if training else 0 <= low < high <= 1
+        return self.by * pixels - 1.5
 
 
 def test_pixels_of_a_callback_of_ones_own_are_those_of_an_image_file(make_learner, make_dls):
+    with pytest.raises(ValueError, match="by must be a valid number, got '4'"):
+        Stretch(1.0, "4")
     before, after = fit(make_learner, Stretch(1.0), make_dls([]))
     for (training, clean), (_, stretched) in zip(before, after, strict=True):
         levels = (255 * clean.cpu()).round() / 255
