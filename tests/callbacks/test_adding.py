@@ -7,19 +7,8 @@ from torch import nn
 from freqfast.callbacks import FrequencyProportion, SpectralDecay, SpectralModulation, SpectrumRecorder
 from freqfast.spectral.modulation import SpectralConv2d
 from tests.support import learners
-from tests.support.projected import numpy_shares
 
 PROPORTIONS = {"low": 0.25, "high": 0.75}
-
-
-def test_the_proportion_holds_for_the_filters_that_are_applied(make_learner):
-    callback = FrequencyProportion(PROPORTIONS)
-    learn = make_learner([callback, SpectralModulation(sigma=1.0, seed=0)])
-    learn.fit(3, 0.3, cbs=learners.StepSpy(lambda: learners.assert_enforced(learn, callback, [2, 6])))
-    # Strong gains, so that the stored weight itself does not have the proportion's purity: the effective one does.
-    conv = learners.conv(learn)
-    assert float(conv.log_gain.detach().abs().max()) > 0.5
-    assert numpy_shares(conv.weight, callback.bands).max(1).min() < callback.purity - 1e-3
 
 
 def test_a_second_fit_keeps_the_assignment_unless_the_weights_are_others(make_learner):

@@ -86,15 +86,11 @@ def test_the_best_epoch_of_a_fit_loads_after_it(kind, make_learner, strided):
 
 def test_other_arguments_than_those_of_what_is_there_are_refused(kind, make_learner, strided):
     make, other, message = kind
-    learn = make_learner(model=strided())
-    learn.fit(1, 0.05, cbs=make())
+    learn = make_learner(make(), model=strided())
     before = learners.snapshot(learn)
-    for add in (lambda: learn.add_cb(other()), lambda: make_learner(other(), model=learn.model)):
-        with pytest.raises(ValueError, match=message) as caught:
-            add()
-        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=message):
+        make_learner(other(), model=learn.model)
     learners.assert_same(before, learners.snapshot(learn))
-    learn.fit(1, 0.05, cbs=make())
 
 
 def test_an_equalizer_must_be_as_asked_for_when_training_starts(make_learner, make_model):

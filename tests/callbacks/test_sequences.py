@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fastai.callback import schedule  # noqa: F401  (gives Learner fit_one_cycle, fine_tune and lr_find)
 from fastai.callback.core import Callback, CancelBatchException, CancelEpochException, CancelFitException
 from fastai.callback.mixup import CutMix, MixHandler, MixUp
 from fastai.callback.progress import CSVLogger
+from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import SaveModelCallback
 from fastai.callback.training import GradientAccumulation, GradientClip
 from fastai.learner import load_learner
@@ -158,6 +158,7 @@ class Sequence(RuleBasedStateMachine):
         before, spy = list(self.learn.cbs), learners.StepSpy(self.check_proportion)
         with refusing():
             FITS[fit](self.learn, [spy] if which is None else [built(self.texts[which]), spy])
+        self.learn.remove_cb(ParamScheduler)  # which fastai leaves there if the next callback is refused
         assert list(self.learn.cbs) == before
 
     def check_proportion(self):
