@@ -13,7 +13,8 @@ class FitCallback(Callback):
     """Installs itself when it is added to a Learner, in any way, and works in the Learner that it was added to last.
 
     All ways of adding (the constructor, `add_cb`, `fit(cbs=...)`) assign `learn`, before an optimizer exists; the event
-    `after_create` does not happen in the last two.
+    `after_create` does not happen in the last two. Where a subclass has a `state_dict`, a learning-rate finder's
+    throw-away steps do not change it.
     """
 
     is_only = False  # whether no other callback of the class may work on the same model, or layer
@@ -42,7 +43,15 @@ class FitCallback(Callback):
                 raise ValueError(f"this {self} was removed, or added to another Learner since; make one for each")
             if sum(cb is self or self._repeats(cb) for cb in self.learn.cbs) > 1:
                 raise ValueError(f"the Learner has two {self}; call learn.remove_cb({self}), and add one again")
-        return None if self.learn is None else super().__call__(event_name)
+        if self.learn is None:
+            return None
+        is_undone = self.is_finding_lr and hasattr(type(self), "state_dict")
+        if is_undone and event_name == "before_fit":
+            self._state = self.state_dict()
+        result = super().__call__(event_name)
+        if is_undone and event_name == "after_fit":
+            self.load_state_dict(self._state)
+        return result
 
     @property
     def is_finding_lr(self) -> bool:
@@ -74,7 +83,7 @@ class LayerCallback(FitCallback):
     uses_weight = True
 
     @property
-    def conv(self) -> nn.Conv2d:
+    def conv(self) -> Any:
         """The convolution."""
         return self._find(self.learn)
 

@@ -1,11 +1,10 @@
 """BatchNorm's running statistics: kept in training, or estimated anew at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from fastai.callback.core import TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
-from fastai.callback.training import BnFreeze
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -27,8 +26,7 @@ class BatchNormEstimation(Options, FitCallback):
         batches: Number of batches, each of which takes one forward pass; at most one epoch is used.
 
     Raises:
-        ValueError: If `batches` is not positive; in fit, if the Learner also has a `BatchNormFreeze` or fastai's
-            `BnFreeze`.
+        ValueError: If `batches` is not positive.
 
     Examples:
         >>> BatchNormEstimation(batches=50).batches
@@ -41,10 +39,7 @@ class BatchNormEstimation(Options, FitCallback):
     _estimated = False
 
     def before_train(self) -> None:
-        """Refuse a callback that keeps the statistics."""
-        for cb in self.learn.cbs:
-            if isinstance(cb, (BatchNormFreeze, BnFreeze)):
-                raise ValueError(f"{cb} keeps what BatchNormEstimation estimates anew; leave one of them out")
+        """Note that the statistics are to be estimated."""
         self._estimated = False
 
     def after_train(self) -> None:
@@ -60,15 +55,15 @@ class BatchNormEstimation(Options, FitCallback):
             self._estimate()
 
     def _estimate(self) -> None:
-        inputs = (self._inputs(batch) for batch in islice(self.dls.train, self.batches))
-        estimate_batch_norm(unwrap(self.learn.model), inputs)
+        estimate_batch_norm(unwrap(self.learn.model), self._inputs())
         vars(self.dls.train).pop("it", None)  # fastai's iterator over an epoch left early cannot be copied
         self._estimated = True
 
-    def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the model takes of a batch, where it lies."""
-        self.learn._split(self.learn._set_device(batch))
-        return tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in self.learn.xb)
+    def _inputs(self) -> Iterator[tuple[Tensor, ...]]:
+        """What the model takes of each batch, where it lies."""
+        for batch in islice(self.dls.train, self.batches):
+            self.learn._split(self.learn._set_device(batch))
+            yield tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in self.learn.xb)
 
 
 class BatchNormFreeze(Options, FitCallback):

@@ -28,7 +28,7 @@ class BandColumns(LayerCallback):
 
     def before_fit(self) -> None:
         """Add the band names to the header, unless it has one of them: columns of two callbacks do not mix."""
-        recorder = getattr(self.learn, "recorder", None)
+        recorder: Any = getattr(self.learn, "recorder", None)
         names: Any = getattr(recorder, "metric_names", None)  # absent of a Learner that was never fitted
         self._shown = names is not None and not set(self.bands.names) & set(names)
         if self._shown:
@@ -40,7 +40,7 @@ class BandColumns(LayerCallback):
         recorder = getattr(self.learn, "recorder", None)  # fastai's FetchPredsCallback takes it out meanwhile
         if self._shown and self.learn.train_iter and recorder is not None:  # 0 steps: no fit, but `validate`
             weight = effective_weight(self.conv)
-            if weight.isfinite().all():
-                recorder.log += frequency_proportion(weight, self.bands).tolist()
-            else:  # diverged: nan, as the losses show
-                recorder.log += [math.nan] * len(self.bands)
+            is_sound = weight.isfinite().all()  # else diverged: nan, as the losses show
+            recorder.log += (
+                frequency_proportion(weight, self.bands).tolist() if is_sound else [math.nan] * len(self.bands)
+            )

@@ -46,7 +46,6 @@ class SpectralDecay(Options, LayerCallback):
     order = GradientAccumulation.order - 1  # which scales what is there of the loss
 
     def __post_init__(self) -> None:
-        """Check the band."""
         super().__post_init__()
         self.bands = Bands.of(self.bands)
         self.bands.index(self.band)

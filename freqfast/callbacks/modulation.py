@@ -23,20 +23,18 @@ class SpectralModulation(Options, LayerCallback):
     a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
-        per_filter: As for `SpectralConv2d`.
+        per_filter, keep_power: As for `SpectralConv2d`.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
         seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. In distributed
             training all ranks draw the noise of the first.
-        keep_power: As for `SpectralConv2d`.
 
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is not a plain
             convolution, or has gains of the other form (`per_filter`).
 
     Examples:
-        >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)
-        >>> modulation.sigma
+        >>> SpectralModulation(sigma=0.3, seed=0).sigma  # for Learner(..., cbs=SpectralModulation(sigma=0.3, seed=0))
         0.3
     """
 
@@ -56,59 +54,31 @@ class SpectralModulation(Options, LayerCallback):
                 f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
                 f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
             )
-        self._perturb(learn, conv)
-
-    def _perturb(self, learn: Learner, conv: SpectralConv2d) -> None:
-        """Have the gains perturbed as this callback says, and trained."""
         conv.sigma, conv.keep_power = self.sigma, self.keep_power
         conv.seed = conv.seed if self.seed is None else self.seed
         _join_optimizer(learn, conv)
 
     def _uninstall(self, learn: Learner) -> None:
         with suppress(ValueError):  # of another model, which has no such layer
-            conv = self._find(learn)
-            if isinstance(conv, SpectralConv2d):  # else somebody has folded the gains
+            if isinstance(conv := self._find(learn), SpectralConv2d):  # else somebody has folded the gains
                 conv.sigma = 0.0
-
-    def _modulated(self) -> SpectralConv2d:
-        """The layer; a ValueError if somebody has folded its gains into the weights."""
-        conv = self.conv
-        if not isinstance(conv, SpectralConv2d):
-            raise ValueError(
-                "the layer has no modulation any more, bake_modulation has folded it; remove this SpectralModulation, "
-                "and add it again to begin another"
-            )
-        return conv
-
-    def before_fit(self) -> None:
-        """Remember the number of draws before a learning-rate finder's throw-away steps."""
-        if self.is_finding_lr:
-            self._draws_before = self._modulated().draws
 
     def before_train(self) -> None:
         """Turn perturbation on; under DistributedDataParallel all ranks use the noise of the first rank."""
-        conv = self._modulated()
-        # Another Learner of the model may have ended it; and a splitter that names parameters leaves the gains out.
-        self._perturb(self.learn, conv)
+        # Another Learner of the model may have ended it; folded gains begin anew; some splitters leave them out.
+        self._install(self.learn)
         if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
             shared = [self.state_dict()]
-            distributed.broadcast_object_list(shared, device=conv.weight.device)
+            distributed.broadcast_object_list(shared, device=self.conv.weight.device)
             self.load_state_dict(shared[0])
-
-    def after_fit(self) -> None:
-        """Undo a learning-rate finder's draws."""
-        if self.is_finding_lr:
-            self._modulated().draws = self._draws_before
 
     def state_dict(self) -> dict[str, Any]:
         """What the layer's noise depends on: its seed and the number of draws so far."""
-        conv = self._modulated()
-        return {"seed": conv.seed, "draws": conv.draws}
+        return {"seed": self.conv.seed, "draws": self.conv.draws}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the noise of `state_dict`."""
-        conv = self._modulated()
-        conv.seed, conv.draws = state["seed"], state["draws"]
+        self.conv.seed, self.conv.draws = state["seed"], state["draws"]
 
 
 def _join_optimizer(learn: Learner, conv: SpectralConv2d) -> None:

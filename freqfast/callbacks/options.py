@@ -2,15 +2,14 @@
 
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from freqfast.records import check_fields, check_value
+from freqfast.records import check_fields
 
-T = TypeVar("T")
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
@@ -45,29 +44,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, (str, tuple)):
         return list(value)
     return value.tolist() if hasattr(value, "tolist") else value
-
-
-def build_callback(name: str, kind: type[T], options: Mapping[str, Any]) -> T:
-    """Make a callback from its class and the keyword arguments under its name in a recipe.
-
-    A ValueError is raised if an argument is unknown, a value has the wrong type, or the class raises any exception.
-
-    Examples:
-        >>> from freqfast.callbacks import SpectralModulation
-        >>> build_callback("spectral_modulation", SpectralModulation, {"sigma": -1})
-        Traceback (most recent call last):
-        ValueError: spectral_modulation: sigma must be greater than or equal to 0, got -1.0
-    """
-    parameters = inspect.signature(kind).parameters
-    try:
-        hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
-    except Exception:  # such as of a name that is imported for type checkers alone
-        hints = {}
-    for key in options:
-        if key not in parameters:
-            raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
-    values = {key: check_value(f"{name}.{key}", value, hints.get(key, Any)) for key, value in options.items()}
-    try:
-        return kind(**values)
-    except Exception as error:
-        raise ValueError(f"{name}: {str(error) or type(error).__name__}") from None

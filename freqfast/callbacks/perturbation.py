@@ -16,11 +16,7 @@ class SpectrumPerturbation(PixelCallback):
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
-        gain: As for `perturb_spectrum`, like the other strengths.
-        tilt: Largest radial tilt.
-        shaping: Largest scale of a smooth random response.
-        jitter: Largest jitter of single frequencies.
-        noise: Largest standard deviation of the added noise, in pixel values.
+        gain, tilt, shaping, jitter, noise: Strengths, as for `perturb_spectrum`.
         mean, std: As for `PixelCallback`.
 
     Raises:

@@ -50,7 +50,6 @@ class PixelCallback(Options, FitCallback):
     passes_per_image = 1  # how many images pass through the network for each image of a batch
 
     def __post_init__(self) -> None:
-        """Check the normalisation."""
         super().__post_init__()
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together; pass both or neither")
@@ -69,9 +68,13 @@ class PixelCallback(Options, FitCallback):
         """Replace a random share of the batch by a change of its pixels in [0, 1]."""
         batch, *others = self.learn.xb
         if getattr(batch, "ndim", 0) != 4:
-            got = tuple(batch.shape) if isinstance(batch, Tensor) else type(batch).__name__
+            got = getattr(batch, "shape", type(batch))
             raise ValueError(f"the first input must be a batch of images (N, C, H, W), got {got}")
-        if self.moves_pixels and any(_has_places(x, batch) for x in (*others, *self.learn.yb)):
+        if self.moves_pixels and any(
+            isinstance(x, (TensorImageBase, TensorPoint)) or (x.ndim > 2 and x.shape[-2:] == batch.shape[-2:])
+            for x in (*others, *self.learn.yb)
+            if isinstance(x, Tensor)  # of fastai's types for places in an image, or with a value for each pixel
+        ):
             raise ValueError(
                 f"{self} rotates and shifts images here, which other images, masks, points and boxes would not follow; "
                 "use what moves no pixels, such as SpectrumPerturbation"
@@ -108,12 +111,6 @@ def _check_range(pixels: Tensor) -> None:
             f"pixels run from {low:.3g} to {high:.3g} instead of 0 to 1 once the DataLoaders' Normalize (if any) "
             "is undone; pass mean= and std= of your own normalisation, for levels of 0 to 255 [0] and [1 / 255]"
         )
-
-
-def _has_places(other: Any, images: Tensor) -> bool:
-    """Whether an input or target has places in the images: by its type, or a value for each of their pixels."""
-    is_map = isinstance(other, Tensor) and other.ndim > 2 and other.shape[-2:] == images.shape[-2:]
-    return is_map or isinstance(other, (TensorImageBase, TensorPoint))
 
 
 def round_at_random(x: float) -> int:

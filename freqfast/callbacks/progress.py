@@ -32,15 +32,14 @@ class FitProgress(Callback):
         """Report one step."""
         learn = self.learn
         done = learn.epoch * learn.n_iter + learn.iter + 1
-        loss = f", loss {float(learn.smooth_loss):.3f}" if hasattr(learn, "smooth_loss") else ""
-        self.progress(done, learn.n_epoch * learn.n_iter, f"epoch {learn.epoch + 1}/{learn.n_epoch}{loss}")
+        message = f"epoch {learn.epoch + 1}/{learn.n_epoch}, loss {float(learn.smooth_loss):.3f}"
+        self.progress(done, learn.n_epoch * learn.n_iter, message)
 
 
 class EpochLog(Callback):
     """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
 
-    The time left assumes that each remaining epoch takes as long as this one; a resumed fit gives it from its first
-    whole epoch on.
+    The time left assumes that each remaining epoch takes as long as this one.
 
     Args:
         log: The function, such as ``print``, which gets a line such as ``epoch 1/3: loss 0.700, validation 0.900,
@@ -56,18 +55,11 @@ class EpochLog(Callback):
     def __init__(self, log: Callable[[str], object]) -> None:
         self.log = log
 
-    def before_epoch(self) -> None:
-        """Note when the epoch begins."""
-        self.began, self.is_whole = time.monotonic(), False
-
-    def after_batch(self) -> None:
-        """Note whether the epoch began with its first step; it does not if the fit was resumed within the epoch."""
-        self.is_whole |= self.learn.training and self.learn.iter == 0
-
     def after_epoch(self) -> None:
         """Log the epoch's line."""
         learn = self.learn
-        names, row = learn.recorder.metric_names, learn.recorder.log
+        recorder, epoch, epochs = learn.recorder, learn.epoch + 1, learn.n_epoch
+        names, row = recorder.metric_names, recorder.log
         if len(row) < len(names):  # a learning-rate finder's, which validates nothing
             return
         bands = {name for cb in learn.cbs if isinstance(cb, BandColumns) for name in cb.bands.names}
@@ -81,8 +73,7 @@ class EpochLog(Callback):
                 parts.append(f"{name} {100 * value:.3g} %")
             else:
                 parts.append(f"{words.get(name, name)} {value:.3f}")
-        epoch, epochs = learn.epoch + 1, learn.n_epoch
-        if epoch < epochs and self.is_whole:
-            left = (time.monotonic() - self.began) * (epochs - epoch)
+        if epoch < epochs and recorder.add_time:
+            left = (time.time() - recorder.start_epoch) * (epochs - epoch)
             parts.append(f"{timedelta(seconds=round(left))} left")
         self.log(f"epoch {epoch}/{epochs}: {', '.join(parts)}")

@@ -1,7 +1,7 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 from fastai.learner import Learner
@@ -27,26 +27,23 @@ class FrequencyProportion(Options, BandColumns):
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
         bands: The bands; two of equal area (low, high) by default. See `Bands.of` for the short forms.
-        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default.
+        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default. With `rank` it follows
+            from the kernel once the callback is added to a Learner.
         layer: Name of the convolution; the first spatial one by default.
         preserve_norm: Keep each filter's norm when it is projected.
-        rank: Number of eigenvectors that filters are made of; given instead of a purity, which follows from it.
+        rank: Number of eigenvectors that filters are made of; given instead of a purity.
 
     Attributes:
         assignment: ``(O,)`` band indices of the current or last fit; None before the first fit in which the layer
             trains.
-        purity: The purity that filters have; with `rank`, it is known once the callback is added to a Learner.
 
     Raises:
         ValueError: If a band is unknown, the proportions do not sum to 1, or both purity and rank are given; when added
             to a Learner, if the arguments do not fit the layer.
 
     Examples:
-        >>> from fastai.basics import DataLoaders, Learner, nn
-        >>> enforce = FrequencyProportion({"low": 0.75, "high": 0.25}, rank=3)
-        >>> learn = Learner(DataLoaders([], []), nn.Conv2d(3, 8, 3), nn.MSELoss(), cbs=enforce)
-        >>> round(learn.frequency_proportion.purity, 3)
-        0.835
+        >>> FrequencyProportion({"low": 0.75, "high": 0.25}).purity
+        0.9
     """
 
     proportions: Mapping[str, float]
@@ -57,7 +54,6 @@ class FrequencyProportion(Options, BandColumns):
     rank: Positive | None = None
 
     def __post_init__(self) -> None:
-        """Check the bands and the proportions."""
         super().__post_init__()
         self.bands = Bands.of(self.bands)
         band_counts(self.proportions, self.bands, 1)
@@ -74,11 +70,6 @@ class FrequencyProportion(Options, BandColumns):
             counts = band_counts(self.proportions, self.bands, len(weight))
             bounds = self.bands.reachable((weight.shape[2], weight.shape[3]), self.rank)
             self.purity = float(bounds[np.array(counts) > 0].min())
-
-    def before_fit(self) -> None:
-        """Remember the assignment from before a learning-rate finder's throw-away steps."""
-        super().before_fit()
-        self._assigned_before = self.assignment
 
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
@@ -107,12 +98,8 @@ class FrequencyProportion(Options, BandColumns):
     def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
         if self.rank is not None:
             return project_onto_subspace(weight, target, self.bands, self.rank, self.preserve_norm)
-        return project_filters(weight, target, self.bands, cast(float, self.purity), self.preserve_norm)
-
-    def after_fit(self) -> None:
-        """Undo a learning-rate finder's assignment."""
-        if self.is_finding_lr:
-            self.assignment = self._assigned_before
+        purity: Any = self.purity
+        return project_filters(weight, target, self.bands, purity, self.preserve_norm)
 
     def state_dict(self) -> dict[str, Any]:
         """The assignment of filters to bands, which lasts through a fit."""

@@ -38,8 +38,6 @@ class AmplitudePhaseRecombination(ViewsCallback):
         ValueError: If neither form is on; otherwise as `ViewsCallback`.
 
     Examples:
-        >>> AmplitudePhaseRecombination().passes_per_image
-        2
         >>> AmplitudePhaseRecombination(pair=False, single=True).passes_per_image
         1
     """
@@ -50,7 +48,6 @@ class AmplitudePhaseRecombination(ViewsCallback):
     clean_too: bool = True
 
     def __post_init__(self) -> None:
-        """Give each batch its unchanged copy, where the pair form changes it."""
         super().__post_init__()
         if not (self.pair or self.single):
             raise ValueError("pair and single are both off, so nothing would be recombined; switch one on")
@@ -97,8 +94,6 @@ class HybridAugment(AmplitudePhaseRecombination):
         ValueError: If neither form is on, or sigma is not positive; otherwise as `ViewsCallback`.
 
     Examples:
-        >>> HybridAugment(plus=True, single=True).passes_per_image
-        2
         >>> HybridAugment(sigma=(0.4, 1.5)).change(torch.rand(4, 3, 16, 16)).shape
         torch.Size([4, 3, 16, 16])
     """
@@ -107,7 +102,6 @@ class HybridAugment(AmplitudePhaseRecombination):
     sigma: float | Sequence[float] = 0.5
 
     def __post_init__(self) -> None:
-        """Check sigma."""
         super().__post_init__()
         sigmas = self._sigmas()
         if len(sigmas) != 2 or not 0 < sigmas[0] <= sigmas[1] < float("inf"):

@@ -53,7 +53,6 @@ class SpectrumRecorder(Options, BandColumns):
     order = FrequencyProportion.order + 1
 
     def __post_init__(self) -> None:
-        """Check the bands, and begin with no record."""
         super().__post_init__()
         self.bands = Bands.of(self.bands)
         self._recorded: nn.Conv2d | None = None  # what the records are of

@@ -13,6 +13,7 @@ from freqfast.callbacks.options import Share
 from freqfast.callbacks.pixels import PixelCallback
 from freqfast.callbacks.views import ViewsCallback
 from freqfast.records import Amount
+from freqfast.spectral.waves import add_planar_waves
 
 
 class GaussianNoise(PixelCallback):
@@ -70,7 +71,6 @@ class AugMix(ViewsCallback):
     moves_pixels = True
 
     def __post_init__(self) -> None:
-        """Add two mixtures to the batch if the divergence is used."""
         super().__post_init__()
         self.views = 2 if self.jsd else 0
 
@@ -83,6 +83,41 @@ class AugMix(ViewsCallback):
         if self.learn.pred[0].numel() < 2 or self.learn.yb[0].is_floating_point():
             raise ValueError("jsd compares probabilities of classes, of images with one label each; else pass jsd=0")
         return loss + self.jsd * jensen_shannon([self.learn.pred, *views])
+
+
+class FourierBasisAugmentation(ViewsCallback):
+    """Adds a planar wave to each channel of a share of each batch, as `freqfast.spectral.waves.add_planar_waves` does.
+
+    After the AFA of Vaish, Wang and Strisciuglio (2024, arXiv:2403.01944), who train on each batch and on a copy of it
+    with waves, and average the two losses: two passes per image. Their copies pass through separate BatchNorm layers;
+    here batches and copies share those of the network, and nothing is added to it.
+
+    Args:
+        share: Share of each batch, or of its copy, that is changed, in (0, 1].
+        strength: Mean of the L2 norm of a wave, for an image of 32x32; see `add_planar_waves`.
+        clean_too: Train on each batch and a changed copy of it, at two passes per image, rather than on changed
+            batches.
+        mean, std: As for `PixelCallback`.
+
+    Raises:
+        ValueError: If the strength is negative or not finite; otherwise as `ViewsCallback`.
+
+    Examples:
+        >>> FourierBasisAugmentation(share=0.5, clean_too=False).passes_per_image
+        1
+    """
+
+    share: Share = 1.0
+    strength: Amount = 10.0
+    clean_too: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.views = int(self.clean_too)
+
+    def change(self, pixels: Tensor) -> Tensor:
+        """Add the waves to ``(N, C, H, W)`` pixels in [0, 1]."""
+        return add_planar_waves(pixels, self.strength)
 
 
 def jensen_shannon(logits: Sequence[Tensor]) -> Tensor:

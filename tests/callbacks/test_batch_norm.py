@@ -6,7 +6,6 @@ import pytest
 import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
-from fastai.callback.training import BnFreeze
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import IndexSplitter
 from fastai.vision.data import ImageBlock, MaskBlock
@@ -90,13 +89,6 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     assert all(map(torch.equal, plain.model.parameters(), learn.model.parameters()))
     assert learn.model[0][1].num_batches_tracked == 2
     copy.deepcopy(learn)  # nothing is left of the epoch that was not read to its end
-
-
-@pytest.mark.parametrize("kept_by", [BatchNormFreeze, BnFreeze])
-def test_statistics_are_not_kept_and_estimated_anew(kept_by, make_learner):
-    learn = make_learner([kept_by(), BatchNormEstimation()])
-    with pytest.raises(ValueError, match=f"{kept_by.__name__} keeps what BatchNormEstimation estimates anew; leave"):
-        learn.fit(1)
 
 
 def test_frozen_statistics_are_kept_and_applied_in_training_while_weights_train(make_learner):

@@ -171,7 +171,7 @@ def test_levels_that_are_integers_are_rounded(make_learner, make_dls):
 
 @pytest.mark.parametrize(
     ("change", "got"),
-    [(lambda images: (images, images), "tuple"), (lambda images: images.flatten(1), r"\(8, 768\)")],
+    [(lambda images: (images, images), ".*tuple"), (lambda images: images.flatten(1), r".*\[8, 768\]")],
 )
 def test_what_is_no_batch_of_images_is_refused(change, got, make_learner):
     def changed(self):
