@@ -73,10 +73,7 @@ class FitCallback(Callback):
 
 
 class LayerCallback(FitCallback):
-    """Works on one convolution: the one that `layer` names, the first spatial one by default.
-
-    A fit is refused if another callback of the class works on the same one.
-    """
+    """Works on one convolution, alone of its class: the one that `layer` names, the first spatial one by default."""
 
     is_only = True
     layer: str | None = None

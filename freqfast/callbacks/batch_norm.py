@@ -23,10 +23,7 @@ class BatchNormEstimation(Options, FitCallback):
     own part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
 
     Args:
-        batches: Number of batches, each of which takes one forward pass; at most one epoch is used.
-
-    Raises:
-        ValueError: If `batches` is not positive.
+        batches: Number of batches, from 1, each of which takes one forward pass; at most one epoch is used.
 
     Examples:
         >>> BatchNormEstimation(batches=50).batches

@@ -39,8 +39,7 @@ class BandColumns(LayerCallback):
         """Add the row's values after the metrics."""
         recorder = getattr(self.learn, "recorder", None)  # fastai's FetchPredsCallback takes it out meanwhile
         if self._shown and self.learn.train_iter and recorder is not None:  # 0 steps: no fit, but `validate`
-            weight = effective_weight(self.conv)
-            is_sound = weight.isfinite().all()  # else diverged: nan, as the losses show
-            recorder.log += (
-                frequency_proportion(weight, self.bands).tolist() if is_sound else [math.nan] * len(self.bands)
-            )
+            weight, row = effective_weight(self.conv), [math.nan] * len(self.bands)
+            if weight.isfinite().all():  # else diverged: nan, as the losses show
+                row = frequency_proportion(weight, self.bands).tolist()
+            recorder.log += row

@@ -16,11 +16,8 @@ class SpectrumPerturbation(PixelCallback):
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
-        gain, tilt, shaping, jitter, noise: Strengths, as for `perturb_spectrum`.
+        gain, tilt, shaping, jitter, noise: Strengths from 0, as for `perturb_spectrum`.
         mean, std: As for `PixelCallback`.
-
-    Raises:
-        ValueError: If a strength is negative or not finite; otherwise as `PixelCallback`.
 
     Examples:
         >>> SpectrumPerturbation(share=0.5, gain=1.6).gain

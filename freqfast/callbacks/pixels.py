@@ -32,10 +32,10 @@ class PixelCallback(Options, FitCallback):
         std: Channel standard deviations of the normalisation.
 
     Raises:
-        ValueError: If the share lies outside (0, 1], mean comes without std, or std is not above 0; in fit, if the
-            Learner has another callback of the class, if the input is not a batch of images, if more than 5 % of the
-            first batch's values are not in [0, 1] once the normalisation is undone, or if the callback moves pixels and
-            the targets or further inputs (images, masks, points or boxes) would not follow.
+        ValueError: If an argument is out of range, or mean comes without std; in fit, if the Learner has another
+            callback of the class, if the input is not a batch of images, if more than 5 % of the first batch's values
+            are not in [0, 1] once the normalisation is undone, or if the callback moves pixels and the targets or
+            further inputs (images, masks, points or boxes) would not follow.
     """
 
     share: Share

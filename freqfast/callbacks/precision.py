@@ -27,9 +27,6 @@ class AutoPrecision(FitCallback):
     Attributes:
         chosen: "bfloat16" or "float32", decided at each fit.
 
-    Raises:
-        ValueError: If the precision is none of the three.
-
     Examples:
         >>> AutoPrecision("float32").precision
         'float32'

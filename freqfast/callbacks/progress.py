@@ -14,8 +14,7 @@ from freqfast.progress import Progress
 class FitProgress(Callback):
     """Calls ``progress(done, total, message)`` after every training batch, counting the steps of the whole fit.
 
-    Args:
-        progress: The function; its message gives the epoch and the smoothed loss.
+    The message gives the epoch and the smoothed loss.
 
     Examples:
         >>> FitProgress(lambda done, total, message: print(f"{done}/{total} {message}"))
@@ -39,11 +38,8 @@ class FitProgress(Callback):
 class EpochLog(Callback):
     """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
 
-    The time left assumes that each remaining epoch takes as long as this one.
-
-    Args:
-        log: The function, such as ``print``, which gets a line such as ``epoch 1/3: loss 0.700, validation 0.900,
-            accuracy 80.00 %, low 75 %, 0:01:20 left``.
+    Such as ``epoch 1/3: loss 0.700, validation 0.900, accuracy 80.00 %, low 75 %, 0:01:20 left``. The time left assumes
+    that each remaining epoch takes as long as this one.
 
     Examples:
         >>> EpochLog(print)

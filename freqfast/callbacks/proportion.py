@@ -98,8 +98,7 @@ class FrequencyProportion(Options, BandColumns):
     def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
         if self.rank is not None:
             return project_onto_subspace(weight, target, self.bands, self.rank, self.preserve_norm)
-        purity: Any = self.purity
-        return project_filters(weight, target, self.bands, purity, self.preserve_norm)
+        return project_filters(weight, target, self.bands, self.purity, self.preserve_norm)  # type: ignore[arg-type]
 
     def state_dict(self) -> dict[str, Any]:
         """The assignment of filters to bands, which lasts through a fit."""

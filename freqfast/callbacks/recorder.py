@@ -35,8 +35,7 @@ class SpectrumRecorder(Options, BandColumns):
         log_gain: Log power gains, each ``(O or 1, kH, kW)``; empty for a plain convolution.
 
     Raises:
-        ValueError: When added to a Learner: if there is no such layer, its kernel is 1x1, or n is smaller than the
-            kernel.
+        ValueError: When added to a Learner that has no such layer, or one whose kernel is 1x1 or larger than n.
 
     Examples:
         >>> recorder = SpectrumRecorder(bands=3)

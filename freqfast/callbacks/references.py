@@ -21,11 +21,8 @@ class GaussianNoise(PixelCallback):
 
     Args:
         share: Share of each batch that is taken, in (0, 1].
-        sigma: Standard deviation of the noise, in pixel values of [0, 1].
+        sigma: Standard deviation of the noise, from 0, in pixel values of [0, 1].
         mean, std: As for `PixelCallback`.
-
-    Raises:
-        ValueError: If sigma is negative or not finite; otherwise as `PixelCallback`.
 
     Examples:
         >>> GaussianNoise(sigma=0.1).change(torch.zeros(2, 3, 8, 8)).shape
@@ -94,13 +91,10 @@ class FourierBasisAugmentation(ViewsCallback):
 
     Args:
         share: Share of each batch, or of its copy, that is changed, in (0, 1].
-        strength: Mean of the L2 norm of a wave, for an image of 32x32; see `add_planar_waves`.
+        strength: Mean of the L2 norm of a wave, from 0, for an image of 32x32; see `add_planar_waves`.
         clean_too: Train on each batch and a changed copy of it, at two passes per image, rather than on changed
             batches.
         mean, std: As for `PixelCallback`.
-
-    Raises:
-        ValueError: If the strength is negative or not finite; otherwise as `ViewsCallback`.
 
     Examples:
         >>> FourierBasisAugmentation(share=0.5, clean_too=False).passes_per_image
