@@ -2,14 +2,11 @@
 
 from fastai.losses import CrossEntropyLossFlat
 from fastai.vision.learner import vision_learner
-from timm.layers import ScaledStdConv2d
 
 from freqfast.callbacks import (
     FrequencyProportion,
     SpectralModulation,
-    SpectrumEqualization,
 )
-from freqfast.spectral.equalization import equalized_layers
 from freqfast.spectral.modulation import SpectralConv2d
 from tests.support import learners
 
@@ -39,14 +36,6 @@ def test_vision_learner(make_dls, tmp_path):
     assert len(learn.opt.param_lists) == groups > 1
     assert type(conv) is SpectralConv2d
     learners.assert_consistent(learn)
-
-
-def test_an_equalizer_before_a_convolution_with_a_forward_of_its_own(make_learner, make_model):
-    model = make_model()
-    model[0][0] = ScaledStdConv2d(3, 8, 3, padding=1)
-    learn = make_learner(SpectrumEqualization(4), model)
-    learn.fit(1, 0.05)
-    assert equalized_layers(learn.model) == ["0.0"]
 
 
 def test_a_model_in_wrappers(make_learner, make_model):
