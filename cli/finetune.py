@@ -74,10 +74,8 @@ def finetune(
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
         freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
     """
-    from freqfast.callbacks.arguments import check_callbacks
     from freqfast.corruptions import find_table
     from freqfast.models import MODEL_FILE
-    from freqfast.plugins import find_plugins
     from freqfast.runs.directory import RunDirectory, find_run
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
@@ -89,8 +87,6 @@ def finetune(
             "out or evaluated; leave it out"
         )
     recipes = {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
-    for each in recipes.values():
-        check_callbacks(each.callbacks, find_plugins("callbacks"))
     if keep >= 1:
         raise ValueError(f"--keep {keep:g} leaves nothing of the training; give less than 1")
     check_output(out, ("safetensors",))
@@ -98,6 +94,11 @@ def finetune(
         raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
     check_model(context, model)
     check_data(data)
+
+    from freqfast.training import build_callbacks, fine_tune  # imports fastai: only once the paths are known to exist
+
+    for each in recipes.values():
+        build_callbacks(each)
 
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
         from freqfast.models.file import write_model
@@ -110,8 +111,6 @@ def finetune(
         files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
         for note in notes:
             say(note)
-
-        from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
         in_files = files or class_list is not None
         images = files.read_both(data, class_list) if in_files else load_run_data(find_run(model), data, progress)

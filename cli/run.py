@@ -85,8 +85,6 @@ def run(
         freqfast run resnet18_cifar10.best --set model.width=16 --seed 1
         freqfast run --resume runs/plain
     """
-    from freqfast.callbacks.arguments import check_callbacks
-    from freqfast.plugins import find_plugins
     from freqfast.runs.directory import RunDirectory
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
@@ -114,7 +112,6 @@ def run(
             hint = f"; to go on with it use `{resume_command(out)}`" if RunDirectory(out).is_started else ""
             raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
 
-    check_callbacks(chosen.callbacks, find_plugins("callbacks"))
     check_data(data)
     check_folder(out)
     finished = RunDirectory(out).is_finished

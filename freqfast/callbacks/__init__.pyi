@@ -13,5 +13,5 @@ from .recombination import AmplitudePhaseRecombination as AmplitudePhaseRecombin
 from .recombination import HybridAugment as HybridAugment
 from .recorder import SpectrumRecorder as SpectrumRecorder
 from .references import AugMix as AugMix
+from .references import FourierBasisAugmentation as FourierBasisAugmentation
 from .references import GaussianNoise as GaussianNoise
-from .waves import FourierBasisAugmentation as FourierBasisAugmentation

@@ -1,16 +1,19 @@
 """Low-pass before strides."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from fastai.learner import Learner
 
-from freqfast.callbacks.arguments import AntialiasingArguments
-from freqfast.callbacks.installing import InstallingCallback
+from freqfast.callbacks.base import FitCallback
+from freqfast.callbacks.options import Options
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, strided_layers
 
 
-class Antialiasing(AntialiasingArguments, InstallingCallback):
+class Antialiasing(Options, FitCallback):
     """Low-passes before strides: the input of strided convolutions, and the maxima of max-pools that are named.
 
-    Adding the callback to a Learner gives a low-pass to each of these layers that has none yet. The low-pass has no
+    Each of these layers that has no low-pass yet is given one when the callback is added to a Learner. It has no
     parameters and is part of the network from then on; `freqfast.remove_antialiasing` removes it. The kinds are
 
     - "triangle", a `freqfast.spectral.antialiasing.low_pass` of a few taps (Zhang, 2019, arXiv:1904.11486);
@@ -25,26 +28,27 @@ class Antialiasing(AntialiasingArguments, InstallingCallback):
     Raises:
         ValueError: If the kind is unknown or `layers` is empty; when added to a Learner, if a layer is neither a
             strided convolution nor a strided max-pool, or has a low-pass of another kind, or if no layers are named and
-            the model has no such convolution; in fit, if a layer no longer has its low-pass.
+            the model has no such convolution.
 
     Examples:
         >>> Antialiasing(["layer2.0.conv1"], kind="flc").layers
         ['layer2.0.conv1']
     """
 
-    def _install(self, learn: Learner) -> None:
-        apply_antialiasing(learn.model, self._lacking(learn), self.kind)
+    layers: str | Sequence[str] | None = None
+    kind: Literal["triangle", "flc"] = "triangle"
 
-    def _lacking(self, learn: Learner) -> list[str]:
-        """The layers without it; the model of another Learner, or a loaded one, has it already."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layers is not None and not self.layers:
+            raise ValueError("layers names no layer; leave it out for every strided convolution")
+
+    def _install(self, learn: Learner) -> None:
         named = [self.layers] if isinstance(self.layers, str) else self.layers
-        layers = strided_layers(learn.model) if named is None else named
-        there = antialiased_layers(learn.model, self.kind)
-        return [layer for layer in layers if layer not in there]
+        there = antialiased_layers(learn.model, self.kind)  # as in a loaded model, or that of another Learner
+        lacking = [layer for layer in named or strided_layers(learn.model) if layer not in there]
+        apply_antialiasing(learn.model, lacking, self.kind)
 
     def before_train(self) -> None:
-        """Refuse to train if the low-pass was removed or the Learner was given another model."""
-        if lacking := self._lacking(self.learn):
-            raise ValueError(
-                f"layer {lacking[0]!r} has no low-pass any more; remove this Antialiasing, and add it again"
-            )
+        """Put back what was removed, or another model of the Learner lacks."""
+        self._install(self.learn)

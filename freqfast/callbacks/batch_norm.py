@@ -1,22 +1,20 @@
 """BatchNorm's running statistics: kept in training, or estimated anew at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from fastai.callback.core import TrainEvalCallback
 from fastai.callback.tracker import SaveModelCallback
-from fastai.callback.training import BnFreeze
-from fastai.torch_core import to_device
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from freqfast.callbacks.arguments import BatchNormEstimationArguments, BatchNormFreezeArguments
-from freqfast.callbacks.fitting import FitCallback
+from freqfast.callbacks.base import FitCallback
+from freqfast.callbacks.options import Options, Positive
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 
 
-class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
+class BatchNormEstimation(Options, FitCallback):
     """Estimates BatchNorm's running statistics anew after the last epoch's steps, before its validation.
 
     It also does so if a fit ends early or a `SaveModelCallback` restores the weights of another epoch; the file of such
@@ -25,30 +23,21 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
     own part. See `freqfast.spectral.batch_norm.estimate_batch_norm`.
 
     Args:
-        batches: Number of batches, each of which takes one forward pass; at most one epoch is used.
-
-    Raises:
-        ValueError: If `batches` is not positive; in fit, if the Learner also has a `BatchNormFreeze` or fastai's
-            `BnFreeze`.
+        batches: Number of batches, from 1, each of which takes one forward pass; at most one epoch is used.
 
     Examples:
         >>> BatchNormEstimation(batches=50).batches
         50
     """
 
-    order = SaveModelCallback.order + 1  # so that the weights are those that stay
-    _trained = _estimated = False
+    batches: Positive = 100
 
-    def before_fit(self) -> None:
-        """Begin a fit, or a validation, which fires this event too."""
-        self._trained = False
+    order = SaveModelCallback.order + 1  # so that the weights are those that stay
+    _estimated = False
 
     def before_train(self) -> None:
-        """Note that this is a fit."""
-        for cb in self.learn.cbs:
-            if isinstance(cb, (BatchNormFreeze, BnFreeze)):
-                raise ValueError(f"{cb} keeps what BatchNormEstimation estimates anew; leave one of them out")
-        self._trained, self._estimated = True, False
+        """Note that the statistics are to be estimated."""
+        self._estimated = False
 
     def after_train(self) -> None:
         """Estimate the statistics after the last epoch's steps."""
@@ -57,24 +46,24 @@ class BatchNormEstimation(BatchNormEstimationArguments, FitCallback):
 
     def after_fit(self) -> None:
         """Estimate the statistics if the fit ended early, or if the weights may be those of another epoch."""
-        are_others = not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs)
-        if self._trained and are_others and not self.is_finding_lr:
+        if self.learn.train_iter == 0 or self.is_finding_lr:  # 0 in a validation, which fires this event too
+            return
+        if not self._estimated or any(isinstance(cb, SaveModelCallback) for cb in self.learn.cbs):
             self._estimate()
 
     def _estimate(self) -> None:
-        inputs = (self._inputs(batch) for batch in islice(self.dls.train, self.batches))
-        estimate_batch_norm(unwrap(self.learn.model), inputs)
+        estimate_batch_norm(unwrap(self.learn.model), self._inputs())
         vars(self.dls.train).pop("it", None)  # fastai's iterator over an epoch left early cannot be copied
         self._estimated = True
 
-    def _inputs(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the model takes of a batch, and where it lies, by fastai's rules."""
-        batch = to_device(batch, next(self.learn.model.parameters()).device)
-        inputs = batch[: getattr(self.dls, "n_inp", max(1, len(batch) - 1))]
-        return tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs)
+    def _inputs(self) -> Iterator[tuple[Tensor, ...]]:
+        """What the model takes of each batch, where it lies."""
+        for batch in islice(self.dls.train, self.batches):
+            self.learn._split(self.learn._set_device(batch))
+            yield tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in self.learn.xb)
 
 
-class BatchNormFreeze(BatchNormFreezeArguments, FitCallback):
+class BatchNormFreeze(Options, FitCallback):
     """Keeps BatchNorm's running statistics in training and normalises by them as in eval mode; its weights train.
 
     Use it to train a trained network further with few images or in small batches, whose own statistics would replace

@@ -5,13 +5,12 @@ from typing import Any
 
 from fastai.learner import Learner, Recorder
 
-from freqfast.callbacks.fitting import FitCallback
-from freqfast.callbacks.installing import LayerCallback
+from freqfast.callbacks.base import LayerCallback
 from freqfast.spectral.bands import Bands, frequency_proportion
 from freqfast.spectral.modulation import effective_weight
 
 
-class BandColumns(FitCallback, LayerCallback):
+class BandColumns(LayerCallback):
     """Adds the first convolution's frequency proportion to the table, one column per band, in fits only.
 
     The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
@@ -22,35 +21,25 @@ class BandColumns(FitCallback, LayerCallback):
     # CSVLogger, which read them ten later.
     order = Recorder.order + 5
     bands: Bands
-    _trained = False
     _shown = False  # also when added in the middle of a fit: its header is written already
 
-    def _install(self, learn: Learner) -> None:
+    def _uninstall(self, learn: Learner) -> None:
         self._shown = False
 
     def before_fit(self) -> None:
         """Add the band names to the header, unless it has one of them: columns of two callbacks do not mix."""
         recorder: Any = getattr(self.learn, "recorder", None)
-        names = getattr(recorder, "metric_names", None)  # absent of a Learner that was never fitted
+        names: Any = getattr(recorder, "metric_names", None)  # absent of a Learner that was never fitted
         self._shown = names is not None and not set(self.bands.names) & set(names)
         if self._shown:
-            at = len(recorder.metric_names) - int(recorder.add_time)
-            recorder.metric_names = recorder.metric_names[:at] + list(self.bands.names) + recorder.metric_names[at:]
-
-    def before_epoch(self) -> None:
-        """Forget whether the last epoch trained."""
-        self._trained = False
-
-    def before_train(self) -> None:
-        """Note that this epoch trains; an epoch of `validate` does not."""
-        self._trained = True
+            at = len(names) - int(recorder.add_time)
+            recorder.metric_names = names[:at] + list(self.bands.names) + names[at:]
 
     def after_validate(self) -> None:
         """Add the row's values after the metrics."""
         recorder = getattr(self.learn, "recorder", None)  # fastai's FetchPredsCallback takes it out meanwhile
-        if self._trained and self._shown and recorder is not None:
-            weight = effective_weight(self.conv)
-            if weight.isfinite().all():
-                recorder.log += frequency_proportion(weight, self.bands).tolist()
-            else:  # diverged: nan, as the losses show
-                recorder.log += [math.nan] * len(self.bands)
+        if self._shown and self.learn.train_iter and recorder is not None:  # 0 steps: no fit, but `validate`
+            weight, row = effective_weight(self.conv), [math.nan] * len(self.bands)
+            if weight.isfinite().all():  # else diverged: nan, as the losses show
+                row = frequency_proportion(weight, self.bands).tolist()
+            recorder.log += row

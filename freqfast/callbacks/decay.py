@@ -1,18 +1,20 @@
 """Penalise the energy of the first convolution's filters outside a band."""
 
+from typing import Any
+
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
-from freqfast.callbacks.arguments import SpectralDecayArguments
-from freqfast.callbacks.fitting import FitCallback
-from freqfast.callbacks.installing import LayerCallback
+from freqfast.callbacks.base import LayerCallback
+from freqfast.callbacks.options import Options
+from freqfast.records import Amount
 from freqfast.spectral.bands import Bands
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import check_weight
 
 
-class SpectralDecay(SpectralDecayArguments, FitCallback, LayerCallback):
+class SpectralDecay(Options, LayerCallback):
     """Adds to the loss the energy that the first convolution's filters have outside a band, times a strength.
 
     It is the soft form of `FrequencyProportion`: an L2 penalty on these frequencies alone. On them it acts like a
@@ -28,24 +30,28 @@ class SpectralDecay(SpectralDecayArguments, FitCallback, LayerCallback):
 
     Raises:
         ValueError: If the strength is negative or not finite, or the band is unknown; when added to a Learner, if the
-            layer is unfit (see `freqfast.spectral.surgery.find_conv`) or has a `SpectralDecay` already.
+            layer is unfit (see `freqfast.spectral.surgery.find_conv`).
 
     Examples:
         >>> SpectralDecay(0.1, band="low").bands.names
         ('low', 'high')
     """
 
+    strength: Amount = 0.01
+    band: str = "low"
+    bands: Any = None
+    layer: str | None = None
+
     run_valid = False
     order = GradientAccumulation.order - 1  # which scales what is there of the loss
 
     def __post_init__(self) -> None:
-        """Check the band."""
         super().__post_init__()
         self.bands = Bands.of(self.bands)
         self.bands.index(self.band)
 
     def _install(self, learn: Learner) -> None:
-        check_weight(effective_weight(self._claim(learn)))
+        check_weight(effective_weight(self._find(learn)))
 
     def after_loss(self) -> None:
         """Add the penalty."""

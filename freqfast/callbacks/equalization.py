@@ -1,15 +1,16 @@
 """Equalize the power spectrum of each sample before the first convolution."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastai.learner import Learner
+from pydantic import Field
 
-from freqfast.callbacks.arguments import SpectrumEqualizationArguments
-from freqfast.callbacks.installing import LayerCallback
+from freqfast.callbacks.base import LayerCallback
+from freqfast.callbacks.options import Options, Positive
 from freqfast.spectral.equalization import apply_equalization, equalized_layers
 
 
-class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
+class SpectrumEqualization(Options, LayerCallback):
     """Gives every sample the training set's radial power spectrum before the first convolution.
 
     Adding the callback to a Learner puts a `freqfast.SpectrumEqualizer` before the convolution. The equalizer learns
@@ -18,33 +19,30 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
     continues from its reference.
 
     Args:
-        bins: As for `SpectrumEqualizer`.
-        exponent: As for `SpectrumEqualizer`.
+        bins, exponent: As for `SpectrumEqualizer`.
         layer: Name of the convolution; the first spatial one by default.
 
     Raises:
         ValueError: If an argument is out of range; when added to a Learner, if there is no such convolution, or it has
-            a `SpectrumEqualization` already, or an equalizer of other arguments; in fit, if the layer no longer has an
-            equalizer of these arguments.
+            an equalizer of other arguments.
 
     Examples:
         >>> SpectrumEqualization(bins=4).exponent
         1.0
     """
 
+    bins: Positive = 12
+    exponent: Annotated[float, Field(ge=0, le=1)] = 1.0
+    layer: str | None = None
+
     uses_weight = False
 
     def _install(self, learn: Learner) -> None:
-        conv: Any = self._claim(learn)
-        if equalized_layers(conv):
-            self._check(conv)
-        else:
+        conv: Any = self._find(learn)
+        if not equalized_layers(conv):
             apply_equalization(learn.model, self.layer, self.bins, self.exponent)
-
-    def _check(self, conv: Any) -> None:
-        """Refuse an equalizer of other arguments; averaged weights may have an exponent with another last bit."""
         bins, exponent = len(conv.equalizer_reference), conv.equalizer_exponent
-        if bins != self.bins or not exponent.isclose(exponent.new_tensor(self.exponent)):
+        if bins != self.bins or not exponent.isclose(exponent.new_tensor(self.exponent)):  # averages may be a bit off
             raise ValueError(
                 f"the layer has an equalizer of bins={bins} and exponent={float(exponent):g} already, not of "
                 f"bins={self.bins} and exponent={self.exponent:g}; pass these to go on with it, or call "
@@ -52,7 +50,5 @@ class SpectrumEqualization(SpectrumEqualizationArguments, LayerCallback):
             )
 
     def before_train(self) -> None:
-        """Refuse to train if the equalizer was removed, or weights or another model brought one of other arguments."""
-        if not equalized_layers(self.conv):
-            raise ValueError("the layer has no equalizer any more; remove this SpectrumEqualization, and add it again")
-        self._check(self.conv)
+        """Put back an equalizer that was removed, or another model lacks; refuse one that loading has changed."""
+        self._install(self.learn)

@@ -8,13 +8,13 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import distributed, nn
 
-from freqfast.callbacks.arguments import SpectralModulationArguments
-from freqfast.callbacks.fitting import FitCallback
-from freqfast.callbacks.installing import LayerCallback
+from freqfast.callbacks.base import LayerCallback
+from freqfast.callbacks.options import Options
+from freqfast.records import Amount
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 
 
-class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback):
+class SpectralModulation(Options, LayerCallback):
     """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
 
     Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like its weight. A
@@ -23,87 +23,62 @@ class SpectralModulation(SpectralModulationArguments, FitCallback, LayerCallback
     a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
-        per_filter: As for `SpectralConv2d`.
+        per_filter, keep_power: As for `SpectralConv2d`.
         sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
         layer: Name of the convolution; the first spatial one by default.
         seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. In distributed
             training all ranks draw the noise of the first.
-        keep_power: As for `SpectralConv2d`.
 
     Raises:
         ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is not a plain
-            convolution, has a `SpectralModulation` already, or has gains of the other form (`per_filter`).
+            convolution, or has gains of the other form (`per_filter`).
 
     Examples:
-        >>> modulation = SpectralModulation(sigma=0.3, seed=0)  # for Learner(..., cbs=modulation)
-        >>> modulation.sigma
+        >>> SpectralModulation(sigma=0.3, seed=0).sigma  # for Learner(..., cbs=SpectralModulation(sigma=0.3, seed=0))
         0.3
     """
 
-    def _install(self, learn: Learner) -> None:
-        conv: Any = self._claim(learn)
-        if isinstance(conv, SpectralConv2d):  # the model of another Learner, or a loaded one: go on with its gains
-            if len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
-                there = "shared gains" if self.per_filter else "gains for each filter"
-                raise ValueError(
-                    f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
-                    f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
-                )
-            self._perturb(conv)
-        else:
-            apply_modulation(learn.model, self.layer, self.per_filter, self.sigma, self.seed, self.keep_power)
-        _join_optimizer(learn, conv)
+    per_filter: bool = True
+    sigma: Amount = 0.5
+    layer: str | None = None
+    seed: int | None = None
+    keep_power: bool = False
 
-    def _perturb(self, conv: SpectralConv2d) -> None:
-        """Have gains that are there perturbed as this callback says."""
-        conv.sigma, conv.keep_power = float(self.sigma), bool(self.keep_power)
-        conv.seed = conv.seed if self.seed is None else int(self.seed)
+    def _install(self, learn: Learner) -> None:
+        conv: Any = self._find(learn)
+        if not isinstance(conv, SpectralConv2d):
+            apply_modulation(learn.model, self.layer, self.per_filter, seed=self.seed)
+        elif len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
+            there = "shared gains" if self.per_filter else "gains for each filter"
+            raise ValueError(
+                f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
+                f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
+            )
+        conv.sigma, conv.keep_power = self.sigma, self.keep_power
+        conv.seed = conv.seed if self.seed is None else self.seed
+        _join_optimizer(learn, conv)
 
     def _uninstall(self, learn: Learner) -> None:
         with suppress(ValueError):  # of another model, which has no such layer
-            conv = self._find(learn)
-            if isinstance(conv, SpectralConv2d):  # else somebody has folded the gains
+            if isinstance(conv := self._find(learn), SpectralConv2d):  # else somebody has folded the gains
                 conv.sigma = 0.0
-
-    def _modulated(self) -> SpectralConv2d:
-        """The layer; a ValueError if somebody has folded its gains into the weights."""
-        conv = self.conv
-        if not isinstance(conv, SpectralConv2d):
-            raise ValueError(
-                "the layer has no modulation any more, bake_modulation has folded it; remove this SpectralModulation, "
-                "and add it again to begin another"
-            )
-        return conv
-
-    def before_fit(self) -> None:
-        """Remember the number of draws before a learning-rate finder's throw-away steps."""
-        if self.is_finding_lr:
-            self._draws_before = self._modulated().draws
 
     def before_train(self) -> None:
         """Turn perturbation on; under DistributedDataParallel all ranks use the noise of the first rank."""
-        conv = self._modulated()
-        self._perturb(conv)  # that of another Learner of the model had its own way, or has ended it
-        _join_optimizer(self.learn, conv)  # a splitter that names parameters left them out
+        # Another Learner of the model may have ended it; folded gains begin anew; some splitters leave them out.
+        self._install(self.learn)
         if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
             shared = [self.state_dict()]
-            distributed.broadcast_object_list(shared, device=conv.weight.device)
+            distributed.broadcast_object_list(shared, device=self.conv.weight.device)
             self.load_state_dict(shared[0])
-
-    def after_fit(self) -> None:
-        """Undo a learning-rate finder's draws."""
-        if self.is_finding_lr:
-            self._modulated().draws = self._draws_before
 
     def state_dict(self) -> dict[str, Any]:
         """What the layer's noise depends on: its seed and the number of draws so far."""
-        conv = self._modulated()
-        return {"seed": conv.seed, "draws": conv.draws}
+        return {"seed": self.conv.seed, "draws": self.conv.draws}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the noise of `state_dict`."""
-        conv = self._modulated()
-        conv.seed, conv.draws = state["seed"], state["draws"]
+        self.conv.seed, self.conv.draws = state["seed"], state["draws"]
 
 
 def _join_optimizer(learn: Learner, conv: SpectralConv2d) -> None:

@@ -1,7 +1,7 @@
 """Random operations on images, such as rotations and posterizations: those of AugMix, for a whole batch at once."""
 
 import math
-from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -9,6 +9,8 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from freqfast.spectral.tensors import at_least_float32
+
+Number: TypeAlias = Tensor | float
 
 
 def apply_operations(pixels: Tensor, kinds: Tensor, strengths: Tensor) -> Tensor:
@@ -91,12 +93,12 @@ def _rotate(levels: Tensor, strength: Tensor) -> Tensor:
 
 def _warp(
     levels: Tensor,
-    xx: Tensor | float = 1.0,
-    xy: Tensor | float = 0.0,
-    yx: Tensor | float = 0.0,
-    yy: Tensor | float = 1.0,
-    right: Tensor | float = 0.0,
-    down: Tensor | float = 0.0,
+    xx: Number = 1.0,
+    xy: Number = 0.0,
+    yx: Number = 0.0,
+    yy: Number = 1.0,
+    right: Number = 0.0,
+    down: Number = 0.0,
 ) -> Tensor:
     """Take the pixel at (x, y) from ``(xx x + xy y + right, yx x + yy y + down)``, from the upper left corner."""
     height, width = levels.shape[2:]
@@ -109,7 +111,7 @@ def _warp(
     return sampled * (grid.abs() <= 1).all(-1)[:, None]
 
 
-OPERATIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+OPERATIONS = {
     "autocontrast": _autocontrast,
     "equalize": _equalize,
     "posterize": _posterize,

@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from freqfast.callbacks.arguments import SpectrumPerturbationArguments
+from freqfast.callbacks.options import Share
 from freqfast.callbacks.pixels import PixelCallback
+from freqfast.records import Amount
 from freqfast.spectral.perturbation import perturb_spectrum
 
 
-class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
+class SpectrumPerturbation(PixelCallback):
     """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
 
     The default strengths are those of the recipe ``resnet18_cifar10.best``, which also equalizes. Without equalization,
@@ -15,21 +16,20 @@ class SpectrumPerturbation(SpectrumPerturbationArguments, PixelCallback):
 
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
-        gain: As for `perturb_spectrum`, like the other strengths.
-        tilt: Largest radial tilt.
-        shaping: Largest scale of a smooth random response.
-        jitter: Largest jitter of single frequencies.
-        noise: Largest standard deviation of the added noise, in pixel values.
-        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
-
-    Raises:
-        ValueError: If a strength is negative or not finite, the share lies outside (0, 1], or mean comes without std;
-            in fit, if the images are not in [0, 1] and no normalisation is known.
+        gain, tilt, shaping, jitter, noise: Strengths from 0, as for `perturb_spectrum`.
+        mean, std: As for `PixelCallback`.
 
     Examples:
         >>> SpectrumPerturbation(share=0.5, gain=1.6).gain
         1.6
     """
+
+    share: Share = 0.25
+    gain: Amount = 0.0
+    tilt: Amount = 2.0
+    shaping: Amount = 1.0
+    jitter: Amount = 0.0
+    noise: Amount = 0.08
 
     def change(self, pixels: Tensor) -> Tensor:
         """Perturb ``(N, C, H, W)`` pixels in [0, 1]."""

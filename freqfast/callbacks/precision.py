@@ -9,7 +9,7 @@ from fastcore.foundation import L
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from freqfast.callbacks.fitting import FitCallback
+from freqfast.callbacks.base import FitCallback
 from freqfast.compute.precision import resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
 
@@ -26,9 +26,6 @@ class AutoPrecision(FitCallback):
 
     Attributes:
         chosen: "bfloat16" or "float32", decided at each fit.
-
-    Raises:
-        ValueError: If the precision is none of the three.
 
     Examples:
         >>> AutoPrecision("float32").precision

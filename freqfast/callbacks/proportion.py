@@ -1,20 +1,21 @@
 """Enforce frequency proportions on the first convolution's filters."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 from fastai.learner import Learner
+from pydantic import Field
 from torch import Tensor
 
-from freqfast.callbacks.arguments import FrequencyProportionArguments
 from freqfast.callbacks.columns import BandColumns
+from freqfast.callbacks.options import Options, Positive
 from freqfast.spectral.bands import Bands, band_counts
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
 from freqfast.spectral.proportion import project_filters, project_onto_subspace, target_bands
 
 
-class FrequencyProportion(FrequencyProportionArguments, BandColumns):
+class FrequencyProportion(Options, BandColumns):
     """Keeps a given share of the first convolution's filters in each frequency band after every optimizer step.
 
     Before the first step, filters are assigned to bands such that the sum of their energy shares in these bands is
@@ -26,54 +27,52 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
         bands: The bands; two of equal area (low, high) by default. See `Bands.of` for the short forms.
-        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default.
+        purity: Share of energy that a filter must have in its band, above 0.5; 0.9 by default. With `rank` it follows
+            from the kernel once the callback is added to a Learner.
         layer: Name of the convolution; the first spatial one by default.
         preserve_norm: Keep each filter's norm when it is projected.
-        rank: Number of eigenvectors that filters are made of; given instead of a purity, which follows from it.
+        rank: Number of eigenvectors that filters are made of; given instead of a purity.
 
     Attributes:
         assignment: ``(O,)`` band indices of the current or last fit; None before the first fit in which the layer
             trains.
-        purity: The purity that filters have; with `rank`, it is known once the callback is added to a Learner.
 
     Raises:
         ValueError: If a band is unknown, the proportions do not sum to 1, or both purity and rank are given; when added
-            to a Learner, if the arguments do not fit the layer, or the layer has a `FrequencyProportion` already.
+            to a Learner, if the arguments do not fit the layer.
 
     Examples:
-        >>> from fastai.basics import DataLoaders, Learner, nn
-        >>> enforce = FrequencyProportion({"low": 0.75, "high": 0.25}, rank=3)
-        >>> learn = Learner(DataLoaders([], []), nn.Conv2d(3, 8, 3), nn.MSELoss(), cbs=enforce)
-        >>> round(learn.frequency_proportion.purity, 3)
-        0.835
+        >>> FrequencyProportion({"low": 0.75, "high": 0.25}).purity
+        0.9
     """
 
+    proportions: Mapping[str, float]
+    bands: Any = None
+    purity: Annotated[float, Field(gt=0.5, lt=1)] | None = None  # the kernel's size sets a limit below 1
+    layer: str | None = None
+    preserve_norm: bool = True
+    rank: Positive | None = None
+
     def __post_init__(self) -> None:
-        """Check the bands and the proportions."""
+        super().__post_init__()
         self.bands = Bands.of(self.bands)
         band_counts(self.proportions, self.bands, 1)
-        super().__post_init__()
+        if self.purity is not None and self.rank is not None:
+            raise ValueError(f"purity and rank exclude each other, got {self.purity} and {self.rank}; pass one of them")
         self.proportions = dict(self.proportions)
         self.purity = 0.9 if self.purity is None and self.rank is None else self.purity
         self.assignment: Tensor | None = None
 
     def _install(self, learn: Learner) -> None:
-        super()._install(learn)
-        weight = effective_weight(self._claim(learn))
+        weight = effective_weight(self._find(learn))
         self._projected(weight, self.proportions)  # raises if a weight of this shape cannot be projected
         if self.rank is not None:
             counts = band_counts(self.proportions, self.bands, len(weight))
             bounds = self.bands.reachable((weight.shape[2], weight.shape[3]), self.rank)
             self.purity = float(bounds[np.array(counts) > 0].min())
 
-    def before_fit(self) -> None:
-        """Remember the assignment from before a learning-rate finder's throw-away steps."""
-        super().before_fit()
-        self._assigned_before = self.assignment
-
     def before_train(self) -> None:
         """Assign the filters at the first batch of a fit, and project them."""
-        super().before_train()
         self.enforce(assign=self.learn.train_iter == 0)
 
     def after_step(self) -> None:
@@ -99,12 +98,7 @@ class FrequencyProportion(FrequencyProportionArguments, BandColumns):
     def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
         if self.rank is not None:
             return project_onto_subspace(weight, target, self.bands, self.rank, self.preserve_norm)
-        return project_filters(weight, target, self.bands, cast(float, self.purity), self.preserve_norm)
-
-    def after_fit(self) -> None:
-        """Undo a learning-rate finder's assignment."""
-        if self.is_finding_lr:
-            self.assignment = self._assigned_before
+        return project_filters(weight, target, self.bands, self.purity, self.preserve_norm)  # type: ignore[arg-type]
 
     def state_dict(self) -> dict[str, Any]:
         """The assignment of filters to bands, which lasts through a fit."""

@@ -1,42 +1,17 @@
 """Train on images recombined from two: amplitude and phase (APR), low and high frequencies (HybridAugment)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from freqfast.callbacks.arguments import AmplitudePhaseRecombinationArguments, HybridAugmentArguments
 from freqfast.callbacks.operations import random_operation
+from freqfast.callbacks.options import Share
 from freqfast.callbacks.views import ViewsCallback
 from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
 
 
-class _Recombination(AmplitudePhaseRecombinationArguments, ViewsCallback):
-    """Recombines images with others of their batch, with altered copies of themselves, or with both."""
-
-    def __post_init__(self) -> None:
-        """Give each batch its unchanged copy, where the pair form changes it."""
-        super().__post_init__()
-        self.views = int(self.pair and self.clean_too)
-
-    @property
-    def moves_pixels(self) -> bool:  # type: ignore[override]
-        """Whether random operations rotate and shift images, as those of the single form do."""
-        return self.single
-
-    def change_alone(self, pixels: Tensor) -> Tensor:
-        """New pixels in [0, 1] for ``(N, C, H, W)`` pixels, each image recombined with copies of itself."""
-        raise NotImplementedError
-
-    def before_batch(self) -> None:
-        """Apply the single form to the batch, then the pair form."""
-        if self.single:
-            self.replace(1.0, self.change_alone)
-        if self.pair:
-            super().before_batch()
-
-
-class AmplitudePhaseRecombination(_Recombination):
+class AmplitudePhaseRecombination(ViewsCallback):
     """Combines the phases of images with the amplitude spectra of others, as `recombine_amplitude_phase` does: APR.
 
     After Chen et al. (2021, arXiv:2108.08487), who used two forms:
@@ -57,20 +32,41 @@ class AmplitudePhaseRecombination(_Recombination):
         pair: Recombine images with others of their batch.
         single: Recombine images with copies of themselves, before the pair form.
         clean_too: Train also on each batch as it was before the pair form: two passes per image.
-        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
+        mean, std: As for `PixelCallback`.
 
     Raises:
         ValueError: If neither form is on; otherwise as `ViewsCallback`.
 
     Examples:
-        >>> AmplitudePhaseRecombination().passes_per_image
-        2
         >>> AmplitudePhaseRecombination(pair=False, single=True).passes_per_image
         1
     """
 
+    share: Share = 0.6
+    pair: bool = True
+    single: bool = False
+    clean_too: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.pair or self.single):
+            raise ValueError("pair and single are both off, so nothing would be recombined; switch one on")
+        self.views = int(self.pair and self.clean_too)
+
+    @property
+    def moves_pixels(self) -> bool:  # type: ignore[override]
+        """Whether random operations rotate and shift images, as those of the single form do."""
+        return self.single
+
+    def before_batch(self) -> None:
+        """Apply the single form to the batch, then the pair form."""
+        if self.single:
+            self.replace(1.0, self.change_alone)
+        if self.pair:
+            super().before_batch()
+
     def change(self, pixels: Tensor) -> Tensor:
-        """Give images ``(N, C, H, W)`` with pixels in [0, 1] the amplitudes of others among them."""
+        """Recombine images ``(N, C, H, W)`` with pixels in [0, 1] with others among them."""
         return recombine_amplitude_phase(pixels, _shuffled(pixels))
 
     def change_alone(self, pixels: Tensor) -> Tensor:
@@ -78,7 +74,7 @@ class AmplitudePhaseRecombination(_Recombination):
         return _recombined_with_copies(pixels)
 
 
-class HybridAugment(HybridAugmentArguments, _Recombination):
+class HybridAugment(AmplitudePhaseRecombination):
     """Combines the low frequencies of images with the high ones of others: HybridAugment and HybridAugment++.
 
     After Yucel et al. (2023, arXiv:2307.11823), in the two forms of `AmplitudePhaseRecombination` and with the same
@@ -88,25 +84,32 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
     recombination. Nothing stays in the network.
 
     Args:
-        share: Share of each batch that is mixed in pairs, and with `plus` also the share of these whose low frequencies
-            are recombined, in (0, 1]; see `AmplitudePhaseRecombination` on small batches.
-        pair: Mix images with others of their batch.
-        single: Mix images with copies of themselves, before the pair form.
-        clean_too: Train also on each batch as it was before the pair form: two passes per image.
+        share, pair, single, clean_too, mean, std: As for `AmplitudePhaseRecombination`; with `plus`, the share is also
+            that of the low frequencies that are recombined.
         plus: HybridAugment++.
         sigma: Standard deviation of the blur, in pixels; of two numbers, it is drawn uniformly between them for each
             image.
-        mean: Channel means of the normalisation, with std; by default those of the DataLoaders' `Normalize`.
 
     Raises:
         ValueError: If neither form is on, or sigma is not positive; otherwise as `ViewsCallback`.
 
     Examples:
-        >>> HybridAugment(plus=True, single=True).passes_per_image
-        2
         >>> HybridAugment(sigma=(0.4, 1.5)).change(torch.rand(4, 3, 16, 16)).shape
         torch.Size([4, 3, 16, 16])
     """
+
+    plus: bool = False
+    sigma: float | Sequence[float] = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sigmas = self._sigmas()
+        if len(sigmas) != 2 or not 0 < sigmas[0] <= sigmas[1] < float("inf"):
+            raise ValueError(f"sigma must be a positive number of pixels, or two in increasing order, got {self.sigma}")
+
+    def _sigmas(self) -> Sequence[float]:
+        """The smallest and the largest sigma."""
+        return self.sigma if isinstance(self.sigma, Sequence) else (self.sigma, self.sigma)
 
     def change(self, pixels: Tensor) -> Tensor:
         """Give images ``(N, C, H, W)`` with pixels in [0, 1] the high frequencies of others among them."""
@@ -117,7 +120,7 @@ class HybridAugment(HybridAugmentArguments, _Recombination):
         return _with_copies(pixels, lambda low_of, high_of: self._mix(low_of, high_of, _recombined_with_copies))
 
     def _mix(self, low_of: Tensor, high_of: Tensor, recombine_low: Callable[[Tensor], Tensor]) -> Tensor:
-        smallest, largest = self.sigmas
+        smallest, largest = self._sigmas()
         sigma = smallest + (largest - smallest) * torch.rand(len(low_of), device=low_of.device)
         low, high = gaussian_low_pass(low_of, sigma), high_of - gaussian_low_pass(high_of, sigma)
         return (recombine_low(low) if self.plus else low) + high

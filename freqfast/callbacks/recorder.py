@@ -1,13 +1,14 @@
 """Record the first convolution's spectra by epoch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from fastai.learner import Learner
 from torch import nn
 
-from freqfast.callbacks.arguments import SpectrumRecorderArguments
 from freqfast.callbacks.columns import BandColumns
+from freqfast.callbacks.options import Options, Positive
 from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.spectra import SpectraHistory
 from freqfast.spectral.bands import Bands, band_shares
@@ -17,7 +18,7 @@ from freqfast.spectral.spectrum import power_spectrum
 _RECORDS = ("epochs", "weights", "log_gain")  # from which all else follows
 
 
-class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
+class SpectrumRecorder(Options, BandColumns):
     """Keeps the effective filters, their power spectra and band shares before training and after every epoch.
 
     The count of epochs continues over several fits. Epochs of a learning-rate finder, and epochs that end with weights
@@ -34,8 +35,7 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         log_gain: Log power gains, each ``(O or 1, kH, kW)``; empty for a plain convolution.
 
     Raises:
-        ValueError: When added to a Learner: if there is no such layer, its kernel is 1x1, or n is smaller than the
-            kernel.
+        ValueError: When added to a Learner that has no such layer, or one whose kernel is 1x1 or larger than n.
 
     Examples:
         >>> recorder = SpectrumRecorder(bands=3)
@@ -43,25 +43,27 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
         (('low', 'mid', 'high'), [])
     """
 
+    bands: Any = None
+    n: Positive = 32  # as in `freqfast.spectral.spectrum`
+    layer: str | None = None
+
+    is_only = False
     # After FrequencyProportion, whatever the order of adding: training starts from the filters that it enforces.
     order = FrequencyProportion.order + 1
-    _recorded: nn.Conv2d | None = None  # what the records are of
 
     def __post_init__(self) -> None:
-        """Check the bands, and begin with no record."""
         super().__post_init__()
         self.bands = Bands.of(self.bands)
+        self._recorded: nn.Conv2d | None = None  # what the records are of
         self.epochs: list[int] = []
         self.weights: list[np.ndarray] = []
         self.log_gain: list[np.ndarray] = []
 
     def _install(self, learn: Learner) -> None:
-        super()._install(learn)
         power_spectrum(effective_weight(self._find(learn)), self.n)
 
     def before_train(self) -> None:
         """Record the filters that training starts from."""
-        super().before_train()
         if self.is_finding_lr:
             return
         if self._recorded not in (None, self.conv):
@@ -70,8 +72,8 @@ class SpectrumRecorder(SpectrumRecorderArguments, BandColumns):
             self._record(self.learn.epoch)
 
     def after_epoch(self) -> None:
-        """Record the epoch, if it trained."""
-        if self._trained and self.epochs and not self.is_finding_lr:
+        """Record the epoch, but not a validation, which makes no step."""
+        if self.learn.train_iter and self.epochs and not self.is_finding_lr:
             self._record(self.epochs[-1] + 1)
 
     def _record(self, epoch: int) -> None:

@@ -25,7 +25,6 @@ class ViewsCallback(PixelCallback):
     """
 
     views = 1
-    _views: Sequence[Tensor] = ()
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -44,12 +43,10 @@ class ViewsCallback(PixelCallback):
 
     def before_train(self) -> None:
         """Check that no other callback adds views, since each splits off its own views."""
-        super().before_train()
         for other in self.learn.cbs:
             if other is not self and self.views and isinstance(other, ViewsCallback) and other.views:
                 raise ValueError(
-                    f"{type(self).__name__} and {type(other).__name__} both add views of each batch; leave one out, or "
-                    "have it change the batch itself"
+                    f"{self} and {other} both add views of each batch; leave one out, or have one change the batch"
                 )
 
     def before_batch(self) -> None:
@@ -67,19 +64,13 @@ class ViewsCallback(PixelCallback):
 
     def after_pred(self) -> None:
         """Leave the batch's own inputs and predictions to the loss, the metrics and other callbacks."""
-        if not self.views:
-            return
-        if not isinstance(self.learn.pred, Tensor):
-            raise ValueError(
-                f"{type(self).__name__} parts a tensor of predictions among its views, got "
-                f"{type(self.learn.pred).__name__}; have it change the batch itself"
-            )
-        self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
-        self.learn.xb = tuple(inputs.chunk(self.passes_per_image)[0] for inputs in self.learn.xb)
+        if self.views:
+            self.learn.pred, *self._views = self.learn.pred.chunk(self.passes_per_image)
+            self.learn.xb = tuple(inputs.chunk(self.passes_per_image)[0] for inputs in self.learn.xb)
 
     def after_loss(self) -> None:
         """Replace the loss that training minimises."""
         if self.views:
-            views, self._views = [at_least_float32(view) for view in self._views], ()
+            views, self._views = [at_least_float32(view) for view in self._views], []
             added = self.learn.loss_grad - self.learn.loss  # by callbacks before this one, such as penalties
             self.learn.loss_grad = self.combine(self.learn.loss, views) + added

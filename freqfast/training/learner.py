@@ -1,7 +1,10 @@
 """The Learner that a recipe defines."""
 
+import inspect
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import fastai.callback.schedule  # noqa: F401 (gives Learner its fit_one_cycle)
 import numpy as np
@@ -16,7 +19,6 @@ from fastai.torch_core import set_seed
 from torch import Tensor
 
 from freqfast.callbacks import AutoPrecision, EpochLog, FitProgress, FrequencyProportion, SpectrumRecorder
-from freqfast.callbacks.arguments import build_callback, check_callbacks
 from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
@@ -26,6 +28,7 @@ from freqfast.models.sources import SourcedModel
 from freqfast.models.start import architecture, build_start, try_model
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Log, Progress
+from freqfast.records import check_value
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
@@ -49,14 +52,32 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         [GaussianNoise]
     """
     points = find_plugins("callbacks")
-    check_callbacks(recipe.callbacks, points)
     callbacks: list[Callback] = []
     for name, options in recipe.callbacks.items():
+        if name not in points:
+            raise ValueError(f"unknown callback {name!r}; the callbacks are {', '.join(points)}")
         kind = load_plugin("callbacks", points[name])
         if not (isinstance(kind, type) and issubclass(kind, Callback)):
             raise ValueError(f"callback entry point {name!r} ({points[name].value}) is no class of fastai callbacks")
-        callbacks.append(build_callback(name, kind, options))
+        callbacks.append(_build_callback(name, kind, options))
     return callbacks
+
+
+def _build_callback(name: str, kind: type[Callback], options: Mapping[str, Any]) -> Callback:
+    """Make a callback; a ValueError names an unknown argument or a wrong value, or says what the class raises."""
+    parameters = inspect.signature(kind).parameters
+    try:
+        hints = get_type_hints(kind.__init__)
+    except Exception:  # such as of a name that is imported for type checkers alone
+        hints = {}
+    for key in options:
+        if key not in parameters:
+            raise ValueError(f"{name} has no argument {key!r}; its arguments are {', '.join(parameters)}")
+    values = {key: check_value(f"{name}.{key}", value, hints.get(key, Any)) for key, value in options.items()}
+    try:
+        return kind(**values)
+    except Exception as error:
+        raise ValueError(f"{name}: {str(error) or type(error).__name__}") from None
 
 
 def try_settings(recipe: Recipe) -> None:

@@ -6,13 +6,9 @@ import pytest
 import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
-from fastai.callback.training import BnFreeze
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter
-from fastai.torch_core import defaults
 from fastai.vision.data import ImageBlock, MaskBlock
-from torch.utils.data import DataLoader, TensorDataset
 
 from freqfast.callbacks import BatchNormEstimation, BatchNormFreeze, SpectralModulation
 
@@ -58,18 +54,6 @@ def test_inputs_of_two_types(make_learner, make_model, items):
     assert learn.model[0][1].num_batches_tracked == 3
 
 
-def test_batches_go_where_the_model_lies(make_learner, items, monkeypatch):
-    """DataLoaders of torch leave them on the CPU."""
-    monkeypatch.setattr(defaults, "use_cuda", None)  # without a GPU fastai says False, and then moves nothing
-    images = torch.from_numpy(np.stack([row.image for row in items])).permute(0, 3, 1, 2).float()
-    for count in (1, 2):  # all but the last part of a batch are inputs
-        loader = DataLoader(TensorDataset(*[images] * count, torch.zeros(len(images)).long()), 8)
-        learn = make_learner(BatchNormEstimation(), dls=DataLoaders(loader, loader))
-        learn.model.to("meta")
-        inputs = learn.batch_norm_estimation._inputs(next(iter(loader)))
-        assert [x.is_meta for x in inputs] == [True] * count
-
-
 @pytest.mark.parametrize("ends_early", [True, False])
 def test_statistics_are_those_of_the_weights_that_stay(make_learner, tmp_path, ends_early):
     best = SaveModelCallback(monitor="train_loss", comp=np.greater, fname="best")  # of the first epoch
@@ -105,13 +89,6 @@ def test_a_number_of_batches_and_weights_as_without_it(make_learner):
     assert all(map(torch.equal, plain.model.parameters(), learn.model.parameters()))
     assert learn.model[0][1].num_batches_tracked == 2
     copy.deepcopy(learn)  # nothing is left of the epoch that was not read to its end
-
-
-@pytest.mark.parametrize("kept_by", [BatchNormFreeze, BnFreeze])
-def test_statistics_are_not_kept_and_estimated_anew(kept_by, make_learner):
-    learn = make_learner([kept_by(), BatchNormEstimation()])
-    with pytest.raises(ValueError, match=f"{kept_by.__name__} keeps what BatchNormEstimation estimates anew; leave"):
-        learn.fit(1)
 
 
 def test_frozen_statistics_are_kept_and_applied_in_training_while_weights_train(make_learner):

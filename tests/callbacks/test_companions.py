@@ -1,6 +1,7 @@
 """freqfast's callbacks together with fastai's."""
 
 import csv
+import re
 from inspect import Parameter, signature
 
 import pytest
@@ -56,16 +57,11 @@ def enforced(make_learner, everything):
     return make
 
 
-def test_early_stopping_watches_a_band_like_any_metric(enforced):
+def test_fastai_ends_fits_by_a_bands_column_and_by_their_loss(enforced):
     learn = enforced()
     learn.fit(9, 0.03, cbs=EarlyStoppingCallback(monitor="high", patience=2))  # it never improves
     assert len(learn.recorder.values) == 3
     learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
-    learners.assert_consistent(learn)
-
-
-def test_a_fit_that_diverges_is_ended_by_fastai(enforced):
-    learn = enforced()
     learn.remove_cb(learn.step_spy)
     learn.fit(3, 1e30, cbs=TerminateOnNaNCallback())
     assert learn.epoch == 0
@@ -88,7 +84,7 @@ def test_all_together(enforced, tmp_path):
         EpochLog(lines.append),
         fetch := FetchPredsCallback(),
     ]
-    learn = enforced(*others)
+    learn = enforced(*others, metrics=accuracy)
     learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
     learn.step_spy.calls, progress[:], lines[:] = 0, [], []
     learn.fine_tune(2, 0.03)
@@ -98,13 +94,13 @@ def test_all_together(enforced, tmp_path):
     assert "epoch 2/2, loss " in progress[-1][2]
     assert [line.partition(": loss ")[0] for line in lines] == ["epoch 1/1", "epoch 1/2", "epoch 2/2"]
     assert lines[1].endswith(" left")
-    assert lines[2].endswith("low 25 %, high 75 %")
+    assert re.search(r"accuracy [\d.]+ %, low 25 %, high 75 %$", lines[2])
     assert learn.spectrum_recorder.epochs == [0, 1, 2, 3]
     assert fetch.preds[0].shape == (8, 3)
     with (tmp_path / "history.csv").open() as file:
         header, *rows = csv.reader(file)
-    assert header == ["epoch", "train_loss", "valid_loss", "low", "high", "time"]
-    assert [row[3:5] for row in rows] == [["0.25", "0.75"]] * 2
+    assert header == ["epoch", "train_loss", "valid_loss", "accuracy", "low", "high", "time"]
+    assert [row[4:6] for row in rows] == [["0.25", "0.75"]] * 2
     learners.assert_enforced(learn, learn.frequency_proportion, [2, 6])
     learners.assert_consistent(learn)
     assert type(learners.conv(learn)) is SpectralConv2d
@@ -130,6 +126,5 @@ def test_defaults_are_those_of_the_functions_that_the_callbacks_call(callback, f
 
 
 def test_the_default_perturbation_is_that_of_the_recipe_best():
-    options = best.callbacks["spectrum_perturbation"]
-    defaults = {name: each.default for name, each in signature(SpectrumPerturbation).parameters.items()}
-    assert {**defaults, **options} == defaults
+    defaults = vars(SpectrumPerturbation())
+    assert defaults | best.callbacks["spectrum_perturbation"] == defaults

@@ -2,12 +2,10 @@
 
 import copy
 import tomllib
-from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
-from fastai.callback import hook  # noqa: F401  (gives Learner summary)
 from fastai.learner import load_learner
 from fastcore.foundation import L
 from torch.utils._pytree import tree_map_only
@@ -47,40 +45,26 @@ WRONG = {
     "no_such_method = {}": "unknown callback 'no_such_method'; the callbacks are amplitude_phase_recombination, ",
     "gaussian_noise = { strength = 0.1 }": "gaussian_noise has no argument 'strength'; its arguments are share, sigma",
     "frequency_proportion = { proportions = { low = 0.8, high = 0.4 } }": r"must sum to 1, got 1\.2",
-    "frequency_proportion = { proportions = { low = 1.0 }, purity = 0.5 }": "purity must be greater than 0.5",
     "frequency_proportion = { proportions = { low = 1.0 }, purity = 0.9, rank = 1 }": "purity and rank exclude",
     "spectral_modulation = { sigma = -1 }": "sigma must be greater than or equal to 0, got -1",
-    "spectral_decay = { strength = -1 }": "strength must be greater than or equal to 0, got -1",
     "spectral_decay = { band = 'mid' }": "unknown band 'mid'; the bands are low, high",
     "spectrum_equalization = { exponent = 1.5 }": "exponent must be less than or equal to 1, got 1.5",
-    "batch_norm_estimation = { batches = 0 }": "batches must be greater than or equal to 1, got 0",
     "batch_norm_freeze = { batches = 1 }": "batch_norm_freeze has no argument 'batches'",
-    "spectrum_perturbation = { share = 0 }": "share must be greater than 0, got 0",
     "spectrum_perturbation = { share = 1.5 }": "share must be less than or equal to 1, got 1.5",
-    "spectrum_perturbation = { share = nan }": "share must be a finite number, got nan",
-    "spectrum_perturbation = { noise = inf }": "noise must be a finite number, got inf",
     "spectrum_perturbation = { mean = [0.5] }": "mean and std go together",
     "spectrum_perturbation = { mean = [nan], std = [1.0] }": "mean.0 must be a finite number, got nan",
-    "spectrum_perturbation = { mean = [0.5], std = [inf] }": "std.0 must be a finite number, got inf",
     "spectrum_perturbation = { mean = [], std = [] }": r"std must be greater than 0, got \[\]",
     "spectrum_perturbation = { mean = [0.5, 0.5], std = [0.5, 0.0] }": "std must be greater than 0, got .0.5, 0.0.",
     "antialiasing = { layers = 3 }": "antialiasing.layers must be a valid string, got 3",
     "antialiasing = { layers = [] }": "layers names no layer; leave it out for every strided convolution",
-    "gaussian_noise = { sigma = -0.1 }": "sigma must be greater than or equal to 0, got -0.1",
-    "augmix = { severity = 0 }": "severity must be greater than or equal to 1, got 0",
     "augmix = { severity = 11 }": "severity must be less than or equal to 10, got 11",
-    "augmix = { jsd = -1 }": "jsd must be greater than or equal to 0, got -1",
     "amplitude_phase_recombination = { pair = false }": "pair and single are both off",
     "hybrid_augment = { sigma = 'wide' }": "hybrid_augment.sigma must be a valid number, got 'wide'",
     "hybrid_augment = { sigma = 0 }": "sigma must be a positive number of pixels, .* got 0",
-    "hybrid_augment = { sigma = [0.5, inf] }": "sigma must be a positive number of pixels, or two",
-    "hybrid_augment = { sigma = nan }": "sigma must be a positive number of pixels, .* got nan",
     "hybrid_augment = { sigma = [1.5, 0.5] }": r"sigma .* in increasing order, got .1\.5, 0\.5",
-    "hybrid_augment = { sigma = [0.5, 1.0, 1.5] }": "sigma must be a positive number of pixels, or two",
 }
 ONE_EACH = tuple({text.split()[0]: text for text in CALLBACKS}.values())
 PARTS = ("spectral_modulation", "spectrum_equalization", "antialiasing")  # which stay in the network
-ONLY_PARTS = PARTS[1:]  # with which the callback's work is done
 # Of which a Learner may have two.
 TWICE = ("antialiasing", "batch_norm_estimation", "batch_norm_freeze", "spectrum_recorder")
 
@@ -156,56 +140,26 @@ def test_a_fit_with_it_whatever_the_way_of_adding(text, make, rewind):
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in second.model.modules())
 
 
-@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
-def test_a_learner_whose_callback_works_on_another_is_not_fitted(text, make):
-    callback = AutoPrecision("bfloat16") if text is None else built(text)
-    first, second = make(callback), make(callback)
-    for epochs in (0, 1):
-        second.fit(epochs)
-        first.validate()
-        second.validate()
+@pytest.mark.parametrize("text", ["auto_precision = {}", *ONE_EACH])
+def test_a_callback_works_in_the_learner_that_it_was_added_to_last(text, make):
+    callback = AutoPrecision("bfloat16") if text.startswith("auto") else built(text)
+    first = make(callback)
+    with pytest.raises(ValueError, match=f"^the Learner has two {callback}; call learn.remove_cb"):
+        first.fit(1, cbs=callback)
+    second = make(callback)
+    for remove in (False, True):
+        if remove:
+            second.remove_cb(callback)
+        else:
+            second.fit(1)
         before = learners.snapshot(second)
-        with pytest.raises(ValueError, match=f"^this {callback} was added to another Learner since"):
+        with pytest.raises(ValueError, match=f"^this {callback} was removed, or added to another Learner since; make"):
             first.fit(1)
         learners.assert_same(before, learners.snapshot(second))
-    first.validate()
-
-
-@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
-def test_a_learner_whose_callback_was_removed_by_another_says_so_in_fit(text, make):
-    callback = AutoPrecision("bfloat16") if text is None else built(text)
-    first, second = make(callback), make(callback)
+        first.validate()
+        first.validate()  # which would wait for ever, had the callback failed in a validation
     first.remove_cb(callback)
-    second.validate()
-    with pytest.raises(ValueError, match=f"^this {callback} was removed from a Learner, and works nowhere; remove"):
-        second.fit(1)
-    second.validate()  # which would wait for ever, had the callback failed inside of one
-    second.remove_cb(callback)
-    second.fit(1, cbs=callback)
-
-
-@pytest.mark.parametrize("text", [None, *(text for text in ONE_EACH if not text.startswith(ONLY_PARTS))])
-def test_a_learner_that_has_a_callback_twice_is_not_fitted(text, make):
-    """As when a notebook's cell that adds it runs twice, or it is given to the Learner and to its fit."""
-    callback = AutoPrecision("bfloat16") if text is None else built(text)
-    learn = make(callback)
-    before = learners.snapshot(learn)
-    with pytest.raises(ValueError, match=f"^the Learner has this {callback} twice; remove it, and add it once"):
-        learn.fit(1, cbs=callback)
-    learn.validate(cbs=callback)  # which a refusal would leave waiting for ever
-    learners.assert_same(before, learners.snapshot(learn))
-    learn.remove_cb(callback)
-    learn.fit(1, cbs=callback)
-
-
-@pytest.mark.parametrize("text", [text for text in ONE_EACH if text.startswith(ONLY_PARTS)])
-def test_what_only_puts_parts_in_serves_two_learners(text, make):
-    callback = built(text)
-    first, second = make(callback), make(callback)
-    first.fit(1)
-    assert find_parts(first.model) == find_parts(second.model)
-    first.remove_cb(callback)
-    second.fit(1)
+    first.fit(1, cbs=callback)
 
 
 @pytest.mark.parametrize("text", ONE_EACH)
@@ -254,12 +208,9 @@ def test_copies_exports_and_precisions(text, make, tmp_path):
     expected = model(images)
     learn.export("it.pkl")
     loaded = load_learner(tmp_path / "it.pkl")
-    channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    for other in (loaded.model.eval(), channels_last):
+    for other in (loaded.model.eval(), copy.deepcopy(model)):
         torch.testing.assert_close(other.to(images.device)(images), expected, atol=1e-6, rtol=1e-5)
         assert str(find_parts(other)) == str(find_parts(model))
-    total = sum(parameter.numel() for parameter in model.parameters())
-    assert f"Total params: {total:,}" in learn.summary()
     loaded.dls = learn.dls
     for each in (learn, loaded):  # an export made a new optimizer
         each.fit(1, 0.05)
@@ -285,15 +236,11 @@ def test_a_frozen_layer_stays_bit_for_bit(text, make):
 @pytest.mark.parametrize("text", [text for text in ONE_EACH if not text.startswith(TWICE)])
 def test_a_second_one_of_a_kind_is_refused(text, make):
     learn = make(built(text))
-    before = learners.snapshot(learn)
-    with pytest.raises(ValueError, match=r"the Learner has .*call learn.remove_cb\(\w+\)"):
-        learn.fit(1, cbs=built(text))
-    learners.assert_same(before, learners.snapshot(learn))
-    assert [type(each) for each in learn.cbs].count(type(built(text))) == 1
+    before, callbacks = learners.snapshot(learn), list(learn.cbs)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^the Learner has two (\w+); call learn.remove_cb\(\1\)"):
+            learn.fit_one_cycle(1, cbs=built(text))
+        assert list(learn.cbs) == callbacks
+        learners.assert_same(before, learners.snapshot(learn))
+        learn.validate()
     learn.fit(1)
-    learn.validate()
-    with suppress(ValueError):  # of those that refuse it only in fit
-        learn.add_cb(built(text))
-        with pytest.raises(ValueError, match=r"call learn.remove_cb\(\w+\)"):
-            learn.fit(1)
-    learn.validate()  # which would wait for ever, had a callback failed inside of it

@@ -101,25 +101,22 @@ def test_each_of_three_copies_has_one_two_or_three_operations_as_often(monkeypat
     np.testing.assert_allclose(np.reshape(calls, (3, 3)) / 3000, [[1, 2 / 3, 1 / 3]] * 3, atol=0.05)
 
 
-def test_mixtures_are_a_mean_weighted_by_a_flat_distribution(monkeypatch):
-    """With operations that give 1 for 0, a mixture of zeros is the weight of its copies."""
-    monkeypatch.setattr(
-        "freqfast.callbacks.operations.random_operation", lambda pixels, severity: torch.ones_like(pixels)
-    )
-    mixed = mix_operations(torch.zeros(4000, 1, 1, 1)).flatten().numpy()
-    assert np.quantile(mixed, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
-
-
-def test_copies_are_weighted_by_a_flat_distribution_over_the_three(monkeypatch):
-    """With operations that give 1 in the first copy only, a mixture of zeros is the weight of that one."""
-    levels = iter([1.0] * 3 + [0.0] * 6)
+@pytest.mark.parametrize(
+    ("copies", "moments"),
+    [
+        ([1, 1, 1], (1 / 2, 1 / 3)),  # U(0, 1)
+        ([1, 0, 0], (1 / 6, 1 / 18)),  # its product with Beta(1, 2): means 1/2 and 1/3, mean squares 1/3 and 1/6
+    ],
+)
+def test_mixtures_are_a_mean_weighted_by_flat_distributions(copies, moments, monkeypatch):
+    """With operations that give 1 for 0 in some copies, a mixture of zeros is the weight of these."""
+    levels = iter(np.repeat(copies, 3).astype(float))
     monkeypatch.setattr(
         "freqfast.callbacks.operations.random_operation", lambda pixels, _: torch.full_like(pixels, next(levels))
     )
     torch.manual_seed(0)
     mixed = mix_operations(torch.zeros(20000, 1, 1, 1)).flatten().numpy()
-    # The product of U(0, 1) and Beta(1, 2): means 1/2 and 1/3, mean squares 1/3 and 1/6.
-    assert (mixed.mean(), np.mean(mixed**2)) == pytest.approx((1 / 6, 1 / 18), rel=0.04)
+    assert (mixed.mean(), np.mean(mixed**2)) == pytest.approx(moments, rel=0.04)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
@@ -128,15 +125,4 @@ def test_pixels_in_other_precisions(dtype):
     for change in (random_operation, mix_operations):
         expected, found = (torch.random.manual_seed(0) and change(one) for one in (pixels, pixels.to(dtype)))
         assert found.dtype == dtype
-        off = (found.double() - expected.double()).abs()
-        assert off.median() < 0.01
-
-
-def test_the_default_dtype_does_not_matter():
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        for change in (random_operation, mix_operations):
-            assert change(torch.rand(40, 3, 8, 8, dtype=torch.float32)).dtype == torch.float32
-    finally:
-        torch.set_default_dtype(default)
+        assert (found.double() - expected.double()).abs().median() < 0.01

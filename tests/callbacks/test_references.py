@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import torch
 
-from freqfast.callbacks import AugMix, FourierBasisAugmentation, GaussianNoise
+from freqfast.callbacks import AugMix, GaussianNoise
 from freqfast.callbacks.references import jensen_shannon
 
 
@@ -22,11 +22,6 @@ def test_noise_is_white_of_its_sigma():
 def test_augmix_mixes_operations_of_its_severity(monkeypatch):
     monkeypatch.setattr("freqfast.callbacks.references.mix_operations", lambda pixels, severity=3: severity)
     assert AugMix(severity=7).change(torch.zeros(1, 3, 8, 8)) == 7
-
-
-def test_waves_without_strength_change_nothing():
-    pixels = torch.rand(4, 3, 8, 8)
-    torch.testing.assert_close(FourierBasisAugmentation(strength=0.0).change(pixels), pixels)
 
 
 def test_jensen_shannon():

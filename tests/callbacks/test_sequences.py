@@ -1,6 +1,7 @@
-"""What one may do with a Learner and any of the callbacks, in any order: after each step the Learner is sound.
+"""What one may do with a Learner of any network and any of the callbacks, in any order: it stays sound.
 
-Nothing may raise but freqfast's own refusals, on one line, and the exceptions that a test throws into a fit.
+Nothing may raise but freqfast's own refusals, on one line, and the exceptions that a test throws into a fit. The
+proportion holds after every optimizer step, folded gains leave a network's outputs, and what was added can be removed.
 """
 
 import copy
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastai.callback import schedule  # noqa: F401  (gives Learner fit_one_cycle, fine_tune and lr_find)
+import torch
 from fastai.callback.core import Callback, CancelBatchException, CancelEpochException, CancelFitException
 from fastai.callback.mixup import CutMix, MixHandler, MixUp
 from fastai.callback.progress import CSVLogger
+from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import SaveModelCallback
 from fastai.callback.training import GradientAccumulation, GradientClip
 from fastai.learner import load_learner
@@ -24,10 +26,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import freqfast
 from freqfast import analyse, bake_modulation, evaluate, remove_antialiasing, remove_equalization
-from freqfast.callbacks import AutoPrecision
-from tests.callbacks.test_every_callback import ONE_EACH, built, state_of
+from freqfast.callbacks import AutoPrecision, FrequencyProportion
+from freqfast.models.build import build_model
+from freqfast.models.parts import find_parts
+from freqfast.spectral.surgery import find_conv
+from tests.callbacks.test_every_callback import CALLBACKS, built, state_of
 from tests.support import learners
 
+SMALL = [f"timm:test_{name}" for name in ("resnet", "efficientnet", "convnext", "byobnet", "mambaout", "vit", "nfnet")]
+LARGER = [
+    "timm:resnet10t", "timm:mobilenetv3_small_050", "timm:tf_mobilenetv3_small_075", "timm:lcnet_050",
+    "timm:mobilenetv4_conv_small", "timm:ghostnet_050", "timm:regnetx_002", "timm:regnety_002", "timm:convnext_atto",
+    "timm:vit_tiny_patch16_224", "timm:mobilevit_xxs", "timm:edgenext_xx_small", "timm:dla46x_c", "timm:tinynet_e",
+    "timm:mnasnet_small", "timm:semnasnet_075", "timm:efficientnet_lite0", "timm:starnet_s1", "timm:nf_regnet_b0",
+    "timm:rexnet_100", "timm:hardcorenas_a", "timm:levit_128s",
+    "torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5", "torchvision:mobilenet_v3_small",
+    "torchvision:mobilenet_v2", "torchvision:mnasnet0_5", "torchvision:regnet_y_400mf", "torchvision:resnet18",
+]  # fmt: skip
 PACKAGE = Path(freqfast.__file__).parent
 FOREIGN = {
     GradientAccumulation: {"n_acc": 16},
@@ -79,7 +94,8 @@ def refusing(*expected):
         pass
     except ValueError as error:
         raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        if not raised.is_relative_to(PACKAGE) or "\n" in str(error):
+        message = str(error).rpartition(":\n\t")[2]  # after fastai's line on the event
+        if not raised.is_relative_to(PACKAGE) or "\n" in message:
             raise
 
 
@@ -87,20 +103,25 @@ def is_ours(callback):
     return type(callback).__module__.startswith("freqfast.")
 
 
+def network(name):
+    """A network for images of 32x32 pixels, with random weights."""
+    return build_model(name, classes=learners.CLASSES, **({"img_size": 32} if "vit_" in name else {}))
+
+
+def halves(model):
+    """Two groups of a network's parameters, for what freezes one of them."""
+    parameters = list(model.parameters())
+    return [parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]]
+
+
 class Sequence(RuleBasedStateMachine):
     """A Learner, and what is done with it."""
 
-    make = items = tmp_path = None  # the test's fixtures
+    make_learner = names = items = tmp_path = None  # the test's
 
-    def __init__(self):
-        super().__init__()
-        self.learn, self.saved = self.learner(), {}
-
-    def learner(self, model=None, **options):
-        return self.make(model=self.network() if model is None else model, dls=self.loaders(16), **options)
-
-    def loaders(self, size):
-        return learners.make_loaders(self.items[size], 8, 8, device=learners.DEVICE)
+    def learner(self, model, **options):
+        loaders = learners.make_loaders(self.items, 8, 8, device=learners.DEVICE)
+        return self.make_learner(model=model, dls=loaders, splitter=halves, **options)
 
     def states(self):
         states = []
@@ -109,9 +130,10 @@ class Sequence(RuleBasedStateMachine):
                 states.append(state_of(self.learn, callback))
         return states
 
-    @initialize(texts=st.lists(st.sampled_from(ONE_EACH), min_size=3, max_size=3, unique=True))
-    def choose(self, texts):  # few, so that they meet
-        self.texts = texts
+    @initialize(data=st.data(), texts=st.lists(st.sampled_from(list(CALLBACKS)), min_size=3, max_size=3, unique=True))
+    def choose(self, data, texts):  # few, so that they meet
+        self.name, self.texts = data.draw(st.sampled_from(self.names)), texts
+        self.learn, self.saved = self.learner(network(self.name)), {}
 
     @rule(which=st.integers(0, 2))
     def add(self, which):
@@ -134,10 +156,17 @@ class Sequence(RuleBasedStateMachine):
 
     @rule(fit=st.sampled_from(list(FITS)), which=st.none() | st.integers(0, 2))
     def fit(self, fit, which):
-        before = list(self.learn.cbs)
+        before, spy = list(self.learn.cbs), learners.StepSpy(self.check_proportion)
         with refusing():
-            FITS[fit](self.learn, [] if which is None else built(self.texts[which]))
+            FITS[fit](self.learn, [spy] if which is None else [built(self.texts[which]), spy])
+        self.learn.remove_cb(ParamScheduler)  # which fastai leaves there if the next callback is refused
         assert list(self.learn.cbs) == before
+
+    def check_proportion(self):
+        conv = find_conv(self.learn.model, plain=False)[1]
+        for each in self.learn.cbs:
+            if isinstance(each, FrequencyProportion) and conv.weight.requires_grad:
+                learners.assert_enforced(self.learn, each)
 
     @rule(
         fit=st.sampled_from(list(FITS)),
@@ -194,10 +223,6 @@ class Sequence(RuleBasedStateMachine):
         with refusing():
             remove(self.learn.model)
 
-    @rule(size=st.sampled_from([16, 20]))
-    def resize(self, size):
-        self.learn.dls = self.loaders(size)
-
     @rule(opt_func=st.sampled_from([SGD, Adam, ranger]), of_copy=st.booleans(), move=st.booleans())
     def another_learner(self, opt_func, of_copy, move):
         old = self.learn
@@ -215,20 +240,27 @@ class Sequence(RuleBasedStateMachine):
         assert not learn.lock.locked()  # else the next validation would wait for ever
         assert all(callback.learn is learn for callback in learn.cbs)
         assert not any("forward" in vars(module) for module in learn.model.modules())
-        learners.assert_consistent(learn)
+        learners.check_optimizer(learn)
 
     def teardown(self):
-        plain = remove_antialiasing(remove_equalization(bake_modulation(self.learn.model)))
-        assert plain.state_dict().keys() == self.network().state_dict().keys()
-        assert not any(module._forward_pre_hooks or module._forward_hooks for module in plain.modules())
+        model, images = self.learn.model.eval().double(), torch.randn(2, 3, 32, 32, dtype=torch.float64)
+        with torch.no_grad():
+            torch.testing.assert_close(bake_modulation(copy.deepcopy(model))(images), model(images))
+        plain = remove_antialiasing(remove_equalization(bake_modulation(model)))
+        assert plain.state_dict().keys() == network(self.name).state_dict().keys()
+        assert not find_parts(plain)
 
 
 @pytest.mark.filterwarnings("ignore:load_learner", "ignore:You are shadowing")
-def test_any_sequence(make_learner, make_model, tmp_path):
+@pytest.mark.parametrize(
+    ("models", "examples"),
+    [(SMALL, 20), pytest.param(SMALL + LARGER, 200, marks=[pytest.mark.slow, pytest.mark.soak])],
+)
+def test_any_sequence(models, examples, make_learner, tmp_path):
     class Here(Sequence):
-        make, network = staticmethod(make_learner), staticmethod(lambda: make_model(strided=True))
-        items = {size: learners.striped_rows(24, size) for size in (16, 20)}  # noqa: RUF012
+        pass
 
-    Here.tmp_path = tmp_path
-    found = settings(max_examples=20, stateful_step_count=12, phases=[Phase.generate])  # to shrink takes minutes
-    run_state_machine_as_test(Here, settings=found)
+    Here.make_learner, Here.names, Here.tmp_path = staticmethod(make_learner), models, tmp_path
+    Here.items = learners.striped_rows(24, 32)
+    some = settings(max_examples=examples, stateful_step_count=12, phases=[Phase.generate])  # to shrink takes minutes
+    run_state_machine_as_test(Here, settings=some)
