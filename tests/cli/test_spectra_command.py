@@ -166,7 +166,7 @@ def test_an_unfinished_run_is_no_network_yet(refused, run, words):
     ("words", "message"),
     [
         (("--layer", "conv1", "--layers", "fc"), "--layers was given twice"),
-        (("--layers", ","), "different names, at least one, got []"),
+        (("--layers", ","), "one or more layers of different names, got []"),
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
         (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),
         (("-o", "absent/out.h5"), "folder absent does not exist"),

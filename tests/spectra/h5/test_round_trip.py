@@ -43,13 +43,3 @@ def test_same_spectra_make_the_same_bytes(tmp_path, spectra):
             stamp = file.attrs["file_time"].encode()
         contents.add(path.read_bytes().replace(stamp, b"-" * len(stamp)))
     assert len(contents) == 1
-
-
-def test_a_file_of_schema_1_is_read(path, spectra, assert_same):
-    with h5py.File(path, "a") as file:
-        file.attrs["freqfast_schema"] = 1
-        del file["entry/title"]
-        for group in (file["entry/spectra"], file["entry/training"]):
-            del group.attrs["title"]
-            group.move("band_index", "classes")
-    assert_same(read_spectra(path), spectra)
