@@ -104,18 +104,17 @@ def test_a_filter_s_power_by_radial_frequency(accepted, exported):
 
 def test_json_holds_the_same_numbers(call, exported):
     content = json.loads(call("show", exported, "--json").out)
-    (layer,) = content["layers"]
     spectra = read_spectra(exported)
-    assert content["provenance"]["seed"] == 3
-    assert content["run"] is None
-    assert [band["target"] for band in layer["bands"]] == [0.75, 0.25]
-    assert [band["proportion"] for band in layer["bands"]] == pytest.approx([2 / 3, 1 / 3])
-    assert [f["shares"]["low"] for f in layer["filters"]] == spectra.shares[:, 0].tolist()
-    assert [f["class"] for f in layer["filters"]] == ["low", "high", "silent"]
-    assert [f["energy"] for f in layer["filters"]] == pytest.approx([36, 36, 0])
-    edges = list(spectra.bands.edges)
-    assert [band["edges_cpp"] for band in layer["bands"]] == [edges[:2], edges[1:]]
-    assert [band["energy_proportion"] for band in layer["bands"]] == spectra.energy_proportion.tolist()
+    assert (content["run"], content["provenance"]) == (None, {"recipe": "quickstart", "seed": 3})
+    (layer,) = content["layers"]
+    bands, filters = layer["bands"], layer["filters"]
+    assert [list(band.values()) for band in bands] == [
+        [name, list(spectra.bands.edges[i : i + 2]), spectra.proportion[i], target, spectra.energy_proportion[i]]
+        for i, (name, target) in enumerate(spectra.target.items())
+    ]
+    assert [one["class"] for one in filters] == ["low", "high", "silent"]
+    assert [one["energy"] for one in filters] == pytest.approx([36, 36, 0])
+    assert [one["shares"]["low"] for one in filters] == spectra.shares[:, 0].tolist()
     assert layer["shape"] == [3, 1, 3, 3]
     (layer,) = json.loads(call("show", exported, "--json", "--filter", 1).out)["layers"]
     (shown,) = layer["filters"]
@@ -160,15 +159,15 @@ def test_a_run_of_a_recipe_without_a_name(accepted, place):
 
 def test_an_unfinished_run(call, accepted, refused, place):
     """Its spectra are shown once they are written, since the evaluation that follows may take long."""
-    run = write_run(place / "a run")
-    (run / "report.json").unlink()
-    result = accepted("show", "a run")
-    assert result.out.startswith("a run is not finished")
-    assert call("show", "a run", "--json").out.startswith("{")
-    (run / "spectra.h5").unlink()
+    run = RunDirectory(write_run(place / "a run", name=""))
+    assert accepted("show", "a run").out.strip().startswith("a recipe, 2 epochs, seed 0")
+    run.report.unlink()
+    assert accepted("show", "a run").out.startswith("a run is not finished")
+    assert json.loads(call("show", "a run", "--json").out)["run"] is None
+    run.spectra.unlink()
     message = "a run/spectra.h5 is missing; `freqfast run --resume 'a run'` writes it"
     assert message in refused("show", "a run")
-    (run / "recipe.toml").unlink()
+    run.recipe.unlink()
     assert "a run is no run directory: recipe.toml is missing" in refused("show", "a run")
 
 
@@ -183,11 +182,9 @@ def test_a_run_without_its_outcomes_by_image_has_no_intervals(accepted, place):
 
 
 def test_a_run_without_its_spectra_names_the_command_that_writes_them(call, place):
-    run = RunDirectory(write_run(place / "a run"))
-    run.spectra.unlink()
+    RunDirectory(write_run(place / "a run")).spectra.unlink()
     result = call("show", "a run")
     assert (result.code, "clean accuracy" in result.out) == (2, True)
     command = "freqfast spectra 'a run' -o 'a run/spectra.h5'"
     assert result.err == f"freqfast: a run/spectra.h5 is missing; `{command}` writes it\n"
-    assert call(*shlex.split(command)[1:]).code == 0
-    assert call("show", "a run").code == 0
+    assert call(*shlex.split(command)[1:]).code == call("show", "a run").code == 0
