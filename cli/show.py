@@ -67,7 +67,7 @@ def show(
     first = layers[0]
     if number is not None and number >= len(first.power):
         raise ValueError(f"layer {first.layer} has no filter {number}; its filters are 0 to {len(first.power) - 1}")
-    content = {
+    content: dict[str, Any] = {
         "file": str(path),
         "run": _accuracy(run) if run is not None and run.is_finished else None,
         "provenance": {k: v if isinstance(v, str) or math.isfinite(v) else None for k, v in first.provenance.items()},
@@ -84,7 +84,7 @@ def show(
     say("; ".join(facts))
     if len(layers) > 1:
         names = [spectra.layer for spectra in layers]
-        shares = [proportion_text(spectra.bands.names, spectra.proportion) for spectra in layers]
+        shares = [proportion_text(spectra.bands.names, spectra.proportion.tolist()) for spectra in layers]
         _print_table("layers", ("layer", "weight", "filters by band"), zip(names, shapes, shares, strict=True))
     _print_layer(content["layers"][0])
 
@@ -143,8 +143,8 @@ def _print_layer(layer: dict[str, Any]) -> None:
     _print_table("bands, shares in percent", ("band", "cycles/pixel", "filters", "target", "energy"), rows)
     rows = []
     for one in layer["filters"]:
-        shares = proportion_text([*one["shares"]], [*one["shares"].values()])
-        rows.append((str(one["filter"]), one["class"], f"{one['energy']:.4g}", shares))
+        by_band = proportion_text([*one["shares"]], [*one["shares"].values()])
+        rows.append((str(one["filter"]), one["class"], f"{one['energy']:.4g}", by_band))
     _print_table("filters", ("filter", "band", "energy", "energy by band"), rows)
     if decibels := one.get("decibels_by_radius_cpp"):
         rows = [(f"{radius:.3f}", f"{decibel:.1f}") for radius, decibel in decibels.items()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import print_error
-from freqfast.cli.files import check_output, check_record
+from freqfast.cli.files import check_output, check_record, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
@@ -59,7 +59,7 @@ def spectra(
 
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
-        names = spatial_layers(source.model)[:1]
+        names: list[str] | None = spatial_layers(source.model)[:1]
         if layers is not None:
             names = None if layers == "all" else [name.strip() for name in layers.split(",") if name.strip()]
         provenance = {"source": model, "command": typed_command()}
@@ -68,7 +68,7 @@ def spectra(
             provenance["sha256"] = file_sha256(file)
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run.spectra, source.model, replaces_record)
-    write_spectra(out, measured)
+    write(out, lambda path: write_spectra(path, measured))
     first = measured[0]
     shares = proportion_text(first.bands.names, first.proportion.tolist())
     more = f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"
@@ -93,7 +93,7 @@ def _with_record(measured: "list[Spectra]", record: Path, model: "nn.Module", re
     except ValueError as error:  # damaged, or another run's: the export is what repairs it
         print_error(f"exported without the run's target and history: {error}")
         return measured
-    layers = []
+    layers: list[Spectra] = []
     for one in measured:
         is_same = (one.layer, one.bands) == (recorded.layer, recorded.bands)
         is_whole = is_same and not layers and one.power.shape == recorded.power.shape  # the first has the history

@@ -1,8 +1,8 @@
 """HDF5 to spectra. Files are untrusted: hard links alone are followed, to datasets of a size that was stored."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,7 +14,7 @@ from freqfast.spectra.h5.schema import MAX_BYTES, SCHEMA
 from freqfast.spectral.bands import Bands
 
 
-def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spectra:
+def read_spectra(path: str | Path, layer: str | None = None) -> Spectra:
     """Read what `write_spectra` wrote: the same values, bit for bit.
 
     Args:
@@ -41,7 +41,7 @@ def read_spectra(path: str | os.PathLike[str], layer: str | None = None) -> Spec
         return _read_layer(entry, groups[name])
 
 
-def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
+def read_layers(path: str | Path) -> list[Spectra]:
     """Read all layers of a file, in the order in which they were written.
 
     Args:
@@ -62,7 +62,7 @@ def read_layers(path: str | os.PathLike[str]) -> list[Spectra]:
 
 
 @contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[h5py.Group]:
+def _open(path: str | Path) -> Iterator[h5py.Group]:
     """The entry of an export; anything wrong with the file becomes one error that names it.
 
     It goes through a file of Python's, which HDF5 does not lock: network systems may not grant locks, and other

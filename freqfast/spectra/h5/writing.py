@@ -1,7 +1,6 @@
 """Spectra to HDF5."""
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ _LIBVER = ("v110", "v110")  # HDF5's format of 2016: smaller, and its checksums 
 _TEXT = h5py.string_dtype()
 
 
-def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spectra] | nn.Module) -> None:
+def write_spectra(path: str | Path, spectra: Spectra | Sequence[Spectra] | nn.Module) -> None:
     """Write spectra to an HDF5 file of freqfast's schema. An interruption leaves the old file or the new one, whole.
 
     Args:

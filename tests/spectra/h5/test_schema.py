@@ -18,9 +18,8 @@ def test_a_file_says_what_it_is_and_where_it_comes_from(path):
         assert datetime.fromisoformat(file.attrs["file_time"]).tzinfo is not None
         group = file[file.attrs["default"]][file["entry"].attrs["default"]]
         signal, training = group[group.attrs["signal"]], file["entry/training"]
-        assert [each.attrs["interpretation"] for each in (signal, group["response_db"], training["power"])] == [
-            "image"
-        ] * 3
+        images = (signal, group["response_db"], training["power"])
+        assert {image.attrs["interpretation"] for image in images} == {"image"}
         assert signal.attrs["normalization"] == "sums over fy and fx to the squared L2 norm of the filter's weight"
         assert (signal.compression, signal.shuffle, signal.chunks) == ("gzip", True, (6, 16, 16))
         assert file["entry/title"].asstr()[()] == group.attrs["title"] == "Power spectra of the filters of 0, seed 3"
