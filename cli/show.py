@@ -2,25 +2,24 @@
 
 import json
 import math
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from freqfast.cli.command import complete_run, option
-from freqfast.cli.errors import one_line
 from freqfast.cli.files import check_exists
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.output import CleanTable, command_text, console, percent, progress_bar, say
+from freqfast.cli.output import CleanTable, command_text, console, percent, progress_bar, proportion_text, say
 from freqfast.cli.run import resume_command, run_table
-from rich.box import SIMPLE_HEAD
-from rich.text import Text
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from freqfast.runs.directory import RunDirectory
     from freqfast.spectra import Spectra
 
-_FEW = 3  # bands that have columns of their own beside the bar; more do not fit 80 columns, and --json has them
+_RING_CPP = 1 / 16  # width of the rings of radial frequency by which a filter's power is shown
 
 
 def show(
@@ -33,7 +32,7 @@ def show(
         ),
     ],
     layer: Annotated[str | None, option("NAME", "Name of the layer; the file's first by default.")] = None,
-    number: Annotated[int | None, option("N", "Draw this filter's power spectrum.", "--filter", min=0)] = None,
+    number: Annotated[int | None, option("N", "Show this filter's power by frequency.", "--filter", min=0)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
 ) -> None:
     """Show a run or exported spectra: each filter's band and energy, and the layer's frequency proportion.
@@ -48,185 +47,114 @@ def show(
 
     from freqfast.runs.directory import RunDirectory
 
-    if path.is_dir():
-        run = RunDirectory(path)
-        run.read_recipe()  # refuses any other folder
+    run = RunDirectory(path) if path.is_dir() else None
+    if run is not None:
         path = run.spectra
-        if not (run.is_finished or path.exists()):
-            raise FileNotFoundError(
-                f"{run.path} is not finished and has no spectra yet; go on with `{resume_command(run.path)}`"
-            )
+        run.read_recipe()  # refuses any other folder
         if number is None and not as_json:
             if run.is_finished:
                 console.print(run_table(run))
-            else:
-                say(f"{run.path} is not finished; these are the spectra that it ended training with")
+            elif path.exists():
+                say(f"{run.path} is not finished; its spectra are those that it ended training with")
         if not path.exists():
-            raise FileNotFoundError(f"{path} is missing; `{command_text('spectra', run.path, '-o', path)}` writes it")
+            way_out = command_text("spectra", run.path, "-o", path) if run.is_finished else resume_command(run.path)
+            raise FileNotFoundError(f"{path} is missing; `{way_out}` writes it")
 
     with interruptible(), progress_bar():
-        from freqfast.spectra.h5 import check_readable, read_layers, read_spectra
+        from freqfast.spectra.h5 import read_layers, read_spectra
 
-        check_readable(path)
         layers = read_layers(path) if layer is None and number is None else [read_spectra(path, layer)]
-    shown = layers[0]
-    if number is not None and number >= len(shown.power):
-        raise ValueError(f"layer {shown.layer} has no filter {number}; its filters are 0 to {len(shown.power) - 1}")
-    if as_json:
-        print(json.dumps(_content(path, layers, number), indent=2, allow_nan=False))
-        return
-    _print_head(path, shown)
-    if number is not None:
-        _print_filter(shown, number)
-        return
-    if len(layers) > 1:
-        console.print(_layer_table(layers))
-    console.print(_proportion_table(shown))
-    console.print(_filter_table(shown))
-
-
-def _print_head(path: Path, spectra: "Spectra") -> None:
-    from freqfast.cli.pictures import band_mark
-
-    filters, channels, height, width = spectra.weight.shape
-    n = len(spectra.frequencies)
-    kernels = f"{filters} filters of {channels}x{height}x{width}"
-    say(f"{path}: layer {_layer(spectra)}, {kernels}, spectra of {n}x{n} points")
-    facts = [f"{name} {value}" for name, value in sorted(spectra.provenance.items())]
-    if spectra.history is not None:
-        facts.append(f"{len(spectra.history.epochs)} records up to epoch {spectra.history.epochs[-1]}")
-    if facts:
-        say("; ".join(facts))
-    text = Text("bands in cycles/pixel:")
-    for i, name in enumerate(spectra.bands.names):
-        lower, upper = spectra.bands.edges[i : i + 2]
-        text.append(", " if i else " ").append_text(band_mark(name, i, 1, console))
-        text.append(f" {one_line(name)} {lower:.3f} to {upper:.3f}")
-    say(text)
-
-
-def _print_filter(spectra: "Spectra", number: int) -> None:
-    from freqfast.cli.pictures import spectrum_text
-
-    shares = zip(spectra.bands.names, spectra.shares[number], strict=True)
-    told = ", ".join(f"{name} {percent(share)} %" for name, share in shares)
-    say(f"filter {number}: {_class(spectra, number)}, energy {spectra.energy[number]:.4g}; {told}")
-    say("")
-    console.print(spectrum_text(spectra, number, console))
-
-
-def _layer(spectra: "Spectra") -> str:
-    return spectra.layer or "(the model itself)"
-
-
-def _class(spectra: "Spectra", number: int) -> str:
-    """Name of a filter's band."""
-    return spectra.bands.names[spectra.band_index[number]] if spectra.energy[number] else "silent"
-
-
-def _table(title: str) -> CleanTable:
-    """An empty table, without lines between the columns where the terminal is narrow."""
-    if console.width >= 70:
-        return CleanTable(title, title_justify="left")
-    return CleanTable(title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=0)
-
-
-def _layer_table(layers: "list[Spectra]") -> CleanTable:
-    """The layers of the file with their frequency proportion."""
-    table = _table("layers, proportion of the filters by band in percent")
-    short = max(len(_layer(spectra)) for spectra in layers) <= 14
-    table.add_column("layer", overflow="fold", no_wrap=short)  # where there is no room, the bars give way first
-    table.add_column("weight", no_wrap=True)
-    table.add_column("proportion")
-    alike = all(spectra.bands == layers[0].bands for spectra in layers)
-    if alike:
-        _add_band_columns(table, layers[0])
-    for spectra in layers:
-        shape = "x".join(map(str, spectra.weight.shape))
-        bar, *numbers = _band_cells(spectra, spectra.proportion, width=16, digits=0)
-        table.add_row(_layer(spectra), shape, bar, *(numbers if alike else []))
-    return table
-
-
-def _proportion_table(spectra: "Spectra") -> CleanTable:
-    """Share of the filters by band, the enforced one beside it, and the share of energy."""
-    table = _table(f"frequency proportion of {_layer(spectra)}, percent")
-    table.add_column("band", overflow="fold")
-    for name in ("filters", "proportion", "target", "energy"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for i, name in enumerate(spectra.bands.names):
-        table.add_row(
-            name,
-            str(int((spectra.band_index == i).sum())),
-            percent(spectra.proportion[i]),
-            percent(None if spectra.target is None else spectra.target[name]),
-            percent(spectra.energy_proportion[i]),
-        )
-    return table
-
-
-def _filter_table(spectra: "Spectra") -> CleanTable:
-    """Each filter's band, energy and energy by band."""
-    table = _table(f"filters of {_layer(spectra)}, energy by band in percent")
-    table.add_column("filter", justify="right", no_wrap=True)
-    table.add_column("band", no_wrap=True)
-    table.add_column("energy", justify="right", no_wrap=True)
-    table.add_column("shares")
-    _add_band_columns(table, spectra)
-    for i, shares in enumerate(spectra.shares):
-        cells = _band_cells(spectra, shares, width=24, digits=1)
-        table.add_row(str(i), _class(spectra, i), f"{spectra.energy[i]:.4g}", *cells)
-    return table
-
-
-def _add_band_columns(table: CleanTable, spectra: "Spectra") -> None:
-    """Columns beside the bar of `_band_cells`."""
-    for name in spectra.bands.names if len(spectra.bands) <= _FEW else ():
-        table.add_column(name, justify="right", no_wrap=True)
-
-
-def _band_cells(spectra: "Spectra", shares: "np.ndarray", width: int, digits: int) -> list[Any]:
-    """Shares of the bands as a bar and, if they are few, in percent."""
-    from freqfast.cli.pictures import BandBar
-
-    numbers = [f"{100 * share:.{digits}f}" for share in shares] if len(shares) <= _FEW else []
-    return [BandBar(spectra.bands.names, shares, width), *numbers]
-
-
-def _content(path: Path, layers: "list[Spectra]", number: int | None) -> dict[str, Any]:
-    """What the tables show, as JSON values; of one filter also its spectrum."""
-    provenance = {
-        name: value if not isinstance(value, float) or math.isfinite(value) else None
-        for name, value in layers[0].provenance.items()
-    }
-    return {
+    first = layers[0]
+    if number is not None and number >= len(first.power):
+        raise ValueError(f"layer {first.layer} has no filter {number}; its filters are 0 to {len(first.power) - 1}")
+    content: dict[str, Any] = {
         "file": str(path),
-        "provenance": provenance,
-        "layers": [_layer_content(spectra, number) for spectra in layers],
+        "run": _accuracy(run) if run is not None and run.is_finished else None,
+        "provenance": {k: v if isinstance(v, str) or math.isfinite(v) else None for k, v in first.provenance.items()},
+        "layers": [_content(spectra, number) for spectra in layers],
     }
+    if as_json:
+        print(json.dumps(content, indent=2, allow_nan=False))
+        return
+    shapes = ["x".join(map(str, spectra.weight.shape)) for spectra in layers]
+    facts = [f"{path}: layer {first.layer or '(the model itself)'}, weight {shapes[0]}"]
+    facts += [f"{name} {value}" for name, value in sorted(first.provenance.items())]
+    if first.history is not None:
+        facts.append(f"{len(first.history.epochs)} records up to epoch {first.history.epochs[-1]}")
+    say("; ".join(facts))
+    if len(layers) > 1:
+        names = [spectra.layer for spectra in layers]
+        shares = [proportion_text(spectra.bands.names, spectra.proportion.tolist()) for spectra in layers]
+        _print_table("layers", ("layer", "weight", "filters by band"), zip(names, shapes, shares, strict=True))
+    _print_layer(content["layers"][0])
 
 
-def _layer_content(spectra: "Spectra", number: int | None) -> dict[str, Any]:
-    names, energy = spectra.bands.names, spectra.energy
-    bands = [
-        {
-            "name": name,
-            "edges_cpp": list(spectra.bands.edges[i : i + 2]),
-            "proportion": float(spectra.proportion[i]),
-            "target": None if spectra.target is None else spectra.target[name],
-            "energy_proportion": float(spectra.energy_proportion[i]),
-        }
-        for i, name in enumerate(names)
-    ]
+def _accuracy(run: "RunDirectory") -> dict[str, Any]:
+    """Accuracies of a finished run as its table shows them, and by corruption; None for what was not measured."""
+    from freqfast.corruptions import MEANS
+
+    report = run.read_report()
+    by_corruption = {name: fmean(cells.values()) for name, cells in report.accuracy.items()}
+    mean7 = [by_corruption[name] for name in MEANS["mean7"] if name in by_corruption]
+    accuracy = {name: getattr(report, name) for name in ("clean", "corrupted", "mean15")}
+    accuracy["mean7"] = fmean(mean7) if len(mean7) == len(MEANS["mean7"]) else None
+    return {**accuracy, "accuracy": by_corruption}
+
+
+def _content(spectra: "Spectra", number: int | None) -> dict[str, Any]:
+    """What the tables of a layer show, as JSON values; of one filter also its spectrum."""
+    names, energy = spectra.bands.names, spectra.energy.tolist()
+    target = dict.fromkeys(names) if spectra.target is None else spectra.target
+    shares = spectra.proportion.tolist(), target.values(), spectra.energy_proportion.tolist()
+    keys = ("name", "edges_cpp", "proportion", "target", "energy_proportion")
+    rows = zip(names, pairwise(spectra.bands.edges), *shares, strict=True)
     filters = [
         {
             "filter": i,
-            "class": _class(spectra, i),
-            "energy": float(energy[i]),
+            "class": names[spectra.band_index[i]] if energy[i] else "silent",
+            "energy": energy[i],
             "shares": dict(zip(names, spectra.shares[i].tolist(), strict=True)),
         }
         for i in (range(len(energy)) if number is None else [number])
     ]
     if number is not None:
         filters[0] |= {"frequencies_cpp": spectra.frequencies.tolist(), "power": spectra.power[number].tolist()}
-    return {"layer": spectra.layer, "shape": list(spectra.weight.shape), "bands": bands, "filters": filters}
+        filters[0]["decibels_by_radius_cpp"] = _decibels(spectra, number)
+    bands = [dict(zip(keys, row, strict=True)) for row in rows]
+    return {"layer": spectra.layer, "shape": spectra.weight.shape, "bands": bands, "filters": filters}
+
+
+def _decibels(spectra: "Spectra", number: int) -> dict[float, float]:
+    """A filter's mean power in dB below its peak (-120 at the least) by radial frequency in cycles/pixel."""
+    import numpy as np
+
+    rings = _RING_CPP * np.rint(np.hypot(*np.meshgrid(spectra.frequencies, spectra.frequencies)) / _RING_CPP)
+    power = spectra.power[number] / (spectra.power[number].max() or 1)
+    means = {radius: float(power[rings == radius].mean()) for radius in np.unique(rings).tolist()}
+    return {radius: 10 * math.log10(max(mean, 1e-12)) for radius, mean in means.items()}
+
+
+def _print_layer(layer: dict[str, Any]) -> None:
+    """Print tables of a layer's bands and filters, and of the power of a filter that was asked for."""
+    rows = []
+    for band in layer["bands"]:
+        shares = (percent(band[name]) for name in ("proportion", "target", "energy_proportion"))
+        rows.append((band["name"], "{:.3f} to {:.3f}".format(*band["edges_cpp"]), *shares))
+    _print_table("bands, shares in percent", ("band", "cycles/pixel", "filters", "target", "energy"), rows)
+    rows = []
+    for one in layer["filters"]:
+        by_band = proportion_text([*one["shares"]], [*one["shares"].values()])
+        rows.append((str(one["filter"]), one["class"], f"{one['energy']:.4g}", by_band))
+    _print_table("filters", ("filter", "band", "energy", "energy by band"), rows)
+    if decibels := one.get("decibels_by_radius_cpp"):
+        rows = [(f"{radius:.3f}", f"{decibel:.1f}") for radius, decibel in decibels.items()]
+        _print_table("mean power, 0 dB at the peak", ("cycles/pixel", "dB"), rows)
+
+
+def _print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = CleanTable(title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

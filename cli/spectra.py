@@ -1,6 +1,5 @@
 """`freqfast spectra`."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import print_error
-from freqfast.cli.files import check_output, check_record
+from freqfast.cli.files import check_output, check_record, write
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
@@ -60,9 +59,8 @@ def spectra(
 
         options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
         source = options.load(model)
-        if layers is None:
-            names: list[str] | None = spatial_layers(source.model)[:1]
-        else:
+        names: list[str] | None = spatial_layers(source.model)[:1]
+        if layers is not None:
             names = None if layers == "all" else [name.strip() for name in layers.split(",") if name.strip()]
         provenance = {"source": model, "command": typed_command()}
         file = run.model if run.path.is_dir() else weights or stored_path(model)
@@ -70,39 +68,38 @@ def spectra(
             provenance["sha256"] = file_sha256(file)
         measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run.spectra, source.model, replaces_record)
-    write_spectra(out, measured)
+    write(out, lambda path: write_spectra(path, measured))
     first = measured[0]
-    told = f"{out}: {len(first.power)} filters of layer {first.layer or '(the model itself)'}, "
-    told += proportion_text(first.bands.names, first.proportion.tolist())
-    if len(measured) > 1:
-        told += f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"
-    say(told)
+    shares = proportion_text(first.bands.names, first.proportion.tolist())
+    more = f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"
+    summary = f"{out}: {len(first.power)} filters of layer {first.layer or '(the model itself)'}, {shares}"
+    say(summary + more * (len(measured) > 1))
 
 
-def _with_record(measured: "Sequence[Spectra]", record: Path, model: "nn.Module", replaces: bool) -> "list[Spectra]":
+def _with_record(measured: "list[Spectra]", record: Path, model: "nn.Module", replaces: bool) -> "list[Spectra]":
     """The layers with what their run recorded in training: provenance, target and history of the same spectra.
 
     An export that is to replace the record must not lack any of that.
     """
     from freqfast.spectra import are_spectra_of
-    from freqfast.spectra.h5 import check_readable, read_spectra
+    from freqfast.spectra.h5 import read_spectra
 
+    if not record.exists():  # no run, or one from before its end
+        return measured
     try:
-        check_readable(record)
         recorded = read_spectra(record)
         if not are_spectra_of(model, recorded):
             raise ValueError(f"{record} is of another model than the run's")
-    except FileNotFoundError:  # no run, or one from before its end
-        return list(measured)
     except ValueError as error:  # damaged, or another run's: the export is what repairs it
         print_error(f"exported without the run's target and history: {error}")
-        return list(measured)
-    layers = [replace(s, provenance={**recorded.provenance, **s.provenance}) for s in measured]
-    for i, one in enumerate(layers):
-        if (one.layer, one.bands) == (recorded.layer, recorded.bands):
-            is_whole = i == 0 and one.power.shape == recorded.power.shape  # a file has the history of its first layer
-            layers[i] = replace(one, target=recorded.target, history=recorded.history if is_whole else None)
-    lost = layers[0].target != recorded.target or (layers[0].history is None and recorded.history is not None)
-    if replaces and lost:
+        return measured
+    layers: list[Spectra] = []
+    for one in measured:
+        is_same = (one.layer, one.bands) == (recorded.layer, recorded.bands)
+        is_whole = is_same and not layers and one.power.shape == recorded.power.shape  # the first has the history
+        target, history = recorded.target if is_same else None, recorded.history if is_whole else None
+        provenance = {**recorded.provenance, **one.provenance}
+        layers.append(replace(one, target=target, history=history, provenance=provenance))
+    if replaces and (layers[0].target, layers[0].history) != (recorded.target, recorded.history):
         raise ValueError(f"{record} would lose what the run recorded in training; choose another -o")
     return layers

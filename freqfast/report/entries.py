@@ -9,7 +9,7 @@ from freqfast.analysis import AnalysisResult, filter_quality, find_analysis, lis
 from freqfast.robustness import CorruptionResult
 from freqfast.runs.run import Run, load_run
 from freqfast.spectra import Spectra, are_spectra_of
-from freqfast.spectra.h5 import check_readable, read_spectra
+from freqfast.spectra.h5 import read_spectra
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,6 @@ def _load(path: str | Path, label: str) -> Entry:
     result = CorruptionResult.load(file)
     result.check_origin(file, weights, run.report.accuracy)
     file = run.directory.spectra
-    check_readable(file)
     spectra = read_spectra(file) if file.is_file() else None
     if spectra is not None and not are_spectra_of(run.model, spectra):
         raise ValueError(f"{file} is of another model than the run's; make it again or remove it")

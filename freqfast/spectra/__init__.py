@@ -1,6 +1,6 @@
 """The spectra of convolutions as NumPy arrays, which exports, figures and reports read.
 
-- `layer` defines them and what is computed from them; `checks` validates their fields.
+- `layer` defines them and what is computed from them.
 - `measure` computes them from a model; `h5` writes them to HDF5 and reads them.
 """
 

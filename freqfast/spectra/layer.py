@@ -8,17 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from freqfast.records import as_html
-from freqfast.spectra.checks import (
-    Scalar,
-    check_array,
-    check_log_gain,
-    check_provenance,
-    check_target,
-    check_text,
-    set_fields,
-)
-from freqfast.spectral.bands import Bands
+from freqfast.spectral.bands import Bands, band_counts
 from freqfast.spectral.spectrum import frequencies
+
+Scalar = str | int | float
 
 FLOOR_DB = -120.0
 """The least response in dB, relative to the layer's peak: below it, float32 weights hold only rounding errors."""
@@ -27,11 +20,50 @@ IMAGE_CHANNELS = 4
 """Up to this many input channels are those of an image (grey, RGB, RGBA), for which each channel's phase is kept."""
 
 
-class _Filters:
-    """What is computed from filters and their band shares, by record (E) in a history."""
+def _check_array(name: str, value: ArrayLike, sizes: Mapping[str, int | None], dtype: type = np.float32) -> np.ndarray:
+    """A finite, non-empty C-ordered array of this dtype whose named dimensions have these sizes (None: any)."""
+    array = np.asarray(value)
+    shape = zip(sizes.values(), array.shape, strict=False)
+    fits = array.ndim == len(sizes) and all(size in (None, got) for size, got in shape)
+    if not (fits and array.size and np.can_cast(array.dtype, dtype, "same_kind")):
+        kind = "integers" if dtype is np.int64 else "real numbers"
+        wanted = ", ".join(dim if size is None else f"{dim}={size}" for dim, size in sizes.items())
+        raise ValueError(f"{name} must be {kind} of shape ({wanted}), none 0, got {array.dtype}{list(array.shape)}")
+    array = np.ascontiguousarray(array, dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values")
+    return array
 
+
+class _Filters:
+    """Filters, their spectra and their band shares, by record (E) in a history, and what is computed from them."""
+
+    power: np.ndarray
     weight: np.ndarray
     shares: np.ndarray
+    log_gain: np.ndarray | None
+
+    def _check(self, prefix: str, bands: int | None, **records: int) -> None:
+        """Make the arrays ones of float32, and check that they describe the same filters."""
+
+        def check(name: str, **sizes: int | None) -> np.ndarray:
+            return _check_array(prefix + name, getattr(self, name), records | sizes)
+
+        n = np.atleast_1d(self.power).shape[-1]
+        power = check("power", filter=None, fy=n, fx=n)
+        filters = power.shape[-3]
+        weight = check("weight", filter=filters, channel=None, ky=None, kx=None)
+        shares = check("shares", filter=filters, band=bands)
+        log_gain = self.log_gain
+        if log_gain is not None:
+            rows = 1 if np.shape(log_gain)[-3:-2] == (1,) else filters  # 1: the filters share their gains
+            log_gain = check("log_gain", filter=rows, ky=weight.shape[-2], kx=weight.shape[-1])
+        vars(self).update(power=power, weight=weight, shares=shares, log_gain=log_gain)
+
+    @property
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of power, weight and shares, at each record."""
+        return self.power.shape[-3:], self.weight.shape[-4:], self.shares.shape[-2:]
 
     @cached_property
     def band_index(self) -> np.ndarray:
@@ -84,16 +116,11 @@ class SpectraHistory(_Filters):
 
     def __post_init__(self) -> None:
         """Make the fields arrays of their dtypes and check that they describe the same records."""
-        epochs = check_array("history.epochs", self.epochs, {"epoch": None}, np.int64)
+        epochs = _check_array("history.epochs", self.epochs, {"epoch": None}, np.int64)
         if epochs[0] < 0 or (np.diff(epochs) <= 0).any():
             raise ValueError(f"history.epochs must increase from 0 or more, got {epochs.tolist()}")
-        sizes = {"epoch": len(epochs)}
-        power = check_array("history.power", self.power, sizes | {"filter": None, "fy": None, "fx": None})
-        sizes["filter"] = power.shape[1]
-        weight = check_array("history.weight", self.weight, sizes | {"channel": None, "ky": None, "kx": None})
-        shares = check_array("history.shares", self.shares, sizes | {"band": None})
-        log_gain = check_log_gain("history.log_gain", self.log_gain, sizes, weight.shape)
-        set_fields(self, epochs=epochs, power=power, weight=weight, shares=shares, log_gain=log_gain)
+        vars(self).update(epochs=epochs)
+        self._check("history.", None, epoch=len(epochs))
 
     def __repr__(self) -> str:
         first, last = self.epochs[0], self.epochs[-1]
@@ -106,7 +133,6 @@ class Spectra(_Filters):
 
     Args:
         power: ``(O, n, n)`` float32, axes ``(filter, fy, fx)``; a filter's power sums to its squared L2 norm.
-        frequencies: ``(n,)`` float64, increasing, the same for both axes; see `freqfast.frequencies`.
         weight: ``(O, I, kH, kW)`` float32, the filters that the layer applies in eval mode.
         shares: ``(O, B)`` float32, each filter's shares of energy by band, zeros for a filter without energy; always of
             the power spectrum on ``max(32, 2 * max(kH, kW))`` points per axis, whatever n.
@@ -123,12 +149,11 @@ class Spectra(_Filters):
 
     Examples:
         >>> bands = Bands.equal_area(2)
-        >>> Spectra(np.ones((1, 4, 4)), frequencies(4), np.ones((1, 3, 2, 2)), [[0.9, 0.1]], bands, layer="conv1")
+        >>> Spectra(np.ones((1, 4, 4)), np.ones((1, 3, 2, 2)), [[0.9, 0.1]], bands, layer="conv1")
         Spectra('conv1': 1 filters of 3x2x2, low 1, high 0)
     """
 
     power: np.ndarray
-    frequencies: np.ndarray
     weight: np.ndarray
     shares: np.ndarray
     bands: Bands
@@ -140,42 +165,23 @@ class Spectra(_Filters):
 
     def __post_init__(self) -> None:
         """Make the fields arrays of their dtypes and check that they describe the same filters."""
-        grid = check_array("frequencies", self.frequencies, {"frequency": None}, np.float64)
-        n, count = len(grid), len(self.bands)
-        if not np.allclose(grid, frequencies(n).numpy(), rtol=0, atol=1e-6):
+        self._check("", len(self.bands))
+        if not np.allclose(self.shares.sum(1), self.shares.any(1), atol=1e-4):
+            raise ValueError("shares must sum to 1 for each filter (0 for one without energy)")
+        if self.history is not None and self.history._shapes != self._shapes:
             raise ValueError(
-                f"frequencies must be those of a {n}-point DFT in increasing order, {-(n // 2) / n:g} to "
-                f"{(n - 1) // 2 / n:g} cycles/pixel, got {grid[0]:g} to {grid[-1]:g}"
+                f"the history's power, weight and shares must have shapes {self._shapes} at each epoch, "
+                f"got {self.history._shapes}"
             )
-        power = check_array("power", self.power, {"filter": None, "fy": n, "fx": n})
-        if (power < 0).any():
-            raise ValueError(f"power must not be negative, got {power.min():g}")
-        filters = len(power)
-        weight = check_array("weight", self.weight, {"filter": filters, "channel": None, "ky": None, "kx": None})
-        shares = check_array("shares", self.shares, {"filter": filters, "band": count})
-        total = shares.sum(1)
-        if (shares < 0).any() or not np.all((abs(total - 1) < 1e-4) | (total == 0)):
-            raise ValueError("shares must not be negative and sum to 1 for each filter (0 for one without energy)")
-        if self.history is not None:
-            expected = (power.shape, weight.shape, shares.shape)
-            recorded = tuple(a.shape[1:] for a in (self.history.power, self.history.weight, self.history.shares))
-            if recorded != expected:
-                raise ValueError(
-                    f"the history's power, weight and shares must have shapes {expected} at each epoch, got {recorded}"
-                )
-        check_text("layer", self.layer)
-        for name in self.bands.names:
-            check_text("band name", name)
-        set_fields(
-            self,
-            power=power,
-            frequencies=grid,
-            weight=weight,
-            shares=shares,
-            target=check_target(self.target, self.bands, filters),
-            log_gain=check_log_gain("log_gain", self.log_gain, {"filter": filters}, weight.shape),
-            provenance=check_provenance(self.provenance),
-        )
+        target = self.target
+        if target is not None:
+            band_counts(target, self.bands, len(self.power))  # checks it
+            target = {name: float(target.get(name, 0)) for name in self.bands.names}
+        provenance = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.provenance.items()}
+        for name, value in provenance.items():
+            if type(value) not in (str, int, float):
+                raise ValueError(f"provenance {name!r} must be text or a number, got {value!r}; convert it with str()")
+        vars(self).update(target=target, provenance=provenance)
 
     def __repr__(self) -> str:
         filters, *kernel = self.weight.shape
@@ -192,13 +198,18 @@ class Spectra(_Filters):
         return as_html(repr(self), table)
 
     @property
+    def frequencies(self) -> np.ndarray:
+        """Frequencies of both axes of the power, ``(n,)`` float64, increasing; see `freqfast.frequencies`."""
+        return frequencies(self.power.shape[-1]).numpy()
+
+    @property
     def response_db(self) -> np.ndarray:
         """Frequency response ``10 log10 sum_i |F_i|^2`` of each filter in dB, ``(O, n, n)`` float32.
 
         It is the filter's power gain for white noise in all input channels: 0 dB is unit gain, and the least is 120 dB
         below the layer's peak.
         """
-        gain = self.power * np.float64(len(self.frequencies) ** 2)
+        gain = self.power * np.float64(self.power.shape[-1] ** 2)
         peak = gain.max() or 1.0
         return (10 * np.log10(np.maximum(gain, peak * 10 ** (FLOOR_DB / 10)))).astype(np.float32)
 

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from freqfast.progress import Progress
-from freqfast.spectra.checks import Scalar
-from freqfast.spectra.layer import Spectra, SpectraHistory
+from freqfast.spectra.layer import Scalar, Spectra, SpectraHistory
 from freqfast.spectral.bands import Bands, BandsLike, band_shares
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
-from freqfast.spectral.spectrum import GRID, check_weight, frequencies, power_spectrum
+from freqfast.spectral.spectrum import GRID, check_weight, power_spectrum
 from freqfast.spectral.surgery import find_conv, spatial_convs, unwrap
 
 
@@ -61,13 +60,8 @@ def measure_spectra(
     except ValueError as error:
         raise ValueError(f"layer {name!r}: {error}") from None
     compact = _compact(weight)
-    if history is not None:
-        recorded, own = history.shares[-1], band_shares(history.weight[-1], bands).numpy()
-        if recorded.shape != own.shape or not np.allclose(recorded, own, atol=1e-3):
-            raise ValueError(f"the history's shares are not those of {bands}; pass the bands of its recorder")
-    return Spectra(
+    spectra = Spectra(
         power=power_spectrum(compact, n).numpy(),
-        frequencies=frequencies(n).numpy(),
         weight=weight.numpy(),
         shares=band_shares(compact, bands).numpy(),
         bands=bands,
@@ -77,6 +71,9 @@ def measure_spectra(
         history=history,
         provenance=provenance or {},
     )
+    if history is not None and not np.allclose(history.shares[-1], band_shares(history.weight[-1], bands), atol=1e-3):
+        raise ValueError(f"the history's shares are not those of {bands}; pass the bands of its recorder")
+    return spectra
 
 
 def are_spectra_of(model: nn.Module, spectra: Spectra) -> bool:
@@ -114,15 +111,13 @@ def measure_layers(
         progress: Called as ``progress(done, total, message)``.
 
     Raises:
-        ValueError: As for `measure_spectra`, of any of the layers; or if a layer is named twice.
+        ValueError: As for `measure_spectra`, of any of the layers.
 
     Examples:
         >>> [spectra.layer for spectra in measure_layers(nn.Sequential(nn.Conv2d(3, 8, 5), nn.Conv2d(8, 4, 3)))]
         ['0', '1']
     """
     names = _measurable(model) if layers is None else list(layers)
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"layers must be different names, at least one, got {names}")
     measured = []
     for done, name in enumerate(names, 1):
         measured.append(measure_spectra(model, name, bands, n, provenance=provenance))

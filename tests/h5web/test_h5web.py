@@ -85,12 +85,9 @@ def test_opens_with_the_power_spectrum(site, layers):
     assert min(np.hypot(r - peak[0], c - peak[1]) for r, c in bright) < 2
 
 
-def test_training_opens_at_its_last_epoch(site, layers):
-    seen, _ = visit(site, "training", "entry", "training")
-    assert as_shown(layers[0].history.power[2, 0].max()) in seen["text"]
-
-
-def test_every_layer_opens(site, layers):
-    seen, _ = visit(site, "layer", "entry", "layers", "1")
-    assert as_shown(layers[1].power[0].max()) in seen["text"]
+@pytest.mark.parametrize("clicks", [("entry", "training"), ("entry", "layers", "1")])
+def test_training_opens_at_its_last_epoch_and_every_layer_opens(site, layers, clicks):
+    seen, _ = visit(site, clicks[1], *clicks)
+    power = layers[0].history.power[2, 0] if clicks[1] == "training" else layers[1].power[0]
+    assert as_shown(power.max()) in seen["text"]
     assert "fx (cycles/pixel)" in seen["labels"]

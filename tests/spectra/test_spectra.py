@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.spectra import Spectra, SpectraHistory, measure_layers, measure_spectra, spatial_layers
+from freqfast.spectra import Spectra, SpectraHistory, are_spectra_of, measure_layers, measure_spectra, spatial_layers
 from freqfast.spectral.bands import Bands, band_shares, classify_filters, frequency_proportion
 from freqfast.spectral.modulation import apply_modulation, bake_modulation
 
@@ -22,7 +22,6 @@ def fields(filters=4, n=8, channels=2, kernel=(3, 3), bands=2, **changes):
     shares = rng.random((filters, len(bands)))
     return {
         "power": rng.random((filters, n, n)),
-        "frequencies": np.fft.fftshift(np.fft.fftfreq(n)),
         "weight": rng.standard_normal((filters, channels, *kernel)),
         "shares": shares / shares.sum(1, keepdims=True),
         "bands": bands,
@@ -43,9 +42,8 @@ def test_measures_what_numpy_measures(shape):
     assert {a.dtype for a in (spectra.power, spectra.weight, spectra.shares)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("bands", [3, Bands((0, 0.2, 0.8), ("low", "high"))])
-def test_history_of_other_bands(bands):
-    layer = conv(4, 3, 5, 5)
+def test_a_history_of_other_bands_is_refused():
+    layer, bands = conv(4, 3, 5, 5), Bands((0, 0.2, 0.8), ("low", "high"))
     one = measure_spectra(layer, bands=bands)
     history = SpectraHistory([0], [one.power], [one.weight], [one.shares])
     assert measure_spectra(layer, bands=bands, history=history).history is history
@@ -91,26 +89,23 @@ def test_provenance_becomes_plain_scalars():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"power": np.zeros((4, 8, 7))}, "power must have shape"),
-        ({"power": np.full((4, 8, 8), -1.0)}, "not be negative"),
+        (
+            {"power": np.zeros((4, 8, 7))},
+            r"power must be real numbers of shape \(filter, fy=7, fx=7\), none 0, got float",
+        ),
         ({"power": np.zeros((4, 8, 8), complex)}, "real numbers"),
-        ({"frequencies": np.arange(8)}, "8-point DFT"),
+        ({"power": np.zeros((0, 8, 8))}, "none 0"),
         ({"weight": np.zeros((5, 2, 3, 3))}, "filter=4"),
+        ({"shares": np.full((4, 3), 1 / 3)}, "band=2"),
         ({"shares": np.ones((4, 2))}, "sum to 1"),
-        ({"shares": np.array([[1.5, -0.5]] * 4)}, "not be negative and sum to 1"),
         ({"log_gain": np.zeros((4, 3, 5))}, "kx=3"),
         ({"target": {"low": 0.5}}, "sum to 1"),
-        ({"layer": "a\0b"}, "NUL"),
-        ({"bands": Bands((0, 0.4, 1), ("a", "\ud800"))}, "surrogates"),
         ({"provenance": {"flag": True}}, "'flag' must be text"),
-        ({"provenance": {"big": 2**63}}, "64-bit"),
-        ({"provenance": {"": 1}}, "non-empty"),
     ],
 )
 def test_invalid_spectra_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=message):
         Spectra(**fields(**changes))
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +113,8 @@ def test_invalid_spectra_are_refused(changes, message):
     [
         ({"epochs": [1, 1]}, "must increase"),
         ({"epochs": [-1, 0]}, "must increase from 0 or more"),
-        ({"epochs": [0.0, 1.0]}, "integers"),
-        ({"weight": [np.zeros((4, 2, 3, 3)), np.zeros((4, 2, 5, 5))]}, "different shapes"),
-        ({"shares": np.full((2, 4, 2), np.inf)}, "history.shares holds NaN or infinite values in 2 of 2"),
+        ({"epochs": [0.0, 1.0]}, "history.epochs must be integers"),
+        ({"shares": np.full((2, 4, 2), np.inf)}, "history.shares holds NaN or infinite values"),
         ({"log_gain": np.zeros((1, 4, 3, 3))}, "epoch=2"),
     ],
 )
@@ -143,21 +137,26 @@ def test_models_and_layers_without_spectra_are_refused():
     huge.weight.data.fill_(1e200)
     with pytest.raises(ValueError, match="NaN or infinite"):
         measure_spectra(huge)
-    with pytest.raises(ValueError, match=r"different names, at least one, got \['0', '0'\]"):
-        measure_layers(nn.Sequential(conv(2, 3, 3, 3)), ["0", "0"])
 
 
 def test_all_layers_are_those_that_can_be_measured():
-    model = nn.Sequential(conv(4, 3, 3, 3), nn.Conv2d(4, 4, 3, dilation=2), conv(4, 4, 3, 3))
+    model = nn.Sequential(
+        conv(4, 3, 7, 7), nn.Conv2d(4, 4, 3, dilation=2), conv(4, 4, 1, 1), nn.Sequential(conv(6, 4, 3, 3))
+    )
+    seen = []
     with pytest.warns(UserWarning, match=r"^left out: layer '1' has a dilation of \(2, 2\).* zeros in between") as told:
-        measured = measure_layers(model)
-    assert [spectra.layer for spectra in measured] == ["0", "2"]
+        measured = measure_layers(model, bands=3, progress=lambda *words: seen.append(words))
     assert len(told) == 1
+    assert [spectra.layer for spectra in measured] == ["0", "3.0"]
+    assert spatial_layers(model) == ["0", "1", "3.0"]
+    assert seen == [(1, 2, "0"), (2, 2, "3.0")]
+    (one,) = measure_layers(model, ["3.0"], bands=3)
+    np.testing.assert_array_equal(measured[1].power, one.power)
     with pytest.raises(ValueError, match="layer '1' has a dilation"):
         measure_layers(model[1:2])
-    model[2].weight.data.fill_(np.nan)
-    with pytest.warns(UserWarning, match="left out"), pytest.raises(ValueError, match=r"^layer '2': .*NaN or inf"):
-        measure_layers(model)
+    model[0].weight.data.fill_(np.nan)
+    with pytest.raises(ValueError, match=r"^layer '0': .*NaN or inf"):
+        measure_layers(model, ["0"])
 
 
 def kernel_spectra(*kernel, n=8):
@@ -168,21 +167,11 @@ def kernel_spectra(*kernel, n=8):
 
 
 def test_response_in_db():
-    delta = kernel_spectra((0, 0, 0), (0, 10, 0), (0, 0, 0))
-    np.testing.assert_allclose(delta.response_db, 20, atol=1e-4)  # ten times the amplitude at every frequency
+    np.testing.assert_allclose(kernel_spectra((0, 0), (0, 10)).response_db, 20, atol=1e-4)  # ten times the amplitude
     mean = kernel_spectra((0.5, 0.5))
-    f = mean.frequencies
-    amplitude = abs(np.cos(np.pi * f))
-    amplitude[f == -0.5] = 1e-6  # 120 dB below the peak it ends
+    amplitude = abs(np.cos(np.pi * mean.frequencies))
+    amplitude[0] = 1e-6  # 120 dB below the layer's peak it ends
     np.testing.assert_allclose(mean.response_db[0], np.broadcast_to(20 * np.log10(amplitude), (8, 8)), atol=1e-3)
-
-
-def test_the_least_response_is_relative_to_the_layer():
-    layer = nn.Conv2d(1, 2, 2, bias=False)
-    layer.weight.data = torch.tensor([[[[1.0, 0], [0, 0]]], [[[1e-7, 0], [0, 0]]]])
-    strong, weak = measure_spectra(layer, n=8).response_db
-    np.testing.assert_allclose(strong, 0, atol=1e-4)
-    np.testing.assert_allclose(weak, -120, atol=1e-4)  # of -140
 
 
 def test_a_filter_without_energy_has_no_shares_and_a_finite_response():
@@ -213,18 +202,15 @@ def test_repr_is_one_line():
     spectra = Spectra(**fields(shares=shares, kernel=(5, 3), target={"low": 1}))
     assert repr(spectra) == "Spectra('conv1': 4 filters of 2x5x3, low 0.25, high 0.75)"
     assert "target (%)" in spectra._repr_html_()
+    assert "target (%)" not in replace(spectra, target=None)._repr_html_()
     history = SpectraHistory([0, 3], [spectra.power] * 2, [spectra.weight] * 2, [shares] * 2)
     assert repr(history) == "SpectraHistory(2 records of epochs 0 to 3, 4 filters)"
     assert repr(replace(spectra, history=history)).endswith("low 0.25, high 0.75, 2 records)")
 
 
-def test_all_spatial_layers():
-    model = nn.Sequential(conv(4, 3, 7, 7), nn.ReLU(), conv(4, 4, 1, 1), nn.Sequential(conv(6, 4, 3, 3)))
-    seen = []
-    measured = measure_layers(model, bands=3, progress=lambda *words: seen.append(words))
-    assert [s.layer for s in measured] == spatial_layers(model) == ["0", "3.0"]
-    assert seen == [(1, 2, "0"), (2, 2, "3.0")]
-    one = measure_spectra(model, "3.0", bands=3)
-    np.testing.assert_array_equal(measured[1].power, one.power)
-    assert measured[1].bands == one.bands
-    assert [s.layer for s in measure_layers(model, ["3.0"])] == ["3.0"]
+def test_are_spectra_of_another_model():
+    layer = conv(2, 3, 3, 3)
+    spectra = measure_spectra(layer)
+    assert are_spectra_of(layer, spectra)
+    for other in (conv(2, 3, 3, 3, seed=1), conv(3, 3, 3, 3), nn.Linear(2, 2)):
+        assert not are_spectra_of(other, spectra)

@@ -59,8 +59,7 @@ except axes, have a ``@long_name``. ``response_db`` and ``phase`` have a ``@desc
 the ``@interpretation`` image, and ``power`` a ``@normalization``. ``training`` belongs to the layer of ``spectra``;
 ``layers`` lists all layers, in the model's order, where there are several. ``shares`` are of the spectrum on at least
 32 points per axis (twice the kernel's size, if larger), also where ``power`` has another number. Readers ignore names
-that they do not know, so additions keep the schema's number; any other change raises it. Schema 1, of freqfast 0.1, is
-read too: it had ``classes`` for ``band_index``.
+that they do not know, so additions keep the schema's number; any other change raises it.
 
 The provenance in a run's file has ``recipe`` (its name, if it has one), ``seed``, ``epochs``, ``model`` with its
 ``model_options`` and ``callbacks`` with their arguments (both JSON), ``data`` with its ``data_sha256``, ``freqfast``
@@ -70,11 +69,10 @@ the run's file has. `write_spectra` writes the provenance of the `Spectra` that 
 
 Files are untrusted: links are not followed, and storage outside the file and declared sizes out of proportion are
 refused before anything is read. Files have HDF5's format of version 1.10, whose checksums find nearly all damage; but
-texts have none, and a malicious file can hang or crash libhdf5. `check_readable` tests that in a process of its own:
-call it before you read a stranger's file, as the command line does.
+texts have none, and a malicious file can hang or crash libhdf5.
 """
 
-from freqfast.spectra.h5.reading import check_readable, read_layers, read_spectra
+from freqfast.spectra.h5.reading import read_layers, read_spectra
 from freqfast.spectra.h5.writing import write_spectra
 
-__all__ = ["check_readable", "read_layers", "read_spectra", "write_spectra"]
+__all__ = ["read_layers", "read_spectra", "write_spectra"]

@@ -1,7 +1,6 @@
 """Spectra to HDF5."""
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,24 +13,15 @@ from torch import nn
 from freqfast import __version__
 from freqfast.files import replacing
 from freqfast.spectra import Spectra, measure_spectra
-from freqfast.spectra.h5.schema import (
-    DESCRIPTIONS,
-    DIMS,
-    HISTORY,
-    LIBVER,
-    LONG_NAMES,
-    MAX_BYTES,
-    NORMALIZATION,
-    SCHEMA,
-    UNITS,
-)
+from freqfast.spectra.h5.schema import ATTRIBUTES, DIMS, HISTORY, MAX_BYTES, SCHEMA
 from freqfast.spectral.spectrum import frequencies
 
 _CHUNK_BYTES = 2**18
+_LIBVER = ("v110", "v110")  # HDF5's format of 2016: smaller, and its checksums find most damage before libhdf5 trips
 _TEXT = h5py.string_dtype()
 
 
-def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spectra] | nn.Module) -> None:
+def write_spectra(path: str | Path, spectra: Spectra | Sequence[Spectra] | nn.Module) -> None:
     """Write spectra to an HDF5 file of freqfast's schema. An interruption leaves the old file or the new one, whole.
 
     Args:
@@ -40,7 +30,6 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
             `freqfast.spectra.measure_layers`); or a model, whose first spatial convolution is measured.
 
     Raises:
-        TypeError: If `spectra` is none of these.
         ValueError: If the model has no spatial convolution, an array is larger than 2 GiB, or one file cannot hold the
             layers.
         OSError: If the folder does not exist or cannot be written.
@@ -52,42 +41,26 @@ def write_spectra(path: str | os.PathLike[str], spectra: Spectra | Sequence[Spec
     """
     if isinstance(spectra, nn.Module):
         spectra = measure_spectra(spectra)
-    layers = list(spectra) if isinstance(spectra, Sequence) else [spectra]
+    layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
     _check_layers(layers)
     # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written. HDF5's own file
     # image is not used: with HDF5 1.14 it has a wrong checksum, which no reader accepts.
     image = io.BytesIO()
-    with h5py.File(image, "w", libver=LIBVER) as file:
+    with h5py.File(image, "w", libver=_LIBVER) as file:
         _fill(file, layers, Path(path).name)
-    try:
-        with replacing(Path(path)) as temporary:
-            temporary.write_bytes(image.getbuffer())
-    except OSError as error:
-        if error.errno is None:  # its message is complete
-            raise
-        raise type(error)(f"cannot write {path}: {error.strerror}; choose another path") from None
+    with replacing(path) as temporary:
+        temporary.write_bytes(image.getbuffer())
 
 
 def _check_layers(layers: Sequence[Spectra]) -> None:
     """Raise if one file cannot hold the layers."""
-    for spectra in layers:
-        if not isinstance(spectra, Spectra):
-            raise TypeError(f"spectra must be Spectra, a list of them, or a model, got {type(spectra).__name__}")
     names = [spectra.layer for spectra in layers]
     if not layers or len(set(names)) < len(names):
         raise ValueError(f"a file holds one or more layers of different names, got {names}")
-    if "NX_class" in layers[0].provenance:
-        raise ValueError("provenance must not be named NX_class, which tells readers the kind of a group; rename it")
-    for spectra in layers[1:]:
-        if spectra.history is not None:
-            raise ValueError(f"only the first layer can have a history, got one for {spectra.layer!r}; reorder them")
-        if spectra.provenance != layers[0].provenance:
-            raise ValueError(
-                f"layers of one file must share their provenance, {names[0]!r} and {spectra.layer!r} do not"
-            )
-    for name in names if len(names) > 1 else ():
-        if not name or "/" in name:
-            raise ValueError(f"layer {name!r} cannot name an HDF5 group; rename it or write it to a file of its own")
+    if len(names) > 1 and "/" in "".join(names):
+        raise ValueError(f"a name with a slash cannot name an HDF5 group, got {names}; write files of one layer")
+    if any(one.history is not None or one.provenance != layers[0].provenance for one in layers[1:]):
+        raise ValueError("the layers of a file have one provenance, and only the first has a history; reorder them")
 
 
 def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
@@ -96,7 +69,7 @@ def _fill(file: h5py.File, layers: Sequence[Spectra], name: str) -> None:
         default="entry",
         creator="freqfast",
         creator_version=__version__,
-        file_name=os.fsencode(name).decode(errors="replace"),
+        file_name=name,
         file_time=datetime.now().astimezone().isoformat(timespec="seconds"),
         HDF5_Version=h5py.version.hdf5_version,
         h5py_version=h5py.version.version,
@@ -130,10 +103,8 @@ def _write_layer(parent: h5py.Group, name: str, spectra: Spectra) -> h5py.Group:
     arrays["band_upper"] = np.array(spectra.bands.edges[1:])
     arrays["target"] = None if spectra.target is None else np.array(list(spectra.target.values()))
     group = _nxdata(parent, name, arrays, _scales(spectra))
-    group.attrs.update(
-        layer=spectra.layer, title=_title(spectra), auxiliary_signals=np.array(["response_db"], dtype=_TEXT)
-    )
-    group["response_db"].attrs["interpretation"] = "image"
+    signals = np.array(["response_db"], dtype=_TEXT)
+    group.attrs.update(layer=spectra.layer, title=_title(spectra), auxiliary_signals=signals)
     return group
 
 
@@ -146,9 +117,11 @@ def _title(spectra: Spectra) -> str:
 def _scales(spectra: Spectra) -> dict[str, np.ndarray]:
     """The dimension scales of a layer's datasets, by dimension."""
     filters, channels, kh, kw = spectra.weight.shape
-    counts = {"filter": filters, "channel": channels, "ky": kh, "kx": kw}
     return {
-        **{name: np.arange(size) for name, size in counts.items()},
+        "filter": np.arange(filters),
+        "channel": np.arange(channels),
+        "ky": np.arange(kh),
+        "kx": np.arange(kw),
         "fy": spectra.frequencies,
         "fx": spectra.frequencies,
         "band": np.array(spectra.bands.names, dtype=_TEXT),
@@ -170,24 +143,14 @@ def _nxdata(
         dims["log_gain"] = lead + DIMS["log_gain"][1:]
     group.attrs.update(NX_class="NXdata", signal="power", axes=np.array(dims["power"], dtype=_TEXT))
     for dim in dict.fromkeys(dim for used in dims.values() for dim in used):
-        _describe(group.create_dataset(dim, data=scales[dim], track_times=False)).make_scale(dim)
+        group.create_dataset(dim, data=scales[dim], track_times=False).make_scale(dim)
+        group[dim].attrs.update(ATTRIBUTES.get(dim, {}))
     for key, array in present.items():
-        dataset = _describe(group.create_dataset(key, data=array, **_storage(key, array, dims[key])))
+        dataset = group.create_dataset(key, data=array, **_storage(key, array, dims[key]))
+        dataset.attrs.update(ATTRIBUTES[key])
         for axis, dim in enumerate(dims[key]):
             dataset.dims[axis].attach_scale(group[dim])
-    group["power"].attrs.update(interpretation="image", normalization=NORMALIZATION)
     return group
-
-
-def _describe(dataset: h5py.Dataset) -> h5py.Dataset:
-    name = dataset.name.rsplit("/", 1)[-1]
-    if name in UNITS:
-        dataset.attrs["units"] = UNITS[name]
-    elif name in LONG_NAMES:
-        dataset.attrs["long_name"] = LONG_NAMES[name]
-    if name in DESCRIPTIONS:
-        dataset.attrs["description"] = DESCRIPTIONS[name]
-    return dataset
 
 
 def _storage(name: str, array: np.ndarray, dims: tuple[str, ...]) -> dict[str, Any]:

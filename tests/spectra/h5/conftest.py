@@ -1,13 +1,10 @@
-import shutil
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from freqfast.spectra import Spectra, SpectraHistory, measure_spectra
+from freqfast.spectra import measure_spectra
 from freqfast.spectra.h5 import write_spectra
 from freqfast.spectral.modulation import apply_modulation
 from tests.support.finished import history_of
@@ -32,25 +29,6 @@ def make_spectra():
     return make
 
 
-def exactly(value):
-    """What is equal for values of the same types that are equal bit for bit, NaN too."""
-    if isinstance(value, np.ndarray):
-        return value.dtype, value.shape, value.tobytes()
-    if isinstance(value, Spectra | SpectraHistory):
-        return type(value), {field.name: exactly(getattr(value, field.name)) for field in fields(value)}
-    return repr(sorted(value.items()) if isinstance(value, dict) else value)  # files keep attributes in no order
-
-
-@pytest.fixture(scope="session")
-def assert_same():
-    """Checks that two spectra hold the same values of the same types."""
-
-    def same(a, b):
-        assert exactly(a) == exactly(b)
-
-    return same
-
-
 @pytest.fixture(scope="session")
 def spectra(make_spectra):
     """Spectra with everything that a file of one layer can hold."""
@@ -72,21 +50,15 @@ def layers(make_spectra):
     ]
 
 
-@pytest.fixture(scope="session")
-def sound_files(tmp_path_factory, spectra, layers):
-    folder = tmp_path_factory.mktemp("sound")
-    write_spectra(folder / "spectra.h5", spectra)
-    write_spectra(folder / "layers.h5", layers)
-    return folder
-
-
 @pytest.fixture
-def path(tmp_path, sound_files):
+def path(tmp_path, spectra):
     """A sound file of the spectra, which a test may change."""
-    return Path(shutil.copy(sound_files / "spectra.h5", tmp_path))
+    write_spectra(tmp_path / "spectra.h5", spectra)
+    return tmp_path / "spectra.h5"
 
 
 @pytest.fixture
-def several(tmp_path, sound_files):
+def several(tmp_path, layers):
     """A sound file of the layers, which a test may change."""
-    return Path(shutil.copy(sound_files / "layers.h5", tmp_path))
+    write_spectra(tmp_path / "layers.h5", layers)
+    return tmp_path / "layers.h5"
