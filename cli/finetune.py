@@ -95,12 +95,12 @@ def finetune(
     check_model(context, model)
     check_data(data)
 
-    from freqfast.training import build_callbacks, fine_tune  # imports fastai: only once the paths are known to exist
-
-    for each in recipes.values():
-        build_callbacks(each)
-
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
+        from freqfast.training import build_callbacks, fine_tune  # imports fastai: only once the paths exist
+
+        for each in recipes.values():
+            build_callbacks(each)
+
         from freqfast.models.file import write_model
         from freqfast.models.sources import load_stored, model_kind
         from freqfast.models.state_dicts import require_savable, save_state

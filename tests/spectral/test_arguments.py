@@ -82,7 +82,11 @@ WRONG = {
     "layer": ((effective_weight,), (nn.Sequential(CONV), 3), r"layer must be a torch\.nn\.Conv2d, got {}; pass"),
     "images": ((perturb_spectrum,), (CONV,), "images must be a tensor or a NumPy array, got {}$"),
     "spectra": (OF_SPECTRA, (WEIGHT, 3, [CONV]), "spectra must be Spectra, a list of them, or a model, got "),
-    "proportions": (OF_PROPORTIONS, ("low", CONV, {"low": "much"}), "(proportions|the proportion of low|target) must "),
+    "proportions": (
+        OF_PROPORTIONS,
+        ("low", CONV, {"low": "much"}),
+        r"(proportions(\.low)?|the proportion of low|target) must ",
+    ),
     "target": (OF_TARGETS, ({"low": CONV},), "the proportion of low must be "),
 }
 
@@ -91,7 +95,7 @@ WRONG = {
 def test_values_of_another_type_are_refused_in_one_line(argument):
     functions, values, message = WRONG[argument]
     for function, value in itertools.product(functions, values):
-        with pytest.raises(TypeError, match="^" + message.format(type(value).__name__)) as caught:
+        with pytest.raises((TypeError, ValueError), match="^" + message.format(type(value).__name__)) as caught:
             function(value)
         assert len(str(caught.value)) < 150
 

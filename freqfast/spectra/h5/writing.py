@@ -41,7 +41,7 @@ def write_spectra(path: str | Path, spectra: Spectra | Sequence[Spectra] | nn.Mo
     """
     if isinstance(spectra, nn.Module):
         spectra = measure_spectra(spectra)
-    layers = [spectra] if isinstance(spectra, Spectra) else list(spectra)
+    layers = list(spectra) if isinstance(spectra, Sequence) else [spectra]
     _check_layers(layers)
     # In memory first, so that HDF5 never holds a file that a full disk or a signal leaves half written. HDF5's own file
     # image is not used: with HDF5 1.14 it has a wrong checksum, which no reader accepts.
@@ -54,6 +54,9 @@ def write_spectra(path: str | Path, spectra: Spectra | Sequence[Spectra] | nn.Mo
 
 def _check_layers(layers: Sequence[Spectra]) -> None:
     """Raise if one file cannot hold the layers."""
+    for each in layers:
+        if not isinstance(each, Spectra):
+            raise TypeError(f"spectra must be Spectra, a list of them, or a model, got {type(each).__name__}")
     names = [spectra.layer for spectra in layers]
     if not layers or len(set(names)) < len(names):
         raise ValueError(f"a file holds one or more layers of different names, got {names}")
