@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from freqfast.models import MODEL_FILE
-from freqfast.models.file import Header, read_header, update_tensors
-from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts, update_names
+from freqfast.models.file import Header, read_file
+from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts
 from freqfast.models.state_dicts import load_state, misfit, require_finite, without_prefixes
 from freqfast.spectral.surgery import unwrap
 
@@ -51,11 +51,10 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
         low-pass (triangle) before 2
     """
     network = unwrap(model)
-    header, state = (None, dict(weights)) if isinstance(weights, Mapping) else _read(Path(weights))
+    header, state = (None, dict(weights)) if isinstance(weights, Mapping) else read_weights(weights)
     source = "the state dict" if isinstance(weights, Mapping) else weights
     state, parts = without_prefixes(state, network.state_dict()), Parts()
     try:
-        state = update_names(state, network) if header is None else update_tensors(header, state, network)
         parts = parts_in(state, network)
         if header is not None:  # whose names of layers may have a prefix
             pairs = zip(header.parts.modulation, parts.modulation, strict=False)
@@ -68,11 +67,15 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
     return parts
 
 
-def _read(path: Path) -> tuple[Header | None, dict[str, Tensor]]:
+def read_weights(path: str | Path) -> tuple[Header | None, dict[str, Tensor]]:
     """The description of a model file, if it is one of ours, and the state dict."""
+    path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path
-    header = read_header(path) if path.suffix == ".safetensors" and path.is_file() else None
-    return header, load_state(path)
+    state = load_state(path)
+    try:
+        return read_file(path)[0] if path.suffix == ".safetensors" else None, state
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be loaded: {error}") from None
 
 
 def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
