@@ -168,8 +168,8 @@ def test_packages_load_without_an_import_and_the_core_needs_none_of_the_slow_lib
         f"import {', '.join(modules_of('spectral'))}\n"
         "from freqfast import Bands, SpectralConv2d, project_filters\n"
         f"print(*sorted({set(HOMES)!r} & set(sys.modules)))\n"
-        "from freqfast.models.sources import load_model\n"
-        "load_model('zoo:baseline-w16')\n"
+        "from freqfast.models.sources import load_network\n"
+        "load_network('zoo:baseline-w16')\n"
         "print(*sorted({'fastai', 'torch._dynamo', 'torchvision'} & set(sys.modules)))"
     )
     assert run_python(code, tmp_path) == ""

@@ -27,7 +27,7 @@ MEASURED = ["fog", "contrast"]
 def expected(checkpoint, archive, limit=4):
     """Accuracy of every cell, by plain NumPy around the float32 model."""
     loaded = read_model(checkpoint)
-    classifier = Classifier(loaded.model, loaded.mean, loaded.std, precision="float32")
+    classifier = Classifier(loaded, precision="float32")
     labels = np.load(archive / "labels.npy")[:limit]
     accuracy = {}
     for name in MEASURED:

@@ -42,7 +42,7 @@ def test_a_network_of_ours(accepted, checkpoint, tree):
     accepted("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *words)
     found = read_model("tuned.safetensors")
     assert (found.classes, found.mean, found.spec) == (before.classes, before.mean, before.spec)
-    assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)
+    assert not torch.equal(found.module.conv1.weight, before.module.conv1.weight)
 
 
 def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published, place):

@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save_file
 
 from freqfast.models.file import write_model
 from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
-from tests.support.sound_model import stored_header, stored_model
+from tests.support.sound_model import stored_header, stored_network
 
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
     """A small ResNet-18, with statistics as after some training, and its description; also its file."""
     torch.manual_seed(0)
-    stored = stored_model(("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3), "resnet18")
+    stored = stored_network(("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3), "resnet18")
     for module in stored.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import timm
 import torchvision
+from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 from PIL import Image
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 
 from freqfast.data.image_files import ImageFiles
 from freqfast.models.build import build_model
-from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch import nn
 from freqfast.models.file import write_model
 from freqfast.models.sources import load_model, model_kind
 from tests.support.foreign import write_checkpoint, write_script
-from tests.support.sound_model import stored_model
+from tests.support.sound_model import stored_network
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -24,7 +24,7 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def run(place):
     (place / "run").mkdir()
-    write_model(place / "run" / "model.safetensors", stored_model("abcdefghij"))
+    write_model(place / "run" / "model.safetensors", stored_network("abcdefghij"))
     return place / "run"
 
 

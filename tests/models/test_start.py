@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from freqfast.models.preprocessing import Preprocessing
 from safetensors.torch import save_file
 
 from freqfast.models.build import build_model
 from freqfast.models.classifier import hash_weights
-from freqfast.models.preprocessing import Preprocessing
 from freqfast.models.start import architecture, build_start, check_start, hash_pretrained
 
 

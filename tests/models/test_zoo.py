@@ -17,7 +17,7 @@ from freqfast.models.file import read_header, write_model
 from freqfast.models.zoo import Accuracy, Card, network_path, read_cards
 from freqfast.records import write_record
 from freqfast.runs.registry import load_recipe
-from tests.support.sound_model import stored_model
+from tests.support.sound_model import stored_network
 
 CARDS = read_cards()
 
@@ -60,7 +60,7 @@ def folder(tmp_path, monkeypatch):
     """A zoo of one network, `tiny`."""
     monkeypatch.setattr(zoo, "_FOLDER", tmp_path)
     path = tmp_path / "tiny.safetensors"
-    write_model(path, stored_model("ab"), half=True)
+    write_model(path, stored_network("ab"), half=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     told = {"description": "a tiny one", "recipe": "mine", "training": "none", "test": "none", "precision": "float32"}
     clean = {"clean": Accuracy(0.5, 0.4, 0.6)}
@@ -70,7 +70,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_another_file_than_the_cards_is_refused(folder):
-    write_model(folder / "tiny.safetensors", replace(stored_model("ab"), mean=(0.1,) * 3), half=True)
+    write_model(folder / "tiny.safetensors", replace(stored_network("ab"), mean=(0.1,) * 3), half=True)
     with pytest.raises(ValueError, match=r"tiny.safetensors is missing or damaged; install freqfast anew"):
         load_model("zoo:tiny")
     (folder / "tiny.safetensors").unlink()
