@@ -125,8 +125,7 @@ def ablate_bands(
         ValueError: If the model has no such convolution or the bands do not fit.
 
     Examples:
-        >>> from freqfast.models import Network
-        >>> from freqfast.preprocessing import Preprocessing
+        >>> from freqfast.models import Network, Preprocessing
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         >>> network = Network("mine", model, Preprocessing((0.5,) * 3, (0.25,) * 3))
         >>> classifier = Classifier(network, precision="float32")

@@ -122,8 +122,7 @@ def fourier_heat_map(
             images.
 
     Examples:
-        >>> from freqfast.models import Network
-        >>> from freqfast.preprocessing import Preprocessing
+        >>> from freqfast.models import Network, Preprocessing
         >>> from torch import nn
         >>> mean_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # sees the lowest frequency only
         >>> network = Network("mine", mean_colour, Preprocessing((0.5,) * 3, (0.25,) * 3))

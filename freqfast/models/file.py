@@ -82,9 +82,7 @@ class Header:
     @property
     def preprocessing(self) -> Preprocessing:
         """How images are prepared for the network."""
-        if not (size := self.image_size):
-            return Preprocessing(self.mean, self.std)
-        return Preprocessing(self.mean, self.std, scaled_side(size), size, "bilinear")
+        return of_run(self.mean, self.std, self.image_size)
 
     @property
     def parts(self) -> Parts:
@@ -94,6 +92,11 @@ class Header:
             self.equalization,
             dict.fromkeys(self.antialiasing, "triangle") | dict.fromkeys(self.flc_pooling, "flc"),
         )
+
+
+def of_run(mean: Channels, std: Channels, image_size: int) -> Preprocessing:
+    """The preprocessing of a run: images in files are scaled and cropped to the recipe's size, others not (0)."""
+    return Preprocessing(mean, std, scaled_side(image_size), image_size, "bilinear") if image_size else Preprocessing(mean, std)
 
 
 def write_model(path: str | Path, network: Network, half: bool = False) -> None:

@@ -45,8 +45,7 @@ def evaluate_source(
         ValueError: If a model does not fit the images or their classes, or there is no such shard.
 
     Examples:
-        >>> from freqfast.models import Network
-        >>> from freqfast.preprocessing import Preprocessing
+        >>> from freqfast.models import Network, Preprocessing
         >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
         >>> network = Network("brightest", model, Preprocessing((0.5,) * 3, (0.25,) * 3))
         >>> classifier = Classifier(network, precision="float32")

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from freqfast.corruptions import available
 from freqfast.data.images import ImageData, Images
 from freqfast.models.classifier import Classifier
-from freqfast.models.network import Network
-from freqfast.preprocessing import Preprocessing
+from freqfast.models.network import Network, Preprocessing
 from freqfast.progress import Progress
 from freqfast.robustness.evaluation import evaluate_source
 from freqfast.robustness.result import CorruptionResult

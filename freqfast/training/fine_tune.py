@@ -55,7 +55,7 @@ def fine_tune(
     Examples:
         >>> from freqfast import find_recipe
         >>> from freqfast.data import load_data
-        >>> from freqfast.preprocessing import Preprocessing
+        >>> from freqfast.models import Preprocessing
         >>> data, model = load_data("photos").hold_out(5110), torch.nn.Sequential(
         ...     torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 10)
         ... )

@@ -22,10 +22,10 @@ from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models.classifier import Classifier
+from freqfast.models.file import of_run
 from freqfast.models.network import Network
 from freqfast.models.start import build_start, try_model
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.preprocessing import Preprocessing, scaled_side
 from freqfast.progress import Log, Progress
 from freqfast.robustness.evaluation import check_fit
 from freqfast.runs.recipe import Recipe
@@ -70,10 +70,9 @@ def try_settings(recipe: Recipe) -> None:
 def _start(recipe: Recipe, data: ImageData) -> Network:
     """The recipe's network with the weights that training starts from, normalised as these want, else by the data."""
     start = build_start(recipe.model, recipe.model_options, data.classes)
-    stated, size = start.preprocessing, recipe.image_size
-    scaled = Preprocessing(resize=scaled_side(size), crop=size, interpolation="bilinear") if size else Preprocessing()
+    stated = start.preprocessing
     mean, std = stated.mean or data.mean, stated.std or data.std
-    return replace(start, preprocessing=replace(scaled, mean=mean, std=std))
+    return replace(start, preprocessing=of_run(mean, std, recipe.image_size))
 
 
 def build_learner(

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from freqfast.analysis import AnalysisResult, find_analysis
 from freqfast.corruptions import SEVERITIES, available, corrupt
 from freqfast.models.classifier import Classifier
-from freqfast.models.network import Network
-from freqfast.preprocessing import Preprocessing
+from freqfast.models.network import Network, Preprocessing
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import Key, key_text

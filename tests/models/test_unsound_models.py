@@ -62,7 +62,7 @@ def test_invalid_description(save, text):
         ({"equalization": {"layer": "conv1", "bins": 10**30, "exponent": 1}}, "equalization.0.bins must be"),
         ({"classes": []}, "classes must have at least 1 item"),
         ({"mean": [0.5, 0.5, math.nan]}, "mean must be three numbers"),
-        ({"std": [1, 1, 0]}, r"std three in \(0, 1\]"),
+        ({"std": [1, 1, 0]}, r"std must be three numbers in \(0, 1\]"),
     ],
     ids=str,
 )

@@ -1,19 +1,19 @@
-"""`load_weights`: networks with our parts from state dicts, files of them and model files; also from those of 0.1."""
+"""`load_weights`: networks with our parts from state dicts, files of them and model files."""
 
 import copy
+import hashlib
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import MNASNet
 
 from freqfast import load_weights
 from freqfast.models.classifier import hash_weights
-from freqfast.models.file import read_model, write_model
-from freqfast.models.parts import find_parts, names_of_before
+from freqfast.models.file import write_model
+from freqfast.models.parts import find_parts
 from freqfast.spectral.antialiasing import apply_antialiasing
 from freqfast.spectral.equalization import EQUALIZER_BUFFERS, apply_equalization
 from freqfast.spectral.modulation import apply_modulation
@@ -35,7 +35,7 @@ def trained(stored):
     """Makes the stored model with some parts, all of which differ from a fresh one's."""
 
     def make(name):
-        model = PARTS[name](copy.deepcopy(stored.model))
+        model = PARTS[name](copy.deepcopy(stored.module))
         model.train()(IMAGES)
         with torch.no_grad():
             for parameter_name, parameter in model.named_parameters():
@@ -74,7 +74,7 @@ def saved(way, model, stored, folder):
         case "safetensors":
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "w.safetensors")
             return str(folder / "w.safetensors")
-    write_model(folder / "model.safetensors", replace(stored, model=model))
+    write_model(folder / "model.safetensors", replace(stored, module=model))
     return folder if way == "run" else folder / "model.safetensors"
 
 
@@ -200,49 +200,18 @@ def test_a_model_file_with_a_corrupt_description_is_not_taken_as_mere_weights(tr
         load_weights(fresh(), path)
 
 
-# Files of version 0.1: an equalizer was a module, its exponent and low-passes were not in the state dict
-
-
-@pytest.fixture
-def file_of_before(trained, stored, tmp_path):
-    """A model with all parts, and the file that version 0.1 wrote of it."""
-    model = apply_antialiasing(trained("all"), ["layer3.0.conv1"])
-    path = saved("model file", model, stored, tmp_path)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    save_file(names_of_before(load_file(path)), path, metadata)
-    return model, path
-
-
-def test_model_files_of_before(file_of_before, fresh):
-    model, path = file_of_before
-    assert {name for name in load_file(path) if "equalizer" in name or "low_pass" in name} == {
-        "conv1.equalizer.reference",
-        "conv1.equalizer.batches",
-    }
-    other = fresh()
-    load_weights(other, path)
-    for found in (read_model(path).model, other):
-        assert torch.equal(outputs(found), outputs(model))
-        assert find_parts(found) == find_parts(model)
-        torch.testing.assert_close(found.state_dict(), model.state_dict(), rtol=0, atol=0)
-        assert hash_weights(found) == hash_weights(model)
-
-
-def test_state_dicts_of_before(trained, fresh):
-    model = trained("equalizer")
-    state = names_of_before(model.state_dict())
-    with pytest.raises(ValueError, match=r"version 0\.1 did not save the exponent of the equalizer before conv1; put"):
-        load_weights(fresh(), state)
-    other = apply_equalization(fresh(), bins=5, exponent=0.3)
-    assert not load_weights(other, state)
-    assert torch.equal(outputs(other), outputs(model))
-
-
-def test_hashes_are_those_of_version_0_1(trained):
+def test_hashes_are_those_of_the_first_results(trained):
     """Results name the hash of their model's weights; low-passes and the exponent were no part of it."""
-    model = trained("all")
+    model, named = trained("all"), {}
     before = hash_weights(model)
+    for name, tensor in model.state_dict().items():
+        if not name.endswith(("equalizer_exponent", "low_pass_flc")):
+            named[name.replace("equalizer_", "equalizer.")] = tensor
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        tensor = named[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
+    assert before == digest.hexdigest()
     for name in ("layer2.0.conv1.low_pass_flc", f"conv1.{EQUALIZER_BUFFERS[2]}"):
         model.get_buffer(name).add_(1)
     assert hash_weights(model) == before

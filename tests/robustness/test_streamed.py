@@ -241,9 +241,9 @@ def test_some_of_the_classes(classifier, files):
     logits = classifier.logits(np.asarray(two.pixels))[:, [0, 2]]
     assert found.clean == pytest.approx((logits.argmax(1).numpy() == two.labels).mean())
     assert torch.equal(among.among(["red", "blue"]).logits(np.asarray(two.pixels)), logits[:, [1, 0]])
-    with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of the model"):
+    with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of net"):
         classifier.among(["cyan"], trained=classes)
-    with pytest.raises(ValueError, match="the classes of the model are not known"):
+    with pytest.raises(ValueError, match="the classes of net are not known"):
         classifier.among(["red"])
 
 

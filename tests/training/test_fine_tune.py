@@ -36,7 +36,7 @@ def test_the_share_that_is_kept(source, small):
             value = 0.75 * value + 0.25 * before[name]
         torch.testing.assert_close(mixed.module.state_dict()[name], value)
         assert torch.equal(source.module.state_dict()[name], before[name])
-    assert (mixed.name, mixed.mean, mixed.std) == ("theirs", MEAN, STD)
+    assert (mixed.name, mixed.preprocessing) == ("theirs", source.preprocessing)
     assert not mixed.module.training
 
 
