@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_output, write
-from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize, check_order, class_names
+from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize, check_order
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import KINDS, Mean, ModelOptions, Pretrained, Std, Weights, check_model
 from freqfast.cli.output import progress_bar, say
@@ -112,9 +112,12 @@ def finetune(
         from freqfast.training import fine_tune  # imports fastai: only once the input is known to be sound
 
         in_files = files or class_list is not None
-        trained = class_names(class_list) if class_list else None if source.spec else source.classes
-        images = files.read_both(data, trained) if in_files else load_run_data(find_run(model), data, progress)
-        if source.classes is None and trained is None:
+        stated = None if source.spec else source.classes
+        if in_files:
+            images = files.read_both(data, class_list, stated)
+        else:
+            images = load_run_data(find_run(model), data, progress)
+        if source.classes is None and class_list is None:
             check_order(images.classes, data or images.name)
         are_large = find_table("auto", *images.train.pixels.shape[1:3]) == "imagenet"
         name = recipe or _DEFAULTS[are_large]

@@ -124,13 +124,16 @@ class FileOptions(NamedTuple):
 
         return images[np.array(sound)], classes, name, notes
 
-    def read_both(self, folder: str | None, trained: Sequence[str] | None) -> "ImageData":
-        """The training and test images of a folder, of the classes that a network was trained on if they are known."""
+    def read_both(
+        self, folder: str | None, class_list: Path | None, trained: Sequence[str] | None = None
+    ) -> "ImageData":
+        """The training and test images of a folder, of the classes of a list, else of a network if it states them."""
         from freqfast.data.image_files import load_tree
         from freqfast.data.loading import is_data_name
 
         if folder is None or is_data_name(folder) or self.resize is None or self.crop is None:
             raise ValueError("images in files need their folder, --data, and a size, --resize and --crop")
+        trained = trained if class_list is None else class_names(class_list)
         return load_tree(of_user(folder), self.resize, self.crop, self.interpolation or "bilinear", trained)
 
 

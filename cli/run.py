@@ -129,6 +129,11 @@ def run(
 
     go_on = f"go on with `{resume_command(out)}`{' on as many ranks' * has_several_ranks()}"
     with long_command(out, go_on) as stop, progress_bar() as progress:
+        if resume is None:
+            from freqfast.models.start import try_model
+
+            try_model(chosen.model, chosen.model_options)
+
         from freqfast.corruptions import CORRUPTIONS, runnable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy

@@ -96,7 +96,11 @@ class Header:
 
 def of_run(mean: Channels, std: Channels, image_size: int) -> Preprocessing:
     """The preprocessing of a run: images in files are scaled and cropped to the recipe's size, others not (0)."""
-    return Preprocessing(mean, std, scaled_side(image_size), image_size, "bilinear") if image_size else Preprocessing(mean, std)
+    return (
+        Preprocessing(mean, std, scaled_side(image_size), image_size, "bilinear")
+        if image_size
+        else Preprocessing(mean, std)
+    )
 
 
 def write_model(path: str | Path, network: Network, half: bool = False) -> None:

@@ -140,8 +140,6 @@ def load_network(
         module, stated = _of_library(asked, names, given)
     else:
         module, stated = _from_code(asked), Preprocessing()
-    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
-        raise ValueError(f"{name} is on the meta device, where weights have no values; build it on the CPU")
     if asked.weights is not None:
         load_weights(module, asked.weights, name)
     given = given.over(stated)
@@ -308,12 +306,13 @@ def _from_code(asked: NetworkFile) -> nn.Module:
         made = import_object(name)
     except ValueError as error:
         raise ValueError(f"{error}; models are {SOURCES}") from None
-    if isinstance(made, nn.Module) and name == text:  # which is callable too
-        return copy_model(made)
+    is_made = isinstance(made, nn.Module) and name == text  # which is callable too
     if not callable(made):
         raise ValueError(f"{text} is no function or class that returns a model, but {type(made).__name__}")
     with importable(name.partition(":")[0]):
-        module = copy_model(call_builder(text, partial(made, *arguments, **options)))
-    if asked.weights is None:
+        module = copy_model(made if is_made else call_builder(text, partial(made, *arguments, **options)))
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ValueError(f"{text} is on the meta device, where weights have no values; build it on the CPU")
+    if not is_made and asked.weights is None:
         warnings.warn(f"{text} comes without a file of weights; unless it loads its own, they are random", stacklevel=3)
     return module

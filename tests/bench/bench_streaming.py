@@ -65,7 +65,7 @@ def main():
         network = f"torchvision:{args.model}"
         alone = peak_mib("-c", LOAD, network, weights)
         print(f"{args.model} alone: {alone:.0f} MiB", flush=True)
-        judge = ("-m", "freqfast", "evaluate", network, "--weights", weights, "--classes", "2", *NORMALISATION)
+        judge = ("-m", "freqfast", "evaluate", network, "--weights", weights, *NORMALISATION)
         evaluate = (*judge, "--corruption", args.corruption)
         for count in args.images:
             images, tree = (Path(folder) / f"{what}-{count}" for what in ("images", "tree"))

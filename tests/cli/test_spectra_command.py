@@ -63,7 +63,7 @@ def run(checkpoint, tmp_path):
 
 def test_a_library_s_network_of_another_number_of_classes(accepted):
     torch.save(torchvision.models.squeezenet1_1(num_classes=3).state_dict(), "three.pth")
-    words = ("--weights", "three.pth", "--classes", 3, "-o", "out.h5")
+    words = ("--weights", "three.pth", "-o", "out.h5")
     assert ": 64 filters of layer features.0, " in accepted("spectra", "torchvision:squeezenet1_1", *words).out
 
 
@@ -170,7 +170,6 @@ def test_an_unfinished_run_is_no_network_yet(refused, run, words):
         (("--layer", "fc"), "layer 'fc' is a Linear, not a Conv2d"),
         (("-o", "report.json"), "cannot write report.json: its name must end in .h5 or .hdf5 or .nxs"),
         (("-o", "absent/out.h5"), "folder absent does not exist"),
-        (("--classes", "10"), "is built with the classes that it has; leave out --classes"),
     ],
 )
 def test_wrong_options(refused, checkpoint, words, message):
