@@ -55,6 +55,7 @@ class Header:
 
     Attributes:
         model: What the network is built from; in the file a table of the name and the options.
+        modulation, equalization: Arguments of these parts, layer by layer.
         antialiasing: The layers with a triangle before their stride.
         flc_pooling: The layers with an ideal low-pass.
         image_size: The crop of images in files, see `freqfast.Recipe`; else 0.
@@ -96,11 +97,9 @@ class Header:
 
 def of_run(mean: Channels, std: Channels, image_size: int) -> Preprocessing:
     """The preprocessing of a run: images in files are scaled and cropped to the recipe's size, others not (0)."""
-    return (
-        Preprocessing(mean, std, scaled_side(image_size), image_size, "bilinear")
-        if image_size
-        else Preprocessing(mean, std)
-    )
+    if not image_size:
+        return Preprocessing(mean, std)
+    return Preprocessing(mean, std, scaled_side(image_size), image_size, "bilinear")
 
 
 def write_model(path: str | Path, network: Network, half: bool = False) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from freqfast.models.build import ModelSpec
-from freqfast.preprocessing import Preprocessing as Preprocessing  # noqa: PLC0414 (with Network it is imported)
+from freqfast.preprocessing import Preprocessing as Preprocessing
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import tomli_w
 from torch import nn
@@ -135,7 +135,8 @@ def load_network(
     given = Preprocessing(**{each.name: getattr(asked, each.name) for each in fields(Preprocessing)})
     if kind == "ours":
         network = _ours(asked, names)
-        return replace(network, name=name, preprocessing=given.over(network.preprocessing), data=asked.data)
+        stated = given.over(network.preprocessing)
+        return replace(network, name=name, preprocessing=stated, model=asked.model, data=asked.data)
     if kind == "library":
         module, stated = _of_library(asked, names, given)
     else:
@@ -160,10 +161,13 @@ def write_network(path: str | Path, network: Network) -> None:
     """Write a TOML file that names a network to `load_network`, beside the file of its weights, whole or not at all.
 
     Raises:
-        ValueError: If the network was made in Python, so that nothing names it, or has no file of weights.
+        ValueError: If the network was made in Python, so that nothing names it, or has no file of weights. A network
+            of freqfast's needs no such file: `freqfast.models.file.write_model` writes all of it.
     """
-    if network.model is None or network.weights is None:
-        raise ValueError(f"{network.name} was not loaded from a name and a file of weights, so no file can name it")
+    if network.model is None or network.weights is None or network.spec is not None:
+        raise ValueError(
+            f"{network.name} was not loaded by a name and a file of weights, which is what such a file says"
+        )
     folder = Path(path).resolve().parent
 
     def beside(place: str | Path) -> str:
@@ -223,16 +227,16 @@ def _ours(asked: NetworkFile, names: Sequence[str] | None) -> Network:
         path = network_path(asked.model.removeprefix(PREFIX))
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name {_hint(asked.model) or SOURCES}")
-    if path.is_file() and path.suffix in _OF_WEIGHTS:
+    if path.suffix in _OF_WEIGHTS:
         raise ValueError(f"{path} holds weights, but no model; name the model and pass {path} as its weights")
-    if path.is_file() and path.suffix == ".py":
+    if path.suffix == ".py":
         raise ValueError(f"{path} is code; name what builds the model in it, as {path}:CALLABLE")
     if asked.weights is not None:
         raise ValueError(f"{asked.model} has its own weights; leave out the weights {asked.weights}")
     network = read_model(path)
     if names is not None and tuple(names) != network.classes:
         raise ValueError(f"{asked.model} has classes of its own; leave out the list of classes")
-    return replace(network, model=asked.model)
+    return network
 
 
 def _hint(name: str) -> str:
@@ -243,25 +247,18 @@ def _hint(name: str) -> str:
     return " or ".join(f"{library}:{name}" for library in known) + (" with its weights" if known else "")
 
 
-class _Call(NamedTuple):
-    """A name taken apart: what stands before the brackets, and the arguments in them."""
-
-    model: str
-    arguments: list[Any]
-    options: dict[str, Any]
-
-
-def _read_call(text: str) -> _Call:
+def _read_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """What stands before the brackets of a name, and the arguments in them."""
     parts = re.fullmatch(r"(.*?:[^:/(]+)\((.*)", text, re.DOTALL)  # a folder's name may have brackets too
     if parts is None:
-        return _Call(text, [], {})
+        return text, [], {}
     model, inside = parts.groups()
     try:
         call = ast.parse(f"f({inside}", mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
             raise SyntaxError
         arguments = [ast.literal_eval(value) for value in call.args]
-        return _Call(model, arguments, {str(word.arg): ast.literal_eval(word.value) for word in call.keywords})
+        return model, arguments, {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
     except (ValueError, SyntaxError, RecursionError):
         raise ValueError(f"{text}: write arguments as Python does, such as {model}(20, width=16)") from None
 

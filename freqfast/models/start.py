@@ -43,26 +43,14 @@ def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
 
 
 def hash_pretrained(name: str, options: Mapping[str, Any]) -> str | None:
-    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start.
-
-    Examples:
-        >>> hash_pretrained("timm:resnet18", {"pretrained": False}) is None
-        True
-    """
+    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start."""
     if not (_is_library(name) and options.get("pretrained")):
         return None
     return hash_weights(build_pretrained(name, **architecture(name, options))[0])
 
 
 def try_model(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """A model with fresh weights and two logits, to see whether its name and options make sense; reads no weights.
-
-    Arguments and errors are those of `build_start`.
-
-    Examples:
-        >>> try_model("resnet18", {"width": 8}).fc.out_features
-        2
-    """
+    """A model with fresh weights and two logits, to see whether its name and options make sense."""
     check_start(name, options)
     return build_model(name, **{"classes": 2, **architecture(name, options)})
 
@@ -111,9 +99,11 @@ def _is_library(name: str) -> bool:
 
 def _with_head(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor], classes: int) -> dict[str, Tensor]:
     """A state dict with the fresh tensors of a layer whose number of classes differs."""
-
-    def is_head(key: str, value: Tensor) -> bool:
-        there = fresh.get(key, value)
-        return there.shape != value.shape and there.shape[:1] == (classes,) and there.shape[1:] == value.shape[1:]
-
-    return {key: fresh[key] if is_head(key, value) else value for key, value in state.items()}
+    changed = {
+        key: new
+        for key, new in fresh.items()
+        if key in state
+        and new.shape[1:] == state[key].shape[1:]
+        and new.shape[:1] == (classes,) != state[key].shape[:1]
+    }
+    return {**state, **changed}

@@ -136,7 +136,7 @@ def test_what_a_model_file_cannot_hold(tmp_path, stored):
 
 def test_a_model_that_keeps_more_than_tensors(stored, monkeypatch):
     monkeypatch.setattr(nn.Linear, "get_extra_state", dict)
-    with pytest.raises(ValueError, match=r"file: fc\._extra_state is a dict, a model file holds tensors"):
+    with pytest.raises(ValueError, match=r"file: fc\._extra_state is a dict, a file of weights holds tensors"):
         check_round_trip(stored)
 
 

@@ -228,7 +228,7 @@ def test_a_described_network_is_written_and_read_again(described, place):
     assert (again.classes, again.data) == (network.classes, str(Path("theirs") / "images"))
     torch.testing.assert_close(again.module.state_dict(), network.module.state_dict(), rtol=0, atol=0)
     made = Network("mine", nn.Identity(), Preprocessing())
-    with pytest.raises(ValueError, match="mine was not loaded from a name and a file of weights"):
+    with pytest.raises(ValueError, match="mine was not loaded by a name and a file of weights"):
         write_network("mine.toml", made)
 
 

