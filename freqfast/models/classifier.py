@@ -159,9 +159,10 @@ class Classifier:
         """
         try:
             images = self.normalise(torch.from_numpy(batch))
-            self._network = network = self._network or self._prepared(images[:2])
-            with small_map_convolutions(network):
-                found = network(images.to(self.dtype))
+            if self._network is None:
+                self._network = self._prepared(images[:2])
+            with small_map_convolutions(self._network):
+                found = self._network(images.to(self.dtype))
         except Exception as error:  # a model may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error
