@@ -120,7 +120,7 @@ def test_a_network_in_another_precision_is_trained_in_float32(source, small, dty
 
 def test_a_network_that_keeps_more_than_tensors_is_refused_before_the_training(source, small, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Conv2d, "get_extra_state", dict)
-    refused = pytest.raises(ValueError, match=r"^0\._extra_state is a dict, a model file holds tensors$")
+    refused = pytest.raises(ValueError, match=r"^0\._extra_state is a dict, a file of weights holds tensors$")
     with refused:
         fine_tune(source, PLAIN, small, 0, "cpu", progress=lambda *step: pytest.fail("trained"))
     with refused:
