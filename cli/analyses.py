@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from freqfast.cli.image_files import (
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
-    Classes,
     Device,
     Mean,
     ModelOptions,
@@ -157,7 +157,6 @@ def _analyse(
     pretrained: Pretrained = False,
     mean: Mean = None,
     std: Std = None,
-    classes: Classes = 10,
     device: Device = None,
     precision: Precision = "auto",
     resize: Resize = None,
@@ -173,28 +172,27 @@ def _analyse(
 
     analysis.check_options(own)
     check_output(out, FORMATS)
-    check_model(context, model)
+    check_model(model)
     check_data(data)
-    if not analysis.needs_images:  # it sees no pixels
-        mean, std, precision = "0,0,0", "1,1,1", "float32"
-    options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
-    source = options.load(model)
+    options = ModelOptions(weights, pretrained, mean, std, device, precision)
+    source = options.load(model, analysis.needs_images)
     if (run := find_run(model)) is not None:
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
     if "layer" in own:
-        find_conv(source.model, own["layer"])
+        find_conv(source.module, own["layer"])
     if analysis.needs_images:  # all but the data has been checked before the data is sought
         files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
         classifier = options.classifier(source)
-        found = _measure(analysis, classifier, run, data, limit, files, class_list, own)
+        trained = class_names(class_list) if class_list else None if source.spec else source.classes
+        found = _measure(analysis, classifier, run, data, limit, files, trained, own)
         for note in notes:
             print_error(note)
         counted = f"{found.images:,} image{'' if found.images == 1 else 's'}"
         lead = [f"{source.name} on {found.data}, {counted}, {classifier.precision}"]
     else:
-        found = analysis.run(model=source.model, **own)
+        found = analysis.run(model=source.module, **own)
         lead = []
-    found = replace(found, weights_sha256=hash_weights(source.model), command=typed_command())
+    found = replace(found, weights_sha256=hash_weights(source.module), command=typed_command())
     kept = None if run is None else _keep(run, found)
     label = (run.path if run else Path(model)).resolve().name
     try:
@@ -217,7 +215,7 @@ def _measure(
     data: str | None,
     limit: int,
     files: FileOptions,
-    class_list: Path | None,
+    trained: Sequence[str] | None,
     own: dict[str, Any],
 ) -> "ImageResult":
     """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
@@ -237,7 +235,6 @@ def _measure(
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
             held_out = run.read_recipe().holdout if run and _data_of(run) in (None, sha256) else 0
             sample = loaded.hold_out(held_out).test[:limit]
-        trained = None if class_list is None else class_names(class_list)
         [classifier] = choose_among([classifier], classes, trained, data or name)
         images = np.asarray(sample.pixels)
         check_fit(classifier, images[:2], sample.labels, data or name, classes)

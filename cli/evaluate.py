@@ -27,7 +27,6 @@ from freqfast.cli.image_files import (
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
-    Classes,
     Collection,
     Device,
     Mean,
@@ -114,7 +113,6 @@ def evaluate(
     pretrained: Pretrained = False,
     mean: Mean = None,
     std: Std = None,
-    classes: Classes = 10,
     device: Device = None,
     precision: Precision = "auto",
     baseline: Annotated[
@@ -228,10 +226,12 @@ def evaluate(
             )
             return made, told + skipped
 
-        options = ModelOptions(weights, pretrained, mean, std, classes, device, precision)
+        options = ModelOptions(weights, pretrained, mean, std, device, precision)
         sources, rival = load_models(options, models[0], baseline, baseline_weights)
         classifiers = [options.classifier(source) for source in sources]
         images, notes = find_images()
+        if trained is None and sources[0].spec is None and images.classes is not None:
+            trained = sources[0].classes
         if on_the_fly and collection is not None and images.clean is not None:
             chosen = find_set(collection, find_table(table, *images.clean.pixels.shape[1:3]))
         classifiers = choose_among(classifiers, images.classes, trained, str(data or images.name))
@@ -248,7 +248,7 @@ def evaluate(
     else:
         write(out, result.save)
         say(f"{out}: shard {shard}, {len(result.outcomes)} cells; put all together with --merge")
-    parts = {source.name: find_parts(source.model) for source in sources if source.classes is None}
+    parts = {source.name: find_parts(source.module) for source in sources if source.spec is None}
     for note in notes + [f"{name} has {found}" for name, found in parts.items() if found]:
         print_error(note)
 
@@ -264,9 +264,9 @@ def _check_models(context: typer.Context, models: Sequence[str], baseline: str |
         )
     if baseline is None or is_result(baseline):
         refuse(context, "--baseline names no model", {"baseline_weights"})
-        check_model(context, models[0])
+        check_model(models[0])
     else:
-        check_model(context, models[0], baseline)
+        check_model(models[0], baseline)
 
 
 def _check_images(context: typer.Context, on_the_fly: bool, collection: str | None) -> None:

@@ -8,7 +8,7 @@ from freqfast.cli.files import run_of_record
 from freqfast.cli.options import ModelOptions
 
 if TYPE_CHECKING:
-    from freqfast.models.sources import SourcedModel
+    from freqfast.models.network import Network
     from freqfast.robustness import CorruptionResult
 
 
@@ -45,26 +45,24 @@ def check_merged(out: Path | None, result: "CorruptionResult") -> None:
     run, of = load_run(owner.path), result.provenance
     if of is None or of.weights_sha256 != run.weights_sha256:
         raise FileExistsError(f"{out} is the record of a run of another model; choose another path")
-    if (of.mean, of.std) != (tuple(run.stored.mean), tuple(run.stored.std)):
+    if (of.mean, of.std) != (run.network.preprocessing.mean, run.network.preprocessing.std):
         raise FileExistsError(f"{out} is the record of a run, of its own normalisation; choose another path")
 
 
 def load_models(
     options: ModelOptions, model: str, baseline: str | None, baseline_weights: Path | None
-) -> tuple[list["SourcedModel"], "CorruptionResult | None"]:
+) -> tuple[list["Network"], "CorruptionResult | None"]:
     """The models to evaluate, with the baseline if that is one, else the baseline's results."""
-    from freqfast.models.sources import model_kind
-
     if baseline is None:
         return [options.load(model)], None
     if is_result(baseline):
         return [options.load(model)], load_result(baseline)
     both = [(model, options), (baseline, options._replace(weights=baseline_weights))]
-    kinds = [model_kind(name) for name, _ in both]
-    if "ours" in kinds:  # the baseline, else MODEL, keeps its own normalisation, and what is given is the other's
-        i = int(kinds[1] == "ours")
+    whole = [":" not in name or name.startswith("zoo:") or Path(name).exists() for name, _ in both]
+    if any(whole):  # the baseline, else MODEL, keeps its own normalisation, and what is given is the other's
+        i = int(whole[1])
         both[i] = (both[i][0], both[i][1]._replace(mean=None, std=None))
-    downloads = [kind == "library" and own.weights is None for kind, (_, own) in zip(kinds, both, strict=True)]
+    downloads = [name.startswith(("timm:", "torchvision:")) and own.weights is None for name, own in both]
     sources = []
     for (name, own), download in zip(both, downloads, strict=True):
         if any(downloads) and not download:

@@ -9,7 +9,7 @@ from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_output, write
 from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize, check_order
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import KINDS, Classes, Mean, ModelOptions, Pretrained, Std, Weights, check_model
+from freqfast.cli.options import KINDS, Mean, ModelOptions, Pretrained, Std, Weights, check_model
 from freqfast.cli.output import progress_bar, say
 from freqfast.cli.run import parse_settings
 
@@ -58,7 +58,6 @@ def finetune(
     pretrained: Pretrained = False,
     mean: Mean = None,
     std: Std = None,
-    classes: Classes = 10,
     device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
     resize: Resize = None,
     crop: Crop = None,
@@ -92,7 +91,7 @@ def finetune(
     check_output(out, ("safetensors",))
     if out.resolve().name == MODEL_FILE and RunDirectory(out.resolve().parent).is_started:
         raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
-    check_model(context, model)
+    check_model(model)
     check_data(data)
 
     with interruptible("interrupted; nothing is written"), progress_bar() as progress:
@@ -102,30 +101,33 @@ def finetune(
             build_callbacks(each)
 
         from freqfast.models.file import write_model
-        from freqfast.models.sources import load_stored, model_kind
         from freqfast.models.state_dicts import require_savable, save_state
         from freqfast.runs.run import load_run_data
 
-        source = ModelOptions(weights, pretrained, mean, std, classes).load(model)
-        require_savable(source.model.state_dict())
+        source = ModelOptions(weights, pretrained, mean, std).load(model)
+        require_savable(source.module.state_dict())
         files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
         for note in notes:
             say(note)
 
         in_files = files or class_list is not None
-        images = files.read_both(data, class_list) if in_files else load_run_data(find_run(model), data, progress)
+        stated = None if source.spec else source.classes
+        if in_files:
+            images = files.read_both(data, class_list, stated)
+        else:
+            images = load_run_data(find_run(model), data, progress)
         if source.classes is None and class_list is None:
             check_order(images.classes, data or images.name)
         are_large = find_table("auto", *images.train.pixels.shape[1:3]) == "imagenet"
         name = recipe or _DEFAULTS[are_large]
         chosen = recipes[name]
         tuned = fine_tune(source, chosen, images, keep, device, progress, say)
-    if model_kind(model) == "ours":
-        stored = replace(load_stored(model), model=tuned.model, mean=tuned.mean, std=tuned.std)
-        stored = replace(stored, image_size=files.crop or stored.image_size)
-        write(out, lambda path: write_model(path, stored))
+    if tuned.spec is not None:
+        if files.crop is not None:
+            tuned = replace(tuned, preprocessing=replace(tuned.preprocessing, resize=files.resize, crop=files.crop))
+        write(out, lambda path: write_model(path, tuned))
     else:
-        write(out, lambda path: save_state(path, tuned.model))
+        write(out, lambda path: save_state(path, tuned.module))
     kept = f", with {100 * keep:g} % of the old weights" if keep else ""
     budget = f"epochs: {chosen.epochs}, images: {len(images.train):,}"
     say(f"written: {out}, trained by {name} on {images.name} ({budget}){kept}")

@@ -15,7 +15,7 @@ from freqfast.files import of_user
 if TYPE_CHECKING:
     from freqfast.data.images import ImageData, Images
     from freqfast.models.classifier import Classifier
-    from freqfast.models.sources import SourcedModel
+    from freqfast.models.network import Network
     from freqfast.progress import Progress
     from freqfast.robustness import CellSource
     from freqfast.runs.directory import RunDirectory
@@ -67,7 +67,7 @@ class FileOptions(NamedTuple):
         return self.interpolation or "bilinear"
 
     def for_network(
-        self, source: "SourcedModel", place: str | Path | None, *, are_cropped: bool = False, are_read: bool = False
+        self, source: "Network", place: str | Path | None, *, are_cropped: bool = False, are_read: bool = False
     ) -> tuple["FileOptions", list[str]]:
         """The options, what is not given as timm's or torchvision's configuration states it, and a note on that.
 
@@ -79,7 +79,8 @@ class FileOptions(NamedTuple):
         from freqfast.data.stored import named_place
         from freqfast.runs.directory import find_run
 
-        if source.crop is None or source.resize is None:
+        stated = source.preprocessing
+        if not stated.scales:
             return self, []
         if place is None:
             unscaled = named_place() is not None and find_run(source.name) is None
@@ -89,12 +90,13 @@ class FileOptions(NamedTuple):
             return self, []
         if find_run(source.name) is not None and not (are_read or self.reads(place)):
             return self, []
-        crop = self.crop or source.crop
-        resize = self.resize or (crop if are_cropped else round(crop * source.resize / source.crop))
-        how = self.interpolation or source.interpolation
-        mean, std = (",".join(f"{value:g}" for value in values) for values in (source.mean, source.std))
-        note = f"images for {source.name}: resize {resize} ({how}), crop {crop}, mean {mean}, std {std}"
-        return self._replace(resize=resize, crop=crop, interpolation=how), [note]  # type: ignore[arg-type]
+        crop = self.crop or stated.crop
+        resize = self.resize or (crop if are_cropped else stated.resize)
+        if crop != stated.crop and crop and stated.crop and stated.resize and not (self.resize or are_cropped):
+            resize = round(crop * stated.resize / stated.crop)
+        how = self.interpolation or stated.interpolation
+        taken = replace(stated, resize=resize, crop=crop, interpolation=how)
+        return self._replace(resize=resize, crop=crop, interpolation=how), [f"images for {source.name}: {taken}"]
 
     def read(
         self, folder: str | None, limit: int | None, progress: "Progress"
@@ -122,26 +124,24 @@ class FileOptions(NamedTuple):
 
         return images[np.array(sound)], classes, name, notes
 
-    def read_both(self, folder: str | None, class_list: Path | None) -> "ImageData":
-        """The training and test images of a folder, of the classes of a list if there is one."""
+    def read_both(
+        self, folder: str | None, class_list: Path | None, trained: Sequence[str] | None = None
+    ) -> "ImageData":
+        """The training and test images of a folder, of the classes of a list, else of a network if it states them."""
         from freqfast.data.image_files import load_tree
         from freqfast.data.loading import is_data_name
 
         if folder is None or is_data_name(folder) or self.resize is None or self.crop is None:
             raise ValueError("images in files need their folder, --data, and a size, --resize and --crop")
-        trained = None if class_list is None else class_names(class_list)
+        trained = trained if class_list is None else class_names(class_list)
         return load_tree(of_user(folder), self.resize, self.crop, self.interpolation or "bilinear", trained)
 
 
 def class_names(path: Path) -> tuple[str, ...]:
     """The names of a network's classes, in the order of its logits, from a file of a line each."""
-    from freqfast.files import read_file
+    from freqfast.models.sources import read_classes
 
-    lines = read_file(path, 2**24).decode("utf-8-sig", "replace").splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
-    if len(set(names)) < max(len(names), 1):
-        raise ValueError(f"--class-list {path}: write each class once, a line each")
-    return names
+    return read_classes(path)
 
 
 def choose_among(
@@ -151,7 +151,7 @@ def choose_among(
 
     Beside others, which the list is for, a model of ours has the classes that its file tells.
     """
-    foreign = [each for each in classifiers if each.classes is None]
+    foreign = [each for each in classifiers if each.classes in (None, trained)]
     if trained is None:
         if foreign:
             check_order(classes, images)
@@ -179,7 +179,7 @@ def check_order(classes: Sequence[str] | None, images: str) -> None:
 def stored_tree(
     folder: Path,
     files: FileOptions,
-    network: "SourcedModel",
+    network: "Network",
     data: str | None,
     limit: int | None,
     required: Sequence[str] | None,
@@ -190,7 +190,7 @@ def stored_tree(
     from freqfast.robustness.archive.trees import renumber, tree_source, uncorrupted
 
     # --resize is for the images of --data: those of the tree were scaled and cropped already.
-    scaled = None if files.resize is None else files.crop or network.crop
+    scaled = None if files.resize is None else files.crop or network.preprocessing.crop
     own = files._replace(resize=scaled or files.resize)
     stored, notes = own.for_network(network, folder, are_cropped=True)
     source = tree_source(

@@ -1,7 +1,6 @@
 """Options that several commands have, and options that do not go together."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -14,7 +13,7 @@ from freqfast.models import SOURCES
 
 if TYPE_CHECKING:
     from freqfast.models.classifier import Classifier
-    from freqfast.models.sources import SourcedModel
+    from freqfast.models.network import Network
 
 KINDS = f"{SOURCES[0].upper()}{SOURCES[1:]} (imported and called: it runs code, so name what you trust)."
 Collection = Literal["c", "bar"]
@@ -29,7 +28,6 @@ Mean = Annotated[
     str | None, _model_option(metavar="R,G,B", help="Means of the model's normalisation, for pixels in [0, 1].")
 ]
 Std = Annotated[str | None, _model_option(metavar="R,G,B", help="Its standard deviations, likewise.")]
-Classes = Annotated[int, _model_option(min=1, metavar="N", help="Number of classes of a timm or torchvision model.")]
 Device = Annotated[
     str | None,
     _model_option(
@@ -49,30 +47,32 @@ class ModelOptions(NamedTuple):
     pretrained: bool
     mean: str | None
     std: str | None
-    classes: int
     device: str | None = None
     precision: str = "float32"
 
-    def load(self, model: str) -> "SourcedModel":
-        """The model that is named; one of ours on images in files with the size to which these were brought."""
-        from freqfast.data.loading import scaled_side
-        from freqfast.models.sources import load_model
+    def load(self, model: str, sees_images: bool = True) -> "Network":
+        """The network that is named."""
+        from freqfast.models.network import IncompleteNetworkError
+        from freqfast.models.sources import load_network
 
         mean, std = _triple("mean", self.mean), _triple("std", self.std)
-        source = load_model(model, self.weights, mean, std, self.classes, self.pretrained)
-        if source.classes is None or source.crop is None:
-            return source
-        return replace(source, resize=scaled_side(source.crop), interpolation="bilinear")
+        try:
+            return load_network(
+                model, weights=self.weights, mean=mean, std=std, pretrained=self.pretrained, sees_images=sees_images
+            )
+        except IncompleteNetworkError as error:
+            ways = " ".join(_WAYS[field] for field in error.missing)
+            raise ValueError(f"{error.name} lacks {', '.join(error.missing)}; add {ways}") from None
 
-    def classifier(self, source: "SourcedModel") -> "Classifier":
-        """A model, the baseline too, ready to classify images."""
+    def classifier(self, network: "Network") -> "Classifier":
+        """A network, the baseline too, ready to classify images."""
         from freqfast.compute.precision import default_device
         from freqfast.models.classifier import Classifier
 
-        device = self.device or default_device()
-        return Classifier(
-            source.model, source.mean, source.std, device, self.precision, name=source.name, classes=source.classes
-        )
+        return Classifier(network, self.device or default_device(), self.precision)
+
+
+_WAYS = {"weights": "--weights FILE or --pretrained", "mean": "--mean R,G,B", "std": "--std R,G,B"}
 
 
 def _triple(name: str, text: str | None) -> tuple[float, ...] | None:
@@ -100,8 +100,8 @@ def refuse(context: typer.Context, reason: str, names: Iterable[str]) -> None:
         raise ValueError(f"{reason}; leave out {', '.join(found)}")
 
 
-def check_model(context: typer.Context, *models: str) -> None:
-    """Refuse a model that is not there, and a number of classes where none of the models is built with it."""
+def check_model(*models: str) -> None:
+    """Refuse a model that is not there."""
     from freqfast.models.zoo import PREFIX, network_path
     from freqfast.runs.directory import RunDirectory
 
@@ -113,10 +113,6 @@ def check_model(context: typer.Context, *models: str) -> None:
             if (run := RunDirectory(model)).is_started and not run.model.exists():
                 go_on = command_text("run", "--resume", model)
                 raise FileNotFoundError(f"{model} is not finished and has no network yet; go on with `{go_on}`")
-    if not any(model.startswith(("timm:", "torchvision:")) for model in models):
-        refuse(context, f"{' and '.join(models)} is built with the classes that it has", {"classes"})
-    elif given(context, {"pretrained"}):
-        refuse(context, "pretrained weights have their classes", {"classes"})
 
 
 def refuse_frost_dir(frost_dir: Path | None, corruptions: Iterable[str]) -> None:

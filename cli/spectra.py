@@ -9,7 +9,7 @@ from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import check_output, check_record, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import KINDS, Classes, ModelOptions, Pretrained, Weights, check_model
+from freqfast.cli.options import KINDS, ModelOptions, Pretrained, Weights, check_model
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
 
 from freqfast.files import file_sha256
@@ -37,7 +37,6 @@ def spectra(
     bands: Annotated[int, option("N", "Number of bands of equal area.", min=1, max=16)] = 2,
     weights: Weights = None,
     pretrained: Pretrained = False,
-    classes: Classes = 10,
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py.
 
@@ -45,29 +44,27 @@ def spectra(
         freqfast spectra runs/first -o filters.h5
         freqfast spectra torchvision:resnet18 --pretrained -o filters.h5 --layers all
     """
-    check_model(context, model)
+    check_model(model)
     check_output(out, ("h5", "hdf5", "nxs"))
     from freqfast.runs.directory import RunDirectory, find_run
 
     run, replaces_record = find_run(model) or RunDirectory(model), check_record(out, "spectra", model)
 
     with interruptible(), progress_bar() as progress:
-        from freqfast.models.sources import stored_path
         from freqfast.spectra import measure_layers, spatial_layers
         from freqfast.spectra.h5 import write_spectra
         from freqfast.spectral.bands import Bands
 
-        options = ModelOptions(weights, pretrained, "0,0,0", "1,1,1", classes)  # it sees no pixels
-        source = options.load(model)
-        names: list[str] | None = spatial_layers(source.model)[:1]
-        if layers is not None:
+        source = ModelOptions(weights, pretrained, None, None).load(model, sees_images=False)
+        if layers is None:
+            names: list[str] | None = spatial_layers(source.module)[:1]
+        else:
             names = None if layers == "all" else [name.strip() for name in layers.split(",") if name.strip()]
         provenance = {"source": model, "command": typed_command()}
-        file = run.model if run.path.is_dir() else weights or stored_path(model)
-        if file.is_file():
-            provenance["sha256"] = file_sha256(file)
-        measured = measure_layers(source.model, names, Bands.equal_area(bands), points, provenance, progress)
-    measured = _with_record(measured, run.spectra, source.model, replaces_record)
+        if source.weights is not None:
+            provenance["sha256"] = file_sha256(source.weights)
+        measured = measure_layers(source.module, names, Bands.equal_area(bands), points, provenance, progress)
+    measured = _with_record(measured, run.spectra, source.module, replaces_record)
     write(out, lambda path: write_spectra(path, measured))
     first = measured[0]
     shares = proportion_text(first.bands.names, first.proportion.tolist())

@@ -18,7 +18,7 @@ from .callbacks import SpectrumEqualization as SpectrumEqualization
 from .callbacks import SpectrumPerturbation as SpectrumPerturbation
 from .callbacks import SpectrumRecorder as SpectrumRecorder
 from .corruptions import corrupt as corrupt
-from .models.sources import load_model as load_model
+from .models.sources import load_network as load_network
 from .models.weights import load_weights as load_weights
 from .runs.recipe import Recipe as Recipe
 from .runs.registry import find_recipe as find_recipe

@@ -12,7 +12,7 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", 
 """How images are scaled: Pillow's filters; all except "nearest" antialias."""
 
 Size = Annotated[int, Field(ge=1)]
-Channels: TypeAlias = tuple[float, float, float]
+Channels: TypeAlias = tuple[float, ...]  # three, which `Preprocessing` checks
 
 _PIXEL_LIMIT = 2**26  # few photographs have more
 
@@ -56,10 +56,8 @@ class Preprocessing:
             object.__setattr__(self, name, values)
             if len(values) != 3 or not all(0 <= value <= 1 for value in values) or (name == "std" and 0 in values):
                 got = ",".join(f"{value:g}" for value in values)
-                raise ValueError(
-                    f"{name} must be three numbers in {least}, 1], got {got}; divide those of pixels from 0 to 255 "
-                    "by 255"
-                )
+                way_out = "divide those of pixels from 0 to 255 by 255"
+                raise ValueError(f"{name} must be three numbers in {least}, 1], got {got}; {way_out}")
         if self.interpolation not in (None, *get_args(Interpolation)):
             known = ", ".join(get_args(Interpolation))
             raise ValueError(f"interpolation must be one of {known}, got {self.interpolation!r}")
@@ -78,9 +76,9 @@ class Preprocessing:
         return ", ".join(parts)
 
     @property
-    def is_complete(self) -> bool:
-        """Whether the normalisation is known."""
-        return None not in (self.mean, self.std)
+    def missing(self) -> list[str]:
+        """What of the normalisation is not known: "mean", "std"."""
+        return [name for name in ("mean", "std") if getattr(self, name) is None]
 
     @property
     def scales(self) -> bool:
@@ -111,3 +109,13 @@ class Preprocessing:
             raise ValueError(f"its {image.width}x{image.height} pixels are fewer than the crop of {self.crop}")
         top, left = (round((side - self.crop) / 2) for side in pixels.shape[:2])
         return pixels[top : top + self.crop, left : left + self.crop]
+
+
+def scaled_side(image_size: int) -> int:
+    """Length in pixels to which the shorter side of a photograph is scaled before it is cropped, in training of ours.
+
+    Examples:
+        >>> scaled_side(224)
+        256
+    """
+    return round(image_size * 8 / 7)

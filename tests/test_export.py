@@ -14,7 +14,9 @@ import torch
 from torch.export import Dim
 
 from freqfast.models.build import ModelSpec
-from freqfast.models.file import StoredModel, write_model
+from freqfast.models.file import write_model
+from freqfast.models.network import Network
+from freqfast.preprocessing import Preprocessing
 from freqfast.spectral.antialiasing import apply_antialiasing
 from freqfast.spectral.equalization import apply_equalization
 from freqfast.spectral.modulation import apply_modulation
@@ -124,7 +126,7 @@ def test_the_page_exports_a_run(tmp_path):
     model = trained(spec.build(), CASES["live"] | {"antialiasing": {}})
     folder = tmp_path / "runs" / "best"
     folder.mkdir(parents=True)
-    write_model(folder / "model.safetensors", StoredModel(model, spec, "abcdefgh", mean, std))
+    write_model(folder / "model.safetensors", Network("best", model, Preprocessing(mean, std), tuple("abcdefgh"), spec))
     page = (ROOT / "docs" / "how-to" / "onnx.md").read_text(encoding="utf-8")
     code = "".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
     code += "\nnp.savez('found.npz', images=images, logits=logits)"

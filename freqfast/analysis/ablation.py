@@ -125,8 +125,10 @@ def ablate_bands(
         ValueError: If the model has no such convolution or the bands do not fit.
 
     Examples:
+        >>> from freqfast.models import Network, Preprocessing
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> network = Network("mine", model, Preprocessing((0.5,) * 3, (0.25,) * 3))
+        >>> classifier = Classifier(network, precision="float32")
         >>> found = ablate_bands(classifier, np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64))
         >>> found.bands.names, found.layer, int(found.counts.sum())
         (('low', 'high'), '0', 4)

@@ -122,9 +122,11 @@ def fourier_heat_map(
             images.
 
     Examples:
+        >>> from freqfast.models import Network, Preprocessing
         >>> from torch import nn
         >>> mean_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # sees the lowest frequency only
-        >>> classifier = Classifier(mean_colour, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> network = Network("mine", mean_colour, Preprocessing((0.5,) * 3, (0.25,) * 3))
+        >>> classifier = Classifier(network, precision="float32")
         >>> images = 200 * np.eye(3, dtype=np.uint8)[:, None, None, :].repeat(4, 1).repeat(4, 2)  # red, green, blue
         >>> found = fourier_heat_map(classifier, images, np.arange(3), norm=8.0, seed=2)
         >>> found.clean_error, np.argwhere(found.error)

@@ -24,6 +24,7 @@ from freqfast.compute.precision import default_device, resolve_device
 from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
 from freqfast.data.image_files import ImageFiles
 from freqfast.data.images import ImageData, rgb_levels
+from freqfast.preprocessing import Preprocessing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -230,7 +231,7 @@ def dataloaders(
     data: ImageData,
     batch_size: int = 256,
     device: torch.device | str | None = None,
-    normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> DataLoaders:
     """Make fastai DataLoaders of a data set: ``(TensorImage, TensorCategory)`` batches, normalised, channels last.
 
@@ -242,7 +243,7 @@ def dataloaders(
         data: The data.
         batch_size: Samples per training batch; validation batches are twice as large.
         device: Where batches live; a CUDA GPU if there is one, else the CPU, if None.
-        normalisation: Channel means and standard deviations, for pixels in [0, 1]; by default those of the data.
+        preprocessing: How the network's images are normalised; by default as the data is.
 
     Raises:
         ValueError: If `batch_size` is not positive or exceeds the training set, images are too small to crop, images in
@@ -261,7 +262,7 @@ def dataloaders(
             f"images of {width}x{height} pixels are too small to pad by {PADDING}; use images of at least "
             f"{PADDING + 1}x{PADDING + 1}"
         )
-    mean, std = normalisation or (data.mean, data.std)
+    preprocessing = preprocessing or Preprocessing(data.mean, data.std)
     loaders = (
         InMemoryDL(
             ArrayDataset(images, labels, data.classes, split_idx),
@@ -270,7 +271,7 @@ def dataloaders(
             drop_last=split_idx == 0,
             after_batch=[
                 augment,  # in both loaders: fastai applies it by the split
-                PixelNormalize.from_stats(mean, std, cuda=False),
+                PixelNormalize.from_stats(preprocessing.mean, preprocessing.std, cuda=False),
             ],
         )
         for split_idx, (images, labels) in enumerate(((train, data.train.labels), (data.test.pixels, data.test.labels)))

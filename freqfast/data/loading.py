@@ -10,6 +10,7 @@ from freqfast.data.photos import load_photos
 from freqfast.data.stored import find_data_set, is_tree, load_data_set, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
+from freqfast.preprocessing import scaled_side
 from freqfast.progress import Progress, RunStoppedError, notebook_progress
 
 DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
@@ -79,16 +80,6 @@ def load_data(
         return load_tree(of_user(given), scaled_side(image_size), image_size)
     load = _BUILT_IN.get(name)
     return load(path, progress) if load else _load_registered(name, path, progress)
-
-
-def scaled_side(image_size: int) -> int:
-    """Length in pixels to which the shorter side of an image of "folder" is scaled before it is cropped.
-
-    Examples:
-        >>> scaled_side(224)
-        256
-    """
-    return round(image_size * 8 / 7)
 
 
 def load_place(place: str | Path | None, progress: Progress | None = None) -> ImageData:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 from freqfast.models.resnet import CifarResNet18
 from freqfast.plugins import find_plugins, load_plugin
+from freqfast.preprocessing import Preprocessing
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"resnet18": CifarResNet18}
 """Our own models by name."""
@@ -71,13 +71,12 @@ def build_model(name: str, /, **options: Any) -> nn.Module:
         5
     """
     what = f"model {name!r}" + (f" with {options}"[:200] if options else "")
-    library, _, entry = name.partition(":")
-    if library in LIBRARIES:
+    if name.partition(":")[0] in LIBRARIES:
         if refused := sorted(options.keys() & _LOADS_WEIGHTS):
             raise ValueError(f"{what}: {refused[0]} is refused, since a model is built with fresh weights")
         if "classes" in options:
             options["num_classes"] = options.pop("classes")
-        builder = _library_builder(library, entry)
+        builder = library_builder(name)
     elif name in MODELS:
         builder = MODELS[name]
     elif name in (points := find_plugins("models")):
@@ -99,7 +98,7 @@ def build_pretrained(name: str, /, **options: Any) -> tuple[nn.Module, Preproces
         ImportError: If timm is asked for and not installed.
     """
     library, _, entry = name.partition(":")
-    builder = _library_builder(library, entry)
+    builder = library_builder(name)
     try:
         if library == "timm":
             with _hub_at_once():
@@ -124,21 +123,50 @@ def build_pretrained(name: str, /, **options: Any) -> tuple[nn.Module, Preproces
     return channels_last(model), stated
 
 
+def timm_preprocessing(model: nn.Module) -> Preprocessing:
+    """How images are prepared for a network of timm, by its configuration.
+
+    Sizes are None if timm does anything other than scaling the shorter side and cropping a square in the middle.
+
+    Examples:
+        >>> print(timm_preprocessing(build_model("timm:resnet10t")))
+        resize 201 (bicubic), crop 176, mean 0.485,0.456,0.406, std 0.229,0.224,0.225
+    """
+    from timm.data import resolve_model_data_config
+
+    stated = resolve_model_data_config(model)
+    _, height, width = stated["input_size"]
+    if height != width or stated["crop_mode"] != "center":
+        return Preprocessing(stated["mean"], stated["std"])
+    resize = int(height / stated["crop_pct"])
+    return Preprocessing(stated["mean"], stated["std"], resize, height, stated["interpolation"])
+
+
+def torchvision_preprocessing(weights: Any) -> Preprocessing:
+    """How images are prepared for a network of torchvision that classifies, with these weights.
+
+    Examples:
+        >>> from torchvision.models import ResNet50_Weights
+        >>> torchvision_preprocessing(ResNet50_Weights.DEFAULT).resize
+        232
+    """
+    stated = weights.transforms()
+    (resize,), (crop,) = stated.resize_size, stated.crop_size
+    return Preprocessing(tuple(stated.mean), tuple(stated.std), resize, crop, stated.interpolation.value)
+
+
 @contextmanager
 def _hub_at_once() -> Iterator[None]:
     """Where the Hugging Face Hub cannot be reached take what is cached, or fail at once and not after a minute."""
     from huggingface_hub import constants, get_session
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    unreachable, offline = None, constants.HF_HUB_OFFLINE
+    offline = constants.HF_HUB_OFFLINE
     try:
         get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    except Exception as error:  # of whichever HTTP library it uses
-        unreachable, constants.HF_HUB_OFFLINE = error, True
+    except Exception:  # of whichever HTTP library it uses
+        constants.HF_HUB_OFFLINE = True
     try:
         yield
-    except LocalEntryNotFoundError as error:
-        raise unreachable or error from None
     finally:
         constants.HF_HUB_OFFLINE = offline
 
@@ -197,20 +225,21 @@ def library_models(library: str) -> list[str]:
     return list(timm.list_models())
 
 
-def _library_builder(library: str, name: str) -> Callable[..., nn.Module]:
-    """The function that builds a library's model, once the library is known to have it."""
+def library_builder(name: str) -> Callable[..., nn.Module]:
+    """The function that builds ``LIBRARY:NAME``, once the library is known to have it."""
+    library, _, entry = name.partition(":")
     if library == "timm":
         try:
             import timm
         except ImportError:
-            raise ImportError(f"timm:{name} needs timm, which is not installed; pip install timm") from None
-        known, build = timm.is_model(name), timm.create_model
+            raise ImportError(f"{name} needs timm, which is not installed; pip install timm") from None
+        known, build = timm.is_model(entry), timm.create_model
     else:
         from torchvision import models
 
-        known, build = name in library_models(library), models.get_model
+        known, build = entry in library_models(library), models.get_model
     if not known:
-        close = get_close_matches(name, library_models(library), 3)
+        close = get_close_matches(entry, library_models(library), 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see its list of models"
-        raise ValueError(f"{library} has no model {name!r}; {hint}")
-    return partial(build, name)
+        raise ValueError(f"{library} has no model {entry!r}; {hint}")
+    return partial(build, entry)

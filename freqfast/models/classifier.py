@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
@@ -14,78 +15,80 @@ from torch import Tensor, nn
 from freqfast.compute.precision import resolve_device, resolve_precision
 from freqfast.compute.small_maps import small_map_convolutions
 from freqfast.models.build import channels_last
-from freqfast.models.folding import fold_batch_norm
-from freqfast.models.parts import names_of_before
+from freqfast.models.folding import fold_batch_norm, same_logits
+from freqfast.models.network import IncompleteNetworkError, Network
+from freqfast.spectral.antialiasing import LOW_PASS_BUFFERS
+from freqfast.spectral.equalization import EQUALIZER_BUFFERS
 from freqfast.spectral.modulation import bake_modulation
 from freqfast.spectral.surgery import copy_model, unwrap
 
+_REFERENCE, _BATCHES, _EXPONENT = EQUALIZER_BUFFERS
+_NOT_HASHED = {_EXPONENT, *LOW_PASS_BUFFERS.values()}  # they only hold settings
+_HASHED_AS = {_REFERENCE: "equalizer.reference", _BATCHES: "equalizer.batches"}
 _BATCH_PIXELS = 2**21  # 41 images of 224 pixels, whose activations in a ResNet take half a GiB
 
 
 class Classifier:
-    """A model made ready for fast inference: baked, in eval mode, channels last, in the device's best precision.
+    """A network made ready for fast inference: baked, in eval mode, channels last, in the device's best precision.
 
-    BatchNorm is folded into the convolutions before it if the model allows that (see `fold_batch_norm`).
+    BatchNorm is folded into the convolutions before it where the first batch shows that the logits stay the same.
 
     Args:
-        model: Maps normalised images ``(N, 3, H, W)`` to logits; it is copied, not changed.
-        mean: Channel means of the normalisation, for pixels in [0, 1].
-        std: Channel standard deviations of the normalisation.
-        device: Where to run; by default where the model is.
+        network: The network; it is copied, not changed.
+        device: Where to run; by default where the network is.
         precision: See `freqfast.compute.precision.resolve_precision`.
         batch_size: Number of images at a time; fewer if that would be more than 2**21 pixels.
-        name: What to call the model in messages and results.
-        classes: Class names, in the order of the logits, where known.
 
     Raises:
-        ValueError: If the device is not available, the precision is unknown, or the model is TorchScript.
+        IncompleteNetworkError: If the network's normalisation is not known.
+        ValueError: If the device is not available, the precision is unknown, or the module is TorchScript.
 
     Examples:
-        >>> model = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
-        >>> classifier = Classifier(model, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), precision="float32")
+        >>> from freqfast.preprocessing import Preprocessing
+        >>> brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+        >>> network = Network("brightest", brightest, Preprocessing((0.5,) * 3, (0.25,) * 3), ("red", "green", "blue"))
+        >>> classifier = Classifier(network, precision="float32")
         >>> classifier.predict(np.full((2, 8, 8, 3), (10, 30, 20), np.uint8))
         array([1, 1])
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        mean: Sequence[float],
-        std: Sequence[float],
+        network: Network,
         device: torch.device | str | None = None,
         precision: str = "auto",
         batch_size: int = 250,
-        name: str = "the model",
-        classes: Sequence[str] | None = None,
     ) -> None:
-        parameter = next(model.parameters(), torch.empty(0))
+        self.name, self.classes = network.name, network.classes
+        if network.preprocessing.mean is None or network.preprocessing.std is None:
+            raise IncompleteNetworkError(self.name, network.preprocessing.missing)
+        self.mean, self.std = network.preprocessing.mean, network.preprocessing.std
+        parameter = next(network.module.parameters(), torch.empty(0))
         self.device = parameter.device if device is None else resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self.dtype = getattr(torch, self.precision)
         self.batch_size = batch_size
-        self.name = name
-        self.classes = None if classes is None else tuple(classes)
-        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
-        self.weights_sha256 = hash_weights(model)
-        if isinstance(model, torch.jit.ScriptModule):
-            raise ValueError(f"{name} is TorchScript, which cannot be edited; pass the module that it was made from")
-        self.model = copy_model(model).eval().requires_grad_(False)
+        self.weights_sha256 = hash_weights(network.module)
+        if isinstance(network.module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{self.name} is TorchScript, which cannot be edited; pass the module that it was made from"
+            )
+        self.model = copy_model(network.module).eval().requires_grad_(False)
         with suppress(ValueError):  # of a weight that pruning computes, say: the gains stay beside it
             bake_modulation(self.model)
-        self._prepare()
-        scale = 255 * torch.tensor(self.std, dtype=torch.float64)
-        shift = torch.tensor(self.mean, dtype=torch.float64) / torch.tensor(self.std, dtype=torch.float64)
+        self._network: nn.Module | None = None  # what runs, made from `model` at the first batch
         self._columns: Tensor | None = None  # of the logits that are given, if not all
         self._trained = self.classes or ()  # of all logits, where known
-        self._scale = scale.reciprocal().to(self.device, torch.float32)
-        self._shift = shift.to(self.device, torch.float32)
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (self.mean, self.std))
+        self._scale = (255 * std).reciprocal().to(self.device, torch.float32)
+        self._shift = (mean / std).to(self.device, torch.float32)
 
     def edited(self, change: Callable[[nn.Module], object]) -> "Classifier":
         """A new classifier with a copy of `model` that ``change`` has edited in place; this one stays as it is."""
         other = copy(self)
         other.model = copy_model(self.model)
         change(other.model)
-        other._prepare()
+        other._network = None
         return other
 
     def among(self, classes: Sequence[str], trained: Sequence[str] | None = None) -> "Classifier":
@@ -101,8 +104,10 @@ class Classifier:
                 Whether there are as many logits as names is checked at the first batch.
 
         Examples:
+            >>> from freqfast.preprocessing import Preprocessing
             >>> brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
-            >>> classifier = Classifier(brightest, (0.5,) * 3, (0.25,) * 3, precision="float32", classes="rgb")
+            >>> network = Network("brightest", brightest, Preprocessing((0.5,) * 3, (0.25,) * 3), tuple("rgb"))
+            >>> classifier = Classifier(network, precision="float32")
             >>> classifier.among(["g", "b"]).predict(np.full((2, 8, 8, 3), (30, 10, 20), np.uint8))
             array([1, 1])
         """
@@ -126,13 +131,18 @@ class Classifier:
         """Positions of the model's logits that are used, in their order; None if all are used."""
         return None if self._columns is None else tuple(self._columns.tolist())
 
-    def _prepare(self) -> None:
-        """Make the network that runs from `model`, which stays what is edited and looked at.
+    def _prepared(self, images: Tensor) -> nn.Module:
+        """The network that runs, made from `model`, which stays what is edited and looked at.
 
         `Module.to` with a type would drop the imaginary parts of complex weights.
         """
-        network = fold_batch_norm(self.model).to(self.device)
-        self._network = channels_last(network.bfloat16() if self.dtype == torch.bfloat16 else network.float())
+        network = channels_last(copy_model(self.model).to(self.device).float())
+        if (folded := fold_batch_norm(network)) is not None:
+            if same_logits(folded, network, images):
+                network = channels_last(folded)
+            else:
+                warnings.warn(f"BatchNorm stays as it is in {self.name}: folded, it gives other logits", stacklevel=3)
+        return network.bfloat16() if self.dtype == torch.bfloat16 else network
 
     @torch.inference_mode()
     def logits(self, batch: np.ndarray) -> Tensor:
@@ -148,8 +158,11 @@ class Classifier:
             ValueError: If the model cannot take such images, or gives no such logits.
         """
         try:
+            images = self.normalise(torch.from_numpy(batch))
+            if self._network is None:
+                self._network = self._prepared(images[:2])
             with small_map_convolutions(self._network):
-                found = self._network(self._normalise(torch.from_numpy(batch)))
+                found = self._network(images.to(self.dtype))
         except Exception as error:  # a model may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error
@@ -185,13 +198,16 @@ class Classifier:
             classes.append(found)
         return torch.cat(classes).cpu().numpy()
 
-    def _normalise(self, batch: Tensor) -> Tensor:
-        """Levels, NHWC, to normalised NCHW; the permuted view is channels last already."""
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Levels ``(n, H, W, 3)`` as float32 ``(n, 3, H, W)``, normalised, on the classifier's device.
+
+        The permuted view is channels last already.
+        """
         count, height, width, channels = batch.shape
         rows = batch.to(self.device).to(torch.float32, copy=True).reshape(count * height, width * channels)
         # Row by row, not channel by channel: long runs of contiguous values take half the time on a CPU.
-        rows.mul_(self._scale.repeat(width)).sub_(self._shift.repeat(width))
-        return rows.to(self.dtype).view(count, height, width, channels).permute(0, 3, 1, 2)
+        rows.mul_(self._scale[:channels].repeat(width)).sub_(self._shift[:channels].repeat(width))
+        return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -209,10 +225,15 @@ def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 def hash_weights(model: nn.Module) -> str:
     """Hash of a model's parameters and buffers with names, types and shapes; wrappers do not change it.
 
-    For a model without a wrapper it equals the hash of version 0.1: buffers that hold only settings do not count.
+    Buffers that hold only settings do not count, and an equalizer's have the names that they had in the first results.
     """
+    named = {}
+    for name, value in unwrap(model).state_dict().items():
+        layer, dot, last = name.rpartition(".")
+        if last not in _NOT_HASHED:
+            named[layer + dot + _HASHED_AS.get(last, last)] = value
     digest = hashlib.sha256()
-    for name, value in sorted(names_of_before(unwrap(model).state_dict()).items()):
+    for name, value in sorted(named.items()):
         if isinstance(value, Tensor) and value.layout is torch.strided:
             tensor = value.detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

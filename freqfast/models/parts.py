@@ -21,13 +21,12 @@ from freqfast.spectral.equalization import (
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
 from freqfast.spectral.surgery import unwrap
 
-_REFERENCE, _BATCHES, _EXPONENT = EQUALIZER_BUFFERS
-_NAMES_OF_BEFORE = {_REFERENCE: "equalizer.reference", _BATCHES: "equalizer.batches"}  # a module in version 0.1
+_REFERENCE, _, _EXPONENT = EQUALIZER_BUFFERS
 
 
 @dataclass(frozen=True)
 class Modulation:
-    """Arguments of `apply_modulation`; files of version 0.1 have no `keep_power`."""
+    """Arguments of `apply_modulation`; older files have no `keep_power`."""
 
     layer: str
     per_filter: bool
@@ -76,9 +75,13 @@ class Parts:
             bins = f"{each.bins} bin{'' if each.bins == 1 else 's'}"
             texts.append(f"equalizer ({bins}, exponent {each.exponent:g}) before {each.layer}")
         for kind in LOW_PASS_BUFFERS:
-            if layers := [layer for layer, found in self.low_passes.items() if found == kind]:
+            if layers := self.layers(kind):
                 texts.append(f"low-pass ({kind}) before {', '.join(layers)}")
         return "; ".join(texts) or "no parts"
+
+    def layers(self, kind: str) -> tuple[str, ...]:
+        """Names of the layers that have this kind of low-pass."""
+        return tuple(layer for layer, each in self.low_passes.items() if each == kind)
 
 
 def find_parts(model: nn.Module) -> Parts:
@@ -105,7 +108,7 @@ def find_parts(model: nn.Module) -> Parts:
 def parts_in(state: Mapping[str, Tensor], network: nn.Module) -> Parts:
     """The parts that a state dict contains and a network does not have yet.
 
-    A state dict, see `update_names`, does not hold what matters only in training: a modulation's sigma, which is set to
+    A state dict does not hold what matters only in training: a modulation's sigma, which is set to
     0 here, and its seed. It is an error if a layer of the network has another kind of low-pass.
     """
     modules = dict(network.named_modules())
@@ -152,38 +155,3 @@ def remove_parts(network: nn.Module, parts: Parts) -> None:
         remove_equalization(network.get_submodule(equalization.layer))
     for layer in parts.low_passes:
         remove_antialiasing(network.get_submodule(layer))
-
-
-def update_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """A state dict with this version's names, if version 0.1 saved it from a network with an equalizer.
-
-    Version 0.1 did not save the exponent. The exponent in `network` is taken; it is an error if that has no equalizer
-    there.
-    """
-    state = dict(state)
-    for layer, conv in network.named_modules():
-        before = [f"{layer}.{name}" for name in _NAMES_OF_BEFORE.values()]
-        if not state.keys() >= set(before):
-            continue
-        for name, former in zip(_NAMES_OF_BEFORE, before, strict=True):
-            state[f"{layer}.{name}"] = state.pop(former)
-        if f"{layer}.{_EXPONENT}" in state:
-            continue
-        if (exponent := conv._buffers.get(_EXPONENT)) is None:
-            raise ValueError(
-                f"version 0.1 did not save the exponent of the equalizer before {layer}; put one with the exponent "
-                "that it was trained with into the model first, by apply_equalization"
-            )
-        state[f"{layer}.{_EXPONENT}"] = exponent
-    return state
-
-
-def names_of_before(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict with the names and tensors of version 0.1, whose results contain a hash of these."""
-    settings = {_EXPONENT, *LOW_PASS_BUFFERS.values()}
-    found = {}
-    for name, tensor in state.items():
-        layer, dot, kept = name.rpartition(".")
-        if kept not in settings:
-            found[layer + dot + _NAMES_OF_BEFORE.get(kept, kept)] = tensor
-    return found

@@ -1,17 +1,18 @@
 """Where training starts: fresh weights, or trained ones from timm or torchvision, with a head that fits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from freqfast.files import of_user, require_file
-from freqfast.models.build import LIBRARIES, build_model, build_pretrained
+from freqfast.models.build import LIBRARIES, ModelSpec, build_model, build_pretrained, timm_preprocessing
 from freqfast.models.classifier import hash_weights
-from freqfast.models.preprocessing import Preprocessing, timm_preprocessing
+from freqfast.models.network import Network
 from freqfast.models.state_dicts import load_state, without_prefixes
 from freqfast.models.weights import load_weights
+from freqfast.preprocessing import Preprocessing
 
 _TRAINED = ("pretrained", "weights")  # options of timm's and torchvision's models, which say where weights come from
 
@@ -42,32 +43,20 @@ def check_start(name: str, options: Mapping[str, Any]) -> Path | None:
 
 
 def hash_pretrained(name: str, options: Mapping[str, Any]) -> str | None:
-    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start.
-
-    Examples:
-        >>> hash_pretrained("timm:resnet18", {"pretrained": False}) is None
-        True
-    """
+    """SHA-256 of a library's own weights, if a model starts from them: another version of them is another start."""
     if not (_is_library(name) and options.get("pretrained")):
         return None
     return hash_weights(build_pretrained(name, **architecture(name, options))[0])
 
 
 def try_model(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """A model with fresh weights and two logits, to see whether its name and options make sense; reads no weights.
-
-    Arguments and errors are those of `build_start`.
-
-    Examples:
-        >>> try_model("resnet18", {"width": 8}).fc.out_features
-        2
-    """
+    """A model with fresh weights and two logits, to see whether its name and options make sense."""
     check_start(name, options)
     return build_model(name, **{"classes": 2, **architecture(name, options)})
 
 
-def build_start(name: str, options: Mapping[str, Any], classes: int) -> tuple[nn.Module, Preprocessing]:
-    """A model to be trained: with trained weights if timm's or torchvision's options name them, else with fresh ones.
+def build_start(name: str, options: Mapping[str, Any], classes: Sequence[str]) -> Network:
+    """A network to be trained: with trained weights if timm's or torchvision's options name them, else with fresh ones.
 
     If the weights are for other classes, all of them are used except those of the last layer, which stays fresh.
 
@@ -75,32 +64,33 @@ def build_start(name: str, options: Mapping[str, Any], classes: int) -> tuple[nn
         name: The model, see `freqfast.models.build.build_model`.
         options: Its options; for timm's and torchvision's models also ``pretrained``, for the library's own weights, or
             ``weights``, the file of a state dict.
-        classes: The number of its logits.
+        classes: Names of the classes, one for each logit.
 
     Returns:
-        The model, and how images are prepared for it, if that is known.
+        The network, with what is known of its preprocessing.
 
     Raises:
         ValueError: If the model cannot be built, or its weights cannot be loaded or do not fit.
         FileNotFoundError: If there is no such file of weights.
 
     Examples:
-        >>> model, preprocessing = build_start("resnet18", {"width": 8}, classes=5)
-        >>> model.fc.out_features, preprocessing.mean
-        (5, None)
+        >>> network = build_start("resnet18", {"width": 8}, classes=["cat", "dog"])
+        >>> network.module.fc.out_features, network.preprocessing.mean
+        (2, None)
     """
     path, own = check_start(name, options), architecture(name, options)
-    model = build_model(name, **{"classes": classes, **own})
+    spec = ModelSpec(name, {"classes": len(classes), **own})
+    module, state, stated = spec.build(), None, Preprocessing()
     if path is not None:
-        state = without_prefixes(load_state(path), model.state_dict())
-        stated = timm_preprocessing(model) if name.startswith("timm:") else Preprocessing()
+        state = without_prefixes(load_state(path), module.state_dict())
+        stated = timm_preprocessing(module) if name.startswith("timm:") else stated
     elif _is_library(name) and options.get("pretrained"):
         trained, stated = build_pretrained(name, **own)
         state = trained.state_dict()
-    else:
-        return model, Preprocessing()
-    load_weights(model, _with_head(state, model.state_dict(), classes), f"{name} with {classes} classes")
-    return model, stated
+    if state is not None:
+        state = _with_head(state, module.state_dict(), len(classes))
+        load_weights(module, state, f"{name} with {len(classes)} classes")
+    return Network(name, module, stated, tuple(classes), spec)
 
 
 def _is_library(name: str) -> bool:
@@ -109,9 +99,11 @@ def _is_library(name: str) -> bool:
 
 def _with_head(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor], classes: int) -> dict[str, Tensor]:
     """A state dict with the fresh tensors of a layer whose number of classes differs."""
-
-    def is_head(key: str, value: Tensor) -> bool:
-        there = fresh.get(key, value)
-        return there.shape != value.shape and there.shape[:1] == (classes,) and there.shape[1:] == value.shape[1:]
-
-    return {key: fresh[key] if is_head(key, value) else value for key, value in state.items()}
+    changed = {
+        key: new
+        for key, new in fresh.items()
+        if key in state
+        and new.shape[1:] == state[key].shape[1:]
+        and new.shape[:1] == (classes,) != state[key].shape[:1]
+    }
+    return {**state, **changed}

@@ -43,24 +43,22 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         state: Any = load_file(path) if path.suffix == ".safetensors" else _load_pickled(path)
     except Exception as error:  # corrupt files make both raise nearly anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
-        if isinstance(error, pickle.UnpicklingError):  # where PyTorch's own words advise to allow it
+        if isinstance(error, pickle.UnpicklingError):  # of which PyTorch says how to allow it
             reason = "it is corrupt or holds more than tensors"
         raise ValueError(
             f"{path} cannot be read as weights ({reason}); save model.state_dict(), best as safetensors: "
             "files that must be unpickled are refused"
         ) from None
-    for _ in _NESTED:  # no deeper: a dictionary may hold itself
-        key = next((key for key in _NESTED if isinstance(state, Mapping) and isinstance(state.get(key), Mapping)), None)
-        if key is None:
-            break
-        if isinstance(state.get(averaged := f"{key}_ema"), Mapping):
-            warnings.warn(f"{path}: {key!r} is taken; to take {averaged!r}, save it alone", stacklevel=2)
+    while key := next((key for key in _NESTED if isinstance(state, dict) and isinstance(state.get(key), dict)), None):
+        if f"{key}_ema" in state:
+            warnings.warn(f"{path}: {key!r} is taken; to take '{key}_ema', save it alone", stacklevel=2)
         state = state[key]
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict, neither by itself nor under {', '.join(_NESTED)}")
-    for name, tensor in state.items():
-        if not _is_plain(tensor):
-            raise ValueError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of a plain model")
+    try:
+        require_savable(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; save the state dict of a plain model") from None
     return {str(name): tensor for name, tensor in state.items()}
 
 
@@ -100,7 +98,7 @@ def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[
     return {known.get(name, name): tensor for name, tensor in best.items()}
 
 
-def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+def misfit(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     """How tensors differ from a model's state dict in names and shapes; an empty text if they do not.
 
     Examples:
@@ -113,16 +111,16 @@ def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
         "of another shape": [
             f"{key}, {tuple(found[key].shape)} for {tuple(tensor.shape)}"
             for key, tensor in expected.items()
-            if key in found and found[key].shape != tensor.shape
+            if key in found and isinstance(tensor, Tensor) and found[key].shape != tensor.shape
         ],
     }
     return "; ".join(f"{len(keys)} {what}, the first is {keys[0]}" for what, keys in faults.items() if keys)
 
 
-def require_finite(tensors: Mapping[str, Tensor]) -> None:
+def require_finite(tensors: Mapping[str, Any]) -> None:
     """Refuse weights that are not finite; the ValueError names the first such tensor."""
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        if isinstance(tensor, Tensor) and not tensor.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is corrupt")
 
 
@@ -130,30 +128,20 @@ def require_tensors(state: Mapping[str, Any]) -> None:
     """Refuse a state dict that holds more than tensors, as a quantized layer's does; the ValueError names the first."""
     for name, value in state.items():
         if not isinstance(value, Tensor):
-            raise ValueError(f"{name} is a {type(value).__name__}, a model file holds tensors")
+            raise ValueError(f"{name} is a {type(value).__name__}, a file of weights holds tensors")
 
 
 def require_savable(state: Mapping[str, Any]) -> None:
     """Refuse a state dict that `save_state` cannot write, or `load_state` would not read; the ValueError says why."""
     require_tensors(state)
     for name, tensor in state.items():
-        if not _is_plain(tensor):
+        special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
+        if special or tensor.is_complex():
             raise ValueError(f"{name} is no dense tensor of real numbers, which a file of weights holds")
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    special = tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta
-    return not (special or tensor.is_complex())
 
 
 def _load_pickled(path: Path) -> Any:
     """What `torch.save` wrote, its tensors mapped rather than read where the format allows that."""
-    is_zip = zipfile.is_zipfile(path)
-    if is_zip:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > path.stat().st_size:  # `torch.save` compresses nothing
-            raise ValueError(f"it unpacks to {size:,} bytes, more than it has")
     # Warnings are of a pickle's protocol, say; what matters is an error.
     with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_OPTIMIZER_TYPES):
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

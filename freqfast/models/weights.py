@@ -2,21 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from freqfast.models import MODEL_FILE
-from freqfast.models.file import Header, read_header, update_tensors
-from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts, update_names
+from freqfast.models.file import Header, read_file
+from freqfast.models.parts import Parts, install_parts, parts_in, remove_parts
 from freqfast.models.state_dicts import load_state, misfit, require_finite, without_prefixes
 from freqfast.spectral.surgery import unwrap
-
-_COUNTER = "num_batches_tracked"  # of BatchNorm, which makes one up if a state dict lacks it
 
 
 def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], name: str = "the model") -> Parts:
@@ -51,11 +48,10 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
         low-pass (triangle) before 2
     """
     network = unwrap(model)
-    header, state = (None, dict(weights)) if isinstance(weights, Mapping) else _read(Path(weights))
+    header, state = (None, dict(weights)) if isinstance(weights, Mapping) else read_weights(weights)
     source = "the state dict" if isinstance(weights, Mapping) else weights
     state, parts = without_prefixes(state, network.state_dict()), Parts()
     try:
-        state = update_names(state, network) if header is None else update_tensors(header, state, network)
         parts = parts_in(state, network)
         if header is not None:  # whose names of layers may have a prefix
             pairs = zip(header.parts.modulation, parts.modulation, strict=False)
@@ -68,44 +64,31 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
     return parts
 
 
-def _read(path: Path) -> tuple[Header | None, dict[str, Tensor]]:
+def read_weights(path: str | Path) -> tuple[Header | None, dict[str, Tensor]]:
     """The description of a model file, if it is one of ours, and the state dict."""
+    path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path
-    header = read_header(path) if path.suffix == ".safetensors" and path.is_file() else None
-    return header, load_state(path)
-
-
-def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load weights, as a strict `load_state_dict` judges them, or leave the network as it was.
-
-    Raises:
-        ValueError: If they do not fit, or are not finite.
-    """
-    before = deepcopy(network.state_dict())
+    state = load_state(path)
     try:
-        network.load_state_dict(_with_versions(state, network))
-        require_finite(_tensors(network.state_dict()))
-    except Exception as error:  # a model may load its weights in a way of its own
-        with suppress(Exception):
-            network.load_state_dict(before)
-        for key, tensor in _tensors(network.state_dict()).items():
-            tensor.copy_(before[key])
-        known = {key: tensor for key, tensor in _tensors(before).items() if key in state or not key.endswith(_COUNTER)}
-        raise ValueError(misfit(_tensors(state), known) or " ".join(str(error).split())[:300]) from None
+        return read_file(path)[0] if path.suffix == ".safetensors" else None, state
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be loaded: {error}") from None
 
 
-def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights and buffers of a state dict, without what else a module may keep, such as a quantized layer."""
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+def _load(network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load weights, as a strict `load_state_dict` judges them; a ValueError says if they do not fit or are not finite.
 
-
-def _with_versions(state: Mapping[str, Tensor], network: nn.Module) -> OrderedDict[str, Tensor]:
-    """A state dict with the versions of the network's modules, which some ask for, such as torchvision's MNASNet.
-
-    Of modules with a counter of batches none is said: a file from before there was one is then loaded without it.
+    Files from before BatchNorm had a counter of batches are loaded too. The versions of the network's modules are said
+    for some that ask, such as torchvision's MNASNet.
     """
-    versioned = OrderedDict(state)
-    versions = network.state_dict()._metadata  # type: ignore[attr-defined]
-    counting = {name for name, module in network.named_modules() if hasattr(module, _COUNTER)}
-    versioned._metadata = {name: said for name, said in versions.items() if name not in counting}  # type: ignore[attr-defined]
-    return versioned
+    own = network.state_dict()
+    counters = {key: torch.zeros_like(tensor) for key, tensor in own.items() if key.endswith("num_batches_tracked")}
+    complete = OrderedDict({**counters, **state})
+    if faults := misfit(complete, own):
+        raise ValueError(faults)
+    require_finite(complete)
+    complete._metadata = own._metadata  # type: ignore[attr-defined]
+    try:
+        network.load_state_dict(complete)
+    except Exception as error:  # a model may load its weights in a way of its own
+        raise ValueError(" ".join(str(error).split())[:300]) from None

@@ -45,8 +45,10 @@ def evaluate_source(
         ValueError: If a model does not fit the images or their classes, or there is no such shard.
 
     Examples:
+        >>> from freqfast.models import Network, Preprocessing
         >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
-        >>> classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+        >>> network = Network("brightest", model, Preprocessing((0.5,) * 3, (0.25,) * 3))
+        >>> classifier = Classifier(network, precision="float32")
         >>> images = np.full((2, 8, 8, 3), (10, 30, 20), np.uint8)
         >>> source = CellSource("green", ("fog",), (1,), np.array([1, 2]), read=lambda corruption, severity: images)
         >>> evaluate_source([classifier], source)[0].accuracy

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from freqfast.corruptions import available
 from freqfast.data.images import ImageData, Images
 from freqfast.models.classifier import Classifier
-from freqfast.models.file import check_normalisation
+from freqfast.models.network import Network, Preprocessing
 from freqfast.progress import Progress
 from freqfast.robustness.evaluation import evaluate_source
 from freqfast.robustness.result import CorruptionResult
@@ -78,11 +78,11 @@ def evaluate_images(
     if mean is None or std is None:
         raise ValueError("pass mean and std, the model's normalisation: three numbers each for pixels in [0, 1]")
     mean, std = (tuple(map(float, np.atleast_1d(value))) for value in (mean, std))
-    check_normalisation(mean, std)
+    network = Network(type(model).__name__, model, Preprocessing(mean, std))
     sample = _image_set(images, labels, mean, std)
     if not len(sample):
         raise ValueError("there are no images; pass at least one")
-    classifier = Classifier(model, mean, std, device, precision, name=type(model).__name__)
+    classifier = Classifier(network, device, precision)
     names = available() if corruptions is None else corruptions
     source = corrupted_source(sample, names, seed, name=name, classes=classes, progress=progress)
     [result] = evaluate_source([classifier], source, progress=progress)

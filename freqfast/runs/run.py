@@ -1,7 +1,7 @@
 """Finished runs, read from their directories."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from torch import nn
 from freqfast.data.images import ImageData, data_hash
 from freqfast.data.loading import FOLDER, is_data_name, load_data, load_place
 from freqfast.models.classifier import hash_weights
-from freqfast.models.file import StoredModel, read_model
+from freqfast.models.file import read_model
+from freqfast.models.network import Network
 from freqfast.plugins import find_plugins
 from freqfast.progress import Progress
 from freqfast.records import as_html
@@ -27,14 +28,14 @@ class Run:
     Attributes:
         directory: Its directory.
         recipe: What was run.
-        stored: The trained model, its classes and its normalisation.
+        network: The trained network, with its classes and its preprocessing.
         report: What it found.
         environment: Where it ran, and on which data.
     """
 
     directory: RunDirectory
     recipe: Recipe
-    stored: StoredModel
+    network: Network
     report: RunReport
     environment: Environment
 
@@ -65,7 +66,12 @@ class Run:
     @property
     def model(self) -> nn.Module:
         """The trained model, in eval mode."""
-        return self.stored.model
+        return self.network.module
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that it was trained on."""
+        return self.network.classes or ()
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -94,7 +100,7 @@ def load_run(path: str | Path) -> Run:
         recipe=directory.read_recipe(),
         report=directory.read_report(),
         environment=directory.read_environment(),
-        stored=read_model(directory.model),
+        network=replace(read_model(directory.model), name=str(directory.path)),
     )
     if run.report.weights_sha256 not in (None, run.weights_sha256):
         raise ValueError(f"{directory.report} is of another model than {directory.model}; put back the run's own")

@@ -58,9 +58,7 @@ def evaluate_c_bar(
 
     started = time.monotonic()
     data = load_run_data(run.directory, data_path, progress, own=True)
-    stored = run.stored
-    device = device or run.environment.device
-    classifier = Classifier(stored.model, stored.mean, stored.std, device, run.report.precision, name=str(run.path))
+    classifier = Classifier(run.network, device or run.environment.device, run.report.precision)
     source = replace(source_of_run(run.recipe, data.hold_out(run.recipe.holdout), C_BAR), clean=None)
     [result] = evaluate_source([classifier], source, progress=progress)
     mean_bar, scores = result.mean_bar, result.image_scores(C_BAR)

@@ -9,7 +9,7 @@ from torch import Tensor
 from freqfast.callbacks.proportion import FrequencyProportion
 from freqfast.data import ImageData
 from freqfast.models.build import channels_last
-from freqfast.models.sources import SourcedModel
+from freqfast.models.network import Network
 from freqfast.models.state_dicts import require_tensors
 from freqfast.progress import Log, Progress, notebook_progress
 from freqfast.runs.recipe import Recipe
@@ -20,14 +20,14 @@ from freqfast.training.state import generators_kept
 
 @generators_kept()
 def fine_tune(
-    source: SourcedModel,
+    network: Network,
     recipe: Recipe,
     data: ImageData,
     keep: float = 0.3,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
-) -> SourcedModel:
+) -> Network:
     """Train a network further by a recipe's schedule and callbacks, and average its new weights with the old ones.
 
     The recipe ``robust`` makes an existing network more robust and adds nothing to it, so its architecture stays.
@@ -35,7 +35,7 @@ def fine_tune(
     (Wortsman et al., 2022, arXiv:2109.01903). The caller's random number generators stay as they were.
 
     Args:
-        source: The network with its normalisation; it is copied, not changed. See `freqfast.models.sources.load_model`.
+        network: The network; it is copied, not changed. See `freqfast.load_network`.
         recipe: Schedule, callbacks and seed; its model and its data are not used.
         data: Training data, with the classes that the network was trained on, in the same order.
         keep: The share of the old weights in the average, in [0, 1); BatchNorm's statistics are averaged too, but not
@@ -55,20 +55,22 @@ def fine_tune(
     Examples:
         >>> from freqfast import find_recipe
         >>> from freqfast.data import load_data
+        >>> from freqfast.models import Preprocessing
         >>> data, model = load_data("photos").hold_out(5110), torch.nn.Sequential(
         ...     torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 10)
         ... )
         >>> recipe = replace(find_recipe("robust"), epochs=1, batch_size=5)
-        >>> fine_tune(SourcedModel("mine", model, data.mean, data.std), recipe, data, device="cpu").name
+        >>> network = Network("mine", model, Preprocessing(data.mean, data.std))
+        >>> fine_tune(network, recipe, data, device="cpu").name
         'mine'
     """
     if not 0 <= keep < 1:
         raise ValueError(f"keep must lie in [0, 1), got {keep}")
-    if not any(parameter.requires_grad for parameter in source.model.parameters()):
-        raise ValueError(f"{source.name} has no parameter that is trained; set requires_grad of those to be trained")
-    before = source.model.state_dict()
+    if not any(parameter.requires_grad for parameter in network.module.parameters()):
+        raise ValueError(f"{network.name} has no parameter that is trained; set requires_grad of those to be trained")
+    before = network.module.state_dict()
     require_tensors(before)
-    start = replace(source, model=channels_last(copy_model(source.model).float()))
+    start = replace(network, module=channels_last(copy_model(network.module).float()))
     learn = build_learner(recipe, data, device, start=start)
     try:
         fit_watched(learn, recipe, progress or notebook_progress(), log)
@@ -79,7 +81,7 @@ def fine_tune(
     for callback in learn.cbs:
         if isinstance(callback, FrequencyProportion):  # the average of two filters of a band may leave it
             callback.enforce()
-    return replace(source, model=model.eval())
+    return replace(network, module=model.eval())
 
 
 def _averaged(after: Mapping[str, Tensor], before: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:

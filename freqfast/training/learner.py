@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -22,10 +23,10 @@ from freqfast.callbacks import AutoPrecision, EpochLog, FitProgress, FrequencyPr
 from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.data import ImageData
 from freqfast.data.dataloaders import dataloaders
-from freqfast.models.build import ModelSpec
 from freqfast.models.classifier import Classifier
-from freqfast.models.sources import SourcedModel
-from freqfast.models.start import architecture, build_start, try_model
+from freqfast.models.file import of_run
+from freqfast.models.network import Network
+from freqfast.models.start import build_start, try_model
 from freqfast.plugins import find_plugins, load_plugin
 from freqfast.progress import Log, Progress
 from freqfast.records import check_value
@@ -34,7 +35,7 @@ from freqfast.runs.recipe import Recipe
 from freqfast.spectral.bands import frequency_proportion
 from freqfast.spectral.equalization import remove_equalization
 from freqfast.spectral.modulation import effective_weight
-from freqfast.spectral.surgery import copy_model, find_conv
+from freqfast.spectral.surgery import find_conv
 from freqfast.training.loop import DivergenceWatch, ResumableLearner
 
 
@@ -87,15 +88,12 @@ def try_settings(recipe: Recipe) -> None:
     Learner(DataLoaders([], []), model, loss_func=CrossEntropyLossFlat(), cbs=callbacks)
 
 
-def model_spec(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What the recipe's model is built from, apart from its weights, for the number of classes in the data."""
-    return ModelSpec(recipe.model, {"classes": len(data.classes), **architecture(recipe.model, recipe.model_options)})
-
-
-def _start(recipe: Recipe, data: ImageData) -> SourcedModel:
-    """The recipe's model with the weights that training starts from, normalised as these want, else by the data."""
-    model, stated = build_start(recipe.model, recipe.model_options, len(data.classes))
-    return SourcedModel(recipe.model, model, stated.mean or data.mean, stated.std or data.std)
+def _start(recipe: Recipe, data: ImageData) -> Network:
+    """The recipe's network with the weights that training starts from, normalised as these want, else by the data."""
+    start = build_start(recipe.model, recipe.model_options, data.classes)
+    stated = start.preprocessing
+    mean, std = stated.mean or data.mean, stated.std or data.std
+    return replace(start, preprocessing=of_run(mean, std, recipe.image_size))
 
 
 def build_learner(
@@ -103,7 +101,7 @@ def build_learner(
     data: ImageData,
     device: torch.device | str | None = None,
     path: str | Path = ".",
-    start: SourcedModel | None = None,
+    start: Network | None = None,
 ) -> ResumableLearner:
     """Build the Learner that a recipe defines: seeded, with its callbacks, a precision and a spectrum recorder.
 
@@ -114,7 +112,7 @@ def build_learner(
         data: Its data, see `freqfast.data.load_data`.
         device: Where to train; a CUDA GPU if there is one, else the CPU, if None.
         path: The Learner's folder.
-        start: A trained network to train further, with its own normalisation; by default the recipe's model with the
+        start: A trained network to train further, with its own preprocessing; by default the recipe's model with the
             weights that the recipe starts from.
 
     Raises:
@@ -133,11 +131,8 @@ def build_learner(
     set_seed(recipe.seed)
     is_new = start is None
     start = start or _start(recipe, data)
-    tried = Classifier(start.model, start.mean, start.std, "cpu", "float32", name=start.name, classes=start.classes)
-    images = np.asarray(data.train.pixels[:2])
-    check_fit(tried, images, data.train.labels, data.name, data.classes)
-    _check_training(start, images)
-    model, normalisation = start.model, (start.mean, start.std)
+    _rehearse(start, data)
+    model = start.module
     enforced = next((cb for cb in callbacks if isinstance(cb, FrequencyProportion)), None)
     recorder = next((cb for cb in callbacks if isinstance(cb, SpectrumRecorder)), None)
     if recorder is None:
@@ -153,7 +148,7 @@ def build_learner(
             "enforced; give both the same, or leave spectrum_recorder out"
         )
     learn = ResumableLearner(
-        dataloaders(data, recipe.batch_size, device, normalisation),
+        dataloaders(data, recipe.batch_size, device, start.preprocessing),
         model,
         loss_func=CrossEntropyLossFlat(),
         opt_func=partial(OptimWrapper, opt=torch.optim.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0),
@@ -161,20 +156,21 @@ def build_learner(
         cbs=[AutoPrecision(recipe.precision), *callbacks],
         path=path,
     )
-    learn.normalisation = normalisation
+    learn.network = start
     return learn
 
 
-def _check_training(start: SourcedModel, images: np.ndarray) -> None:
-    """Try a network in training mode, in which it may give more than in use; it and the random numbers stay."""
-    pixels = (images / 255 - start.mean) / start.std
-    batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+def _rehearse(network: Network, data: ImageData) -> None:
+    """Try a network on two images in use, and in training, in which it may give more; it and random numbers stay."""
+    tried = Classifier(network, "cpu", "float32")
+    images = np.array(data.train.pixels[:2])
+    check_fit(tried, images, data.train.labels, data.name, data.classes)
     with torch.random.fork_rng(devices=()), torch.no_grad():
         # Without equalizers, which take in the batch of every rank: others may not be here, or wait elsewhere.
-        found = remove_equalization(copy_model(start.model).cpu()).train()(batch)
-    if not isinstance(found, Tensor):
+        given = remove_equalization(tried.model).train()(tried.normalise(torch.from_numpy(images)))
+    if not isinstance(given, Tensor):
         raise ValueError(
-            f"{start.name} gives {type(found).__name__} in training, not one tensor of logits; build it without "
+            f"{network.name} gives {type(given).__name__} in training, not one tensor of logits; build it without "
             "auxiliary outputs (of torchvision's, aux_logits = false, but not with pretrained weights)"
         )
 

@@ -1,7 +1,7 @@
 """A fit that can stop between any two steps and be resumed exactly in another process."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from fastai.learner import Learner
 
 from freqfast.compute.ranks import ALONE, Ranks
 from freqfast.files import write_text
+from freqfast.models.network import Network
 from freqfast.progress import RunStoppedError, Stop
 from freqfast.records import differences
 from freqfast.runs.directory import RunDirectory
@@ -35,8 +36,8 @@ class ResumableLearner(Learner):
     """
 
     keeper: "FitKeeper | None" = None
-    normalisation: tuple[Sequence[float], Sequence[float]]
-    """Channel means and standard deviations under which the model is trained, for pixels in [0, 1]."""
+    network: Network
+    """What is trained, with its preprocessing; its module is the Learner's model, which a launcher may wrap."""
 
     def _do_fit(self) -> None:
         if self.keeper is None:

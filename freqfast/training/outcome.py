@@ -37,7 +37,7 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> 
     recipe, directory, learn = prepared.recipe, prepared.directory, prepared.learn
     recorder, enforced = learn.spectrum_recorder, getattr(learn, "frequency_proportion", None)
     target = None if enforced is None else dict(enforced.proportions)
-    write_model(directory.model, prepared.stored)
+    write_model(directory.model, prepared.network)
     spectra = measure_spectra(
         learn.model,
         layer=recorder.layer,
@@ -64,7 +64,7 @@ def write_outcome(prepared: PreparedRun, seconds: float, progress: Progress) -> 
             "after": filter_proportion(learn),
             "target": None if target is None else [target.get(name, 0.0) for name in recorder.bands.names],
         },
-        "weights_sha256": hash_weights(prepared.stored.model),
+        "weights_sha256": hash_weights(learn.model),
         "seconds": {"fit": seconds, "evaluate": time.monotonic() - started},
     }
     write_record(directory.report, record_from(values, RunReport, ignore_unknown=True))
@@ -102,8 +102,7 @@ def source_of_run(recipe: Recipe, data: ImageData, corruptions: Sequence[str]) -
 
 def _evaluate(prepared: PreparedRun, progress: Progress | None) -> CorruptionResult:
     """Clean accuracy on all test images (or those held out) and accuracy under every corruption available here."""
-    learn = prepared.learn
-    classifier = Classifier(learn.model, *learn.normalisation, precision=prepared.environment.precision)
+    classifier = Classifier(prepared.network, precision=prepared.environment.precision)
     source = source_of_run(prepared.recipe, prepared.data, available())
     [result] = evaluate_source([classifier], source, progress=progress)
     return replace(result, provenance=None)  # what has one is a later evaluation

@@ -15,7 +15,8 @@ from freqfast.corruptions import SEVERITIES, corrupt, plugin_corruptions
 from freqfast.corruptions.batch import check_size
 from freqfast.data import ImageData, load_data
 from freqfast.files import file_sha256
-from freqfast.models.file import StoredModel, check_round_trip
+from freqfast.models.file import check_round_trip
+from freqfast.models.network import Network
 from freqfast.progress import Progress
 from freqfast.records import differences
 from freqfast.runs.directory import RunDirectory
@@ -23,7 +24,7 @@ from freqfast.runs.environment import Environment, environment_differences
 from freqfast.runs.recipe import Recipe, differing_fields
 from freqfast.training.checkpoint import Origin
 from freqfast.training.environment import describe_environment, threads
-from freqfast.training.learner import build_learner, filter_proportion, model_spec, try_settings
+from freqfast.training.learner import build_learner, filter_proportion, try_settings
 from freqfast.training.loop import ResumableLearner
 
 
@@ -46,11 +47,9 @@ class PreparedRun:
         return Origin(start.recipe_sha256, start.data.sha256, start.threads, start.precision)
 
     @property
-    def stored(self) -> StoredModel:
-        """The model as it is stored in its file."""
-        spec = model_spec(self.recipe, self.data)
-        mean, std = self.learn.normalisation
-        return StoredModel(self.learn.model, spec, self.data.classes, mean, std, self.recipe.image_size)
+    def network(self) -> Network:
+        """The network as it is now, to be stored."""
+        return replace(self.learn.network, module=self.learn.model)
 
 
 def prepare_run(
@@ -111,7 +110,7 @@ def prepare_run(
         if ranks.count > 1:
             split_training(learn, ranks, recipe)
         prepared = PreparedRun(recipe, directory, environment, data, learn, filter_proportion(learn), ranks)
-        check_round_trip(prepared.stored)
+        check_round_trip(prepared.network)
     return prepared
 
 

@@ -82,7 +82,7 @@ def rerun(
     second = run_recipe(
         first.recipe, out, data_path, device, progress, resume=True, stop=stop, like=first, command=command, log=log
     )
-    check_classes(first, second.stored.classes, second.path)
+    check_classes(first, second.classes, second.path)
     return _compared(first, second)
 
 

@@ -111,7 +111,7 @@ def run_recipe(
         chosen, environment = start  # which the others take from the first one
         prepared = ranks.together(lambda: first or prepare_run(chosen, directory, environment, data_path))
         policy = policy or CheckpointPolicy()
-        keeper = FitKeeper(directory, prepared.origin, policy, stop, lambda: check_round_trip(prepared.stored), ranks)
+        keeper = FitKeeper(directory, prepared.origin, policy, stop, lambda: check_round_trip(prepared.network), ranks)
         log = log if log is not None and ranks.is_first else (lambda line: None)
         log(_first_line(prepared))
         with ranks.leaving_on_error(), _one_line_errors(prepared, keeper), threads(prepared.environment.threads):
@@ -124,10 +124,10 @@ def run_recipe(
 
 def check_classes(run: Run, classes: Sequence[str], where: str | Path) -> None:
     """Refuse to repeat a run on data with other classes than the run's."""
-    if tuple(classes) != tuple(run.stored.classes):
+    if tuple(classes) != run.classes:
         raise ValueError(
-            f"{run.path} was trained on the classes {list_classes(run.stored.classes, classes)}, but those of {where} "
-            f"are {list_classes(classes, run.stored.classes)}; name its own"
+            f"{run.path} was trained on the classes {list_classes(run.classes, classes)}, but those of {where} "
+            f"are {list_classes(classes, run.classes)}; name its own"
         )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from freqfast.analysis import AnalysisResult, find_analysis
 from freqfast.corruptions import SEVERITIES, available, corrupt
 from freqfast.models.classifier import Classifier
+from freqfast.models.network import Network, Preprocessing
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import Key, key_text
@@ -188,12 +189,10 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
     targets = np.concatenate(labels)
     if targets.ndim != 1 or targets.dtype.kind not in "iu":
         raise ValueError(f"images must have one label each, got targets {targets.dtype} of shape {targets.shape}")
-    channels = images[0].shape[3]
-    mean, std = (0.0,) * channels, (1.0,) * channels
-    if normalize is not None:
-        parts = (part.flatten().tolist() for part in (normalize.mean, normalize.std))
-        mean, std = (tuple(np.broadcast_to(part, channels)) for part in parts)  # one value may stand for all
-    classifier = Classifier(learn.model, mean, std, learn.dls.device, analysis.precision)
+    parts = (np.zeros(3), np.ones(3)) if normalize is None else (normalize.mean.cpu(), normalize.std.cpu())
+    mean, std = (np.broadcast_to(np.ravel(part), 3) for part in parts)  # one value may stand for all
+    network = Network("the model", learn.model, Preprocessing(mean, std))  # type: ignore[arg-type]
+    classifier = Classifier(network, learn.dls.device, analysis.precision)
     pixels = np.ascontiguousarray(np.concatenate(images))
     check_fit(classifier, pixels[:2], targets, "the validation set", None)
     options = {"progress": None} | options

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.models.classifier import Classifier
+from tests.support.networks import classifier_of
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -33,7 +33,7 @@ def model():
 
 @pytest.fixture
 def classifier(model):
-    return Classifier(model, MEAN, STD, precision="float32")
+    return classifier_of(model, MEAN, STD)
 
 
 @pytest.fixture

@@ -31,7 +31,6 @@ from freqfast.compute.precision import resolve_precision
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES
 from freqfast.data import ImageData
 from freqfast.models.build import build_model
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import evaluate_source
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import write_archive
@@ -46,13 +45,16 @@ from tests.bench.common import (
     print_table,
     ratio,
 )
+from tests.support.networks import classifier_of
 
 NAMES = ("gaussian_noise", "contrast")  # quick to make; to the evaluation all are alike
 
 
 def evaluation_arm(model: nn.Module, data: ImageData, folder: Path, args: argparse.Namespace) -> Callable[[], float]:
     """Images per second from files to a report."""
-    classifier = Classifier(model, data.mean, data.std, args.device, args.precision, args.batch_size)
+    classifier = classifier_of(
+        model, data.mean, data.std, device=args.device, precision=args.precision, batch_size=args.batch_size
+    )
 
     def images_per_second() -> float:
         start = now(args.device)
@@ -128,7 +130,7 @@ def write_empty_archive(folder: Path, count: int = 10_000) -> None:
 def peak_memory(folder: str, device: str, precision: str) -> tuple[float, float]:
     """Peak resident memory in MiB: with a small model that has run once, and after a whole evaluation."""
     source = stored_source(folder)
-    classifier = Classifier(build_model("resnet18", classes=10, width=8), (0.5,) * 3, (0.25,) * 3, device, precision)
+    classifier = classifier_of(build_model("resnet18", classes=10, width=8), device=device, precision=precision)
     classifier.predict(np.zeros((classifier.batch_size, 32, 32, 3), np.uint8))
     before = peak_mib()
     evaluate_source([classifier], source)

@@ -13,7 +13,6 @@ from functools import partial
 
 from freqfast.compute.memory import keep_freed_memory
 from freqfast.models.build import build_model
-from freqfast.models.classifier import Classifier
 from freqfast.runs.registry import find_recipe
 from tests.bench.common import (
     Arguments,
@@ -27,6 +26,7 @@ from tests.bench.common import (
     print_table,
     ratio,
 )
+from tests.support.networks import classifier_of
 
 
 def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float, float, float]:
@@ -39,7 +39,7 @@ def measure(keep: bool, width: int, batch_size: int, steps: int) -> tuple[float,
     data = photo_data(batch_size * steps, batch_size * steps)
     training = freqfast_arm(recipe, data, "cpu")()
     model = build_model("resnet18", classes=len(data.classes), width=width)
-    classifier = Classifier(model, data.mean, data.std, batch_size=batch_size)
+    classifier = classifier_of(model, data.mean, data.std, precision="auto", batch_size=batch_size)
     classifier.predict(data.test.pixels[: 2 * batch_size])
     start = now("cpu")
     classifier.predict(data.test.pixels)

@@ -50,7 +50,8 @@ def training(width: int, images: Tensor, labels: Tensor) -> tuple[nn.Module, Cal
 
 def inference(width: int, images: Tensor) -> tuple[nn.Module, Callable[[], None]]:
     """A folded model in bfloat16, and its forward pass."""
-    model = channels_last(fold_batch_norm(build_model("resnet18", width=width).eval()).bfloat16())
+    folded = fold_batch_norm(build_model("resnet18", width=width).eval())
+    model = channels_last(folded.bfloat16())
     half = images.bfloat16()
 
     def forward() -> None:

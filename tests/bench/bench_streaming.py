@@ -25,8 +25,8 @@ torch.save(torchvision.models.get_model(sys.argv[1], num_classes=2).state_dict()
 """
 LOAD = """
 import sys
-from freqfast.models.sources import load_model
-load_model(sys.argv[1], sys.argv[2], (0.5,) * 3, (0.25,) * 3, classes=2)
+from freqfast.models.sources import load_network
+load_network(sys.argv[1], weights=sys.argv[2], mean=(0.5,) * 3, std=(0.25,) * 3)
 """
 VIEW = ("--resize", "256", "--crop", "224")
 NORMALISATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
@@ -65,7 +65,7 @@ def main():
         network = f"torchvision:{args.model}"
         alone = peak_mib("-c", LOAD, network, weights)
         print(f"{args.model} alone: {alone:.0f} MiB", flush=True)
-        judge = ("-m", "freqfast", "evaluate", network, "--weights", weights, "--classes", "2", *NORMALISATION)
+        judge = ("-m", "freqfast", "evaluate", network, "--weights", weights, *NORMALISATION)
         evaluate = (*judge, "--corruption", args.corruption)
         for count in args.images:
             images, tree = (Path(folder) / f"{what}-{count}" for what in ("images", "tree"))

@@ -8,7 +8,7 @@ import torch
 import torchvision
 
 from freqfast.data.photos import PHOTOS
-from freqfast.models.sources import load_model
+from freqfast.models.sources import load_network
 from tests.support.commands import exit_code
 from tests.support.finished import write_network
 from tests.support.foreign import write_checkpoint, write_script
@@ -99,7 +99,7 @@ def rival(tmp_path):
 def published(place):
     """A network as others publish it: foreign_net.py, and its weights in theirs.th."""
     write_script(place)
-    model = load_model("./foreign_net.py:trained", mean=(0,) * 3, std=(1,) * 3).model
+    model = load_network("./foreign_net.py:trained", sees_images=False).module
     write_checkpoint(place / "theirs.th", model)
     return model
 

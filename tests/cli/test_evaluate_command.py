@@ -27,7 +27,7 @@ MEASURED = ["fog", "contrast"]
 def expected(checkpoint, archive, limit=4):
     """Accuracy of every cell, by plain NumPy around the float32 model."""
     loaded = read_model(checkpoint)
-    classifier = Classifier(loaded.model, loaded.mean, loaded.std, precision="float32")
+    classifier = Classifier(loaded, precision="float32")
     labels = np.load(archive / "labels.npy")[:limit]
     accuracy = {}
     for name in MEASURED:
@@ -223,7 +223,7 @@ def test_a_published_network_and_its_baseline(call, accepted, refused, archive, 
     found["comparison"].pop("baseline"), merged["comparison"].pop("baseline")
     assert found["comparison"] == merged["comparison"]
     assert found["provenance"]["std"] == [0.229, 0.224, 0.225]
-    assert "normalisation of ./foreign_net.py:net(6) is not known" in refused(*ours)
+    assert "./foreign_net.py:net(6) lacks mean, std; add --mean R,G,B" in refused(*ours)
     assert "--baseline names no model; leave out --baseline-weights" in refused(*ours, *theirs[2:])
 
     # The normalisation that is given is that of the network that is not ours, on either side.
@@ -260,10 +260,8 @@ def test_a_callable_without_weights_warns(accepted, archive, published):
     assert line.startswith("freqfast: warning: ./foreign_net.py:net comes without a file of weights; unless it loads")
 
 
-def test_pretrained_weights_have_their_classes(refused, archive, checkpoint):
+def test_pretrained_weights_are_those_of_a_library(refused, archive, checkpoint):
     words = ("--cifar10c", archive, "--pretrained")
-    line = refused("evaluate", "timm:resnet10t", *words, "--classes", 5)
-    assert "pretrained weights have their classes; leave out --classes" in line
     line = refused("evaluate", "timm:resnet10t", *words, "--weights", "w.pth")
     assert "pretrained weights are timm's or torchvision's own; leave them out for the weights w.pth" in line
     assert "leave them out for" in refused("evaluate", checkpoint, *words)

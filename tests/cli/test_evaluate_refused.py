@@ -21,7 +21,6 @@ import pytest
         (("--figure", "report.docx"), "cannot write report.docx"),
         (("--baseline", "gone.json"), "gone.json"),
         (("--baseline", "gone"), "gone does not exist"),
-        (("--classes", "7"), "is built with the classes that it has; leave out --classes"),
     ],
 )
 def test_wrong_options(refused, checkpoint, archive, words, message):

@@ -41,8 +41,8 @@ def test_a_network_of_ours(accepted, checkpoint, tree):
     words = ("--data", tree, "--set", "epochs=1", "--set", "batch_size=16")
     accepted("finetune", checkpoint, "--out", "tuned.safetensors", "--keep", 0, *words)
     found = read_model("tuned.safetensors")
-    assert (found.classes, found.mean, found.spec) == (before.classes, before.mean, before.spec)
-    assert not torch.equal(found.model.conv1.weight, before.model.conv1.weight)
+    assert (found.classes, found.preprocessing, found.spec) == (before.classes, before.preprocessing, before.spec)
+    assert not torch.equal(found.module.conv1.weight, before.module.conv1.weight)
 
 
 def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published, place):
@@ -73,7 +73,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
         (("absent", "--out", "robust.pth"), "cannot write robust.pth: its name must end in .safetensors"),
         (("absent",), "absent does not exist; name a run directory"),
         (("foreign_net.py:net", "--data", "absent"), "absent does not exist; name cifar10, photos, or an archive"),
-        (("./foreign_net.py:net", "--weights", "theirs.th"), "is not known; pass mean and std"),
+        (("./foreign_net.py:net", "--weights", "theirs.th"), "lacks mean, std; add --mean R,G,B --std R,G,B"),
         (("./foreign_net.py:net(num_classes=3)", *NORMALISATION, "--data", "photos"), "gives 3 logits, but photos has"),
         (("foreign_net.py:trained", *NORMALISATION, "--recipe", "robst"), "unknown recipe 'robst'; the recipes are"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "epochs=0"), "epochs must be greater than or equal to 1"),

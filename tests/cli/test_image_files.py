@@ -13,7 +13,8 @@ from torch import nn
 
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models.file import read_model
-from freqfast.models.sources import SourcedModel
+from freqfast.models.network import Network
+from freqfast.preprocessing import Preprocessing
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.alexnet import alexnet_mce
 from freqfast.robustness.provenance import Provenance
@@ -140,7 +141,7 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
         assert "images for tuned.safetensors: resize 32 (bilinear), crop 28" in found.err
     again = accepted("finetune", "tuned.safetensors", *quick[:-1], "again.safetensors")
     assert "images for tuned.safetensors: resize 32 (bilinear), crop 28" in again.out
-    assert read_model("again.safetensors").image_size == 28
+    assert read_model("again.safetensors").preprocessing.crop == 28
     accepted("finetune", "run", *quick[:-1], "larger.safetensors", "--resize", 64, "--crop", 56)
     found = call("evaluate", "larger.safetensors", *words[:-1], "photographs")
     assert "images for larger.safetensors: resize 64 (bilinear), crop 56" in found.err
@@ -174,9 +175,7 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
 
 
 def test_images_that_only_a_variable_names_are_not_scaled(monkeypatch):
-    network = SourcedModel(
-        "timm:its_name", nn.Identity(), (0.5,) * 3, (0.5,) * 3, resize=256, crop=224, interpolation="bicubic"
-    )
+    network = Network("timm:its_name", nn.Identity(), Preprocessing((0.5,) * 3, (0.5,) * 3, 256, 224, "bicubic"))
     given = FileOptions(None, None, None)
     monkeypatch.delenv("FREQFAST_DATA", raising=False)
     assert given.for_network(network, None) == (given, [])

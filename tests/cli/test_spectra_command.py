@@ -5,6 +5,8 @@ import json
 import h5py
 import numpy as np
 import pytest
+import torch
+import torchvision
 
 from freqfast.models.file import read_model
 from freqfast.models.zoo import read_cards
@@ -16,7 +18,7 @@ from tests.support.finished import history_of, write_network
 def test_export_opens_in_plain_h5py(accepted, checkpoint, place):
     result = accepted("spectra", checkpoint, "-o", "[red]out.h5")
     assert result.out.startswith("[red]out.h5: 8 filters of layer conv1, low ")
-    weight = read_model(checkpoint).model.conv1.weight.detach().numpy()
+    weight = read_model(checkpoint).module.conv1.weight.detach().numpy()
     oracle = np.abs(np.fft.fftshift(np.fft.fft2(weight.astype(np.float64), s=(32, 32)), axes=(2, 3))) ** 2
     with h5py.File(place / "[red]out.h5") as file:
         np.testing.assert_allclose(file["entry/spectra/power"][()], oracle.sum(1) / 32**2, rtol=1e-4, atol=1e-7)
@@ -36,7 +38,7 @@ def test_layers_points_and_bands(accepted, checkpoint, place):
 def test_all_layers_go_into_one_file(accepted, checkpoint, place):
     result = accepted("spectra", checkpoint, "-o", "all.h5", "--layers", "all")
     assert "; 2 layers, " in result.out  # a 1x1 shortcut has no spectrum
-    weights = read_model(checkpoint).model.state_dict()
+    weights = read_model(checkpoint).module.state_dict()
     with h5py.File(place / "all.h5") as file:
         for name, group in file["entry/layers"].items():
             np.testing.assert_array_equal(group["weight"], weights[f"{name}.weight"])
@@ -48,12 +50,18 @@ def run(checkpoint, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.toml").touch()
     checkpoint.rename(tmp_path / "run" / "model.safetensors")
-    model = read_model(tmp_path / "run").model
+    model = read_model(tmp_path / "run").module
     history = history_of([model.conv1.weight.detach()] * 2)
     target = {"low": 0.25, "high": 0.75}
     recorded = measure_spectra(model, target=target, history=history, provenance={"recipe": "quickstart", "seed": 3})
     write_spectra(tmp_path / "run" / "spectra.h5", recorded)
     return tmp_path / "run"
+
+
+def test_a_library_s_network_of_another_number_of_classes(accepted):
+    torch.save(torchvision.models.squeezenet1_1(num_classes=3).state_dict(), "three.pth")
+    words = ("--weights", "three.pth", "-o", "out.h5")
+    assert ": 64 filters of layer features.0, " in accepted("spectra", "torchvision:squeezenet1_1", *words).out
 
 
 def test_networks_of_the_zoo_have_their_files_hash(accepted):
@@ -77,7 +85,7 @@ def test_a_run_s_record_goes_along(accepted, run, place):
 
 def test_the_target_of_another_layer_than_the_first_goes_along(accepted, run, place):
     target = {"low": 0.25, "high": 0.75}
-    write_spectra(run / "spectra.h5", measure_spectra(read_model(run).model, "conv2", target=target))
+    write_spectra(run / "spectra.h5", measure_spectra(read_model(run).module, "conv2", target=target))
     accepted("spectra", run, "-o", "out.h5", "--layers", "all")
     assert {s.layer: s.target for s in read_layers(place / "out.h5")} == {"conv1": None, "conv2": target}
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from freqfast.compute.small_maps import SmallMapConvolutions, small_map_conv2d, small_map_convolutions
-from freqfast.models.classifier import Classifier
+from tests.support.networks import classifier_of
 
 
 @st.composite
@@ -226,10 +226,11 @@ def test_a_classifier_in_bfloat16_gives_the_logits_of_its_network(noise, monkeyp
     stem = nn.Conv2d(3, 256, 3, stride=8, padding=1, bias=False), nn.BatchNorm2d(256), nn.ReLU()
     block = nn.Conv2d(256, 512, 3, padding=1, bias=False), nn.BatchNorm2d(512), nn.ReLU()
     model = nn.Sequential(*stem, *block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval()
-    classifier = Classifier(model, [0.5] * 3, [0.2] * 3, precision="bfloat16")
+    classifier = classifier_of(model, std=[0.2] * 3, precision="bfloat16")
     images = noise(4, size=32)
     with torch.inference_mode():
-        expected = classifier._network(classifier._normalise(torch.from_numpy(images.copy()))).float()
+        pixels = classifier.normalise(torch.from_numpy(images.copy()))
+        expected = classifier._prepared(pixels)(pixels.bfloat16()).float()
     for amx, tolerance in ((False, 0), (True, 0.05)):  # without AMX the same bits as without us
         monkeypatch.setattr("freqfast.compute.small_maps.cpu_has_amx", lambda amx=amx: amx)
         assert not taken

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from freqfast.data import ImageData, Images, cache, cifar10, load_data, stored
-from freqfast.data.loading import is_test_folder, load_place, scaled_side
+from freqfast.data.loading import is_test_folder, load_place
 from freqfast.plugins import plugin_versions
+from freqfast.preprocessing import scaled_side
 from freqfast.progress import RunStoppedError, stopping
 from tests.support.trees import assert_holds_tree
 

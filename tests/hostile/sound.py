@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import tarfile
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,11 +30,11 @@ def make_all(folder):
     from freqfast.spectra.h5 import write_spectra
     from freqfast.spectral.bands import Bands
     from freqfast.spectral.modulation import apply_modulation
-    from tests.support.sound_model import stored_model
+    from tests.support.sound_model import stored_network
 
     torch.manual_seed(0)
-    stored = stored_model("ab")
-    model = apply_modulation(stored.model, seed=0)
+    stored = stored_network("ab")
+    model = apply_modulation(stored.module, seed=0)
     write_model(folder / "model.safetensors", stored)
     make_tree(folder / "tree")
     with tarfile.open(folder / "tree.tgz", "w:gz") as archive:
@@ -43,7 +44,7 @@ def make_all(folder):
     images = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     write_archive(folder / "archive", Images(images, np.array([0, 1, 0, 1])), ["contrast"], source="noise")
     loaded = read_model(folder / "model.safetensors")
-    classifier = Classifier(loaded.model, loaded.mean, loaded.std, name="model.safetensors", precision="float32")
+    classifier = Classifier(replace(loaded, name="model.safetensors"), precision="float32")
     evaluate_source([classifier], stored_source(folder / "archive"))[0].save(folder / "result.json")
     write_spectra(
         folder / "spectra.h5",

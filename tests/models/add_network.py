@@ -43,8 +43,7 @@ def add(runs: dict[str, RunDirectory], commit: str) -> None:
     for name, run in runs.items():
         path = FOLDER / f"{name}.safetensors"
         write_model(path, read_model(run.model), half=True)
-        stored = read_model(path)
-        classifiers.append(Classifier(stored.model, stored.mean, stored.std, precision="auto", classes=stored.classes))
+        classifiers.append(Classifier(read_model(path)))
     with progress_bar() as progress:
         results = evaluate_source(classifiers, source, progress=progress, command=shlex.join(sys.argv))
     for (name, run), result in zip(runs.items(), results, strict=True):
@@ -52,7 +51,7 @@ def add(runs: dict[str, RunDirectory], commit: str) -> None:
         card = Card(
             description=recipe.description,
             recipe=recipe.name,
-            width=read_model(run.model).model.conv1.out_channels,
+            width=read_model(run.model).module.conv1.out_channels,
             epochs=recipe.epochs,
             seed=recipe.seed,
             commit=commit,

@@ -10,19 +10,19 @@ from safetensors.torch import load_file, save_file
 
 from freqfast.models.file import write_model
 from tests.support.libraries import library_caches  # noqa: F401 (a fixture)
-from tests.support.sound_model import stored_header, stored_model
+from tests.support.sound_model import stored_header, stored_network
 
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
     """A small ResNet-18, with statistics as after some training, and its description; also its file."""
     torch.manual_seed(0)
-    stored = stored_model(("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3), "resnet18")
-    for module in stored.model.modules():
+    stored = stored_network(("ant", "bee", "größe"), (0.1, 0.2, 0.3), (1.0, 0.5, 1 / 3), "resnet18")
+    for module in stored.module.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    stored.model.eval()
+    stored.module.eval()
     path = tmp_path_factory.mktemp("sound") / "model.safetensors"
     write_model(path, stored)
     return stored, path
@@ -31,7 +31,7 @@ def sound(tmp_path_factory):
 @pytest.fixture
 def stored(sound):
     """A copy of the network, which a test may change."""
-    return replace(sound[0], model=copy.deepcopy(sound[0].model))
+    return replace(sound[0], module=copy.deepcopy(sound[0].module))
 
 
 @pytest.fixture

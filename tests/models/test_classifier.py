@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.utils import prune, spectral_norm, weight_norm
 
-from freqfast.models.classifier import Classifier, batches, hash_weights
+from freqfast.models.classifier import batches, hash_weights
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
-from tests.support.networks import small_network
+from tests.support.networks import classifier_of, small_network
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -43,7 +43,7 @@ def test_float32_predictions_are_those_of_the_model(model, noise, modulated, bat
         nn.init.normal_(apply_modulation(model)[0].log_gain)
     images = noise(40)
     images.flags.writeable = False
-    found = Classifier(model, MEAN, STD, precision="float32", batch_size=batch_size).predict(images)
+    found = classifier_of(model, MEAN, STD, batch_size=batch_size).predict(images)
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found, plainly(model, images))
 
@@ -59,7 +59,7 @@ def test_complex_weights_keep_their_imaginary_part(noise):
             return turned[:, :, ::8, ::8].flatten(1)
 
     model = Phases()
-    classifier = Classifier(model, (0,) * 3, (1,) * 3, precision="float32")
+    classifier = classifier_of(model, (0,) * 3, (1,) * 3)
     images = noise(4, size=32)
     expected = model(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).detach()
     torch.testing.assert_close(classifier.logits(images), expected, rtol=1e-4, atol=1e-4)
@@ -67,14 +67,14 @@ def test_complex_weights_keep_their_imaginary_part(noise):
 
 def test_bfloat16_predictions_nearly_agree(model, noise):
     images = noise(400)
-    found = Classifier(model, MEAN, STD, precision="bfloat16").predict(images)
+    found = classifier_of(model, MEAN, STD, precision="bfloat16").predict(images)
     assert (found == plainly(model, images)).mean() > 0.9
 
 
 def test_the_model_is_not_changed(model, noise):
     apply_modulation(model).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    classifier = Classifier(model, MEAN, STD, precision="bfloat16")
+    classifier = classifier_of(model, MEAN, STD, precision="bfloat16")
     classifier.predict(noise(3))
     assert model.training
     assert isinstance(model[0], SpectralConv2d)
@@ -85,20 +85,21 @@ def test_the_model_is_not_changed(model, noise):
 
 
 def test_an_edited_copy_leaves_the_classifier(model, noise):
-    images, classifier = noise(20), Classifier(model, MEAN, STD, precision="float32")
+    images, classifier = noise(20), classifier_of(model, MEAN, STD)
     edited = classifier.edited(lambda network: network[5].weight.neg_() is network[5].bias.neg_())
     np.testing.assert_array_equal(classifier.predict(images), plainly(model, images))
     assert (edited.predict(images) != classifier.predict(images)).all()
 
 
-def test_class_names_may_be_a_list():
+def test_some_of_the_classes():
     brightest = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
-    named = Classifier(brightest, MEAN, STD, precision="float32", classes=["red", "green", "blue"])
+    named = classifier_of(brightest, MEAN, STD, classes=("red", "green", "blue"))
     assert named.among(["blue"], trained=("red", "green", "blue")).outputs == (2,)
 
 
 def test_inputs_are_channels_last_and_normalised(model, noise):
-    classifier, images, seen = Classifier(model, MEAN, STD, precision="float32"), noise(5), []
+    classifier, images, seen = classifier_of(model, MEAN, STD), noise(5), []
+    classifier.predict(images)
     classifier._network.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     classifier.predict(images)
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
@@ -107,18 +108,18 @@ def test_inputs_are_channels_last_and_normalised(model, noise):
 
 def test_images_in_float32_are_not_changed(model, noise):
     images = noise(5).astype(np.float32)
-    before, classifier = images.copy(), Classifier(model, MEAN, STD, precision="float32")
+    before, classifier = images.copy(), classifier_of(model, MEAN, STD)
     np.testing.assert_array_equal(classifier.predict(images), classifier.predict(images))
     classifier.logits(images)
     np.testing.assert_array_equal(images, before)
 
 
 def test_weights_are_known_by_their_hash(model):
-    first = Classifier(model, MEAN, STD, precision="bfloat16").weights_sha256
-    assert first == Classifier(model, MEAN, STD, precision="float32").weights_sha256
+    first = classifier_of(model, MEAN, STD, precision="bfloat16").weights_sha256
+    assert first == classifier_of(model, MEAN, STD).weights_sha256
     with torch.no_grad():
         model[5].bias[3] += 1e-6
-    assert first != Classifier(model, MEAN, STD).weights_sha256
+    assert first != classifier_of(model, MEAN, STD).weights_sha256
 
 
 def test_the_hash_is_of_sorted_names_types_shapes_and_bytes():
@@ -142,7 +143,7 @@ def test_wrappers_do_not_change_the_hash(model):
     assert hash_weights(nn.DataParallel(model)) == hash_weights(torch.compile(model, backend="eager")) == expected
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:.*weight_norm")
+@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:.*weight_norm", "ignore:BatchNorm stays as it is")
 @pytest.mark.parametrize(
     "change",
     [
@@ -157,7 +158,7 @@ def test_models_whose_weights_are_computed(change, modulated, model, noise):
     if modulated:
         apply_modulation(model)[0].log_gain.data.normal_(0, 3)
     images, changed = noise(20), change(model.eval())
-    classifier = Classifier(changed, MEAN, STD, precision="float32")
+    classifier = classifier_of(changed, MEAN, STD)
     with torch.no_grad():
         expected = changed(normalised(images).float()).argmax(1)
     np.testing.assert_array_equal(classifier.predict(images), expected)
@@ -170,20 +171,20 @@ def test_outputs_that_are_not_finite_are_no_classes(model, noise):
     with torch.no_grad():
         model[5].bias[3] = torch.nan
     with pytest.raises(ValueError, match="mine gives outputs that are not finite"):
-        Classifier(model, MEAN, STD, precision="float32", name="mine").predict(noise(4))
+        classifier_of(model, MEAN, STD, name="mine").predict(noise(4))
 
 
 def test_the_logarithm_of_a_probability_of_zero_is_a_logit(model, noise):
-    images, classifier = noise(4), Classifier(model, MEAN, STD, precision="float32")
+    images, classifier = noise(4), classifier_of(model, MEAN, STD)
     least = classifier.logits(images).min(1).values.max()
-    found = Classifier(nn.Sequential(model, nn.Threshold(float(least), -torch.inf)), MEAN, STD, precision="float32")
+    found = classifier_of(nn.Sequential(model, nn.Threshold(float(least), -torch.inf)), MEAN, STD)
     np.testing.assert_array_equal(found.predict(images), classifier.predict(images))
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")
 def test_torchscript_is_refused(model):
     with pytest.raises(ValueError, match="mine is TorchScript, which"):
-        Classifier(torch.jit.script(model.eval()), MEAN, STD, name="mine")
+        classifier_of(torch.jit.script(model.eval()), MEAN, STD, name="mine")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_torchscript_is_refused(model):
     ],
 )
 def test_models_that_do_not_classify_such_images(noise, layers, message):
-    classifier = Classifier(nn.Sequential(*layers), MEAN, STD, precision="float32", name="mine")
+    classifier = classifier_of(nn.Sequential(*layers), MEAN, STD, name="mine")
     with pytest.raises(ValueError, match=f"^mine {message}") as caught:
         classifier.predict(noise(4))
     assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from freqfast.models.build import build_model
 from freqfast.models.classifier import hash_weights
-from freqfast.models.preprocessing import Preprocessing
+from freqfast.models.network import Preprocessing
 from freqfast.models.start import architecture, build_start, check_start, hash_pretrained
 
 
@@ -19,17 +19,18 @@ def test_weights_of_a_file_with_another_head(tmp_path):
     trained = build_model("timm:test_resnet", classes=7)
     path = tmp_path / "w.safetensors"
     save_file({f"module.{name}": value.contiguous() for name, value in trained.state_dict().items()}, path)
-    model, stated = build_start("timm:test_resnet", {"weights": str(path)}, classes=5)
-    assert model.fc.out_features == 5
-    assert_all_but_the_head(model, trained, "fc.")
-    assert stated.mean == tuple(trained.pretrained_cfg["mean"])
-    same, _ = build_start("timm:test_resnet", {"weights": str(path)}, classes=7)
-    torch.testing.assert_close(same.state_dict(), trained.state_dict(), rtol=0, atol=0)
+    network = build_start("timm:test_resnet", {"weights": str(path)}, "abcde")
+    assert (network.classes, network.spec.options) == (tuple("abcde"), {"classes": 5})
+    assert network.module.fc.out_features == 5
+    assert_all_but_the_head(network.module, trained, "fc.")
+    assert network.preprocessing.mean == tuple(trained.pretrained_cfg["mean"])
+    same = build_start("timm:test_resnet", {"weights": str(path)}, "abcdefg")
+    torch.testing.assert_close(same.module.state_dict(), trained.state_dict(), rtol=0, atol=0)
     save_file({name: value[:1].contiguous() for name, value in trained.state_dict().items() if value.ndim}, path)
     with pytest.raises(ValueError, match=r"does not fit timm:test_resnet with 5 classes: .* of another shape"):
-        build_start("timm:test_resnet", {"weights": str(path)}, classes=5)
+        build_start("timm:test_resnet", {"weights": str(path)}, "abcde")
     with pytest.raises(ValueError, match="does not fit timm:test_vit with 7 classes"):
-        build_start("timm:test_vit", {"weights": str(path)}, classes=7)
+        build_start("timm:test_vit", {"weights": str(path)}, "abcdefg")
 
 
 def test_a_layer_of_as_many_filters_as_classes_is_no_head(tmp_path):
@@ -37,7 +38,7 @@ def test_a_layer_of_as_many_filters_as_classes_is_no_head(tmp_path):
     state["conv1.0.weight"] = state["conv1.0.weight"][:, :1]
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match=r"1 of another shape, the first is conv1\.0\.weight, \(16, 1, 3, 3\) for"):
-        build_start("timm:test_resnet", {"weights": str(tmp_path / "w.safetensors")}, classes=16)
+        build_start("timm:test_resnet", {"weights": str(tmp_path / "w.safetensors")}, range(16))
 
 
 def test_weights_of_torchvision(library_caches):
@@ -46,15 +47,15 @@ def test_weights_of_torchvision(library_caches):
     trained = squeezenet1_1()
     path = library_caches / "torch" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
     torch.save(trained.state_dict(), path)
-    model, stated = build_start("torchvision:squeezenet1_1", {"pretrained": True}, classes=5)
-    assert_all_but_the_head(model, trained, "classifier.1.")
-    assert stated.std == (0.229, 0.224, 0.225)
+    network = build_start("torchvision:squeezenet1_1", {"pretrained": True}, "abcde")
+    assert_all_but_the_head(network.module, trained, "classifier.1.")
+    assert network.preprocessing.std == (0.229, 0.224, 0.225)
     assert hash_pretrained("torchvision:squeezenet1_1", {"pretrained": True}) == hash_weights(trained)
-    assert build_start("torchvision:squeezenet1_1", {"weights": str(path)}, classes=5)[1] == Preprocessing()
+    assert build_start("torchvision:squeezenet1_1", {"weights": str(path)}, "abcde").preprocessing == Preprocessing()
 
 
 def test_fresh_weights():
-    assert build_start("timm:test_resnet", {"pretrained": False}, 5)[1] == Preprocessing()
+    assert build_start("timm:test_resnet", {"pretrained": False}, "abcde").preprocessing == Preprocessing()
     assert hash_pretrained("timm:test_resnet", {"pretrained": False}) is None
     assert architecture("mine", {"weights": "low"}) == {"weights": "low"}  # another package's model has its own options
     assert check_start("mine", {"weights": "low", "pretrained": 3}) is None

@@ -1,7 +1,6 @@
 import copy
 import os
 import pickle
-import zipfile
 from functools import partial
 
 import pytest
@@ -16,8 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from freqfast.models.state_dicts import load_state, save_state
 from freqfast.models.weights import load_weights
-from tests.models.test_unsound_models import write_raw
-from tests.support.attacks import Payload, little_memory
+from tests.support.attacks import Payload
 from tests.support.networks import small_network
 
 
@@ -75,21 +73,18 @@ def test_a_written_state_dict_is_read_back(tmp_path):
     torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("prefix", ["model.", "module."])
-def test_names_of_the_model_that_look_like_a_prefix(tmp_path, prefix):
-    model = nn.ModuleDict({prefix[:-1]: nn.Linear(3, 2)})
-    torch.save(model.state_dict(), tmp_path / "w.pth")
-    load_weights(model, tmp_path / "w.pth")
-    torch.save(model[prefix[:-1]].state_dict(), tmp_path / "bare.pth")
-    with pytest.raises(ValueError, match=f"2 missing, the first is {prefix}weight; 2 unexpected, the first is weight"):
-        load_weights(model, tmp_path / "bare.pth")
-
-
-def test_wrappers_that_look_like_the_model():
-    model, other = (nn.ModuleDict({"model": small_network()}) for _ in range(2))
+@pytest.mark.parametrize("prefix", ["model", "module"])
+def test_names_of_the_model_that_look_like_a_prefix(prefix):
+    model, other = (nn.ModuleDict({prefix: small_network()}) for _ in range(2))
     wrapped = nn.ModuleDict({"module": nn.ModuleDict({"model": model})})
-    load_weights(other, wrapped.state_dict())
-    torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
+    for state in (model.state_dict(), wrapped.state_dict()):
+        nn.init.zeros_(other[prefix][5].weight)
+        load_weights(other, state)
+        torch.testing.assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
+    with pytest.raises(
+        ValueError, match=rf"missing, the first is {prefix}\.0\.weight; .* unexpected, the first is 0\."
+    ):
+        load_weights(model, model[prefix].state_dict())
 
 
 def test_weights_of_averaged_and_of_partly_compiled_models():
@@ -126,18 +121,7 @@ def test_corrupt_files(tmp_path, name, content):
     assert "\n" not in str(caught.value)
 
 
-def test_archives_that_unpack_to_more_than_their_size(tmp_path):
-    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("w/data.pkl", bytes(10**6))
-    with pytest.raises(ValueError, match="it unpacks to 1,000,000 bytes, more than it has"):
-        load_state(tmp_path / "w.pth")
-
-
-KNOT: dict = {}  # it holds itself
-KNOT["model"] = KNOT
-
-
-@pytest.mark.parametrize("content", [{}, [torch.zeros(1)], {"model": {"model": 1}}, KNOT], ids=range(4))
+@pytest.mark.parametrize("content", [{}, [torch.zeros(1)], {"model": {"model": 1}}], ids=range(3))
 def test_files_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"w\.pth holds no state dict, neither by itself nor under state_dict"):
@@ -149,7 +133,7 @@ def test_files_without_a_state_dict(tmp_path, content):
 )
 def test_tensors_that_are_no_weights(tmp_path, tensor):
     torch.save({0: torch.ones(1), "b": tensor}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"w\.pth: b is no dense tensor of real numbers; "):
+    with pytest.raises(ValueError, match=r"w\.pth: b is no dense tensor of real numbers, which"):
         load_state(tmp_path / "w.pth")
 
 
@@ -159,31 +143,3 @@ def test_missing_file_and_pipe(tmp_path):
     os.mkfifo(tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="is no regular file"):
         load_state(tmp_path / "w.safetensors")
-
-
-def zeros_of_the_old_format(path, count):
-    """What `torch.save` wrote before PyTorch 1.6, of tensors that take no room on the disk."""
-    few = torch.zeros(1)
-    torch.save({"weight": few}, path, _use_new_zipfile_serialization=False)
-    content = path.read_bytes()
-    one, many = (pickle.dumps(number, 2)[2:-1] for number in (1, count))
-    where = content.index(pickle.dumps("cpu", 2)[2:-3])  # the number of elements stands after the device
-    end = content.index(one, where)
-    assert content[end + len(one) : end + len(one) + 1] == b"N"
-    path.write_bytes(content[:end] + many + content[end + len(one) :])
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "zip", "old"])
-def test_lying_files_take_no_memory(tmp_path, kind):
-    count = 2**30  # 4 GiB
-    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
-    if kind == "safetensors":
-        huge = {"weight": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}
-        write_raw(path, huge, description=None, size=4 * count)
-    elif kind == "zip":
-        torch.save({"weight": torch.zeros(1).expand(count)}, path)
-    else:
-        zeros_of_the_old_format(path, count)
-    message = "1 of another shape, the first is weight, .1073741|cannot be read as weights"
-    with little_memory(), pytest.raises(ValueError, match=message):
-        load_weights(nn.Linear(3, 2), path)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from freqfast.models.file import read_model
-from tests.support.attacks import little_memory
 from tests.support.sound_model import OPTIONS, stored_header
 
 SPEC = {"name": "resnet18", "classes": 3, **OPTIONS}
@@ -52,17 +51,15 @@ def test_invalid_description(save, text):
         ({"model": None}, "model must be an object"),
         ({"model": SPEC | {"depth": 50}}, "depth"),
         ({"model": SPEC | {"width": 16}}, r"of another shape, the first is conv1.weight, \(8, 3, 3, 3\) for \(16,"),
-        ({"model": SPEC | {"width": 10**30}}, "cannot be built"),
         ({"model": SPEC | {"classes": 10**9}}, "names 3 classes for a model of 1000000000"),
         ({"model": {"name": "timm:resnet18", "classes": 3, "pretrained": True}}, "pretrained is refused"),
         ({"model": {"name": "torchvision:resnet18", "classes": 3}}, "of another shape, the first is conv1.weight"),
         ({"modulation": {"layer": "conv1"}}, "modulation.0.per_filter is missing"),
         ({"modulation": {"layer": "fc", "per_filter": True, "sigma": 1, "seed": 0}}, "not a Conv2d"),
         ({"modulation": {"layer": "conv1", "per_filter": True, "sigma": 1, "seed": 0}}, "log_gain"),
-        ({"equalization": {"layer": "conv1", "bins": 10**30, "exponent": 1}}, "equalization.0.bins must be"),
         ({"classes": []}, "classes must have at least 1 item"),
         ({"mean": [0.5, 0.5, math.nan]}, "mean must be three numbers"),
-        ({"std": [1, 1, 0]}, r"std three in \(0, 1\]"),
+        ({"std": [1, 1, 0]}, r"std must be three numbers in \(0, 1\]"),
     ],
     ids=str,
 )
@@ -88,34 +85,11 @@ def test_weights_of_another_type_or_not_finite(save):
     refused(save(tensors={"layer4.1.bn2.running_var": variance}), "running_var holds values that are not finite")
 
 
-def write_raw(path, tensors, description="{}", size=64):
-    """A safetensors file with any header, ours with a description, and zeros that take no room on the disk."""
-    metadata = {} if description is None else {"__metadata__": {"freqfast": description}}
-    header = json.dumps(metadata | tensors).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(8 + len(header) + size)
-    return path
-
-
 def test_corrupt_headers(save):
     content = save.path.read_bytes()
     for corrupt in (b"", content[:39], content[:-1], b"\xff" * 8 + content[8:], struct.pack("<Q", 2**40) + content[8:]):
         save.path.write_bytes(corrupt)
         refused(save.path, "is not a sound safetensors file")
-    for change in ({"shape": [10**15]}, {"data_offsets": [0, 10**12]}, {"dtype": "F99"}):
-        tensor = {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]} | change
-        refused(write_raw(save.path, {"conv1.weight": tensor}), "is not a sound safetensors file")
-
-
-@pytest.mark.parametrize("width", [8, 30_000])  # of 30,000 filters the weights would be 1e13 bytes
-def test_sizes_are_judged_before_memory_is_taken(save, width):
-    description = json.dumps(stored_header(save.path) | {"model": SPEC | {"width": width}})
-    count = 2**30  # 4 GiB
-    huge = {"conv1.weight": {"dtype": "F32", "shape": [count, 1, 1, 1], "data_offsets": [0, 4 * count]}}
-    path = write_raw(save.path, huge, description, 4 * count)
-    with little_memory():
-        refused(path, "missing, the first is .*of another shape, the first is conv1.weight")
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,19 +1,19 @@
-"""`load_weights`: networks with our parts from state dicts, files of them and model files; also from those of 0.1."""
+"""`load_weights`: networks with our parts from state dicts, files of them and model files."""
 
 import copy
+import hashlib
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import MNASNet
 
 from freqfast import load_weights
 from freqfast.models.classifier import hash_weights
-from freqfast.models.file import read_model, write_model
-from freqfast.models.parts import find_parts, names_of_before
+from freqfast.models.file import write_model
+from freqfast.models.parts import find_parts
 from freqfast.spectral.antialiasing import apply_antialiasing
 from freqfast.spectral.equalization import EQUALIZER_BUFFERS, apply_equalization
 from freqfast.spectral.modulation import apply_modulation
@@ -35,7 +35,7 @@ def trained(stored):
     """Makes the stored model with some parts, all of which differ from a fresh one's."""
 
     def make(name):
-        model = PARTS[name](copy.deepcopy(stored.model))
+        model = PARTS[name](copy.deepcopy(stored.module))
         model.train()(IMAGES)
         with torch.no_grad():
             for parameter_name, parameter in model.named_parameters():
@@ -74,7 +74,7 @@ def saved(way, model, stored, folder):
         case "safetensors":
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "w.safetensors")
             return str(folder / "w.safetensors")
-    write_model(folder / "model.safetensors", replace(stored, model=model))
+    write_model(folder / "model.safetensors", replace(stored, module=model))
     return folder if way == "run" else folder / "model.safetensors"
 
 
@@ -126,7 +126,6 @@ def test_what_was_put_in_is_said_in_one_line(trained, fresh):
 
 MISFITS = {
     "a weight is missing": (lambda state: state.pop("fc.bias"), "1 missing, the first is fc.bias"),
-    "another one": (lambda state: state.update(more=torch.ones(1)), "1 unexpected, the first is more"),
     "not finite": (lambda state: state["fc.bias"].fill_(torch.nan), "fc.bias holds values that are not finite"),
     "part of a missing layer": (
         lambda state: state.update({"stem.low_pass_flc": torch.tensor([2, 2])}),
@@ -137,14 +136,9 @@ MISFITS = {
         lambda state: state.update({"conv1.log_gain": torch.zeros(8, 9)}),
         r"the first is conv1.log_gain, \(8, 9\) for \(8, 5\)",
     ),
-    "strange gains": (lambda state: state.update({"conv1.log_gain": torch.ones(())}), "the first is conv1.log_gain"),
     "no exponent": (
         lambda state: state.pop("conv1.equalizer_exponent"),
         "2 unexpected, the first is conv1.equalizer_reference",
-    ),
-    "strange exponent": (
-        lambda state: state.update({"conv1.equalizer_exponent": torch.ones(2)}),
-        "3 unexpected, the first is conv1.equalizer_reference",
     ),
 }
 
@@ -161,21 +155,6 @@ def test_weights_that_do_not_fit_leave_the_model_as_it_was(case, trained, fresh)
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert not find_parts(model)
     assert not any(module._forward_pre_hooks for module in model.modules())
-
-
-def test_a_model_that_refuses_its_weights_in_a_way_of_its_own(fresh, trained):
-    class Own(type(fresh())):
-        def load_state_dict(self, state, strict=True, assign=False):
-            self.conv1.weight.data.zero_()
-            raise KeyError("vocab")
-
-    model = fresh()
-    before = model.conv1.weight.detach().clone()
-    model.__class__ = Own
-    with pytest.raises(ValueError, match=r"^the state dict does not fit the model: 'vocab'$"):
-        load_weights(model, trained("flc").state_dict())
-    assert not find_parts(model)
-    assert torch.equal(model.conv1.weight, before)
 
 
 def test_parts_that_the_weights_lack_are_an_error(trained, fresh):
@@ -200,49 +179,18 @@ def test_a_model_file_with_a_corrupt_description_is_not_taken_as_mere_weights(tr
         load_weights(fresh(), path)
 
 
-# Files of version 0.1: an equalizer was a module, its exponent and low-passes were not in the state dict
-
-
-@pytest.fixture
-def file_of_before(trained, stored, tmp_path):
-    """A model with all parts, and the file that version 0.1 wrote of it."""
-    model = apply_antialiasing(trained("all"), ["layer3.0.conv1"])
-    path = saved("model file", model, stored, tmp_path)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    save_file(names_of_before(load_file(path)), path, metadata)
-    return model, path
-
-
-def test_model_files_of_before(file_of_before, fresh):
-    model, path = file_of_before
-    assert {name for name in load_file(path) if "equalizer" in name or "low_pass" in name} == {
-        "conv1.equalizer.reference",
-        "conv1.equalizer.batches",
-    }
-    other = fresh()
-    load_weights(other, path)
-    for found in (read_model(path).model, other):
-        assert torch.equal(outputs(found), outputs(model))
-        assert find_parts(found) == find_parts(model)
-        torch.testing.assert_close(found.state_dict(), model.state_dict(), rtol=0, atol=0)
-        assert hash_weights(found) == hash_weights(model)
-
-
-def test_state_dicts_of_before(trained, fresh):
-    model = trained("equalizer")
-    state = names_of_before(model.state_dict())
-    with pytest.raises(ValueError, match=r"version 0\.1 did not save the exponent of the equalizer before conv1; put"):
-        load_weights(fresh(), state)
-    other = apply_equalization(fresh(), bins=5, exponent=0.3)
-    assert not load_weights(other, state)
-    assert torch.equal(outputs(other), outputs(model))
-
-
-def test_hashes_are_those_of_version_0_1(trained):
+def test_hashes_are_those_of_the_first_results(trained):
     """Results name the hash of their model's weights; low-passes and the exponent were no part of it."""
-    model = trained("all")
+    model, named = trained("all"), {}
     before = hash_weights(model)
+    for name, tensor in model.state_dict().items():
+        if not name.endswith(("equalizer_exponent", "low_pass_flc")):
+            named[name.replace("equalizer_", "equalizer.")] = tensor
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        tensor = named[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
+    assert before == digest.hexdigest()
     for name in ("layer2.0.conv1.low_pass_flc", f"conv1.{EQUALIZER_BUFFERS[2]}"):
         model.get_buffer(name).add_(1)
     assert hash_weights(model) == before
@@ -294,7 +242,7 @@ def test_a_network_that_keeps_more_than_tensors():
     load_weights(fresh, trained.state_dict())
     assert fresh.steps == 5
     torch.testing.assert_close(fresh.weight, trained.weight, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="2 missing, the first is weight"):
+    with pytest.raises(ValueError, match="3 missing, the first is weight"):
         load_weights(fresh, {})
     trained.steps = 7
     trained.weight.data[0] = torch.nan
@@ -302,5 +250,5 @@ def test_a_network_that_keeps_more_than_tensors():
         load_weights(fresh, trained.state_dict())
     assert fresh.steps == 5
     assert fresh.weight.isfinite().all()
-    with pytest.raises(ValueError, match=r"Unexpected key.*_extra_state"):
+    with pytest.raises(ValueError, match="1 unexpected, the first is _extra_state"):
         load_weights(nn.Linear(3, 2), fresh.state_dict())

@@ -3,9 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
-from tests.support.networks import small_network
+from tests.support.networks import classifier_of, small_network
 from tests.support.places import cache_folder  # noqa: F401 (a fixture)
 
 # The names as the published archive has them; written out here, since the tests must not believe the package.
@@ -64,7 +63,7 @@ class Brightness(nn.Module):
 
 @pytest.fixture
 def bright():
-    return Classifier(Brightness(), (0, 0, 0), (1, 1, 1), precision="float32", name="bright")
+    return classifier_of(Brightness(), (0,) * 3, (1,) * 3, name="bright")
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ import pytest
 from torch import nn
 
 from freqfast.corruptions import MAIN, SEVERITIES
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CellSource, evaluate_source
 from freqfast.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, alexnet_mce, is_imagenet
 from tests.support.finished import measured
+from tests.support.networks import classifier_of
 
 WORDNET = tuple(f"n{number:08}" for number in range(1000))
 
@@ -47,7 +47,7 @@ def test_imagenet_is_told_by_its_classes_and_its_size():
 def test_an_evaluation_says_whether_its_images_are_imagenets(classes, imagenet):
     layers = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, len(classes))
     model, images = nn.Sequential(*layers), np.zeros((2, 112, 112, 3), np.uint8)
-    classifier = Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32")
+    classifier = classifier_of(model)
     source = CellSource("black", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, classes=tuple(classes))
     for table, is_alike in ((None, imagenet), ("imagenet", imagenet), ("cifar10", False)):
         (found,) = evaluate_source([classifier], replace(source, table=table))

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from freqfast.data.images import Images
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, CellSource, CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.evaluation import check_fit
+from tests.support.networks import classifier_of
 
 NAMES = ("gaussian_noise", "contrast", "pixelate")
 
@@ -24,7 +24,7 @@ def on_fog(classifier, images, labels):
 
 def test_confidence_is_the_softmax_of_the_predicted_class(model, noise):
     images, labels = noise(60), np.arange(60) % 10
-    classifier = Classifier(model, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), precision="float32", batch_size=7)
+    classifier = classifier_of(model, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), batch_size=7)
     found = on_fog(classifier, images, labels)
     pixels = torch.from_numpy(((images / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]).transpose(0, 3, 1, 2))
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_shards_out_of_range(bright, source, shard):
 
 
 def test_two_models_read_every_image_once(bright, source):
-    other = Classifier(type(bright.model)(), (0.1,) * 3, (1, 1, 1), precision="float32")
+    other = classifier_of(type(bright.model)(), (0.1,) * 3, (1,) * 3)
     reads = []
 
     def read(name, severity):
@@ -104,7 +104,7 @@ def test_models_that_do_not_fit_fail_before_any_work(bright, source):
         evaluate_source([bright], replace(unread, classes=tuple("abcdefghij")))
     with pytest.raises(ValueError, match="bright gives 2 logits, but the labels run from 0 to 7"):
         evaluate_source([bright], replace(unread, classes=None, labels=np.array([0, 7])))
-    large = Classifier(nn.Conv2d(3, 8, 9), (0,) * 3, (1,) * 3, precision="float32", name="large")
+    large = classifier_of(nn.Conv2d(3, 8, 9), name="large")
     with pytest.raises(ValueError, match="large cannot take images of 8x8x3: Calculated padded input"):
         evaluate_source([large], unread)
 

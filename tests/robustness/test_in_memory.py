@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import freqfast
 from freqfast.data.images import ImageData, Images
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
+from tests.support.networks import classifier_of
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 NAMES = ["contrast", "gaussian_noise"]
@@ -41,7 +41,7 @@ def loader(sample, normalise=True):
 
 
 def test_arrays_tensors_sets_and_loaders(model, sample):
-    classifier = Classifier(model, MEAN, STD, precision="float32")
+    classifier = classifier_of(model, MEAN, STD)
     [expected] = evaluate_source([classifier], corrupted_source(sample, NAMES, seed=5))
     planar = torch.tensor(sample.pixels).permute(0, 3, 1, 2)
     for given in (

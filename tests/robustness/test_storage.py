@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from freqfast.data.images import Images
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.provenance import Provenance
+from tests.support.networks import classifier_of
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_round_trip(result, tmp_path):
 
 
 def test_shards_that_do_not_belong_together(bright, source, parts):
-    other = Classifier(bright.model, (0.5,) * 3, (1,) * 3, precision="float32")
+    other = classifier_of(bright.model, std=(1,) * 3)
     for classifier, of, difference in (
         (other, source, r"mean \(.*\)"),
         (bright, replace(source, seed=5), r"seed \(0, 5\)"),

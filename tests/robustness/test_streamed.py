@@ -14,12 +14,12 @@ from torch import nn
 from freqfast.corruptions import corrupt
 from freqfast.data.image_files import list_images
 from freqfast.data.images import Images
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.archive import writing
 from freqfast.robustness.archive.trees import is_tree, tree_source, uncorrupted, write_tree
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.corrupted import CorruptedImages
+from tests.support.networks import classifier_of
 from tests.support.trees import write_colours
 
 
@@ -39,7 +39,7 @@ def classifier():
     swap = nn.Conv2d(3, 3, 1, bias=False)
     swap.weight.data = torch.eye(3).flip(0)[:, :, None, None]
     model = nn.Sequential(swap, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Classifier(model, (0.5,) * 3, (0.25,) * 3, precision="float32", batch_size=4)
+    return classifier_of(model, batch_size=4)
 
 
 def test_files_give_what_arrays_give_on_any_number_of_threads(files, classifier, tmp_path):
@@ -241,9 +241,9 @@ def test_some_of_the_classes(classifier, files):
     logits = classifier.logits(np.asarray(two.pixels))[:, [0, 2]]
     assert found.clean == pytest.approx((logits.argmax(1).numpy() == two.labels).mean())
     assert torch.equal(among.among(["red", "blue"]).logits(np.asarray(two.pixels)), logits[:, [1, 0]])
-    with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of the model"):
+    with pytest.raises(ValueError, match="'cyan' is none of the 3 classes of net"):
         classifier.among(["cyan"], trained=classes)
-    with pytest.raises(ValueError, match="the classes of the model are not known"):
+    with pytest.raises(ValueError, match="the classes of net are not known"):
         classifier.among(["red"])
 
 

@@ -17,7 +17,7 @@ from freqfast.runs.environment import DataOrigin, environment_differences
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.run import load_run, load_run_data
 from tests.support.runs import ENVIRONMENT, REPORT
-from tests.support.sound_model import stored_model
+from tests.support.sound_model import stored_network
 from tests.support.trees import make_tree
 
 RECIPE = Recipe("größer", model_options={"width": 8})
@@ -25,7 +25,7 @@ RECIPE = Recipe("größer", model_options={"width": 8})
 
 @pytest.fixture(scope="module")
 def stored():
-    return stored_model("abc")
+    return stored_network("abc")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_run_is_found_by_its_folder_or_its_model_and_loaded(run, tmp_path):
     assert find_run(tmp_path) is find_run(run.report) is None
     found = load_run(str(run.path))
     assert (found.path, found.recipe, found.report, found.environment) == (run.path, RECIPE, REPORT, ENVIRONMENT)
-    assert found.model is found.stored.model
+    assert found.model is found.network.module
     found = replace(found, report=replace(REPORT, mean15=0.25, mean19=0.125))
     figures = "seed 0, clean 50.00 %, mean15 25.00 %, mean19 12.50 %, low filters 100 %, high filters 0 %"
     assert repr(found) == f"Run({str(run.path)!r}: a recipe, {figures})"

@@ -12,7 +12,7 @@ from freqfast.models.parts import find_parts
 from freqfast.spectral.antialiasing import antialiased_layers, apply_antialiasing, remove_antialiasing
 from freqfast.spectral.equalization import apply_equalization, equalized_layers, remove_equalization
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation, bake_modulation
-from tests.support.sound_model import stored_model
+from tests.support.sound_model import stored_network
 
 FIRST, SECOND = "conv1", "conv2"
 # How it is put in, how it is taken out, and what a convolution's state dict has then.
@@ -37,7 +37,7 @@ def part(request):
 @pytest.fixture
 def stored():
     torch.manual_seed(0)
-    return stored_model("abc")
+    return stored_network("abc")
 
 
 def trained(model):
@@ -51,7 +51,7 @@ def trained(model):
 
 def test_put_in_in_place_and_taken_out_again(part, stored):
     apply, remove, names = part
-    model = stored.model.eval()
+    model = stored.module.eval()
     conv, parameters = model.get_submodule(SECOND), dict(model.named_parameters())
     before, keys = model(IMAGES), model.state_dict().keys()
     wrapped = torch.compile(nn.DataParallel(model), backend="eager")
@@ -70,16 +70,16 @@ def test_put_in_in_place_and_taken_out_again(part, stored):
 
 def test_it_lies_where_the_layer_lies(part, stored):
     apply, *_ = part
-    model = apply(stored.model.to("meta"), SECOND)
+    model = apply(stored.module.to("meta"), SECOND)
     assert all(value.is_meta for value in model.state_dict().values())
 
 
 def test_copies_share_nothing_and_files_keep_it(part, stored, tmp_path):
     apply, remove, _ = part
-    model = trained(apply(stored.model, SECOND))
+    model = trained(apply(stored.module, SECOND))
     write_model(tmp_path / "m.safetensors", stored)
     expected, parts = model(IMAGES), str(find_parts(model))
-    others = copy.deepcopy(model), pickle.loads(pickle.dumps(model)), read_model(tmp_path / "m.safetensors").model
+    others = copy.deepcopy(model), pickle.loads(pickle.dumps(model)), read_model(tmp_path / "m.safetensors").module
     for other in others:
         torch.testing.assert_close(other(IMAGES), expected)
         assert str(find_parts(other)) == parts
@@ -90,7 +90,7 @@ def test_copies_share_nothing_and_files_keep_it(part, stored, tmp_path):
 
 def test_a_second_one_of_the_same_layer_is_refused(part, stored):
     apply, _, _ = part
-    model = apply(stored.model, SECOND)
+    model = apply(stored.module, SECOND)
     before = model.state_dict().keys()
     with pytest.raises(ValueError, match=r"layer 'conv2' (is|has).* already.* call (bake|remove)_") as caught:
         apply(model, SECOND)
@@ -99,13 +99,13 @@ def test_a_second_one_of_the_same_layer_is_refused(part, stored):
 
 
 def test_the_default_layers(stored):
-    model = apply_antialiasing(apply_equalization(nn.DataParallel(stored.model)))
+    model = apply_antialiasing(apply_equalization(nn.DataParallel(stored.module)))
     assert (equalized_layers(model), antialiased_layers(model)) == ([FIRST], [SECOND, "shortcut"])
 
 
 def test_an_equalizer_comes_before_a_low_pass_whichever_was_first(stored):
-    other = copy.deepcopy(stored.model)
-    one = trained(apply_antialiasing(apply_equalization(stored.model, SECOND), SECOND))
+    other = copy.deepcopy(stored.module)
+    one = trained(apply_antialiasing(apply_equalization(stored.module, SECOND), SECOND))
     two = trained(apply_equalization(apply_antialiasing(other, SECOND), SECOND))
     assert torch.equal(one(IMAGES), two(IMAGES))
     names = ["freqfast._equalize_input", "freqfast._low_pass_input"]

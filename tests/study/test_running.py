@@ -217,7 +217,7 @@ def test_cifar10_c_bar_is_measured_if_the_study_asks_for_it(write, tree, tmp_pat
     (row,) = gather(study, out).rows
     assert tuple(row.report.bar) == C_BAR
     run, images = load_run(c_bar.parent), load_data("cifar10", tree).hold_out(8).test[:4]
-    classifier = Classifier(run.model, run.stored.mean, run.stored.std, precision="float32")
+    classifier = Classifier(run.network, precision="float32")
     right = np.array(
         [
             classifier.predict(corrupt(images.pixels, name, severity, seed=1)) == images.labels  # as its other images

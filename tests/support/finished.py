@@ -20,19 +20,20 @@ from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import apply_modulation
 from freqfast.spectral.spectrum import power_spectrum
 from tests.support.runs import ENVIRONMENT
-from tests.support.sound_model import stored_model
+from tests.support.sound_model import stored_network
 
 
 def write_network(path, classes, modulation=False, seed=0, gains=False, image_size=0):
     """Write the model file of an untrained network, with random gains if wanted, and return the network."""
     torch.manual_seed(seed)
-    stored = replace(stored_model(classes), image_size=image_size)
+    stored = stored_network(classes)
+    stored = replace(stored, preprocessing=replace(stored.preprocessing, crop=image_size or None))
     if modulation:
-        apply_modulation(stored.model)
+        apply_modulation(stored.module)
     if gains:
-        torch.nn.init.normal_(stored.model.conv1.log_gain)
+        torch.nn.init.normal_(stored.module.conv1.log_gain)
     write_model(path, stored)
-    return stored.model
+    return stored.module
 
 
 def measured(fractions, images=1000, images_crc32=0):

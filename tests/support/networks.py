@@ -4,6 +4,11 @@ import torch
 from torch import nn
 
 from freqfast.models.build import MODELS
+from freqfast.models.classifier import Classifier
+from freqfast.models.network import Network
+from freqfast.preprocessing import Preprocessing
+
+HALF, QUARTER = (0.5,) * 3, (0.25,) * 3
 
 
 class TinyNetwork(nn.Module):
@@ -36,3 +41,13 @@ def small_network():
     model[1].running_mean.normal_(0, 0.3)
     model[1].running_var.uniform_(0.5, 2)
     return model
+
+
+def network_of(module, mean=HALF, std=QUARTER, name="net", classes=None):
+    """A module as a network."""
+    return Network(name, module, Preprocessing(mean, std), classes)
+
+
+def classifier_of(module, mean=HALF, std=QUARTER, name="net", classes=None, precision="float32", **options):
+    """A module as a classifier."""
+    return Classifier(network_of(module, mean, std, name, classes), precision=precision, **options)

@@ -1,19 +1,20 @@
-"""A small model as a model file holds it."""
+"""A small network as a model file holds it."""
 
 import json
 import struct
 
 from freqfast.models.build import ModelSpec
-from freqfast.models.file import StoredModel
-from tests.support import networks  # noqa: F401 (registers its model)
+from freqfast.models.network import Network
+from freqfast.preprocessing import Preprocessing
+from tests.support import networks  # (registers its model)
 
 OPTIONS = {"width": 8, "kernel_size": 3}
 
 
-def stored_model(classes, mean=(0.5,) * 3, std=(0.25,) * 3, name="tiny"):
+def stored_network(classes, mean=networks.HALF, std=networks.QUARTER, name="tiny"):
     """A network of random weights: the tiny one, or "resnet18" of the smallest width."""
     spec = ModelSpec(name, {**OPTIONS, "classes": len(classes)})
-    return StoredModel(spec.build(), spec, tuple(classes), mean, std)
+    return Network(name, spec.build(), Preprocessing(mean, std), tuple(classes), spec)
 
 
 def stored_header(path):

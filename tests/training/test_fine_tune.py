@@ -10,14 +10,13 @@ from timm.layers import Conv2dSame
 
 from freqfast.data import Images
 from freqfast.models.parts import find_parts
-from freqfast.models.sources import SourcedModel
 from freqfast.models.state_dicts import save_state
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
 from freqfast.spectral.bands import band_shares
 from freqfast.training import fine_tune
 from freqfast.training.fine_tune import _averaged
-from tests.support.networks import small_network
+from tests.support.networks import network_of, small_network
 
 PLAIN = Recipe("no callbacks", epochs=2, batch_size=8, lr=0.01, precision="float32")
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -25,32 +24,32 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 @pytest.fixture
 def source():
-    return SourcedModel("theirs", small_network().eval(), MEAN, STD)
+    return network_of(small_network().eval(), MEAN, STD, "theirs")
 
 
 def test_the_share_that_is_kept(source, small):
-    before = deepcopy(source.model.state_dict())
+    before = deepcopy(source.module.state_dict())
     whole, mixed = (fine_tune(source, PLAIN, small, keep, "cpu") for keep in (0, 0.25))
-    for name, value in whole.model.state_dict().items():
+    for name, value in whole.module.state_dict().items():
         if value.is_floating_point():
             assert not torch.equal(value, before[name])
             value = 0.75 * value + 0.25 * before[name]
-        torch.testing.assert_close(mixed.model.state_dict()[name], value)
-        assert torch.equal(source.model.state_dict()[name], before[name])
-    assert (mixed.name, mixed.mean, mixed.std) == ("theirs", MEAN, STD)
-    assert not mixed.model.training
+        torch.testing.assert_close(mixed.module.state_dict()[name], value)
+        assert torch.equal(source.module.state_dict()[name], before[name])
+    assert (mixed.name, mixed.preprocessing) == ("theirs", source.preprocessing)
+    assert not mixed.module.training
 
 
 def test_filters_that_are_enforced_keep_their_purity_in_the_average(source, small):
     recipe = replace(PLAIN, callbacks={"frequency_proportion": {"proportions": {"low": 1.0}, "purity": 0.9}})
     tuned = fine_tune(source, recipe, small, 0.6, "cpu")
-    assert float(band_shares(tuned.model[0].weight.detach())[:, 0].min()) > 0.9 - 1e-5
+    assert float(band_shares(tuned.module[0].weight.detach())[:, 0].min()) > 0.9 - 1e-5
 
 
 def test_what_does_not_change_stays_also_if_infinite(source, small):
-    source.model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    source.module.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
     tuned = fine_tune(source, replace(PLAIN, epochs=1), small, 0.5, "cpu")
-    assert torch.equal(tuned.model.mask, source.model.mask)
+    assert torch.equal(tuned.module.mask, source.module.mask)
 
 
 def test_complex_weights_are_averaged_too():
@@ -60,7 +59,7 @@ def test_complex_weights_are_averaged_too():
 
 def test_images_are_normalised_as_the_network_was_trained(source, small):
     seen = []
-    source.model.register_forward_pre_hook(lambda module, args: seen.append(args[0].amax((0, 2, 3))))
+    source.module.register_forward_pre_hook(lambda module, args: seen.append(args[0].amax((0, 2, 3))))
     grey = Images(np.full_like(small.train.pixels, 51), small.train.labels)
     fine_tune(source, PLAIN, replace(small, train=grey, test=grey), 0, "cpu")
     wanted = torch.tensor([(0.2 - mean) / std for mean, std in zip(MEAN, STD, strict=True)])
@@ -83,49 +82,49 @@ def test_the_callers_random_numbers_stay(source, small):
 
 
 def test_parts_that_callbacks_put_in_stay(source, small):
-    source.model[0].stride = (2, 2)
+    source.module[0].stride = (2, 2)
     callbacks = {"spectrum_equalization": {"bins": 1}, "antialiasing": {"layers": ["0"]}, "spectrum_perturbation": {}}
-    found = fine_tune(source, replace(PLAIN, callbacks=callbacks), small, 0.5, "cpu").model
+    found = fine_tune(source, replace(PLAIN, callbacks=callbacks), small, 0.5, "cpu").module
     assert str(find_parts(found)) == "equalizer (1 bin, exponent 1) before 0; low-pass (triangle) before 0"
-    assert not find_parts(source.model)
+    assert not find_parts(source.module)
 
 
 def test_the_recipe_for_it_puts_nothing_into_the_network(source, small):
     recipe = replace(find_recipe("robust"), batch_size=8)
     steps = []
-    found = fine_tune(source, recipe, small, device="cpu", progress=lambda *step: steps.append(step[:2])).model
-    assert found.state_dict().keys() == source.model.state_dict().keys()
+    found = fine_tune(source, recipe, small, device="cpu", progress=lambda *step: steps.append(step[:2])).module
+    assert found.state_dict().keys() == source.module.state_dict().keys()
     assert steps[-1] == (2 * recipe.epochs, 2 * recipe.epochs)
 
 
 def test_a_network_whose_first_layer_pads_by_itself(small):
     network = small_network()
     network[0] = Conv2dSame(3, network[0].out_channels, 3)
-    found = fine_tune(SourcedModel("theirs", network, MEAN, STD), replace(PLAIN, epochs=1), small, device="cpu")
-    assert not torch.equal(found.model[0].weight, network[0].weight)
+    found = fine_tune(network_of(network, MEAN, STD, "theirs"), replace(PLAIN, epochs=1), small, device="cpu")
+    assert not torch.equal(found.module[0].weight, network[0].weight)
 
 
 def test_a_network_without_filters(small):
     layers = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 10)
-    source = SourcedModel("theirs", torch.nn.Sequential(*layers), MEAN, STD)
+    source = network_of(torch.nn.Sequential(*layers), MEAN, STD, "theirs")
     found = fine_tune(source, replace(PLAIN, epochs=1), small, device="cpu")
-    assert not torch.equal(found.model[2].weight, layers[2].weight)
+    assert not torch.equal(found.module[2].weight, layers[2].weight)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_a_network_in_another_precision_is_trained_in_float32(source, small, dtype):
-    source.model.to(dtype)
-    found = fine_tune(source, replace(PLAIN, epochs=1), small, device="cpu").model
+    source.module.to(dtype)
+    found = fine_tune(source, replace(PLAIN, epochs=1), small, device="cpu").module
     assert {parameter.dtype for parameter in found.parameters()} == {torch.float32}
 
 
 def test_a_network_that_keeps_more_than_tensors_is_refused_before_the_training(source, small, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Conv2d, "get_extra_state", dict)
-    refused = pytest.raises(ValueError, match=r"^0\._extra_state is a dict, a model file holds tensors$")
+    refused = pytest.raises(ValueError, match=r"^0\._extra_state is a dict, a file of weights holds tensors$")
     with refused:
         fine_tune(source, PLAIN, small, 0, "cpu", progress=lambda *step: pytest.fail("trained"))
     with refused:
-        save_state(tmp_path / "w.safetensors", source.model)
+        save_state(tmp_path / "w.safetensors", source.module)
 
 
 def test_what_is_refused(source, small):
@@ -136,6 +135,6 @@ def test_what_is_refused(source, small):
         fine_tune(source, PLAIN, replace(small, classes=tuple("abcdefghijk")), 0, "cpu")
     with pytest.raises(ValueError, match=r"the training diverged in epoch \d, step \d: .*; lower lr \(1e\+30\)"):
         fine_tune(source, replace(PLAIN, lr=1e30), small, 0, "cpu")
-    source.model.requires_grad_(False)
+    source.module.requires_grad_(False)
     with pytest.raises(ValueError, match="theirs has no parameter that is trained; set requires_grad of those"):
         fine_tune(source, PLAIN, small, 0, "cpu")

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from freqfast.data import load_data
 from freqfast.models.build import build_model
+from freqfast.preprocessing import Preprocessing
 from freqfast.runs.directory import RunDirectory
 from freqfast.runs.run import load_run_data
 from freqfast.training import RunStoppedError, build_learner, rerun, run_recipe
@@ -52,8 +53,8 @@ def test_a_run_that_is_stopped_and_resumed_ends_with_the_same_bits(photographs, 
         run_recipe(recipe, tmp_path / "parts", photographs, "cpu", log=None, stop=tiny.stop_at(3))
     run_recipe(recipe, tmp_path / "parts", resume=True, log=None)
     assert tiny.outcome(tmp_path / "whole") == tiny.outcome(tmp_path / "parts")
-    assert whole.stored.mean == tuple(build_model("timm:test_resnet").pretrained_cfg["mean"])
-    assert whole.stored.spec.options == {"classes": 2}  # a reader of the model file needs no other weights
+    assert whole.network.preprocessing.mean == tuple(build_model("timm:test_resnet").pretrained_cfg["mean"])
+    assert whole.network.spec.options == {"classes": 2}  # a reader of the model file needs no other weights
     data = load_run_data(whole.directory)
     assert data.test.pixels.shape == (8, 28, 28, 3)
     (photographs / "train" / "dark" / "0.png").write_bytes((photographs / "train" / "dark" / "1.png").read_bytes())
@@ -95,9 +96,10 @@ def test_training_starts_from_the_weights(photographs, weights):
     data = load_data("folder", photographs, image_size=28)
     learn = build_learner(replace(FOLDER, model_options={"weights": str(weights)}), data, "cpu")
     trained = build_model("timm:test_resnet", classes=3)
-    assert learn.normalisation == (trained.pretrained_cfg["mean"], trained.pretrained_cfg["std"])
+    stated = trained.pretrained_cfg
+    assert learn.network.preprocessing == Preprocessing(stated["mean"], stated["std"], 32, 28, "bilinear")
     fresh = build_learner(FOLDER, data, "cpu")
-    assert fresh.normalisation == (data.mean, data.std)
+    assert fresh.network.preprocessing == Preprocessing(data.mean, data.std, 32, 28, "bilinear")
     stored = load_file(weights)
     for name, value in learn.model.state_dict().items():
         assert torch.equal(value, stored[name]) == (value.shape == stored[name].shape)

@@ -6,12 +6,19 @@ import torch
 from fastai.callback.core import Callback
 
 from freqfast.callbacks import SpectrumRecorder
-from freqfast.models.sources import SourcedModel
+from freqfast.data.images import ImageData, Images
 from freqfast.runs.registry import find_recipe, list_recipes
 from freqfast.spectral.equalization import apply_equalization, equalized_layers
 from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.training import build_learner, learner
+from tests.support.networks import network_of
 from tests.support.tiny import TINY, fit_quietly
+
+
+def grey(classes):
+    """Two images of so many classes."""
+    images = Images(np.full((2, 8, 8, 3), 100, np.uint8), np.arange(2))
+    return ImageData("grey", tuple("abcdef"[:classes]), images, images)
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -102,14 +109,13 @@ def test_an_equalized_network_is_tried_without_the_other_ranks(monkeypatch):
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     monkeypatch.setattr("torch.distributed.all_reduce", lambda *words: pytest.fail("the others are elsewhere"))
     layers = torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
-    start = SourcedModel("net", apply_equalization(torch.nn.Sequential(*layers)), (0.5,) * 3, (0.25,) * 3)
-    learner._check_training(start, np.zeros((2, 8, 8, 3), np.uint8))
-    assert equalized_layers(start.model) == ["0"]  # of a copy
+    start = network_of(apply_equalization(torch.nn.Sequential(*layers)))
+    learner._rehearse(start, grey(4))
+    assert equalized_layers(start.module) == ["0"]  # of a copy
 
 
 def test_a_network_with_dropout_is_tried_without_drawing_random_numbers():
     layers = torch.nn.Dropout(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     before = torch.get_rng_state()
-    start = SourcedModel("net", torch.nn.Sequential(*layers), (0.5,) * 3, (0.25,) * 3)
-    learner._check_training(start, np.zeros((2, 8, 8, 3), np.uint8))
+    learner._rehearse(network_of(torch.nn.Sequential(*layers)), grey(3))
     assert torch.equal(torch.get_rng_state(), before)

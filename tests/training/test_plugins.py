@@ -134,7 +134,7 @@ def test_recipe_of_another_model(install, tree, tmp_path, two_corruptions, model
     assert run.report.proportion.after == (1.0, 0.0)
     assert set(run.report.accuracy) == {"pixelate", "contrast"}
     assert read_spectra(run.path / "spectra.h5").layer == layer
-    assert load_run(run.path).stored.spec == ModelSpec(model, {"classes": 2} | options)
+    assert load_run(run.path).network.spec == ModelSpec(model, {"classes": 2} | options)
 
 
 def test_faulty_corruption_is_refused_before_the_training(install, tree, tmp_path):

@@ -24,6 +24,7 @@ from freqfast.data import load_data
 from freqfast.data.images import data_hash
 from freqfast.files import file_sha256
 from freqfast.models.classifier import hash_weights
+from freqfast.preprocessing import Preprocessing
 from freqfast.robustness import CLEAN, CorruptionResult
 from freqfast.robustness.in_memory import evaluate_images
 from freqfast.runs.environment import DataOrigin
@@ -145,8 +146,8 @@ def test_git_state_is_that_of_the_package(tmp_path, monkeypatch):
 
 def test_model_is_the_trained_one(run, tree):
     data = load_data("cifar10", tree)
-    assert run.stored.classes == ("narrow", "wide")
-    assert (run.stored.mean, run.stored.std) == (data.mean, data.std)
+    assert run.classes == ("narrow", "wide")
+    assert run.network.preprocessing == Preprocessing(data.mean, data.std)
     assert isinstance(run.model.conv1, SpectralConv2d)
     assert run.model.conv1.log_gain.abs().max() > 0  # trained
     pixels = (data.test.pixels / 255 - np.array(data.mean)) / np.array(data.std)
@@ -191,8 +192,9 @@ def test_images_held_out_and_the_recorders_grid(tree, tmp_path, monkeypatch):
     recipe = replace(TINY, test_images=0, holdout=5, epochs=1, callbacks=callbacks)
     run, data = run_recipe(recipe, tmp_path / "run", tree), load_data("cifar10", tree)
     train, held = data.train.pixels[:-5], data.train[-5:]
-    assert run.stored.mean == pytest.approx(train.mean((0, 1, 2)) / 255)
-    options = {"mean": run.stored.mean, "std": run.stored.std, "corruptions": ["pixelate"], "precision": "float32"}
+    stated = run.network.preprocessing
+    assert stated.mean == pytest.approx(train.mean((0, 1, 2)) / 255)
+    options = {"mean": stated.mean, "std": stated.std, "corruptions": ["pixelate"], "precision": "float32"}
     found = evaluate_images(run.model, held, seed=1, **options)
     assert (run.report.images, run.report.clean, run.report.accuracy) == (5, found.clean, found.accuracy)
     assert run.report.proportion.target is run.report.mean15 is None

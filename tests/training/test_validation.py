@@ -21,13 +21,13 @@ from torch import nn
 
 import freqfast
 from freqfast.corruptions import corrupt
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import CLEAN, corrupted_source, evaluate_source
 from freqfast.training import build_learner
 from freqfast.training.state import generators_kept
 from freqfast.training.validation import analyse, evaluate_learner
 from tests.support import tiny
 from tests.support.colour_learners import FOURS, brightest_channel, measure, two_inputs
+from tests.support.networks import classifier_of
 
 
 def test_uncorrupted_is_what_validate_gives(learn):
@@ -76,7 +76,7 @@ def test_arrays_in_memory_give_what_the_evaluation_of_arrays_gives(small):
     recipe = tiny.TINY
     learn = build_learner(recipe, small, "cpu")
     found = measure(learn, ["fog", "pixelate"], [1, 5])
-    classifier = Classifier(learn.model, small.mean, small.std, "cpu", "float32")
+    classifier = classifier_of(learn.model, small.mean, small.std, device="cpu")
     source = corrupted_source(small.test, ["fog", "pixelate"])
     (expected,) = evaluate_source([classifier], source)
     for key, outcomes in found.by_image.outcomes.items():

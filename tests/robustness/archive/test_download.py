@@ -9,7 +9,7 @@ from freqfast.models.file import write_model
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.reading import stored_source
 from tests.support.commands import exit_code
-from tests.support.sound_model import stored_model
+from tests.support.sound_model import stored_network
 
 PART = "CIFAR-10-C.tar.part"
 
@@ -106,7 +106,7 @@ def test_a_download_goes_on_after_a_full_disk(served, disk, once, monkeypatch):
 
 
 def test_the_command_downloads(served, tmp_path, capsys):
-    write_model(tmp_path / "m.safetensors", stored_model(CLASSES))
+    write_model(tmp_path / "m.safetensors", stored_network(CLASSES))
     for words in (["--download"], ["--cifar10c", tmp_path / "CIFAR-10-C.tar"]):  # the second time from the cache
         assert exit_code("evaluate", tmp_path / "m.safetensors", *words) == 0
         out, err = capsys.readouterr()

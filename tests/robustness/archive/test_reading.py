@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from freqfast.data.cifar10 import CLASSES
-from freqfast.models.classifier import Classifier
 from freqfast.robustness import evaluate_source
 from freqfast.robustness.archive.layout import Manifest, StoredFile, write_manifest
 from freqfast.robustness.archive.reading import stored_source
+from tests.support.networks import classifier_of
 
 
 def test_cells_of_a_folder(archive):
@@ -43,7 +43,7 @@ def test_integers_of_any_kind_and_fortran_order(archive, model):
     assert stored_source(archive).labels.tolist() == [3, 1, 2, 0]
     source = stored_source(archive)
     assert [source.read("fog", severity)[1, 2, 2, 2] for severity in source.severities] == [49, 57, 65, 73, 81]
-    evaluate_source([Classifier(model, (0,) * 3, (1,) * 3, precision="float32")], source)
+    evaluate_source([classifier_of(model, (0,) * 3, (1,) * 3)], source)
 
 
 def test_a_manifest_says_which_severities_there_are(archive):
