@@ -22,8 +22,9 @@ from torch import Tensor
 
 from freqfast.compute.precision import default_device, resolve_device
 from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
-from freqfast.data.image_files import ImageFiles
-from freqfast.data.images import ImageData, rgb_levels
+from freqfast.data.image_files import AS_THEY_ARE, ImageFiles, upright
+from freqfast.data.images import ImageData
+from freqfast.preprocessing import Preprocessing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,8 +111,8 @@ class ArrayDataset:
             return ArrayDataset(items, None, self.vocab, self.split_idx)
         is_pixels = isinstance(items, Tensor) or (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU")
         if not is_pixels:
-            convert = self.images.framed if isinstance(self.images, ImageFiles) else rgb_levels
-            arrays = [_levels(item, number, convert) for number, item in enumerate(items)]
+            preprocessing = self.images.preprocessing if isinstance(self.images, ImageFiles) else AS_THEY_ARE
+            arrays = [_levels(item, number, preprocessing) for number, item in enumerate(items)]
             if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
                 raise ValueError(f"images must have one size, got {' and '.join(sizes)}; resize them first")
             items = np.stack(arrays) if arrays else self._no_images
@@ -129,11 +130,11 @@ class ArrayDataset:
         return ArrayDataset(images, torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
 
 
-def _levels(item: Any, number: int, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """The RGB levels that `convert` makes from an image in any form that fastai reads."""
+def _levels(item: Any, number: int, preprocessing: Preprocessing) -> np.ndarray:
+    """The RGB levels of an image in any form that fastai reads, scaled and cropped."""
     try:
         opened = item if isinstance(item, Image.Image) else PILImage.create(item, mode=None)  # fastai would make it RGB
-        return convert(opened)
+        return preprocessing.frame(upright(opened))
     except Exception as error:  # of many kinds, for other types and for corrupt files
         if isinstance(error, OSError) and error.filename is not None:  # it is missing, a folder or closed to us
             raise
@@ -252,9 +253,11 @@ def dataloaders(
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
     train, augment = data.train.pixels, CropFlip()
     if isinstance(train, ImageFiles):
-        if train.resize is None or train.crop is None:
+        scaling = train.preprocessing
+        if scaling.resize is None or scaling.crop is None:
             raise ValueError("training on images in files needs one size; give resize and crop")
-        train, augment = replace(train, crop=train.resize), RandomResizedCropFlip(train.crop)
+        augment = RandomResizedCropFlip(scaling.crop)
+        train = replace(train, preprocessing=replace(scaling, crop=scaling.resize))
     height, width = train.shape[1:3]
     if min(height, width) <= PADDING:
         raise ValueError(

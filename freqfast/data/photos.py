@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqfast.data.images import ImageData, Images, mixed_order, rgb_levels
+from freqfast.data.image_files import upright
+from freqfast.data.images import ImageData, Images, mixed_order
 from freqfast.progress import Progress
 
 PHOTOS = {  # file by class; package and path inside it, so that neither package is imported for its pictures
@@ -69,7 +70,7 @@ def _read(file: str) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"photograph {path} is missing; reinstall scikit-image and scikit-learn")
     with Image.open(path) as image:
-        return rgb_levels(image)
+        return np.asarray(upright(image))
 
 
 def _corners(

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 
-from freqfast.data.image_files import ImageFiles
+from freqfast import data
 from freqfast.models.build import build_model
 from freqfast.models.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 
@@ -22,7 +22,8 @@ def photograph(tmp_path_factory):
 
 
 def levels(found, path):
-    return np.asarray(ImageFiles((path,), found.resize, found.crop, found.interpolation))[0].astype(int)
+    how = data.Preprocessing(resize=found.resize, crop=found.crop, interpolation=found.interpolation)
+    return np.asarray(data.ImageFiles((path,), how))[0].astype(int)
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "test_resnet"])
