@@ -103,7 +103,7 @@ def test_a_tree_of_images_that_are_scaled(tiny):
     assert (data.train.pixels.preprocessing.resize, data.test.pixels.shape) == (32, (1, 28, 28, 3))
     pixels = np.asarray(data.train.pixels) / 255
     np.testing.assert_allclose(data.mean, pixels.mean((0, 1, 2)))
-    np.testing.assert_allclose(data.std, pixels.std((0, 1, 2)) + [0, 1, 0])  # green is constant
+    np.testing.assert_allclose(data.std, pixels.std((0, 1, 2)) + np.array([0, 1, 0]))  # green is constant
     assert load_data("cifar10", tiny).train.pixels.shape == (3, 32, 40, 3)
 
 

@@ -48,9 +48,7 @@ def unpack_cifar10c(path: str | Path, progress: Progress | None = None) -> Path:
     path = Path(path)
     require_file(path)
     if (sha256 := file_sha256(path)) != SHA256:
-        raise ValueError(
-            f"{path} is not the published {ARCHIVE}: its SHA-256 is {sha256}, not {SHA256}; fetch it again"
-        )
+        raise ValueError(f"{path} is not the published {ARCHIVE} (SHA-256 {sha256}, not {SHA256}); fetch it again")
     return find_cifar10c() or _unpack(path, progress)
 
 

@@ -117,7 +117,7 @@ def test_batch_size_out_of_range(data, batch_size):
 
 def test_tiny_images_cannot_be_cropped():
     tiny = Images(np.zeros((2, 4, 9, 3), np.uint8), np.zeros(2, np.int64))
-    with pytest.raises(ValueError, match="9x4 pixels are too small to pad by 4; use images of at least 5x5"):
+    with pytest.raises(ValueError, match="9x4 pixels are too small to crop; use images of 5 or more"):
         dataloaders(ImageData("tiny", ("a",), tiny, tiny), batch_size=2)
 
 
@@ -126,7 +126,7 @@ def test_tiny_images_cannot_be_cropped():
 )
 def test_parts_of_the_batches_make_them_whole(images, count, sizes):
     """All ranks have as many batches, of such sizes on the first, and none is empty."""
-    dataset = ArrayDataset(np.zeros((images, 8, 8, 3), np.uint8), np.arange(images), range(images), split_idx=1)
+    dataset = ArrayDataset(Images(np.zeros((images, 8, 8, 3), np.uint8), np.arange(images), range(images)), split_idx=1)
     parts = []
     for rank in range(count):
         loader = InMemoryDL(dataset, bs=4)

@@ -74,7 +74,7 @@ def test_a_pass_from_a_later_batch_on_opens_no_earlier_file(data):
 
 def test_exports_and_predictions(data):
     loader = dataloaders(data, batch_size=2, device="cpu").valid
-    assert loader.dataset.new_empty().images.shape == (0, 28, 28, 3)
+    assert loader.dataset.new_empty().pixels.shape == (0, 28, 28, 3)
     (x,) = next(iter(loader.new(dataset=[Image.new("RGB", (28, 28))])))
     assert x.shape == (1, 3, 28, 28)
 
