@@ -25,10 +25,7 @@ def listed_classes(folder: Path, labels: str | Path) -> dict[Path, str]:
     class_of: dict[Path, str] = {}
     columns = "", ""
     for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
-        try:
-            name, label = _name_and_class(line)
-        except csv.Error as error:
-            raise ValueError(f"{labels}, line {number}: {error}") from None
+        name, label = _name_and_class(line)
         if number == 1 and name not in files and not names_image(name):
             columns = name, label
         elif not (name or label):  # an empty line

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import fastai.vision.data  # noqa: F401 (gives show_batch its grid of images)
 import numpy as np
@@ -25,9 +25,6 @@ from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
 from freqfast.data.image_files import AS_THEY_ARE, ImageFiles, upright
 from freqfast.data.images import ImageData, Images
 from freqfast.preprocessing import Preprocessing
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class ArrayDataset:
@@ -138,10 +135,10 @@ def _levels(item: Any, number: int, preprocessing: Preprocessing) -> np.ndarray:
         ) from None
 
 
-def _ahead(make: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+def _ahead(make: Callable, parts: Iterable) -> Iterator:
     """What a function returns for each part, in order; it is called in a thread, two parts ahead."""
     pool = ThreadPoolExecutor(1)
-    waiting: deque[Future[R]] = deque()
+    waiting: deque[Future] = deque()
     try:
         for part in parts:
             waiting.append(pool.submit(make, part))

@@ -125,9 +125,8 @@ class ImageData:
                 f"{self.name}: training images of shape {self.train.pixels.shape[1:]} and test images of shape "
                 f"{self.test.pixels.shape[1:]} must have one size"
             )
-        for field in ("train", "test"):
-            named = replace(getattr(self, field), classes=self.classes, name=self.name)
-            object.__setattr__(self, field, named)
+        for part in ("train", "test"):
+            object.__setattr__(self, part, replace(getattr(self, part), classes=self.classes, name=self.name))
 
     def hold_out(self, count: int) -> "ImageData":
         """The same data with its last `count` training images held out: they replace the test images.

@@ -1,12 +1,10 @@
 """Every test has a cache of its own and no data in its environment."""
 
-import hashlib
 import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.datasets import CIFAR10
 
 from freqfast.data import cache, load_data
 from tests.support.places import cache_folder  # noqa: F401 (a fixture)
@@ -41,20 +39,6 @@ def pack():
         return archive
 
     return write
-
-
-@pytest.fixture
-def publish(monkeypatch):
-    """Makes the batches in a folder pass for the published ones."""
-
-    def publish(folder):
-        for batches in ("train_list", "test_list"):
-            named = [
-                [name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name, _ in getattr(CIFAR10, batches)
-            ]
-            monkeypatch.setattr(CIFAR10, batches, named)
-
-    return publish
 
 
 @pytest.fixture
