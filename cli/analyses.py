@@ -222,14 +222,13 @@ def _measure(
     import numpy as np
 
     from freqfast.data.images import data_hash
-    from freqfast.robustness.archive.writing import hash_images
     from freqfast.robustness.evaluation import check_fit
     from freqfast.runs.run import load_run_data
 
     with interruptible(), progress_bar() as progress:
         if files.reads(data):
-            sample, classes, name, _ = files.read(data, limit, progress)
-            sha256 = hash_images(sample)
+            sample, _ = files.read(data, limit, progress)
+            name, classes, sha256 = sample.name, sample.classes, sample.fingerprint()
         else:
             loaded = load_run_data(run, data, progress)
             name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)

@@ -113,11 +113,8 @@ def corrupt(
         # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
         check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, frost_dir)
         in_files = files.reads(source, may_train=tree)  # whose names a tree keeps
-        if in_files:
-            images, classes, name, notes = files.read(source, limit, progress)
-        else:
-            data = load_place(source, progress)
-            images, classes, name, notes = data.test[:limit], data.classes, data.name, []
+        whole, notes = files.read(source, limit, progress) if in_files else (load_place(source, progress).test, [])
+        images, classes, name = whole[:limit], whole.classes or (), whole.name
         taken = find_table(table, *images.pixels.shape[1:3])
         names, missing = (tuple(corruption), []) if corruption else runnable(find_set(collection, taken), frost_dir)
         if show is not None:
@@ -132,7 +129,7 @@ def corrupt(
         elif out is not None:
             done = write_archive(
                 out,
-                images if in_files else data.test,
+                whole,
                 names,
                 severities,
                 seed,

@@ -219,8 +219,8 @@ def evaluate(
             if data is None:
                 refuse(context, "without --data only stored arrays are read, of one size", FileOptions._fields)
             elif files.reads(data):
-                whole, names, _, skipped = files.read(data, None, progress)
-                clean = ImageData(data, names, train=whole, test=whole)  # the first is not used
+                whole, skipped = files.read(data, None, progress)
+                clean = ImageData(data, whole.classes or (), train=whole, test=whole)  # the first is not used
             made, told = find_source(
                 cifar10c, corruption, limit, only=only, download=download, data=clean, progress=progress
             )

@@ -13,7 +13,7 @@ from freqfast.corruptions.tables import TableChoice
 from freqfast.files import of_user
 
 if TYPE_CHECKING:
-    from freqfast.data.images import ImageData, Images
+    from freqfast.data import ImageData, Images, Preprocessing
     from freqfast.models.classifier import Classifier
     from freqfast.models.network import Network
     from freqfast.progress import Progress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _file_option = partial(typer.Option, rich_help_panel="Images in files, of any number and size")
 Resize = Annotated[int | None, _file_option(min=1, metavar="N", help="Scale the shorter side to N pixels.")]
 Crop = Annotated[int | None, _file_option(min=1, metavar="N", help="Cut N x N pixels out of the middle.")]
-# As `freqfast.data.image_files.Interpolation`, whose import takes longer.
+# As `freqfast.preprocessing.Interpolation`, whose import takes longer.
 _Filter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Interpolation = Annotated[
     _Filter | None, _file_option(metavar="NAME", help="How to scale: bilinear (default), bicubic, ...")
@@ -59,13 +59,6 @@ class FileOptions(NamedTuple):
 
         return bool(self) or is_test_folder(place, may_train)
 
-    @property
-    def how(self) -> _Filter:
-        """How images are scaled; a ValueError if that is named, and they are not."""
-        if self.interpolation is not None and self.resize is None:
-            raise ValueError(f"--interpolation {self.interpolation} scales nothing without --resize; name both")
-        return self.interpolation or "bilinear"
-
     def for_network(
         self, source: "Network", place: str | Path | None, *, are_cropped: bool = False, are_read: bool = False
     ) -> tuple["FileOptions", list[str]]:
@@ -98,43 +91,42 @@ class FileOptions(NamedTuple):
         taken = replace(stated, resize=resize, crop=crop, interpolation=how)
         return self._replace(resize=resize, crop=crop, interpolation=how), [f"images for {source.name}: {taken}"]
 
-    def read(
-        self, folder: str | None, limit: int | None, progress: "Progress"
-    ) -> tuple["Images", tuple[str, ...], str, list[str]]:
-        """The images of a folder, the names of their classes, the folder's own, and notes on images left out."""
-        from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images
+    @property
+    def preprocessing(self) -> "Preprocessing":
+        """How images are scaled and cropped; a ValueError if an interpolation is named, and they are not scaled."""
+        from freqfast.data import Preprocessing
+
+        if self.interpolation is not None and self.resize is None:
+            raise ValueError(f"--interpolation {self.interpolation} scales nothing without --resize; name both")
+        return Preprocessing(resize=self.resize, crop=self.crop, interpolation=self.interpolation)
+
+    def read(self, folder: str | None, limit: int | None, progress: "Progress") -> tuple["Images", list[str]]:
+        """The images of a folder, and notes on images left out."""
+        from freqfast.data import list_images
+        from freqfast.data.image_files import leave_out_corrupt
         from freqfast.data.loading import is_data_name
 
         if folder is None or is_data_name(folder):
             raise ValueError(
                 "--resize, --crop, --interpolation, --labels and --skip-bad read a folder of images; name it by --data"
             )
-        folder = str(of_user(folder))
-        images, classes = list_images(folder, self.resize, self.crop, self.labels, self.how)
-        images, name = images[:limit], Path(folder).resolve().name
-        files = images.pixels
-        if not self.skip_bad or not isinstance(files, ImageFiles):
-            return images, classes, name, []
-        faults = find_corrupt_files(files, progress)
-        sound = [row for row in range(len(files)) if row not in faults]
-        if not sound:
-            raise ValueError(f"{folder}: none of its images can be used; {faults[0]}")
-        notes = [*faults.values(), f"left out: {len(faults)} of {len(files)} images"] if faults else []
-        import numpy as np
-
-        return images[np.array(sound)], classes, name, notes
+        images = list_images(of_user(folder), self.preprocessing, self.labels)[:limit]
+        if not self.skip_bad:
+            return images, []
+        sound, faults = leave_out_corrupt(images, progress)
+        return sound, [*faults, f"left out: {len(faults)} of {len(images)} images"] if faults else []
 
     def read_both(
         self, folder: str | None, class_list: Path | None, trained: Sequence[str] | None = None
     ) -> "ImageData":
         """The training and test images of a folder, of the classes of a list, else of a network if it states them."""
-        from freqfast.data.image_files import load_tree
+        from freqfast.data import load_tree
         from freqfast.data.loading import is_data_name
 
         if folder is None or is_data_name(folder) or self.resize is None or self.crop is None:
             raise ValueError("images in files need their folder, --data, and a size, --resize and --crop")
         trained = trained if class_list is None else class_names(class_list)
-        return load_tree(of_user(folder), self.resize, self.crop, self.interpolation or "bilinear", trained)
+        return load_tree(of_user(folder), self.preprocessing, trained)
 
 
 def class_names(path: Path) -> tuple[str, ...]:
@@ -193,16 +185,14 @@ def stored_tree(
     scaled = None if files.resize is None else files.crop or network.preprocessing.crop
     own = files._replace(resize=scaled or files.resize)
     stored, notes = own.for_network(network, folder, are_cropped=True)
-    source = tree_source(
-        folder, limit, required, only, resize=stored.resize, crop=stored.crop, interpolation=stored.how
-    )
+    source = tree_source(folder, limit, required, only, preprocessing=stored.preprocessing)
     if data is None:
         return source, notes
     if not of_user(data).is_dir():
         raise ValueError(f"--data {data}: the uncorrupted images of a tree lie in a folder; name it")
     whole, told = files.for_network(network, data, are_read=True)
-    clean, classes, _, left = whole.read(data, None, progress)
-    known = source.classes or ()
+    clean, left = whole.read(data, None, progress)
+    classes, known = clean.classes or (), source.classes or ()
     if not {known[label] for label in source.labels} <= set(classes) <= set(known):
         raise ValueError(f"{data} and {folder} have different classes; name the images that were corrupted")
     clean = uncorrupted(folder / source.corruptions[0] / str(source.severities[0]), limit, clean, classes)
@@ -229,13 +219,19 @@ def corrupted_test_set(
 
     runnable(SETS[which], frost_dir)  # refuses photographs that are named and missing, before the data is read
     if files.reads(place):
-        images, classes, name, notes = files.read(place, limit, progress)
+        images, notes = files.read(place, limit, progress)
     else:
-        data = load_run_data(run, place, progress)
-        images, classes, name, notes = data.test[:limit], data.classes, data.name, []
+        images, notes = load_run_data(run, place, progress).test[:limit], []
     taken = find_table(table, *images.pixels.shape[1:3])
     names, missing = (asked, []) if asked else runnable(find_set(which, taken), frost_dir)
     source = corrupted_source(
-        images, names, seed, frost_dir=frost_dir, table=taken, name=name, classes=classes, progress=progress
+        images,
+        names,
+        seed,
+        frost_dir=frost_dir,
+        table=taken,
+        name=images.name,
+        classes=images.classes,
+        progress=progress,
     )
     return source, notes + missing

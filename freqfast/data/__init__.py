@@ -1,6 +1,18 @@
 """Labelled images in memory or in files, how they are loaded, and DataLoaders of them."""
 
+from freqfast.data.folders import list_images, load_tree
+from freqfast.data.image_files import ImageFiles
 from freqfast.data.images import ImageData, Images
 from freqfast.data.loading import DataSource, load_data
+from freqfast.preprocessing import Preprocessing
 
-__all__ = ["DataSource", "ImageData", "Images", "load_data"]
+__all__ = [
+    "DataSource",
+    "ImageData",
+    "ImageFiles",
+    "Images",
+    "Preprocessing",
+    "list_images",
+    "load_data",
+    "load_tree",
+]

@@ -1,33 +1,19 @@
-"""Decoded data sets on disk: plain ``.npy`` files in a folder that is written whole or not at all."""
+"""Decoded data sets on disk: one ``.npz`` file each, written whole or not at all; it holds a checksum of each array."""
 
 import hashlib
 import os
-import shutil
 import warnings
-import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 
 from freqfast.data.images import ImageData, Images
-from freqfast.data.members import Wanted, files_under
-from freqfast.files import new_folder, of_user
-from freqfast.records import read_record, write_record
+from freqfast.files import of_user, replacing
 
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "published")
-_PREFIX = "decoded-2-"  # raise the number when the same source decodes to other arrays or another order
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What ``data.json`` holds: the data's name and classes, and a checksum of each array, in the order of _ARRAYS."""
-
-    name: str
-    classes: tuple[str, ...]
-    crc32: tuple[int, ...]
+_PREFIX = "decoded-3-"  # raise the number when the same source decodes to other arrays or another order
+_PARTS, _FIELDS = ("train", "test"), ("pixels", "labels")
 
 
 def folder() -> Path:
@@ -42,59 +28,55 @@ def folder() -> Path:
         ) from None
 
 
-def fingerprint(source: Path, is_wanted: Wanted) -> str:
-    """A key that changes with the path, size or time of a file, or of any wanted file in a data set's folder."""
-    source = source.resolve()
-    digest = hashlib.sha256(os.fsencode(source))
-    for path in files_under(source, is_wanted) if source.is_dir() else [str(source)]:
-        if os.path.isfile(path):
-            status = os.stat(path)
-            digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"))
+def fingerprint(files: Iterable[Path]) -> str:
+    """A key that changes with the path, size or time of a file."""
+    digest = hashlib.sha256()
+    for path in sorted(map(os.path.abspath, files)):
+        status = os.stat(path)
+        digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
 def load(key: str) -> ImageData | None:
     """A decoded data set; None if it is missing or corrupt, so that the source is decoded again."""
-    return _read(folder() / f"{_PREFIX}{key}")
+    return _read(_path(key))
 
 
 def recall(name: str) -> ImageData | None:
     """The data set of this name that was decoded last, wherever it came from; None if there is none."""
-    places = sorted(folder().glob(f"{_PREFIX}*"), key=lambda place: place.lstat().st_mtime, reverse=True)
-    return next((data for place in places if (data := _read(place, name)) is not None), None)
-
-
-def _read(place: Path, name: str | None = None) -> ImageData | None:
-    try:
-        header = read_record(place / "data.json", _Header)
-        if name is not None and header.name != name:
-            return None
-        arrays = [np.load(place / f"{array}.npy", allow_pickle=False) for array in _ARRAYS]
-        if header.crc32 != _checksums(arrays):
-            return None
-        train, test, published = Images(*arrays[:2]), Images(*arrays[2:4]), arrays[4]
-        return ImageData(header.name, header.classes, train, test, published if len(published) else None)
-    except Exception:  # a corrupt file can make NumPy raise nearly anything; the source is decoded again in any case
-        return None
-
-
-def _checksums(arrays: Iterable[np.ndarray]) -> tuple[int, ...]:
-    """Checksums of the arrays: nothing else would show a corrupt pixel."""
-    return tuple(zlib.crc32(np.ascontiguousarray(array).data) for array in arrays)
+    paths = sorted(folder().glob(_path("*").name), key=lambda path: path.lstat().st_mtime, reverse=True)
+    return next((data for path in paths if (data := _read(path, name)) is not None), None)
 
 
 def store(key: str, data: ImageData) -> None:
     """Keep a decoded data set; if the cache cannot be written, a warning says so and nothing is lost."""
-    place = folder() / f"{_PREFIX}{key}"
-    published = np.empty(0, np.int64) if data.published is None else data.published
-    arrays = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels, published)
+    arrays = {
+        "name": np.array(data.name),
+        "classes": np.array(data.classes),
+        **{f"{part}_{field}": getattr(getattr(data, part), field) for part in _PARTS for field in _FIELDS},
+    }
+    if data.published is not None:
+        arrays["published"] = data.published
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with new_folder(place) as temporary:
-            for name, array in zip(_ARRAYS, arrays, strict=True):
-                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-            write_record(temporary / "data.json", _Header(data.name, data.classes, _checksums(arrays)))
-            shutil.rmtree(place, ignore_errors=True)  # what `load` found corrupt
+        folder().mkdir(parents=True, exist_ok=True)
+        with replacing(_path(key)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
     except OSError as error:
-        if load(key) is None:  # else another process was quicker
-            warnings.warn(f"decoded data not cached ({error}); set FREQFAST_CACHE to a writable folder", stacklevel=3)
+        warnings.warn(f"decoded data not cached ({error}); set FREQFAST_CACHE to a writable folder", stacklevel=3)
+
+
+def _path(key: str) -> Path:
+    return folder() / f"{_PREFIX}{key}.npz"
+
+
+def _read(path: Path, name: str | None = None) -> ImageData | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if name not in (None, str(arrays["name"])):
+                return None
+            train, test = (Images(*(arrays[f"{part}_{field}"] for field in _FIELDS)) for part in _PARTS)
+            return ImageData(
+                str(arrays["name"]), tuple(arrays["classes"].tolist()), train, test, arrays.get("published")
+            )
+    except Exception:  # a corrupt file can make NumPy raise nearly anything; the source is decoded again in any case
+        return None

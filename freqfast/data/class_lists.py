@@ -5,43 +5,40 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from freqfast.data.folders import names_image
+from freqfast.data.image_files import names_image
 from freqfast.files import read_file
 
 _LIST_BYTES = 2**26
 _BOXES = re.compile(r"(\s\d+){4}.*")  # after a class in ImageNet's list
 
 
-def listed_classes(folder: Path, labels: str | Path) -> list[tuple[Path, str]]:
+def listed_classes(folder: Path, labels: str | Path) -> dict[Path, str]:
     """The images in a folder that a list names, with their classes, sorted; `list_images` says what lists there are.
 
     Raises:
         FileNotFoundError: If there is no such list.
         ValueError: If a line names no image, or one for the second time.
     """
-    files = {path.name: path for path in folder.iterdir() if names_image((path.name,))}
+    files = {path.name: path for path in folder.iterdir() if names_image(path.name)}
     stems = Counter(path.stem for path in files.values())
     files = {path.stem: path for path in files.values() if stems[path.stem] == 1} | files
-    found: dict[Path, str] = {}
+    class_of: dict[Path, str] = {}
     columns = "", ""
     for number, line in enumerate(read_file(labels, _LIST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
-        try:
-            name, label = _name_and_class(line)
-        except csv.Error as error:
-            raise ValueError(f"{labels}, line {number}: {error}") from None
-        if number == 1 and name not in files and not names_image((name,)):
+        name, label = _name_and_class(line)
+        if number == 1 and name not in files and not names_image(name):
             columns = name, label
         elif not (name or label):  # an empty line
             continue
         elif name not in files or not label:
             raise ValueError(f"{labels}, line {number}: {name!r} is no image in {folder} with a class after it")
-        elif files[name] in found:
+        elif files[name] in class_of:
             raise ValueError(f"{labels}, line {number}: {name!r} is listed twice")
         else:
-            found[files[name]] = label
-    if columns[1] in found.values():  # then the first line is no header
+            class_of[files[name]] = label
+    if columns[1] in class_of.values():  # then the first line is no header
         raise ValueError(f"{labels}, line 1: {columns[0]!r} is no image in {folder}")
-    return sorted(found.items())
+    return dict(sorted(class_of.items()))
 
 
 def _name_and_class(line: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import fastai.vision.data  # noqa: F401 (gives show_batch its grid of images)
 import numpy as np
@@ -17,53 +17,44 @@ from fastai.data.transforms import Category, CategoryMap, Normalize
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import TensorCategory, TensorImage, to_detach
 from fastai.vision.core import PILImage
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from freqfast.compute.precision import default_device, resolve_device
 from freqfast.data.augmentation import PADDING, CropFlip, RandomResizedCropFlip
-from freqfast.data.image_files import ImageFiles
-from freqfast.data.images import ImageData, rgb_levels
+from freqfast.data.image_files import AS_THEY_ARE, ImageFiles, upright
+from freqfast.data.images import ImageData, Images
 from freqfast.preprocessing import Preprocessing
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class ArrayDataset:
     """Images and labels as tensors, item by item for fastai's tools and in batches for `InMemoryDL`.
 
     Args:
-        images: uint8 ``(N, H, W, 3)``; or `freqfast.data.image_files.ImageFiles`, which are decoded batch by batch.
-        labels: int64 ``(N,)``; None for images without labels.
-        classes: Class names.
+        images: The images; those in files are decoded batch by batch.
         split_idx: 0 for training (augmented), 1 for validation.
+        is_labelled: Whether batches have labels.
     """
 
     n_inp = 1
 
-    def __init__(
-        self,
-        images: np.ndarray | Tensor | ImageFiles,
-        labels: np.ndarray | Tensor | None,
-        classes: Sequence[str],
-        split_idx: int,
-    ) -> None:
-        self.images = images if isinstance(images, ImageFiles) else torch.as_tensor(images)
-        self.labels = None if labels is None else torch.as_tensor(labels)
-        self.vocab, self.split_idx = CategoryMap(list(classes), sort=False), split_idx
-        self.c = len(classes)
+    def __init__(self, images: Images, split_idx: int, is_labelled: bool = True) -> None:
+        self.in_files = isinstance(images.pixels, ImageFiles)
+        self.pixels: Any = images.pixels if self.in_files else torch.as_tensor(images.pixels)
+        self.labels = torch.as_tensor(images.labels) if is_labelled else None
+        self.vocab, self.split_idx = CategoryMap(list(images.classes or ()), sort=False), split_idx
+        self.c = len(self.vocab)
         self.loss_func = CrossEntropyLossFlat()  # for a Learner that is given none
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.pixels)
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
         """Images uint8 ``(B, 3, H, W)``, channels last in memory, and labels ``(B,)`` unless there are none."""
-        if isinstance(self.images, ImageFiles):
-            pixels = torch.from_numpy(np.asarray(self.images[np.asarray(rows)]))
+        if self.in_files:
+            pixels = torch.from_numpy(np.asarray(self.pixels[np.asarray(rows)]))
         else:
-            pixels = self.images[torch.as_tensor(rows, device=self.images.device)]
+            pixels = self.pixels[torch.as_tensor(rows, device=self.pixels.device)]
         images = TensorImage(pixels.permute(0, 3, 1, 2))
         if self.labels is None:
             return (images,)
@@ -71,7 +62,7 @@ class ArrayDataset:
 
     def batches(self, chunks: Iterable[Sequence[int]]) -> Iterator[tuple[Tensor, ...]]:
         """A batch for each chunk of rows; batches of files are decoded in threads, while the one before is used."""
-        return _ahead(self.batch, chunks) if isinstance(self.images, ImageFiles) else map(self.batch, chunks)
+        return _ahead(self.batch, chunks) if self.in_files else map(self.batch, chunks)
 
     def __getitem__(self, row: int) -> tuple[Tensor, ...]:
         return tuple(part[0] for part in self.batch([row]))
@@ -91,8 +82,8 @@ class ArrayDataset:
 
     def to(self, device: torch.device) -> None:
         """Move the arrays to a device."""
-        if isinstance(self.images, Tensor):
-            self.images = self.images.to(device)
+        if not self.in_files:
+            self.pixels = self.pixels.to(device)
         self.labels = None if self.labels is None else self.labels.to(device)
 
     def with_items(self, items: Any) -> "ArrayDataset":
@@ -107,50 +98,47 @@ class ArrayDataset:
             ValueError: If an item is not an image or is grey of more than 8 bits, if the images differ in size, or if
                 an array is not uint8 ``(N, H, W, 3)``.
         """
-        if isinstance(items, ImageFiles):
-            return ArrayDataset(items, None, self.vocab, self.split_idx)
-        is_pixels = isinstance(items, Tensor) or (isinstance(items, np.ndarray) and items.dtype.kind not in "OSU")
-        if not is_pixels:
-            convert = self.images.framed if isinstance(self.images, ImageFiles) else rgb_levels
-            arrays = [_levels(item, number, convert) for number, item in enumerate(items)]
+        if isinstance(items, Tensor):
+            items = items.cpu().numpy()
+        if isinstance(items, np.ndarray) and items.dtype.kind not in "OSU":
+            items = np.ascontiguousarray(items)
+        elif not isinstance(items, ImageFiles):
+            preprocessing = self.pixels.preprocessing if self.in_files else AS_THEY_ARE
+            arrays = [_levels(item, number, preprocessing) for number, item in enumerate(items)]
             if len(sizes := sorted({f"{a.shape[1]}x{a.shape[0]}" for a in arrays})) > 1:
                 raise ValueError(f"images must have one size, got {' and '.join(sizes)}; resize them first")
-            items = np.stack(arrays) if arrays else self._no_images
-        if (images := torch.as_tensor(items)).dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
-            raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}")
-        return ArrayDataset(images, None, self.vocab, self.split_idx)
+            items = np.stack(arrays) if arrays else self._no_pixels
+        images = Images(items, np.zeros(len(items), np.int64), tuple(self.vocab))
+        return ArrayDataset(images, self.split_idx, is_labelled=False)
 
     @property
-    def _no_images(self) -> Tensor:
-        return torch.empty((0, *self.images.shape[1:]), dtype=torch.uint8)
+    def _no_pixels(self) -> Any:
+        return self.pixels[:0] if self.in_files else np.empty((0, *self.pixels.shape[1:]), np.uint8)
 
     def new_empty(self) -> "ArrayDataset":
         """The same data set without its images, for exports."""
-        images = self.images[:0] if isinstance(self.images, ImageFiles) else self._no_images
-        return ArrayDataset(images, torch.empty(0, dtype=torch.int64), self.vocab, self.split_idx)
+        return ArrayDataset(Images(self._no_pixels, np.empty(0, np.int64), tuple(self.vocab)), self.split_idx)
 
 
-def _levels(item: Any, number: int, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """The RGB levels that `convert` makes from an image in any form that fastai reads."""
+def _levels(item: Any, number: int, preprocessing: Preprocessing) -> np.ndarray:
+    """The RGB levels of an image in any form that fastai reads, scaled and cropped."""
     try:
         opened = item if isinstance(item, Image.Image) else PILImage.create(item, mode=None)  # fastai would make it RGB
-        return convert(opened)
+        return preprocessing.frame(upright(opened))
     except Exception as error:  # of many kinds, for other types and for corrupt files
         if isinstance(error, OSError) and error.filename is not None:  # it is missing, a folder or closed to us
             raise
-        name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
-        reason: object = error
-        if isinstance(error, UnidentifiedImageError):
-            reason = "its format is unknown"
-        elif isinstance(error, (AttributeError, TypeError)):
-            reason = "it is no uint8 array (H, W) or (H, W, 3), file, bytes of one, or image of Pillow's"
-        raise ValueError(f"{name} cannot be used as an image: {reason}") from None
+        name = item if isinstance(item, (str, Path)) else f"image {number}"
+        raise ValueError(
+            f"{name} cannot be used as an image: {error}; give a uint8 array (H, W) or (H, W, 3), a file, bytes of one "
+            "or an image of Pillow's"
+        ) from None
 
 
-def _ahead(make: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+def _ahead(make: Callable, parts: Iterable) -> Iterator:
     """What a function returns for each part, in order; it is called in a thread, two parts ahead."""
     pool = ThreadPoolExecutor(1)
-    waiting: deque[Future[R]] = deque()
+    waiting: deque[Future] = deque()
     try:
         for part in parts:
             waiting.append(pool.submit(make, part))
@@ -251,29 +239,28 @@ def dataloaders(
     """
     if not 1 <= batch_size <= len(data.train):
         raise ValueError(f"batch_size must lie in 1..{len(data.train)}, the size of the training set, got {batch_size}")
-    train, augment = data.train.pixels, CropFlip()
-    if isinstance(train, ImageFiles):
-        if train.resize is None or train.crop is None:
+    train, augment = data.train, CropFlip()
+    if isinstance(files := train.pixels, ImageFiles):
+        scaling = files.preprocessing
+        if scaling.resize is None or scaling.crop is None:
             raise ValueError("training on images in files needs one size; give resize and crop")
-        train, augment = replace(train, crop=train.resize), RandomResizedCropFlip(train.crop)
-    height, width = train.shape[1:3]
+        augment = RandomResizedCropFlip(scaling.crop)
+        train = replace(train, pixels=ImageFiles(files.paths, replace(scaling, crop=scaling.resize)))
+    height, width = train.pixels.shape[1:3]
     if min(height, width) <= PADDING:
         raise ValueError(
-            f"images of {width}x{height} pixels are too small to pad by {PADDING}; use images of at least "
-            f"{PADDING + 1}x{PADDING + 1}"
+            f"images of {width}x{height} pixels are too small to crop; use images of {PADDING + 1} or more"
         )
     preprocessing = preprocessing or Preprocessing(data.mean, data.std)
+    normalise = PixelNormalize.from_stats(preprocessing.mean, preprocessing.std, cuda=False)
     loaders = (
         InMemoryDL(
-            ArrayDataset(images, labels, data.classes, split_idx),
+            ArrayDataset(images, split_idx),
             bs=batch_size * (1 + split_idx),
             shuffle=split_idx == 0,
             drop_last=split_idx == 0,
-            after_batch=[
-                augment,  # in both loaders: fastai applies it by the split
-                PixelNormalize.from_stats(preprocessing.mean, preprocessing.std, cuda=False),
-            ],
+            after_batch=[augment, normalise],  # in both loaders: fastai applies what augments by the split
         )
-        for split_idx, (images, labels) in enumerate(((train, data.train.labels), (data.test.pixels, data.test.labels)))
+        for split_idx, images in enumerate((train, data.test))
     )
     return DataLoaders(*loaders, device=resolve_device(device or default_device()))

@@ -1,118 +1,145 @@
-"""Image trees: ``train/<class>/*`` and ``test/<class>/*`` (or `TEST_SPLITS`), decoded into arrays.
+"""Folders of images: a subfolder for each class, or a list of the images' classes. Nothing is decoded here.
 
-Classes are in alphabetical order, as CIFAR-10's are. A tree is sorted by class, so its images are put into a fixed
-mixed order.
+Classes are sorted by name, as CIFAR-10's are, and images are put into an order that mixes them.
 """
 
-import io
-import mimetypes
-from collections.abc import Sequence
-from pathlib import PurePath
+import os
+from collections.abc import Sequence, Set
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from freqfast.data.images import ImageData, Images, decode_image, mixed_order, rgb_levels
-from freqfast.data.members import DataFile
-from freqfast.progress import Progress
+from freqfast.data.class_lists import listed_classes
+from freqfast.data.image_files import AS_THEY_ARE, ImageFiles, names_image
+from freqfast.data.images import ImageData, Images, mixed_order
+from freqfast.preprocessing import Preprocessing
 
-TEST_SPLITS = ("test", "valid", "val", "validation")  # the first of which a tree has classes is its test set
-_SPLITS = ("train", *TEST_SPLITS)
-_KINDS = mimetypes.MimeTypes()  # by Python's own table, not the machine's, and the suffixes that it lacks
-for _suffix in (".apng", ".dib", ".j2k", ".jfif", ".jp2", ".jxl", ".mpo", ".psd", ".tga"):
-    _KINDS.add_type("image/other", _suffix, strict=False)
-_PIXEL_LIMIT = 2**20  # larger images do not suit a data set that is held in memory
-_PACKED_LIMIT, _PACKED_RATIO = 2**28, 100  # most bytes of pixels: the first, plus the second per byte of the files
+TEST_SPLITS = ("test", "valid", "val", "validation")  # the first of which a folder has classes is its test set
+_TINY_IMAGENET_LIST = "val_annotations.txt"
 
 
-def is_tree_image(parts: tuple[str, ...]) -> bool:
-    """Whether a path is ``.../train/<class>/<image>``, or the like in a test split."""
-    return len(parts) >= 3 and parts[-3] in _SPLITS and names_image(parts[-2:])
+def list_images(
+    folder: str | Path, preprocessing: Preprocessing = AS_THEY_ARE, labels: str | Path | None = None
+) -> Images:
+    """The images of a folder with their labels, in an order that mixes the classes; nothing is decoded.
 
+    The folder, or a folder ``test``, ``valid``, ``val`` or ``validation`` in it, has a subfolder for each class; or it
+    has images and a list of their classes, like the validation sets of Tiny-ImageNet (whose list and ``images`` are
+    found) and ImageNet. Test images without classes are passed over, as Tiny-ImageNet's.
 
-def is_below_class(parts: tuple[str, ...]) -> bool:
-    """Whether a path is ``.../train/<class>/<folder>/.../<image>``, or the like; it is refused, not left out."""
-    split = next((i for i, part in enumerate(parts[:-3]) if part in _SPLITS), None)
-    return split is not None and not is_tree_image(parts) and names_image(parts[split + 1 :])
+    Args:
+        folder: The folder.
+        preprocessing: How the images are scaled and cropped.
+        labels: A text file: on each line an image's name, with or without its suffix, and its class, separated by
+            a tab or a comma, else by spaces; what follows, such as ImageNet's boxes, is ignored.
 
-
-def names_image(parts: tuple[str, ...]) -> bool:
-    """Whether a path has an image's suffix, of any kind, and no part of it is hidden (such as ``._a.png``).
-
-    Images of kinds that are not read are refused when they are decoded, not left out.
-    """
-    kind, _ = _KINDS.guess_type("image" + PurePath(parts[-1]).suffix, strict=False)
-    return (kind or "").startswith("image/") and not any(part.startswith(".") for part in parts)
-
-
-def misplaced(name: str) -> ValueError:
-    """The error for an image in a folder below its class."""
-    return ValueError(f"{name} lies in a folder below its class; put it into the folder of the class, or elsewhere")
-
-
-def decode_tree(files: Sequence[DataFile], progress: Progress | None = None) -> ImageData:
-    """The images of a tree, both sets in mixed order.
+    Returns:
+        The images, with an `ImageFiles` in place of an array, the names of their classes, sorted, and the folder's.
 
     Raises:
-        ValueError: If a split has no images, a class has no training images, there are several data sets, or an image
-            is corrupt, too large, of another size, or in a folder below its class.
+        FileNotFoundError: If there is no such folder or list, or no images.
+        ValueError: If a line of the list names no image, or one for the second time, or an image lies below the folder
+            of its class.
+
+    Examples:
+        >>> list_images("absent")
+        Traceback (most recent call last):
+        FileNotFoundError: absent is no folder; name one with a subfolder of images for each class
     """
-    if lost := next((file for file in files if is_below_class(file.parts)), None):
-        raise misplaced(lost.name)
-    if len(roots := sorted({"/".join(file.parts[:-3]) for file in files})) > 1:
-        raise ValueError(f"it holds several data sets ({', '.join(roots[:3])}); keep one")
-    # A folder `images` alone is no class: so lie Tiny-ImageNet's test images, whose classes are not published.
-    splits = {file.parts[-3] for file in files if file.parts[-2] != "images"}
-    test_split = next((split for split in TEST_SPLITS if split in splits), None)
-    if "train" not in splits or test_split is None:
-        raise ValueError("there are no images under both train/<class>/ and test/<class>/")
-    files = [file for file in files if file.parts[-3] in ("train", test_split)]
-    classes = sorted({file.parts[-2] for file in files})
-    train_rows, train_labels = _mixed_rows(files, "train", classes)
-    test_rows, test_labels = _mixed_rows(files, test_split, classes)
-    if untrained := set(range(len(classes))) - set(train_labels.tolist()):
-        raise ValueError(f"class {classes[min(untrained)]!r} has test images, but none under train/")
-    images = _decode_images(files, np.argsort(np.concatenate([train_rows, test_rows])), progress)
-    count = len(train_rows)
-    return ImageData(
-        "images", tuple(classes), Images(images[:count], train_labels), Images(images[count:], test_labels)
-    )
+    root = Path(folder)
+    class_of = _labelled(_test_folder(root, labels) or root, labels)
+    return _image_set(class_of, sorted(set(class_of.values())), preprocessing, root)
 
 
-def _mixed_rows(
-    files: Sequence[DataFile], split: str, classes: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of a split's files, in mixed order, and their labels."""
-    numbers = [number for number, file in enumerate(files) if file.parts[-3] == split]
-    numbers.sort(key=lambda number: files[number].parts)
-    labels = np.array([classes.index(files[number].parts[-2]) for number in numbers], np.int64)
-    order = mixed_order(labels)
-    return np.array(numbers)[order], labels[order]
+def load_tree(
+    folder: str | Path, preprocessing: Preprocessing = AS_THEY_ARE, classes: Sequence[str] | None = None
+) -> ImageData:
+    """Training and test images of a folder with ``train`` and one of `TEST_SPLITS`; nothing is decoded.
+
+    The data has the folder's name and an `ImageFiles` in place of each array. Each split must be a folder for
+    `list_images`, and raises the same errors. `classes` are the class names in the order of the labels, by default
+    those of the training images, sorted; give a network's classes if the images have only some of them.
+
+    Examples:
+        >>> load_tree("absent")
+        Traceback (most recent call last):
+        FileNotFoundError: absent/train is no folder; name one with a subfolder of images for each class
+    """
+    root = Path(folder)
+    train, test = _labelled(root / "train"), _labelled(_test_folder(root) or root / "test")
+    names = sorted(set(train.values())) if classes is None else classes
+    train_set, test_set = (_image_set(class_of, names, preprocessing, root) for class_of in (train, test))
+    return ImageData(train_set.name, tuple(names), train_set, test_set)
 
 
-def _decode_images(files: Sequence[DataFile], rows: NDArray[np.int64], progress: Progress | None) -> NDArray[np.uint8]:
-    """All images ``(N, H, W, 3)``, that of file ``i`` in row ``rows[i]``; threads gain nothing on small images."""
-    first = _decode_image(files[0])
-    stored, unpacked = sum(file.size for file in files), len(files) * first.size
-    if unpacked > _PACKED_LIMIT + _PACKED_RATIO * stored:
-        raise ValueError(
-            f"its files of {stored:,} bytes would unpack to {unpacked:,} bytes of pixels, which photographs do not; "
-            "shrink the images to the size of the network's input first"
-        )
-    images = np.empty((len(files), *first.shape), np.uint8)
-    for done, (file, row) in enumerate(zip(files, rows, strict=True), start=1):
-        pixels = _decode_image(file)
-        if pixels.shape != first.shape:
+def is_tree(folder: Path) -> bool:
+    """Whether a folder has folders of training and of test images."""
+    return (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)
+
+
+def _test_folder(root: Path, labels: str | Path | None = None) -> Path | None:
+    """The folder of test images in a folder, the first that has classes; None if the folder itself has them.
+
+    With a list of the classes, or where no classes are found, it is the first that is there.
+    """
+    there = [root / split for split in TEST_SPLITS if (root / split).is_dir()]
+    if labels is None and there:
+        if of_classes := [folder for folder in there if _class_folders(folder) or _has_list(folder)]:
+            return of_classes[0]
+        if not (root / "train").is_dir() and _class_folders(root, beside=set(TEST_SPLITS)):
+            return None
+    return next(iter(there), None)
+
+
+def _class_folders(folder: Path, beside: Set[str] = frozenset()) -> Set[str]:
+    """The names of the folders of classes, beside others.
+
+    A folder ``images`` alone is none: so lie Tiny-ImageNet's test images, whose classes are not published.
+    """
+    names = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    return set() if names - beside <= {"images"} else names
+
+
+def _has_list(folder: Path) -> bool:
+    return (folder / _TINY_IMAGENET_LIST).is_file()
+
+
+def _labelled(root: Path, labels: str | Path | None = None) -> dict[Path, str]:
+    """The images of a folder with their classes, sorted."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is no folder; name one with a subfolder of images for each class")
+    if labels is None and _has_list(root) and not _class_folders(root):
+        labels = root / _TINY_IMAGENET_LIST
+    if labels is None:
+        class_of = {path: name for name in sorted(_class_folders(root)) for path in _images_of_class(root / name)}
+    else:
+        class_of = listed_classes(root / "images" if (root / "images").is_dir() else root, labels)
+    if not class_of:
+        raise FileNotFoundError(f"{root} has no images in class folders, and no list of their classes is named")
+    return class_of
+
+
+def _images_of_class(folder: Path) -> list[Path]:
+    """The images in the folder of a class and, as Tiny-ImageNet's lie, in its ``images``, sorted."""
+    found: list[str] = []
+    for where, folders, names in os.walk(folder):  # which follows no link below the folder
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = [os.path.join(where, name) for name in names if names_image(name)]
+        if here and where not in (str(folder), str(folder / "images")):
             raise ValueError(
-                f"{file.name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {files[0].name} has "
-                f"{first.shape[1]}x{first.shape[0]}; give a size to resize and crop them to"
+                f"{here[0]} lies in a folder below its class; put it into the folder of the class, or elsewhere; or "
+                f"name {folder}, if that has the folders of the classes"
             )
-        images[row] = pixels
-        if progress and (done % 500 == 0 or done == len(files)):
-            progress(done, len(files), "decoding images")
-    return images
+        found += here
+    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]
 
 
-def _decode_image(file: DataFile) -> NDArray[np.uint8]:
-    way_out = "shrink it, or give a folder of such images a size to resize and crop them to"
-    return decode_image(io.BytesIO(file.read()), file.name, _PIXEL_LIMIT, rgb_levels, way_out)
+def _image_set(class_of: dict[Path, str], classes: Sequence[str], preprocessing: Preprocessing, root: Path) -> Images:
+    """Images in an order that mixes the classes, with the numbers of their classes."""
+    number_of = {name: number for number, name in enumerate(classes)}
+    if unknown := next((path for path, name in class_of.items() if name not in number_of), None):
+        raise ValueError(f"{unknown} is of none of the {len(classes)} classes")
+    numbers, paths = np.array([number_of[name] for name in class_of.values()], np.int64), tuple(class_of)
+    order = mixed_order(numbers)
+    files = ImageFiles(tuple(paths[row] for row in order), preprocessing)
+    return Images(files, numbers[order], tuple(classes), root.resolve().name)  # type: ignore[arg-type]

@@ -1,27 +1,16 @@
 """Labelled images: one array of pixels, or files in its place, and one array of labels."""
 
 import hashlib
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # of a file's content: Pillow runs programs for some others
+from freqfast.progress import Progress
+
 _SHOWN_CLASSES = 20  # of more, a message names a few
-_TURNS = {  # what turns an image upright, by EXIF's orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_PART = 64  # images that are read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +60,34 @@ class Images:
         """The images in these rows, in their order; sets are in mixed order, so the first ones are a fair sample."""
         return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
+    def fingerprint(self, progress: Progress | None = None) -> str:
+        """SHA-256 of pixels and labels, by which results know the images; those in files are read, with progress.
+
+        Examples:
+            >>> grey = Images(np.full((2, 8, 8, 3), 128, np.uint8), np.array([0, 1]))
+            >>> grey.fingerprint()[:8], grey[:1].fingerprint()[:8]
+            ('669a5092', '77c0d7c7')
+        """
+        digest = hashlib.sha256()
+        for number, part in enumerate(_parts(self.pixels)):
+            digest.update(part.data)
+            if progress and not isinstance(self.pixels, np.ndarray):
+                progress(number * _PART + len(part), len(self), "reading images")
+        digest.update(self.labels.astype("<i8").data)
+        return digest.hexdigest()
+
+
+def _parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """The pixels, some images at a time, so that those in files never are in memory at once."""
+    return (np.asarray(pixels[start : start + _PART]) for start in range(0, len(pixels), _PART))
+
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
     """A data set: training and test images of the same classes.
 
     Attributes:
-        name: What it is called.
+        name: What it is called; the training and test images take this name and these classes.
         classes: Class names, in the order of the labels.
         train: Training images, in mixed order; see `mixed_order`.
         test: Test images, likewise.
@@ -115,6 +125,8 @@ class ImageData:
                 f"{self.name}: training images of shape {self.train.pixels.shape[1:]} and test images of shape "
                 f"{self.test.pixels.shape[1:]} must have one size"
             )
+        for part in ("train", "test"):
+            object.__setattr__(self, part, replace(getattr(self, part), classes=self.classes, name=self.name))
 
     def hold_out(self, count: int) -> "ImageData":
         """The same data with its last `count` training images held out: they replace the test images.
@@ -127,8 +139,7 @@ class ImageData:
         if count not in range(len(self.train)):
             raise ValueError(f"holdout must be a number of images in 0..{len(self.train) - 1}, got {count}")
         cut = len(self.train) - int(count)
-        held = self.train[cut:]
-        return replace(self, train=self.train[:cut], test=held, published=None)
+        return replace(self, train=self.train[:cut], test=self.train[cut:], published=None)
 
     @property
     def published_test(self) -> Images:
@@ -147,11 +158,10 @@ class ImageData:
 
     @cached_property
     def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Means and standard deviations, from histograms of a few images at a time: exact, and without a large copy."""
+        """Means and standard deviations, from histograms of some images at a time: exact, and without a large copy."""
         counts = np.zeros((3, 256), np.int64)
         sample = self.train.pixels if isinstance(self.train.pixels, np.ndarray) else self.train.pixels[:1024]
-        for start in range(0, len(sample), 128):
-            pixels = np.asarray(sample[start : start + 128])
+        for pixels in _parts(sample):
             counts += np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
         levels = np.arange(256) / 255
         total = counts.sum(1)
@@ -191,59 +201,15 @@ def mixed_order(labels: np.ndarray) -> np.ndarray:
     return np.argsort(position, kind="stable")
 
 
-def rgb_levels(image: Image.Image) -> np.ndarray:
-    """An image's levels of red, green and blue, uint8 ``(H, W, 3)``, turned upright as its EXIF data says.
-
-    Raises:
-        ValueError: If it is grey and has more than 8 bits, which Pillow would clip to white.
-    """
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"it has more than 8 bits a channel (Pillow's mode {image.mode}); convert it to 8 bits first")
-    image.load()  # a PNG may have its EXIF data behind its pixels
-    # Not by `ImageOps.exif_transpose`, which also writes the EXIF data anew and fails where any of it is odd.
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    upright = image if turn is None else image.transpose(turn)
-    return np.asarray(upright.convert("RGB"))
-
-
-def decode_image(
-    file: Path | IO[bytes],
-    name: str,
-    pixel_limit: int,
-    convert: Callable[[Image.Image], np.ndarray],
-    way_out: str = "shrink it first",
-) -> np.ndarray:
-    """Decode a file that is not trusted, and return what `convert` makes of it; a ValueError names what is corrupt.
-
-    Args:
-        file: Its path, or the open file.
-        name: What messages call it.
-        pixel_limit: An image of more pixels is refused: a small file can claim any number.
-        convert: Makes levels from the opened image, as `rgb_levels` does.
-        way_out: What the message says of an image of more pixels.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > pixel_limit:
-                raise ValueError(f"{image.width}x{image.height} pixels are more than {pixel_limit:,}; {way_out}")
-            return convert(image)
-    except UnidentifiedImageError:  # whose message has the address of an object
-        reason = f"its content is none of {', '.join(FORMATS)}"
-    except Exception as error:  # Pillow raises many kinds for corrupt files
-        reason = " ".join(str(error).split())
-    raise ValueError(f"{name} cannot be used as an image: {reason}")
-
-
 def data_hash(data: ImageData) -> str:
     """SHA-256 of the decoded images, the labels and the classes' names, whatever files they came from.
 
-    For images that stay in files, the files' names, folders and sizes, and how they are scaled, are hashed instead of
-    the pixels.
+    Images that stay in files are not read for it: see `ImageFiles.names_hash`.
     """
     digest = hashlib.sha256(repr(data.classes).encode())
     for part in (data.train, data.test):
         digest.update(repr(part.pixels.shape).encode())
         in_memory = isinstance(part.pixels, np.ndarray)
-        digest.update(part.pixels.data if in_memory else part.pixels.fingerprint())  # type: ignore[attr-defined]
+        digest.update(part.pixels.data if in_memory else part.pixels.names_hash())  # type: ignore[attr-defined]
         digest.update(part.labels.astype("<i8").data)
     return digest.hexdigest()

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from freqfast.data.image_files import load_tree
+from freqfast.data.folders import is_tree, load_tree
 from freqfast.data.images import ImageData
 from freqfast.data.photos import load_photos
-from freqfast.data.stored import find_data_set, is_tree, load_data_set, named_place
+from freqfast.data.stored import find_data_set, load_data_set, named_place
 from freqfast.files import of_user
 from freqfast.plugins import find_plugins, load_plugin
-from freqfast.preprocessing import scaled_side
+from freqfast.preprocessing import Preprocessing, scaled_side
 from freqfast.progress import Progress, RunStoppedError, notebook_progress
 
 DataSource: TypeAlias = Callable[[Path | None, Progress | None], ImageData]
@@ -44,7 +44,7 @@ def load_data(
 
     Args:
         name: "cifar10" (an image tree at `place` is loaded too, see `freqfast.data.stored.load_data_set`), "photos",
-            "folder" (of images of any size and number, see `freqfast.data.image_files.load_tree`), or the name of an
+            "folder" (of images of any size and number, see `load_tree`), or the name of an
             entry point ``freqfast.data``, which is a `DataSource`.
         place: Where the data is; None for the data set's default place.
         progress: Called while files are fetched and decoded.
@@ -77,7 +77,7 @@ def load_data(
     if name == FOLDER:
         if (given := named_place(path)) is None:
             raise FileNotFoundError("say where the folder of images is: one with train/<class>/ and val/<class>/")
-        return load_tree(of_user(given), scaled_side(image_size), image_size)
+        return load_tree(of_user(given), Preprocessing(resize=scaled_side(image_size), crop=image_size))
     load = _BUILT_IN.get(name)
     return load(path, progress) if load else _load_registered(name, path, progress)
 

@@ -1,6 +1,6 @@
 """Patches of ten photographs that scikit-image and scikit-learn ship in their wheels: data without a download."""
 
-from dataclasses import replace
+from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from freqfast.data.images import ImageData, Images, mixed_order, rgb_levels
+from freqfast.data.image_files import upright
+from freqfast.data.images import ImageData, Images, mixed_order
 from freqfast.progress import Progress
 
 PHOTOS = {  # file by class; package and path inside it, so that neither package is imported for its pictures
@@ -44,22 +45,18 @@ def load_photos(place: Path | None = None, progress: Progress | None = None) -> 
             f"the photos come with the packages, so a place ({place}) has no use here; leave it out, or name data = "
             '"cifar10", which reads other images too'
         )
-    data = _load()
-    train, test = (Images(part.pixels.copy(), part.labels.copy()) for part in (data.train, data.test))
-    return replace(data, train=train, test=test)  # copies, which the caller may change
+    return deepcopy(_load())  # which the caller may change
 
 
 @cache
 def _load() -> ImageData:
     rng = np.random.default_rng(0)
-    train: list[np.ndarray] = []
-    test: list[np.ndarray] = []
-    for file in PHOTOS.values():
-        pixels = _read(file)
-        for patches, count, testing in ((train, TRAIN_PER_CLASS, False), (test, TEST_PER_CLASS, True)):
-            rows, columns = _corners(pixels.shape[0], pixels.shape[1], count, testing, rng)
-            patches.extend(pixels[y : y + SIZE, x : x + SIZE] for y, x in zip(rows, columns, strict=True))
-    return ImageData("photos", tuple(PHOTOS), _mixed(train), _mixed(test))
+    patches: dict[bool, list[np.ndarray]] = {False: [], True: []}  # of training, of testing
+    for pixels in map(_read, PHOTOS.values()):
+        for testing, count in ((False, TRAIN_PER_CLASS), (True, TEST_PER_CLASS)):
+            corners = zip(*_corners(pixels, count, testing, rng), strict=True)
+            patches[testing] += [pixels[y : y + SIZE, x : x + SIZE] for y, x in corners]
+    return ImageData("photos", tuple(PHOTOS), _mixed(patches[False]), _mixed(patches[True]))
 
 
 def _read(file: str) -> np.ndarray:
@@ -69,13 +66,12 @@ def _read(file: str) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"photograph {path} is missing; reinstall scikit-image and scikit-learn")
     with Image.open(path) as image:
-        return rgb_levels(image)
+        return np.asarray(upright(image))
 
 
-def _corners(
-    height: int, width: int, count: int, testing: bool, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _corners(pixels: np.ndarray, count: int, testing: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Top rows and left columns, ``(count,)`` each, of distinct patches wholly in training or testing stripes."""
+    height, width, _ = pixels.shape
     stripe = max(SIZE, height // 8)
     top = np.arange(height - SIZE + 1)
     first, last = top // stripe, (top + SIZE - 1) // stripe  # a patch meets two stripes at most

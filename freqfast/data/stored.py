@@ -5,19 +5,24 @@ as a tar archive.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from freqfast.data import cache
-from freqfast.data.cifar10 import ARCHIVE, BATCHES, decode_batches, download_cifar10, is_cifar10
-from freqfast.data.folders import TEST_SPLITS, decode_tree, is_below_class, is_tree_image
-from freqfast.data.images import ImageData
-from freqfast.data.members import open_files
+from freqfast.data.archives import unpacked
+from freqfast.data.cifar10 import ARCHIVE, download_cifar10, has_batches, is_cifar10, read_batches
+from freqfast.data.folders import is_tree, load_tree
+from freqfast.data.image_files import ImageFiles
+from freqfast.data.images import ImageData, Images
 from freqfast.files import of_user
 from freqfast.progress import Progress
 
 _FOLDERS = ("cifar-10-batches-py", "cifar10")
 _ARCHIVES = (ARCHIVE, "cifar10.tgz")
+_PIXEL_LIMIT = 2**20  # larger images do not suit a data set that is held in memory
 
 
 def load_data_set(place: Path | None = None, progress: Progress | None = None) -> ImageData:
@@ -41,12 +46,9 @@ def load_data_set(place: Path | None = None, progress: Progress | None = None) -
         if (data := cache.recall("cifar10")) is not None:
             return data
         source = download_cifar10(progress)
-    key = cache.fingerprint(source, _is_wanted)
+    key = cache.fingerprint(_files(source))
     if (data := cache.load(key)) is None:
-        try:
-            data = _decode(source, progress)
-        except ValueError as error:
-            raise ValueError(f"{source}: {' '.join(str(error).split())}") from None  # in one line
+        data = _decode_archive(source, progress) if source.is_file() else _decode(source, progress)
         cache.store(key, data)
     return data if data.name == "cifar10" else replace(data, name=source.resolve().name)
 
@@ -64,35 +66,65 @@ def _named_source(place: Path | None) -> Path | None:
     named = of_user(given)
     if not named.exists():
         raise FileNotFoundError(f"{origin}{given} does not exist; name an archive or a folder of images")
-    if (found := find_data_set(named)) is None:
+    if (source := find_data_set(named)) is None:
         raise FileNotFoundError(
             f"{origin}{given} holds no data set: name an archive ({' or '.join(_ARCHIVES)}), the folder "
             "cifar-10-batches-py, a folder with train/<class>/ and test/<class>/, or a folder that holds one of these"
         )
-    return found
+    return source
 
 
 def find_data_set(place: Path) -> Path | None:
     """The place itself, or the data set of training and test images that lies in it; None if there is none."""
     candidates = [place, *(place / name for name in (*_FOLDERS, *_ARCHIVES))]
-    return next((each for each in candidates if each.is_file() or is_tree(each) or _has_batches(each)), None)
+    return next((each for each in candidates if each.is_file() or is_tree(each) or has_batches(each)), None)
 
 
-def is_tree(folder: Path) -> bool:
-    """Whether a folder has folders of training and of test images."""
-    return (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)
+def _files(source: Path) -> Iterable[Path]:
+    """All files of which a data set is made."""
+    if source.is_file():
+        return [source]
+    if has_batches(source):
+        return source.iterdir()
+    tree = load_tree(source)
+    return (path for part in (tree.train, tree.test) for path in part.pixels.paths)  # type: ignore[attr-defined]
 
 
-def _has_batches(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in BATCHES)
+def _decode(folder: Path, progress: Progress | None) -> ImageData:
+    """A folder's data set, in memory."""
+    if has_batches(folder):
+        data = read_batches(folder)
+    else:
+        tree = load_tree(folder)
+        data = replace(tree, train=_in_memory(tree.train, progress), test=_in_memory(tree.test, progress))
+    return replace(data, name="cifar10" if is_cifar10(data) else "images")
 
 
-def _decode(source: Path, progress: Progress | None) -> ImageData:
-    with open_files(source, _is_wanted, progress) as files:
-        batches = [file for file in files if file.parts[-1] in BATCHES]
-        data = decode_batches(batches) if batches else decode_tree(files, progress)
-    return replace(data, name="cifar10") if is_cifar10(data) else data
+def _in_memory(images: Images, progress: Progress | None) -> Images:
+    """Images in files as one array; threads gain nothing on small images."""
+    files: ImageFiles = images.pixels  # type: ignore[assignment]
+    _, height, width, _ = files.shape
+    if height * width > _PIXEL_LIMIT:
+        raise ValueError(
+            f"{files.paths[0]} has {width}x{height} pixels, more than {_PIXEL_LIMIT:,}; shrink it, or give a folder of "
+            "such images a size to resize and crop them to"
+        )
+    pixels = np.empty(files.shape, np.uint8)
+    for row, path in enumerate(files.paths):
+        pixels[row] = files.decode(path, pixels.shape[1:])
+        if progress and ((row + 1) % 500 == 0 or row + 1 == len(files)):
+            progress(row + 1, len(files), "decoding images")
+    return replace(images, pixels=pixels)
 
 
-def _is_wanted(parts: tuple[str, ...]) -> bool:
-    return bool(parts) and (is_tree_image(parts) or is_below_class(parts) or parts[-1] in BATCHES)
+def _decode_archive(archive: Path, progress: Progress | None) -> ImageData:
+    """The data set in an archive, in memory."""
+    with unpacked(archive, progress) as folder:
+        roots = [Path(where) for where, _, _ in os.walk(folder) if is_tree(Path(where)) or has_batches(Path(where))]
+        if len(roots) != 1:
+            names = ", ".join(str(root.relative_to(folder)) for root in roots[:3]) or "none"
+            raise ValueError(f"{archive} must hold one folder of training and test images, but holds {names}")
+        try:
+            return _decode(roots[0], progress)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"{archive}: {str(error).replace(f'{folder}/', '')}") from None

@@ -20,7 +20,7 @@ from freqfast.progress import Progress
 from freqfast.robustness.archive.layout import Manifest, read_manifest
 from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifar10c, find_cifar10c, unpack_cifar10c
 from freqfast.robustness.archive.reading import stored_source
-from freqfast.robustness.archive.writing import check_request, hash_images
+from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import CellSource
 from freqfast.robustness.corrupted import CorruptedImages
 
@@ -66,7 +66,7 @@ def corrupted_source(
     size = images.pixels.shape[1:3]
     check_size(*size)
     taken = find_table(table, *size)
-    sha256 = hash_images(images, progress)
+    sha256 = images.fingerprint(progress)
     if taken != "cifar10":  # the only one that results of version 0.1 know
         sha256 += taken
     if "frost" in names:
@@ -176,7 +176,7 @@ def _matching(source: CellSource, manifest: Manifest | None, data: ImageData) ->
     used = len(source.labels)
     if manifest is not None:
         made_from = data.test[: manifest.images]
-        return made_from[:used] if hash_images(made_from) == manifest.images_sha256 else None
+        return made_from[:used] if made_from.fingerprint() == manifest.images_sha256 else None
     head = data.published_test[:used]
     if np.array_equal(head.labels, source.labels):
         return head

@@ -9,7 +9,7 @@ import torch
 from freqfast.cli.image_files import FileOptions
 
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
-from freqfast.data.image_files import load_tree
+from freqfast.data import Preprocessing, load_tree
 from freqfast.models.file import read_model
 from freqfast.models.state_dicts import load_state
 from tests.support.finished import write_network, write_run
@@ -54,7 +54,9 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
     short = ("--set", "epochs=1", "--set", "batch_size=2")
     for how in ("nearest", "box"):
         read = FileOptions(120, 112, how).read_both("photographs", place / "names.txt").train.pixels[:]
-        expected = load_tree("photographs", 120, 112, how, tuple("9876543210")).train.pixels[:]
+        expected = load_tree(
+            "photographs", Preprocessing(resize=120, crop=112, interpolation=how), "9876543210"
+        ).train.pixels[:]
         np.testing.assert_array_equal(read, expected)
     result = accepted("finetune", *words, *files, *short)
     told = "trained by robust_photographs on photographs (epochs: 1, images: 2), with 30 % of the old weights"

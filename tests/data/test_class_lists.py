@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from freqfast.data.image_files import list_images
+from freqfast.data import list_images
 
 
 @pytest.fixture
@@ -13,6 +13,10 @@ def folder(tmp_path):
     for name in ("1.png", "3.JPEG"):
         Image.new("RGB", (8, 8)).save(tmp_path / "b" / name)
     return tmp_path
+
+
+def class_of(images):
+    return {path.name: images.classes[label] for path, label in zip(images.pixels.paths, images.labels, strict=True)}
 
 
 @pytest.mark.parametrize(
@@ -28,12 +32,9 @@ def test_lists_of_classes(tmp_path, name, lines):
     for letter in "xy":
         Image.new("RGB", (8, 8)).save(tmp_path / "images" / f"{letter}.JPEG")
     (tmp_path / name).write_text("\n".join(lines))
-    images, classes = list_images(tmp_path, labels=None if name == "val_annotations.txt" else tmp_path / name)
-    assert classes == ("n01", "n02")
-    assert {path.stem: classes[label] for path, label in zip(images.pixels.paths, images.labels, strict=True)} == {
-        "x": "n02",
-        "y": "n01",
-    }
+    images = list_images(tmp_path, labels=None if name == "val_annotations.txt" else tmp_path / name)
+    assert images.classes == ("n01", "n02")
+    assert class_of(images) == {"x.JPEG": "n02", "y.JPEG": "n01"}
 
 
 @pytest.mark.parametrize(
@@ -48,20 +49,14 @@ def test_lists_of_classes(tmp_path, name, lines):
 )
 def test_classes_of_several_words(folder, lines, expected):
     (folder / "list.csv").write_text(lines)
-    assert list_images(folder / "b", labels=folder / "list.csv")[1] == expected
-
-
-def test_a_list_with_an_unknown_image(folder):
-    (folder / "list.txt").write_text("1.png b\n9.png a\n")
-    with pytest.raises(ValueError, match=r"list.txt, line 2: '9.png' is no image in .* with a class after it"):
-        list_images(folder / "b", labels=folder / "list.txt")
+    assert list_images(folder / "b", labels=folder / "list.csv").classes == expected
 
 
 def test_lists_that_would_lose_or_repeat_an_image(folder):
     (folder / "list.txt").write_bytes(b"\xef\xbb\xbf1.png x\n3.JPEG y\n")
-    images, _ = list_images(folder / "b", labels=folder / "list.txt")
-    assert len(images) == 2
+    assert len(list_images(folder / "b", labels=folder / "list.txt")) == 2
     for lines, message in {
+        "1.png b\n9.png a\n": "line 2: '9.png' is no image in .* with a class after it",
         "l.png x\n3.JPEG y\n": "line 1: 'l.png' is no image in",
         "l x\n3 x\n": "line 1: 'l' is no image in",  # these are no names of columns
         "1.png x\n1 y\n": "line 2: '1' is listed twice",
@@ -77,9 +72,8 @@ def test_images_of_one_stem(tmp_path):
     for name in ("x.png", "x.bmp", "x.png.jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     (tmp_path / "list.txt").write_text("x.png a\nx.png.jpg b\nx.bmp c\n")
-    images, classes = list_images(tmp_path, labels=tmp_path / "list.txt")
-    found = {path.name: classes[label] for path, label in zip(images.pixels.paths, images.labels, strict=True)}
-    assert found == {"x.png": "a", "x.png.jpg": "b", "x.bmp": "c"}
+    images = list_images(tmp_path, labels=tmp_path / "list.txt")
+    assert class_of(images) == {"x.png": "a", "x.png.jpg": "b", "x.bmp": "c"}
     (tmp_path / "list.txt").write_text("x.png a\nx b\n")
     with pytest.raises(ValueError, match="line 2: 'x' is no image in"):
         list_images(tmp_path, labels=tmp_path / "list.txt")

@@ -1,18 +1,85 @@
-"""Image trees in folders."""
+"""Folders of images: which of them are classes, which images count, and trees of training and test images."""
 
-import io
-import os
-import tarfile
-import tracemalloc
-from dataclasses import replace
-from functools import partial
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from freqfast.data import load_data
-from tests.support.trees import add_member, assert_holds_tree, png
+from freqfast.data import Preprocessing, list_images, load_data, load_tree
+from tests.support.trees import assert_holds_tree, png
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """As Tiny-ImageNet has them, the training images in a folder of their own in each class."""
+    for name in ("train/ant/images/1", "train/bee/images/2", "train/bee/3", "val/bee/4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 32), (20 * int(name[-1]), 90, 200 // int(name[-1]))).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def stems(images):
+    labelled = zip(images.pixels.paths, images.labels, strict=True)
+    return sorted((path.stem, images.classes[label]) for path, label in labelled)
+
+
+def test_class_folders(make_tree):
+    tree = make_tree(splits=("val",), classes=("bee", "ant"), count=20)
+    (tree / "val" / "ant" / "notes.txt").write_text("no image")
+    images = list_images(tree, Preprocessing(crop=4))
+    assert (images.name, images.classes, images.pixels.shape) == ("tree", ("ant", "bee"), (40, 4, 4, 3))
+    assert [path.parent.name for path in images.pixels.paths] == [images.classes[label] for label in images.labels]
+    assert sorted(images.pixels.paths) == sorted((tree / "val").glob("*/*.png"))
+    assert np.bincount(images[:20].labels).min() >= 9  # mixed
+
+
+def test_hidden_files_and_folders_are_none(make_tree):
+    tree = make_tree(classes=("ant", "bee", ".ipynb_checkpoints"))
+    (tree / "train" / "ant" / ".trash").mkdir()
+    for name in ("ant/._2.png", "ant/.trash/3.png"):
+        (tree / "train" / name).write_bytes(b"")
+    data = load_data("cifar10", tree)
+    assert (data.classes, len(data.train)) == (("ant", "bee"), 6)
+
+
+@pytest.mark.parametrize("below", ["day1", "2019/jan", "2019/jan/1/a"])
+def test_images_below_a_class_are_not_left_out(make_tree, refused, below):
+    tree = make_tree()
+    (tree / "test" / "bee" / below).mkdir(parents=True)
+    (tree / "test" / "bee" / "1.png").rename(tree / "test" / "bee" / below / "1.png")
+    match = f"{tree}/test/bee/{below}/1.png lies in a folder below its class; put it into the folder of the class"
+    refused(tree, match)
+    with pytest.raises(ValueError, match=match):
+        list_images(tree)
+
+
+def test_a_folder_of_training_images_alone_is_told_apart_from_one_of_classes(tiny):
+    shutil.rmtree(tiny / "val")
+    with pytest.raises(ValueError, match=f"or name {tiny / 'train'}, if that has the folders of the classes"):
+        list_images(tiny)
+    assert list_images(tiny / "train").classes == ("ant", "bee")
+
+
+@pytest.mark.parametrize("name", ["test", "valid", "val", "validation"])
+def test_a_class_may_be_called_as_a_folder_of_test_images(make_tree, name):
+    tree = make_tree(splits=("test",), classes=("ant", name)) / "test"
+    images = list_images(tree)
+    assert (images.classes, len(images)) == (("ant", name), 6)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_class_folders_count_more_than_tiny_imagenets_list(make_tree, left):
+    """Many move its validation images into folders of their classes, and leave the list."""
+    tree = make_tree()
+    (tree / "test" / "val_annotations.txt").write_text("1.png\tb\t0\t0\t62\t62\n2.png\ta\t0\t0\t62\t62\n")
+    if left:
+        (tree / "test" / "images").mkdir()
+    images = list_images(tree)
+    assert (images.classes, len(images)) == (("ant", "bee"), 6)
+
+
+# Trees of training and test images
 
 
 @pytest.mark.parametrize("splits", [("train", "test", "valid"), ("train", "valid", "val"), ("train", "val")])
@@ -20,96 +87,58 @@ def test_the_first_known_split_is_the_test_set(make_tree, splits):
     tree = make_tree(splits=splits, classes=("bee", "ant"))
     data = load_data("cifar10", tree)
     assert (data.name, data.classes, data.published) == (tree.name, ("ant", "bee"), None)
-    assert data.train.pixels.shape == (6, 6, 8, 3)
+    assert (data.test.name, data.test.classes) == (tree.name, ("ant", "bee"))
     assert_holds_tree(data, tree, splits[1])
 
 
-def test_test_images_without_classes_do_not_hide_those_for_validation(make_tree, tmp_path, pack):
-    tree = make_tree(splits=("train", "val"))
-    make_tree(splits=("test",), classes=("images",))
-    assert_holds_tree(load_data("cifar10", tree), tree, "val")
-    assert_holds_tree(load_data("cifar10", pack(tree, tmp_path / "tree.tgz")), tree, "val")
+def test_a_tree_of_images_that_are_scaled(tiny):
+    data = load_data("folder", tiny, image_size=28)
+    assert (data.name, data.classes) == (tiny.name, ("ant", "bee"))
+    assert stems(data.train) == [("1", "ant"), ("2", "bee"), ("3", "bee")]
+    assert (data.train.pixels.preprocessing.resize, data.test.pixels.shape) == (32, (1, 28, 28, 3))
+    pixels = np.asarray(data.train.pixels) / 255
+    np.testing.assert_allclose(data.mean, pixels.mean((0, 1, 2)))
+    np.testing.assert_allclose(data.std, pixels.std((0, 1, 2)) + np.array([0, 1, 0]))  # green is constant
+    assert load_data("cifar10", tiny).train.pixels.shape == (3, 32, 40, 3)
 
 
-def test_a_tree_is_mixed_and_an_archive_of_it_has_the_same_order(make_tree, tmp_path, pack, assert_same):
-    tree = make_tree(count=40)
-    data = load_data("cifar10", tree)
-    assert np.bincount(data.train[:20].labels, minlength=2).min() >= 9
-    again = load_data("cifar10", pack(tree, tmp_path / "again.tgz"))
-    assert_same(again, replace(data, name="again.tgz"))
-    with tarfile.open(tmp_path / "back.tar", "w") as tar:
-        for path in sorted(tree.rglob("*.png"), reverse=True):
-            tar.add(path, f"tree/{path.relative_to(tree)}")
-    assert_same(load_data("cifar10", tmp_path / "back.tar"), replace(data, name="back.tar"))
+def test_a_tree_of_some_of_the_classes(tiny):
+    images = load_tree(tiny, classes=("wasp", "bee", "ant"))
+    assert (images.classes, images.test.labels) == (("wasp", "bee", "ant"), [1])
+    with pytest.raises(ValueError, match=r"train/ant/images/1\.png is of none of the 1 classes"):
+        load_tree(tiny, classes=("bee",))
 
 
-def test_an_archive_of_a_tree_in_a_folder_that_is_called_as_a_part_of_it(make_tree, tmp_path, pack):
-    tree = make_tree(tmp_path / "test")
-    assert_holds_tree(load_data("cifar10", pack(tree, tmp_path / "tree.tgz")), tree)
+@pytest.mark.parametrize("place", ["test/images/5.png", "test/5.png", "test/.trash/5.png"])
+def test_test_images_without_classes_do_not_hide_those_for_validation(tiny, place):
+    """As Tiny-ImageNet's, whose classes were never published, or those of a competition."""
+    (tiny / place).parent.mkdir(parents=True)
+    (tiny / place).write_bytes(png())
+    assert stems(load_tree(tiny).test) == stems(list_images(tiny)) == [("4", "bee")]
+    (tiny / "list.txt").write_text("5.png bee")
+    if place != "test/.trash/5.png":
+        assert stems(list_images(tiny, labels=tiny / "list.txt")) == [("5", "bee")]
+    (tiny / "val").rename(tiny / "other")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"test has no images in class|test/.* is of none of"):
+        load_tree(tiny)
 
 
-@pytest.mark.parametrize(
-    ("content", "match"),
-    [
-        (png()[:45], "train/bee/1.png cannot be used as an image"),
-        (b"", "train/bee/1.png cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP$"),
-        (png(mode="I;16"), r"train/bee/1.png .* more than 8 bits a channel \(Pillow's mode I(;16)?\); convert it to"),
-        (png((9, 6)), "train/bee/1.png has 9x6 pixels, but .* has 8x6"),
-        (png((2000, 2000)), "train/bee/1.png .* 2000x2000 pixels are more than 1,048,576; shrink it, or give a folder"),
-        (png((14000, 14000), "1"), "train/bee/1.png cannot be used"),
-    ],
-    ids=["cut", "empty", "16 bits", "size", "large", "bomb"],
-)
-def test_unusable_image(make_tree, refused, content, match):
-    tree = make_tree()
-    (tree / "train" / "bee" / "1.png").write_bytes(content)
-    refused(tree, match)
-
-
-def test_hidden_folders_are_no_classes(make_tree):
-    tree = make_tree()
-    make_tree(classes=(".ipynb_checkpoints",))
-    assert load_data("cifar10", tree).classes == ("ant", "bee")
-
-
-@pytest.mark.parametrize("below", ["day1", "2019/jan", "2019/jan/1/a"])
-def test_an_image_below_the_folder_of_its_class_is_not_left_out(make_tree, refused, pack, tmp_path, below):
-    tree = make_tree()
-    (tree / "train" / "bee" / below).mkdir(parents=True)
-    (tree / "train" / "bee" / "1.png").rename(tree / "train" / "bee" / below / "1.png")
-    match = f"{below}/1.png lies in a folder below its class; put it into the folder of the class, or elsewhere$"
-    refused(tree, match)
-    refused(pack(tree, tmp_path / "tree.tgz"), match)
-
-
-def test_an_image_of_a_kind_that_is_not_read_is_not_left_out(make_tree, refused):
-    make_tree(classes=("ant",))
-    refused(make_tree(classes=("bee",), suffix=".gif"), r"bee/0.gif .* its content is none of PNG, JPEG, BMP, WEBP$")
-
-
-@pytest.mark.parametrize(("suffix", "kind"), [(".jfif", "JPEG"), (".MPO", "JPEG"), (".apng", "PNG"), (".dib", "BMP")])
-def test_images_under_rarer_names_of_their_kinds_are_not_left_out(make_tree, suffix, kind):
-    tree = make_tree()
-    with (tree / "train" / "bee" / f"9{suffix}").open("wb") as file:
-        Image.new("RGB", (8, 6), "red").save(file, kind)
-    assert len(load_data("cifar10", tree).train) == 7
-
-
-@pytest.mark.parametrize("suffix", [".tga", ".jp2", ".jxl", ".psd"])
-def test_images_of_kinds_that_python_does_not_know_are_not_left_out(make_tree, refused, suffix):
-    tree = make_tree()
-    (tree / "train" / "bee" / f"9{suffix}").write_bytes(b"pixels")
-    refused(tree, rf"bee/9\{suffix} .* its content is none of PNG, JPEG, BMP, WEBP$")
-
-
-def test_incomplete_trees(make_tree, tmp_path, refused):
+def test_unusable_trees(make_tree, tmp_path, refused):
+    with pytest.raises(FileNotFoundError, match="no images in class folders"):
+        list_images(tmp_path)
     (tmp_path / "bare" / "train").mkdir(parents=True)
     (tmp_path / "bare" / "test").mkdir()
-    refused(tmp_path / "bare", "no images under both train/<class>/ and test/<class>/")
+    refused(tmp_path / "bare", "train has no images in class folders")
     tree = make_tree()
     (tree / "test" / "wasp").mkdir()
     (tree / "test" / "wasp" / "0.png").write_bytes(png())
-    refused(tree, "class 'wasp' has test images, but none under train/")
+    refused(tree, "test/wasp/0.png is of none of the 2 classes")
+    (tree / "test" / "wasp" / "0.png").write_bytes(b"")
+    (tree / "test" / "wasp").rename(tree / "test" / ".wasp")
+    (tree / "train" / "bee" / "1.png").write_bytes(png()[:45])
+    refused(tree, "train/bee/1.png cannot be used as an image")
+    large = make_tree(tmp_path / "large", count=1, size=(1100, 1000))
+    refused(large, "has 1100x1000 pixels, more than 1,048,576; shrink it, or give a folder")
 
 
 def test_linked_class_folders(make_tree, tmp_path):
@@ -125,60 +154,3 @@ def test_linked_class_folders(make_tree, tmp_path):
     assert (data.classes, len(data.train)) == (("ant", "bee"), 6)
     (tmp_path / "bee of train" / "1.png").unlink()
     assert len(load_data("cifar10", tree).train) == 5  # the cache noticed
-
-
-def test_a_name_that_is_no_regular_file(make_tree, refused):
-    path = (tree := make_tree()) / "train" / "ant" / "9.png"
-    for make in (os.mkfifo, partial(os.symlink, "nothing"), partial(os.symlink, "/dev/zero")):
-        make(path)
-        refused(tree, "train/ant/9.png is no regular file")
-        path.unlink()
-
-
-@pytest.fixture
-def large_archive(tmp_path):
-    """Writes an uncompressed archive of an image of noise, as often as wanted."""
-
-    def write(size, count):
-        buffer = io.BytesIO()
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(
-            buffer, "PNG", compress_level=1
-        )
-        with tarfile.open(tmp_path / "large.tar", "w") as tar:
-            for split in ("train", "test"):
-                for i in range(count):
-                    add_member(tar, f"d/{split}/ant/{i}.png", buffer.getvalue())
-        return tmp_path / "large.tar"
-
-    return write
-
-
-def test_the_memory_taken_is_that_of_the_pixels(large_archive):
-    """The files of an archive are not held beside their pixels, nor the pixels twice."""
-    archive, pixels = large_archive(200, 50), 100 * 200 * 200 * 3
-    tracemalloc.start()
-    load_data("cifar10", archive)
-    assert pixels < tracemalloc.get_traced_memory()[1] < 1.3 * pixels
-    tracemalloc.stop()
-
-
-def test_too_large_images_are_refused_before_their_archive_is_held(large_archive, refused):
-    archive = large_archive(1100, 3)
-    tracemalloc.start()
-    refused(archive, "1100x1100 pixels are more than 1,048,576; shrink it, or give")
-    assert tracemalloc.get_traced_memory()[1] < archive.stat().st_size / 2
-    tracemalloc.stop()
-
-
-def test_a_few_plain_images_may_unpack_to_far_more(make_tree):
-    for path in (tree := make_tree()).rglob("*.png"):
-        path.write_bytes(png((200, 200)))
-    assert load_data("cifar10", tree).train.pixels.shape == (6, 200, 200, 3)
-
-
-def test_files_that_unpack_to_far_more_pixels_than_photographs(make_tree, refused):
-    tree, black = make_tree(count=1), png((1000, 1000))
-    for split in ("train", "test"):
-        for name in ("bee/0", *(f"ant/{i}" for i in range(70))):
-            (tree / split / f"{name}.png").write_bytes(black)
-    refused(tree, r"would unpack to 426,000,000 bytes of pixels, which photographs do not; shrink the images")

@@ -1,17 +1,20 @@
 """Images in files, decoded when they are used."""
 
-import shutil
+import hashlib
+import os
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as transforms
 
-from freqfast.data import load_data
-from freqfast.data.image_files import ImageFiles, find_corrupt_files, list_images, load_tree
+from freqfast.data import ImageFiles, Images, Preprocessing, load_data
+from freqfast.data.image_files import leave_out_corrupt, names_image
 from freqfast.data.images import data_hash
+from tests.support.trees import png
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +27,23 @@ def photos():
 
 
 @pytest.fixture
-def folder(tmp_path, photos):
-    for name, image in zip(("b/1.png", "a/2.png", "b/3.JPEG", "a/4.png"), photos, strict=True):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        image.save(tmp_path / name, quality=95)
-    (tmp_path / "a" / "notes.txt").write_text("no image")
-    return tmp_path
+def paths(tmp_path, photos):
+    paths = tuple(tmp_path / f"{number}.png" for number in range(4))
+    for path, image in zip(paths, photos, strict=True):
+        image.save(path)
+    return paths
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
-def test_scaling_and_cropping_are_those_of_torchvision(folder, photos, interpolation):
-    paths = tuple(folder / name for name in ("b/1.png", "a/2.png", "a/4.png"))
-    found = np.asarray(ImageFiles(paths, 32, 30, interpolation))
-    for pixels, image in zip(found, (photos[0], photos[1], photos[3]), strict=True):
+def test_scaling_and_cropping_are_those_of_torchvision(paths, photos, interpolation):
+    images = ImageFiles(paths, Preprocessing(resize=32, crop=30, interpolation=interpolation))
+    for pixels, image in zip(np.asarray(images), photos, strict=True):
         scaled = transforms.resize(image, [32], transforms.InterpolationMode(interpolation))
         np.testing.assert_array_equal(pixels, np.asarray(transforms.center_crop(scaled, [30, 30])))
 
 
-def test_slices_decode_nothing(folder):
-    images = ImageFiles((folder / "absent.png",) * 5, crop=8)
+def test_slices_decode_nothing(tmp_path):
+    images = ImageFiles((tmp_path / "absent.png",) * 5, Preprocessing(crop=8))
     part = images[1:4][:2]
     assert (len(part), part.shape) == (2, (2, 8, 8, 3))
     with pytest.raises(FileNotFoundError, match=r"absent\.png does not exist"):
@@ -50,160 +51,25 @@ def test_slices_decode_nothing(folder):
 
 
 @pytest.mark.parametrize("rows", [np.array([True, False, True, True]), np.array([-1, 0]), slice(None, None, 2)])
-def test_rows_are_chosen_as_those_of_an_array(folder, rows):
-    images, _ = list_images(folder, resize=16, crop=16)
+def test_rows_are_chosen_as_those_of_an_array(paths, rows):
+    images = Images(ImageFiles(paths, Preprocessing(resize=16, crop=16)), np.arange(4))
     np.testing.assert_array_equal(images.pixels[rows], np.asarray(images.pixels)[rows])
-    assert len(images[rows]) == len(images.labels[rows])
+    np.testing.assert_array_equal(images[rows].labels, np.arange(4)[rows])
 
 
-def test_class_folders(folder):
-    images, classes = list_images(folder, resize=16, crop=16)
-    assert classes == ("a", "b")
-    assert sorted(p.name for p in images.pixels.paths) == ["1.png", "2.png", "3.JPEG", "4.png"]
-    assert [classes[label] for label in images.labels] == [path.parent.name for path in images.pixels.paths]
-    assert set(images[:2].labels) == {0, 1}  # mixed
-    assert np.asarray(images[:3].pixels).shape == (3, 16, 16, 3)
-    nested = folder.parent / f"{folder.name}-set"
-    (nested / "train" / "a").mkdir(parents=True)
-    folder.rename(nested / "val")
-    assert list_images(nested)[0].pixels.paths[0].is_relative_to(nested / "val")
-
-
-def test_the_first_sound_image_tells_the_size_of_all(tmp_path):
-    for name, side in {"a/1.png": 8, "a/2.png": 9, "b/1.png": 8, "b/2.png": 8}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (side, side)).save(tmp_path / name)
-    first = list_images(tmp_path)[0].pixels.paths[0]
-    first.write_bytes(b"no image")  # listing decodes nothing
-    images, _ = list_images(tmp_path)
-    faults = find_corrupt_files(images.pixels)
-    assert images.pixels.paths[0] == first
-    assert 0 in faults
-    assert images.pixels.shape[1:] == (8, 8, 3)
-    assert all("9x9 pixels, the first image 8x8" in fault for row, fault in faults.items() if row)
-    sound = images[np.array([row for row in range(4) if row not in faults])]
-    assert np.asarray(sound.pixels).shape == (4 - len(faults), 8, 8, 3)
-
-
-def test_hidden_files_and_folders_are_none(folder, photos):
-    (folder / ".ipynb_checkpoints").mkdir()
-    for name in ("a/._2.png", ".ipynb_checkpoints/1.png"):
-        photos[0].save(folder / name)
-    assert list_images(folder)[1] == ("a", "b")
-    assert len(list_images(folder)[0]) == 4
-
-
-@pytest.mark.parametrize("below", ["day1", "2019/jan", "2019/jan/1/a"])
-def test_images_below_a_class_are_not_left_out(folder, photos, below):
-    (folder / "a" / below).mkdir(parents=True)
-    photos[0].save(folder / "a" / below / "5.png")
-    with pytest.raises(
-        ValueError, match=rf"a/{below}/5\.png lies in a folder below its class; put it into the folder of the"
-    ):
-        list_images(folder)
-
-
-def test_a_folder_of_training_images_alone_is_told_apart_from_one_of_classes(tree):
-    shutil.rmtree(tree / "val")
-    with pytest.raises(ValueError, match=f"{tree} has no test images, only train/; name {tree / 'train'} to take"):
-        list_images(tree)
-    assert list_images(tree / "train")[1] == ("ant", "bee")
-
-
-def test_images_of_a_kind_that_is_not_read_are_not_left_out(folder, photos):
-    photos[0].save(folder / "a" / "5.tif")
-    images, _ = list_images(folder, resize=16, crop=16)
-    assert list(find_corrupt_files(images.pixels).values()) == [
-        f"{folder}/a/5.tif cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP"
-    ]
-
-
-def test_a_folder_without_images(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no images in class folders"):
-        list_images(tmp_path)
-
-
-@pytest.fixture
-def tree(tmp_path, photos):
-    """As Tiny-ImageNet has them, the training images in a folder of their own in each class."""
-    for name in ("train/ant/images/1", "train/bee/images/2", "train/bee/3", "val/bee/4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        photos[int(name[-1]) - 1].save(tmp_path / f"{name}.png")
-    return tmp_path
-
-
-def test_a_tree_of_training_and_test_images(tree):
-    data = load_data("folder", tree, image_size=28)
-    assert (data.name, data.classes) == (tree.name, ("ant", "bee"))
-    assert sorted((p.stem, int(n)) for p, n in zip(data.train.pixels.paths, data.train.labels, strict=True)) == [
-        ("1", 0),
-        ("2", 1),
-        ("3", 1),
-    ]
-    assert (data.train.pixels.resize, data.test.pixels.shape, data.test.labels) == (32, (1, 28, 28, 3), [1])
-    pixels = np.asarray(data.train.pixels) / 255
-    np.testing.assert_allclose((data.mean, data.std), (pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))))
-    more = load_tree(tree, 32, 28, classes=("wasp", "bee", "ant"))
-    assert (more.classes, more.test.labels) == (("wasp", "bee", "ant"), [1])
-    with pytest.raises(ValueError, match=r"train/ant/images/1\.png is of none of the 1 classes"):
-        load_tree(tree, 32, 28, classes=("bee",))
-    with pytest.raises(FileNotFoundError, match="absent/train is no folder"):
-        load_tree(tree / "absent", 32, 28)
-
-
-@pytest.mark.parametrize("left", [False, True])
-def test_class_folders_count_more_than_tiny_imagenets_list(folder, left):
-    """Many move its validation images into folders of their classes, and leave the list."""
-    (folder / "val_annotations.txt").write_text("1.png\tb\t0\t0\t62\t62\n2.png\ta\t0\t0\t62\t62\n")
-    if left:
-        (folder / "images").mkdir()
-    images, classes = list_images(folder)
-    assert (classes, len(images)) == (("a", "b"), 4)
-
-
-@pytest.mark.parametrize("name", ["test", "valid", "val", "validation"])
-def test_a_class_may_be_called_as_a_folder_of_test_images(folder, name):
-    (folder / "b").rename(folder / name)
-    images, classes = list_images(folder)
-    assert (classes, len(images)) == (("a", name), 4)
-
-
-@pytest.mark.parametrize("place", ["test/images/5.png", "test/5.png", "test/.trash/5.png"])
-def test_test_images_without_classes_do_not_hide_those_for_validation(tree, photos, place):
-    """As Tiny-ImageNet's, whose classes were never published, or those of a competition."""
-    (tree / place).parent.mkdir(parents=True)
-    photos[0].save(tree / place)
-    data = load_data("folder", tree, image_size=28)
-    assert ([path.stem for path in data.test.pixels.paths], data.classes) == (["4"], ("ant", "bee"))
-    images, classes = list_images(tree)
-    assert ([path.stem for path in images.pixels.paths], classes) == (["4"], ("bee",))
-    (tree / "list.txt").write_text("5.png bee")
-    if place != "test/.trash/5.png":
-        assert [path.stem for path in list_images(tree, labels=tree / "list.txt")[0].pixels.paths] == ["5"]
-    (tree / "val").rename(tree / "other")
-    with pytest.raises((FileNotFoundError, ValueError), match=r"test has no images in class|test/.* is of none of"):
-        load_data("folder", tree, image_size=28)
-
-
-def test_the_hash_of_files_that_are_not_read(tree):
-    first = data_hash(load_data("folder", tree, image_size=28))
-    assert data_hash(load_data("folder", tree, image_size=28)) == first != data_hash(load_tree(tree, 33, 28))
-    with (tree / "val/bee/4.png").open("ab") as file:
-        file.write(b"more")
-    assert data_hash(load_data("folder", tree, image_size=28)) != first
-
-
-def test_what_has_a_size_and_what_has_none(monkeypatch):
-    for name, size in (("photos", 32), ("folder", 0)):
-        with pytest.raises(ValueError, match=rf'data = "{name}" with image_size {size}: images in a folder'):
-            load_data(name, image_size=size)
-    monkeypatch.delenv("FREQFAST_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="say where the folder of images is"):
-        load_data("folder", image_size=32)
-    with pytest.raises(ValueError, match=r"interpolation must be one of nearest, .*, got 'cubic'"):
-        ImageFiles((), interpolation="cubic")
-    with pytest.raises(ValueError, match="no image scaled to 20 pixels has a crop of 32; resize to 32 or more"):
-        ImageFiles((), resize=20, crop=32)
+@pytest.mark.parametrize("orientation", range(10))
+def test_images_with_odd_metadata_are_turned_upright(tmp_path, orientation):
+    """Here the resolution is text, which Pillow reads and cannot write again."""
+    image = Image.fromarray(np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3))
+    plain = image.getexif()
+    plain[0x0112] = orientation
+    image.save(tmp_path / "plain.png", exif=plain)
+    entries = struct.pack("<2HL2H", 0x0112, 3, 1, orientation, 0) + struct.pack("<2HL4s", 0x011A, 2, 3, b"72")
+    image.save(tmp_path / "odd.png", exif=struct.pack("<4sLH", b"II*", 8, 2) + entries + bytes(4))
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "plain.png"))
+    assert (expected.size == (8, 12)) == (orientation in (5, 6, 7, 8))
+    for name in ("plain.png", "odd.png"):
+        np.testing.assert_array_equal(np.asarray(ImageFiles((tmp_path / name,)))[0], np.asarray(expected))
 
 
 def deep_png(path):
@@ -239,43 +105,73 @@ def test_other_kinds_are_taken_as_pillows_rgb(tmp_path, mode, kind, wanted):
     assert np.abs(found.astype(int) - wanted).max() <= 2
 
 
-@pytest.mark.parametrize("orientation", range(10))
-def test_images_with_odd_metadata_are_turned_upright(tmp_path, orientation):
-    """Here the resolution is text, which Pillow reads and cannot write again."""
-    image = Image.fromarray(np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3))
-    plain = image.getexif()
-    plain[0x0112] = orientation
-    image.save(tmp_path / "plain.png", exif=plain)
-    entries = struct.pack("<2HL2H", 0x0112, 3, 1, orientation, 0) + struct.pack("<2HL4s", 0x011A, 2, 3, b"72")
-    image.save(tmp_path / "odd.png", exif=struct.pack("<4sLH", b"II*", 8, 2) + entries + bytes(4))
-    expected = ImageOps.exif_transpose(Image.open(tmp_path / "plain.png"))
-    assert (expected.size == (8, 12)) == (orientation in (5, 6, 7, 8))
-    for name in ("plain.png", "odd.png"):
-        np.testing.assert_array_equal(np.asarray(ImageFiles((tmp_path / name,)))[0], np.asarray(expected))
+def test_names_of_images_also_of_kinds_that_are_not_read():
+    """So that these are refused, not left out."""
+    suffixes = ("png", "JPEG", "bmp", "webp", "jfif", "MPO", "apng", "dib", "gif", "tif", "tga", "jp2", "jxl", "psd")
+    assert all(names_image(f"a.b.{suffix}") for suffix in suffixes)
+    assert not any(map(names_image, ("._a.png", ".png", "png", "notes.txt", "a.png.txt")))
 
 
-def test_images_that_cannot_be_used(folder, photos):
-    (folder / "a" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n corrupt")
-    (folder / "b" / "3.JPEG").write_bytes((folder / "b" / "3.JPEG").read_bytes()[:-300])
-    Image.fromarray(np.zeros((40, 40), np.uint16)).save(folder / "a" / "4.png")
-    (folder / "b" / "5.png").symlink_to("absent.png")
-    images, _ = list_images(folder, crop=40)
-    faults = find_corrupt_files(images.pixels)
-    paths = images.pixels.paths
-    by_name = {paths[row].name: message for row, message in faults.items()}
-    assert by_name.pop("5.png") == f"{folder}/b/5.png does not exist"
-    assert set(by_name) == {"2.png", "3.JPEG", "4.png"}
-    assert "more than 8 bits" in by_name["4.png"]
-    for name, message in by_name.items():
-        assert f"/{name} cannot be used as an image: " in message
-    with pytest.raises(ValueError, match=r"pixels are fewer than the crop of 60"):
-        np.asarray(ImageFiles((folder / "b" / "1.png",), crop=60))
-    photos[2].save(folder / "a" / "4.png")
-    with pytest.raises(ValueError, match=r"1\.png has 48x64 pixels, the first image 50x50; resize and crop them"):
-        np.asarray(ImageFiles((folder / "a" / "4.png", folder / "b" / "1.png")))
+FAULTS = {
+    "cut": (png((50, 50))[:60], "cannot be used as an image: "),
+    "empty": (b"", r"cannot be used as an image: its content is none of PNG, JPEG, BMP, WEBP$"),
+    "16 bits": (png(mode="I;16"), r"more than 8 bits a channel \(Pillow's mode I(;16)?\); convert it to"),
+    "bomb": (png((10000, 10000), "1"), "10000x10000 pixels are more than 67,108,864; shrink it$"),
+    "small": (png((8, 50)), "its 8x50 pixels are fewer than the crop of 30$"),
+    "absent": (None, "does not exist$"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FAULTS.values(), ids=FAULTS)
+def test_images_that_cannot_be_used(paths, content, message):
+    paths[1].unlink() if content is None else paths[1].write_bytes(content)
+    images = ImageFiles(paths, Preprocessing(crop=30))
+    message = f"^{paths[1]} .*{message}"
+    with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
+        np.asarray(images)
+    calls = []
+    sound, faults = leave_out_corrupt(Images(images, np.arange(4)), lambda *call: calls.append(call))
+    assert faults == [str(caught.value)]
+    assert (sound.pixels.paths, sound.labels.tolist()) == ((paths[0], *paths[2:]), [0, 2, 3])
+    assert calls[-1] == (4, 4, "decoding images")
+    with pytest.raises(ValueError, match=f"none of the images can be used; {message[1:]}"):
+        leave_out_corrupt(Images(images[1:2], np.arange(1)))
 
 
 def test_a_line_of_pixels_is_not_scaled_up(tmp_path):
     Image.new("L", (1, 2**14)).save(tmp_path / "line.png")
     with pytest.raises(ValueError, match=r"line\.png cannot be used as an image: scaled to 128x2097152 pixels"):
-        np.asarray(ImageFiles((tmp_path / "line.png",), resize=128, crop=128))
+        np.asarray(ImageFiles((tmp_path / "line.png",), Preprocessing(resize=128, crop=128)))
+
+
+def test_the_first_sound_image_tells_the_size_of_all(paths, photos):
+    photos[0].save(paths[3])
+    with pytest.raises(ValueError, match=rf"{paths[1]} has 64x48 pixels, the first image 48x64; resize and crop them"):
+        np.asarray(ImageFiles(paths))
+    paths[0].write_bytes(b"no image")
+    sound, faults = leave_out_corrupt(Images(ImageFiles(paths), np.arange(4)))
+    assert len(faults) == 3
+    assert np.asarray(sound.pixels).shape == (1, 48, 64, 3)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, partial(os.symlink, "/dev/zero")])
+def test_a_name_that_is_no_regular_file(paths, make):
+    paths[2].unlink()
+    make(paths[2])
+    with pytest.raises(ValueError, match=rf"{paths[2]} is no regular file"):
+        np.asarray(ImageFiles(paths, Preprocessing(crop=8)))
+
+
+def test_the_hash_of_files_that_are_not_read(make_tree):
+    data = load_data("folder", tree := make_tree(), image_size=28)
+    digest = hashlib.sha256(b"('ant', 'bee')")
+    for part in (data.train, data.test):
+        names = hashlib.sha256(b"(32, 28, 'bilinear')")
+        for path in part.pixels.paths:
+            names.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+        digest.update(b"(6, 28, 28, 3)" + names.digest() + part.labels.tobytes())
+    assert data_hash(data) == digest.hexdigest()  # as published results have it
+    assert data_hash(load_data("folder", tree, image_size=21)) != data_hash(data)
+    with (tree / "test/bee/1.png").open("ab") as file:
+        file.write(b"more")
+    assert data_hash(load_data("folder", tree, image_size=28)) != digest.hexdigest()

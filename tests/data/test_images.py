@@ -101,3 +101,10 @@ def test_mixed_order_keeps_proportions_in_every_prefix(counts, data):
     found = np.bincount(labels[order[:length]], minlength=len(counts))
     # Before position p in (0, 1) class c has p * counts[c] images, give or take one.
     assert np.abs(found - length * np.array(counts) / len(labels)).max() <= 2
+
+
+def test_the_fingerprint_is_that_of_manifests_and_results(monkeypatch):
+    images = image_set([0, 1, 1, 0, 2])
+    digest = hashlib.sha256(images.pixels.tobytes() + images.labels.tobytes()).hexdigest()
+    monkeypatch.setattr("freqfast.data.images._PART", 2)
+    assert images.fingerprint() == digest != images[:4].fingerprint()

@@ -12,10 +12,8 @@ from PIL import Image
 from torch import nn
 
 from freqfast.corruptions import corrupt
-from freqfast.data.image_files import list_images
-from freqfast.data.images import Images
+from freqfast.data import Images, Preprocessing, list_images
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
-from freqfast.robustness.archive import writing
 from freqfast.robustness.archive.trees import is_tree, tree_source, uncorrupted, write_tree
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.corrupted import CorruptedImages
@@ -30,7 +28,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def files(folder):
-    return list_images(folder, resize=36, crop=32)
+    images = list_images(folder, Preprocessing(resize=36, crop=32))
+    return images, images.classes
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_files_give_what_arrays_give_on_any_number_of_threads(files, classifier,
 
 
 def test_the_reading_of_files_for_their_hash_is_reported(files, monkeypatch):
-    monkeypatch.setattr(writing, "_CHUNK_BYTES", 4 * 32 * 32 * 3)
+    monkeypatch.setattr("freqfast.data.images._PART", 4)
     images, calls = files[0], []
     corrupted_source(images, ["fog"], progress=lambda *call: calls.append(call))
     assert calls == [(done, 15, "reading images") for done in (4, 8, 12, 15)]
@@ -97,7 +96,7 @@ def test_the_uncorrupted_images_are_those_of_the_cells_also_of_a_part(files, tmp
     """Of fewer images their mixed order is another one."""
     images, classes = files
     write_tree(tmp_path, images[:11], classes, ["fog"], [1])
-    cell, _ = list_images(tmp_path / "fog" / "1")
+    cell = list_images(tmp_path / "fog" / "1")
     found = uncorrupted(tmp_path / "fog" / "1", limit, images, classes)
     assert [path.stem for path in found.pixels.paths] == [path.stem for path in cell.pixels.paths[:limit]]
     assert [path.stem for path in found.pixels.paths] != [path.stem for path in images.pixels.paths[: len(found)]]
@@ -224,8 +223,8 @@ def test_a_published_tree_is_known_by_the_bytes_of_its_files(files, tmp_path):
 @pytest.mark.parametrize("other", [{"crop": 28}, {"resize": 24, "crop": 24}, {"resize": 28, "interpolation": "box"}])
 def test_shards_of_a_tree_that_were_scaled_in_different_ways_are_not_merged(files, classifier, tmp_path, other):
     write_tree(tmp_path, *files, ["fog"], [1, 2])
-    (first,) = evaluate_source([classifier], tree_source(tmp_path, resize=28), (1, 2))
-    (second,) = evaluate_source([classifier], tree_source(tmp_path, **other), (2, 2))
+    (first,) = evaluate_source([classifier], tree_source(tmp_path, preprocessing=Preprocessing(resize=28)), (1, 2))
+    (second,) = evaluate_source([classifier], tree_source(tmp_path, preprocessing=Preprocessing(**other)), (2, 2))
     with pytest.raises(ValueError, match="not of one evaluation, they differ in source_sha256"):
         CorruptionResult.merge([("1/2", first), ("2/2", second)])
 

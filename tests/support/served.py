@@ -7,20 +7,19 @@ import pytest
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves `content`, from where it is asked to if it knows ranges; breaks each connection after some bytes."""
+    """Serves `content` at `path_served`, all of it or only its first bytes; counts the requests."""
 
-    content, ranges, breaks_after = b"", True, None
+    content, path_served, breaks_after, requests = b"", "", None, 0
 
     def do_GET(self):
-        if self.path != "/file":
+        if self.path != self.path_served:
             self.send_error(404)
             return
-        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) if self.ranges else 0
-        self.starts.append(start)
-        self.send_response(206 if self.ranges else 200)
-        self.send_header("Content-Length", str(len(self.content) - start))
+        type(self).requests += 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
-        self.wfile.write(self.content[start:][: self.breaks_after])
+        self.wfile.write(self.content[: self.breaks_after])
 
     def log_message(self, *args):
         pass
@@ -28,15 +27,15 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve(monkeypatch):
-    """Serves bytes: ``serve(content)`` gives the server's class and the URL of the file."""
+    """Serves bytes: ``serve(content, name)`` gives the server's class and the URL of the file."""
     servers = []
 
-    def serve(content):
-        server = type("Server", (Server,), {"content": content, "starts": []})
+    def serve(content, name):
+        server = type("Server", (Server,), {"content": content, "path_served": f"/{name}"})
         http = ThreadingHTTPServer(("127.0.0.1", 0), server)
         threading.Thread(target=http.serve_forever, args=(0.01,)).start()
         servers.append(http)
-        return server, f"http://127.0.0.1:{http.server_port}/file"
+        return server, f"http://127.0.0.1:{http.server_port}/{name}"
 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     yield serve

@@ -16,8 +16,8 @@ from PIL import Image
 from freqfast.corruptions import CORRUPTIONS, SEVERITIES
 from freqfast.corruptions.photographs import photographs_sha256
 from freqfast.corruptions.tables import TableChoice
-from freqfast.data.image_files import ImageFiles, Interpolation, list_images
-from freqfast.data.images import Images
+from freqfast.data import ImageFiles, Images, Preprocessing, list_images
+from freqfast.data.image_files import AS_THEY_ARE
 from freqfast.files import lock_folder, remove_temporaries, replacing
 from freqfast.progress import Progress
 from freqfast.robustness.archive.layout import (
@@ -175,9 +175,7 @@ def tree_source(
     required: Sequence[str] | None = None,
     only: Sequence[str] | None = None,
     *,
-    resize: int | None = None,
-    crop: int | None = None,
-    interpolation: Interpolation = "bilinear",
+    preprocessing: Preprocessing = AS_THEY_ARE,
 ) -> CellSource:
     """Corrupted images as ImageNet-C has them; a batch at a time is decoded.
 
@@ -186,9 +184,7 @@ def tree_source(
         limit: Images of each cell to use, of all classes alike; all by default.
         required: Corruptions to use, each of which must be there; by default all that are there.
         only: Leave out all but these; some may be missing.
-        resize: This, crop and interpolation are as for `freqfast.data.image_files.ImageFiles`.
-        crop: See there.
-        interpolation: See there.
+        preprocessing: How the images are scaled and cropped.
 
     Raises:
         FileNotFoundError: If the folder has no such images, or lacks one of `required` or all of `only`.
@@ -216,11 +212,12 @@ def tree_source(
             f"{folder} lacks {lacking[0]} or a part of it; finish it or name the corruptions that it has in full"
         )
 
-    def listed(name: str, severity: int) -> tuple[Images, tuple[str, ...]]:
-        return list_images(folder / name / str(severity), resize, crop, interpolation=interpolation)
+    def listed(name: str, severity: int) -> Images:
+        return list_images(folder / name / str(severity), preprocessing)
 
     first_cell = folder / names[0] / str(severities[0])
-    first, found = listed(names[0], severities[0])
+    first = listed(names[0], severities[0])
+    found = first.classes or ()
     relative = _names_of(first)
     classes = manifest.classes if manifest and manifest.classes else found
     if manifest and (len(first) != manifest.images or not set(found) <= set(classes)):
@@ -234,13 +231,14 @@ def tree_source(
             raise ValueError(f"{folder / name / str(severity)} holds other images than {names[0]} {severities[0]}")
 
     def read(name: str, severity: int) -> np.ndarray:
-        images, _ = listed(name, severity)
+        images = listed(name, severity)
         check(name, severity, _names_of(images) == relative)
         return images.pixels[:limit]
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
-    if resize or crop:
-        digest.update(repr((resize, crop, interpolation)).encode())
+    if preprocessing.scales:
+        stated = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation or "bilinear")
+        digest.update(repr(stated).encode())
     files = [str(path.relative_to(first_cell)) for path in first.pixels.paths]  # type: ignore[attr-defined]
     folders = {os.path.dirname(file) for file in files}
     for name, severity in product(names, severities):
@@ -273,7 +271,7 @@ def uncorrupted(cell: Path, limit: int | None, images: Images, classes: Sequence
     Raises:
         ValueError: If one of them is not there.
     """
-    stored, _ = list_images(cell)
+    stored = list_images(cell)
     labelled = zip(images.labels, images.pixels.paths, strict=True)  # type: ignore[attr-defined]
     rows = {f"{classes[label]}/{path.stem}": row for row, (label, path) in enumerate(labelled)}
     names = _names_of(stored)[:limit]

@@ -1,6 +1,5 @@
 """Corrupting a test set into a folder, file by file."""
 
-import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -147,27 +146,13 @@ def describe(
     return Manifest(
         source=source,
         images=len(images),
-        images_sha256=hash_images(images),
+        images_sha256=images.fingerprint(),
         limit=None,
         seed=operator.index(seed),  # a record holds no NumPy integers
         severities=tuple(map(int, severities)),
         classes=None if classes is None else tuple(classes),
         table=find_table(table, *images.pixels.shape[1:3]),
     )
-
-
-def hash_images(images: Images, progress: Progress | None = None) -> str:
-    """SHA-256 of images and labels, as a manifest has it in ``images_sha256``.
-
-    Progress is reported while images in files are read; those in memory take no time.
-    """
-    digest = hashlib.sha256()
-    for rows in _chunks(images.pixels):
-        digest.update(np.asarray(images.pixels[rows]).data)
-        if progress and not isinstance(images.pixels, np.ndarray):
-            progress(rows.stop, len(images), "reading images")
-    digest.update(images.labels.astype("<i8").data)
-    return digest.hexdigest()
 
 
 def check_images(used: Images, classes: Sequence[str] | None, source: str) -> None:

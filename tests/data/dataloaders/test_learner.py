@@ -69,13 +69,11 @@ def test_test_dl_takes_any_images(learn, data, tmp_path):
     [
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "one size, got 4x4 and 6x4"),
         (np.zeros((2, 4, 4, 3), np.float32), "must be uint8"),
-        (np.zeros((2, 4, 4), np.uint8), r"must be uint8 \(N, H, W, 3\), got torch.uint8 \(2, 4, 4\)"),
-        (np.zeros((2, 3, 4, 4), np.uint8), r"must be uint8 \(N, H, W, 3\), got torch.uint8 \(2, 3, 4, 4\)"),
-        ([np.zeros((4, 4), np.float32)], r"^image 0 .* \(Pillow's mode F\); convert it to 8 bits first$"),
-        ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: its format is unknown$"),
-        ([np.zeros((4, 4, 1), np.uint8)], r"^image 0 cannot .*: it is no uint8 array \(H, W\) or \(H, W, 3\), file,"),
-        ([np.zeros((4, 4, 3))], "^image 0 cannot be used as an image: it is no uint8 array"),
-        ([None], "^image 0 cannot be used as an image: it is no uint8 array .* Pillow's$"),
+        (np.zeros((2, 3, 4, 4), np.uint8), r"must be uint8 of shape \(N, H, W, 3\), got uint8 of shape \(2, 3, 4, 4\)"),
+        ([np.zeros((4, 4), np.float32)], r"^image 0 .* \(Pillow's mode F\); convert it to 8 bits first; "),
+        ([np.zeros((4, 4), np.uint8), b"text"], "^image 1 cannot be used as an image: cannot identify"),
+        ([np.zeros((4, 4, 1), np.uint8)], r"^image 0 cannot .*; give a uint8 array \(H, W\) or \(H, W, 3\), a file,"),
+        ([None], "^image 0 cannot be used as an image: .*; give a uint8 array .* Pillow's$"),
     ],
 )
 def test_invalid_test_images(dls, items, message):
@@ -91,12 +89,9 @@ def test_a_file_that_ends_early_is_named_and_a_missing_one_is_missing(dls, tmp_p
         dls.test_dl([path])
     with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
         dls.test_dl([tmp_path / "b.jpg"])
-
-
-def test_file_of_16_bits_is_named(dls, tmp_path):
-    Image.fromarray(np.full((4, 4), 300, np.uint16)).save(path := tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png cannot be used as an image: it has more than 8 bits a channel"):
-        dls.test_dl([path])
+    Image.fromarray(np.full((4, 4), 300, np.uint16)).save(tmp_path / "c.png")
+    with pytest.raises(ValueError, match=r"c\.png cannot be used as an image: it has more than 8 bits a channel"):
+        dls.test_dl([tmp_path / "c.png"])
 
 
 def test_predict_one_image(learn, data):

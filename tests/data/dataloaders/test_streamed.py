@@ -10,7 +10,7 @@ import torch
 from fastai.torch_core import TensorImage, set_seed
 from PIL import Image
 
-from freqfast.data import load_data
+from freqfast.data import ImageFiles, Preprocessing, load_data
 from freqfast.data.augmentation import RandomResizedCropFlip
 from freqfast.data.dataloaders import dataloaders
 from tests.support.trees import write_photograph
@@ -74,7 +74,7 @@ def test_a_pass_from_a_later_batch_on_opens_no_earlier_file(data):
 
 def test_exports_and_predictions(data):
     loader = dataloaders(data, batch_size=2, device="cpu").valid
-    assert loader.dataset.new_empty().images.shape == (0, 28, 28, 3)
+    assert loader.dataset.new_empty().pixels.shape == (0, 28, 28, 3)
     (x,) = next(iter(loader.new(dataset=[Image.new("RGB", (28, 28))])))
     assert x.shape == (1, 3, 28, 28)
 
@@ -90,7 +90,7 @@ def test_predictions_take_images_as_validation_does(data):
 
 
 def test_files_without_a_size(data):
-    whole = replace(data.train, pixels=replace(data.train.pixels, resize=None))
+    whole = replace(data.train, pixels=ImageFiles(data.train.pixels.paths, Preprocessing(crop=28)))
     with pytest.raises(ValueError, match="training on images in files needs one size; give resize and crop"):
         dataloaders(replace(data, train=whole), batch_size=2)
 

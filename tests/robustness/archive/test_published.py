@@ -1,14 +1,29 @@
-"""The published archive, played by a small one of other size and hash."""
+"""The published archive, played by a small one of another hash, in a file and on a server of this machine."""
 
 import os
 import tarfile
 
 import numpy as np
 import pytest
-from freqfast.cli.errors import environment_fails
 
+from freqfast.data.cifar10 import CLASSES
+from freqfast.models.file import write_model
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.reading import stored_source
+from tests.support.commands import exit_code
+from tests.support.sound_model import stored_network
+
+
+@pytest.fixture
+def served(published, serve, monkeypatch):
+    """The class of the server that has the archive."""
+    server, url = serve(published.read_bytes(), published.name)
+    monkeypatch.setattr(cifar10c, "URL", url)
+    return server
+
+
+def steps(calls):
+    return list(dict.fromkeys(message.split()[0] for _, _, message in calls))
 
 
 def test_unpacked_once(published, cache_folder):
@@ -18,24 +33,20 @@ def test_unpacked_once(published, cache_folder):
     with tarfile.open(published) as tar:
         members = {member.name: tar.extractfile(member).read() for member in tar if member.isreg()}
     assert {f"CIFAR-10-C/{file.name}": file.read_bytes() for file in folder.iterdir()} == members
-    assert (folder / "fog.npy").stat().st_mode & 0o6111 == 0
+    assert (folder / "fog.npy").stat().st_mode & 0o6022 == 0
     assert len(stored_source(folder).corruptions) == 19
-    assert list(dict.fromkeys(message.split()[0] for _, _, message in calls)) == ["verifying", "unpacking"]
-    assert all(0 < done <= total == cifar10c.SIZE for done, total, _ in calls)
+    assert steps(calls) == ["unpacking"]
     before = (folder / "fog.npy").stat().st_mtime_ns
     assert cifar10c.unpack_cifar10c(published) == folder == cifar10c.download_cifar10c()
     assert (folder / "fog.npy").stat().st_mtime_ns == before
     assert os.listdir(cache_folder) == ["CIFAR-10-C"]
 
 
-def test_other_sizes_and_hashes(published, cache_folder, tmp_path):
+def test_another_file_is_refused(published, cache_folder, tmp_path):
     content = bytearray(published.read_bytes())
     content[600] ^= 1
     published.write_bytes(content)
-    with pytest.raises(ValueError, match=r"is not the published CIFAR-10-C\.tar: its SHA-256 is [0-9a-f]{64}, not"):
-        cifar10c.unpack_cifar10c(published)
-    published.write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=rf"it has {len(content) - 1} bytes, not {len(content)}; fetch it again"):
+    with pytest.raises(ValueError, match=r"is not the published CIFAR-10-C\.tar \(SHA-256 [0-9a-f]{64}, not"):
         cifar10c.unpack_cifar10c(published)
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         cifar10c.unpack_cifar10c(tmp_path / "absent")
@@ -52,20 +63,55 @@ def test_another_process_unpacks_it_meanwhile(published, cache_folder, once):
     assert os.listdir(cache_folder) == ["CIFAR-10-C"]
 
 
-def test_leftovers_of_a_killed_process_are_removed(published, disk):
-    left = disk.place / "cache" / ".CIFAR-10-C.killed.tmp"
+def test_a_full_disk_leaves_nothing_but_the_archive(served, disk, once):
+    left = disk.place / "cache" / ".unpacked.killed.tmp"
     left.mkdir(parents=True)
-    (left / "fog.npy").write_bytes(bytes(2**20 - 8192))
-    assert len(stored_source(cifar10c.unpack_cifar10c(published)).corruptions) == 19
+    (left / "fog.npy").write_bytes(bytes(2**19))  # of a killed process, which the next call removes
+    with pytest.raises(OSError, match="No space left on device"):
+        cifar10c.download_cifar10c(once("unpacking CIFAR", disk.fill))
+    assert os.listdir(disk.place / "cache") == ["CIFAR-10-C.tar"]
+    disk.filler.unlink()
+    assert len(stored_source(cifar10c.download_cifar10c()).corruptions) == 19
+    assert served.requests == 1
     assert os.listdir(disk.place / "cache") == ["CIFAR-10-C"]
 
 
-def test_a_disk_that_fills_leaves_nothing(published, disk, once):
-    with pytest.raises(OSError, match=r"cannot be unpacked into .* \(No space left on device\); free .* GiB there"):
-        cifar10c.unpack_cifar10c(published, once("unpacking fog.npy", disk.fill))
-    assert os.listdir(disk.place / "cache") == []
-    with pytest.raises(OSError, match=r"has 0\.0 GiB free, but CIFAR-10-C needs .* more; free some or set") as caught:
-        cifar10c.unpack_cifar10c(published)  # before anything is written
-    assert environment_fails(caught.value)
-    disk.filler.unlink()
-    assert len(stored_source(cifar10c.unpack_cifar10c(published)).corruptions) == 19
+def test_download(served, cache_folder):
+    calls = []
+    folder = cifar10c.download_cifar10c(lambda *call: calls.append(call))
+    assert len(stored_source(folder).corruptions) == 19
+    assert os.listdir(cache_folder) == ["CIFAR-10-C"]  # the archive has gone
+    size = len(served.content)
+    assert (size, size, "downloading CIFAR-10-C.tar") in calls
+    assert steps(calls) == ["downloading", "unpacking"]
+    assert cifar10c.download_cifar10c() == folder
+    assert served.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"breaks_after": 20_000}, "20000 bytes read, .* more expected"),
+        ({"content": b"<html>please log in</html>"}, "does not match the known hash"),
+        ({"path_served": "/moved"}, "404 Client Error"),
+        ({"protocol_version": "ICY"}, "Connection aborted"),
+    ],
+    ids=["broken", "other file", "moved", "no HTTP"],
+)
+def test_a_failed_download_says_what_to_do_in_one_line_and_leaves_nothing(served, cache_folder, change, reason):
+    for name, value in change.items():
+        setattr(served, name, value)
+    with pytest.raises(FileNotFoundError, match=rf"^CIFAR-10-C.tar cannot be downloaded \(.*{reason}.*\); try again"):
+        cifar10c.download_cifar10c()
+    assert os.listdir(cache_folder) == []
+
+
+def test_the_command_downloads(served, tmp_path, capsys):
+    write_model(tmp_path / "m.safetensors", stored_network(CLASSES))
+    for words in (["--download"], ["--cifar10c", tmp_path / "CIFAR-10-C.tar"]):  # the second time from the cache
+        assert exit_code("evaluate", tmp_path / "m.safetensors", *words) == 0
+        out, err = capsys.readouterr()
+        assert err == "freqfast: no clean accuracy: no test images are at hand; name the data\n"
+        assert "│ saturate " in out
+        assert "not measured" not in out
+    assert served.requests == 1
