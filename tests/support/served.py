@@ -33,6 +33,7 @@ def serve(monkeypatch):
     def serve(content, name):
         server = type("Server", (Server,), {"content": content, "path_served": f"/{name}"})
         http = ThreadingHTTPServer(("127.0.0.1", 0), server)
+        http.handle_error = lambda *connection: None  # of one that the client has closed
         threading.Thread(target=http.serve_forever, args=(0.01,)).start()
         servers.append(http)
         return server, f"http://127.0.0.1:{http.server_port}/{name}"
