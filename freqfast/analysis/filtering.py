@@ -7,8 +7,11 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from freqfast.models.classifier import Classifier, batches
+from freqfast.data.images import Images
+from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, notebook_progress
+from freqfast.robustness.cells import Change
+from freqfast.robustness.judge import judge
 
 Job = TypeVar("Job")
 
@@ -26,25 +29,9 @@ def filtered(images: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     return kept
 
 
-def accuracy(
-    classifier: Classifier,
-    images: np.ndarray,
-    labels: ArrayLike,
-    change: Callable[[np.ndarray, slice], np.ndarray] = lambda batch, rows: batch,
-) -> float:
-    """Share of the images that are classified correctly; `images` are pixels from 0 to 255, integers or floats.
-
-    Each batch is first changed by ``change(batch, rows)``, rows being its place among the images. So only a batch of
-    changed images is in memory: as floats, all of them would take many times the memory of 8-bit images.
-    """
-    labels = np.asarray(labels)
-    if not len(images) or labels.shape != (len(images),):
-        raise ValueError(f"each image needs one label, got labels of shape {labels.shape} for {len(images)} images")
-    right = 0
-    for end, batch in batches(images, classifier.batch_size):
-        rows = slice(end - len(batch), end)
-        right += int((classifier.predict(change(batch, rows)) == labels[rows]).sum())
-    return right / len(images)
+def accuracy(classifier: Classifier, images: np.ndarray, labels: ArrayLike, change: Change | None = None) -> float:
+    """Share of the images, uint8 ``(N, H, W, 3)``, that are classified correctly, see `freqfast.robustness.judge`."""
+    return judge(classifier, Images(images, np.asarray(labels, np.int64)), change).accuracy
 
 
 def measure_jobs(

@@ -20,7 +20,7 @@ class Images:
     What fits in memory is ``numpy.asarray(images.pixels)``.
 
     Attributes:
-        pixels: uint8 ``(N, H, W, 3)``: a C-contiguous array; or anything that is sliced alike and that
+        pixels: uint8 ``(N, H, W, 3)``: an array; or anything that is sliced alike and that
             `numpy.asarray` makes such an array of, as `freqfast.data.image_files.ImageFiles`.
         labels: int64 ``(N,)``.
         classes: Class names, in the order of the labels; None where they are not known.
@@ -42,12 +42,10 @@ class Images:
 
     def __post_init__(self) -> None:
         in_memory = isinstance(self.pixels, np.ndarray)  # the shape of ImageFiles may require reading a file
-        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or (in_memory and self.pixels.shape[3] != 3):
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or (in_memory and self.pixels.shape[3] not in (1, 3)):
             raise ValueError(
                 f"images must be uint8 of shape (N, H, W, 3), got {self.pixels.dtype} of shape {self.pixels.shape}"
             )
-        if in_memory and not self.pixels.flags.c_contiguous:
-            raise ValueError("images must be C-contiguous; pass numpy.ascontiguousarray(images)")
         if self.labels.shape != (len(self.pixels),) or self.labels.dtype != np.int64:
             raise ValueError(
                 f"labels must be {len(self.pixels)} int64, got {self.labels.dtype} of shape {self.labels.shape}"
@@ -70,7 +68,7 @@ class Images:
         """
         digest = hashlib.sha256()
         for number, part in enumerate(_parts(self.pixels)):
-            digest.update(part.data)
+            digest.update(np.ascontiguousarray(part).data)
             if progress and not isinstance(self.pixels, np.ndarray):
                 progress(number * _PART + len(part), len(self), "reading images")
         digest.update(self.labels.astype("<i8").data)
@@ -210,6 +208,6 @@ def data_hash(data: ImageData) -> str:
     for part in (data.train, data.test):
         digest.update(repr(part.pixels.shape).encode())
         in_memory = isinstance(part.pixels, np.ndarray)
-        digest.update(part.pixels.data if in_memory else part.pixels.names_hash())  # type: ignore[attr-defined]
+        digest.update(np.ascontiguousarray(part.pixels).data if in_memory else part.pixels.names_hash())  # type: ignore[attr-defined]
         digest.update(part.labels.astype("<i8").data)
     return digest.hexdigest()

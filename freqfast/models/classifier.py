@@ -2,9 +2,8 @@
 
 import hashlib
 import io
-import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 
@@ -178,6 +177,10 @@ class Classifier:
             )
         return found.float()[:, self._columns]
 
+    def images_at_once(self, height: int, width: int) -> int:
+        """Images of a batch: `batch_size`, fewer if they are large, so that activations do not grow with their size."""
+        return max(1, min(self.batch_size, _BATCH_PIXELS // (height * width)))
+
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Class of each image.
 
@@ -190,8 +193,9 @@ class Classifier:
         Raises:
             ValueError: As `logits`, or if the largest logit of an image is not finite.
         """
-        classes = []
-        for _, batch in batches(images, self.batch_size):
+        classes, size = [], self.images_at_once(*images.shape[1:3])
+        for start in range(0, len(images), size):
+            batch = np.array(images[start : start + size], order="C")
             top, found = self.logits(batch).max(1)  # others may be -inf, the logarithm of a probability of 0
             if not top.isfinite().all():
                 raise ValueError(f"{self.name} gives outputs that are not finite; check its weights, or try float32")
@@ -208,18 +212,6 @@ class Classifier:
         # Row by row, not channel by channel: long runs of contiguous values take half the time on a CPU.
         rows.mul_(self._scale[:channels].repeat(width)).sub_(self._shift[:channels].repeat(width))
         return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
-
-
-def batches(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of images up to the end of each batch, and the batch as a copy.
-
-    Batches have ``size`` images, fewer if the images are large, so that a network's activations do not grow with image
-    size.
-    """
-    size = max(1, min(size, _BATCH_PIXELS // math.prod(images.shape[1:3])))
-    for start in range(0, len(images), size):
-        batch = np.array(images[start : start + size], order="C")
-        yield start + len(batch), batch
 
 
 def hash_weights(model: nn.Module) -> str:

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from freqfast.corruptions import SEVERITIES
 from freqfast.data.images import Images
 
 T = TypeVar("T")
+
+Change: TypeAlias = Callable[[NDArray[Any], NDArray[np.int64]], NDArray[Any]]
+"""``(pixels, rows) -> pixels``: changes a batch ``(n, H, W, 3)`` of levels from 0 to 255, whose places are `rows`."""
 
 Key = tuple[str, int]
 """A corruption and a severity."""
@@ -44,22 +48,6 @@ CheckedKey = Annotated[Key, AfterValidator(check_key)]
 """A `Key` in a record."""
 
 
-class Cell(NamedTuple):
-    """Images of one corruption at one severity.
-
-    Examples:
-        >>> Cell("fog", 1, images=np.zeros((2, 32, 32, 3), np.uint8), labels=np.array([0, 1])).images.shape
-        (2, 32, 32, 3)
-    """
-
-    corruption: str
-    severity: int
-    images: np.ndarray
-    """uint8 ``(N, H, W, 3)``."""
-    labels: np.ndarray
-    """int64 ``(N,)``."""
-
-
 @dataclass(frozen=True, eq=False)
 class CellSource:
     """Corrupted images, each cell read or made when it is needed.
@@ -69,7 +57,8 @@ class CellSource:
         corruptions: Names of the corruptions.
         severities: Their severities.
         labels: int64 ``(N,)``, the labels of every cell.
-        read: ``(corruption, severity) -> images``, uint8 ``(N, H, W, 3)``.
+        read: ``(corruption, severity) -> (pixels, change)``: the pixels, as `Images` has them, and what corrupts them,
+            None for pixels that are corrupted already.
         clean: The uncorrupted images, if available. They may be more images than those of a cell, as in a run, and in
             another order.
         sha256: Hash of the images' source; see `Provenance`.
@@ -79,7 +68,7 @@ class CellSource:
 
     Examples:
         >>> images = np.zeros((2, 32, 32, 3), np.uint8)
-        >>> source = CellSource("black", ("fog",), (1, 5), np.array([0, 1]), read=lambda corruption, severity: images)
+        >>> source = CellSource("black", ("fog",), (1, 5), np.array([0, 1]), lambda *key: (images, None))
         >>> source.keys
         [('fog', 1), ('fog', 5)]
     """
@@ -88,7 +77,7 @@ class CellSource:
     corruptions: tuple[str, ...]
     severities: tuple[int, ...]
     labels: np.ndarray
-    read: Callable[[str, int], np.ndarray]
+    read: Callable[[str, int], tuple[np.ndarray, Change | None]]
     clean: Images | None = None
     sha256: str | None = None
     seed: int | None = None
@@ -101,8 +90,9 @@ class CellSource:
         clean = [CLEAN] if self.clean else []
         return clean + [(name, severity) for name in self.corruptions for severity in self.severities]
 
-    def cell(self, key: Key) -> Cell:
-        """One cell."""
+    def cell(self, key: Key) -> tuple[Images, Change | None]:
+        """The images of a cell, and what corrupts them."""
         if key == CLEAN and self.clean:
-            return Cell(*key, self.clean.pixels, self.clean.labels)
-        return Cell(*key, self.read(*key), self.labels)
+            return self.clean, None
+        pixels, change = self.read(*key)
+        return Images(pixels, self.labels), change

@@ -1,19 +1,17 @@
-"""Evaluate models on cells of images: the one loop that every evaluation runs through."""
+"""Evaluate networks on cells of images."""
 
 import hashlib
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from freqfast.data.images import list_classes
-from freqfast.models.classifier import Classifier, batches
+from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, notebook_progress
 from freqfast.robustness.alexnet import is_imagenet
-from freqfast.robustness.cells import CLEAN, Cell, CellSource, Key, key_text
-from freqfast.robustness.outcomes import Outcomes
+from freqfast.robustness.cells import CLEAN, CellSource, key_text
+from freqfast.robustness.judge import judge_all
 from freqfast.robustness.provenance import Provenance
 from freqfast.robustness.result import CorruptionResult
 
@@ -46,11 +44,12 @@ def evaluate_source(
 
     Examples:
         >>> from freqfast.models import Network, Preprocessing
-        >>> model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())  # finds the brightest colour
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())  # finds the brightest colour
         >>> network = Network("brightest", model, Preprocessing((0.5,) * 3, (0.25,) * 3))
         >>> classifier = Classifier(network, precision="float32")
         >>> images = np.full((2, 8, 8, 3), (10, 30, 20), np.uint8)
-        >>> source = CellSource("green", ("fog",), (1,), np.array([1, 2]), read=lambda corruption, severity: images)
+        >>> source = CellSource("green", ("fog",), (1,), np.array([1, 2]), read=lambda *key: (images, None))
         >>> evaluate_source([classifier], source)[0].accuracy
         {'fog': {1: 0.5}}
     """
@@ -60,31 +59,33 @@ def evaluate_source(
             f"there is no shard {number}/{shards}: i/n must have 1 <= i <= n, and n at most the number of cells, "
             f"{len(source.keys)}"
         )
-    probe = source.clean.pixels if source.clean else source.read(*source.keys[0])
+    images, _ = source.cell(source.keys[0])
+    probe = np.asarray(images.pixels[:2])
     labels = np.concatenate([source.labels, source.clean.labels]) if source.clean else source.labels
     for classifier in classifiers:
-        check_fit(classifier, probe[:2], labels, source.name, source.classes)
+        check_fit(classifier, probe, labels, source.name, source.classes)
     imagenet = is_imagenet(source.classes, *probe.shape[1:3]) and source.table in (None, "imagenet")
-    del probe  # it may hold a whole file in memory
     keys = source.keys[number - 1 :: shards]
-    progress = progress or notebook_progress()
+    progress = progress or notebook_progress() or (lambda done, total, message: None)
     sizes = [len(source.clean) if key == CLEAN and source.clean else len(source.labels) for key in keys]
-
-    def measure(key: Key) -> list[Outcomes]:
-        before = sum(sizes[: keys.index(key)])
-
-        def step(done: int) -> None:
-            if progress:
-                progress(before + done, sum(sizes), key_text(key))
-
+    cells = []
+    for i, key in enumerate(keys):
+        step = partial(_step, progress, sum(sizes[:i]), sum(sizes), key_text(key))
         step(0)
-        return _measure(classifiers, source.cell(key), step)
+        try:
+            cells.append(judge_all(classifiers, *source.cell(key), step))
+        except ValueError as error:
+            raise ValueError(f"{error} (on {key_text(key)})") from error
+    return [
+        CorruptionResult(
+            dict(zip(keys, outcomes, strict=True)), provenance=_provenance(classifier, source, command, imagenet)
+        )
+        for classifier, outcomes in zip(classifiers, zip(*cells, strict=True), strict=True)
+    ]
 
-    results = []
-    for classifier, outcomes in zip(classifiers, zip(*map(measure, keys), strict=True), strict=True):
-        provenance = _provenance(classifier, source, command, imagenet)
-        results.append(CorruptionResult(dict(zip(keys, outcomes, strict=True)), provenance=provenance))
-    return results
+
+def _step(progress: Progress, before: int, total: int, message: str, done: int) -> None:
+    progress(before + done, total, message)
 
 
 def check_fit(
@@ -108,35 +109,6 @@ def check_fit(
         raise ValueError(
             f"{classifier.name} gives {found} logits, but the labels run from {labels.min()} to {labels.max()}"
         )
-
-
-def _measure(classifiers: Sequence[Classifier], cell: Cell, progress: Callable[[int], None]) -> list[Outcomes]:
-    """Outcomes of each classifier on the images of a cell, batch by batch."""
-    judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in classifiers]
-    checksum = 0
-    for done, batch in batches(cell.images, classifiers[0].batch_size):
-        checksum = zlib.crc32(batch.data, checksum)
-        for classifier, found in zip(classifiers, judged, strict=True):
-            found.append(_judge(classifier.logits(batch)))
-        progress(done)
-    checksum = zlib.crc32(cell.labels.astype("<i8").data, checksum)
-    measured = []
-    for classifier, found in zip(classifiers, judged, strict=True):
-        classes, confidence = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
-        if not np.isfinite(confidence).all():
-            raise ValueError(
-                f"{classifier.name} gives outputs that are not finite on {key_text((cell.corruption, cell.severity))}; "
-                "check its weights, or try precision float32"
-            )
-        measured.append(Outcomes.measure(classes, confidence, cell.labels, checksum))
-    return measured
-
-
-@torch.inference_mode()
-def _judge(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Classes and their softmax probabilities, at the cost of one pass: no other probability is needed."""
-    top, classes = logits.max(1)
-    return classes, (top - logits.logsumexp(1)).exp()
 
 
 def _provenance(classifier: Classifier, source: CellSource, command: str | None, imagenet: bool) -> Provenance:

@@ -22,7 +22,7 @@ from freqfast.robustness.archive.published import ARCHIVE, SHA256, download_cifa
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import check_request
 from freqfast.robustness.cells import CellSource
-from freqfast.robustness.corrupted import CorruptedImages
+from freqfast.robustness.judge import Corruption
 
 
 def corrupted_source(
@@ -58,7 +58,8 @@ def corrupted_source(
     Examples:
         >>> grey = Images(np.full((2, 32, 32, 3), 128, np.uint8), np.array([0, 1]))
         >>> source = corrupted_source(grey, ["brightness"])
-        >>> source.read("brightness", 4)[0, 0, 0]
+        >>> pixels, change = source.read("brightness", 4)
+        >>> change(pixels, np.arange(2))[0, 0, 0]
         array([179, 179, 179], dtype=uint8)
     """
     names = tuple(dict.fromkeys(corruptions))
@@ -72,10 +73,8 @@ def corrupted_source(
     if "frost" in names:
         sha256 += photographs_sha256(frost_dir)
 
-    def read(corruption: str, severity: int) -> np.ndarray:
-        corrupted = CorruptedImages(images.pixels, corruption, severity, seed, frost_dir, taken)
-        in_memory = isinstance(images.pixels, np.ndarray)
-        return np.asarray(corrupted) if in_memory else corrupted  # type: ignore[return-value]
+    def read(corruption: str, severity: int) -> tuple[np.ndarray, Corruption]:
+        return images.pixels, Corruption(corruption, severity, seed, frost_dir, taken)
 
     called = f"{name}, corrupted on the fly" + ("" if taken == "cifar10" else f" by the parameters of {taken}")
     seed = operator.index(seed)

@@ -39,8 +39,8 @@ def classifier(model):
 @pytest.fixture
 def spy(classifier):
     """The classifier, which also keeps the images that it sees."""
-    predict, classifier.seen = classifier.predict, []
-    classifier.predict = lambda images: classifier.seen.append(np.array(images)) or predict(images)
+    logits, classifier.seen = classifier.logits, []
+    classifier.logits = lambda images: classifier.seen.append(np.array(images)) or logits(images)
     return classifier
 
 

@@ -68,11 +68,11 @@ def test_a_frequency_at_a_cutoff_is_above_it_at_every_size(spy):
 
 @pytest.mark.parametrize("analyse", [ablate_bands, partial(fourier_heat_map, grid=2), frequency_reliance])
 def test_changed_images_are_in_memory_batch_by_batch(analyse, classifier):
-    images = np.zeros((60, 64, 64, 3), np.uint8)
+    images = np.zeros((150, 64, 64, 3), np.uint8)
     classifier.batch_size = 6
     tracemalloc.start()
     try:
-        analyse(classifier, images, np.zeros(60, int))
+        analyse(classifier, images, np.zeros(150, int))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -83,9 +83,10 @@ def test_changed_images_are_in_memory_batch_by_batch(analyse, classifier):
 def test_labels_must_be_one_for_each_image(analyse, classifier, images, labels):
     expected = plain(analyse(classifier, images, labels))
     assert plain(analyse(classifier, images, torch.tensor(labels))) == expected
-    for some, given, got in ((images, labels[:, None], r"\(6, 1\) for 6"), (images[:0], labels[:0], r"\(0,\) for 0")):
-        with pytest.raises(ValueError, match=rf"each image needs one label, got labels of shape {got} images"):
-            analyse(classifier, some, given)
+    with pytest.raises(ValueError, match=r"labels must be 6 int64, got int64 of shape \(6, 1\)"):
+        analyse(classifier, images, labels[:, None])
+    with pytest.raises(ValueError, match="there are no images"):
+        analyse(classifier, images[:0], labels[:0])
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0.2, 0.2), (-0.1,), (0.8,), (float("nan"),)])

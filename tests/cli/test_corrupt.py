@@ -12,6 +12,7 @@ from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR, corrupt
 from freqfast.data import load_data
 from freqfast.report.sheet import contact_sheet, most_colourful
 from freqfast.robustness.archive.reading import stored_source
+from tests.support.cells import cell_of, cells_of
 
 
 def test_writes_the_test_set_in_the_published_layout(call, accepted, refused, place):
@@ -24,7 +25,7 @@ def test_writes_the_test_set_in_the_published_layout(call, accepted, refused, pl
     test = load_data("photos").test[:3]
     source = stored_source(place / "c")
     assert source.corruptions == ("snow", "fog")
-    for cell in map(source.cell, source.keys):
+    for cell in cells_of(source):
         np.testing.assert_array_equal(cell.images, corrupt(test.pixels, cell.corruption, cell.severity, 5))
         np.testing.assert_array_equal(cell.labels, test.labels)
     assert json.loads((place / "c" / "manifest.json").read_text())["source"] == "photos"
@@ -38,7 +39,9 @@ def test_a_path_names_a_test_set(accepted, tree, place):
     test = load_data("cifar10", tree).test
     source = stored_source(place / "c")
     assert source.severities == (2, 4)
-    np.testing.assert_array_equal(source.read("shot_noise", 4), corrupt(test.pixels, "shot_noise", 4, seed=0))
+    np.testing.assert_array_equal(
+        cell_of(source, ("shot_noise", 4)).images, corrupt(test.pixels, "shot_noise", 4, seed=0)
+    )
     np.testing.assert_array_equal(source.labels, test.labels)
 
 

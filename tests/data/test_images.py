@@ -54,7 +54,6 @@ def test_the_last_training_images_are_held_out():
         (np.zeros((2, 4, 4), np.uint8), np.zeros(2, np.int64), r"\(N, H, W, 3\)"),
         (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, np.int32), "int64"),
         (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3, np.int64), "2 int64"),
-        (np.zeros((4, 4, 2, 3), np.uint8).transpose(2, 0, 1, 3), np.zeros(2, np.int64), "C-contiguous"),
     ],
 )
 def test_invalid_set_is_refused(images, labels, message):

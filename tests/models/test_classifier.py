@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune, spectral_norm, weight_norm
 
-from freqfast.models.classifier import batches, hash_weights
+from freqfast.models.classifier import hash_weights
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
 from tests.support.networks import classifier_of, small_network
 
@@ -32,9 +32,8 @@ def plainly(model, images):
 
 
 def test_batches_of_large_images_are_small():
-    for images, counts in (((90, 224, 224), [41, 41, 8]), ((2, 1500, 1500), [1, 1])):
-        made = [(end, len(batch)) for end, batch in batches(np.broadcast_to(np.uint8(0), (*images, 3)), 250)]
-        assert made == list(zip(np.cumsum(counts), counts, strict=True))
+    classifier = classifier_of(nn.Sequential(nn.Flatten()), MEAN, STD, batch_size=250)
+    assert [classifier.images_at_once(side, side) for side in (32, 224, 1500)] == [250, 41, 1]
 
 
 @pytest.mark.parametrize(("modulated", "batch_size"), [(False, 1), (True, 7), (False, 40), (True, 1000)])

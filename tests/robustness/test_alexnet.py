@@ -48,7 +48,9 @@ def test_an_evaluation_says_whether_its_images_are_imagenets(classes, imagenet):
     layers = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, len(classes))
     model, images = nn.Sequential(*layers), np.zeros((2, 112, 112, 3), np.uint8)
     classifier = classifier_of(model)
-    source = CellSource("black", ("fog",), (1,), np.array([0, 1]), read=lambda *key: images, classes=tuple(classes))
+    source = CellSource(
+        "black", ("fog",), (1,), np.array([0, 1]), read=lambda *key: (images, None), classes=tuple(classes)
+    )
     for table, is_alike in ((None, imagenet), ("imagenet", imagenet), ("cifar10", False)):
         (found,) = evaluate_source([classifier], replace(source, table=table))
         assert found.provenance.imagenet is is_alike

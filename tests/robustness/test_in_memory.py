@@ -94,7 +94,7 @@ def test_all_that_can_run_here_by_default(sample):
         ({"images": [np.zeros((1, 16, 16, 3), np.uint8)], "labels": None}, TypeError, "and labels, got a ndarray"),
         ({"images": np.zeros((6, 16, 16, 3))}, ValueError, "images must be uint8 of shape"),
         ({"images": np.zeros((6, 16, 16), np.uint8)}, ValueError, "images must be uint8 of shape"),
-        ({"images": np.zeros((6, 16, 16, 1), np.uint8)}, ValueError, r"uint8 of .*\(6, 16, 16, 1\)"),
+        ({"images": np.zeros((6, 16, 16, 1), np.uint8)}, ValueError, "cannot take images of 16x16x1"),
         ({"images": np.zeros((0, 16, 16, 3), np.uint8), "labels": np.zeros(0, int)}, ValueError, "there are no images"),
         ({"labels": [0.5] * 6}, TypeError, "labels must be integers, got float64"),
         ({"labels": [0, 1]}, ValueError, "labels must be 6 int64"),

@@ -10,6 +10,7 @@ from freqfast.robustness import CLEAN, corrupted_source
 from freqfast.robustness.archive import published as cifar10c
 from freqfast.robustness.archive.writing import write_archive
 from freqfast.robustness.sources import find_source
+from tests.support.cells import cell_of, cells_of
 
 CLASSES = ("airplane", "automobile")
 
@@ -102,7 +103,7 @@ def test_images_corrupted_on_the_fly_are_those_of_corrupt(noise):
     source = corrupted_source(images, [*names, "pixelate"], seed=4, name="mine", classes=tuple("abc"))
     assert (source.name, source.classes, source.seed) == ("mine, corrupted on the fly", tuple("abc"), 4)
     assert source.keys == [CLEAN, *((name, severity) for name in names for severity in (1, 2, 3, 4, 5))]
-    clean, *cells = map(source.cell, source.keys)
+    clean, *cells = cells_of(source)
     assert clean.images is images.pixels
     for cell in cells:
         expected = corrupt(images.pixels, cell.corruption, cell.severity, seed=4)
@@ -125,7 +126,7 @@ def test_frost_photographs_and_the_table_unless_it_is_cifar10s_are_part_of_the_h
     assert with_frost.sha256.startswith(sources["cifar10"].sha256)
     assert len(with_frost.sha256) == 128
     frosted = corrupt(images.pixels, "frost", 3, frost_dir=frost_dir, table="cifar10")
-    np.testing.assert_array_equal(with_frost.read("frost", 3), frosted)
+    np.testing.assert_array_equal(cell_of(with_frost, ("frost", 3)).images, frosted)
     for table in TABLES:
         expected = corrupt(images.pixels, "fog", 3, table=table)
-        np.testing.assert_array_equal(sources[table].read("fog", 3), expected)
+        np.testing.assert_array_equal(cell_of(sources[table], ("fog", 3)).images, expected)

@@ -16,7 +16,7 @@ from freqfast.data import Images, Preprocessing, list_images
 from freqfast.robustness import CorruptionResult, corrupted_source, evaluate_source
 from freqfast.robustness.archive.trees import is_tree, tree_source, uncorrupted, write_tree
 from freqfast.robustness.archive.writing import write_archive
-from freqfast.robustness.corrupted import CorruptedImages
+from tests.support.cells import cell_of
 from tests.support.networks import classifier_of
 from tests.support.trees import write_colours
 
@@ -109,7 +109,7 @@ def test_classes_are_those_of_the_manifest_in_its_order(files, tmp_path):
     assert write_tree(tmp_path, images, classes, iter(["fog", "fog"]), [1]) == 4
     source = tree_source(tmp_path, required=["fog", "fog"])
     assert (source.keys, source.classes) == ([("fog", 1)], classes)
-    named = [path.parent.name for path in source.read("fog", 1).paths]
+    named = [path.parent.name for path in cell_of(source, ("fog", 1)).images.paths]
     assert [classes[label] for label in source.labels] == named
     assert sorted(source.labels) == [0, 2, 2, 2]
 
@@ -215,7 +215,7 @@ def test_a_published_tree_is_known_by_the_bytes_of_its_files(files, tmp_path):
     (tmp_path / "one" / "manifest.json").unlink()
     other = Path(shutil.copytree(tmp_path / "one", tmp_path / "other"))
     assert tree_source(other).sha256 == tree_source(tmp_path / "one").sha256
-    first = tree_source(other).read("fog", 2).paths[0]
+    first = tree_source(other).read("fog", 2)[0].paths[0]
     first.write_bytes(first.read_bytes() + b"\0")
     assert tree_source(other).sha256 != tree_source(tmp_path / "one").sha256
 
@@ -244,10 +244,3 @@ def test_some_of_the_classes(classifier, files):
         classifier.among(["cyan"], trained=classes)
     with pytest.raises(ValueError, match="the classes of net are not known"):
         classifier.among(["red"])
-
-
-@pytest.mark.parametrize("rows", [slice(None, None, 2), slice(1, None, 3), slice(None, None, -1)])
-def test_slices_of_corrupted_images_take_steps(files, rows):
-    images = np.asarray(files[0].pixels)
-    noisy = CorruptedImages(images, "gaussian_noise", 3, seed=5)
-    np.testing.assert_array_equal(noisy[2:][rows], np.asarray(noisy)[2:][rows])

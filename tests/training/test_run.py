@@ -34,6 +34,7 @@ from freqfast.spectra.h5 import read_spectra
 from freqfast.spectral.modulation import SpectralConv2d
 from freqfast.training import RunStoppedError, environment, preparation, run_recipe
 from freqfast.training.outcome import _provenance, source_of_run
+from tests.support.cells import cell_of
 from tests.support.tiny import FILES, TINY, stop_at
 
 git_state = environment._git_state  # which the fixtures replace
@@ -228,7 +229,7 @@ def test_all_images_are_clean_and_a_sample_is_corrupted(holdout, test_images, se
     source = source_of_run(replace(TINY, holdout=holdout, test_images=test_images), data, ("contrast", "shot_noise"))
     assert source.keys[:2] == [CLEAN, ("contrast", 1)]
     assert len(source.keys) == 11
-    clean, cell = source.cell(CLEAN), source.cell(("shot_noise", 3))
+    clean, cell = cell_of(source, CLEAN), cell_of(source, ("shot_noise", 3))
     assert clean.images is data.test.pixels
     assert len(cell.images) == len(cell.labels) == corrupted
     np.testing.assert_array_equal(cell.images[:2], corrupt(data.test.pixels[:2], "shot_noise", 3, seed))

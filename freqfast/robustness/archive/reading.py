@@ -60,9 +60,9 @@ def stored_source(
 
     rows, count = len(labels), len(labels) // len(severities)
 
-    def read(corruption: str, severity: int) -> np.ndarray:
+    def read(corruption: str, severity: int) -> tuple[np.ndarray, None]:
         start = severities.index(severity) * count
-        return _map_images(folder / images_file(corruption), rows)[start : start + count][:limit]
+        return _map_images(folder / images_file(corruption), rows)[start : start + count][:limit], None
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
     size: tuple[int, ...] = ()

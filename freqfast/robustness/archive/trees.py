@@ -34,7 +34,7 @@ from freqfast.robustness.archive.layout import (
 )
 from freqfast.robustness.archive.writing import check_images, check_request, describe
 from freqfast.robustness.cells import CellSource, Key
-from freqfast.robustness.corrupted import CorruptedImages
+from freqfast.robustness.judge import Corruption
 
 _QUALITY = 85  # of JPEG, as published
 _BATCH = 64
@@ -84,8 +84,9 @@ def write_tree(
         lost = [path for path in paths[part] if not (keep and (cell / path).exists())]
         if not lost:
             return {}
-        corrupted = CorruptedImages(images.pixels, name, severity, wanted.seed, frost_dir, wanted.table)[part]
-        pixels = dict(zip(paths[part], np.asarray(corrupted), strict=True))
+        change = Corruption(name, severity, wanted.seed, frost_dir, wanted.table)
+        corrupted = change(np.asarray(images.pixels[part]), np.arange(part.start, min(part.stop, len(images))))
+        pixels = dict(zip(paths[part], corrupted, strict=True))
         return {path: _as_jpeg(pixels[path]) for path in lost}
 
     progress = progress or (lambda done, total, message: None)
@@ -230,10 +231,10 @@ def tree_source(
         if not has_the_same:
             raise ValueError(f"{folder / name / str(severity)} holds other images than {names[0]} {severities[0]}")
 
-    def read(name: str, severity: int) -> np.ndarray:
+    def read(name: str, severity: int) -> tuple[np.ndarray, None]:
         images = listed(name, severity)
         check(name, severity, _names_of(images) == relative)
-        return images.pixels[:limit]
+        return images.pixels[:limit], None
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")
     if preprocessing.scales:

@@ -10,13 +10,14 @@ from freqfast.data.cifar10 import CLASSES
 from freqfast.robustness import evaluate_source
 from freqfast.robustness.archive.layout import Manifest, StoredFile, write_manifest
 from freqfast.robustness.archive.reading import stored_source
+from tests.support.cells import cell_of, cells_of
 from tests.support.networks import classifier_of
 
 
 def test_cells_of_a_folder(archive):
     (archive / "notes.npy").write_bytes(b"no corruption's images")
     source = stored_source(str(archive))
-    names, cells = source.corruptions, [source.cell(key) for key in source.keys]
+    names, cells = source.corruptions, list(cells_of(source))
     assert names == ("shot_noise", "fog", "saturate")  # in the order of the benchmark's tables
     assert [(c.corruption, c.severity) for c in cells] == [(name, s) for name in names for s in (1, 2, 3, 4, 5)]
     assert cells[1].images[:, 0, 0, 0].tolist() == [96, 97, 98, 99]
@@ -27,7 +28,7 @@ def test_cells_of_a_folder(archive):
 def test_limit_takes_the_start_of_every_block(archive):
     for limit, expected in ((1, 1), (3, 3), (99, 4)):
         source = stored_source(archive, limit)
-        for cell in map(source.cell, source.keys):
+        for cell in cells_of(source):
             assert isinstance(cell.images, np.memmap)  # mapped, not read
             assert len(cell.images) == len(cell.labels) == expected
             assert cell.images[0, 0, 0, 0] % 8 == 0
@@ -42,7 +43,13 @@ def test_integers_of_any_kind_and_fortran_order(archive, model):
     np.save(archive / "labels.npy", np.tile([3, 1, 2, 0], 5).astype(">i4"))
     assert stored_source(archive).labels.tolist() == [3, 1, 2, 0]
     source = stored_source(archive)
-    assert [source.read("fog", severity)[1, 2, 2, 2] for severity in source.severities] == [49, 57, 65, 73, 81]
+    assert [cell_of(source, ("fog", severity)).images[1, 2, 2, 2] for severity in source.severities] == [
+        49,
+        57,
+        65,
+        73,
+        81,
+    ]
     evaluate_source([classifier_of(model, (0,) * 3, (1,) * 3)], source)
 
 
@@ -52,7 +59,7 @@ def test_a_manifest_says_which_severities_there_are(archive):
     np.save(archive / "labels.npy", np.tile(np.arange(5), 4))
     source = stored_source(archive)
     assert source.severities == (1, 2, 4, 5)
-    blocks = [source.read("shot_noise", severity) for severity in source.severities]
+    blocks = [cell_of(source, ("shot_noise", severity)).images for severity in source.severities]
     assert [(len(images), images[0, 0, 0, 0]) for images in blocks] == [(5, 88), (5, 97), (5, 106), (5, 115)]
     write_manifest(archive, replace(manifest, severities=(1, 2, 3)))
     with pytest.raises(ValueError, match=r"labels\.npy must hold integers, a multiple of 3 of them, got"):
@@ -96,7 +103,7 @@ def test_corruptions_without_a_manifest(archive):
 
 def test_one_file_is_mapped_at_a_time(archive):
     alive, source = [], stored_source(archive)
-    for cell in map(source.cell, source.keys):
+    for cell in cells_of(source):
         alive.append(weakref.ref(cell.images.base if isinstance(cell.images.base, np.ndarray) else cell.images))
         del cell
         assert sum(reference() is not None for reference in alive[:-5]) == 0

@@ -15,6 +15,7 @@ from freqfast.robustness.archive import writing
 from freqfast.robustness.archive.layout import read_manifest
 from freqfast.robustness.archive.reading import stored_source
 from freqfast.robustness.archive.writing import write_archive
+from tests.support.cells import cell_of, cells_of
 from tests.support.stored import NAMES, data
 
 
@@ -66,7 +67,7 @@ def test_written_archives_can_be_read(tmp_path_factory, photos, severities, limi
     images, labels = np.ascontiguousarray(photos[:3, :8, :8]), np.array([2, 0, 300])
     write_archive(folder, Images(images, labels), ("impulse_noise", "contrast"), severities, seed, limit=limit)
     source = stored_source(folder)
-    names, cells = source.corruptions, [source.cell(key) for key in source.keys]
+    names, cells = source.corruptions, list(cells_of(source))
     assert names == ("impulse_noise", "contrast")
     assert [(c.corruption, c.severity) for c in cells] == [(n, s) for n in names for s in sorted(set(severities))]
     for cell in cells:
@@ -80,7 +81,7 @@ def test_corruptions_of_other_packages(folder, images, install):
     write_archive(folder, images, ("invert", "fog"), (3,))
     source = stored_source(folder)
     assert source.corruptions == ("fog", "invert")
-    np.testing.assert_array_equal(source.read("invert", 3), 255 - images.pixels)
+    np.testing.assert_array_equal(cell_of(source, ("invert", 3)).images, 255 - images.pixels)
     for name in ("../up", "labels"):
         with pytest.raises(ValueError, match="cannot be stored"):
             write_archive(folder, images, (name,), (3,))
