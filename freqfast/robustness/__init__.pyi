@@ -1,5 +1,4 @@
 from .cells import CLEAN as CLEAN
-from .cells import Cell as Cell
 from .cells import CellSource as CellSource
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
@@ -9,3 +8,5 @@ from .outcomes import Outcomes as Outcomes
 from .provenance import Provenance as Provenance
 from .result import CorruptionResult as CorruptionResult
 from .sources import corrupted_source as corrupted_source
+from .judge import Corruption as Corruption
+from .judge import judge as judge

@@ -112,9 +112,9 @@ def test_signals_end_other_commands_in_order(start, place, number, code):
 @pytest.mark.parametrize(
     ("stage", "words", "message"),
     [
-        ("models.classifier.Classifier.predict", "reliance MODEL --data photos -o figure.png", "interrupted"),
+        ("analysis.filtering.judge", "reliance MODEL --data photos -o figure.png", "interrupted"),
         (
-            "robustness.evaluation._measure",
+            "robustness.evaluation.judge_all",
             "evaluate MODEL --on-the-fly --data photos --limit 2 --corruption fog -o result.json",
             "interrupted; no results are kept",
         ),
