@@ -4,9 +4,9 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .evaluation import evaluate_source as evaluate_source
 from .in_memory import evaluate_images as evaluate_images
+from .judge import Corruption as Corruption
+from .judge import judge as judge
 from .outcomes import Outcomes as Outcomes
 from .provenance import Provenance as Provenance
 from .result import CorruptionResult as CorruptionResult
 from .sources import corrupted_source as corrupted_source
-from .judge import Corruption as Corruption
-from .judge import judge as judge
