@@ -2,39 +2,28 @@
 
 import inspect
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
-from freqfast.cli.command import HELP_NAMES, Command, WithoutTypes, complete_run
+from freqfast.cli.command import HELP_NAMES, Command, WithoutTypes, option
 from freqfast.cli.errors import print_error
-from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, save_figure
-from freqfast.cli.image_files import (
-    ClassList,
-    Crop,
-    FileOptions,
-    Interpolation,
-    Labels,
-    Resize,
-    choose_among,
-    class_names,
-)
+from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, save_figure, write
+from freqfast.cli.images import TestSet, choose_among
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
-    KINDS,
-    Device,
-    Mean,
-    ModelOptions,
-    Precision,
-    Pretrained,
-    Std,
-    Weights,
+    AsJson,
+    Force,
+    Labels,
+    Model,
+    NetworkOptions,
+    TestData,
     check_model,
     refuse,
+    takes_network,
 )
 from freqfast.cli.output import CleanTable, console, progress_bar, say, typed_command
 from typer.core import TyperGroup
@@ -46,30 +35,15 @@ from freqfast.models import SOURCES
 if TYPE_CHECKING:
     from freqfast.analysis.definition import Analysis, AnalysisResult, ImageResult, Summary
     from freqfast.models.classifier import Classifier
+    from freqfast.models.network import Network
     from freqfast.runs.directory import RunDirectory
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PATH",
-        help="Where the data is, as for `freqfast run`, a folder of test images by class, or a name (cifar10, photos; "
-        "write ./cifar10 for a folder of that name); by default where the run's was, else CIFAR-10.",
-    ),
+Limit = Annotated[int, option("N", "Test images to use, from the first on.", min=1)]
+Out = Annotated[
+    list[Path] | None,
+    option("FILE", "Draw the figure (.png, .svg, .pdf), or keep the result (.json); may be repeated.", "-o", "--out"),
 ]
-Limit = Annotated[int, typer.Option(min=1, metavar="N", help="Test images to use, from the first on.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Draw the figure (.png, .svg or .pdf).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON; accuracies are fractions.")]
-ExactPrecision = Annotated[
-    Literal["auto", "bfloat16", "float32"],
-    typer.Option(
-        metavar="auto|bfloat16|float32",
-        help="bfloat16 rounds pixels, and an equalizer would amplify this noise in images whose spectrum is cut.",
-        rich_help_panel="Model",
-    ),
-]
-_FILES = ("resize", "crop", "interpolation", "labels", "class_list")
-_FOR_IMAGES = ("data", "limit", "mean", "std", "device", "precision", *_FILES)
+_FOR_IMAGES = ("data", "limit", "labels")
 
 
 class Commands(WithoutTypes, TyperGroup):
@@ -112,21 +86,18 @@ def _command(name: str, line: str) -> Any:
     shared = dict(inspect.signature(_analyse).parameters)
     for key in ("analysis", "own", *(() if analysis.needs_images else _FOR_IMAGES)):
         del shared[key]
-    if analysis.needs_images and analysis.precision == "float32":
-        shared["precision"] = shared["precision"].replace(default="float32", annotation=ExactPrecision)
-    first = [shared.pop(key) for key in ("context", "model", "data", "limit") if key in shared]
+    first = [shared.pop(key) for key in ("context", "model", "network", "data", "limit") if key in shared]
     own = [_as_option(parameter) for parameter in analysis.options.values()]
 
     def command(**values: Any) -> None:
         _analyse(analysis, own={key: values.pop(key) for key in analysis.options}, **values)
 
     command.__signature__ = inspect.Signature([*first, *own, *shared.values()])  # type: ignore[attr-defined]
-    command.__annotations__ = {}  # typer reads the signature
     kept = f"If MODEL is a run, the result is kept in it as analysis/{name}.json, and `freqfast report` shows it."
     examples = f"Examples:\n  freqfast {name} runs/first\n  freqfast {name} runs/first -o {name}.png"
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    text = f"{line}\n\n{analysis.description} {kept}\n\n{examples}"
-    app.command(name, cls=Command, context_settings=HELP_NAMES, help=text)(command)
+    command.__doc__ = f"{line}\n\n{analysis.description} {kept}\n\n{examples}"
+    app.command(name, cls=Command, context_settings=HELP_NAMES)(takes_network(command))
     return typer.main.get_command(app)
 
 
@@ -140,8 +111,8 @@ def _as_option(parameter: inspect.Parameter) -> inspect.Parameter:
     field = next(item for item in metadata if isinstance(item, FieldInfo))
     limits = {key: getattr(item, key) for item in field.metadata for key in ("ge", "le") if hasattr(item, key)}
     value = {int: "N", float: "X"}.get(kind, "NAME")
-    option = typer.Option(help=field.description, metavar=value, min=limits.get("ge"), max=limits.get("le"))
-    return parameter.replace(annotation=Annotated[kind, option], kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    told = option(value, field.description or "", min=limits.get("ge"), max=limits.get("le"))
+    return parameter.replace(annotation=Annotated[kind, told], kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _analyse(
@@ -149,21 +120,13 @@ def _analyse(
     context: typer.Context,
     model: Model,
     own: dict[str, Any],
-    data: Data = None,
+    network: NetworkOptions,
+    data: TestData = None,
     limit: Limit = 1000,
+    labels: Labels = None,
     out: Out = None,
     as_json: AsJson = False,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    mean: Mean = None,
-    std: Std = None,
-    device: Device = None,
-    precision: Precision = "auto",
-    resize: Resize = None,
-    crop: Crop = None,
-    interpolation: Interpolation = None,
-    labels: Labels = None,
-    class_list: ClassList = None,
+    force: Force = False,
 ) -> None:
     """Run an analysis on a model, keep what it finds if the model is a run's, draw it, and print it in any case."""
     from freqfast.models.classifier import hash_weights
@@ -171,54 +134,55 @@ def _analyse(
     from freqfast.spectral.surgery import find_conv
 
     analysis.check_options(own)
-    check_output(out, FORMATS)
+    for path in out or ():
+        check_output(path, ("json", *FORMATS), [model, data, labels, network.weights, network.class_list], force)
     check_model(model)
     check_data(data)
-    options = ModelOptions(weights, pretrained, mean, std, device, precision)
-    source = options.load(model, analysis.needs_images)
+    source = network.load(model, analysis.needs_images)
     if (run := find_run(model)) is not None:
         refuse(context, f"what is kept in {run.path} must be of its own normalisation", {"mean", "std"})
     if "layer" in own:
         find_conv(source.module, own["layer"])
+    lead: list[str] = []
+    notes: list[str] = []
     if analysis.needs_images:  # all but the data has been checked before the data is sought
-        files, notes = FileOptions(resize, crop, interpolation, labels).for_network(source, data)
-        classifier = options.classifier(source)
-        trained = class_names(class_list) if class_list else None if source.spec else source.classes
-        found = _measure(analysis, classifier, run, data, limit, files, trained, own)
-        for note in notes:
-            print_error(note)
+        classifier = network.classifier(source, analysis.precision)
+        test = TestSet(data or source.data, limit, labels, scaling=network.scaling)
+        found, notes = _measure(analysis, source, classifier, run, test, own)
         counted = f"{found.images:,} image{'' if found.images == 1 else 's'}"
         lead = [f"{source.name} on {found.data}, {counted}, {classifier.precision}"]
     else:
         found = analysis.run(model=source.module, **own)
-        lead = []
+    for note in notes:
+        print_error(note)
     found = replace(found, weights_sha256=hash_weights(source.module), command=typed_command())
     kept = None if run is None else _keep(run, found)
     label = (run.path if run else Path(model)).resolve().name
     try:
-        if out is not None:
-            save_figure(out, analysis.figure({label: found}, None))
+        for path in out or ():
+            if path.suffix == ".json":
+                write(path, lambda path: write_text(path, found.to_json()))
+            else:
+                save_figure(path, analysis.figure({label: found}, None))
     finally:
         if as_json:
             print(found.to_json(), end="")
         else:
             _print([*lead, *analysis.summarise(found)])
     if not as_json:
-        for path in filter(None, (kept, out)):
+        for path in filter(None, (kept, *(out or ()))):
             say(f"written: {path}")
 
 
 def _measure(
     analysis: "Analysis",
+    source: "Network",
     classifier: "Classifier",
     run: "RunDirectory | None",
-    data: str | None,
-    limit: int,
-    files: FileOptions,
-    trained: Sequence[str] | None,
+    test: TestSet,
     own: dict[str, Any],
-) -> "ImageResult":
-    """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10."""
+) -> tuple["ImageResult", list[str]]:
+    """What an analysis finds on the data that is named, else that of the model's run, else CIFAR-10; and notes."""
     import numpy as np
 
     from freqfast.data.images import data_hash
@@ -226,21 +190,21 @@ def _measure(
     from freqfast.runs.run import load_run_data
 
     with interruptible(), progress_bar() as progress:
-        if files.reads(data):
-            sample, _ = files.read(data, limit, progress)
-            name, classes, sha256 = sample.name, sample.classes, sample.fingerprint()
+        if test.in_files(source):
+            sample, notes = test.load(source, run, progress)
+            sha256 = sample.fingerprint()
         else:
-            loaded = load_run_data(run, data, progress)
-            name, classes, sha256 = loaded.name, loaded.classes, data_hash(loaded)
+            loaded, notes = load_run_data(run, test.data, progress), test.unscaled_notes(source)
+            sha256 = data_hash(loaded)
             held_out = run.read_recipe().holdout if run and _data_of(run) in (None, sha256) else 0
-            sample = loaded.hold_out(held_out).test[:limit]
-        [classifier] = choose_among([classifier], classes, trained, data or name)
+            sample = loaded.hold_out(held_out).test[: test.limit]
+        [classifier] = choose_among([classifier], sample.classes, test.data or sample.name)
         images = np.asarray(sample.pixels)
-        check_fit(classifier, images[:2], sample.labels, data or name, classes)
+        check_fit(classifier, images[:2], sample.labels, test.data or sample.name, sample.classes)
         found: ImageResult = analysis.run(
             classifier=classifier, images=images, labels=sample.labels, progress=progress, **own
         )
-    return replace(found, data=name, data_sha256=sha256)
+    return replace(found, data=sample.name, data_sha256=sha256), notes
 
 
 def _print(parts: "Summary") -> None:

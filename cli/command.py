@@ -59,10 +59,12 @@ def complete_recipe(incomplete: str) -> list[str]:
 
 
 def complete_corruption(incomplete: str) -> list[str]:
-    """Corruptions whose names begin so."""
+    """Benchmarks and corruptions whose names begin so, the last of those that commas separate."""
     from freqfast.corruptions.registry import known_names
 
-    return _beginning(incomplete, known_names())
+    before, comma, last = incomplete.rpartition(",")
+    names = known_names() if comma else ("c", "c-bar", *known_names())
+    return [before + comma + name for name in _beginning(last, names)]
 
 
 def complete_run(incomplete: str) -> list[str]:

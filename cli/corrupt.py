@@ -4,23 +4,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from freqfast.cli.command import complete_corruption, option
+from freqfast.cli.command import option
 from freqfast.cli.files import FORMATS, check_data, check_folder, check_output, save_figure
-from freqfast.cli.image_files import Crop, FileOptions, Interpolation, Labels, Resize, SkipBad
+from freqfast.cli.images import Choice, TestSet
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import Collection, given, refuse, refuse_frost_dir
+from freqfast.cli.options import (
+    Corruptions,
+    CorruptionSeed,
+    Crop,
+    Force,
+    FrostDir,
+    Interpolation,
+    Labels,
+    Limit,
+    Parameters,
+    Resize,
+    SkipBad,
+)
 from freqfast.cli.output import progress_bar, say
 
-from freqfast.corruptions.tables import Table, TableChoice
-
 if TYPE_CHECKING:
-    import numpy as np
-
-    from freqfast.data.image_files import ImageFiles
+    from freqfast.data import Images
+    from freqfast.progress import Progress
 
 
 def corrupt(
-    context: typer.Context,
+    out: Annotated[
+        list[Path],
+        option(
+            "DIR|FILE",
+            "The folder to write, where one begun with the same settings is completed; or a contact sheet of one image "
+            "(.png, .svg, .pdf); or both.",
+            "-o",
+            "--out",
+        ),
+    ],
     source: Annotated[
         str,
         typer.Argument(
@@ -29,41 +47,14 @@ def corrupt(
             "image-folder tree; write ./cifar10 for a folder of that name.",
         ),
     ] = "cifar10",
-    out: Annotated[
-        Path | None,
-        option("PATH", "The folder to write; one begun with the same settings is completed.", "-o", "--out"),
-    ] = None,
-    show: Annotated[Path | None, option("FILE", "Draw a contact sheet of one image (.png, .pdf or .svg).")] = None,
-    collection: Annotated[
-        Collection, option("c|bar", "The 19 corruptions of CIFAR-10-C (c), or ten of C-bar (bar), see --table.")
-    ] = "c",
-    table: Annotated[
-        TableChoice,
-        option(
-            "NAME",
-            "The published parameters for cifar10, tiny-imagenet or imagenet; auto: the first for shorter sides below "
-            "48 pixels, the second below 112, else the third.",
-        ),
-    ] = "auto",
-    corruption: Annotated[
-        list[str] | None,
-        option(
-            "NAME",
-            "A corruption of any collection, may be repeated; by default all of --collection.",
-            autocompletion=complete_corruption,
-        ),
-    ] = None,
+    corruptions: Corruptions = None,
+    parameters: Parameters = "auto",
     severity: Annotated[
         list[int] | None, option("N", "A severity, may be repeated; by default all five.", min=1, max=5)
     ] = None,
-    limit: Annotated[int | None, option("N", "Test images to use, from the first on; by default all.", min=1)] = None,
-    seed: Annotated[int, option("N", "Seed of the corruptions.")] = 0,
-    image: Annotated[
-        int | None, option("N", "Which test image --show draws; by default a colourful one.", min=0)
-    ] = None,
-    frost_dir: Annotated[
-        Path | None, option("PATH", "Folder of the frost photographs, if `frost` is not installed.")
-    ] = None,
+    limit: Limit = None,
+    seed: CorruptionSeed = 0,
+    frost_dir: FrostDir = None,
     tree: Annotated[
         bool, typer.Option("--tree", help="Write JPEG files as ImageNet-C has them, instead of .npy files.")
     ] = False,
@@ -72,6 +63,7 @@ def corrupt(
     interpolation: Interpolation = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
+    force: Force = False,
 ) -> None:
     """Corrupt a test set as CIFAR-10-C, ImageNet-C or their C-bar do: at five severities, in CIFAR-10-C's layout.
 
@@ -79,89 +71,93 @@ def corrupt(
     source). A second call verifies the files that exist and makes those that are missing.
 
     Examples:
-        freqfast corrupt photos --show sheet.png
+        freqfast corrupt photos -o sheet.png
         freqfast corrupt cifar10 -o CIFAR-10-C --limit 1000
-        freqfast corrupt my_images -o corrupted --collection bar --severity 3
+        freqfast corrupt my_images -o corrupted --corruptions c-bar --severity 3
     """
-    if out is None and show is None:
-        raise ValueError("nothing to do: name a folder to write with --out, or a contact sheet with --show")
-    if given(context, {"collection"}):
-        refuse(context, "--collection names the corruptions", {"corruption"})
-    if show is None:
-        refuse(context, "without --show no image is drawn", {"image"})
-    if out is None:
-        refuse(context, "without --out no file of images is written", {"tree"})
-    check_output(show, FORMATS)
+    sheets = [path for path in out if path.suffix[1:].lower() in FORMATS]
+    folders = [path for path in out if path not in sheets]
+    if len(folders) > 1 or (tree and not folders):
+        raise ValueError("name one folder to write by -o")
+    for path in sheets:
+        check_output(path, FORMATS, [source, labels], force)
     check_data(source)
+    for path in folders:
+        check_folder(path, source)
 
-    if out is not None:
-        check_folder(out)
-
-    from freqfast.corruptions import SETS, SEVERITIES, find_set, find_table, runnable
+    from freqfast.corruptions import SEVERITIES, find_table
     from freqfast.corruptions.registry import check_names
 
-    refuse_frost_dir(frost_dir, corruption or SETS[collection])
-    files = FileOptions(resize, crop, interpolation, labels, skip_bad)
+    choice = Choice.parse(corruptions, frost_dir)
+    check_names(choice.names or ())
     severities = tuple(severity or SEVERITIES)
-    check_names(corruption or ())
-    left = "; the same call goes on from the last whole file" if out is not None else ""
+    test = TestSet(source, limit, labels, skip_bad, (resize, crop, interpolation))
+    left = "; the same call goes on from the last whole file" if folders else ""
     with interruptible(f"interrupted{left}"), progress_bar() as progress:
-        from freqfast.data.loading import load_place
-        from freqfast.robustness.archive.trees import write_tree
-        from freqfast.robustness.archive.writing import check_request, write_archive
+        from freqfast.robustness.archive.writing import check_request
 
         # Before the data is fetched and decoded. Corruptions that are named must run here, of a set those that can.
-        check_request(corruption or runnable(SETS[collection], frost_dir)[0], severities, frost_dir)
-        in_files = files.reads(source, may_train=tree)  # whose names a tree keeps
-        whole, notes = files.read(source, limit, progress) if in_files else (load_place(source, progress).test, [])
-        images, classes, name = whole[:limit], whole.classes or (), whole.name
-        taken = find_table(table, *images.pixels.shape[1:3])
-        names, missing = (tuple(corruption), []) if corruption else runnable(find_set(collection, taken), frost_dir)
-        if show is not None:
-            _draw(show, images.pixels, image, names, severities, seed, frost_dir, taken)
-            say(f"{show}: contact sheet of {name}")
-        what = f"{len(images)} images of {name}, corruptions: {len(set(names))}, severities: {len(set(severities))}"
-        told = f"{out}: {what}, parameters: {taken}; files written: "
-        options: dict[str, Any] = {"source": name, "frost_dir": frost_dir, "table": taken, "progress": progress}
-        if out is not None and tree:
-            written = write_tree(out, images, classes, names, severities, seed, **options)
-            say(f"{told}{written}")
-        elif out is not None:
-            done = write_archive(
-                out,
-                whole,
-                names,
-                severities,
-                seed,
-                classes=classes,
-                limit=None if in_files else limit,
-                **options,
-            )
-            for file, fault in done.damaged.items():
-                say(f"{out / file} was damaged ({fault}) and has been made anew")
-            say(f"{told}{len(done.written)}, verified: {len(done.verified)}")
+        check_request(choice.runnable(None, frost_dir)[0], severities, frost_dir)
+        whole, notes = _read(test, tree, progress)
+        images = whole[:limit]
+        table = find_table(parameters, *images.pixels.shape[1:3])
+        names, missing = choice.runnable(table, frost_dir)
+        for path in sheets:
+            _draw(path, images, names, severities, seed, frost_dir=frost_dir, table=table)
+            say(f"{path}: contact sheet of {whole.name}")
+        for path in folders:
+            what = f"{len(images)} images of {whole.name}, corruptions: {len(set(names))}"
+            told = f"{path}: {what}, severities: {len(set(severities))}, parameters: {table}; files written: "
+            options = {"frost_dir": frost_dir, "table": table, "progress": progress}
+            # The hash of a data set is of all its images; of images in files only those that count are read.
+            count = None if test.in_files(may_train=tree) else limit
+            say(told + _write(path, whole, count, tree, names, severities, seed, **options))
     for note in notes + missing:
         say(note)
 
 
-def _draw(
-    path: Path,
-    images: "np.ndarray | ImageFiles",
-    index: int | None,
+def _read(test: TestSet, tree: bool, progress: "Progress") -> tuple["Images", list[str]]:
+    """The test images, those of a tree with the names that they have in their files, and notes."""
+    from freqfast.data.loading import load_place
+
+    if test.in_files(may_train=tree):
+        return test.read(test.preprocessing, progress)
+    return load_place(test.data, progress).test, []
+
+
+def _write(
+    out: Path,
+    images: "Images",
+    limit: int | None,
+    tree: bool,
     names: tuple[str, ...],
     severities: tuple[int, ...],
     seed: int,
-    frost_dir: Path | None,
-    table: Table,
+    **options: Any,
+) -> str:
+    """Write the folder, and tell how many files were written."""
+    from freqfast.robustness.archive.trees import write_tree
+    from freqfast.robustness.archive.writing import write_archive
+
+    options |= {"source": images.name}
+    classes = images.classes or ()
+    if tree:
+        return str(write_tree(out, images[:limit], classes, names, severities, seed, **options))
+    done = write_archive(out, images, names, severities, seed, classes=classes, limit=limit, **options)
+    for file, fault in done.damaged.items():
+        say(f"{out / file} was damaged ({fault}) and has been made anew")
+    return f"{len(done.written)}, verified: {len(done.verified)}"
+
+
+def _draw(
+    path: Path, images: "Images", names: tuple[str, ...], severities: tuple[int, ...], seed: int, **options: Any
 ) -> None:
+    """Draw a colourful image under all corruptions."""
     import numpy as np
 
     from freqfast.report import contact_sheet
     from freqfast.report.sheet import most_colourful
 
-    if index is not None and index >= len(images):
-        raise ValueError(f"--image {index}: there are {len(images)} test images, counted from 0")
-    chosen = most_colourful(np.asarray(images[:100])) if index is None else index
-    [pixels] = np.asarray(images[chosen : chosen + 1])
-    figure = contact_sheet(pixels, names, severities, seed, index=chosen, frost_dir=frost_dir, table=table)
-    save_figure(path, figure, dpi="figure")
+    some = np.asarray(images.pixels[:100])
+    index = most_colourful(some)
+    save_figure(path, contact_sheet(some[index], names, severities, seed, index=index, **options), dpi="figure")

@@ -1,282 +1,209 @@
 """`freqfast evaluate`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.command import complete_corruption, complete_run
+from freqfast.cli.command import complete_run
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
-from freqfast.cli.evaluation_sources import check_merged, is_result, load_models, load_result, merge_results
-from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, check_record, write
-from freqfast.cli.image_files import (
-    ClassList,
-    Crop,
-    FileOptions,
-    Interpolation,
-    Labels,
-    Resize,
-    SkipBad,
-    choose_among,
-    class_names,
-    corrupted_test_set,
-    stored_tree,
-)
+from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
+from freqfast.cli.images import PUBLISHED, Choice, TestSet, choose_among, corrupted_on_the_fly, stored
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
-    Collection,
-    Device,
-    Mean,
-    ModelOptions,
-    Precision,
-    Pretrained,
-    Std,
-    Weights,
+    AsJson,
+    Corruptions,
+    CorruptionSeed,
+    Force,
+    FrostDir,
+    Labels,
+    Limit,
+    NetworkOptions,
+    Parameters,
+    SkipBad,
+    TestData,
     check_model,
-    given,
     refuse,
-    refuse_frost_dir,
+    takes_network,
 )
 from freqfast.cli.output import progress_bar, say, typed_command
 
-from freqfast.corruptions.tables import TableChoice
-
 if TYPE_CHECKING:
-    from freqfast.robustness import CellSource
+    from freqfast.robustness import CellSource, CorruptionResult
 
-_image_option = partial(typer.Option, rich_help_panel="Images (one of the first three)")
-_result_option = partial(typer.Option, rich_help_panel="Results")
-_USED_BY_MERGE = {"models", "baseline", "out", "merge", "as_json", "csv", "figure"}
+_FOR_RESULTS = {"models", "baseline", "out", "as_json", "force"}
 
 
+@partial(takes_network, listed=True)
 def evaluate(
     context: typer.Context,
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL", autocompletion=complete_run, help=f"{KINDS} With --merge: result files."),
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=complete_run,
+            help=f"{KINDS} Or results (-o FILE.json) to report on: one, or those of all shards.",
+        ),
     ],
-    cifar10c: Annotated[
-        Path | None,
-        _image_option(
-            "--cifar10c",
-            metavar="PATH",
-            help="A folder of labels.npy and <corruption>.npy, a tree of image files as ImageNet-C's, or the published "
-            "CIFAR-10-C.tar; by default the published images, if the cache has them.",
-        ),
-    ] = None,
-    download: Annotated[
-        bool, _image_option("--download", help="The published images, 2.7 GiB, checked and cached.")
-    ] = False,
-    on_the_fly: Annotated[bool, _image_option("--on-the-fly", help="Corrupt the test set in memory.")] = False,
-    data: Annotated[
+    network: NetworkOptions,
+    corrupted: Annotated[
         str | None,
-        _image_option(
-            metavar="PATH",
-            help="The uncorrupted test set: as for `run`, a folder of test images by class, or a name (cifar10, "
-            "photos; write ./cifar10 for a folder of that name). By default the run's (with --on-the-fly), then "
-            "FREQFAST_DATA, then the cache.",
+        typer.Option(
+            metavar=f"PATH|{PUBLISHED}",
+            help="Images that are stored corrupted: a folder of labels.npy and <corruption>.npy, a tree of image files "
+            f"as ImageNet-C's, the published CIFAR-10-C.tar, or {PUBLISHED} (2.7 GiB, downloaded once). By default the "
+            "test images are corrupted on the fly.",
         ),
     ] = None,
-    collection: Annotated[
-        Collection | None,
-        _image_option(metavar="c|bar", help="Only the 19 corruptions of CIFAR-10-C (c), or only ten of C-bar (bar)."),
-    ] = None,
-    table: Annotated[
-        TableChoice,
-        _image_option(metavar="NAME", help="Parameters for --on-the-fly, see `corrupt`; auto goes by the image size."),
-    ] = "auto",
-    corruption: Annotated[
-        list[str] | None,
-        _image_option(
-            metavar="NAME",
-            autocompletion=complete_corruption,
-            help="A corruption, may be repeated; by default the 19 of CIFAR-10-C, or all that are stored.",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, _image_option(min=1, metavar="N", help="Test images to use, from the first on; by default all.")
-    ] = None,
-    seed: Annotated[int, _image_option(metavar="N", help="Seed of --on-the-fly.")] = 0,
-    frost_dir: Annotated[
-        Path | None, _image_option(metavar="PATH", help="Folder of the frost photographs, for --on-the-fly.")
-    ] = None,
-    resize: Resize = None,
-    crop: Crop = None,
-    interpolation: Interpolation = None,
+    data: TestData = None,
+    corruptions: Corruptions = None,
+    parameters: Parameters = "auto",
+    limit: Limit = None,
+    seed: CorruptionSeed = 0,
+    frost_dir: FrostDir = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
-    class_list: ClassList = None,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    mean: Mean = None,
-    std: Std = None,
-    device: Device = None,
-    precision: Precision = "auto",
     baseline: Annotated[
         str | None,
-        _result_option(
-            metavar="RESULT|MODEL",
-            help="Compare on the same images with this result file (--out) or model. A model is evaluated with the "
-            "options of MODEL; a run or a file of freqfast keeps its own normalisation.",
+        typer.Option(
+            metavar="MODEL|FILE.json",
+            help="Compare with another network on the same images (a foreign one in a .toml file), or with its result.",
         ),
     ] = None,
-    baseline_weights: Annotated[
-        Path | None, _result_option(metavar="PATH", help="The baseline's state dict, as --weights.")
-    ] = None,
     out: Annotated[
-        Path | None, _result_option("-o", "--out", metavar="FILE.json", help="Write the outcome of every image.")
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Write the outcome of every image (.json), a row for each cell (.csv), or a figure of accuracy by "
+            "severity (.png, .svg, .pdf); may be repeated.",
+        ),
     ] = None,
     shard: Annotated[
-        str | None, _result_option(metavar="I/N", help="Evaluate the I-th of N parts into --out, for a job array.")
+        str | None, typer.Option(metavar="I/N", help="Evaluate the I-th of N parts into -o, for a job array.")
     ] = None,
-    merge: Annotated[bool, _result_option("--merge", help="Report on result files, those of all shards.")] = False,
-    as_json: Annotated[
-        bool, _result_option("--json", help="Print the report as JSON; accuracies are fractions.")
-    ] = False,
-    csv: Annotated[Path | None, _result_option(metavar="FILE.csv", help="Write a row for each cell.")] = None,
-    figure: Annotated[Path | None, _result_option(metavar="FILE", help="Draw accuracy by severity.")] = None,
+    as_json: AsJson = False,
+    force: Force = False,
 ) -> None:
-    """Accuracy of a model on corrupted images: mean15, mean7, by corruption and severity, with 95 % intervals.
+    """Accuracy of a network on corrupted images: mean15, mean7, by corruption and severity, with 95 % intervals.
 
-    The corrupted images are on disk (--cifar10c), downloaded (--download), or made from a test set (--on-the-fly). To
-    split an evaluation over a job array, give each task --shard and --out; --merge puts the parts together, exactly.
+    A job array splits an evaluation by --shard; its result files in place of MODEL are put together, exactly.
 
     Examples:
-        freqfast evaluate runs/first --on-the-fly
-        freqfast evaluate runs/second --cifar10c CIFAR-10-C --baseline runs/first
-        freqfast evaluate runs/first --download --collection c -o result.json
+        freqfast evaluate net.py:Net --weights net.pth --mean 0,0,0 --std 1,1,1
+        freqfast evaluate net.toml --baseline zoo:baseline-w32 -o result.json
+        freqfast evaluate runs/first --corrupted cifar10c --corruptions c-bar
     """
-    if merge:
-        refuse(context, "--merge takes result files and evaluates nothing", context.params.keys() - _USED_BY_MERGE)
-        for path in models:
-            check_exists(path, "a result file (--out)")
+    if is_result(models[0]):
+        refuse(context, f"{models[0]} is a result, which is reported on", context.params.keys() - _FOR_RESULTS)
+        if baseline is not None and not is_result(baseline):
+            raise ValueError(f"{models[0]} is a result, so --baseline {baseline} must be one too (-o FILE.json)")
+        for model in models:
+            check_exists(model, "a result file (-o FILE.json)")
     else:
-        _check_models(context, models, baseline)
-        _check_images(context, on_the_fly, collection)
+        _check_words(context, models, corrupted, baseline, shard, out)
         check_data(data)
-    if shard is not None:
-        later = {"baseline", "as_json", "csv", "figure"}
-        refuse(context, "a shard leaves its part in --out; report with --merge", later)
-        if out is None:
-            raise ValueError("--shard needs --out, the file to leave its part in")
     part = _parse_shard(shard)
-    check_output(csv, ("csv",))
-    check_output(figure, FORMATS)
-    check_output(out, ("json",), load_result, "result of freqfast evaluate")
+    reads = [*models, baseline, network.weights, network.class_list, data, corrupted, labels]
+    for path in out or ():
+        check_output(path, ("json", "csv", *FORMATS), reads, force, models[0])
+        if path.name == "evaluation.json" and (Path(path).parent / "recipe.toml").exists():
+            refuse(context, f"{path} is the record of a run, of its own normalisation", {"mean", "std"})
 
-    if merge:
-        result, rival = merge_results(models, baseline)
-        check_merged(out, result)
-        present(result, rival, baseline or "", None, as_json, out, csv, figure)
+    if is_result(models[0]):
+        from freqfast.robustness import CorruptionResult
+
+        result = CorruptionResult.merge([(path, CorruptionResult.load(path)) for path in models])
+        rival = None if baseline is None else CorruptionResult.load(baseline)
+        present(result, rival, baseline or "", None, out or (), as_json)
         return
 
-    if check_record(out, "evaluation", models[0]):
-        refuse(context, f"{out} is the record of a run, of its own normalisation", {"mean", "std"})
-
-    from freqfast.corruptions import CORRUPTIONS, SETS, find_set, find_table
     from freqfast.corruptions.registry import check_names
 
-    files = FileOptions(resize, crop, interpolation, labels, skip_bad)
-    trained = None if class_list is None else class_names(class_list)
-    chosen = corruption or (SETS[collection] if collection else None)
-    refuse_frost_dir(frost_dir, chosen or CORRUPTIONS)
-    if on_the_fly:
-        check_names(corruption or ())
+    choice = Choice.parse(corruptions, frost_dir)
+    if corrupted is None:
+        check_names(choice.names or ())
+    test = TestSet(data, limit, labels, skip_bad, network.scaling)
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
-        from freqfast.data.images import ImageData
         from freqfast.models.parts import find_parts
-        from freqfast.robustness import evaluate_source
-        from freqfast.robustness.archive.layout import find_stored_set
-        from freqfast.robustness.archive.trees import is_tree
-        from freqfast.robustness.sources import find_source
+        from freqfast.robustness import CorruptionResult, evaluate_source
         from freqfast.runs.directory import find_run
 
-        if collection is not None:
-            chosen = find_stored_set(cifar10c, collection)
-
-        def find_images() -> tuple["CellSource", list[str]]:
-            if on_the_fly:
-                run = find_run(models[0])
-                which = collection or "c"
-                read, told = files.for_network(sources[0], data)
-                for other in sources[1:]:  # all get the same images
-                    own, notes = files.for_network(other, data)
-                    told += [f"{note}: stated for it, not taken" for note in notes if own != read]
-                made, left = corrupted_test_set(
-                    run, read, data, corruption, which, limit, seed, frost_dir, table, progress
-                )
-                return made, told + left
-            only = chosen if collection else None
-            if cifar10c is not None and is_tree(cifar10c):
-                if data is None:
-                    refuse(context, "a tree has its classes, and all its images count", {"labels", "skip_bad"})
-                return stored_tree(cifar10c, files, sources[0], data, limit, corruption, only, progress)
-            clean: str | ImageData | None = data
-            skipped: list[str] = []
-            if data is None:
-                refuse(context, "without --data only stored arrays are read, of one size", FileOptions._fields)
-            elif files.reads(data):
-                whole, skipped = files.read(data, None, progress)
-                clean = ImageData(data, whole.classes or (), train=whole, test=whole)  # the first is not used
-            made, told = find_source(
-                cifar10c, corruption, limit, only=only, download=download, data=clean, progress=progress
-            )
-            return made, told + skipped
-
-        options = ModelOptions(weights, pretrained, mean, std, device, precision)
-        sources, rival = load_models(options, models[0], baseline, baseline_weights)
-        classifiers = [options.classifier(source) for source in sources]
-        images, notes = find_images()
-        if trained is None and sources[0].spec is None and images.classes is not None:
-            trained = sources[0].classes
-        if on_the_fly and collection is not None and images.clean is not None:
-            chosen = find_set(collection, find_table(table, *images.clean.pixels.shape[1:3]))
-        classifiers = choose_among(classifiers, images.classes, trained, str(data or images.name))
-        result, *others = evaluate_source(
-            classifiers,
-            images,
-            part,
-            progress,
-            command=typed_command(),
-        )
-    if shard is None:
-        called = sources[1].name if others else baseline or ""
-        present(result, others[0] if others else rival, called, chosen, as_json, out, csv, figure)
+        rival = CorruptionResult.load(baseline) if baseline is not None and is_result(baseline) else None
+        networks = [network.load(models[0])]
+        if baseline is not None and rival is None:
+            networks.append(NetworkOptions().load(baseline))
+        classifiers = [network.classifier(each) for each in networks]
+        test = replace(test, data=data or networks[0].data)
+        if corrupted is None:
+            run = find_run(models[0])
+            images, notes = corrupted_on_the_fly(test, networks, run, choice, seed, frost_dir, parameters, progress)
+        else:
+            images, notes = stored(corrupted, test, networks[0], choice, progress)
+        classifiers = choose_among(classifiers, images.classes, str(test.data or images.name))
+        if rival is not None:
+            _check_same(images, rival, str(baseline))
+        result, *others = evaluate_source(classifiers, images, part, progress, command=typed_command())
+    if shard is not None:
+        write(out[0], result.save)  # type: ignore[index]
+        say(f"{out[0]}: shard {shard}, {len(result.outcomes)} cells; put all together with `freqfast evaluate FILE...`")  # type: ignore[index]
     else:
-        write(out, result.save)
-        say(f"{out}: shard {shard}, {len(result.outcomes)} cells; put all together with --merge")
-    parts = {source.name: find_parts(source.module) for source in sources if source.spec is None}
+        rival, called = (others[0], networks[1].name) if others else (rival, baseline or "")
+        present(result, rival, called, choice, out or (), as_json)
+    parts = {each.name: find_parts(each.module) for each in networks if each.spec is None}
     for note in notes + [f"{name} has {found}" for name, found in parts.items() if found]:
         print_error(note)
 
 
-def _check_models(context: typer.Context, models: Sequence[str], baseline: str | None) -> None:
-    """Raise unless there is one model, with the options that it and the baseline take."""
-    if is_result(models[0]):
-        raise ValueError(f"{models[0]} is a result, not a model; pass --merge to report on it")
+def is_result(text: str) -> bool:
+    """Whether a word names a result file."""
+    return Path(text).suffix == ".json"
+
+
+def _check_words(
+    context: typer.Context,
+    models: Sequence[str],
+    corrupted: str | None,
+    baseline: str | None,
+    shard: str | None,
+    out: Sequence[Path] | None,
+) -> None:
+    """Raise unless there is one model, with options that go together."""
     if len(models) > 1:
+        raise ValueError(f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}")
+    for model in (models[0], baseline):
+        if model is not None and not is_result(model):
+            check_model(model)
+    if corrupted is not None:
+        refuse(context, "stored images have been corrupted already", {"seed", "frost_dir", "parameters"})
+        if corrupted != PUBLISHED:
+            check_exists(corrupted, f"a folder of corrupted images, the published archive or {PUBLISHED}")
+    if shard is not None:
+        refuse(context, "a shard leaves its part in -o; report on all parts together", {"baseline", "as_json"})
+        if len(out or ()) != 1 or not is_result(str(out[0])):  # type: ignore[index]
+            raise ValueError("--shard needs -o FILE.json, the one file to leave its part in")
+
+
+def _check_same(images: "CellSource", rival: "CorruptionResult", baseline: str) -> None:
+    """Refuse, before anything is measured, a baseline's result on other images."""
+    from freqfast.robustness.evaluation import labels_hash
+
+    common = [key for key in images.keys if key in rival.outcomes and key[1]]
+    if not common:
+        raise ValueError(f"{baseline} was measured on none of these corruptions, so there is nothing to compare")
+    ours, theirs = len(images.labels), rival.outcomes[common[0]].images
+    of = rival.provenance
+    seeds = [seed for seed in (images.seed, of.seed if of else None) if seed is not None]
+    if ours != theirs or len(set(seeds)) > 1 or (of and of.labels_sha256 != labels_hash(images.labels)):
         raise ValueError(
-            f"one model at a time, got {', '.join(models)}; compare two with --baseline {models[1]}, or put result "
-            "files together with --merge"
+            f"{baseline} was measured on other images ({theirs} a cell, seed {of and of.seed}) than are evaluated here "
+            f"({ours}, seed {images.seed}); evaluate both on the same source, seed and limit"
         )
-    if baseline is None or is_result(baseline):
-        refuse(context, "--baseline names no model", {"baseline_weights"})
-        check_model(models[0])
-    else:
-        check_model(models[0], baseline)
-
-
-def _check_images(context: typer.Context, on_the_fly: bool, collection: str | None) -> None:
-    """Raise if the options that name the images do not go together."""
-    if len(named := given(context, {"cifar10c", "download", "on_the_fly"})) > 1:
-        raise ValueError(f"the images come from one place, got {' and '.join(named)}")
-    if not on_the_fly:
-        refuse(context, "stored images have been corrupted already", {"seed", "frost_dir", "table"})
-    if collection is not None:
-        refuse(context, "--collection names the corruptions", {"corruption"})
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import save_figure, write
+from freqfast.cli.images import Choice
 from freqfast.cli.output import CleanTable, accuracy_text, console, percent, say
+from rich.text import Text
 
 if TYPE_CHECKING:
     from freqfast.robustness import Comparison, CorruptionResult
@@ -25,33 +28,25 @@ def present(
     result: "CorruptionResult",
     rival: "CorruptionResult | None",
     baseline: str,
-    chosen: Sequence[str] | None,
+    choice: Choice | None,
+    out: Sequence[Path],
     as_json: bool,
-    out: Path | None,
-    csv: Path | None,
-    figure: Path | None,
 ) -> None:
     """Write the files that are wanted, then print, so that a closed pipe costs no file.
 
-    Hours of work may be in the result, so whatever fails, all is done that can be done without it. If corruptions were
-    chosen, only those of them that were not measured are said to be missing.
+    Hours of work may be in the result, so whatever fails, all is done that can be done without it.
     """
-    from freqfast.cli.rows import write_csv
-
     from freqfast.robustness import compare
 
     try:
         comparison = None if rival is None else compare(result, rival, baseline)
     except ValueError:
-        present(result, None, "", chosen, as_json, out, csv, figure)
+        present(result, None, "", choice, out, as_json)
         raise
     errors = []
-    for act in (
-        lambda: write(out, result.save),
-        lambda: write(csv, lambda path: write_csv(path, result, comparison)),
-        lambda: _draw(figure, result, rival, baseline),
-        lambda: _print(result, comparison, chosen, as_json),
-    ):
+    for act in [partial(_write, path, result, rival, comparison) for path in out] + [
+        partial(_print, result, comparison, choice, as_json)
+    ]:
         try:
             act()
         except Exception as error:
@@ -65,9 +60,21 @@ def present(
         raise errors[0]
 
 
-def _draw(path: Path | None, result: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
-    if path is None:
-        return
+def _write(
+    path: Path, result: "CorruptionResult", rival: "CorruptionResult | None", comparison: "Comparison | None"
+) -> None:
+    """Write what the file's name says."""
+    from freqfast.cli.rows import write_csv
+
+    if path.suffix == ".json":
+        write(path, result.save)
+    elif path.suffix == ".csv":
+        write(path, lambda path: write_csv(path, result, comparison))
+    else:
+        _draw(path, result, rival, comparison.baseline if comparison else "")
+
+
+def _draw(path: Path, result: "CorruptionResult", rival: "CorruptionResult | None", baseline: str) -> None:
     from freqfast.report.robustness_figures import accuracy_by_severity
 
     results = {} if rival is None else {_heading(f"{Path(baseline).resolve().name} (baseline)", rival): rival}
@@ -85,26 +92,45 @@ def _heading(name: str, result: "CorruptionResult") -> str:
     return f"{name}: {told}" if told else name
 
 
-def _print(
-    result: "CorruptionResult", comparison: "Comparison | None", chosen: Sequence[str] | None, as_json: bool
-) -> None:
+def _print(result: "CorruptionResult", comparison: "Comparison | None", choice: Choice | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_dict(result, comparison), indent=2))
         return
-    of = result.provenance
-    what = f"{of.model} on {of.source}, " if of else ""
-    how = f", {of.precision}" if of else ""
-    chosen_among = f", choosing among {len(of.outputs)} classes" if of and of.outputs else ""
-    say(f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell{how}{chosen_among}")
+    asked = _asked(result, choice)
+    if result.accuracy:
+        say(Text(_verdict(result), style="bold"))
+    say(_conditions(result))
     console.print(corruption_table(result.accuracy))
-    asked = _asked(result, chosen)
     for line in _result_lines(result, asked):
         say(line)
     if comparison is not None:
         for line in _comparison_lines(comparison):
             say(line)
+        console.print(difference_table(comparison))
     if missing := [name for name in asked if name not in result.accuracy]:
         say(f"not measured: {', '.join(missing)}")
+
+
+def _verdict(result: "CorruptionResult") -> str:
+    """What corruption costs, in a sentence."""
+    corrupted, accuracy = result.mean(), result.by_corruption
+    worst = sorted(accuracy, key=lambda name: accuracy[name])[:2]
+    if result.clean is None:
+        told = ", ".join(f"{name.replace('_', ' ')} {100 * accuracy[name]:.0f} %" for name in worst)
+        return f"{100 * (corrupted or 0):.0f} % right under corruption; worst: {told}"
+    lost = result.clean - (corrupted or 0)
+    change = f"loses {100 * lost:.0f} points" if lost >= 0 else f"gains {-100 * lost:.0f} points"
+    told = ", ".join(f"{name.replace('_', ' ')} {100 * (accuracy[name] - result.clean):+.0f}" for name in worst)
+    return f"{change} under corruption; worst: {told}"
+
+
+def _conditions(result: "CorruptionResult") -> str:
+    """What was measured on what, in a line."""
+    of = result.provenance
+    what = f"{of.model} on {of.source}, " if of else ""
+    how = f", {of.precision}" if of else ""
+    among = f", choosing among {len(of.outputs)} classes" if of and of.outputs else ""
+    return f"{what}{result.images:,} image{'' if result.images == 1 else 's'} a cell{how}{among}"
 
 
 def _as_dict(result: "CorruptionResult", comparison: "Comparison | None") -> dict[str, Any]:
@@ -127,14 +153,20 @@ def _over_alexnet(result: "CorruptionResult") -> tuple[float, float | None] | No
     return (mce, relative) if mce is not None and result.provenance and result.provenance.imagenet else None
 
 
-def _asked(result: "CorruptionResult", chosen: Sequence[str] | None) -> Sequence[str]:
-    """The corruptions that were to be measured: those chosen, else the sets of which any were."""
-    from freqfast.corruptions import C_BAR, CORRUPTIONS, IMAGENET_C_BAR
+def _asked(result: "CorruptionResult", choice: Choice | None) -> Sequence[str]:
+    """The corruptions that were to be measured: those chosen, else the benchmarks of which any were."""
+    from freqfast.corruptions import find_set
 
-    if chosen is not None:
-        return chosen
-    bar = max(C_BAR, IMAGENET_C_BAR, key=lambda names: len(result.accuracy.keys() & names))  # they share five
-    return [name for names in (CORRUPTIONS, bar) if result.accuracy.keys() & names for name in names]
+    if choice is not None and choice.names:
+        return choice.names
+    measured = result.accuracy.keys()
+    benchmarks = [choice.benchmark] if choice is not None and choice.benchmark else ["c", "bar"]
+    # Both C-bars have five in common.
+    sets = [
+        max(find_set(name, "cifar10"), find_set(name, "imagenet"), key=lambda names: len(measured & names))
+        for name in benchmarks
+    ]
+    return [name for names in sets if len(sets) == 1 or measured & names for name in names]
 
 
 def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]:
@@ -187,6 +219,17 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
 
 def _points(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else " (95 %: {:+.2f} to {:+.2f})".format(*(100 * bound for bound in interval))
+
+
+def difference_table(comparison: "Comparison") -> CleanTable:
+    """Differences by corruption, the best first, in points with their intervals."""
+    table = CleanTable("difference by corruption, points")
+    for header in ("corruption", "difference", "95 % interval"):
+        table.add_column(header, justify="left" if header == "corruption" else "right")
+    for name, found in sorted(comparison.by_corruption.items(), key=lambda item: -item[1].value):
+        span = "-" if found.interval is None else "{:+.2f} to {:+.2f}".format(*(100 * end for end in found.interval))
+        table.add_row(name, f"{100 * found.value:+.2f}", span)
+    return table
 
 
 def corruption_table(accuracy: Mapping[str, Mapping[int, float]]) -> CleanTable:

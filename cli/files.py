@@ -1,18 +1,17 @@
 """Files that commands are given and write: looked at before the work begins, and figures saved whole."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqfast.cli.errors import print_error
 
 from freqfast.files import of_user, replacing
+from freqfast.records import toml_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from freqfast.runs.directory import RunDirectory
 
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
@@ -38,72 +37,84 @@ def check_data(place: str | Path | None) -> None:
         print_error(f"{place} is a data set's name; for the folder here write ./{place}")
 
 
-def check_folder(path: Path) -> None:
-    """Refuse the path of a folder that cannot be made or written to, before there is anything to write."""
+def check_folder(path: Path, reads: str | Path | None = None) -> None:
+    """Refuse the path of a folder that cannot be made or written to, or lies in the folder that the command reads."""
     above = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not above.is_dir():
         raise NotADirectoryError(f"{path} cannot be made, since {above} is no folder; choose another path")
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(f"folder {above} cannot be written to; choose another path")
+    if reads is not None and of_user(reads).resolve() in (path.resolve(), *path.resolve().parents):
+        raise FileExistsError(f"{path} lies in {reads}, which is read; choose another path")
 
 
 def check_output(
-    path: Path | None,
-    formats: Sequence[str] | None = None,
-    replaces: Callable[[Path], object] | None = None,
-    kind: str = "",
+    path: Path,
+    formats: Sequence[str] = (),
+    reads: Iterable[Any] = (),
+    force: bool = False,
+    record_of: str | None = None,
 ) -> None:
     """Refuse the path of a file to write before there is anything to write.
 
-    Its name may end in one of the formats, by default in anything. `replaces` reads what may be replaced (in words:
-    `kind`), and raises ValueError of anything else that is there; by default all may.
+    Args:
+        path: The file.
+        formats: How its name may end; by default in anything.
+        reads: What the command reads: names of models, files and folders, None for what is not given. It never replaces
+            one of these, nor a file in one of these folders, unless it is a run's.
+        force: Whether another file that is there may be replaced.
+        record_of: The model whose run's own record (spectra, evaluation) the command may write; a run's other files
+            are never replaced.
     """
-    if path is None:
-        return
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is no regular file; choose another path")
     if formats and path.suffix[1:].lower() not in formats:
         raise ValueError(f"cannot write {path}: its name must end in .{' or .'.join(formats)}")
-    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+    target = Path(os.path.realpath(path))
+    folder = target.parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"folder {folder} does not exist; create it or choose another path")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"folder {folder} cannot be written to; choose another path")
-    if replaces is not None and path.exists() and path.stat().st_size:
-        try:
-            replaces(path)
-        except ValueError:
-            raise FileExistsError(f"{path} is there and is no {kind}; choose another path or remove it") from None
+    for place in (Path(os.path.realpath(of_user(name))) for each in reads for name in _places(each)):
+        is_inside = place in target.parents and (target.exists() or place != target.parent)
+        if place == target or (is_inside and not (place / "recipe.toml").exists()):
+            raise FileExistsError(f"{path} is {'in ' * is_inside}what the command reads; choose another path")
+    _keep_records(path, target, record_of)
+    if path.exists() and path.stat().st_size and not force:
+        raise FileExistsError(f"{path} exists already; replace it by --force, or choose another path")
 
 
-def run_of_record(path: Path | None, name: str) -> "RunDirectory | None":
-    """The run whose record, "spectra" or "evaluation", a path is; None if it is none's."""
-    from freqfast.runs.directory import RunDirectory
-
-    if path is None:
-        return None
-    owner = RunDirectory(path.resolve().parent)
-    return owner if owner.is_started and path.resolve() == getattr(owner, name) else None
-
-
-def check_record(path: Path | None, name: str, model: str) -> bool:
-    """Whether a path is the record of the run that a model is of; that of a run of another model is refused."""
-    from freqfast.runs.directory import find_run
-
-    if (owner := run_of_record(path, name)) is None:
-        return False
-    run = find_run(model)
-    if run is None or not owner.path.samefile(run.path):
-        raise FileExistsError(f"{path} is the record of a run of another model; choose another path")
-    return True
-
-
-def write(path: Path | None, make: Callable[[Path], None]) -> None:
-    """Make a file if one is wanted; the OSError of one that cannot be written names it."""
-    if path is None:
+def _places(name: Any) -> Iterator[str]:
+    """The files and folders that a word names, also those that a TOML file of a network names."""
+    if name is None:
         return
+    file, suffix, _ = str(name).partition(".py:")
+    yield file + suffix.rstrip(":")
+    if str(name).endswith(".toml") and Path(name).is_file():
+        stated = toml_values(Path(name).read_bytes(), name)
+        for key in ("model", "weights", "classes", "data"):
+            if isinstance(stated.get(key), str):
+                yield from _places(Path(name).parent / stated[key])
+
+
+def _keep_records(path: Path, target: Path, record_of: str | None) -> None:
+    """Refuse a file of a run, but for a record of the run of this model."""
+    from freqfast.runs.directory import RunDirectory, find_run
+
+    for folder in target.parents[:2]:
+        run = RunDirectory(folder)
+        if not run.is_started or target not in {*vars(run).values(), *run.analysis("x").parent.glob("*.json")}:
+            continue
+        own = None if record_of is None else find_run(record_of)
+        if target not in (run.spectra, run.evaluation) or own is None or not own.path.samefile(folder):
+            raise FileExistsError(f"{path} is a file of the run {folder.name}; choose another path")
+
+
+def write(path: Path, make: Callable[[Path], None]) -> None:
+    """Make a file; the OSError of one that cannot be written names it."""
     try:
         make(path)
     except OSError as error:

@@ -2,29 +2,40 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.command import complete_recipe, complete_run, option
+from freqfast.cli.command import complete_recipe, option
+from freqfast.cli.evaluation_report import present
 from freqfast.cli.files import check_data, check_output, write
-from freqfast.cli.image_files import ClassList, Crop, FileOptions, Interpolation, Resize, check_order
+from freqfast.cli.images import TestSet, check_order, choose_among, is_folder, scaling_notes
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import KINDS, Mean, ModelOptions, Pretrained, Std, Weights, check_model
-from freqfast.cli.output import progress_bar, say
+from freqfast.cli.options import Force, Model, NetworkOptions, Settings, check_model, takes_network
+from freqfast.cli.output import command_text, progress_bar, say, typed_command
 from freqfast.cli.run import parse_settings
 
+from freqfast.files import of_user
+
+if TYPE_CHECKING:
+    from freqfast.data import ImageData
+    from freqfast.models.network import Network
+    from freqfast.progress import Progress
+    from freqfast.robustness import CorruptionResult
+
 _DEFAULTS = ("robust", "robust_photographs")  # the second for images as large as ImageNet-C's
+_MEASURED = 1000
 _UNUSED = {"data", "model", "model_options", "image_size", "holdout", "test_images"}  # of a recipe
 
 
+@takes_network
 def finetune(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)],
+    model: Model,
+    network: NetworkOptions,
     out: Annotated[
         Path,
         option(
             "FILE.safetensors",
-            "The file to write: a model file if MODEL is freqfast's own, else a state dict, to name by --weights.",
+            "The file to write: a model file if MODEL is freqfast's own, else a state dict, with FILE.toml beside it.",
             "-o",
             "--out",
         ),
@@ -40,33 +51,27 @@ def finetune(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            metavar="PATH",
-            help="As for `evaluate`; by default the run's, then FREQFAST_DATA, then the cache. With --pretrained, or "
+        option(
+            "PATH",
+            "As for `evaluate`; by default the run's, then FREQFAST_DATA, then the cache. With --pretrained, or "
             "--resize and --crop, a folder of train/ and val/ may hold images of any number and size.",
         ),
     ] = None,
     keep: Annotated[
-        float,
-        typer.Option(min=0, metavar="X", help="Share of the old weights in the average that is written, below 1."),
+        float, option("X", "Share of the old weights in the average that is written, below 1.", min=0)
     ] = 0.3,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the recipe (TOML), as in epochs=2."),
-    ] = None,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    mean: Mean = None,
-    std: Std = None,
-    device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
-    resize: Resize = None,
-    crop: Crop = None,
-    interpolation: Interpolation = None,
-    class_list: ClassList = None,
+    settings: Settings = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--evaluate", help=f"Measure both networks under corruption, on the first {_MEASURED:,} test images."
+        ),
+    ] = False,
+    force: Force = False,
 ) -> None:
     """Fine-tune an existing network, by default to make it robust at little cost in clean accuracy.
 
-    The new weights are averaged with the old ones. Measure the result with `freqfast evaluate`.
+    The new weights are averaged with the old ones. The last line names the command that measures the result.
 
     Examples:
         freqfast finetune runs/first -o robust.safetensors
@@ -74,8 +79,6 @@ def finetune(
         freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
     """
     from freqfast.corruptions import find_table
-    from freqfast.models import MODEL_FILE
-    from freqfast.runs.directory import RunDirectory, find_run
     from freqfast.runs.recipe import apply_overrides
     from freqfast.runs.registry import load_recipe
 
@@ -88,9 +91,8 @@ def finetune(
     recipes = {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
     if keep >= 1:
         raise ValueError(f"--keep {keep:g} leaves nothing of the training; give less than 1")
-    check_output(out, ("safetensors",))
-    if out.resolve().name == MODEL_FILE and RunDirectory(out.resolve().parent).is_started:
-        raise FileExistsError(f"{out} is the model of a run, whose report is of it; choose another path")
+    reads = [model, data, network.weights, network.class_list]
+    check_output(out, ("safetensors",), reads, force)
     check_model(model)
     check_data(data)
 
@@ -101,33 +103,72 @@ def finetune(
             build_callbacks(each)
 
         from freqfast.models.file import write_model
+        from freqfast.models.sources import write_network
         from freqfast.models.state_dicts import require_savable, save_state
-        from freqfast.runs.run import load_run_data
 
-        source = ModelOptions(weights, pretrained, mean, std).load(model)
+        source = network.load(model)
         require_savable(source.module.state_dict())
-        files, notes = FileOptions(resize, crop, interpolation).for_network(source, data)
-        for note in notes:
-            say(note)
-
-        in_files = files or class_list is not None
-        stated = None if source.spec else source.classes
-        if in_files:
-            images = files.read_both(data, class_list, stated)
-        else:
-            images = load_run_data(find_run(model), data, progress)
-        if source.classes is None and class_list is None:
-            check_order(images.classes, data or images.name)
+        described = out if source.spec else out.with_suffix(".toml")
+        if source.spec is None:
+            check_output(described, (), reads, force)
+        images = _read(source, data or source.data, network, progress)
         are_large = find_table("auto", *images.train.pixels.shape[1:3]) == "imagenet"
         name = recipe or _DEFAULTS[are_large]
         chosen = recipes[name]
-        tuned = fine_tune(source, chosen, images, keep, device, progress, say)
-    if tuned.spec is not None:
-        if files.crop is not None:
-            tuned = replace(tuned, preprocessing=replace(tuned.preprocessing, resize=files.resize, crop=files.crop))
-        write(out, lambda path: write_model(path, tuned))
-    else:
-        write(out, lambda path: save_state(path, tuned.module))
+        tuned = fine_tune(source, chosen, images, keep, network.device, progress, say)
+        if tuned.spec is not None:
+            write(out, lambda path: write_model(path, tuned))
+        else:
+            tuned = replace(tuned, weights=out, classes=tuned.classes or images.classes, data=data or source.data)
+            write(out, lambda path: save_state(path, tuned.module))
+            write(described, lambda path: write_network(path, tuned))
+        results = _judge(source, replace(tuned, name=str(described)), images, network, progress) if measure else ()
     kept = f", with {100 * keep:g} % of the old weights" if keep else ""
     budget = f"epochs: {chosen.epochs}, images: {len(images.train):,}"
     say(f"written: {out}, trained by {name} on {images.name} ({budget}){kept}")
+    if described != out:
+        say(f"written: {described}, which names it to every command")
+    if results:
+        present(results[0], results[1], source.name, None, (), False)
+        return
+    where = ("--data", data) if data else ()
+    is_whole = not any((network.weights, network.mean, network.pretrained, *network.scaling))
+    against = ("--baseline", model) if is_whole else ()
+    say(f"measure it: {command_text('evaluate', described, *where, *against)}")
+
+
+def _judge(
+    source: "Network", tuned: "Network", images: "ImageData", options: NetworkOptions, progress: "Progress"
+) -> "list[CorruptionResult]":
+    """The results of the new network and of the old one on the test images, corrupted on the fly."""
+    from freqfast.corruptions import CORRUPTIONS, runnable
+    from freqfast.robustness import corrupted_source, evaluate_source
+
+    test = images.test[:_MEASURED]
+    cells = corrupted_source(
+        test, runnable(CORRUPTIONS)[0], name=images.name, classes=images.classes, progress=progress
+    )
+    classifiers = choose_among([options.classifier(each) for each in (tuned, source)], images.classes, images.name)
+    return evaluate_source(classifiers, cells, (1, 1), progress, command=typed_command())
+
+
+def _read(source: "Network", data: str | None, options: NetworkOptions, progress: "Progress") -> "ImageData":
+    """The training and test images: of a folder, scaled for the network, or a data set's; tells which scale."""
+    from freqfast.data import load_tree
+    from freqfast.runs.directory import find_run
+    from freqfast.runs.run import load_run_data
+
+    test = TestSet(data, scaling=options.scaling)
+    if not (test.in_files(source) or options.class_list):
+        images = load_run_data(find_run(source.name), data, progress)
+        for note in test.unscaled_notes(source):
+            say(note)
+    elif data is None or not is_folder(data) or not (source.preprocessing.resize and source.preprocessing.crop):
+        raise ValueError("images in files need their folder, --data, and a size, --resize and --crop")
+    else:
+        for note in scaling_notes(source):
+            say(note)
+        images = load_tree(of_user(data), source.preprocessing, None if source.spec else source.classes)
+    if source.classes is None:
+        check_order(images.classes, data or images.name)
+    return images

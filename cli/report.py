@@ -8,6 +8,7 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
+from freqfast.cli.options import Force
 from freqfast.cli.output import command_text, progress_bar, say, typed_command
 
 from freqfast.files import write_text
@@ -23,7 +24,7 @@ def report(
         ),
     ],
     out: Annotated[Path, option("FILE", "The HTML page to write.", "-o", "--out")] = Path("report.html"),
-    force: Annotated[bool, typer.Option("--force", help="Replace the page if it exists.")] = False,
+    force: Force = False,
 ) -> None:
     """Show a run, or compare several, on one self-contained HTML page: tables with intervals, figures, commands.
 
@@ -35,9 +36,7 @@ def report(
         freqfast report runs/first
         freqfast report runs/baseline runs/low -o low.html
     """
-    check_output(out)
-    if out.exists() and not force:
-        raise FileExistsError(f"{out} exists already; replace it by --force, or choose another --out")
+    check_output(out, (), runs, force)
 
     from freqfast.runs.directory import RunDirectory
 
@@ -65,7 +64,7 @@ def _way_out(runs: Sequence[Path]) -> str:
 
     for run in map(RunDirectory, runs):
         if run.is_finished and not run.evaluation.is_file():
-            words = ("evaluate", run.path, "--on-the-fly", "--out", run.evaluation)
+            words = ("evaluate", run.path, "--out", run.evaluation)
             held_out = run.read_recipe().holdout
             return f"; `{command_text(*(('rerun', run.path) if held_out else words))}` writes it"
     return ""

@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from freqfast.cli.command import complete_run, option
+from freqfast.cli.command import option
 from freqfast.cli.errors import print_error
-from freqfast.cli.files import check_output, check_record, write
+from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import KINDS, ModelOptions, Pretrained, Weights, check_model
+from freqfast.cli.options import Force, Model, NetworkOptions, check_model, takes_network
 from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
 
 from freqfast.files import file_sha256
@@ -20,9 +19,10 @@ if TYPE_CHECKING:
     from freqfast.spectra import Spectra
 
 
+@takes_network
 def spectra(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)],
+    model: Model,
+    network: NetworkOptions,
     out: Annotated[Path, option("FILE.h5", "The HDF5 file to write.", "-o", "--out")],
     layers: Annotated[
         str | None,
@@ -35,8 +35,7 @@ def spectra(
     ] = None,
     points: Annotated[int, option("N", "Points per axis of the spectra.", max=512)] = 32,
     bands: Annotated[int, option("N", "Number of bands of equal area.", min=1, max=16)] = 2,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
+    force: Force = False,
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py.
 
@@ -45,17 +44,16 @@ def spectra(
         freqfast spectra torchvision:resnet18 --pretrained -o filters.h5 --layers all
     """
     check_model(model)
-    check_output(out, ("h5", "hdf5", "nxs"))
+    check_output(out, ("h5", "hdf5", "nxs"), [model, network.weights], force, model)
     from freqfast.runs.directory import RunDirectory, find_run
 
-    run, replaces_record = find_run(model) or RunDirectory(model), check_record(out, "spectra", model)
-
+    run = find_run(model) or RunDirectory(model)
     with interruptible(), progress_bar() as progress:
         from freqfast.spectra import measure_layers, spatial_layers
         from freqfast.spectra.h5 import write_spectra
         from freqfast.spectral.bands import Bands
 
-        source = ModelOptions(weights, pretrained, None, None).load(model, sees_images=False)
+        source = network.load(model, sees_images=False)
         if layers is None:
             names: list[str] | None = spatial_layers(source.module)[:1]
         else:
@@ -64,13 +62,14 @@ def spectra(
         if source.weights is not None:
             provenance["sha256"] = file_sha256(source.weights)
         measured = measure_layers(source.module, names, Bands.equal_area(bands), points, provenance, progress)
-    measured = _with_record(measured, run.spectra, source.module, replaces_record)
+    measured = _with_record(measured, run.spectra, source.module, out.resolve() == run.spectra.resolve())
     write(out, lambda path: write_spectra(path, measured))
     first = measured[0]
     shares = proportion_text(first.bands.names, first.proportion.tolist())
     more = f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"
     summary = f"{out}: {len(first.power)} filters of layer {first.layer or '(the model itself)'}, {shares}"
     say(summary + more * (len(measured) > 1))
+    say(f'open it: xarray.open_dataset("{out}", group="entry/spectra", engine="h5netcdf")')
 
 
 def _with_record(measured: "list[Spectra]", record: Path, model: "nn.Module", replaces: bool) -> "list[Spectra]":

@@ -89,7 +89,8 @@ def study(
         options = {"data", "arm", "seed", "jobs", "threads", "device", "slurm", "repeat"}
         refuse(context, "--table runs nothing, and shows all that is finished", options)
     out = out or Path("runs") / file.stem
-    check_output(results)
+    if results is not None:
+        check_output(results, (), [file, data], force=True)  # it is continued
     check_data(data)
     if RunDirectory(out).is_started:
         raise FileExistsError(f"{out} is the directory of a run; choose another --out")

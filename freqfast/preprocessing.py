@@ -88,11 +88,16 @@ class Preprocessing:
     def over(self, stated: "Preprocessing") -> "Preprocessing":
         """These values and, where they are None, those that something else states.
 
+        A crop alone changes the stated length for scaling with it.
+
         Examples:
-            >>> Preprocessing(crop=128).over(Preprocessing(resize=256, crop=224)).crop
-            128
+            >>> print(Preprocessing(crop=112).over(Preprocessing(resize=256, crop=224)))
+            resize 128 (bilinear), crop 112
         """
-        return replace(stated, **{f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None})
+        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        if self.crop and not self.resize and stated.crop and stated.resize:
+            given["resize"] = round(self.crop * stated.resize / stated.crop)
+        return replace(stated, **given)
 
     def frame(self, image: Image.Image) -> NDArray[np.uint8]:
         """An RGB image, scaled and cropped: uint8 ``(H, W, 3)``; a ValueError if it is smaller than the crop."""

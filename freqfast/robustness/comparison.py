@@ -58,6 +58,7 @@ class Comparison:
         differences: Differences by name: ``clean`` and those means of `HEADLINES` that were measured in full for both;
             and ``corrupted``, over all cells of corrupted images that both have, unless these are just the cells of one
             of the means.
+        by_corruption: Differences by corruption, over the severities that both have.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
         relative_mce: The same for the errors beyond the clean error, however many clean images were measured; None also
@@ -77,6 +78,7 @@ class Comparison:
     mce: float | None
     relative_mce: float | None
     other_clean: bool
+    by_corruption: Mapping[str, Difference] = field(default_factory=dict, repr=False)
 
     def _repr_html_(self) -> str:
         rows = [("", "difference (points)", "95 % interval")]
@@ -93,15 +95,17 @@ class Comparison:
             "baseline": self.baseline,
             "mce": self.mce,
             "relative_mce": self.relative_mce,
-            "differences": {
-                name: {"difference": found.value, "interval": found.interval}
-                for name, found in self.differences.items()
-            },
+            "differences": _plain(self.differences),
+            "by_corruption": _plain(self.by_corruption),
             "clean": clean,
             "other_clean": self.other_clean,
             "cells": by_name(cells),
         }
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
+
+
+def _plain(differences: Mapping[str, Difference]) -> dict[str, Any]:
+    return {name: {"difference": found.value, "interval": found.interval} for name, found in differences.items()}
 
 
 def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "the baseline") -> Comparison:
@@ -136,6 +140,7 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
                 f"{theirs.images_crc32:08x}) than the model ({ours.images}, checksum {ours.images_crc32:08x}); "
                 "evaluate both on the same source, seed and limit"
             )
+    corrupted = [key for key in same if key != CLEAN]
     mce = relative_mce = None
     if result.is_full(MAIN) and baseline.is_full(MAIN):
         errors = [(_errors(result, name), _errors(baseline, name)) for name in MAIN]
@@ -151,6 +156,11 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
         mce,
         relative_mce,
         CLEAN in common and CLEAN not in same,
+        _over(
+            result,
+            baseline,
+            {n: [(n, severity) for severity in by] for n, by in by_name(dict.fromkeys(corrupted)).items()},
+        ),
     )
 
 
@@ -165,6 +175,13 @@ def paired_differences(
     means = {name: keys for name, keys in means.items() if set(keys) <= set(same)}
     if not any(set(keys) == set(corrupted) for keys in means.values()):
         means["corrupted"] = corrupted
+    return _over(result, baseline, means)
+
+
+def _over(
+    result: CorruptionResult, baseline: CorruptionResult, means: Mapping[str, Sequence[Key]]
+) -> dict[str, Difference]:
+    """Differences of means over cells, each of which has equally many images in all of its cells."""
     found = {}
     for name, keys in means.items():
         if len({result.outcomes[key].images for key in keys}) == 1:

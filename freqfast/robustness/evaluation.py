@@ -111,6 +111,11 @@ def check_fit(
         )
 
 
+def labels_hash(labels: np.ndarray) -> str:
+    """SHA-256 of labels, see `Provenance`."""
+    return hashlib.sha256(labels.astype("<i8").data).hexdigest()
+
+
 def _provenance(classifier: Classifier, source: CellSource, command: str | None, imagenet: bool) -> Provenance:
     return Provenance(
         model=classifier.name,
@@ -122,7 +127,7 @@ def _provenance(classifier: Classifier, source: CellSource, command: str | None,
         source_sha256=source.sha256,
         seed=source.seed,
         image_range=(0, len(source.labels)),
-        labels_sha256=hashlib.sha256(source.labels.astype("<i8").data).hexdigest(),
+        labels_sha256=labels_hash(source.labels),
         cells=tuple(source.keys),
         command=command,
         imagenet=imagenet,

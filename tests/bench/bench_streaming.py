@@ -1,6 +1,6 @@
 """The most memory that `freqfast evaluate` has over sets of images in files, on the fly and of an ImageNet-C tree.
 
-    python -m tests.bench.bench_streaming [--images 100 800] [--model resnet18] [--corruption contrast]
+    python -m tests.bench.bench_streaming [--images 100 800] [--model resnet18] [--corruptions contrast]
 
 Makes JPEGs of 320 x 256 pixels in two class folders, evaluates a random network on them at 224 pixels, writes the tree
 of one corruption and evaluates on that. Each is a process of its own; printed is the peak of its resident memory, and
@@ -56,7 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[100, 800])
     parser.add_argument("--model", default="resnet18", help="of torchvision")
-    parser.add_argument("--corruption", default="contrast")
+    parser.add_argument("--corruptions", default="contrast")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -66,15 +66,15 @@ def main():
         alone = peak_mib("-c", LOAD, network, weights)
         print(f"{args.model} alone: {alone:.0f} MiB", flush=True)
         judge = ("-m", "freqfast", "evaluate", network, "--weights", weights, *NORMALISATION)
-        evaluate = (*judge, "--corruption", args.corruption)
+        evaluate = (*judge, "--corruptions", args.corruption)
         for count in args.images:
             images, tree = (Path(folder) / f"{what}-{count}" for what in ("images", "tree"))
             make_images(images, count)
-            corrupt = ("-m", "freqfast", "corrupt", images, "-o", tree, "--tree", "--corruption", args.corruption)
+            corrupt = ("-m", "freqfast", "corrupt", images, "-o", tree, "--tree", "--corruptions", args.corruption)
             for what, command in {
-                "on the fly": (*evaluate, "--on-the-fly", "--data", images, *VIEW),
+                "on the fly": (*evaluate, "--data", images, *VIEW),
                 "written as a tree": (*corrupt, *VIEW),
-                "of the tree": (*evaluate, "--cifar10c", tree),
+                "of the tree": (*evaluate, "--corrupted", tree),
             }.items():
                 peak = peak_mib(*command)
                 print(f"{count:6d} images, {what:17s} {peak:6.0f} MiB, {peak - alone:+6.0f}", flush=True)

@@ -181,7 +181,7 @@ def test_a_result_is_kept_and_printed_though_its_figure_fails(call, run, monkeyp
     ("words", "message"),
     [
         (("heatmap", "absent"), "absent does not exist; name a run directory"),
-        (("reliance", "RUN", "-o", "a.jpg"), "cannot write a.jpg: its name must end in .png or .svg or .pdf"),
+        (("reliance", "RUN", "-o", "a.jpg"), "cannot write a.jpg: its name must end in .json or .png or .svg or .pdf"),
         (("heatmap", "RUN", "--norm", "nan"), "norm must be positive and at most 1,000,000, got nan"),
         (("ablation", "RUN", "--layer", "conv9"), "conv9"),
         (("reliance", "RUN", "--limit", "0"), "--limit"),

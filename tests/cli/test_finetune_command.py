@@ -3,13 +3,10 @@
 import json
 import re
 
-import numpy as np
 import pytest
 import torch
-from freqfast.cli.image_files import FileOptions
 
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
-from freqfast.data import Preprocessing, load_tree
 from freqfast.models.file import read_model
 from freqfast.models.state_dicts import load_state
 from tests.support.finished import write_network, write_run
@@ -23,16 +20,26 @@ def test_another_s_network(accepted, published):
     words = ("./foreign_net.py:net", *NORMALISATION)
     result = accepted("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
     told = "trained by robust on photos (epochs: 1, images: 5,120), with 30 % of the old weights"
-    epoch, written = result.out.splitlines()
+    epoch, written, described, measure = result.out.splitlines()
     assert re.fullmatch(r"epoch 1/1: loss \d+\.\d+, validation \d+\.\d+, accuracy \d+\.\d\d %", epoch)
     assert written == f"written: robust.safetensors, {told}"
+    assert described == "written: robust.toml, which names it to every command"
+    assert measure == "measure it: freqfast evaluate robust.toml --data photos"
     state = load_state("robust.safetensors")
     assert state.keys() == published.state_dict().keys()
     assert not torch.equal(state["conv1.weight"], published.conv1.weight)
-    images = ("--on-the-fly", "--data", "photos", "--limit", 5, "--corruption", "fog", "--json")
-    rival = ("--baseline", words[0], "--baseline-weights", "theirs.th")
-    found = accepted("evaluate", *words, "--weights", "robust.safetensors", *rival, *images)
-    assert json.loads(found.out)["comparison"]["baseline"] == f"{words[0]} with theirs.th"
+    found = accepted("evaluate", "robust.toml", "--limit", 5, "--corruptions", "fog", "--json")
+    assert json.loads(found.out)["provenance"]["source"] == "photos, corrupted on the fly"
+    assert json.loads(found.out)["provenance"]["std"] == [0.229, 0.224, 0.225]
+
+
+def test_both_networks_are_measured(accepted, published, monkeypatch):
+    monkeypatch.setattr("freqfast.cli.finetune._MEASURED", 5)
+    words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--evaluate")
+    lines = accepted("finetune", *words, "--out", "robust.safetensors", *QUICK).out.splitlines()
+    assert lines[3].partition(" points under corruption; worst: ")[1]
+    assert lines[4].startswith("robust.toml on photos, corrupted on the fly, 5 images a cell")
+    assert "against ./foreign_net.py:net with theirs.th:" in lines or "against ./foreign_net.py:net:" in lines
 
 
 def test_a_network_of_ours(accepted, checkpoint, tree):
@@ -52,20 +59,14 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
     words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors")
     files = ("--data", "photographs", "--resize", 120, "--crop", 112, "--class-list", "names.txt")
     short = ("--set", "epochs=1", "--set", "batch_size=2")
-    for how in ("nearest", "box"):
-        read = FileOptions(120, 112, how).read_both("photographs", place / "names.txt").train.pixels[:]
-        expected = load_tree(
-            "photographs", Preprocessing(resize=120, crop=112, interpolation=how), "9876543210"
-        ).train.pixels[:]
-        np.testing.assert_array_equal(read, expected)
-    result = accepted("finetune", *words, *files, *short)
+    result = accepted("finetune", *words, *files, *short, "--force")
     told = "trained by robust_photographs on photographs (epochs: 1, images: 2), with 30 % of the old weights"
-    assert result.out.splitlines()[1] == f"written: robust.safetensors, {told}"
+    assert result.out.splitlines()[2] == f"written: robust.safetensors, {told}"
     state, before = load_state("robust.safetensors"), published.state_dict()
     assert not torch.equal(state["conv1.weight"], before["conv1.weight"])
     # The recipe for photographs leaves BatchNorm's statistics as they are, the one for small images does not.
     assert torch.equal(state["bn1.running_mean"], before["bn1.running_mean"])
-    accepted("finetune", *words, *files, *short, "--recipe", "robust")
+    accepted("finetune", *words, *files, *short, "--recipe", "robust", "--force")
     assert not torch.equal(load_state("robust.safetensors")["bn1.running_mean"], before["bn1.running_mean"])
 
 
@@ -81,7 +82,7 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
         (("foreign_net.py:trained", *NORMALISATION, "--set", "epochs=0"), "epochs must be greater than or equal to 1"),
         (("foreign_net.py:trained", *NORMALISATION, "--resize", 36), "need their folder, --data, and a size, --resize"),
         (("foreign_net.py:trained", *NORMALISATION, "--data", ".", "--crop", 32), "and a size, --resize and --crop"),
-        (("foreign_net.py:trained", *NORMALISATION, "--class-list", "n"), "need their folder, --data, and a size"),
+        (("foreign_net.py:trained", *NORMALISATION, "--class-list", "n"), "n does not exist"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "model.width=8"), "model.width changes nothing here"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", 'data="photos"'), "--set data changes nothing here"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "width=8"), "unknown key 'width'"),
@@ -119,5 +120,5 @@ def test_a_run_keeps_its_model(refused, place):
     write_run(place / "run")
     (place / "link.safetensors").symlink_to("run/model.safetensors")
     for path in ("run/model.safetensors", "link.safetensors"):
-        line = refused("finetune", "run", "-o", path, "--data", "photos")
-        assert f"{path} is the model of a run, whose report is of it; choose another path" in line
+        line = refused("finetune", "run", "-o", path, "--data", "photos", "--force")
+        assert f"{path} is a file of the run run; choose another path" in line

@@ -49,9 +49,9 @@ def test_names_that_a_shell_completes(runs):
     ("words", "expected"),
     [
         ("freqfast run quickst", ["quickstart", "quickstart_baseline"]),
-        ("freqfast corrupt photos --corruption elas", ["elastic_transform"]),
+        ("freqfast corrupt photos --corruptions elas", ["elastic_transform"]),
         ("freqfast show runs/f", ["runs/first"]),
-        ("freqfast evaluate --collection b", ["bar"]),
+        ("freqfast evaluate --corruptions c-", ["c-bar"]),
     ],
 )
 def test_completion_in_bash(call, runs, monkeypatch, words, expected):

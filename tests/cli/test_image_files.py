@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from freqfast.cli.image_files import FileOptions
+from freqfast.cli.images import TestSet
 from PIL import Image
 from torch import nn
 
@@ -23,7 +23,7 @@ from tests.support.photographs import FILES, MODEL, NAMED, NET
 
 
 def test_a_folder_of_photographs(call, accepted, refused, photographs):
-    words = ("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog", "--class-list", "names.txt")
+    words = ("evaluate", *MODEL, *FILES, "--corruptions", "fog", "--class-list", "names.txt")
     result = accepted(*words, "--json")
     found = json.loads(result.out)
     assert found["clean"] == 1
@@ -39,24 +39,24 @@ def test_test_images_of_one_size_are_enough(accepted, photographs, place, monkey
     monkeypatch.setenv("HOME", str(place))
     for path in photographs.rglob("*.png"):
         Image.open(path).crop((0, 0, 32, 32)).save(path)
-    for command, *options in (("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)):
+    for command, *options in (("evaluate", "--corruptions", "fog"), ("reliance",)):
         found = accepted(command, *MODEL, *options, "--data", "photographs", "--json")
         assert json.loads(found.out)["images"] == 12
-    accepted("corrupt", "photographs", "--corruption", "fog", "--severity", 2, "-o", "arrays")
+    accepted("corrupt", "photographs", "--corruptions", "fog", "--severity", 2, "-o", "arrays")
     assert np.load(place / "arrays" / "fog.npy").shape == (12, 32, 32, 3)
     for folder in ("photographs", "~/photographs"):
-        stored = accepted("evaluate", *MODEL, "--cifar10c", "arrays", "--data", folder, *NAMED, "--json")
+        stored = accepted("evaluate", *MODEL, "--corrupted", "arrays", "--data", folder, *NAMED, "--json")
         assert json.loads(stored.out)["clean"] == 1
 
 
 def test_a_network_of_more_classes(call, refused, photographs):
     for path in (photographs / "green").iterdir():
         path.unlink()
-    words = ("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog")
+    words = ("evaluate", *MODEL, *FILES, "--corruptions", "fog")
     assert "gives 3 logits, but photographs, corrupted on the fly has 2 classes" in refused(*words)
     found = json.loads(call(*words, "--class-list", "names.txt", "--json").out)
     assert (found["clean"], found["images"]) == (1, 8)
-    assert call(*words, *NAMED).out.splitlines()[0].endswith("float32, choosing among 2 classes")
+    assert call(*words, *NAMED).out.splitlines()[1].endswith("float32, choosing among 2 classes")
     shutil.rmtree(photographs / "blue")
     assert "photographs has one class, red, so there is no choice" in refused(*words, *NAMED)
 
@@ -68,17 +68,17 @@ def test_a_list_of_too_few_or_too_many_classes(refused, photographs, place, name
         for path in (photographs / "blue").iterdir():
             path.unlink()
     (place / "names.txt").write_text(names.replace(" ", "\n"))
-    line = refused("evaluate", *MODEL, "--on-the-fly", *FILES, "--corruption", "fog", *NAMED)
+    line = refused("evaluate", *MODEL, *FILES, "--corruptions", "fog", *NAMED)
     assert f"gives 3 logits, but {len(names.split())} classes are named; name each of its classes once" in line
 
 
 def test_a_list_that_is_not_what_a_network_of_ours_tells(accepted, refused, photographs, place):
     """The order of the list would be taken for that of the logits, which the model file has."""
     write_network(place / "own.safetensors", ("blue", "green", "red"))
-    words = ("--on-the-fly", *FILES, "--corruption", "fog", "--precision", "float32", "--json")
+    words = (*FILES, "--corruptions", "fog", "--precision", "float32", "--json")
     for command in (("evaluate", "own.safetensors", *words), ("reliance", "own.safetensors", *FILES)):
         line = refused(*command, *NAMED)
-        assert "own.safetensors has classes of its own, blue, green, red, not those of the list" in line
+        assert "own.safetensors has classes of its own; leave out the list of classes" in line
     alone = json.loads(accepted("evaluate", "own.safetensors", *words).out)
     found = json.loads(accepted("evaluate", *MODEL, *words[:-3], "--json", *NAMED, "--baseline", "own.safetensors").out)
     assert found["comparison"]["differences"]["clean"]["difference"] == pytest.approx(1 - alone["clean"])
@@ -108,7 +108,7 @@ def test_classes_that_are_numbers(accepted, call, refused, place):
         line = refused(*words)
         assert f"the classes of {images[1]} are numbers in the order of text, 10 before 2; name those of" in line
         assert "by --class-list" in line
-        assert line.partition("; ")[2] in refused("evaluate", *MODEL, "--on-the-fly", *images, "--corruption", "fog")
+        assert line.partition("; ")[2] in refused("evaluate", *MODEL, *images, "--corruptions", "fog")
         found.append(json.loads(accepted(*words, *NAMED, "--json").out)["clean"])
     assert found[0] == found[1] == (weight @ torch.tensor(colours // 1).T).argmax(0).eq(torch.arange(11)).float().mean()
     (place / "by_class").rename(place / "train")
@@ -122,7 +122,7 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
     """Test images alone are not what the run's data was, whose loader scales and crops."""
     write_run(place / "run", classes=("blue", "green", "red"), data="folder", image_size=28)
     told = "freqfast: images for {}: resize 32 (bilinear), crop 28, mean 0.5,0.5,0.5, std 0.25,0.25,0.25\n"
-    for command in (("evaluate", "--on-the-fly", "--corruption", "fog"), ("reliance",)):
+    for command in (("evaluate", "--corruptions", "fog"), ("reliance",)):
         for model in ("run", "run/model.safetensors"):
             words = (command[0], model, *command[1:], "--data", "photographs", "--precision", "float32", "--json")
             found, sized = call(*words), call(*words, "--resize", 32, "--crop", 28)
@@ -131,7 +131,7 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
             assert values[0] == values[1]
     for part in ("train", "val"):
         shutil.copytree(photographs, place / "both" / part)
-    words = ("--json", "--on-the-fly", "--corruption", "fog", "--data", "both")
+    words = ("--json", "--corruptions", "fog", "--data", "both")
     whole = accepted("evaluate", "run", *words, silent=True)
     assert json.loads(whole.out)["provenance"]["source"] == "both, corrupted on the fly"
     quick = ("--data", "both", "--set", "epochs=1", "--set", "batch_size=6", "-o", "tuned.safetensors")
@@ -150,7 +150,7 @@ def test_a_run_on_images_in_files_keeps_its_size(accepted, call, photographs, pl
 def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, place):
     """Its configuration says how images are prepared, options override it, and a line tells what is taken."""
     words = ("torchvision:squeezenet1_1", "--pretrained", "--data", "photographs", "--class-list", "names.txt")
-    quick = ("--on-the-fly", "--corruption", "brightness", "--precision", "float32", "--json")
+    quick = ("--corruptions", "brightness", "--precision", "float32", "--json")
     preprocessing = (
         "freqfast: images for torchvision:squeezenet1_1: resize {} ({}), crop {}, mean {}, std 0.229,0.224,0.225\n"
     )
@@ -176,17 +176,17 @@ def test_the_images_of_a_network_of_a_library(call, photographs, squeezenet, pla
 
 def test_images_that_only_a_variable_names_are_not_scaled(monkeypatch):
     network = Network("timm:its_name", nn.Identity(), Preprocessing((0.5,) * 3, (0.5,) * 3, 256, 224, "bicubic"))
-    given = FileOptions(None, None, None)
     monkeypatch.delenv("FREQFAST_DATA", raising=False)
-    assert given.for_network(network, None) == (given, [])
+    assert TestSet().unscaled_notes(network) == []
     monkeypatch.setenv("FREQFAST_DATA", "photographs")
     note = "images for timm:its_name: those of FREQFAST_DATA as they are; name them by --data to scale them"
-    assert given.for_network(network, None) == (given, [note])
+    assert not TestSet().in_files(network)
+    assert TestSet().unscaled_notes(network) == [note]
 
 
 def test_a_data_set_is_no_folder_of_its_name(call, accepted, photographs, place):
     photographs.rename(place / "photos")
-    words = ("evaluate", *MODEL, "--on-the-fly", *FILES[2:], *NAMED, "--corruption", "fog", "--limit", 3)
+    words = ("evaluate", *MODEL, *FILES[2:], *NAMED, "--corruptions", "fog", "--limit", 3)
     assert "read a folder of images; name it by --data" in call(*words, "--data", "photos").err
     accepted(*words, "--data", "./photos")
 
@@ -199,18 +199,16 @@ def test_errors_on_imagenet_are_measured_against_alexnet(call, place):
         about = Provenance(**known, image_range=(0, 10), cells=tuple(cells), imagenet=imagenet)
         result = CorruptionResult(cells, provenance=about)
         result.save(place / "result.json")
-        found = json.loads(call("evaluate", "--merge", "result.json", "--json").out).get("over_alexnet")
+        found = json.loads(call("evaluate", "result.json", "--json").out).get("over_alexnet")
         assert found == (dict(zip(("mce", "relative_mce"), alexnet_mce(result), strict=True)) if imagenet else None)
-        text = call("evaluate", "--merge", "result.json").out
+        text = call("evaluate", "result.json").out
         assert ("over AlexNet's errors on ImageNet-C: mCE 77.61 %, relative mCE 0.00 %" in text) == imagenet
 
 
 def test_what_does_not_go_together(refused, photographs):
-    words = ("corrupt", "photographs", "--corruption", "fog", "--interpolation", "box")
+    words = ("corrupt", "photographs", "--corruptions", "fog", "--interpolation", "box")
     assert "scales nothing without --resize; name both" in refused(*words, "-o", "arrays", "--crop", 32)
-    assert "without --out no file of images is written; leave out --tree" in refused(
-        *words, "--show", "s.png", "--tree"
-    )
-    assert "name it by --data" in refused("evaluate", *MODEL, "--on-the-fly", "--crop", 32)
+    assert "name one folder to write by -o" in refused(*words, "-o", "s.png", "--tree")
+    assert "name it by --data" in refused("evaluate", *MODEL, "--crop", 32)
     (photographs.parent / "names.txt").write_text("red\nred\n")
-    assert "write each class once" in refused("evaluate", *MODEL, "--on-the-fly", *FILES, "--class-list", "names.txt")
+    assert "write each class once" in refused("evaluate", *MODEL, *FILES, "--class-list", "names.txt")

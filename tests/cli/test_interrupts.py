@@ -115,7 +115,7 @@ def test_signals_end_other_commands_in_order(start, place, number, code):
         ("analysis.filtering.judge", "reliance MODEL --data photos -o figure.png", "interrupted"),
         (
             "robustness.evaluation.judge_all",
-            "evaluate MODEL --on-the-fly --data photos --limit 2 --corruption fog -o result.json",
+            "evaluate MODEL --data photos --limit 2 --corruptions fog -o result.json",
             "interrupted; no results are kept",
         ),
         (

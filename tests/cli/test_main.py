@@ -63,18 +63,18 @@ LIGHT = (
     "--help",
     "recipes",
     "models",
-    "evaluate zoo:nosuch --on-the-fly",
+    "evaluate zoo:nosuch",
     "run nosuch",
     "run --resume absent",
     "rerun absent",
-    "evaluate absent --on-the-fly",
-    "evaluate --merge absent.json",
+    "evaluate absent",
+    "evaluate absent.json",
     "run quickstart --data absent",
     "run quickstart --set lr=-1",
     "run quickstart --data ~nosuchuser",
-    "evaluate timm:resnet18 --on-the-fly --corruption rain",
+    "evaluate timm:resnet18 --corruptions rain",
     "corrupt absent --out c",
-    "corrupt photos --out c --corruption rain",
+    "corrupt photos --out c --corruptions rain",
     "heatmap absent",
     "report absent",
     "spectra absent -o x.h5",
@@ -108,7 +108,7 @@ def test_a_terminal_is_told_before_torch_is_imported(tmp_path):
     lines = (
         "run quickstart",
         "finetune net.safetensors -o x.safetensors",
-        "evaluate net.safetensors --on-the-fly",
+        "evaluate net.safetensors",
         "corrupt photos --out c",
         "spectra net.safetensors -o x.h5",
         "heatmap net.safetensors",
@@ -133,7 +133,7 @@ def test_a_closed_pipe_is_no_error(words):
 def test_warnings_are_one_line_each(tree, tmp_path):
     """Here of a cache that is no folder."""
     (tmp_path / "file").touch()
-    words = ("corrupt", str(tree), "--out", "c", "--corruption", "contrast", "--limit", "1")
+    words = ("corrupt", str(tree), "--out", "c", "--corruptions", "contrast", "--limit", "1")
     result = program(*words, cwd=tmp_path, env=os.environ | {"FREQFAST_CACHE": str(tmp_path / "file")})
     assert result.returncode == 0
     assert result.stderr.startswith("freqfast: warning: decoded data not cached (")

@@ -32,11 +32,11 @@ def print_recipe(call, place, monkeypatch):
 
 def print_result(call, place, monkeypatch):
     archive, checkpoint = place.parent / "archive [of bold] images", place.parent / "model.safetensors"
-    call("evaluate", checkpoint, "--cifar10c", archive, "--corruption", "fog", "--out", "r.json")
+    call("evaluate", checkpoint, "--corrupted", archive, "--corruptions", "fog", "--out", "r.json")
     content = json.loads((place / "r.json").read_text())
     content["provenance"] |= {"model": EVIL, "source": EVIL}
     (place / "r.json").write_text(json.dumps(content))
-    return call("evaluate", "--merge", "r.json", "--baseline", "r.json")
+    return call("evaluate", "r.json", "--baseline", "r.json")
 
 
 @pytest.mark.parametrize("print_evil", [print_recipe, print_result])  # others: tests/hostile/test_terminal.py

@@ -31,7 +31,7 @@ def test_a_page_of_two_runs(accepted, place, run, no_figures):
 def test_a_page_of_the_default_name_is_replaced_on_request_only(accepted, refused, place, run, no_figures):
     assert accepted("report", "a").out.startswith("report.html: one run, ")
     (place / "report.html").write_text("a former page")
-    assert "report.html exists already; replace it by --force, or choose another --out" in refused("report", "a")
+    assert "report.html exists already; replace it by --force, or choose another path" in refused("report", "a")
     accepted("report", "a", "--force")
     assert (place / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
 
@@ -45,7 +45,7 @@ def test_what_is_refused_leaves_the_former_page(refused, run, former):
 @pytest.mark.parametrize(
     ("settings", "command"),
     [
-        ({}, "`freqfast evaluate 'a b' --on-the-fly --out 'a b/evaluation.json'` writes it"),
+        ({}, "`freqfast evaluate 'a b' --out 'a b/evaluation.json'` writes it"),
         ({"holdout": 5}, "measures the images that it holds out; `freqfast rerun 'a b'` writes it"),
     ],
 )

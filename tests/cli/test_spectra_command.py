@@ -27,7 +27,9 @@ def test_export_opens_in_plain_h5py(accepted, checkpoint, place):
 
 def test_layers_points_and_bands(accepted, checkpoint, place):
     (place / "out.h5").write_text("a former file is replaced")
-    result = accepted("spectra", checkpoint, "-o", "out.h5", "--layers", "conv2, conv1", "--points", 16, "--bands", 3)
+    result = accepted(
+        "spectra", checkpoint, "-o", "out.h5", "--force", "--layers", "conv2, conv1", "--points", 16, "--bands", 3
+    )
     assert "16 filters of layer conv2, low " in result.out
     assert ", mid " in result.out
     assert [(one.layer, one.power.shape) for one in read_layers("out.h5")] == [
@@ -78,7 +80,7 @@ def test_a_run_s_record_goes_along(accepted, run, place):
     assert {"recipe", "seed", "sha256", "source", "command"} == set(first.provenance)
     assert first.provenance["source"] == str(run)
     for option, value, target in (("--points", 64, first.target), ("--bands", 3, None)):
-        accepted("spectra", run, "-o", "other.h5", option, value)
+        accepted("spectra", run, "-o", "other.h5", option, value, "--force")
         other = read_spectra("other.h5")
         assert (other.target, other.history) == (target, None)
 
@@ -93,14 +95,14 @@ def test_the_target_of_another_layer_than_the_first_goes_along(accepted, run, pl
 def test_a_run_s_record_is_not_lost(accepted, refused, run):
     record = run / "spectra.h5"
     for model in (run, run / "model.safetensors"):
-        accepted("spectra", model, "-o", record)
+        accepted("spectra", model, "-o", record, "--force")
         assert read_spectra(record).history.epochs.tolist() == [0, 1]
     before = record.read_bytes()
     for words in (("--bands", 3), ("--points", 64), ("--layer", "conv2")):
-        line = refused("spectra", run, "-o", record, *words)
+        line = refused("spectra", run, "-o", record, *words, "--force")
         assert "would lose what the run recorded in training; choose another -o" in line
-    line = refused("spectra", "zoo:robust-w16", "-o", record)
-    assert "spectra.h5 is the record of a run of another model; choose another path" in line
+    line = refused("spectra", "zoo:robust-w16", "-o", record, "--force")
+    assert "spectra.h5 is a file of the run run; choose another path" in line
     assert record.read_bytes() == before
 
 
@@ -111,7 +113,7 @@ def test_a_record_that_is_damaged_or_another_model_s_is_named_and_replaced(accep
     for out, reason in (("out.h5", "is of another model"), (record, "is of another model"), (record, "damaged")):
         if reason == "damaged":
             record.write_bytes(b"damaged")
-        error = accepted("spectra", hostile, "-o", out).err
+        error = accepted("spectra", hostile, "-o", out, "--force").err
         assert error.startswith("freqfast: exported without the run's target and history: ")
         assert reason in error
         assert "\x1b" not in error
@@ -143,7 +145,7 @@ def test_a_network_of_ones_own_that_is_a_layer_and_talks(call, accepted, place):
     assert "./nets.py:meta is on the meta device, where weights have no values; build it on the CPU" in result.err
 
 
-@pytest.mark.parametrize("words", [("spectra", "-o", "out.h5"), ("evaluate", "--on-the-fly"), ("heatmap",)])
+@pytest.mark.parametrize("words", [("spectra", "-o", "out.h5"), ("evaluate",), ("heatmap",)])
 def test_an_unfinished_run_is_no_network_yet(refused, run, words):
     (run / "model.safetensors").unlink()
     command, *others = words

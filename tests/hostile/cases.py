@@ -17,11 +17,11 @@ from tests.support.trees import png
 
 WEIGHTS = ("spectra", "torchvision:squeezenet1_1", "-o", "s.h5", "--weights", "{}")
 MODEL = ("quality", "{}")
-ARCHIVE = ("evaluate", "{model}", "--cifar10c", "{}")
+ARCHIVE = ("evaluate", "{model}", "--corrupted", "{}")
 SHOW = ("show", "{}")
-MERGE = ("evaluate", "--merge", "{}")
+MERGE = ("evaluate", "{}")
 STUDY = ("study", "{}", "--table")
-CORRUPT = ("corrupt", "{}", "--corruption", "contrast", "--out", "out", "--limit", "1")
+CORRUPT = ("corrupt", "{}", "--corruptions", "contrast", "--out", "out", "--limit", "1")
 
 
 def write(path, content):

@@ -60,8 +60,8 @@ RECORDS = {
     "report": ("run", "report.json", ("rerun", "{}")),
     "evaluation": ("run", "evaluation.json", ("report", "{}", "-o", "page.html")),
     "analysis": ("run", "analysis/heatmap.json", ("report", "{}", "-o", "page.html")),
-    "manifest": ("archive", "manifest.json", ("evaluate", "{model}", "--cifar10c", "{}")),
-    "result": ("result.json", "", ("evaluate", "--merge", "{}")),
+    "manifest": ("archive", "manifest.json", ("evaluate", "{model}", "--corrupted", "{}")),
+    "result": ("result.json", "", ("evaluate", "{}")),
     "study": ("study.toml", "", ("study", "{}", "--table")),
     "published results": ("results.json", "", ("study", "{study}", "--table", "--results", "{}")),
 }

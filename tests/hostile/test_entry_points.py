@@ -17,7 +17,7 @@ CODE = {
 USES = {
     "recipes": ["recipes"],
     "callbacks": ["run", "stranger", "--out", "out"],
-    "corruptions": ["corrupt", "{tree}", "--corruption", "stranger", "--out", "out"],
+    "corruptions": ["corrupt", "{tree}", "--corruptions", "stranger", "--out", "out"],
 }
 ALL = [(kind, group) for kind in ("raises", "is empty", "is something else") for group in USES]
 OTHERS = [(kind, ("callbacks", "corruptions")[i % 2]) for i, kind in enumerate(CODE) if (kind, "recipes") not in ALL]

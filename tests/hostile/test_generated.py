@@ -10,7 +10,7 @@ from tests.hostile import mutate
 from tests.hostile.cases import ARCHIVE, CORRUPT, MERGE, MODEL, SHOW, STUDY, WEIGHTS
 from tests.hostile.sound import rename_checkpoint
 
-FROST = ("corrupt", "{tree}", "--corruption", "frost", "--out", "out", "--limit", "1", "--frost-dir", "{}")
+FROST = ("corrupt", "{tree}", "--corruptions", "frost", "--out", "out", "--limit", "1", "--frost-dir", "{}")
 
 # What is spoilt: the sound file or folder, the file in it, how, and the command; {} stands for the copy.
 TARGETS = {
@@ -25,7 +25,7 @@ TARGETS = {
         "archive",
         "manifest.json",
         mutate.json_text,
-        ("corrupt", "{tree}", "--corruption", "contrast", "--out", "{}"),
+        ("corrupt", "{tree}", "--corruptions", "contrast", "--out", "{}"),
     ),
     "result": ("result.json", "", mutate.json_text, MERGE),
     "spectra": ("spectra.h5", "", mutate.binary, SHOW),

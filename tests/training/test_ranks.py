@@ -105,7 +105,7 @@ def test_run_alone_works_in_several_processes(on_ranks, tree, tmp_path):  # noqa
     out, sets = tmp_path / "run", ("model=\"'tiny'\"", "batch_size=16", "test_images=2", "lr=0.05", "epochs=1")
     train = f"run resnet18_cifar10.best --device cpu --data {tree} --out {out}"
     train += "".join(f" --set {setting}" for setting in sets)
-    others = (f"evaluate {out} --on-the-fly", f"corrupt {tree} -o stored", f"quality {out}", "study absent.toml")
+    others = (f"evaluate {out}", f"corrupt {tree} -o stored", f"quality {out}", "study absent.toml")
     assert on_ranks(rank_tasks.command, tmp_path, train, *others, f"run --resume {out}") == [[0, 2, 2, 2, 2, 0]] * 2
     said = (tmp_path / "0").read_text()
     assert "study works in one process; call it without torchrun" in said
