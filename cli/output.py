@@ -4,14 +4,14 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from freqfast.cli.errors import one_line, print_error
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -47,35 +47,59 @@ class CleanTable(Table):
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A live progress bar on stderr, fed by ``progress(done, total, message)``; a new total starts it anew.
+    """A live progress bar, fed by ``progress(done, total, message)``; a new total starts it anew.
 
-    Time left comes from all of the time so far, since steps may be minutes apart. What is printed meanwhile appears
-    above the bar. Where stderr is no terminal, a line every five minutes shows that the work goes on.
+    The console that prints lines draws it too, so that these appear above it; on stderr, if stdout is no terminal.
+    Where stderr is none either, a line every five minutes shows that the work goes on. Time left comes from all of the
+    time so far, since steps may be minutes apart. What other code prints meanwhile is no output of the command.
     """
-    stderr = _new_console(stderr=True)
-    if not stderr.file.isatty():  # not `is_terminal`, which FORCE_COLOR makes true of a log
-        yield _logged_progress()
-        return
-    columns = (
-        BarColumn(bar_width=10, table_column=Column(min_width=10)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("left"),
-        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-    )
-    with Progress(*columns, console=stderr, transient=True, speed_estimate_period=1e9) as live:
-        task = live.add_task("loading PyTorch", total=None)
-        stage: int | None = None
+    console.file = sys.stdout
+    try:
+        if not sys.stderr.isatty():  # not `is_terminal`, which FORCE_COLOR makes true of a log
+            with redirect_stdout(sys.stderr):
+                yield _logged_progress()
+            return
+        live = Progress(
+            BarColumn(bar_width=10, table_column=Column(min_width=10)),
+            _State(table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            console=console if sys.stdout.isatty() else _new_console(stderr=True),
+            transient=True,
+            speed_estimate_period=1e9,
+        )
+        with live:
+            yield _live_progress(live)
+    finally:
+        console.file = None  # type: ignore[assignment]  # whatever stdout is
 
-        def progress(done: int, total: int, message: str) -> None:
-            nonlocal stage
-            if total != stage:
-                live.reset(task, total=total)
-                stage = total
-            live.update(task, completed=done, description=one_line(message))
 
-        yield progress
+class _State(ProgressColumn):
+    """Steps done, time elapsed and, once there is an estimate, time left."""
+
+    def render(self, task: Task) -> Text:
+        steps = "" if task.total is None else f"{task.completed:,.0f}/{task.total:,.0f}  "
+        left = "" if not task.time_remaining or not task.completed else f", {_clock(task.time_remaining)} left"
+        return Text(f"{steps}elapsed {_clock(task.elapsed or 0)}{left}")
+
+
+def _clock(seconds: float) -> str:
+    """A time as 1:35, or 2:01:35."""
+    text = str(timedelta(seconds=round(seconds)))
+    return text.removeprefix("0:").removeprefix("0") if text.startswith("0:") else text
+
+
+def _live_progress(live: Progress) -> Callable[[int, int, str], None]:
+    task = live.add_task("loading PyTorch", total=None)
+    stage: int | None = None
+
+    def progress(done: int, total: int, message: str) -> None:
+        nonlocal stage
+        if total != stage:
+            live.reset(task, total=total)
+            stage = total
+        live.update(task, completed=done, description=one_line(message))
+
+    return progress
 
 
 def _logged_progress() -> Callable[[int, int, str], None]:
@@ -90,8 +114,8 @@ def _logged_progress() -> Callable[[int, int, str], None]:
         first, start = began
         if now - told >= _SECONDS_BETWEEN_LINES and done > first:
             told = now
-            left = timedelta(seconds=round((now - start) / (done - first) * (total - done)))
-            print_error(f"{done:,} of {total:,}, {left} left: {message}")
+            left = _clock((now - start) / (done - first) * (total - done))
+            print_error(f"{done:,} of {total:,}, elapsed {_clock(now - start)}, {left} left: {message}")
 
     return progress
 

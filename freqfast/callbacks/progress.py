@@ -38,8 +38,8 @@ class FitProgress(Callback):
 class EpochLog(Callback):
     """Calls ``log(line)`` after every epoch of a fit: losses, accuracy, frequency proportion and the time left.
 
-    Such as ``epoch 1/3: loss 0.700, validation 0.900, accuracy 80.00 %, low 75 %, 0:01:20 left``. The time left assumes
-    that each remaining epoch takes as long as this one.
+    Such as ``epoch 1/3: train loss 0.700, test loss 0.900, test accuracy 80.00 %, low 75 %, 0:01:20 left``, where test
+    stands for the images of the validation. The time left assumes that each remaining epoch takes as long as this one.
 
     Examples:
         >>> EpochLog(print)
@@ -59,12 +59,12 @@ class EpochLog(Callback):
         if len(row) < len(names):  # a learning-rate finder's, which validates nothing
             return
         bands = {name for cb in learn.cbs if isinstance(cb, BandColumns) for name in cb.bands.names}
-        words, parts = {"train_loss": "loss", "valid_loss": "validation"}, []
+        words, parts = {"train_loss": "train loss", "valid_loss": "test loss"}, []
         for name, value in zip(names, row, strict=False):
             if not isinstance(value, float):  # the epoch, the time, or a metric of no images
                 continue
             if name == "accuracy":
-                parts.append(f"accuracy {100 * value:.2f} %")
+                parts.append(f"test accuracy {100 * value:.2f} %")
             elif name in bands:
                 parts.append(f"{name} {100 * value:.3g} %")
             else:

@@ -38,7 +38,7 @@ def test_lines_on_epochs_without_validation_images(make_learner, make_dls):
     dls.valid.n = 0
     make_learner(dls=dls, metrics=accuracy).fit(1, cbs=EpochLog(lines.append))
     (line,) = lines
-    assert line.startswith("epoch 1/1: loss ")
+    assert line.startswith("epoch 1/1: train loss ")
     assert "accuracy" not in line
 
 
@@ -92,7 +92,7 @@ def test_all_together(enforced, tmp_path):
     assert [done for done, _, _ in progress] == [*range(1, 4), *range(1, 7)]
     assert {total for _, total, _ in progress} == {3, 6}
     assert "epoch 2/2, loss " in progress[-1][2]
-    assert [line.partition(": loss ")[0] for line in lines] == ["epoch 1/1", "epoch 1/2", "epoch 2/2"]
+    assert [line.partition(": train loss ")[0] for line in lines] == ["epoch 1/1", "epoch 1/2", "epoch 2/2"]
     assert lines[1].endswith(" left")
     assert re.search(r"accuracy [\d.]+ %, low 25 %, high 75 %$", lines[2])
     assert learn.spectrum_recorder.epochs == [0, 1, 2, 3]

@@ -287,3 +287,22 @@ def test_weights_of_a_network_with_parts_of_ours(accepted, archive, place):
     has = "parts_zoo:net with w.pth has equalizer (12 bins, exponent 1) before 0; low-pass (triangle) before 1"
     assert has in result.err.replace("\n", " ")
     assert json.loads(result.out)["provenance"]["weights_sha256"] == hash_weights(model)
+
+
+def test_a_network_that_prints_spoils_no_output(accepted, archive, place):
+    (place / "talks.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def forward(self, images):\n"
+        "        print('a forward pass')\n"
+        "        return super().forward(images)\n"
+        "net = Net(nn.Conv2d(3, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    words = ("talks.py:net", *NORMALISATION, "--precision", "float32", "--json")
+    for command in (
+        ("evaluate", *words, "--corrupted", archive),
+        ("reliance", *words, "--data", "photos", "--limit", 2),
+    ):
+        result = accepted(*command)
+        assert json.loads(result.out)
+        assert "a forward pass" in result.err

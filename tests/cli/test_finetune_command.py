@@ -21,7 +21,7 @@ def test_another_s_network(accepted, published):
     result = accepted("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
     told = "trained by robust on photos (epochs: 1, images: 5,120), with 30 % of the old weights"
     epoch, written, described, measure = result.out.splitlines()
-    assert re.fullmatch(r"epoch 1/1: loss \d+\.\d+, validation \d+\.\d+, accuracy \d+\.\d\d %", epoch)
+    assert re.fullmatch(r"epoch 1/1: train loss \d+\.\d+, test loss \d+\.\d+, test accuracy \d+\.\d\d %", epoch)
     assert written == f"written: robust.safetensors, {told}"
     assert described == "written: robust.toml, which names it to every command"
     assert measure == "measure it: freqfast evaluate robust.toml --data photos"

@@ -79,9 +79,9 @@ def test_a_log_has_a_line_every_five_minutes(capsys, monkeypatch):
         for done in (2000, 2400, 2800):  # as after a stop
             progress(done, 10_000, "evaluating")
     training, nearly, evaluating = capsys.readouterr().err.splitlines()
-    assert training.startswith("freqfast: 2 of 6, 0:06:40 left: training ?[2J")  # 200 seconds for two steps
-    assert nearly.startswith("freqfast: 5 of 6, 0:01:40 left: training")
-    assert evaluating == "freqfast: 2,800 of 10,000, 0:30:00 left: evaluating"
+    assert training.startswith("freqfast: 2 of 6, elapsed 3:20, 6:40 left: training ?[2J")  # 200 seconds for two steps
+    assert nearly.startswith("freqfast: 5 of 6, elapsed 8:20, 1:40 left: training")
+    assert evaluating == "freqfast: 2,800 of 10,000, elapsed 3:20, 30:00 left: evaluating"
 
 
 def drawn(table):

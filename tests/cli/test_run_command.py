@@ -42,7 +42,7 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     first, epoch, trained, *_ = result.out.splitlines()
     assert first == f"resnet18_cifar10.proportion_low: 1 epoch of 2 steps on cpu in {run.report.precision}"
     assert re.fullmatch(
-        r"epoch 1/1: loss \d+\.\d+, validation \d+\.\d+, accuracy \d+\.\d\d %, low 100 %, high 0 %", epoch
+        r"epoch 1/1: train loss \d+\.\d+, test loss \d+\.\d+, test accuracy \d+\.\d\d %, low 100 %, high 0 %", epoch
     )
     assert re.fullmatch(r"trained in 0:00:\d\d; evaluating clean and corrupted images", trained)
     for expected in (

@@ -37,7 +37,7 @@ def test_from_the_words_to_the_table(call, accepted, file, tree, place):
     result = accepted(*words, "--arm", "baseline", "--seed", 1)
     lines = result.err.splitlines()
     assert lines[0].startswith("baseline/seed-1: resnet18_cifar10.baseline: 1 epoch of 2 steps on cpu")
-    assert lines[1].startswith("baseline/seed-1: epoch 1/1: loss ")
+    assert lines[1].startswith("baseline/seed-1: epoch 1/1: train loss ")
     assert lines[-1] == "baseline/seed-1: finished"
     assert "Tiny [bold]study" in " ".join(result.out.split())
     assert "1 of 4 runs are finished, on tree\n" in result.out
