@@ -33,6 +33,9 @@ class Command(WithoutTypes, TyperCommand):
     def __init__(self, *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
         text, _, examples = inspect.cleandoc(self.help or "").partition("Examples:\n")
+        common = {"--json": "prints JSON", "--force": "replaces files that are there"}
+        named = [f"{each.opts[0]} {common[each.opts[0]]}" for each in self.params if each.opts[0] in common]
+        text = f"{text.strip()}\n\nAlso: {', '.join(named)}." if named else text
         self.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
         if examples:
             self.epilog = "Examples:\n\n" + "\n".join(f"  {line.strip()}" for line in examples.splitlines())

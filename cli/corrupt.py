@@ -9,6 +9,7 @@ from freqfast.cli.files import FORMATS, check_data, check_folder, check_output, 
 from freqfast.cli.images import Choice, TestSet
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
+    AsJson,
     Corruptions,
     CorruptionSeed,
     Crop,
@@ -21,7 +22,7 @@ from freqfast.cli.options import (
     Resize,
     SkipBad,
 )
-from freqfast.cli.output import progress_bar, say
+from freqfast.cli.output import print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from freqfast.data import Images
@@ -63,6 +64,7 @@ def corrupt(
     interpolation: Interpolation = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
+    as_json: AsJson = False,
     force: Force = False,
 ) -> None:
     """Corrupt a test set as CIFAR-10-C, ImageNet-C or their C-bar do: at five severities, in CIFAR-10-C's layout.
@@ -114,6 +116,10 @@ def corrupt(
             say(told + _write(path, whole, count, tree, names, severities, seed, **options))
     for note in notes + missing:
         say(note)
+    if as_json:
+        print_json(
+            {"written": [str(path) for path in out], "images": len(images), "corruptions": names, "table": table}
+        )
 
 
 def _read(test: TestSet, tree: bool, progress: "Progress") -> tuple["Images", list[str]]:

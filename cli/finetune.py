@@ -10,8 +10,8 @@ from freqfast.cli.evaluation_report import present
 from freqfast.cli.files import check_data, check_output, write
 from freqfast.cli.images import TestSet, check_order, choose_among, is_folder, scaling_notes
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import Force, Model, NetworkOptions, Settings, check_model, takes_network
-from freqfast.cli.output import command_text, progress_bar, say, typed_command
+from freqfast.cli.options import AsJson, Force, Model, NetworkOptions, Settings, check_model, takes_network
+from freqfast.cli.output import command_text, print_json, progress_bar, say, typed_command
 from freqfast.cli.run import parse_settings
 
 from freqfast.files import of_user
@@ -67,6 +67,7 @@ def finetune(
             "--evaluate", help=f"Measure both networks under corruption, on the first {_MEASURED:,} test images."
         ),
     ] = False,
+    as_json: AsJson = False,
     force: Force = False,
 ) -> None:
     """Fine-tune an existing network, by default to make it robust at little cost in clean accuracy.
@@ -129,7 +130,10 @@ def finetune(
     if described != out:
         say(f"written: {described}, which names it to every command")
     if results:
-        present(results[0], results[1], source.name, None, (), False)
+        present(results[0], results[1], source.name, None, (), as_json)
+    elif as_json:
+        print_json({"model": str(described), "recipe": name, "epochs": chosen.epochs, "images": len(images.train)})
+    if results:
         return
     where = ("--data", data) if data else ()
     is_whole = not any((network.weights, network.mean, network.pretrained, *network.scaling))

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from freqfast.cli.output import CleanTable, console, percent, say
+from freqfast.cli.options import AsJson
+from freqfast.cli.output import CleanTable, console, percent, print_json, say
+
+from freqfast.records import plain
 
 if TYPE_CHECKING:
     from freqfast.models.zoo import Accuracy
@@ -11,7 +14,7 @@ _COLUMNS = ("clean", "mean15", "mean7", "mean_bar")
 _WIDE = 80  # characters, which all columns need
 
 
-def models() -> None:
+def models(as_json: AsJson = False) -> None:
     """List the trained ResNet-18s that come with freqfast: their names as MODEL, and their accuracy.
 
     Columns: clean accuracy on CIFAR-10; mean15, over the 15 main corruptions of CIFAR-10-C; mean7, over the seven of
@@ -23,6 +26,9 @@ def models() -> None:
     from freqfast.models.zoo import PREFIX, read_cards
 
     cards = read_cards()
+    if as_json:
+        print_json({PREFIX + name: plain(card) for name, card in cards.items()})
+        return
     table = CleanTable("trained networks, accuracy in percent")
     table.add_column("MODEL", no_wrap=True)
     shown = _COLUMNS if console.width >= _WIDE else _COLUMNS[:1]

@@ -1,6 +1,7 @@
 """Options that several commands have, each written once, and options that do not go together."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from freqfast.cli.command import complete_corruption, complete_run, option
 from freqfast.cli.files import check_exists
-from freqfast.cli.output import command_text
+from freqfast.cli.output import command_text, print_on_stderr
 
 from freqfast.corruptions.tables import TableChoice
 from freqfast.models import SOURCES
@@ -76,15 +77,32 @@ Settings = Annotated[
     ),
 ]
 TrainingDevice = Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.", "--device")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; accuracies and shares are fractions.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+# The help of a command says what these two do in a line, see `Command`.
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print JSON, all else on stderr; accuracies and shares are fractions.",
+        hidden=True,
+        is_eager=True,
+        callback=print_on_stderr,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.", hidden=True)]
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
     """The options that describe a network which no file describes, and how a network is run."""
 
-    weights: Annotated[Path | None, option("PATH", "State dict of a network of yours: .safetensors, .pth, .th.")] = None
+    weights: Annotated[
+        Path | None,
+        option(
+            "PATH|none",
+            "State dict of a network of yours: .safetensors, .pth, .th; none for code whose network has its weights, "
+            "which otherwise are random.",
+        ),
+    ] = None
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Use the official weights of timm or torchvision, which download them.")
     ] = False
@@ -118,19 +136,24 @@ class NetworkOptions:
         from freqfast.models.network import IncompleteNetworkError
         from freqfast.models.sources import load_network
 
+        in_code = str(self.weights) == "none"
         try:
-            return load_network(
-                model,
-                weights=self.weights,
-                mean=_triple("mean", self.mean),
-                std=_triple("std", self.std),
-                resize=self.resize,
-                crop=self.crop,
-                interpolation=self.interpolation,
-                classes=self.class_list,
-                pretrained=self.pretrained,
-                sees_images=sees_images,
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore" if in_code else "error", ".*comes without a file of weights")
+                return load_network(
+                    model,
+                    weights=None if in_code else self.weights,
+                    mean=_triple("mean", self.mean),
+                    std=_triple("std", self.std),
+                    resize=self.resize,
+                    crop=self.crop,
+                    interpolation=self.interpolation,
+                    classes=self.class_list,
+                    pretrained=self.pretrained,
+                    sees_images=sees_images,
+                )
+        except UserWarning as warning:
+            raise ValueError(f"{warning}; add --weights FILE, or --weights none to take it so") from None
         except IncompleteNetworkError as error:
             ways = " ".join(_WAYS[field] for field in error.missing)
             raise ValueError(

@@ -1,5 +1,6 @@
 """What the commands print: lines, tables, percentages and progress."""
 
+import json
 import shlex
 import sys
 import time
@@ -23,6 +24,17 @@ def _new_console(**options: Any) -> Console:
 
 console = _new_console()
 _SECONDS_BETWEEN_LINES = 300  # of progress, in a log
+
+
+def print_on_stderr(wanted: bool) -> bool:
+    """Let lines and tables go to stderr, where JSON is to stand alone on stdout."""
+    console.stderr = wanted
+    return wanted
+
+
+def print_json(content: Any) -> None:
+    """Print values as JSON on stdout."""
+    print(json.dumps(content, indent=2, allow_nan=False))
 
 
 def say(text: str | Text) -> None:
@@ -53,7 +65,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     Where stderr is none either, a line every five minutes shows that the work goes on. Time left comes from all of the
     time so far, since steps may be minutes apart. What other code prints meanwhile is no output of the command.
     """
-    console.file = sys.stdout
+    console.file = sys.stderr if console.stderr else sys.stdout
     try:
         if not sys.stderr.isatty():  # not `is_terminal`, which FORCE_COLOR makes true of a log
             with redirect_stdout(sys.stderr):
@@ -63,7 +75,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
             BarColumn(bar_width=10, table_column=Column(min_width=10)),
             _State(table_column=Column(no_wrap=True)),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=console if sys.stdout.isatty() else _new_console(stderr=True),
+            console=console if console.file.isatty() else _new_console(stderr=True),
             transient=True,
             speed_estimate_period=1e9,
         )

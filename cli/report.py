@@ -8,8 +8,8 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import Force
-from freqfast.cli.output import command_text, progress_bar, say, typed_command
+from freqfast.cli.options import AsJson, Force
+from freqfast.cli.output import command_text, print_json, progress_bar, say, typed_command
 
 from freqfast.files import write_text
 
@@ -24,6 +24,7 @@ def report(
         ),
     ],
     out: Annotated[Path, option("FILE", "The HTML page to write.", "-o", "--out")] = Path("report.html"),
+    as_json: AsJson = False,
     force: Force = False,
 ) -> None:
     """Show a run, or compare several, on one self-contained HTML page: tables with intervals, figures, commands.
@@ -55,6 +56,8 @@ def report(
         page = render_page(entries, progress, typed_command(), command_text)
         write(out, lambda path: write_text(path, page))
     count = f"{len(runs)} runs" if len(runs) > 1 else "one run"
+    if as_json:
+        print_json({"page": str(out), "runs": [str(run) for run in runs], "bytes": out.stat().st_size})
     say(f"{out}: {count}, {out.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -7,7 +7,8 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.output import CleanTable, console, percent, progress_bar, say, typed_command
+from freqfast.cli.options import AsJson, Data, TrainingDevice
+from freqfast.cli.output import CleanTable, console, percent, print_json, progress_bar, say, typed_command
 
 if TYPE_CHECKING:
     from freqfast.training import Repetition
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 def rerun(
     run: Annotated[Path, typer.Argument(metavar="RUN", autocompletion=complete_run, help="A finished run directory.")],
     out: Annotated[Path | None, option("PATH", "Where to repeat it; RUN-rerun by default.", "-o", "--out")] = None,
-    data: Annotated[Path | None, option("PATH", "Where the data is now, if it has moved.")] = None,
-    device: Annotated[str | None, option("NAME", "Another device than the first run's.")] = None,
+    data: Data = None,
+    device: TrainingDevice = None,
+    as_json: AsJson = False,
 ) -> None:
     """Repeat a run with its recipe, data, device, threads and precision, and report the difference.
 
@@ -40,6 +42,9 @@ def rerun(
         from freqfast import training
 
         found = training.rerun(run, out, data, device, progress, stop=stop, command=typed_command(), log=say)
+    if as_json:
+        kept = {name: getattr(found, name) for name in ("weights_equal", "weights_distance", "accuracy", "environment")}
+        print_json({"run": str(out), **kept})
     console.print(_table(found))
     for difference in found.environment:
         say(f"environment: {difference}")

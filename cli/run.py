@@ -12,17 +12,21 @@ import typer
 from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
+from freqfast.cli.options import AsJson, Data, Settings, TrainingDevice
 from freqfast.cli.output import (
     CleanTable,
     accuracy_text,
     command_text,
     console,
+    print_json,
     progress_bar,
     proportion_text,
     say,
     typed_command,
 )
 from freqfast.cli.ranks import has_several_ranks
+
+from freqfast.records import plain
 
 if TYPE_CHECKING:
     from freqfast.runs.directory import RunDirectory
@@ -41,12 +45,7 @@ def run(
             help="A recipe's name (`freqfast recipes` lists them), or package.module:recipe. Not needed with --resume.",
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        option(
-            "PATH", "CIFAR-10, or a folder of train/CLASS and test/CLASS; by default FREQFAST_DATA, then the cache."
-        ),
-    ] = None,
+    data: Data = None,
     out: Annotated[
         Path | None, option("PATH", "The run directory, which must not exist; by default one in runs/.", "-o", "--out")
     ] = None,
@@ -55,13 +54,8 @@ def run(
     ] = None,
     epochs: Annotated[int | None, option("N", "Epochs of training.")] = None,
     seed: Annotated[int | None, option("N", "Seed of all random numbers.")] = None,
-    device: Annotated[str | None, option("NAME", "Where to train, such as cpu or cuda:0.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        option(
-            "KEY=VALUE", "Override a value (TOML), as in model.width=16 or frequency_proportion.purity=0.8.", "--set"
-        ),
-    ] = None,
+    device: TrainingDevice = None,
+    settings: Settings = None,
     without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
     save_epochs: Annotated[
         int | None,
@@ -70,6 +64,7 @@ def run(
         ),
     ] = None,
     save_minutes: Annotated[float, option("X", "Minutes between checkpoints within an epoch.", min=0)] = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
 
@@ -156,6 +151,9 @@ def run(
     for note in runnable(CORRUPTIONS)[1]:
         say(note)
     say(f"run directory: {out}")
+    if as_json:
+        print_json({"run": str(out), **plain(RunDirectory(out).read_report())})
+        return
     _print_next(out)
 
 

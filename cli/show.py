@@ -1,6 +1,5 @@
 """`freqfast show`."""
 
-import json
 import math
 from collections.abc import Iterable
 from itertools import pairwise
@@ -12,7 +11,17 @@ import typer
 from freqfast.cli.command import complete_run, option
 from freqfast.cli.files import check_exists
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.output import CleanTable, command_text, console, percent, progress_bar, proportion_text, say
+from freqfast.cli.options import AsJson
+from freqfast.cli.output import (
+    CleanTable,
+    command_text,
+    console,
+    percent,
+    print_json,
+    progress_bar,
+    proportion_text,
+    say,
+)
 from freqfast.cli.run import resume_command, run_table
 
 if TYPE_CHECKING:
@@ -33,7 +42,8 @@ def show(
     ],
     layer: Annotated[str | None, option("NAME", "Name of the layer; the file's first by default.")] = None,
     number: Annotated[int | None, option("N", "Show this filter's power by frequency.", "--filter", min=0)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; shares and proportions are fractions.")] = False,
+    provenance: Annotated[bool, typer.Option("--provenance", help="Say where the spectra come from.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a run or exported spectra: each filter's band and energy, and the layer's frequency proportion.
 
@@ -74,11 +84,12 @@ def show(
         "layers": [_content(spectra, number) for spectra in layers],
     }
     if as_json:
-        print(json.dumps(content, indent=2, allow_nan=False))
+        print_json(content)
         return
     shapes = ["x".join(map(str, spectra.weight.shape)) for spectra in layers]
     facts = [f"{path}: layer {first.layer or '(the model itself)'}, weight {shapes[0]}"]
-    facts += [f"{name} {value}" for name, value in sorted(first.provenance.items())]
+    if provenance:
+        facts += [f"{name} {value}" for name, value in sorted(first.provenance.items())]
     if first.history is not None:
         facts.append(f"{len(first.history.epochs)} records up to epoch {first.history.epochs[-1]}")
     say("; ".join(facts))

@@ -8,8 +8,8 @@ from freqfast.cli.command import option
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import check_output, write
 from freqfast.cli.interrupts import interruptible
-from freqfast.cli.options import Force, Model, NetworkOptions, check_model, takes_network
-from freqfast.cli.output import progress_bar, proportion_text, say, typed_command
+from freqfast.cli.options import AsJson, Force, Model, NetworkOptions, check_model, takes_network
+from freqfast.cli.output import print_json, progress_bar, proportion_text, say, typed_command
 
 from freqfast.files import file_sha256
 
@@ -35,6 +35,7 @@ def spectra(
     ] = None,
     points: Annotated[int, option("N", "Points per axis of the spectra.", max=512)] = 32,
     bands: Annotated[int, option("N", "Number of bands of equal area.", min=1, max=16)] = 2,
+    as_json: AsJson = False,
     force: Force = False,
 ) -> None:
     """Export filters and their power spectra to HDF5, for silx, h5web, HDFView, xarray or h5py.
@@ -64,6 +65,13 @@ def spectra(
         measured = measure_layers(source.module, names, Bands.equal_area(bands), points, provenance, progress)
     measured = _with_record(measured, run.spectra, source.module, out.resolve() == run.spectra.resolve())
     write(out, lambda path: write_spectra(path, measured))
+    if as_json:
+        by_band = [dict(zip(each.bands.names, each.proportion.tolist(), strict=True)) for each in measured]
+        told = [
+            {"layer": each.layer, "filters": len(each.power), "proportion": share}
+            for each, share in zip(measured, by_band, strict=True)
+        ]
+        print_json({"file": str(out), "layers": told})
     first = measured[0]
     shares = proportion_text(first.bands.names, first.proportion.tolist())
     more = f"; {len(measured)} layers, {sum(len(layer.power) for layer in measured)} filters in all"

@@ -12,9 +12,11 @@ from freqfast.cli.command import option
 from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.files import check_data, check_exists, check_folder, check_output, save_figure, write
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.options import refuse
-from freqfast.cli.output import console, progress_bar, say
+from freqfast.cli.options import AsJson, refuse
+from freqfast.cli.output import console, print_json, progress_bar, say
 from rich.text import Text
+
+from freqfast.records import plain
 
 if TYPE_CHECKING:
     from freqfast.study import StudyResults
@@ -56,6 +58,7 @@ def study(
             "--table", help="Run nothing; show what is finished, and write the folder's results.json and figures anew."
         ),
     ] = False,
+    as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     against: Annotated[str | None, option("NAME", "Print differences to this arm, instead of to the baseline.")] = None,
     comparisons: Annotated[
@@ -140,7 +143,7 @@ def study(
     finally:
         if against:
             found = replace(found, study=replace(plan, baseline=against))
-        _print(found, markdown, 1 - 0.05 / comparisons)
+        _print(found, markdown, as_json, 1 - 0.05 / comparisons)
     if not markdown:
         for path in written:
             say(str(path))
@@ -222,7 +225,7 @@ def _draw(folder: Path, results: "StudyResults") -> list[Path]:
     return [folder / f"{name}.png" for name in figures]
 
 
-def _print(results: "StudyResults", markdown: bool, confidence: float) -> None:
+def _print(results: "StudyResults", markdown: bool, as_json: bool, confidence: float) -> None:
     """Print the table, on a terminal in parts that fit it, and, except in Markdown, what failed or was left out."""
     from freqfast.study import legend, results_table, summarise, tables
 
@@ -230,6 +233,14 @@ def _print(results: "StudyResults", markdown: bool, confidence: float) -> None:
     if markdown:
         print(results_table(summaries), end="")
         return
+    if as_json:
+        print_json(
+            {
+                "title": results.study.title,
+                "arms": [plain(each) for each in summaries],
+                "failures": dict(results.failures),
+            }
+        )
     say(results.study.title)
     baseline = results.study.baseline
     columns = f"diff: difference to the mean of {baseline}; time: of an epoch, relative to {baseline}'s"

@@ -118,11 +118,12 @@ def test_a_model_that_is_not_a_run_is_analysed_and_nothing_is_kept(accepted, pla
     assert json.loads(result.out)["clean"] == (classifier.predict(test.pixels) == test.labels).mean()
 
 
-@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_options_that_do_not_fit_the_model(refused, run, tree, published):
-    line = refused("reliance", "./foreign_net.py:net(num_classes=7)", *NORMALISATION, "--data", "photos")
+    line = refused(
+        "reliance", "./foreign_net.py:net(num_classes=7)", *NORMALISATION, "--weights", "none", "--data", "photos"
+    )
     assert "./foreign_net.py:net(num_classes=7) gives 7 logits, but photos has 10 classes" in line
-    line = refused("reliance", "./foreign_net.py:net", "--data", tree)
+    line = refused("reliance", "./foreign_net.py:net", "--weights", "none", "--data", tree)
     assert "./foreign_net.py:net lacks mean, std; add --mean R,G,B --std R,G,B" in line
     line = refused("reliance", run, *NORMALISATION, "--data", tree)
     assert "must be of its own normalisation; leave out --mean, --std" in line

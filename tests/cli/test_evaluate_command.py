@@ -257,11 +257,11 @@ def test_a_baseline_of_ours_keeps_its_own_normalisation(accepted, checkpoint, ri
     assert found["comparison"] == expected["comparison"]
 
 
-@pytest.mark.filterwarnings("default:.*comes without a file of weights")
-def test_a_callable_without_weights_warns(accepted, archive, published):
-    result = accepted("evaluate", "./foreign_net.py:net", "--corrupted", archive, *NORMALISATION)
-    line = result.err.splitlines()[0]
-    assert line.startswith("freqfast: warning: ./foreign_net.py:net comes without a file of weights; unless it loads")
+def test_random_weights_are_refused_unless_they_are_asked_for(accepted, refused, archive, published):
+    words = ("evaluate", "./foreign_net.py:net", "--corrupted", archive, *NORMALISATION)
+    line = refused(*words)
+    assert "./foreign_net.py:net comes without a file of weights; unless it loads its own, they are random; add" in line
+    assert "comes without" not in accepted(*words, "--weights", "none").err
 
 
 def test_pretrained_weights_are_those_of_a_library(refused, archive, checkpoint):

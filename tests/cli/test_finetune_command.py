@@ -77,7 +77,10 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
         (("absent",), "absent does not exist; name a run directory"),
         (("foreign_net.py:net", "--data", "absent"), "absent does not exist; name cifar10, photos, or an archive"),
         (("./foreign_net.py:net", "--weights", "theirs.th"), "lacks mean, std; add --mean R,G,B --std R,G,B"),
-        (("./foreign_net.py:net(num_classes=3)", *NORMALISATION, "--data", "photos"), "gives 3 logits, but photos has"),
+        (
+            ("./foreign_net.py:net(num_classes=3)", *NORMALISATION, "--weights", "none", "--data", "photos"),
+            "gives 3 logits, but photos has",
+        ),
         (("foreign_net.py:trained", *NORMALISATION, "--recipe", "robst"), "unknown recipe 'robst'; the recipes are"),
         (("foreign_net.py:trained", *NORMALISATION, "--set", "epochs=0"), "epochs must be greater than or equal to 1"),
         (("foreign_net.py:trained", *NORMALISATION, "--resize", 36), "need their folder, --data, and a size, --resize"),
@@ -94,7 +97,6 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
         (("nothing.py:net", "--keep", 1), "--keep 1 leaves nothing of the training; give less than 1"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*comes without a file of weights")
 def test_what_is_refused(refused, published, words, message):
     assert message in refused("finetune", *words, *(() if "--out" in words else ("--out", "robust.safetensors")))
 

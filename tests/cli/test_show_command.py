@@ -51,7 +51,8 @@ def exported(place):
 
 def test_tables_of_a_layer(accepted, exported):
     out = accepted("show", exported).out
-    assert "layer 0, weight 3x1x3x3; recipe quickstart; seed 3; 2 records up to epoch 7\n" in out
+    assert "layer 0, weight 3x1x3x3; 2 records up to epoch 7\n" in out
+    assert "weight 3x1x3x3; recipe quickstart; seed 3; 2 records" in accepted("show", exported, "--provenance").out
     shares = read_spectra(exported).shares
     energy = [f"{50 * share:.2f}" for share in shares[0] + shares[1]]  # both filters' squares sum to 36
     assert rows_of(out) == [

@@ -133,14 +133,13 @@ def meta():
 """
 
 
-@pytest.mark.filterwarnings("ignore:.* comes without a file of weights")
 def test_a_network_of_ones_own_that_is_a_layer_and_talks(call, accepted, place):
     (place / "nets.py").write_text(NETS)
-    result = accepted("spectra", "./nets.py:alone", "-o", "a.h5")
+    result = accepted("spectra", "./nets.py:alone", "--weights", "none", "-o", "a.h5")
     assert result.out.startswith("a.h5: 8 filters of layer (the model itself), low ")
     assert "a net is built" in result.err
-    assert json.loads(accepted("quality", "./nets.py:alone", "--json").out)
-    result = call("spectra", "./nets.py:meta", "-o", "out.h5")
+    assert json.loads(accepted("quality", "./nets.py:alone", "--weights", "none", "--json").out)
+    result = call("spectra", "./nets.py:meta", "--weights", "none", "-o", "out.h5")
     assert (result.code, result.out) == (2, "")
     assert "./nets.py:meta is on the meta device, where weights have no values; build it on the CPU" in result.err
 
