@@ -1,15 +1,15 @@
 """The base of freqfast's callbacks: they install themselves in the Learner that they are added to."""
 
-from typing import Any
+import inspect
 
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import nn
 
-from freqfast.spectral.surgery import find_conv
+from freqfast.methods.base import Part
 
 
-class FitCallback(Callback):
+class FitCallback(Callback, Part):
     """Installs itself when it is added to a Learner, in any way, and works in the Learner that it was added to last.
 
     All ways of adding (the constructor, `add_cb`, `fit(cbs=...)`) assign `learn`, before an optimizer exists; the event
@@ -17,7 +17,6 @@ class FitCallback(Callback):
     throw-away steps do not change it.
     """
 
-    is_only = False  # whether no other callback of the class may work on the same model, or layer
     _learn: Learner | None = None
 
     @property
@@ -31,17 +30,22 @@ class FitCallback(Callback):
         if learn is old:
             return
         if learn is not None:
-            self._install(learn)  # if that fails, the callback stays where it is
+            self._install_in(learn)  # if that fails, the callback stays where it is
         if old is not None:
-            self._uninstall(old)
+            self._uninstall(old.model)
         self._learn = learn
+
+    @property
+    def network(self) -> nn.Module:  # type: ignore[override]
+        """The Learner's model."""
+        return self.learn.model
 
     def __call__(self, event_name: str) -> object:
         """Handle an event of the Learner; a ValueError if it would train with another, or with two that do the same."""
         if event_name == "before_train":
             if not getattr(self.learn, "training", False):
                 raise ValueError(f"this {self} was removed, or added to another Learner since; make one for each")
-            if sum(cb is self or self._repeats(cb) for cb in self.learn.cbs) > 1:
+            if sum(cb is self or self._repeats(cb, self.network) for cb in self.learn.cbs) > 1:
                 raise ValueError(f"the Learner has two {self}; call learn.remove_cb({self}), and add one again")
         if self.learn is None:
             return None
@@ -58,31 +62,21 @@ class FitCallback(Callback):
         """Whether the fit is a learning-rate finder's, whose steps are thrown away."""
         return hasattr(self.learn, "lr_finder")
 
-    def _install(self, learn: Learner) -> None:
-        """Change what training with the callback needs changed: by default nothing."""
-
-    def _uninstall(self, learn: Learner) -> None:
-        """Take back what the trained network does not need: by default nothing."""
-
-    def _find(self, learn: Learner) -> Any:
-        """What the callback works on in a Learner."""
-        return learn.model
-
-    def _repeats(self, other: Callback) -> bool:
-        return self.is_only and type(other) is type(self) and other._find(self.learn) is self._find(self.learn)
+    def _install_in(self, learn: Learner) -> None:
+        self._install(learn.model)
 
 
-class LayerCallback(FitCallback):
-    """Works on one convolution, alone of its class: the one that `layer` names, the first spatial one by default."""
+class MethodCallback(FitCallback):
+    """Has the method that is a subclass's first base in a Learner, and takes over its description."""
 
-    is_only = True
-    layer: str | None = None
-    uses_weight = True
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        method = cls.__bases__[0]
+        if method.__module__.startswith("freqfast.methods."):
+            cls.__doc__ = f"{cls.__doc__}\n\n{inspect.getdoc(method)}"
 
-    @property
-    def conv(self) -> Any:
-        """The convolution."""
-        return self._find(self.learn)
-
-    def _find(self, learn: Learner) -> nn.Conv2d:
-        return find_conv(learn.model, self.layer, plain=self.uses_weight)[1]
+    def before_train(self) -> None:
+        """Install what was removed, or another model of the Learner lacks; refuse what loading has changed."""
+        self._install_in(self.learn)
+        if self.learn.train_iter == 0:
+            self.start()  # type: ignore[attr-defined]  # of the method

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from freqfast.callbacks.base import FitCallback
-from freqfast.callbacks.options import Options, Positive
+from freqfast.methods.options import Options, Positive
 from freqfast.spectral.batch_norm import estimate_batch_norm
 from freqfast.spectral.surgery import unwrap
 

@@ -3,14 +3,16 @@
 import math
 from typing import Any
 
-from fastai.learner import Learner, Recorder
+from fastai.learner import Recorder
+from torch import nn
 
-from freqfast.callbacks.base import LayerCallback
+from freqfast.callbacks.base import FitCallback
+from freqfast.methods.base import OnLayer
 from freqfast.spectral.bands import Bands, frequency_proportion
 from freqfast.spectral.modulation import effective_weight
 
 
-class BandColumns(LayerCallback):
+class BandColumns(FitCallback, OnLayer):
     """Adds the first convolution's frequency proportion to the table, one column per band, in fits only.
 
     The columns go through the `Recorder` rather than through `learn.metrics`, so that what `validate` returns does not
@@ -23,7 +25,7 @@ class BandColumns(LayerCallback):
     bands: Bands
     _shown = False  # also when added in the middle of a fit: its header is written already
 
-    def _uninstall(self, learn: Learner) -> None:
+    def _uninstall(self, model: nn.Module) -> None:
         self._shown = False
 
     def before_fit(self) -> None:

@@ -1,100 +1,24 @@
 """Learn a spectral modulation of the first convolution during fit."""
 
-from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from torch import distributed, nn
 
-from freqfast.callbacks.base import LayerCallback
-from freqfast.callbacks.options import Options
-from freqfast.records import Amount
-from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast import methods
+from freqfast.callbacks.base import MethodCallback
+from freqfast.methods.modulation import join_groups
 
 
-class SpectralModulation(Options, LayerCallback):
-    """Learns how much of each spatial frequency the first convolution's filters pass, under random perturbation.
+class SpectralModulation(methods.SpectralModulation, MethodCallback):
+    """`freqfast.methods.SpectralModulation` in a Learner, attached when it is added, detached when it is removed."""
 
-    Adding it to a Learner turns the convolution into a `SpectralConv2d` in place; the gains train like its weight. A
-    layer that is a `SpectralConv2d` already, as in a loaded model, keeps its gains and the number of its draws.
-    Removing the callback ends the perturbation alone: the gains stay, until `freqfast.bake_modulation` folds them into
-    a plain convolution. After Jia, Bao and Ma (2019, arXiv:1911.12044).
-
-    Args:
-        per_filter, keep_power: As for `SpectralConv2d`.
-        sigma: Standard deviation of the perturbation of the log power gains in training; 0 for none.
-        layer: Name of the convolution; the first spatial one by default.
-        seed: Seed of the perturbation; None keeps the layer's, or draws one from torch's generator. In distributed
-            training all ranks draw the noise of the first.
-
-    Raises:
-        ValueError: If sigma is negative or not finite; when added to a Learner, if the layer is not a plain
-            convolution, or has gains of the other form (`per_filter`).
-
-    Examples:
-        >>> SpectralModulation(sigma=0.3, seed=0).sigma  # for Learner(..., cbs=SpectralModulation(sigma=0.3, seed=0))
-        0.3
-    """
-
-    per_filter: bool = True
-    sigma: Amount = 0.5
-    layer: str | None = None
-    seed: int | None = None
-    keep_power: bool = False
-
-    def _install(self, learn: Learner) -> None:
-        conv: Any = self._find(learn)
-        if not isinstance(conv, SpectralConv2d):
-            apply_modulation(learn.model, self.layer, self.per_filter, seed=self.seed)
-        elif len(conv.log_gain) != (conv.out_channels if self.per_filter else 1):
-            there = "shared gains" if self.per_filter else "gains for each filter"
-            raise ValueError(
-                f"the layer has {there} already, and per_filter={self.per_filter} asks for others; pass "
-                f"per_filter={not self.per_filter} to go on with them, or fold them by bake_modulation first"
-            )
-        conv.sigma, conv.keep_power = self.sigma, self.keep_power
-        conv.seed = conv.seed if self.seed is None else self.seed
-        _join_optimizer(learn, conv)
-
-    def _uninstall(self, learn: Learner) -> None:
-        with suppress(ValueError):  # of another model, which has no such layer
-            if isinstance(conv := self._find(learn), SpectralConv2d):  # else somebody has folded the gains
-                conv.sigma = 0.0
-
-    def before_train(self) -> None:
-        """Turn perturbation on; under DistributedDataParallel all ranks use the noise of the first rank."""
-        # Another Learner of the model may have ended it; folded gains begin anew; some splitters leave them out.
-        self._install(self.learn)
-        if isinstance(self.learn.model, nn.parallel.DistributedDataParallel):
-            shared = [self.state_dict()]
-            distributed.broadcast_object_list(shared, device=self.conv.weight.device)
-            self.load_state_dict(shared[0])
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the layer's noise depends on: its seed and the number of draws so far."""
-        return {"seed": self.conv.seed, "draws": self.conv.draws}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue the noise of `state_dict`."""
-        self.conv.seed, self.conv.draws = state["seed"], state["draws"]
-
-
-def _join_optimizer(learn: Learner, conv: SpectralConv2d) -> None:
-    """Add a layer's gains to a Learner's optimizer, where there is one, after the layer's other parameters.
-
-    They join the group of its weight: a group of their own would break schedules that were made for the existing
-    groups. Optimizers save their state by position, and one that is made later has the gains in the same place.
-    """
-    built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None  # by hand: before the first fit
-    opt: Any = learn.opt or built
-    gain, weight = conv.log_gain, conv.weight
-    for group in opt.param_lists if opt else ():
-        positions = {id(other): i for i, other in enumerate(group)}
-        if id(weight) in positions and id(gain) not in positions:
-            group.insert(1 + max(positions.get(id(own), -1) for own in conv.parameters(recurse=False)), gain)
-            gain.requires_grad_(weight.requires_grad)  # the group may have been frozen without it
-            opt.state.setdefault(gain, {})  # a plain dict once fastai has loaded a state
+    def _install_in(self, learn: Learner) -> None:
+        super()._install_in(learn)
+        built = learn.opt_func if isinstance(learn.opt_func, OptimWrapper) else None  # by hand: before the first fit
+        opt: Any = learn.opt or built
+        conv = self._find(learn.model)
+        if opt and join_groups(opt.param_lists, conv):
+            opt.state.setdefault(conv.log_gain, {})  # a plain dict once fastai has loaded a state
             if hasattr(opt, "slow_weights"):  # fastai's Lookahead (`ranger`) finds them by position: have it copy anew
                 opt.slow_weights = None

@@ -1,36 +1,8 @@
 """Perturb the spectrum of training samples."""
 
-from torch import Tensor
-
-from freqfast.callbacks.options import Share
+from freqfast import methods
 from freqfast.callbacks.pixels import PixelCallback
-from freqfast.records import Amount
-from freqfast.spectral.perturbation import perturb_spectrum
 
 
-class SpectrumPerturbation(PixelCallback):
-    """Perturbs the power spectrum of a share of each training batch, as `freqfast.perturb_spectrum` does.
-
-    The default strengths are those of the recipe ``resnet18_cifar10.best``, which also equalizes. Without equalization,
-    nothing undoes a loss of contrast, and ``gain=1.6`` helps under it. See `PixelCallback` for the range of pixels.
-
-    Args:
-        share: Share of each batch that is perturbed, in (0, 1].
-        gain, tilt, shaping, jitter, noise: Strengths from 0, as for `perturb_spectrum`.
-        mean, std: As for `PixelCallback`.
-
-    Examples:
-        >>> SpectrumPerturbation(share=0.5, gain=1.6).gain
-        1.6
-    """
-
-    share: Share = 0.25
-    gain: Amount = 0.0
-    tilt: Amount = 2.0
-    shaping: Amount = 1.0
-    jitter: Amount = 0.0
-    noise: Amount = 0.08
-
-    def change(self, pixels: Tensor) -> Tensor:
-        """Perturb ``(N, C, H, W)`` pixels in [0, 1]."""
-        return perturb_spectrum(pixels, self.gain, self.tilt, self.shaping, self.jitter, self.noise)
+class SpectrumPerturbation(methods.SpectrumPerturbation, PixelCallback):
+    """`freqfast.methods.SpectrumPerturbation` in a Learner."""

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from fastai.learner import Learner
 from torch import nn
 
 from freqfast.callbacks.columns import BandColumns
-from freqfast.callbacks.options import Options, Positive
 from freqfast.callbacks.proportion import FrequencyProportion
+from freqfast.methods.options import Options, Positive
 from freqfast.spectra import SpectraHistory
 from freqfast.spectral.bands import Bands, band_shares
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
@@ -59,8 +58,8 @@ class SpectrumRecorder(Options, BandColumns):
         self.weights: list[np.ndarray] = []
         self.log_gain: list[np.ndarray] = []
 
-    def _install(self, learn: Learner) -> None:
-        power_spectrum(effective_weight(self._find(learn)), self.n)
+    def _install(self, model: nn.Module) -> None:
+        power_spectrum(effective_weight(self._find(model)), self.n)
 
     def before_train(self) -> None:
         """Record the filters that training starts from."""

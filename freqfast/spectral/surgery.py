@@ -25,6 +25,13 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
+def check_unwrapped(model: nn.Module) -> None:
+    """Raise a ValueError for a model that is wrapped for several processes, which would not learn of a change."""
+    kinds = [type(part).__name__ for part in (model, *model.parameters())]
+    if found := {"DistributedDataParallel", "FullyShardedDataParallel", "DTensor"} & set(kinds):
+        raise ValueError(f"the model is in {min(found)} already, which does not follow changes; attach before wrapping")
+
+
 def copy_model(model: nn.Module) -> nn.Module:
     """A deep copy, even if a module keeps a computed tensor, such as the weight under weight norm or pruning.
 

@@ -14,7 +14,8 @@ from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from freqfast.callbacks import GaussianNoise, SpectrumPerturbation
-from freqfast.callbacks.pixels import PixelCallback, round_at_random
+from freqfast.callbacks.pixels import PixelCallback
+from freqfast.methods.pixels import round_at_random
 from freqfast.spectral.perturbation import perturb_spectrum
 
 MEAN, STD = (torch.tensor(stat).view(1, 3, 1, 1) for stat in imagenet_stats)

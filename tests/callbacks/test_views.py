@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from freqfast.callbacks import AugMix, FourierBasisAugmentation, HybridAugment, SpectralDecay
-from freqfast.callbacks.references import jensen_shannon
 from freqfast.callbacks.views import ViewsCallback
+from freqfast.methods.references import jensen_shannon
 from freqfast.spectral.decay import energy_outside
 from tests.support import learners
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from freqfast.callbacks import AmplitudePhaseRecombination, HybridAugment
-from freqfast.callbacks import recombination as module
+from freqfast.methods import AmplitudePhaseRecombination, HybridAugment
+from freqfast.methods import recombination as module
 from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
 
 METHODS = [AmplitudePhaseRecombination, HybridAugment]
@@ -80,11 +80,11 @@ def test_half_of_the_images_are_recombined_with_a_copy_either_way_round(monkeypa
 
 
 @pytest.mark.parametrize("pair", [False, True])
-def test_the_single_form_takes_every_image_before_pairs_and_whatever_their_share(pair, make_learner):
-    callback, taken = AmplitudePhaseRecombination(pair=pair, single=True, share=0.25), []
-    callback.change_alone = lambda pixels: taken.append(len(pixels)) or pixels
-    make_learner(callback).fit(1)
-    assert taken == [8] * 3
+def test_the_single_form_takes_every_image_before_pairs_and_whatever_their_share(pair):
+    method, taken = AmplitudePhaseRecombination(pair=pair, single=True, share=0.25), []
+    method.change_alone = lambda pixels: taken.append(len(pixels)) or pixels
+    assert len(method.images(torch.rand(8, 3, 12, 12))) == 8 * method.passes_per_image
+    assert taken == [8]
 
 
 @pytest.mark.parametrize("method", ALL)

@@ -1,4 +1,4 @@
-"""How callbacks declare their arguments: as annotated attributes of their class, which are checked; without fastai."""
+"""How methods and callbacks declare their arguments: as annotated attributes of their class, which are checked."""
 
 import inspect
 import typing

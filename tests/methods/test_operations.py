@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from freqfast.callbacks.operations import OPERATIONS, apply_operations, mix_operations, random_operation
+from freqfast.methods.operations import OPERATIONS, apply_operations, mix_operations, random_operation
 
 NAMES = list(OPERATIONS)
 
@@ -67,7 +67,7 @@ def test_random_operations_are_all_drawn_up_to_the_severity(options, severity, m
         drawn["kinds"], drawn["strengths"] = kinds, strengths
         return pixels
 
-    monkeypatch.setattr("freqfast.callbacks.operations.apply_operations", note)
+    monkeypatch.setattr("freqfast.methods.operations.apply_operations", note)
     torch.manual_seed(0)
     random_operation(torch.rand(2000, 1, 2, 2), **options)
     assert drawn["kinds"].bincount().min() > 150  # 222 on average
@@ -95,7 +95,7 @@ def test_each_of_three_copies_has_one_two_or_three_operations_as_often(monkeypat
         calls.append(len(pixels))
         return pixels
 
-    monkeypatch.setattr("freqfast.callbacks.operations.random_operation", note)
+    monkeypatch.setattr("freqfast.methods.operations.random_operation", note)
     torch.manual_seed(0)
     mix_operations(torch.zeros(3000, 1, 1, 1))
     np.testing.assert_allclose(np.reshape(calls, (3, 3)) / 3000, [[1, 2 / 3, 1 / 3]] * 3, atol=0.05)
@@ -112,7 +112,7 @@ def test_mixtures_are_a_mean_weighted_by_flat_distributions(copies, moments, mon
     """With operations that give 1 for 0 in some copies, a mixture of zeros is the weight of these."""
     levels = iter(np.repeat(copies, 3).astype(float))
     monkeypatch.setattr(
-        "freqfast.callbacks.operations.random_operation", lambda pixels, _: torch.full_like(pixels, next(levels))
+        "freqfast.methods.operations.random_operation", lambda pixels, _: torch.full_like(pixels, next(levels))
     )
     torch.manual_seed(0)
     mixed = mix_operations(torch.zeros(20000, 1, 1, 1)).flatten().numpy()

@@ -6,7 +6,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms import v2
 
 from freqfast.spectral.tensors import at_least_float32
 
@@ -72,6 +71,8 @@ def _autocontrast(levels: Tensor, _: Tensor) -> Tensor:
 
 
 def _equalize(levels: Tensor, _: Tensor) -> Tensor:
+    from torchvision.transforms import v2  # slow to import
+
     return v2.functional.equalize(levels.to(torch.uint8)).to(levels.dtype)
 
 

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 import torch
 
-from freqfast.callbacks import AugMix, GaussianNoise
-from freqfast.callbacks.references import jensen_shannon
+from freqfast.methods import AugMix, GaussianNoise
+from freqfast.methods.references import jensen_shannon
 
 
 def test_noise_is_white_of_its_sigma():
@@ -20,7 +20,7 @@ def test_noise_is_white_of_its_sigma():
 
 
 def test_augmix_mixes_operations_of_its_severity(monkeypatch):
-    monkeypatch.setattr("freqfast.callbacks.references.mix_operations", lambda pixels, severity=3: severity)
+    monkeypatch.setattr("freqfast.methods.references.mix_operations", lambda pixels, severity=3: severity)
     assert AugMix(severity=7).change(torch.zeros(1, 3, 8, 8)) == 7
 
 
