@@ -56,5 +56,7 @@ def environment_fails(error: BaseException) -> bool:
     """
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         return True
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):  # too little address space
+        return True
     reason = error.__cause__ or error.__context__
     return memory_error(error) is not None or (reason is not None and environment_fails(reason))

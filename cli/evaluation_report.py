@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from freqfast.cli.errors import print_error
 from freqfast.cli.files import save_figure, write
 from freqfast.cli.images import Choice
-from freqfast.cli.output import CleanTable, accuracy_text, console, percent, say
+from freqfast.cli.output import CleanTable, accuracy_text, console, interval_text, percent, say
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _LABELS = {
     "mean_bar_imagenet": "mean over ImageNet-C-bar",
     "corrupted": "mean over all that both have",
 }
+_SIGNED = "{:+.2f} to {:+.2f}"
 _WIDE = 70  # columns: five severities and their mean
 
 
@@ -201,7 +202,7 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
         lines.append("  clean: not paired, since it was measured on other images there, or in another order")
     for name, found in comparison.differences.items():
         label = _LABELS.get(name, name)
-        lines.append(f"  {label}: {100 * found.value:+.2f} points{_points(found.interval)}")
+        lines.append(f"  {label}: {100 * found.value:+.2f} points (95 %: {interval_text(found.interval, _SIGNED)})")
     if comparison.mce is not None:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:
@@ -217,18 +218,13 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     return lines
 
 
-def _points(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else " (95 %: {:+.2f} to {:+.2f})".format(*(100 * bound for bound in interval))
-
-
 def difference_table(comparison: "Comparison") -> CleanTable:
     """Differences by corruption, the best first, in points with their intervals."""
     table = CleanTable("difference by corruption, points")
     for header in ("corruption", "difference", "95 % interval"):
         table.add_column(header, justify="left" if header == "corruption" else "right")
     for name, found in sorted(comparison.by_corruption.items(), key=lambda item: -item[1].value):
-        span = "-" if found.interval is None else "{:+.2f} to {:+.2f}".format(*(100 * end for end in found.interval))
-        table.add_row(name, f"{100 * found.value:+.2f}", span)
+        table.add_row(name, f"{100 * found.value:+.2f}", interval_text(found.interval, _SIGNED))
     return table
 
 

@@ -116,7 +116,11 @@ def _check_words() -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{name} {text!r} is not UTF-8; rename it, or use another place".lstrip()) from None
+            try:
+                told = os.fsencode(text).decode()
+            except UnicodeDecodeError:
+                raise ValueError(f"{name} {text!r} is not UTF-8; rename it, or use another place".lstrip()) from None
+            raise ValueError(f"{name} {told!a}: the locale is not UTF-8; set LC_ALL=C.UTF-8".lstrip()) from None
 
 
 def _print_usage_error(error: Any) -> None:

@@ -23,6 +23,7 @@ def _new_console(**options: Any) -> Console:
 
 
 console = _new_console()
+_WIDEST = 0.5  # of an interval that says anything
 _SECONDS_BETWEEN_LINES = 300  # of progress, in a log
 
 
@@ -151,8 +152,19 @@ def accuracy_text(fraction: float | None, interval: Sequence[float] | None = Non
     """
     if fraction is None:
         return percent(None)
-    span = "" if interval is None else " (95 %: {:.2f} to {:.2f})".format(*(100 * bound for bound in interval))
-    return f"{percent(fraction)} %{span}"
+    return f"{percent(fraction)} %" + ("" if interval is None else f" (95 %: {interval_text(interval)})")
+
+
+def interval_text(interval: Sequence[float] | None, form: str = "{:.2f} to {:.2f}") -> str:
+    """An interval in percent; a dash where too few images leave it without a width, or wider than 50 points.
+
+    Examples:
+        >>> interval_text((0.85, 0.935)), interval_text((0.9, 0.9)), interval_text((0.36, 1))
+        ('85.00 to 93.50', '-', '-')
+    """
+    if interval is None or not 0 < interval[1] - interval[0] <= _WIDEST:
+        return "-"
+    return form.format(*(100 * bound for bound in interval))
 
 
 def proportion_text(names: Sequence[str], fractions: Sequence[float]) -> str:

@@ -178,5 +178,6 @@ def _one_line_errors(prepared: PreparedRun, keeper: FitKeeper) -> Iterator[None]
 
 
 def _stopped(reason: str, directory: RunDirectory, signum: int | None = None) -> RunStoppedError:
-    left = "it can be resumed" if directory.is_started else f"{directory.path} is gone, and the run with it"
-    return RunStoppedError(f"{' '.join(reason.split())}; {left}", signum)
+    if not directory.is_started:
+        return RunStoppedError(f"{directory.path} was removed, and the run with it", signum)
+    return RunStoppedError(f"{' '.join(reason.split())}; it can be resumed", signum)

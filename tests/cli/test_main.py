@@ -284,3 +284,28 @@ def test_ctrl_c_is_no_traceback(call, monkeypatch):
     assert result.code in (1, 130)
     assert result.out == ""
     assert "Traceback" not in result.err
+
+
+def test_too_little_address_space_is_the_machine_s_fault(tmp_path):
+    limited = [
+        "sh",
+        "-c",
+        'ulimit -v 400000; exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "freqfast",
+        "quality",
+        "zoo:baseline-w16",
+    ]
+    done = subprocess.run(limited, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+
+
+def test_a_locale_that_is_not_utf_8_is_named(tmp_path):
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = program("quality", "n\u00e4.safetensors", cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "freqfast: 'n\\xe4.safetensors': the locale is not UTF-8; set LC_ALL=C.UTF-8\n",
+    )

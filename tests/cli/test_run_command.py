@@ -38,7 +38,6 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     assert run.environment.command.endswith(" --out 'runs/[bold]one'")
     proportion = run.report.proportion
     assert proportion.before != proportion.after == proportion.target == (1.0, 0.0)
-    low, high = (f"{100 * bound:.2f}" for bound in run.report.intervals["clean"])
     first, epoch, trained, *_ = result.out.splitlines()
     assert first == f"resnet18_cifar10.proportion_low: 1 epoch of 2 steps on cpu in {run.report.precision}"
     assert re.fullmatch(
@@ -47,7 +46,7 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     assert re.fullmatch(r"trained in 0:00:\d\d; evaluating clean and corrupted images", trained)
     for expected in (
         "resnet18_cifar10.proportion_low, 1 epoch, seed 3",
-        f"{100 * run.report.clean:.2f} % (95 %: {low} to {high})",
+        f"{100 * run.report.clean:.2f} % (95 %: -)",  # eight images are too few
         f"{100 * run.report.corrupted:.2f} % (95 %: ",
         "2 corruptions, 2 images each",
         "frequency proportion before",

@@ -100,7 +100,7 @@ def test_disk_becomes_read_only(tree, mount, reference, once, at, monkeypatch):
 
 def test_folder_vanishes(tree, tmp_path, once):
     out = tmp_path / "run"
-    with pytest.raises(RunStoppedError, match=r"run is gone, and the run with it$") as caught:
+    with pytest.raises(RunStoppedError, match=r"run was removed, and the run with it$") as caught:
         run_recipe(TINY, out, tree, "cpu", once("epoch 2", lambda: shutil.rmtree(out)), policy=OFTEN)
     assert "\n" not in str(caught.value)
     assert not out.exists()
